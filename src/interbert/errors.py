@@ -1,0 +1,106 @@
+"""Every error a user can cause, in one tree.
+
+Each message says what is wrong, where (file, row, column or option) and what to do about it. The command line
+prints the message alone, without a traceback, and exits with ``exit_code``.
+
+::
+
+    InterBertError
+    ├── UsageError (ValueError)       an option, a path or a recipe is wrong; exit code 2
+    │   ├── ConfigError               a model or recipe field has an impossible value
+    │   ├── SourceError               a source of pictures and texts is missing, empty or unreadable
+    │   │   └── ColumnError           a column that was named is not there
+    │   └── CheckpointError           a checkpoint or model directory does not fit
+    ├── DataError (ValueError)        something inside the data is wrong; exit code 2
+    │   ├── PictureError              one picture cannot be used
+    │   ├── RegionError               region arrays have wrong shapes or values that are not finite
+    │   └── StoreError                a region store is missing, damaged or made by another extractor
+    ├── StorageError (OSError)        the disk is full or not writable; exit code 1
+    ├── TrainingError (RuntimeError)  training cannot go on (a loss that is not finite); exit code 1
+    └── MissingExtraError (ImportError)  an optional dependency is not installed; exit code 2
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class InterBertError(Exception):
+    """Base of all errors that carry a message for the user."""
+
+    exit_code = 1
+
+
+class UsageError(InterBertError, ValueError):
+    """An option, a path or a recipe is wrong."""
+
+    exit_code = 2
+
+
+class ConfigError(UsageError):
+    """A model or recipe field has an impossible value."""
+
+
+class SourceError(UsageError):
+    """A source of pictures and texts is missing, empty or unreadable."""
+
+
+class ColumnError(SourceError):
+    """A column that was named is not in the source."""
+
+    @classmethod
+    def missing(cls, column: str, available: Iterable[str], where: str) -> ColumnError:
+        """Build the error for a missing column, with the nearest name that exists.
+
+        Args:
+            column: the name that was asked for.
+            available: names that exist.
+            where: the source, as the user wrote it.
+        """
+        names = list(available)
+        lowered = {name.lower(): name for name in names}
+        close = difflib.get_close_matches(column.lower(), list(lowered), n=1, cutoff=0.4)
+        hint = f" Did you mean {lowered[close[0]]!r}?" if close else ""
+        return cls(f"{where}: there is no column {column!r}.{hint} Columns: {', '.join(names)}.")
+
+
+class CheckpointError(UsageError):
+    """A checkpoint or model directory does not fit what was asked of it."""
+
+
+class DataError(InterBertError, ValueError):
+    """Something inside the data is wrong."""
+
+    exit_code = 2
+
+
+class PictureError(DataError):
+    """One picture cannot be used."""
+
+
+class RegionError(DataError):
+    """Region arrays have wrong shapes or values that are not finite."""
+
+
+class StoreError(DataError):
+    """A region store is missing, damaged or was made by another extractor."""
+
+
+class StorageError(InterBertError, OSError):
+    """The disk is full or not writable."""
+
+
+class TrainingError(InterBertError, RuntimeError):
+    """Training cannot go on."""
+
+
+class MissingExtraError(InterBertError, ImportError):
+    """An optional dependency is not installed."""
+
+    exit_code = 2
+
+    @classmethod
+    def of(cls, package: str, extra: str) -> MissingExtraError:
+        """Build the error that names the command which installs ``package``."""
+        return cls(f"{package} is not installed. Install it with: pip install 'interbert[{extra}]'")
