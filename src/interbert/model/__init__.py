@@ -1,0 +1,1 @@
+"""The model: configuration, embeddings, encoder, heads, the front door and the processor."""

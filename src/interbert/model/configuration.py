@@ -1,0 +1,147 @@
+"""Sizes and switches of an InterBERT."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from transformers import PretrainedConfig
+
+from interbert.errors import ConfigError
+
+
+class InterBertConfig(PretrainedConfig):  # type: ignore[misc]
+    """Configuration of an InterBERT; the defaults are the paper's base size (SPEC part 1).
+
+    Args:
+        vocab_size: word pieces V.
+        hidden_size: width H of text and image tokens.
+        num_attention_heads: heads of the interaction and text layers.
+        intermediate_size: feed-forward width of the interaction and text layers.
+        num_interaction_layers: layers over the joint sequence (image tokens first).
+        num_text_layers: further layers over the text tokens alone.
+        num_image_layers: further layers over the image tokens alone.
+        image_num_attention_heads: heads of the image layers.
+        image_intermediate_size: feed-forward width of the image layers.
+        image_hidden_dropout_prob: hidden dropout of the image layers.
+        image_attention_probs_dropout_prob: attention dropout of the image layers.
+        region_feature_size: numbers F per region.
+        num_region_classes: classes C of the region classifier.
+        pooler_size: width P of the pooled vectors.
+        fusion: how the two pooled vectors meet, elementwise ``mul`` or ``sum``.
+        fusion_dropout_prob: dropout on the fused vector and before the task heads.
+        region_objective: ``classify`` (class distribution) or ``regress`` (the feature itself).
+        contrastive_size: width of the contrastive projections; None means no such parameters.
+        lm_loss_weight, region_loss_weight, matching_loss_weight, contrastive_loss_weight: weights in the summed
+            loss.
+        lm_loss_on_mismatched: take the LM loss on mismatched pairs too, as the reference does.
+
+    Raises:
+        ConfigError: a size is not positive, or a width is not a multiple of its heads.
+    """
+
+    model_type = "interbert"
+
+    def __init__(
+        self,
+        vocab_size: int = 30522,
+        hidden_size: int = 768,
+        num_attention_heads: int = 12,
+        intermediate_size: int = 3072,
+        num_interaction_layers: int = 6,
+        num_text_layers: int = 6,
+        num_image_layers: int = 6,
+        image_num_attention_heads: int = 8,
+        image_intermediate_size: int = 3072,
+        hidden_act: str = "gelu",
+        hidden_dropout_prob: float = 0.1,
+        attention_probs_dropout_prob: float = 0.1,
+        image_hidden_dropout_prob: float = 0.2,
+        image_attention_probs_dropout_prob: float = 0.1,
+        max_position_embeddings: int = 512,
+        type_vocab_size: int = 2,
+        initializer_range: float = 0.02,
+        layer_norm_eps: float = 1e-12,
+        pad_token_id: int | None = 0,
+        region_feature_size: int = 2048,
+        num_region_classes: int = 1601,
+        pooler_size: int = 1024,
+        fusion: Literal["mul", "sum"] = "mul",
+        fusion_dropout_prob: float = 0.1,
+        region_objective: Literal["classify", "regress"] = "classify",
+        contrastive_size: int | None = None,
+        lm_loss_weight: float = 1.0,
+        region_loss_weight: float = 1.0,
+        matching_loss_weight: float = 1.0,
+        contrastive_loss_weight: float = 1.0,
+        lm_loss_on_mismatched: bool = True,
+        tie_word_embeddings: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        self.vocab_size = vocab_size
+        self.hidden_size = hidden_size
+        self.num_attention_heads = num_attention_heads
+        self.intermediate_size = intermediate_size
+        self.num_interaction_layers = num_interaction_layers
+        self.num_text_layers = num_text_layers
+        self.num_image_layers = num_image_layers
+        self.image_num_attention_heads = image_num_attention_heads
+        self.image_intermediate_size = image_intermediate_size
+        self.hidden_act = hidden_act
+        self.hidden_dropout_prob = hidden_dropout_prob
+        self.attention_probs_dropout_prob = attention_probs_dropout_prob
+        self.image_hidden_dropout_prob = image_hidden_dropout_prob
+        self.image_attention_probs_dropout_prob = image_attention_probs_dropout_prob
+        self.max_position_embeddings = max_position_embeddings
+        self.type_vocab_size = type_vocab_size
+        self.initializer_range = initializer_range
+        self.layer_norm_eps = layer_norm_eps
+        self.region_feature_size = region_feature_size
+        self.num_region_classes = num_region_classes
+        self.pooler_size = pooler_size
+        self.fusion = fusion
+        self.fusion_dropout_prob = fusion_dropout_prob
+        self.region_objective = region_objective
+        self.contrastive_size = contrastive_size
+        self.lm_loss_weight = lm_loss_weight
+        self.region_loss_weight = region_loss_weight
+        self.matching_loss_weight = matching_loss_weight
+        self.contrastive_loss_weight = contrastive_loss_weight
+        self.lm_loss_on_mismatched = lm_loss_on_mismatched
+        super().__init__(pad_token_id=pad_token_id, tie_word_embeddings=tie_word_embeddings, **kwargs)
+        self._check()
+
+    @property
+    def num_hidden_layers(self) -> int:
+        """Layers a text token passes: the length of the BERT this model can be initialised from."""
+        return self.num_interaction_layers + self.num_text_layers
+
+    @property
+    def region_target_size(self) -> int:
+        """Outputs of the region head: C classes, or F numbers when it regresses features."""
+        return self.num_region_classes if self.region_objective == "classify" else self.region_feature_size
+
+    def _check(self) -> None:
+        sizes = (
+            "vocab_size",
+            "hidden_size",
+            "num_attention_heads",
+            "image_num_attention_heads",
+            "intermediate_size",
+            "image_intermediate_size",
+            "region_feature_size",
+            "num_region_classes",
+            "pooler_size",
+            "max_position_embeddings",
+        )
+        for name in sizes:
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} must be at least 1, not {getattr(self, name)}.")
+        for name in ("num_attention_heads", "image_num_attention_heads"):
+            if self.hidden_size % getattr(self, name):
+                raise ConfigError(
+                    f"hidden_size {self.hidden_size} is not a multiple of {name} {getattr(self, name)}."
+                )
+        if self.fusion not in ("mul", "sum"):
+            raise ConfigError(f"fusion must be 'mul' or 'sum', not {self.fusion!r}.")
+        if self.region_objective not in ("classify", "regress"):
+            raise ConfigError(f"region_objective must be 'classify' or 'regress', not {self.region_objective!r}.")

@@ -1,0 +1,103 @@
+"""Poolers, fusion and prediction heads (SPEC part 1).
+
+Shapes: B batch, R image tokens, T text tokens, H hidden size, P pooled size, V vocabulary, C region classes,
+D contrastive size.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from transformers.activations import ACT2FN
+
+from interbert.model.configuration import InterBertConfig
+
+
+class Pooler(nn.Module):
+    """Linear(H->P) + ReLU on the first token."""
+
+    def __init__(self, config: InterBertConfig) -> None:
+        super().__init__()
+        self.dense = nn.Linear(config.hidden_size, config.pooler_size)
+
+    def forward(self, hidden_state: Tensor) -> Tensor:
+        """[B,L,H] -> [B,P]."""
+        return torch.relu(self.dense(hidden_state[:, 0]))
+
+
+class Fusion(nn.Module):
+    """Joins the two pooled vectors; with one side absent the other's vector passes as it is."""
+
+    def __init__(self, config: InterBertConfig) -> None:
+        super().__init__()
+        self.method = config.fusion
+
+    def forward(self, text_pooled: Tensor | None, image_pooled: Tensor | None) -> Tensor:
+        """Two [B,P] (either may be None) -> [B,P]."""
+        if text_pooled is None or image_pooled is None:
+            alone = image_pooled if text_pooled is None else text_pooled
+            assert alone is not None, "the model was given neither text nor image"
+            return alone
+        return text_pooled * image_pooled if self.method == "mul" else text_pooled + image_pooled
+
+
+class PredictionTransform(nn.Module):
+    """dense + gelu + LayerNorm, shared in form by the LM head and the region head."""
+
+    def __init__(self, config: InterBertConfig) -> None:
+        super().__init__()
+        self.dense = nn.Linear(config.hidden_size, config.hidden_size)
+        self.activation = ACT2FN[config.hidden_act]
+        self.layer_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+
+    def forward(self, hidden_state: Tensor) -> Tensor:
+        """[...,H] -> [...,H]."""
+        return self.layer_norm(self.activation(self.dense(hidden_state)))  # type: ignore[no-any-return]
+
+
+class LMHead(nn.Module):
+    """Transform, then the word embedding (tied) and a bias: [...,H] -> [...,V]."""
+
+    def __init__(self, config: InterBertConfig) -> None:
+        super().__init__()
+        self.transform = PredictionTransform(config)
+        self.decoder = nn.Linear(config.hidden_size, config.vocab_size)
+
+    def forward(self, hidden_state: Tensor) -> Tensor:
+        """[...,H] -> [...,V]."""
+        return self.decoder(self.transform(hidden_state))  # type: ignore[no-any-return]
+
+
+class RegionHead(nn.Module):
+    """Transform, then Linear(H->C), or Linear(H->F) when the objective regresses features."""
+
+    def __init__(self, config: InterBertConfig) -> None:
+        super().__init__()
+        self.transform = PredictionTransform(config)
+        self.decoder = nn.Linear(config.hidden_size, config.region_target_size)
+
+    def forward(self, hidden_state: Tensor) -> Tensor:
+        """[...,H] -> [...,C]."""
+        return self.decoder(self.transform(hidden_state))  # type: ignore[no-any-return]
+
+
+class ContrastiveHead(nn.Module):
+    """Projections of the pooled vectors into one space, and the learned temperature (SPEC part 6)."""
+
+    def __init__(self, config: InterBertConfig) -> None:
+        super().__init__()
+        assert config.contrastive_size is not None
+        self.text_projection = nn.Linear(config.pooler_size, config.contrastive_size, bias=False)
+        self.image_projection = nn.Linear(config.pooler_size, config.contrastive_size, bias=False)
+        # exp(logit_scale) multiplies the cosines; 1/0.07 is where CLIP starts (Radford et al. 2021, section 2.5)
+        self.logit_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
+
+    def text(self, text_pooled: Tensor) -> Tensor:
+        """[B,P] -> unit vectors [B,D]."""
+        return nn.functional.normalize(self.text_projection(text_pooled), dim=-1)
+
+    def image(self, image_pooled: Tensor) -> Tensor:
+        """[B,P] -> unit vectors [B,D]."""
+        return nn.functional.normalize(self.image_projection(image_pooled), dim=-1)
