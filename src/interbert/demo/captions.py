@@ -2,7 +2,7 @@
 
 Titles come from the ``emoji`` package (Unicode CLDR short names). Keywords and categories come from
 ``keywords.tsv``, cut from Unicode CLDR 48 annotations and the Unicode emoji list (``keywords.LICENSE.txt``);
-they become a second caption in each language, so that a word such as "pet" or 动物 is seen with many pictures.
+they become a second caption in each language, so that words such as "pet" or 动物 come with many pictures.
 
 Left out: skin-tone variants (2,035 near copies of others), the 259 country flags (a country's name says
 nothing about its flag's look), single letters, OpenMoji's own 516 extras (they have no Chinese name).

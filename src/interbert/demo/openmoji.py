@@ -13,8 +13,8 @@ category              Unicode emoji group
 
 Split law: groups are ordered by the SHA-256 of their name; the first ones whose name tells their look
 (:func:`interbert.demo.captions.may_be_held_out`) go to test, the next to validation, all others to train. A
-held-out group keeps its plainest picture only, so held-out pictures are distinctly named and no variant of one
-is seen in training. Two groups drawn as the very same picture count as one.
+held-out group keeps its plainest picture only, so held-out pictures are distinctly named and no variant of
+one is seen in training. Two groups drawn as the very same picture count as one.
 """
 
 from __future__ import annotations
