@@ -1,0 +1,245 @@
+"""``demo/index.html``: what the model learnt, on one page that asks for nothing from outside."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from interbert.demo.charts import CHART_CSS, Chart, chart_svg
+from interbert.search.page import document, escape, format_probability, picture_classes, picture_html
+
+_CSS = """
+.eyebrow{font-size:13px;letter-spacing:.08em;text-transform:uppercase;color:var(--accent);font-weight:600;margin:0 0 12px}
+.lead{font-size:19px;color:var(--soft);margin:0 0 26px}
+.facts{display:grid;gap:12px;grid-template-columns:repeat(auto-fit,minmax(190px,1fr));margin:0}
+.fact{background:var(--card);border:1px solid var(--line);border-radius:16px;padding:18px 20px;box-shadow:var(--shadow)}
+.fact b{display:block;font-size:36px;letter-spacing:-.03em;line-height:1.1;font-variant-numeric:tabular-nums}
+.fact span{font-size:14px;color:var(--soft)}
+.queries{display:grid;gap:14px;grid-template-columns:repeat(auto-fill,minmax(min(100%,500px),1fr));margin:18px 0 0}
+.q{background:var(--card);border:1px solid var(--line);border-radius:14px;padding:12px 14px 14px;box-shadow:var(--shadow)}
+.q h3{font-size:17px;margin:0 0 9px;display:flex;justify-content:space-between;gap:10px;align-items:baseline;
+overflow-wrap:anywhere}
+.rank{font-size:12px;font-weight:600;color:var(--soft);white-space:nowrap}.rank.first{color:var(--good)}
+.row{display:grid;grid-template-columns:repeat(6,1fr);gap:8px}
+.pick{font-size:11px;color:var(--soft);text-align:center;font-variant-numeric:tabular-nums;min-width:0}
+.pick .picture{border:1px solid var(--line);margin-bottom:3px;background-size:86%}
+.pick.right .picture{border:3px solid var(--good)}.pick.right{color:var(--good);font-weight:700}
+.scroll{overflow-x:auto;margin:16px 0}
+table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums;font-size:15px}
+th,td{padding:9px 12px;text-align:right;border-bottom:1px solid var(--line);white-space:nowrap}
+th:first-child,td:first-child{text-align:left}th{color:var(--soft);font-weight:500;font-size:13px}
+td small{color:var(--soft)}td.big{font-weight:650}.control td{color:var(--soft)}
+.steps td:nth-child(2){width:99%;text-align:left;padding-right:0}
+.steps i{display:block;height:8px;border-radius:4px;background:var(--accent);min-width:2px}
+dl{display:grid;grid-template-columns:max-content 1fr;gap:6px 18px;font-size:14px}dt{color:var(--soft)}
+dd{margin:0;overflow-wrap:anywhere}
+pre{background:var(--track);border-radius:12px;padding:14px 16px;overflow-x:auto;font-size:14px;line-height:1.6}
+@media(max-width:520px){.row{grid-template-columns:repeat(3,1fr)}}
+"""
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A measured share with its 95% bounds, all in [0, 1]."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class LanguageResult:
+    """What was measured in one language on pictures the model never saw.
+
+    Attributes:
+        name: such as "English".
+        recalls: "r@1" and so on, each with its interval.
+        median_rank: of the right picture.
+        chance: recall of random ranking, by the same names.
+        shuffled: recall of the same evaluation with the pictures shuffled, by the same names.
+        queries: texts asked.
+        candidates: pictures ranked for each text.
+    """
+
+    name: str
+    recalls: Mapping[str, Interval]
+    median_rank: float
+    chance: Mapping[str, float]
+    shuffled: Mapping[str, float]
+    queries: int
+    candidates: int
+
+
+@dataclass(frozen=True)
+class QueryResult:
+    """One text and the pictures found for it.
+
+    Attributes:
+        text: the query.
+        right: keys of the right pictures.
+        rank: rank of the best right picture.
+        hits: (picture key, probability), best first.
+    """
+
+    text: str
+    right: frozenset[str]
+    rank: int
+    hits: tuple[tuple[str, float], ...]
+
+
+@dataclass(frozen=True)
+class DemoPage:
+    """Everything the page shows.
+
+    Attributes:
+        subject: what was learnt, such as "OpenMoji".
+        lead: plain sentences under the headline.
+        results: one per language.
+        queries: per language name, the shown queries.
+        queries_note: how the queries were chosen.
+        pictures: data URI of each picture key.
+        charts: (phase, its charts).
+        steps: (step, seconds of work).
+        facts: (name, value): machine, versions, settings.
+        commands: lines to try next.
+        credit: licence line of the pictures.
+    """
+
+    subject: str
+    lead: str
+    results: Sequence[LanguageResult]
+    queries: Mapping[str, Sequence[QueryResult]]
+    queries_note: str
+    pictures: Mapping[str, str]
+    charts: Sequence[tuple[str, Sequence[Chart]]]
+    steps: Sequence[tuple[str, float]]
+    facts: Sequence[tuple[str, str]]
+    commands: Sequence[str] = ()
+    credit: str = ""
+    names: Mapping[str, str] = field(default_factory=dict)
+
+
+def render_demo(page: DemoPage) -> str:
+    """The page as HTML. All texts are escaped; pictures are inlined once each."""
+    rules, names = picture_classes(page.pictures)
+    parts = [
+        '<p class="eyebrow">InterBERT</p>',
+        f"<h1>{escape(_headline(page))}</h1>",
+        f'<p class="lead">{escape(page.lead)}</p>',
+        _facts(page),
+    ]
+    for language, queries in page.queries.items():
+        parts.append(f"<h2>{len(queries)} queries, {escape(language)}</h2>")
+        parts.append(f'<p class="soft">{escape(page.queries_note)}</p>')
+        cards = "\n".join(_query(query, names, page.names) for query in queries)
+        parts.append(f'<div class="queries">\n{cards}\n</div>')
+    parts.append(_table(page.results))
+    parts.append(_curves(page.charts))
+    parts.append(_making(page))
+    if page.credit:
+        parts.append(f"<footer>{escape(page.credit)}</footer>")
+    return document(f"InterBERT demo: {page.subject}", _CSS + CHART_CSS + rules, "\n".join(parts))
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds:.0f} seconds" if seconds < 90 else f"{seconds / 60:.0f} minutes"
+
+
+def _headline(page: DemoPage) -> str:
+    total = sum(seconds for _, seconds in page.steps)
+    return f"{page.subject}: learnt in {_minutes(total)}, on this machine"
+
+
+def _facts(page: DemoPage) -> str:
+    cards = []
+    for result in page.results:
+        recall, chance = result.recalls["r@1"], result.chance["r@1"]
+        times = f", {recall.value / chance:.0f} times chance" if chance > 0 else ""
+        cards.append((f"{100 * recall.value:.0f}%", f"right picture first, {result.name}{times}"))
+    for result in page.results:
+        largest = max(result.recalls, key=lambda name: int(name.split("@")[1]))
+        value = f"{100 * result.recalls[largest].value:.0f}%"
+        cards.append((value, f"right picture in the first {largest.split('@')[1]}, {result.name}"))
+    if page.results:
+        cards.append((str(page.results[0].candidates), "pictures ranked, none seen in training"))
+    items = "".join(
+        f'<div class="fact"><b>{value}</b><span>{escape(text)}</span></div>' for value, text in cards
+    )
+    return f'<div class="facts">{items}</div>'
+
+
+def _query(query: QueryResult, names: Mapping[str, str], titles: Mapping[str, str]) -> str:
+    rank = "found first" if query.rank == 1 else f"right picture at rank {query.rank}"
+    picks = []
+    for key, probability in query.hits:
+        right = key in query.right
+        mark = "✓ " if right else ""
+        picks.append(
+            f'<div class="pick{" right" if right else ""}">{picture_html(key, names, titles.get(key, key))}'
+            f"{mark}{format_probability(probability)}</div>"
+        )
+    return (
+        f'<article class="q"><h3><span dir="auto">{escape(query.text)}</span>'
+        f'<span class="rank{" first" if query.rank == 1 else ""}">{rank}</span></h3>'
+        f'<div class="row">{"".join(picks)}</div></article>'
+    )
+
+
+def _table(results: Sequence[LanguageResult]) -> str:
+    if not results:
+        return ""
+    recalls = list(results[0].recalls)
+    head = "".join(f"<th>{escape(name.upper())}</th>" for name in recalls)
+    rows = []
+    for result in results:
+        cells = "".join(
+            f'<td class="big">{100 * interval.value:.1f} '
+            f"<small>[{100 * interval.low:.1f}, {100 * interval.high:.1f}]</small></td>"
+            for interval in result.recalls.values()
+        )
+        rows.append(f"<tr><td>{escape(result.name)}</td>{cells}<td>{result.median_rank:g}</td></tr>")
+        for label, values in (("pictures shuffled", result.shuffled), ("chance", result.chance)):
+            cells = "".join(
+                f"<td>{100 * values[name]:.1f}</td>" if name in values else "<td></td>" for name in recalls
+            )
+            rows.append(f'<tr class="control"><td>&emsp;{label}</td>{cells}<td></td></tr>')
+    first = results[0]
+    return (
+        "<h2>Measured on pictures it never saw</h2>"
+        f'<p class="soft">Each of {first.queries} texts ranks {first.candidates} held-out pictures, all pairs scored '
+        "jointly. Per cent, with bootstrap 95% intervals. With the pictures shuffled the same evaluation has to fall "
+        "to chance.</p>"
+        f'<div class="scroll"><table><thead><tr><th>Text to picture</th>{head}<th>median rank</th></tr></thead>'
+        f"<tbody>{''.join(rows)}</tbody></table></div>"
+    )
+
+
+def _curves(charts: Sequence[tuple[str, Sequence[Chart]]]) -> str:
+    parts = []
+    for phase, members in charts:
+        figures = "".join(map(chart_svg, members))
+        if figures:
+            parts.append(f'<h3>{escape(phase)}</h3><div class="charts">{figures}</div>')
+    if not parts:
+        return ""
+    legend = (
+        '<p class="legend"><span class="key"></span>held-out&ensp; <span class="key pale"></span>training '
+        '(smoothed)&ensp; <span class="key dashed"></span>chance: what guessing gives</p>'
+    )
+    return f"<h2>How it learnt</h2>{legend}{''.join(parts)}"
+
+
+def _making(page: DemoPage) -> str:
+    longest = max((seconds for _, seconds in page.steps), default=0.0) or 1.0
+    rows = "".join(
+        f'<tr><td>{escape(name)}</td><td><i style="width:{100 * seconds / longest:.1f}%"></i></td>'
+        f"<td>{seconds:.0f} s</td></tr>"
+        for name, seconds in page.steps
+    )
+    facts = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in page.facts)
+    commands = escape("\n".join(page.commands))
+    following = f"<h2>Try next</h2><pre>{commands}</pre>" if commands else ""
+    return (
+        f'<h2>How it was made</h2><div class="scroll"><table class="steps"><tbody>{rows}</tbody></table></div>'
+        f"<dl>{facts}</dl>{following}"
+    )

@@ -1,0 +1,1 @@
+"""Search: rank the pictures of a catalogue for a text."""

@@ -1,0 +1,159 @@
+"""A page of search results that is one file: pictures inside, nothing fetched, all text escaped."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+# Colours and cards shared with the demo's page. System fonts only, so that the page looks right offline.
+BASE_CSS = """
+:root{color-scheme:light dark;--paper:#fbfaf7;--card:#fff;--ink:#1c1b19;--soft:#6b6862;--line:#e4e0d8;
+--accent:#b4441f;--good:#1f7a4d;--track:#efece5;--shadow:0 1px 2px #0000000d,0 8px 24px #0000000a}
+@media(prefers-color-scheme:dark){:root{--paper:#161514;--card:#201f1d;--ink:#f1eee8;--soft:#a39e95;--line:#34322e;
+--accent:#f08a5d;--good:#5cc691;--track:#2b2926;--shadow:none}}
+*{box-sizing:border-box}
+body{margin:0;background:var(--paper);color:var(--ink);
+font:16px/1.55 system-ui,-apple-system,"Segoe UI",Roboto,"Noto Sans","PingFang SC","Noto Sans CJK SC",sans-serif}
+main{max-width:1120px;margin:0 auto;padding:40px 24px 72px}
+h1{font-size:clamp(28px,4.5vw,44px);line-height:1.12;letter-spacing:-.02em;margin:0 0 10px;text-wrap:balance}
+h2{font-size:24px;letter-spacing:-.01em;margin:56px 0 6px}
+p{max-width:70ch}.soft{color:var(--soft)}
+code{font:.9em ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;background:var(--track);padding:.1em .35em;
+border-radius:5px;overflow-wrap:anywhere}
+.picture{aspect-ratio:1;border-radius:10px;background:#fff center/contain no-repeat;display:block;width:100%;
+object-fit:contain}
+.none{display:grid;place-items:center;background:var(--track);color:var(--soft);font-size:13px;text-align:center}
+footer{margin-top:64px;padding-top:18px;border-top:1px solid var(--line);color:var(--soft);font-size:14px}
+"""
+
+_CSS = """
+.query{font-size:22px;margin:44px 0 14px}
+.hits{display:grid;gap:14px;grid-template-columns:repeat(auto-fill,minmax(160px,1fr));padding:0;margin:0;list-style:none}
+.hit{background:var(--card);border:1px solid var(--line);border-radius:14px;padding:10px;box-shadow:var(--shadow);
+display:flex;flex-direction:column;gap:6px;min-width:0}
+.line{display:flex;justify-content:space-between;font-size:13px;color:var(--soft);font-variant-numeric:tabular-nums}
+.bar{height:4px;border-radius:2px;background:var(--track);overflow:hidden}.bar i{display:block;height:100%;
+background:var(--accent)}
+.caption{font-size:14px;line-height:1.35;overflow-wrap:anywhere}.id{font-size:12px;color:var(--soft);
+overflow-wrap:anywhere}
+"""
+
+
+@dataclass(frozen=True)
+class PageHit:
+    """One picture in a list of results.
+
+    Attributes:
+        rank: 1 is the best.
+        key: names the picture in the page's table of pictures.
+        probability: match probability in [0, 1].
+        captions: the catalogue's texts of the picture, shown under it; may be empty.
+        label: what the catalogue calls the picture.
+    """
+
+    rank: int
+    key: str
+    probability: float
+    captions: tuple[str, ...] = ()
+    label: str = ""
+
+
+def escape(text: object) -> str:
+    """Text safe inside HTML, attributes included."""
+    return html.escape(str(text), quote=True)
+
+
+def thumbnail_uri(picture: Image, size: int = 192) -> str:
+    """A picture as a data URI no side of which exceeds ``size`` pixels (PNG when it has few colours, else JPEG)."""
+    small = picture.convert("RGB")
+    small.thumbnail((size, size))
+    out = io.BytesIO()
+    few_colours = small.getcolors(maxcolors=small.width * small.height // 8) is not None
+    if few_colours:
+        small.quantize(64).save(out, "PNG", optimize=True)
+    else:
+        small.save(out, "JPEG", quality=82)
+    kind = "png" if few_colours else "jpeg"
+    return f"data:image/{kind};base64," + base64.b64encode(out.getvalue()).decode("ascii")
+
+
+def picture_classes(pictures: Mapping[str, str]) -> tuple[str, dict[str, str]]:
+    """Put each picture into the page once.
+
+    Args:
+        pictures: data URI of each key.
+
+    Returns:
+        CSS rules, and the class name of each key.
+    """
+    names = {key: f"p{number}" for number, key in enumerate(pictures)}
+    rules = "\n".join(f'.{names[key]}{{background-image:url("{uri}")}}' for key, uri in pictures.items())
+    return rules, names
+
+
+def picture_html(key: str, names: Mapping[str, str], alt: str) -> str:
+    """The element that shows picture ``key``, or says that there is none."""
+    if key not in names:
+        return '<div class="picture none">no picture</div>'
+    return f'<div class="picture {names[key]}" role="img" aria-label="{escape(alt)}"></div>'
+
+
+def document(title: str, css: str, body: str) -> str:
+    """A whole HTML page around ``body``."""
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width,initial-scale=1">\n'
+        f"<title>{escape(title)}</title>\n<style>{BASE_CSS}{css}</style>\n</head>\n"
+        f"<body>\n<main>\n{body}\n</main>\n</body>\n</html>\n"
+    )
+
+
+def render_results(
+    results: Iterable[tuple[str, Iterable[PageHit]]], pictures: Mapping[str, str], footer: str = ""
+) -> str:
+    """The page of ``interbert search --page``.
+
+    Args:
+        results: each text with its pictures, best first.
+        pictures: data URI of each picture key; a missing one shows as a blank card.
+        footer: plain text about model and catalogue.
+    """
+    rules, names = picture_classes(pictures)
+    parts = ["<h1>Search results</h1>"]
+    for text, hits in results:
+        parts.append(f'<h2 class="query">{escape(text)}</h2>\n<ol class="hits">')
+        parts.extend(_card(hit, names) for hit in hits)
+        parts.append("</ol>")
+    if footer:
+        parts.append(f"<footer>{escape(footer)}</footer>")
+    return document("InterBERT search", _CSS + rules, "\n".join(parts))
+
+
+def _card(hit: PageHit, names: Mapping[str, str]) -> str:
+    captions = "".join(f'<div class="caption" dir="auto">{escape(text)}</div>' for text in hit.captions)
+    label = f'<div class="id">{escape(hit.label)}</div>' if hit.label else ""
+    percent = format_probability(hit.probability)
+    return (
+        f'<li class="hit">{picture_html(hit.key, names, hit.captions[0] if hit.captions else hit.label)}'
+        f'<div class="line"><span>#{hit.rank}</span><span title="match probability">{percent}</span></div>'
+        f'<div class="bar"><i style="width:{100 * hit.probability:.1f}%"></i></div>{captions}{label}</li>'
+    )
+
+
+def format_probability(probability: float) -> str:
+    """A probability as people read it: 97%, 3.1%, 0.02%, under 0.01%."""
+    percent = 100 * probability
+    if percent >= 99.95:
+        return "100%" if percent >= 99.995 else f"{percent:.2f}%"
+    if percent >= 10:
+        return f"{percent:.0f}%" if percent < 99.5 else f"{percent:.1f}%"
+    if percent >= 1:
+        return f"{percent:.1f}%"
+    return f"{percent:.2f}%" if percent >= 0.01 else "<0.01%"
