@@ -13,22 +13,6 @@ from interbert.search.page import escape
 WIDTH, HEIGHT = 340, 200
 _LEFT, _RIGHT, _TOP, _BOTTOM = 44, 12, 12, 26
 
-CHART_CSS = """
-.charts{display:grid;gap:16px;grid-template-columns:repeat(auto-fill,minmax(300px,1fr));margin:18px 0}
-.chart{background:var(--card);border:1px solid var(--line);border-radius:14px;padding:14px 14px 8px;margin:0;
-box-shadow:var(--shadow)}
-.chart figcaption{font-size:14px;font-weight:600;display:flex;justify-content:space-between;gap:8px;margin:0 4px 6px}
-.chart figcaption span{font-weight:400;color:var(--soft);font-variant-numeric:tabular-nums}
-.chart svg{display:block;width:100%;height:auto;overflow:visible}
-.chart text{fill:var(--soft);font-size:11px;font-variant-numeric:tabular-nums}
-.grid{stroke:var(--line);stroke-width:1}.chance{stroke:var(--soft);stroke-dasharray:4 4;stroke-width:1.2}
-.train{fill:none;stroke:var(--accent);stroke-width:1.4;opacity:.4}
-.held{fill:none;stroke:var(--accent);stroke-width:2.4;stroke-linejoin:round;stroke-linecap:round}
-.dot{fill:var(--accent)}
-.legend{font-size:13px;color:var(--soft)}
-.key{display:inline-block;width:18px;height:0;border-top:2.4px solid var(--accent);vertical-align:middle;margin-right:5px}
-.key.pale{opacity:.4}.key.dashed{border-top:1.4px dashed var(--soft)}
-"""
 
 _TITLES = {
     "lm_loss": "Masked words",
@@ -190,9 +174,8 @@ def chart_svg(chart: Chart) -> str:
     against = "" if chance is None else f" · chance {_number(chance, chart.percent)}"
     return (
         f'<figure class="chart"><figcaption>{escape(chart.title)}<span>{final}{against}</span></figcaption>'
-        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(chart.title)}: ends at {final}{against}">'
-        + "".join(parts)
-        + "</svg></figure>"
+        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
+        f'aria-label="{escape(chart.title)}: ends at {final}{against}">' + "".join(parts) + "</svg></figure>"
     )
 
 

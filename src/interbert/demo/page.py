@@ -5,37 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from interbert.demo.charts import CHART_CSS, Chart, chart_svg
-from interbert.search.page import document, escape, format_probability, picture_classes, picture_html
-
-_CSS = """
-.eyebrow{font-size:13px;letter-spacing:.08em;text-transform:uppercase;color:var(--accent);font-weight:600;margin:0 0 12px}
-.lead{font-size:19px;color:var(--soft);margin:0 0 26px}
-.facts{display:grid;gap:12px;grid-template-columns:repeat(auto-fit,minmax(190px,1fr));margin:0}
-.fact{background:var(--card);border:1px solid var(--line);border-radius:16px;padding:18px 20px;box-shadow:var(--shadow)}
-.fact b{display:block;font-size:36px;letter-spacing:-.03em;line-height:1.1;font-variant-numeric:tabular-nums}
-.fact span{font-size:14px;color:var(--soft)}
-.queries{display:grid;gap:14px;grid-template-columns:repeat(auto-fill,minmax(min(100%,500px),1fr));margin:18px 0 0}
-.q{background:var(--card);border:1px solid var(--line);border-radius:14px;padding:12px 14px 14px;box-shadow:var(--shadow)}
-.q h3{font-size:17px;margin:0 0 9px;display:flex;justify-content:space-between;gap:10px;align-items:baseline;
-overflow-wrap:anywhere}
-.rank{font-size:12px;font-weight:600;color:var(--soft);white-space:nowrap}.rank.first{color:var(--good)}
-.row{display:grid;grid-template-columns:repeat(6,1fr);gap:8px}
-.pick{font-size:11px;color:var(--soft);text-align:center;font-variant-numeric:tabular-nums;min-width:0}
-.pick .picture{border:1px solid var(--line);margin-bottom:3px;background-size:86%}
-.pick.right .picture{border:3px solid var(--good)}.pick.right{color:var(--good);font-weight:700}
-.scroll{overflow-x:auto;margin:16px 0}
-table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums;font-size:15px}
-th,td{padding:9px 12px;text-align:right;border-bottom:1px solid var(--line);white-space:nowrap}
-th:first-child,td:first-child{text-align:left}th{color:var(--soft);font-weight:500;font-size:13px}
-td small{color:var(--soft)}td.big{font-weight:650}.control td{color:var(--soft)}
-.steps td:nth-child(2){width:99%;text-align:left;padding-right:0}
-.steps i{display:block;height:8px;border-radius:4px;background:var(--accent);min-width:2px}
-dl{display:grid;grid-template-columns:max-content 1fr;gap:6px 18px;font-size:14px}dt{color:var(--soft)}
-dd{margin:0;overflow-wrap:anywhere}
-pre{background:var(--track);border-radius:12px;padding:14px 16px;overflow-x:auto;font-size:14px;line-height:1.6}
-@media(max-width:520px){.row{grid-template-columns:repeat(3,1fr)}}
-"""
+from interbert.demo.charts import Chart, chart_svg
+from interbert.search.page import (
+    document,
+    escape,
+    format_probability,
+    picture_classes,
+    picture_html,
+    stylesheet,
+)
 
 
 @dataclass(frozen=True)
@@ -138,7 +116,9 @@ def render_demo(page: DemoPage) -> str:
     parts.append(_making(page))
     if page.credit:
         parts.append(f"<footer>{escape(page.credit)}</footer>")
-    return document(f"InterBERT demo: {page.subject}", _CSS + CHART_CSS + rules, "\n".join(parts))
+    return document(
+        f"InterBERT demo: {page.subject}", stylesheet("interbert.demo", "page.css") + rules, "\n".join(parts)
+    )
 
 
 def _minutes(seconds: float) -> str:
@@ -206,10 +186,11 @@ def _table(results: Sequence[LanguageResult]) -> str:
     first = results[0]
     return (
         "<h2>Measured on pictures it never saw</h2>"
-        f'<p class="soft">Each of {first.queries} texts ranks {first.candidates} held-out pictures, all pairs scored '
-        "jointly. Per cent, with bootstrap 95% intervals. With the pictures shuffled the same evaluation has to fall "
-        "to chance.</p>"
-        f'<div class="scroll"><table><thead><tr><th>Text to picture</th>{head}<th>median rank</th></tr></thead>'
+        f'<p class="soft">Each of {first.queries} texts ranks {first.candidates} held-out pictures, all '
+        "pairs scored jointly. Per cent, with bootstrap 95% intervals. With the pictures shuffled the same "
+        "evaluation has to fall to chance.</p>"
+        '<div class="scroll"><table><thead><tr><th>Text to picture</th>'
+        f"{head}<th>median rank</th></tr></thead>"
         f"<tbody>{''.join(rows)}</tbody></table></div>"
     )
 
@@ -240,6 +221,7 @@ def _making(page: DemoPage) -> str:
     commands = escape("\n".join(page.commands))
     following = f"<h2>Try next</h2><pre>{commands}</pre>" if commands else ""
     return (
-        f'<h2>How it was made</h2><div class="scroll"><table class="steps"><tbody>{rows}</tbody></table></div>'
+        '<h2>How it was made</h2><div class="scroll"><table class="steps">'
+        f"<tbody>{rows}</tbody></table></div>"
         f"<dl>{facts}</dl>{following}"
     )

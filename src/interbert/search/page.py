@@ -7,43 +7,11 @@ import html
 import io
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from importlib import resources
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from PIL.Image import Image
-
-# Colours and cards shared with the demo's page. System fonts only, so that the page looks right offline.
-BASE_CSS = """
-:root{color-scheme:light dark;--paper:#fbfaf7;--card:#fff;--ink:#1c1b19;--soft:#6b6862;--line:#e4e0d8;
---accent:#b4441f;--good:#1f7a4d;--track:#efece5;--shadow:0 1px 2px #0000000d,0 8px 24px #0000000a}
-@media(prefers-color-scheme:dark){:root{--paper:#161514;--card:#201f1d;--ink:#f1eee8;--soft:#a39e95;--line:#34322e;
---accent:#f08a5d;--good:#5cc691;--track:#2b2926;--shadow:none}}
-*{box-sizing:border-box}
-body{margin:0;background:var(--paper);color:var(--ink);
-font:16px/1.55 system-ui,-apple-system,"Segoe UI",Roboto,"Noto Sans","PingFang SC","Noto Sans CJK SC",sans-serif}
-main{max-width:1120px;margin:0 auto;padding:40px 24px 72px}
-h1{font-size:clamp(28px,4.5vw,44px);line-height:1.12;letter-spacing:-.02em;margin:0 0 10px;text-wrap:balance}
-h2{font-size:24px;letter-spacing:-.01em;margin:56px 0 6px}
-p{max-width:70ch}.soft{color:var(--soft)}
-code{font:.9em ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;background:var(--track);padding:.1em .35em;
-border-radius:5px;overflow-wrap:anywhere}
-.picture{aspect-ratio:1;border-radius:10px;background:#fff center/contain no-repeat;display:block;width:100%;
-object-fit:contain}
-.none{display:grid;place-items:center;background:var(--track);color:var(--soft);font-size:13px;text-align:center}
-footer{margin-top:64px;padding-top:18px;border-top:1px solid var(--line);color:var(--soft);font-size:14px}
-"""
-
-_CSS = """
-.query{font-size:22px;margin:44px 0 14px}
-.hits{display:grid;gap:14px;grid-template-columns:repeat(auto-fill,minmax(160px,1fr));padding:0;margin:0;list-style:none}
-.hit{background:var(--card);border:1px solid var(--line);border-radius:14px;padding:10px;box-shadow:var(--shadow);
-display:flex;flex-direction:column;gap:6px;min-width:0}
-.line{display:flex;justify-content:space-between;font-size:13px;color:var(--soft);font-variant-numeric:tabular-nums}
-.bar{height:4px;border-radius:2px;background:var(--track);overflow:hidden}.bar i{display:block;height:100%;
-background:var(--accent)}
-.caption{font-size:14px;line-height:1.35;overflow-wrap:anywhere}.id{font-size:12px;color:var(--soft);
-overflow-wrap:anywhere}
-"""
 
 
 @dataclass(frozen=True)
@@ -70,8 +38,13 @@ def escape(text: object) -> str:
     return html.escape(str(text), quote=True)
 
 
+def stylesheet(package: str, name: str) -> str:
+    """Text of a CSS file that lies beside the code."""
+    return resources.files(package).joinpath(name).read_text(encoding="utf-8")
+
+
 def thumbnail_uri(picture: Image, size: int = 192) -> str:
-    """A picture as a data URI no side of which exceeds ``size`` pixels (PNG when it has few colours, else JPEG)."""
+    """A picture as a data URI, no side over ``size`` pixels: PNG when it has few colours, else JPEG."""
     small = picture.convert("RGB")
     small.thumbnail((size, size))
     out = io.BytesIO()
@@ -107,10 +80,11 @@ def picture_html(key: str, names: Mapping[str, str], alt: str) -> str:
 
 def document(title: str, css: str, body: str) -> str:
     """A whole HTML page around ``body``."""
+    css = stylesheet("interbert.search", "base.css") + css
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width,initial-scale=1">\n'
-        f"<title>{escape(title)}</title>\n<style>{BASE_CSS}{css}</style>\n</head>\n"
+        f"<title>{escape(title)}</title>\n<style>{css}</style>\n</head>\n"
         f"<body>\n<main>\n{body}\n</main>\n</body>\n</html>\n"
     )
 
@@ -133,7 +107,9 @@ def render_results(
         parts.append("</ol>")
     if footer:
         parts.append(f"<footer>{escape(footer)}</footer>")
-    return document("InterBERT search", _CSS + rules, "\n".join(parts))
+    return document(
+        "InterBERT search", stylesheet("interbert.search", "results.css") + rules, "\n".join(parts)
+    )
 
 
 def _card(hit: PageHit, names: Mapping[str, str]) -> str:

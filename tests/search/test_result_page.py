@@ -1,0 +1,49 @@
+"""The search page is one file, escapes everything, and shows every picture once."""
+
+from __future__ import annotations
+
+import base64
+import io
+
+import pytest
+from PIL import Image
+
+from interbert.search.page import PageHit, format_probability, render_results, thumbnail_uri
+
+EVIL = '<script>alert("x")</script>'
+
+
+def test_user_text_is_escaped_everywhere() -> None:
+    hit = PageHit(1, "k", 0.5, captions=(EVIL,), label=EVIL)
+    page = render_results([(EVIL, [hit])], {"k": thumbnail_uri(Image.new("RGB", (4, 4)))}, footer=EVIL)
+    assert "<script" not in page
+    assert page.count("&lt;script&gt;") == 5  # heading, caption, alt text, label, footer
+    assert 'aria-label="<' not in page
+
+
+def test_page_asks_for_nothing_from_outside_and_holds_each_picture_once() -> None:
+    uri = thumbnail_uri(Image.new("RGB", (300, 200), "red"))
+    hits = [PageHit(1, "k", 0.9, ("a",)), PageHit(2, "missing", 0.1, ("b",))]
+    page = render_results([("one", hits), ("two", hits[:1])], {"k": uri})
+    assert page.count(uri) == 1
+    assert page.count('class="picture p0"') == 2
+    assert page.count("no picture") == 1
+    for external in ("http:", "https:", "//cdn", "<link", "@import", "<script"):
+        assert external not in page
+    assert "prefers-color-scheme:dark" in page
+
+
+@pytest.mark.parametrize("noisy", [False, True])
+def test_thumbnail_fits_its_box(noisy: bool) -> None:
+    picture = (
+        Image.effect_noise((500, 250), 90).convert("RGB") if noisy else Image.new("RGB", (500, 250), "blue")
+    )
+    kind, data = thumbnail_uri(picture, 100).split(";base64,")
+    thumbnail = Image.open(io.BytesIO(base64.b64decode(data)))
+    assert thumbnail.size == (100, 50)
+    assert kind == ("data:image/jpeg" if noisy else "data:image/png")
+
+
+def test_probabilities_read_well() -> None:
+    shown = [format_probability(p) for p in (1.0, 0.9998, 0.97, 0.031, 0.0002, 0.0)]
+    assert shown == ["100%", "99.98%", "97%", "3.1%", "0.02%", "<0.01%"]
