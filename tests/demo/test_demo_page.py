@@ -89,10 +89,10 @@ def test_log_becomes_a_chart_per_objective_with_its_chance(tmp_path: Path) -> No
     charts = {chart.title: chart for chart in charts_from_log(read_log(log), {"matching_loss": 0.693})}
     assert set(charts) == {
         "Masked words",
-        "Does this text fit this picture?",
-        "Held-out pictures found first (R@1)",
+        "Text/picture matching",
+        "Right picture first (R@1)",
     }
-    matching = charts["Does this text fit this picture?"]
+    matching = charts["Text/picture matching"]
     assert matching.chance == 0.693
     assert matching.train == ((1.0, 0.7), (2.0, 0.6))
     assert matching.held_out == ((2.0, 0.65),)

@@ -17,8 +17,8 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 44, 12, 12, 26
 _TITLES = {
     "lm_loss": "Masked words",
     "region_loss": "Masked regions",
-    "matching_loss": "Does this text fit this picture?",
-    "contrastive_loss": "Which text of the batch fits?",
+    "matching_loss": "Text/picture matching",
+    "contrastive_loss": "Contrast in the batch",
     "loss": "Sum of the objectives",
 }
 _SMOOTHING = 0.85
@@ -102,7 +102,7 @@ def charts_from_log(entries: Sequence[Mapping[str, float]], chance: Mapping[str,
 
 def _recall_title(name: str) -> str:
     extra = name[: -len("r@1")].strip("_/ ").replace("_", " ").replace("/", " ")
-    return "Held-out pictures found first (R@1)" + (f", {extra}" if extra else "")
+    return "Right picture first (R@1)" + (f", {extra}" if extra else "")
 
 
 def smooth(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:

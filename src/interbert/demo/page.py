@@ -150,6 +150,12 @@ def _facts(page: DemoPage) -> str:
 
 def _query(query: QueryResult, names: Mapping[str, str], titles: Mapping[str, str]) -> str:
     rank = "found first" if query.rank == 1 else f"right picture at rank {query.rank}"
+    missed = (
+        sorted(query.right & names.keys()) if all(key not in query.right for key, _ in query.hits) else []
+    )
+    wanted = (
+        f'<span class="wanted">{picture_html(missed[0], names, "the right picture")}</span>' if missed else ""
+    )
     picks = []
     for key, probability in query.hits:
         right = key in query.right
@@ -160,7 +166,7 @@ def _query(query: QueryResult, names: Mapping[str, str], titles: Mapping[str, st
         )
     return (
         f'<article class="q"><h3><span dir="auto">{escape(query.text)}</span>'
-        f'<span class="rank{" first" if query.rank == 1 else ""}">{rank}</span></h3>'
+        f'<span class="rank{" first" if query.rank == 1 else ""}">{rank}{wanted}</span></h3>'
         f'<div class="row">{"".join(picks)}</div></article>'
     )
 
