@@ -1,0 +1,129 @@
+"""Grow a WordPiece vocabulary from training text, so that a BERT of one language can read another.
+
+MiniLM knows 244 Chinese characters; the rest would all be [UNK]. Characters the training texts use are added to the
+WordPiece vocabulary itself (not as added tokens, which match inside words), as a word start and, where they
+continue words, as a continuation piece.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from tokenizers import Tokenizer
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase
+
+from interbert.errors import CheckpointError
+
+UNKNOWN_TARGET = 0.01
+"""Largest acceptable share of [UNK] among validation pieces."""
+
+
+@dataclass(frozen=True)
+class Growth:
+    """What was added and what it changed."""
+
+    added: tuple[str, ...]
+    unknown_before: float
+    unknown_after: float
+
+    def __str__(self) -> str:
+        return (
+            f"{len(self.added)} pieces added; [UNK] among validation pieces "
+            f"{self.unknown_before:.2%} -> {self.unknown_after:.2%}"
+        )
+
+
+def unknown_share(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> float:
+    """Share of [UNK] among the word pieces of ``texts``; 0 for no pieces."""
+    unknown = tokenizer.unk_token_id
+    ids = [piece for ids in tokenizer(list(texts), add_special_tokens=False)["input_ids"] for piece in ids]
+    return sum(piece == unknown for piece in ids) / len(ids) if ids else 0.0
+
+
+def grow_vocabulary(
+    tokenizer: PreTrainedTokenizerBase,
+    training_texts: Sequence[str],
+    validation_texts: Sequence[str],
+    min_count: int = 2,
+) -> tuple[PreTrainedTokenizerBase, Growth]:
+    """Add the characters of words the tokenizer cannot spell.
+
+    Characters seen at least ``min_count`` times are added; if validation texts then still hold more than 1% [UNK],
+    those seen less are added too.
+
+    Returns:
+        the grown tokenizer (the old one is left as it is; pieces it has keep their ids) and what was done.
+
+    Raises:
+        CheckpointError: the tokenizer is not a WordPiece tokenizer of the ``tokenizers`` library.
+    """
+    before = unknown_share(tokenizer, validation_texts)
+    needed = _missing_pieces(tokenizer, training_texts)
+    grown, added = tokenizer, ()
+    after = before
+    for count in sorted({min_count, 1}, reverse=True):
+        wanted = tuple(sorted(piece for piece, seen in needed.items() if seen >= count))
+        if wanted and wanted != added:
+            grown, added = _with_pieces(tokenizer, wanted), wanted
+            after = unknown_share(grown, validation_texts)
+        if after <= UNKNOWN_TARGET:
+            break
+    return grown, Growth(added, before, after)
+
+
+def _missing_pieces(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> Counter[str]:
+    """Single-character pieces missing from the vocabulary, with the number of words that want them."""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None or type(backend.model).__name__ != "WordPiece":
+        raise CheckpointError(
+            f"{type(tokenizer).__name__} is not a WordPiece tokenizer, its vocabulary cannot grow. "
+            "Start from a BERT, or give a model whose tokenizer knows the texts' characters."
+        )
+    vocabulary = backend.get_vocab(with_added_tokens=True)
+    words: Counter[str] = Counter()
+    for text in texts:
+        normal = backend.normalizer.normalize_str(text) if backend.normalizer else text
+        words.update(word for word, _ in backend.pre_tokenizer.pre_tokenize_str(normal))
+    unknown = backend.model.unk_token
+    missing: Counter[str] = Counter()
+    for word, count in words.items():
+        if [token.value for token in backend.model.tokenize(word)] != [unknown]:
+            continue
+        pieces = {word[0], *("##" + character for character in word[1:])}
+        for piece in pieces - vocabulary.keys():
+            missing[piece] += count
+    return missing
+
+
+def _with_pieces(tokenizer: PreTrainedTokenizerBase, pieces: Sequence[str]) -> PreTrainedTokenizerBase:
+    backend = tokenizer.backend_tokenizer
+    fields = json.loads(backend.to_str())
+    vocabulary: dict[str, int] = fields["model"]["vocab"]
+    start = max(vocabulary.values()) + 1
+    vocabulary |= {piece: start + offset for offset, piece in enumerate(pieces)}
+    fields["truncation"] = fields["padding"] = None
+    names = ("unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
+    grown: PreTrainedTokenizerBase = type(tokenizer)(
+        tokenizer_object=Tokenizer.from_str(json.dumps(fields)),
+        model_max_length=tokenizer.model_max_length,
+        **{name: getattr(tokenizer, name) for name in names},
+    )
+    # BertTokenizer of transformers 5.23 silently builds a 5-piece vocabulary when it ignores what it is given
+    assert len(grown) == len(tokenizer) + len(pieces), (len(grown), len(tokenizer), len(pieces))
+    return grown
+
+
+@torch.no_grad()
+def fill_new_rows(embedding: Tensor, known: int, seed: int = 0) -> None:
+    """Give rows ``known..`` of a word embedding [V,H], in place, the mean and spread of the known ones."""
+    if known >= len(embedding):
+        return
+    mean, std = embedding[:known].mean(dim=0), embedding[:known].std(dim=0)
+    generator = torch.Generator().manual_seed(seed)
+    noise = torch.randn(embedding[known:].shape, generator=generator)
+    embedding[known:] = mean + std * noise.to(embedding)

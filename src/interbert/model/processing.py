@@ -1,0 +1,234 @@
+"""Texts and regions to model inputs, saved beside the weights so that a model directory needs nothing else.
+
+Shapes: B batch, N regions, R = N + 1 image tokens (global token first), T text tokens, F region feature size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from transformers import AutoFeatureExtractor, AutoProcessor, BatchFeature, FeatureExtractionMixin, ProcessorMixin
+
+from interbert.errors import ConfigError, RegionError
+from interbert.model.configuration import InterBertConfig
+
+Float32 = NDArray[np.float32]
+
+GLOBAL_LOCATION = (0.0, 0.0, 1.0, 1.0, 1.0)
+"""Location vector of the global token (SPEC part 2)."""
+
+PRETRAINING_TEXT_TOKENS = 36
+"""Text tokens of a pretraining example (SPEC part 2)."""
+
+
+class RegionsLike(Protocol):
+    """What a region extractor gives for one picture."""
+
+    @property
+    def boxes(self) -> NDArray[Any]:
+        """[N,4] as x1, y1, x2, y2 in pixels."""
+
+    @property
+    def features(self) -> NDArray[Any]:
+        """[N,F]."""
+
+    @property
+    def width(self) -> int:
+        """Pixels."""
+
+    @property
+    def height(self) -> int:
+        """Pixels."""
+
+
+def location_vectors(boxes: NDArray[Any], width: int, height: int) -> Float32:
+    """[N,4] boxes in pixels to [N,5]: x1/w, y1/h, x2/w, y2/h, area/(w*h) (SPEC part 2)."""
+    scaled = np.asarray(boxes, dtype=np.float32) / np.array([width, height, width, height], dtype=np.float32)
+    area = (scaled[:, 2] - scaled[:, 0]) * (scaled[:, 3] - scaled[:, 1])
+    return np.concatenate([scaled, area[:, None]], axis=1).astype(np.float32)
+
+
+def image_inputs(features: Float32, locations: Float32, zeroed: NDArray[np.bool_] | None = None) -> tuple[Float32, Float32]:
+    """Put the global token before the regions.
+
+    Args:
+        features: [N,F].
+        locations: [N,5].
+        zeroed: bool [N], regions hidden by masking. They become zeros before the global token's mean is taken, with
+            N still the divisor, so nothing leaks (SPEC part 2).
+
+    Returns:
+        region_features [N+1,F], region_locations [N+1,5].
+    """
+    if zeroed is not None and zeroed.any():
+        features = np.where(zeroed[:, None], np.float32(0), features)
+    with_global = np.concatenate([features.mean(axis=0, keepdims=True, dtype=np.float32), features])
+    return with_global, np.concatenate([np.array([GLOBAL_LOCATION], dtype=np.float32), locations])
+
+
+class InterBertRegionFeatureExtractor(FeatureExtractionMixin):  # type: ignore[misc]
+    """How a model's regions are made and scaled.
+
+    Args:
+        extractor: name, settings and sizes of the region extractor (``ExtractorInfo`` as a dictionary).
+        feature_mean: [F], subtracted from every region feature; None for none.
+        feature_std: [F], divides them; None for ones.
+    """
+
+    model_input_names = ["region_features", "region_locations", "region_mask"]  # noqa: RUF012
+
+    def __init__(
+        self,
+        extractor: Mapping[str, Any] | None = None,
+        feature_mean: Sequence[float] | None = None,
+        feature_std: Sequence[float] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.extractor = dict(extractor or {})
+        self.feature_mean = None if feature_mean is None else [float(value) for value in feature_mean]
+        self.feature_std = None if feature_std is None else [float(value) for value in feature_std]
+        self._scale: tuple[Float32, Float32] | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the saved fields."""
+        return {name: value for name, value in super().to_dict().items() if name != "_scale"}
+
+    def standardise(self, features: NDArray[Any], where: str = "regions") -> Float32:
+        """Scale features [N,F] to about zero mean and unit variance per dimension over the training pictures.
+
+        Raises:
+            RegionError: the size is not the model's, or a value is not finite.
+        """
+        values = np.asarray(features, dtype=np.float32)
+        if not np.isfinite(values).all():
+            raise RegionError(f"{where}: a region feature is NaN or infinite. Extract this picture again.")
+        if self.feature_mean is None or self.feature_std is None:
+            return values
+        if self._scale is None:
+            self._scale = (
+                np.array(self.feature_mean, dtype=np.float32),
+                1.0 / np.array(self.feature_std, dtype=np.float32),
+            )
+        mean, inverse = self._scale
+        if values.shape[1] != len(mean):
+            raise RegionError(
+                f"{where}: regions have {values.shape[1]} features, the model wants {len(mean)}. "
+                "Extract them with the model's own extractor."
+            )
+        return (values - mean) * inverse
+
+    def picture(
+        self, regions: RegionsLike, zeroed: NDArray[np.bool_] | None = None, where: str = "regions"
+    ) -> tuple[Float32, Float32]:
+        """One picture's region_features [N+1,F] and region_locations [N+1,5]; ``zeroed`` as in :func:`image_inputs`."""
+        features = self.standardise(regions.features, where)
+        return image_inputs(features, location_vectors(regions.boxes, regions.width, regions.height), zeroed)
+
+    def __call__(self, regions: Sequence[RegionsLike]) -> BatchFeature:
+        """Padded inputs of a batch: region_features [B,R,F], region_locations [B,R,5], region_mask [B,R]."""
+        return BatchFeature(pad_pictures([self.picture(one) for one in regions]))
+
+
+def pad_pictures(pictures: Sequence[tuple[Float32, Float32]]) -> dict[str, Tensor]:
+    """Pad pictures to [B,R,F], [B,R,5] and a mask int64 [B,R]."""
+    tokens = max(len(features) for features, _ in pictures)
+    size = pictures[0][0].shape[1]
+    features = np.zeros((len(pictures), tokens, size), dtype=np.float32)
+    locations = np.zeros((len(pictures), tokens, 5), dtype=np.float32)
+    mask = np.zeros((len(pictures), tokens), dtype=np.int64)
+    for row, (feature, location) in enumerate(pictures):
+        features[row, : len(feature)] = feature
+        locations[row, : len(location)] = location
+        mask[row, : len(feature)] = 1
+    arrays = {"region_features": features, "region_locations": locations, "region_mask": mask}
+    return {name: torch.from_numpy(array) for name, array in arrays.items()}
+
+
+def pad_texts(texts: Sequence[Sequence[int]], pad_token_id: int = 0) -> dict[str, Tensor]:
+    """Pad token ids to input_ids int64 [B,T] and attention_mask int64 [B,T]."""
+    length = max(len(ids) for ids in texts)
+    input_ids = torch.full((len(texts), length), pad_token_id, dtype=torch.long)
+    mask = torch.zeros((len(texts), length), dtype=torch.long)
+    for row, ids in enumerate(texts):
+        input_ids[row, : len(ids)] = torch.as_tensor(ids, dtype=torch.long)
+        mask[row, : len(ids)] = 1
+    return {"input_ids": input_ids, "attention_mask": mask}
+
+
+class InterBertProcessor(ProcessorMixin):  # type: ignore[misc]
+    """A tokenizer and the way regions are made and scaled.
+
+    Args:
+        feature_extractor: an :class:`InterBertRegionFeatureExtractor`.
+        tokenizer: a WordPiece tokenizer.
+        max_text_tokens: longer texts are cut ([SEP] kept).
+    """
+
+    def __init__(self, feature_extractor: Any, tokenizer: Any, max_text_tokens: int = PRETRAINING_TEXT_TOKENS) -> None:
+        if max_text_tokens < 3:
+            raise ConfigError(f"max_text_tokens must be at least 3 ([CLS], a piece, [SEP]), not {max_text_tokens}.")
+        super().__init__(feature_extractor, tokenizer)
+        self.max_text_tokens = max_text_tokens
+
+    def __call__(
+        self,
+        text: str | Sequence[str] | None = None,
+        regions: RegionsLike | Sequence[RegionsLike] | None = None,
+        **_: Any,
+    ) -> BatchFeature:
+        """Inputs of any InterBERT model as tensors.
+
+        Args:
+            text: one text or B texts.
+            regions: one picture's regions or B pictures'.
+
+        Returns:
+            input_ids, attention_mask [B,T] and region_features [B,R,F], region_locations [B,R,5], region_mask [B,R];
+            only those of the sides given.
+        """
+        inputs: dict[str, Tensor] = {}
+        if text is not None:
+            inputs |= pad_texts(self.texts_to_ids([text] if isinstance(text, str) else text), self.pad_token_id)
+        if regions is not None:
+            inputs |= dict(self.feature_extractor(regions if isinstance(regions, Sequence) else [regions]))
+        if not inputs:
+            raise ConfigError("Give a text, regions, or both.")
+        return BatchFeature(inputs)
+
+    def texts_to_ids(self, texts: Sequence[str]) -> list[list[int]]:
+        """Token ids of each text, [CLS] and [SEP] included, cut at ``max_text_tokens``."""
+        encoded = self.tokenizer(
+            [text[: 64 * self.max_text_tokens] for text in texts],  # what is cut anyway need not be tokenized
+            truncation=True,
+            max_length=self.max_text_tokens,
+            add_special_tokens=True,
+            return_attention_mask=False,
+            return_token_type_ids=False,
+        )
+        return [list(ids) for ids in encoded["input_ids"]]
+
+    def picture_inputs(
+        self, regions: RegionsLike, zeroed: NDArray[np.bool_] | None = None, where: str = "regions"
+    ) -> tuple[Float32, Float32]:
+        """One picture's region_features [R,F] and region_locations [R,5]."""
+        return self.feature_extractor.picture(regions, zeroed, where)  # type: ignore[no-any-return]
+
+    @property
+    def pad_token_id(self) -> int:
+        """Id of [PAD]."""
+        return int(self.tokenizer.pad_token_id)
+
+    @property
+    def extractor_info(self) -> dict[str, Any]:
+        """Name, settings and sizes of the region extractor this model was trained with."""
+        return dict(self.feature_extractor.extractor)
+
+
+AutoFeatureExtractor.register(InterBertConfig, InterBertRegionFeatureExtractor)
+AutoProcessor.register(InterBertConfig, InterBertProcessor)
