@@ -1,0 +1,47 @@
+"""Image-text matching (paper section 3.2, SPEC part 3): does this text belong to this picture?
+
+Class 0 means match, class 1 mismatch; cross-entropy over the two. A head that knows nothing scores ln 2 = 0.693 on
+balanced pairs: that is the value to watch the loss leave.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from torch import Tensor, nn
+
+MATCH, MISMATCH = 0, 1
+
+PRETRAINING_MISMATCHES = 0.5
+"""Share of pretraining pairs that get another picture's caption."""
+
+
+def draw_mismatch(generator: np.random.Generator, probability: float = PRETRAINING_MISMATCHES) -> bool:
+    """Whether a sample gets another picture's caption."""
+    return bool(generator.random() < probability)
+
+
+def chance_loss(mismatch_share: float = PRETRAINING_MISMATCHES) -> float:
+    """Cross-entropy of a head that knows nothing but the share of mismatches (0.693 for half, 0.562 for three in four)."""
+    shares = (mismatch_share, 1.0 - mismatch_share)
+    return -sum(share * math.log(share) for share in shares if share > 0)
+
+
+def hard_share(step: int, random_until: int, full_from: int, largest: float) -> float:
+    """Share of hard negatives at a step: none before ``random_until``, then rising to ``largest`` at ``full_from``.
+
+    Hard negatives from the first step keep the matching head at its chance value: random ones teach it first.
+    """
+    if step < random_until or largest <= 0:
+        return 0.0
+    if step >= full_from:
+        return largest
+    return largest * (step - random_until + 1) / (full_from - random_until + 1)
+
+
+def matching_loss(logits: Tensor, labels: Tensor) -> Tensor:
+    """Mean cross-entropy of logits [B,2] and labels int64 [B]; 0 for an empty batch."""
+    if not len(labels):
+        return logits.sum() * 0.0
+    return nn.functional.cross_entropy(logits.float(), labels)

@@ -1,0 +1,229 @@
+import pytest
+import torch
+
+from interbert.errors import ConfigError
+from interbert.model.configuration import InterBertConfig
+from interbert.model.modeling import (
+    InterBertForImageTextRetrieval,
+    InterBertForMultipleChoice,
+    InterBertForPreTraining,
+    InterBertForSequenceClassification,
+    InterBertModel,
+)
+
+
+def tiny_config(**values):
+    sizes = {
+        "vocab_size": 60,
+        "hidden_size": 24,
+        "num_attention_heads": 4,
+        "intermediate_size": 40,
+        "num_interaction_layers": 2,
+        "num_text_layers": 2,
+        "num_image_layers": 1,
+        "image_num_attention_heads": 3,
+        "image_intermediate_size": 32,
+        "max_position_embeddings": 20,
+        "region_feature_size": 10,
+        "num_region_classes": 7,
+        "pooler_size": 16,
+        "initializer_range": 0.3,
+    }
+    return InterBertConfig(**(sizes | values))
+
+
+def batch(lengths=(5, 8, 3), regions=(4, 2, 6), seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    tokens, images = max(lengths), max(regions)
+    count = len(lengths)
+    return {
+        "input_ids": torch.randint(1, 60, (count, tokens), generator=generator),
+        "attention_mask": (torch.arange(tokens) < torch.tensor(lengths)[:, None]).long(),
+        "region_features": torch.randn(count, images, 10, generator=generator),
+        "region_locations": torch.rand(count, images, 5, generator=generator),
+        "region_mask": (torch.arange(images) < torch.tensor(regions)[:, None]).long(),
+    }
+
+
+def alone(inputs, row):
+    tokens = int(inputs["attention_mask"][row].sum())
+    images = int(inputs["region_mask"][row].sum())
+    cut = {name: (images if name.startswith("region") else tokens) for name in inputs}
+    return {name: value[row : row + 1, : cut[name]] for name, value in inputs.items()}
+
+
+@pytest.mark.parametrize("attention", ["eager", "sdpa"])
+def test_a_padded_item_gets_what_it_gets_alone(attention):
+    model = InterBertForPreTraining._from_config(tiny_config(), attn_implementation=attention).eval()
+    inputs = batch()
+    with torch.no_grad():
+        together = model(**inputs)
+        for row in range(3):
+            single = model(**alone(inputs, row))
+            tokens, images = single.text_hidden_state.shape[1], single.image_hidden_state.shape[1]
+            pairs = [
+                (together.text_hidden_state[row, :tokens], single.text_hidden_state[0]),
+                (together.image_hidden_state[row, :images], single.image_hidden_state[0]),
+                (together.matching_logits[row], single.matching_logits[0]),
+            ]
+            for padded, ours in pairs:
+                torch.testing.assert_close(padded, ours, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("attention", ["eager", "sdpa"])
+def test_pooled_only_gives_the_same_pooled_vectors(attention):
+    model = InterBertModel._from_config(tiny_config(), attn_implementation=attention).eval()
+    inputs = batch()
+    with torch.no_grad():
+        full, short = model(**inputs), model(**inputs, pooled_only=True)
+    torch.testing.assert_close(short.text_pooled, full.text_pooled, rtol=0, atol=1e-5)
+    torch.testing.assert_close(short.image_pooled, full.image_pooled, rtol=0, atol=1e-5)
+
+
+def test_one_modality_alone():
+    model = InterBertForPreTraining(tiny_config()).eval()
+    inputs = batch()
+    text = {name: inputs[name] for name in ("input_ids", "attention_mask")}
+    image = {name: value for name, value in inputs.items() if name not in text}
+    with torch.no_grad():
+        only_text, only_image, both = model(**text), model(**image), model(**inputs)
+    assert only_text.image_hidden_state is None
+    assert only_text.region_logits is None
+    assert only_image.text_hidden_state is None
+    assert only_image.lm_logits is None
+    # the fused vector is the other side's pooled vector
+    expected = model.matching_head(only_text.text_pooled)
+    torch.testing.assert_close(only_text.matching_logits, expected)
+    # and together they see each other
+    assert not torch.allclose(only_text.text_hidden_state, both.text_hidden_state, atol=1e-3)
+
+
+def test_no_input_at_all_is_an_error():
+    with pytest.raises(ConfigError, match="region_features"):
+        InterBertModel(tiny_config())()
+
+
+def test_losses_are_zero_not_nan_without_targets():
+    model = InterBertForPreTraining(tiny_config())
+    inputs = batch()
+    output = model(
+        **inputs,
+        lm_labels=torch.full_like(inputs["input_ids"], -100),
+        masked_regions=torch.zeros(3, 6, dtype=torch.bool),
+        region_targets=torch.rand(3, 6, 7).softmax(-1),
+        matching_labels=torch.tensor([0, 1, 0]),
+    )
+    assert output.lm_loss.item() == 0.0
+    assert output.region_loss.item() == 0.0
+    output.loss.backward()
+    assert all(torch.isfinite(p.grad).all() for p in model.parameters() if p.grad is not None)
+
+
+def test_region_loss_counts_matched_pairs_only():
+    model = InterBertForPreTraining(tiny_config()).eval()
+    inputs = batch(regions=(6, 6, 6))
+    masked = torch.zeros(3, 6, dtype=torch.bool)
+    masked[:, 2] = True
+    targets = torch.rand(3, 6, 7).softmax(-1)
+    labels = {"masked_regions": masked, "region_targets": targets}
+    first = alone(inputs, 0) | {"masked_regions": masked[:1], "region_targets": targets[:1]}
+    with torch.no_grad():
+        mixed = model(**inputs, **labels, matching_labels=torch.tensor([0, 1, 1])).region_loss
+        matched = model(**first, matching_labels=torch.tensor([0])).region_loss
+    torch.testing.assert_close(mixed, matched)
+
+
+def test_lm_loss_on_mismatched_pairs_is_a_switch():
+    inputs = batch()
+    labels = inputs["input_ids"].masked_fill(inputs["attention_mask"] == 0, -100)
+    matching = torch.tensor([0, 1, 1])
+    losses = {}
+    for switch in (True, False):
+        torch.manual_seed(0)
+        model = InterBertForPreTraining(tiny_config(lm_loss_on_mismatched=switch)).eval()
+        losses[switch] = model(**inputs, lm_labels=labels, matching_labels=matching).lm_loss.item()
+        logits = model(**inputs).lm_logits
+    chosen = labels[0] != -100
+    expected = torch.nn.functional.cross_entropy(logits[0][chosen], labels[0][chosen]).item()
+    assert losses[False] == pytest.approx(expected, abs=1e-5)
+    assert losses[True] != pytest.approx(expected, abs=1e-3)
+
+
+def test_save_and_load_keep_weights_and_ties(tmp_path):
+    model = InterBertForPreTraining(tiny_config(contrastive_size=8)).eval()
+    model.save_pretrained(tmp_path)
+    loaded = InterBertForPreTraining.from_pretrained(tmp_path).eval()
+    assert loaded.lm_head.decoder.weight is loaded.interbert.text_embeddings.word_embeddings.weight
+    assert loaded.config.num_interaction_layers == 2
+    inputs = batch()
+    with torch.no_grad():
+        torch.testing.assert_close(loaded(**inputs).lm_logits, model(**inputs).lm_logits)
+
+
+def test_a_pretrained_directory_opens_as_a_retrieval_model(tmp_path):
+    model = InterBertForPreTraining(tiny_config(contrastive_size=8)).eval()
+    model.save_pretrained(tmp_path)
+    retrieval = InterBertForImageTextRetrieval.from_pretrained(tmp_path).eval()
+    inputs = batch()
+    with torch.no_grad():
+        expected = model(**inputs).matching_logits
+        torch.testing.assert_close(retrieval(**inputs).logits, expected, rtol=0, atol=1e-5)
+        scores = retrieval.score(**inputs)
+        torch.testing.assert_close(scores, expected.softmax(-1)[:, 0], rtol=0, atol=1e-5)
+        texts = retrieval.encode_text(inputs["input_ids"], inputs["attention_mask"])
+    torch.testing.assert_close(texts.norm(dim=-1), torch.ones(3))
+
+
+def test_multiple_choice_repeats_the_picture():
+    model = InterBertForMultipleChoice(tiny_config()).eval()
+    inputs = batch()
+    choices = {
+        name: torch.stack([inputs[name], inputs[name].flip(0)], 1) for name in ("input_ids", "attention_mask")
+    }
+    pictures = {name: value for name, value in inputs.items() if name.startswith("region")}
+    with torch.no_grad():
+        output = model(**choices, **pictures, labels=torch.tensor([0, 1, 0]))
+        straight = model(**{n: v[:, :1] for n, v in choices.items()}, **pictures)
+    assert output.logits.shape == (3, 2)
+    torch.testing.assert_close(output.logits[:, :1], straight.logits, rtol=0, atol=1e-5)
+    assert torch.isfinite(output.loss)
+
+
+@pytest.mark.parametrize("sides", ["text", "image", "both"])
+def test_sequence_classification_takes_either_side(sides):
+    model = InterBertForSequenceClassification(tiny_config(num_labels=4)).eval()
+    inputs = batch()
+    if sides != "both":
+        inputs = {n: v for n, v in inputs.items() if n.startswith("region") == (sides == "image")}
+    output = model(**inputs, labels=torch.tensor([0, 1, 3]))
+    assert output.logits.shape == (3, 4)
+    output.loss.backward()
+
+
+def test_gradient_checkpointing_gives_equal_gradients():
+    inputs = batch()
+    gradients = []
+    for checkpointing in (False, True):
+        torch.manual_seed(0)
+        model = InterBertForImageTextRetrieval(tiny_config(hidden_dropout_prob=0.0, fusion_dropout_prob=0.0))
+        if checkpointing:
+            model.gradient_checkpointing_enable()
+        model.train()
+        for module in model.modules():
+            if isinstance(module, torch.nn.Dropout):
+                module.p = 0.0
+            if hasattr(module, "attention_dropout"):
+                module.attention_dropout = 0.0
+        model(**inputs, matching_labels=torch.tensor([0, 1, 0])).loss.backward()
+        gradients.append({n: p.grad for n, p in model.named_parameters()})
+    for name, gradient in gradients[0].items():
+        torch.testing.assert_close(gradients[1][name], gradient, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("num_attention_heads", 5), ("fusion", "max"), ("region_objective", "x"), ("pooler_size", 0)],
+)
+def test_impossible_configurations(field, value):
+    with pytest.raises(ConfigError, match=field):
+        tiny_config(**{field: value})
