@@ -1,0 +1,1 @@
+"""Regions of pictures and the store that keeps them."""

@@ -1,0 +1,135 @@
+"""What a region extractor gives for a picture, and who extracted it.
+
+Shapes: N regions of a picture, F region feature size, C region classes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from interbert.errors import RegionError
+
+
+@dataclass(frozen=True)
+class Regions:
+    """The regions of one picture: the four things a detector gives (SPEC part 2)."""
+
+    boxes: NDArray[np.float32]
+    """[N,4] as x1, y1, x2, y2 in pixels of the picture."""
+    features: NDArray[Any]
+    """[N,F], float16 or float32."""
+    class_probs: NDArray[Any] | None
+    """[N,C], rows sum to 1; None when the extractor has no classifier."""
+    width: int
+    """Pixels."""
+    height: int
+    """Pixels."""
+
+    def validate(self, where: str) -> Regions:
+        """Return self when shapes agree and every value is finite.
+
+        Raises:
+            RegionError: naming ``where``.
+        """
+        count = len(self.boxes)
+        shapes_agree = (
+            count > 0
+            and self.boxes.shape == (count, 4)
+            and self.features.ndim == 2
+            and len(self.features) == count
+            and (self.class_probs is None or len(self.class_probs) == count)
+        )
+        if not shapes_agree:
+            raise RegionError(
+                f"{where}: boxes {self.boxes.shape}, features {self.features.shape}: need [N,4] and [N,F] with N > 0."
+            )
+        if self.width < 1 or self.height < 1:
+            raise RegionError(f"{where}: the picture's size {self.width}x{self.height} is impossible.")
+        for name in ("boxes", "features", "class_probs"):
+            values = getattr(self, name)
+            if values is not None and not np.isfinite(values).all():
+                raise RegionError(f"{where}: {name} hold NaN or infinite values. Extract this picture again.")
+        return self
+
+
+@dataclass(frozen=True)
+class RegionRecord:
+    """One row of a region store: a view of a picture with its texts and regions."""
+
+    picture_id: str
+    """Unique together with ``view``."""
+    product_id: str
+    """Pictures of one product are never each other's negatives."""
+    digest: str
+    """SHA-256 of the picture's file bytes; equal pictures have equal digests."""
+    view: int
+    """0 as it is, 1 mirrored left to right."""
+    source_row: int
+    texts: tuple[str, ...]
+    text_fields: tuple[str, ...]
+    """Source column of each text."""
+    regions: Regions
+
+
+@dataclass(frozen=True)
+class CaptionRow:
+    """A row of a store without its regions."""
+
+    row: int
+    picture_id: str
+    product_id: str
+    digest: str
+    view: int
+    source_row: int
+    texts: tuple[str, ...]
+    text_fields: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ExtractorInfo:
+    """Which extractor made regions; two with equal fingerprints give equal regions."""
+
+    name: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    feature_size: int = 0
+    num_classes: int | None = None
+    """None when the extractor gives no class distribution."""
+
+    @property
+    def fingerprint(self) -> str:
+        """First 16 hex digits of the SHA-256 of everything above."""
+        return hashlib.sha256(self.to_json().encode()).hexdigest()[:16]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain fields, for JSON."""
+        return asdict(self) | {"settings": dict(self.settings)}
+
+    def to_json(self) -> str:
+        """Canonical JSON."""
+        return json.dumps(self.to_dict(), sort_keys=True, ensure_ascii=False)
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> ExtractorInfo:
+        """Inverse of :meth:`to_dict`."""
+        return cls(fields["name"], dict(fields["settings"]), int(fields["feature_size"]), fields["num_classes"])
+
+    @classmethod
+    def from_json(cls, text: str) -> ExtractorInfo:
+        """Inverse of :meth:`to_json`."""
+        return cls.from_dict(json.loads(text))
+
+    def differences(self, other: ExtractorInfo) -> str:
+        """Readable list of what differs from ``other``."""
+        mine, theirs = self.to_dict(), other.to_dict()
+        flat_mine = {**mine.pop("settings"), **mine}
+        flat_theirs = {**theirs.pop("settings"), **theirs}
+        names = sorted(set(flat_mine) | set(flat_theirs))
+        different = [n for n in names if flat_mine.get(n) != flat_theirs.get(n)]
+        return ", ".join(f"{n}: {flat_mine.get(n)} / {flat_theirs.get(n)}" for n in different)

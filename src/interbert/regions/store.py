@@ -1,0 +1,294 @@
+"""Regions on disk: a Lance data set with random access and atomic appends.
+
+One row per view of a picture. Features are ``list<fixed_size_list<float16, F>>``, so pictures may have different
+numbers of regions. Who extracted them stands in the schema's metadata.
+"""
+
+from __future__ import annotations
+
+import errno
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from interbert.errors import RegionError, StorageError, StoreError
+from interbert.regions.schema import CaptionRow, ExtractorInfo, RegionRecord, Regions
+
+_METADATA_KEY = b"interbert.extractor"
+_LIGHT_COLUMNS = ["picture_id", "product_id", "digest", "view", "source_row", "texts", "text_fields"]
+_REGION_COLUMNS = ["width", "height", "boxes", "features", "class_probs"]
+
+
+class RegionStore:
+    """A store opened for reading and appending; safe to hand to worker processes (each opens its own handle)."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = str(path)
+        self._handle: Any = None
+        self._owner: int | None = None
+        dataset = self._dataset()
+        metadata = dataset.schema.metadata or {}
+        if _METADATA_KEY not in metadata:
+            raise StoreError(f"{self.path}: is a Lance data set but not a region store.")
+        self.info = ExtractorInfo.from_json(metadata[_METADATA_KEY].decode())
+
+    @classmethod
+    def open(cls, path: str | Path) -> RegionStore:
+        """Open an existing store.
+
+        Raises:
+            StoreError: it is missing or damaged.
+        """
+        return cls(path)
+
+    @classmethod
+    def create(cls, path: str | Path, info: ExtractorInfo) -> RegionStore:
+        """Create an empty store.
+
+        Raises:
+            StoreError: there is one already.
+            StorageError: the disk is full or not writable.
+        """
+        import lance
+
+        if is_store(path):
+            raise StoreError(f"{path}: there is a store already.")
+        folder = Path(path)
+        if folder.exists() and any(folder.iterdir()):
+            if any((folder / "_versions").glob("*.manifest")) or not (folder / "data").exists():
+                raise StoreError(f"{path}: the folder is not empty and is no region store. Name another folder.")
+            shutil.rmtree(folder / "data")  # a first write that was killed before its commit
+        schema = _schema(info)
+        _guarded(path, lambda: lance.write_dataset(schema.empty_table(), str(path), schema=schema))
+        return cls(path)
+
+    @classmethod
+    def open_or_create(cls, path: str | Path, info: ExtractorInfo) -> RegionStore:
+        """Open a store that this extractor made, or create it.
+
+        Raises:
+            StoreError: another extractor made it.
+        """
+        if not is_store(path):
+            return cls.create(path, info)
+        store = cls(path)
+        store.require(info)
+        return store
+
+    def require(self, info: ExtractorInfo) -> None:
+        """Check that ``info``'s extractor made this store.
+
+        Raises:
+            StoreError: saying both fingerprints and the remedy.
+        """
+        if self.info.fingerprint != info.fingerprint:
+            raise StoreError(
+                f"{self.path}: was made by another extractor ({self.info.name} {self.info.fingerprint}, wanted "
+                f"{info.name} {info.fingerprint}; {self.info.differences(info)}). Extract into another folder, or "
+                "give the settings the store was made with."
+            )
+
+    def __len__(self) -> int:
+        return int(self._dataset().count_rows())
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_handle": None, "_owner": None}
+
+    @property
+    def fingerprint(self) -> str:
+        """Identifies the data: extractor, number of rows and version."""
+        dataset = self._dataset()
+        return f"{self.info.fingerprint}-{dataset.count_rows()}-{dataset.version}"
+
+    def append(self, records: Sequence[RegionRecord]) -> None:
+        """Add rows in one atomic commit.
+
+        Raises:
+            StorageError: the disk is full or not writable; rows committed before stay.
+        """
+        import lance
+
+        if not records:
+            return
+        table = _to_table(records, _schema(self.info))
+        _guarded(self.path, lambda: lance.write_dataset(table, self.path, mode="append"))
+        self._handle = None
+
+    def existing_keys(self) -> set[tuple[str, int]]:
+        """(picture_id, view) of every row."""
+        table = self._dataset().to_table(columns=["picture_id", "view"])
+        return set(zip(table["picture_id"].to_pylist(), table["view"].to_pylist(), strict=True))
+
+    def captions(self) -> list[CaptionRow]:
+        """Every row without its regions."""
+        rows = self._dataset().to_table(columns=_LIGHT_COLUMNS).to_pylist()
+        return [
+            CaptionRow(index, **(row | {"texts": tuple(row["texts"]), "text_fields": tuple(row["text_fields"])}))
+            for index, row in enumerate(rows)
+        ]
+
+    def take(self, rows: Sequence[int]) -> list[Regions]:
+        """Regions of rows, in the asked order.
+
+        Raises:
+            RegionError: a row holds values that are not finite.
+            StoreError: the store is damaged.
+        """
+        wanted = np.asarray(rows, dtype=np.int64)
+        unique, inverse = np.unique(wanted, return_inverse=True)
+        try:
+            table = self._dataset().take(unique.tolist(), columns=_REGION_COLUMNS)
+        except (OSError, ValueError) as error:
+            raise StoreError(
+                f"{self.path}: cannot be read ({_first_line(error)}). Extract the pictures again."
+            ) from error
+        pictures = [self._regions(row, int(unique[offset])) for offset, row in enumerate(_rows(table))]
+        return [pictures[index] for index in inverse]
+
+    def feature_statistics(self, max_rows: int = 2048, seed: int = 0) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Mean and standard deviation (at least 1e-3) of every feature, f32 [F] each, over a sample of rows."""
+        count = len(self)
+        rows = np.random.default_rng(seed).permutation(count)[:max_rows]
+        total, squares, seen = 0.0, 0.0, 0
+        for start in range(0, len(rows), 256):
+            for regions in self.take(np.sort(rows[start : start + 256]).tolist()):
+                values = regions.features.astype(np.float64)
+                total, squares, seen = total + values.sum(0), squares + np.square(values).sum(0), seen + len(values)
+        mean = np.asarray(total) / max(seen, 1)
+        variance = np.asarray(squares) / max(seen, 1) - np.square(mean)
+        return mean.astype(np.float32), np.sqrt(variance.clip(min=1e-6)).astype(np.float32)
+
+    def pooled_features(self, batch_rows: int = 512) -> NDArray[np.float32]:
+        """Mean region feature of every row, [len,F], read in order without holding the whole store."""
+        pooled = [
+            regions.features.mean(axis=0, dtype=np.float32)
+            for start in range(0, len(self), batch_rows)
+            for regions in self.take(range(start, min(start + batch_rows, len(self))))
+        ]
+        return np.stack(pooled)
+
+    def _regions(self, row: dict[str, Any], index: int) -> Regions:
+        return Regions(**row).validate(f"{self.path}, row {index}")
+
+    def _dataset(self) -> Any:
+        import os
+
+        import lance
+
+        if self._handle is None or self._owner != os.getpid():
+            if not is_store(self.path):
+                raise StoreError(
+                    f"{self.path}: there is no region store. Make one with: interbert extract SOURCE {self.path}"
+                )
+            try:
+                self._handle = lance.dataset(self.path)
+            except (OSError, ValueError) as error:
+                raise StoreError(
+                    f"{self.path}: cannot be opened ({_first_line(error)}). Extract the pictures again."
+                ) from error
+            self._owner = os.getpid()
+        return self._handle
+
+
+def is_store(path: str | Path) -> bool:
+    """Whether ``path`` is a Lance data set (a URI is taken to be one)."""
+    return "://" in str(path) or any(Path(path, "_versions").glob("*.manifest"))
+
+
+def _schema(info: ExtractorInfo) -> Any:
+    import pyarrow as pa
+
+    features = pa.list_(pa.list_(pa.float16(), info.feature_size))
+    # without a class distribution the column holds nulls; its width must still be positive
+    classes = pa.list_(pa.list_(pa.float16(), info.num_classes or 1))
+    fields = [
+        ("picture_id", pa.string()),
+        ("product_id", pa.string()),
+        ("digest", pa.string()),
+        ("view", pa.int8()),
+        ("source_row", pa.int64()),
+        ("texts", pa.list_(pa.string())),
+        ("text_fields", pa.list_(pa.string())),
+        ("width", pa.int32()),
+        ("height", pa.int32()),
+        ("boxes", pa.list_(pa.list_(pa.float32(), 4))),
+        ("features", features),
+        ("class_probs", classes),
+    ]
+    return pa.schema(fields, metadata={_METADATA_KEY: info.to_json().encode()})
+
+
+def _to_table(records: Sequence[RegionRecord], schema: Any) -> Any:
+    import pyarrow as pa
+
+    columns: dict[str, Any] = {
+        name: [getattr(record, name) for record in records] for name in ("picture_id", "product_id", "digest")
+    }
+    columns |= {name: [getattr(record, name) for record in records] for name in ("view", "source_row")}
+    columns |= {name: [list(getattr(record, name)) for record in records] for name in ("texts", "text_fields")}
+    columns |= {name: [getattr(record.regions, name) for record in records] for name in ("width", "height")}
+    arrays = [pa.array(columns[name], schema.field(name).type) for name in columns]
+    for name, dtype in (("boxes", np.float32), ("features", np.float16), ("class_probs", np.float16)):
+        values = [getattr(record.regions, name) for record in records]
+        arrays.append(_nested(values, schema.field(name).type, dtype))
+    return pa.Table.from_arrays(arrays, schema=schema)
+
+
+def _nested(values: Sequence[NDArray[Any] | None], kind: Any, dtype: Any) -> Any:
+    """Ragged [N,width] arrays as one Arrow column, without a Python object per number."""
+    import pyarrow as pa
+
+    width = kind.value_type.list_size
+    lengths = [0 if value is None else len(value) for value in values]
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
+    present = [np.ascontiguousarray(value, dtype=dtype).reshape(-1) for value in values if value is not None]
+    flat = np.concatenate(present) if present else np.empty(0, dtype=dtype)
+    inner = pa.FixedSizeListArray.from_arrays(pa.array(flat), width)
+    mask = pa.array([value is None for value in values])
+    return pa.ListArray.from_arrays(pa.array(offsets), inner, type=kind, mask=mask)
+
+
+def _rows(table: Any) -> list[dict[str, Any]]:
+    sizes = {name: table[name].to_pylist() for name in ("width", "height")}
+    arrays = {name: _ragged(table[name]) for name in ("boxes", "features", "class_probs")}
+    return [
+        {name: values[row] for name, values in (sizes | arrays).items()}  # type: ignore[operator]
+        for row in range(table.num_rows)
+    ]
+
+
+def _ragged(column: Any) -> list[NDArray[Any] | None]:
+    pictures: list[NDArray[Any] | None] = []
+    for chunk in column.chunks:
+        width = chunk.type.value_type.list_size
+        numbers = chunk.values.values.to_numpy(zero_copy_only=False).reshape(-1, width)
+        # a sliced inner list keeps its parent's values
+        numbers = numbers[chunk.values.offset :] if chunk.values.offset else numbers
+        offsets = chunk.offsets.to_numpy()
+        valid = chunk.is_valid().to_numpy(zero_copy_only=False)
+        for row in range(len(chunk)):
+            pictures.append(numbers[offsets[row] : offsets[row + 1]] if valid[row] else None)
+    return pictures
+
+
+def _guarded(path: str | Path, write: Any) -> None:
+    try:
+        write()
+    except OSError as error:
+        text = _first_line(error)
+        if error.errno == errno.ENOSPC or "space" in str(error).lower():
+            raise StorageError(
+                f"{path}: the disk is full. What was committed stays; free some space and run the same command again."
+            ) from error
+        raise StorageError(f"{path}: cannot be written ({text}).") from error
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]
+
+
+__all__ = ["CaptionRow", "ExtractorInfo", "RegionError", "RegionRecord", "RegionStore", "Regions", "is_store"]
