@@ -1,0 +1,87 @@
+"""Turn pictures and texts into a region store that training reads.
+
+SOURCE is a parquet, csv or jsonl file, a folder of pictures (with a metadata.csv or metadata.jsonl that has a
+file_name column), or a Hub id. The same command continues where it was stopped; pictures that cannot be read are
+skipped and listed in OUT/skipped.jsonl.
+
+    interbert extract catalogue.parquet regions/train --texts '[title, title_zh]'
+    interbert extract photos/ regions/photos --picture file_name --texts '[caption]'
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass
+class Options:
+    """Options of ``interbert extract``."""
+
+    source: str
+    """Pictures and texts: a file, a folder or a Hub id."""
+    out: str
+    """Folder of the region store."""
+    picture: str | None = None
+    """Column that holds the pictures; found when not given."""
+    texts: list[str] = field(default_factory=list)
+    """Columns that hold texts, one or several; found when not given."""
+    picture_id: str | None = None
+    """Column with an id that is unique per picture; the row number when not given."""
+    product_id: str | None = None
+    """Column with an id that pictures of one product share; 'product_id', 'item_id' or 'id' when there is one."""
+    split: str | None = None
+    """Split of a Hub data set."""
+    backbone: str = "efficientnet_lite0"
+    """Network that describes regions: efficientnet_lite0 (offline), timm:NAME, torchvision:NAME, transformers:NAME."""
+    input_size: int = 256
+    """Long side of what the backbone sees, in pixels; a multiple of 32."""
+    scales: list[int] = field(default_factory=lambda: [1, 2, 3])
+    """Grids of windows, k means k x k; at most 36 windows."""
+    overlap: float = 0.5
+    """How much larger than a grid cell a window is, as a share of the cell."""
+    features: list[str] = field(default_factory=lambda: ["colour", "stride8", "stride16", "head"])
+    """Parts of a region's feature."""
+    mirrored: bool = False
+    """Store each picture's mirror image too, as one more view to train on."""
+    allow_no_text: bool = False
+    """Keep pictures that have no text (for search)."""
+    limit: int | None = None
+    """Only the first so many rows."""
+
+
+def run(options: Options) -> None:
+    """Extract and say what was done."""
+    from interbert.extraction.backbones import EFFICIENTNET_LITE0
+    from interbert.extraction.columns import ColumnMapping
+    from interbert.extraction.extract import SKIPPED, extract_to_store
+    from interbert.extraction.grid import GridExtractor, GridSettings
+    from interbert.extraction.sources import open_source
+
+    mapping = ColumnMapping(options.picture, tuple(options.texts), options.picture_id, options.product_id)
+    source = open_source(options.source, mapping, options.split, need_texts=not options.allow_no_text)
+    features = tuple(options.features)
+    if options.backbone != EFFICIENTNET_LITE0:  # other networks give their last map only
+        features = tuple(name for name in features if name in ("colour", "head"))
+    settings = GridSettings(
+        options.backbone, options.input_size, tuple(options.scales), options.overlap, features
+    )
+    columns = source.columns
+    print(f"{options.source}: {len(source)} rows, pictures in {columns.picture!r}, texts in {list(columns.texts)}")
+    report = extract_to_store(
+        source,
+        options.out,
+        GridExtractor(settings),
+        mirrored=options.mirrored,
+        need_texts=not options.allow_no_text,
+        limit=options.limit,
+    )
+    if not report.written and not report.skipped:
+        print(f"{options.out}: complete with {report.already} rows, nothing to do")
+        return
+    rate = report.written / max(report.seconds, 1e-6)
+    print(
+        f"{options.out}: {report.written} rows written in {report.seconds:.0f} s ({rate:.0f}/s), "
+        f"{report.already} were there"
+    )
+    if report.skipped:
+        print(f"{report.skipped} pictures skipped, see {options.out}/{SKIPPED}")

@@ -1,0 +1,91 @@
+"""Which column of a source holds the pictures, and which the texts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from interbert.errors import ColumnError
+from interbert.extraction.pictures import PICTURE_SUFFIXES
+
+_TEXT_NAMES = ("title", "caption", "captions", "text", "name", "productdisplayname", "description", "sentence", "query")
+_PRODUCT_NAMES = ("product_id", "productid", "item_id", "itemid", "id")
+_PICTURE_NAMES = ("image", "picture", "img", "photo", "file_name", "image_path", "path")
+
+
+@dataclass(frozen=True)
+class ColumnMapping:
+    """Columns by name; None (or no texts) means: find them."""
+
+    picture: str | None = None
+    texts: tuple[str, ...] = ()
+    picture_id: str | None = None
+    product_id: str | None = None
+
+
+def resolve_columns(
+    mapping: ColumnMapping,
+    columns: Sequence[str],
+    first_rows: Mapping[str, Sequence[Any]],
+    where: str,
+    need_texts: bool,
+) -> ColumnMapping:
+    """Check named columns and find those not named.
+
+    Args:
+        mapping: what the user named.
+        columns: what the source has.
+        first_rows: a few values of each column.
+        where: the source, for messages.
+        need_texts: whether a source without a text column is an error.
+
+    Raises:
+        ColumnError: a named column is missing (with the nearest name that exists), or none fits.
+    """
+    for name in (mapping.picture, mapping.picture_id, mapping.product_id, *mapping.texts):
+        if name is not None and name not in columns:
+            raise ColumnError.missing(name, columns, where)
+    picture = mapping.picture or _find_picture(columns, first_rows)
+    if picture is None:
+        raise ColumnError(
+            f"{where}: no column holds pictures. Name it with --picture. Columns: {', '.join(columns)}."
+        )
+    texts = mapping.texts or _find_texts([name for name in columns if name != picture], first_rows)
+    if need_texts and not texts:
+        raise ColumnError(
+            f"{where}: no column is clearly the text. Name one or more with --texts. Columns: {', '.join(columns)}."
+        )
+    lowered = {name.lower(): name for name in columns}
+    product = mapping.product_id or next((lowered[n] for n in _PRODUCT_NAMES if n in lowered), None)
+    return ColumnMapping(picture, tuple(texts), mapping.picture_id, product)
+
+
+def _find_picture(columns: Sequence[str], rows: Mapping[str, Sequence[Any]]) -> str | None:
+    fitting = [name for name in columns if any(_is_picture(value) for value in rows[name])]
+    lowered = {name.lower(): name for name in fitting}
+    return next((lowered[name] for name in _PICTURE_NAMES if name in lowered), fitting[0] if fitting else None)
+
+
+def _is_picture(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return value.get("bytes") is not None or value.get("path") is not None
+    if isinstance(value, str):
+        return Path(value).suffix.lower() in PICTURE_SUFFIXES and "\n" not in value
+    return isinstance(value, bytes)
+
+
+def _find_texts(columns: Sequence[str], rows: Mapping[str, Sequence[Any]]) -> tuple[str, ...]:
+    texts = [name for name in columns if any(_is_text(value) for value in rows[name])]
+    lowered = {name.lower(): name for name in texts}
+    for wanted in _TEXT_NAMES:
+        if wanted in lowered:
+            return (lowered[wanted],)
+    return tuple(texts) if len(texts) == 1 else ()
+
+
+def _is_text(value: Any) -> bool:
+    if isinstance(value, list | tuple):
+        return any(isinstance(one, str) for one in value)
+    return isinstance(value, str)

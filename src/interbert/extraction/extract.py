@@ -1,0 +1,243 @@
+"""Extraction of a whole source into a region store: resumable, with unreadable pictures listed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from interbert.errors import PictureError, SourceError
+from interbert.extraction.grid import RegionExtractor
+from interbert.extraction.pictures import load_picture
+from interbert.extraction.sources import PictureSource, SourceItem
+from interbert.regions.schema import RegionRecord
+from interbert.regions.store import RegionStore
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+_CHUNK = 64
+_COMMIT_ROWS = 512
+SKIPPED = "skipped.jsonl"
+
+
+@dataclass(frozen=True)
+class ExtractionReport:
+    """What one run did."""
+
+    written: int
+    """Rows added by this run."""
+    already: int
+    """Rows that were there."""
+    skipped: int
+    """Pictures that could not be used, listed in ``skipped.jsonl`` inside the store."""
+    seconds: float
+
+
+@dataclass(frozen=True)
+class _Decoded:
+    item: SourceItem
+    digest: str
+    picture: Image.Image | None
+    problem: str | None
+
+
+def extract_to_store(
+    source: PictureSource,
+    out: str | Path,
+    extractor: RegionExtractor,
+    mirrored: bool = False,
+    need_texts: bool = True,
+    limit: int | None = None,
+    progress: bool = True,
+) -> ExtractionReport:
+    """Extract every picture of ``source`` that ``out`` does not hold yet.
+
+    Killed at any moment, the store holds whole commits of 512 rows; the same call continues after them.
+
+    Args:
+        source: pictures and texts.
+        out: folder of the store.
+        extractor: who finds and describes regions.
+        mirrored: store each picture's mirror image too, as a view to train on.
+        need_texts: skip pictures without a text.
+        limit: only the first so many rows of the source.
+        progress: show a bar with rate and remaining time.
+
+    Raises:
+        StoreError: ``out`` was made by another extractor.
+        StorageError: the disk is full.
+        SourceError: no picture at all could be used.
+    """
+    started = time.monotonic()
+    store = RegionStore.open_or_create(out, extractor.info)
+    there = store.existing_keys()
+    views = (0, 1) if mirrored else (0,)
+    ids = source.picture_ids()[:limit]
+    pending = [row for row, name in enumerate(ids) if any((name, view) not in there for view in views)]
+    writer = _Writer(store)
+    skipped = _SkipList(Path(out) / SKIPPED)
+    try:
+        for chunk in _decode_ahead(source, _tracked(pending, progress)):
+            usable = [one for one in chunk if _usable(one, need_texts, skipped)]
+            for view in views:
+                wanted = [one for one in usable if (one.item.picture_id, view) not in there]
+                writer.add(_records(extractor, wanted, view))
+    finally:
+        writer.flush()  # also on Ctrl-C: what was computed is kept
+        skipped.close()
+    if not len(store):
+        raise SourceError(
+            f"{source.name}: none of its {len(ids)} pictures could be used; the reasons are in {Path(out) / SKIPPED}."
+        )
+    return ExtractionReport(writer.written, len(there), skipped.count, time.monotonic() - started)
+
+
+def extract_pictures(
+    source: PictureSource, extractor: RegionExtractor, progress: bool = False
+) -> tuple[list[RegionRecord], list[tuple[str, str]]]:
+    """Regions of a small catalogue in memory: records, and (picture id, reason) of what could not be used."""
+    records: list[RegionRecord] = []
+    problems: list[tuple[str, str]] = []
+    for chunk in _decode_ahead(source, _tracked(list(range(len(source))), progress)):
+        problems += [(one.item.picture_id, one.problem) for one in chunk if one.problem is not None]
+        records += _records(extractor, [one for one in chunk if one.picture is not None], 0)
+    return records, problems
+
+
+def _decode_ahead(source: PictureSource, rows: Iterable[int]) -> Iterator[list[_Decoded]]:
+    """Chunks of decoded pictures; the next chunk is decoded while the caller computes on this one."""
+
+    def decode(members: Sequence[int]) -> list[_Decoded]:
+        return [_decode(source[row]) for row in members]
+
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="decode") as pool:
+        ahead: Future[list[_Decoded]] | None = None
+        for members in _chunks(rows):
+            following = pool.submit(decode, members)
+            if ahead is not None:
+                yield ahead.result()
+            ahead = following
+        if ahead is not None:
+            yield ahead.result()
+
+
+def _chunks(rows: Iterable[int]) -> Iterator[list[int]]:
+    chunk: list[int] = []
+    for row in rows:
+        chunk.append(row)
+        if len(chunk) == _CHUNK:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk
+
+
+def _decode(item: SourceItem) -> _Decoded:
+    if item.data is None:
+        return _Decoded(item, "", None, item.problem)
+    try:
+        data = item.data if isinstance(item.data, bytes) else item.data.read_bytes()
+        picture = load_picture(data, item.where, target_side=512)
+    except (PictureError, OSError) as error:
+        return _Decoded(item, "", None, str(error))
+    return _Decoded(item, hashlib.sha256(data).hexdigest(), picture, None)
+
+
+def _usable(one: _Decoded, need_texts: bool, skipped: _SkipList) -> bool:
+    if one.picture is None:
+        skipped.add(one.item, one.problem or "unreadable")
+        return False
+    if need_texts and not one.item.texts:
+        skipped.add(one.item, f"{one.item.where}: has no text")
+        return False
+    return True
+
+
+def _records(extractor: RegionExtractor, members: Sequence[_Decoded], view: int) -> list[RegionRecord]:
+    from PIL import ImageOps
+
+    pictures = [one.picture for one in members if one.picture is not None]
+    if view == 1:
+        pictures = [ImageOps.mirror(picture) for picture in pictures]
+    return [
+        RegionRecord(
+            picture_id=one.item.picture_id,
+            product_id=one.item.product_id,
+            digest=one.digest,
+            view=view,
+            source_row=one.item.row,
+            texts=one.item.texts,
+            text_fields=one.item.text_fields,
+            regions=replace(regions).validate(one.item.where),
+        )
+        for one, regions in zip(members, extractor.extract(pictures), strict=True)
+    ]
+
+
+class _Writer:
+    """Collects rows into commits of useful size."""
+
+    def __init__(self, store: RegionStore) -> None:
+        self._store = store
+        self._waiting: list[RegionRecord] = []
+        self.written = 0
+
+    def add(self, records: Sequence[RegionRecord]) -> None:
+        self._waiting += records
+        if len(self._waiting) >= _COMMIT_ROWS:
+            self.flush()
+
+    def flush(self) -> None:
+        records, self._waiting = self._waiting, []
+        self._store.append(records)
+        self.written += len(records)
+
+
+class _SkipList:
+    """The pictures this run could not use, one JSON line each; every run tries them again and lists them anew."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("w", encoding="utf-8") if path.parent.is_dir() else None
+        self.count = 0
+
+    def add(self, item: SourceItem, reason: str) -> None:
+        self.count += 1
+        if self._file is not None:
+            line = {"row": item.row, "picture_id": item.picture_id, "reason": reason}
+            self._file.write(json.dumps(line, ensure_ascii=False) + "\n")
+            self._file.flush()
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+
+
+def _tracked(rows: Sequence[int], progress: bool) -> Iterable[int]:
+    if not progress or not rows:
+        return rows
+    return _progress_bar(rows)
+
+
+def _progress_bar(rows: Sequence[int]) -> Iterator[int]:
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns: tuple[Any, ...] = (
+        TextColumn("extracting"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns) as bar:
+        task = bar.add_task("extracting", total=len(rows), rate="")
+        started = time.monotonic()
+        for done, row in enumerate(rows):
+            yield row
+            rate = (done + 1) / max(time.monotonic() - started, 1e-6)
+            bar.update(task, advance=1, rate=f"{rate:.0f} pictures/s")
