@@ -35,8 +35,7 @@ def glyph(code: str, group: str | None = None, fair: bool = True, title: str | N
 
 def test_variants_of_one_emoji_share_a_group() -> None:
     surfing = {
-        variant_group(code, "person-sport")
-        for code in ("1F3C4", "1F3C4-200D-2640-FE0F", "1F3C4-200D-2642-FE0F")
+        variant_group(code, "person-sport") for code in ("1F3C4", "1F3C4-200D-2640-FE0F", "1F3C4-200D-2642-FE0F")
     }
     assert surfing == {"1F3C4"}
     cooks = {variant_group(f"{who}-200D-1F373", "person-role") for who in ("1F468", "1F469", "1F9D1")}

@@ -177,9 +177,7 @@ def test_a_pretrained_directory_opens_as_a_retrieval_model(tmp_path):
 def test_multiple_choice_repeats_the_picture():
     model = InterBertForMultipleChoice(tiny_config()).eval()
     inputs = batch()
-    choices = {
-        name: torch.stack([inputs[name], inputs[name].flip(0)], 1) for name in ("input_ids", "attention_mask")
-    }
+    choices = {name: torch.stack([inputs[name], inputs[name].flip(0)], 1) for name in ("input_ids", "attention_mask")}
     pictures = {name: value for name, value in inputs.items() if name.startswith("region")}
     with torch.no_grad():
         output = model(**choices, **pictures, labels=torch.tensor([0, 1, 0]))

@@ -117,9 +117,7 @@ def initialise_from_bert(model: InterBertPreTrainedModel, source: str) -> FillRe
     state = AutoModelForMaskedLM.from_pretrained(resolve_bert(source), dtype=torch.float32).state_dict()
     own: dict[str, Tensor] = dict(model.state_dict())
     filled: list[str] = []
-    has_lm_head = "BertForMaskedLM" in (bert.architectures or []) or "BertForPreTraining" in (
-        bert.architectures or []
-    )
+    has_lm_head = "BertForMaskedLM" in (bert.architectures or []) or "BertForPreTraining" in (bert.architectures or [])
     for ours, theirs in _bert_names(config, has_lm_head).items():
         if ours not in own or theirs not in state:
             continue

@@ -62,9 +62,7 @@ def run(options: Options) -> None:
     features = tuple(options.features)
     if options.backbone != EFFICIENTNET_LITE0:  # other networks give their last map only
         features = tuple(name for name in features if name in ("colour", "head"))
-    settings = GridSettings(
-        options.backbone, options.input_size, tuple(options.scales), options.overlap, features
-    )
+    settings = GridSettings(options.backbone, options.input_size, tuple(options.scales), options.overlap, features)
     columns = source.columns
     print(f"{options.source}: {len(source)} rows, pictures in {columns.picture!r}, texts in {list(columns.texts)}")
     report = extract_to_store(

@@ -131,9 +131,7 @@ def load_glyphs(codes: Iterable[str]) -> list[Glyph]:
         raise MissingExtraError.of("emoji", "demo") from error
     emoji.config.load_language("zh")
     table = resources.files("interbert.demo").joinpath("keywords.tsv").read_text(encoding="utf-8")
-    rows = {
-        row["code"]: row for row in csv.DictReader(table.splitlines(), delimiter="\t", quoting=csv.QUOTE_NONE)
-    }
+    rows = {row["code"]: row for row in csv.DictReader(table.splitlines(), delimiter="\t", quoting=csv.QUOTE_NONE)}
     glyphs = []
     for code in codes:
         characters = points(code)

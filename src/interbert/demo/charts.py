@@ -94,8 +94,7 @@ def charts_from_log(entries: Sequence[Mapping[str, float]], chance: Mapping[str,
     ]
     recalls = [name for name in held_out if name.lower().endswith("r@1")]
     charts.extend(
-        Chart(_recall_title(name), (), tuple(held_out[name]), known.get(name), percent=True)
-        for name in recalls
+        Chart(_recall_title(name), (), tuple(held_out[name]), known.get(name), percent=True) for name in recalls
     )
     return charts
 

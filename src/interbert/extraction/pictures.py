@@ -50,7 +50,16 @@ def load_picture(data: bytes | Path, where: str, target_side: int | None = None)
         raise PictureError(f"{where}: the file is not there.") from error
     except Image.DecompressionBombError as error:
         raise PictureError(f"{where}: has too many pixels; make it smaller.") from error
-    except (OSError, ValueError, SyntaxError, EOFError, TypeError, MemoryError, IndexError, KeyError) as error:
+    except (
+        OSError,
+        ValueError,
+        SyntaxError,
+        EOFError,
+        TypeError,
+        MemoryError,
+        IndexError,
+        KeyError,
+    ) as error:
         # Pillow's decoders raise all of these on broken files
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise PictureError(f"{where}: not a readable picture ({reason[:120]}).") from error

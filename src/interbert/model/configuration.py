@@ -138,9 +138,7 @@ class InterBertConfig(PretrainedConfig):  # type: ignore[misc]
                 raise ConfigError(f"{name} must be at least 1, not {getattr(self, name)}.")
         for name in ("num_attention_heads", "image_num_attention_heads"):
             if self.hidden_size % getattr(self, name):
-                raise ConfigError(
-                    f"hidden_size {self.hidden_size} is not a multiple of {name} {getattr(self, name)}."
-                )
+                raise ConfigError(f"hidden_size {self.hidden_size} is not a multiple of {name} {getattr(self, name)}.")
         if self.fusion not in ("mul", "sum"):
             raise ConfigError(f"fusion must be 'mul' or 'sum', not {self.fusion!r}.")
         if self.region_objective not in ("classify", "regress"):

@@ -148,9 +148,7 @@ class LayerStack(nn.ModuleList):
     def __init__(self, config: InterBertConfig, sizes: LayerSizes, num_layers: int) -> None:
         super().__init__([BertLayer(config, sizes) for _ in range(num_layers)])
 
-    def forward(
-        self, hidden_state: Tensor, attention_mask: Tensor | None, num_outputs: int | None = None
-    ) -> Tensor:
+    def forward(self, hidden_state: Tensor, attention_mask: Tensor | None, num_outputs: int | None = None) -> Tensor:
         """Run all layers; with ``num_outputs`` the last layer computes only the first so many positions."""
         last = len(self) - 1
         for index, layer in enumerate(self):

@@ -12,7 +12,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from transformers import AutoFeatureExtractor, AutoProcessor, BatchFeature, FeatureExtractionMixin, ProcessorMixin
+from transformers import (
+    AutoFeatureExtractor,
+    AutoProcessor,
+    BatchFeature,
+    FeatureExtractionMixin,
+    ProcessorMixin,
+)
 
 from interbert.errors import ConfigError, RegionError
 from interbert.model.configuration import InterBertConfig
@@ -53,7 +59,9 @@ def location_vectors(boxes: NDArray[Any], width: int, height: int) -> Float32:
     return np.concatenate([scaled, area[:, None]], axis=1).astype(np.float32)
 
 
-def image_inputs(features: Float32, locations: Float32, zeroed: NDArray[np.bool_] | None = None) -> tuple[Float32, Float32]:
+def image_inputs(
+    features: Float32, locations: Float32, zeroed: NDArray[np.bool_] | None = None
+) -> tuple[Float32, Float32]:
     """Put the global token before the regions.
 
     Args:

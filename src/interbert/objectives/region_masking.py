@@ -57,9 +57,7 @@ class RegionMasking:
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"{name} must be between 0 and 1, not {getattr(self, name)}.")
 
-    def __call__(
-        self, boxes: NDArray[Any], width: int, height: int, generator: np.random.Generator
-    ) -> MaskedRegions:
+    def __call__(self, boxes: NDArray[Any], width: int, height: int, generator: np.random.Generator) -> MaskedRegions:
         """Choose regions of one picture.
 
         Args:

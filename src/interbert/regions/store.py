@@ -157,7 +157,11 @@ class RegionStore:
         for start in range(0, len(rows), 256):
             for regions in self.take(np.sort(rows[start : start + 256]).tolist()):
                 values = regions.features.astype(np.float64)
-                total, squares, seen = total + values.sum(0), squares + np.square(values).sum(0), seen + len(values)
+                total, squares, seen = (
+                    total + values.sum(0),
+                    squares + np.square(values).sum(0),
+                    seen + len(values),
+                )
         mean = np.asarray(total) / max(seen, 1)
         variance = np.asarray(squares) / max(seen, 1) - np.square(mean)
         return mean.astype(np.float32), np.sqrt(variance.clip(min=1e-6)).astype(np.float32)

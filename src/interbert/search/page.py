@@ -107,9 +107,7 @@ def render_results(
         parts.append("</ol>")
     if footer:
         parts.append(f"<footer>{escape(footer)}</footer>")
-    return document(
-        "InterBERT search", stylesheet("interbert.search", "results.css") + rules, "\n".join(parts)
-    )
+    return document("InterBERT search", stylesheet("interbert.search", "results.css") + rules, "\n".join(parts))
 
 
 def _card(hit: PageHit, names: Mapping[str, str]) -> str:

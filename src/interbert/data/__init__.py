@@ -1,0 +1,1 @@
+"""Captions and regions to training batches."""

@@ -1,0 +1,105 @@
+"""Examples to padded tensors. Shapes: B batch, R image tokens, T text tokens, F feature size, C classes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from interbert.data.examples import Picture, PretrainingExample, RetrievalExample
+from interbert.data.pairs import PairTable
+from interbert.objectives.segment_masking import IGNORE_LABEL
+
+
+def pad(rows: Sequence[NDArray[Any]], value: float = 0) -> Tensor:
+    """Arrays [L,...] of different L to one tensor [B, longest, ...]."""
+    longest = max(len(row) for row in rows)
+    padded = np.full((len(rows), longest, *rows[0].shape[1:]), value, dtype=rows[0].dtype)
+    for index, row in enumerate(rows):
+        padded[index, : len(row)] = row
+    return torch.from_numpy(padded)
+
+
+def mask_of(rows: Sequence[NDArray[Any]]) -> Tensor:
+    """int64 [B, longest], 1 at real positions."""
+    lengths = torch.tensor([len(row) for row in rows])
+    return (torch.arange(int(lengths.max())) < lengths[:, None]).long()
+
+
+def picture_tensors(pictures: Sequence[Picture]) -> dict[str, Tensor]:
+    """region_features [B,R,F], region_locations [B,R,5] and region_mask [B,R]."""
+    return {
+        "region_features": pad([features for features, _ in pictures]),
+        "region_locations": pad([locations for _, locations in pictures]),
+        "region_mask": mask_of([features for features, _ in pictures]),
+    }
+
+
+def text_tensors(texts: Sequence[NDArray[np.int64]], pad_id: int) -> dict[str, Tensor]:
+    """input_ids and attention_mask [B,T]."""
+    return {"input_ids": pad(texts, pad_id), "attention_mask": mask_of(texts)}
+
+
+class PretrainingCollator:
+    """Batches for ``InterBertForPreTraining``.
+
+    Args:
+        table: the pairs, to know which share picture or text.
+        pad_id: id of [PAD].
+        contrast: add what the contrastive objective reads.
+    """
+
+    def __init__(self, table: PairTable, pad_id: int, contrast: bool) -> None:
+        self._table = table
+        self._pad_id = pad_id
+        self._contrast = contrast
+
+    def __call__(self, examples: Sequence[PretrainingExample]) -> dict[str, Tensor]:
+        """Every input and label of the model's forward."""
+        batch = text_tensors([one.input_ids for one in examples], self._pad_id)
+        batch |= picture_tensors([one.picture for one in examples])
+        batch |= {
+            "lm_labels": pad([one.lm_labels for one in examples], IGNORE_LABEL),
+            "masked_regions": pad([one.masked_regions for one in examples]),
+            "region_targets": pad([one.region_targets for one in examples]),
+            "matching_labels": torch.tensor([one.matching_label for one in examples]),
+        }
+        if self._contrast:
+            own = text_tensors([one.own_ids for one in examples], self._pad_id)
+            batch |= {
+                "contrast_input_ids": own["input_ids"],
+                "contrast_attention_mask": own["attention_mask"],
+                "contrast_region_features": pad([one.own_picture[0] for one in examples]),
+                "contrast_same": torch.from_numpy(self._table.same([one.pair for one in examples])),
+            }
+        return batch
+
+
+class RetrievalCollator:
+    """Batches for ``InterBertForImageTextRetrieval``: four pairs for each example.
+
+    Args:
+        table: the pairs, to know which share picture or text.
+        pad_id: id of [PAD].
+        contrast: add what the contrastive objective reads.
+    """
+
+    def __init__(self, table: PairTable, pad_id: int, contrast: bool) -> None:
+        self._table = table
+        self._pad_id = pad_id
+        self._contrast = contrast
+
+    def __call__(self, examples: Sequence[RetrievalExample]) -> dict[str, Tensor]:
+        """Every input and label of the model's forward."""
+        batch = text_tensors([text for one in examples for text in one.texts], self._pad_id)
+        batch |= picture_tensors([picture for one in examples for picture in one.pictures])
+        batch["matching_labels"] = torch.tensor([label for one in examples for label in one.labels])
+        if self._contrast:
+            starts = np.cumsum([0] + [len(one.texts) for one in examples[:-1]])
+            batch["contrast_rows"] = torch.from_numpy(starts)
+            batch["contrast_same"] = torch.from_numpy(self._table.same([one.pair for one in examples]))
+        return batch

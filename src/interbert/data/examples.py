@@ -1,0 +1,241 @@
+"""Training examples: what one sample of one epoch looks like once every draw is made.
+
+Each data set turns sample keys into examples; every draw (mask, mismatch, negative, mirror) comes from a generator
+that belongs to the sample and the epoch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from torch.utils.data import Dataset
+
+from interbert.data.negatives import Negatives
+from interbert.data.pairs import PairTable
+from interbert.data.sampling import SampleKey
+from interbert.objectives.matching import MATCH, MISMATCH, draw_mismatch
+from interbert.objectives.region_masking import RegionMasking
+from interbert.objectives.seeding import sample_generator
+from interbert.objectives.segment_masking import SegmentMasking
+from interbert.regions.schema import Regions
+
+Float32 = NDArray[np.float32]
+Int64 = NDArray[np.int64]
+Picture = tuple[Float32, Float32]
+"""region_features [R,F] and region_locations [R,5], global token first."""
+
+
+class Store(Protocol):
+    """Where regions come from."""
+
+    def take(self, rows: Sequence[int]) -> list[Regions]:
+        """Regions of rows, in the asked order."""
+
+
+class Encoder(Protocol):
+    """Texts and regions to model inputs (an ``InterBertProcessor``)."""
+
+    tokenizer: Any
+
+    def texts_to_ids(self, texts: Sequence[str]) -> list[list[int]]:
+        """Token ids with [CLS] and [SEP]."""
+
+    def picture_inputs(
+        self, regions: Regions, zeroed: NDArray[np.bool_] | None = None, where: str = "regions"
+    ) -> Picture:
+        """One picture's inputs, some regions hidden."""
+
+
+@dataclass(frozen=True)
+class PretrainingExample:
+    """A masked, perhaps mismatched pair, and its picture with its own caption unmasked."""
+
+    input_ids: Int64
+    lm_labels: Int64
+    picture: Picture
+    masked_regions: NDArray[np.bool_]
+    """[R]"""
+    region_targets: NDArray[Any]
+    """[R,C] or [R,F]"""
+    matching_label: int
+    own_ids: Int64
+    own_picture: Picture
+    pair: int
+
+
+@dataclass(frozen=True)
+class RetrievalExample:
+    """A true pair and three false ones (SPEC part 4): their texts and pictures."""
+
+    texts: tuple[Int64, ...]
+    pictures: tuple[Picture, ...]
+    labels: tuple[int, ...]
+    pair: int
+
+
+class PairData:
+    """What both data sets share: the table, its tokens and its regions."""
+
+    def __init__(self, table: PairTable, store: Store, encoder: Encoder, seed: int, where: str) -> None:
+        self.table = table
+        self.encoder = encoder
+        self.seed = seed
+        self.ids = [np.array(ids, dtype=np.int64) for ids in encoder.texts_to_ids(table.texts)]
+        self._store = store
+        self._where = where
+
+    @property
+    def lengths(self) -> list[int]:
+        """Tokens of each pair's text."""
+        return [len(ids) for ids in self.ids]
+
+    def draws(self, key: SampleKey, purpose: str) -> np.random.Generator:
+        """The generator of one decision about one sample."""
+        return sample_generator(self.seed, key.epoch, key.pair, purpose)
+
+    def row(self, pair: int, generator: np.random.Generator) -> int:
+        """The picture as it is, or its mirror image where there is one, evenly."""
+        mirrored = int(self.table.mirrored_rows[pair])
+        return mirrored if mirrored >= 0 and generator.random() < 0.5 else int(self.table.rows[pair])
+
+    def regions(self, rows: Sequence[int]) -> dict[int, Regions]:
+        """Regions of rows, each read once."""
+        unique = sorted(set(rows))
+        return dict(zip(unique, self._store.take(unique), strict=True))
+
+    def picture(self, regions: Regions, row: int, zeroed: NDArray[np.bool_] | None = None) -> Picture:
+        """Model inputs of a picture."""
+        return self.encoder.picture_inputs(regions, zeroed, f"{self._where}, row {row}")
+
+
+class PretrainingPairs(Dataset[PretrainingExample]):
+    """Pairs masked and mismatched for pretraining.
+
+    Args:
+        data: pairs, tokens, regions.
+        negatives: wrong captions.
+        hard: share of hard ones among mismatches, by step.
+        text_masking: how pieces are hidden.
+        region_masking: how regions are hidden.
+        objective: ``classify`` or ``regress``.
+        mismatch_probability: share of pairs with another picture's caption.
+    """
+
+    def __init__(
+        self,
+        data: PairData,
+        negatives: Negatives,
+        hard: Callable[[int], float],
+        text_masking: SegmentMasking,
+        region_masking: RegionMasking,
+        objective: str = "classify",
+        mismatch_probability: float = 0.5,
+    ) -> None:
+        self.data = data
+        self._negatives = negatives
+        self._hard = hard
+        self._text_masking = text_masking
+        self._region_masking = region_masking
+        self._objective = objective
+        self._mismatch = mismatch_probability
+        tokenizer = data.encoder.tokenizer
+        self._mask_id = int(tokenizer.mask_token_id)
+        self._special = np.array(sorted(tokenizer.all_special_ids), dtype=np.int64)
+        self._pieces = np.setdiff1d(np.arange(len(tokenizer), dtype=np.int64), self._special)
+
+    def __len__(self) -> int:
+        return len(self.data.table)
+
+    def __getitem__(self, key: SampleKey) -> PretrainingExample:
+        return self.__getitems__([key])[0]
+
+    def __getitems__(self, keys: Sequence[SampleKey]) -> list[PretrainingExample]:
+        """Examples of a batch; the store is read once."""
+        rows = [self.data.row(key.pair, self.data.draws(key, "mirror")) for key in keys]
+        regions = self.data.regions(rows)
+        return [self._example(key, row, regions[row]) for key, row in zip(keys, rows, strict=True)]
+
+    def _example(self, key: SampleKey, row: int, regions: Regions) -> PretrainingExample:
+        data = self.data
+        generator = data.draws(key, "match")
+        caption, label = key.pair, MATCH
+        if draw_mismatch(generator, self._mismatch):
+            hard = generator.random() < self._hard(key.step)
+            caption, label = self._negatives.draw(key.pair, "caption", hard, generator), MISMATCH
+        ids = data.ids[caption]
+        text = self._text_masking(
+            ids, ~np.isin(ids, self._special), self._mask_id, self._pieces, data.draws(key, "text mask")
+        )
+        hidden = self._region_masking(regions.boxes, regions.width, regions.height, data.draws(key, "region mask"))
+        own_picture = data.picture(regions, row)
+        return PretrainingExample(
+            input_ids=text.input_ids,
+            lm_labels=text.labels,
+            picture=data.picture(regions, row, hidden.zeroed),
+            masked_regions=np.concatenate([[False], hidden.predicted]),
+            region_targets=self._targets(regions, own_picture),
+            matching_label=label,
+            own_ids=data.ids[key.pair],
+            own_picture=own_picture,
+            pair=key.pair,
+        )
+
+    def _targets(self, regions: Regions, picture: Picture) -> NDArray[Any]:
+        """One row per image token; the global token's is never read."""
+        if self._objective == "regress" or regions.class_probs is None:
+            return picture[0]
+        probabilities = regions.class_probs
+        return np.concatenate([np.zeros_like(probabilities[:1]), probabilities])
+
+
+class RetrievalPairs(Dataset[RetrievalExample]):
+    """True pairs with three false ones each: a random caption, another picture, a hard caption (SPEC part 4).
+
+    Args:
+        data: pairs, tokens, regions.
+        negatives: wrong captions and pictures.
+        hard: by step, the share of the third pair's captions, and of the second's pictures, that are hard.
+    """
+
+    def __init__(self, data: PairData, negatives: Negatives, hard: Callable[[int], float]) -> None:
+        self.data = data
+        self._negatives = negatives
+        self._hard = hard
+
+    def __len__(self) -> int:
+        return len(self.data.table)
+
+    def __getitem__(self, key: SampleKey) -> RetrievalExample:
+        return self.__getitems__([key])[0]
+
+    def __getitems__(self, keys: Sequence[SampleKey]) -> list[RetrievalExample]:
+        """Examples of a batch; the store is read once."""
+        plans = [self._plan(key) for key in keys]
+        regions = self.data.regions([row for rows, _ in plans for row in rows])
+        pictures = {row: self.data.picture(one, row) for row, one in regions.items()}
+        examples = []
+        for key, ((own, other), captions) in zip(keys, plans, strict=True):
+            ids = self.data.ids
+            examples.append(
+                RetrievalExample(
+                    texts=(ids[key.pair], ids[captions[0]], ids[key.pair], ids[captions[1]]),
+                    pictures=(pictures[own], pictures[own], pictures[other], pictures[own]),
+                    labels=(MATCH, MISMATCH, MISMATCH, MISMATCH),
+                    pair=key.pair,
+                )
+            )
+        return examples
+
+    def _plan(self, key: SampleKey) -> tuple[tuple[int, int], tuple[int, int]]:
+        """Rows of the own and the other picture, and the pairs that lend the two wrong captions."""
+        generator = self.data.draws(key, "negatives")
+        share = self._hard(key.step)
+        random_caption = self._negatives.draw(key.pair, "caption", False, generator)
+        picture = self._negatives.draw(key.pair, "picture", generator.random() < share, generator)
+        hard_caption = self._negatives.draw(key.pair, "caption", generator.random() < share, generator)
+        rows = (self.data.row(key.pair, generator), self.data.row(picture, generator))
+        return rows, (random_caption, hard_caption)
