@@ -64,7 +64,8 @@ def grow_vocabulary(
     """
     before = unknown_share(tokenizer, validation_texts)
     needed = _missing_pieces(tokenizer, training_texts)
-    grown, added = tokenizer, ()
+    grown = tokenizer
+    added: tuple[str, ...] = ()
     after = before
     for count in sorted({min_count, 1}, reverse=True):
         wanted = tuple(sorted(piece for piece, seen in needed.items() if seen >= count))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -29,7 +30,7 @@ _WORD = re.compile(rf"[{_CJK}]|[^\W_{_CJK}]+")
 def words_of(text: str) -> list[str]:
     """Terms of a text for TF-IDF: words of alphabetic scripts, characters and character pairs of Chinese."""
     words = _WORD.findall(text.casefold())
-    pairs = [a + b for a, b in zip(words, words[1:], strict=False) if _is_cjk(a) and _is_cjk(b)]
+    pairs = [a + b for a, b in pairwise(words) if _is_cjk(a) and _is_cjk(b)]
     return words + pairs
 
 

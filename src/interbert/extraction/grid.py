@@ -182,10 +182,10 @@ def build_extractor(info: Mapping[str, Any] | ExtractorInfo) -> GridExtractor:
     described = info if isinstance(info, ExtractorInfo) else ExtractorInfo.from_dict(info)
     if described.name != "grid":
         raise ConfigError(
-            f"Regions by {described.name!r} cannot be extracted here. Give a region store made by it instead of pictures."
+            f"Regions by {described.name!r} cannot be extracted here. Give a store of such regions instead of pictures."
         )
     known = {field.name for field in fields(GridSettings)}
     if unknown := set(described.settings) - known:
         raise ConfigError(f"The grid extractor has no setting {sorted(unknown)[0]!r}.")
-    values = {k: tuple(v) if isinstance(v, list) else v for k, v in described.settings.items()}
+    values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in described.settings.items()}
     return GridExtractor(GridSettings(**values))

@@ -84,7 +84,7 @@ class PictureSource:
         if repeated:
             raise ColumnError(
                 f"{self.name}: column {name!r} is no picture id: {repeated[0]!r} stands in "
-                f"{sum(value == repeated[0] for value in ids)} rows. Use --product_id for ids that several pictures share."
+                f"{sum(value == repeated[0] for value in ids)} rows. Use --product_id for ids that pictures share."
             )
         return ids
 

@@ -6,6 +6,7 @@ classes, P pooled size, V vocabulary, N choices.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -125,6 +126,10 @@ class InterBertModel(InterBertPreTrainedModel):
         )
 
 
+def _apply(side: Tensor | None, change: Callable[[Tensor], Tensor]) -> Tensor | None:
+    return None if side is None else change(side)
+
+
 class _Matcher(InterBertPreTrainedModel):
     """Trunk + fusion + matching head, and the dual-encoder mode of the same weights (SPEC part 6)."""
 
@@ -140,6 +145,11 @@ class _Matcher(InterBertPreTrainedModel):
     def _matching_logits(self, output: InterBertModelOutput) -> Tensor:
         logits: Tensor = self.matching_head(self.dropout(self.fusion(output.text_pooled, output.image_pooled)))
         return logits
+
+    def match_embedded(self, text: Tensor, image: Tensor, region_mask: Tensor | None = None) -> Tensor:
+        """Matching logits [B,2] of embedded texts [B,T,H] without padding and embedded pictures [B,R,H]."""
+        output = self.interbert.encode_embedded(text, image, None, region_mask, pooled_only=True)
+        return self._matching_logits(output)
 
     def encode_text(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
         """Vectors of texts in dual-encoder mode: unit [B,D] with ``contrastive_size``, else pooled [B,P]."""
@@ -330,20 +340,20 @@ class InterBertForImageTextRetrieval(_Matcher):
             region_mask,
             pooled_only=True,
         )
-        result = InterBertTaskOutput(logits=self._matching_logits(output))
+        logits = self._matching_logits(output)
+        result = InterBertTaskOutput(logits=logits)
         losses = []
         if matching_labels is not None:
-            result.matching_loss = matching_loss(result.logits, matching_labels)
+            result.matching_loss = matching_loss(logits, matching_labels)
             losses.append(self.config.matching_loss_weight * result.matching_loss)
         if contrast_rows is not None:
             assert region_features is not None
-            pick = lambda side: None if side is None else side[contrast_rows]  # noqa: E731
             result.contrastive_loss = self._contrastive_loss(
                 input_ids[contrast_rows],
-                pick(attention_mask),
+                _apply(attention_mask, lambda side: side[contrast_rows]),
                 region_features[contrast_rows],
-                pick(region_locations),
-                pick(region_mask),
+                _apply(region_locations, lambda side: side[contrast_rows]),
+                _apply(region_mask, lambda side: side[contrast_rows]),
                 contrast_same,
             )
             losses.append(self.config.contrastive_loss_weight * result.contrastive_loss)
@@ -444,15 +454,20 @@ class InterBertForMultipleChoice(InterBertPreTrainedModel):
             labels: int64 [B], the right choice.
         """
         batch, choices = input_ids.shape[:2]
-        flat = lambda side: None if side is None else side.flatten(0, 1)  # noqa: E731
-        repeat = lambda side: None if side is None else side.repeat_interleave(choices, dim=0)  # noqa: E731
+
+        def flat(side: Tensor) -> Tensor:
+            return side.flatten(0, 1)
+
+        def repeat(side: Tensor) -> Tensor:
+            return side.repeat_interleave(choices, dim=0)
+
         output = self.interbert(
             flat(input_ids),
-            flat(attention_mask),
-            flat(token_type_ids),
-            repeat(region_features),
-            repeat(region_locations),
-            repeat(region_mask),
+            _apply(attention_mask, flat),
+            _apply(token_type_ids, flat),
+            _apply(region_features, repeat),
+            _apply(region_locations, repeat),
+            _apply(region_mask, repeat),
             pooled_only=True,
         )
         fused = self.dropout(self.fusion(output.text_pooled, output.image_pooled))

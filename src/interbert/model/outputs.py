@@ -1,4 +1,7 @@
-"""What the models return. Shapes: B batch, R image tokens, T text tokens, H hidden, P pooled, V vocabulary, C classes."""
+"""What the models return.
+
+Shapes: B batch, R image tokens, T text tokens, H hidden, P pooled, V vocabulary, C classes.
+"""
 
 from __future__ import annotations
 

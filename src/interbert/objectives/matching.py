@@ -23,7 +23,7 @@ def draw_mismatch(generator: np.random.Generator, probability: float = PRETRAINI
 
 
 def chance_loss(mismatch_share: float = PRETRAINING_MISMATCHES) -> float:
-    """Cross-entropy of a head that knows nothing but the share of mismatches (0.693 for half, 0.562 for three in four)."""
+    """Cross-entropy of a head that knows only the share of mismatches: 0.693 for half, 0.562 for three in four."""
     shares = (mismatch_share, 1.0 - mismatch_share)
     return -sum(share * math.log(share) for share in shares if share > 0)
 

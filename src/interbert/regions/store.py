@@ -259,10 +259,7 @@ def _nested(values: Sequence[NDArray[Any] | None], kind: Any, dtype: Any) -> Any
 def _rows(table: Any) -> list[dict[str, Any]]:
     sizes = {name: table[name].to_pylist() for name in ("width", "height")}
     arrays = {name: _ragged(table[name]) for name in ("boxes", "features", "class_probs")}
-    return [
-        {name: values[row] for name, values in (sizes | arrays).items()}  # type: ignore[operator]
-        for row in range(table.num_rows)
-    ]
+    return [{name: values[row] for name, values in (sizes | arrays).items()} for row in range(table.num_rows)]
 
 
 def _ragged(column: Any) -> list[NDArray[Any] | None]:

@@ -1,0 +1,159 @@
+"""Joint scores of every text with every picture, the exact ranking the paper reports.
+
+The score is the matching logit difference (match minus mismatch) in float32: softmax saturates and would make ties
+(SPEC part 4). What does not depend on the other side is computed once: each picture's embedding and each text's.
+Texts are sorted by length, so batches hold hardly any padding, and the last layers compute the first token alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from interbert.model.modeling import InterBertForImageTextRetrieval
+from interbert.model.processing import pad_pictures, pad_texts
+
+Float32 = NDArray[np.float32]
+Picture = tuple[Float32, Float32]
+
+_PAIRS_PER_BATCH = 256
+_EMBED_BATCH = 128
+
+
+def score_matrix(
+    model: InterBertForImageTextRetrieval,
+    texts: Sequence[Sequence[int]],
+    pictures: Sequence[Picture],
+    progress: Callable[[int], None] | None = None,
+    pairs_per_batch: int = _PAIRS_PER_BATCH,
+) -> Float32:
+    """Score every text with every picture.
+
+    Args:
+        model: on its device, in any mode (it is put into eval mode for the call).
+        texts: token ids of each text.
+        pictures: region_features [R,F] and region_locations [R,5] of each picture.
+        progress: told after each batch how many pairs it had.
+        pairs_per_batch: pairs per forward pass.
+
+    Returns:
+        float32 [texts, pictures], higher is better.
+    """
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.inference_mode(), autocast(model):
+            return _score(model, texts, pictures, progress, pairs_per_batch)
+    finally:
+        model.train(was_training)
+
+
+def dual_matrix(
+    model: InterBertForImageTextRetrieval, texts: Sequence[Sequence[int]], pictures: Sequence[Picture]
+) -> Float32:
+    """Cosine [texts, pictures] of separately encoded sides (SPEC part 6); needs ``contrastive_size``."""
+    text_vectors, image_vectors = encode_all(model, texts, pictures)
+    scores: Float32 = text_vectors @ image_vectors.T
+    return scores
+
+
+def encode_all(
+    model: InterBertForImageTextRetrieval, texts: Sequence[Sequence[int]], pictures: Sequence[Picture]
+) -> tuple[Float32, Float32]:
+    """Dual-encoder vectors of texts [n,D] and pictures [m,D]."""
+    was_training = model.training
+    model.eval()
+    device = model.device
+    order = np.argsort([len(ids) for ids in texts], kind="stable")
+    text_vectors: list[Tensor] = []
+    image_vectors: list[Tensor] = []
+    with torch.inference_mode(), autocast(model):
+        for start in range(0, len(order), _EMBED_BATCH):
+            batch = pad_texts([texts[index] for index in order[start : start + _EMBED_BATCH]])
+            text_vectors.append(model.encode_text(**_to(batch, device)).float().cpu())
+        for start in range(0, len(pictures), _EMBED_BATCH):
+            batch = pad_pictures(pictures[start : start + _EMBED_BATCH])
+            image_vectors.append(model.encode_image(**_to(batch, device)).float().cpu())
+    model.train(was_training)
+    sorted_texts = torch.cat(text_vectors).numpy()
+    unsorted = np.empty_like(sorted_texts)
+    unsorted[order] = sorted_texts
+    return unsorted, torch.cat(image_vectors).numpy()
+
+
+def cpu_has_bf16() -> bool:
+    """Whether this CPU multiplies bfloat16 in hardware; without it bfloat16 is many times slower than float32."""
+    check = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
+    amx = getattr(torch.cpu, "_is_amx_tile_supported", None)
+    return any(bool(one()) for one in (check, amx) if one is not None)
+
+
+def autocast(model: torch.nn.Module) -> contextlib.AbstractContextManager[object]:
+    """Compute in bf16 where the device has it; logits are read in float32."""
+    device = next(model.parameters()).device.type
+    has_bf16 = torch.cuda.is_bf16_supported() if device == "cuda" else device == "cpu" and cpu_has_bf16()
+    return torch.autocast(device, dtype=torch.bfloat16) if has_bf16 else contextlib.nullcontext()
+
+
+def _score(
+    model: InterBertForImageTextRetrieval,
+    texts: Sequence[Sequence[int]],
+    pictures: Sequence[Picture],
+    progress: Callable[[int], None] | None,
+    pairs_per_batch: int,
+) -> Float32:
+    device = model.device
+    scores = np.empty((len(texts), len(pictures)), dtype=np.float32)
+    images, image_mask = _embed_pictures(model, pictures)
+    everywhere = bool(image_mask.all())
+    order = sorted(range(len(texts)), key=lambda index: len(texts[index]))
+    for group in _equal_lengths(texts, order, pairs_per_batch):
+        ids = torch.tensor([texts[index] for index in group], device=device)
+        embedded = model.interbert.text_embeddings(ids)
+        width = max(1, pairs_per_batch // len(group))
+        for start in range(0, len(pictures), width):
+            block = slice(start, min(start + width, len(pictures)))
+            count = block.stop - block.start
+            logits = model.match_embedded(
+                embedded.repeat_interleave(count, dim=0),
+                images[block].repeat(len(group), 1, 1),
+                None if everywhere else image_mask[block].repeat(len(group), 1),
+            )
+            difference = (logits[:, 0].float() - logits[:, 1].float()).view(len(group), count)
+            scores[np.array(group)[:, None], np.arange(block.start, block.stop)] = difference.cpu().numpy()
+            if progress is not None:
+                progress(len(group) * count)
+    return scores
+
+
+def _embed_pictures(model: InterBertForImageTextRetrieval, pictures: Sequence[Picture]) -> tuple[Tensor, Tensor]:
+    """Embeddings [n,R,H] and mask [n,R], padded to the largest picture."""
+    tokens = max(len(features) for features, _ in pictures)
+    embedded, masks = [], []
+    for start in range(0, len(pictures), _EMBED_BATCH):
+        batch = _to(pad_pictures(pictures[start : start + _EMBED_BATCH]), model.device)
+        hidden = model.interbert.image_embeddings(batch["region_features"], batch["region_locations"])
+        missing = tokens - hidden.shape[1]
+        embedded.append(torch.nn.functional.pad(hidden, (0, 0, 0, missing)))
+        masks.append(torch.nn.functional.pad(batch["region_mask"], (0, missing)))
+    return torch.cat(embedded), torch.cat(masks)
+
+
+def _equal_lengths(texts: Sequence[Sequence[int]], order: Sequence[int], most: int) -> list[list[int]]:
+    """Texts of exactly one length per group, so no text is padded; at most 8 or so per group."""
+    groups: list[list[int]] = []
+    for index in order:
+        if groups and len(texts[groups[-1][0]]) == len(texts[index]) and len(groups[-1]) < min(8, most):
+            groups[-1].append(index)
+        else:
+            groups.append([index])
+    return groups
+
+
+def _to(batch: dict[str, Tensor], device: torch.device) -> dict[str, Tensor]:
+    return {name: tensor.to(device) for name, tensor in batch.items()}
