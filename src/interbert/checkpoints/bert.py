@@ -50,6 +50,8 @@ class FillReport:
     source: str
     filled: tuple[str, ...]
     random: tuple[str, ...]
+    vocab_size: int
+    """Rows of the word embedding that the BERT filled."""
 
 
 def bert_tokenizer(source: str) -> PreTrainedTokenizerBase:
@@ -125,7 +127,7 @@ def initialise_from_bert(model: InterBertPreTrainedModel, source: str) -> FillRe
         target[: value.shape[0]].copy_(value)  # a grown vocabulary is longer than the BERT's
         filled.append(ours)
     random = tuple(name for name in own if name not in filled and not name.endswith("decoder.weight"))
-    return FillReport(source, tuple(filled), random)
+    return FillReport(source, tuple(filled), random, int(bert.vocab_size))
 
 
 def _check_fit(source: str, bert: Any, config: InterBertConfig) -> None:

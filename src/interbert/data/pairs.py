@@ -74,6 +74,18 @@ class PairTable:
     def __len__(self) -> int:
         return len(self.texts)
 
+    def split(self, share: float, seed: int) -> tuple[PairTable, PairTable]:
+        """Two tables, the second with about ``share`` of the groups; no group and no text is on both sides."""
+        groups = np.unique(self.groups)
+        chosen = np.random.default_rng(seed).permutation(groups)[: max(1, round(share * len(groups)))]
+        held = np.isin(self.groups, chosen)
+        shared_text = np.isin(self.text_ids, self.text_ids[~held])
+        return self._only(~held), self._only(held & ~shared_text)
+
+    def _only(self, keep: NDArray[np.bool_]) -> PairTable:
+        texts = tuple(text for text, kept in zip(self.texts, keep, strict=True) if kept)
+        return PairTable(texts, self.rows[keep], self.mirrored_rows[keep], self.groups[keep], self.text_ids[keep])
+
     @cached_property
     def _right(self) -> frozenset[tuple[int, int]]:
         return frozenset(zip(self.text_ids.tolist(), self.groups.tolist(), strict=True))

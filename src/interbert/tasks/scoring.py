@@ -53,6 +53,28 @@ def score_matrix(
         model.train(was_training)
 
 
+def score_pairs(
+    model: InterBertForImageTextRetrieval,
+    texts: Sequence[Sequence[int]],
+    pictures: Sequence[Picture],
+    candidates: NDArray[np.int64],
+) -> Float32:
+    """Joint scores of each text with its own candidates [texts, k] (indices of pictures); float32 [texts, k]."""
+    was_training = model.training
+    model.eval()
+    scores = np.empty(candidates.shape, dtype=np.float32)
+    with torch.inference_mode(), autocast(model):
+        images, image_mask = _embed_pictures(model, pictures)
+        for text, chosen in enumerate(candidates):
+            ids = torch.tensor([texts[text]], device=model.device)
+            embedded = model.interbert.text_embeddings(ids).expand(len(chosen), -1, -1)
+            picked = torch.from_numpy(chosen).to(model.device)
+            logits = model.match_embedded(embedded, images[picked], image_mask[picked])
+            scores[text] = (logits[:, 0].float() - logits[:, 1].float()).cpu().numpy()
+    model.train(was_training)
+    return scores
+
+
 def dual_matrix(
     model: InterBertForImageTextRetrieval, texts: Sequence[Sequence[int]], pictures: Sequence[Picture]
 ) -> Float32:

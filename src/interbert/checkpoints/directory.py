@@ -1,0 +1,71 @@
+"""Open a model directory, with errors a user can act on."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+
+from interbert.errors import CheckpointError
+from interbert.model.modeling import InterBertForImageTextRetrieval
+from interbert.model.processing import InterBertProcessor
+
+
+def load_processor(directory: str | Path) -> InterBertProcessor:
+    """Tokenizer and region scaling of a model directory (or Hub id).
+
+    Raises:
+        CheckpointError: it is missing, is no InterBERT, or is damaged.
+    """
+    _require(directory)
+    try:
+        processor = InterBertProcessor.from_pretrained(str(directory))
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise CheckpointError(f"{directory}: its processor cannot be read ({_reason(error)}).") from error
+    assert isinstance(processor, InterBertProcessor)
+    return processor
+
+
+def load_model(directory: str | Path, **overrides: Any) -> InterBertForImageTextRetrieval:
+    """A pretrained or fine-tuned model directory (or Hub id) as a retrieval model.
+
+    Raises:
+        CheckpointError: it is missing, is no InterBERT, is damaged, or its weights do not fit its configuration.
+    """
+    _require(directory)
+    try:
+        model, info = InterBertForImageTextRetrieval.from_pretrained(
+            str(directory), output_loading_info=True, **overrides
+        )
+    except (OSError, ValueError, RuntimeError, SafetensorError, KeyError) as error:
+        raise CheckpointError(f"{directory}: its weights cannot be read ({_reason(error)}).") from error
+    if info["missing_keys"]:
+        raise CheckpointError(
+            f"{directory}: lacks {len(info['missing_keys'])} weights of a retrieval model, such as "
+            f"{sorted(info['missing_keys'])[0]}. Give a model pretrained with matching."
+        )
+    assert isinstance(model, InterBertForImageTextRetrieval)
+    return model
+
+
+def _require(directory: str | Path) -> None:
+    folder = Path(directory)
+    config = folder / "config.json"
+    if not folder.exists() and str(directory).count("/") == 1 and not str(directory).startswith("."):
+        return  # perhaps a Hub id
+    if not config.is_file():
+        raise CheckpointError(
+            f"{directory}: there is no model here (no config.json). Train one with: interbert pretrain"
+        )
+    try:
+        kind = json.loads(config.read_text(encoding="utf-8")).get("model_type")
+    except (ValueError, OSError) as error:
+        raise CheckpointError(f"{config}: is damaged ({_reason(error)}).") from error
+    if kind != "interbert":
+        raise CheckpointError(f"{directory}: is a {kind!r} model, not an InterBERT.")
+
+
+def _reason(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]

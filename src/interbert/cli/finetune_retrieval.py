@@ -1,0 +1,21 @@
+"""Fine-tune a pretrained model to rank pictures for a text: four pairs per positive, averaged weights.
+
+Hard negatives are mined with the model's own dual encoder. The same command continues a stopped run.
+
+    interbert finetune retrieval models/pretrained regions/train models/retrieval --validation regions/validation
+"""
+
+from __future__ import annotations
+
+from interbert.training.options import FinetuneRetrievalOptions as Options
+
+
+def run(options: Options) -> None:
+    """Fine-tune."""
+    from interbert.training.finetune import finetune_retrieval
+
+    finetune_retrieval(options)
+    print(f"model: {options.out}")
+
+
+__all__ = ["Options", "run"]

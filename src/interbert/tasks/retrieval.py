@@ -1,0 +1,131 @@
+"""Caption-based image retrieval (SPEC part 4): data to judge on, validation during training, and the full ranking."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from interbert.data.examples import Picture
+from interbert.data.pairs import PairTable
+from interbert.model.modeling import InterBertForImageTextRetrieval
+from interbert.model.processing import InterBertProcessor
+from interbert.regions.schema import Regions
+from interbert.regions.store import RegionStore
+from interbert.tasks.metrics import best_ranks
+from interbert.tasks.scoring import dual_matrix, score_pairs
+
+Bool = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class RetrievalSet:
+    """Distinct texts, pictures, and which belong together."""
+
+    texts: tuple[str, ...]
+    picture_rows: tuple[int, ...]
+    """Store row of each picture."""
+    relevant: Bool
+    """[texts, pictures]"""
+
+    @classmethod
+    def from_table(cls, table: PairTable, limit: int | None = None) -> RetrievalSet:
+        """Every picture of the table once, every text once (identical texts are one query with several right pictures).
+
+        Args:
+            table: pairs.
+            limit: only the first so many pictures, and their texts.
+        """
+        rows = list(dict.fromkeys(table.rows.tolist()))[:limit]
+        column = {row: index for index, row in enumerate(rows)}
+        groups = dict(zip(table.rows.tolist(), table.groups.tolist(), strict=True))
+        picture_groups = np.array([groups[row] for row in rows])
+        members = [pair for pair in range(len(table)) if int(table.rows[pair]) in column]
+        first = {int(table.text_ids[pair]): pair for pair in reversed(members)}
+        queries = sorted(first.values())
+        line = {int(table.text_ids[pair]): index for index, pair in enumerate(queries)}
+        relevant = np.zeros((len(queries), len(rows)), dtype=np.bool_)
+        for pair in members:
+            relevant[line[int(table.text_ids[pair])]] |= picture_groups == table.groups[pair]
+        return cls(tuple(table.texts[pair] for pair in queries), tuple(rows), relevant)
+
+    def encode(self, store: RegionStore, processor: InterBertProcessor) -> tuple[list[list[int]], list[Picture]]:
+        """Token ids of the texts and model inputs of the pictures."""
+        return processor.texts_to_ids(self.texts), encode_pictures(store, self.picture_rows, processor)
+
+
+def encode_pictures(
+    store: RegionStore, rows: Sequence[int], processor: InterBertProcessor, block: int = 512
+) -> list[Picture]:
+    """Model inputs of store rows, read in blocks."""
+    pictures: list[Picture] = []
+    for start in range(0, len(rows), block):
+        part = rows[start : start + block]
+        regions: list[Regions] = store.take(part)
+        pictures += [
+            processor.picture_inputs(one, where=f"{store.path}, row {row}")
+            for row, one in zip(part, regions, strict=True)
+        ]
+    return pictures
+
+
+class RetrievalTask:
+    """Validation during training: text-to-image recall on held-out pictures.
+
+    With a contrastive head the dual encoder ranks all pictures and the joint model reranks its best few, so a
+    validation of 500 pictures takes seconds; without one the joint model ranks everything.
+
+    Args:
+        data: texts and pictures.
+        texts: token ids.
+        pictures: model inputs.
+        rerank: pictures per text that the joint model scores.
+        joint: judge the joint model; False judges the dual encoder alone (pretraining).
+    """
+
+    greater_is_better = True
+
+    def __init__(
+        self,
+        data: RetrievalSet,
+        texts: Sequence[Sequence[int]],
+        pictures: Sequence[Picture],
+        rerank: int = 16,
+        joint: bool = True,
+    ) -> None:
+        self.primary_metric = "r@1" if joint else "dual_r@1"
+        self._data = data
+        self._texts = texts
+        self._pictures = pictures
+        self._rerank = rerank
+        self._joint = joint
+
+    def evaluate(self, model: Any) -> Mapping[str, float]:
+        """``dual_r@k`` of the dual encoder and ``r@k`` of the joint model over its candidates, in percent."""
+        relevant = self._data.relevant
+        metrics: dict[str, float] = {}
+        candidates = np.tile(np.arange(relevant.shape[1]), (relevant.shape[0], 1))
+        if model.config.contrastive_size:
+            scores = dual_matrix(model, self._texts, self._pictures)
+            metrics |= _recalls(best_ranks(scores, relevant), "dual_r@")
+            candidates = np.argsort(-scores, axis=1, kind="stable")[:, : self._rerank]
+        if self._joint or not model.config.contrastive_size:
+            metrics |= _recalls(self._joint_ranks(model, candidates), "r@")
+        return metrics
+
+    def _joint_ranks(self, model: InterBertForImageTextRetrieval, candidates: NDArray[np.int64]) -> NDArray[Any]:
+        """Ranks among the candidates; a right picture that is not among them ranks after all of them."""
+        scores = score_pairs(model, self._texts, self._pictures, candidates)
+        right = np.take_along_axis(self._data.relevant, candidates, axis=1)
+        ranks = np.full(len(scores), candidates.shape[1] + 1)
+        found = right.any(axis=1)
+        if found.any():
+            ranks[found] = best_ranks(scores[found], right[found])
+        return ranks
+
+
+def _recalls(ranks: NDArray[Any], prefix: str) -> dict[str, float]:
+    return {f"{prefix}{k}": float((ranks <= k).mean() * 100) for k in (1, 5, 10)}

@@ -1,0 +1,1 @@
+"""Pretraining and fine-tuning on a thin Hugging Face Trainer."""

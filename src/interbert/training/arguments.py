@@ -1,0 +1,56 @@
+"""Our training options in the form the Hugging Face Trainer reads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import TrainingArguments
+
+from interbert.tasks.scoring import cpu_has_bf16
+from interbert.training.options import TrainingOptions
+
+CHECKPOINTS = "checkpoints"
+
+
+def uses_bf16(options: TrainingOptions) -> bool:
+    """Whether to compute in bf16 on this machine."""
+    if options.precision == "auto":
+        return torch.cuda.is_bf16_supported() if torch.cuda.is_available() else cpu_has_bf16()
+    return options.precision == "bf16"
+
+
+def trainer_arguments(options: TrainingOptions, out: Path, steps_per_epoch: int) -> TrainingArguments:
+    """Our options in Hugging Face's form."""
+    every = max(1, steps_per_epoch // options.gradient_accumulation // options.validations_per_epoch)
+    settings: dict[str, Any] = {
+        "output_dir": str(out / CHECKPOINTS),
+        "num_train_epochs": options.epochs,
+        "max_steps": options.max_steps,
+        "per_device_train_batch_size": options.batch_size,
+        "gradient_accumulation_steps": options.gradient_accumulation,
+        "learning_rate": options.learning_rate,
+        "warmup_steps": options.warmup,  # below 1 it is a share of all steps
+        "lr_scheduler_type": "linear" if options.schedule == "step" else options.schedule,
+        "weight_decay": options.weight_decay,
+        "max_grad_norm": options.max_grad_norm,
+        "bf16": uses_bf16(options),
+        "seed": options.seed,
+        "logging_steps": options.log_steps,
+        "eval_strategy": "steps",
+        "eval_steps": every,
+        "save_strategy": "steps",
+        "save_steps": every,
+        "save_total_limit": 2,
+        "report_to": ["tensorboard"],
+        "dataloader_num_workers": options.workers,
+        "dataloader_pin_memory": torch.cuda.is_available(),
+        "remove_unused_columns": False,
+        "optim": "adamw_torch_fused",
+        "torch_compile": options.compile,
+        "use_cpu": not torch.cuda.is_available(),
+        "label_names": [],
+        "disable_tqdm": False,
+    }
+    return TrainingArguments(**settings)

@@ -1,0 +1,46 @@
+"""What each objective's loss is for a model that knows nothing but averages: the line a curve has to leave."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from interbert.objectives.matching import chance_loss
+from interbert.regions.store import RegionStore
+
+
+def chance_values(
+    ids: Sequence[NDArray[np.int64]], store: RegionStore, objective: str, batch_size: int, mismatch_share: float
+) -> dict[str, float]:
+    """Chance value of every loss.
+
+    ``lm_loss``: entropy of the pieces' frequencies. ``region_loss``: mean KL from the average class distribution, or
+    F for standardised features. ``matching_loss``: entropy of the label. ``contrastive_loss``: ln(batch).
+    """
+    values = {
+        "lm_loss": _piece_entropy(ids),
+        "matching_loss": chance_loss(mismatch_share),
+        "contrastive_loss": math.log(batch_size),
+    }
+    region = float(store.info.feature_size) if objective == "regress" else _class_divergence(store)
+    return values if region is None else values | {"region_loss": region}
+
+
+def _piece_entropy(ids: Sequence[NDArray[np.int64]]) -> float:
+    pieces = np.concatenate([one[1:-1] for one in ids])
+    counts = np.unique(pieces, return_counts=True)[1]
+    shares = counts / counts.sum()
+    return float(-(shares * np.log(shares)).sum())
+
+
+def _class_divergence(store: RegionStore, rows: int = 256) -> float | None:
+    sample = np.linspace(0, len(store) - 1, min(rows, len(store))).astype(int)
+    found = [one.class_probs for one in store.take(sample.tolist()) if one.class_probs is not None]
+    if not found:
+        return None
+    probabilities = np.concatenate(found).astype(np.float64).clip(min=1e-9)
+    mean = probabilities.mean(axis=0)
+    return float((probabilities * np.log(probabilities / mean)).sum(axis=1).mean())

@@ -1,0 +1,109 @@
+"""Fine-tuning for caption-based image retrieval (SPEC part 4): four pairs per positive, averaged weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from transformers import set_seed
+
+from interbert.checkpoints.directory import load_model, load_processor
+from interbert.data.collation import RetrievalCollator
+from interbert.data.examples import PairData, RetrievalPairs
+from interbert.data.negatives import Negatives
+from interbert.data.sampling import EpochBatches
+from interbert.errors import ConfigError
+from interbert.model.modeling import InterBertForImageTextRetrieval
+from interbert.model.processing import InterBertProcessor
+from interbert.regions.schema import ExtractorInfo
+from interbert.tasks.retrieval import RetrievalTask, encode_pictures
+from interbert.tasks.scoring import encode_all
+from interbert.training.arguments import trainer_arguments
+from interbert.training.chance import chance_values
+from interbert.training.options import FinetuneRetrievalOptions
+from interbert.training.provenance import provenance
+from interbert.training.session import TrainingData, as_recipe, claim_folder, curriculum, mark_finished, open_data
+from interbert.training.trainer import InterBertTrainer
+
+_MISMATCH_SHARE = 0.75  # one true pair and three false ones
+
+
+def finetune_retrieval(options: FinetuneRetrievalOptions) -> None:
+    """Fine-tune into ``options.out``; the same call continues a stopped run and does nothing after a finished one.
+
+    Raises:
+        CheckpointError: ``options.model`` is no model directory.
+        StoreError: the regions were made by another extractor than the model's.
+        UsageError, SourceError: options or data do not fit; see the message.
+        TrainingError: the loss is not finite.
+    """
+    recipe = as_recipe(options)
+    processor = load_processor(options.model)
+    data = open_data(
+        options.regions,
+        options.validation,
+        options.validation_share,
+        options.validation_limit,
+        options.texts,
+        options.training.seed,
+    )
+    data.store.require(ExtractorInfo.from_dict(processor.extractor_info))
+    out = Path(options.out)
+    if claim_folder(out, recipe):
+        print(f"{out}: this run is finished, nothing to do")
+        return
+    set_seed(options.training.seed)
+    overrides = (
+        {}
+        if options.dropout is None
+        else {
+            "hidden_dropout_prob": options.dropout,
+            "image_hidden_dropout_prob": options.dropout,
+        }
+    )
+    model = load_model(options.model, contrastive_loss_weight=options.contrastive_loss_weight, **overrides)
+    negatives = _negatives(options, data, processor, model)
+    steps = int(np.ceil(len(data.table) / options.training.batch_size))
+    pairs = PairData(data.table, data.store, processor, options.training.seed, options.regions)
+    contrast = model.config.contrastive_size is not None and options.contrastive_loss_weight > 0
+    batches = EpochBatches(pairs.lengths, options.training.batch_size, options.training.seed)
+    texts, pictures = data.validation.encode(data.validation_store, processor)
+    chance = chance_values(pairs.ids, data.store, "classify", options.training.batch_size, _MISMATCH_SHARE)
+    trainer = InterBertTrainer(
+        model,
+        trainer_arguments(options.training, out, len(batches)),
+        options.training,
+        out,
+        RetrievalPairs(pairs, negatives, curriculum(options.negatives, steps)),
+        batches,
+        RetrievalCollator(data.table, processor.pad_token_id, contrast),
+        RetrievalTask(data.validation, texts, pictures, options.rerank),
+        processor,
+        provenance(recipe, data.fingerprints() | {"started_from": options.model}),
+        chance,
+    )
+    trainer.train_or_resume()
+    mark_finished(out)
+
+
+def _negatives(
+    options: FinetuneRetrievalOptions,
+    data: TrainingData,
+    processor: InterBertProcessor,
+    model: InterBertForImageTextRetrieval,
+) -> Negatives:
+    """Pools of hard negatives, from the model the run starts from: the same after a restart."""
+    if options.negatives.hard_share <= 0:
+        return Negatives(data.table)
+    if options.negatives.mine == "neighbours":
+        return Negatives.mined(data.table, data.store.pooled_features(), options.negatives.pool)
+    if model.config.contrastive_size is None:
+        raise ConfigError(
+            f"{options.model}: has no dual encoder to mine with. Set negatives.mine to 'neighbours', or pretrain with "
+            "model.contrastive_size."
+        )
+    rows = data.table.rows
+    unique, inverse = np.unique(rows, return_inverse=True)
+    pictures = encode_pictures(data.store, unique.tolist(), processor)
+    text_vectors, picture_vectors = encode_all(model, processor.texts_to_ids(data.table.texts), pictures)
+    return Negatives.from_vectors(data.table, text_vectors, picture_vectors[inverse], options.negatives.pool)

@@ -1,0 +1,190 @@
+"""Options of training runs, each written once with its unit: the help texts and the recipes come from here.
+
+Nothing heavy is imported, so ``interbert pretrain --help`` is quick.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from interbert.errors import ConfigError
+
+
+@dataclass
+class TrainingOptions:
+    """How long, how fast and how often."""
+
+    epochs: float = 10.0
+    """Passes over the pairs."""
+    max_steps: int = -1
+    """Stop after so many steps; -1 trains all epochs."""
+    batch_size: int = 64
+    """Pairs per step and process."""
+    gradient_accumulation: int = 1
+    """Batches per optimizer step."""
+    learning_rate: float = 1e-4
+    """Peak learning rate."""
+    bert_learning_rate_scale: float = 1.0
+    """Learning rate of what a BERT filled, as a share of the peak (the paper's recipe: 0.1)."""
+    warmup: float = 0.1
+    """Share of the steps in which the learning rate rises."""
+    schedule: Literal["linear", "cosine", "step"] = "linear"
+    """How the learning rate falls: to zero, or by ten at 60%, 80% and 100% of the epochs (SPEC part 4)."""
+    weight_decay: float = 0.01
+    """Decay of weights; biases and LayerNorms have none."""
+    max_grad_norm: float = 1.0
+    """Gradients are scaled down to this norm over all parameters."""
+    ema_decay: float | None = None
+    """Average weights with at most this decay, warmed up as min(decay, (1+n)/(10+n)), and judge the average."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """auto: bf16 where the CPU or GPU multiplies it in hardware."""
+    seed: int = 0
+    """Seed of weights, order, masks and negatives."""
+    validations_per_epoch: int = 1
+    """How often to validate and save."""
+    log_steps: int = 20
+    """Steps between log lines."""
+    workers: int = 0
+    """Processes that prepare batches; 0 prepares them in the training process."""
+    compile: bool = False
+    """Compile the model with torch.compile."""
+
+    def __post_init__(self) -> None:
+        for name in ("batch_size", "gradient_accumulation", "validations_per_epoch", "log_steps"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"training.{name} must be at least 1, not {getattr(self, name)}.")
+        if self.epochs <= 0:
+            raise ConfigError(f"training.epochs must be above 0, not {self.epochs}.")
+        if self.learning_rate <= 0:
+            raise ConfigError(f"training.learning_rate must be above 0, not {self.learning_rate}.")
+        if self.ema_decay is not None and not 0 <= self.ema_decay < 1:
+            raise ConfigError(f"training.ema_decay must be at least 0 and below 1, not {self.ema_decay}.")
+
+
+@dataclass
+class ModelOptions:
+    """Sizes that the BERT does not decide."""
+
+    pooler_size: int = 384
+    """Width of the pooled vectors."""
+    num_image_layers: int | None = None
+    """Image layers; as many as text layers when not given."""
+    image_intermediate_size: int | None = None
+    """Feed-forward width of the image layers; the BERT's when not given."""
+    image_num_attention_heads: int | None = None
+    """Heads of the image layers; the BERT's when not given."""
+    contrastive_size: int | None = 256
+    """Width of the dual encoder's vectors; null trains no dual encoder."""
+    fusion: Literal["mul", "sum"] = "mul"
+    """How the pooled vectors meet."""
+    region_objective: Literal["classify", "regress"] = "classify"
+    """What a masked region is asked for: its class distribution or its feature."""
+    dropout: float = 0.1
+    """Hidden dropout of text, joint and image layers."""
+    attention_dropout: float = 0.0
+    """Attention dropout; above 0 it switches fused attention off on a CPU."""
+    lm_loss_weight: float = 1.0
+    """Weight of masked segment modeling."""
+    region_loss_weight: float = 1.0
+    """Weight of masked region modeling."""
+    matching_loss_weight: float = 1.0
+    """Weight of image-text matching."""
+    contrastive_loss_weight: float = 1.0
+    """Weight of the contrast of separately encoded sides."""
+    lm_loss_on_mismatched: bool = True
+    """Take the LM loss on mismatched pairs too, as the reference does."""
+
+
+@dataclass
+class MaskingOptions:
+    """What is hidden in pretraining (SPEC part 3)."""
+
+    text: Literal["segment", "token"] = "segment"
+    """Contiguous segments (the paper's) or single pieces."""
+    text_max_share: float | None = 0.5
+    """Longest segment as a share of the caption; null is the plain law."""
+    regions: Literal["iou", "plain"] = "iou"
+    """Anchors with what overlaps them (the paper's) or single regions."""
+    anchor_probability: float = 0.1
+    """Chance of a region to be an anchor."""
+
+
+@dataclass
+class NegativeOptions:
+    """Which wrong captions and pictures a pair is shown, and when."""
+
+    mine: Literal["neighbours", "model"] = "neighbours"
+    """Pools of hard ones: TF-IDF and picture neighbours, or the dual encoder's nearest (fine-tuning)."""
+    pool: int = 32
+    """Neighbours per pair."""
+    hard_share: float = 0.5
+    """Largest share of hard ones."""
+    random_epochs: float = 1.0
+    """Epochs with random ones only: hard ones from the first step keep the matching head at chance."""
+    rise_epochs: float = 1.0
+    """Epochs in which the share of hard ones then rises to its largest."""
+
+
+@dataclass
+class PretrainOptions:
+    """Options of ``interbert pretrain``."""
+
+    regions: str
+    """Region store to train on."""
+    out: str
+    """Model directory to write."""
+    validation: str | None = None
+    """Region store to validate on; a share of the training pictures is held out when not given."""
+    validation_share: float = 0.05
+    """Share of pictures held out when there is no validation store."""
+    validation_limit: int = 500
+    """At most so many validation pictures."""
+    texts: list[str] = field(default_factory=list)
+    """Source columns whose texts to use; all when not given."""
+    init_from: str = "minilm"
+    """BERT to start from: minilm (offline), a directory or a Hub id."""
+    max_text_tokens: int = 36
+    """Longer texts are cut."""
+    model: ModelOptions = field(default_factory=ModelOptions)
+    """Model."""
+    masking: MaskingOptions = field(default_factory=MaskingOptions)
+    """Masking."""
+    negatives: NegativeOptions = field(default_factory=NegativeOptions)
+    """Mismatched pairs."""
+    training: TrainingOptions = field(default_factory=TrainingOptions)
+    """Training."""
+
+
+@dataclass
+class FinetuneRetrievalOptions:
+    """Options of ``interbert finetune retrieval``."""
+
+    model: str
+    """Pretrained model directory."""
+    regions: str
+    """Region store to train on, made by the model's extractor."""
+    out: str
+    """Model directory to write."""
+    validation: str | None = None
+    """Region store to validate on; a share of the training pictures is held out when not given."""
+    validation_share: float = 0.05
+    """Share of pictures held out when there is no validation store."""
+    validation_limit: int = 500
+    """At most so many validation pictures."""
+    texts: list[str] = field(default_factory=list)
+    """Source columns whose texts to use; all when not given."""
+    rerank: int = 16
+    """Pictures per text that the joint model scores in validation."""
+    contrastive_loss_weight: float = 0.5
+    """Weight of the contrast of separately encoded sides; 0 leaves it out."""
+    dropout: float | None = None
+    """Hidden dropout; the model's own when not given."""
+    negatives: NegativeOptions = field(
+        default_factory=lambda: NegativeOptions(mine="model", random_epochs=0.2, rise_epochs=0.3, hard_share=0.7)
+    )
+    """Wrong captions and pictures."""
+    training: TrainingOptions = field(
+        default_factory=lambda: TrainingOptions(epochs=4, batch_size=32, learning_rate=1e-4, ema_decay=0.9999)
+    )
+    """Training."""

@@ -1,0 +1,161 @@
+"""Pretraining (paper section 3.2): masked segments, masked regions and matching, with the dual contrast beside them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from transformers import set_seed
+
+from interbert.checkpoints.bert import bert_tokenizer, config_for_bert, initialise_from_bert
+from interbert.checkpoints.vocabulary import fill_new_rows, grow_vocabulary
+from interbert.data.collation import PretrainingCollator
+from interbert.data.examples import PairData, PretrainingPairs
+from interbert.data.negatives import Negatives
+from interbert.data.sampling import EpochBatches
+from interbert.errors import ConfigError
+from interbert.model.configuration import InterBertConfig
+from interbert.model.modeling import InterBertForPreTraining
+from interbert.model.processing import InterBertProcessor, InterBertRegionFeatureExtractor
+from interbert.objectives.matching import PRETRAINING_MISMATCHES
+from interbert.objectives.region_masking import RegionMasking
+from interbert.objectives.segment_masking import SegmentMasking
+from interbert.regions.store import RegionStore
+from interbert.tasks.retrieval import RetrievalTask
+from interbert.training.arguments import trainer_arguments
+from interbert.training.chance import chance_values
+from interbert.training.options import ModelOptions, PretrainOptions
+from interbert.training.provenance import provenance
+from interbert.training.session import TrainingData, as_recipe, claim_folder, curriculum, mark_finished, open_data
+from interbert.training.trainer import InterBertTrainer
+
+
+def pretrain(options: PretrainOptions) -> None:
+    """Pretrain into ``options.out``; the same call continues a stopped run and does nothing after a finished one.
+
+    Raises:
+        UsageError, StoreError, SourceError: options or data do not fit; see the message.
+        TrainingError: the loss is not finite.
+    """
+    recipe = as_recipe(options)
+    data = open_data(
+        options.regions,
+        options.validation,
+        options.validation_share,
+        options.validation_limit,
+        options.texts,
+        options.training.seed,
+    )
+    out = Path(options.out)
+    if claim_folder(out, recipe):
+        print(f"{out}: this run is finished, nothing to do")
+        return
+    set_seed(options.training.seed)
+    processor = _processor(options, data)
+    model, filled = _model(options, data.store, processor)
+    dataset, collator = _dataset(options, data, processor, model.config)
+    batches = EpochBatches(dataset.data.lengths, options.training.batch_size, options.training.seed)
+    texts, pictures = data.validation.encode(data.validation_store, processor)
+    trainer = InterBertTrainer(
+        model,
+        trainer_arguments(options.training, out, len(batches)),
+        options.training,
+        out,
+        dataset,
+        batches,
+        collator,
+        RetrievalTask(data.validation, texts, pictures, joint=False),
+        processor,
+        provenance(recipe, data.fingerprints()),
+        chance_values(
+            dataset.data.ids,
+            data.store,
+            model.config.region_objective,
+            options.training.batch_size,
+            PRETRAINING_MISMATCHES,
+        ),
+        filled,
+    )
+    trainer.train_or_resume()
+    mark_finished(out)
+
+
+def _processor(options: PretrainOptions, data: TrainingData) -> InterBertProcessor:
+    tokenizer, growth = grow_vocabulary(bert_tokenizer(options.init_from), data.table.texts, data.validation_texts)
+    print(f"vocabulary: {growth}")
+    mean, std = data.store.feature_statistics(seed=options.training.seed)
+    scaling = InterBertRegionFeatureExtractor(data.store.info.to_dict(), mean.tolist(), std.tolist())
+    return InterBertProcessor(scaling, tokenizer, options.max_text_tokens)
+
+
+def _model(
+    options: PretrainOptions, store: RegionStore, processor: InterBertProcessor
+) -> tuple[InterBertForPreTraining, frozenset[str]]:
+    config = _config(options, store, len(processor.tokenizer))
+    if options.max_text_tokens > config.max_position_embeddings:
+        raise ConfigError(
+            f"max_text_tokens {options.max_text_tokens} is more than the {config.max_position_embeddings} positions "
+            f"of {options.init_from}."
+        )
+    model = InterBertForPreTraining(config)
+    report = initialise_from_bert(model, options.init_from)
+    words = model.interbert.text_embeddings.word_embeddings.weight
+    fill_new_rows(words, report.vocab_size, options.training.seed)
+    total = sum(parameter.numel() for parameter in model.parameters())
+    print(f"model: {total:,} parameters, {len(report.filled)} tensors from {options.init_from}")
+    return model, frozenset(report.filled)
+
+
+def _config(options: PretrainOptions, store: RegionStore, vocabulary: int) -> InterBertConfig:
+    chosen: ModelOptions = options.model
+    if chosen.region_objective == "classify" and store.info.num_classes is None:
+        raise ConfigError(
+            f"{store.path}: its extractor gives no class distribution. Set model.region_objective to 'regress'."
+        )
+    optional = {
+        "num_image_layers": chosen.num_image_layers,
+        "image_intermediate_size": chosen.image_intermediate_size,
+        "image_num_attention_heads": chosen.image_num_attention_heads,
+    }
+    return config_for_bert(
+        options.init_from,
+        vocab_size=vocabulary,
+        region_feature_size=store.info.feature_size,
+        num_region_classes=store.info.num_classes or 1,
+        pooler_size=chosen.pooler_size,
+        contrastive_size=chosen.contrastive_size,
+        fusion=chosen.fusion,
+        region_objective=chosen.region_objective,
+        hidden_dropout_prob=chosen.dropout,
+        image_hidden_dropout_prob=chosen.dropout,
+        attention_probs_dropout_prob=chosen.attention_dropout,
+        image_attention_probs_dropout_prob=chosen.attention_dropout,
+        lm_loss_weight=chosen.lm_loss_weight,
+        region_loss_weight=chosen.region_loss_weight,
+        matching_loss_weight=chosen.matching_loss_weight,
+        contrastive_loss_weight=chosen.contrastive_loss_weight,
+        lm_loss_on_mismatched=chosen.lm_loss_on_mismatched,
+        **{name: value for name, value in optional.items() if value is not None},
+    )
+
+
+def _dataset(
+    options: PretrainOptions, data: TrainingData, processor: InterBertProcessor, config: InterBertConfig
+) -> tuple[PretrainingPairs, PretrainingCollator]:
+    pooled = data.store.pooled_features() if options.negatives.hard_share > 0 else None
+    negatives = Negatives(data.table)
+    if pooled is not None:
+        negatives = Negatives.mined(data.table, pooled, options.negatives.pool)
+    pairs = PairData(data.table, data.store, processor, options.training.seed, options.regions)
+    steps = int(np.ceil(len(data.table) / options.training.batch_size))
+    masking = options.masking
+    dataset = PretrainingPairs(
+        pairs,
+        negatives,
+        curriculum(options.negatives, steps),
+        SegmentMasking(masking.text, masking.text_max_share),
+        RegionMasking(masking.regions, masking.anchor_probability),
+        config.region_objective,
+    )
+    contrast = config.contrastive_size is not None and config.contrastive_loss_weight > 0
+    return dataset, PretrainingCollator(data.table, processor.pad_token_id, contrast)

@@ -1,0 +1,51 @@
+"""Where a model comes from: saved beside its weights as ``provenance.json``."""
+
+from __future__ import annotations
+
+import json
+import platform
+import subprocess
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+PROVENANCE = "provenance.json"
+_PACKAGES = ("interbert", "torch", "transformers", "tokenizers", "pylance", "numpy")
+
+
+def provenance(recipe: Mapping[str, Any], data: Mapping[str, str]) -> dict[str, Any]:
+    """Git hash, resolved recipe, versions, machine, and fingerprints of the data."""
+    return {
+        "git": _git_hash(),
+        "recipe": dict(recipe),
+        "data": dict(data),
+        "versions": versions(),
+        "machine": f"{platform.machine()}, {platform.system()}, Python {platform.python_version()}",
+    }
+
+
+def versions() -> dict[str, str]:
+    """Installed versions of what decides the numbers."""
+    found = {}
+    for package in _PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def write_provenance(folder: Path, content: Mapping[str, Any]) -> None:
+    """Write ``provenance.json`` into a model directory."""
+    (folder / PROVENANCE).write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _git_hash() -> str | None:
+    """Commit of the source tree; None for an installed package."""
+    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=5, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()

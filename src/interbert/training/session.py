@@ -1,0 +1,121 @@
+"""What every training run shares: its data, its folder, and the check that a rerun is the same run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, is_dataclass
+from pathlib import Path
+from typing import Any
+
+from interbert.data.pairs import PairTable
+from interbert.errors import ConfigError, StorageError, UsageError
+from interbert.objectives.matching import hard_share
+from interbert.regions.store import RegionStore
+from interbert.tasks.retrieval import RetrievalSet
+from interbert.training.options import NegativeOptions
+
+RECIPE = "recipe.json"
+FINISHED = "finished.json"
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """Stores and pairs of a run."""
+
+    store: RegionStore
+    table: PairTable
+    validation_store: RegionStore
+    validation: RetrievalSet
+    validation_texts: tuple[str, ...]
+
+    def fingerprints(self) -> dict[str, str]:
+        """For provenance."""
+        return {"regions": self.store.fingerprint, "validation": self.validation_store.fingerprint}
+
+
+def open_data(
+    regions: str, validation: str | None, share: float, limit: int, texts: list[str], seed: int
+) -> TrainingData:
+    """Open the stores and split off validation pictures when there is no store for them.
+
+    Raises:
+        StoreError: a store is missing, or the two were made by different extractors.
+        SourceError: there are no texts in the columns named.
+        ConfigError: the held-out share leaves nothing to train or validate on.
+    """
+    store = RegionStore.open(regions)
+    table = PairTable.from_captions(store.captions(), texts, regions)
+    if validation is not None:
+        held_store = RegionStore.open(validation)
+        held_store.require(store.info)
+        held = PairTable.from_captions(held_store.captions(), texts, validation)
+    else:
+        held_store = store
+        table, held = table.split(share, seed)
+        if not len(held) or not len(table):
+            raise ConfigError(
+                f"{regions}: {len(table) + len(held)} pairs are too few to hold {share:.0%} out. "
+                "Give a validation store, or a larger validation_share."
+            )
+    return TrainingData(store, table, held_store, RetrievalSet.from_table(held, limit), held.texts)
+
+
+def curriculum(options: NegativeOptions, steps_per_epoch: int) -> Callable[[int], float]:
+    """Share of hard negatives by step."""
+    start = int(options.random_epochs * steps_per_epoch)
+    full = start + int(options.rise_epochs * steps_per_epoch)
+    return lambda step: hard_share(step, start, full, options.hard_share)
+
+
+def claim_folder(out: Path, recipe: Mapping[str, Any]) -> bool:
+    """Make ``out`` this recipe's folder; returns whether the run was finished before.
+
+    Raises:
+        UsageError: the folder holds a run with another recipe.
+        StorageError: the folder cannot be made.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        file = out / RECIPE
+        if file.exists():
+            _require_same(out, json.loads(file.read_text(encoding="utf-8")), recipe)
+        else:
+            file.write_text(json.dumps(recipe, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise StorageError(f"{out}: cannot be written ({error.strerror}).") from error
+    return (out / FINISHED).exists()
+
+
+def mark_finished(out: Path) -> None:
+    """Remember that the run reached its end."""
+    (out / FINISHED).write_text("{}\n")
+
+
+def as_recipe(options: Any) -> dict[str, Any]:
+    """Options as plain nested dictionaries."""
+    assert is_dataclass(options)
+    assert not isinstance(options, type)
+    return asdict(options)
+
+
+def _require_same(out: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    old, new = _flat(before), _flat(json.loads(json.dumps(now)))
+    changed = [name for name in sorted(old.keys() | new.keys()) if old.get(name) != new.get(name)]
+    if changed:
+        name = changed[0]
+        raise UsageError(
+            f"{out}: holds a run with other settings ({name} was {old.get(name)!r}, now {new.get(name)!r}"
+            f"{f', and {len(changed) - 1} more' if changed[1:] else ''}). Name another folder, or repeat its settings "
+            f"to continue it ({out / RECIPE})."
+        )
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            flat |= _flat(value, f"{prefix}{name}.")
+        else:
+            flat[prefix + name] = value
+    return flat
