@@ -67,7 +67,10 @@ class InterBertTrainer(Trainer):  # type: ignore[misc]
         chance: Mapping[str, float],
         bert_filled: frozenset[str] = frozenset(),
     ) -> None:
-        super().__init__(model=model, args=arguments, train_dataset=dataset, data_collator=collator)
+        # the task holds its own data; the base class only wants to see that validation was meant
+        super().__init__(
+            model=model, args=arguments, train_dataset=dataset, eval_dataset=[], data_collator=collator
+        )
         self._options = options
         self._out = out
         self._batches = batches
