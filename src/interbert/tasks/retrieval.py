@@ -13,10 +13,10 @@ from interbert.data.examples import Picture
 from interbert.data.pairs import PairTable
 from interbert.model.modeling import InterBertForImageTextRetrieval
 from interbert.model.processing import InterBertProcessor
+from interbert.model.scoring import dual_matrix, score_pairs
 from interbert.regions.schema import Regions
 from interbert.regions.store import RegionStore
 from interbert.tasks.metrics import best_ranks
-from interbert.tasks.scoring import dual_matrix, score_pairs
 
 Bool = NDArray[np.bool_]
 

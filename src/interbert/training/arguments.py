@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from transformers import TrainingArguments
 
-from interbert.tasks.scoring import cpu_has_bf16
+from interbert.model.scoring import cpu_has_bf16
 from interbert.training.options import TrainingOptions
 
 CHECKPOINTS = "checkpoints"

@@ -15,9 +15,9 @@ from interbert.data.sampling import EpochBatches
 from interbert.errors import ConfigError
 from interbert.model.modeling import InterBertForImageTextRetrieval
 from interbert.model.processing import InterBertProcessor
+from interbert.model.scoring import encode_all
 from interbert.regions.schema import ExtractorInfo
 from interbert.tasks.retrieval import RetrievalTask, encode_pictures
-from interbert.tasks.scoring import encode_all
 from interbert.training.arguments import trainer_arguments
 from interbert.training.chance import chance_values
 from interbert.training.options import FinetuneRetrievalOptions

@@ -68,9 +68,7 @@ class InterBertTrainer(Trainer):  # type: ignore[misc]
         bert_filled: frozenset[str] = frozenset(),
     ) -> None:
         # the task holds its own data; the base class only wants to see that validation was meant
-        super().__init__(
-            model=model, args=arguments, train_dataset=dataset, eval_dataset=[], data_collator=collator
-        )
+        super().__init__(model=model, args=arguments, train_dataset=dataset, eval_dataset=[], data_collator=collator)
         self._options = options
         self._out = out
         self._batches = batches
@@ -120,13 +118,14 @@ class InterBertTrainer(Trainer):  # type: ignore[misc]
             return super().create_scheduler(num_training_steps, optimizer)
         rise = max(1, self.args.get_warmup_steps(num_training_steps))
 
-        def factor(step: int) -> float:
+        def rate(step: int) -> float:
             if step < rise:
                 return (step + 1) / rise
             drops = sum(step >= share * num_training_steps for share in (0.6, 0.8, 1.0))
-            return float(0.1**drops)
+            factor: float = 0.1**drops
+            return factor
 
-        self.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer or self.optimizer, factor)
+        self.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer or self.optimizer, rate)
         return self.lr_scheduler
 
     def compute_loss(self, model: nn.Module, inputs: dict[str, Tensor], return_outputs: bool = False, **_: Any) -> Any:

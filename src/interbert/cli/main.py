@@ -1,0 +1,79 @@
+"""``interbert VERB ...``: finds the verb, reads its options, runs it, and says in one line what went wrong."""
+
+from __future__ import annotations
+
+import errno
+import inspect
+import os
+import sys
+from collections.abc import Sequence
+
+from interbert import __version__
+from interbert.cli.verbs import VERBS, find_verb, overview, verb_module
+from interbert.errors import InterBertError
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells have it."""
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run a command line; returns the exit code (0 done, 1 failed, 2 the user's mistake, 130 Ctrl-C)."""
+    given = list(sys.argv[1:] if words is None else words)
+    try:
+        _run(given)
+    except InterBertError as error:
+        return _fail(str(error), error.exit_code)
+    except KeyboardInterrupt:
+        return _fail("stopped. The same command continues where it was.", INTERRUPTED)
+    except BrokenPipeError:  # `interbert ... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EDQUOT):
+            raise
+        where = f"{error.filename}: " if error.filename else ""
+        return _fail(f"{where}{(error.strerror or str(error)).lower()}. What was finished stays.", 1)
+    return 0
+
+
+def _run(words: list[str]) -> None:
+    if not words or words[0] in ("-h", "--help", "help"):
+        print(overview())
+        return
+    if words[0] == "--version":
+        print(f"interbert {__version__}")
+        return
+    if words[-1] in ("-h", "--help") and " ".join(words[:2]) not in VERBS and words[0] not in VERBS:
+        group = [verb for verb in VERBS if verb.startswith(f"{words[0]} ")]
+        if group:
+            words = [*group[0].split(), "--help"]
+    verb, rest = find_verb(words)
+    module = verb_module(verb)
+    from interbert.cli.parser import parse_options
+
+    try:
+        options = parse_options(verb, inspect.cleandoc(module.__doc__ or ""), module.Options, rest)
+    except SystemExit as done:  # --help and --print_config end here
+        if done.code not in (0, None):
+            raise
+        return
+    _quiet_libraries()
+    module.run(options)
+
+
+def _quiet_libraries() -> None:
+    """Progress bars and notes of libraries are theirs; this command says what matters itself."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("LANCE_LOG", "error")
+
+
+def _fail(message: str, code: int) -> int:
+    sys.stdout.flush()
+    print(f"interbert: {message}", file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

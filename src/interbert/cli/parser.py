@@ -1,0 +1,123 @@
+"""A verb's command line, made from its ``Options`` dataclass: one declaration gives options, help and recipes."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import re
+import typing
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from jsonargparse import ArgumentParser, DefaultHelpFormatter, set_parsing_settings
+
+from interbert.errors import UsageError
+
+set_parsing_settings(docstring_parse_attribute_docstrings=True)
+
+
+class _Formatter(DefaultHelpFormatter):  # type: ignore[misc]
+    """Keeps the paragraphs and examples of a verb's docstring."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        return "\n".join(indent + line for line in text.splitlines())
+
+
+class _Parser(ArgumentParser):  # type: ignore[misc]
+    def error(self, message: str, exception: Exception | None = None) -> NoReturn:
+        raise UsageError(message) from exception
+
+
+def parse_options(verb: str, description: str, options: type, words: Sequence[str]) -> Any:
+    """An ``options`` instance from the words after a verb.
+
+    ``--config FILE`` reads a YAML recipe; what follows on the command line overrides it. Both ``--picture-id`` and
+    ``--picture_id`` are understood; a switch needs no value; a list may be given as ``a,b``.
+
+    Raises:
+        UsageError: a word is not understood; the message names the nearest option.
+    """
+    kinds = option_kinds(options)
+    required = [field.name for field in dataclasses.fields(options) if _is_required(field)]
+    parser = _Parser(
+        prog=f"interbert {verb}",
+        description=description,
+        usage=f"interbert {verb} {' '.join(name.upper() for name in required)} [options]".replace("  ", " "),
+        formatter_class=_Formatter,
+    )
+    parser.add_argument("--config", action="config", help="YAML recipe with any of the options below.")
+    parser.add_class_arguments(options, as_positional=True)
+    try:
+        parsed = parser.instantiate(parser.parse_args(_normalised(words, kinds)))
+    except UsageError as error:
+        raise UsageError(_explained(str(error), verb, list(kinds))) from error
+    return options(**{field.name: getattr(parsed, field.name) for field in dataclasses.fields(options)})
+
+
+def option_kinds(options: type, prefix: str = "") -> dict[str, Any]:
+    """Name -> type of every option, nested ones as ``training.epochs``."""
+    hints = typing.get_type_hints(options)
+    kinds: dict[str, Any] = {}
+    for field in dataclasses.fields(options):
+        kind = hints[field.name]
+        name = prefix + field.name
+        if dataclasses.is_dataclass(kind):
+            kinds |= option_kinds(typing.cast(type, kind), f"{name}.")
+        else:
+            kinds[name] = kind
+    return kinds
+
+
+def _is_required(field: dataclasses.Field[Any]) -> bool:
+    return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+
+
+def _normalised(words: Sequence[str], kinds: dict[str, Any]) -> list[str]:
+    """Spellings people use, in the one that the parser reads."""
+    result: list[str] = []
+    for position, word in enumerate(words):
+        name, equals, value = word.partition("=")
+        if name.startswith("--"):
+            name = "--" + name[2:].replace("-", "_")
+        kind = kinds.get(name[2:]) if name.startswith("--") else None
+        following = words[position + 1] if position + 1 < len(words) else ""
+        if kind is bool and not equals and following not in ("true", "false"):
+            result.append(f"{name}=true")
+        elif equals:
+            result.append(f"{name}={_list(value, kind)}")
+        else:
+            before = result[-1] if result else ""
+            result.append(_list(word, kinds.get(before[2:])) if before.startswith("--") else name)
+    return result
+
+
+def _list(value: str, kind: Any) -> str:
+    return f"[{value}]" if typing.get_origin(kind) is list and not value.startswith("[") else value
+
+
+def _explained(message: str, verb: str, names: Sequence[str]) -> str:
+    """The parser's message as one line that says what to do."""
+    message = re.sub(r"Group '([\w.]+)' does not accept option '([\w.]+)'", r"unrecognized arguments: \1.\2", message)
+    unknown = re.search(r"unrecognized arguments: (\S+)", message)
+    if unknown:
+        word = unknown.group(1)
+        close = difflib.get_close_matches(word.lstrip("-").split("=")[0], names, n=1, cutoff=0.5)
+        hint = f" Did you mean --{close[0]}?" if close else ""
+        kind = "option" if word.startswith("-") or "." in word or close else "word"
+        return f"{verb}: there is no {kind} {word}.{hint} See: interbert {verb} --help"
+    missing = re.search(r"the following arguments are required: (.*)", message)
+    if missing:
+        return f"{verb}: {missing.group(1).upper()} is missing. See: interbert {verb} --help"
+    invalid = re.search(r'Parser key "([\w.]+)":', message)
+    value = re.search(r"(?:Given value: |Got value: |but got )(.*)", message)
+    if invalid and value:
+        expected = re.findall(r"<class '(\w+)'>", message)
+        wanted = next((kind for kind in expected if kind not in ("NoneType", "str")), None)
+        choices = re.search(r"[Ll]iteral\[(.*?)\]", message) or re.search(r"Expected one of (\{.*?\})", message)
+        wanted = choices.group(1) if choices else _PLAIN.get(wanted or "", wanted)
+        text = f" It takes: {wanted}." if wanted else ""
+        return f"{verb}: --{invalid.group(1)} cannot be {value.group(1).strip()!r}.{text}"
+    return f"{verb}: " + " ".join(message.split())
+
+
+_PLAIN = {"int": "a whole number", "float": "a number", "bool": "true or false", "list": "a list such as a,b"}

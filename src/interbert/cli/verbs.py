@@ -1,0 +1,57 @@
+"""The verbs and the module of each. A verb's help is its module's docstring, its options are ``Options``."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any
+
+from interbert.errors import UsageError
+
+VERBS: dict[str, tuple[str, str]] = {
+    "extract": ("extract", "pictures and texts to a region store"),
+    "pretrain": ("pretrain", "train InterBERT on a region store"),
+    "finetune retrieval": ("finetune_retrieval", "fine-tune a model to rank pictures for a text"),
+    "evaluate retrieval": ("evaluate_retrieval", "recall of a full ranking, with intervals"),
+    "search": ("search", "rank a small catalogue's pictures for a text"),
+    "demo": ("demo", "all of the above on real pictures, with a page to look at"),
+}
+"""Words after ``interbert`` -> (module in this folder, what it does)."""
+
+
+def find_verb(words: Sequence[str]) -> tuple[str, list[str]]:
+    """The verb that ``words`` begin with, and the words after it.
+
+    Raises:
+        UsageError: there is no such verb; the message names the nearest.
+    """
+    for count in (2, 1):
+        verb = " ".join(words[:count])
+        if verb in VERBS:
+            return verb, list(words[count:])
+    first = words[0]
+    longer = [verb for verb in VERBS if verb.startswith(f"{first} ")]
+    if longer:
+        given = f"{words[1]!r}" if len(words) > 1 and not words[1].startswith("-") else "nothing"
+        raise UsageError(f"{first}: say what to {first}, not {given}. There is: interbert {longer[0]}")
+    close = difflib.get_close_matches(first, [verb.split()[0] for verb in VERBS], n=1, cutoff=0.5)
+    hint = f" Did you mean {close[0]!r}?" if close else ""
+    raise UsageError(f"there is no verb {first!r}.{hint} Verbs: {', '.join(VERBS)}.")
+
+
+def verb_module(verb: str) -> Any:
+    """Module of a verb, with ``Options`` and ``run``."""
+    return import_module(f"interbert.cli.{VERBS[verb][0]}")
+
+
+def overview() -> str:
+    """What ``interbert --help`` prints."""
+    width = max(map(len, VERBS))
+    lines = "\n".join(f"  {verb:<{width}}  {what}" for verb, (_, what) in VERBS.items())
+    return (
+        "usage: interbert VERB [options]\n\n"
+        "InterBERT: vision-and-language interaction for multi-modal pretraining. Pictures and texts in; a pretrained,\n"
+        f"fine-tuned, searching model out.\n\n{lines}\n\n"
+        "interbert VERB --help explains a verb. Start with: interbert demo"
+    )

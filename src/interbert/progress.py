@@ -1,0 +1,52 @@
+"""Progress bars of long work: what was done of how much, the rate, and the time that remains."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def progress_bar(what: str, total: int, unit: str, shown: bool = True) -> Iterator[Callable[[int], None]]:
+    """A bar on standard error; the block gets a function that is told how much more is done.
+
+    Example::
+
+        with progress_bar("scoring", texts * pictures, "pairs") as advance:
+            score_matrix(model, texts, pictures, advance)
+    """
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+    )
+    if not shown:
+        yield lambda more: None
+        return
+    started, done = time.monotonic(), 0
+
+    def advance(more: int) -> None:
+        nonlocal done
+        done += more
+        rate = done / max(time.monotonic() - started, 1e-6)
+        bar.update(task, advance=more, rate=f"{rate:,.0f} {unit}/s")
+
+    with bar:
+        task = bar.add_task(what, total=total, rate="")
+        yield advance

@@ -1,0 +1,86 @@
+"""The full ranking of a retrieval set, and everything that has to stand beside its recall to be believed.
+
+Every text is scored jointly with every picture (SPEC part 4). Beside the recall: chance, bootstrap intervals, the
+same evaluation with the pictures shuffled (it has to fall to chance), and the dual encoder's recall.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from interbert.data.examples import Picture
+from interbert.model.modeling import InterBertForImageTextRetrieval
+from interbert.model.scoring import dual_matrix, score_matrix
+from interbert.tasks.metrics import DirectionMetrics, RetrievalMetrics, direction_metrics, retrieval_metrics
+from interbert.tasks.retrieval import RetrievalSet
+
+Float32 = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class RetrievalReport:
+    """What one full ranking gave."""
+
+    scores: Float32
+    """[texts, pictures], matching logit differences."""
+    joint: RetrievalMetrics
+    dual: DirectionMetrics | None
+    """Text to image by the dual encoder; None without a contrastive head."""
+    shuffled: DirectionMetrics
+    """Text to image when every text's pictures are exchanged for others: the control."""
+    seconds: float
+    """Time of the joint scoring alone."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain numbers, for JSON: recalls in percent."""
+        pairs = int(self.scores.size)
+        return {
+            **self.joint.to_dict(),
+            "shuffled_text_to_image": self.shuffled.to_dict(),
+            "dual_text_to_image": None if self.dual is None else self.dual.to_dict(),
+            "pairs": pairs,
+            "seconds": round(self.seconds, 2),
+            "pairs_per_second": round(pairs / max(self.seconds, 1e-9), 1),
+        }
+
+
+def evaluate_retrieval(
+    model: InterBertForImageTextRetrieval,
+    data: RetrievalSet,
+    texts: Sequence[Sequence[int]],
+    pictures: Sequence[Picture],
+    bootstrap: int = 1000,
+    seed: int = 0,
+    progress: Callable[[int], None] | None = None,
+) -> RetrievalReport:
+    """Rank every picture for every text.
+
+    Args:
+        model: with a matching head.
+        data: which texts and pictures belong together.
+        texts: token ids of each text.
+        pictures: model inputs of each picture.
+        bootstrap: resamplings of the queries; 0 gives intervals of no width.
+        seed: of the resampling and of the shuffled control.
+        progress: told how many pairs were scored.
+    """
+    started = time.monotonic()
+    scores = score_matrix(model, texts, pictures, progress)
+    seconds = time.monotonic() - started
+    dual = None
+    if model.config.contrastive_size is not None:
+        dual = direction_metrics(dual_matrix(model, texts, pictures), data.relevant, bootstrap, seed)
+    # scoring is a function of the pair, so exchanging pictures exchanges columns: nothing need be scored again
+    control = direction_metrics(scores[:, shuffled_pictures(data, seed)], data.relevant, bootstrap, seed)
+    return RetrievalReport(scores, retrieval_metrics(scores, data.relevant, bootstrap, seed), dual, control, seconds)
+
+
+def shuffled_pictures(data: RetrievalSet, seed: int = 0) -> NDArray[np.int64]:
+    """A random order of the pictures, for the control."""
+    return np.random.default_rng(seed).permutation(len(data.picture_rows))
