@@ -7,8 +7,6 @@ comes from the BERT's when it has one.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,9 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor
 from transformers import AutoConfig, AutoModelForMaskedLM, AutoTokenizer, PreTrainedTokenizerBase
-from transformers.utils import logging
 
 from interbert.checkpoints.adapter import LAYER_NAMES
+from interbert.checkpoints.quiet import quiet_library
 from interbert.errors import CheckpointError, MissingExtraError
 from interbert.model.configuration import InterBertConfig
 from interbert.model.modeling import InterBertPreTrainedModel
@@ -119,7 +117,7 @@ def initialise_from_bert(model: InterBertPreTrainedModel, source: str) -> FillRe
     bert = _bert_config(source)
     config = model.config
     _check_fit(source, bert, config)
-    with _without_load_report():
+    with quiet_library():
         state = AutoModelForMaskedLM.from_pretrained(resolve_bert(source), dtype=torch.float32).state_dict()
     own: dict[str, Tensor] = dict(model.state_dict())
     filled: list[str] = []
@@ -132,19 +130,6 @@ def initialise_from_bert(model: InterBertPreTrainedModel, source: str) -> FillRe
         filled.append(ours)
     random = tuple(name for name in own if name not in filled and not name.endswith("decoder.weight"))
     return FillReport(source, tuple(filled), random, int(bert.vocab_size))
-
-
-@contextmanager
-def _without_load_report() -> Iterator[None]:
-    """A BERT without an LM head is what we expect; the library's table of missing weights would only alarm."""
-    before = logging.get_verbosity()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(before)
-        logging.enable_progress_bar()
 
 
 def _check_fit(source: str, bert: Any, config: InterBertConfig) -> None:

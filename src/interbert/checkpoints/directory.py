@@ -8,6 +8,7 @@ from typing import Any
 
 from safetensors import SafetensorError
 
+from interbert.checkpoints.quiet import quiet_library
 from interbert.errors import CheckpointError
 from interbert.model.modeling import InterBertForImageTextRetrieval
 from interbert.model.processing import InterBertProcessor
@@ -36,9 +37,10 @@ def load_model(directory: str | Path, **overrides: Any) -> InterBertForImageText
     """
     _require(directory)
     try:
-        model, info = InterBertForImageTextRetrieval.from_pretrained(
-            str(directory), output_loading_info=True, **overrides
-        )
+        with quiet_library():
+            model, info = InterBertForImageTextRetrieval.from_pretrained(
+                str(directory), output_loading_info=True, **overrides
+            )
     except (OSError, ValueError, RuntimeError, SafetensorError, KeyError) as error:
         raise CheckpointError(f"{directory}: its weights cannot be read ({_reason(error)}).") from error
     if info["missing_keys"]:

@@ -14,6 +14,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from interbert.data.grouping import joined
 from interbert.errors import SourceError
 from interbert.regions.schema import CaptionRow
 
@@ -101,19 +102,6 @@ class PairTable:
 
 
 def _groups(captions: Sequence[CaptionRow]) -> list[int]:
-    """Union of rows that share a picture id, product id or picture file."""
-    parent = list(range(len(captions)))
-
-    def root(row: int) -> int:
-        while parent[row] != row:
-            parent[row] = parent[parent[row]]
-            row = parent[row]
-        return row
-
-    seen: dict[tuple[str, str], int] = {}
-    for row, one in enumerate(captions):
-        keys = [("picture", one.picture_id), ("product", one.product_id), ("file", one.digest)]
-        for key in keys:
-            if key[1]:
-                parent[root(row)] = root(seen.setdefault(key, row))
-    return [root(row) for row in range(len(captions))]
+    """Rows that share a picture id, product id or picture file are one group."""
+    keys = [(("picture", one.picture_id), ("product", one.product_id), ("file", one.digest)) for one in captions]
+    return joined([[key for key in row if key[1]] for row in keys])

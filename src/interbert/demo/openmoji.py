@@ -1,4 +1,4 @@
-"""OpenMoji as a catalogue: pictures with titles and other names and category words in English and Chinese, split by emoji.
+"""OpenMoji as a catalogue: pictures with names and category words in English and Chinese, split by emoji.
 
 ``prepare_openmoji(out)`` writes ``train.parquet``, ``validation.parquet`` and ``test.parquet`` with columns
 
@@ -29,6 +29,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
+from interbert.data.grouping import joined
 from interbert.demo.captions import Glyph, load_glyphs
 from interbert.errors import MissingExtraError, SourceError
 
@@ -108,19 +109,8 @@ def _plain(code: str) -> str:
 
 def _join_groups(groups: Sequence[str], pictures: Sequence[bytes]) -> list[str]:
     """Give groups that are drawn as the same picture the name of the first of them."""
-    parent: dict[str, str] = {}
-
-    def root(group: str) -> str:
-        while parent.setdefault(group, group) != group:
-            group = parent[group]
-        return group
-
-    first_with: dict[str, str] = {}
-    for group, picture in zip(groups, pictures, strict=True):
-        seen = first_with.setdefault(hashlib.sha256(picture).hexdigest(), group)
-        if root(seen) != root(group):
-            parent[root(group)] = root(seen)
-    return [root(group) for group in groups]
+    keys = [(group, hashlib.sha256(picture).digest()) for group, picture in zip(groups, pictures, strict=True)]
+    return [groups[first] for first in joined(keys)]
 
 
 def prepare_openmoji(

@@ -44,12 +44,29 @@ class SourceItem:
 class PictureSource:
     """Rows of a source in order, by index."""
 
-    def __init__(self, name: str, rows: Any, columns: ColumnMapping, folder: Path | None) -> None:
+    def __init__(
+        self, name: str, rows: Any, columns: ColumnMapping, folder: Path | None, only: Sequence[int] | None = None
+    ) -> None:
         self.name = name
         self.columns = columns
         self._rows = rows
         self._folder = folder
+        self._only = only
         self._ids = self._picture_ids()
+
+    def select(self, rows: Sequence[int]) -> PictureSource:
+        """The same source with only these rows; their picture ids stay."""
+        chosen = PictureSource(self.name, self._rows, self.columns, self._folder, list(rows))
+        chosen._ids = [self._ids[row] for row in rows]
+        return chosen
+
+    def products_and_texts(self) -> Iterator[tuple[str, tuple[str, ...]]]:
+        """Product id and texts of every row, without reading a picture."""
+        wanted = [*self.columns.texts, *([self.columns.product_id] if self.columns.product_id else [])]
+        light = self._rows.select_columns(list(dict.fromkeys(wanted))) if wanted else self._rows
+        for row, name in enumerate(self._ids):
+            values = light[row if self._only is None else self._only[row]]
+            yield self._product(values, name), self._texts(values)[0]
 
     def __len__(self) -> int:
         return len(self._ids)
@@ -62,11 +79,10 @@ class PictureSource:
         return self._ids
 
     def __getitem__(self, row: int) -> SourceItem:
-        values = self._rows[row]
+        values = self._rows[row if self._only is None else self._only[row]]
         texts, text_fields = self._texts(values)
         assert self.columns.picture is not None
         data, problem = self._picture(values[self.columns.picture])
-        product = values.get(self.columns.product_id) if self.columns.product_id else None
         return SourceItem(
             row=row,
             where=f"{self.name}, row {row}",
@@ -75,8 +91,12 @@ class PictureSource:
             texts=texts,
             text_fields=text_fields,
             picture_id=self._ids[row],
-            product_id=self._ids[row] if product is None else str(product),
+            product_id=self._product(values, self._ids[row]),
         )
+
+    def _product(self, values: dict[str, Any], picture_id: str) -> str:
+        value = values.get(self.columns.product_id) if self.columns.product_id else None
+        return picture_id if value is None else str(value)
 
     def open_picture(self, row: int, target_side: int = 512) -> Image.Image | None:
         """A row's picture as RGB, for showing; None when it cannot be read."""

@@ -51,6 +51,6 @@ def trainer_arguments(options: TrainingOptions, out: Path, steps_per_epoch: int)
         "torch_compile": options.compile,
         "use_cpu": not torch.cuda.is_available(),
         "label_names": [],
-        "disable_tqdm": False,
+        "disable_tqdm": True,
     }
     return TrainingArguments(**settings)

@@ -19,12 +19,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
-from transformers import PreTrainedModel, Trainer, TrainerCallback, TrainingArguments
+from transformers import PreTrainedModel, PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
+from interbert.checkpoints.quiet import quiet_library
 from interbert.data.sampling import EpochBatches
 from interbert.errors import TrainingError
 from interbert.tasks.base import Task
 from interbert.training.arguments import CHECKPOINTS
+from interbert.training.console import TrainingConsole
 from interbert.training.ema import EMA_FILE, WeightAverage
 from interbert.training.options import TrainingOptions
 from interbert.training.provenance import write_provenance
@@ -51,6 +53,8 @@ class InterBertTrainer(Trainer):  # type: ignore[misc]
         chance: value of each loss for a model that knows nothing, logged beside it.
         bert_filled: names of parameters that a BERT filled (their learning rate may be lower).
     """
+
+    control: Any
 
     def __init__(
         self,
@@ -81,6 +85,8 @@ class InterBertTrainer(Trainer):  # type: ignore[misc]
         self._counted = 0
         self._best: float | None = None
         self.average = WeightAverage(model, options.ema_decay) if options.ema_decay is not None else None
+        self.remove_callback(PrinterCallback)
+        self.add_callback(TrainingConsole(options.batch_size * options.gradient_accumulation))
         self.add_callback(_Steps(self))
 
     def get_train_dataloader(self) -> Any:
@@ -116,14 +122,13 @@ class InterBertTrainer(Trainer):  # type: ignore[misc]
         """Linear or cosine by the library; ``step`` as SPEC part 4 has it."""
         if self._options.schedule != "step":
             return super().create_scheduler(num_training_steps, optimizer)
-        rise = max(1, self.args.get_warmup_steps(num_training_steps))
+        rise: int = max(1, self.args.get_warmup_steps(num_training_steps))
 
         def rate(step: int) -> float:
             if step < rise:
                 return (step + 1) / rise
             drops = sum(step >= share * num_training_steps for share in (0.6, 0.8, 1.0))
-            factor: float = 0.1**drops
-            return factor
+            return math.pow(0.1, drops)
 
         self.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer or self.optimizer, rate)
         return self.lr_scheduler
@@ -174,6 +179,7 @@ class InterBertTrainer(Trainer):  # type: ignore[misc]
             if better and value != self._best and self.is_world_process_zero():
                 self._best = value
                 self._keep(metrics)
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
 
     def _evaluate(self, trial: Any, ignore_keys_for_eval: Any, skip_scheduler: bool = False) -> dict[str, float]:
@@ -181,13 +187,15 @@ class InterBertTrainer(Trainer):  # type: ignore[misc]
 
     def _keep(self, metrics: Mapping[str, float]) -> None:
         """Write the whole model directory."""
-        self.accelerator.unwrap_model(self.model).save_pretrained(self._out)
+        with quiet_library():
+            self.accelerator.unwrap_model(self.model).save_pretrained(self._out)
         self._processor.save_pretrained(self._out)
         reached = {"step": self.state.global_step, "epoch": self.state.epoch, **metrics}
         write_provenance(self._out, self._origin | {"reached": reached})
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
-        super()._save_checkpoint(model, trial)
+        with quiet_library():
+            super()._save_checkpoint(model, trial)
         folder = self._out / CHECKPOINTS / f"checkpoint-{self.state.global_step}"
         if self.average is not None:
             self.average.save(folder)

@@ -1,0 +1,79 @@
+"""From pictures to a page of search results, on this machine: describe regions, pretrain, fine-tune, rank, show.
+
+Without --source it renders OpenMoji: 1,400 pictures to learn from, 120 held out, asked for in English and Chinese.
+With --source it does the same on your own pictures and texts. OUT/index.html is the page. What is done is not done
+again; a stopped demo continues.
+
+    interbert demo demo
+    interbert demo mine --source catalogue.parquet --texts title,title_zh
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass
+class Options:
+    """Options of ``interbert demo``."""
+
+    out: str
+    """Folder to write."""
+    source: str | None = None
+    """Your own pictures and texts: a file, a folder or a Hub id."""
+    picture: str | None = None
+    """Column that holds the pictures; found when not given."""
+    texts: list[str] = field(default_factory=list)
+    """Columns that hold texts; found when not given."""
+    product_id: str | None = None
+    """Column with an id that pictures of one product share."""
+    limit: int | None = None
+    """Use at most so many pictures."""
+    test: int = 120
+    """Pictures to hold out and measure on."""
+    validation: int = 80
+    """Pictures to hold out and choose the best checkpoint on."""
+    effort: float = 1.0
+    """Multiplies the training; 1 is about ten minutes on two cores."""
+
+
+def run(options: Options) -> None:
+    """Run what is not done yet and say where the page is."""
+    from pathlib import Path
+
+    from interbert.demo.pipeline import Demo, DemoSettings
+    from interbert.demo.steps import StepRunner, StepState
+    from interbert.errors import UsageError
+    from interbert.extraction.columns import ColumnMapping
+
+    if options.effort <= 0:
+        raise UsageError(f"demo: --effort must be above 0, not {options.effort}.")
+    if min(options.test, options.validation) < 4:
+        raise UsageError("demo: --test and --validation must be at least 4.")
+    folder = Path(options.out)
+    demo = Demo(
+        DemoSettings(
+            folder=folder,
+            source=options.source,
+            mapping=ColumnMapping(options.picture, tuple(options.texts), None, options.product_id),
+            limit=options.limit,
+            test=options.test,
+            validation=options.validation,
+            effort=options.effort,
+        )
+    )
+    steps = demo.steps()
+    numbers = {step.name: number for number, step in enumerate(steps, start=1)}
+
+    def announce(state: StepState) -> None:
+        step = state.step
+        if state.done:
+            print(f"  done in {state.seconds:.0f} s", flush=True)
+        else:
+            expected = step.expected_seconds * (options.effort if step.expected_seconds > 200 else 1)
+            print(f"[{numbers[step.name]}/{len(steps)}] {step.title} (about {expected:.0f} s on two cores)", flush=True)
+
+    states = StepRunner(folder / "state", steps).run(announce)
+    print(f"{sum(state.seconds for state in states):.0f} s of work in all")
+    demo.summarise()
+    print(f"page: {folder / 'index.html'}")

@@ -1,0 +1,259 @@
+"""``interbert demo``: from pictures to a page of results, each step done once."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import platform
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from interbert.checkpoints.directory import load_model, load_processor
+from interbert.data.pairs import PairTable
+from interbert.demo import recipe
+from interbert.demo.charts import charts_from_log, read_log
+from interbert.demo.openmoji import prepare_openmoji
+from interbert.demo.page import DemoPage, render_demo
+from interbert.demo.results import language_outcome, read_outcomes, write_outcomes
+from interbert.demo.splits import is_chinese, split_rows
+from interbert.demo.steps import Step
+from interbert.errors import UsageError
+from interbert.extraction.columns import ColumnMapping
+from interbert.extraction.extract import extract_to_store
+from interbert.extraction.grid import GridExtractor, GridSettings
+from interbert.extraction.sources import PictureSource, open_source
+from interbert.progress import progress_bar
+from interbert.regions.store import RegionStore
+from interbert.search.page import thumbnail_uri
+from interbert.tasks.evaluation import evaluate_retrieval
+from interbert.tasks.retrieval import RetrievalSet
+from interbert.training.finetune import finetune_retrieval
+from interbert.training.pretrain import pretrain
+from interbert.training.provenance import versions
+
+SPLITS = ("train", "validation", "test")
+SHOWN = 20
+"""Queries on the page, per language."""
+HITS = 6
+"""Pictures shown for each."""
+_MOST_OWN = 2400  # rows of a user's own source: what the time allows
+
+
+@dataclass(frozen=True)
+class DemoSettings:
+    """What a demo run depends on.
+
+    Attributes:
+        folder: everything is written here; ``index.html`` is the page.
+        source: a user's own pictures and texts; None renders OpenMoji.
+        mapping: columns of that source.
+        limit: use at most so many pictures; None takes what the time allows.
+        test: pictures to hold out and measure on.
+        validation: pictures to hold out and choose the best checkpoint on.
+        effort: multiplies the training; 1 is about ten minutes on two cores.
+    """
+
+    folder: Path
+    source: str | None = None
+    mapping: ColumnMapping = field(default_factory=ColumnMapping)
+    limit: int | None = None
+    test: int = 120
+    validation: int = 80
+    effort: float = 1.0
+
+
+class Demo:
+    """The steps of a demo and what they share."""
+
+    def __init__(self, settings: DemoSettings) -> None:
+        self.settings = settings
+        self.folder = settings.folder
+        self._extractor = GridSettings(scales=(1, 2))
+
+    def steps(self) -> list[Step]:
+        """Every step, in order."""
+        settings = self.settings
+        own = {} if settings.source is None else _source_fingerprint(settings.source)
+        data = {
+            "source": settings.source,
+            "mapping": asdict(settings.mapping),
+            "limit": settings.limit,
+            "test": settings.test,
+            "validation": settings.validation,
+            **own,
+        }
+        steps: list[tuple[str, str, float, Mapping[str, object], tuple[Path, ...], Callable[[], None]]] = []
+        if settings.source is None:
+            pictures = tuple(self._parquet(split) for split in SPLITS)
+            steps.append(("pictures", "rendering OpenMoji", 10, data, pictures, self._render))
+        stores = tuple(self._regions(split) for split in SPLITS)
+        steps += [
+            ("regions", "describing regions", 40, data | asdict(self._extractor), stores, self._extract),
+            ("pretraining", "pretraining", 330, self._effort(), (self._model("pretrained"),), self._pretrain),
+            ("finetuning", "fine-tuning", 260, self._effort(), (self._model("retrieval"),), self._finetune),
+            ("ranking", "ranking held-out pictures", 90, {}, (self._results,), self._rank),
+            ("page", "writing the page", 2, {}, (self.folder / "index.html",), self._page),
+        ]
+        return [Step(*values) for values in steps]
+
+    @functools.cached_property
+    def _sources(self) -> dict[str, PictureSource]:
+        settings = self.settings
+        if settings.source is None:
+            mapping = ColumnMapping("image", ("title", "tags", "title_zh", "tags_zh"), "id", "group")
+            return {split: open_source(str(self._parquet(split)), mapping) for split in SPLITS}
+        whole = open_source(settings.source, settings.mapping)
+        most = min(settings.limit or _MOST_OWN, _MOST_OWN)
+        rows = split_rows(whole, most, settings.test, settings.validation)
+        return {split: whole.select(rows[split]) for split in SPLITS}
+
+    def _languages(self) -> dict[str, list[str]]:
+        """Name of each way to ask -> the columns with its texts."""
+        if self.settings.source is None:
+            return {"English": ["title"], "Chinese": ["title_zh"]}
+        columns = self._sources["test"].columns.texts
+        names = {}
+        for column in columns:
+            table = PairTable.from_captions(RegionStore.open(self._regions("test")).captions(), [column])
+            language = "Chinese" if is_chinese(table.texts) else "texts"
+            names[column if len(columns) > 1 else language] = [column]
+        return names
+
+    @property
+    def _results(self) -> Path:
+        return self.folder / "results.json"
+
+    def _parquet(self, split: str) -> Path:
+        return self.folder / "pictures" / f"{split}.parquet"
+
+    def _regions(self, split: str) -> Path:
+        return self.folder / "regions" / split
+
+    def _model(self, name: str) -> Path:
+        return self.folder / "models" / name
+
+    def _effort(self) -> dict[str, object]:
+        return {
+            "effort": self.settings.effort,
+            "pairs": [recipe.PRETRAINING_PAIRS, recipe.FINETUNING_PAIRS],
+        }
+
+    def _render(self) -> None:
+        settings = self.settings
+        prepare_openmoji(
+            self.folder / "pictures", test=settings.test, validation=settings.validation, limit=settings.limit
+        )
+
+    def _extract(self) -> None:
+        extractor = GridExtractor(self._extractor)
+        for split in SPLITS:
+            extract_to_store(self._sources[split], self._regions(split), extractor, mirrored=split == "train")
+
+    def _pairs(self, columns: list[str]) -> int:
+        return len(PairTable.from_captions(RegionStore.open(self._regions("train")).captions(), columns))
+
+    def _pretrain(self) -> None:
+        pretrain(recipe.pretraining(self.folder, self._pairs([]), self.settings.effort))
+
+    def _finetune(self) -> None:
+        columns = [column for members in self._languages().values() for column in members]
+        finetune_retrieval(recipe.finetuning(self.folder, columns, self._pairs(columns), self.settings.effort))
+
+    def _rank(self) -> None:
+        directory = self._model("retrieval")
+        model, processor = load_model(directory), load_processor(directory)
+        store = RegionStore.open(self._regions("test"))
+        captions = store.captions()
+        picture_ids = {one.row: one.picture_id for one in captions}
+        outcomes = []
+        for language, columns in self._languages().items():
+            data = RetrievalSet.from_table(PairTable.from_captions(captions, columns, str(self._regions("test"))))
+            texts, pictures = data.encode(store, processor)
+            with progress_bar(f"ranking, {language}", len(texts) * len(pictures), "pairs") as advance:
+                report = evaluate_retrieval(model, data, texts, pictures, progress=advance)
+            keys = [picture_ids[row] for row in data.picture_rows]
+            outcomes.append(language_outcome(language, data, report, keys, SHOWN, HITS))
+        write_outcomes(self._results, outcomes)
+
+    def _page(self) -> None:
+        outcomes = read_outcomes(self._results)
+        source = self._sources["test"]
+        rows = {name: row for row, name in enumerate(source.picture_ids())}
+        shown = {key for one in outcomes for query in one.queries for key, _ in query.hits}
+        shown |= {key for one in outcomes for query in one.queries for key in query.right}
+        pictures = {}
+        for key in sorted(shown):
+            picture = source.open_picture(rows[key])
+            if picture is not None:
+                pictures[key] = thumbnail_uri(picture, 112)
+        own = self.settings.source is not None
+        page = DemoPage(
+            subject=self.settings.source if own and self.settings.source else "OpenMoji",
+            lead=(
+                "InterBERT was pretrained on pictures and their texts (masked words, masked regions, matching), "
+                "fine-tuned to tell right pairs from wrong ones, and asked for pictures it has never seen."
+            ),
+            results=[one.result for one in outcomes],
+            queries={one.result.name: one.queries for one in outcomes},
+            queries_note=(
+                "Chosen by the hash of their text, not by their result. Under each picture: the match probability. "
+                "A tick marks a right one."
+            ),
+            pictures=pictures,
+            charts=[
+                (title, charts_from_log(read_log(self._model(name) / "log_history.jsonl"), {}))
+                for title, name in (("Pretraining", "pretrained"), ("Fine-tuning", "retrieval"))
+            ],
+            steps=list(self._step_times()),
+            facts=_machine_facts(),
+            commands=(
+                f'interbert search {self._model("retrieval")} "a happy face|水果" '
+                f"--source {self.settings.source or self._parquet('test')}",
+                "make demo SOURCE=catalogue.parquet",
+            ),
+            credit=""
+            if own
+            else "Pictures: OpenMoji (openmoji.org), CC BY-SA 4.0. Names: Unicode CLDR, through the package emoji.",
+            names={key: key for key in shown},
+        )
+        (self.folder / "index.html").write_text(render_demo(page), encoding="utf-8")
+
+    def summarise(self) -> None:
+        """Print what was measured, one line for each language."""
+        for one in read_outcomes(self._results):
+            recall, chance = one.result.recalls["r@1"], one.result.chance["r@1"]
+            print(
+                f"{one.result.name}: right picture first for {100 * recall.value:.1f}% of {one.result.queries} texts "
+                f"(95%: {100 * recall.low:.1f} to {100 * recall.high:.1f}) among {one.result.candidates} unseen "
+                f"pictures; chance {100 * chance:.1f}%, pictures shuffled {100 * one.result.shuffled['r@1']:.1f}%"
+            )
+
+    def _step_times(self) -> Iterator[tuple[str, float]]:
+        for step in self.steps()[:-1]:
+            marker = self.folder / "state" / f"{step.name}.json"
+            yield step.title, float(json.loads(marker.read_text(encoding="utf-8"))["seconds"])
+
+
+def _machine_facts() -> list[tuple[str, str]]:
+    packages = ", ".join(f"{name} {version}" for name, version in versions().items())
+    machine = f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
+    return [("machine", machine), ("versions", packages)]
+
+
+def _source_fingerprint(source: str) -> dict[str, object]:
+    """Changes when a local source does, so that its steps run again.
+
+    Raises:
+        UsageError: the demo's own folder was given as the source.
+    """
+    path = Path(source).expanduser()
+    if not path.exists():
+        return {}
+    if path.is_file():
+        return {"size": path.stat().st_size, "modified": path.stat().st_mtime_ns}
+    if (path / "state").is_dir() and (path / "regions").is_dir():
+        raise UsageError(f"{source}: is a demo's folder, not a source of pictures.")
+    files = sorted(file for file in path.rglob("*") if file.is_file())
+    return {"files": len(files), "modified": max((file.stat().st_mtime_ns for file in files), default=0)}

@@ -1,0 +1,99 @@
+"""What the demo measured and found, between the step that ranks and the step that draws the page."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from interbert.demo.page import Interval, LanguageResult, QueryResult
+from interbert.tasks.evaluation import RetrievalReport
+from interbert.tasks.metrics import best_ranks
+from interbert.tasks.retrieval import RetrievalSet
+
+
+@dataclass(frozen=True)
+class LanguageOutcome:
+    """One language: what was measured, what is shown, and the whole report for ``results.json``."""
+
+    result: LanguageResult
+    queries: tuple[QueryResult, ...]
+    report: Mapping[str, Any]
+
+
+def language_outcome(
+    name: str, data: RetrievalSet, report: RetrievalReport, keys: Sequence[str], shown: int, hits: int
+) -> LanguageOutcome:
+    """Gather one language's outcome.
+
+    The queries shown are the first ones by the hash of their text, so that nobody can have picked the good ones.
+
+    Args:
+        name: of the language.
+        data: texts and pictures.
+        report: of the full ranking.
+        keys: name of each picture.
+        shown: queries on the page.
+        hits: pictures shown for each.
+    """
+    joint = report.joint.text_to_image
+    result = LanguageResult(
+        name=name,
+        recalls={k: Interval(one.value / 100, one.low / 100, one.high / 100) for k, one in joint.recall.items()},
+        median_rank=joint.median_rank,
+        chance={k: value / 100 for k, value in joint.chance.items()},
+        shuffled={k: one.value / 100 for k, one in report.shuffled.recall.items()},
+        queries=joint.n,
+        candidates=joint.candidates,
+    )
+    ranks = best_ranks(report.scores, data.relevant)
+    order = sorted(range(len(data.texts)), key=lambda text: hashlib.sha256(data.texts[text].encode()).hexdigest())
+    queries = []
+    for text in order[:shown]:
+        line = report.scores[text].astype(np.float64)
+        best = np.argsort(-line, kind="stable")[:hits]
+        queries.append(
+            QueryResult(
+                text=data.texts[text],
+                right=frozenset(keys[picture] for picture in np.flatnonzero(data.relevant[text]).tolist()),
+                rank=int(ranks[text]),
+                hits=tuple((keys[picture], float(1 / (1 + np.exp(-line[picture])))) for picture in best.tolist()),
+            )
+        )
+    return LanguageOutcome(result, tuple(queries), report.to_dict())
+
+
+def write_outcomes(path: Path, outcomes: Sequence[LanguageOutcome]) -> None:
+    """Write ``results.json``."""
+    records = [
+        {
+            "result": asdict(one.result),
+            "report": dict(one.report),
+            "queries": [asdict(query) | {"right": sorted(query.right)} for query in one.queries],
+        }
+        for one in outcomes
+    ]
+    path.write_text(json.dumps(records, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+
+
+def read_outcomes(path: Path) -> list[LanguageOutcome]:
+    """Inverse of :func:`write_outcomes`."""
+    outcomes = []
+    for record in json.loads(path.read_text(encoding="utf-8")):
+        result = record["result"]
+        recalls = {name: Interval(**values) for name, values in result["recalls"].items()}
+        queries = [
+            QueryResult(
+                one["text"], frozenset(one["right"]), one["rank"], tuple((key, value) for key, value in one["hits"])
+            )
+            for one in record["queries"]
+        ]
+        outcomes.append(
+            LanguageOutcome(LanguageResult(**(result | {"recalls": recalls})), tuple(queries), record["report"])
+        )
+    return outcomes

@@ -1,0 +1,69 @@
+"""What a training run says: a bar with rate and remaining time, and one line for each log and each validation."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import Any
+
+from transformers import TrainerCallback
+
+from interbert.progress import progress_bar
+
+_NAMES = {
+    "lm_loss": "words",
+    "region_loss": "regions",
+    "matching_loss": "matching",
+    "contrastive_loss": "contrast",
+}
+
+
+class TrainingConsole(TrainerCallback):  # type: ignore[misc]
+    """Prints progress.
+
+    Args:
+        pairs_per_step: true pairs of one optimizer step, for the rate.
+    """
+
+    def __init__(self, pairs_per_step: int) -> None:
+        self._pairs = pairs_per_step
+        self._stack = ExitStack()
+        self._advance: Any = None
+        self._shown = 0
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Open the bar."""
+        if state.is_world_process_zero:
+            left = (state.max_steps - state.global_step) * self._pairs
+            self._advance = self._stack.enter_context(progress_bar("training", left, "pairs"))
+            self._shown = state.global_step
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Advance it."""
+        if self._advance is not None:
+            self._advance((state.global_step - self._shown) * self._pairs)
+            self._shown = state.global_step
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **_: Any) -> None:
+        """Print a line."""
+        if state.is_world_process_zero and logs:
+            line = log_line(logs)
+            if line:
+                print(f"step {state.global_step}/{state.max_steps}  {line}", flush=True)
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Close the bar."""
+        self._stack.close()
+        self._advance = None
+
+
+def log_line(logs: dict[str, float]) -> str:
+    """A log entry in words: each objective's loss with its chance value, or validation recall."""
+    recalls = [f"{name.removeprefix('eval_')} {value:.1f}" for name, value in logs.items() if name.startswith("eval_")]
+    if recalls:
+        return "validation: " + ", ".join(recalls)
+    losses = [
+        f"{words} {logs[name]:.2f}" + (f" (chance {logs[f'{name}_chance']:.2f})" if f"{name}_chance" in logs else "")
+        for name, words in _NAMES.items()
+        if name in logs
+    ]
+    return ", ".join(losses)

@@ -1,0 +1,109 @@
+"""Pictures, region stores and tiny models that tests share. Nothing here needs a network, a GPU or more than seconds."""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
+
+import io
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image, ImageDraw
+
+COLOURS = {
+    "red": "红色",
+    "green": "绿色",
+    "blue": "蓝色",
+    "yellow": "黄色",
+    "purple": "紫色",
+    "orange": "橙色",
+    "black": "黑色",
+    "grey": "灰色",
+}
+SHAPES = {"circle": "圆形", "square": "方形", "triangle": "三角形"}
+
+
+def draw(colour: str, shape: str, size: tuple[int, int] = (60, 80)) -> Image.Image:
+    """A coloured shape on white."""
+    picture = Image.new("RGB", size, "white")
+    pen = ImageDraw.Draw(picture)
+    left, top, right, bottom = size[0] // 6, size[1] // 6, size[0] * 5 // 6, size[1] * 5 // 6
+    if shape == "circle":
+        pen.ellipse((left, top, right, bottom), fill=colour)
+    elif shape == "square":
+        pen.rectangle((left, top, right, bottom), fill=colour)
+    else:
+        pen.polygon(((size[0] // 2, top), (right, bottom), (left, bottom)), fill=colour)
+    return picture
+
+
+def file_bytes(picture: Image.Image, kind: str = "PNG") -> bytes:
+    """A picture as a file."""
+    out = io.BytesIO()
+    picture.save(out, kind)
+    return out.getvalue()
+
+
+def shop_rows() -> list[dict[str, object]]:
+    """24 products: every colour with every shape."""
+    return [
+        {
+            "image": {"bytes": file_bytes(draw(colour, shape)), "path": f"{colour}-{shape}.png"},
+            "title": f"{colour} {shape}",
+            "title_zh": f"{colour_zh}{shape_zh}",
+            "id": f"{colour}-{shape}",
+        }
+        for shape, shape_zh in SHAPES.items()
+        for colour, colour_zh in COLOURS.items()
+    ]
+
+
+@pytest.fixture(scope="session")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Parquet file of the 24 products: columns image, title, title_zh, id."""
+    path = tmp_path_factory.mktemp("shop") / "shop.parquet"
+    pq.write_table(pa.Table.from_pylist(shop_rows()), path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def shop_store(shop: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Region store of the shop: 5 windows a picture, both titles."""
+    from interbert.extraction.columns import ColumnMapping
+    from interbert.extraction.extract import extract_to_store
+    from interbert.extraction.grid import GridExtractor, GridSettings
+    from interbert.extraction.sources import open_source
+
+    out = tmp_path_factory.mktemp("regions") / "shop"
+    source = open_source(str(shop), ColumnMapping("image", ("title", "title_zh"), "id"))
+    extract_to_store(source, out, GridExtractor(GridSettings(input_size=64, scales=(1, 2))), progress=False)
+    return out
+
+
+@pytest.fixture(scope="session")
+def tiny_bert(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Directory of a random BERT, H 32, 2 layers, with MiniLM's vocabulary."""
+    import torch
+    from transformers import BertConfig, BertForMaskedLM
+
+    from interbert.checkpoints.bert import bert_tokenizer
+
+    folder = str(tmp_path_factory.mktemp("tiny-bert"))
+    tokenizer = bert_tokenizer("minilm")
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=64,
+        max_position_embeddings=64,
+    )
+    BertForMaskedLM(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
