@@ -1,4 +1,4 @@
-"""Pictures, region stores and tiny models that tests share. Nothing here needs a network, a GPU or more than seconds."""
+"""Pictures, region stores and tiny models that tests share; no network, no GPU, seconds at most."""
 
 from __future__ import annotations
 
@@ -54,8 +54,8 @@ def shop_rows() -> list[dict[str, object]]:
     return [
         {
             "image": {"bytes": file_bytes(draw(colour, shape)), "path": f"{colour}-{shape}.png"},
-            "title": f"{colour} {shape}",
-            "title_zh": f"{colour_zh}{shape_zh}",
+            "title": f"a {colour} {shape} on white paper",
+            "title_zh": f"白纸上的{colour_zh}{shape_zh}",
             "id": f"{colour}-{shape}",
         }
         for shape, shape_zh in SHAPES.items()

@@ -8,6 +8,7 @@ continue words, as a continuation piece.
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,7 +21,9 @@ from transformers import PreTrainedTokenizerBase
 from interbert.errors import CheckpointError
 
 UNKNOWN_TARGET = 0.01
-"""Largest acceptable share of [UNK] among validation pieces."""
+"""Largest acceptable share of [UNK] among validation pieces, in each language."""
+
+_CHINESE = re.compile("[\u3400-\u9fff]")
 
 
 @dataclass(frozen=True)
@@ -29,11 +32,12 @@ class Growth:
 
     added: tuple[str, ...]
     unknown_before: float
+    """Share of [UNK] among validation pieces of the language that has most."""
     unknown_after: float
 
     def __str__(self) -> str:
         return (
-            f"{len(self.added)} pieces added; [UNK] among validation pieces "
+            f"{len(self.added)} pieces added; [UNK] among validation pieces, in the worse language: "
             f"{self.unknown_before:.2%} -> {self.unknown_after:.2%}"
         )
 
@@ -45,6 +49,13 @@ def unknown_share(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> f
     return sum(piece == unknown for piece in ids) / len(ids) if ids else 0.0
 
 
+def worst_unknown_share(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> float:
+    """The larger :func:`unknown_share` of texts with Chinese characters and of those without."""
+    chinese = [text for text in texts if _CHINESE.search(text)]
+    other = [text for text in texts if not _CHINESE.search(text)]
+    return max(unknown_share(tokenizer, chinese), unknown_share(tokenizer, other))
+
+
 def grow_vocabulary(
     tokenizer: PreTrainedTokenizerBase,
     training_texts: Sequence[str],
@@ -53,8 +64,8 @@ def grow_vocabulary(
 ) -> tuple[PreTrainedTokenizerBase, Growth]:
     """Add the characters of words the tokenizer cannot spell.
 
-    Characters seen at least ``min_count`` times are added; if validation texts then still hold more than 1% [UNK],
-    those seen less are added too.
+    Characters seen at least ``min_count`` times are added; if validation texts of a language then still hold more than
+    1% [UNK], those seen less are added too.
 
     Returns:
         the grown tokenizer (the old one is left as it is; pieces it has keep their ids) and what was done.
@@ -62,7 +73,7 @@ def grow_vocabulary(
     Raises:
         CheckpointError: the tokenizer is not a WordPiece tokenizer of the ``tokenizers`` library.
     """
-    before = unknown_share(tokenizer, validation_texts)
+    before = worst_unknown_share(tokenizer, validation_texts)
     needed = _missing_pieces(tokenizer, training_texts)
     grown = tokenizer
     added: tuple[str, ...] = ()
@@ -71,7 +82,7 @@ def grow_vocabulary(
         wanted = tuple(sorted(piece for piece, seen in needed.items() if seen >= count))
         if wanted and wanted != added:
             grown, added = _with_pieces(tokenizer, wanted), wanted
-            after = unknown_share(grown, validation_texts)
+            after = worst_unknown_share(grown, validation_texts)
         if after <= UNKNOWN_TARGET:
             break
     return grown, Growth(added, before, after)

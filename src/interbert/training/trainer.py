@@ -81,8 +81,7 @@ class InterBertTrainer(Trainer):  # type: ignore[misc]
         self._origin = dict(origin)
         self._chance = dict(chance)
         self._bert_filled = bert_filled
-        self._sums: dict[str, float] = {}
-        self._counted = 0
+        self._sums: dict[str, tuple[float, int]] = {}
         self._best: float | None = None
         self.average = WeightAverage(model, options.ema_decay) if options.ema_decay is not None else None
         self.remove_callback(PrinterCallback)
@@ -150,19 +149,19 @@ class InterBertTrainer(Trainer):  # type: ignore[misc]
             )
         for name in _LOSSES:
             part = getattr(outputs, name, None)
-            if part is not None:
-                self._sums[name] = self._sums.get(name, 0.0) + part.item()
-        self._counted += 1
+            if part is not None and part.item():  # exactly 0: nothing in this batch was masked
+                total, count = self._sums.get(name, (0.0, 0))
+                self._sums[name] = (total + part.item(), count + 1)
         return (loss, outputs) if return_outputs else loss
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Add each objective's mean loss since the last line and its chance value; keep the line on disk."""
-        if "loss" in logs and self._counted:
-            for name, total in self._sums.items():
-                logs[name] = round(total / self._counted, 4)
+        if "loss" in logs:
+            for name, (total, count) in self._sums.items():
+                logs[name] = round(total / count, 4)
                 if name in self._chance:
                     logs[f"{name}_chance"] = round(self._chance[name], 4)
-            self._sums, self._counted = {}, 0
+            self._sums = {}
         super().log(logs, start_time)
         if self.is_world_process_zero():
             with (self._out / LOG_HISTORY).open("a", encoding="utf-8") as file:

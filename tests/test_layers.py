@@ -1,0 +1,80 @@
+"""The folders are the architecture: who may import whom, and what stays light."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import interbert
+
+ROOT = Path(interbert.__file__).parent
+EVERYWHERE = {"errors", "progress", "__init__"}
+MAY_IMPORT = {
+    "objectives": set(),
+    "regions": set(),
+    "model": {"objectives"},
+    "checkpoints": {"model"},
+    "extraction": {"regions"},
+    "data": {"regions", "objectives"},
+    "tasks": {"model", "data", "regions"},
+    "training": {"tasks", "data", "objectives", "model", "checkpoints", "regions"},
+    "search": {"model", "regions", "data", "checkpoints", "extraction"},
+    "demo": {"training", "tasks", "search", "data", "extraction", "regions", "checkpoints"},
+}
+
+
+def imports_of(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("interbert."):
+            found.add(node.module.split(".")[1])
+        if isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[1] for alias in node.names if alias.name.startswith("interbert.")}
+    return found
+
+
+@pytest.mark.parametrize("layer", MAY_IMPORT)
+def test_a_layer_imports_only_what_it_may(layer: str) -> None:
+    files = sorted((ROOT / layer).rglob("*.py"))
+    assert files
+    for path in files:
+        foreign = imports_of(path) - MAY_IMPORT[layer] - EVERYWHERE - {layer}
+        assert not foreign, f"{path.relative_to(ROOT)} imports {sorted(foreign)}"
+
+
+def test_nobody_imports_the_command_line() -> None:
+    for path in ROOT.rglob("*.py"):
+        if "cli" not in path.relative_to(ROOT).parts and path.name != "__main__.py":
+            assert "cli" not in imports_of(path), path
+
+
+def test_every_folder_is_in_the_plan() -> None:
+    folders = {path.name for path in ROOT.iterdir() if path.is_dir() and path.name != "__pycache__"}
+    assert folders == {*MAY_IMPORT, "cli"}
+
+
+@pytest.mark.parametrize(
+    "module",
+    ["interbert.model.tasks", "interbert.model.processing", "interbert.model.scoring", "interbert.training.trainer"],
+)
+def test_the_model_and_the_training_core_need_no_store_and_no_data_library(module: str) -> None:
+    script = (
+        "import sys, importlib\n"
+        "for name in ('lance', 'datasets', 'jsonargparse', 'pyarrow.parquet', 'rich'): sys.modules[name] = None\n"
+        f"importlib.import_module({module!r})\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr[-600:]
+
+
+def test_the_overview_loads_no_heavy_library() -> None:
+    script = (
+        "import sys\nfrom interbert.cli.main import main\nmain([])\n"
+        "heavy = {'torch', 'transformers', 'lance', 'datasets'} & sys.modules.keys()\nassert not heavy, heavy\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr[-600:]

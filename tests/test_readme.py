@@ -1,0 +1,75 @@
+"""Every command of the README but `make demo` runs, at tiny size."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+from pathlib import Path
+
+import pytest
+
+from interbert.cli.main import main
+from tests.conftest import draw
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+TRAINING = "--training.batch_size 8 --training.max_steps 2 --negatives.pool 4 --validation_share 0.2"
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+
+
+def commands() -> list[str]:
+    return [line for block in blocks("bash") for line in block.splitlines() if line.strip()]
+
+
+@pytest.fixture(scope="module")
+def workplace(shop: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("readme")
+    for name in ("catalogue.parquet", "held_out.parquet"):
+        shutil.copy(shop, folder / name)
+    shutil.copytree(ROOT / "recipes", folder / "recipes")
+    draw("red", "circle").save(folder / "photo.jpg")
+    return folder
+
+
+def test_the_readme_has_the_commands_that_are_run_here() -> None:
+    verbs = [line.split()[1] for line in commands() if line.startswith("interbert ")]
+    assert verbs == ["extract", "pretrain", "finetune", "extract", "evaluate", "search"]
+    assert [line for line in commands() if not line.startswith("interbert ")] == ["make demo"]
+
+
+def test_every_command_runs(
+    workplace: Path, tiny_bert: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(workplace)
+    tiny = {
+        "extract": "--input_size 64",
+        "pretrain": f"--init_from {tiny_bert} --model.pooler_size 16 {TRAINING}",
+        "finetune": TRAINING,
+        "evaluate": "--bootstrap 10",
+        "search": "--top_k 3",
+    }
+    for line in commands():
+        if line.startswith("interbert "):
+            words = shlex.split(line)[1:]
+            assert main([*words, *shlex.split(tiny[words[0]])]) == 0, capsys.readouterr().err
+    assert (workplace / "metrics.json").exists()
+    assert "catalogue.parquet" in (workplace / "results.html").read_text(encoding="utf-8")
+    for block in blocks("python"):
+        exec(compile(block, "README.md", "exec"), {})
+    assert "tensor([" in capsys.readouterr().out
+
+
+def test_the_make_targets_that_the_readme_and_the_guide_name_exist() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    text = README + (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    for target in set(re.findall(r"`make (\w+)", text)):
+        assert re.search(rf"^{target}:", makefile, flags=re.MULTILINE), target
+
+
+def test_links_inside_the_repository_lead_somewhere() -> None:
+    for target in re.findall(r"\]\((?!http)([^)#]+)", README):
+        assert (ROOT / target).exists(), target

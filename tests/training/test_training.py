@@ -1,0 +1,192 @@
+"""Pretraining and fine-tuning through the command line, at tiny size."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file
+
+from interbert.checkpoints.directory import load_model, load_processor
+from interbert.checkpoints.vocabulary import unknown_share
+from interbert.cli.main import main
+from interbert.regions.store import RegionStore
+
+SMALL = ["--training.batch_size", "8", "--training.log_steps", "1", "--validation_share", "0.2"]
+
+
+def pretrain_words(store: Path, bert: str, out: Path, *more: str) -> list[str]:
+    words = ["pretrain", str(store), str(out), "--init_from", bert, "--model.pooler_size", "16"]
+    return [*words, "--model.contrastive_size", "16", "--negatives.pool", "4", *SMALL, *more]
+
+
+def finetune_words(model: Path, store: Path, out: Path, *more: str) -> list[str]:
+    return ["finetune", "retrieval", str(model), str(store), str(out), "--negatives.pool", "4", *SMALL, *more]
+
+
+@pytest.fixture(scope="module")
+def pretrained(shop_store: Path, tiny_bert: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("models") / "pretrained"
+    assert main(pretrain_words(shop_store, tiny_bert, out, "--training.epochs", "2")) == 0
+    return out
+
+
+def log_of(out: Path) -> list[dict]:
+    return [json.loads(line) for line in (out / "log_history.jsonl").read_text().splitlines()]
+
+
+def run_in_process(words: list[str]) -> subprocess.Popen:
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        [sys.executable, "-m", "interbert", *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        env=environment,
+    )
+
+
+def wait_for(path_exists, process: subprocess.Popen, seconds: float = 120) -> None:
+    end = time.monotonic() + seconds
+    while not path_exists():
+        assert process.poll() is None, process.communicate()[1][-800:]
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def test_pretraining_logs_every_objective_beside_its_chance(pretrained: Path) -> None:
+    losses = [one for one in log_of(pretrained) if "loss" in one]
+    for name in ("lm_loss", "region_loss", "matching_loss", "contrastive_loss"):
+        with_targets = [one for one in losses if name in one]
+        assert len(with_targets) > len(losses) // 3
+        assert all(f"{name}_chance" in one for one in with_targets)
+    contrast = [one["contrastive_loss"] for one in losses]
+    assert sum(contrast[-4:]) < sum(contrast[:4])
+    validations = [one for one in log_of(pretrained) if "eval_dual_r@1" in one]
+    assert len(validations) == len({one["step"] for one in validations}) == 2
+
+
+def test_a_model_directory_is_complete_and_knows_where_it_comes_from(pretrained: Path) -> None:
+    origin = json.loads((pretrained / "provenance.json").read_text())
+    assert origin["recipe"]["training"]["batch_size"] == 8
+    assert origin["versions"]["torch"]
+    assert origin["data"]["regions"]
+    assert load_processor(pretrained).extractor_info["settings"]["scales"] == [1, 2]
+    assert load_model(pretrained).config.contrastive_size == 16
+    assert list((pretrained / "checkpoints").rglob("events.out.tfevents.*"))
+
+
+def test_the_vocabulary_grew_until_both_languages_are_known(pretrained: Path, shop_store: Path) -> None:
+    processor = load_processor(pretrained)
+    captions = RegionStore.open(shop_store).captions()
+    for column in (0, 1):
+        assert unknown_share(processor.tokenizer, [one.texts[column] for one in captions]) < 0.01
+
+
+def test_the_same_command_again_does_nothing_and_other_settings_are_refused(
+    pretrained: Path, shop_store: Path, tiny_bert: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = (pretrained / "model.safetensors").stat().st_mtime_ns
+    assert main(pretrain_words(shop_store, tiny_bert, pretrained, "--training.epochs", "2")) == 0
+    assert "nothing to do" in capsys.readouterr().out
+    assert main(pretrain_words(shop_store, tiny_bert, pretrained, "--training.epochs", "3")) == 2
+    assert "training.epochs was 2.0, now 3.0" in capsys.readouterr().err
+    assert (pretrained / "model.safetensors").stat().st_mtime_ns == before
+
+
+def test_finetuning_evaluating_and_searching_follow(
+    pretrained: Path, shop_store: Path, shop: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = tmp_path / "retrieval"
+    words = ["--training.epochs", "1", "--texts", "title"]
+    assert main(finetune_words(pretrained, shop_store, model, *words)) == 0
+    losses = [one for one in log_of(model) if "matching_loss" in one]
+    assert losses[0]["matching_loss_chance"] == pytest.approx(0.5623, abs=1e-3)
+    assert (model / "provenance.json").exists()
+    metrics = tmp_path / "metrics.json"
+    evaluate = ["evaluate", "retrieval", str(model), str(shop_store), "--out", str(metrics), "--texts", "title"]
+    assert main(evaluate) == 0
+    report = json.loads(metrics.read_text())
+    assert report["zero_shot"] is False
+    assert report["text_to_image"]["n"] == report["image_to_text"]["n"] == 24
+    assert report["pairs"] == 576
+    assert main([*evaluate, "--zero-shot"]) == 2
+    assert "fine-tuned" in capsys.readouterr().err
+    assert main(["evaluate", "retrieval", str(pretrained), str(shop_store), "--zero-shot", "--limit", "5"]) == 0
+    page = tmp_path / "page.html"
+    search = ["search", str(model), "red circle|绿色方形", "--source", str(shop), "--page", str(page), "--top-k", "3"]
+    assert main([*search, "--picture-id", "id", "--regions", str(tmp_path / "kept")]) == 0
+    printed = capsys.readouterr().out
+    assert "best 3 of 24" in printed
+    assert page.read_text(encoding="utf-8").count('class="hit"') == 6
+    assert len(RegionStore.open(tmp_path / "kept")) == 24
+
+
+def test_regions_of_another_extractor_are_refused(
+    pretrained: Path, shop: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = tmp_path / "other"
+    words = ["extract", str(shop), str(other), "--texts", "title", "--scales", "1", "--input-size", "64"]
+    assert main(words) == 0
+    capsys.readouterr()
+    assert main(finetune_words(pretrained, other, tmp_path / "model")) == 2
+    assert "another extractor" in capsys.readouterr().err
+    assert main(["evaluate", "retrieval", str(pretrained), str(other)]) == 2
+    assert "scales" in capsys.readouterr().err
+
+
+def test_after_kill_nine_the_run_ends_with_the_weights_of_one_that_was_never_killed(
+    pretrained: Path, shop_store: Path, tmp_path: Path
+) -> None:
+    words = ["--training.epochs", "8", "--training.validations_per_epoch", "2", "--training.ema_decay", "0.9"]
+    killed, whole = tmp_path / "killed", tmp_path / "whole"
+    process = run_in_process(finetune_words(pretrained, shop_store, killed, *words))
+    wait_for(lambda: list(killed.glob("checkpoints/checkpoint-*/training.json")), process)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert not (killed / "finished.json").exists()
+    for out in (killed, whole):
+        again = run_in_process(finetune_words(pretrained, shop_store, out, *words))
+        output, errors = again.communicate(timeout=300)
+        assert again.returncode == 0, errors[-800:]
+        assert ("continuing from" in output) == (out == killed)
+    last = {
+        out: max((out / "checkpoints").glob("checkpoint-*"), key=lambda p: int(p.name[11:])) for out in (killed, whole)
+    }
+    assert last[killed].name == last[whole].name
+    for name in ("model.safetensors", "ema.safetensors"):
+        ours, theirs = load_file(last[killed] / name), load_file(last[whole] / name)
+        assert all(ours[key].equal(theirs[key]) for key in theirs), name
+
+
+def test_ctrl_c_saves_and_a_rerun_continues(shop_store: Path, tiny_bert: str, tmp_path: Path) -> None:
+    out = tmp_path / "model"
+    words = pretrain_words(shop_store, tiny_bert, out, "--training.epochs", "40")
+    process = run_in_process(words)
+    wait_for(lambda: (out / "log_history.jsonl").exists(), process)
+    os.killpg(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 130, errors[-800:]
+    assert "Traceback" not in errors
+    assert "continues" in errors
+    saved = [int(path.name[11:]) for path in (out / "checkpoints").glob("checkpoint-*")]
+    assert saved
+    again = run_in_process(words)
+    wait_for(lambda: any(one.get("step", 0) > max(saved) for one in log_of(out)), again)
+    os.killpg(again.pid, signal.SIGKILL)
+    assert "continuing from" in again.communicate()[0]
+
+
+def test_a_loss_that_is_not_finite_stops_with_what_to_do(
+    shop_store: Path, tiny_bert: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = pretrain_words(shop_store, tiny_bert, tmp_path / "model", "--training.learning_rate", "1e30")
+    assert main([*words, "--training.warmup", "0"]) == 1
+    assert "not finite" in capsys.readouterr().err
