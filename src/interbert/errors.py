@@ -22,8 +22,11 @@ prints the message alone, without a traceback, and exits with ``exit_code``.
 
 from __future__ import annotations
 
+import contextlib
 import difflib
-from collections.abc import Iterable
+import errno
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 
 class InterBertError(Exception):
@@ -89,6 +92,29 @@ class StoreError(DataError):
 
 class StorageError(InterBertError, OSError):
     """The disk is full or not writable."""
+
+
+@contextlib.contextmanager
+def writing(path: str | Path) -> Iterator[None]:
+    """Turn what goes wrong while the block writes below ``path`` into a :class:`StorageError`.
+
+    Libraries report a full disk in several ways: as an OSError, or as text inside another error.
+    """
+    try:
+        yield
+    except InterBertError:
+        raise
+    except (OSError, RuntimeError, ValueError) as error:
+        number = getattr(error, "errno", None)
+        text = (str(error).splitlines() or [type(error).__name__])[0][:200]
+        full = number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        if full or "No space left" in str(error) or "PytorchStreamWriter failed" in str(error):
+            raise StorageError(
+                f"{path}: the disk is full. What was finished stays; free some space and run the same command again."
+            ) from error
+        if isinstance(error, OSError):
+            raise StorageError(f"{path}: cannot be written ({error.strerror or text}).") from error
+        raise
 
 
 class TrainingError(InterBertError, RuntimeError):

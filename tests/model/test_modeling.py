@@ -3,13 +3,8 @@ import torch
 
 from interbert.errors import ConfigError
 from interbert.model.configuration import InterBertConfig
-from interbert.model.modeling import (
-    InterBertForImageTextRetrieval,
-    InterBertForMultipleChoice,
-    InterBertForPreTraining,
-    InterBertForSequenceClassification,
-    InterBertModel,
-)
+from interbert.model.modeling import InterBertForImageTextRetrieval, InterBertForPreTraining, InterBertModel
+from interbert.model.tasks import InterBertForMultipleChoice, InterBertForSequenceClassification
 
 
 def tiny_config(**values):

@@ -128,7 +128,7 @@ def initialise_from_bert(model: InterBertPreTrainedModel, source: str) -> FillRe
         target, value = own[ours], state[theirs]
         target[: value.shape[0]].copy_(value)  # a grown vocabulary is longer than the BERT's
         filled.append(ours)
-    random = tuple(name for name in own if name not in filled and not name.endswith("decoder.weight"))
+    random = tuple(name for name in own if name not in filled and name != "lm_head.decoder.weight")
     return FillReport(source, tuple(filled), random, int(bert.vocab_size))
 
 
@@ -139,6 +139,7 @@ def _check_fit(source: str, bert: Any, config: InterBertConfig) -> None:
         and bert.intermediate_size == config.intermediate_size
         and bert.num_attention_heads == config.num_attention_heads
         and bert.max_position_embeddings == config.max_position_embeddings
+        and bert.type_vocab_size <= config.type_vocab_size
         and bert.vocab_size <= config.vocab_size
     )
     if not fits:

@@ -71,8 +71,8 @@ def _require(directory: str | Path) -> None:
             f"{directory}: there is no model here (no config.json). Train one with: interbert pretrain"
         )
     try:
-        kind = json.loads(config.read_text(encoding="utf-8")).get("model_type")
-    except (ValueError, OSError) as error:
+        kind = dict(json.loads(config.read_text(encoding="utf-8"))).get("model_type")
+    except (ValueError, TypeError, OSError) as error:
         raise CheckpointError(f"{config}: is damaged ({_reason(error)}).") from error
     if kind != "interbert":
         raise CheckpointError(f"{directory}: is a {kind!r} model, not an InterBERT.")

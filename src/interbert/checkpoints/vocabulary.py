@@ -10,12 +10,10 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-import torch
 from tokenizers import Tokenizer
-from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from interbert.errors import CheckpointError
@@ -24,6 +22,7 @@ UNKNOWN_TARGET = 0.01
 """Largest acceptable share of [UNK] among validation pieces, in each language."""
 
 _CHINESE = re.compile("[\u3400-\u9fff]")
+_LATIN = re.compile("(##)?[a-z\u00e0-\u024f]{2,}", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -44,6 +43,8 @@ class Growth:
 
 def unknown_share(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> float:
     """Share of [UNK] among the word pieces of ``texts``; 0 for no pieces."""
+    if not texts:
+        return 0.0
     unknown = tokenizer.unk_token_id
     ids = [piece for ids in tokenizer(list(texts), add_special_tokens=False)["input_ids"] for piece in ids]
     return sum(piece == unknown for piece in ids) / len(ids) if ids else 0.0
@@ -65,7 +66,8 @@ def grow_vocabulary(
     """Add the characters of words the tokenizer cannot spell.
 
     Characters seen at least ``min_count`` times are added; if validation texts of a language then still hold more than
-    1% [UNK], those seen less are added too.
+    1% [UNK], those seen less are added too, and then, for Chinese, the 3,755 and the 6,763 characters of GB 2312: few
+    texts do not show all the characters that their language uses.
 
     Returns:
         the grown tokenizer (the old one is left as it is; pieces it has keep their ids) and what was done.
@@ -78,14 +80,39 @@ def grow_vocabulary(
     grown = tokenizer
     added: tuple[str, ...] = ()
     after = before
-    for count in sorted({min_count, 1}, reverse=True):
-        wanted = tuple(sorted(piece for piece, seen in needed.items() if seen >= count))
+    chinese = any(_CHINESE.search(text) for text in training_texts)
+    known = frozenset(tokenizer.get_vocab())
+    for wanted in _candidates(needed, min_count, chinese, known):
         if wanted and wanted != added:
             grown, added = _with_pieces(tokenizer, wanted), wanted
             after = worst_unknown_share(grown, validation_texts)
         if after <= UNKNOWN_TARGET:
             break
     return grown, Growth(added, before, after)
+
+
+def latin_pieces(tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
+    """Ids of pieces that are letters of a Latin script: what a BERT of a western language knows well."""
+    vocabulary = tokenizer.get_vocab()
+    return frozenset(index for piece, index in vocabulary.items() if _LATIN.fullmatch(piece))
+
+
+def _candidates(
+    needed: Counter[str], min_count: int, chinese: bool, known: frozenset[str]
+) -> Iterator[tuple[str, ...]]:
+    """Sets of pieces to add, each larger than the one before."""
+    for count in sorted({min_count, 1}, reverse=True):
+        yield tuple(sorted(piece for piece, seen in needed.items() if seen >= count))
+    if chinese:
+        for rows in (range(0xB0, 0xD8), range(0xB0, 0xF8)):
+            yield tuple(sorted({*needed, *_gb2312(rows)} - known))
+
+
+def _gb2312(rows: Iterable[int]) -> Iterator[str]:
+    """Chinese characters in rows of GB 2312, the first 40 of which hold the common ones."""
+    for row in rows:
+        for cell in range(0xA1, 0xFF):
+            yield from bytes((row, cell)).decode("gb2312", errors="ignore")
 
 
 def _missing_pieces(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> Counter[str]:
@@ -128,14 +155,3 @@ def _with_pieces(tokenizer: PreTrainedTokenizerBase, pieces: Sequence[str]) -> P
     # BertTokenizer of transformers 5.23 silently builds a 5-piece vocabulary when it ignores what it is given
     assert len(grown) == len(tokenizer) + len(pieces), (len(grown), len(tokenizer), len(pieces))
     return grown
-
-
-@torch.no_grad()
-def fill_new_rows(embedding: Tensor, known: int, seed: int = 0) -> None:
-    """Give rows ``known..`` of a word embedding [V,H], in place, the mean and spread of the known ones."""
-    if known >= len(embedding):
-        return
-    mean, std = embedding[:known].mean(dim=0), embedding[:known].std(dim=0)
-    generator = torch.Generator().manual_seed(seed)
-    noise = torch.randn(embedding[known:].shape, generator=generator)
-    embedding[known:] = mean + std * noise.to(embedding)

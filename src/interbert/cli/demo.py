@@ -33,6 +33,8 @@ class Options:
     """Pictures to hold out and measure on."""
     validation: int = 80
     """Pictures to hold out and choose the best checkpoint on."""
+    init_from: str = "minilm"
+    """BERT to start from: minilm (offline), a directory or a Hub id."""
     effort: float = 1.0
     """Multiplies the training; 1 is about ten minutes on two cores."""
 
@@ -59,6 +61,7 @@ def run(options: Options) -> None:
             limit=options.limit,
             test=options.test,
             validation=options.validation,
+            init_from=options.init_from,
             effort=options.effort,
         )
     )

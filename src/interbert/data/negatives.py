@@ -42,6 +42,8 @@ def text_neighbours(texts: Sequence[str], count: int) -> Int64:
     """Indices [n,count] of the most similar other texts by TF-IDF cosine, best first."""
     from sklearn.feature_extraction.text import TfidfVectorizer
 
+    if not any(words_of(text) for text in texts):
+        raise SourceError("no text holds a word, so none is like another. Leave hard negatives out: hard_share 0.")
     vectors = TfidfVectorizer(analyzer=words_of, dtype=np.float32).fit_transform(texts)
     blocks = []
     for start in range(0, len(texts), _BLOCK):

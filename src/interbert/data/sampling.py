@@ -66,7 +66,7 @@ class EpochBatches(Sampler[list[SampleKey]]):
             part = order[start : start + window]
             part = part[np.argsort(self._lengths[part], kind="stable")]
             batches += [part[at : at + self.batch_size] for at in range(0, len(part), self.batch_size)]
-        if len(batches) > 1:
+        if len(batches) > 1 and self.batch_size > 1:
             batches = [batch for batch in batches if len(batch) > 1]
         for position, index in enumerate(generator.permutation(len(batches))):
             step = epoch * len(self) + position

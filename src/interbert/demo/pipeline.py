@@ -52,6 +52,7 @@ class DemoSettings:
         limit: use at most so many pictures; None takes what the time allows.
         test: pictures to hold out and measure on.
         validation: pictures to hold out and choose the best checkpoint on.
+        init_from: BERT to start from.
         effort: multiplies the training; 1 is about ten minutes on two cores.
     """
 
@@ -61,6 +62,7 @@ class DemoSettings:
     limit: int | None = None
     test: int = 120
     validation: int = 80
+    init_from: str = "minilm"
     effort: float = 1.0
 
 
@@ -137,6 +139,7 @@ class Demo:
     def _effort(self) -> dict[str, object]:
         return {
             "effort": self.settings.effort,
+            "init_from": self.settings.init_from,
             "pairs": [recipe.PRETRAINING_PAIRS, recipe.FINETUNING_PAIRS],
         }
 
@@ -155,7 +158,7 @@ class Demo:
         return len(PairTable.from_captions(RegionStore.open(self._regions("train")).captions(), columns))
 
     def _pretrain(self) -> None:
-        pretrain(recipe.pretraining(self.folder, self._pairs([]), self.settings.effort))
+        pretrain(recipe.pretraining(self.folder, self.settings.init_from, self._pairs([]), self.settings.effort))
 
     def _finetune(self) -> None:
         columns = [column for members in self._languages().values() for column in members]

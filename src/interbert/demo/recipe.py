@@ -13,17 +13,18 @@ from interbert.training.options import (
     TrainingOptions,
 )
 
-PRETRAINING_PAIRS = 24_000
-"""Pairs seen in pretraining, about five minutes on two cores."""
-FINETUNING_PAIRS = 6_000
+PRETRAINING_PAIRS = 16_000
+"""Pairs seen in pretraining: about five minutes on two cores."""
+FINETUNING_PAIRS = 3_200
 """True pairs seen in fine-tuning, each with three false ones: about four minutes on two cores."""
 
 
-def pretraining(folder: Path, pairs: int, effort: float) -> PretrainOptions:
+def pretraining(folder: Path, init_from: str, pairs: int, effort: float) -> PretrainOptions:
     """Recipe of the demo's pretraining.
 
     Args:
         folder: the demo's; holds the region stores and takes the model.
+        init_from: BERT to start from.
         pairs: text-picture pairs there are.
         effort: multiplies the work.
     """
@@ -32,6 +33,7 @@ def pretraining(folder: Path, pairs: int, effort: float) -> PretrainOptions:
         regions=str(folder / "regions" / "train"),
         validation=str(folder / "regions" / "validation"),
         out=str(folder / "models" / "pretrained"),
+        init_from=init_from,
         model=ModelOptions(),
         masking=MaskingOptions(),
         negatives=NegativeOptions(hard_share=0.5, random_epochs=epochs / 4, rise_epochs=epochs / 4),

@@ -116,6 +116,12 @@ class InterBertRegionFeatureExtractor(FeatureExtractionMixin):  # type: ignore[m
         values = np.asarray(features, dtype=np.float32)
         if not np.isfinite(values).all():
             raise RegionError(f"{where}: a region feature is NaN or infinite. Extract this picture again.")
+        wanted = self.extractor.get("feature_size")
+        if wanted is not None and values.shape[1] != wanted:
+            raise RegionError(
+                f"{where}: regions have {values.shape[1]} features, the model wants {wanted}. "
+                "Extract them with the model's own extractor."
+            )
         if self.feature_mean is None or self.feature_std is None:
             return values
         if self._scale is None:
@@ -124,11 +130,6 @@ class InterBertRegionFeatureExtractor(FeatureExtractionMixin):  # type: ignore[m
                 1.0 / np.array(self.feature_std, dtype=np.float32),
             )
         mean, inverse = self._scale
-        if values.shape[1] != len(mean):
-            raise RegionError(
-                f"{where}: regions have {values.shape[1]} features, the model wants {len(mean)}. "
-                "Extract them with the model's own extractor."
-            )
         return (values - mean) * inverse
 
     def picture(

@@ -8,7 +8,7 @@ Texts are sorted by length, so batches hold hardly any padding, and the last lay
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -44,13 +44,8 @@ def score_matrix(
     Returns:
         float32 [texts, pictures], higher is better.
     """
-    was_training = model.training
-    model.eval()
-    try:
-        with torch.inference_mode(), autocast(model):
-            return _score(model, texts, pictures, progress, pairs_per_batch)
-    finally:
-        model.train(was_training)
+    with _scoring(model):
+        return _score(model, texts, pictures, progress, pairs_per_batch)
 
 
 def score_pairs(
@@ -60,10 +55,8 @@ def score_pairs(
     candidates: NDArray[np.int64],
 ) -> Float32:
     """Joint scores of each text with its own candidates [texts, k] (indices of pictures); float32 [texts, k]."""
-    was_training = model.training
-    model.eval()
     scores = np.empty(candidates.shape, dtype=np.float32)
-    with torch.inference_mode(), autocast(model):
+    with _scoring(model):
         images, image_mask = _embed_pictures(model, pictures)
         for text, chosen in enumerate(candidates):
             ids = torch.tensor([texts[text]], device=model.device)
@@ -71,7 +64,6 @@ def score_pairs(
             picked = torch.from_numpy(chosen).to(model.device)
             logits = model.match_embedded(embedded, images[picked], image_mask[picked])
             scores[text] = (logits[:, 0].float() - logits[:, 1].float()).cpu().numpy()
-    model.train(was_training)
     return scores
 
 
@@ -88,24 +80,33 @@ def encode_all(
     model: InterBertForImageTextRetrieval, texts: Sequence[Sequence[int]], pictures: Sequence[Picture]
 ) -> tuple[Float32, Float32]:
     """Dual-encoder vectors of texts [n,D] and pictures [m,D]."""
-    was_training = model.training
-    model.eval()
     device = model.device
     order = np.argsort([len(ids) for ids in texts], kind="stable")
     text_vectors: list[Tensor] = []
     image_vectors: list[Tensor] = []
-    with torch.inference_mode(), autocast(model):
+    with _scoring(model):
         for start in range(0, len(order), _EMBED_BATCH):
             batch = pad_texts([texts[index] for index in order[start : start + _EMBED_BATCH]])
             text_vectors.append(model.encode_text(**_to(batch, device)).float().cpu())
         for start in range(0, len(pictures), _EMBED_BATCH):
             batch = pad_pictures(pictures[start : start + _EMBED_BATCH])
             image_vectors.append(model.encode_image(**_to(batch, device)).float().cpu())
-    model.train(was_training)
     sorted_texts = torch.cat(text_vectors).numpy()
     unsorted = np.empty_like(sorted_texts)
     unsorted[order] = sorted_texts
     return unsorted, torch.cat(image_vectors).numpy()
+
+
+@contextlib.contextmanager
+def _scoring(model: torch.nn.Module) -> Iterator[None]:
+    """Eval mode without gradients, in bf16 where the device has it; the model's own mode comes back."""
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.inference_mode(), autocast(model):
+            yield
+    finally:
+        model.train(was_training)
 
 
 def cpu_has_bf16() -> bool:

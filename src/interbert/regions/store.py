@@ -6,7 +6,6 @@ numbers of regions. Who extracted them stands in the schema's metadata.
 
 from __future__ import annotations
 
-import errno
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from interbert.errors import RegionError, StorageError, StoreError
+from interbert.errors import RegionError, StoreError, writing
 from interbert.regions.schema import CaptionRow, ExtractorInfo, RegionRecord, Regions
 
 _METADATA_KEY = b"interbert.extractor"
@@ -63,7 +62,8 @@ class RegionStore:
                 raise StoreError(f"{path}: the folder is not empty and is no region store. Name another folder.")
             shutil.rmtree(folder / "data")  # a first write that was killed before its commit
         schema = _schema(info)
-        _guarded(path, lambda: lance.write_dataset(schema.empty_table(), str(path), schema=schema))
+        with writing(path):
+            lance.write_dataset(schema.empty_table(), str(path), schema=schema)
         return cls(path)
 
     @classmethod
@@ -115,7 +115,8 @@ class RegionStore:
         if not records:
             return
         table = _to_table(records, _schema(self.info))
-        _guarded(self.path, lambda: lance.write_dataset(table, self.path, mode="append"))
+        with writing(self.path):
+            lance.write_dataset(table, self.path, mode="append")
         self._handle = None
 
     def existing_keys(self) -> set[tuple[str, int]]:
@@ -274,18 +275,6 @@ def _ragged(column: Any) -> list[NDArray[Any] | None]:
         for row in range(len(chunk)):
             pictures.append(numbers[offsets[row] : offsets[row + 1]] if valid[row] else None)
     return pictures
-
-
-def _guarded(path: str | Path, write: Any) -> None:
-    try:
-        write()
-    except OSError as error:
-        text = _first_line(error)
-        if error.errno == errno.ENOSPC or "space" in str(error).lower():
-            raise StorageError(
-                f"{path}: the disk is full. What was committed stays; free some space and run the same command again."
-            ) from error
-        raise StorageError(f"{path}: cannot be written ({text}).") from error
 
 
 def _first_line(error: BaseException) -> str:

@@ -8,7 +8,8 @@ import numpy as np
 from transformers import set_seed
 
 from interbert.checkpoints.bert import bert_tokenizer, config_for_bert, initialise_from_bert
-from interbert.checkpoints.vocabulary import fill_new_rows, grow_vocabulary
+from interbert.checkpoints.new_rows import fill_new_rows
+from interbert.checkpoints.vocabulary import grow_vocabulary, latin_pieces
 from interbert.data.collation import PretrainingCollator
 from interbert.data.examples import PairData, PretrainingPairs
 from interbert.data.negatives import Negatives
@@ -52,7 +53,7 @@ def pretrain(options: PretrainOptions) -> None:
         return
     set_seed(options.training.seed)
     processor = _processor(options, data)
-    model, filled = _model(options, data.store, processor)
+    model, filled = _model(options, data, processor)
     dataset, collator = _dataset(options, data, processor, model.config)
     batches = EpochBatches(dataset.data.lengths, options.training.batch_size, options.training.seed)
     texts, pictures = data.validation.encode(data.validation_store, processor)
@@ -89,9 +90,9 @@ def _processor(options: PretrainOptions, data: TrainingData) -> InterBertProcess
 
 
 def _model(
-    options: PretrainOptions, store: RegionStore, processor: InterBertProcessor
+    options: PretrainOptions, data: TrainingData, processor: InterBertProcessor
 ) -> tuple[InterBertForPreTraining, frozenset[str]]:
-    config = _config(options, store, len(processor.tokenizer))
+    config = _config(options, data.store, len(processor.tokenizer))
     if options.max_text_tokens > config.max_position_embeddings:
         raise ConfigError(
             f"max_text_tokens {options.max_text_tokens} is more than the {config.max_position_embeddings} positions "
@@ -100,7 +101,10 @@ def _model(
     model = InterBertForPreTraining(config)
     report = initialise_from_bert(model, options.init_from)
     words = model.interbert.text_embeddings.word_embeddings.weight
-    fill_new_rows(words, report.vocab_size, options.training.seed)
+    ids, groups = processor.texts_to_ids(data.table.texts), data.table.groups.tolist()
+    latin = latin_pieces(processor.tokenizer)
+    translated = fill_new_rows(words, report.vocab_size, ids, groups, latin, options.training.seed)
+    print(f"vocabulary: {translated} new pieces start from known ones that describe the same pictures")
     total = sum(parameter.numel() for parameter in model.parameters())
     print(f"model: {total:,} parameters, {len(report.filled)} tensors from {options.init_from}")
     return model, frozenset(report.filled)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from interbert.data.pairs import PairTable
-from interbert.errors import ConfigError, StorageError, UsageError
+from interbert.errors import ConfigError, UsageError, writing
 from interbert.objectives.matching import hard_share
 from interbert.regions.store import RegionStore
 from interbert.tasks.retrieval import RetrievalSet
@@ -75,15 +75,13 @@ def claim_folder(out: Path, recipe: Mapping[str, Any]) -> bool:
         UsageError: the folder holds a run with another recipe.
         StorageError: the folder cannot be made.
     """
-    try:
+    with writing(out):
         out.mkdir(parents=True, exist_ok=True)
         file = out / RECIPE
         if file.exists():
             _require_same(out, json.loads(file.read_text(encoding="utf-8")), recipe)
         else:
             file.write_text(json.dumps(recipe, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise StorageError(f"{out}: cannot be written ({error.strerror}).") from error
     return (out / FINISHED).exists()
 
 

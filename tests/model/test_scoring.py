@@ -1,0 +1,135 @@
+import numpy as np
+import pytest
+import torch
+
+from interbert.model import scoring
+from interbert.model.configuration import InterBertConfig
+from interbert.model.modeling import InterBertForImageTextRetrieval
+from interbert.model.scoring import dual_matrix, encode_all, score_matrix, score_pairs
+
+SIZES = {
+    "vocab_size": 60,
+    "hidden_size": 24,
+    "num_attention_heads": 4,
+    "intermediate_size": 40,
+    "num_interaction_layers": 2,
+    "num_text_layers": 1,
+    "num_image_layers": 1,
+    "image_num_attention_heads": 3,
+    "image_intermediate_size": 32,
+    "max_position_embeddings": 20,
+    "region_feature_size": 10,
+    "num_region_classes": 7,
+    "pooler_size": 16,
+    "contrastive_size": 8,
+    "initializer_range": 0.3,
+}
+
+
+@pytest.fixture(autouse=True)
+def float32(monkeypatch):
+    monkeypatch.setattr(scoring, "cpu_has_bf16", lambda: False)
+
+
+@pytest.fixture(scope="module")
+def model():
+    torch.manual_seed(0)
+    return InterBertForImageTextRetrieval(InterBertConfig(**SIZES)).eval()
+
+
+@pytest.fixture(scope="module")
+def texts():
+    generator = np.random.default_rng(0)
+    return [generator.integers(1, 60, length).tolist() for length in (9, 3, 5, 3, 12, 3, 5, 1, *[3] * 9)]
+
+
+def make_pictures(regions):
+    generator = np.random.default_rng(1)
+    return [
+        (generator.standard_normal((n, 10), dtype=np.float32), generator.random((n, 5), dtype=np.float32))
+        for n in regions
+    ]
+
+
+@pytest.fixture(scope="module")
+def pictures():
+    return make_pictures([4, 7, 1, 7, 2, 5])
+
+
+def one_by_one(model, texts, pictures):
+    scores = np.empty((len(texts), len(pictures)))
+    with torch.no_grad():
+        for i, ids in enumerate(texts):
+            for j, (features, locations) in enumerate(pictures):
+                logits = model(
+                    input_ids=torch.tensor([ids]),
+                    region_features=torch.from_numpy(features)[None],
+                    region_locations=torch.from_numpy(locations)[None],
+                ).logits[0]
+                scores[i, j] = logits[0] - logits[1]
+    return scores
+
+
+@pytest.mark.parametrize("pairs_per_batch", [1, 5, 256])
+def test_the_matrix_holds_what_single_forwards_give(model, texts, pictures, pairs_per_batch):
+    expected = one_by_one(model, texts, pictures)
+    assert expected.std() > 0.01
+    ours = score_matrix(model, texts, pictures, pairs_per_batch=pairs_per_batch)
+    assert ours.dtype == np.float32
+    np.testing.assert_allclose(ours, expected, rtol=0, atol=1e-5)
+
+
+def test_pictures_with_equal_numbers_of_regions(model, texts):
+    pictures = make_pictures([3, 3, 3])
+    expected = one_by_one(model, texts, pictures)
+    np.testing.assert_allclose(score_matrix(model, texts, pictures), expected, rtol=0, atol=1e-5)
+
+
+def test_more_pictures_than_one_embedding_batch(model, texts, monkeypatch):
+    monkeypatch.setattr(scoring, "_EMBED_BATCH", 2)
+    pictures = make_pictures([2, 3, 6, 1, 4])
+    expected = one_by_one(model, texts[:4], pictures)
+    np.testing.assert_allclose(score_matrix(model, texts[:4], pictures), expected, rtol=0, atol=1e-5)
+
+
+def test_scores_follow_the_order_of_texts_and_pictures(model, texts, pictures):
+    rows, columns = np.random.default_rng(0).permutation(len(texts)), [3, 0, 5, 1, 4, 2]
+    scores = score_matrix(model, texts, pictures)
+    again = score_matrix(model, [texts[i] for i in rows], [pictures[j] for j in columns])
+    np.testing.assert_allclose(again, scores[rows][:, columns], rtol=0, atol=1e-5)
+
+
+def test_candidates_get_the_scores_of_the_matrix(model, texts, pictures):
+    candidates = np.array([np.random.default_rng(row).permutation(6)[:3] for row in range(len(texts))])
+    expected = np.take_along_axis(score_matrix(model, texts, pictures), candidates, axis=1)
+    np.testing.assert_allclose(score_pairs(model, texts, pictures, candidates), expected, rtol=0, atol=1e-5)
+
+
+def test_progress_counts_every_pair_once(model, texts, pictures):
+    done = []
+    score_matrix(model, texts, pictures, done.append, pairs_per_batch=7)
+    assert sum(done) == len(texts) * len(pictures)
+    assert len(done) > 1
+
+
+def test_dropout_is_off_while_scoring_and_training_mode_comes_back(texts, pictures):
+    torch.manual_seed(0)
+    model = InterBertForImageTextRetrieval(InterBertConfig(**SIZES, hidden_dropout_prob=0.5)).train()
+    for score in (score_matrix, dual_matrix):
+        np.testing.assert_array_equal(score(model, texts, pictures), score(model, texts, pictures))
+        assert model.training
+
+
+def test_the_dual_matrix_is_the_inner_product_of_separately_encoded_sides(model, texts, pictures):
+    with torch.no_grad():
+        ours = torch.cat([model.encode_text(torch.tensor([ids])) for ids in texts])
+        theirs = torch.cat([model.encode_image(*(torch.from_numpy(a)[None] for a in one)) for one in pictures])
+    torch.testing.assert_close(theirs.norm(dim=-1), torch.ones(len(pictures)))
+    np.testing.assert_allclose(dual_matrix(model, texts, pictures), (ours @ theirs.T).numpy(), rtol=0, atol=1e-5)
+
+
+def test_encoded_sides_keep_their_order(model, texts, pictures):
+    text_vectors, image_vectors = encode_all(model, texts, pictures)
+    backwards = encode_all(model, texts[::-1], pictures[::-1])
+    np.testing.assert_allclose(backwards[0][::-1], text_vectors, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(backwards[1][::-1], image_vectors, rtol=0, atol=1e-5)
