@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -17,6 +18,7 @@ from interbert.checkpoints.directory import load_model, load_processor
 from interbert.checkpoints.vocabulary import unknown_share
 from interbert.cli.main import main
 from interbert.regions.store import RegionStore
+from interbert.training.ema import WeightAverage
 
 SMALL = ["--training.batch_size", "8", "--training.log_steps", "1", "--validation_share", "0.2"]
 
@@ -190,3 +192,31 @@ def test_a_loss_that_is_not_finite_stops_with_what_to_do(
     words = pretrain_words(shop_store, tiny_bert, tmp_path / "model", "--training.learning_rate", "1e30")
     assert main([*words, "--training.warmup", "0"]) == 1
     assert "not finite" in capsys.readouterr().err
+
+
+def test_a_full_disk_is_one_line_and_the_last_checkpoint_stays(
+    pretrained: Path,
+    shop_store: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    out = tmp_path / "model"
+    words = finetune_words(pretrained, shop_store, out, "--training.epochs", "3")
+    average_save = WeightAverage.save
+    saved: list[Path] = []
+
+    def fill_the_disk(self: WeightAverage, folder: Path) -> None:
+        if saved:
+            raise OSError(errno.ENOSPC, "No space left on device", str(folder))
+        average_save(self, folder)
+        saved.append(folder)
+
+    monkeypatch.setattr(WeightAverage, "save", fill_the_disk)
+    assert main(words) == 1
+    errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("interbert:")]
+    assert len(errors) == 1
+    assert "disk is full" in errors[0]
+    monkeypatch.undo()
+    assert main(words) == 0
+    assert f"continuing from {saved[0]}" in capsys.readouterr().out

@@ -116,7 +116,7 @@ def _join_groups(groups: Sequence[str], pictures: Sequence[bytes]) -> list[str]:
 def prepare_openmoji(
     out_dir: str | Path,
     *,
-    size: int = 128,
+    size: int = 256,
     test: int = 160,
     validation: int = 100,
     limit: int | None = None,

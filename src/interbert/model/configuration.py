@@ -25,6 +25,7 @@ class InterBertConfig(PretrainedConfig):  # type: ignore[misc]
         image_hidden_dropout_prob: hidden dropout of the image layers.
         image_attention_probs_dropout_prob: attention dropout of the image layers.
         region_feature_size: numbers F per region.
+        region_feature_dropout_prob: dropout on the region features themselves (ours; the reference has none).
         num_region_classes: classes C of the region classifier.
         pooler_size: width P of the pooled vectors.
         fusion: how the two pooled vectors meet, elementwise ``mul`` or ``sum``.
@@ -63,6 +64,7 @@ class InterBertConfig(PretrainedConfig):  # type: ignore[misc]
         layer_norm_eps: float = 1e-12,
         pad_token_id: int | None = 0,
         region_feature_size: int = 2048,
+        region_feature_dropout_prob: float = 0.0,
         num_region_classes: int = 1601,
         pooler_size: int = 1024,
         fusion: Literal["mul", "sum"] = "mul",
@@ -96,6 +98,7 @@ class InterBertConfig(PretrainedConfig):  # type: ignore[misc]
         self.initializer_range = initializer_range
         self.layer_norm_eps = layer_norm_eps
         self.region_feature_size = region_feature_size
+        self.region_feature_dropout_prob = region_feature_dropout_prob
         self.num_region_classes = num_region_classes
         self.pooler_size = pooler_size
         self.fusion = fusion

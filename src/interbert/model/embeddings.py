@@ -51,6 +51,7 @@ class ImageEmbeddings(nn.Module):
         self.feature_projection = nn.Linear(config.region_feature_size, config.hidden_size)
         self.location_projection = nn.Linear(5, config.hidden_size)
         self.layer_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.feature_dropout = nn.Dropout(config.region_feature_dropout_prob)
         self.dropout = nn.Dropout(config.hidden_dropout_prob)
 
     def forward(self, region_features: Tensor, region_locations: Tensor) -> Tensor:
@@ -63,5 +64,6 @@ class ImageEmbeddings(nn.Module):
         Returns:
             [B,R,H].
         """
-        summed = self.feature_projection(region_features) + self.location_projection(region_locations)
+        features = self.feature_dropout(region_features)
+        summed = self.feature_projection(features) + self.location_projection(region_locations)
         return self.dropout(self.layer_norm(summed))  # type: ignore[no-any-return]

@@ -82,6 +82,8 @@ class ModelOptions:
     """What a masked region is asked for: its class distribution or its feature."""
     dropout: float = 0.1
     """Hidden dropout of text, joint and image layers."""
+    region_dropout: float = 0.0
+    """Dropout on the region features; few pictures are learnt by heart without it."""
     attention_dropout: float = 0.0
     """Attention dropout; above 0 it switches fused attention off on a CPU."""
     lm_loss_weight: float = 1.0

@@ -132,6 +132,7 @@ def _config(options: PretrainOptions, store: RegionStore, vocabulary: int) -> In
         region_objective=chosen.region_objective,
         hidden_dropout_prob=chosen.dropout,
         image_hidden_dropout_prob=chosen.dropout,
+        region_feature_dropout_prob=chosen.region_dropout,
         attention_probs_dropout_prob=chosen.attention_dropout,
         image_attention_probs_dropout_prob=chosen.attention_dropout,
         lm_loss_weight=chosen.lm_loss_weight,
