@@ -144,6 +144,7 @@ def test_what_is_no_whole_picture_is_an_error_that_names_the_place(tmp_path: Pat
         with pytest.raises(PictureError, match=r"^shop\.csv, row 3: not a readable picture") as caught:
             load_picture(given, "shop.csv, row 3")
         assert "\n" not in str(caught.value)
+        assert " object at 0x" not in str(caught.value)  # the same picture has the same reason in every run
 
 
 def test_a_missing_file_and_a_folder_are_errors_that_name_the_place(tmp_path: Path) -> None:

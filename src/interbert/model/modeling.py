@@ -152,20 +152,28 @@ class _Matcher(InterBertPreTrainedModel):
 
     def encode_text(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
         """Vectors of texts in dual-encoder mode: unit [B,D] with ``contrastive_size``, else pooled [B,P]."""
-        pooled = self.interbert(input_ids, attention_mask, pooled_only=True).text_pooled
+        pooled = self._pool_text(input_ids, attention_mask)
         return self.contrastive_head.text(pooled) if self.config.contrastive_size else pooled
 
     def encode_image(
         self, region_features: Tensor, region_locations: Tensor, region_mask: Tensor | None = None
     ) -> Tensor:
         """Vectors of pictures in dual-encoder mode: unit [B,D] with ``contrastive_size``, else pooled [B,P]."""
-        pooled = self.interbert(
+        pooled = self._pool_image(region_features, region_locations, region_mask)
+        return self.contrastive_head.image(pooled) if self.config.contrastive_size else pooled
+
+    def _pool_text(self, input_ids: Tensor, attention_mask: Tensor | None) -> Tensor:
+        pooled: Tensor = self.interbert(input_ids, attention_mask, pooled_only=True).text_pooled
+        return pooled
+
+    def _pool_image(self, region_features: Tensor, region_locations: Tensor, region_mask: Tensor | None) -> Tensor:
+        pooled: Tensor = self.interbert(
             region_features=region_features,
             region_locations=region_locations,
             region_mask=region_mask,
             pooled_only=True,
         ).image_pooled
-        return self.contrastive_head.image(pooled) if self.config.contrastive_size else pooled
+        return pooled
 
     def _contrastive_loss(
         self,
@@ -176,12 +184,23 @@ class _Matcher(InterBertPreTrainedModel):
         region_mask: Tensor | None,
         same: Tensor | None,
     ) -> Tensor:
+        """Contrast of the dual encoder's vectors and, with ``mul`` fusion, of the matching head's own logits.
+
+        With the sides encoded apart the matching logit difference is an inner product (SPEC part 6), so a batch's
+        pairs cost one product of the pooled vectors. It teaches the matching head to match before the joint pass can:
+        from random negatives alone that head stays at its chance value for thousands of steps.
+        """
         assert region_locations is not None
-        texts = self.encode_text(input_ids, attention_mask)
-        images = self.encode_image(region_features, region_locations, region_mask)
+        text_pooled = self._pool_text(input_ids, attention_mask)
+        image_pooled = self._pool_image(region_features, region_locations, region_mask)
         # above 100 the softmax is a hard maximum and gradients vanish (Radford et al. 2021, section 2.5)
         scale = self.contrastive_head.logit_scale.exp().clamp(max=100.0)
-        return contrastive_loss_from_scores(texts @ images.T * scale, same)
+        cosines = self.contrastive_head.text(text_pooled) @ self.contrastive_head.image(image_pooled).T
+        loss = contrastive_loss_from_scores(cosines * scale, same)
+        if self.config.fusion != "mul":
+            return loss
+        match = self.matching_head.weight[0] - self.matching_head.weight[1]
+        return (loss + contrastive_loss_from_scores((text_pooled * match) @ image_pooled.T, same)) / 2
 
 
 class InterBertForPreTraining(_Matcher):

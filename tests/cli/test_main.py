@@ -1,0 +1,374 @@
+from __future__ import annotations
+
+import errno
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from interbert import __version__
+from interbert.cli import extract as extract_verb
+from interbert.cli.main import main
+from interbert.cli.parser import option_kinds
+from interbert.cli.verbs import VERBS, verb_module
+from interbert.regions.store import RegionStore
+from tests.conftest import draw, file_bytes
+
+SMALL = ["--input_size", "64", "--scales", "1", "--features", "head"]
+
+
+@pytest.fixture
+def call(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """Runs a command line: exit code, standard output, standard error."""
+
+    def run(*words: object) -> tuple[int, str, str]:
+        code = main([str(word) for word in words])
+        shown = capsys.readouterr()
+        return code, shown.out, shown.err
+
+    return run
+
+
+@pytest.fixture
+def mistake(call: Callable[..., tuple[int, str, str]]) -> Callable[..., str]:
+    """Runs a command line that is the user's mistake: its one line."""
+
+    def run(*words: object) -> str:
+        code, _, shown = call(*words)
+        assert code == 2, shown
+        assert shown.startswith("interbert: "), shown
+        assert len(shown.splitlines()) == 1, shown
+        return shown.strip().removeprefix("interbert: ")
+
+    return run
+
+
+@pytest.fixture
+def options(monkeypatch: pytest.MonkeyPatch) -> Callable[..., extract_verb.Options]:
+    """Options that ``interbert extract`` gets from a command line, without running it."""
+    given: list[extract_verb.Options] = []
+    monkeypatch.setattr(extract_verb, "run", given.append)
+
+    def run(*words: object) -> extract_verb.Options:
+        assert main(["extract", *map(str, words)]) == 0
+        return given[-1]
+
+    return run
+
+
+def recipe(path: Path, text: str) -> Path:
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("words", [[], ["--help"], ["-h"], ["help"]])
+def test_the_overview_names_every_verb(call: Callable[..., tuple[int, str, str]], words: list[str]) -> None:
+    code, shown, _ = call(*words)
+    assert code == 0
+    for verb, (_, what) in VERBS.items():
+        assert verb in shown
+        assert what in shown
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_the_help_of_a_verb_mentions_every_option(call: Callable[..., tuple[int, str, str]], verb: str) -> None:
+    code, shown, errors = call(*verb.split(), "--help")
+    assert (code, errors) == (0, "")
+    module = verb_module(verb)
+    for name in option_kinds(module.Options):
+        assert name in shown, name
+    assert f"usage: interbert {verb}" in shown
+    assert (module.__doc__ or "").splitlines()[0] in shown
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_option_is_explained(call: Callable[..., tuple[int, str, str]], verb: str) -> None:
+    _, shown, _ = call(*verb.split(), "-h")
+    text = " ".join(shown.split())
+    source = Path(sys.modules[verb_module(verb).Options.__module__].__file__ or "").read_text(encoding="utf-8")
+    for field in fields(verb_module(verb).Options):
+        after = source.split(f"    {field.name}: ", 1)[1].split('"""')[1]
+        if "." not in field.name and field.name not in ("model", "training", "masking", "negatives"):
+            assert " ".join(after.split()).rstrip(".")[:40] in text, field.name
+
+
+@pytest.mark.parametrize("group", ["finetune", "evaluate"])
+def test_the_help_of_half_a_verb_is_that_of_the_whole(call: Callable[..., tuple[int, str, str]], group: str) -> None:
+    code, shown, _ = call(group, "--help")
+    assert code == 0
+    assert f"usage: interbert {group} retrieval" in shown
+
+
+def test_the_version_is_that_of_the_package(call: Callable[..., tuple[int, str, str]]) -> None:
+    assert call("--version") == (0, f"interbert {__version__}\n", "")
+    done = subprocess.run([sys.executable, "-m", "interbert", "--version"], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"interbert {__version__}\n", "")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["extrakt", "a", "b"], "there is no verb 'extrakt'. Did you mean 'extract'?"),
+        (["zzz"], "there is no verb 'zzz'. Verbs: extract, "),
+        (["evaluate"], "evaluate: say what to evaluate, not nothing. There is: interbert evaluate retrieval"),
+        (["finetune", "vqa", "x"], "finetune: say what to finetune, not 'vqa'. There is: interbert finetune retrieval"),
+        (["extract"], "extract: SOURCE, OUT is missing. See: interbert extract --help"),
+        (["extract", "a"], "extract: OUT is missing"),
+        (["pretrain"], "pretrain: REGIONS, OUT is missing"),
+        (["extract", "a", "b", "c"], "extract: there is no word c."),
+        (["extract", "a", "b", "--texs", "t"], "Did you mean --texts?"),
+        (["extract", "a", "b", "--zzz", "t"], "extract: there is no option --zzz. See: interbert extract --help"),
+        (["extract", "a", "b", "--mirored"], "Did you mean --mirrored?"),
+        (["pretrain", "a", "b", "--training.epoch", "3"], "Did you mean --training.epochs?"),
+        (["extract", "a", "b", "--limit", "many"], "--limit cannot be 'many'. It takes: a whole number."),
+        (["extract", "a", "b", "--overlap", "much"], "--overlap cannot be 'much'. It takes: a number."),
+        (["extract", "a", "b", "--scales", "1,x"], "--scales cannot be"),
+        (["extract", "a", "b", "--mirrored=maybe"], "--mirrored cannot be 'maybe'. It takes: true or false."),
+        (["pretrain", "a", "b", "--training.schedule", "square"], "--training.schedule cannot be 'square'."),
+        (["pretrain", "a", "b", "--training.batch_size", "0"], "training.batch_size must be at least 1, not 0"),
+        (["extract", "a", "b", "--limit"], "--limit"),
+        (["demo"], "demo: OUT is missing"),
+        (["search", "m", "text"], "search: say where the pictures are: --source"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_word_that_is_not_understood_is_answered_in_one_line(
+    mistake: Callable[..., str], words: list[str], message: str
+) -> None:
+    assert message in mistake(*words)
+
+
+def test_the_values_that_an_option_takes_are_listed(mistake: Callable[..., str]) -> None:
+    shown = mistake("pretrain", "a", "b", "--training.schedule", "square")
+    assert all(one in shown for one in ("linear", "cosine", "step"))
+
+
+@pytest.mark.parametrize("spelling", ["--picture-id", "--picture_id"])
+def test_options_are_spelled_with_either_dash(options: Callable[..., extract_verb.Options], spelling: str) -> None:
+    assert options("a", "b", spelling, "sku").picture_id == "sku"
+    assert options("a", "b", f"{spelling}=my-sku").picture_id == "my-sku"
+
+
+def test_switches_need_no_value(options: Callable[..., extract_verb.Options]) -> None:
+    assert options("a", "b", "--mirrored").mirrored is True
+    assert options("a", "b").mirrored is False
+    assert options("a", "b", "--mirrored", "false").mirrored is False
+    assert options("a", "b", "--mirrored=true").mirrored is True
+    assert options("a", "b", "--allow-no-text", "--limit", "3").allow_no_text is True
+    first = options("--mirrored", "a", "b")
+    assert (first.mirrored, first.source, first.out) == (True, "a", "b")
+
+
+def test_lists_are_separated_by_commas(options: Callable[..., extract_verb.Options]) -> None:
+    assert options("a", "b", "--texts", "title,title_zh").texts == ["title", "title_zh"]
+    assert options("a", "b", "--texts=title").texts == ["title"]
+    assert options("a", "b", "--texts", "[title, title_zh]").texts == ["title", "title_zh"]
+    assert options("a", "b", "--scales", "2,3").scales == [2, 3]
+    assert options("a", "b", "--scales", "2").scales == [2]
+
+
+@pytest.mark.parametrize(
+    "name", ["标题", "product name", "title: long", "2024", "yes", "null", "a#b", "it's", "{x}", "price $", "1.5", "*"]
+)
+def test_a_column_may_have_any_name(options: Callable[..., extract_verb.Options], name: str) -> None:
+    given = options("a", "b", "--texts", name, "--picture", name)
+    assert (given.texts, given.picture) == ([name], name)
+
+
+def test_values_may_hold_signs_of_their_own(options: Callable[..., extract_verb.Options]) -> None:
+    given = options("a-b_c=d.parquet", "out-dir", "--picture", "photo-url", "--backbone=timm:resnet-50")
+    assert (given.source, given.out) == ("a-b_c=d.parquet", "out-dir")
+    assert (given.picture, given.backbone) == ("photo-url", "timm:resnet-50")
+    assert options("2024", "001").source == "2024"
+
+
+def test_a_recipe_is_read_and_the_command_line_overrides_it(
+    options: Callable[..., extract_verb.Options], tmp_path: Path
+) -> None:
+    path = recipe(tmp_path / "r.yaml", "source: a\nout: b\ntexts: [title, 标题]\nlimit: 5\nmirrored: true\n")
+    given = options("--config", path)
+    assert (given.source, given.out, given.texts) == ("a", "b", ["title", "标题"])
+    assert (given.limit, given.mirrored, given.overlap) == (5, True, 0.5)
+    given = options("--config", path, "--limit", "7", "--texts", "other")
+    assert (given.source, given.limit, given.texts) == ("a", 7, ["other"])
+    rest = recipe(tmp_path / "rest.yaml", "limit: 5\n")
+    given = options("c", "d", "--config", rest)
+    assert (given.source, given.out, given.limit) == ("c", "d", 5)
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        ("source: a\nout: b\nlimitt: 5\n", "limit"),
+        ("source: a\nout: b\nlimit: many\n", "--limit cannot be 'many'"),
+        ("source: [a\n", "r.yaml"),
+        ("- a\n- b\n", "r.yaml"),
+        ("source: a\n", "OUT"),
+    ],
+    ids=["key", "value", "no yaml", "a list", "missing"],
+)
+def test_a_wrong_recipe_is_answered_in_one_line(
+    mistake: Callable[..., str], tmp_path: Path, text: str, word: str
+) -> None:
+    assert word.lower() in mistake("extract", "--config", recipe(tmp_path / "r.yaml", text)).lower()
+
+
+def test_a_wrong_key_deep_in_a_recipe_is_named(mistake: Callable[..., str], tmp_path: Path) -> None:
+    path = recipe(tmp_path / "r.yaml", "regions: a\nout: b\ntraining:\n  epoch: 5\n")
+    shown = mistake("pretrain", "--config", path)
+    assert "training.epoch" in shown
+    assert "--training.epochs" in shown
+
+
+def test_a_recipe_that_is_not_there_is_named(mistake: Callable[..., str], tmp_path: Path) -> None:
+    assert "gone.yaml" in mistake("extract", "a", "b", "--config", tmp_path / "gone.yaml")
+
+
+def test_a_whole_extraction_says_what_it_did_and_a_rerun_that_nothing_is_left(
+    call: Callable[..., tuple[int, str, str]], shop: Path, tmp_path: Path
+) -> None:
+    words = ["extract", shop, tmp_path / "s", "--texts", "title,title_zh", "--picture-id", "id", "--limit", "3", *SMALL]
+    code, shown, _ = call(*words)
+    assert code == 0
+    assert f"{tmp_path / 's'}: 3 rows written" in shown
+    assert len(RegionStore.open(tmp_path / "s")) == 3
+    code, shown, _ = call(*words)
+    assert code == 0
+    assert "complete with 3 rows, nothing to do" in shown
+
+
+def test_a_missing_source_is_named_and_nothing_is_made(mistake: Callable[..., str], tmp_path: Path) -> None:
+    shown = mistake("extract", tmp_path / "gone.parquet", tmp_path / "s")
+    assert f"{tmp_path / 'gone.parquet'}: there is no such file or folder" in shown
+    assert not (tmp_path / "s").exists()
+
+
+def test_a_wrong_column_suggests_the_right_one(mistake: Callable[..., str], shop: Path, tmp_path: Path) -> None:
+    shown = mistake("extract", shop, tmp_path / "s", "--texts", "titel")
+    assert f"{shop}: there is no column 'titel'. Did you mean 'title'? Columns: image, title, title_zh, id." in shown
+    assert not (tmp_path / "s").exists()
+
+
+def test_an_empty_folder_is_named(mistake: Callable[..., str], tmp_path: Path) -> None:
+    assert f"{tmp_path}: holds neither pictures" in mistake("extract", tmp_path, tmp_path / "s")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--features", "head,stride4"], "no feature 'stride4'"),
+        (["--scales", "7"], "49 windows"),
+        (["--input_size", "100"], "input_size"),
+        (["--backbone", "resnet"], "no backbone 'resnet'"),
+        (["--limit", "0"], "--limit"),
+        (["--limit", "-3"], "--limit"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_an_impossible_setting_is_named(
+    mistake: Callable[..., str], shop: Path, tmp_path: Path, words: list[str], message: str
+) -> None:
+    assert message in mistake("extract", shop, tmp_path / "s", "--texts", "title", *words)
+
+
+@pytest.mark.parametrize("below", [False, True])
+def test_an_output_folder_that_is_a_file_is_named(
+    call: Callable[..., tuple[int, str, str]], shop: Path, tmp_path: Path, below: bool
+) -> None:
+    out = tmp_path / "file.txt"
+    out.write_text("mine")
+    out = out / "below" if below else out
+    code, _, shown = call("extract", shop, out, "--texts", "title", "--limit", "2", *SMALL)
+    assert code in (1, 2)
+    assert [line for line in shown.splitlines() if str(out) in line]
+    assert (tmp_path / "file.txt").read_text() == "mine"
+
+
+def test_a_picture_that_is_listed_twice_by_its_id_is_named(mistake: Callable[..., str], tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(file_bytes(draw("red", "circle")))
+    recipe(tmp_path / "metadata.csv", "file_name,title,sku\na.png,x,7\na.png,y,7\n")
+    shown = mistake("extract", tmp_path, tmp_path / "s", "--picture-id", "sku")
+    assert "'sku' is no picture id" in shown
+
+
+@pytest.mark.parametrize("name", ["gone", "empty"])
+def test_a_model_that_is_not_there_is_named(
+    mistake: Callable[..., str], shop: Path, shop_store: Path, tmp_path: Path, name: str
+) -> None:
+    (tmp_path / "empty").mkdir()
+    model = tmp_path / name
+    message = f"{model}: there is no model here"
+    assert message in mistake("evaluate", "retrieval", model, shop_store)
+    assert message in mistake("search", model, "red", "--source", shop, "--page", "none")
+    assert message in mistake("finetune", "retrieval", model, shop_store, tmp_path / "out")
+
+
+def test_a_store_that_is_not_there_is_named(mistake: Callable[..., str], tmp_path: Path) -> None:
+    shown = mistake("pretrain", tmp_path / "gone", tmp_path / "out")
+    assert f"{tmp_path / 'gone'}: there is no region store. Make one with: interbert extract" in shown
+
+
+def test_a_page_in_a_folder_that_is_not_there_is_refused_first(
+    mistake: Callable[..., str], shop: Path, tmp_path: Path
+) -> None:
+    page = tmp_path / "gone" / "page.html"
+    assert f"{page}: its folder does not exist" in mistake("search", "m", "red", "--source", shop, "--page", page)
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "message"),
+    [
+        (PermissionError(errno.EACCES, "Permission denied", "out/x"), 1, "out/x: permission denied."),
+        (OSError(errno.ENOSPC, "No space left on device"), 1, "no space left on device."),
+        (OSError(errno.EROFS, "Read-only file system", "out"), 1, "out: read-only file system."),
+        (KeyboardInterrupt(), 130, "stopped. The same command continues"),
+    ],
+)
+def test_what_stops_a_run_is_said_in_one_line(
+    call: Callable[..., tuple[int, str, str]],
+    monkeypatch: pytest.MonkeyPatch,
+    error: BaseException,
+    code: int,
+    message: str,
+) -> None:
+    def stop(_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(extract_verb, "run", stop)
+    found, _, shown = call("extract", "a", "b")
+    assert found == code
+    assert shown.startswith(f"interbert: {message}")
+    assert len(shown.splitlines()) == 1
+
+
+def test_an_error_that_is_ours_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_: object) -> None:
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr(extract_verb, "run", broken)
+    with pytest.raises(ZeroDivisionError):
+        main(["extract", "a", "b"])
+
+
+def test_output_that_nobody_reads_is_no_error() -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "interbert", "--help"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.close()
+    shown = process.stderr.read()
+    process.stderr.close()
+    assert (process.wait(timeout=60), shown) == (0, "")
+
+
+def test_help_does_not_load_what_only_a_run_needs() -> None:
+    code = (
+        "import sys; from interbert.cli.main import main; main(['pretrain', '--help']); "
+        "print([name for name in ('torch', 'transformers', 'lance') if name in sys.modules], file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stderr.strip() == "[]"

@@ -1,0 +1,306 @@
+from __future__ import annotations
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import lance
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image, ImageOps
+
+from interbert.cli.main import main
+from interbert.errors import SourceError, StoreError
+from interbert.extraction import extract
+from interbert.extraction.columns import ColumnMapping
+from interbert.extraction.extract import SKIPPED, extract_pictures, extract_to_store
+from interbert.extraction.grid import GridExtractor, GridSettings
+from interbert.extraction.pictures import load_picture
+from interbert.extraction.sources import PictureSource, open_source
+from interbert.regions.store import RegionStore
+from tests.conftest import draw, file_bytes
+
+SMALL = ["--input_size", "64", "--scales", "1", "--features", "colour,head"]
+
+SLOW = """
+import sys, time
+from interbert.extraction import extract
+from interbert.cli.main import main
+
+extract._CHUNK, extract._COMMIT_ROWS = 8, 16
+decode = extract._decode
+def slowly(item):
+    time.sleep(0.02)
+    return decode(item)
+extract._decode = slowly
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.fixture(scope="module")
+def extractor() -> GridExtractor:
+    return GridExtractor(GridSettings(input_size=64, scales=(1,), features=("colour", "head")))
+
+
+def shop_source(shop: Path) -> PictureSource:
+    return open_source(str(shop), ColumnMapping("image", ("title", "title_zh"), "id"))
+
+
+def write(path: Path, pictures: list[bytes | None], titles: list[str | None]) -> str:
+    pq.write_table(pa.table({"image": pictures, "title": titles}), path)
+    return str(path)
+
+
+def many(path: Path, count: int) -> str:
+    """So many pictures, each of its own grey."""
+    pictures = [file_bytes(Image.new("L", (8, 8), row)) for row in range(count)]
+    return write(path, pictures, [f"grey {row}" for row in range(count)])
+
+
+def skipped(out: Path) -> list[dict]:
+    return [json.loads(line) for line in (out / SKIPPED).read_text(encoding="utf-8").splitlines()]
+
+
+def keys(out: Path) -> list[tuple[str, int]]:
+    """Every row's key, repeats and all."""
+    return [(row.picture_id, row.view) for row in RegionStore.open(out).captions()]
+
+
+def test_every_row_is_written_with_its_texts_ids_and_regions(
+    shop: Path, tmp_path: Path, extractor: GridExtractor
+) -> None:
+    source = shop_source(shop)
+    report = extract_to_store(source, tmp_path / "s", extractor, progress=False)
+    assert (report.written, report.already, report.skipped) == (24, 0, 0)
+    store = RegionStore.open(tmp_path / "s")
+    assert store.info == extractor.info
+    rows = store.captions()
+    for item, row, regions in zip(source, rows, store.take(range(24)), strict=True):
+        assert (row.picture_id, row.view, row.source_row, row.texts, row.text_fields) == (
+            item.picture_id,
+            0,
+            item.row,
+            item.texts,
+            ("title", "title_zh"),
+        )
+        assert isinstance(item.data, bytes)
+        wanted = extractor.extract([load_picture(item.data, "")])[0]
+        np.testing.assert_allclose(
+            regions.features.astype(np.float32), wanted.features.astype(np.float32), rtol=2e-3, atol=1e-3
+        )
+    assert len({row.digest for row in rows}) == 24
+    assert skipped(tmp_path / "s") == []
+
+
+def test_what_cannot_be_used_is_skipped_and_listed_with_row_and_reason(
+    tmp_path: Path, extractor: GridExtractor
+) -> None:
+    good = file_bytes(draw("red", "circle"))
+    pictures = [good, b"", b"not a picture", good[: len(good) // 2], None, good, good]
+    name = write(tmp_path / "a.parquet", pictures, ["a", "b", "c", "d", "e", None, "g"])
+    report = extract_to_store(open_source(name), tmp_path / "s", extractor, progress=False)
+    assert (report.written, report.skipped) == (2, 5)
+    assert keys(tmp_path / "s") == [("0", 0), ("6", 0)]
+    listed = skipped(tmp_path / "s")
+    assert [one["row"] for one in listed] == [1, 2, 3, 4, 5]
+    assert [one["picture_id"] for one in listed] == ["1", "2", "3", "4", "5"]
+    reasons = ["not a readable picture", "not a readable picture", "not a readable picture", "empty", "has no text"]
+    for one, reason in zip(listed, reasons, strict=True):
+        assert reason in one["reason"]
+
+
+def test_a_picture_whose_path_cannot_exist_is_skipped_like_any_other(tmp_path: Path, extractor: GridExtractor) -> None:
+    (tmp_path / "red.png").write_bytes(file_bytes(draw("red", "circle")))
+    rows = {"file": ["red.png", "x" * 3000 + ".png"], "title": ["a", "b"]}
+    pq.write_table(pa.table(rows), tmp_path / "a.parquet")
+    source = open_source(str(tmp_path / "a.parquet"))
+    report = extract_to_store(source, tmp_path / "s", extractor, progress=False)
+    assert (report.written, report.skipped) == (1, 1)
+
+
+def test_pictures_without_a_text_are_kept_when_texts_are_not_needed(tmp_path: Path, extractor: GridExtractor) -> None:
+    name = write(tmp_path / "a.parquet", [file_bytes(draw("red", "circle"))] * 2, ["a", None])
+    source = open_source(name)
+    report = extract_to_store(source, tmp_path / "s", extractor, need_texts=False, progress=False)
+    assert (report.written, report.skipped) == (2, 0)
+
+
+def test_a_rerun_writes_nothing_twice_and_lists_anew_what_it_skips(tmp_path: Path, extractor: GridExtractor) -> None:
+    good = file_bytes(draw("red", "circle"))
+    name = write(tmp_path / "a.parquet", [good, b"not a picture", good], ["a", "b", "c"])
+    extract_to_store(open_source(name), tmp_path / "s", extractor, progress=False)
+    fingerprint = RegionStore.open(tmp_path / "s").fingerprint
+    report = extract_to_store(open_source(name), tmp_path / "s", extractor, progress=False)
+    assert (report.written, report.already, report.skipped) == (0, 2, 1)
+    assert RegionStore.open(tmp_path / "s").fingerprint == fingerprint
+    assert [one["row"] for one in skipped(tmp_path / "s")] == [1]
+
+
+def test_mirrored_views_are_added_once_and_are_mirrored(shop: Path, tmp_path: Path, extractor: GridExtractor) -> None:
+    source = shop_source(shop).select([3, 20])
+    extract_to_store(source, tmp_path / "s", extractor, progress=False)
+    for written in (2, 0):
+        report = extract_to_store(source, tmp_path / "s", extractor, mirrored=True, progress=False)
+        assert report.written == written
+    names = source.picture_ids()
+    assert keys(tmp_path / "s") == [(names[0], 0), (names[1], 0), (names[0], 1), (names[1], 1)]
+    data = source[0].data
+    assert isinstance(data, bytes)
+    turned = extractor.extract([ImageOps.mirror(load_picture(data, ""))])[0]
+    taken = RegionStore.open(tmp_path / "s").take([2])[0]
+    np.testing.assert_allclose(
+        taken.features.astype(np.float32), turned.features.astype(np.float32), rtol=2e-3, atol=1e-3
+    )
+
+
+def test_a_limit_takes_the_first_rows_and_more_can_follow(shop: Path, tmp_path: Path, extractor: GridExtractor) -> None:
+    source = shop_source(shop)
+    for limit, written in ((5, 5), (7, 2), (5, 0)):
+        report = extract_to_store(source, tmp_path / "s", extractor, limit=limit, progress=False)
+        assert report.written == written
+    assert [name for name, _ in keys(tmp_path / "s")] == source.picture_ids()[:7]
+
+
+def test_chunks_and_commits_of_any_size_give_the_same_rows(
+    tmp_path: Path, extractor: GridExtractor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(extract, "_CHUNK", 3)
+    monkeypatch.setattr(extract, "_COMMIT_ROWS", 4)
+    source = open_source(many(tmp_path / "a.parquet", 11))
+    extract_to_store(source, tmp_path / "s", extractor, mirrored=True, progress=False)
+    found = keys(tmp_path / "s")
+    assert sorted(found) == sorted((str(row), view) for row in range(11) for view in (0, 1))
+
+
+def test_a_source_without_one_usable_picture_says_where_the_reasons_are(
+    tmp_path: Path, extractor: GridExtractor
+) -> None:
+    name = write(tmp_path / "a.parquet", [b"x", b"y"], ["a", "b"])
+    with pytest.raises(SourceError, match=f"none of its 2 pictures.*{tmp_path / 's' / SKIPPED}"):
+        extract_to_store(open_source(name), tmp_path / "s", extractor, progress=False)
+    assert len(skipped(tmp_path / "s")) == 2
+
+
+def test_a_store_of_another_extractor_is_not_added_to(shop: Path, tmp_path: Path, extractor: GridExtractor) -> None:
+    source = shop_source(shop).select([0])
+    extract_to_store(source, tmp_path / "s", extractor, progress=False)
+    other = GridExtractor(GridSettings(input_size=96, scales=(1,), features=("colour", "head")))
+    with pytest.raises(StoreError, match="input_size: 64 / 96"):
+        extract_to_store(shop_source(shop), tmp_path / "s", other, progress=False)
+    assert len(RegionStore.open(tmp_path / "s")) == 1
+
+
+def test_a_small_catalogue_is_extracted_in_memory_with_its_problems(tmp_path: Path, extractor: GridExtractor) -> None:
+    good = file_bytes(draw("red", "circle"))
+    name = write(tmp_path / "a.parquet", [good, b"not a picture", good], ["a", "b", None])
+    records, problems = extract_pictures(open_source(name), extractor)
+    assert [record.picture_id for record in records] == ["0", "2"]
+    assert [name for name, _ in problems] == ["1"]
+    assert "not a readable picture" in problems[0][1]
+
+
+def test_a_full_disk_keeps_the_commits_and_a_rerun_completes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(extract, "_CHUNK", 4)
+    monkeypatch.setattr(extract, "_COMMIT_ROWS", 4)
+    words = ["extract", many(tmp_path / "a.parquet", 20), str(tmp_path / "s"), *SMALL]
+    plain, calls = lance.write_dataset, []
+
+    def filling(*arguments: object, **options: object) -> object:
+        calls.append(1)
+        if len(calls) > 3:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return plain(*arguments, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(lance, "write_dataset", filling)
+        assert main(words) == 1
+    shown = capsys.readouterr().err.strip().splitlines()
+    assert [line for line in shown if line.startswith("interbert: ")] == shown[-1:]
+    assert f"{tmp_path / 's'}: the disk is full" in shown[-1]
+    assert len(RegionStore.open(tmp_path / "s")) == 8
+    assert main(words) == 0
+    assert keys(tmp_path / "s") == [(str(row), 0) for row in range(20)]
+
+
+def test_a_picture_that_has_no_finite_regions_does_not_lose_the_others(
+    tmp_path: Path, extractor: GridExtractor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = open_source(many(tmp_path / "a.parquet", 6))
+    plain = GridExtractor.extract
+
+    def overflowing(self: GridExtractor, pictures: list[Image.Image]) -> list:
+        found = plain(self, pictures)
+        for picture, regions in zip(pictures, found, strict=True):
+            if picture.getpixel((0, 0)) == (3, 3, 3):
+                regions.features[0, 0] = np.inf
+        return found
+
+    monkeypatch.setattr(GridExtractor, "extract", overflowing)
+    report = extract_to_store(source, tmp_path / "s", extractor, progress=False)
+    assert (report.written, report.skipped) == (5, 1)
+    assert skipped(tmp_path / "s")[0]["row"] == 3
+
+
+def start(words: list[str]) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", SLOW, *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+
+
+def wait_for_commits(out: Path, process: subprocess.Popen[str], commits: int) -> None:
+    for _ in range(1200):
+        if len(list(out.glob("_versions/*.manifest"))) > commits:
+            return
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.05)
+    pytest.fail("nothing was committed in a minute")
+
+
+def test_after_a_kill_the_store_is_whole_and_the_same_command_completes_it(tmp_path: Path) -> None:
+    words = ["extract", many(tmp_path / "a.parquet", 220), str(tmp_path / "s"), *SMALL]
+    process = start(words)
+    try:
+        wait_for_commits(tmp_path / "s", process, 3)
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+    kept = keys(tmp_path / "s")
+    assert 48 <= len(kept) < 220
+    assert kept == [(str(row), 0) for row in range(len(kept))]
+    assert main(words) == 0
+    assert keys(tmp_path / "s") == [(str(row), 0) for row in range(220)]
+    store = RegionStore.open(tmp_path / "s")
+    greys = [float(regions.features[0, 0]) for regions in store.take(range(220))]
+    np.testing.assert_allclose(greys, np.arange(220) / 255, atol=1e-3)
+
+
+def test_ctrl_c_keeps_what_was_computed_and_says_how_to_go_on(tmp_path: Path) -> None:
+    words = ["extract", many(tmp_path / "a.parquet", 220), str(tmp_path / "s"), *SMALL]
+    process = start(words)
+    try:
+        wait_for_commits(tmp_path / "s", process, 2)
+        process.send_signal(signal.SIGINT)
+        _, shown = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 130
+    assert "Traceback" not in shown
+    assert shown.strip().splitlines()[-1] == "interbert: stopped. The same command continues where it was."
+    kept = len(RegionStore.open(tmp_path / "s"))
+    assert 32 <= kept < 220
+    assert main(words) == 0
+    assert keys(tmp_path / "s") == [(str(row), 0) for row in range(220)]
