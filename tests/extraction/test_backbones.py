@@ -5,13 +5,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tests.conftest import draw
 from torch import Tensor, nn
 
 from interbert.errors import ConfigError
 from interbert.extraction import grid
 from interbert.extraction.backbones import EfficientNetLite0, HubBackbone, build_backbone
 from interbert.extraction.grid import GridExtractor, GridSettings
-from tests.conftest import draw
 
 
 class TokenTrunk(nn.Module):

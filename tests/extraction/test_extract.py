@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image, ImageOps
+from tests.conftest import draw, file_bytes
 
 from interbert.cli.main import main
 from interbert.errors import SourceError, StoreError
@@ -25,7 +26,6 @@ from interbert.extraction.grid import GridExtractor, GridSettings
 from interbert.extraction.pictures import load_picture
 from interbert.extraction.sources import PictureSource, open_source
 from interbert.regions.store import RegionStore
-from tests.conftest import draw, file_bytes
 
 SMALL = ["--input_size", "64", "--scales", "1", "--features", "colour,head"]
 

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from tests.conftest import draw
 from torchvision.ops import roi_align
 
 from interbert.errors import ConfigError
 from interbert.extraction.grid import GridExtractor, GridSettings, build_extractor
 from interbert.extraction.proposals import grid_windows
 from interbert.regions.schema import ExtractorInfo
-from tests.conftest import draw
 
 
 @pytest.fixture(scope="module")
@@ -94,9 +94,7 @@ def test_the_class_distribution_does_not_depend_on_which_features_are_kept() -> 
     ("size", "canvas"),
     [((100, 100), (256, 256)), ((300, 400), (192, 256)), ((400, 300), (256, 192)), ((9000, 10), (256, 192))],
 )
-def test_a_picture_is_scaled_to_the_canvas_nearest_to_its_shape(
-    size: tuple[int, int], canvas: tuple[int, int]
-) -> None:
+def test_a_picture_is_scaled_to_the_canvas_nearest_to_its_shape(size: tuple[int, int], canvas: tuple[int, int]) -> None:
     assert GridExtractor(GridSettings(input_size=256)).canvas(*size) == canvas
 
 
@@ -125,7 +123,7 @@ def test_an_unknown_setting_is_named() -> None:
 
 
 def test_an_unknown_feature_is_named_with_the_known() -> None:
-    with pytest.raises(ConfigError, match="no feature 'stride4'.*colour, stride8, stride16, head"):
+    with pytest.raises(ConfigError, match=r"no feature 'stride4'.*colour, stride8, stride16, head"):
         GridExtractor(GridSettings(features=("head", "stride4")))
 
 

@@ -7,12 +7,12 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from tests.conftest import draw, file_bytes
 
 from interbert.errors import ColumnError, SourceError
 from interbert.extraction.columns import ColumnMapping
 from interbert.extraction.pictures import load_picture
 from interbert.extraction.sources import PictureSource, open_source
-from tests.conftest import draw, file_bytes
 
 COLOURS = ("red", "green", "blue", "black")
 
@@ -159,6 +159,16 @@ def test_missing_texts_of_a_table_are_no_texts(tmp_path: Path) -> None:
     assert [item.texts for item in source] == [("red",), (), (), ("black",)]
 
 
+@pytest.mark.parametrize("title", ["None", "NA", "null", "nan", "007", "1.50"])
+def test_a_cell_of_a_table_is_taken_as_it_is_written(tmp_path: Path, title: str) -> None:
+    photos(tmp_path)
+    columns = {"file": ["red.png", "blue.png"], "title": [title, "x"], "sku": ["007", "7"], "item_id": ["0012", ""]}
+    source = open_source(str(table(tmp_path / "a.csv", columns)), ColumnMapping(texts=("title",), picture_id="sku"))
+    assert source[0].texts == (title,)
+    assert source.picture_ids() == ["007", "7"]
+    assert [item.product_id for item in source] == ["0012", "7"]
+
+
 def test_several_pictures_of_a_product_share_its_id_and_keep_their_own(tmp_path: Path) -> None:
     columns = {"image": embedded(), "title": titles(), "item_id": [7, 7, None, 8], "sku": ["a", "b", "c", "d"]}
     source = open_source(str(parquet(tmp_path / "a.parquet", columns)), ColumnMapping(picture_id="sku"))
@@ -189,19 +199,19 @@ def test_a_wrong_column_name_suggests_the_right_one(tmp_path: Path, mapping: Col
 
 def test_a_source_without_pictures_lists_its_columns(tmp_path: Path) -> None:
     path = table(tmp_path / "a.csv", {"name": ["red"], "price": [3]})
-    with pytest.raises(ColumnError, match="no column holds pictures.*--picture.*name, price"):
+    with pytest.raises(ColumnError, match=r"no column holds pictures.*--picture.*name, price"):
         open_source(str(path))
 
 
 def test_texts_that_could_be_several_columns_are_asked_for(tmp_path: Path) -> None:
     path = parquet(tmp_path / "a.parquet", {"image": embedded(), "front": titles(), "back": titles()})
-    with pytest.raises(ColumnError, match="--texts.*front, back"):
+    with pytest.raises(ColumnError, match=r"--texts.*front, back"):
         open_source(str(path))
 
 
 @pytest.mark.parametrize("name", ["gone.parquet", "gone", "a/b/gone", "photos/*.parquet", "gone.csv"])
 def test_a_path_that_is_not_there_is_named(tmp_path: Path, name: str) -> None:
-    with pytest.raises(SourceError, match="gone|photos"):
+    with pytest.raises(SourceError, match=r"gone|photos"):
         open_source(str(tmp_path / name))
 
 

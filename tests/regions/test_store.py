@@ -235,7 +235,7 @@ def test_a_row_with_values_that_are_not_finite_is_named_when_it_is_taken(tmp_pat
     assert len(store.take([2, 0])) == 2
 
 
-@pytest.mark.parametrize("method", ["spawn", "fork"])
+@pytest.mark.parametrize("method", ["spawn", "forkserver"])  # lance must not be forked
 def test_worker_processes_read_with_a_handle_of_their_own(tmp_path: Path, method: str) -> None:
     store = filled(tmp_path / "s")
     store.take([0])
