@@ -73,7 +73,7 @@ def run(options: Options) -> None:
         if state.done:
             print(f"  done in {state.seconds:.0f} s", flush=True)
         else:
-            expected = step.expected_seconds * (options.effort if step.expected_seconds > 200 else 1)
+            expected = step.expected_seconds * (options.effort if step.expected_seconds > 100 else 1)
             print(f"[{numbers[step.name]}/{len(steps)}] {step.title} (about {expected:.0f} s on two cores)", flush=True)
 
     states = StepRunner(folder / "state", steps).run(announce)

@@ -51,12 +51,15 @@ class Options:
 
 def run(options: Options) -> None:
     """Extract and say what was done."""
+    from interbert.errors import UsageError
     from interbert.extraction.backbones import EFFICIENTNET_LITE0
     from interbert.extraction.columns import ColumnMapping
     from interbert.extraction.extract import SKIPPED, extract_to_store
     from interbert.extraction.grid import GridExtractor, GridSettings
     from interbert.extraction.sources import open_source
 
+    if options.limit is not None and options.limit < 1:
+        raise UsageError(f"extract: --limit must be at least 1, not {options.limit}.")
     mapping = ColumnMapping(options.picture, tuple(options.texts), options.picture_id, options.product_id)
     source = open_source(options.source, mapping, options.split, need_texts=not options.allow_no_text)
     features = tuple(options.features)

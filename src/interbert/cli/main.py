@@ -21,6 +21,7 @@ def main(words: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if words is None else words)
     try:
         _run(given)
+        sys.stdout.flush()  # a reader that has gone is noticed here, not at exit
     except InterBertError as error:
         return _fail(str(error), error.exit_code)
     except KeyboardInterrupt:

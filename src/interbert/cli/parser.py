@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import itertools
+import json
 import re
 import typing
 from collections.abc import Sequence
@@ -44,13 +46,18 @@ def parse_options(verb: str, description: str, options: type, words: Sequence[st
         description=description,
         usage=f"interbert {verb} {' '.join(name.upper() for name in required)} [options]".replace("  ", " "),
         formatter_class=_Formatter,
+        allow_abbrev=False,
     )
     parser.add_argument("--config", action="config", help="YAML recipe with any of the options below.")
     parser.add_class_arguments(options, as_positional=True)
     try:
         parsed = parser.instantiate(parser.parse_args(_normalised(words, kinds)))
     except UsageError as error:
-        raise UsageError(_explained(str(error), verb, list(kinds))) from error
+        message = _explained(str(error), verb, list(kinds))
+        if re.search(r"(?i)problems parsing config|unexpected config", message):
+            recipe = next((word for before, word in itertools.pairwise(words) if before == "--config"), "")
+            message = f"{verb}: the recipe {recipe} is no YAML of options ({message.removeprefix(f'{verb}: ')})."
+        raise UsageError(message) from error
     return options(**{field.name: getattr(parsed, field.name) for field in dataclasses.fields(options)})
 
 
@@ -92,7 +99,11 @@ def _normalised(words: Sequence[str], kinds: dict[str, Any]) -> list[str]:
 
 
 def _list(value: str, kind: Any) -> str:
-    return f"[{value}]" if typing.get_origin(kind) is list and not value.startswith("[") else value
+    if typing.get_origin(kind) is not list or value.startswith("["):
+        return value
+    if typing.get_args(kind) == (str,):  # quoted: a name may look like a number or like YAML
+        return json.dumps([one.strip() for one in value.split(",")], ensure_ascii=False)
+    return f"[{value}]"
 
 
 def _explained(message: str, verb: str, names: Sequence[str]) -> str:

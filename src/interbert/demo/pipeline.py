@@ -89,13 +89,13 @@ class Demo:
         steps: list[tuple[str, str, float, Mapping[str, object], tuple[Path, ...], Callable[[], None]]] = []
         if settings.source is None:
             pictures = tuple(self._parquet(split) for split in SPLITS)
-            steps.append(("pictures", "rendering OpenMoji", 10, data, pictures, self._render))
+            steps.append(("pictures", "rendering OpenMoji", 30, data, pictures, self._render))
         stores = tuple(self._regions(split) for split in SPLITS)
         steps += [
-            ("regions", "describing regions", 40, data | asdict(self._extractor), stores, self._extract),
-            ("pretraining", "pretraining", 330, self._effort(), (self._model("pretrained"),), self._pretrain),
-            ("finetuning", "fine-tuning", 260, self._effort(), (self._model("retrieval"),), self._finetune),
-            ("ranking", "ranking held-out pictures", 90, {}, (self._results,), self._rank),
+            ("regions", "describing regions", 50, data | asdict(self._extractor), stores, self._extract),
+            ("pretraining", "pretraining", 310, self._effort(), (self._model("pretrained"),), self._pretrain),
+            ("finetuning", "fine-tuning", 160, self._effort(), (self._model("retrieval"),), self._finetune),
+            ("ranking", "ranking held-out pictures", 60, {}, (self._results,), self._rank),
             ("page", "writing the page", 2, {}, (self.folder / "index.html",), self._page),
         ]
         return [Step(*values) for values in steps]

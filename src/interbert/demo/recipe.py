@@ -13,10 +13,10 @@ from interbert.training.options import (
     TrainingOptions,
 )
 
-PRETRAINING_PAIRS = 16_000
+PRETRAINING_PAIRS = 20_000
 """Pairs seen in pretraining: about five minutes on two cores."""
-FINETUNING_PAIRS = 3_200
-"""True pairs seen in fine-tuning, each with three false ones: about four minutes on two cores."""
+FINETUNING_PAIRS = 2_400
+"""True pairs seen in fine-tuning, each with three false ones: about three minutes on two cores."""
 
 
 def pretraining(folder: Path, init_from: str, pairs: int, effort: float) -> PretrainOptions:
@@ -34,14 +34,14 @@ def pretraining(folder: Path, init_from: str, pairs: int, effort: float) -> Pret
         validation=str(folder / "regions" / "validation"),
         out=str(folder / "models" / "pretrained"),
         init_from=init_from,
-        model=ModelOptions(),
+        model=ModelOptions(lm_loss_weight=0.5, region_dropout=0.3),
         masking=MaskingOptions(),
         negatives=NegativeOptions(hard_share=0.5, random_epochs=epochs / 4, rise_epochs=epochs / 4),
         training=TrainingOptions(
             epochs=epochs,
             batch_size=64,
             learning_rate=3e-4,
-            bert_learning_rate_scale=0.5,
+            bert_learning_rate_scale=0.3,
             ema_decay=0.99,
             log_steps=max(1, round(effort * 5)),
         ),
@@ -57,8 +57,9 @@ def finetuning(folder: Path, texts: list[str], pairs: int, effort: float) -> Fin
         validation=str(folder / "regions" / "validation"),
         out=str(folder / "models" / "retrieval"),
         texts=texts,
-        negatives=NegativeOptions(mine="model", hard_share=0.7, random_epochs=epochs / 8, rise_epochs=epochs / 8),
+        contrastive_loss_weight=1.0,
+        negatives=NegativeOptions(mine="model", hard_share=0.5, random_epochs=epochs / 8, rise_epochs=epochs / 4),
         training=TrainingOptions(
-            epochs=epochs, batch_size=32, learning_rate=1e-4, ema_decay=0.99, log_steps=max(1, round(effort * 5))
+            epochs=epochs, batch_size=32, learning_rate=5e-5, ema_decay=0.99, log_steps=max(1, round(effort * 5))
         ),
     )

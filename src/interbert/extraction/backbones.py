@@ -8,6 +8,7 @@ Shapes: B pictures, M pooled regions, C channels of a map, K classes.
 
 from __future__ import annotations
 
+import math
 from typing import Any, Protocol
 
 import torch
@@ -112,7 +113,12 @@ class HubBackbone:
         self._head = head.eval() if head is not None else None
         self._mean = torch.tensor(mean, dtype=torch.float32).view(1, 3, 1, 1) * 255.0
         self._std = torch.tensor(std, dtype=torch.float32).view(1, 3, 1, 1) * 255.0
+        self._extra_tokens = 0
         with torch.inference_mode():
+            probe: Any = self._trunk(torch.zeros(1, 3, 224, 224))
+            tokens = getattr(probe, "last_hidden_state", probe)
+            if tokens.ndim == 3:  # the patches of a square picture are a square number, what is left are class tokens
+                self._extra_tokens = tokens.shape[1] - math.isqrt(tokens.shape[1]) ** 2
             channels = int(self.maps(torch.zeros(1, 3, 224, 224))["head"].shape[1])
             logits = self.classify(torch.zeros(1, channels))
         self.taps = {"head": channels}
@@ -122,7 +128,7 @@ class HubBackbone:
         """See :class:`Backbone`."""
         output: Any = self._trunk((pictures - self._mean) / self._std)
         hidden: Tensor = getattr(output, "last_hidden_state", output)
-        return {"head": _as_map(hidden, pictures.shape[-2] / pictures.shape[-1])}
+        return {"head": _as_map(hidden, pictures.shape[-2] / pictures.shape[-1], self._extra_tokens)}
 
     def classify(self, pooled: Tensor) -> Tensor | None:
         """See :class:`Backbone`."""
@@ -132,14 +138,13 @@ class HubBackbone:
         return logits
 
 
-def _as_map(hidden: Tensor, aspect: float) -> Tensor:
-    """[B,C,h,w] as it is; tokens [B,T,C] of a vision transformer as [B,C,h,w], leading class tokens dropped."""
+def _as_map(hidden: Tensor, aspect: float, extra: int) -> Tensor:
+    """[B,C,h,w] as it is; tokens [B,T,C] of a vision transformer as [B,C,h,w], the ``extra`` leading ones dropped."""
     if hidden.ndim == 4:
         return hidden
-    tokens = hidden.shape[1]
-    width = max(1, int((tokens / aspect) ** 0.5 + 1e-6))
-    height = tokens // width
-    patches = hidden[:, tokens - width * height :]
+    patches = hidden[:, extra:]
+    width = max(1, round((patches.shape[1] / aspect) ** 0.5))
+    height = patches.shape[1] // width
     return patches.transpose(1, 2).reshape(len(hidden), hidden.shape[2], height, width)
 
 

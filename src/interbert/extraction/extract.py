@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from interbert.errors import PictureError, SourceError
+from interbert.errors import PictureError, RegionError, SourceError
 from interbert.extraction.grid import RegionExtractor
 from interbert.extraction.pictures import load_picture
 from interbert.extraction.sources import PictureSource, SourceItem
@@ -89,7 +89,7 @@ def extract_to_store(
                 usable = [one for one in chunk if _usable(one, need_texts, skipped)]
                 for view in views:
                     wanted = [one for one in usable if (one.item.picture_id, view) not in there]
-                    writer.add(_records(extractor, wanted, view))
+                    writer.add(_records(extractor, wanted, view, skipped.add))
                 advance(len(chunk))
     finally:
         writer.flush()  # also on Ctrl-C: what was computed is kept
@@ -107,10 +107,15 @@ def extract_pictures(
     """Regions of a small catalogue in memory: records, and (picture id, reason) of what could not be used."""
     records: list[RegionRecord] = []
     problems: list[tuple[str, str]] = []
+
+    def refuse(item: SourceItem, why: str) -> None:
+        problems.append((item.picture_id, why))
+
     with progress_bar("extracting", len(source), "pictures", progress) as advance:
         for chunk in _decode_ahead(source, range(len(source))):
             problems += [(one.item.picture_id, one.problem) for one in chunk if one.problem is not None]
-            records += _records(extractor, [one for one in chunk if one.picture is not None], 0)
+            usable = [one for one in chunk if one.picture is not None]
+            records += _records(extractor, usable, 0, refuse)
             advance(len(chunk))
     return records, problems
 
@@ -164,25 +169,34 @@ def _usable(one: _Decoded, need_texts: bool, skipped: _SkipList) -> bool:
     return True
 
 
-def _records(extractor: RegionExtractor, members: Sequence[_Decoded], view: int) -> list[RegionRecord]:
+def _records(
+    extractor: RegionExtractor, members: Sequence[_Decoded], view: int, refuse: Callable[[SourceItem, str], None]
+) -> list[RegionRecord]:
     from PIL import ImageOps
 
     pictures = [one.picture for one in members if one.picture is not None]
     if view == 1:
         pictures = [ImageOps.mirror(picture) for picture in pictures]
-    return [
-        RegionRecord(
-            picture_id=one.item.picture_id,
-            product_id=one.item.product_id,
-            digest=one.digest,
-            view=view,
-            source_row=one.item.row,
-            texts=one.item.texts,
-            text_fields=one.item.text_fields,
-            regions=replace(regions).validate(one.item.where),
+    records = []
+    for one, regions in zip(members, extractor.extract(pictures), strict=True):
+        try:
+            regions.validate(one.item.where)
+        except RegionError as error:
+            refuse(one.item, str(error))
+            continue
+        records.append(
+            RegionRecord(
+                picture_id=one.item.picture_id,
+                product_id=one.item.product_id,
+                digest=one.digest,
+                view=view,
+                source_row=one.item.row,
+                texts=one.item.texts,
+                text_fields=one.item.text_fields,
+                regions=regions,
+            )
         )
-        for one, regions in zip(members, extractor.extract(pictures), strict=True)
-    ]
+    return records
 
 
 class _Writer:

@@ -30,7 +30,7 @@ def load_picture(data: bytes | Path, where: str, target_side: int | None = None)
     Raises:
         PictureError: it is no picture, is cut off, or has more than 100 million pixels.
     """
-    from PIL import Image, ImageOps
+    from PIL import Image, ImageOps, UnidentifiedImageError
 
     try:
         with warnings.catch_warnings():
@@ -62,14 +62,15 @@ def load_picture(data: bytes | Path, where: str, target_side: int | None = None)
         KeyError,
     ) as error:
         # Pillow's decoders raise all of these on broken files
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        unknown = isinstance(error, UnidentifiedImageError)
+        reason = "no known format" if unknown else (str(error).splitlines() or [type(error).__name__])[0]
         raise PictureError(f"{where}: not a readable picture ({reason[:120]}).") from error
 
 
 def _flatten(picture: Image.Image) -> Image.Image:
     from PIL import Image
 
-    if picture.mode == "RGB":
+    if picture.mode == "RGB" and "transparency" not in picture.info:
         return picture
     if picture.mode in ("I", "I;16", "I;16B", "I;16L", "F"):
         return _stretch(picture)

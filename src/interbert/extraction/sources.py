@@ -56,7 +56,8 @@ class PictureSource:
 
     def select(self, rows: Sequence[int]) -> PictureSource:
         """The same source with only these rows; their picture ids stay."""
-        chosen = PictureSource(self.name, self._rows, self.columns, self._folder, list(rows))
+        only = [row if self._only is None else self._only[row] for row in rows]
+        chosen = PictureSource(self.name, self._rows, self.columns, self._folder, only)
         chosen._ids = [self._ids[row] for row in rows]
         return chosen
 
@@ -141,10 +142,15 @@ class PictureSource:
         if not value:
             return None, "the picture is empty"
         folder = (self._folder or Path()).resolve()
-        path = (folder / str(value)).resolve()
-        if not path.is_relative_to(folder):
-            return None, f"the path {value} leads out of {self._folder}"
-        return (path, None) if path.is_file() else (None, f"{value}: there is no such file")
+        try:
+            path = (folder / str(value)).resolve()
+            if not path.is_relative_to(folder):
+                return None, f"the path {value} leads out of {self._folder}"
+            if path.is_file():
+                return path, None
+        except (OSError, ValueError):  # too long, or with a NUL
+            return None, f"{str(value)[:80]!r}: is no path of a picture"
+        return None, f"{value}: there is no such file"
 
 
 def open_source(
@@ -196,15 +202,32 @@ def _read_files(files: Sequence[Path]) -> Any:
         raise SourceError(f"{files[0]}: files of this kind are not read; use {', '.join(_BUILDERS)}.")
     if any(file.stat().st_size == 0 for file in files):
         raise SourceError(f"{files[0]}: the file is empty.")
-    options = {"sep": "\t"} if files[0].suffix.lower() == ".tsv" else {}
+    options: dict[str, Any] = {}
+    if builder == "csv":  # cells as they are written: no numbers, no names that pandas takes for missing
+        separator = "\t" if files[0].suffix.lower() == ".tsv" else ","
+        options = {"sep": separator, "keep_default_na": False, "na_values": [""]}
+        options["features"] = _text_columns(files[0], separator)
     return _load(str(files[0]), builder, data_files=[str(file) for file in files], split="train", **options)
+
+
+def _text_columns(file: Path, separator: str) -> Any:
+    import csv
+
+    import datasets
+
+    try:
+        with file.open(encoding="utf-8-sig", newline="") as lines:
+            names = next(csv.reader(lines, delimiter=separator), [])
+    except (OSError, ValueError, csv.Error):
+        return None
+    return datasets.Features({name: datasets.Value("string") for name in names}) if all(names) else None
 
 
 def _read_folder(folder: Path, split: str | None) -> tuple[Any, Path | None]:
     import datasets
 
     if (folder / "dataset_info.json").is_file() or (folder / "dataset_dict.json").is_file():
-        return _undecoded(_pick_split(str(folder), datasets.load_from_disk(str(folder)), split)), None
+        return _undecoded(_pick_split(str(folder), _saved(folder), split)), None
     for name in _METADATA:
         if (folder / name).is_file():
             return _read_files([folder / name]), folder
@@ -216,6 +239,16 @@ def _read_folder(folder: Path, split: str | None) -> tuple[Any, Path | None]:
         raise SourceError(f"{folder}: holds neither pictures nor a {_METADATA[0]}.")
     names = [str(file.relative_to(folder)) for file in pictures]
     return datasets.Dataset.from_dict({"file_name": names}), folder
+
+
+def _saved(folder: Path) -> Any:
+    import datasets
+
+    try:
+        return datasets.load_from_disk(str(folder))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
+        raise SourceError(f"{folder}: the saved data set cannot be read ({reason}). Is it complete?") from error
 
 
 def _read_hub(source: str, split: str | None) -> Any:

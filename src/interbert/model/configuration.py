@@ -32,6 +32,8 @@ class InterBertConfig(PretrainedConfig):  # type: ignore[misc]
         fusion_dropout_prob: dropout on the fused vector and before the task heads.
         region_objective: ``classify`` (class distribution) or ``regress`` (the feature itself).
         contrastive_size: width of the contrastive projections; None means no such parameters.
+        dual_prior: a retrieval model adds the dual encoder's cosine times this to its matching logit difference, so
+            that the joint pass only has to learn what encoding the sides apart cannot see (ours; None adds nothing).
         lm_loss_weight, region_loss_weight, matching_loss_weight, contrastive_loss_weight: weights in the summed
             loss.
         lm_loss_on_mismatched: take the LM loss on mismatched pairs too, as the reference does.
@@ -71,6 +73,7 @@ class InterBertConfig(PretrainedConfig):  # type: ignore[misc]
         fusion_dropout_prob: float = 0.1,
         region_objective: Literal["classify", "regress"] = "classify",
         contrastive_size: int | None = None,
+        dual_prior: float | None = None,
         lm_loss_weight: float = 1.0,
         region_loss_weight: float = 1.0,
         matching_loss_weight: float = 1.0,
@@ -105,6 +108,7 @@ class InterBertConfig(PretrainedConfig):  # type: ignore[misc]
         self.fusion_dropout_prob = fusion_dropout_prob
         self.region_objective = region_objective
         self.contrastive_size = contrastive_size
+        self.dual_prior = dual_prior
         self.lm_loss_weight = lm_loss_weight
         self.region_loss_weight = region_loss_weight
         self.matching_loss_weight = matching_loss_weight
@@ -142,6 +146,8 @@ class InterBertConfig(PretrainedConfig):  # type: ignore[misc]
         for name in ("num_attention_heads", "image_num_attention_heads"):
             if self.hidden_size % getattr(self, name):
                 raise ConfigError(f"hidden_size {self.hidden_size} is not a multiple of {name} {getattr(self, name)}.")
+        if self.dual_prior is not None and self.contrastive_size is None:
+            raise ConfigError("dual_prior needs contrastive_size: without it there is no dual encoder.")
         if self.fusion not in ("mul", "sum"):
             raise ConfigError(f"fusion must be 'mul' or 'sum', not {self.fusion!r}.")
         if self.region_objective not in ("classify", "regress"):

@@ -94,6 +94,11 @@ class ContrastiveHead(nn.Module):
         # exp(logit_scale) multiplies the cosines; 1/0.07 is where CLIP starts (Radford et al. 2021, section 2.5)
         self.logit_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
 
+    @property
+    def scale(self) -> Tensor:
+        """What multiplies the cosines: above 100 the softmax is a hard maximum and gradients vanish."""
+        return self.logit_scale.exp().clamp(max=100.0)
+
     def text(self, text_pooled: Tensor) -> Tensor:
         """[B,P] -> unit vectors [B,D]."""
         return nn.functional.normalize(self.text_projection(text_pooled), dim=-1)

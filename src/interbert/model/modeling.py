@@ -129,6 +129,11 @@ def apply_to(side: Tensor | None, change: Callable[[Tensor], Tensor]) -> Tensor 
     return None if side is None else change(side)
 
 
+def prior_logits(difference: Tensor) -> Tensor:
+    """A logit difference [B] as logits [B,2] of match and mismatch."""
+    return torch.stack([difference, -difference], dim=-1) / 2
+
+
 class _Matcher(InterBertPreTrainedModel):
     """Trunk + fusion + matching head, and the dual-encoder mode of the same weights (SPEC part 6)."""
 
@@ -146,7 +151,11 @@ class _Matcher(InterBertPreTrainedModel):
         return logits
 
     def match_embedded(self, text: Tensor, image: Tensor, region_mask: Tensor | None = None) -> Tensor:
-        """Matching logits [B,2] of embedded texts [B,T,H] without padding and embedded pictures [B,R,H]."""
+        """Matching logits [B,2] of embedded texts [B,T,H] without padding and embedded pictures [B,R,H].
+
+        The dual prior is not in them: it is a product of separately encoded sides, which pair scoring computes once
+        for all pairs.
+        """
         output = self.interbert.encode_embedded(text, image, None, region_mask, pooled_only=True)
         return self._matching_logits(output)
 
@@ -193,10 +202,8 @@ class _Matcher(InterBertPreTrainedModel):
         assert region_locations is not None
         text_pooled = self._pool_text(input_ids, attention_mask)
         image_pooled = self._pool_image(region_features, region_locations, region_mask)
-        # above 100 the softmax is a hard maximum and gradients vanish (Radford et al. 2021, section 2.5)
-        scale = self.contrastive_head.logit_scale.exp().clamp(max=100.0)
         cosines = self.contrastive_head.text(text_pooled) @ self.contrastive_head.image(image_pooled).T
-        loss = contrastive_loss_from_scores(cosines * scale, same)
+        loss = contrastive_loss_from_scores(cosines * self.contrastive_head.scale, same)
         if self.config.fusion != "mul":
             return loss
         match = self.matching_head.weight[0] - self.matching_head.weight[1]
@@ -359,6 +366,14 @@ class InterBertForImageTextRetrieval(_Matcher):
             pooled_only=True,
         )
         logits = self._matching_logits(output)
+        if self.config.dual_prior is not None:
+            assert region_features is not None
+            assert region_locations is not None
+            with torch.no_grad():  # the contrast below is what trains the dual encoder
+                texts = self.encode_text(input_ids, attention_mask)
+                images = self.encode_image(region_features, region_locations, region_mask)
+                cosines = (texts * images).sum(dim=-1)
+            logits = logits + prior_logits(cosines * self.config.dual_prior)
         result = InterBertTaskOutput(logits=logits)
         losses = []
         if matching_labels is not None:

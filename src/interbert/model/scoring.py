@@ -45,7 +45,8 @@ def score_matrix(
         float32 [texts, pictures], higher is better.
     """
     with _scoring(model):
-        return _score(model, texts, pictures, progress, pairs_per_batch)
+        scores = _score(model, texts, pictures, progress, pairs_per_batch)
+    return scores + _prior(model, texts, pictures)
 
 
 def score_pairs(
@@ -64,7 +65,8 @@ def score_pairs(
             picked = torch.from_numpy(chosen).to(model.device)
             logits = model.match_embedded(embedded, images[picked], image_mask[picked])
             scores[text] = (logits[:, 0].float() - logits[:, 1].float()).cpu().numpy()
-    return scores
+    prior = _prior(model, texts, pictures)
+    return scores + np.take_along_axis(prior, candidates, axis=1)
 
 
 def dual_matrix(
@@ -74,6 +76,16 @@ def dual_matrix(
     text_vectors, image_vectors = encode_all(model, texts, pictures)
     scores: Float32 = text_vectors @ image_vectors.T
     return scores
+
+
+def _prior(
+    model: InterBertForImageTextRetrieval, texts: Sequence[Sequence[int]], pictures: Sequence[Picture]
+) -> Float32:
+    """What the dual encoder adds to the logit difference of every pair [texts, pictures]; zeros without a prior."""
+    if model.config.dual_prior is None:
+        return np.zeros((len(texts), len(pictures)), dtype=np.float32)
+    prior: Float32 = dual_matrix(model, texts, pictures) * np.float32(model.config.dual_prior)
+    return prior
 
 
 def encode_all(

@@ -6,18 +6,20 @@ numbers of regions. Who extracted them stands in the schema's metadata.
 
 from __future__ import annotations
 
+import contextlib
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from interbert.errors import RegionError, StoreError, writing
+from interbert.errors import InterBertError, RegionError, StoreError, writing
 from interbert.regions.schema import CaptionRow, ExtractorInfo, RegionRecord, Regions
 
 _METADATA_KEY = b"interbert.extractor"
+_LANCE_FOLDERS = ("data", "_versions", "_transactions")
 _LIGHT_COLUMNS = ["picture_id", "product_id", "digest", "view", "source_row", "texts", "text_fields"]
 _REGION_COLUMNS = ["width", "height", "boxes", "features", "class_probs"]
 
@@ -57,10 +59,13 @@ class RegionStore:
         if is_store(path):
             raise StoreError(f"{path}: there is a store already.")
         folder = Path(path)
+        if any(parent.exists() and not parent.is_dir() for parent in (folder, *folder.parents)):
+            raise StoreError(f"{path}: is a file, or lies below one. Name a folder.")
         if folder.exists() and any(folder.iterdir()):
-            if any((folder / "_versions").glob("*.manifest")) or not (folder / "data").exists():
+            if not _is_unfinished(folder):
                 raise StoreError(f"{path}: the folder is not empty and is no region store. Name another folder.")
-            shutil.rmtree(folder / "data")  # a first write that was killed before its commit
+            for name in _LANCE_FOLDERS:  # a first write that was killed before its commit
+                shutil.rmtree(folder / name, ignore_errors=True)
         schema = _schema(info)
         with writing(path):
             lance.write_dataset(schema.empty_table(), str(path), schema=schema)
@@ -121,12 +126,12 @@ class RegionStore:
 
     def existing_keys(self) -> set[tuple[str, int]]:
         """(picture_id, view) of every row."""
-        table = self._dataset().to_table(columns=["picture_id", "view"])
+        table = self._table(["picture_id", "view"])
         return set(zip(table["picture_id"].to_pylist(), table["view"].to_pylist(), strict=True))
 
     def captions(self) -> list[CaptionRow]:
         """Every row without its regions."""
-        rows = self._dataset().to_table(columns=_LIGHT_COLUMNS).to_pylist()
+        rows = self._table(_LIGHT_COLUMNS).to_pylist()
         return [
             CaptionRow(index, **(row | {"texts": tuple(row["texts"]), "text_fields": tuple(row["text_fields"])}))
             for index, row in enumerate(rows)
@@ -141,12 +146,8 @@ class RegionStore:
         """
         wanted = np.asarray(rows, dtype=np.int64)
         unique, inverse = np.unique(wanted, return_inverse=True)
-        try:
+        with self._reading():
             table = self._dataset().take(unique.tolist(), columns=_REGION_COLUMNS)
-        except (OSError, ValueError) as error:
-            raise StoreError(
-                f"{self.path}: cannot be read ({_first_line(error)}). Extract the pictures again."
-            ) from error
         pictures = [self._regions(row, int(unique[offset])) for offset, row in enumerate(_rows(table))]
         return [pictures[index] for index in inverse]
 
@@ -176,6 +177,21 @@ class RegionStore:
         ]
         return np.stack(pooled)
 
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[None]:
+        try:
+            yield
+        except InterBertError:
+            raise
+        except (OSError, ValueError) as error:
+            raise StoreError(
+                f"{self.path}: cannot be read ({_first_line(error)}). Extract the pictures again."
+            ) from error
+
+    def _table(self, columns: list[str]) -> Any:
+        with self._reading():
+            return self._dataset().to_table(columns=columns)
+
     def _regions(self, row: dict[str, Any], index: int) -> Regions:
         return Regions(**row).validate(f"{self.path}, row {index}")
 
@@ -197,6 +213,14 @@ class RegionStore:
                 ) from error
             self._owner = os.getpid()
         return self._handle
+
+
+def _is_unfinished(folder: Path) -> bool:
+    """Whether a folder holds nothing but what lance writes before its first commit."""
+    written = [file for file in folder.rglob("*") if not file.is_dir()]
+    return all(one.name in _LANCE_FOLDERS for one in folder.iterdir()) and not any(
+        file.suffix != ".lance" for file in written if "data" in file.relative_to(folder).parts
+    )
 
 
 def is_store(path: str | Path) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from transformers import set_seed
@@ -15,12 +16,13 @@ from interbert.data.sampling import EpochBatches
 from interbert.errors import ConfigError
 from interbert.model.modeling import InterBertForImageTextRetrieval
 from interbert.model.processing import InterBertProcessor
-from interbert.model.scoring import encode_all
+from interbert.model.scoring import dual_matrix, encode_all
 from interbert.regions.schema import ExtractorInfo
 from interbert.tasks.retrieval import RetrievalTask, encode_pictures
 from interbert.training.arguments import trainer_arguments
 from interbert.training.chance import chance_values
 from interbert.training.options import FinetuneRetrievalOptions
+from interbert.training.prior import fit_prior, set_prior
 from interbert.training.provenance import provenance
 from interbert.training.session import TrainingData, as_recipe, claim_folder, curriculum, mark_finished, open_data
 from interbert.training.trainer import InterBertTrainer
@@ -53,21 +55,15 @@ def finetune_retrieval(options: FinetuneRetrievalOptions) -> None:
         print(f"{out}: this run is finished, nothing to do")
         return
     set_seed(options.training.seed)
-    overrides = (
-        {}
-        if options.dropout is None
-        else {
-            "hidden_dropout_prob": options.dropout,
-            "image_hidden_dropout_prob": options.dropout,
-        }
-    )
-    model = load_model(options.model, contrastive_loss_weight=options.contrastive_loss_weight, **overrides)
+    model = load_model(options.model, **_overrides(options))
     negatives = _negatives(options, data, processor, model)
     steps = int(np.ceil(len(data.table) / options.training.batch_size))
     pairs = PairData(data.table, data.store, processor, options.training.seed, options.regions)
     contrast = model.config.contrastive_size is not None and options.contrastive_loss_weight > 0
     batches = EpochBatches(pairs.lengths, options.training.batch_size, options.training.seed)
     texts, pictures = data.validation.encode(data.validation_store, processor)
+    if options.dual_prior and model.config.contrastive_size is not None:
+        set_prior(model, *fit_prior(dual_matrix(model, texts, pictures), data.validation.relevant))
     chance = chance_values(pairs.ids, data.store, "classify", options.training.batch_size, _MISMATCH_SHARE)
     trainer = InterBertTrainer(
         model,
@@ -84,6 +80,14 @@ def finetune_retrieval(options: FinetuneRetrievalOptions) -> None:
     )
     trainer.train_or_resume()
     mark_finished(out)
+
+
+def _overrides(options: FinetuneRetrievalOptions) -> dict[str, Any]:
+    """Configuration fields that fine-tuning changes."""
+    fields: dict[str, Any] = {"contrastive_loss_weight": options.contrastive_loss_weight}
+    if options.dropout is not None:
+        fields |= {"hidden_dropout_prob": options.dropout, "image_hidden_dropout_prob": options.dropout}
+    return fields
 
 
 def _negatives(

@@ -107,7 +107,10 @@ def _model(
     print(f"vocabulary: {translated} new pieces start from known ones that describe the same pictures")
     total = sum(parameter.numel() for parameter in model.parameters())
     print(f"model: {total:,} parameters, {len(report.filled)} tensors from {options.init_from}")
-    return model, frozenset(report.filled)
+    filled = frozenset(report.filled)
+    if len(words) > report.vocab_size:  # new rows have as far to go as what started random
+        filled -= {"interbert.text_embeddings.word_embeddings.weight"}
+    return model, filled
 
 
 def _config(options: PretrainOptions, store: RegionStore, vocabulary: int) -> InterBertConfig:
