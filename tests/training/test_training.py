@@ -220,3 +220,13 @@ def test_a_full_disk_is_one_line_and_the_last_checkpoint_stays(
     monkeypatch.undo()
     assert main(words) == 0
     assert f"continuing from {saved[0]}" in capsys.readouterr().out
+
+
+def test_loader_processes_give_the_same_training(pretrained: Path, shop_store: Path, tmp_path: Path) -> None:
+    losses = []
+    for workers in ("0", "1"):
+        out = tmp_path / workers
+        words = finetune_words(pretrained, shop_store, out, "--training.epochs", "1", "--training.workers", workers)
+        assert main(words) == 0
+        losses.append([one["matching_loss"] for one in log_of(out) if "matching_loss" in one])
+    assert losses[0] == losses[1]

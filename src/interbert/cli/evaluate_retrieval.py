@@ -10,11 +10,6 @@ Prints R@1/5/10 with bootstrap 95% intervals and the median rank in both directi
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from interbert.tasks.evaluation import RetrievalReport
-    from interbert.tasks.metrics import DirectionMetrics
 
 
 @dataclass
@@ -45,6 +40,7 @@ def run(options: Options) -> None:
     from pathlib import Path
 
     from interbert.checkpoints.directory import is_pretrained_only, load_model, load_processor
+    from interbert.cli.output import print_retrieval
     from interbert.data.pairs import PairTable
     from interbert.errors import CheckpointError, UsageError
     from interbert.progress import progress_bar
@@ -70,7 +66,7 @@ def run(options: Options) -> None:
     model = load_model(options.model)
     with progress_bar("scoring", len(texts) * len(pictures), "pairs") as advance:
         report = evaluate_retrieval(model, data, texts, pictures, options.bootstrap, options.seed, advance)
-    _print(report, zero_shot)
+    print_retrieval(report, zero_shot)
     if options.out is not None:
         content = {
             "model": options.model,
@@ -83,29 +79,3 @@ def run(options: Options) -> None:
         }
         Path(options.out).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
         print(f"metrics: {options.out}")
-
-
-def _print(report: RetrievalReport, zero_shot: bool) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    rows: list[tuple[str, DirectionMetrics | None]] = [
-        ("text to image", report.joint.text_to_image),
-        ("  pictures shuffled", report.shuffled),
-        ("  dual encoder", report.dual),
-        ("image to text", report.joint.image_to_text),
-    ]
-    first = report.joint.text_to_image
-    title = f"{'zero-shot ' if zero_shot else ''}retrieval, {first.n} texts x {first.candidates} pictures"
-    table = Table(title=title, caption="per cent, [95% bootstrap interval]", title_justify="left")
-    table.add_column("")
-    for name in first.recall:
-        table.add_column(name.upper(), justify="right")
-    table.add_column("median rank", justify="right")
-    for label, metrics in rows:
-        if metrics is not None:
-            cells = [f"{one.value:.1f} [{one.low:.1f}, {one.high:.1f}]" for one in metrics.recall.values()]
-            table.add_row(label, *cells, f"{metrics.median_rank:g}")
-    table.add_row("  chance", *(f"{value:.2f}" for value in first.chance.values()), "")
-    Console(width=None).print(table)
-    print(f"{report.scores.size} pairs in {report.seconds:.1f} s, {report.scores.size / report.seconds:.0f} pairs/s")

@@ -10,13 +10,6 @@ pictures, or a Hub id. Several texts are separated by a vertical bar. --regions 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from interbert.extraction.sources import PictureSource
-    from interbert.search.engine import Hit
 
 
 @dataclass
@@ -49,6 +42,7 @@ def run(options: Options) -> None:
     """Search, print and write the page."""
     from pathlib import Path
 
+    from interbert.cli.output import print_hits, write_results_page
     from interbert.errors import UsageError
     from interbert.extraction.columns import ColumnMapping
     from interbert.extraction.sources import open_source
@@ -69,46 +63,11 @@ def run(options: Options) -> None:
     with progress_bar("scoring", len(queries) * len(catalogue.entries), "pairs") as advance:
         results = engine.search(queries, catalogue, options.top_k, advance)
     for text, hits in zip(queries, results, strict=True):
-        _print(text, hits, len(catalogue.entries))
+        print_hits(text, hits, len(catalogue.entries))
     if catalogue.problems:
         name, reason = catalogue.problems[0]
         print(f"{len(catalogue.problems)} pictures could not be used, such as {name}: {reason}")
     if options.page != "none":
         footer = f"{len(catalogue.entries)} pictures of {options.source}, ranked by {options.model}"
-        _write_page(Path(options.page), list(zip(queries, results, strict=True)), source, footer)
+        write_results_page(Path(options.page), list(zip(queries, results, strict=True)), source, footer)
         print(f"page: {options.page}")
-
-
-def _print(text: str, hits: list[Hit], count: int) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    from interbert.search.page import format_probability
-
-    table = Table(title=f"{text}  (best {len(hits)} of {count})", title_justify="left")
-    for name in ("rank", "picture", "match", "texts"):
-        table.add_column(name, justify="right" if name in ("rank", "match") else "left")
-    for hit in hits:
-        table.add_row(
-            str(hit.rank), hit.entry.picture_id, format_probability(hit.probability), " / ".join(hit.entry.texts)
-        )
-    Console().print(table)
-
-
-def _write_page(path: Path, results: list[tuple[str, list[Hit]]], source: PictureSource, footer: str) -> None:
-    from interbert.search.page import PageHit, render_results, thumbnail_uri
-
-    rows = {hit.entry.picture_id: hit.entry.source_row for _, hits in results for hit in hits}
-    pictures = {}
-    for key, row in rows.items():
-        picture = source.open_picture(row)
-        if picture is not None:
-            pictures[key] = thumbnail_uri(picture)
-    page_hits = [
-        (
-            text,
-            [PageHit(h.rank, h.entry.picture_id, h.probability, h.entry.texts, h.entry.picture_id) for h in hits],
-        )
-        for text, hits in results
-    ]
-    path.write_text(render_results(page_hits, pictures, footer), encoding="utf-8")

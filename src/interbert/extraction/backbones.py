@@ -221,7 +221,5 @@ def build_backbone(name: str) -> Backbone:
     try:
         return _HUBS[hub](model)
     except (OSError, RuntimeError, ValueError, TypeError) as error:
-        if isinstance(error, MissingExtraError):
-            raise
         reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
         raise ConfigError(f"The backbone {name!r} could not be loaded ({reason}).") from error

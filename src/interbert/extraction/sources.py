@@ -177,6 +177,8 @@ def open_source(
 
 
 def _read(source: str, split: str | None) -> tuple[Any, Path | None]:
+    if not source.strip():
+        raise SourceError("the source is empty. Give a parquet, csv or jsonl file, a folder of pictures, or a Hub id.")
     path = Path(source).expanduser()
     if path.is_dir():
         return _read_folder(path, split)

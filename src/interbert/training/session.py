@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -61,11 +61,23 @@ def open_data(
     return TrainingData(store, table, held_store, RetrievalSet.from_table(held, limit), held.texts)
 
 
-def curriculum(options: NegativeOptions, steps_per_epoch: int) -> Callable[[int], float]:
-    """Share of hard negatives by step."""
+@dataclass(frozen=True)
+class Curriculum:
+    """Share of hard negatives by step; an object, so that loader processes can be sent it."""
+
+    start: int
+    full: int
+    largest: float
+
+    def __call__(self, step: int) -> float:
+        """Share at a step."""
+        return hard_share(step, self.start, self.full, self.largest)
+
+
+def curriculum(options: NegativeOptions, steps_per_epoch: int) -> Curriculum:
+    """The curriculum of these options."""
     start = int(options.random_epochs * steps_per_epoch)
-    full = start + int(options.rise_epochs * steps_per_epoch)
-    return lambda step: hard_share(step, start, full, options.hard_share)
+    return Curriculum(start, start + int(options.rise_epochs * steps_per_epoch), options.hard_share)
 
 
 def claim_folder(out: Path, recipe: Mapping[str, Any]) -> bool:

@@ -96,6 +96,8 @@ class InterBertTrainer(Trainer):  # type: ignore[misc]
             collate_fn=self.data_collator,
             num_workers=self.args.dataloader_num_workers,
             pin_memory=self.args.dataloader_pin_memory,
+            # the store's library runs threads, which a forked child would not have
+            multiprocessing_context="forkserver" if self.args.dataloader_num_workers else None,
         )
         return self.accelerator.prepare(loader)
 

@@ -1,0 +1,68 @@
+"""What verbs print and write for people to look at."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from interbert.extraction.sources import PictureSource
+from interbert.search.engine import Hit
+from interbert.search.page import PageHit, format_probability, render_results, thumbnail_uri
+from interbert.tasks.evaluation import RetrievalReport
+from interbert.tasks.metrics import DirectionMetrics
+
+
+def print_retrieval(report: RetrievalReport, zero_shot: bool) -> None:
+    """Recall of every direction and control, as a table."""
+    rows: list[tuple[str, DirectionMetrics | None]] = [
+        ("text to image", report.joint.text_to_image),
+        ("  pictures shuffled", report.shuffled),
+        ("  dual encoder", report.dual),
+        ("image to text", report.joint.image_to_text),
+    ]
+    first = report.joint.text_to_image
+    title = f"{'zero-shot ' if zero_shot else ''}retrieval, {first.n} texts x {first.candidates} pictures"
+    table = Table(title=title, caption="per cent, [95% bootstrap interval]", title_justify="left")
+    table.add_column("")
+    for name in first.recall:
+        table.add_column(name.upper(), justify="right")
+    table.add_column("median rank", justify="right")
+    for label, metrics in rows:
+        if metrics is not None:
+            cells = [f"{one.value:.1f} [{one.low:.1f}, {one.high:.1f}]" for one in metrics.recall.values()]
+            table.add_row(label, *cells, f"{metrics.median_rank:g}")
+    table.add_row("  chance", *(f"{value:.2f}" for value in first.chance.values()), "")
+    Console(width=None).print(table)
+    print(f"{report.scores.size} pairs in {report.seconds:.1f} s, {report.scores.size / report.seconds:.0f} pairs/s")
+
+
+def print_hits(text: str, hits: list[Hit], count: int) -> None:
+    """One text's results, as a table."""
+    table = Table(title=f"{text}  (best {len(hits)} of {count})", title_justify="left")
+    for name in ("rank", "picture", "match", "texts"):
+        table.add_column(name, justify="right" if name in ("rank", "match") else "left")
+    for hit in hits:
+        table.add_row(
+            str(hit.rank), hit.entry.picture_id, format_probability(hit.probability), " / ".join(hit.entry.texts)
+        )
+    Console().print(table)
+
+
+def write_results_page(path: Path, results: list[tuple[str, list[Hit]]], source: PictureSource, footer: str) -> None:
+    """All results with their pictures, as a page."""
+    rows = {hit.entry.picture_id: hit.entry.source_row for _, hits in results for hit in hits}
+    pictures = {}
+    for key, row in rows.items():
+        picture = source.open_picture(row)
+        if picture is not None:
+            pictures[key] = thumbnail_uri(picture)
+    page_hits = [
+        (
+            text,
+            [PageHit(h.rank, h.entry.picture_id, h.probability, h.entry.texts, h.entry.picture_id) for h in hits],
+        )
+        for text, hits in results
+    ]
+    path.write_text(render_results(page_hits, pictures, footer), encoding="utf-8")
