@@ -15,6 +15,8 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image, ImageDraw
 
+from interbert.model.configuration import InterBertConfig
+
 COLOURS = {
     "red": "红色",
     "green": "绿色",
@@ -61,6 +63,29 @@ def shop_rows() -> list[dict[str, object]]:
         for shape, shape_zh in SHAPES.items()
         for colour, colour_zh in COLOURS.items()
     ]
+
+
+TINY_SIZES = {
+    "vocab_size": 60,
+    "hidden_size": 24,
+    "num_attention_heads": 4,
+    "intermediate_size": 40,
+    "num_interaction_layers": 2,
+    "num_text_layers": 1,
+    "num_image_layers": 1,
+    "image_num_attention_heads": 3,
+    "image_intermediate_size": 32,
+    "max_position_embeddings": 20,
+    "region_feature_size": 10,
+    "num_region_classes": 7,
+    "pooler_size": 16,
+    "initializer_range": 0.3,
+}
+
+
+def tiny_config(**values: object) -> InterBertConfig:
+    """A configuration whose models take no time; ``values`` replace its own."""
+    return InterBertConfig(**(TINY_SIZES | values))
 
 
 @pytest.fixture(scope="session")

@@ -1,30 +1,10 @@
 import pytest
 import torch
+from tests.conftest import tiny_config
 
 from interbert.errors import ConfigError
-from interbert.model.configuration import InterBertConfig
 from interbert.model.modeling import InterBertForImageTextRetrieval, InterBertForPreTraining, InterBertModel
 from interbert.model.tasks import InterBertForMultipleChoice, InterBertForSequenceClassification
-
-
-def tiny_config(**values):
-    sizes = {
-        "vocab_size": 60,
-        "hidden_size": 24,
-        "num_attention_heads": 4,
-        "intermediate_size": 40,
-        "num_interaction_layers": 2,
-        "num_text_layers": 2,
-        "num_image_layers": 1,
-        "image_num_attention_heads": 3,
-        "image_intermediate_size": 32,
-        "max_position_embeddings": 20,
-        "region_feature_size": 10,
-        "num_region_classes": 7,
-        "pooler_size": 16,
-        "initializer_range": 0.3,
-    }
-    return InterBertConfig(**(sizes | values))
 
 
 def batch(lengths=(5, 8, 3), regions=(4, 2, 6), seed=0):

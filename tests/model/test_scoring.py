@@ -1,29 +1,11 @@
 import numpy as np
 import pytest
 import torch
+from tests.conftest import tiny_config
 
 from interbert.model import scoring
-from interbert.model.configuration import InterBertConfig
 from interbert.model.modeling import InterBertForImageTextRetrieval
 from interbert.model.scoring import dual_matrix, encode_all, score_matrix, score_pairs
-
-SIZES = {
-    "vocab_size": 60,
-    "hidden_size": 24,
-    "num_attention_heads": 4,
-    "intermediate_size": 40,
-    "num_interaction_layers": 2,
-    "num_text_layers": 1,
-    "num_image_layers": 1,
-    "image_num_attention_heads": 3,
-    "image_intermediate_size": 32,
-    "max_position_embeddings": 20,
-    "region_feature_size": 10,
-    "num_region_classes": 7,
-    "pooler_size": 16,
-    "contrastive_size": 8,
-    "initializer_range": 0.3,
-}
 
 
 @pytest.fixture(autouse=True)
@@ -34,7 +16,7 @@ def float32(monkeypatch):
 @pytest.fixture(scope="module")
 def model():
     torch.manual_seed(0)
-    return InterBertForImageTextRetrieval(InterBertConfig(**SIZES)).eval()
+    return InterBertForImageTextRetrieval(tiny_config(contrastive_size=8)).eval()
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +96,7 @@ def test_progress_counts_every_pair_once(model, texts, pictures):
 
 def test_dropout_is_off_while_scoring_and_training_mode_comes_back(texts, pictures):
     torch.manual_seed(0)
-    model = InterBertForImageTextRetrieval(InterBertConfig(**SIZES, hidden_dropout_prob=0.5)).train()
+    model = InterBertForImageTextRetrieval(tiny_config(contrastive_size=8, hidden_dropout_prob=0.5)).train()
     for score in (score_matrix, dual_matrix):
         np.testing.assert_array_equal(score(model, texts, pictures), score(model, texts, pictures))
         assert model.training

@@ -3,10 +3,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from tests.conftest import tiny_config
 
 from interbert.data.pairs import PairTable
 from interbert.model import scoring
-from interbert.model.configuration import InterBertConfig
 from interbert.model.modeling import InterBertForImageTextRetrieval
 from interbert.model.scoring import dual_matrix, score_matrix
 from interbert.regions.schema import CaptionRow
@@ -15,23 +15,6 @@ from interbert.tasks.evaluation import evaluate_retrieval, shuffled_pictures
 from interbert.tasks.retrieval import RetrievalSet
 
 COUNT = 200
-SIZES = {
-    "vocab_size": 60,
-    "hidden_size": 24,
-    "num_attention_heads": 4,
-    "intermediate_size": 40,
-    "num_interaction_layers": 2,
-    "num_text_layers": 1,
-    "num_image_layers": 1,
-    "image_num_attention_heads": 3,
-    "image_intermediate_size": 32,
-    "max_position_embeddings": 20,
-    "region_feature_size": 10,
-    "num_region_classes": 7,
-    "pooler_size": 16,
-    "contrastive_size": 8,
-    "initializer_range": 0.3,
-}
 
 
 def several_texts_each(count, texts):
@@ -95,7 +78,7 @@ def test_a_model_with_a_contrastive_head_is_judged_as_a_dual_encoder_too(monkeyp
 def test_a_real_model_end_to_end(monkeypatch):
     monkeypatch.setattr(scoring, "cpu_has_bf16", lambda: False)
     torch.manual_seed(0)
-    model = InterBertForImageTextRetrieval(InterBertConfig(**SIZES)).eval()
+    model = InterBertForImageTextRetrieval(tiny_config(contrastive_size=8)).eval()
     generator = np.random.default_rng(0)
     texts = [generator.integers(1, 60, 3 + row % 4).tolist() for row in range(12)]
     pictures = [
