@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from interbert.data.examples import Picture
 from interbert.data.pairs import PairTable
-from interbert.model.modeling import InterBertForImageTextRetrieval
 from interbert.model.processing import InterBertProcessor
 from interbert.model.scoring import dual_matrix, score_pairs
 from interbert.regions.schema import Regions
 from interbert.regions.store import RegionStore
 from interbert.tasks.metrics import best_ranks
+from interbert.tasks.mixture import Mixture, fit_mixture
 
 Bool = NDArray[np.bool_]
 
@@ -75,7 +75,7 @@ def encode_pictures(
 class RetrievalTask:
     """Validation during training: text-to-image recall on held-out pictures.
 
-    With a contrastive head the dual encoder ranks all pictures and the joint model reranks its best few, so a
+    With a contrastive head the dual encoder ranks all pictures and the joint model reranks its best few with it, so a
     validation of 500 pictures takes seconds; without one the joint model ranks everything.
 
     Args:
@@ -84,6 +84,9 @@ class RetrievalTask:
         pictures: model inputs.
         rerank: pictures per text that the joint model scores.
         joint: judge the joint model; False judges the dual encoder alone (pretraining).
+
+    Attributes:
+        mixture: of the last evaluation, how much joint and dual scores are worth.
     """
 
     greater_is_better = True
@@ -102,29 +105,38 @@ class RetrievalTask:
         self._pictures = pictures
         self._rerank = rerank
         self._joint = joint
+        self.mixture: Mixture | None = None
 
     def evaluate(self, model: Any) -> Mapping[str, float]:
-        """``dual_r@k`` of the dual encoder and ``r@k`` of the joint model over its candidates, in percent."""
+        """Recall in percent: ``dual_r@k``, ``joint_r@k`` over the dual encoder's candidates, ``r@k`` of their mixture.
+
+        Without a dual encoder ``r@k`` is the joint model's over all pictures; :attr:`mixture` is None then.
+        """
         relevant = self._data.relevant
-        metrics: dict[str, float] = {}
-        candidates = np.tile(np.arange(relevant.shape[1]), (relevant.shape[0], 1))
-        if model.config.contrastive_size:
-            scores = dual_matrix(model, self._texts, self._pictures)
-            metrics |= _recalls(best_ranks(scores, relevant), "dual_r@")
-            candidates = np.argsort(-scores, axis=1, kind="stable")[:, : self._rerank]
-        if self._joint or not model.config.contrastive_size:
-            metrics |= _recalls(self._joint_ranks(model, candidates), "r@")
+        if not model.config.contrastive_size:
+            everything = np.tile(np.arange(relevant.shape[1]), (relevant.shape[0], 1))
+            scores = score_pairs(model, self._texts, self._pictures, everything)
+            return _recalls(best_ranks(scores, relevant), "r@")
+        cosines = dual_matrix(model, self._texts, self._pictures)
+        metrics = _recalls(best_ranks(cosines, relevant), "dual_r@")
+        if self._joint:
+            candidates = np.argsort(-cosines, axis=1, kind="stable")[:, : self._rerank]
+            cosines = np.take_along_axis(cosines, candidates, axis=1)
+            right = np.take_along_axis(relevant, candidates, axis=1)
+            joint = score_pairs(model, self._texts, self._pictures, candidates)
+            self.mixture = fit_mixture(joint, cosines, right)
+            metrics |= _recalls(_ranks_among(joint, right), "joint_r@")
+            metrics |= _recalls(_ranks_among(self.mixture(joint, cosines), right), "r@")
         return metrics
 
-    def _joint_ranks(self, model: InterBertForImageTextRetrieval, candidates: NDArray[np.int64]) -> NDArray[Any]:
-        """Ranks among the candidates; a right picture that is not among them ranks after all of them."""
-        scores = score_pairs(model, self._texts, self._pictures, candidates)
-        right = np.take_along_axis(self._data.relevant, candidates, axis=1)
-        ranks = np.full(len(scores), candidates.shape[1] + 1)
-        found = right.any(axis=1)
-        if found.any():
-            ranks[found] = best_ranks(scores[found], right[found])
-        return ranks
+
+def _ranks_among(scores: NDArray[np.floating], right: Bool) -> NDArray[Any]:
+    """Ranks among candidates [texts, k]; a right picture that is not among them ranks after all of them."""
+    ranks = np.full(len(scores), right.shape[1] + 1)
+    found = right.any(axis=1)
+    if found.any():
+        ranks[found] = best_ranks(scores[found], right[found])
+    return ranks
 
 
 def _recalls(ranks: NDArray[Any], prefix: str) -> dict[str, float]:

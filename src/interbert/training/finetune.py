@@ -9,20 +9,21 @@ import numpy as np
 from transformers import set_seed
 
 from interbert.checkpoints.directory import load_model, load_processor
+from interbert.checkpoints.quiet import quiet_library
 from interbert.data.collation import RetrievalCollator
 from interbert.data.examples import PairData, RetrievalPairs
 from interbert.data.negatives import Negatives
 from interbert.data.sampling import EpochBatches
-from interbert.errors import ConfigError
+from interbert.errors import ConfigError, writing
 from interbert.model.modeling import InterBertForImageTextRetrieval
 from interbert.model.processing import InterBertProcessor
-from interbert.model.scoring import dual_matrix, encode_all
+from interbert.model.scoring import encode_all
 from interbert.regions.schema import ExtractorInfo
+from interbert.tasks.mixture import build_in
 from interbert.tasks.retrieval import RetrievalTask, encode_pictures
 from interbert.training.arguments import trainer_arguments
 from interbert.training.chance import chance_values
 from interbert.training.options import FinetuneRetrievalOptions
-from interbert.training.prior import fit_prior, set_prior
 from interbert.training.provenance import provenance
 from interbert.training.session import TrainingData, as_recipe, claim_folder, curriculum, mark_finished, open_data
 from interbert.training.trainer import InterBertTrainer
@@ -62,9 +63,8 @@ def finetune_retrieval(options: FinetuneRetrievalOptions) -> None:
     contrast = model.config.contrastive_size is not None and options.contrastive_loss_weight > 0
     batches = EpochBatches(pairs.lengths, options.training.batch_size, options.training.seed)
     texts, pictures = data.validation.encode(data.validation_store, processor)
-    if options.dual_prior and model.config.contrastive_size is not None:
-        set_prior(model, *fit_prior(dual_matrix(model, texts, pictures), data.validation.relevant))
     chance = chance_values(pairs.ids, data.store, "classify", options.training.batch_size, _MISMATCH_SHARE)
+    task = RetrievalTask(data.validation, texts, pictures, options.rerank)
     trainer = InterBertTrainer(
         model,
         trainer_arguments(options.training, out, len(batches)),
@@ -73,18 +73,32 @@ def finetune_retrieval(options: FinetuneRetrievalOptions) -> None:
         RetrievalPairs(pairs, negatives, curriculum(options.negatives, steps)),
         batches,
         RetrievalCollator(data.table, processor.pad_token_id, contrast),
-        RetrievalTask(data.validation, texts, pictures, options.rerank),
+        task,
         processor,
         provenance(recipe, data.fingerprints() | {"started_from": options.model}),
         chance,
     )
     trainer.train_or_resume()
+    if options.dual_prior:
+        _mix_in_dual(out, task)
     mark_finished(out)
+
+
+def _mix_in_dual(out: Path, task: RetrievalTask) -> None:
+    """Add the best model's dual score to its joint one, weighted as validation pairs have it; safe to repeat."""
+    model = load_model(out, dual_prior=None)
+    task.evaluate(model)
+    if task.mixture is None:
+        return
+    build_in(model, task.mixture)
+    with writing(out), quiet_library():
+        model.save_pretrained(out)
+    print(f"mixture: {task.mixture.joint:.2f} x joint + {task.mixture.dual:.1f} x cosine, fitted on validation pairs")
 
 
 def _overrides(options: FinetuneRetrievalOptions) -> dict[str, Any]:
     """Configuration fields that fine-tuning changes."""
-    fields: dict[str, Any] = {"contrastive_loss_weight": options.contrastive_loss_weight}
+    fields: dict[str, Any] = {"contrastive_loss_weight": options.contrastive_loss_weight, "dual_prior": None}
     if options.dropout is not None:
         fields |= {"hidden_dropout_prob": options.dropout, "image_hidden_dropout_prob": options.dropout}
     return fields

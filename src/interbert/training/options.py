@@ -181,7 +181,7 @@ class FinetuneRetrievalOptions:
     contrastive_loss_weight: float = 0.5
     """Weight of the contrast of separately encoded sides; 0 leaves it out."""
     dual_prior: bool = True
-    """Add the dual encoder's score to the joint one: the joint pass then starts from what the dual encoder knows."""
+    """After training, add the dual encoder's score to the joint one, weighted on validation pairs."""
     dropout: float | None = None
     """Hidden dropout; the model's own when not given."""
     negatives: NegativeOptions = field(

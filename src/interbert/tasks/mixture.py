@@ -1,0 +1,80 @@
+"""How much the joint pass and the dual encoder are each worth: a logistic fit on held-out pairs.
+
+The two make different mistakes, so together they rank better than either. The fit happens after training: added while
+training, the dual encoder's score would be that of pairs it has learnt by heart, and the joint pass would learn to
+lean on a certainty that new pairs do not have.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from interbert.model.modeling import InterBertForImageTextRetrieval
+
+Floats = NDArray[np.floating]
+_NEWTON_STEPS = 50
+_RIDGE = 1e-3  # keeps the fit finite when the pairs are separable
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """Log-odds of a match: joint * (joint logit difference) + dual * cosine + offset."""
+
+    joint: float
+    dual: float
+    offset: float
+
+    def __call__(self, joint: Floats, cosines: Floats) -> Floats:
+        """Mixed scores."""
+        mixed: Floats = self.joint * joint + self.dual * cosines + self.offset
+        return mixed
+
+
+def fit_mixture(joint: Floats, cosines: Floats, right: NDArray[np.bool_]) -> Mixture:
+    """Logistic regression by Newton's method; neither part gets a negative weight.
+
+    Args:
+        joint: [texts, k] joint logit differences of each text's candidates.
+        cosines: [texts, k] the dual encoder's of the same.
+        right: bool [texts, k].
+    """
+    features = np.stack([joint.ravel(), cosines.ravel()], axis=1).astype(np.float64)
+    labels = right.ravel().astype(np.float64)
+    used = [0, 1]
+    while used:
+        weights = _logistic(features[:, used], labels)
+        worst = int(np.argmin(weights[:-1]))
+        if weights[worst] >= 0:
+            both = dict(zip(used, weights[:-1].tolist(), strict=True))
+            return Mixture(both.get(0, 0.0), both.get(1, 0.0), float(weights[-1]))
+        del used[worst]
+    return Mixture(1.0, 0.0, 0.0)
+
+
+def _logistic(features: Floats, labels: Floats) -> Floats:
+    """Weights of the columns and, last, the offset."""
+    spread = features.std(axis=0).clip(min=1e-9)
+    x = np.concatenate([features / spread, np.ones((len(features), 1))], axis=1)
+    weights = np.zeros(x.shape[1])
+    ridge = _RIDGE * np.eye(len(weights))
+    for _ in range(_NEWTON_STEPS):
+        p = 1.0 / (1.0 + np.exp(-(x @ weights).clip(-30, 30)))
+        gradient = x.T @ (p - labels) + ridge @ weights
+        weights = weights - np.linalg.solve((x * (p * (1 - p))[:, None]).T @ x + ridge, gradient)
+    weights[:-1] /= spread
+    return weights
+
+
+@torch.no_grad()
+def build_in(model: InterBertForImageTextRetrieval, mixture: Mixture) -> None:
+    """Make the mixture the model's own matching logit difference, in its matching head and configuration."""
+    head = model.matching_head
+    head.weight.mul_(mixture.joint)
+    head.bias.mul_(mixture.joint)
+    head.bias[0] += mixture.offset / 2
+    head.bias[1] -= mixture.offset / 2
+    model.config.dual_prior = mixture.dual
