@@ -60,7 +60,6 @@ def test_signs_and_clock_faces_are_not_held_out() -> None:
     assert not may_be_held_out("three-thirty", "Travel & Places", "time")
     assert not may_be_held_out("right arrow", "Symbols", "arrow")
     assert not may_be_held_out("family man boy", "People & Body", "family")
-    assert not may_be_held_out("grinning face", "Smileys & Emotion", "face-smiling")
 
 
 def test_no_group_is_on_both_sides_and_held_out_names_are_distinct(small: Path) -> None:

@@ -1,6 +1,6 @@
 """From pictures to a page of search results, on this machine: describe regions, pretrain, fine-tune, rank, show.
 
-Without --source it renders OpenMoji: 1,400 pictures to learn from, 120 held out, asked for in English and Chinese.
+Without --source it renders OpenMoji: 1,300 pictures to learn from, 200 held out, asked for in English and Chinese.
 With --source it does the same on your own pictures and texts. OUT/index.html is the page. What is done is not done
 again; a stopped demo continues.
 
@@ -29,7 +29,7 @@ class Options:
     """Column with an id that pictures of one product share."""
     limit: int | None = None
     """Use at most so many pictures."""
-    test: int = 120
+    test: int = 200
     """Pictures to hold out and measure on."""
     validation: int = 80
     """Pictures to hold out and choose the best checkpoint on."""

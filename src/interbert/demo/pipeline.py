@@ -60,7 +60,7 @@ class DemoSettings:
     source: str | None = None
     mapping: ColumnMapping = field(default_factory=ColumnMapping)
     limit: int | None = None
-    test: int = 120
+    test: int = 200
     validation: int = 80
     init_from: str = "minilm"
     effort: float = 1.0
@@ -93,9 +93,9 @@ class Demo:
         stores = tuple(self._regions(split) for split in SPLITS)
         steps += [
             ("regions", "describing regions", 50, data | asdict(self._extractor), stores, self._extract),
-            ("pretraining", "pretraining", 310, self._effort(), (self._model("pretrained"),), self._pretrain),
-            ("finetuning", "fine-tuning", 160, self._effort(), (self._model("retrieval"),), self._finetune),
-            ("ranking", "ranking held-out pictures", 60, {}, (self._results,), self._rank),
+            ("pretraining", "pretraining", 380, self._effort(), (self._model("pretrained"),), self._pretrain),
+            ("finetuning", "fine-tuning", 120, self._effort(), (self._model("retrieval"),), self._finetune),
+            ("ranking", "ranking held-out pictures", 80, {}, (self._results,), self._rank),
             ("page", "writing the page", 2, {}, (self.folder / "index.html",), self._page),
         ]
         return [Step(*values) for values in steps]

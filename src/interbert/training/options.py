@@ -146,6 +146,8 @@ class PretrainOptions:
     """Source columns whose texts to use; all when not given."""
     init_from: str = "minilm"
     """BERT to start from: minilm (offline), a directory or a Hub id."""
+    warm_start: bool = True
+    """Let the image side start as a reader of pseudo-words instead of random (ours; the paper's is random)."""
     max_text_tokens: int = 36
     """Longer texts are cut."""
     model: ModelOptions = field(default_factory=ModelOptions)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import torch
 from transformers import set_seed
 
 from interbert.checkpoints.bert import bert_tokenizer, config_for_bert, initialise_from_bert
@@ -29,6 +30,7 @@ from interbert.training.options import ModelOptions, PretrainOptions
 from interbert.training.provenance import provenance
 from interbert.training.session import TrainingData, as_recipe, claim_folder, curriculum, mark_finished, open_data
 from interbert.training.trainer import InterBertTrainer
+from interbert.training.warm_start import start_image_side
 
 
 def pretrain(options: PretrainOptions) -> None:
@@ -107,6 +109,9 @@ def _model(
     print(f"vocabulary: {translated} new pieces start from known ones that describe the same pictures")
     total = sum(parameter.numel() for parameter in model.parameters())
     print(f"model: {total:,} parameters, {len(report.filled)} tensors from {options.init_from}")
+    if options.warm_start:
+        pooled = processor.feature_extractor.standardise(data.store.pooled_features(), options.regions)
+        start_image_side(model, torch.from_numpy(pooled)[data.table.rows.tolist()], ids)
     filled = frozenset(report.filled)
     if len(words) > report.vocab_size:  # new rows have as far to go as what started random
         filled -= {"interbert.text_embeddings.word_embeddings.weight"}
