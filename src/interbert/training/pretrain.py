@@ -32,6 +32,8 @@ from interbert.training.session import TrainingData, as_recipe, claim_folder, cu
 from interbert.training.trainer import InterBertTrainer
 from interbert.training.warm_start import start_image_side
 
+_WARM_START_PAIRS = 20_000
+
 
 def pretrain(options: PretrainOptions) -> None:
     """Pretrain into ``options.out``; the same call continues a stopped run and does nothing after a finished one.
@@ -110,8 +112,10 @@ def _model(
     total = sum(parameter.numel() for parameter in model.parameters())
     print(f"model: {total:,} parameters, {len(report.filled)} tensors from {options.init_from}")
     if options.warm_start:
+        chosen = np.random.default_rng(options.training.seed).permutation(len(ids))[:_WARM_START_PAIRS]
         pooled = processor.feature_extractor.standardise(data.store.pooled_features(), options.regions)
-        start_image_side(model, torch.from_numpy(pooled)[data.table.rows.tolist()], ids)
+        features = torch.from_numpy(pooled[data.table.rows[chosen]])
+        start_image_side(model, features, [ids[pair] for pair in chosen])
     filled = frozenset(report.filled)
     if len(words) > report.vocab_size:  # new rows have as far to go as what started random
         filled -= {"interbert.text_embeddings.word_embeddings.weight"}

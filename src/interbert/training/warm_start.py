@@ -40,7 +40,7 @@ def start_image_side(model: InterBertForPreTraining, features: Tensor, ids: Sequ
     inner = features.T @ features + _RIDGE * torch.eye(features.shape[1])
     weight = torch.linalg.solve(inner, features.T @ (spoken - mean))
     # predictions of a ridge are timid: a pseudo-word should stand out from the mean as much as a word does
-    spread = (words[: len(words)] - words.mean(dim=0)).norm(dim=1).mean() / (features @ weight).norm(dim=1).mean()
+    spread = (words - words.mean(dim=0)).norm(dim=1).mean() / (features @ weight).norm(dim=1).mean()
     images = trunk.image_embeddings
     images.feature_projection.weight.copy_((weight * spread).T)
     positions = trunk.text_embeddings.position_embeddings.weight[1:9].mean(dim=0)
