@@ -57,9 +57,14 @@ def finetuning(folder: Path, texts: list[str], pairs: int, effort: float) -> Fin
         validation=str(folder / "regions" / "validation"),
         out=str(folder / "models" / "retrieval"),
         texts=texts,
-        contrastive_loss_weight=1.0,
+        contrastive_loss_weight=2.0,
         negatives=NegativeOptions(mine="model", hard_share=0.5, random_epochs=epochs / 8, rise_epochs=epochs / 4),
         training=TrainingOptions(
-            epochs=epochs, batch_size=32, learning_rate=5e-5, ema_decay=0.99, log_steps=max(1, round(effort * 5))
+            epochs=epochs,
+            batch_size=32,
+            learning_rate=3e-5,
+            ema_decay=0.99,
+            validations_per_epoch=6,
+            log_steps=max(1, round(effort * 5)),
         ),
     )

@@ -77,6 +77,7 @@ def finetune_retrieval(options: FinetuneRetrievalOptions) -> None:
         processor,
         provenance(recipe, data.fingerprints() | {"started_from": options.model}),
         chance,
+        judge_start=True,
     )
     trainer.train_or_resume()
     if options.dual_prior:

@@ -52,6 +52,7 @@ class InterBertTrainer(Trainer):  # type: ignore[misc]
         origin: provenance.
         chance: value of each loss for a model that knows nothing, logged beside it.
         bert_filled: names of parameters that a BERT filled (their learning rate may be lower).
+        judge_start: validate before the first step too, so that the model that is started from is a candidate.
     """
 
     control: Any
@@ -70,6 +71,7 @@ class InterBertTrainer(Trainer):  # type: ignore[misc]
         origin: Mapping[str, Any],
         chance: Mapping[str, float],
         bert_filled: frozenset[str] = frozenset(),
+        judge_start: bool = False,
     ) -> None:
         # the task holds its own data; the base class only wants to see that validation was meant
         super().__init__(model=model, args=arguments, train_dataset=dataset, eval_dataset=[], data_collator=collator)
@@ -81,6 +83,7 @@ class InterBertTrainer(Trainer):  # type: ignore[misc]
         self._origin = dict(origin)
         self._chance = dict(chance)
         self._bert_filled = bert_filled
+        self._judge_start = judge_start
         self._sums: dict[str, tuple[float, int]] = {}
         self._best: float | None = None
         self.average = WeightAverage(model, options.ema_decay) if options.ema_decay is not None else None
@@ -214,6 +217,8 @@ class InterBertTrainer(Trainer):  # type: ignore[misc]
             if self.average is not None and (checkpoint / EMA_FILE).exists():
                 self.average.load(checkpoint)
             print(f"continuing from {checkpoint}")
+        elif self._judge_start:
+            self.evaluate()  # a model that training makes worse is not replaced
         with _graceful_interrupt(self):
             self.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
 
