@@ -57,8 +57,8 @@ class Glyph:
         code: hexadecimal code points joined by "-", the stem of the SVG file.
         title: English name.
         title_zh: Chinese name.
-        tags: other English names and words of its subgroup, comma separated; "" when there are none.
-        tags_zh: Chinese words of its subgroup; "" when there are none.
+        tags: the title with other English names and words of its subgroup, comma separated.
+        tags_zh: the Chinese name with Chinese words of its subgroup.
         group: pictures of one emoji (gender, direction and hair variants) share it.
         category: Unicode emoji group, such as "Animals & Nature".
         held_out_allowed: whether validation and test may draw it: see :func:`may_be_held_out`.
@@ -112,10 +112,10 @@ def _words(name: str) -> str:
 
 
 def _tags(title: str, names: Sequence[str], words: str) -> str:
-    """Other names and subgroup words, each once, without what the title says already."""
+    """The title with other names and subgroup words, each once."""
     said = set(title.casefold().split())
     fresh = [name for name in dict.fromkeys(map(_words, names)) if not set(name.casefold().split()) <= said]
-    return ", ".join([*fresh, *([words] if words else [])])
+    return ", ".join([title, *fresh, *([words] if words else [])])
 
 
 def _groups() -> dict[str, tuple[str, str]]:
@@ -161,7 +161,7 @@ def load_glyphs(codes: Iterable[str]) -> list[Glyph]:
                 title=title,
                 title_zh=title_zh,
                 tags=_tags(title, entry.get("alias", []), words),
-                tags_zh=words_zh,
+                tags_zh="、".join([title_zh, *([words_zh] if words_zh else [])]),
                 group=variant_group(code, subgroup),
                 category=category,
                 held_out_allowed=may_be_held_out(title, category, subgroup),

@@ -91,10 +91,11 @@ class Demo:
             pictures = tuple(self._parquet(split) for split in SPLITS)
             steps.append(("pictures", "rendering OpenMoji", 30, data, pictures, self._render))
         stores = tuple(self._regions(split) for split in SPLITS)
+        pretraining, finetuning = self._recipes()
         steps += [
             ("regions", "describing regions", 50, data | asdict(self._extractor), stores, self._extract),
-            ("pretraining", "pretraining", 380, self._effort(), (self._model("pretrained"),), self._pretrain),
-            ("finetuning", "fine-tuning", 120, self._effort(), (self._model("retrieval"),), self._finetune),
+            ("pretraining", "pretraining", 480, pretraining, (self._model("pretrained"),), self._pretrain),
+            ("finetuning", "fine-tuning", 90, finetuning, (self._model("retrieval"),), self._finetune),
             ("ranking", "ranking held-out pictures", 80, {}, (self._results,), self._rank),
             ("page", "writing the page", 2, {}, (self.folder / "index.html",), self._page),
         ]
@@ -136,12 +137,15 @@ class Demo:
     def _model(self, name: str) -> Path:
         return self.folder / "models" / name
 
-    def _effort(self) -> dict[str, object]:
-        return {
-            "effort": self.settings.effort,
-            "init_from": self.settings.init_from,
-            "pairs": [recipe.PRETRAINING_PAIRS, recipe.FINETUNING_PAIRS],
-        }
+    def _recipes(self) -> list[dict[str, object]]:
+        """What pretraining and fine-tuning depend on, whatever the number of pairs turns out to be."""
+        pretraining = recipe.pretraining(
+            Path(), self.settings.init_from, recipe.PRETRAINING_PAIRS, self.settings.effort
+        )
+        return [
+            asdict(pretraining),
+            asdict(recipe.finetuning(Path(), [], recipe.FINETUNING_PAIRS, self.settings.effort)),
+        ]
 
     def _render(self) -> None:
         settings = self.settings
