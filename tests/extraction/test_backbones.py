@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,7 @@ import torch
 from tests.conftest import draw
 from torch import Tensor, nn
 
-from interbert.errors import ConfigError
+from interbert.errors import ConfigError, MissingExtraError
 from interbert.extraction import grid
 from interbert.extraction.backbones import EfficientNetLite0, HubBackbone, build_backbone
 from interbert.extraction.grid import GridExtractor, GridSettings
@@ -119,6 +120,13 @@ def test_an_unknown_backbone_is_an_error_that_lists_the_known(name: str) -> None
 
 @pytest.mark.parametrize("name", ["timm:no_such_model", "torchvision:no_such_model", "transformers:no/such_model"])
 def test_a_model_that_its_hub_does_not_give_is_an_error_of_one_line(name: str) -> None:
+    pytest.importorskip(name.partition(":")[0])
     with pytest.raises(ConfigError, match=f"backbone '{name}' could not be loaded") as caught:
         build_backbone(name)
     assert "\n" not in str(caught.value)
+
+
+def test_a_library_that_is_not_installed_is_named_with_its_install_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "timm", None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'interbert\[timm\]'"):
+        build_backbone("timm:resnet18")
