@@ -115,7 +115,7 @@ def _negatives(
     if options.negatives.hard_share <= 0:
         return Negatives(data.table)
     if options.negatives.mine == "neighbours":
-        return Negatives.mined(data.table, data.store.pooled_features(), options.negatives.pool)
+        return Negatives.mined(data.table, data.pooled, options.negatives.pool)
     if model.config.contrastive_size is None:
         raise ConfigError(
             f"{options.model}: has no dual encoder to mine with. Set negatives.mine to 'neighbours', or pretrain with "

@@ -113,7 +113,7 @@ def _model(
     print(f"model: {total:,} parameters, {len(report.filled)} tensors from {options.init_from}")
     if options.warm_start:
         chosen = np.random.default_rng(options.training.seed).permutation(len(ids))[:_WARM_START_PAIRS]
-        pooled = processor.feature_extractor.standardise(data.store.pooled_features(), options.regions)
+        pooled = processor.feature_extractor.standardise(data.pooled, options.regions)
         features = torch.from_numpy(pooled[data.table.rows[chosen]])
         start_image_side(model, features, [ids[pair] for pair in chosen])
     filled = frozenset(report.filled)
@@ -159,7 +159,7 @@ def _config(options: PretrainOptions, store: RegionStore, vocabulary: int) -> In
 def _dataset(
     options: PretrainOptions, data: TrainingData, processor: InterBertProcessor, config: InterBertConfig
 ) -> tuple[PretrainingPairs, PretrainingCollator]:
-    pooled = data.store.pooled_features() if options.negatives.hard_share > 0 else None
+    pooled = data.pooled if options.negatives.hard_share > 0 else None
     negatives = Negatives(data.table)
     if pooled is not None:
         negatives = Negatives.mined(data.table, pooled, options.negatives.pool)

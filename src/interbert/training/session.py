@@ -5,8 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, is_dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from interbert.data.pairs import PairTable
 from interbert.errors import ConfigError, UsageError, writing
@@ -28,6 +32,11 @@ class TrainingData:
     validation_store: RegionStore
     validation: RetrievalSet
     validation_texts: tuple[str, ...]
+
+    @cached_property
+    def pooled(self) -> NDArray[np.float32]:
+        """Mean region feature of every row [rows,F]: one pass over the store, whoever asks."""
+        return self.store.pooled_features()
 
     def fingerprints(self) -> dict[str, str]:
         """For provenance."""
