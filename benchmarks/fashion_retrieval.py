@@ -28,7 +28,13 @@ from interbert.regions.store import RegionStore
 from interbert.tasks.evaluation import evaluate_retrieval
 from interbert.tasks.retrieval import RetrievalSet
 from interbert.training.finetune import finetune_retrieval
-from interbert.training.options import FinetuneRetrievalOptions, NegativeOptions, PretrainOptions, TrainingOptions
+from interbert.training.options import (
+    FinetuneRetrievalOptions,
+    ModelOptions,
+    NegativeOptions,
+    PretrainOptions,
+    TrainingOptions,
+)
 from interbert.training.pretrain import pretrain
 from interbert.training.provenance import versions
 
@@ -93,9 +99,10 @@ def _pretraining(stores: dict[str, str], out: str, epochs: float) -> PretrainOpt
         validation=stores["validation"],
         out=out,
         texts=list(COLUMNS.values()),
+        model=ModelOptions(region_dropout=0.2, lm_loss_weight=0.5),
         negatives=NegativeOptions(hard_share=0.5, random_epochs=0.5, rise_epochs=0.5),
         training=TrainingOptions(
-            epochs=epochs, batch_size=128, learning_rate=3e-4, bert_learning_rate_scale=0.5, ema_decay=0.998
+            epochs=epochs, batch_size=128, learning_rate=1e-4, bert_learning_rate_scale=0.3, ema_decay=0.998
         ),
     )
 
@@ -107,8 +114,16 @@ def _finetuning(stores: dict[str, str], model: str, out: str, column: str, epoch
         validation=stores["validation"],
         out=out,
         texts=[column],
+        contrastive_loss_weight=1.0,
         negatives=NegativeOptions(mine="model", pool=32, hard_share=0.8, random_epochs=0.1, rise_epochs=0.2),
-        training=TrainingOptions(epochs=epochs, batch_size=32, learning_rate=1e-4, ema_decay=0.999),
+        training=TrainingOptions(
+            epochs=epochs,
+            batch_size=32,
+            learning_rate=5e-5,
+            bert_learning_rate_scale=0.3,
+            ema_decay=0.999,
+            validations_per_epoch=2,
+        ),
     )
 
 

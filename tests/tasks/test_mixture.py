@@ -9,7 +9,7 @@ from interbert.model import scoring
 from interbert.model.modeling import InterBertForImageTextRetrieval
 from interbert.model.scoring import dual_matrix, score_matrix
 from interbert.tasks.metrics import best_ranks
-from interbert.tasks.mixture import Mixture, build_in, fit_mixture
+from interbert.tasks.mixture import Mixture, build_in, calibration, fit_mixture
 
 
 def test_each_part_is_worth_what_it_tells() -> None:
@@ -33,6 +33,19 @@ def test_a_part_that_misleads_gets_nothing() -> None:
     assert fit_mixture(telling, misleading, right).dual == 0.0
     assert fit_mixture(misleading, telling, right).joint == 0.0
     assert fit_mixture(misleading, misleading - right, right) == Mixture(1.0, 0.0, 0.0)
+
+
+def test_calibration_turns_an_order_into_log_odds() -> None:
+    generator = np.random.default_rng(2)
+    right = np.arange(16) == generator.integers(0, 16, (500, 1))
+    scores = 30.0 * (generator.normal(size=right.shape) + 2.0 * right)  # an order with no scale
+    found = calibration(scores, right)
+    odds = found(scores, np.zeros_like(scores))
+    probability = 1 / (1 + np.exp(-odds))
+    sure = probability > 0.5
+    assert right[sure].mean() == pytest.approx(probability[sure].mean(), abs=0.05)
+    assert right[~sure].mean() == pytest.approx(probability[~sure].mean(), abs=0.02)
+    assert calibration(-scores, right) == Mixture(1.0, 0.0, 0.0)
 
 
 def test_pair_scores_are_the_mixture_and_forward_agrees(monkeypatch: pytest.MonkeyPatch) -> None:

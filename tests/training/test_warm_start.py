@@ -1,47 +1,124 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
+import pytest
 import torch
 from tests.conftest import tiny_config
 
+from interbert.data.examples import PairData
+from interbert.data.pairs import PairTable
+from interbert.errors import ConfigError
 from interbert.model.modeling import InterBertForPreTraining
-from interbert.training.warm_start import start_image_side
+from interbert.training.options import WarmStartOptions
+from interbert.training.warm_start import WARM_START, WarmStartData, can_warm_start, warm_start
 
-SIZES = {"contrastive_size": 8, "num_text_layers": 1, "num_image_layers": 1, "image_num_attention_heads": 4}
+PICTURES = 256
+WORDS = 8
+SIZES = {"contrastive_size": 16, "hidden_size": 48, "num_interaction_layers": 1, "initializer_range": 0.1}
+OPTIONS = WarmStartOptions(
+    head_epochs=40, head_learning_rate=1e-2, epochs=25, learning_rate=5e-3, batch_size=32, dropout=0.1
+)
+BRIEF = WarmStartOptions(head_epochs=2, epochs=2, batch_size=32)
 
 
-def start(**sizes: int) -> tuple[InterBertForPreTraining, torch.Tensor, list[list[int]], bool]:
+class Shelf:
+    """Pictures whose feature says which word describes them."""
+
+    tokenizer = None
+
+    def __init__(self) -> None:
+        generator = np.random.default_rng(0)
+        self.words = generator.integers(0, WORDS, PICTURES)
+        self.features = generator.normal(0, 0.3, (PICTURES, 3, 10)).astype(np.float32)
+        self.features[:, :, :WORDS] += 3 * np.eye(WORDS, dtype=np.float32)[self.words][:, None]
+
+    def take(self, rows):
+        return list(rows)
+
+    def texts_to_ids(self, texts):
+        return [[1, 20 + int(self.words[int(text)]), 2] for text in texts]
+
+    def picture_inputs(self, regions, zeroed=None, where="regions"):
+        locations = np.tile(np.array([0, 0, 1, 1, 1], dtype=np.float32), (3, 1))
+        return self.features[regions], locations
+
+
+def learn(out: Path, options: WarmStartOptions = OPTIONS, **sizes) -> tuple[InterBertForPreTraining, Shelf]:
     torch.manual_seed(0)
-    model = InterBertForPreTraining(tiny_config(**(SIZES | sizes))).eval()
-    generator = torch.Generator().manual_seed(1)
-    shown = torch.randint(0, 10, (400,), generator=generator)
-    features = 100 * torch.nn.functional.one_hot(shown, 10).float() + torch.randn(400, 10, generator=generator)
-    ids = [[1, 20 + int(one), 2] for one in shown]
-    alike = start_image_side(model, features, ids)
-    return model, features, ids, alike
+    model = InterBertForPreTraining(tiny_config(**(SIZES | sizes)))
+    out.mkdir(exist_ok=True)
+    shelf = Shelf()
+    numbers = np.arange(PICTURES)
+    table = PairTable(tuple(map(str, numbers)), numbers, np.full(PICTURES, -1), numbers, shelf.words.astype(np.int64))
+    pairs = PairData(table, shelf, shelf, 0, "shelf")
+    warm_start(model, WarmStartData(pairs, shelf.features[:, 0]), options, out, False, 0)
+    return model.eval(), shelf
 
 
-def test_a_region_starts_as_the_word_its_pictures_are_called() -> None:
-    model, features, ids, _ = start()
-    words = model.interbert.text_embeddings.word_embeddings.weight.detach()[20:30]
-    pseudo = features @ model.interbert.image_embeddings.feature_projection.weight.detach().T
-    centred = words - words.mean(dim=0)
-    nearest = (torch.nn.functional.normalize(pseudo, dim=1) @ torch.nn.functional.normalize(centred, dim=1).T).argmax(1)
-    right = nearest.numpy() == np.array([text[1] - 20 for text in ids])
-    assert right.mean() > 0.95
+def recall(model: InterBertForPreTraining, shelf: Shelf, by_head: bool) -> float:
+    """How often a picture is nearest to its word, in dual-encoder mode."""
+    ids = torch.tensor([[1, 20 + word, 2] for word in range(WORDS)])
+    locations = torch.tensor([0.0, 0, 1, 1, 1]).expand(PICTURES, 3, 5)
+    with torch.no_grad():
+        if by_head:
+            text = model.interbert(ids, pooled_only=True).text_pooled
+            image = model.pool_image(torch.from_numpy(shelf.features), locations)
+            scores = (text * (model.matching_head.weight[0] - model.matching_head.weight[1])) @ image.T
+        else:
+            scores = model.encode_text(ids) @ model.encode_image(torch.from_numpy(shelf.features), locations).T
+    return float((scores.argmax(dim=0).numpy() == shelf.words).mean())
 
 
-def test_image_layers_start_as_the_text_layers_where_they_fit() -> None:
-    model, _, _, alike = start(image_intermediate_size=40)
-    encoder = model.interbert.encoder
-    assert alike
-    for ours, theirs in zip(encoder.image_layers.parameters(), encoder.text_layers.parameters(), strict=True):
-        assert ours.equal(theirs)
-        assert ours is not theirs
-    assert model.interbert.image_pooler.dense.weight.equal(model.interbert.text_pooler.dense.weight)
+@pytest.mark.parametrize("by_head", [False, True])
+def test_pictures_find_their_words_afterwards_by_cosine_and_by_matching_head(tmp_path: Path, by_head: bool) -> None:
+    model, shelf = learn(tmp_path)
+    assert recall(model, shelf, by_head) > 0.8
+    untaught = learn(tmp_path / "none", WarmStartOptions(head_epochs=1, epochs=0, head_learning_rate=1e-9))[0]
+    assert recall(untaught, shelf, by_head) < 0.6
 
 
-def test_other_image_layers_stay_as_they_are() -> None:
-    model, _, _, alike = start(image_intermediate_size=32)
-    assert not alike
-    assert model.interbert.encoder.image_layers[0].intermediate.weight.shape[0] == 32
+def test_the_text_side_stays_as_the_bert_has_it_and_trains_on_afterwards(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    before = InterBertForPreTraining(tiny_config(**SIZES)).state_dict()
+    model, _ = learn(tmp_path, BRIEF)
+    kept = ("interbert.text_embeddings.", "interbert.encoder.text_layers.", "interbert.encoder.interaction_layers.")
+    names = [name for name in before if name.startswith(kept)]
+    assert names
+    assert all(model.state_dict()[name].equal(before[name]) for name in names)
+    assert all(parameter.requires_grad for parameter in model.parameters())
+    assert not model.interbert.image_pooler.dense.weight.equal(before["interbert.image_pooler.dense.weight"])
+
+
+def test_a_continued_run_takes_what_was_learnt(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    first, _ = learn(tmp_path, BRIEF)
+    capsys.readouterr()
+    second, _ = learn(tmp_path, BRIEF)
+    assert capsys.readouterr().out == ""  # no stage ran
+    for name, value in first.state_dict().items():
+        assert value.equal(second.state_dict()[name]), name
+    (tmp_path / WARM_START).unlink()
+    third, _ = learn(tmp_path, BRIEF)
+    for name, value in first.state_dict().items():
+        assert value.equal(third.state_dict()[name]), name
+
+
+def test_without_a_contrastive_head_the_matching_head_alone_is_taught(tmp_path: Path) -> None:
+    model, shelf = learn(tmp_path, contrastive_size=None)
+    assert recall(model, shelf, by_head=True) > 0.8
+
+
+def test_when_there_is_nothing_to_contrast_with_or_nothing_wanted_it_is_left_out() -> None:
+    plain = InterBertForPreTraining(tiny_config(fusion="sum"))
+    assert not can_warm_start(plain, OPTIONS)
+    product = InterBertForPreTraining(tiny_config())
+    assert can_warm_start(product, OPTIONS)
+    assert not can_warm_start(product, WarmStartOptions(head_epochs=0, epochs=0))
+
+
+def test_options_that_cannot_be_are_refused() -> None:
+    with pytest.raises(ConfigError, match="at least 2"):
+        WarmStartOptions(batch_size=1)
+    with pytest.raises(ConfigError, match="negative"):
+        WarmStartOptions(epochs=-1)

@@ -97,8 +97,17 @@ class PairTable:
 
     def same(self, pairs: Sequence[int]) -> NDArray[np.bool_]:
         """bool [k,k]: True where either pair's text is right for the other's picture."""
-        right = np.array([[self.is_right(i, j) for j in pairs] for i in pairs], dtype=np.bool_)
+        texts, groups = self.text_ids[pairs], self.groups[pairs]
+        right: NDArray[np.bool_] = np.isin(texts[:, None] * self._stride + groups[None, :], self._right_keys)
         return right | right.T
+
+    @cached_property
+    def _stride(self) -> int:
+        return int(self.groups.max(initial=0)) + 1
+
+    @cached_property
+    def _right_keys(self) -> NDArray[np.int64]:
+        return np.unique(self.text_ids * self._stride + self.groups)
 
 
 def _groups(captions: Sequence[CaptionRow]) -> list[int]:

@@ -28,6 +28,8 @@ from interbert.objectives.region_masking import region_loss
 from interbert.objectives.segment_masking import masked_lm_loss
 
 IGNORE_LABEL = -100
+_HEAD_SHARE = 0.3
+"""Weight of the matching head's contrast beside the cosines': at 1 it costs the dual encoder a fifth of its recall."""
 
 
 class InterBertPreTrainedModel(PreTrainedModel):  # type: ignore[misc]
@@ -168,14 +170,17 @@ class _Matcher(InterBertPreTrainedModel):
         self, region_features: Tensor, region_locations: Tensor, region_mask: Tensor | None = None
     ) -> Tensor:
         """Vectors of pictures in dual-encoder mode: unit [B,D] with ``contrastive_size``, else pooled [B,P]."""
-        pooled = self._pool_image(region_features, region_locations, region_mask)
+        pooled = self.pool_image(region_features, region_locations, region_mask)
         return self.contrastive_head.image(pooled) if self.config.contrastive_size else pooled
 
     def _pool_text(self, input_ids: Tensor, attention_mask: Tensor | None) -> Tensor:
         pooled: Tensor = self.interbert(input_ids, attention_mask, pooled_only=True).text_pooled
         return pooled
 
-    def _pool_image(self, region_features: Tensor, region_locations: Tensor, region_mask: Tensor | None) -> Tensor:
+    def pool_image(
+        self, region_features: Tensor, region_locations: Tensor, region_mask: Tensor | None = None
+    ) -> Tensor:
+        """Pooled vectors [B,P] of pictures encoded alone."""
         pooled: Tensor = self.interbert(
             region_features=region_features,
             region_locations=region_locations,
@@ -183,6 +188,27 @@ class _Matcher(InterBertPreTrainedModel):
             pooled_only=True,
         ).image_pooled
         return pooled
+
+    def contrast(self, text_pooled: Tensor, image_pooled: Tensor, same: Tensor | None = None) -> Tensor:
+        """Contrast of pooled vectors [B,P] of separately encoded sides: by the dual encoder's cosines and by the head.
+
+        With the sides encoded apart the matching logit difference is an inner product (SPEC part 6), so a batch's
+        pairs cost one product of the pooled vectors. It teaches the matching head to match before the joint pass can:
+        from random negatives alone that head stays at its chance value for thousands of steps.
+
+        Args:
+            same: bool [B,B], True where two pairs share picture or text and are no negatives.
+        """
+        losses: list[tuple[float, Tensor]] = []
+        if self.config.contrastive_size is not None:
+            cosines = self.contrastive_head.text(text_pooled) @ self.contrastive_head.image(image_pooled).T
+            losses.append((1.0, contrastive_loss_from_scores(cosines * self.contrastive_head.scale, same)))
+        if self.config.fusion == "mul":
+            match = self.matching_head.weight[0] - self.matching_head.weight[1]
+            by_head = contrastive_loss_from_scores((text_pooled * match) @ image_pooled.T, same)
+            losses.append((_HEAD_SHARE if losses else 1.0, by_head))
+        assert losses, "neither a contrastive head nor a product to contrast"
+        return torch.stack([weight * loss for weight, loss in losses]).sum() / sum(weight for weight, _ in losses)
 
     def _contrastive_loss(
         self,
@@ -193,21 +219,11 @@ class _Matcher(InterBertPreTrainedModel):
         region_mask: Tensor | None,
         same: Tensor | None,
     ) -> Tensor:
-        """Contrast of the dual encoder's vectors and, with ``mul`` fusion, of the matching head's own logits.
-
-        With the sides encoded apart the matching logit difference is an inner product (SPEC part 6), so a batch's
-        pairs cost one product of the pooled vectors. It teaches the matching head to match before the joint pass can:
-        from random negatives alone that head stays at its chance value for thousands of steps.
-        """
+        """Encode a batch's sides apart and contrast them."""
         assert region_locations is not None
         text_pooled = self._pool_text(input_ids, attention_mask)
-        image_pooled = self._pool_image(region_features, region_locations, region_mask)
-        cosines = self.contrastive_head.text(text_pooled) @ self.contrastive_head.image(image_pooled).T
-        loss = contrastive_loss_from_scores(cosines * self.contrastive_head.scale, same)
-        if self.config.fusion != "mul":
-            return loss
-        match = self.matching_head.weight[0] - self.matching_head.weight[1]
-        return (loss + contrastive_loss_from_scores((text_pooled * match) @ image_pooled.T, same)) / 2
+        image_pooled = self.pool_image(region_features, region_locations, region_mask)
+        return self.contrast(text_pooled, image_pooled, same)
 
 
 class InterBertForPreTraining(_Matcher):

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from interbert.model.modeling import InterBertForImageTextRetrieval
+from interbert.model.modeling import InterBertForImageTextRetrieval, InterBertForPreTraining
 
 Floats = NDArray[np.floating]
 _NEWTON_STEPS = 50
@@ -55,6 +55,17 @@ def fit_mixture(joint: Floats, cosines: Floats, right: NDArray[np.bool_]) -> Mix
     return Mixture(1.0, 0.0, 0.0)
 
 
+def calibration(joint: Floats, right: NDArray[np.bool_]) -> Mixture:
+    """How far to stretch and shift joint logit differences so that they are log-odds of these pairs.
+
+    Args:
+        joint: [texts, k] joint logit differences of each text's candidates.
+        right: bool [texts, k].
+    """
+    stretch, offset = _logistic(joint.reshape(-1, 1).astype(np.float64), right.ravel().astype(np.float64))
+    return Mixture(float(stretch), 0.0, float(offset)) if stretch > 0 else Mixture(1.0, 0.0, 0.0)
+
+
 def _logistic(features: Floats, labels: Floats) -> Floats:
     """Weights of the columns and, last, the offset."""
     spread = features.std(axis=0).clip(min=1e-9)
@@ -70,11 +81,11 @@ def _logistic(features: Floats, labels: Floats) -> Floats:
 
 
 @torch.no_grad()
-def build_in(model: InterBertForImageTextRetrieval, mixture: Mixture) -> None:
+def build_in(model: InterBertForImageTextRetrieval | InterBertForPreTraining, mixture: Mixture) -> None:
     """Make the mixture the model's own matching logit difference, in its matching head and configuration."""
     head = model.matching_head
     head.weight.mul_(mixture.joint)
     head.bias.mul_(mixture.joint)
     head.bias[0] += mixture.offset / 2
     head.bias[1] -= mixture.offset / 2
-    model.config.dual_prior = mixture.dual
+    model.config.dual_prior = mixture.dual or None

@@ -47,6 +47,8 @@ class TrainingOptions:
     """Steps between log lines."""
     workers: int = 0
     """Processes that prepare batches; 0 prepares them in the training process."""
+    attention: Literal["auto", "eager", "sdpa"] = "auto"
+    """Attention while training; auto: sdpa on a GPU, eager on a CPU, where it is faster for short sequences."""
     compile: bool = False
     """Compile the model with torch.compile."""
 
@@ -74,7 +76,7 @@ class ModelOptions:
     """Feed-forward width of the image layers; the BERT's when not given."""
     image_num_attention_heads: int | None = None
     """Heads of the image layers; the BERT's when not given."""
-    contrastive_size: int | None = 256
+    contrastive_size: int | None = 384
     """Width of the dual encoder's vectors; null trains no dual encoder."""
     fusion: Literal["mul", "sum"] = "mul"
     """How the pooled vectors meet."""
@@ -113,6 +115,32 @@ class MaskingOptions:
 
 
 @dataclass
+class WarmStartOptions:
+    """Stages before pretraining that teach the image side from the BERT's text vectors; 0 and 0 epochs leave it out."""
+
+    head_epochs: int = 20
+    """Passes over one vector a picture: region embedding, poolers and projections. Seconds."""
+    head_learning_rate: float = 1e-3
+    """Peak learning rate of them."""
+    epochs: int = 6
+    """Passes of the image side against the text side as it is."""
+    learning_rate: float = 5e-4
+    """Peak learning rate of them."""
+    batch_size: int = 256
+    """Pairs per step; each is contrasted with all others."""
+    dropout: float = 0.2
+    """Dropout on region features and text vectors."""
+    max_pairs: int = 100_000
+    """A sample of so many pairs is enough."""
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 2 or self.max_pairs < 2:
+            raise ConfigError("warm_start.batch_size and warm_start.max_pairs must be at least 2.")
+        if min(self.head_epochs, self.epochs) < 0:
+            raise ConfigError("warm_start.head_epochs and warm_start.epochs must not be negative.")
+
+
+@dataclass
 class NegativeOptions:
     """Which wrong captions and pictures a pair is shown, and when."""
 
@@ -146,8 +174,8 @@ class PretrainOptions:
     """Source columns whose texts to use; all when not given."""
     init_from: str = "minilm"
     """BERT to start from: minilm (offline), a directory or a Hub id."""
-    warm_start: bool = True
-    """Let the image side start as a reader of pseudo-words instead of random (ours; the paper's is random)."""
+    warm_start: WarmStartOptions = field(default_factory=WarmStartOptions)
+    """Let the image side and the heads learn from the BERT before all train together (ours; the paper has none)."""
     max_text_tokens: int = 36
     """Longer texts are cut."""
     model: ModelOptions = field(default_factory=ModelOptions)

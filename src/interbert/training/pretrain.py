@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import torch
 from transformers import set_seed
 
 from interbert.checkpoints.bert import bert_tokenizer, config_for_bert, initialise_from_bert
@@ -24,15 +23,13 @@ from interbert.objectives.region_masking import RegionMasking
 from interbert.objectives.segment_masking import SegmentMasking
 from interbert.regions.store import RegionStore
 from interbert.tasks.retrieval import RetrievalTask
-from interbert.training.arguments import trainer_arguments
+from interbert.training.arguments import trainer_arguments, uses_bf16
 from interbert.training.chance import chance_values
 from interbert.training.options import ModelOptions, PretrainOptions
 from interbert.training.provenance import provenance
 from interbert.training.session import TrainingData, as_recipe, claim_folder, curriculum, mark_finished, open_data
 from interbert.training.trainer import InterBertTrainer
-from interbert.training.warm_start import start_image_side
-
-_WARM_START_PAIRS = 20_000
+from interbert.training.warm_start import WarmStartData, can_warm_start, warm_start
 
 
 def pretrain(options: PretrainOptions) -> None:
@@ -61,6 +58,12 @@ def pretrain(options: PretrainOptions) -> None:
     dataset, collator = _dataset(options, data, processor, model.config)
     batches = EpochBatches(dataset.data.lengths, options.training.batch_size, options.training.seed)
     texts, pictures = data.validation.encode(data.validation_store, processor)
+    if can_warm_start(model, options.warm_start):
+        bf16 = uses_bf16(options.training)
+        pooled = processor.feature_extractor.standardise(data.pooled, options.regions)
+        known = WarmStartData(dataset.data, pooled)
+        warm_start(model, known, options.warm_start, out, bf16, options.training.seed)
+        RetrievalTask(data.validation, texts, pictures).calibrate(model)
     trainer = InterBertTrainer(
         model,
         trainer_arguments(options.training, out, len(batches)),
@@ -111,11 +114,6 @@ def _model(
     print(f"vocabulary: {translated} new pieces start from known ones that describe the same pictures")
     total = sum(parameter.numel() for parameter in model.parameters())
     print(f"model: {total:,} parameters, {len(report.filled)} tensors from {options.init_from}")
-    if options.warm_start:
-        chosen = np.random.default_rng(options.training.seed).permutation(len(ids))[:_WARM_START_PAIRS]
-        pooled = processor.feature_extractor.standardise(data.pooled, options.regions)
-        features = torch.from_numpy(pooled[data.table.rows[chosen]])
-        start_image_side(model, features, [ids[pair] for pair in chosen])
     filled = frozenset(report.filled)
     if len(words) > report.vocab_size:  # new rows have as far to go as what started random
         filled -= {"interbert.text_embeddings.word_embeddings.weight"}
