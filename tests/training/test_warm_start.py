@@ -9,10 +9,12 @@ from tests.conftest import tiny_config
 
 from interbert.data.examples import PairData
 from interbert.data.pairs import PairTable
-from interbert.errors import ConfigError
+from interbert.errors import ConfigError, TrainingError
 from interbert.model.modeling import InterBertForPreTraining
+from interbert.tasks.retrieval import RetrievalSet, RetrievalTask
+from interbert.training.arguments import CHECKPOINTS
 from interbert.training.options import WarmStartOptions
-from interbert.training.warm_start import WARM_START, WarmStartData, can_warm_start, warm_start
+from interbert.training.warm_start import WARM_START, WarmStartData, _Learner, can_warm_start, warm_start
 
 PICTURES = 256
 WORDS = 8
@@ -53,7 +55,14 @@ def learn(out: Path, options: WarmStartOptions = OPTIONS, **sizes) -> tuple[Inte
     numbers = np.arange(PICTURES)
     table = PairTable(tuple(map(str, numbers)), numbers, np.full(PICTURES, -1), numbers, shelf.words.astype(np.int64))
     pairs = PairData(table, shelf, shelf, 0, "shelf")
-    warm_start(model, WarmStartData(pairs, shelf.features[:, 0]), options, out, False, 0)
+    ids = [[1, 20 + word, 2] for word in range(WORDS)]
+    pictures = [shelf.picture_inputs(row, None) for row in range(PICTURES)]
+    task = RetrievalTask(
+        RetrievalSet(tuple(map(str, range(WORDS))), tuple(numbers), np.arange(WORDS)[:, None] == shelf.words),
+        ids,
+        pictures,
+    )
+    warm_start(model, WarmStartData(pairs, shelf.features[:, 0], task), options, out, False)
     return model.eval(), shelf
 
 
@@ -98,10 +107,61 @@ def test_a_continued_run_takes_what_was_learnt(tmp_path: Path, capsys: pytest.Ca
     assert capsys.readouterr().out == ""  # no stage ran
     for name, value in first.state_dict().items():
         assert value.equal(second.state_dict()[name]), name
-    (tmp_path / WARM_START).unlink()
+    (tmp_path / CHECKPOINTS / WARM_START).unlink()
     third, _ = learn(tmp_path, BRIEF)
     for name, value in first.state_dict().items():
         assert value.equal(third.state_dict()[name]), name
+
+
+def test_a_run_killed_between_the_stages_goes_on_with_the_second(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole, _ = learn(tmp_path / "whole", BRIEF)
+    second = _Learner.train
+
+    def killed(self, stage, number):
+        if number == 1:
+            raise KeyboardInterrupt
+        second(self, stage, number)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_Learner, "train", killed)
+        with pytest.raises(KeyboardInterrupt):
+            learn(tmp_path / "killed", BRIEF)
+    capsys.readouterr()
+    continued, _ = learn(tmp_path / "killed", BRIEF)
+    assert "heads" not in capsys.readouterr().out
+    for name, value in whole.state_dict().items():
+        assert value.equal(continued.state_dict()[name]), name
+
+
+def test_a_loss_that_is_not_finite_names_the_option_and_keeps_nothing(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match=r"Lower warm_start.head_learning_rate"):
+        learn(tmp_path, WarmStartOptions(head_epochs=20, head_learning_rate=1e30, epochs=1, batch_size=32))
+    assert not (tmp_path / CHECKPOINTS / WARM_START).exists()
+
+
+def test_matching_starts_below_its_chance_value(tmp_path: Path) -> None:
+    model, shelf = learn(tmp_path)
+    words = torch.arange(PICTURES) % WORDS
+    right = torch.from_numpy(shelf.words) == words
+    locations = torch.tensor([0.0, 0, 1, 1, 1]).expand(PICTURES, 3, 5)
+    ids = torch.stack([torch.tensor([1, 20 + int(word), 2]) for word in words])
+    with torch.no_grad():
+        logits = model(
+            ids, region_features=torch.from_numpy(shelf.features), region_locations=locations
+        ).matching_logits
+    losses = torch.nn.functional.cross_entropy(logits, (~right).long(), reduction="none")
+    assert float(losses[right].mean() + losses[~right].mean()) / 2 < 0.65  # chance: 0.693
+
+
+def test_a_summing_model_keeps_its_matching_head_and_is_only_centred(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    before = InterBertForPreTraining(tiny_config(**SIZES, fusion="sum")).matching_head.weight
+    model, _ = learn(tmp_path, BRIEF, fusion="sum")
+    after = model.matching_head.weight
+    stretch = after[0] / before[0]
+    assert torch.allclose(stretch, stretch[0].expand_as(stretch), rtol=1e-3)
 
 
 def test_without_a_contrastive_head_the_matching_head_alone_is_taught(tmp_path: Path) -> None:
@@ -122,3 +182,7 @@ def test_options_that_cannot_be_are_refused() -> None:
         WarmStartOptions(batch_size=1)
     with pytest.raises(ConfigError, match="negative"):
         WarmStartOptions(epochs=-1)
+    with pytest.raises(ConfigError, match=r"warm_start.dropout must be at least 0 and below 1, not 1.5"):
+        WarmStartOptions(dropout=1.5)
+    with pytest.raises(ConfigError, match="above 0"):
+        WarmStartOptions(learning_rate=0)

@@ -122,7 +122,7 @@ def initialise_from_bert(model: InterBertPreTrainedModel, source: str) -> FillRe
     own: dict[str, Tensor] = dict(model.state_dict())
     filled: list[str] = []
     has_lm_head = "BertForMaskedLM" in (bert.architectures or []) or "BertForPreTraining" in (bert.architectures or [])
-    for ours, theirs in _bert_names(config, has_lm_head).items():
+    for ours, theirs in bert_names(config, has_lm_head).items():
         if ours not in own or theirs not in state:
             continue
         target, value = own[ours], state[theirs]
@@ -152,7 +152,8 @@ def _check_fit(source: str, bert: Any, config: InterBertConfig) -> None:
         )
 
 
-def _bert_names(config: InterBertConfig, has_lm_head: bool) -> dict[str, str]:
+def bert_names(config: InterBertConfig, has_lm_head: bool) -> dict[str, str]:
+    """Our parameters' names -> the BERT's, for everything that a BERT can fill."""
     modules = {
         "interbert.text_embeddings.word_embeddings": "bert.embeddings.word_embeddings",
         "interbert.text_embeddings.position_embeddings": "bert.embeddings.position_embeddings",

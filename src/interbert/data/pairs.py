@@ -97,8 +97,10 @@ class PairTable:
 
     def same(self, pairs: Sequence[int]) -> NDArray[np.bool_]:
         """bool [k,k]: True where either pair's text is right for the other's picture."""
-        texts, groups = self.text_ids[pairs], self.groups[pairs]
-        right: NDArray[np.bool_] = np.isin(texts[:, None] * self._stride + groups[None, :], self._right_keys)
+        chosen = np.asarray(pairs, dtype=np.int64)
+        wanted = self.text_ids[chosen][:, None] * self._stride + self.groups[chosen][None, :]
+        place = np.searchsorted(self._right_keys, wanted).clip(max=len(self._right_keys) - 1)
+        right: NDArray[np.bool_] = self._right_keys[place] == wanted
         return right | right.T
 
     @cached_property

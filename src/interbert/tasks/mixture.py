@@ -1,8 +1,8 @@
 """How much the joint pass and the dual encoder are each worth: a logistic fit on held-out pairs.
 
-The two make different mistakes, so together they rank better than either. The fit happens after training: added while
-training, the dual encoder's score would be that of pairs it has learnt by heart, and the joint pass would learn to
-lean on a certainty that new pairs do not have.
+The two make different mistakes, so together they rank better than either. Their mixture is fitted after training:
+added while training, the dual encoder's score would be that of pairs it has learnt by heart, and the joint pass would
+learn to lean on a certainty that new pairs do not have.
 """
 
 from __future__ import annotations
@@ -63,7 +63,9 @@ def calibration(joint: Floats, right: NDArray[np.bool_]) -> Mixture:
         right: bool [texts, k].
     """
     stretch, offset = _logistic(joint.reshape(-1, 1).astype(np.float64), right.ravel().astype(np.float64))
-    return Mixture(float(stretch), 0.0, float(offset)) if stretch > 0 else Mixture(1.0, 0.0, 0.0)
+    if stretch > 0:
+        return Mixture(float(stretch), 0.0, float(offset))
+    return Mixture(1.0, 0.0, -float(joint.mean()))  # it knows no order: at least it should favour no side
 
 
 def _logistic(features: Floats, labels: Floats) -> Floats:

@@ -19,8 +19,6 @@ from interbert.tasks.metrics import best_ranks
 from interbert.tasks.mixture import Mixture, build_in, calibration, fit_mixture
 
 Bool = NDArray[np.bool_]
-Float32 = NDArray[np.float32]
-Int64 = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -116,41 +114,35 @@ class RetrievalTask:
         """
         relevant = self._data.relevant
         if not model.config.contrastive_size:
-            joint, _, right = self._scored(model, None)
-            return _recalls(best_ranks(joint, right), "r@")
+            everything = np.tile(np.arange(relevant.shape[1]), (relevant.shape[0], 1))
+            scores = score_pairs(model, self._texts, self._pictures, everything)
+            return _recalls(best_ranks(scores, relevant), "r@")
         cosines = dual_matrix(model, self._texts, self._pictures)
         metrics = _recalls(best_ranks(cosines, relevant), "dual_r@")
         if self._joint:
-            joint, candidates, right = self._scored(model, cosines)
+            candidates = np.argsort(-cosines, axis=1, kind="stable")[:, : self._rerank]
             cosines = np.take_along_axis(cosines, candidates, axis=1)
+            right = np.take_along_axis(relevant, candidates, axis=1)
+            joint = score_pairs(model, self._texts, self._pictures, candidates)
             self.mixture = fit_mixture(joint, cosines, right)
             metrics |= _recalls(_ranks_among(joint, right), "joint_r@")
             metrics |= _recalls(_ranks_among(self.mixture(joint, cosines), right), "r@")
         return metrics
 
-    def calibrate(self, model: Any) -> Mixture:
-        """Make the matching head's logits log-odds of these pairs, in place, so that its loss starts from a sane value.
+    def calibrate(self, model: Any, seed: int = 0) -> Mixture:
+        """Make the matching head's logits log-odds, in place, so that its loss starts from a sane value.
 
-        A head taught by contrast knows an order and no scale: its first cross-entropy would undo what it knows.
-        """
-        cosines = dual_matrix(model, self._texts, self._pictures) if model.config.contrastive_size else None
-        joint, _, right = self._scored(model, cosines)
-        found = calibration(joint, right)
-        build_in(model, found)
-        return found
-
-    def _scored(self, model: Any, cosines: Float32 | None) -> tuple[Float32, Int64, Bool]:
-        """Joint scores of each text's candidates, the candidates, and which are right, each [texts, k].
-
-        The candidates are the pictures of highest cosine, or all of them.
+        A head taught by contrast knows an order and no scale: its first cross-entropy would undo what it knows. Fitted
+        on a right and a random wrong picture of each text, as pretraining has them.
         """
         relevant = self._data.relevant
-        if cosines is None:
-            candidates = np.tile(np.arange(relevant.shape[1]), (relevant.shape[0], 1))
-        else:
-            candidates = np.argsort(-cosines, axis=1, kind="stable")[:, : self._rerank]
+        draws = np.random.default_rng(seed).random(relevant.shape)
+        pairs = np.stack([np.where(relevant, draws, -1).argmax(axis=1), np.where(relevant, -1, draws).argmax(axis=1)])
+        candidates = pairs.T.astype(np.int64)
         joint = score_pairs(model, self._texts, self._pictures, candidates)
-        return joint, candidates, np.take_along_axis(relevant, candidates, axis=1)
+        found = calibration(joint, np.take_along_axis(relevant, candidates, axis=1))
+        build_in(model, found)
+        return found
 
 
 def _ranks_among(scores: NDArray[np.floating], right: Bool) -> NDArray[Any]:

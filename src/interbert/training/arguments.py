@@ -21,6 +21,13 @@ def uses_bf16(options: TrainingOptions) -> bool:
     return options.precision == "bf16"
 
 
+def attention_for_training(options: TrainingOptions) -> str:
+    """Attention implementation to train with on this machine."""
+    if options.attention != "auto":
+        return options.attention
+    return "sdpa" if torch.cuda.is_available() else "eager"
+
+
 def trainer_arguments(options: TrainingOptions, out: Path, steps_per_epoch: int) -> TrainingArguments:
     """Our options in Hugging Face's form."""
     every = max(1, steps_per_epoch // options.gradient_accumulation // options.validations_per_epoch)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from transformers import set_seed
 
+from interbert.checkpoints.bert import bert_names
 from interbert.checkpoints.directory import load_model, load_processor
 from interbert.checkpoints.quiet import quiet_library
 from interbert.data.collation import RetrievalCollator
@@ -21,7 +22,7 @@ from interbert.model.scoring import encode_all
 from interbert.regions.schema import ExtractorInfo
 from interbert.tasks.mixture import build_in
 from interbert.tasks.retrieval import RetrievalTask, encode_pictures
-from interbert.training.arguments import trainer_arguments
+from interbert.training.arguments import attention_for_training, trainer_arguments
 from interbert.training.chance import chance_values
 from interbert.training.options import FinetuneRetrievalOptions
 from interbert.training.provenance import provenance
@@ -57,6 +58,7 @@ def finetune_retrieval(options: FinetuneRetrievalOptions) -> None:
         return
     set_seed(options.training.seed)
     model = load_model(options.model, **_overrides(options))
+    model.set_attn_implementation(attention_for_training(options.training))
     negatives = _negatives(options, data, processor, model)
     steps = int(np.ceil(len(data.table) / options.training.batch_size))
     pairs = PairData(data.table, data.store, processor, options.training.seed, options.regions)
@@ -77,6 +79,7 @@ def finetune_retrieval(options: FinetuneRetrievalOptions) -> None:
         processor,
         provenance(recipe, data.fingerprints() | {"started_from": options.model}),
         chance,
+        frozenset(bert_names(model.config, has_lm_head=False)),
         judge_start=True,
     )
     trainer.train_or_resume()

@@ -87,7 +87,7 @@ class ModelOptions:
     region_dropout: float = 0.0
     """Dropout on the region features; few pictures are learnt by heart without it."""
     attention_dropout: float = 0.0
-    """Attention dropout; above 0 it switches fused attention off on a CPU."""
+    """Attention dropout."""
     lm_loss_weight: float = 1.0
     """Weight of masked segment modeling."""
     region_loss_weight: float = 1.0
@@ -129,7 +129,7 @@ class WarmStartOptions:
     batch_size: int = 256
     """Pairs per step; each is contrasted with all others."""
     dropout: float = 0.2
-    """Dropout on region features and text vectors."""
+    """Dropout on region features, beside model.region_dropout, and on text vectors; more for few pictures."""
     max_pairs: int = 100_000
     """A sample of so many pairs is enough."""
 
@@ -138,6 +138,10 @@ class WarmStartOptions:
             raise ConfigError("warm_start.batch_size and warm_start.max_pairs must be at least 2.")
         if min(self.head_epochs, self.epochs) < 0:
             raise ConfigError("warm_start.head_epochs and warm_start.epochs must not be negative.")
+        if min(self.head_learning_rate, self.learning_rate) <= 0:
+            raise ConfigError("warm_start.head_learning_rate and warm_start.learning_rate must be above 0.")
+        if not 0 <= self.dropout < 1:
+            raise ConfigError(f"warm_start.dropout must be at least 0 and below 1, not {self.dropout}.")
 
 
 @dataclass

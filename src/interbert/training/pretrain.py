@@ -23,12 +23,12 @@ from interbert.objectives.region_masking import RegionMasking
 from interbert.objectives.segment_masking import SegmentMasking
 from interbert.regions.store import RegionStore
 from interbert.tasks.retrieval import RetrievalTask
-from interbert.training.arguments import trainer_arguments, uses_bf16
+from interbert.training.arguments import attention_for_training, trainer_arguments
 from interbert.training.chance import chance_values
 from interbert.training.options import ModelOptions, PretrainOptions
 from interbert.training.provenance import provenance
 from interbert.training.session import TrainingData, as_recipe, claim_folder, curriculum, mark_finished, open_data
-from interbert.training.trainer import InterBertTrainer
+from interbert.training.trainer import InterBertTrainer, last_checkpoint
 from interbert.training.warm_start import WarmStartData, can_warm_start, warm_start
 
 
@@ -58,21 +58,22 @@ def pretrain(options: PretrainOptions) -> None:
     dataset, collator = _dataset(options, data, processor, model.config)
     batches = EpochBatches(dataset.data.lengths, options.training.batch_size, options.training.seed)
     texts, pictures = data.validation.encode(data.validation_store, processor)
-    if can_warm_start(model, options.warm_start):
-        bf16 = uses_bf16(options.training)
+    task = RetrievalTask(data.validation, texts, pictures, joint=False)
+    arguments = trainer_arguments(options.training, out, len(batches))
+    if can_warm_start(model, options.warm_start) and last_checkpoint(out) is None:
         pooled = processor.feature_extractor.standardise(data.pooled, options.regions)
-        known = WarmStartData(dataset.data, pooled)
-        warm_start(model, known, options.warm_start, out, bf16, options.training.seed)
-        RetrievalTask(data.validation, texts, pictures).calibrate(model)
+        known = WarmStartData(dataset.data, pooled, task)
+        with arguments.main_process_first(desc="warm start"):  # the others load what the first has learnt
+            warm_start(model.to(arguments.device), known, options.warm_start, out, arguments.bf16)
     trainer = InterBertTrainer(
         model,
-        trainer_arguments(options.training, out, len(batches)),
+        arguments,
         options.training,
         out,
         dataset,
         batches,
         collator,
-        RetrievalTask(data.validation, texts, pictures, joint=False),
+        task,
         processor,
         provenance(recipe, data.fingerprints()),
         chance_values(
@@ -106,6 +107,7 @@ def _model(
             f"of {options.init_from}."
         )
     model = InterBertForPreTraining(config)
+    model.set_attn_implementation(attention_for_training(options.training))
     report = initialise_from_bert(model, options.init_from)
     words = model.interbert.text_embeddings.word_embeddings.weight
     ids, groups = processor.texts_to_ids(data.table.texts), data.table.groups.tolist()

@@ -84,7 +84,6 @@ class InterBertTrainer(Trainer):  # type: ignore[misc]
         self._chance = dict(chance)
         self._bert_filled = bert_filled
         self._judge_start = judge_start
-        model.set_attn_implementation(_attention(options))
         self._sums: dict[str, tuple[float, int]] = {}
         self._best: float | None = None
         self.average = WeightAverage(model, options.ema_decay) if options.ema_decay is not None else None
@@ -222,12 +221,6 @@ class InterBertTrainer(Trainer):  # type: ignore[misc]
             self.evaluate()  # a model that training makes worse is not replaced
         with _graceful_interrupt(self):
             self.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-
-
-def _attention(options: TrainingOptions) -> str:
-    if options.attention != "auto":
-        return options.attention
-    return "sdpa" if torch.cuda.is_available() else "eager"
 
 
 def last_checkpoint(out: Path) -> Path | None:

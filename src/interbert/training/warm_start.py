@@ -6,11 +6,12 @@ of separately encoded sides against the BERT's own text vectors, which are compu
 
 1. *heads*: the region embedding, both poolers and projections, on one vector a picture and one a text, as if the
    layers between them were not there. Seconds for ten thousand pictures.
-2. *image side*: the same and the image layers, through the interaction layers as they are. The image layers start as
-   the identity, so that they have only to add.
+2. *image side*: the same and the image layers, through the interaction layers as they are. The image layers start
+   with residual branches of zero: they only normalise, and have only to add.
 
 Both projections start as one orthonormal matrix and the matching head as equal weights: cosine and matching logit
-agree, and what the contrast teaches is what the joint pass starts from.
+start in about the same order (exactly when the projection is as wide as the pooler, up to the vectors' norms), and
+what the contrast teaches is what the joint pass starts from.
 
 Shapes: n texts, B batch, F region feature size, H hidden size.
 """
@@ -18,22 +19,26 @@ Shapes: n texts, B batch, F region feature size, H hidden size.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from interbert.data.collation import picture_tensors, text_tensors
 from interbert.data.examples import PairData
-from interbert.errors import writing
+from interbert.errors import TrainingError, writing
+from interbert.model.encoder import BertLayer
 from interbert.model.modeling import InterBertForPreTraining
 from interbert.model.scoring import autocast
 from interbert.progress import progress_bar
+from interbert.tasks.retrieval import RetrievalTask
+from interbert.training.arguments import CHECKPOINTS
 from interbert.training.options import WarmStartOptions
 
 WARM_START = "warm_start.safetensors"
@@ -49,6 +54,8 @@ class WarmStartData:
     pairs: PairData
     pooled: NDArray[np.float32]
     """[rows,F], the standardised mean region feature of every store row."""
+    task: RetrievalTask
+    """Whose pairs set the scale of the matching logits afterwards."""
 
 
 def can_warm_start(model: InterBertForPreTraining, options: WarmStartOptions) -> bool:
@@ -58,38 +65,66 @@ def can_warm_start(model: InterBertForPreTraining, options: WarmStartOptions) ->
 
 
 def warm_start(
-    model: InterBertForPreTraining, data: WarmStartData, options: WarmStartOptions, out: Path, bf16: bool, seed: int
+    model: InterBertForPreTraining, data: WarmStartData, options: WarmStartOptions, out: Path, bf16: bool
 ) -> None:
     """Fill the image side, poolers, projections and matching head in place.
 
-    The result is kept in ``out``, so a run that is continued does not do it again; it is the same for the same seed.
+    Each stage's result is kept among the run's checkpoints, so a run that is continued does not do it again; it is the
+    same for the same seed.
 
     Args:
-        model: initialised from a BERT.
+        model: initialised from a BERT, on the device to train on.
         data: pairs with their pictures.
         options: how long.
         out: folder of the run.
         bf16: compute in bf16.
-        seed: of batches and mirror images.
 
     Raises:
-        StorageError: the result cannot be written.
+        StorageError: a result cannot be written.
+        TrainingError: a loss is not finite.
     """
-    kept = out / WARM_START
-    learnt = _trained(model)
+    kept = out / CHECKPOINTS / WARM_START
+    done = 0
     if kept.exists():
+        with safe_open(kept, framework="pt") as file:
+            done = int(file.metadata()["stages"])
         model.load_state_dict(load_file(kept), strict=False)
+    if done == len(_STAGES):
         return
-    learner = _Learner(model, data, options, bf16, seed)
-    learner.start_alike()
-    if options.head_epochs:
-        learner.train("warm start: heads", options.head_epochs, options.head_learning_rate, learner.pool_shortcut)
-    if options.epochs:
-        learner.train("warm start: image side", options.epochs, options.learning_rate, learner.pool_picture)
+    learner = _Learner(model, data, options, bf16)
+    if not done:
+        learner.start_alike()
+    for number, stage in enumerate(_STAGES[done:], start=done):
+        learner.train(stage, number)
+        if number + 1 == len(_STAGES):
+            data.task.calibrate(model)
+        _keep(model, kept, number + 1)
+
+
+def _keep(model: InterBertForPreTraining, kept: Path, stages: int) -> None:
     part = kept.with_name(kept.name + ".part")
-    with writing(out):
-        save_file({name: learnt[name].detach().cpu().contiguous() for name in learnt}, part)
+    with writing(kept):
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        learnt = {name: value.detach().cpu().contiguous() for name, value in _trained(model).items()}
+        save_file(learnt, part, metadata={"stages": str(stages)})
         part.replace(kept)
+
+
+@dataclass(frozen=True)
+class _Stage:
+    title: str
+    epochs: str
+    """Option with its passes."""
+    rate: str
+    """Option with its peak learning rate."""
+    whole: bool
+    """Through all layers, or the heads alone."""
+
+
+_STAGES = (
+    _Stage("heads", "head_epochs", "head_learning_rate", whole=False),
+    _Stage("image side", "epochs", "learning_rate", whole=True),
+)
 
 
 def _trained(model: InterBertForPreTraining) -> dict[str, nn.Parameter]:
@@ -114,65 +149,71 @@ class _Learner:
         data: WarmStartData,
         options: WarmStartOptions,
         bf16: bool,
-        seed: int,
     ) -> None:
-        self._model = model.to("cuda" if torch.cuda.is_available() else "cpu")
-        self._device = self._model.device
+        self._model = model
+        self._device = model.device
         self._data = data
         self._options = options
         self._bf16 = bf16
-        self._seed = seed
+        self._seed = data.pairs.seed
         table = data.pairs.table
-        self._pairs = np.random.default_rng(seed).permutation(len(table))[: options.max_pairs]
+        self._pairs = np.random.default_rng(self._seed).permutation(len(table))[: options.max_pairs]
         self._texts = self._text_vectors(self._pairs)
         self._place = {int(pair): place for place, pair in enumerate(self._pairs)}
         self._dropout = nn.Dropout(options.dropout)
 
     def start_alike(self) -> None:
-        """Both sides are compared in one space: equal projections, equal weights, layers that change nothing."""
+        """Both sides are compared in one space: equal projections, equal weights, layers that only normalise."""
         with torch.no_grad():
             if self._model.config.contrastive_size is not None:
                 head = self._model.contrastive_head
                 nn.init.orthogonal_(head.text_projection.weight)
                 head.image_projection.weight.copy_(head.text_projection.weight)
-            matching = self._model.matching_head
-            matching.weight[0], matching.weight[1] = 0.025, -0.025
-            matching.bias.zero_()
+            if self._model.config.fusion == "mul":
+                matching = self._model.matching_head
+                matching.weight[0], matching.weight[1] = 0.025, -0.025
+                matching.bias.zero_()
             for layer in self._model.interbert.encoder.image_layers:
+                assert isinstance(layer, BertLayer)
                 for last in (layer.attention.output, layer.output):
                     last.weight.zero_()
                     last.bias.zero_()
 
-    def train(self, title: str, epochs: int, rate: float, pool_picture: Picture) -> None:
+    def train(self, stage: _Stage, number: int) -> None:
         """One stage: AdamW, a tenth of the steps of warm-up, then down to zero."""
+        epochs, rate = getattr(self._options, stage.epochs), getattr(self._options, stage.rate)
+        if not epochs:
+            return
         learnt = list(_trained(self._model).values())
-        frozen = [value for value in self._model.parameters() if all(value is not one for one in learnt)]
         optimizer = torch.optim.AdamW(learnt, lr=rate, weight_decay=0.01, fused=True)
         size = min(self._options.batch_size, len(self._pairs))
         steps = epochs * (len(self._pairs) // size)
         schedule = torch.optim.lr_scheduler.LambdaLR(
             optimizer, lambda step: min(1.0, 10 * (step + 1) / steps) * (1 - step / steps)
         )
-        _require_grad(frozen, False)
-        self._model.train()
+        pool = self._pool_picture if stage.whole else self._pool_shortcut
         losses: list[float] = []
-        try:
-            with progress_bar(title, steps * size, "pairs") as advance:
-                for chosen, generator in self._batches(epochs, size):
-                    loss = self._loss(chosen, pool_picture(chosen, generator))
-                    loss.backward()  # type: ignore[no-untyped-call]
-                    nn.utils.clip_grad_norm_(learnt, 1.0)
-                    optimizer.step()
-                    schedule.step()
-                    optimizer.zero_grad()
-                    losses.append(loss.item())
-                    advance(size)
-        finally:
-            _require_grad(frozen, True)
+        self._model.train()
+        torch.manual_seed(self._seed + number)  # dropout; a stage that is repeated gives the same
+        title = f"warm start: {stage.title}"
+        with _only(self._model, learnt), progress_bar(title, steps * size, "pairs") as advance:
+            for chosen, generator in self._batches(number, epochs, size):
+                loss = self._loss(chosen, pool(chosen, generator))
+                losses.append(loss.item())
+                if not np.isfinite(losses[-1]):
+                    raise TrainingError(
+                        f"{title}, step {len(losses)}: the loss is not finite. Lower warm_start.{stage.rate}."
+                    )
+                loss.backward()  # type: ignore[no-untyped-call]
+                nn.utils.clip_grad_norm_(learnt, 1.0)
+                optimizer.step()
+                schedule.step()
+                optimizer.zero_grad()
+                advance(size)
         last = losses[-max(1, steps // epochs) :]
         print(f"{title}: contrast {np.mean(last):.2f} in the last pass (chance {np.log(size):.2f})", flush=True)
 
-    def pool_shortcut(self, chosen: NDArray[np.int64], generator: np.random.Generator) -> Tensor:
+    def _pool_shortcut(self, chosen: NDArray[np.int64], generator: np.random.Generator) -> Tensor:
         """Pooled pictures [B,P] from the embedded global token alone, no layer between."""
         rows = [self._data.pairs.row(int(pair), generator) for pair in chosen]
         features = torch.from_numpy(self._data.pooled[rows]).unsqueeze(1).to(self._device)
@@ -182,7 +223,7 @@ class _Learner:
             pooled: Tensor = trunk.image_pooler(trunk.image_embeddings(self._dropout(features), whole))
         return pooled
 
-    def pool_picture(self, chosen: NDArray[np.int64], generator: np.random.Generator) -> Tensor:
+    def _pool_picture(self, chosen: NDArray[np.int64], generator: np.random.Generator) -> Tensor:
         """Pooled pictures [B,P] as the dual encoder has them."""
         pairs = self._data.pairs
         rows = [pairs.row(int(pair), generator) for pair in chosen]
@@ -202,9 +243,9 @@ class _Learner:
             loss: Tensor = self._model.contrast(pooled, pictures, same)
         return loss
 
-    def _batches(self, epochs: int, size: int) -> Iterator[tuple[NDArray[np.int64], np.random.Generator]]:
+    def _batches(self, stage: int, epochs: int, size: int) -> Iterator[tuple[NDArray[np.int64], np.random.Generator]]:
         for epoch in range(epochs):
-            generator = np.random.default_rng((self._seed, epoch))
+            generator = np.random.default_rng((self._seed, stage, epoch))
             order = generator.permutation(self._pairs)
             for start in range(0, len(order) - size + 1, size):
                 yield order[start : start + size], generator
@@ -230,6 +271,15 @@ class _Learner:
         return autocast(self._model) if self._bf16 else nullcontext()
 
 
-def _require_grad(parameters: Sequence[nn.Parameter], wanted: bool) -> None:
-    for parameter in parameters:
-        parameter.requires_grad_(wanted)
+@contextmanager
+def _only(model: nn.Module, learnt: Sequence[nn.Parameter]) -> Iterator[None]:
+    """Gradients for ``learnt`` alone, for the length of a block."""
+    kept = {id(parameter) for parameter in learnt}
+    frozen = [parameter for parameter in model.parameters() if id(parameter) not in kept and parameter.requires_grad]
+    for parameter in frozen:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in frozen:
+            parameter.requires_grad_(True)
