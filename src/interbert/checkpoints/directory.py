@@ -22,7 +22,8 @@ def load_processor(directory: str | Path) -> InterBertProcessor:
     """
     _require(directory)
     try:
-        processor = InterBertProcessor.from_pretrained(str(directory))
+        with quiet_library():
+            processor = InterBertProcessor.from_pretrained(str(directory))
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise CheckpointError(f"{directory}: its processor cannot be read ({_reason(error)}).") from error
     assert isinstance(processor, InterBertProcessor)

@@ -1,0 +1,29 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from tests.conftest import tiny_config
+
+from interbert.checkpoints.bert import bert_names
+from interbert.model.modeling import InterBertForImageTextRetrieval
+from interbert.training.arguments import attention_for_training
+from interbert.training.options import TrainingOptions
+
+
+@pytest.mark.parametrize(("gpu", "expected"), [(True, "sdpa"), (False, "eager")])
+def test_attention_is_what_is_fast_here_unless_it_is_named(
+    monkeypatch: pytest.MonkeyPatch, gpu: bool, expected: str
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
+    assert attention_for_training(TrainingOptions()) == expected
+    assert attention_for_training(TrainingOptions(attention="sdpa")) == "sdpa"
+
+
+def test_a_retrieval_model_has_every_parameter_that_fine_tuning_slows_down() -> None:
+    model = InterBertForImageTextRetrieval(tiny_config())
+    names = {name for name, _ in model.named_parameters()}
+    slowed = bert_names(model.config, has_lm_head=False).keys() - {
+        f"interbert.text_embeddings.{table}_embeddings.bias" for table in ("word", "position", "token_type")
+    }
+    assert slowed <= names
+    assert {name.split(".")[1] for name in names - slowed} >= {"image_embeddings", "image_pooler", "text_pooler"}
