@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from interbert.model.configuration import InterBertConfig
-    from interbert.model.modeling import InterBertForImageTextRetrieval, InterBertForPreTraining, InterBertModel
+    from interbert.model.modeling import InterBertForImageTextRetrieval, InterBertForPreTraining
     from interbert.model.processing import InterBertProcessor
     from interbert.model.tasks import (
         InterBertForMultipleChoice,
         InterBertForSequenceClassification,
         InterBertForVLTasks,
     )
+    from interbert.model.trunk import InterBertModel
 
 __version__ = "0.1.0"
 
@@ -36,6 +37,7 @@ _HOMES = {
     "InterBertForMultipleChoice": "tasks",
     "InterBertForSequenceClassification": "tasks",
     "InterBertForVLTasks": "tasks",
+    "InterBertModel": "trunk",
     "InterBertProcessor": "processing",
 }
 

@@ -3,8 +3,9 @@ import torch
 from tests.conftest import tiny_config
 
 from interbert.errors import ConfigError
-from interbert.model.modeling import InterBertForImageTextRetrieval, InterBertForPreTraining, InterBertModel
+from interbert.model.modeling import InterBertForImageTextRetrieval, InterBertForPreTraining
 from interbert.model.tasks import InterBertForMultipleChoice, InterBertForSequenceClassification
+from interbert.model.trunk import InterBertModel
 
 
 def batch(lengths=(5, 8, 3), regions=(4, 2, 6), seed=0):

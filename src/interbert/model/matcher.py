@@ -1,0 +1,113 @@
+"""The trunk with a matching head, and the dual-encoder mode of the same weights (SPEC part 6).
+
+Shapes: B batch, R image tokens (global token first), T text tokens, H hidden size, P pooled size, D contrastive size.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from interbert.model.configuration import InterBertConfig
+from interbert.model.heads import ContrastiveHead, Fusion
+from interbert.model.outputs import InterBertModelOutput
+from interbert.model.trunk import InterBertModel, InterBertPreTrainedModel
+from interbert.objectives.contrastive import contrastive_loss_from_scores
+
+_HEAD_SHARE = 0.3
+"""Weight of the matching head's contrast beside the cosines': at 1 it costs the dual encoder a fifth of its recall."""
+
+
+def prior_logits(difference: Tensor) -> Tensor:
+    """A logit difference [B] as logits [B,2] of match and mismatch."""
+    return torch.stack([difference, -difference], dim=-1) / 2
+
+
+class Matcher(InterBertPreTrainedModel):
+    """Trunk + fusion + matching head, and the dual-encoder mode of the same weights (SPEC part 6)."""
+
+    def __init__(self, config: InterBertConfig) -> None:
+        super().__init__(config)
+        self.interbert = InterBertModel(config)
+        self.fusion = Fusion(config)
+        self.dropout = nn.Dropout(config.fusion_dropout_prob)
+        self.matching_head = nn.Linear(config.pooler_size, 2)
+        if config.contrastive_size is not None:
+            self.contrastive_head = ContrastiveHead(config)
+
+    def _matching_logits(self, output: InterBertModelOutput) -> Tensor:
+        logits: Tensor = self.matching_head(self.dropout(self.fusion(output.text_pooled, output.image_pooled)))
+        return logits
+
+    def match_embedded(self, text: Tensor, image: Tensor, region_mask: Tensor | None = None) -> Tensor:
+        """Matching logits [B,2] of embedded texts [B,T,H] without padding and embedded pictures [B,R,H].
+
+        The dual prior is not in them: it is a product of separately encoded sides, which pair scoring computes once
+        for all pairs.
+        """
+        output = self.interbert.encode_embedded(text, image, None, region_mask, pooled_only=True)
+        return self._matching_logits(output)
+
+    def encode_text(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
+        """Vectors of texts in dual-encoder mode: unit [B,D] with ``contrastive_size``, else pooled [B,P]."""
+        pooled = self._pool_text(input_ids, attention_mask)
+        return self.contrastive_head.text(pooled) if self.config.contrastive_size else pooled
+
+    def encode_image(
+        self, region_features: Tensor, region_locations: Tensor, region_mask: Tensor | None = None
+    ) -> Tensor:
+        """Vectors of pictures in dual-encoder mode: unit [B,D] with ``contrastive_size``, else pooled [B,P]."""
+        pooled = self.pool_image(region_features, region_locations, region_mask)
+        return self.contrastive_head.image(pooled) if self.config.contrastive_size else pooled
+
+    def _pool_text(self, input_ids: Tensor, attention_mask: Tensor | None) -> Tensor:
+        pooled: Tensor = self.interbert(input_ids, attention_mask, pooled_only=True).text_pooled
+        return pooled
+
+    def pool_image(
+        self, region_features: Tensor, region_locations: Tensor, region_mask: Tensor | None = None
+    ) -> Tensor:
+        """Pooled vectors [B,P] of pictures encoded alone."""
+        pooled: Tensor = self.interbert(
+            region_features=region_features,
+            region_locations=region_locations,
+            region_mask=region_mask,
+            pooled_only=True,
+        ).image_pooled
+        return pooled
+
+    def contrast(self, text_pooled: Tensor, image_pooled: Tensor, same: Tensor | None = None) -> Tensor:
+        """Contrast of pooled vectors [B,P] of separately encoded sides: by the dual encoder's cosines and by the head.
+
+        With the sides encoded apart the matching logit difference is an inner product (SPEC part 6), so a batch's
+        pairs cost one product of the pooled vectors. It teaches the matching head to match before the joint pass can:
+        from random negatives alone that head stays at its chance value for thousands of steps.
+
+        Args:
+            same: bool [B,B], True where two pairs share picture or text and are no negatives.
+        """
+        losses: list[tuple[float, Tensor]] = []
+        if self.config.contrastive_size is not None:
+            cosines = self.contrastive_head.text(text_pooled) @ self.contrastive_head.image(image_pooled).T
+            losses.append((1.0, contrastive_loss_from_scores(cosines * self.contrastive_head.scale, same)))
+        if self.config.fusion == "mul":
+            match = self.matching_head.weight[0] - self.matching_head.weight[1]
+            by_head = contrastive_loss_from_scores((text_pooled * match) @ image_pooled.T, same)
+            losses.append((_HEAD_SHARE if losses else 1.0, by_head))
+        assert losses, "neither a contrastive head nor a product to contrast"
+        return torch.stack([weight * loss for weight, loss in losses]).sum() / sum(weight for weight, _ in losses)
+
+    def _contrastive_loss(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None,
+        region_features: Tensor,
+        region_locations: Tensor | None,
+        region_mask: Tensor | None,
+        same: Tensor | None,
+    ) -> Tensor:
+        """Encode a batch's sides apart and contrast them."""
+        assert region_locations is not None
+        text_pooled = self._pool_text(input_ids, attention_mask)
+        image_pooled = self.pool_image(region_features, region_locations, region_mask)
+        return self.contrast(text_pooled, image_pooled, same)
