@@ -129,7 +129,7 @@ class RetrievalTask:
             metrics |= _recalls(_ranks_among(self.mixture(joint, cosines), right), "r@")
         return metrics
 
-    def calibrate(self, model: Any, seed: int = 0) -> Mixture:
+    def calibrate(self, model: Any, seed: int = 0) -> None:
         """Make the matching head's logits log-odds, in place, so that its loss starts from a sane value.
 
         A head taught by contrast knows an order and no scale: its first cross-entropy would undo what it knows. Fitted
@@ -137,12 +137,10 @@ class RetrievalTask:
         """
         relevant = self._data.relevant
         draws = np.random.default_rng(seed).random(relevant.shape)
-        pairs = np.stack([np.where(relevant, draws, -1).argmax(axis=1), np.where(relevant, -1, draws).argmax(axis=1)])
-        candidates = pairs.T.astype(np.int64)
+        right, wrong = (np.where(side, draws, -1).argmax(axis=1) for side in (relevant, ~relevant))
+        candidates = np.stack([right, wrong], axis=1)
         joint = score_pairs(model, self._texts, self._pictures, candidates)
-        found = calibration(joint, np.take_along_axis(relevant, candidates, axis=1))
-        build_in(model, found)
-        return found
+        build_in(model, calibration(joint, np.take_along_axis(relevant, candidates, axis=1)))
 
 
 def _ranks_among(scores: NDArray[np.floating], right: Bool) -> NDArray[Any]:

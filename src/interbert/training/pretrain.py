@@ -62,9 +62,10 @@ def pretrain(options: PretrainOptions) -> None:
     arguments = trainer_arguments(options.training, out, len(batches))
     if can_warm_start(model, options.warm_start) and last_checkpoint(out) is None:
         pooled = processor.feature_extractor.standardise(data.pooled, options.regions)
-        known = WarmStartData(dataset.data, pooled, task)
         with arguments.main_process_first(desc="warm start"):  # the others load what the first has learnt
+            known = WarmStartData(dataset.data, pooled, task)
             warm_start(model.to(arguments.device), known, options.warm_start, out, arguments.bf16)
+        del known, pooled  # a copy of every picture's features, of no use to what follows
     trainer = InterBertTrainer(
         model,
         arguments,

@@ -18,7 +18,7 @@ Shapes: n texts, B batch, F region feature size, H hidden size.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +35,7 @@ from interbert.data.examples import PairData
 from interbert.errors import TrainingError, writing
 from interbert.model.encoder import BertLayer
 from interbert.model.modeling import InterBertForPreTraining
+from interbert.model.processing import GLOBAL_LOCATION
 from interbert.model.scoring import autocast
 from interbert.progress import progress_bar
 from interbert.tasks.retrieval import RetrievalTask
@@ -42,9 +43,6 @@ from interbert.training.arguments import CHECKPOINTS
 from interbert.training.options import WarmStartOptions
 
 WARM_START = "warm_start.safetensors"
-
-Picture = Callable[[NDArray[np.int64], np.random.Generator], Tensor]
-"""Pooled picture vectors [B,P] of pairs, each as it is or mirrored."""
 
 
 @dataclass(frozen=True)
@@ -158,8 +156,7 @@ class _Learner:
         self._seed = data.pairs.seed
         table = data.pairs.table
         self._pairs = np.random.default_rng(self._seed).permutation(len(table))[: options.max_pairs]
-        self._texts = self._text_vectors(self._pairs)
-        self._place = {int(pair): place for place, pair in enumerate(self._pairs)}
+        self._texts = self._text_vectors()
         self._dropout = nn.Dropout(options.dropout)
 
     def start_alike(self) -> None:
@@ -197,8 +194,8 @@ class _Learner:
         torch.manual_seed(self._seed + number)  # dropout; a stage that is repeated gives the same
         title = f"warm start: {stage.title}"
         with _only(self._model, learnt), progress_bar(title, steps * size, "pairs") as advance:
-            for chosen, generator in self._batches(number, epochs, size):
-                loss = self._loss(chosen, pool(chosen, generator))
+            for places, generator in self._batches(number, epochs, size):
+                loss = self._loss(places, pool(self._pairs[places], generator))
                 losses.append(loss.item())
                 if not np.isfinite(losses[-1]):
                     raise TrainingError(
@@ -217,7 +214,7 @@ class _Learner:
         """Pooled pictures [B,P] from the embedded global token alone, no layer between."""
         rows = [self._data.pairs.row(int(pair), generator) for pair in chosen]
         features = torch.from_numpy(self._data.pooled[rows]).unsqueeze(1).to(self._device)
-        whole = torch.tensor([0.0, 0.0, 1.0, 1.0, 1.0], device=self._device).expand(len(rows), 1, 5)
+        whole = torch.tensor(GLOBAL_LOCATION, device=self._device).expand(len(rows), 1, 5)
         trunk = self._model.interbert
         with self._precision():
             pooled: Tensor = trunk.image_pooler(trunk.image_embeddings(self._dropout(features), whole))
@@ -235,32 +232,34 @@ class _Learner:
             pooled: Tensor = self._model.pool_image(**inputs)
         return pooled
 
-    def _loss(self, chosen: NDArray[np.int64], pictures: Tensor) -> Tensor:
-        texts = self._texts[[self._place[int(pair)] for pair in chosen]].to(self._device)
-        same = torch.from_numpy(self._data.pairs.table.same(chosen.tolist())).to(self._device)
+    def _loss(self, places: NDArray[np.int64], pictures: Tensor) -> Tensor:
+        texts = self._texts[torch.from_numpy(places)].to(self._device)
+        same = torch.from_numpy(self._data.pairs.table.same(self._pairs[places].tolist())).to(self._device)
         with self._precision():
             pooled = self._model.interbert.text_pooler(self._dropout(texts).unsqueeze(1))
             loss: Tensor = self._model.contrast(pooled, pictures, same)
         return loss
 
     def _batches(self, stage: int, epochs: int, size: int) -> Iterator[tuple[NDArray[np.int64], np.random.Generator]]:
+        """Places in the chosen pairs, and the generator that mirrors their pictures."""
         for epoch in range(epochs):
             generator = np.random.default_rng((self._seed, stage, epoch))
-            order = generator.permutation(self._pairs)
+            order = generator.permutation(len(self._pairs))
             for start in range(0, len(order) - size + 1, size):
                 yield order[start : start + size], generator
 
     @torch.no_grad()
-    def _text_vectors(self, pairs: NDArray[np.int64], size: int = 256) -> Tensor:
-        """The text side's first token [n,H] of every text, as the BERT has it."""
+    def _text_vectors(self, size: int = 256) -> Tensor:
+        """The text side's first token [n,H] of every chosen pair's text, as the BERT has it."""
         self._model.eval()
-        ids = [self._data.pairs.ids[int(pair)] for pair in pairs]
+        ids = [self._data.pairs.ids[int(pair)] for pair in self._pairs]
+        pad_id = self._model.config.pad_token_id
         vectors = torch.empty(len(ids), self._model.config.hidden_size)
         by_length = sorted(range(len(ids)), key=lambda index: len(ids[index]))
         with self._precision():
             for start in range(0, len(ids), size):
                 part = by_length[start : start + size]
-                batch = text_tensors([ids[index] for index in part], 0)
+                batch = text_tensors([ids[index] for index in part], pad_id)
                 output = self._model.interbert(
                     batch["input_ids"].to(self._device), batch["attention_mask"].to(self._device), pooled_only=True
                 )
