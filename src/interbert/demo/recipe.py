@@ -36,7 +36,9 @@ def pretraining(folder: Path, init_from: str, pairs: int, effort: float) -> Pret
         out=str(folder / "models" / "pretrained"),
         init_from=init_from,
         # a thousand pictures are learnt by heart in no time: much dropout where they are met first
-        warm_start=WarmStartOptions(epochs=3, dropout=0.7),
+        warm_start=WarmStartOptions(
+            head_epochs=20, head_learning_rate=1e-3, epochs=3, learning_rate=5e-4, batch_size=256, dropout=0.7
+        ),
         model=ModelOptions(lm_loss_weight=0.5, region_dropout=0.3),
         masking=MaskingOptions(),
         negatives=NegativeOptions(hard_share=0.5, random_epochs=epochs / 4, rise_epochs=epochs / 4),

@@ -44,6 +44,9 @@ from interbert.training.options import WarmStartOptions
 
 WARM_START = "warm_start.safetensors"
 
+_LEAST_STEPS = 8
+"""Steps of a pass: of few pairs, smaller batches are made."""
+
 
 @dataclass(frozen=True)
 class WarmStartData:
@@ -183,7 +186,7 @@ class _Learner:
             return
         learnt = list(_trained(self._model).values())
         optimizer = torch.optim.AdamW(learnt, lr=rate, weight_decay=0.01, fused=True)
-        size = min(self._options.batch_size, len(self._pairs))
+        size = max(2, min(self._options.batch_size, len(self._pairs) // _LEAST_STEPS))
         steps = epochs * (len(self._pairs) // size)
         schedule = torch.optim.lr_scheduler.LambdaLR(
             optimizer, lambda step: min(1.0, 10 * (step + 1) / steps) * (1 - step / steps)
