@@ -47,6 +47,35 @@ MODULE_NAMES = {
     "text_token_head": "linguisic_logit",
 }
 
+TASK_HEADS = frozenset({"vil_prediction", "vil_logit", "vision_logit", "linguisic_logit"})
+"""What only the reference's task checkpoints have."""
+
+# theirs -> ours
+_SAME_FIELDS = (
+    "vocab_size",
+    "hidden_size",
+    "num_attention_heads",
+    "intermediate_size",
+    "hidden_act",
+    "hidden_dropout_prob",
+    "attention_probs_dropout_prob",
+    "max_position_embeddings",
+    "type_vocab_size",
+    "initializer_range",
+)
+_FIELDS = {name: name for name in _SAME_FIELDS} | {
+    "num_hidden_layers": "num_interaction_layers",
+    "t_num_hidden_layers": "num_text_layers",
+    "v_num_hidden_layers": "num_image_layers",
+    "v_num_attention_heads": "image_num_attention_heads",
+    "v_intermediate_size": "image_intermediate_size",
+    "v_hidden_dropout_prob": "image_hidden_dropout_prob",
+    "v_attention_probs_dropout_prob": "image_attention_probs_dropout_prob",
+    "v_feature_size": "region_feature_size",
+    "bi_hidden_size": "pooler_size",
+    "fusion_method": "fusion",
+}
+
 
 def reference_names(config: InterBertConfig) -> dict[str, str]:
     """Every parameter name of ours -> the reference's, for models of this configuration.
@@ -93,34 +122,23 @@ def to_reference(state: Mapping[str, Tensor], config: InterBertConfig) -> tuple[
 
 def config_from_reference(fields: Mapping[str, object]) -> InterBertConfig:
     """Our configuration from the reference's JSON fields, with its omitted defaults (pooled size 1024, ``mul``)."""
-    same = (
-        "vocab_size",
-        "hidden_size",
-        "num_attention_heads",
-        "intermediate_size",
-        "hidden_act",
-        "hidden_dropout_prob",
-        "attention_probs_dropout_prob",
-        "max_position_embeddings",
-        "type_vocab_size",
-        "initializer_range",
-    )
-    renamed = {
-        "num_hidden_layers": "num_interaction_layers",
-        "t_num_hidden_layers": "num_text_layers",
-        "v_num_hidden_layers": "num_image_layers",
-        "v_num_attention_heads": "image_num_attention_heads",
-        "v_intermediate_size": "image_intermediate_size",
-        "v_hidden_dropout_prob": "image_hidden_dropout_prob",
-        "v_attention_probs_dropout_prob": "image_attention_probs_dropout_prob",
-        "v_feature_size": "region_feature_size",
-        "bi_hidden_size": "pooler_size",
-        "fusion_method": "fusion",
-    }
-    values = {name: fields[name] for name in same if name in fields}
-    values |= {ours: fields[theirs] for theirs, ours in renamed.items() if theirs in fields}
+    values = {ours: fields[theirs] for theirs, ours in _FIELDS.items() if theirs in fields}
     if fields.get("predict_feature"):
         values["region_objective"] = "regress"
     elif "v_target_size" in fields:
         values["num_region_classes"] = fields["v_target_size"]
     return InterBertConfig(**values)  # type: ignore[arg-type]
+
+
+def config_to_reference(config: InterBertConfig) -> dict[str, object]:
+    """The reference's JSON fields of our configuration: the inverse of :func:`config_from_reference`."""
+    fields: dict[str, object] = {theirs: getattr(config, ours) for theirs, ours in _FIELDS.items()}
+    fields |= {
+        "v_target_size": config.region_target_size,
+        "v_hidden_size": config.hidden_size,
+        "v_hidden_act": config.hidden_act,
+        "v_initializer_range": config.initializer_range,
+    }
+    if config.region_objective == "regress":
+        fields["predict_feature"] = True
+    return fields

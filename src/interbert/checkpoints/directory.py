@@ -20,7 +20,7 @@ def load_processor(directory: str | Path) -> InterBertProcessor:
     Raises:
         CheckpointError: it is missing, is no InterBERT, or is damaged.
     """
-    _require(directory)
+    require_interbert(directory)
     try:
         with quiet_library():
             processor = InterBertProcessor.from_pretrained(str(directory))
@@ -36,7 +36,7 @@ def load_model(directory: str | Path, **overrides: Any) -> InterBertForImageText
     Raises:
         CheckpointError: it is missing, is no InterBERT, is damaged, or its weights do not fit its configuration.
     """
-    _require(directory)
+    require_interbert(directory)
     try:
         with quiet_library():
             model, info = InterBertForImageTextRetrieval.from_pretrained(
@@ -62,7 +62,12 @@ def is_pretrained_only(directory: str | Path) -> bool:
     return "InterBertForPreTraining" in (fields.get("architectures") or [])
 
 
-def _require(directory: str | Path) -> None:
+def require_interbert(directory: str | Path) -> None:
+    """Refuse what is no InterBERT directory; what looks like a Hub id passes.
+
+    Raises:
+        CheckpointError: there is no model, or one of another kind.
+    """
     folder = Path(directory)
     config = folder / "config.json"
     if not folder.exists() and str(directory).count("/") == 1 and not str(directory).startswith("."):

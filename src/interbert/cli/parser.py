@@ -33,7 +33,8 @@ class _Parser(ArgumentParser):  # type: ignore[misc]
 def parse_options(verb: str, description: str, options: type, words: Sequence[str]) -> Any:
     """An ``options`` instance from the words after a verb.
 
-    ``--config FILE`` reads a YAML recipe; what follows on the command line overrides it. Both ``--picture-id`` and
+    ``--config FILE`` (``--recipe`` for a verb with a ``config`` of its own) reads a YAML recipe; what follows on the
+    command line overrides it. Both ``--picture-id`` and
     ``--picture_id`` are understood; a switch needs no value; a list may be given as ``a,b``.
 
     Raises:
@@ -48,14 +49,15 @@ def parse_options(verb: str, description: str, options: type, words: Sequence[st
         formatter_class=_Formatter,
         allow_abbrev=False,
     )
-    parser.add_argument("--config", action="config", help="YAML recipe with any of the options below.")
+    recipe_option = "--recipe" if "config" in kinds else "--config"
+    parser.add_argument(recipe_option, action="config", help="YAML recipe with any of the options below.")
     parser.add_class_arguments(options, as_positional=True)
     try:
         parsed = parser.instantiate(parser.parse_args(_normalised(words, kinds)))
     except UsageError as error:
         message = _explained(str(error), verb, list(kinds))
         if re.search(r"(?i)problems parsing config|unexpected config", message):
-            recipe = next((word for before, word in itertools.pairwise(words) if before == "--config"), "")
+            recipe = next((word for before, word in itertools.pairwise(words) if before == recipe_option), "")
             message = f"{verb}: the recipe {recipe} is no YAML of options ({message.removeprefix(f'{verb}: ')})."
         raise UsageError(message) from error
     return options(**{field.name: getattr(parsed, field.name) for field in dataclasses.fields(options)})

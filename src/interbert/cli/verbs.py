@@ -14,6 +14,8 @@ VERBS: dict[str, tuple[str, str]] = {
     "pretrain": ("pretrain", "train InterBERT on a region store"),
     "finetune retrieval": ("finetune_retrieval", "fine-tune a model to rank pictures for a text"),
     "evaluate retrieval": ("evaluate_retrieval", "recall of a full ranking, with intervals"),
+    "convert reference": ("convert_reference", "a checkpoint of the published code to a model directory"),
+    "convert to-reference": ("convert_to_reference", "a model directory to a checkpoint of the published code"),
     "search": ("search", "rank a small catalogue's pictures for a text"),
     "demo": ("demo", "all of the above on real pictures, with a page to look at"),
 }

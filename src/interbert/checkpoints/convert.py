@@ -1,0 +1,229 @@
+"""Reference checkpoints to model directories and back.
+
+The published format is a torch-saved state dict with the reference's names beside a JSON configuration such as
+``config/bert_base_6layer_interbert.json``. A checkpoint with task heads becomes an ``InterBertForVLTasks``, any other
+an ``InterBertForPreTraining``.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from interbert.checkpoints.adapter import (
+    TASK_HEADS,
+    config_from_reference,
+    config_to_reference,
+    from_reference,
+    reference_names,
+    to_reference,
+)
+from interbert.checkpoints.bert import bert_tokenizer
+from interbert.checkpoints.directory import require_interbert
+from interbert.checkpoints.quiet import quiet_library
+from interbert.checkpoints.tensor_file import listed, read_tensors, write_tensors
+from interbert.errors import CheckpointError, ConfigError, UsageError, writing
+from interbert.model.configuration import InterBertConfig
+from interbert.model.modeling import InterBertForPreTraining
+from interbert.model.processing import InterBertProcessor, InterBertRegionFeatureExtractor
+from interbert.model.tasks import InterBertForVLTasks
+
+_TIED = ("cls.predictions.decoder.weight", "bert.embeddings.word_embeddings.weight")
+
+
+@dataclass(frozen=True)
+class ToReference:
+    """What a checkpoint for the reference holds."""
+
+    written: int
+    """Tensors."""
+    dropped: tuple[str, ...]
+    """Ours that the reference has no place for."""
+    absent: tuple[str, ...]
+    """The reference's that this model lacks."""
+
+
+def convert_reference(
+    file: str | Path, config_file: str | Path, out: str | Path, tokenizer: str | None = None
+) -> PreTrainedModel:
+    """Write a reference checkpoint as a model directory.
+
+    Args:
+        file: a torch-saved state dict; ``module.`` before names and ``gamma``/``beta`` in them are understood.
+        config_file: the reference's JSON; fields it omits have the reference's defaults (pooled size 1024, ``mul``).
+        out: folder to make.
+        tokenizer: directory or Hub id of the BERT whose vocabulary the checkpoint has; with one, the directory gets a
+            processor for regions made elsewhere (the reference's features are not standardised).
+
+    Raises:
+        CheckpointError: the file cannot be read or was refused, its tensors and the configuration disagree (missing,
+            extra and misshapen ones are listed), or the tokenizer has another size than the word embedding.
+        ConfigError: the configuration is impossible.
+        UsageError: ``out`` is there and not empty.
+        StorageError: ``out`` cannot be written.
+    """
+    folder = Path(out)
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UsageError(f"{folder}: is there already. Name another folder, or remove it.")
+    config = _read_config(config_file)
+    state = plain_names(read_tensors(file), str(file))
+    kind = InterBertForVLTasks if any(name.split(".")[0] in TASK_HEADS for name in state) else InterBertForPreTraining
+    if kind is InterBertForVLTasks and "vil_prediction.bias" in state:
+        config.num_labels = len(state["vil_prediction.bias"])
+    with torch.device("meta"):
+        expected = kind(config).state_dict()
+    ours = _fitting(state, expected, config, str(file))
+    processor = _processor(tokenizer, config) if tokenizer else None
+    model = kind(config)
+    model.load_state_dict(ours)
+    with writing(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        part = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+        try:
+            with quiet_library():
+                model.save_pretrained(part)
+                if processor is not None:
+                    processor.save_pretrained(part)
+            part.chmod(0o755)
+            with suppress(FileNotFoundError):
+                folder.rmdir()
+            part.replace(folder)
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
+    return model
+
+
+def plain_names(state: Mapping[str, Tensor], where: str) -> dict[str, Tensor]:
+    """Undo the old spellings: ``module.`` of a parallel wrapper, ``gamma`` and ``beta`` of LayerNorms.
+
+    Raises:
+        CheckpointError: two names become one.
+    """
+    renamed: dict[str, Tensor] = {}
+    for name, tensor in state.items():
+        plain = name
+        while plain.startswith("module."):
+            plain = plain.removeprefix("module.")
+        head, _, last = plain.rpartition(".")
+        if head.endswith("LayerNorm"):
+            plain = f"{head}.{ {'gamma': 'weight', 'beta': 'bias'}.get(last, last) }"
+        if plain in renamed:
+            raise CheckpointError(f"{where}: has {plain} twice, once spelt {name}.")
+        renamed[plain] = tensor
+    return renamed
+
+
+def _fitting(
+    state: dict[str, Tensor], expected: Mapping[str, Tensor], config: InterBertConfig, where: str
+) -> dict[str, Tensor]:
+    """The state under our names, when it is all of ``expected`` and nothing else."""
+    decoder, words = (state.get(name) for name in _TIED)
+    if decoder is None and words is not None:
+        state = state | {_TIED[0]: words}  # savers that know of the tie leave it out
+    elif decoder is not None and words is not None and not torch.equal(decoder, words):
+        raise CheckpointError(
+            f"{where}: {_TIED[0]} differs from {_TIED[1]}; in this model they are one, so one would be lost."
+        )
+    ours, extra = from_reference(state, config)
+    theirs = reference_names(config)
+    extra += [theirs[name] for name in ours if name not in expected]
+    missing = [theirs[name] for name in expected if name not in ours]
+    shapes = [
+        f"{theirs[name]} {list(tensor.shape)} instead of {list(expected[name].shape)}"
+        for name, tensor in ours.items()
+        if name in expected and tensor.shape != expected[name].shape
+    ]
+    wrong = [
+        f"{len(names)} {what}: {listed(names)}"
+        for what, names in (("missing", missing), ("not known", extra), ("of another shape", shapes))
+        if names
+    ]
+    if wrong:
+        raise CheckpointError(f"{where}: its tensors do not fit the configuration. {'; '.join(wrong)}.")
+    return {name: tensor.float() for name, tensor in ours.items()}
+
+
+def _read_config(path: str | Path) -> InterBertConfig:
+    try:
+        fields = json.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise CheckpointError(f"{path}: there is no configuration to read ({error.strerror}).") from error
+    except ValueError as error:
+        raise CheckpointError(f"{path}: is no JSON ({error}).") from error
+    if not isinstance(fields, dict):
+        raise CheckpointError(f"{path}: must be a JSON object with the reference's fields.")
+    try:
+        return config_from_reference(fields)
+    except (ConfigError, TypeError, ValueError) as error:
+        raise ConfigError(f"{path}: {error}") from error
+
+
+def _processor(tokenizer: str, config: InterBertConfig) -> InterBertProcessor:
+    pieces = bert_tokenizer(tokenizer)
+    if len(pieces) != config.vocab_size:
+        raise CheckpointError(
+            f"{tokenizer}: its tokenizer has {len(pieces)} pieces, the word embedding {config.vocab_size} rows. "
+            "Name the BERT that the checkpoint was trained from."
+        )
+    regions = {
+        "name": "imported",
+        "settings": {},
+        "feature_size": config.region_feature_size,
+        "num_classes": config.num_region_classes if config.region_objective == "classify" else None,
+    }
+    return InterBertProcessor(InterBertRegionFeatureExtractor(regions), pieces)
+
+
+def convert_to_reference(directory: str | Path, out: str | Path) -> ToReference:
+    """Write a model directory as the reference's state dict, its configuration as JSON beside it.
+
+    Args:
+        directory: any InterBERT model directory, sharded or not.
+        out: file to write; the configuration goes to the same name with ``.json``.
+
+    Raises:
+        CheckpointError: the directory is no InterBERT or is damaged.
+        StorageError: the files cannot be written.
+    """
+    config, state = _read_directory(Path(directory))
+    if _TIED[0] not in state and config.tie_word_embeddings and any(name.startswith("lm_head.") for name in state):
+        state["lm_head.decoder.weight"] = state["interbert.text_embeddings.word_embeddings.weight"]
+    theirs, dropped = to_reference(state, config)
+    heads = {name for name in reference_names(config).values() if name.split(".")[0] in TASK_HEADS}
+    absent = [name for name in reference_names(config).values() if name not in theirs and name not in heads]
+    file = Path(out)
+    write_tensors(theirs, file)
+    with writing(file):
+        fields = config_to_reference(config)
+        file.with_suffix(".json").write_text(json.dumps(fields, indent=2) + "\n", encoding="utf-8")
+    return ToReference(len(theirs), tuple(dropped), tuple(absent))
+
+
+def _read_directory(directory: Path) -> tuple[InterBertConfig, dict[str, Tensor]]:
+    require_interbert(directory)
+    try:
+        config = InterBertConfig.from_pretrained(str(directory))
+    except (OSError, ValueError, TypeError) as error:
+        raise CheckpointError(f"{directory / 'config.json'}: {error}") from error
+    index = directory / "model.safetensors.index.json"
+    names = ["model.safetensors"]
+    if index.is_file():
+        try:
+            names = sorted({str(name) for name in json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()})
+        except (ValueError, KeyError, AttributeError, TypeError) as error:
+            raise CheckpointError(f"{index}: is damaged.") from error
+        if any(Path(name).name != name for name in names):
+            raise CheckpointError(f"{index}: names a file outside its folder.")
+    state: dict[str, Tensor] = {}
+    for name in names:
+        state |= read_tensors(directory / name)
+    return config, state
