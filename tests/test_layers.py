@@ -73,7 +73,7 @@ def test_the_model_and_the_training_core_need_no_store_and_no_data_library(modul
 
 def test_the_overview_loads_no_heavy_library() -> None:
     script = (
-        "import sys\nfrom interbert.cli.main import main\nmain([])\n"
+        "import sys\nsys.argv = ['/usr/bin/interbert']\nfrom interbert.cli.main import main\nmain([])\n"
         "heavy = {'torch', 'transformers', 'lance', 'datasets'} & sys.modules.keys()\nassert not heavy, heavy\n"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)

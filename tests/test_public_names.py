@@ -17,6 +17,7 @@ PUBLIC = [
     "InterBertForVLTasks",
     "InterBertModel",
     "InterBertProcessor",
+    "InterBertScorer",
     "__version__",
 ]
 

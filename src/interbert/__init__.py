@@ -1,10 +1,13 @@
 """InterBERT: vision-and-language interaction for multi-modal pretraining (arXiv 2003.13198).
 
-The public names load on first use, so ``import interbert`` and ``interbert --help`` stay quick.
+``import interbert`` makes its models known to transformers' Auto classes. In the command line the public names load on
+first use instead, so ``interbert --help`` stays quick.
 """
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -17,6 +20,7 @@ if TYPE_CHECKING:
         InterBertForVLTasks,
     )
     from interbert.model.trunk import InterBertModel
+    from interbert.search.scorer import InterBertScorer
 
 __version__ = "0.1.0"
 
@@ -29,26 +33,43 @@ __all__ = [
     "InterBertForVLTasks",
     "InterBertModel",
     "InterBertProcessor",
+    "InterBertScorer",
     "__version__",
 ]
 
 _HOMES = {
-    "InterBertConfig": "configuration",
-    "InterBertForMultipleChoice": "tasks",
-    "InterBertForSequenceClassification": "tasks",
-    "InterBertForVLTasks": "tasks",
-    "InterBertModel": "trunk",
-    "InterBertProcessor": "processing",
+    "InterBertConfig": "model.configuration",
+    "InterBertForImageTextRetrieval": "model.modeling",
+    "InterBertForMultipleChoice": "model.tasks",
+    "InterBertForPreTraining": "model.modeling",
+    "InterBertForSequenceClassification": "model.tasks",
+    "InterBertForVLTasks": "model.tasks",
+    "InterBertModel": "model.trunk",
+    "InterBertProcessor": "model.processing",
+    "InterBertScorer": "search.scorer",
 }
 
 
 def __getattr__(name: str) -> Any:
-    if name not in __all__:
+    if name not in _HOMES:
         raise AttributeError(f"module 'interbert' has no attribute {name!r}")
     import importlib
 
-    return getattr(importlib.import_module(f"interbert.model.{_HOMES.get(name, 'modeling')}"), name)
+    return getattr(importlib.import_module(f"interbert.{_HOMES[name]}"), name)
 
 
 def __dir__() -> list[str]:
     return sorted(__all__)
+
+
+def _connect() -> None:
+    """Wire models and extractors, but not in ``interbert ...``, whose verbs import what they need."""
+    program = sys.argv[0] if sys.argv else ""
+    if program == "-m" or Path(program).stem == "interbert":  # "-m": python -m interbert, while this file is read
+        return
+    from interbert.wiring import connect
+
+    connect()
+
+
+_connect()

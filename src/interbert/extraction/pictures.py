@@ -67,6 +67,28 @@ def load_picture(data: bytes | Path, where: str, target_side: int | None = None)
         raise PictureError(f"{where}: not a readable picture ({reason[:120]}).") from error
 
 
+def as_picture(picture: Image.Image | bytes | str | Path, where: str) -> Image.Image:
+    """An opened picture, a file's bytes or a path as RGB; otherwise as :func:`load_picture`.
+
+    Raises:
+        PictureError: as :func:`load_picture`, or it is none of these.
+    """
+    from PIL import Image, ImageOps
+
+    if isinstance(picture, Image.Image):
+        if picture.width * picture.height > MAX_PIXELS:
+            raise PictureError(f"{where}: {picture.width} x {picture.height} pixels, at most {MAX_PIXELS:,} are read.")
+        try:
+            return _flatten(ImageOps.exif_transpose(picture))
+        except (OSError, ValueError, SyntaxError) as error:  # opened, and cut off where its pixels are
+            raise PictureError(f"{where}: not a readable picture ({error}).") from error
+    if isinstance(picture, str | Path):
+        return load_picture(Path(picture), str(picture))
+    if isinstance(picture, bytes):
+        return load_picture(picture, where)
+    raise PictureError(f"{where}: is a {type(picture).__name__}, not a picture, a path or a file's bytes.")
+
+
 def _flatten(picture: Image.Image) -> Image.Image:
     from PIL import Image
 

@@ -6,10 +6,14 @@ classes, P pooled size, V vocabulary.
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
 from interbert.model.configuration import InterBertConfig
+from interbert.model.cross_encoder_files import write_cross_encoder_files
 from interbert.model.heads import LMHead, RegionHead
 from interbert.model.matcher import Matcher, prior_logits
 from interbert.model.outputs import InterBertForPreTrainingOutput, InterBertModelOutput, InterBertTaskOutput
@@ -204,6 +208,12 @@ class InterBertForImageTextRetrieval(Matcher):
         if losses:
             result.loss = torch.stack(losses).sum()
         return result
+
+    def save_pretrained(self, save_directory: str | Path, **kwargs: Any) -> None:
+        """Save as every model does; sentence-transformers' ``CrossEncoder`` can load the directory too."""
+        super().save_pretrained(save_directory, **kwargs)
+        if kwargs.get("is_main_process", True):
+            write_cross_encoder_files(Path(save_directory))
 
     @torch.inference_mode()
     def score(self, **inputs: Tensor) -> Tensor:

@@ -23,6 +23,10 @@ class InterBertModelOutput(ModelOutput):  # type: ignore[misc]
     """[B,P]"""
     image_pooled: Tensor | None = None
     """[B,P]"""
+    hidden_states: tuple[Tensor, ...] | None = None
+    """when asked for: input and output of every layer, interaction [B,R+T,H], then image [B,R,H], then text [B,T,H]"""
+    attentions: tuple[Tensor, ...] | None = None
+    """when asked for: weights [B,heads,queries,keys] of every layer in the same order (eager attention)"""
 
 
 @dataclass
@@ -46,6 +50,8 @@ class InterBertForPreTrainingOutput(ModelOutput):  # type: ignore[misc]
     image_hidden_state: Tensor | None = None
     text_pooled: Tensor | None = None
     image_pooled: Tensor | None = None
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None
 
 
 @dataclass

@@ -5,7 +5,7 @@ Shapes: B batch, N regions, R = N + 1 image tokens (global token first), T text 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -50,6 +50,17 @@ class RegionsLike(Protocol):
     @property
     def height(self) -> int:
         """Pixels."""
+
+
+RegionMaker = Callable[[Sequence[Any]], Sequence[RegionsLike]]
+"""Pictures (PIL, path or bytes) to their regions."""
+
+_wired: list[Callable[[Mapping[str, Any]], RegionMaker]] = []
+
+
+def wire_regions(builder: Callable[[Mapping[str, Any]], RegionMaker]) -> None:
+    """Say how a region extractor is built from its description; this layer knows none (``interbert.wiring`` does)."""
+    _wired[:] = [builder]
 
 
 def location_vectors(boxes: NDArray[Any], width: int, height: int) -> Float32:
@@ -102,10 +113,24 @@ class InterBertRegionFeatureExtractor(FeatureExtractionMixin):  # type: ignore[m
         self.feature_mean = None if feature_mean is None else [float(value) for value in feature_mean]
         self.feature_std = None if feature_std is None else [float(value) for value in feature_std]
         self._scale: tuple[Float32, Float32] | None = None
+        self._maker: RegionMaker | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the saved fields."""
-        return {name: value for name, value in super().to_dict().items() if name != "_scale"}
+        return {name: value for name, value in super().to_dict().items() if name not in ("_scale", "_maker")}
+
+    def regions(self, pictures: Sequence[Any]) -> Sequence[RegionsLike]:
+        """Regions of pictures (PIL, path or bytes), by the extractor the model was trained with; built on first use.
+
+        Raises:
+            ConfigError: nothing here can make regions of this kind.
+            PictureError: one of them is no picture; it is named.
+        """
+        if self._maker is None:
+            if not _wired:
+                raise ConfigError("Pictures need a region extractor. Import interbert, or give regions instead.")
+            self._maker = _wired[0](self.extractor)
+        return self._maker(pictures)
 
     def standardise(self, features: NDArray[Any], where: str = "regions") -> Float32:
         """Scale features [N,F] to about zero mean and unit variance per dimension over the training pictures.
@@ -170,6 +195,25 @@ def pad_texts(texts: Sequence[Sequence[int]], pad_token_id: int = 0) -> dict[str
     return {"input_ids": input_ids, "attention_mask": mask}
 
 
+_CHAT_TEMPLATE = "{% for message in messages %}{{ message.role }}: {{ message.content }}; {% endfor %}"
+
+
+def _text_and_image(messages: Sequence[Mapping[str, Any]]) -> tuple[str, Any]:
+    """The text and the picture of one conversation."""
+    texts: list[str] = []
+    images: list[Any] = []
+    for message in messages:
+        content = message["content"]
+        for part in [{"type": "text", "text": content}] if isinstance(content, str) else content:
+            if part["type"] == "text":
+                texts.append(part["text"])
+            else:
+                images.append(part[part["type"]])
+    if len(images) != 1 or not texts:
+        raise ConfigError(f"A pair is one text and one picture; this one has {len(texts)} and {len(images)}.")
+    return " ".join(texts), images[0]
+
+
 class InterBertProcessor(ProcessorMixin):  # type: ignore[misc]
     """A tokenizer and the way regions are made and scaled.
 
@@ -177,18 +221,26 @@ class InterBertProcessor(ProcessorMixin):  # type: ignore[misc]
         feature_extractor: an :class:`InterBertRegionFeatureExtractor`.
         tokenizer: a WordPiece tokenizer.
         max_text_tokens: longer texts are cut ([SEP] kept).
+        chat_template: how libraries that speak in messages see a pair; see :meth:`apply_chat_template`.
     """
 
-    def __init__(self, feature_extractor: Any, tokenizer: Any, max_text_tokens: int = PRETRAINING_TEXT_TOKENS) -> None:
+    def __init__(
+        self,
+        feature_extractor: Any,
+        tokenizer: Any,
+        max_text_tokens: int = PRETRAINING_TEXT_TOKENS,
+        chat_template: str | None = None,
+    ) -> None:
         if max_text_tokens < 3:
             raise ConfigError(f"max_text_tokens must be at least 3 ([CLS], a piece, [SEP]), not {max_text_tokens}.")
-        super().__init__(feature_extractor, tokenizer)
+        super().__init__(feature_extractor, tokenizer, chat_template=chat_template or _CHAT_TEMPLATE)
         self.max_text_tokens = max_text_tokens
 
     def __call__(
         self,
         text: str | Sequence[str] | None = None,
         regions: RegionsLike | Sequence[RegionsLike] | None = None,
+        images: Any = None,
         **_: Any,
     ) -> BatchFeature:
         """Inputs of any InterBERT model as tensors.
@@ -196,19 +248,49 @@ class InterBertProcessor(ProcessorMixin):  # type: ignore[misc]
         Args:
             text: one text or B texts.
             regions: one picture's regions or B pictures'.
+            images: instead of regions, one picture or B pictures (PIL, path or bytes), whose regions are made here.
 
         Returns:
             input_ids, attention_mask [B,T] and region_features [B,R,F], region_locations [B,R,5], region_mask [B,R];
             only those of the sides given.
         """
         inputs: dict[str, Tensor] = {}
+        if images is not None:
+            if regions is not None:
+                raise ConfigError("Give regions or images, not both.")
+            regions = self.feature_extractor.regions(images if isinstance(images, list | tuple) else [images])
         if text is not None:
             inputs |= pad_texts(self.texts_to_ids([text] if isinstance(text, str) else text), self.pad_token_id)
         if regions is not None:
             inputs |= dict(self.feature_extractor(regions if isinstance(regions, Sequence) else [regions]))
         if not inputs:
-            raise ConfigError("Give a text, regions, or both.")
+            raise ConfigError("Give a text, regions or images, or both sides.")
         return BatchFeature(inputs)
+
+    def apply_chat_template(
+        self, conversation: Sequence[Any], chat_template: str | None = None, tokenize: bool = False, **_: Any
+    ) -> Any:
+        """Model inputs of pairs that come as messages, the form in which rerankers are fed.
+
+        Args:
+            conversation: one conversation or a batch of them; a conversation is a list of messages, each with a role
+                and a content of parts such as ``{"type": "image", "image": ...}`` and ``{"type": "text", ...}``.
+            chat_template: not used, there is nothing to write around the parts.
+            tokenize: False gives a line of text per conversation instead.
+
+        Returns:
+            Inputs as in :meth:`__call__`. What a conversation says in several texts is joined.
+
+        Raises:
+            ConfigError: a conversation has not exactly one picture, or no text.
+        """
+        single = bool(conversation) and isinstance(conversation[0], Mapping)
+        batch = [conversation] if single else list(conversation)
+        if not tokenize:
+            lines = ["; ".join(f"{one['role']}: {one['content']}" for one in messages) for messages in batch]
+            return lines[0] if single else lines
+        texts, images = zip(*(_text_and_image(messages) for messages in batch), strict=True)
+        return self(text=list(texts), images=list(images))
 
     def texts_to_ids(self, texts: Sequence[str]) -> list[list[int]]:
         """Token ids of each text, [CLS] and [SEP] included, cut at ``max_text_tokens``."""

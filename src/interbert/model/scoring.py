@@ -56,17 +56,57 @@ def score_pairs(
     candidates: NDArray[np.int64],
 ) -> Float32:
     """Joint scores of each text with its own candidates [texts, k] (indices of pictures); float32 [texts, k]."""
-    scores = np.empty(candidates.shape, dtype=np.float32)
+    owners = np.repeat(np.arange(len(texts)), candidates.shape[1])
+    return score_listed_pairs(model, texts, pictures, owners, candidates.reshape(-1)).reshape(candidates.shape)
+
+
+def score_listed_pairs(
+    model: InterBertForImageTextRetrieval,
+    texts: Sequence[Sequence[int]],
+    pictures: Sequence[Picture],
+    text_of: NDArray[np.int64],
+    picture_of: NDArray[np.int64],
+    progress: Callable[[int], None] | None = None,
+    pairs_per_batch: int = _PAIRS_PER_BATCH,
+) -> Float32:
+    """Joint scores of listed pairs.
+
+    Args:
+        texts, pictures, progress, pairs_per_batch: as in :func:`score_matrix`.
+        text_of: int64 [pairs], index of each pair's text.
+        picture_of: int64 [pairs], index of each pair's picture.
+
+    Returns:
+        float32 [pairs], higher is better.
+    """
+    scores = np.empty(len(text_of), dtype=np.float32)
+    if not len(scores):
+        return scores
+    lengths = np.array([len(ids) for ids in texts])[text_of]
+    order = np.argsort(lengths, kind="stable")
     with _scoring(model):
         images, image_mask = _embed_pictures(model, pictures)
-        for text, chosen in enumerate(candidates):
-            ids = torch.tensor([texts[text]], device=model.device)
-            embedded = model.interbert.text_embeddings(ids).expand(len(chosen), -1, -1)
-            picked = torch.from_numpy(chosen).to(model.device)
-            logits = model.match_embedded(embedded, images[picked], image_mask[picked])
-            scores[text] = (logits[:, 0].float() - logits[:, 1].float()).cpu().numpy()
-    prior = _prior(model, texts, pictures)
-    return scores + np.take_along_axis(prior, candidates, axis=1)
+        everywhere = bool(image_mask.all())
+        for batch in _equal_runs(lengths, order, pairs_per_batch):
+            ids = torch.tensor([texts[index] for index in text_of[batch]], device=model.device)
+            picked = torch.from_numpy(picture_of[batch]).to(model.device)
+            mask = None if everywhere else image_mask[picked]
+            logits = model.match_embedded(model.interbert.text_embeddings(ids), images[picked], mask)
+            scores[batch] = (logits[:, 0].float() - logits[:, 1].float()).cpu().numpy()
+            if progress is not None:
+                progress(len(batch))
+    if model.config.dual_prior is not None:
+        text_vectors, image_vectors = encode_all(model, texts, pictures)
+        cosines = np.einsum("pd,pd->p", text_vectors[text_of], image_vectors[picture_of])
+        scores += cosines * np.float32(model.config.dual_prior)
+    return scores
+
+
+def _equal_runs(lengths: NDArray[np.int64], order: NDArray[np.int64], most: int) -> Iterator[NDArray[np.int64]]:
+    """Pairs whose texts have one length, so that no text is padded; at most so many at once."""
+    for run in np.split(order, np.flatnonzero(np.diff(lengths[order])) + 1):
+        for start in range(0, len(run), most):
+            yield run[start : start + most]
 
 
 def dual_matrix(

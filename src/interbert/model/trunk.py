@@ -11,6 +11,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
+from transformers.utils.output_capturing import capture_outputs
 
 from interbert.errors import ConfigError
 from interbert.model.configuration import InterBertConfig
@@ -61,6 +62,7 @@ class InterBertModel(InterBertPreTrainedModel):
         """Replace the word embedding."""
         self.text_embeddings.word_embeddings = value
 
+    @capture_outputs  # type: ignore[untyped-decorator]  # output_attentions, output_hidden_states
     def forward(
         self,
         input_ids: Tensor | None = None,
@@ -70,6 +72,8 @@ class InterBertModel(InterBertPreTrainedModel):
         region_locations: Tensor | None = None,
         region_mask: Tensor | None = None,
         pooled_only: bool = False,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
     ) -> InterBertModelOutput:
         """Encode texts, images, or pairs of both.
 
@@ -81,6 +85,8 @@ class InterBertModel(InterBertPreTrainedModel):
             region_locations: [B,R,5].
             region_mask: [B,R], 1 at real regions; None when all are.
             pooled_only: compute no more than the pooled vectors need; hidden states then have length 1.
+            output_attentions: return the attention weights of every layer; the configuration's when not given.
+            output_hidden_states: return the hidden states around every layer; the configuration's when not given.
 
         Raises:
             ConfigError: neither side is given, or features come without locations.

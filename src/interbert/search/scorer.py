@@ -1,0 +1,192 @@
+"""Score texts against pictures with the method names and return shapes of a cross-encoder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from interbert.checkpoints.directory import load_model, load_processor
+from interbert.errors import UsageError
+from interbert.extraction.grid import GridExtractor, build_extractor
+from interbert.extraction.pictures import as_picture
+from interbert.model.modeling import InterBertForImageTextRetrieval
+from interbert.model.processing import InterBertProcessor
+from interbert.model.scoring import score_listed_pairs
+from interbert.progress import progress_bar
+from interbert.regions.schema import Regions
+
+Picture = Any
+"""A PIL picture, a path, a file's bytes, or stored :class:`~interbert.regions.schema.Regions`."""
+
+
+_EXTRACT_BATCH = 64
+
+
+class InterBertScorer:
+    """A fine-tuned model directory as a reranker: ``predict`` and ``rank`` as sentence-transformers' CrossEncoder has.
+
+    Scores are match probabilities, or what ``activation_fn`` makes of the logit differences. A picture that occurs in
+    many pairs is described once; pairs are scored in order of text length.
+
+    Args:
+        directory: of a model with a matching head, or its Hub id.
+        device: where to compute; a GPU when there is one.
+
+    Raises:
+        CheckpointError: there is no such model, or it is damaged.
+    """
+
+    def __init__(self, directory: str | Path, device: str | torch.device | None = None) -> None:
+        chosen = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        self.model: InterBertForImageTextRetrieval = load_model(directory).to(chosen)
+        self.processor: InterBertProcessor = load_processor(directory)
+        self._extractor: GridExtractor | None = None
+
+    def predict(
+        self,
+        pairs: Sequence[tuple[str, Picture]] | tuple[str, Picture],
+        batch_size: int = 32,
+        show_progress_bar: bool = False,
+        activation_fn: Callable[[Tensor], Tensor] | None = None,
+        convert_to_numpy: bool = True,
+        convert_to_tensor: bool = False,
+    ) -> NDArray[np.float32] | Tensor | list[Tensor] | np.float32:
+        """Score pairs of a text and a picture.
+
+        Args:
+            pairs: (text, picture) or ``{"text": ..., "image": ...}`` each; or one of them.
+            batch_size: pairs per forward pass.
+            show_progress_bar: show rate and remaining time.
+            activation_fn: applied to the float32 logit differences; sigmoid when not given.
+            convert_to_numpy: return an array; False returns a list of tensors.
+            convert_to_tensor: return one tensor; goes before ``convert_to_numpy``.
+
+        Returns:
+            float32 [pairs], in the order given; a single score for a single pair.
+
+        Raises:
+            UsageError: a pair is not a text and a picture; it is named.
+            PictureError: a picture cannot be read; it is named.
+        """
+        single = _is_pair(pairs)
+        listed = [pairs] if single else list(pairs)
+        texts, pictures = [], []
+        for place, pair in enumerate(listed):
+            text, picture = _parts(pair, place)
+            texts.append(text)
+            pictures.append(picture)
+        scores = _activated(self._differences(texts, pictures, batch_size, show_progress_bar), activation_fn)
+        if convert_to_tensor:
+            return scores[0] if single else scores
+        if convert_to_numpy:
+            array: NDArray[np.float32] = scores.numpy()
+            return array[0] if single else array
+        return scores[0] if single else list(scores)
+
+    def rank(
+        self,
+        query: str | Picture,
+        documents: Sequence[Picture | str],
+        top_k: int | None = None,
+        return_documents: bool = False,
+        batch_size: int = 32,
+        show_progress_bar: bool = False,
+        activation_fn: Callable[[Tensor], Tensor] | None = None,
+    ) -> list[dict[str, Any]]:
+        """Order pictures for a text, or texts for a picture, best first.
+
+        Args:
+            query: a text; or a picture (not as a ``str`` path: that is a text), and then the documents are texts.
+            documents: pictures, or texts.
+            top_k: so many results; all when not given.
+            return_documents: put each document beside its score, as ``"text"`` or ``"image"``.
+            batch_size: pairs per forward pass.
+            show_progress_bar: show rate and remaining time.
+            activation_fn: as in :meth:`predict`.
+
+        Returns:
+            Dictionaries with ``corpus_id`` (place in ``documents``) and ``score``.
+
+        Raises:
+            UsageError, PictureError: as :meth:`predict`.
+        """
+        if isinstance(query, str):
+            kind, pairs = "image", [(query, document) for document in documents]
+        else:
+            kind, pairs = "text", [(document, query) for document in documents]
+        scores = self.predict(pairs, batch_size, show_progress_bar, activation_fn)
+        assert isinstance(scores, np.ndarray)
+        results: list[dict[str, Any]] = []
+        for place in np.argsort(-scores, kind="stable")[:top_k].tolist():
+            result = {"corpus_id": place, "score": float(scores[place])}
+            results.append(result | {kind: documents[place]} if return_documents else result)
+        return results
+
+    def _differences(self, texts: list[str], pictures: list[Picture], batch_size: int, show: bool) -> Tensor:
+        """Logit differences float32 [pairs]."""
+        if not texts:
+            return torch.zeros(0)
+        unique: dict[Any, tuple[int, Picture]] = {}
+        picture_of = [unique.setdefault(_key(one), (len(unique), one))[0] for one in pictures]
+        inputs = self._inputs([one for _, one in unique.values()])
+        known = {text: place for place, text in enumerate(dict.fromkeys(texts))}
+        with progress_bar("scoring", len(texts), "pairs", shown=show) as advance:
+            scores = score_listed_pairs(
+                self.model,
+                self.processor.texts_to_ids(list(known)),
+                inputs,
+                np.array([known[text] for text in texts], dtype=np.int64),
+                np.array(picture_of, dtype=np.int64),
+                advance,
+                batch_size,
+            )
+        return torch.from_numpy(scores)
+
+    def _inputs(self, pictures: list[Picture]) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
+        """Model inputs of pictures; what is not described yet is described here."""
+        raw = [place for place, one in enumerate(pictures) if not isinstance(one, Regions)]
+        if raw and self._extractor is None:
+            self._extractor = build_extractor(self.processor.extractor_info)
+        regions = dict(enumerate(pictures))
+        for start in range(0, len(raw), _EXTRACT_BATCH):
+            places = raw[start : start + _EXTRACT_BATCH]
+            assert self._extractor is not None
+            opened = [as_picture(pictures[place], f"picture {place}") for place in places]
+            regions |= dict(zip(places, self._extractor.extract(opened), strict=True))
+        return [self.processor.picture_inputs(one, where=f"picture {place}") for place, one in regions.items()]
+
+
+def _is_pair(pairs: Any) -> bool:
+    """Whether this is one pair and not a list of pairs."""
+    return isinstance(pairs, dict) or (isinstance(pairs, tuple) and len(pairs) == 2 and isinstance(pairs[0], str))
+
+
+def _parts(pair: Any, place: int) -> tuple[str, Picture]:
+    """Text and picture of a pair."""
+    text, picture = (pair.get("text"), pair.get("image")) if isinstance(pair, dict) else _two(pair, place)
+    if not isinstance(text, str) or picture is None:
+        raise UsageError(
+            f"pair {place}: must be a text and a picture, in this order, or {{'text': ..., 'image': ...}}."
+        )
+    return text, picture
+
+
+def _two(pair: Any, place: int) -> tuple[Any, Any]:
+    if not isinstance(pair, Sequence) or isinstance(pair, str) or len(pair) != 2:
+        raise UsageError(f"pair {place}: must be a text and a picture.")
+    return pair[0], pair[1]
+
+
+def _key(picture: Picture) -> Any:
+    """What makes two mentions of a picture the same: the path or the bytes, or the object."""
+    return picture if isinstance(picture, str | bytes | Path) else id(picture)
+
+
+def _activated(differences: Tensor, activation_fn: Callable[[Tensor], Tensor] | None) -> Tensor:
+    return differences.sigmoid() if activation_fn is None else activation_fn(differences)

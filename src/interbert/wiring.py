@@ -1,0 +1,53 @@
+"""What ``import interbert`` connects: the Auto classes of transformers, and processors with region extractors.
+
+Everything heavy is imported when it is used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoModelForMultipleChoice,
+    AutoModelForPreTraining,
+    AutoModelForSequenceClassification,
+)
+
+from interbert.model.configuration import InterBertConfig
+from interbert.model.modeling import InterBertForPreTraining
+from interbert.model.pair_scoring import InterBertForPairScoring
+from interbert.model.processing import RegionMaker, RegionsLike, wire_regions
+from interbert.model.tasks import InterBertForMultipleChoice, InterBertForSequenceClassification
+from interbert.model.trunk import InterBertModel
+
+
+def connect() -> None:
+    """Register the models and wire region extraction; safe to repeat."""
+    AutoConfig.register(InterBertConfig.model_type, InterBertConfig, exist_ok=True)
+    AutoModel.register(InterBertConfig, InterBertModel, exist_ok=True)
+    AutoModelForPreTraining.register(InterBertConfig, InterBertForPreTraining, exist_ok=True)
+    AutoModelForMultipleChoice.register(InterBertConfig, InterBertForMultipleChoice, exist_ok=True)
+    # the one that a directory's architectures name, else the first
+    scorers = (InterBertForSequenceClassification, InterBertForPairScoring)
+    AutoModelForSequenceClassification.register(InterBertConfig, scorers, exist_ok=True)
+    wire_regions(region_maker)
+
+
+def region_maker(info: Mapping[str, Any]) -> RegionMaker:
+    """Pictures to regions, by the extractor that a model directory describes.
+
+    Raises:
+        ConfigError: such regions cannot be made here (they were imported).
+    """
+    from interbert.extraction.grid import build_extractor
+    from interbert.extraction.pictures import as_picture
+
+    extractor = build_extractor(info)
+
+    def make(pictures: Sequence[Any]) -> Sequence[RegionsLike]:
+        return extractor.extract([as_picture(one, f"picture {place}") for place, one in enumerate(pictures)])
+
+    return make
