@@ -22,6 +22,7 @@ MAY_IMPORT = {
     "data": {"regions", "objectives"},
     "tasks": {"model", "data", "regions"},
     "training": {"tasks", "data", "objectives", "model", "checkpoints", "regions"},
+    "export": {"model", "checkpoints", "tasks", "data", "regions"},
     "search": {"model", "regions", "data", "checkpoints", "extraction"},
     "demo": {"training", "tasks", "search", "data", "extraction", "regions", "checkpoints"},
 }

@@ -304,3 +304,37 @@ def test_ctrl_c_keeps_what_was_computed_and_says_how_to_go_on(tmp_path: Path) ->
     assert 32 <= kept < 220
     assert main(words) == 0
     assert keys(tmp_path / "s") == [(str(row), 0) for row in range(220)]
+
+
+def test_a_source_that_changed_under_the_same_ids_is_refused(tmp_path: Path, extractor: GridExtractor) -> None:
+    pictures = [file_bytes(Image.new("L", (8, 8), row)) for row in range(6)]
+    titles: list[str | None] = [f"grey {row}" for row in range(6)]
+    out = tmp_path / "s"
+    extract_to_store(open_source(write(tmp_path / "a.parquet", pictures, titles)), out, extractor, progress=False)
+    before = RegionStore.open(out).fingerprint
+
+    reversed_pictures = open_source(write(tmp_path / "b.parquet", pictures[::-1], titles))
+    with pytest.raises(StoreError, match=r"b\.parquet, row 0: the store has another picture under its id"):
+        extract_to_store(reversed_pictures, out, extractor, progress=False)
+    with pytest.raises(StoreError, match="another picture"):  # searching never reads the texts
+        extract_to_store(reversed_pictures, out, extractor, need_texts=False, progress=False)
+
+    corrected = open_source(write(tmp_path / "c.parquet", pictures, [*titles[:4], "gray 4", titles[5]]))
+    with pytest.raises(StoreError, match=r"c\.parquet, row 4: its texts are \['gray 4'\], the store has \['grey 4'\]"):
+        extract_to_store(corrected, out, extractor, progress=False)
+    assert extract_to_store(corrected, out, extractor, need_texts=False, progress=False).written == 0
+    assert RegionStore.open(out).fingerprint == before
+
+
+def test_a_source_that_grew_is_continued(tmp_path: Path, extractor: GridExtractor) -> None:
+    out = tmp_path / "s"
+    extract_to_store(open_source(many(tmp_path / "a.parquet", 5)), out, extractor, progress=False)
+    assert extract_to_store(open_source(many(tmp_path / "b.parquet", 9)), out, extractor, progress=False).written == 4
+
+
+def test_an_address_instead_of_a_file_says_what_to_do(tmp_path: Path, extractor: GridExtractor) -> None:
+    table = tmp_path / "shop.csv"
+    (tmp_path / "a.png").write_bytes(file_bytes(draw("red", "circle")))
+    table.write_text("image,title\na.png,red\nhttps://shop.example/b.png,blue\n")
+    extract_to_store(open_source(str(table)), tmp_path / "s", extractor, progress=False)
+    assert "Download the pictures first" in skipped(tmp_path / "s")[0]["reason"]

@@ -347,3 +347,18 @@ def test_products_and_texts_do_not_need_the_pictures(tmp_path: Path) -> None:
     assert list(source.products_and_texts()) == [("1", ("a",)), ("1", ()), ("2", ("c",))]
     bare = open_source(str(photos(tmp_path / "bare")), need_texts=False)
     assert list(bare.products_and_texts()) == [(str(row), ()) for row in range(4)]
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
+def test_a_table_is_read_whatever_separates_its_columns(tmp_path: Path, separator: str) -> None:
+    (tmp_path / "a.png").write_bytes(file_bytes(draw("red", "circle")))
+    rows = [["image", "title", "price"], ["a.png", "a red circle", "3"]]
+    (tmp_path / "shop.csv").write_text("\n".join(separator.join(row) for row in rows) + "\n")
+    source = open_source(str(tmp_path / "shop.csv"))
+    assert source[0].texts == ("a red circle",)
+
+
+def test_a_title_in_another_language_beside_the_title_is_a_text_too(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(file_bytes(draw("red", "circle")))
+    (tmp_path / "shop.csv").write_text("image,title,title_zh,title_long\na.png,red,红色,a red circle\n")
+    assert open_source(str(tmp_path / "shop.csv")).columns.texts == ("title", "title_zh")

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from tests.conftest import tiny_config
 
 from interbert.checkpoints.bert import bert_names
 from interbert.model.modeling import InterBertForImageTextRetrieval
-from interbert.training.arguments import attention_for_training
+from interbert.training.arguments import attention_for_training, trainer_arguments
 from interbert.training.options import TrainingOptions
 
 
@@ -27,3 +29,11 @@ def test_a_retrieval_model_has_every_parameter_that_fine_tuning_slows_down() -> 
     }
     assert slowed <= names
     assert {name.split(".")[1] for name in names - slowed} >= {"image_embeddings", "image_pooler", "text_pooler"}
+
+
+def test_max_steps_only_shortens_a_run(tmp_path: Path) -> None:
+    short = trainer_arguments(TrainingOptions(epochs=3, max_steps=2), tmp_path, 10)
+    assert short.max_steps == 2
+    assert short.logging_steps == 2  # a run too short for a log line has one at its end
+    assert trainer_arguments(TrainingOptions(epochs=3, max_steps=100), tmp_path, 10).max_steps == 30
+    assert trainer_arguments(TrainingOptions(epochs=3), tmp_path, 10).max_steps == -1

@@ -230,3 +230,35 @@ def test_loader_processes_give_the_same_training(pretrained: Path, shop_store: P
         assert main(words) == 0
         losses.append([one["matching_loss"] for one in log_of(out) if "matching_loss" in one])
     assert losses[0] == losses[1]
+
+
+def test_without_a_dual_encoder_pretraining_judges_the_joint_model(
+    shop_store: Path, tiny_bert: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--model.contrastive_size", "null", "--warm_start.head_epochs", "0", "--warm_start.epochs", "0"]
+    assert main([*pretrain_words(shop_store, tiny_bert, tmp_path / "m"), *words, "--training.max_steps", "2"]) == 0
+    assert any("eval_r@1" in one for one in log_of(tmp_path / "m"))
+    assert "kept: step" in capsys.readouterr().out
+    assert load_model(tmp_path / "m").config.contrastive_size is None
+
+
+def test_a_start_that_failed_does_not_claim_the_folder(
+    shop_store: Path, tiny_bert: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    brief = ["--training.max_steps", "1", "--warm_start.head_epochs", "0", "--warm_start.epochs", "0"]
+    assert main([*pretrain_words(shop_store, "absent/", tmp_path / "m"), *brief]) == 2
+    assert main([*pretrain_words(shop_store, tiny_bert, tmp_path / "m"), *brief]) == 0
+    shown = capsys.readouterr().out
+    assert "of 1, dual_r@1" in shown
+    assert "validation pictures: which step is best" in shown
+
+
+def test_finetuning_logs_into_its_own_folder_and_judges_its_start_as_step_0(
+    pretrained: Path, shop_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(finetune_words(pretrained, shop_store, Path("m"), "--training.max_steps", "1")) == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["m"]
+    assert [one["step"] for one in log_of(tmp_path / "m") if "eval_r@1" in one] == [0, 1]
+    modes = {file.stat().st_mode & 0o777 for file in (tmp_path / "m").iterdir() if file.is_file()}
+    assert len(modes) == 1  # the weights are as readable as the rest

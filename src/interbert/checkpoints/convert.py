@@ -28,7 +28,7 @@ from interbert.checkpoints.adapter import (
     to_reference,
 )
 from interbert.checkpoints.bert import bert_tokenizer
-from interbert.checkpoints.directory import require_interbert
+from interbert.checkpoints.directory import make_readable, require_interbert
 from interbert.checkpoints.quiet import quiet_library
 from interbert.checkpoints.tensor_file import listed, read_tensors, write_tensors
 from interbert.errors import CheckpointError, ConfigError, UsageError, writing
@@ -93,6 +93,7 @@ def convert_reference(
                 model.save_pretrained(part)
                 if processor is not None:
                     processor.save_pretrained(part)
+            make_readable(part)
             part.chmod(0o755)
             with suppress(FileNotFoundError):
                 folder.rmdir()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -70,8 +71,9 @@ def require_interbert(directory: str | Path) -> None:
     """
     folder = Path(directory)
     config = folder / "config.json"
-    if not folder.exists() and str(directory).count("/") == 1 and not str(directory).startswith("."):
-        return  # perhaps a Hub id
+    perhaps_hub = str(directory).count("/") == 1 and not str(directory).startswith(".")
+    if not folder.exists() and perhaps_hub and not folder.parent.exists():
+        return
     if not config.is_file():
         raise CheckpointError(
             f"{directory}: there is no model here (no config.json). Train one with: interbert pretrain"
@@ -82,6 +84,15 @@ def require_interbert(directory: str | Path) -> None:
         raise CheckpointError(f"{config}: is damaged ({_reason(error)}).") from error
     if kind != "interbert":
         raise CheckpointError(f"{directory}: is a {kind!r} model, not an InterBERT.")
+
+
+def make_readable(folder: Path) -> None:
+    """Give a saved model's files the permissions of any other new file; safetensors writes for its owner alone."""
+    mask = os.umask(0)
+    os.umask(mask)
+    for file in folder.iterdir():
+        if file.is_file():
+            file.chmod(0o666 & ~mask)
 
 
 def _reason(error: BaseException) -> str:

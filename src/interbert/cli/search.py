@@ -55,11 +55,13 @@ def run(options: Options) -> None:
         raise UsageError(f"search: --top_k must be at least 1, not {options.top_k}.")
     if options.page != "none" and not Path(options.page).resolve().parent.is_dir():
         raise UsageError(f"{options.page}: its folder does not exist. Make it, or name another.")
+    queries = [text.strip() for text in options.text.split("|")]
+    if not all(queries):
+        raise UsageError(f"search: {options.text!r} holds an empty text. Say what the picture should show.")
     mapping = ColumnMapping(options.picture, tuple(options.texts), options.picture_id)
     source = open_source(options.source, mapping, options.split, need_texts=False)
     engine = SearchEngine.load(options.model)
     catalogue = engine.catalogue(source, options.regions, progress=True)
-    queries = [text.strip() for text in options.text.split("|")]
     with progress_bar("scoring", len(queries) * len(catalogue.entries), "pairs") as advance:
         results = engine.search(queries, catalogue, options.top_k, advance)
     for text, hits in zip(queries, results, strict=True):

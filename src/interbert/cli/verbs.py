@@ -16,6 +16,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "evaluate retrieval": ("evaluate_retrieval", "recall of a full ranking, with intervals"),
     "convert reference": ("convert_reference", "a checkpoint of the published code to a model directory"),
     "convert to-reference": ("convert_to_reference", "a model directory to a checkpoint of the published code"),
+    "export onnx": ("export_onnx", "a retrieval model as files for onnxruntime and OpenVINO"),
     "search": ("search", "rank a small catalogue's pictures for a text"),
     "demo": ("demo", "all of the above on real pictures, with a page to look at"),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,7 @@ _TEXT_NAMES = (
     "sentence",
     "query",
 )
-_PRODUCT_NAMES = ("product_id", "productid", "item_id", "itemid", "id")
+_PRODUCT_NAMES = ("product_id", "productid", "item_id", "itemid", "sku", "id")
 _PICTURE_NAMES = ("image", "picture", "img", "photo", "file_name", "image_path", "path")
 
 
@@ -89,7 +90,8 @@ def _find_texts(columns: Sequence[str], rows: Mapping[str, Sequence[Any]]) -> tu
     lowered = {name.lower(): name for name in texts}
     for wanted in _TEXT_NAMES:
         if wanted in lowered:
-            return (lowered[wanted],)
+            companions = [name for low, name in lowered.items() if re.fullmatch(rf"{wanted}_[a-z]{{2}}", low)]
+            return (lowered[wanted], *companions)  # title, and title_zh beside it
     return tuple(texts) if len(texts) == 1 else ()
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from interbert.errors import PictureError, RegionError, SourceError
+from interbert.errors import PictureError, RegionError, SourceError, StoreError
 from interbert.extraction.grid import RegionExtractor
 from interbert.extraction.pictures import load_picture
 from interbert.extraction.sources import PictureSource, SourceItem
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 _CHUNK = 64
 _COMMIT_ROWS = 512
 SKIPPED = "skipped.jsonl"
+_COMPARED = 64
 
 
 @dataclass(frozen=True)
@@ -71,12 +72,13 @@ def extract_to_store(
         progress: show a bar with rate and remaining time.
 
     Raises:
-        StoreError: ``out`` was made by another extractor.
+        StoreError: ``out`` was made by another extractor, or of other pictures or texts under the same ids.
         StorageError: the disk is full.
         SourceError: no picture at all could be used.
     """
     started = time.monotonic()
     store = RegionStore.open_or_create(out, extractor.info)
+    require_same_source(store, source, need_texts)
     there = store.existing_keys()
     views = (0, 1) if mirrored else (0,)
     ids = source.picture_ids()[:limit]
@@ -99,6 +101,49 @@ def extract_to_store(
             f"{source.name}: none of its {len(ids)} pictures could be used; the reasons are in {Path(out) / SKIPPED}."
         )
     return ExtractionReport(writer.written, len(there), skipped.count, time.monotonic() - started)
+
+
+def require_same_source(store: RegionStore, source: PictureSource, texts: bool) -> None:
+    """Check that what the store has under this source's picture ids is what the source has.
+
+    All texts are compared, and the files of up to 64 pictures spread over the source: reading millions again would
+    take as long as extracting them.
+
+    Args:
+        store: may be empty, or hold other pictures too.
+        source: about to be extracted, or searched with the store's regions.
+        texts: compare the texts.
+
+    Raises:
+        StoreError: naming the first row that differs.
+    """
+    known = {one.picture_id: one for one in store.captions() if one.view == 0}
+    rows = [row for row, name in enumerate(source.picture_ids()) if name in known]
+    remedy = f"The source has changed, or is another one. Extract into another folder than {store.path}."
+    if texts and rows:
+        wanted = set(rows)
+        for row, (name, (_, found)) in enumerate(zip(source.picture_ids(), source.products_and_texts(), strict=True)):
+            if row in wanted and found != known[name].texts:
+                raise StoreError(
+                    f"{source.name}, row {row}: its texts are {list(found)}, the store has {list(known[name].texts)}. "
+                    f"{remedy}"
+                )
+    for row in rows[:: max(1, len(rows) // _COMPARED)]:
+        item = source[row]
+        digest = _digest(item)
+        if digest is not None and digest != known[item.picture_id].digest:
+            raise StoreError(f"{source.name}, row {row}: the store has another picture under its id. {remedy}")
+
+
+def _digest(item: SourceItem) -> str | None:
+    """SHA-256 of a picture's file; None when it cannot be read, which extraction reports."""
+    if item.data is None:
+        return None
+    try:
+        data = item.data if isinstance(item.data, bytes) else item.data.read_bytes()
+    except OSError:
+        return None
+    return hashlib.sha256(data).hexdigest()
 
 
 def extract_pictures(

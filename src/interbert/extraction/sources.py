@@ -141,6 +141,8 @@ class PictureSource:
             return value, None
         if not value:
             return None, "the picture is empty"
+        if str(value).startswith(("http://", "https://")):
+            return None, f"{str(value)[:80]}: is an address. Download the pictures first and give their paths"
         folder = (self._folder or Path()).resolve()
         try:
             path = (folder / str(value)).resolve()
@@ -206,10 +208,20 @@ def _read_files(files: Sequence[Path]) -> Any:
         raise SourceError(f"{files[0]}: the file is empty.")
     options: dict[str, Any] = {}
     if builder == "csv":  # cells as they are written: no numbers, no names that pandas takes for missing
-        separator = "\t" if files[0].suffix.lower() == ".tsv" else ","
+        separator = _separator(files[0])
         options = {"sep": separator, "keep_default_na": False, "na_values": [""]}
         options["features"] = _text_columns(files[0], separator)
     return _load(str(files[0]), builder, data_files=[str(file) for file in files], split="train", **options)
+
+
+def _separator(file: Path) -> str:
+    """What stands between a table's columns, by its first line."""
+    if file.suffix.lower() == ".tsv":
+        return "\t"
+    with file.open(encoding="utf-8-sig", errors="replace", newline="") as lines:
+        header = lines.readline(100_000)
+    counts = {sign: header.count(sign) for sign in (",", ";", "\t", "|")}
+    return max(counts, key=lambda sign: counts[sign])
 
 
 def _text_columns(file: Path, separator: str) -> Any:

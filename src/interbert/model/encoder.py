@@ -16,6 +16,7 @@ from transformers.masking_utils import create_bidirectional_mask
 from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
+from interbert.errors import ConfigError
 from interbert.model.configuration import InterBertConfig
 
 
@@ -193,6 +194,10 @@ class InterBertEncoder(nn.Module):
             text hidden state [B,T,H] and image hidden state [B,R,H] (length 1 each with ``pooled_only``), None for
             an absent side.
         """
+        if text is not None and image is not None and text.shape[0] != image.shape[0]:
+            raise ConfigError(
+                f"{text.shape[0]} texts and {image.shape[0]} pictures make no pairs. Give as many of each, or one side."
+            )
         parts = [part for part in (image, text) if part is not None]
         joint = parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
         joint_mask = _join_masks(text, image, text_mask, image_mask)

@@ -83,6 +83,9 @@ def document(title: str, css: str, body: str) -> str:
     css = stylesheet("interbert.search", "base.css") + css
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        # nothing is fetched, and nothing that a caption holds can run
+        '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; img-src data:; '
+        "style-src 'unsafe-inline'\">\n"
         '<meta name="viewport" content="width=device-width,initial-scale=1">\n'
         f"<title>{escape(title)}</title>\n<style>{css}</style>\n</head>\n"
         f"<body>\n<main>\n{body}\n</main>\n</body>\n</html>\n"
@@ -113,7 +116,7 @@ def render_results(
 def _card(hit: PageHit, names: Mapping[str, str]) -> str:
     captions = "".join(f'<div class="caption" dir="auto">{escape(text)}</div>' for text in hit.captions)
     label = f'<div class="id">{escape(hit.label)}</div>' if hit.label else ""
-    percent = format_probability(hit.probability)
+    percent = escape(format_probability(hit.probability))
     return (
         f'<li class="hit">{picture_html(hit.key, names, hit.captions[0] if hit.captions else hit.label)}'
         f'<div class="line"><span>#{hit.rank}</span><span title="match probability">{percent}</span></div>'

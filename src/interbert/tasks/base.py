@@ -13,6 +13,8 @@ class Task(Protocol):
 
     primary_metric: str
     greater_is_better: bool
+    data_size: str
+    """What it judges on, in words: ``500 validation pictures``."""
 
     def evaluate(self, model: PreTrainedModel) -> Mapping[str, float]:
         """Metrics of a model on data it is not trained on; the primary one among them."""

@@ -86,6 +86,8 @@ class RetrievalTask:
         joint: judge the joint model; False judges the dual encoder alone (pretraining).
 
     Attributes:
+        primary_metric: ``r@1`` of the mixture (of the joint model without a dual encoder), or ``dual_r@1``.
+        data_size: how many pictures are ranked, in words.
         mixture: of the last evaluation, how much joint and dual scores are worth.
     """
 
@@ -100,6 +102,7 @@ class RetrievalTask:
         joint: bool = True,
     ) -> None:
         self.primary_metric = "r@1" if joint else "dual_r@1"
+        self.data_size = f"{data.relevant.shape[1]} validation pictures"
         self._data = data
         self._texts = texts
         self._pictures = pictures

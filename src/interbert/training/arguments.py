@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +31,12 @@ def attention_for_training(options: TrainingOptions) -> str:
 
 def trainer_arguments(options: TrainingOptions, out: Path, steps_per_epoch: int) -> TrainingArguments:
     """Our options in Hugging Face's form."""
+    updates = math.ceil(steps_per_epoch / options.gradient_accumulation * options.epochs)
     every = max(1, steps_per_epoch // options.gradient_accumulation // options.validations_per_epoch)
     settings: dict[str, Any] = {
         "output_dir": str(out / CHECKPOINTS),
         "num_train_epochs": options.epochs,
-        "max_steps": options.max_steps,
+        "max_steps": min(options.max_steps, updates) if options.max_steps > 0 else -1,
         "per_device_train_batch_size": options.batch_size,
         "gradient_accumulation_steps": options.gradient_accumulation,
         "learning_rate": options.learning_rate,
@@ -44,7 +46,7 @@ def trainer_arguments(options: TrainingOptions, out: Path, steps_per_epoch: int)
         "max_grad_norm": options.max_grad_norm,
         "bf16": uses_bf16(options),
         "seed": options.seed,
-        "logging_steps": options.log_steps,
+        "logging_steps": min(options.log_steps, every, options.max_steps if options.max_steps > 0 else every),
         "eval_strategy": "steps",
         "eval_steps": every,
         "save_strategy": "steps",

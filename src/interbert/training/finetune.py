@@ -9,7 +9,7 @@ import numpy as np
 from transformers import set_seed
 
 from interbert.checkpoints.bert import bert_names
-from interbert.checkpoints.directory import load_model, load_processor
+from interbert.checkpoints.directory import load_model, load_processor, make_readable
 from interbert.checkpoints.quiet import quiet_library
 from interbert.data.collation import RetrievalCollator
 from interbert.data.examples import PairData, RetrievalPairs
@@ -97,7 +97,10 @@ def _mix_in_dual(out: Path, task: RetrievalTask) -> None:
     build_in(model, task.mixture)
     with writing(out), quiet_library():
         model.save_pretrained(out)
-    print(f"mixture: {task.mixture.joint:.2f} x joint + {task.mixture.dual:.1f} x cosine, fitted on validation pairs")
+        make_readable(out)
+    print(f"mixture: {task.mixture.joint:.2f} x joint + {task.mixture.dual:.1f} x cosine, fitted on {task.data_size}")
+    if task.mixture.joint == 0:
+        print("the joint pass adds nothing on them: the ranking is the dual encoder's alone")
 
 
 def _overrides(options: FinetuneRetrievalOptions) -> dict[str, Any]:

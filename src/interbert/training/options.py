@@ -18,7 +18,7 @@ class TrainingOptions:
     epochs: float = 10.0
     """Passes over the pairs."""
     max_steps: int = -1
-    """Stop after so many steps; -1 trains all epochs."""
+    """Stop after so many steps, if the epochs last longer; -1 trains all epochs."""
     batch_size: int = 64
     """Pairs per step and process."""
     gradient_accumulation: int = 1
@@ -30,7 +30,7 @@ class TrainingOptions:
     warmup: float = 0.1
     """Share of the steps in which the learning rate rises."""
     schedule: Literal["linear", "cosine", "step"] = "linear"
-    """How the learning rate falls: to zero, or by ten at 60%, 80% and 100% of the epochs (SPEC part 4)."""
+    """How the learning rate falls: to zero (linear, cosine), or by ten at 60% and at 80% of the steps (step)."""
     weight_decay: float = 0.01
     """Decay of weights; biases and LayerNorms have none."""
     max_grad_norm: float = 1.0

@@ -58,7 +58,8 @@ def pretrain(options: PretrainOptions) -> None:
     dataset, collator = _dataset(options, data, processor, model.config)
     batches = EpochBatches(dataset.data.lengths, options.training.batch_size, options.training.seed)
     texts, pictures = data.validation.encode(data.validation_store, processor)
-    task = RetrievalTask(data.validation, texts, pictures, joint=False)
+    # without a dual encoder the joint model is all there is to judge
+    task = RetrievalTask(data.validation, texts, pictures, joint=model.config.contrastive_size is None)
     arguments = trainer_arguments(options.training, out, len(batches))
     if can_warm_start(model, options.warm_start) and last_checkpoint(out) is None:
         pooled = processor.feature_extractor.standardise(data.pooled, options.regions)

@@ -21,6 +21,8 @@ from interbert.training.options import NegativeOptions
 
 RECIPE = "recipe.json"
 FINISHED = "finished.json"
+_FEW = 50
+"""Validation pictures below which a run says that they are few."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,9 @@ def open_data(
                 f"{regions}: {len(table) + len(held)} pairs are too few to hold {share:.0%} out. "
                 "Give a validation store, or a larger validation_share."
             )
+    pictures = len(set(held.rows.tolist()))
+    if pictures < _FEW:
+        print(f"only {pictures} validation pictures: which step is best, and its figures, are mostly chance")
     return TrainingData(store, table, held_store, RetrievalSet.from_table(held, limit), held.texts)
 
 
@@ -99,7 +104,7 @@ def claim_folder(out: Path, recipe: Mapping[str, Any]) -> bool:
     with writing(out):
         out.mkdir(parents=True, exist_ok=True)
         file = out / RECIPE
-        if file.exists():
+        if file.exists() and any(child.name != RECIPE for child in out.iterdir()):  # else it never got to a first step
             _require_same(out, json.loads(file.read_text(encoding="utf-8")), recipe)
         else:
             file.write_text(json.dumps(recipe, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from transformers import PreTrainedModel, PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
+from interbert.checkpoints.directory import make_readable
 from interbert.checkpoints.quiet import quiet_library
 from interbert.data.sampling import EpochBatches
 from interbert.errors import TrainingError, writing
@@ -29,7 +30,7 @@ from interbert.training.arguments import CHECKPOINTS
 from interbert.training.console import TrainingConsole
 from interbert.training.ema import EMA_FILE, WeightAverage
 from interbert.training.options import TrainingOptions
-from interbert.training.provenance import write_provenance
+from interbert.training.provenance import PROVENANCE, write_provenance
 
 LOG_HISTORY = "log_history.jsonl"
 STATE = "training.json"
@@ -89,7 +90,8 @@ class InterBertTrainer(Trainer):  # type: ignore[misc]
         self.average = WeightAverage(model, options.ema_decay) if options.ema_decay is not None else None
         self.remove_callback(PrinterCallback)
         self.add_callback(TrainingConsole(options.batch_size * options.gradient_accumulation))
-        self.add_callback(_Steps(self))
+        self._steps = _Steps(self)
+        self.add_callback(self._steps)
 
     def get_train_dataloader(self) -> Any:
         """Batches by sample key."""
@@ -179,8 +181,9 @@ class InterBertTrainer(Trainer):  # type: ignore[misc]
             metrics = {f"eval_{name}": float(value) for name, value in found.items()}
             self.log(dict(metrics))
             value = metrics[f"eval_{self._task.primary_metric}"]
-            better = self._best is None or (value > self._best) == self._task.greater_is_better
-            if better and value != self._best and self.is_world_process_zero():
+            # of equals the later one is kept: few validation pictures make many
+            better = self._best is None or value == self._best or (value > self._best) == self._task.greater_is_better
+            if better and self.is_world_process_zero():
                 self._best = value
                 self._keep(metrics)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
@@ -197,6 +200,7 @@ class InterBertTrainer(Trainer):  # type: ignore[misc]
             self._processor.save_pretrained(part)
             reached = {"step": self.state.global_step, "epoch": self.state.epoch, **metrics}
             write_provenance(part, self._origin | {"reached": reached})
+            make_readable(part)
             for file in sorted(part.iterdir()):
                 file.replace(self._out / file.name)
             part.rmdir()
@@ -217,10 +221,20 @@ class InterBertTrainer(Trainer):  # type: ignore[misc]
             if self.average is not None and (checkpoint / EMA_FILE).exists():
                 self.average.load(checkpoint)
             print(f"continuing from {checkpoint}")
-        elif self._judge_start:
-            self.evaluate()  # a model that training makes worse is not replaced
-        with _graceful_interrupt(self):
+        self._steps.judge_start = self._judge_start and checkpoint is None
+        with _graceful_interrupt(self._steps):
             self.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        if self.is_world_process_zero():
+            self._say_what_is_kept()
+
+    def _say_what_is_kept(self) -> None:
+        reached = json.loads((self._out / PROVENANCE).read_text(encoding="utf-8"))["reached"]
+        name = self._task.primary_metric
+        print(
+            f"kept: step {reached['step']} of {self.state.global_step}, {name} {reached[f'eval_{name}']:.1f} "
+            f"({self._task.data_size})",
+            flush=True,
+        )
 
 
 def last_checkpoint(out: Path) -> Path | None:
@@ -235,6 +249,12 @@ class _Steps(TrainerCallback):  # type: ignore[misc]
     def __init__(self, trainer: InterBertTrainer) -> None:
         self._trainer = trainer
         self.interrupted = False
+        self.judge_start = False
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> Any:
+        if self.judge_start:
+            self._trainer.evaluate()  # a model that training makes worse is not replaced
+        return control
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> Any:
         if self._trainer.average is not None:
@@ -250,9 +270,7 @@ class _Steps(TrainerCallback):  # type: ignore[misc]
 
 
 @contextmanager
-def _graceful_interrupt(trainer: InterBertTrainer) -> Iterator[None]:
-    steps = next(one for one in trainer.callback_handler.callbacks if isinstance(one, _Steps))
-
+def _graceful_interrupt(steps: _Steps) -> Iterator[None]:
     def handle(signum: int, frame: FrameType | None) -> None:
         if steps.interrupted:
             raise KeyboardInterrupt

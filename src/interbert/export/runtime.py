@@ -1,0 +1,63 @@
+"""Run exported files under onnxruntime or OpenVINO: arrays in, one array out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from interbert.errors import CheckpointError, MissingExtraError
+
+Backend = Literal["onnxruntime", "openvino"]
+Runner = Callable[[Mapping[str, NDArray[Any]]], NDArray[np.float32]]
+
+
+def open_exported(file: str | Path, backend: Backend = "onnxruntime", bf16: bool = False) -> Runner:
+    """An exported file, ready to run on the CPU.
+
+    Args:
+        file: ``joint.onnx``, ``text_encoder.onnx`` or ``image_encoder.onnx``.
+        backend: who runs it.
+        bf16: let OpenVINO compute in bfloat16; onnxruntime always computes as the file says.
+
+    Raises:
+        CheckpointError: the file is missing or damaged.
+        MissingExtraError: the backend is not installed.
+    """
+    path = Path(file)
+    if not path.is_file():
+        raise CheckpointError(f"{path}: there is no such file. Make one with: interbert export onnx")
+    try:
+        return _onnxruntime(path) if backend == "onnxruntime" else _openvino(path, bf16)
+    except ImportError as error:
+        raise MissingExtraError.of(backend, "export") from error
+    except Exception as error:  # each runtime has its own tree of errors
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
+        raise CheckpointError(f"{path}: {backend} cannot read it ({reason}).") from error
+
+
+def _onnxruntime(path: Path) -> Runner:
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+
+    def run(inputs: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
+        found: NDArray[np.float32] = session.run(None, dict(inputs))[0]
+        return found
+
+    return run
+
+
+def _openvino(path: Path, bf16: bool) -> Runner:
+    import openvino
+
+    precision = "bf16" if bf16 else "f32"
+    compiled = openvino.compile_model(str(path), "CPU", {"INFERENCE_PRECISION_HINT": precision})
+
+    def run(inputs: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
+        return np.array(compiled(dict(inputs))[0], dtype=np.float32)
+
+    return run
