@@ -17,12 +17,13 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 TRAINING = "--training.batch_size 8 --training.max_steps 2 --negatives.pool 4 --validation_share 0.2"
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+def blocks(language: str, text: str = README) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", text, flags=re.DOTALL)
 
 
 def commands() -> list[str]:
-    return [line for block in blocks("bash") for line in block.splitlines() if line.strip()]
+    joined = [re.sub(r"\\\n *", "", block) for block in blocks("bash")]
+    return [line for block in joined for line in block.splitlines() if line.strip()]
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +33,7 @@ def workplace(shop: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copy(shop, folder / name)
     shutil.copytree(ROOT / "recipes", folder / "recipes")
     draw("red", "circle").save(folder / "photo.jpg")
+    draw("blue", "square").save(folder / "other.jpg")
     return folder
 
 
@@ -61,6 +63,8 @@ def test_every_command_runs(
     for block in blocks("python"):
         exec(compile(block, "README.md", "exec"), {})
     assert "tensor([" in capsys.readouterr().out
+    for block in blocks("python", (ROOT / "docs" / "checkpoints.md").read_text(encoding="utf-8")):
+        exec(compile(block, "checkpoints.md", "exec"), {})
 
 
 def test_the_make_targets_that_the_readme_and_the_guide_name_exist() -> None:

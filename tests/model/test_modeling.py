@@ -201,3 +201,11 @@ def test_gradient_checkpointing_gives_equal_gradients():
 def test_impossible_configurations(field, value):
     with pytest.raises(ConfigError, match=field):
         tiny_config(**{field: value})
+
+
+def test_unequal_numbers_of_texts_and_pictures_are_refused():
+    model = InterBertForPreTraining(tiny_config())
+    inputs = batch()
+    inputs["input_ids"], inputs["attention_mask"] = inputs["input_ids"][:2], inputs["attention_mask"][:2]
+    with pytest.raises(ConfigError, match="2 texts and 3 pictures make no pairs"):
+        model(**inputs)

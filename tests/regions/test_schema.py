@@ -80,5 +80,5 @@ def test_the_fingerprint_depends_on_every_field_and_not_on_their_order() -> None
 
 def test_differences_name_only_what_differs_with_both_values() -> None:
     text = info().differences(replace(info(input_size=96), feature_size=7))
-    assert text == "feature_size: 5 / 7, input_size: 64 / 96"
+    assert text == "feature_size 5, asked for 7; input_size 64, asked for 96"
     assert info().differences(info()) == ""

@@ -36,8 +36,8 @@ class Growth:
 
     def __str__(self) -> str:
         return (
-            f"{len(self.added)} pieces added; [UNK] among validation pieces, in the worse language: "
-            f"{self.unknown_before:.2%} -> {self.unknown_after:.2%}"
+            f"{len(self.added)} pieces added; [UNK] in validation texts, in the language that has most: "
+            f"{self.unknown_before:.2%} before, {self.unknown_after:.2%} now"
         )
 
 

@@ -18,7 +18,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "convert to-reference": ("convert_to_reference", "a model directory to a checkpoint of the published code"),
     "export onnx": ("export_onnx", "a retrieval model as files for onnxruntime and OpenVINO"),
     "search": ("search", "rank a small catalogue's pictures for a text"),
-    "demo": ("demo", "all of the above on real pictures, with a page to look at"),
+    "demo": ("demo", "extract, pretrain, fine-tune, evaluate and search on real pictures, with a page to look at"),
 }
 """Words after ``interbert`` -> (module in this folder, what it does)."""
 
@@ -56,5 +56,5 @@ def overview() -> str:
         "usage: interbert VERB [options]\n\n"
         "InterBERT: vision-and-language interaction for multi-modal pretraining. Pictures and texts in; a pretrained,\n"
         f"fine-tuned, searching model out.\n\n{lines}\n\n"
-        "interbert VERB --help explains a verb. Start with: interbert demo"
+        "interbert VERB --help explains a verb. Start with: interbert demo demo"
     )

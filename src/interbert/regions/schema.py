@@ -126,10 +126,10 @@ class ExtractorInfo:
         return cls.from_dict(json.loads(text))
 
     def differences(self, other: ExtractorInfo) -> str:
-        """Readable list of what differs from ``other``."""
+        """Readable list of what differs: ``scales [1, 2], asked for [1, 2, 3]``."""
         mine, theirs = self.to_dict(), other.to_dict()
         flat_mine = {**mine.pop("settings"), **mine}
         flat_theirs = {**theirs.pop("settings"), **theirs}
         names = sorted(set(flat_mine) | set(flat_theirs))
         different = [n for n in names if flat_mine.get(n) != flat_theirs.get(n)]
-        return ", ".join(f"{n}: {flat_mine.get(n)} / {flat_theirs.get(n)}" for n in different)
+        return "; ".join(f"{n} {flat_mine.get(n)}, asked for {flat_theirs.get(n)}" for n in different)

@@ -88,13 +88,12 @@ class RegionStore:
         """Check that ``info``'s extractor made this store.
 
         Raises:
-            StoreError: saying both fingerprints and the remedy.
+            StoreError: saying what differs and the remedy.
         """
         if self.info.fingerprint != info.fingerprint:
             raise StoreError(
-                f"{self.path}: was made by another extractor ({self.info.name} {self.info.fingerprint}, wanted "
-                f"{info.name} {info.fingerprint}; {self.info.differences(info)}). Extract into another folder, or "
-                "give the settings the store was made with."
+                f"{self.path}: was made by another extractor ({self.info.differences(info)}). Extract into another "
+                "folder, or give the settings the store was made with."
             )
 
     def __len__(self) -> int:

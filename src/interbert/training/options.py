@@ -102,7 +102,7 @@ class ModelOptions:
 
 @dataclass
 class MaskingOptions:
-    """What is hidden in pretraining (SPEC part 3)."""
+    """What is hidden in pretraining (docs/model.md, part 3)."""
 
     text: Literal["segment", "token"] = "segment"
     """Contiguous segments (the paper's) or single pieces."""
