@@ -135,6 +135,25 @@ def test_a_run_killed_between_the_stages_goes_on_with_the_second(
         assert value.equal(continued.state_dict()[name]), name
 
 
+def test_a_run_killed_while_it_calibrates_repeats_only_that(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole, _ = learn(tmp_path / "whole", BRIEF)
+
+    def killed(self, model, seed=0):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RetrievalTask, "calibrate", killed)
+        with pytest.raises(KeyboardInterrupt):
+            learn(tmp_path / "killed", BRIEF)
+    capsys.readouterr()
+    continued, _ = learn(tmp_path / "killed", BRIEF)
+    assert capsys.readouterr().out == ""  # no stage ran
+    for name, value in whole.state_dict().items():
+        assert value.equal(continued.state_dict()[name]), name
+
+
 def test_a_loss_that_is_not_finite_names_the_option_and_keeps_nothing(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match=r"Lower warm_start.head_learning_rate"):
         learn(tmp_path, WarmStartOptions(head_epochs=20, head_learning_rate=1e30, epochs=1, batch_size=32))

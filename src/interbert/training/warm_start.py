@@ -90,19 +90,20 @@ def warm_start(
         with safe_open(kept, framework="pt") as file:
             done = int(file.metadata()["stages"])
         model.load_state_dict(load_file(kept), strict=False)
-    if done == len(_STAGES):
-        return
-    learner = _Learner(model, data, options, bf16)
-    if not done:
-        learner.start_alike()
-    for number, stage in enumerate(_STAGES[done:], start=done):
-        learner.train(stage, number)
-        if number + 1 == len(_STAGES):
-            data.task.calibrate(model)
-        _keep(model, kept, number + 1)
+    if done < len(_STAGES):
+        learner = _Learner(model, data, options, bf16)
+        if not done:
+            learner.start_alike()
+        for number, stage in enumerate(_STAGES[done:], start=done):
+            learner.train(stage, number)
+            _keep(model, kept, number + 1)
+    if done <= len(_STAGES):
+        data.task.calibrate(model)
+        _keep(model, kept, len(_STAGES) + 1)
 
 
 def _keep(model: InterBertForPreTraining, kept: Path, stages: int) -> None:
+    """Write what was learnt so far; calibration counts as one more stage."""
     part = kept.with_name(kept.name + ".part")
     with writing(kept):
         kept.parent.mkdir(parents=True, exist_ok=True)
