@@ -25,6 +25,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import errno
+import math
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -43,6 +44,23 @@ class UsageError(InterBertError, ValueError):
 
 class ConfigError(UsageError):
     """A model or recipe field has an impossible value."""
+
+
+def require_range(name: str, value: float | None, least: float, below: float = math.inf) -> None:
+    """Check an option that is a number; None passes.
+
+    Args:
+        name: as the user writes it.
+        value: what was given.
+        least: smallest allowed value.
+        below: every allowed value is below this.
+
+    Raises:
+        ConfigError: it is outside, or no number.
+    """
+    if value is not None and not least <= value < below:
+        upper = f" and below {below:g}" if below < math.inf else ""
+        raise ConfigError(f"{name} must be at least {least:g}{upper}, not {value}.")
 
 
 class SourceError(UsageError):

@@ -226,3 +226,50 @@ def test_what_is_no_model_directory_is_refused(tmp_path):
     with pytest.raises(CheckpointError, match="no model here"):
         convert_to_reference(tmp_path / "absent", tmp_path / "reference.bin")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_is_there_is_not_overwritten(tmp_path):
+    folder = _saved(InterBertForPreTraining(tiny_config()), tmp_path / "model")
+    before = (folder / "config.json").read_text()
+    with pytest.raises(UsageError, match=r"config\.json: is there already"):
+        convert_to_reference(folder, folder / "config.bin")
+    assert (folder / "config.json").read_text() == before
+    with pytest.raises(UsageError, match=r"Name the checkpoint .*out\.bin"):
+        convert_to_reference(folder, tmp_path / "out.json")
+    with pytest.raises(UsageError, match="its folder does not exist"):
+        convert_to_reference(folder, tmp_path / "absent" / "out.bin")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["model"]
+
+
+def test_weights_and_configuration_that_disagree_do_not_go_back(tmp_path):
+    folder = _saved(InterBertForPreTraining(tiny_config()), tmp_path / "model")
+    (folder / "config.json").write_text(json.dumps(InterBertConfig(hidden_size=24, num_attention_heads=4).to_dict()))
+    with pytest.raises(CheckpointError, match=r"do not fit its config\.json"):
+        convert_to_reference(folder, tmp_path / "out.bin")
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"hidden_act": "zzz"}, "hidden_act 'zzz' is no activation"),
+        ({"hidden_dropout_prob": 7}, "hidden_dropout_prob must be between 0 and 1"),
+        ({"num_hidden_layers": 1.5}, "num_interaction_layers must be a whole number"),
+        ({"num_hidden_layers": 10_000_000}, "num_interaction_layers must be a whole number from 0 to 1000"),
+        ({"hidden_size": None}, "hidden_size must be a whole number"),
+    ],
+)
+def test_an_impossible_field_is_named(tmp_path, fields, message):
+    file, config = reference_file(tmp_path)
+    (tmp_path / "config.json").write_text(json.dumps(json.loads(config.read_text()) | fields))
+    with pytest.raises(ConfigError, match=message):
+        convert_reference(file, tmp_path / "config.json", tmp_path / "ours")
+
+
+def test_values_that_are_no_numbers_are_named(tmp_path):
+    def spoil(state):
+        state["bert.t_pooler.dense.bias"][3] = float("nan")
+        return state
+
+    file, config = reference_file(tmp_path, change=spoil)
+    with pytest.raises(CheckpointError, match=r"NaN or infinite values in bert\.t_pooler\.dense\.bias"):
+        convert_reference(file, config, tmp_path / "ours")

@@ -13,7 +13,7 @@ from interbert.model.processing import InterBertProcessor, InterBertRegionFeatur
 from interbert.model.trunk import InterBertModel
 
 SIZES = {
-    "vocab_size": 50,
+    "vocab_size": 30522,
     "hidden_size": 8,
     "num_attention_heads": 2,
     "intermediate_size": 12,
@@ -145,3 +145,21 @@ def test_a_damaged_processor(directory):
         if (directory / file).exists():
             (directory / file).write_text("{")
     refused(load_processor, directory, "processor cannot be read")
+
+
+def test_a_directory_without_its_tokenizer_is_refused(directory):
+    (directory / "tokenizer.json").unlink()
+    with pytest.raises(CheckpointError, match=r"its tokenizer has \d+ pieces, its word embedding 30522 rows"):
+        load_processor(directory)
+
+
+def test_a_tokenizer_with_more_pieces_than_the_embedding_has_rows_is_refused(directory):
+    change_config(directory, vocab_size=30000)
+    with pytest.raises(CheckpointError, match="another model's"):
+        load_processor(directory)
+
+
+def test_a_configuration_of_wrong_types_is_refused(directory):
+    change_config(directory, hidden_size="8")
+    with pytest.raises(CheckpointError, match="hidden_size"):
+        load_model(directory)

@@ -1,3 +1,4 @@
+import errno
 import io
 import os
 import pickle
@@ -8,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 
 from interbert.checkpoints.tensor_file import read_tensors, write_tensors
-from interbert.errors import CheckpointError, StorageError
+from interbert.errors import CheckpointError, StorageError, UsageError
 
 STATE = {"a.weight": torch.arange(6.0).view(2, 3), "b.bias": torch.ones(2)}
 
@@ -101,7 +102,7 @@ def test_a_truncated_file_is_named(tmp_path, format, share):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ({"a": torch.ones(1), "steps": 5}, "steps is no tensor"),
+        ({"a": torch.ones(1), "steps": 5}, "steps is no plain tensor"),
         ([torch.ones(1)], "no named tensors, but list"),
         ({}, "no named tensors"),
         (torch.ones(2), "no named tensors, but Tensor"),
@@ -121,7 +122,24 @@ def test_a_missing_file_and_text_are_refused(tmp_path):
         read_tensors(tmp_path / "text.bin")
 
 
-def test_nothing_is_left_of_a_file_that_cannot_be_written(tmp_path):
-    with pytest.raises(StorageError):
+def test_nothing_is_left_of_a_file_that_cannot_be_written(tmp_path, monkeypatch):
+    with pytest.raises(UsageError, match="its folder does not exist"):
         write_tensors(STATE, tmp_path / "absent" / "state.bin")
     assert list(tmp_path.iterdir()) == []
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(StorageError, match="the disk is full"):
+        write_tensors(STATE, tmp_path / "state.bin")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "odd", [torch.ones(2, 2).to_sparse(), torch.ones(2, device="meta"), torch.ones(2, dtype=torch.complex64)]
+)
+def test_tensors_that_are_not_plain_numbers_are_named(tmp_path, odd):
+    torch.save(STATE | {"odd": odd}, tmp_path / "odd.bin")
+    with pytest.raises(CheckpointError, match="odd"):
+        read_tensors(tmp_path / "odd.bin")

@@ -381,3 +381,25 @@ def test_help_does_not_load_what_only_a_run_needs() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stderr.strip() == "[]"
+
+
+@pytest.mark.parametrize("text", ["training: 5\n", "training: null\n", "[1, 2]\n"])
+def test_a_recipe_with_a_value_for_a_group_is_one_line(mistake, tmp_path: Path, text: str) -> None:
+    (tmp_path / "r.yaml").write_text(text)
+    assert "pretrain" in mistake("pretrain", "regions", "out", "--config", tmp_path / "r.yaml")
+
+
+def test_a_recipe_that_is_no_text_is_one_line(mistake, tmp_path: Path) -> None:
+    (tmp_path / "r.yaml").write_bytes(b"\xff\xfe\x00\x01\x9f")
+    assert "recipe" in mistake("pretrain", "regions", "out", "--config", tmp_path / "r.yaml")
+
+
+@pytest.mark.parametrize("option", [("--limit", "-1"), ("--limit", "0"), ("--bootstrap", "-4"), ("--seed", "-1")])
+def test_impossible_limits_of_an_evaluation_are_refused(mistake, option: tuple[str, str]) -> None:
+    assert f"evaluate: {option[0]} must be at least" in mistake("evaluate", "retrieval", "m", "r", *option)
+
+
+def test_results_into_a_folder_are_refused_before_the_work(mistake, tmp_path: Path) -> None:
+    assert "is a folder" in mistake("evaluate", "retrieval", "m", "r", "--out", tmp_path)
+    assert "is a folder" in mistake("search", "m", "a text", "--source", "s", "--page", tmp_path)
+    assert "holds an empty text" in mistake("search", "m", "a||b", "--source", "s", "--page", "none")

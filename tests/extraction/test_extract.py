@@ -338,3 +338,27 @@ def test_an_address_instead_of_a_file_says_what_to_do(tmp_path: Path, extractor:
     table.write_text("image,title\na.png,red\nhttps://shop.example/b.png,blue\n")
     extract_to_store(open_source(str(table)), tmp_path / "s", extractor, progress=False)
     assert "Download the pictures first" in skipped(tmp_path / "s")[0]["reason"]
+
+
+def test_an_extraction_that_failed_before_its_first_picture_does_not_claim_the_folder(
+    shop: Path, tmp_path: Path, extractor: GridExtractor
+) -> None:
+    RegionStore.create(tmp_path / "s", GridExtractor(GridSettings(input_size=96)).info)
+    assert extract_to_store(shop_source(shop), tmp_path / "s", extractor, progress=False).written == 24
+    assert RegionStore.open(tmp_path / "s").info == extractor.info
+
+
+def test_two_extractions_into_one_folder_do_not_write_twice(
+    shop: Path, tmp_path: Path, extractor: GridExtractor
+) -> None:
+    words = ["extract", str(shop), str(tmp_path / "s"), "--texts", "title,title_zh", "--picture_id", "id", *SMALL]
+    code = "import time\nfrom interbert.extraction import grid\n" + SLOW
+    first = subprocess.Popen([sys.executable, "-c", code, *words], stderr=subprocess.PIPE)
+    end = time.monotonic() + 60
+    while not (tmp_path / "s" / "_versions").exists() and time.monotonic() < end:
+        time.sleep(0.02)
+    second = subprocess.run([sys.executable, "-m", "interbert", *words], capture_output=True, text=True)
+    assert first.wait(timeout=120) == 0
+    assert second.returncode in (0, 2)  # 0: the first was done by then
+    assert second.returncode == 0 or "another command is writing it" in second.stderr
+    assert len(keys(tmp_path / "s")) == len(set(keys(tmp_path / "s"))) == 24

@@ -362,3 +362,38 @@ def test_a_title_in_another_language_beside_the_title_is_a_text_too(tmp_path: Pa
     (tmp_path / "a.png").write_bytes(file_bytes(draw("red", "circle")))
     (tmp_path / "shop.csv").write_text("image,title,title_zh,title_long\na.png,red,红色,a red circle\n")
     assert open_source(str(tmp_path / "shop.csv")).columns.texts == ("title", "title_zh")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("id,image,title\n1,a.png,a dress, red\n2,a.png,a shoe\n", r"line 2: has 4 cells, the header 3"),
+        ("image,title\n", "holds no rows"),
+    ],
+)
+def test_a_table_that_would_be_misread_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "a.png").write_bytes(file_bytes(draw("red", "circle")))
+    (tmp_path / "shop.csv").write_text(text)
+    with pytest.raises(SourceError, match=message):
+        open_source(str(tmp_path / "shop.csv"))
+
+
+def test_a_table_in_another_encoding_says_so(tmp_path: Path) -> None:
+    (tmp_path / "shop.csv").write_bytes("image,title\na.png,Kleid für Mädchen\n".encode("latin-1"))
+    with pytest.raises(SourceError, match="Save it as UTF-8"):
+        open_source(str(tmp_path / "shop.csv"))
+
+
+def test_a_name_with_brackets_is_a_name(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(file_bytes(draw("red", "circle")))
+    (tmp_path / "shop [1].csv").write_text("image,title\na.png,red\n")
+    assert len(open_source(str(tmp_path / "shop [1].csv"))) == 1
+
+
+def test_a_mistyped_path_in_a_folder_that_is_there_never_goes_to_the_hub(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "regions").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SourceError, match="there is no such file or folder in regions"):
+        open_source("regions/none")

@@ -3,6 +3,7 @@ import pytest
 import torch
 from tests.conftest import tiny_config
 
+from interbert.errors import DataError
 from interbert.model import scoring
 from interbert.model.modeling import InterBertForImageTextRetrieval
 from interbert.model.scoring import dual_matrix, encode_all, score_matrix, score_pairs
@@ -115,3 +116,12 @@ def test_encoded_sides_keep_their_order(model, texts, pictures):
     backwards = encode_all(model, texts[::-1], pictures[::-1])
     np.testing.assert_allclose(backwards[0][::-1], text_vectors, rtol=0, atol=1e-5)
     np.testing.assert_allclose(backwards[1][::-1], image_vectors, rtol=0, atol=1e-5)
+
+
+def test_scores_that_are_no_numbers_are_an_error_and_no_ranking():
+    model = InterBertForImageTextRetrieval(tiny_config())
+    with torch.no_grad():
+        model.interbert.image_pooler.dense.weight[0, 0] = float("nan")
+    picture = (np.ones((3, 10), dtype=np.float32), np.ones((3, 5), dtype=np.float32))
+    with pytest.raises(DataError, match="NaN or infinite"):
+        score_matrix(model, [[1, 2, 3]], [picture])

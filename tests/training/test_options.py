@@ -3,7 +3,14 @@ from __future__ import annotations
 import pytest
 
 from interbert.errors import ConfigError
-from interbert.training.options import NegativeOptions, TrainingOptions
+from interbert.training.options import (
+    FinetuneRetrievalOptions,
+    MaskingOptions,
+    ModelOptions,
+    NegativeOptions,
+    PretrainOptions,
+    TrainingOptions,
+)
 from interbert.training.session import curriculum
 
 
@@ -23,3 +30,33 @@ def test_hard_negatives_come_after_random_ones() -> None:
     assert rising == sorted(rising)
     assert 0 < rising[0] < rising[-1] <= 0.6
     assert share(1000) == 0.6
+
+
+@pytest.mark.parametrize(
+    ("make", "values", "message"),
+    [
+        (TrainingOptions, {"seed": -1}, "training.seed"),
+        (TrainingOptions, {"workers": -1}, "training.workers"),
+        (TrainingOptions, {"warmup": 5}, "training.warmup must be at least 0 and below 1, not 5"),
+        (TrainingOptions, {"max_steps": 0}, "training.max_steps"),
+        (TrainingOptions, {"weight_decay": -1}, "training.weight_decay"),
+        (TrainingOptions, {"max_grad_norm": -1}, "training.max_grad_norm"),
+        (TrainingOptions, {"learning_rate": float("nan")}, "training.learning_rate"),
+        (ModelOptions, {"contrastive_size": 0}, "model.contrastive_size"),
+        (ModelOptions, {"dropout": 2}, "model.dropout"),
+        (ModelOptions, {"num_image_layers": -1}, "model.num_image_layers"),
+        (NegativeOptions, {"pool": 0}, "negatives.pool"),
+        (NegativeOptions, {"hard_share": 9}, "negatives.hard_share"),
+        (NegativeOptions, {"random_epochs": -4}, "negatives.random_epochs"),
+        (MaskingOptions, {"anchor_probability": 7}, "masking.anchor_probability"),
+        (PretrainOptions, {"validation_share": 5}, "validation_share must be above 0 and below 1, not 5"),
+        (PretrainOptions, {"validation_limit": 0}, "validation_limit"),
+        (PretrainOptions, {"negatives": NegativeOptions(mine="model")}, "it is for fine-tuning"),
+        (FinetuneRetrievalOptions, {"rerank": 0}, "rerank"),
+        (FinetuneRetrievalOptions, {"dropout": 3}, "dropout"),
+    ],
+)
+def test_impossible_values_are_refused_by_name(make, values, message):
+    needed = {PretrainOptions: ("r", "o"), FinetuneRetrievalOptions: ("m", "r", "o")}.get(make, ())
+    with pytest.raises(ConfigError, match=message):
+        make(*needed, **values)

@@ -262,3 +262,13 @@ def test_finetuning_logs_into_its_own_folder_and_judges_its_start_as_step_0(
     assert [one["step"] for one in log_of(tmp_path / "m") if "eval_r@1" in one] == [0, 1]
     modes = {file.stat().st_mode & 0o777 for file in (tmp_path / "m").iterdir() if file.is_file()}
     assert len(modes) == 1  # the weights are as readable as the rest
+
+
+def test_a_folder_with_something_else_in_it_is_left_alone(
+    shop_store: Path, tiny_bert: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "config.json").write_text('{"model_type": "bert"}')
+    assert main(pretrain_words(shop_store, tiny_bert, tmp_path)) == 2
+    assert "so that nothing is replaced" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["config.json"]
+    assert main(pretrain_words(shop_store, tiny_bert, tmp_path / "config.json")) == 2

@@ -72,13 +72,15 @@ def convert_reference(
         StorageError: ``out`` cannot be written.
     """
     folder = Path(out)
+    if any(parent.is_file() for parent in folder.parents):
+        raise UsageError(f"{folder}: lies below a file. Name another folder.")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError(f"{folder}: is there already. Name another folder, or remove it.")
     config = _read_config(config_file)
     state = plain_names(read_tensors(file), str(file))
     kind = InterBertForVLTasks if any(name.split(".")[0] in TASK_HEADS for name in state) else InterBertForPreTraining
     if kind is InterBertForVLTasks and "vil_prediction.bias" in state:
-        config.num_labels = len(state["vil_prediction.bias"])
+        config.num_labels = state["vil_prediction.bias"].numel()
     with torch.device("meta"):
         expected = kind(config).state_dict()
     ours = _fitting(state, expected, config, str(file))
@@ -127,6 +129,9 @@ def _fitting(
     state: dict[str, Tensor], expected: Mapping[str, Tensor], config: InterBertConfig, where: str
 ) -> dict[str, Tensor]:
     """The state under our names, when it is all of ``expected`` and nothing else."""
+    damaged = [name for name, tensor in state.items() if not torch.isfinite(tensor).all()]
+    if damaged:
+        raise CheckpointError(f"{where}: holds NaN or infinite values in {listed(damaged)}.")
     decoder, words = (state.get(name) for name in _TIED)
     if decoder is None and words is not None:
         state = state | {_TIED[0]: words}  # savers that know of the tie leave it out
@@ -189,19 +194,25 @@ def convert_to_reference(directory: str | Path, out: str | Path) -> ToReference:
 
     Args:
         directory: any InterBERT model directory, sharded or not.
-        out: file to write; the configuration goes to the same name with ``.json``.
+        out: file to write; the configuration goes to the same name with ``.json``. Neither may be there.
 
     Raises:
-        CheckpointError: the directory is no InterBERT or is damaged.
+        CheckpointError: the directory is no InterBERT, is damaged, or its weights and configuration disagree.
+        UsageError: a file to write is there already, or ``out`` ends in ``.json``.
         StorageError: the files cannot be written.
     """
+    file = Path(out)
+    if file.suffix == ".json":
+        raise UsageError(f"{file}: the configuration goes there. Name the checkpoint {file.with_suffix('.bin')}.")
+    for path in (file, file.with_suffix(".json")):
+        if path.is_file():
+            raise UsageError(f"{path}: is there already. Name another file, or remove it.")
     config, state = _read_directory(Path(directory))
     if _TIED[0] not in state and config.tie_word_embeddings and any(name.startswith("lm_head.") for name in state):
         state["lm_head.decoder.weight"] = state["interbert.text_embeddings.word_embeddings.weight"]
     theirs, dropped = to_reference(state, config)
     heads = {name for name in reference_names(config).values() if name.split(".")[0] in TASK_HEADS}
     absent = [name for name in reference_names(config).values() if name not in theirs and name not in heads]
-    file = Path(out)
     write_tensors(theirs, file)
     with writing(file):
         fields = config_to_reference(config)
@@ -227,4 +238,9 @@ def _read_directory(directory: Path) -> tuple[InterBertConfig, dict[str, Tensor]
     state: dict[str, Tensor] = {}
     for name in names:
         state |= read_tensors(directory / name)
+    with torch.device("meta"):  # every head there is: names and shapes must be among them
+        known = InterBertForVLTasks(config).state_dict() | InterBertForPreTraining(config).state_dict()
+    wrong = [name for name, tensor in state.items() if name not in known or known[name].shape != tensor.shape]
+    if wrong:
+        raise CheckpointError(f"{directory}: its weights do not fit its config.json: {listed(wrong)}.")
     return config, state

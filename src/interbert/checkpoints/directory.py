@@ -11,6 +11,7 @@ from safetensors import SafetensorError
 
 from interbert.checkpoints.quiet import quiet_library
 from interbert.errors import CheckpointError
+from interbert.model.configuration import InterBertConfig
 from interbert.model.modeling import InterBertForImageTextRetrieval
 from interbert.model.processing import InterBertProcessor
 
@@ -28,7 +29,21 @@ def load_processor(directory: str | Path) -> InterBertProcessor:
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise CheckpointError(f"{directory}: its processor cannot be read ({_reason(error)}).") from error
     assert isinstance(processor, InterBertProcessor)
+    _check_vocabulary(directory, len(processor.tokenizer))
     return processor
+
+
+def _check_vocabulary(directory: str | Path, pieces: int) -> None:
+    """A tokenizer of another size gives ids that mean something else; without its file the library makes up five."""
+    config = Path(directory) / "config.json"
+    if not config.is_file():
+        return
+    rows = json.loads(config.read_text(encoding="utf-8")).get("vocab_size", InterBertConfig().vocab_size)
+    if not 0.9 * rows <= pieces <= rows:
+        raise CheckpointError(
+            f"{directory}: its tokenizer has {pieces} pieces, its word embedding {rows} rows: tokenizer.json is "
+            "missing or another model's."
+        )
 
 
 def load_model(directory: str | Path, **overrides: Any) -> InterBertForImageTextRetrieval:
@@ -43,7 +58,7 @@ def load_model(directory: str | Path, **overrides: Any) -> InterBertForImageText
             model, info = InterBertForImageTextRetrieval.from_pretrained(
                 str(directory), output_loading_info=True, **overrides
             )
-    except (OSError, ValueError, RuntimeError, SafetensorError, KeyError) as error:
+    except (OSError, ValueError, RuntimeError, SafetensorError, KeyError, TypeError) as error:
         raise CheckpointError(f"{directory}: its weights cannot be read ({_reason(error)}).") from error
     if info["missing_keys"]:
         raise CheckpointError(

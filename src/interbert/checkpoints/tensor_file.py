@@ -7,6 +7,7 @@ plain containers and refuses every other object, in the zip format and in the ol
 from __future__ import annotations
 
 import pickle
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from interbert.errors import CheckpointError, writing
+from interbert.errors import CheckpointError, UsageError, writing
 
 _WRAPPERS = ("state_dict", "model_state_dict", "model")
 """Keys under which training scripts keep the weights beside an optimizer's state."""
@@ -34,7 +35,9 @@ def read_tensors(path: str | Path) -> dict[str, Tensor]:
     try:
         if file.suffix == ".safetensors":
             return load_file(file)
-        content = torch.load(file, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of odd pickles, which are refused below
+            content = torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise CheckpointError(
             f"{file}: was refused. It is damaged, or holds objects other than tensors, which may run code when read."
@@ -57,19 +60,30 @@ def _state_dict(content: object, file: Path) -> dict[str, Tensor]:
                 break
     if not isinstance(content, Mapping) or not content:
         raise CheckpointError(f"{file}: holds no named tensors, but {type(content).__name__}.")
-    others = [str(name) for name, value in content.items() if not isinstance(value, Tensor)]
+    others = [str(name) for name, value in content.items() if not _is_plain(value)]
     if others:
-        raise CheckpointError(f"{file}: {listed(others)} {'is' if len(others) == 1 else 'are'} no tensor.")
+        raise CheckpointError(f"{file}: {listed(others)} {'is' if len(others) == 1 else 'are'} no plain tensor.")
     return {str(name): tensor for name, tensor in content.items()}
+
+
+def _is_plain(value: object) -> bool:
+    """Whether this is a tensor of real numbers that are all there."""
+    if not isinstance(value, Tensor):
+        return False
+    return value.layout == torch.strided and not value.is_meta and not value.is_complex() and not value.is_quantized
 
 
 def write_tensors(tensors: Mapping[str, Tensor], path: str | Path) -> None:
     """Write a torch-saved state dict; the file appears whole or not at all.
 
     Raises:
+        UsageError: the path is a folder, or its folder does not exist.
         StorageError: the disk is full or not writable.
     """
     file = Path(path)
+    if file.is_dir() or not file.resolve().parent.is_dir():
+        problem = "is a folder" if file.is_dir() else "its folder does not exist"
+        raise UsageError(f"{file}: {problem}. Name a file in a folder that exists.")
     part = file.with_name(file.name + ".part")
     with writing(file):
         try:

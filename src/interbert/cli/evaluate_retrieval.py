@@ -40,9 +40,9 @@ def run(options: Options) -> None:
     from pathlib import Path
 
     from interbert.checkpoints.directory import is_pretrained_only, load_model, load_processor
-    from interbert.cli.output import print_retrieval
+    from interbert.cli.output import print_retrieval, require_writable_file
     from interbert.data.pairs import PairTable
-    from interbert.errors import CheckpointError, UsageError
+    from interbert.errors import CheckpointError, require_range
     from interbert.progress import progress_bar
     from interbert.regions.schema import ExtractorInfo
     from interbert.regions.store import RegionStore
@@ -50,14 +50,16 @@ def run(options: Options) -> None:
     from interbert.tasks.retrieval import RetrievalSet
     from interbert.training.provenance import versions
 
+    require_writable_file(options.out)
+    require_range("evaluate: --limit", options.limit, 1)
+    require_range("evaluate: --bootstrap", options.bootstrap, 0)
+    require_range("evaluate: --seed", options.seed, 0, 2**32)
     processor = load_processor(options.model)
     zero_shot = is_pretrained_only(options.model)
     if options.zero_shot and not zero_shot:
         raise CheckpointError(
             f"{options.model}: was fine-tuned, so this is no zero-shot evaluation. Leave --zero-shot out."
         )
-    if options.out is not None and not Path(options.out).resolve().parent.is_dir():
-        raise UsageError(f"{options.out}: its folder does not exist. Make it, or name another.")
     store = RegionStore.open(options.regions)
     store.require(ExtractorInfo.from_dict(processor.extractor_info))
     table = PairTable.from_captions(store.captions(), options.texts, options.regions)

@@ -26,6 +26,8 @@ def main(words: Sequence[str] | None = None) -> int:
         return _fail(str(error), error.exit_code)
     except KeyboardInterrupt:
         return _fail("stopped. The same command continues where it was.", INTERRUPTED)
+    except MemoryError:
+        return _fail("not enough memory. Use smaller batches or pictures. What was finished stays.", 1)
     except BrokenPipeError:  # `interbert ... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
@@ -68,6 +70,7 @@ def _quiet_libraries() -> None:
     os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("LANCE_LOG", "error")
+    os.environ.setdefault("DATASETS_VERBOSITY", "critical")
 
 
 def _fail(message: str, code: int) -> int:

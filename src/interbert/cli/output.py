@@ -7,11 +7,26 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from interbert.errors import UsageError
 from interbert.extraction.sources import PictureSource
 from interbert.search.engine import Hit
 from interbert.search.page import PageHit, format_probability, render_results, thumbnail_uri
 from interbert.tasks.evaluation import RetrievalReport
 from interbert.tasks.metrics import DirectionMetrics
+
+
+def require_writable_file(path: str | None) -> None:
+    """Check before long work that its result can be written; None passes.
+
+    Raises:
+        UsageError: the path is a folder, or its folder does not exist.
+    """
+    if path is None:
+        return
+    if Path(path).is_dir():
+        raise UsageError(f"{path}: is a folder. Name a file.")
+    if not Path(path).resolve().parent.is_dir():
+        raise UsageError(f"{path}: its folder does not exist. Make it, or name another.")
 
 
 def print_retrieval(report: RetrievalReport, zero_shot: bool) -> None:

@@ -54,6 +54,10 @@ def parse_options(verb: str, description: str, options: type, words: Sequence[st
     parser.add_class_arguments(options, as_positional=True)
     try:
         parsed = parser.instantiate(parser.parse_args(_normalised(words, kinds)))
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{verb}: the recipe is no text in UTF-8.") from error
+    except (TypeError, AttributeError) as error:  # a section of the recipe that is no section
+        raise UsageError(f"{verb}: the recipe has a value where a group of options belongs, or the reverse.") from error
     except UsageError as error:
         message = _explained(str(error), verb, list(kinds))
         if re.search(r"(?i)problems parsing config|unexpected config", message):

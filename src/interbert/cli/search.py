@@ -42,7 +42,7 @@ def run(options: Options) -> None:
     """Search, print and write the page."""
     from pathlib import Path
 
-    from interbert.cli.output import print_hits, write_results_page
+    from interbert.cli.output import print_hits, require_writable_file, write_results_page
     from interbert.errors import UsageError
     from interbert.extraction.columns import ColumnMapping
     from interbert.extraction.sources import open_source
@@ -53,8 +53,7 @@ def run(options: Options) -> None:
         raise UsageError("search: say where the pictures are: --source catalogue.parquet, or a folder, or a Hub id.")
     if options.top_k < 1:
         raise UsageError(f"search: --top_k must be at least 1, not {options.top_k}.")
-    if options.page != "none" and not Path(options.page).resolve().parent.is_dir():
-        raise UsageError(f"{options.page}: its folder does not exist. Make it, or name another.")
+    require_writable_file(None if options.page == "none" else options.page)
     queries = [text.strip() for text in options.text.split("|")]
     if not all(queries):
         raise UsageError(f"search: {options.text!r} holds an empty text. Say what the picture should show.")

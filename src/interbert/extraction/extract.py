@@ -15,6 +15,7 @@ from interbert.errors import PictureError, RegionError, SourceError, StoreError
 from interbert.extraction.grid import RegionExtractor
 from interbert.extraction.pictures import load_picture
 from interbert.extraction.sources import PictureSource, SourceItem
+from interbert.locking import only_writer
 from interbert.progress import progress_bar
 from interbert.regions.schema import RegionRecord
 from interbert.regions.store import RegionStore
@@ -74,8 +75,22 @@ def extract_to_store(
     Raises:
         StoreError: ``out`` was made by another extractor, or of other pictures or texts under the same ids.
         StorageError: the disk is full.
+        UsageError: another command is writing ``out``.
         SourceError: no picture at all could be used.
     """
+    with only_writer(out):
+        return _extract(source, out, extractor, mirrored, need_texts, limit, progress)
+
+
+def _extract(
+    source: PictureSource,
+    out: str | Path,
+    extractor: RegionExtractor,
+    mirrored: bool,
+    need_texts: bool,
+    limit: int | None,
+    progress: bool,
+) -> ExtractionReport:
     started = time.monotonic()
     store = RegionStore.open_or_create(out, extractor.info)
     require_same_source(store, source, need_texts)
@@ -195,7 +210,7 @@ def _chunks(rows: Iterable[int]) -> Iterator[list[int]]:
 
 def _decode(item: SourceItem) -> _Decoded:
     if item.data is None:
-        return _Decoded(item, "", None, item.problem)
+        return _Decoded(item, "", None, f"{item.where}: {item.problem}")
     try:
         data = item.data if isinstance(item.data, bytes) else item.data.read_bytes()
         picture = load_picture(data, item.where, target_side=512)

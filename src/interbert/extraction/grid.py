@@ -54,10 +54,13 @@ class GridSettings:
 
     def __post_init__(self) -> None:
         window_fractions(self.scales, self.overlap)
-        if self.input_size < 64 or self.input_size % 32:
-            raise ConfigError(f"input_size must be a multiple of 32 and at least 64, not {self.input_size}.")
+        if not 64 <= self.input_size <= 2048 or self.input_size % 32:
+            raise ConfigError(f"input_size must be a multiple of 32 from 64 to 2048, not {self.input_size}.")
         if not self.features:
             raise ConfigError("features must name at least one part, such as 'head'.")
+        for name in ("scales", "features"):
+            if len(set(getattr(self, name))) < len(getattr(self, name)):
+                raise ConfigError(f"{name} name one thing twice: {list(getattr(self, name))}.")
 
 
 class GridExtractor:

@@ -186,6 +186,8 @@ def _read(source: str, split: str | None) -> tuple[Any, Path | None]:
         return _read_folder(path, split)
     if path.is_file():
         return _read_files([path]), path.parent
+    if source.count("/") == 1 and path.parent.is_dir():
+        raise SourceError(f"{source}: there is no such file or folder in {path.parent}.")
     if any(sign in source for sign in "*?["):
         files = [Path(name) for name in sorted(glob.glob(str(path), recursive=True))]
         if not files:
@@ -211,7 +213,34 @@ def _read_files(files: Sequence[Path]) -> Any:
         separator = _separator(files[0])
         options = {"sep": separator, "keep_default_na": False, "na_values": [""]}
         options["features"] = _text_columns(files[0], separator)
-    return _load(str(files[0]), builder, data_files=[str(file) for file in files], split="train", **options)
+        _check_lengths(files, separator)
+    escaped = [glob.escape(str(file)) for file in files]
+    return _load(str(files[0]), builder, data_files=escaped, split="train", **options)
+
+
+def _check_lengths(files: Sequence[Path], separator: str) -> None:
+    """Refuse rows with more cells than the header: a comma in a text would move everything after it.
+
+    Raises:
+        SourceError: naming file and line.
+    """
+    import csv
+
+    for file in files:
+        try:
+            with file.open(encoding="utf-8-sig", newline="") as lines:
+                rows = csv.reader(lines, delimiter=separator)
+                header = next(rows, [])
+                for row in rows:
+                    if len(row) > len(header):
+                        raise SourceError(
+                            f"{file}, line {rows.line_num}: has {len(row)} cells, the header {len(header)}. Put quotes "
+                            f"around texts that hold {separator!r}."
+                        )
+        except UnicodeDecodeError as error:
+            raise SourceError(f"{file}: is no text in UTF-8. Save it as UTF-8.") from error
+        except (OSError, csv.Error) as error:
+            raise SourceError(f"{file}: cannot be read ({error}).") from error
 
 
 def _separator(file: Path) -> str:
@@ -286,6 +315,8 @@ def _load(name: str, builder: str, **options: Any) -> Any:
     except (datasets.exceptions.DatasetGenerationError, OSError, ValueError) as error:
         cause: BaseException = error.__cause__ or error
         reason = (str(cause).splitlines() or [type(cause).__name__])[0][:200]
+        if "corresponds to no data" in reason or "BatchSize must be greater than 0" in reason:
+            raise SourceError(f"{name}: holds no rows.") from error
         raise SourceError(f"{name}: cannot be read ({reason}). Is the file complete?") from error
 
 

@@ -5,8 +5,19 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from transformers import PretrainedConfig
+from transformers.activations import ACT2FN
 
 from interbert.errors import ConfigError
+
+_MOST_LAYERS = 1000
+_DROPOUTS = (
+    "hidden_dropout_prob",
+    "attention_probs_dropout_prob",
+    "image_hidden_dropout_prob",
+    "image_attention_probs_dropout_prob",
+    "region_feature_dropout_prob",
+    "fusion_dropout_prob",
+)
 
 
 class InterBertConfig(PretrainedConfig):  # type: ignore[misc]
@@ -140,9 +151,22 @@ class InterBertConfig(PretrainedConfig):  # type: ignore[misc]
             "pooler_size",
             "max_position_embeddings",
         )
-        for name in sizes:
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} must be at least 1, not {getattr(self, name)}.")
+        for name in (*sizes, "contrastive_size"):
+            value = getattr(self, name)
+            if value is None and name == "contrastive_size":
+                continue
+            if not isinstance(value, int) or value < 1:
+                raise ConfigError(f"{name} must be a whole number of at least 1, not {value!r}.")
+        for name in ("num_interaction_layers", "num_text_layers", "num_image_layers"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or not 0 <= value <= _MOST_LAYERS:
+                raise ConfigError(f"{name} must be a whole number from 0 to {_MOST_LAYERS}, not {value!r}.")
+        for name in _DROPOUTS:
+            value = getattr(self, name)
+            if not isinstance(value, int | float) or not 0 <= value <= 1:
+                raise ConfigError(f"{name} must be between 0 and 1, not {value!r}.")
+        if self.hidden_act not in ACT2FN:
+            raise ConfigError(f"hidden_act {self.hidden_act!r} is no activation. Known: {', '.join(sorted(ACT2FN))}.")
         for name in ("num_attention_heads", "image_num_attention_heads"):
             if self.hidden_size % getattr(self, name):
                 raise ConfigError(f"hidden_size {self.hidden_size} is not a multiple of {name} {getattr(self, name)}.")

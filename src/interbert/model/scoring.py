@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from interbert.errors import DataError
 from interbert.model.modeling import InterBertForImageTextRetrieval
 from interbert.model.processing import pad_pictures, pad_texts
 
@@ -46,7 +47,7 @@ def score_matrix(
     """
     with _scoring(model):
         scores = _score(model, texts, pictures, progress, pairs_per_batch)
-    return scores + _prior(model, texts, pictures)
+    return _finite(scores + _prior(model, texts, pictures))
 
 
 def score_pairs(
@@ -99,6 +100,17 @@ def score_listed_pairs(
         text_vectors, image_vectors = encode_all(model, texts, pictures)
         cosines = np.einsum("pd,pd->p", text_vectors[text_of], image_vectors[picture_of])
         scores += cosines * np.float32(model.config.dual_prior)
+    return _finite(scores)
+
+
+def _finite(scores: Float32) -> Float32:
+    """Scores as they are.
+
+    Raises:
+        DataError: one is NaN or infinite.
+    """
+    if not np.isfinite(scores).all():
+        raise DataError("a score is NaN or infinite: the model is damaged or its training diverged.")
     return scores
 
 

@@ -7,6 +7,7 @@ numbers of regions. Who extracted them stands in the schema's metadata.
 from __future__ import annotations
 
 import contextlib
+import re
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from interbert.errors import InterBertError, RegionError, StoreError, writing
 from interbert.regions.schema import CaptionRow, ExtractorInfo, RegionRecord, Regions
 
+_REMEDY = "It is damaged: remove the folder and extract the pictures again."
 _METADATA_KEY = b"interbert.extractor"
 _LANCE_FOLDERS = ("data", "_versions", "_transactions")
 _LIGHT_COLUMNS = ["picture_id", "product_id", "digest", "view", "source_row", "texts", "text_fields"]
@@ -35,7 +37,13 @@ class RegionStore:
         metadata = dataset.schema.metadata or {}
         if _METADATA_KEY not in metadata:
             raise StoreError(f"{self.path}: is a Lance data set but not a region store.")
-        self.info = ExtractorInfo.from_json(metadata[_METADATA_KEY].decode())
+        try:
+            self.info = ExtractorInfo.from_json(metadata[_METADATA_KEY].decode())
+        except (ValueError, KeyError, TypeError) as error:
+            raise StoreError(f"{self.path}: does not say who extracted it. {_REMEDY}") from error
+        lacking = sorted({*_LIGHT_COLUMNS, *_REGION_COLUMNS} - set(dataset.schema.names))
+        if lacking:
+            raise StoreError(f"{self.path}: has no column {lacking[0]!r}. {_REMEDY}")
 
     @classmethod
     def open(cls, path: str | Path) -> RegionStore:
@@ -81,6 +89,11 @@ class RegionStore:
         if not is_store(path):
             return cls.create(path, info)
         store = cls(path)
+        if "://" not in store.path and not len(store) and store.info.fingerprint != info.fingerprint:
+            for name in _LANCE_FOLDERS:  # an extraction that failed before its first picture
+                shutil.rmtree(Path(path) / name, ignore_errors=True)
+            (Path(path) / "skipped.jsonl").unlink(missing_ok=True)
+            return cls.create(path, info)
         store.require(info)
         return store
 
@@ -183,9 +196,7 @@ class RegionStore:
         except InterBertError:
             raise
         except (OSError, ValueError) as error:
-            raise StoreError(
-                f"{self.path}: cannot be read ({_first_line(error)}). Extract the pictures again."
-            ) from error
+            raise StoreError(f"{self.path}: cannot be read ({_first_line(error)}). {_REMEDY}") from error
 
     def _table(self, columns: list[str]) -> Any:
         with self._reading():
@@ -207,9 +218,7 @@ class RegionStore:
             try:
                 self._handle = lance.dataset(self.path)
             except (OSError, ValueError) as error:
-                raise StoreError(
-                    f"{self.path}: cannot be opened ({_first_line(error)}). Extract the pictures again."
-                ) from error
+                raise StoreError(f"{self.path}: cannot be opened ({_first_line(error)}). {_REMEDY}") from error
             self._owner = os.getpid()
         return self._handle
 
@@ -301,7 +310,8 @@ def _ragged(column: Any) -> list[NDArray[Any] | None]:
 
 
 def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:200]
+    line = (str(error).splitlines() or [type(error).__name__])[0]
+    return re.sub(r",? ?\S*\.rs:\d+(:\d+)?", "", line)[:200]  # where in lance's own source it went wrong
 
 
 __all__ = ["CaptionRow", "ExtractorInfo", "RegionError", "RegionRecord", "RegionStore", "Regions", "is_store"]

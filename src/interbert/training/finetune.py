@@ -16,6 +16,7 @@ from interbert.data.examples import PairData, RetrievalPairs
 from interbert.data.negatives import Negatives
 from interbert.data.sampling import EpochBatches
 from interbert.errors import ConfigError, writing
+from interbert.locking import only_writer
 from interbert.model.modeling import InterBertForImageTextRetrieval
 from interbert.model.processing import InterBertProcessor
 from interbert.model.scoring import encode_all
@@ -26,7 +27,15 @@ from interbert.training.arguments import attention_for_training, trainer_argumen
 from interbert.training.chance import chance_values
 from interbert.training.options import FinetuneRetrievalOptions
 from interbert.training.provenance import provenance
-from interbert.training.session import TrainingData, as_recipe, claim_folder, curriculum, mark_finished, open_data
+from interbert.training.session import (
+    TrainingData,
+    as_recipe,
+    claim_folder,
+    curriculum,
+    main_process,
+    mark_finished,
+    open_data,
+)
 from interbert.training.trainer import InterBertTrainer
 
 _MISMATCH_SHARE = 0.75  # one true pair and three false ones
@@ -41,6 +50,11 @@ def finetune_retrieval(options: FinetuneRetrievalOptions) -> None:
         UsageError, SourceError: options or data do not fit; see the message.
         TrainingError: the loss is not finite.
     """
+    with only_writer(options.out, main_process()):
+        _finetune(options)
+
+
+def _finetune(options: FinetuneRetrievalOptions) -> None:
     recipe = as_recipe(options)
     processor = load_processor(options.model)
     data = open_data(

@@ -5,10 +5,11 @@ Nothing heavy is imported, so ``interbert pretrain --help`` is quick.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Literal
 
-from interbert.errors import ConfigError
+from interbert.errors import ConfigError, require_range
 
 
 @dataclass
@@ -54,14 +55,17 @@ class TrainingOptions:
 
     def __post_init__(self) -> None:
         for name in ("batch_size", "gradient_accumulation", "validations_per_epoch", "log_steps"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"training.{name} must be at least 1, not {getattr(self, name)}.")
-        if self.epochs <= 0:
-            raise ConfigError(f"training.epochs must be above 0, not {self.epochs}.")
-        if self.learning_rate <= 0:
-            raise ConfigError(f"training.learning_rate must be above 0, not {self.learning_rate}.")
-        if self.ema_decay is not None and not 0 <= self.ema_decay < 1:
-            raise ConfigError(f"training.ema_decay must be at least 0 and below 1, not {self.ema_decay}.")
+            require_range(f"training.{name}", getattr(self, name), 1)
+        for name in ("epochs", "learning_rate", "max_grad_norm"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise ConfigError(f"training.{name} must be above 0, not {getattr(self, name)}.")
+        for name in ("bert_learning_rate_scale", "weight_decay", "workers"):
+            require_range(f"training.{name}", getattr(self, name), 0)
+        for name in ("ema_decay", "warmup"):
+            require_range(f"training.{name}", getattr(self, name), 0, 1)
+        require_range("training.seed", self.seed, 0, 2**32)
+        if self.max_steps != -1:
+            require_range("training.max_steps", self.max_steps, 1)
 
 
 @dataclass
@@ -99,6 +103,15 @@ class ModelOptions:
     lm_loss_on_mismatched: bool = True
     """Take the LM loss on mismatched pairs too, as the reference does."""
 
+    def __post_init__(self) -> None:
+        sizes = ("pooler_size", "num_image_layers", "image_intermediate_size", "image_num_attention_heads")
+        for name in (*sizes, "contrastive_size"):
+            require_range(f"model.{name}", getattr(self, name), 1)
+        for name in ("dropout", "region_dropout", "attention_dropout"):
+            require_range(f"model.{name}", getattr(self, name), 0, 1)
+        for name in ("lm_loss_weight", "region_loss_weight", "matching_loss_weight", "contrastive_loss_weight"):
+            require_range(f"model.{name}", getattr(self, name), 0)
+
 
 @dataclass
 class MaskingOptions:
@@ -112,6 +125,11 @@ class MaskingOptions:
     """Anchors with what overlaps them (the paper's) or single regions."""
     anchor_probability: float = 0.1
     """Chance of a region to be an anchor."""
+
+    def __post_init__(self) -> None:
+        require_range("masking.anchor_probability", self.anchor_probability, 0, 1)
+        if self.text_max_share is not None and not 0 < self.text_max_share <= 1:
+            raise ConfigError(f"masking.text_max_share must be above 0 and at most 1, not {self.text_max_share}.")
 
 
 @dataclass
@@ -159,6 +177,13 @@ class NegativeOptions:
     rise_epochs: float = 1.0
     """Epochs in which the share of hard ones then rises to its largest."""
 
+    def __post_init__(self) -> None:
+        require_range("negatives.pool", self.pool, 1)
+        require_range("negatives.random_epochs", self.random_epochs, 0)
+        require_range("negatives.rise_epochs", self.rise_epochs, 0)
+        if not 0 <= self.hard_share <= 1:
+            raise ConfigError(f"negatives.hard_share must be between 0 and 1, not {self.hard_share}.")
+
 
 @dataclass
 class PretrainOptions:
@@ -190,6 +215,12 @@ class PretrainOptions:
     """Mismatched pairs."""
     training: TrainingOptions = field(default_factory=TrainingOptions)
     """Training."""
+
+    def __post_init__(self) -> None:
+        _check_validation(self.validation_share, self.validation_limit)
+        require_range("max_text_tokens", self.max_text_tokens, 3)
+        if self.negatives.mine == "model":
+            raise ConfigError("negatives.mine 'model' needs a trained model: it is for fine-tuning. Use 'neighbours'.")
 
 
 @dataclass
@@ -226,3 +257,15 @@ class FinetuneRetrievalOptions:
         default_factory=lambda: TrainingOptions(epochs=4, batch_size=32, learning_rate=1e-4, ema_decay=0.9999)
     )
     """Training."""
+
+    def __post_init__(self) -> None:
+        _check_validation(self.validation_share, self.validation_limit)
+        require_range("rerank", self.rerank, 1)
+        require_range("dropout", self.dropout, 0, 1)
+        require_range("contrastive_loss_weight", self.contrastive_loss_weight, 0)
+
+
+def _check_validation(share: float, limit: int) -> None:
+    if not 0 < share < 1:
+        raise ConfigError(f"validation_share must be above 0 and below 1, not {share}.")
+    require_range("validation_limit", limit, 1)

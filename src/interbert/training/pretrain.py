@@ -15,6 +15,7 @@ from interbert.data.examples import PairData, PretrainingPairs
 from interbert.data.negatives import Negatives
 from interbert.data.sampling import EpochBatches
 from interbert.errors import ConfigError
+from interbert.locking import only_writer
 from interbert.model.configuration import InterBertConfig
 from interbert.model.modeling import InterBertForPreTraining
 from interbert.model.processing import InterBertProcessor, InterBertRegionFeatureExtractor
@@ -27,7 +28,15 @@ from interbert.training.arguments import attention_for_training, trainer_argumen
 from interbert.training.chance import chance_values
 from interbert.training.options import ModelOptions, PretrainOptions
 from interbert.training.provenance import provenance
-from interbert.training.session import TrainingData, as_recipe, claim_folder, curriculum, mark_finished, open_data
+from interbert.training.session import (
+    TrainingData,
+    as_recipe,
+    claim_folder,
+    curriculum,
+    main_process,
+    mark_finished,
+    open_data,
+)
 from interbert.training.trainer import InterBertTrainer, last_checkpoint
 from interbert.training.warm_start import WarmStartData, can_warm_start, warm_start
 
@@ -39,6 +48,11 @@ def pretrain(options: PretrainOptions) -> None:
         UsageError, StoreError, SourceError: options or data do not fit; see the message.
         TrainingError: the loss is not finite.
     """
+    with only_writer(options.out, main_process()):
+        _pretrain(options)
+
+
+def _pretrain(options: PretrainOptions) -> None:
     recipe = as_recipe(options)
     data = open_data(
         options.regions,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, is_dataclass
 from functools import cached_property
@@ -98,17 +99,26 @@ def claim_folder(out: Path, recipe: Mapping[str, Any]) -> bool:
     """Make ``out`` this recipe's folder; returns whether the run was finished before.
 
     Raises:
-        UsageError: the folder holds a run with another recipe.
+        UsageError: the folder holds a run with another recipe, or something else.
         StorageError: the folder cannot be made.
     """
+    if out.is_file() or any(parent.is_file() for parent in out.parents):
+        raise UsageError(f"{out}: is a file, or lies below one. Name a folder.")
+    file = out / RECIPE
+    if out.is_dir() and not file.exists() and any(out.iterdir()):
+        raise UsageError(f"{out}: the folder is not empty and holds no run. Name another, so that nothing is replaced.")
     with writing(out):
         out.mkdir(parents=True, exist_ok=True)
-        file = out / RECIPE
         if file.exists() and any(child.name != RECIPE for child in out.iterdir()):  # else it never got to a first step
             _require_same(out, json.loads(file.read_text(encoding="utf-8")), recipe)
         else:
             file.write_text(json.dumps(recipe, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     return (out / FINISHED).exists()
+
+
+def main_process() -> bool:
+    """Whether this is the one process of a run, or the first of several (as torchrun numbers them)."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 def mark_finished(out: Path) -> None:

@@ -221,11 +221,22 @@ class InterBertTrainer(Trainer):  # type: ignore[misc]
             if self.average is not None and (checkpoint / EMA_FILE).exists():
                 self.average.load(checkpoint)
             print(f"continuing from {checkpoint}")
+            self._forget_after(int(checkpoint.name.rpartition("-")[2]))
         self._steps.judge_start = self._judge_start and checkpoint is None
         with _graceful_interrupt(self._steps):
             self.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
         if self.is_world_process_zero():
             self._say_what_is_kept()
+
+    def _forget_after(self, step: int) -> None:
+        """Drop log lines of steps that will be done again."""
+        file = self._out / LOG_HISTORY
+        if self.is_world_process_zero() and file.exists():
+            lines = file.read_text(encoding="utf-8").splitlines(keepends=True)
+            kept = [line for line in lines if line.endswith("\n") and json.loads(line).get("step", 0) <= step]
+            part = file.with_name(file.name + ".part")
+            part.write_text("".join(kept), encoding="utf-8")
+            part.replace(file)
 
     def _say_what_is_kept(self) -> None:
         reached = json.loads((self._out / PROVENANCE).read_text(encoding="utf-8"))["reached"]

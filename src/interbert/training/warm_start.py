@@ -183,7 +183,7 @@ class _Learner:
     def train(self, stage: _Stage, number: int) -> None:
         """One stage: AdamW, a tenth of the steps of warm-up, then down to zero."""
         epochs, rate = getattr(self._options, stage.epochs), getattr(self._options, stage.rate)
-        if not epochs:
+        if not epochs or len(self._pairs) < 2:
             return
         learnt = list(_trained(self._model).values())
         optimizer = torch.optim.AdamW(learnt, lr=rate, weight_decay=0.01, fused=True)
