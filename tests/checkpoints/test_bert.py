@@ -144,3 +144,38 @@ def test_what_is_no_bert_is_refused(tmp_path: Path):
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "roberta"}))
     with pytest.raises(CheckpointError, match="'roberta'"):
         config_for_bert(str(tmp_path))
+
+
+def test_the_report_names_what_was_filled_and_what_started_random(tiny_bert):
+    report = initialise_from_bert(model_for(tiny_bert), tiny_bert)
+    assert str(report) == (
+        f"from {tiny_bert}: text embeddings, lm head, 1 interaction layers, 1 text layers; "
+        "random: image embeddings, 1 image layers, text pooler, image pooler, matching head, region head"
+    )
+    assert report.to_dict()["filled"] == list(report.filled)
+
+
+@pytest.mark.parametrize(
+    ("given", "split"), [({"num_interaction_layers": 2}, (2, 0)), ({"num_text_layers": 2}, (0, 2))]
+)
+def test_one_kind_of_layers_leaves_the_rest_to_the_other(tiny_bert, given, split):
+    config = config_for_bert(tiny_bert, **given)
+    assert (config.num_interaction_layers, config.num_text_layers) == split
+
+
+def test_a_chinese_bert_as_people_have_it(tmp_path):
+    """A folder with ``config.json``, ``vocab.txt`` and weights, cased, without a ``tokenizer.json``."""
+    characters = [chr(code) for code in range(0x4E00, 0x4E00 + 200)]
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *characters, "Nike", "##s"]
+    (tmp_path / "vocab.txt").write_text("\n".join(words) + "\n", encoding="utf-8")
+    (tmp_path / "tokenizer_config.json").write_text('{"do_lower_case": false, "tokenizer_class": "BertTokenizer"}')
+    sizes = {"hidden_size": 16, "num_attention_heads": 2, "intermediate_size": 24, "max_position_embeddings": 20}
+    BertModel(BertConfig(vocab_size=len(words), num_hidden_layers=2, **sizes)).save_pretrained(tmp_path)
+    tokenizer = bert_tokenizer(str(tmp_path))
+    assert len(tokenizer) == len(words)
+    text = "".join(characters[5:8]) + " Nike"
+    assert tokenizer.tokenize(text) == [*characters[5:8], "Nike"]
+    model = model_for(str(tmp_path))
+    report = initialise_from_bert(model, str(tmp_path))
+    assert report.vocab_size == len(words)
+    assert "text embeddings" in str(report)

@@ -7,6 +7,7 @@ comes from the BERT's when it has one.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,31 @@ class FillReport:
     vocab_size: int
     """Rows of the word embedding that the BERT filled."""
 
+    def __str__(self) -> str:
+        return f"from {self.source}: {_parts(self.filled)}; random: {_parts(self.random)}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Every name, for JSON."""
+        return {
+            "source": self.source,
+            "vocabulary rows filled": self.vocab_size,
+            "filled": list(self.filled),
+            "random": list(self.random),
+        }
+
+
+def _parts(names: Iterable[str]) -> str:
+    """Parameter names as the parts they belong to: ``text embeddings, 3 interaction layers``."""
+    layers: dict[str, set[str]] = {}
+    for name in names:
+        words = name.removeprefix("interbert.").removeprefix("encoder.").split(".")
+        layers.setdefault(words[0], set()).add(words[1] if words[0].endswith("_layers") else "")
+    listed = [
+        f"{len(found)} {part.replace('_', ' ')}" if part.endswith("_layers") else part.replace("_", " ")
+        for part, found in layers.items()
+    ]
+    return ", ".join(listed) or "nothing"
+
 
 def bert_tokenizer(source: str) -> PreTrainedTokenizerBase:
     """Tokenizer of a BERT, checked to have a real vocabulary."""
@@ -71,9 +97,15 @@ def bert_tokenizer(source: str) -> PreTrainedTokenizerBase:
 
 
 def config_for_bert(source: str, **overrides: Any) -> InterBertConfig:
-    """A configuration that this BERT fills: its sizes, layers split evenly between interaction and text."""
+    """A configuration that this BERT fills: its sizes, layers split evenly between interaction and text.
+
+    Given one of ``num_interaction_layers`` and ``num_text_layers``, the other gets the rest.
+    """
     bert = _bert_config(source)
     layers = bert.num_hidden_layers
+    interaction, text = overrides.get("num_interaction_layers"), overrides.get("num_text_layers")
+    if interaction is None:
+        interaction = layers - layers // 2 if text is None else max(layers - text, 0)
     values: dict[str, Any] = {
         "vocab_size": bert.vocab_size,
         "hidden_size": bert.hidden_size,
@@ -84,8 +116,8 @@ def config_for_bert(source: str, **overrides: Any) -> InterBertConfig:
         "type_vocab_size": bert.type_vocab_size,
         "layer_norm_eps": bert.layer_norm_eps,
         "pad_token_id": bert.pad_token_id,
-        "num_interaction_layers": layers - layers // 2,
-        "num_text_layers": layers // 2,
+        "num_interaction_layers": interaction,
+        "num_text_layers": max(layers - interaction, 0),
         "num_image_layers": layers // 2,
         "image_num_attention_heads": bert.num_attention_heads,
         "image_intermediate_size": bert.intermediate_size,

@@ -74,8 +74,12 @@ class ModelOptions:
 
     pooler_size: int = 384
     """Width of the pooled vectors."""
+    num_interaction_layers: int | None = None
+    """Layers over both sides; half the BERT's when not given."""
+    num_text_layers: int | None = None
+    """Further layers over the text; the BERT's other half when not given. Together they are the BERT's layers."""
     num_image_layers: int | None = None
-    """Image layers; as many as text layers when not given."""
+    """Image layers; half as many as the BERT has when not given."""
     image_intermediate_size: int | None = None
     """Feed-forward width of the image layers; the BERT's when not given."""
     image_num_attention_heads: int | None = None
@@ -107,6 +111,8 @@ class ModelOptions:
         sizes = ("pooler_size", "num_image_layers", "image_intermediate_size", "image_num_attention_heads")
         for name in (*sizes, "contrastive_size"):
             require_range(f"model.{name}", getattr(self, name), 1)
+        for name in ("num_interaction_layers", "num_text_layers"):
+            require_range(f"model.{name}", getattr(self, name), 0)
         for name in ("dropout", "region_dropout", "attention_dropout"):
             require_range(f"model.{name}", getattr(self, name), 0, 1)
         for name in ("lm_loss_weight", "region_loss_weight", "matching_loss_weight", "contrastive_loss_weight"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from interbert.data.collation import PretrainingCollator
 from interbert.data.examples import PairData, PretrainingPairs
 from interbert.data.negatives import Negatives
 from interbert.data.sampling import EpochBatches
-from interbert.errors import ConfigError
+from interbert.errors import ConfigError, writing
 from interbert.locking import only_writer
 from interbert.model.configuration import InterBertConfig
 from interbert.model.modeling import InterBertForPreTraining
@@ -39,6 +40,9 @@ from interbert.training.session import (
 )
 from interbert.training.trainer import InterBertTrainer, last_checkpoint
 from interbert.training.warm_start import WarmStartData, can_warm_start, warm_start
+
+INITIALISATION = "initialisation.json"
+"""What a BERT filled and what started random, by name; in the model directory."""
 
 
 def pretrain(options: PretrainOptions) -> None:
@@ -131,7 +135,10 @@ def _model(
     translated = fill_new_rows(words, report.vocab_size, ids, groups, latin, options.training.seed)
     print(f"vocabulary: {translated} new pieces start from known ones that describe the same pictures")
     total = sum(parameter.numel() for parameter in model.parameters())
-    print(f"model: {total:,} parameters, {len(report.filled)} tensors from {options.init_from}")
+    print(f"model: {total:,} parameters; {report}")
+    with writing(options.out):
+        content = json.dumps(report.to_dict(), indent=2) + "\n"
+        (Path(options.out) / INITIALISATION).write_text(content, encoding="utf-8")
     filled = frozenset(report.filled)
     if len(words) > report.vocab_size:  # new rows have as far to go as what started random
         filled -= {"interbert.text_embeddings.word_embeddings.weight"}
@@ -145,6 +152,8 @@ def _config(options: PretrainOptions, store: RegionStore, vocabulary: int) -> In
             f"{store.path}: its extractor gives no class distribution. Set model.region_objective to 'regress'."
         )
     optional = {
+        "num_interaction_layers": chosen.num_interaction_layers,
+        "num_text_layers": chosen.num_text_layers,
         "num_image_layers": chosen.num_image_layers,
         "image_intermediate_size": chosen.image_intermediate_size,
         "image_num_attention_heads": chosen.image_num_attention_heads,

@@ -29,6 +29,7 @@ from interbert.tasks.base import Task
 from interbert.training.arguments import CHECKPOINTS
 from interbert.training.console import TrainingConsole
 from interbert.training.ema import EMA_FILE, WeightAverage
+from interbert.training.model_card import write_model_card
 from interbert.training.options import TrainingOptions
 from interbert.training.provenance import PROVENANCE, write_provenance
 
@@ -199,7 +200,9 @@ class InterBertTrainer(Trainer):  # type: ignore[misc]
             self.accelerator.unwrap_model(self.model).save_pretrained(part)
             self._processor.save_pretrained(part)
             reached = {"step": self.state.global_step, "epoch": self.state.epoch, **metrics}
-            write_provenance(part, self._origin | {"reached": reached})
+            origin = self._origin | {"reached": reached}
+            write_provenance(part, origin)
+            write_model_card(part, type(self.accelerator.unwrap_model(self.model)).__name__, origin)
             make_readable(part)
             for file in sorted(part.iterdir()):
                 file.replace(self._out / file.name)

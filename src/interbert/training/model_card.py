@@ -1,0 +1,77 @@
+"""The ``README.md`` of a model directory: what it is, what it was made from, how good it is and what it is for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+CARD = "README.md"
+
+_USES = {
+    "InterBertForPreTraining": "It was pretrained: fine-tune it (`interbert finetune retrieval`), or rank with it as "
+    "it is (`interbert evaluate retrieval --zero-shot`).",
+    "InterBertForImageTextRetrieval": "It ranks pictures for a text: `interbert search DIR TEXT --source PICTURES`, "
+    "`InterBertScorer(DIR)`, or sentence-transformers' `CrossEncoder(DIR)`.",
+}
+
+
+def write_model_card(folder: Path, kind: str, origin: Mapping[str, Any]) -> None:
+    """Write the card from what :mod:`interbert.training.provenance` knows.
+
+    Args:
+        folder: model directory.
+        kind: name of the model class.
+        origin: provenance with ``reached``.
+    """
+    recipe = dict(origin["recipe"])
+    training = dict(recipe.get("training", {}))
+    reached = dict(origin.get("reached", {}))
+    metrics = {name.removeprefix("eval_"): value for name, value in reached.items() if name.startswith("eval_")}
+    rows = "\n".join(f"| {name} | {value:.1f} |" for name, value in metrics.items())
+    settings = "\n".join(f"| {name} | {value} |" for name, value in training.items())
+    data = "\n".join(f"- {name}: `{value}`" for name, value in origin["data"].items())
+    versions = ", ".join(f"{name} {value}" for name, value in origin["versions"].items())
+    start = recipe.get("init_from") or recipe.get("model") or "random weights"
+    card = f"""---
+library_name: interbert
+tags:
+- interbert
+- image-text-retrieval
+- vision-and-language
+---
+
+# {kind}
+
+An InterBERT ([arXiv 2003.13198](https://arxiv.org/abs/2003.13198)): it reads a text together with the regions of a
+picture and says how well they fit. Started from `{start}`.
+
+## Use
+
+{_USES.get(kind, "Load it with `from_pretrained`.")}
+
+It knows the kind of pictures and texts it was trained on. Its scores order pictures for a text; they are no measure of
+truth, and nothing was done against what its training texts and pictures leave out or have too much of. Look at results
+before people depend on them.
+
+## How good it is
+
+On validation pictures that were not trained on, per cent, step {reached.get("step", 0)}:
+
+| | |
+| --- | --- |
+{rows}
+
+## How it was made
+
+Data, by fingerprint of the region store:
+
+{data}
+
+| setting | |
+| --- | --- |
+{settings}
+
+Everything else: `provenance.json`. Versions: {versions}. Commit: {origin.get("git") or "not known"}.
+"""
+    (folder / CARD).write_text(card, encoding="utf-8")
