@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from interbert.errors import CheckpointError
 from interbert.model.configuration import InterBertConfig
 from interbert.model.modeling import InterBertForImageTextRetrieval
 from interbert.model.processing import InterBertProcessor
+from interbert.model.tasks import InterBertForSequenceClassification
 
 
 def load_processor(directory: str | Path) -> InterBertProcessor:
@@ -66,6 +68,28 @@ def load_model(directory: str | Path, **overrides: Any) -> InterBertForImageText
             f"{sorted(info['missing_keys'])[0]}. Give a model pretrained with matching."
         )
     assert isinstance(model, InterBertForImageTextRetrieval)
+    return model
+
+
+def load_classifier(directory: str | Path, labels: Sequence[str]) -> InterBertForSequenceClassification:
+    """Any model directory (or Hub id) as a classifier; its head starts random unless it has one for these labels.
+
+    Raises:
+        CheckpointError: as :func:`load_model`.
+    """
+    require_interbert(directory)
+    try:
+        with quiet_library():
+            model = InterBertForSequenceClassification.from_pretrained(
+                str(directory),
+                num_labels=len(labels),
+                id2label=dict(enumerate(labels)),
+                label2id={label: place for place, label in enumerate(labels)},
+                ignore_mismatched_sizes=True,
+            )
+    except (OSError, ValueError, RuntimeError, SafetensorError, KeyError, TypeError) as error:
+        raise CheckpointError(f"{directory}: its weights cannot be read ({_reason(error)}).") from error
+    assert isinstance(model, InterBertForSequenceClassification)
     return model
 
 

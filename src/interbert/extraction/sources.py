@@ -178,6 +178,18 @@ def open_source(
     return PictureSource(source, rows, columns, folder)
 
 
+def open_table(source: str, split: str | None = None) -> Any:
+    """The rows of a source as a ``datasets.Dataset``, pictures undecoded; columns are the caller's matter.
+
+    Raises:
+        SourceError: it is missing, empty or unreadable.
+    """
+    rows, _ = _read(source, split)
+    if not len(rows):
+        raise SourceError(f"{source}: holds no rows.")
+    return rows
+
+
 def _read(source: str, split: str | None) -> tuple[Any, Path | None]:
     if not source.strip():
         raise SourceError("the source is empty. Give a parquet, csv or jsonl file, a folder of pictures, or a Hub id.")

@@ -45,7 +45,7 @@ def score_matrix(
     Returns:
         float32 [texts, pictures], higher is better.
     """
-    with _scoring(model):
+    with inference(model):
         scores = _score(model, texts, pictures, progress, pairs_per_batch)
     return _finite(scores + _prior(model, texts, pictures))
 
@@ -85,7 +85,7 @@ def score_listed_pairs(
         return scores
     lengths = np.array([len(ids) for ids in texts])[text_of]
     order = np.argsort(lengths, kind="stable")
-    with _scoring(model):
+    with inference(model):
         images, image_mask = _embed_pictures(model, pictures)
         everywhere = bool(image_mask.all())
         for batch in _equal_runs(lengths, order, pairs_per_batch):
@@ -148,7 +148,7 @@ def encode_all(
     order = np.argsort([len(ids) for ids in texts], kind="stable")
     text_vectors: list[Tensor] = []
     image_vectors: list[Tensor] = []
-    with _scoring(model):
+    with inference(model):
         for start in range(0, len(order), _EMBED_BATCH):
             batch = pad_texts([texts[index] for index in order[start : start + _EMBED_BATCH]])
             text_vectors.append(model.encode_text(**_to(batch, device)).float().cpu())
@@ -162,7 +162,7 @@ def encode_all(
 
 
 @contextlib.contextmanager
-def _scoring(model: torch.nn.Module) -> Iterator[None]:
+def inference(model: torch.nn.Module) -> Iterator[None]:
     """Eval mode without gradients, in bf16 where the device has it; the model's own mode comes back."""
     was_training = model.training
     model.eval()

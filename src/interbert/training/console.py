@@ -66,4 +66,4 @@ def log_line(logs: dict[str, float]) -> str:
         for name, words in _NAMES.items()
         if name in logs
     ]
-    return ", ".join(losses)
+    return ", ".join(losses) or (f"loss {logs['loss']:.3f}" if "loss" in logs else "")

@@ -271,6 +271,40 @@ class FinetuneRetrievalOptions:
         require_range("contrastive_loss_weight", self.contrastive_loss_weight, 0)
 
 
+@dataclass
+class FinetuneClassificationOptions:
+    """Options of ``interbert finetune classification``."""
+
+    model: str
+    """Model directory to start from; or a BERT (minilm, a directory, a Hub id), for texts."""
+    source: str
+    """Items to train on: a parquet, csv or jsonl file, a folder of pictures with a table, or a Hub id."""
+    out: str
+    """Model directory to write."""
+    validation: str | None = None
+    """Items to validate on; a share of the training items is held out when not given."""
+    validation_share: float = 0.1
+    """Share of items held out when there is no validation source."""
+    text: str | None = None
+    """Column with the text; none classifies pictures alone."""
+    picture: str | None = None
+    """Column with the picture; none classifies texts alone."""
+    label: str = "label"
+    """Column with the label."""
+    max_text_tokens: int = 128
+    """Longer texts are cut."""
+    training: TrainingOptions = field(
+        default_factory=lambda: TrainingOptions(epochs=3, batch_size=32, learning_rate=5e-5, validations_per_epoch=2)
+    )
+    """Training."""
+
+    def __post_init__(self) -> None:
+        _check_validation(self.validation_share, 1)
+        require_range("max_text_tokens", self.max_text_tokens, 3)
+        if self.text is None and self.picture is None:
+            raise ConfigError("name the column with the text (--text), with the picture (--picture), or both.")
+
+
 def _check_validation(share: float, limit: int) -> None:
     if not 0 < share < 1:
         raise ConfigError(f"validation_share must be above 0 and below 1, not {share}.")

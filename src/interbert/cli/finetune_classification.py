@@ -1,0 +1,59 @@
+"""Fine-tune a model to classify texts alone, pictures alone, or pairs of both.
+
+MODEL is a model directory, or a BERT for texts (minilm, a directory, a Hub id). SOURCE has a column with labels.
+Accuracy is measured on --validation, or on a held-out share of SOURCE. The same command continues a stopped run.
+
+    interbert finetune classification models/pretrained train.csv models/tone --text sentence --validation dev.csv
+    interbert finetune classification models/pretrained products.parquet models/kind --picture image --label articleType
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from interbert.training.options import FinetuneClassificationOptions as Options
+
+if TYPE_CHECKING:
+    from interbert.model.processing import InterBertProcessor
+    from interbert.training.classify import Labelled
+
+
+def run(options: Options) -> None:
+    """Read, extract what has pictures, fine-tune."""
+    from interbert.training.classify import finetune_classification, processor_for
+
+    processor = processor_for(options)
+    train = _read(options, options.source, "train", processor)
+    validation = None
+    if options.validation is not None:
+        validation = _read(options, options.validation, "validation", processor)
+    finetune_classification(options, processor, train, validation)
+    print(f"model: {options.out}")
+
+
+def _read(options: Options, source: str, name: str, processor: InterBertProcessor) -> Labelled:
+    from interbert.errors import SourceError
+    from interbert.extraction.extract import extract_to_store
+    from interbert.extraction.grid import build_extractor
+    from interbert.extraction.labelled import read_labelled
+    from interbert.regions.store import RegionStore
+    from interbert.tasks.retrieval import encode_pictures
+    from interbert.training.classify import Labelled
+
+    found = read_labelled(source, options.text, options.picture, options.label)
+    if found.pictures is None:
+        return Labelled(found.labels, found.texts, None, found.fingerprint)
+    regions = f"{options.out.rstrip('/')}.regions/{name}"
+    extract_to_store(found.pictures, regions, build_extractor(processor.extractor_info), need_texts=False)
+    store = RegionStore.open(regions)
+    rows = {one.picture_id: one.row for one in store.captions() if one.view == 0}
+    usable = [place for place, picture in enumerate(found.pictures.picture_ids()) if picture in rows]
+    if not usable:
+        raise SourceError(f"{source}: none of its pictures could be used.")
+    ids = found.pictures.picture_ids()
+    pictures = encode_pictures(store, [rows[ids[place]] for place in usable], processor)
+    everything = Labelled(found.labels, found.texts, None, found.fingerprint).select(usable)
+    return Labelled(everything.labels, everything.texts, tuple(pictures), found.fingerprint)
+
+
+__all__ = ["Options", "run"]

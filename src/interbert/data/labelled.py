@@ -1,0 +1,67 @@
+"""Texts or pictures with a label each: examples and batches of a classifier."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from interbert.data.collation import picture_tensors, text_tensors
+from interbert.data.examples import Picture
+from interbert.data.sampling import SampleKey
+
+
+@dataclass(frozen=True)
+class LabelledItem:
+    """One item: a text, a picture, or both."""
+
+    ids: tuple[int, ...] | None
+    """Token ids with [CLS] and [SEP]."""
+    picture: Picture | None
+    label: int
+
+
+class LabelledItems(Dataset[LabelledItem]):
+    """Items by sample key."""
+
+    def __init__(self, items: Sequence[LabelledItem]) -> None:
+        self.items = list(items)
+
+    @property
+    def lengths(self) -> list[int]:
+        """Tokens of each item."""
+        return [len(one.ids or ()) + (0 if one.picture is None else len(one.picture[0])) for one in self.items]
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, key: SampleKey) -> LabelledItem:
+        return self.items[key.pair]
+
+
+class LabelledCollator:
+    """Batches for ``InterBertForSequenceClassification``.
+
+    Args:
+        pad_id: id of [PAD].
+    """
+
+    def __init__(self, pad_id: int) -> None:
+        self._pad_id = pad_id
+
+    def __call__(self, items: Sequence[LabelledItem]) -> dict[str, Tensor]:
+        """Every input of the model's forward; labels int64 [B]."""
+        batch: dict[str, Any] = {"labels": torch.tensor([one.label for one in items])}
+        texts: list[NDArray[np.int64]] = [np.array(one.ids, dtype=np.int64) for one in items if one.ids is not None]
+        pictures = [one.picture for one in items if one.picture is not None]
+        if texts:
+            batch |= text_tensors(texts, self._pad_id)
+        if pictures:
+            batch |= picture_tensors(pictures)
+        return batch

@@ -1,0 +1,50 @@
+"""Items with labels from any source: what a classifier is taught."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+from interbert.errors import ColumnError, SourceError
+from interbert.extraction.columns import ColumnMapping
+from interbert.extraction.sources import PictureSource, open_source, open_table
+
+
+@dataclass(frozen=True)
+class LabelledSource:
+    """Columns of a source: labels, and texts or pictures."""
+
+    labels: tuple[str, ...]
+    texts: tuple[str, ...] | None
+    pictures: PictureSource | None
+    fingerprint: str
+    """SHA-256 of the texts and labels, first 16 hex digits."""
+
+
+def read_labelled(source: str, text: str | None, picture: str | None, label: str) -> LabelledSource:
+    """Read a source's label column and its text or picture column, or both.
+
+    Raises:
+        SourceError: the source is missing or empty, or a row has no label or no text; the row is named.
+        ColumnError: a column is missing, with the nearest name that exists.
+    """
+    rows = open_table(source)
+    for name in (label, text, picture):
+        if name is not None and name not in rows.column_names:
+            raise ColumnError.missing(name, rows.column_names, source)
+    labels = tuple(_cell(value, source, row, label) for row, value in enumerate(rows[label]))
+    texts = None
+    if text is not None:
+        texts = tuple(_cell(value, source, row, text) for row, value in enumerate(rows[text]))
+    pictures = None
+    if picture is not None:
+        pictures = open_source(source, ColumnMapping(picture), need_texts=False)
+    digest = hashlib.sha256("\x1f".join((*labels, *(texts or ()))).encode()).hexdigest()[:16]
+    return LabelledSource(labels, texts, pictures, f"{digest}-{len(labels)}")
+
+
+def _cell(value: object, source: str, row: int, column: str) -> str:
+    clean = "" if value is None else str(value).strip()
+    if not clean:
+        raise SourceError(f"{source}, row {row}: {column!r} is empty. Fill it, or leave the row out.")
+    return clean

@@ -1,0 +1,63 @@
+"""Classification of texts, pictures or pairs: accuracy on held-out items."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from interbert.data.labelled import LabelledCollator, LabelledItem
+from interbert.model.scoring import inference
+
+_BATCH = 64
+
+
+class ClassificationTask:
+    """Accuracy and macro F1, in per cent.
+
+    Args:
+        items: held out.
+        pad_id: id of [PAD].
+        what: ``texts`` or ``pictures``, for messages.
+    """
+
+    primary_metric = "accuracy"
+    greater_is_better = True
+
+    def __init__(self, items: Sequence[LabelledItem], pad_id: int, what: str) -> None:
+        self.data_size = f"{len(items)} validation {what}"
+        self._items = list(items)
+        self._pad_id = pad_id
+
+    def evaluate(self, model: Any) -> Mapping[str, float]:
+        """Metrics of a model."""
+        labels = np.array([one.label for one in self._items])
+        found = predict(model, self._items, self._pad_id).argmax(axis=1)
+        return {"accuracy": float((found == labels).mean() * 100), "macro_f1": macro_f1(found, labels) * 100}
+
+
+def predict(model: Any, items: Sequence[LabelledItem], pad_id: int) -> NDArray[np.float32]:
+    """Logits float32 [items, labels], computed in order of length."""
+    collate = LabelledCollator(pad_id)
+    lengths = [len(one.ids or ()) + (0 if one.picture is None else len(one.picture[0])) for one in items]
+    order = np.argsort(lengths, kind="stable")
+    logits = np.empty((len(items), model.config.num_labels), dtype=np.float32)
+    with inference(model):
+        for start in range(0, len(order), _BATCH):
+            chosen = order[start : start + _BATCH]
+            batch = collate([items[index] for index in chosen])
+            del batch["labels"]
+            inputs = {name: value.to(model.device) for name, value in batch.items()}
+            logits[chosen] = model(**inputs).logits.float().cpu().numpy()
+    return logits
+
+
+def macro_f1(found: NDArray[Any], labels: NDArray[Any]) -> float:
+    """Mean over the labels that occur of their F1."""
+    scores = []
+    for label in np.unique(labels):
+        right = float(((found == label) & (labels == label)).sum())
+        scores.append(2 * right / float((found == label).sum() + (labels == label).sum()))
+    return float(np.mean(scores))

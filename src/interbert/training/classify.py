@@ -1,0 +1,180 @@
+"""Fine-tuning for classification: texts alone, pictures alone, or both (single-modal tasks, SPEC part 4)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from transformers import set_seed
+
+from interbert.checkpoints.bert import bert_names, bert_tokenizer, config_for_bert, initialise_from_bert
+from interbert.checkpoints.directory import load_classifier, load_processor
+from interbert.data.examples import Picture
+from interbert.data.labelled import LabelledCollator, LabelledItem, LabelledItems
+from interbert.data.sampling import EpochBatches
+from interbert.errors import ConfigError
+from interbert.locking import only_writer
+from interbert.model.processing import InterBertProcessor, InterBertRegionFeatureExtractor
+from interbert.model.tasks import InterBertForSequenceClassification
+from interbert.tasks.classification import ClassificationTask
+from interbert.training.arguments import attention_for_training, trainer_arguments
+from interbert.training.options import FinetuneClassificationOptions
+from interbert.training.provenance import provenance
+from interbert.training.session import as_recipe, claim_folder, main_process, mark_finished
+from interbert.training.trainer import InterBertTrainer
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Items as they were read: texts, pictures or both, and a label each."""
+
+    labels: tuple[str, ...]
+    texts: tuple[str, ...] | None = None
+    pictures: tuple[Picture, ...] | None = None
+    fingerprint: str = ""
+
+    def select(self, rows: Sequence[int]) -> Labelled:
+        """Some of them."""
+        return Labelled(
+            tuple(self.labels[row] for row in rows),
+            None if self.texts is None else tuple(self.texts[row] for row in rows),
+            None if self.pictures is None else tuple(self.pictures[row] for row in rows),
+            self.fingerprint,
+        )
+
+
+def is_model_directory(model: str) -> bool:
+    """Whether ``model`` is a directory of an InterBERT, and not the name of a BERT."""
+    import json
+
+    file = Path(model) / "config.json"
+    return file.is_file() and json.loads(file.read_text(encoding="utf-8")).get("model_type") == "interbert"
+
+
+def processor_for(options: FinetuneClassificationOptions) -> InterBertProcessor:
+    """The model's processor with room for these texts; of a BERT, its tokenizer alone.
+
+    Raises:
+        CheckpointError: there is no such model or BERT.
+        ConfigError: pictures are to be classified by a BERT.
+    """
+    if is_model_directory(options.model):
+        processor = load_processor(options.model)
+        processor.max_text_tokens = options.max_text_tokens
+        return processor
+    if options.picture is not None:
+        raise ConfigError(f"{options.model}: is no InterBERT directory, and pictures need one: pretrain first.")
+    regions = InterBertRegionFeatureExtractor({"name": "none", "settings": {}, "feature_size": 1, "num_classes": None})
+    return InterBertProcessor(regions, bert_tokenizer(options.model), options.max_text_tokens)
+
+
+def finetune_classification(
+    options: FinetuneClassificationOptions,
+    processor: InterBertProcessor,
+    train: Labelled,
+    validation: Labelled | None,
+) -> None:
+    """Fine-tune into ``options.out``; the same call continues a stopped run and does nothing after a finished one.
+
+    Args:
+        options: as the command line has them.
+        processor: of :func:`processor_for`.
+        train: items to learn from.
+        validation: items to judge on; None holds a share of ``train`` out.
+
+    Raises:
+        CheckpointError: ``options.model`` cannot be loaded.
+        ConfigError: there are fewer than two labels, or a validation label that training does not show.
+        UsageError: ``options.out`` holds something else.
+        TrainingError: the loss is not finite.
+    """
+    with only_writer(options.out, main_process()):
+        _finetune(options, processor, train, validation)
+
+
+def _finetune(
+    options: FinetuneClassificationOptions,
+    processor: InterBertProcessor,
+    train: Labelled,
+    validation: Labelled | None,
+) -> None:
+    recipe = as_recipe(options)
+    if validation is None:
+        train, validation = _split(train, options.validation_share, options.training.seed)
+    labels = sorted(set(train.labels))
+    if len(labels) < 2:
+        raise ConfigError(f"{options.source}: has {len(labels)} label in {options.label!r}; a classifier needs two.")
+    unknown = sorted(set(validation.labels) - set(labels))
+    if unknown:
+        raise ConfigError(f"{options.validation or options.source}: the label {unknown[0]!r} is in no training item.")
+    out = Path(options.out)
+    if claim_folder(out, recipe):
+        print(f"{out}: this run is finished, nothing to do")
+        return
+    set_seed(options.training.seed)
+    model = _model(options, labels, len(processor.tokenizer))
+    if options.text is not None and options.max_text_tokens > model.config.max_position_embeddings:
+        raise ConfigError(
+            f"max_text_tokens {options.max_text_tokens} is more than the {model.config.max_position_embeddings} "
+            f"positions of {options.model}."
+        )
+    model.set_attn_implementation(attention_for_training(options.training))
+    dataset = LabelledItems(_items(train, processor, labels))
+    batches = EpochBatches(dataset.lengths, options.training.batch_size, options.training.seed)
+    what = "pictures" if options.text is None else "texts"
+    trainer = InterBertTrainer(
+        model,
+        trainer_arguments(options.training, out, len(batches)),
+        options.training,
+        out,
+        dataset,
+        batches,
+        LabelledCollator(processor.pad_token_id),
+        ClassificationTask(_items(validation, processor, labels), processor.pad_token_id, what),
+        processor,
+        provenance(recipe, {"train": train.fingerprint, "validation": validation.fingerprint}),
+        {},
+        frozenset(bert_names(model.config, has_lm_head=False)),
+    )
+    trainer.train_or_resume()
+    mark_finished(out)
+
+
+def _model(
+    options: FinetuneClassificationOptions, labels: Sequence[str], vocabulary: int
+) -> InterBertForSequenceClassification:
+    if is_model_directory(options.model):
+        return load_classifier(options.model, labels)
+    config = config_for_bert(
+        options.model,
+        vocab_size=vocabulary,
+        region_feature_size=1,
+        num_region_classes=1,
+        num_labels=len(labels),
+        id2label=dict(enumerate(labels)),
+        label2id={label: place for place, label in enumerate(labels)},
+    )
+    config.pooler_size = config.hidden_size
+    model = InterBertForSequenceClassification(config)
+    print(f"model: {initialise_from_bert(model, options.model)}")
+    return model
+
+
+def _items(data: Labelled, processor: InterBertProcessor, labels: Sequence[str]) -> list[LabelledItem]:
+    place = {label: index for index, label in enumerate(labels)}
+    ids = [None] * len(data.labels) if data.texts is None else processor.texts_to_ids(data.texts)
+    pictures = [None] * len(data.labels) if data.pictures is None else data.pictures
+    return [
+        LabelledItem(None if tokens is None else tuple(tokens), picture, place[label])
+        for tokens, picture, label in zip(ids, pictures, data.labels, strict=True)
+    ]
+
+
+def _split(data: Labelled, share: float, seed: int) -> tuple[Labelled, Labelled]:
+    order = np.random.default_rng(seed).permutation(len(data.labels)).tolist()
+    held = max(1, round(share * len(order)))
+    if held >= len(order):
+        raise ConfigError(f"{len(order)} items are too few to hold {share:.0%} out. Give a validation source.")
+    return data.select(sorted(order[held:])), data.select(sorted(order[:held]))
