@@ -160,7 +160,7 @@ def test_damaged_data_is_an_error_that_names_the_store(tmp_path: Path, how: str,
     filled(tmp_path / "s")
     damage(tmp_path / "s", how)
     arguments = [[0, 1]] if read == "take" else []
-    with pytest.raises(StoreError, match=f"{tmp_path / 's'}: .*Extract"):
+    with pytest.raises(StoreError, match=f"{tmp_path / 's'}: .*extract the pictures again"):
         getattr(RegionStore.open(tmp_path / "s"), read)(*arguments)
 
 
@@ -179,7 +179,7 @@ def test_another_extractor_is_refused_with_the_settings_that_differ(tmp_path: Pa
         RegionStore.open_or_create(tmp_path / "s", other)
     message = str(caught.value)
     assert str(tmp_path / "s") in message
-    assert "input_size: 64 / 96" in message
+    assert "input_size 64, asked for 96" in message
     assert "scales" not in message
     assert len(RegionStore.open_or_create(tmp_path / "s", INFO)) == 12
 

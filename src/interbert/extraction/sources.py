@@ -246,7 +246,7 @@ def _check_lengths(files: Sequence[Path], separator: str) -> None:
                 for row in rows:
                     if len(row) > len(header):
                         raise SourceError(
-                            f"{file}, line {rows.line_num}: has {len(row)} cells, the header {len(header)}. Put quotes "
+                            f"{file}: line {rows.line_num} has {len(row)} cells, the header {len(header)}. Put quotes "
                             f"around texts that hold {separator!r}."
                         )
         except UnicodeDecodeError as error:
