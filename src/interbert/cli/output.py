@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
@@ -33,22 +34,24 @@ def print_retrieval(report: RetrievalReport, zero_shot: bool) -> None:
     """Recall of every direction and control, as a table."""
     rows: list[tuple[str, DirectionMetrics | None]] = [
         ("text to image", report.joint.text_to_image),
-        ("  pictures shuffled", report.shuffled),
         ("  dual encoder", report.dual),
+        ("  shuffled", report.shuffled),
         ("image to text", report.joint.image_to_text),
     ]
     first = report.joint.text_to_image
     title = f"{'zero-shot ' if zero_shot else ''}retrieval, {first.n} texts x {first.candidates} pictures"
-    table = Table(title=title, caption="per cent, [95% bootstrap interval]", title_justify="left")
+    caption = "per cent, [95% bootstrap interval]; shuffled: other pictures' columns, has to be near chance"
+    table = Table(title=title, caption=caption, title_justify="left", box=SIMPLE, padding=(0, 1, 0, 0))
     table.add_column("")
     for name in first.recall:
         table.add_column(name.upper(), justify="right")
-    table.add_column("median rank", justify="right")
+    table.add_column("median", justify="right")
     for label, metrics in rows:
         if metrics is not None:
             cells = [f"{one.value:.1f} [{one.low:.1f}, {one.high:.1f}]" for one in metrics.recall.values()]
             table.add_row(label, *cells, f"{metrics.median_rank:g}")
-    table.add_row("  chance", *(f"{value:.2f}" for value in first.chance.values()), "")
+        if metrics is report.shuffled:
+            table.add_row("  chance", *(f"{value:.2f}" for value in first.chance.values()), "")
     Console(width=None).print(table)
     print(f"{report.scores.size} pairs in {report.seconds:.1f} s, {report.scores.size / report.seconds:.0f} pairs/s")
 

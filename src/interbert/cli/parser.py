@@ -9,6 +9,7 @@ import json
 import re
 import typing
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 from jsonargparse import ArgumentParser, DefaultHelpFormatter, set_parsing_settings
@@ -50,6 +51,9 @@ def parse_options(verb: str, description: str, options: type, words: Sequence[st
         allow_abbrev=False,
     )
     recipe_option = "--recipe" if "config" in kinds else "--config"
+    for before, word in itertools.pairwise(words):
+        if before == recipe_option and not Path(word).is_file():
+            raise UsageError(f"{verb}: there is no recipe {word}.")
     parser.add_argument(recipe_option, action="config", help="YAML recipe with any of the options below.")
     parser.add_class_arguments(options, as_positional=True)
     try:
