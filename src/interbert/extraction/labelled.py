@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from interbert.errors import ColumnError, SourceError
 from interbert.extraction.columns import ColumnMapping
-from interbert.extraction.sources import PictureSource, open_source, open_table
+from interbert.extraction.sources import PictureSource, open_source
+from interbert.extraction.tables import read_rows
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ def read_labelled(source: str, text: str | None, picture: str | None, label: str
         SourceError: the source is missing or empty, or a row has no label or no text; the row is named.
         ColumnError: a column is missing, with the nearest name that exists.
     """
-    rows = open_table(source)
+    rows, _ = read_rows(source)
     for name in (label, text, picture):
         if name is not None and name not in rows.column_names:
             raise ColumnError.missing(name, rows.column_names, source)
