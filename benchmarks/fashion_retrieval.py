@@ -73,8 +73,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--out", required=True, help="folder for regions, models and metrics")
     parser.add_argument("--language", choices=sorted(COLUMNS), default="en")
     parser.add_argument("--checkpoint", help="pretrained model directory to fine-tune instead of pretraining")
-    parser.add_argument("--pretrain-epochs", type=float, default=4.0, help="passes over the titles of both languages")
-    parser.add_argument("--finetune-epochs", type=float, default=3.0)
+    parser.add_argument("--pretrain-epochs", type=float, default=1.0, help="passes over the titles of both languages")
+    parser.add_argument("--finetune-epochs", type=float, default=1.0)
     return parser.parse_args()
 
 
