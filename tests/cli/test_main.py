@@ -403,7 +403,3 @@ def test_results_into_a_folder_are_refused_before_the_work(mistake, tmp_path: Pa
     assert "is a folder" in mistake("evaluate", "retrieval", "m", "r", "--out", tmp_path)
     assert "is a folder" in mistake("search", "m", "a text", "--source", "s", "--page", tmp_path)
     assert "holds an empty text" in mistake("search", "m", "a||b", "--source", "s", "--page", "none")
-
-
-def test_a_recipe_that_is_not_there_is_named(mistake) -> None:
-    assert "there is no recipe absent.yaml" in mistake("pretrain", "regions", "out", "--config", "absent.yaml")
