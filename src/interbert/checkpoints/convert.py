@@ -8,10 +8,7 @@ an ``InterBertForPreTraining``.
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,7 +25,7 @@ from interbert.checkpoints.adapter import (
     to_reference,
 )
 from interbert.checkpoints.bert import bert_tokenizer
-from interbert.checkpoints.directory import make_readable, require_interbert
+from interbert.checkpoints.directory import require_free, require_interbert, whole_folder
 from interbert.checkpoints.quiet import quiet_library
 from interbert.checkpoints.tensor_file import listed, read_tensors, write_tensors
 from interbert.errors import CheckpointError, ConfigError, UsageError, writing
@@ -72,10 +69,7 @@ def convert_reference(
         StorageError: ``out`` cannot be written.
     """
     folder = Path(out)
-    if any(parent.is_file() for parent in folder.parents):
-        raise UsageError(f"{folder}: lies below a file. Name another folder.")
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UsageError(f"{folder}: is there already. Name another folder, or remove it.")
+    require_free(folder)
     config = _read_config(config_file)
     state = plain_names(read_tensors(file), str(file))
     kind = InterBertForVLTasks if any(name.split(".")[0] in TASK_HEADS for name in state) else InterBertForPreTraining
@@ -87,21 +81,10 @@ def convert_reference(
     processor = _processor(tokenizer, config) if tokenizer else None
     model = kind(config)
     model.load_state_dict(ours)
-    with writing(folder):
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        part = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-        try:
-            with quiet_library():
-                model.save_pretrained(part)
-                if processor is not None:
-                    processor.save_pretrained(part)
-            make_readable(part)
-            part.chmod(0o755)
-            with suppress(FileNotFoundError):
-                folder.rmdir()
-            part.replace(folder)
-        finally:
-            shutil.rmtree(part, ignore_errors=True)
+    with whole_folder(folder) as part, quiet_library():
+        model.save_pretrained(part)
+        if processor is not None:
+            processor.save_pretrained(part)
     return model
 
 

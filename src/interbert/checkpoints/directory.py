@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
 
 from interbert.checkpoints.quiet import quiet_library
-from interbert.errors import CheckpointError
+from interbert.errors import CheckpointError, UsageError, writing
 from interbert.model.configuration import InterBertConfig
 from interbert.model.modeling import InterBertForImageTextRetrieval
 from interbert.model.processing import InterBertProcessor
@@ -123,6 +126,39 @@ def require_interbert(directory: str | Path) -> None:
         raise CheckpointError(f"{config}: is damaged ({_reason(error)}).") from error
     if kind != "interbert":
         raise CheckpointError(f"{directory}: is a {kind!r} model, not an InterBERT.")
+
+
+def require_free(folder: Path) -> None:
+    """Check before long work that a folder can be made.
+
+    Raises:
+        UsageError: it is there and not empty, is a file, or lies below one.
+    """
+    if any(parent.is_file() for parent in folder.parents):
+        raise UsageError(f"{folder}: lies below a file. Name another folder.")
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UsageError(f"{folder}: is there already. Name another folder, or remove it.")
+
+
+@contextmanager
+def whole_folder(folder: Path) -> Iterator[Path]:
+    """A folder to write into that becomes ``folder`` when the block ends well, and leaves nothing when it does not.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
+    with writing(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        part = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+        try:
+            yield part
+            make_readable(part)
+            part.chmod(0o755)
+            if folder.exists():
+                folder.rmdir()
+            part.replace(folder)
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
 
 
 def make_readable(folder: Path) -> None:

@@ -26,6 +26,11 @@ class LabelledItem:
     picture: Picture | None
     label: int
 
+    @property
+    def tokens(self) -> int:
+        """Text and image tokens together."""
+        return len(self.ids or ()) + (0 if self.picture is None else len(self.picture[0]))
+
 
 class LabelledItems(Dataset[LabelledItem]):
     """Items by sample key."""
@@ -36,7 +41,7 @@ class LabelledItems(Dataset[LabelledItem]):
     @property
     def lengths(self) -> list[int]:
         """Tokens of each item."""
-        return [len(one.ids or ()) + (0 if one.picture is None else len(one.picture[0])) for one in self.items]
+        return [one.tokens for one in self.items]
 
     def __len__(self) -> int:
         return len(self.items)

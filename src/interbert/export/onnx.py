@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import json
 import logging
-import shutil
-import tempfile
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,9 +19,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from interbert.checkpoints.directory import load_model, load_processor
+from interbert.checkpoints.directory import load_model, load_processor, require_free, whole_folder
 from interbert.data.pairs import PairTable
-from interbert.errors import CheckpointError, MissingExtraError, UsageError, writing
+from interbert.errors import CheckpointError, MissingExtraError, UsageError
 from interbert.export.modules import PARTS, Part
 from interbert.export.quantise import QuantisedRecall, quantise_joint
 from interbert.export.runtime import open_exported
@@ -78,8 +76,7 @@ def export_onnx(
         StorageError: ``out`` cannot be written.
     """
     folder = Path(out)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UsageError(f"{folder}: is there already. Name another folder, or remove it.")
+    require_free(folder)
     try:
         import onnxruntime  # noqa: F401
         import onnxscript  # noqa: F401
@@ -92,18 +89,8 @@ def export_onnx(
     data = RetrievalSet.from_table(table, max(queries, _LEAST_PICTURES))
     if len(data.picture_rows) < _LEAST_PICTURES:
         raise UsageError(f"{regions}: has {len(data.picture_rows)} pictures with texts; {_LEAST_PICTURES} are needed.")
-    with writing(folder):
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        part = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-        try:
-            report = _write(model, processor, data, store, part, quantise)
-            part.chmod(0o755)
-            if folder.exists():
-                folder.rmdir()
-            part.replace(folder)
-        finally:
-            shutil.rmtree(part, ignore_errors=True)
-    return report
+    with whole_folder(folder) as part:
+        return _write(model, processor, data, store, part, quantise)
 
 
 def _write(

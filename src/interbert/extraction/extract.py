@@ -152,13 +152,14 @@ def require_same_source(store: RegionStore, source: PictureSource, texts: bool) 
 
 def _digest(item: SourceItem) -> str | None:
     """SHA-256 of a picture's file; None when it cannot be read, which extraction reports."""
-    if item.data is None:
-        return None
     try:
-        data = item.data if isinstance(item.data, bytes) else item.data.read_bytes()
+        return None if item.data is None else hashlib.sha256(_file_bytes(item.data)).hexdigest()
     except OSError:
         return None
-    return hashlib.sha256(data).hexdigest()
+
+
+def _file_bytes(data: bytes | Path) -> bytes:
+    return data if isinstance(data, bytes) else data.read_bytes()
 
 
 def extract_pictures(
@@ -212,7 +213,7 @@ def _decode(item: SourceItem) -> _Decoded:
     if item.data is None:
         return _Decoded(item, "", None, f"{item.where}: {item.problem}")
     try:
-        data = item.data if isinstance(item.data, bytes) else item.data.read_bytes()
+        data = _file_bytes(item.data)
         picture = load_picture(data, item.where, target_side=512)
     except (PictureError, OSError) as error:
         return _Decoded(item, "", None, str(error))

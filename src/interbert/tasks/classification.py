@@ -41,8 +41,7 @@ class ClassificationTask:
 def predict(model: Any, items: Sequence[LabelledItem], pad_id: int) -> NDArray[np.float32]:
     """Logits float32 [items, labels], computed in order of length."""
     collate = LabelledCollator(pad_id)
-    lengths = [len(one.ids or ()) + (0 if one.picture is None else len(one.picture[0])) for one in items]
-    order = np.argsort(lengths, kind="stable")
+    order = np.argsort([one.tokens for one in items], kind="stable")
     logits = np.empty((len(items), model.config.num_labels), dtype=np.float32)
     with inference(model):
         for start in range(0, len(order), _BATCH):
