@@ -30,6 +30,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 
+class Terminated(KeyboardInterrupt):
+    """SIGTERM ended the work between two steps, with everything saved."""
+
+
 class InterBertError(Exception):
     """Base of all errors that carry a message for the user."""
 

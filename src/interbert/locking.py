@@ -30,9 +30,11 @@ def only_writer(folder: str | Path, writes: bool = True) -> Iterator[None]:
         return
     from filelock import FileLock, Timeout
 
+    locks = Path(tempfile.gettempdir()) / f"interbert-locks-{_user()}"
+    locks.mkdir(exist_ok=True)
     name = str(folder) if "://" in str(folder) else str(Path(folder).resolve())
-    key = hashlib.sha256(f"{_user()} {name}".encode()).hexdigest()[:16]
-    lock = FileLock(Path(tempfile.gettempdir()) / f"interbert-{key}.lock")
+    key = hashlib.sha256(name.encode()).hexdigest()[:16]
+    lock = FileLock(locks / f"{key}.lock")
     try:
         lock.acquire(blocking=False)
     except Timeout:

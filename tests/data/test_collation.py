@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -5,6 +7,7 @@ import torch
 from interbert.data.collation import PretrainingCollator, RetrievalCollator, mask_of, pad
 from interbert.data.examples import PretrainingExample, RetrievalExample
 from interbert.data.pairs import PairTable
+from interbert.data.sampling import SampleKey
 from interbert.regions.schema import CaptionRow
 
 PAD = 9
@@ -37,7 +40,7 @@ def pretraining_example(pair, tokens, regions, label=0):
         matching_label=label,
         own_ids=np.arange(1, pair + 3),
         own_picture=picture(regions, -pair - 1),
-        pair=pair,
+        key=SampleKey(0, 0, pair),
     )
 
 
@@ -83,7 +86,7 @@ def test_retrieval_batches_lay_four_pairs_a_sample_side_by_side(table):
             tuple(text(*range(1, length + 1)) for length in (2, 3, 2, 1)),
             tuple(picture(tokens, 10 * pair + tokens) for tokens in (2, 2, 3, 2)),
             (0, 1, 1, 1),
-            pair,
+            SampleKey(0, 0, pair),
         )
         for pair in (0, 2)
     ]
@@ -95,3 +98,19 @@ def test_retrieval_batches_lay_four_pairs_a_sample_side_by_side(table):
     assert batch["contrast_rows"].tolist() == [0, 4]
     assert batch["contrast_same"].all()
     assert "contrast_rows" not in RetrievalCollator(table, PAD, contrast=False)(examples)
+
+
+def test_where_losses_are_taken_is_listed(table):
+    examples = [pretraining_example(0, 4, 2), pretraining_example(1, 2, 5, label=1)]
+    batch = PretrainingCollator(table, PAD, contrast=False)(examples)
+    assert batch["predicted_pieces"].tolist() == [1, 5]
+    assert batch["predicted_regions"].tolist() == [1]  # the other picture's caption is not its own
+    strict = PretrainingCollator(table, PAD, contrast=False, lm_on_mismatched=False)(examples)
+    assert strict["predicted_pieces"].tolist() == [1]
+
+
+def test_the_contrast_counts_the_pairs_of_all_processes(table):
+    together = (0, 1, 2)
+    examples = [replace(pretraining_example(1, 3, 2), key=SampleKey(0, 0, 1, together))]
+    batch = PretrainingCollator(table, PAD, contrast=True)(examples)
+    assert batch["contrast_same"].tolist() == [[True, False, True], [False, True, False], [True, False, True]]

@@ -98,10 +98,10 @@ def test_half_the_captions_are_another_pictures(hard, pair_data, captions):
     labels = []
     for epoch in range(16):
         for example in pairs.__getitems__(keys(data, epoch)):
-            right = named[tuple(original(example))] == products[example.pair]
+            right = named[tuple(original(example))] == products[example.key.pair]
             assert right == (example.matching_label == 0)
             if right:
-                assert (original(example) == data.ids[example.pair]).all()
+                assert (original(example) == data.ids[example.key.pair]).all()
             labels.append(example.matching_label)
     assert np.mean(labels) == pytest.approx(0.5, abs=0.06)
 
@@ -135,7 +135,7 @@ def test_hidden_regions_are_zero_in_the_input_and_whole_in_the_contrast(pair_dat
             np.testing.assert_allclose(features[0], features[1:].mean(axis=0), atol=1e-4)
             assert (locations == same_locations).all()
             assert (whole[1:] != 0).any(axis=1).all()
-            assert (example.own_ids == data.ids[example.pair]).all()
+            assert (example.own_ids == data.ids[example.key.pair]).all()
             seen += hidden.sum()
     assert seen > 20
 
@@ -162,12 +162,12 @@ def test_retrieval_gives_one_right_pair_and_three_wrong_ones(pair_data, captions
     assert len(product_of_picture) == 24
     for epoch in range(3):
         for example in retrieval(data).__getitems__(keys(data, epoch)):
-            own = products[example.pair]
+            own = products[example.key.pair]
             texts = [product_of_text[tuple(ids)] for ids in example.texts]
             pictures = [product_of_picture[features.tobytes()] for features, _ in example.pictures]
             assert [a == b for a, b in zip(texts, pictures, strict=True)] == [True, False, False, False]
             assert example.labels == (0, 1, 1, 1)
-            assert (example.texts[0] == data.ids[example.pair]).all()
+            assert (example.texts[0] == data.ids[example.key.pair]).all()
             assert texts[0] == texts[2] == pictures[0] == pictures[1] == pictures[3] == own
 
 
@@ -176,7 +176,7 @@ def test_the_last_wrong_caption_of_retrieval_is_a_hard_one(pair_data):
     pool = {tuple(ids): pair for pair, ids in enumerate(data.ids)}
     negatives = Negatives(data.table, [(np.arange(48)[:, None] + 2) % 48], [(np.arange(48)[:, None] + 4) % 48])
     for example in RetrievalPairs(data, negatives, lambda step: 1.0).__getitems__(keys(data, 0)):
-        assert pool[tuple(example.texts[3])] == (example.pair + 2) % 48
+        assert pool[tuple(example.texts[3])] == (example.key.pair + 2) % 48
 
 
 def test_the_curriculum_is_asked_for_the_keys_step(pair_data):

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from interbert.data.sampling import EpochBatches
+from interbert.data.sampling import Cut, EpochBatches
+from interbert.errors import ConfigError
 
 laws = settings(deadline=None, max_examples=80)
 sizes = st.integers(1, 300)
@@ -89,3 +90,51 @@ def test_short_texts_do_not_come_first():
     lengths = np.array(lengths_of(1600))
     means = [lengths[[key.pair for key in batch]].mean() for batch in EpochBatches(lengths, 16, 0)]
     assert abs(np.corrcoef(means, np.arange(len(means)))[0, 1]) < 0.35
+
+
+def step_of(parts: list) -> list[int]:
+    return [key.pair for batch in parts for key in batch]
+
+
+@laws
+@given(st.integers(16, 300), st.integers(1, 6), st.integers(1, 3), st.integers(1, 3), st.integers(0, 3))
+def test_however_a_step_is_cut_it_has_the_same_pairs(count, size, processes, accumulation, epoch):
+    lengths, parts = lengths_of(count), processes * accumulation
+    if count < 2 * parts:
+        return
+    whole = epoch_of(EpochBatches(lengths, size * parts, 3), epoch)
+    shares = [
+        epoch_of(EpochBatches(lengths, size, 3, Cut(processes, p, accumulation)), epoch) for p in range(processes)
+    ]
+    assert len({len(share) for share in shares}) == 1
+    steps = len(shares[0]) // accumulation
+    for step in range(steps):
+        rows = range(step * accumulation, (step + 1) * accumulation)
+        parts_of_step = [shares[process][row] for row in rows for process in range(processes)]
+        assert len({len(part) for part in parts_of_step}) == 1
+        assert {key.step for part in parts_of_step for key in part} == {epoch * steps + step}
+        pairs = step_of(parts_of_step)
+        by_whole = [key.pair for key in whole[step]] if len(whole) == steps else None
+        if by_whole is not None:
+            assert pairs == by_whole[: len(pairs)]
+            assert len(by_whole) - len(pairs) < parts
+        assert len(set(pairs)) == len(pairs)
+
+
+def test_a_key_knows_the_pairs_of_all_processes():
+    shares = [list(EpochBatches(lengths_of(64), 4, 0, Cut(2, process, 2))) for process in range(2)]
+    for first, second in zip(*shares, strict=True):
+        together = tuple(key.pair for key in [*first, *second])
+        assert {key.together for key in [*first, *second]} == {together}
+    assert all(key.together == () for batch in EpochBatches(lengths_of(64), 4, 0) for key in batch)
+
+
+def test_a_batch_is_found_by_its_number():
+    batches = EpochBatches(lengths_of(64), 4, 0, Cut(2, 1, 2))
+    batches.set_epoch(1)
+    assert batches.batch(len(batches) + 3) == list(batches)[3]
+
+
+def test_too_few_pairs_for_the_processes_are_refused():
+    with pytest.raises(ConfigError, match="too few for 8 batches per step"):
+        EpochBatches([5] * 15, 4, 0, Cut(4, 0, 2))

@@ -191,7 +191,43 @@ def test_a_loss_that_is_not_finite_stops_with_what_to_do(
 ) -> None:
     words = pretrain_words(shop_store, tiny_bert, tmp_path / "model", "--training.learning_rate", "1e30")
     assert main([*words, "--training.warmup", "0"]) == 1
-    assert "not finite" in capsys.readouterr().err
+    assert "not finite (every sample's lm_loss" in capsys.readouterr().err
+
+
+def test_a_loss_that_is_not_finite_names_objective_and_sample(
+    shop_store: Path,
+    tiny_bert: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    from interbert.data.examples import PairData
+
+    original, spoilt = PairData.picture, 5
+
+    def picture(self: PairData, regions, row, zeroed=None):
+        features, locations = original(self, regions, row, zeroed)
+        return (features * float("nan") if row == spoilt else features), locations
+
+    brief = ["--warm_start.head_epochs", "0", "--warm_start.epochs", "0", "--texts", "title"]
+    monkeypatch.setattr(PairData, "picture", picture)
+    assert main([*pretrain_words(shop_store, tiny_bert, tmp_path / "model"), *brief]) == 1
+    message = capsys.readouterr().err
+    wrong = RegionStore.open(shop_store).captions()[spoilt].texts[0]
+    assert repr(wrong) in message
+    assert message.count("pair ") == 1
+    assert "matching_loss" in message
+
+
+def test_sigterm_saves_and_exits_as_such(shop_store: Path, tiny_bert: str, tmp_path: Path) -> None:
+    out = tmp_path / "model"
+    process = run_in_process(pretrain_words(shop_store, tiny_bert, out, "--training.epochs", "40"))
+    wait_for(lambda: (out / "log_history.jsonl").exists(), process)
+    os.kill(process.pid, signal.SIGTERM)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 143, errors[-800:]
+    assert "Traceback" not in errors
+    assert list(out.glob("checkpoints/checkpoint-*/training.json"))
 
 
 def test_a_full_disk_is_one_line_and_the_last_checkpoint_stays(

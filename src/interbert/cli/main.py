@@ -10,20 +10,22 @@ from collections.abc import Sequence
 
 from interbert import __version__
 from interbert.cli.verbs import VERBS, find_verb, overview, verb_module
-from interbert.errors import InterBertError
+from interbert.errors import InterBertError, Terminated
 
-INTERRUPTED = 130
-"""Exit code after Ctrl-C, as shells have it."""
+INTERRUPTED, TERMINATED = 130, 143
+"""Exit codes after Ctrl-C and after SIGTERM, as shells have them."""
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Run a command line; returns the exit code (0 done, 1 failed, 2 the user's mistake, 130 Ctrl-C)."""
+    """Run a command line; returns the exit code (0 done, 1 failed, 2 the user's mistake, 130 Ctrl-C, 143 SIGTERM)."""
     given = list(sys.argv[1:] if words is None else words)
     try:
         _run(given)
         sys.stdout.flush()  # a reader that has gone is noticed here, not at exit
     except InterBertError as error:
         return _fail(str(error), error.exit_code)
+    except Terminated:
+        return _fail("stopped. The same command continues where it was.", TERMINATED)
     except KeyboardInterrupt:
         return _fail("stopped. The same command continues where it was.", INTERRUPTED)
     except MemoryError:

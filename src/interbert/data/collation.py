@@ -1,4 +1,7 @@
-"""Examples to padded tensors. Shapes: B batch, R image tokens, T text tokens, F feature size, C classes."""
+"""Examples to padded tensors. Shapes: B batch, R image tokens, T text tokens, F feature size, C classes.
+
+Where losses are taken is listed here too (``predicted_pieces``, ``predicted_regions``), so that no model has to look.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,9 @@ from torch import Tensor
 
 from interbert.data.examples import Picture, PretrainingExample, RetrievalExample
 from interbert.data.pairs import PairTable
+from interbert.data.sampling import SampleKey
+from interbert.objectives.matching import MATCH
+from interbert.objectives.positions import flat_positions
 from interbert.objectives.segment_masking import IGNORE_LABEL
 
 
@@ -44,6 +50,11 @@ def text_tensors(texts: Sequence[NDArray[np.int64]], pad_id: int) -> dict[str, T
     return {"input_ids": pad(texts, pad_id), "attention_mask": mask_of(texts)}
 
 
+def same_matrix(table: PairTable, keys: Sequence[SampleKey]) -> Tensor:
+    """bool [K,K], True where two pairs of the batch share picture or text; K counts the pairs of all processes."""
+    return torch.from_numpy(table.same(keys[0].together or [key.pair for key in keys]))
+
+
 class PretrainingCollator:
     """Batches for ``InterBertForPreTraining``.
 
@@ -51,12 +62,14 @@ class PretrainingCollator:
         table: the pairs, to know which share picture or text.
         pad_id: id of [PAD].
         contrast: add what the contrastive objective reads.
+        lm_on_mismatched: predict the pieces of mismatched captions too.
     """
 
-    def __init__(self, table: PairTable, pad_id: int, contrast: bool) -> None:
+    def __init__(self, table: PairTable, pad_id: int, contrast: bool, lm_on_mismatched: bool = True) -> None:
         self._table = table
         self._pad_id = pad_id
         self._contrast = contrast
+        self._lm_on_mismatched = lm_on_mismatched
 
     def __call__(self, examples: Sequence[PretrainingExample]) -> dict[str, Tensor]:
         """Every input and label of the model's forward."""
@@ -68,13 +81,17 @@ class PretrainingCollator:
             "region_targets": pad([one.region_targets for one in examples]),
             "matching_labels": torch.tensor([one.matching_label for one in examples]),
         }
+        matched = batch["matching_labels"][:, None] == MATCH
+        pieces = batch["lm_labels"] != IGNORE_LABEL
+        batch["predicted_pieces"] = flat_positions(pieces if self._lm_on_mismatched else pieces & matched)
+        batch["predicted_regions"] = flat_positions(batch["masked_regions"] & matched)
         if self._contrast:
             own = text_tensors([one.own_ids for one in examples], self._pad_id)
             batch |= {
                 "contrast_input_ids": own["input_ids"],
                 "contrast_attention_mask": own["attention_mask"],
                 "contrast_region_features": pad([one.own_picture[0] for one in examples]),
-                "contrast_same": torch.from_numpy(self._table.same([one.pair for one in examples])),
+                "contrast_same": same_matrix(self._table, [one.key for one in examples]),
             }
         return batch
 
@@ -101,5 +118,5 @@ class RetrievalCollator:
         if self._contrast:
             starts = np.cumsum([0] + [len(one.texts) for one in examples[:-1]])
             batch["contrast_rows"] = torch.from_numpy(starts)
-            batch["contrast_same"] = torch.from_numpy(self._table.same([one.pair for one in examples]))
+            batch["contrast_same"] = same_matrix(self._table, [one.key for one in examples])
         return batch

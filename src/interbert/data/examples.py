@@ -64,7 +64,7 @@ class PretrainingExample:
     matching_label: int
     own_ids: Int64
     own_picture: Picture
-    pair: int
+    key: SampleKey
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class RetrievalExample:
     texts: tuple[Int64, ...]
     pictures: tuple[Picture, ...]
     labels: tuple[int, ...]
-    pair: int
+    key: SampleKey
 
 
 class PairData:
@@ -181,7 +181,7 @@ class PretrainingPairs(Dataset[PretrainingExample]):
             matching_label=label,
             own_ids=data.ids[key.pair],
             own_picture=own_picture,
-            pair=key.pair,
+            key=key,
         )
 
     def _targets(self, regions: Regions, picture: Picture) -> NDArray[Any]:
@@ -225,7 +225,7 @@ class RetrievalPairs(Dataset[RetrievalExample]):
                     texts=(ids[key.pair], ids[captions[0]], ids[key.pair], ids[captions[1]]),
                     pictures=(pictures[own], pictures[own], pictures[other], pictures[own]),
                     labels=(MATCH, MISMATCH, MISMATCH, MISMATCH),
-                    pair=key.pair,
+                    key=key,
                 )
             )
         return examples

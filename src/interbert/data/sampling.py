@@ -1,12 +1,21 @@
-"""Batches of an epoch: shuffled, of like length, and the same in every process and after every restart."""
+"""Batches of an epoch: shuffled, of like length, and the same in every process and after every restart.
+
+What one optimizer step sees does not depend on how it is cut: two processes of B pairs, one process of 2 B, and one
+of B that accumulates twice take the same pairs in the same step, and draw the same masks for them.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from torch.utils.data import Sampler
+
+from interbert.errors import ConfigError
 
 
 class SampleKey(NamedTuple):
@@ -14,12 +23,30 @@ class SampleKey(NamedTuple):
 
     epoch: int
     step: int
-    """Batches drawn before this one, over all epochs: what a curriculum goes by."""
+    """Optimizer steps before this one, over all epochs: what a curriculum goes by."""
     pair: int
+    together: tuple[int, ...] = ()
+    """Pairs of the same batch in all processes, this one's among them; empty when there is one process."""
+
+
+@dataclass(frozen=True)
+class Cut:
+    """How the pairs of one optimizer step are divided."""
+
+    processes: int = 1
+    process: int = 0
+    """Which of them this is, from 0."""
+    accumulation: int = 1
+    """Batches per optimizer step and process."""
+
+    @property
+    def parts(self) -> int:
+        """Batches per optimizer step, over all processes."""
+        return self.processes * self.accumulation
 
 
 class _Epoch:
-    """Holds the epoch where accelerate looks for it (``batch_sampler.sampler``), sharded or not."""
+    """Holds the epoch where accelerate looks for it (``batch_sampler.sampler``)."""
 
     def __init__(self) -> None:
         self.epoch = 0
@@ -29,45 +56,82 @@ class _Epoch:
 
 
 class EpochBatches(Sampler[list[SampleKey]]):
-    """Batches of sample keys.
+    """This process's batches of sample keys.
 
-    Pairs are shuffled, sorted by text length inside windows of 50 batches, cut into batches, and the batches shuffled:
-    little padding, and nearly the randomness of a plain shuffle. The last, smaller batch is kept unless it has fewer
-    than two pairs, which no contrast can use.
+    Pairs are shuffled, sorted by text length inside windows of 50 steps, divided into steps, and the steps shuffled:
+    little padding, and nearly the randomness of a plain shuffle. A step's pairs are cut evenly into its batches. The
+    last, smaller step is kept unless its batches have fewer than two pairs, which no contrast can use; at most
+    ``cut.parts - 1`` pairs of it are left out, so that its batches are of one size.
 
     Args:
         lengths: [n] tokens of each pair's text.
         batch_size: pairs per batch.
         seed: of the run.
+        cut: processes and accumulation.
+
+    Raises:
+        ConfigError: the pairs are too few to give every process a batch.
     """
 
-    def __init__(self, lengths: Sequence[int], batch_size: int, seed: int) -> None:
+    def __init__(self, lengths: Sequence[int], batch_size: int, seed: int, cut: Cut | None = None) -> None:
         self.batch_size = batch_size
         self.drop_last = False
         self.sampler = _Epoch()
         self._lengths = np.asarray(lengths)
         self._seed = seed
+        self._cut = cut or Cut()
+        self._step_size = batch_size * self._cut.parts
+        if not len(self):
+            raise ConfigError(
+                f"{len(self._lengths)} pairs are too few for {self._cut.parts} batches per step "
+                f"({self._cut.processes} processes, {self._cut.accumulation} accumulated)."
+            )
+
+    @property
+    def steps(self) -> int:
+        """Optimizer steps of an epoch."""
+        full, rest = divmod(len(self._lengths), self._step_size)
+        return full + bool(self._usable(rest) or (not full and self._cut.parts == 1 and rest))
 
     def __len__(self) -> int:
-        full, rest = divmod(len(self._lengths), self.batch_size)
-        return full + (rest > 1 or not full)
+        return self.steps * self._cut.accumulation
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch whose batches come next."""
         self.sampler.set_epoch(epoch)
 
+    def batch(self, number: int) -> list[SampleKey]:
+        """The batch of this process that comes after so many others, over all epochs."""
+        epoch, place = divmod(number, len(self))
+        return next(islice(self._of_epoch(epoch), place, None))
+
     def __iter__(self) -> Iterator[list[SampleKey]]:
-        epoch = self.sampler.epoch
+        return self._of_epoch(self.sampler.epoch)
+
+    def _of_epoch(self, epoch: int) -> Iterator[list[SampleKey]]:
+        cut = self._cut
         generator = np.random.default_rng((self._seed, epoch))
+        steps = self._shuffled_steps(generator)
+        for position, index in enumerate(generator.permutation(len(steps))):
+            step = epoch * self.steps + position
+            batches = np.split(steps[index], cut.parts)
+            for start in range(0, cut.parts, cut.processes):
+                row = batches[start : start + cut.processes]
+                together = tuple(np.concatenate(row).tolist()) if cut.processes > 1 else ()
+                yield [SampleKey(epoch, step, pair, together) for pair in row[cut.process].tolist()]
+
+    def _shuffled_steps(self, generator: np.random.Generator) -> list[NDArray[np.int64]]:
+        """Pairs of each step, the steps in order of length within their windows."""
         order = generator.permutation(len(self._lengths))
-        window = 50 * self.batch_size
-        batches: list[np.ndarray] = []
+        window = 50 * self._step_size
+        steps: list[NDArray[np.int64]] = []
         for start in range(0, len(order), window):
             part = order[start : start + window]
             part = part[np.argsort(self._lengths[part], kind="stable")]
-            batches += [part[at : at + self.batch_size] for at in range(0, len(part), self.batch_size)]
-        if len(batches) > 1 and self.batch_size > 1:
-            batches = [batch for batch in batches if len(batch) > 1]
-        for position, index in enumerate(generator.permutation(len(batches))):
-            step = epoch * len(self) + position
-            yield [SampleKey(epoch, step, int(pair)) for pair in batches[index]]
+            steps += [part[at : at + self._step_size] for at in range(0, len(part), self._step_size)]
+        if len(steps) > 1:
+            steps = [step for step in steps if self._usable(len(step))]
+        return [step[: len(step) // self._cut.parts * self._cut.parts] for step in steps]
+
+    def _usable(self, pairs: int) -> bool:
+        return pairs // self._cut.parts >= min(2, self.batch_size)

@@ -13,6 +13,7 @@ from interbert.model.heads import ContrastiveHead, Fusion
 from interbert.model.outputs import InterBertModelOutput
 from interbert.model.trunk import InterBertModel, InterBertPreTrainedModel
 from interbert.objectives.contrastive import contrastive_loss_from_scores
+from interbert.objectives.gathering import gather_rows
 
 _HEAD_SHARE = 0.3
 """Weight of the matching head's contrast beside the cosines': at 1 it costs the dual encoder a sixth of its recall."""
@@ -106,8 +107,9 @@ class Matcher(InterBertPreTrainedModel):
         region_mask: Tensor | None,
         same: Tensor | None,
     ) -> Tensor:
-        """Encode a batch's sides apart and contrast them."""
+        """Encode a batch's sides apart and contrast them; with other processes' where ``same`` counts more pairs."""
         assert region_locations is not None
         text_pooled = self._pool_text(input_ids, attention_mask)
         image_pooled = self.pool_image(region_features, region_locations, region_mask)
-        return self.contrast(text_pooled, image_pooled, same)
+        total = len(text_pooled) if same is None else len(same)
+        return self.contrast(gather_rows(text_pooled, total), gather_rows(image_pooled, total), same)

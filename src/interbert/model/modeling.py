@@ -18,11 +18,10 @@ from interbert.model.heads import LMHead, RegionHead
 from interbert.model.matcher import Matcher, prior_logits
 from interbert.model.outputs import InterBertForPreTrainingOutput, InterBertModelOutput, InterBertTaskOutput
 from interbert.model.trunk import apply_to
-from interbert.objectives.matching import matching_loss
+from interbert.objectives.matching import MATCH, matching_loss
+from interbert.objectives.positions import flat_positions
 from interbert.objectives.region_masking import region_loss
-from interbert.objectives.segment_masking import masked_lm_loss
-
-IGNORE_LABEL = -100
+from interbert.objectives.segment_masking import IGNORE_LABEL, masked_lm_loss
 
 
 class InterBertForPreTraining(Matcher):
@@ -62,6 +61,9 @@ class InterBertForPreTraining(Matcher):
         contrast_attention_mask: Tensor | None = None,
         contrast_region_features: Tensor | None = None,
         contrast_same: Tensor | None = None,
+        predicted_pieces: Tensor | None = None,
+        predicted_regions: Tensor | None = None,
+        predicted_counts: Tensor | None = None,
     ) -> InterBertForPreTrainingOutput:
         """Losses where labels are given, full logits where they are not.
 
@@ -76,20 +78,30 @@ class InterBertForPreTraining(Matcher):
             contrast_input_ids, contrast_attention_mask: int64 [B,T'], each picture's own caption, unmasked: the
                 contrastive objective's texts. None leaves that objective out.
             contrast_region_features: [B,R,F] unmasked features of the same pictures.
-            contrast_same: bool [B,B], True where two pairs share picture or text and are no negatives.
+            contrast_same: bool [K,K], True where two pairs share picture or text and are no negatives; K is B, or the
+                pairs of all processes, whose vectors are then contrasted together.
+            predicted_pieces: int64 [M], flat positions of [B,T] whose pieces are predicted; found in ``lm_labels``
+                (and ``matching_labels``) when not given, which makes a GPU wait.
+            predicted_regions: int64 [M], flat positions of [B,R]; found in ``masked_regions`` of matched pairs when
+                not given.
+            predicted_counts: float [2], divide the summed losses of pieces and of regions by these instead of by how
+                many there are: a share of an optimizer step's batches over all processes.
         """
         output = self.interbert(
             input_ids, attention_mask, token_type_ids, region_features, region_locations, region_mask
         )
+        pieces_count, regions_count = (None, None) if predicted_counts is None else predicted_counts.unbind()
         result = InterBertForPreTrainingOutput(**output)
         losses: list[Tensor] = []
         if output.text_hidden_state is not None:
-            result.lm_logits, result.lm_loss = self._language(output, lm_labels, matching_labels)
+            result.lm_logits, result.lm_loss = self._language(
+                output, lm_labels, matching_labels, predicted_pieces, pieces_count
+            )
             if result.lm_loss is not None:
                 losses.append(self.config.lm_loss_weight * result.lm_loss)
         if output.image_hidden_state is not None:
             result.region_logits, result.region_loss = self._regions(
-                output, masked_regions, region_targets, matching_labels
+                output, masked_regions, region_targets, matching_labels, predicted_regions, regions_count
             )
             if result.region_loss is not None:
                 losses.append(self.config.region_loss_weight * result.region_loss)
@@ -112,17 +124,24 @@ class InterBertForPreTraining(Matcher):
         return result
 
     def _language(
-        self, output: InterBertModelOutput, lm_labels: Tensor | None, matching_labels: Tensor | None
+        self,
+        output: InterBertModelOutput,
+        lm_labels: Tensor | None,
+        matching_labels: Tensor | None,
+        positions: Tensor | None,
+        count: Tensor | None,
     ) -> tuple[Tensor, Tensor | None]:
         hidden = output.text_hidden_state
         assert hidden is not None
         if lm_labels is None:
             return self.lm_head(hidden), None
-        predicted = lm_labels != IGNORE_LABEL
-        if matching_labels is not None and not self.config.lm_loss_on_mismatched:
-            predicted = predicted & (matching_labels == 0).unsqueeze(1)
-        logits = self.lm_head(hidden[predicted])
-        return logits, masked_lm_loss(logits, lm_labels[predicted])
+        if positions is None:
+            predicted = lm_labels != IGNORE_LABEL
+            if matching_labels is not None and not self.config.lm_loss_on_mismatched:
+                predicted = predicted & (matching_labels == MATCH).unsqueeze(1)
+            positions = flat_positions(predicted)
+        logits = self.lm_head(hidden.flatten(0, 1)[positions])
+        return logits, masked_lm_loss(logits, lm_labels.flatten()[positions], count)
 
     def _regions(
         self,
@@ -130,16 +149,21 @@ class InterBertForPreTraining(Matcher):
         masked_regions: Tensor | None,
         region_targets: Tensor | None,
         matching_labels: Tensor | None,
+        positions: Tensor | None,
+        count: Tensor | None,
     ) -> tuple[Tensor, Tensor | None]:
         hidden = output.image_hidden_state
         assert hidden is not None
         if masked_regions is None or region_targets is None:
             return self.region_head(hidden), None
-        predicted = masked_regions.bool()
-        if matching_labels is not None:
-            predicted = predicted & (matching_labels == 0).unsqueeze(1)
-        logits = self.region_head(hidden[predicted])
-        return logits, region_loss(logits, region_targets[predicted], self.config.region_objective)
+        if positions is None:
+            predicted = masked_regions.bool()
+            if matching_labels is not None:
+                predicted = predicted & (matching_labels == MATCH).unsqueeze(1)
+            positions = flat_positions(predicted)
+        logits = self.region_head(hidden.flatten(0, 1)[positions])
+        targets = region_targets.flatten(0, 1)[positions]
+        return logits, region_loss(logits, targets, self.config.region_objective, count)
 
 
 class InterBertForImageTextRetrieval(Matcher):
@@ -169,7 +193,8 @@ class InterBertForImageTextRetrieval(Matcher):
             matching_labels: int64 [B], 0 match, 1 mismatch.
             contrast_rows: int64 [K], rows of the batch that are true pairs: with ``contrastive_size`` set they are
                 also encoded in dual mode and contrasted with each other.
-            contrast_same: bool [K,K], True where two of them share picture or text.
+            contrast_same: bool [K,K], True where two of them share picture or text; of all processes' true pairs, they
+                are contrasted together.
         """
         output = self.interbert(
             input_ids,

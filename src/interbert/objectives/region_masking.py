@@ -89,7 +89,7 @@ def region_iou(boxes: NDArray[Any], width: int, height: int) -> NDArray[np.float
     return iou
 
 
-def region_loss(predicted: Tensor, target: Tensor, objective: str) -> Tensor:
+def region_loss(predicted: Tensor, target: Tensor, objective: str, count: Tensor | None = None) -> Tensor:
     """Loss of M masked regions of matched pairs; 0 when M is 0.
 
     Args:
@@ -97,10 +97,12 @@ def region_loss(predicted: Tensor, target: Tensor, objective: str) -> Tensor:
         target: [M,C] class distributions, or [M,F] features.
         objective: ``classify`` (KL divergence) or ``regress`` (squared error), summed over the last axis and averaged
             over regions.
+        count: divide by this number instead of M.
     """
     if not len(target):
         return predicted.sum() * 0.0
     predicted, target = predicted.float(), target.float()
+    divisor = len(target) if count is None else count
     if objective == "classify":
-        return nn.functional.kl_div(predicted.log_softmax(dim=-1), target, reduction="sum") / len(target)
-    return (predicted - target).square().sum() / len(target)
+        return nn.functional.kl_div(predicted.log_softmax(dim=-1), target, reduction="sum") / divisor
+    return (predicted - target).square().sum() / divisor

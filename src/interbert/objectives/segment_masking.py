@@ -104,8 +104,16 @@ class SegmentMasking:
         return MaskedText(masked, labels)
 
 
-def masked_lm_loss(logits: Tensor, labels: Tensor) -> Tensor:
-    """Mean cross-entropy of M predicted pieces, logits [M,V], labels int64 [M]; 0 when M is 0."""
+def masked_lm_loss(logits: Tensor, labels: Tensor, count: Tensor | None = None) -> Tensor:
+    """Mean cross-entropy of M predicted pieces; 0 when M is 0.
+
+    Args:
+        logits: [M,V].
+        labels: int64 [M].
+        count: divide the sum by this number instead of M.
+    """
     if not len(labels):
         return logits.sum() * 0.0
-    return nn.functional.cross_entropy(logits.float(), labels)
+    if count is None:
+        return nn.functional.cross_entropy(logits.float(), labels)
+    return nn.functional.cross_entropy(logits.float(), labels, reduction="sum") / count

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import math
+import os
 from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import TrainingArguments
 
+from interbert.data.sampling import Cut
 from interbert.model.scoring import cpu_has_bf16
 from interbert.training.options import TrainingOptions
 
 CHECKPOINTS = "checkpoints"
+_PATIENCE = 4 * 3600
+"""Seconds that processes wait for the first one, which warms the model up and validates."""
 
 
 def uses_bf16(options: TrainingOptions) -> bool:
@@ -27,6 +31,12 @@ def attention_for_training(options: TrainingOptions) -> str:
     if options.attention != "auto":
         return options.attention
     return "sdpa" if torch.cuda.is_available() else "eager"
+
+
+def cut_of(options: TrainingOptions) -> Cut:
+    """How this run's processes share a step, as torchrun and accelerate number them."""
+    processes, process = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
+    return Cut(processes, process, options.gradient_accumulation)
 
 
 def trainer_arguments(options: TrainingOptions, out: Path, steps_per_epoch: int) -> TrainingArguments:
@@ -61,5 +71,7 @@ def trainer_arguments(options: TrainingOptions, out: Path, steps_per_epoch: int)
         "use_cpu": not torch.cuda.is_available(),
         "label_names": [],
         "disable_tqdm": True,
+        "logging_nan_inf_filter": False,  # the trainer looks itself
+        "ddp_timeout": _PATIENCE,
     }
     return TrainingArguments(**settings)

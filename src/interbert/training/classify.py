@@ -19,7 +19,7 @@ from interbert.locking import only_writer
 from interbert.model.processing import InterBertProcessor, InterBertRegionFeatureExtractor
 from interbert.model.tasks import InterBertForSequenceClassification
 from interbert.tasks.classification import ClassificationTask
-from interbert.training.arguments import attention_for_training, trainer_arguments
+from interbert.training.arguments import attention_for_training, cut_of, trainer_arguments
 from interbert.training.options import FinetuneClassificationOptions
 from interbert.training.provenance import provenance
 from interbert.training.session import as_recipe, claim_folder, main_process, mark_finished
@@ -122,7 +122,8 @@ def _finetune(
         )
     model.set_attn_implementation(attention_for_training(options.training))
     dataset = LabelledItems(_items(train, processor, labels))
-    batches = EpochBatches(dataset.lengths, options.training.batch_size, options.training.seed)
+    cut = cut_of(options.training)
+    batches = EpochBatches(dataset.lengths, options.training.batch_size, options.training.seed, cut)
     what = "pictures" if options.text is None else "texts"
     trainer = InterBertTrainer(
         model,
@@ -137,6 +138,7 @@ def _finetune(
         provenance(recipe, {"train": train.fingerprint, "validation": validation.fingerprint}),
         {},
         frozenset(bert_names(model.config, has_lm_head=False)),
+        names=train.texts or (),
     )
     trainer.train_or_resume()
     mark_finished(out)

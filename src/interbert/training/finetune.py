@@ -23,7 +23,7 @@ from interbert.model.scoring import encode_all
 from interbert.regions.schema import ExtractorInfo
 from interbert.tasks.mixture import build_in
 from interbert.tasks.retrieval import RetrievalTask, encode_pictures
-from interbert.training.arguments import attention_for_training, trainer_arguments
+from interbert.training.arguments import attention_for_training, cut_of, trainer_arguments
 from interbert.training.chance import chance_values
 from interbert.training.options import FinetuneRetrievalOptions
 from interbert.training.provenance import provenance
@@ -74,19 +74,23 @@ def _finetune(options: FinetuneRetrievalOptions) -> None:
     model = load_model(options.model, **_overrides(options))
     model.set_attn_implementation(attention_for_training(options.training))
     negatives = _negatives(options, data, processor, model)
-    steps = int(np.ceil(len(data.table) / options.training.batch_size))
     pairs = PairData(data.table, data.store, processor, options.training.seed, options.regions)
     contrast = model.config.contrastive_size is not None and options.contrastive_loss_weight > 0
-    batches = EpochBatches(pairs.lengths, options.training.batch_size, options.training.seed)
+    cut = cut_of(options.training)
+    batches = EpochBatches(pairs.lengths, options.training.batch_size, options.training.seed, cut)
     texts, pictures = data.validation.encode(data.validation_store, processor)
-    chance = chance_values(pairs.ids, data.store, "classify", options.training.batch_size, _MISMATCH_SHARE)
+    chance = chance_values(
+        pairs.ids, data.store, "classify", options.training.batch_size * cut.processes, _MISMATCH_SHARE
+    )
     task = RetrievalTask(data.validation, texts, pictures, options.rerank)
     trainer = InterBertTrainer(
         model,
         trainer_arguments(options.training, out, len(batches)),
         options.training,
         out,
-        RetrievalPairs(pairs, negatives, curriculum(options.negatives, steps)),
+        RetrievalPairs(
+            pairs, negatives, curriculum(options.negatives, len(data.table), options.training.batch_size * cut.parts)
+        ),
         batches,
         RetrievalCollator(data.table, processor.pad_token_id, contrast),
         task,
@@ -95,6 +99,7 @@ def _finetune(options: FinetuneRetrievalOptions) -> None:
         chance,
         frozenset(bert_names(model.config, has_lm_head=False)),
         judge_start=True,
+        names=data.table.texts,
     )
     trainer.train_or_resume()
     if options.dual_prior:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import numpy as np
 from transformers import set_seed
 
 from interbert.checkpoints.bert import bert_tokenizer, config_for_bert, initialise_from_bert
@@ -25,7 +24,7 @@ from interbert.objectives.region_masking import RegionMasking
 from interbert.objectives.segment_masking import SegmentMasking
 from interbert.regions.store import RegionStore
 from interbert.tasks.retrieval import RetrievalTask
-from interbert.training.arguments import attention_for_training, trainer_arguments
+from interbert.training.arguments import attention_for_training, cut_of, trainer_arguments
 from interbert.training.chance import chance_values
 from interbert.training.options import ModelOptions, PretrainOptions
 from interbert.training.provenance import provenance
@@ -74,7 +73,8 @@ def _pretrain(options: PretrainOptions) -> None:
     processor = _processor(options, data)
     model, filled = _model(options, data, processor)
     dataset, collator = _dataset(options, data, processor, model.config)
-    batches = EpochBatches(dataset.data.lengths, options.training.batch_size, options.training.seed)
+    cut = cut_of(options.training)
+    batches = EpochBatches(dataset.data.lengths, options.training.batch_size, options.training.seed, cut)
     texts, pictures = data.validation.encode(data.validation_store, processor)
     # without a dual encoder the joint model is all there is to judge
     task = RetrievalTask(data.validation, texts, pictures, joint=model.config.contrastive_size is None)
@@ -100,10 +100,11 @@ def _pretrain(options: PretrainOptions) -> None:
             dataset.data.ids,
             data.store,
             model.config.region_objective,
-            options.training.batch_size,
+            options.training.batch_size * cut.processes,
             PRETRAINING_MISMATCHES,
         ),
         filled,
+        names=data.table.texts,
     )
     trainer.train_or_resume()
     mark_finished(out)
@@ -189,15 +190,14 @@ def _dataset(
     if pooled is not None:
         negatives = Negatives.mined(data.table, pooled, options.negatives.pool)
     pairs = PairData(data.table, data.store, processor, options.training.seed, options.regions)
-    steps = int(np.ceil(len(data.table) / options.training.batch_size))
     masking = options.masking
     dataset = PretrainingPairs(
         pairs,
         negatives,
-        curriculum(options.negatives, steps),
+        curriculum(options.negatives, len(data.table), options.training.batch_size * cut_of(options.training).parts),
         SegmentMasking(masking.text, masking.text_max_share),
         RegionMasking(masking.regions, masking.anchor_probability),
         config.region_objective,
     )
     contrast = config.contrastive_size is not None and config.contrastive_loss_weight > 0
-    return dataset, PretrainingCollator(data.table, processor.pad_token_id, contrast)
+    return dataset, PretrainingCollator(data.table, processor.pad_token_id, contrast, config.lm_loss_on_mismatched)

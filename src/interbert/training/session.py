@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, is_dataclass
@@ -89,8 +90,9 @@ class Curriculum:
         return hard_share(step, self.start, self.full, self.largest)
 
 
-def curriculum(options: NegativeOptions, steps_per_epoch: int) -> Curriculum:
-    """The curriculum of these options."""
+def curriculum(options: NegativeOptions, pairs: int, step_size: int) -> Curriculum:
+    """The curriculum of these options for so many pairs in all and per optimizer step."""
+    steps_per_epoch = math.ceil(pairs / step_size)
     start = int(options.random_epochs * steps_per_epoch)
     return Curriculum(start, start + int(options.rise_epochs * steps_per_epoch), options.hard_share)
 

@@ -2,40 +2,42 @@
 
 What it adds: batches of like length whose order and masks depend on seed and epoch alone; each objective's loss
 logged beside its chance value; validation by the task, on averaged weights when there are any; the best model kept as
-a complete directory; Ctrl-C that finishes the step, saves and stops.
+a complete directory; Ctrl-C that finishes the step, saves and stops; processes that share a step as data/sampling.py
+cuts it.
 """
 
 from __future__ import annotations
 
 import json
 import math
-import signal
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import torch
+from accelerate.data_loader import prepare_data_loader
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from transformers import PreTrainedModel, PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
 from interbert.checkpoints.directory import make_readable
 from interbert.checkpoints.quiet import quiet_library
-from interbert.data.sampling import EpochBatches
+from interbert.data.sampling import EpochBatches, SampleKey
 from interbert.errors import TrainingError, writing
 from interbert.tasks.base import Task
 from interbert.training.arguments import CHECKPOINTS
 from interbert.training.console import TrainingConsole
 from interbert.training.ema import EMA_FILE, WeightAverage
+from interbert.training.finite import FiniteWatch, diagnosis
 from interbert.training.model_card import write_model_card
+from interbert.training.objective_log import ObjectiveLog
 from interbert.training.options import TrainingOptions
 from interbert.training.provenance import PROVENANCE, write_provenance
+from interbert.training.stopping import StopBetweenSteps
 
 LOG_HISTORY = "log_history.jsonl"
 STATE = "training.json"
-_LOSSES = ("lm_loss", "region_loss", "matching_loss", "contrastive_loss")
 
 
 class InterBertTrainer(Trainer):  # type: ignore[misc]
@@ -47,7 +49,7 @@ class InterBertTrainer(Trainer):  # type: ignore[misc]
         options: ours.
         out: model directory; holds the best model so far at every moment.
         dataset: examples by sample key.
-        batches: which keys make a batch.
+        batches: this process's batches of keys.
         collator: examples to tensors.
         task: validation.
         processor: saved with the model.
@@ -55,6 +57,7 @@ class InterBertTrainer(Trainer):  # type: ignore[misc]
         chance: value of each loss for a model that knows nothing, logged beside it.
         bert_filled: names of parameters that a BERT filled (their learning rate may be lower).
         judge_start: validate before the first step too, so that the model that is started from is a candidate.
+        names: a text of every sample, to name it by when its loss is not finite.
     """
 
     control: Any
@@ -74,6 +77,7 @@ class InterBertTrainer(Trainer):  # type: ignore[misc]
         chance: Mapping[str, float],
         bert_filled: frozenset[str] = frozenset(),
         judge_start: bool = False,
+        names: Sequence[str] = (),
     ) -> None:
         # the task holds its own data; the base class only wants to see that validation was meant
         super().__init__(model=model, args=arguments, train_dataset=dataset, eval_dataset=[], data_collator=collator)
@@ -86,16 +90,21 @@ class InterBertTrainer(Trainer):  # type: ignore[misc]
         self._chance = dict(chance)
         self._bert_filled = bert_filled
         self._judge_start = judge_start
-        self._sums: dict[str, tuple[float, int]] = {}
+        self._names = names
+        self._objectives = ObjectiveLog()
+        self._watch = FiniteWatch()
+        self._in_step = 0
         self._best: float | None = None
         self.average = WeightAverage(model, options.ema_decay) if options.ema_decay is not None else None
         self.remove_callback(PrinterCallback)
         self.add_callback(TrainingConsole(options.batch_size * options.gradient_accumulation))
         self._steps = _Steps(self)
         self.add_callback(self._steps)
+        self._stop = StopBetweenSteps()
+        self.add_callback(self._stop)
 
     def get_train_dataloader(self) -> Any:
-        """Batches by sample key."""
+        """Batches by sample key; each process has its own already, so nobody shares them out again."""
         loader: DataLoader[Any] = DataLoader(
             self.train_dataset,
             batch_sampler=self._batches,
@@ -105,7 +114,28 @@ class InterBertTrainer(Trainer):  # type: ignore[misc]
             # the store's library runs threads, which a forked child would not have
             multiprocessing_context="forkserver" if self.args.dataloader_num_workers else None,
         )
-        return self.accelerator.prepare(loader)
+        return prepare_data_loader(
+            loader,
+            self.accelerator.device,
+            num_processes=1,
+            process_index=0,
+            put_on_device=True,
+            non_blocking=self.args.dataloader_pin_memory,
+        )
+
+    def get_batch_samples(
+        self, epoch_iterator: Iterator[dict[str, Tensor]], num_batches: int, device: torch.device
+    ) -> tuple[list[dict[str, Tensor]], None]:
+        """Batches of one step; how many pieces and regions it predicts in all, so that each counts the same."""
+        found, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
+        self._in_step = 0
+        parts = self.args.world_size * self.args.gradient_accumulation_steps
+        if parts > 1 and "predicted_pieces" in found[0]:
+            counts = [[len(batch["predicted_pieces"]), len(batch["predicted_regions"])] for batch in found]
+            total = torch.tensor(counts, dtype=torch.float32, device=device).sum(0)
+            share = self.accelerator.reduce(total, reduction="sum") / parts
+            found = [batch | {"predicted_counts": share} for batch in found]
+        return found, None
 
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
         """AdamW; no decay on biases and LayerNorms, a lower rate for what a BERT filled."""
@@ -147,33 +177,44 @@ class InterBertTrainer(Trainer):  # type: ignore[misc]
             TrainingError: the loss is NaN or infinite.
         """
         outputs = model(**inputs)
-        loss = outputs.loss
-        if not math.isfinite(loss.item()):
-            parts = {name: getattr(outputs, name, None) for name in _LOSSES}
-            named = ", ".join(f"{name} {part.item():.3g}" for name, part in parts.items() if part is not None)
-            raise TrainingError(
-                f"step {self.state.global_step}: the loss is not finite ({named}). Lower training.learning_rate; the "
-                "last checkpoint is kept."
-            )
-        for name in _LOSSES:
-            part = getattr(outputs, name, None)
-            if part is not None and part.item():  # exactly 0: nothing in this batch was masked
-                total, count = self._sums.get(name, (0.0, 0))
-                self._sums[name] = (total + part.item(), count + 1)
-        return (loss, outputs) if return_outputs else loss
+        batch = self.state.global_step * self.args.gradient_accumulation_steps + self._in_step
+        self._in_step += 1
+        self._require_finite(self._watch.bad_batch(outputs.loss, batch))
+        self._objectives.add(outputs, inputs.get("predicted_counts"))
+        return (outputs.loss, outputs) if return_outputs else outputs.loss
+
+    def _require_finite(self, bad: int | None) -> None:
+        if bad is None:
+            return
+        model = self.accelerator.unwrap_model(self.model)
+        why = diagnosis(model, self._singly(self._batches.batch(bad)), self._names)
+        raise TrainingError(
+            f"step {bad // self.args.gradient_accumulation_steps}: the loss is not finite ({why}). Lower "
+            "training.learning_rate, or mend the samples named; the last checkpoint is kept."
+        )
+
+    def _singly(self, keys: Sequence[SampleKey]) -> Iterator[tuple[SampleKey, dict[str, Tensor]]]:
+        """Each sample as a batch of its own."""
+        for key in keys:
+            alone = key._replace(together=())
+            batch = self.data_collator([self.train_dataset[alone]])
+            yield alone, {name: value.to(self.args.device) for name, value in batch.items()}
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Add each objective's mean loss since the last line and its chance value; keep the line on disk."""
         if "loss" in logs:
-            for name, (total, count) in self._sums.items():
-                logs[name] = round(total / count, 4)
+            for name, mean in self._objectives.take(self._over_processes).items():
+                logs[name] = round(mean, 4)
                 if name in self._chance:
                     logs[f"{name}_chance"] = round(self._chance[name], 4)
-            self._sums = {}
         super().log(logs, start_time)
         if self.is_world_process_zero():
             with (self._out / LOG_HISTORY).open("a", encoding="utf-8") as file:
                 file.write(json.dumps(self.state.log_history[-1]) + "\n")
+
+    def _over_processes(self, value: Tensor) -> Tensor:
+        summed: Tensor = self.accelerator.reduce(value, reduction="sum")
+        return summed
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
         """Judge the (averaged) model by the task; keep it when it is the best so far."""
@@ -209,12 +250,15 @@ class InterBertTrainer(Trainer):  # type: ignore[misc]
             part.rmdir()
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
+        self._require_finite(self._watch.late())
         folder = self._out / CHECKPOINTS / f"checkpoint-{self.state.global_step}"
         with writing(folder), quiet_library():
             super()._save_checkpoint(model, trial)
-            if self.average is not None:
+            if self.average is not None and self.is_world_process_zero():
                 self.average.save(folder)
-            (folder / STATE).write_text(json.dumps({"best": self._best}))  # last: marks the checkpoint as whole
+            self.accelerator.wait_for_everyone()  # every process's random state is in it
+            if self.is_world_process_zero():
+                (folder / STATE).write_text(json.dumps({"best": self._best}))  # last: marks the checkpoint as whole
 
     def train_or_resume(self) -> None:
         """Train, from the last whole checkpoint when there is one."""
@@ -226,7 +270,7 @@ class InterBertTrainer(Trainer):  # type: ignore[misc]
             print(f"continuing from {checkpoint}")
             self._forget_after(int(checkpoint.name.rpartition("-")[2]))
         self._steps.judge_start = self._judge_start and checkpoint is None
-        with _graceful_interrupt(self._steps):
+        with self._stop.listening():
             self.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
         if self.is_world_process_zero():
             self._say_what_is_kept()
@@ -258,11 +302,10 @@ def last_checkpoint(out: Path) -> Path | None:
 
 
 class _Steps(TrainerCallback):  # type: ignore[misc]
-    """Updates the average, and turns Ctrl-C into save-and-stop after the step."""
+    """Judges the start when asked to, and updates the average."""
 
     def __init__(self, trainer: InterBertTrainer) -> None:
         self._trainer = trainer
-        self.interrupted = False
         self.judge_start = False
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> Any:
@@ -273,30 +316,4 @@ class _Steps(TrainerCallback):  # type: ignore[misc]
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> Any:
         if self._trainer.average is not None:
             self._trainer.average.update()
-        if self.interrupted:
-            control.should_save = True
-            control.should_training_stop = True
         return control
-
-    def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        if self.interrupted:
-            raise KeyboardInterrupt
-
-
-@contextmanager
-def _graceful_interrupt(steps: _Steps) -> Iterator[None]:
-    def handle(signum: int, frame: FrameType | None) -> None:
-        if steps.interrupted:
-            raise KeyboardInterrupt
-        steps.interrupted = True
-        print("\nstopping after this step and saving; press Ctrl-C again to stop at once")
-
-    try:
-        before = signal.signal(signal.SIGINT, handle)
-    except ValueError:  # not the main thread: the caller handles interrupts
-        yield
-        return
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)

@@ -1,0 +1,118 @@
+"""Several processes train as one does: gloo on the CPU, tiny models."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file
+
+SAME = [
+    "--training.epochs=1",
+    "--training.log_steps=1",
+    "--training.precision=fp32",
+    "--model.dropout=0",
+    "--model.pooler_size=16",
+    "--negatives.pool=4",
+    "--validation_share=0.2",
+    "--warm_start.head_epochs=0",
+    "--warm_start.epochs=0",
+    "--training.ema_decay=0.9",
+]
+
+
+def launch(words: list[str], processes: int = 1) -> subprocess.Popen:
+    start = [sys.executable]
+    if processes > 1:
+        start += ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+    return subprocess.Popen(
+        [*start, "-m", "interbert", *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+
+
+def finish(words: list[str], processes: int = 1) -> str:
+    running = launch(words, processes)
+    output, errors = running.communicate(timeout=300)
+    assert running.returncode == 0, errors[-3000:]
+    return output
+
+
+def last_checkpoint(out: Path) -> Path:
+    return max((out / "checkpoints").glob("checkpoint-*"), key=lambda path: int(path.name[11:]))
+
+
+def losses(out: Path, name: str) -> list[float]:
+    lines = [json.loads(line) for line in (out / "log_history.jsonl").read_text().splitlines()]
+    return [line[name] for line in lines if name in line]
+
+
+def require_equal(first: Path, second: Path) -> None:
+    """The same losses, gradient norms and weights, up to rounding.
+
+    Adam divides rounding by rounding where a gradient is nearly nothing: a few such weights may differ.
+    """
+    for name in ("loss", "lm_loss", "region_loss", "matching_loss", "contrastive_loss"):
+        assert losses(second, name) == pytest.approx(losses(first, name), abs=3e-4), name
+    norms = [losses(out, "grad_norm") for out in (first, second)]
+    assert norms[1][0] == pytest.approx(norms[0][0], rel=1e-5)
+    assert norms[1] == pytest.approx(norms[0], rel=1e-3)
+    for file in ("model.safetensors", "ema.safetensors"):
+        a, b = (load_file(last_checkpoint(out) / file) for out in (first, second))
+        assert a.keys() == b.keys()
+        apart = sum(int(((a[name] - b[name]).abs() > 1e-5).sum()) for name in a)
+        assert apart < 0.01 * sum(value.numel() for value in a.values()), file
+
+
+def pretrain(store: Path, bert: str, out: Path, batch: int, *more: str) -> list[str]:
+    return ["pretrain", str(store), str(out), f"--init_from={bert}", f"--training.batch_size={batch}", *SAME, *more]
+
+
+@pytest.mark.slow
+def test_two_processes_are_one_of_twice_the_batch(shop_store: Path, tiny_bert: str, tmp_path: Path) -> None:
+    contrast = ["--model.contrastive_size=16"]
+    finish(pretrain(shop_store, tiny_bert, tmp_path / "two", 4, *contrast), 2)
+    finish(pretrain(shop_store, tiny_bert, tmp_path / "one", 8, *contrast))
+    require_equal(tmp_path / "one", tmp_path / "two")
+    chance = [losses(tmp_path / out, "contrastive_loss_chance")[0] for out in ("one", "two")]
+    assert chance[0] == chance[1]
+
+
+@pytest.mark.slow
+def test_two_processes_are_one_that_accumulates(shop_store: Path, tiny_bert: str, tmp_path: Path) -> None:
+    none = ["--model.contrastive_size=null"]
+    finish(pretrain(shop_store, tiny_bert, tmp_path / "two", 4, *none), 2)
+    finish(pretrain(shop_store, tiny_bert, tmp_path / "sum", 4, *none, "--training.gradient_accumulation=2"))
+    require_equal(tmp_path / "two", tmp_path / "sum")
+
+
+@pytest.mark.slow
+def test_sigterm_to_one_process_saves_in_all_and_a_rerun_continues(
+    shop_store: Path, tiny_bert: str, tmp_path: Path
+) -> None:
+    words = pretrain(shop_store, tiny_bert, tmp_path / "m", 4, "--training.epochs=20", "--model.contrastive_size=16")
+    running = launch(words, 2)
+    end = time.monotonic() + 120
+    while not (tmp_path / "m" / "log_history.jsonl").exists():
+        assert running.poll() is None, running.communicate()[1][-2000:]
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    children = subprocess.run(["pgrep", "-P", str(running.pid)], capture_output=True, text=True, check=True)
+    os.kill(int(children.stdout.split()[-1]), signal.SIGTERM)
+    _, errors = running.communicate(timeout=120)
+    assert running.returncode != 0
+    assert "The same command continues" in errors, errors[-2000:]
+    saved = last_checkpoint(tmp_path / "m")
+    assert (saved / "training.json").exists()
+    assert {file.name for file in saved.glob("rng_state*")} == {"rng_state_0.pth", "rng_state_1.pth"}
+    assert f"continuing from {saved}" in finish(words, 2)
