@@ -74,7 +74,7 @@ def diagnosis(model: nn.Module, batches: Iterator[tuple[SampleKey, dict[str, Ten
     if not found:
         return "no sample of the batch alone, without dropout, gives such a loss"
     if len(found) == total > 1:
-        largest = max(model.named_parameters(), key=lambda item: float(item[1].abs().max()))
+        largest = max(model.named_parameters(), key=lambda item: float(item[1].detach().abs().max()))
         return f"every sample's {', '.join(found[0][1])}; the largest weight is in {largest[0]}: training has diverged"
     named = [
         f"pair {key.pair} ({names[key.pair][:_SHOWN]!r}): {', '.join(parts)}" if names else f"sample {key.pair}"
