@@ -98,10 +98,10 @@ class InterBertTrainer(Trainer):  # type: ignore[misc]
         self.average = WeightAverage(model, options.ema_decay) if options.ema_decay is not None else None
         self.remove_callback(PrinterCallback)
         self.add_callback(TrainingConsole(options.batch_size * options.gradient_accumulation))
-        self._steps = _Steps(self)
-        self.add_callback(self._steps)
         self._stop = StopBetweenSteps()
         self.add_callback(self._stop)
+        self._steps = _Steps(self)
+        self.add_callback(self._steps)
 
     def get_train_dataloader(self) -> Any:
         """Batches by sample key; each process has its own already, so nobody shares them out again."""
@@ -268,7 +268,7 @@ class InterBertTrainer(Trainer):  # type: ignore[misc]
             if self.average is not None and (checkpoint / EMA_FILE).exists():
                 self.average.load(checkpoint)
             print(f"continuing from {checkpoint}")
-            self._forget_after(int(checkpoint.name.rpartition("-")[2]))
+        self._forget_after(-1 if checkpoint is None else int(checkpoint.name.rpartition("-")[2]))
         self._steps.judge_start = self._judge_start and checkpoint is None
         with self._stop.listening():
             self.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
@@ -316,4 +316,6 @@ class _Steps(TrainerCallback):  # type: ignore[misc]
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> Any:
         if self._trainer.average is not None:
             self._trainer.average.update()
+        if control.should_save:
+            control.should_log = True  # what is summed for the next log line is not in a checkpoint
         return control
