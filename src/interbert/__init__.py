@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from interbert.model.configuration import InterBertConfig
-    from interbert.model.modeling import InterBertForImageTextRetrieval, InterBertForPreTraining
+    from interbert.model.modeling import InterBertForPreTraining
     from interbert.model.processing import InterBertProcessor
+    from interbert.model.retrieval import InterBertForImageTextRetrieval
     from interbert.model.tasks import (
         InterBertForMultipleChoice,
         InterBertForSequenceClassification,
@@ -39,7 +40,7 @@ __all__ = [
 
 _HOMES = {
     "InterBertConfig": "model.configuration",
-    "InterBertForImageTextRetrieval": "model.modeling",
+    "InterBertForImageTextRetrieval": "model.retrieval",
     "InterBertForMultipleChoice": "model.tasks",
     "InterBertForPreTraining": "model.modeling",
     "InterBertForSequenceClassification": "model.tasks",

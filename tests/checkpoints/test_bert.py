@@ -7,7 +7,8 @@ from transformers import AutoModelForMaskedLM, BertConfig, BertModel
 
 from interbert.checkpoints.bert import bert_tokenizer, config_for_bert, initialise_from_bert
 from interbert.errors import CheckpointError
-from interbert.model.modeling import InterBertForImageTextRetrieval, InterBertForPreTraining
+from interbert.model.modeling import InterBertForPreTraining
+from interbert.model.retrieval import InterBertForImageTextRetrieval
 
 SMALL = {"pooler_size": 16, "region_feature_size": 10, "num_region_classes": 7}
 FROM_BERT = (

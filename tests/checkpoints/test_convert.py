@@ -12,7 +12,8 @@ from interbert.checkpoints.convert import convert_reference, convert_to_referenc
 from interbert.checkpoints.tensor_file import read_tensors, write_tensors
 from interbert.errors import CheckpointError, ConfigError, UsageError
 from interbert.model.configuration import InterBertConfig
-from interbert.model.modeling import InterBertForImageTextRetrieval, InterBertForPreTraining
+from interbert.model.modeling import InterBertForPreTraining
+from interbert.model.retrieval import InterBertForImageTextRetrieval
 from interbert.model.tasks import InterBertForVLTasks
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"

@@ -8,8 +8,9 @@ from interbert.checkpoints.bert import bert_tokenizer
 from interbert.checkpoints.directory import is_pretrained_only, load_model, load_processor
 from interbert.errors import CheckpointError
 from interbert.model.configuration import InterBertConfig
-from interbert.model.modeling import InterBertForImageTextRetrieval, InterBertForPreTraining
+from interbert.model.modeling import InterBertForPreTraining
 from interbert.model.processing import InterBertProcessor, InterBertRegionFeatureExtractor
+from interbert.model.retrieval import InterBertForImageTextRetrieval
 from interbert.model.trunk import InterBertModel
 
 SIZES = {

@@ -3,8 +3,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from interbert.data.negatives import Negatives, picture_vectors, text_neighbours, vector_neighbours, words_of
+from interbert.data.negatives import Negatives, _by_shards, picture_vectors, text_neighbours, vector_neighbours
 from interbert.data.pairs import PairTable
+from interbert.data.words import words_of
 from interbert.errors import SourceError
 from interbert.regions.schema import CaptionRow
 
@@ -145,3 +146,37 @@ def test_a_dual_encoders_vectors_make_pools_for_each_side():
     generator = np.random.default_rng(0)
     assert [negatives.draw(pair, "caption", True, generator) for pair in range(3)] == [2, 0, 1]
     assert [negatives.draw(pair, "picture", True, generator) for pair in range(3)] == [1, 2, 0]
+
+
+def test_nearly_the_same_texts_are_no_negatives():
+    table = table_of((["red shoe for men"], ""), (["For men: red shoe"], ""), (["blue hat"], ""))
+    everyone = np.tile(np.arange(3), (3, 1))
+    for side in ("caption", "picture"):
+        spared = Negatives(table, [everyone], [everyone], near_same=0.9)
+        strict = Negatives(table, [everyone], [everyone])
+        drawn = [
+            {one.draw(0, side, True, np.random.default_rng(seed)) for seed in range(40)} for one in (spared, strict)
+        ]
+        assert drawn == [{2}, {1, 2}]
+
+
+def test_pools_are_kept_in_a_file(tmp_path):
+    table = table_of(*[([f"word{index} shoe"], "") for index in range(12)])
+    mined = Negatives.mined(table, np.random.default_rng(0).standard_normal((12, 5)).astype(np.float32), 4)
+    mined.save(tmp_path / "pools")
+    again = Negatives.load(table, tmp_path / "pools")
+    for side in ("caption", "picture"):
+        draws = [[one.draw(3, side, True, np.random.default_rng(seed)) for seed in range(30)] for one in (mined, again)]
+        assert draws[0] == draws[1]
+
+
+def test_neighbours_of_many_are_found_inside_random_parts():
+    points = np.random.default_rng(0).standard_normal((90, 4)).astype(np.float32)
+    found = _by_shards(90, 5, lambda part: vector_neighbours(points[part], points[part], 5), shard=40)
+    assert found.shape == (90, 5)
+    whole = vector_neighbours(points, points, 89)
+    for index in range(90):
+        assert index not in found[index]
+        places = [whole[index].tolist().index(other) for other in found[index]]
+        assert places == sorted(places)  # best first, as among all
+        assert len(set(places)) == 5

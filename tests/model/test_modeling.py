@@ -3,7 +3,8 @@ import torch
 from tests.conftest import tiny_config
 
 from interbert.errors import ConfigError
-from interbert.model.modeling import InterBertForImageTextRetrieval, InterBertForPreTraining
+from interbert.model.modeling import InterBertForPreTraining
+from interbert.model.retrieval import InterBertForImageTextRetrieval
 from interbert.model.tasks import InterBertForMultipleChoice, InterBertForSequenceClassification
 from interbert.model.trunk import InterBertModel
 

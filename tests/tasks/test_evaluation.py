@@ -7,7 +7,7 @@ from tests.conftest import tiny_config
 
 from interbert.data.pairs import PairTable
 from interbert.model import scoring
-from interbert.model.modeling import InterBertForImageTextRetrieval
+from interbert.model.retrieval import InterBertForImageTextRetrieval
 from interbert.model.scoring import dual_matrix, score_matrix
 from interbert.regions.schema import CaptionRow
 from interbert.tasks import evaluation

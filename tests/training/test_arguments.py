@@ -7,7 +7,7 @@ import torch
 from tests.conftest import tiny_config
 
 from interbert.checkpoints.bert import bert_names
-from interbert.model.modeling import InterBertForImageTextRetrieval
+from interbert.model.retrieval import InterBertForImageTextRetrieval
 from interbert.training.arguments import attention_for_training, trainer_arguments
 from interbert.training.options import TrainingOptions
 

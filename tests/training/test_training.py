@@ -308,3 +308,26 @@ def test_a_folder_with_something_else_in_it_is_left_alone(
     assert "so that nothing is replaced" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["config.json"]
     assert main(pretrain_words(shop_store, tiny_bert, tmp_path / "config.json")) == 2
+
+
+def test_negatives_of_the_batch_follow_the_model(pretrained: Path, shop_store: Path, tmp_path: Path) -> None:
+    words = ["--negatives.mine=batch", "--training.epochs=2", "--negatives.random_epochs=0"]
+    assert main(finetune_words(pretrained, shop_store, tmp_path / "m", *words)) == 0
+    lines = [one for one in log_of(tmp_path / "m") if "matching_loss" in one]
+    assert lines[0]["matching_loss_chance"] == pytest.approx(0.6365, abs=1e-3)
+    assert not (tmp_path / "m" / "negatives.safetensors").exists()
+
+
+def test_a_rerun_takes_the_pools_that_were_mined(
+    pretrained: Path, shop_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from interbert.data.negatives import Negatives
+    from interbert.training.trainer import InterBertTrainer
+
+    words = finetune_words(pretrained, shop_store, tmp_path / "m", "--training.max_steps=1")
+    with monkeypatch.context() as patch:
+        patch.setattr(InterBertTrainer, "train_or_resume", lambda self: (_ for _ in ()).throw(KeyboardInterrupt))
+        assert main(words) == 130
+    assert (tmp_path / "m" / "negatives.safetensors").exists()
+    monkeypatch.setattr(Negatives, "from_vectors", None)  # mining again would fail
+    assert main(words) == 0

@@ -16,8 +16,8 @@ from safetensors import SafetensorError
 from interbert.checkpoints.quiet import quiet_library
 from interbert.errors import CheckpointError, UsageError, writing
 from interbert.model.configuration import InterBertConfig
-from interbert.model.modeling import InterBertForImageTextRetrieval
 from interbert.model.processing import InterBertProcessor
+from interbert.model.retrieval import InterBertForImageTextRetrieval
 from interbert.model.tasks import InterBertForSequenceClassification
 
 

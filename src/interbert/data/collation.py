@@ -97,7 +97,7 @@ class PretrainingCollator:
 
 
 class RetrievalCollator:
-    """Batches for ``InterBertForImageTextRetrieval``: four pairs for each example.
+    """Batches for ``InterBertForImageTextRetrieval``: four pairs for each example, or true pairs alone.
 
     Args:
         table: the pairs, to know which share picture or text.
@@ -119,4 +119,9 @@ class RetrievalCollator:
             starts = np.cumsum([0] + [len(one.texts) for one in examples[:-1]])
             batch["contrast_rows"] = torch.from_numpy(starts)
             batch["contrast_same"] = same_matrix(self._table, [one.key for one in examples])
+        in_batch = [one.in_batch for one in examples if one.in_batch is not None]
+        if in_batch:
+            batch["negative_draws"] = torch.from_numpy(np.stack([one.draws for one in in_batch]))
+            batch["negative_hardness"] = torch.tensor(in_batch[0].hardness)
+            batch["negative_same"] = torch.from_numpy(self._table.same([one.key.pair for one in examples]))
         return batch

@@ -68,13 +68,24 @@ class PretrainingExample:
 
 
 @dataclass(frozen=True)
+class InBatchDraws:
+    """What a true pair chooses its negatives from its batch by."""
+
+    draws: Float32
+    """[2,K] numbers in (0,1): for its wrong picture and its wrong text."""
+    hardness: float
+    """0 chooses evenly, 1 as the dual encoder confuses them."""
+
+
+@dataclass(frozen=True)
 class RetrievalExample:
-    """A true pair and three false ones (SPEC part 4): their texts and pictures."""
+    """A true pair and three false ones (SPEC part 4), or the true pair alone: their texts and pictures."""
 
     texts: tuple[Int64, ...]
     pictures: tuple[Picture, ...]
     labels: tuple[int, ...]
     key: SampleKey
+    in_batch: InBatchDraws | None = None
 
 
 class PairData:
@@ -239,3 +250,38 @@ class RetrievalPairs(Dataset[RetrievalExample]):
         hard_caption = self._negatives.draw(key.pair, "caption", generator.random() < share, generator)
         rows = (self.data.row(key.pair, generator), self.data.row(picture, generator))
         return rows, (random_caption, hard_caption)
+
+
+class TruePairs(Dataset[RetrievalExample]):
+    """True pairs that find their negatives in their batch.
+
+    Args:
+        data: pairs, tokens, regions.
+        hard: by step, how hard the negatives are, from 0 to 1.
+    """
+
+    def __init__(self, data: PairData, hard: Callable[[int], float]) -> None:
+        self.data = data
+        self._hard = hard
+
+    def __len__(self) -> int:
+        return len(self.data.table)
+
+    def __getitem__(self, key: SampleKey) -> RetrievalExample:
+        return self.__getitems__([key])[0]
+
+    def __getitems__(self, keys: Sequence[SampleKey]) -> list[RetrievalExample]:
+        """Examples of a batch; the store is read once."""
+        rows = [self.data.row(key.pair, self.data.draws(key, "mirror")) for key in keys]
+        regions = self.data.regions(rows)
+        return [self._example(key, row, regions[row], len(keys)) for key, row in zip(keys, rows, strict=True)]
+
+    def _example(self, key: SampleKey, row: int, regions: Regions, batch: int) -> RetrievalExample:
+        draws = self.data.draws(key, "in batch").random((2, batch), dtype=np.float32)
+        return RetrievalExample(
+            texts=(self.data.ids[key.pair],),
+            pictures=(self.data.picture(regions, row),),
+            labels=(MATCH,),
+            key=key,
+            in_batch=InBatchDraws(draws, self._hard(key.step)),
+        )

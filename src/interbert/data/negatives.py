@@ -1,20 +1,22 @@
 """Wrong captions and wrong pictures for a pair: random ones, and hard ones from pools of neighbours.
 
 Pools are mined by text similarity (TF-IDF), by picture similarity (mean region features), or by the vectors of a
-dual encoder. A negative is never right: never a caption of the same picture or product, never an identical caption.
+dual encoder. A negative is never right: never a caption of the same picture or product, never an identical caption,
+nor one that says nearly the same.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
-from itertools import pairwise
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors.numpy import load_file, save_file
 
 from interbert.data.pairs import PairTable
+from interbert.data.words import NearSame, words_of
 from interbert.errors import SourceError
 
 Float32 = NDArray[np.float32]
@@ -23,19 +25,8 @@ Int64 = NDArray[np.int64]
 _BLOCK = 512
 _TRIES = 100
 _PROJECTED = 256
-_CJK = "\u3400-\u9fff\uf900-\ufaff"
-_WORD = re.compile(rf"[{_CJK}]|[^\W_{_CJK}]+")
-
-
-def words_of(text: str) -> list[str]:
-    """Terms of a text for TF-IDF: words of alphabetic scripts, characters and character pairs of Chinese."""
-    words = _WORD.findall(text.casefold())
-    pairs = [a + b for a, b in pairwise(words) if _is_cjk(a) and _is_cjk(b)]
-    return words + pairs
-
-
-def _is_cjk(word: str) -> bool:
-    return re.fullmatch(f"[{_CJK}]", word) is not None
+_SHARD = 50_000
+"""Neighbours of larger sets are looked for inside random parts of this size: all against all would take days."""
 
 
 def text_neighbours(texts: Sequence[str], count: int) -> Int64:
@@ -45,19 +36,38 @@ def text_neighbours(texts: Sequence[str], count: int) -> Int64:
     if not any(words_of(text) for text in texts):
         raise SourceError("no text holds a word, so none is like another. Leave hard negatives out: hard_share 0.")
     vectors = TfidfVectorizer(analyzer=words_of, dtype=np.float32).fit_transform(texts)
-    blocks = []
-    for start in range(0, len(texts), _BLOCK):
-        similarity = (vectors[start : start + _BLOCK] @ vectors.T).toarray()
-        blocks.append(_best(similarity, start, count))
-    return np.concatenate(blocks)
+
+    def within(part: Int64) -> Int64:
+        chosen = vectors[part]
+        return _blockwise(len(part), lambda start: (chosen[start : start + _BLOCK] @ chosen.T).toarray(), count)
+
+    return _by_shards(len(texts), count, within)
 
 
 def vector_neighbours(queries: Float32, candidates: Float32, count: int) -> Int64:
     """Indices [n,count] of the candidates [n,D] most similar to queries [n,D] by inner product, never one's own."""
-    blocks = [
-        _best(queries[start : start + _BLOCK] @ candidates.T, start, count) for start in range(0, len(queries), _BLOCK)
-    ]
-    return np.concatenate(blocks)
+
+    def within(part: Int64) -> Int64:
+        asked, offered = queries[part], candidates[part]
+        return _blockwise(len(part), lambda start: asked[start : start + _BLOCK] @ offered.T, count)
+
+    return _by_shards(len(queries), count, within)
+
+
+def _by_shards(total: int, count: int, within: Callable[[Int64], Int64], shard: int = _SHARD) -> Int64:
+    """Neighbours [total, <=count] that ``within`` finds inside parts of at most ``shard`` indices."""
+    parts = -(-total // shard)
+    if parts <= 1:
+        return within(np.arange(total, dtype=np.int64))
+    order = np.random.default_rng(0).permutation(total)
+    found = np.empty((total, min(count, total // parts - 1)), dtype=np.int64)
+    for part in np.array_split(order, parts):
+        found[part] = part[within(part)][:, : found.shape[1]]
+    return found
+
+
+def _blockwise(total: int, similarity: Callable[[int], NDArray[np.floating]], count: int) -> Int64:
+    return np.concatenate([_best(similarity(start), start, count) for start in range(0, total, _BLOCK)])
 
 
 def picture_vectors(pooled: Float32, seed: int = 0) -> Float32:
@@ -88,34 +98,63 @@ class Negatives:
         table: the pairs.
         caption_pools: [n,k] arrays of pairs whose caption is hard for pair i's picture; each is one kind of hard.
         picture_pools: [n,k] arrays of pairs whose picture is hard for pair i's caption.
+        near_same: share of common words from which two texts are no negatives of each other; None asks for identity.
     """
 
     def __init__(
-        self, table: PairTable, caption_pools: Sequence[Int64] = (), picture_pools: Sequence[Int64] = ()
+        self,
+        table: PairTable,
+        caption_pools: Sequence[Int64] = (),
+        picture_pools: Sequence[Int64] = (),
+        near_same: float | None = None,
     ) -> None:
         self.table = table
+        self._near_same = None if near_same is None else NearSame(table.texts, near_same)
         self._pools: dict[str, tuple[Int64, ...]] = {
             "caption": tuple(caption_pools),
             "picture": tuple(picture_pools),
         }
 
     @classmethod
-    def mined(cls, table: PairTable, pooled: Float32 | None, pool_size: int = 32) -> Negatives:
+    def mined(
+        cls, table: PairTable, pooled: Float32 | None, pool_size: int = 32, near_same: float | None = None
+    ) -> Negatives:
         """Pools by TF-IDF neighbours of the texts and, given mean region features [rows,F], picture neighbours."""
         pools = [text_neighbours(table.texts, pool_size)]
         if pooled is not None:
             vectors = picture_vectors(pooled)[table.rows]
             pools.append(vector_neighbours(vectors, vectors, pool_size))
-        return cls(table, pools, pools)
+        return cls(table, pools, pools, near_same)
 
     @classmethod
-    def from_vectors(cls, table: PairTable, texts: Float32, pictures: Float32, pool_size: int = 32) -> Negatives:
+    def from_vectors(
+        cls,
+        table: PairTable,
+        texts: Float32,
+        pictures: Float32,
+        pool_size: int = 32,
+        near_same: float | None = None,
+    ) -> Negatives:
         """Pools by a dual encoder's vectors of the pairs' texts [n,D] and pictures [n,D]."""
-        return cls(
-            table,
-            [vector_neighbours(pictures, texts, pool_size)],
-            [vector_neighbours(texts, pictures, pool_size)],
-        )
+        captions, others = vector_neighbours(pictures, texts, pool_size), vector_neighbours(texts, pictures, pool_size)
+        return cls(table, [captions], [others], near_same)
+
+    def save(self, file: Path) -> None:
+        """Write the pools: mining them again takes minutes."""
+        arrays = {f"{side} {kind}": pool for side, pools in self._pools.items() for kind, pool in enumerate(pools)}
+        part = file.with_name(f"{file.name}.part")
+        save_file({name: array.astype(np.int32) for name, array in arrays.items()}, part)
+        part.replace(file)
+
+    @classmethod
+    def load(cls, table: PairTable, file: Path, near_same: float | None = None) -> Negatives:
+        """Pools that :meth:`save` wrote for the same table."""
+        arrays = load_file(file)
+        pools = {
+            side: [arrays[name] for name in sorted(arrays) if name.startswith(f"{side} ")]
+            for side in ("caption", "picture")
+        }
+        return cls(table, pools["caption"], pools["picture"], near_same)
 
     def draw(self, pair: int, side: Literal["caption", "picture"], hard: bool, generator: np.random.Generator) -> int:
         """Another pair whose caption (or picture) is wrong for this pair's picture (or caption).
@@ -148,6 +187,8 @@ class Negatives:
         return int(generator.choice(wrong))
 
     def _wrong(self, pair: int, other: int, side: str) -> bool:
+        if self._near_same is not None and self._near_same(pair, other):
+            return False
         if side == "caption":
             return not self.table.is_right(text_of=other, picture_of=pair)
         return not self.table.is_right(text_of=pair, picture_of=other)

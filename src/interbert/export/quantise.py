@@ -10,7 +10,7 @@ from interbert.data.examples import Picture
 from interbert.errors import CheckpointError
 from interbert.export.ranking import Ranking
 from interbert.export.runtime import open_exported
-from interbert.model.modeling import InterBertForImageTextRetrieval
+from interbert.model.retrieval import InterBertForImageTextRetrieval
 from interbert.tasks.retrieval import RetrievalSet
 
 LARGEST_LOSS = 0.5

@@ -111,5 +111,9 @@ class Matcher(InterBertPreTrainedModel):
         assert region_locations is not None
         text_pooled = self._pool_text(input_ids, attention_mask)
         image_pooled = self.pool_image(region_features, region_locations, region_mask)
+        return self._contrast_pooled(text_pooled, image_pooled, same)
+
+    def _contrast_pooled(self, text_pooled: Tensor, image_pooled: Tensor, same: Tensor | None) -> Tensor:
+        """Contrast pooled vectors [B,P]; with other processes' where ``same`` [K,K] counts more pairs than B."""
         total = len(text_pooled) if same is None else len(same)
         return self.contrast(gather_rows(text_pooled, total), gather_rows(image_pooled, total), same)

@@ -6,18 +6,13 @@ classes, P pooled size, V vocabulary.
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 
 from interbert.model.configuration import InterBertConfig
-from interbert.model.cross_encoder_files import write_cross_encoder_files
 from interbert.model.heads import LMHead, RegionHead
-from interbert.model.matcher import Matcher, prior_logits
-from interbert.model.outputs import InterBertForPreTrainingOutput, InterBertModelOutput, InterBertTaskOutput
-from interbert.model.trunk import apply_to
+from interbert.model.matcher import Matcher
+from interbert.model.outputs import InterBertForPreTrainingOutput, InterBertModelOutput
 from interbert.objectives.matching import MATCH, matching_loss
 from interbert.objectives.positions import flat_positions
 from interbert.objectives.region_masking import region_loss
@@ -164,83 +159,3 @@ class InterBertForPreTraining(Matcher):
         logits = self.region_head(hidden.flatten(0, 1)[positions])
         targets = region_targets.flatten(0, 1)[positions]
         return logits, region_loss(logits, targets, self.config.region_objective, count)
-
-
-class InterBertForImageTextRetrieval(Matcher):
-    """The matching head alone: how well does a text fit a picture (SPEC part 4, caption-based image retrieval)."""
-
-    def __init__(self, config: InterBertConfig) -> None:
-        super().__init__(config)
-        self.post_init()
-
-    def forward(
-        self,
-        input_ids: Tensor,
-        attention_mask: Tensor | None = None,
-        token_type_ids: Tensor | None = None,
-        region_features: Tensor | None = None,
-        region_locations: Tensor | None = None,
-        region_mask: Tensor | None = None,
-        matching_labels: Tensor | None = None,
-        contrast_rows: Tensor | None = None,
-        contrast_same: Tensor | None = None,
-    ) -> InterBertTaskOutput:
-        """Matching logits [B,2] (class 0 means match) and, with labels, the loss.
-
-        Args:
-            input_ids, attention_mask, token_type_ids, region_features, region_locations, region_mask: as in
-                :class:`~interbert.model.trunk.InterBertModel`.
-            matching_labels: int64 [B], 0 match, 1 mismatch.
-            contrast_rows: int64 [K], rows of the batch that are true pairs: with ``contrastive_size`` set they are
-                also encoded in dual mode and contrasted with each other.
-            contrast_same: bool [K,K], True where two of them share picture or text; of all processes' true pairs, they
-                are contrasted together.
-        """
-        output = self.interbert(
-            input_ids,
-            attention_mask,
-            token_type_ids,
-            region_features,
-            region_locations,
-            region_mask,
-            pooled_only=True,
-        )
-        logits = self._matching_logits(output)
-        if self.config.dual_prior is not None:
-            assert region_features is not None
-            assert region_locations is not None
-            with torch.no_grad():  # the contrast below is what trains the dual encoder
-                texts = self.encode_text(input_ids, attention_mask)
-                images = self.encode_image(region_features, region_locations, region_mask)
-                cosines = (texts * images).sum(dim=-1)
-            logits = logits + prior_logits(cosines * self.config.dual_prior)
-        result = InterBertTaskOutput(logits=logits)
-        losses = []
-        if matching_labels is not None:
-            result.matching_loss = matching_loss(logits, matching_labels)
-            losses.append(self.config.matching_loss_weight * result.matching_loss)
-        if contrast_rows is not None:
-            assert region_features is not None
-            result.contrastive_loss = self._contrastive_loss(
-                input_ids[contrast_rows],
-                apply_to(attention_mask, lambda side: side[contrast_rows]),
-                region_features[contrast_rows],
-                apply_to(region_locations, lambda side: side[contrast_rows]),
-                apply_to(region_mask, lambda side: side[contrast_rows]),
-                contrast_same,
-            )
-            losses.append(self.config.contrastive_loss_weight * result.contrastive_loss)
-        if losses:
-            result.loss = torch.stack(losses).sum()
-        return result
-
-    def save_pretrained(self, save_directory: str | Path, **kwargs: Any) -> None:
-        """Save as every model does; sentence-transformers' ``CrossEncoder`` can load the directory too."""
-        super().save_pretrained(save_directory, **kwargs)
-        if kwargs.get("is_main_process", True):
-            write_cross_encoder_files(Path(save_directory))
-
-    @torch.inference_mode()
-    def score(self, **inputs: Tensor) -> Tensor:
-        """Match probabilities [B] of pairs: softmax(matching logits)[0] (SPEC part 4)."""
-        return self(**inputs).logits.float().softmax(dim=-1)[:, 0]  # type: ignore[no-any-return]

@@ -12,7 +12,7 @@ from torch import Tensor
 from transformers.modeling_outputs import SequenceClassifierOutput
 
 from interbert.model.configuration import InterBertConfig
-from interbert.model.modeling import InterBertForImageTextRetrieval
+from interbert.model.retrieval import InterBertForImageTextRetrieval
 
 
 class InterBertForPairScoring(InterBertForImageTextRetrieval):

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from interbert.errors import DataError
-from interbert.model.modeling import InterBertForImageTextRetrieval
 from interbert.model.processing import pad_pictures, pad_texts
+from interbert.model.retrieval import InterBertForImageTextRetrieval
 
 Float32 = NDArray[np.float32]
 Picture = tuple[Float32, Float32]

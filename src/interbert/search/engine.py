@@ -17,8 +17,8 @@ from interbert.errors import SourceError
 from interbert.extraction.extract import extract_pictures, extract_to_store
 from interbert.extraction.grid import build_extractor
 from interbert.extraction.sources import PictureSource
-from interbert.model.modeling import InterBertForImageTextRetrieval
 from interbert.model.processing import InterBertProcessor
+from interbert.model.retrieval import InterBertForImageTextRetrieval
 from interbert.model.scoring import score_matrix
 from interbert.regions.store import RegionStore
 

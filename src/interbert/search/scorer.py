@@ -15,8 +15,8 @@ from interbert.checkpoints.directory import load_model, load_processor
 from interbert.errors import UsageError
 from interbert.extraction.grid import GridExtractor, build_extractor
 from interbert.extraction.pictures import as_picture
-from interbert.model.modeling import InterBertForImageTextRetrieval
 from interbert.model.processing import InterBertProcessor
+from interbert.model.retrieval import InterBertForImageTextRetrieval
 from interbert.model.scoring import score_listed_pairs
 from interbert.progress import progress_bar
 from interbert.regions.schema import Regions

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from interbert.data.examples import Picture
-from interbert.model.modeling import InterBertForImageTextRetrieval
+from interbert.model.retrieval import InterBertForImageTextRetrieval
 from interbert.model.scoring import dual_matrix, score_matrix
 from interbert.tasks.metrics import DirectionMetrics, RetrievalMetrics, direction_metrics, retrieval_metrics
 from interbert.tasks.retrieval import RetrievalSet

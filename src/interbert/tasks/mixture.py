@@ -13,7 +13,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from interbert.model.modeling import InterBertForImageTextRetrieval, InterBertForPreTraining
+from interbert.model.modeling import InterBertForPreTraining
+from interbert.model.retrieval import InterBertForImageTextRetrieval
 
 Floats = NDArray[np.floating]
 _NEWTON_STEPS = 50

@@ -141,7 +141,8 @@ def _finetune(
         names=train.texts or (),
     )
     trainer.train_or_resume()
-    mark_finished(out)
+    if main_process():
+        mark_finished(out)
 
 
 def _model(

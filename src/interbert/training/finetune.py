@@ -6,19 +6,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from transformers import set_seed
+from transformers import TrainingArguments, set_seed
 
 from interbert.checkpoints.bert import bert_names
 from interbert.checkpoints.directory import load_model, load_processor, make_readable
 from interbert.checkpoints.quiet import quiet_library
 from interbert.data.collation import RetrievalCollator
-from interbert.data.examples import PairData, RetrievalPairs
+from interbert.data.examples import PairData, RetrievalPairs, TruePairs
 from interbert.data.negatives import Negatives
 from interbert.data.sampling import EpochBatches
 from interbert.errors import ConfigError, writing
 from interbert.locking import only_writer
-from interbert.model.modeling import InterBertForImageTextRetrieval
 from interbert.model.processing import InterBertProcessor
+from interbert.model.retrieval import InterBertForImageTextRetrieval
 from interbert.model.scoring import encode_all
 from interbert.regions.schema import ExtractorInfo
 from interbert.tasks.mixture import build_in
@@ -32,13 +32,15 @@ from interbert.training.session import (
     as_recipe,
     claim_folder,
     curriculum,
+    kept_negatives,
     main_process,
     mark_finished,
     open_data,
 )
 from interbert.training.trainer import InterBertTrainer
 
-_MISMATCH_SHARE = 0.75  # one true pair and three false ones
+_MISMATCHES = 0.75  # one true pair and three false ones
+_IN_BATCH_MISMATCHES = 2 / 3
 
 
 def finetune_retrieval(options: FinetuneRetrievalOptions) -> None:
@@ -73,24 +75,29 @@ def _finetune(options: FinetuneRetrievalOptions) -> None:
     set_seed(options.training.seed)
     model = load_model(options.model, **_overrides(options))
     model.set_attn_implementation(attention_for_training(options.training))
-    negatives = _negatives(options, data, processor, model)
     pairs = PairData(data.table, data.store, processor, options.training.seed, options.regions)
     contrast = model.config.contrastive_size is not None and options.contrastive_loss_weight > 0
     cut = cut_of(options.training)
     batches = EpochBatches(pairs.lengths, options.training.batch_size, options.training.seed, cut)
+    arguments = trainer_arguments(options.training, out, len(batches))
+    hard = curriculum(options.negatives, len(data.table), options.training.batch_size * cut.parts)
+    in_batch = options.negatives.mine == "batch"
+    dataset: TruePairs | RetrievalPairs
+    if in_batch:
+        _require_dual(options, model)
+        dataset = TruePairs(pairs, hard)
+    else:
+        dataset = RetrievalPairs(pairs, _negatives(options, data, processor, model, arguments), hard)
     texts, pictures = data.validation.encode(data.validation_store, processor)
-    chance = chance_values(
-        pairs.ids, data.store, "classify", options.training.batch_size * cut.processes, _MISMATCH_SHARE
-    )
+    mismatches = _IN_BATCH_MISMATCHES if in_batch else _MISMATCHES
+    chance = chance_values(pairs.ids, data.store, "classify", options.training.batch_size * cut.processes, mismatches)
     task = RetrievalTask(data.validation, texts, pictures, options.rerank)
     trainer = InterBertTrainer(
         model,
-        trainer_arguments(options.training, out, len(batches)),
+        arguments,
         options.training,
         out,
-        RetrievalPairs(
-            pairs, negatives, curriculum(options.negatives, len(data.table), options.training.batch_size * cut.parts)
-        ),
+        dataset,
         batches,
         RetrievalCollator(data.table, processor.pad_token_id, contrast),
         task,
@@ -102,9 +109,10 @@ def _finetune(options: FinetuneRetrievalOptions) -> None:
         names=data.table.texts,
     )
     trainer.train_or_resume()
-    if options.dual_prior:
-        _mix_in_dual(out, task)
-    mark_finished(out)
+    if main_process():
+        if options.dual_prior:
+            _mix_in_dual(out, task)
+        mark_finished(out)
 
 
 def _mix_in_dual(out: Path, task: RetrievalTask) -> None:
@@ -130,24 +138,35 @@ def _overrides(options: FinetuneRetrievalOptions) -> dict[str, Any]:
     return fields
 
 
+def _require_dual(options: FinetuneRetrievalOptions, model: InterBertForImageTextRetrieval) -> None:
+    if model.config.contrastive_size is None:
+        raise ConfigError(
+            f"{options.model}: has no dual encoder to find negatives with. Set negatives.mine to 'neighbours', or "
+            "pretrain with model.contrastive_size."
+        )
+
+
 def _negatives(
     options: FinetuneRetrievalOptions,
     data: TrainingData,
     processor: InterBertProcessor,
     model: InterBertForImageTextRetrieval,
+    arguments: TrainingArguments,
 ) -> Negatives:
-    """Pools of hard negatives, from the model the run starts from: the same after a restart."""
-    if options.negatives.hard_share <= 0:
-        return Negatives(data.table)
-    if options.negatives.mine == "neighbours":
-        return Negatives.mined(data.table, data.pooled, options.negatives.pool)
-    if model.config.contrastive_size is None:
-        raise ConfigError(
-            f"{options.model}: has no dual encoder to mine with. Set negatives.mine to 'neighbours', or pretrain with "
-            "model.contrastive_size."
-        )
-    rows = data.table.rows
-    unique, inverse = np.unique(rows, return_inverse=True)
-    pictures = encode_pictures(data.store, unique.tolist(), processor)
-    text_vectors, picture_vectors = encode_all(model, processor.texts_to_ids(data.table.texts), pictures)
-    return Negatives.from_vectors(data.table, text_vectors, picture_vectors[inverse], options.negatives.pool)
+    """Pools of hard negatives, by neighbours or from the model the run starts from."""
+    chosen = options.negatives
+    if chosen.hard_share <= 0:
+        return Negatives(data.table, near_same=chosen.near_same)
+    if chosen.mine == "model":
+        _require_dual(options, model)
+
+    def mine() -> Negatives:
+        if chosen.mine == "neighbours":
+            return Negatives.mined(data.table, data.pooled, chosen.pool, chosen.near_same)
+        unique, inverse = np.unique(data.table.rows, return_inverse=True)
+        pictures = encode_pictures(data.store, unique.tolist(), processor)
+        texts, vectors = encode_all(model, processor.texts_to_ids(data.table.texts), pictures)
+        return Negatives.from_vectors(data.table, texts, vectors[inverse], chosen.pool, chosen.near_same)
+
+    first = arguments.main_process_first(desc="negatives")
+    return kept_negatives(Path(options.out), data.table, chosen.near_same, mine, first)

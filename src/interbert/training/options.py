@@ -172,8 +172,9 @@ class WarmStartOptions:
 class NegativeOptions:
     """Which wrong captions and pictures a pair is shown, and when."""
 
-    mine: Literal["neighbours", "model"] = "neighbours"
-    """Pools of hard ones: TF-IDF and picture neighbours, or the dual encoder's nearest (fine-tuning)."""
+    mine: Literal["neighbours", "model", "batch"] = "neighbours"
+    """Hard ones: TF-IDF and picture neighbours; the dual encoder's nearest when fine-tuning starts (model); or its
+    nearest within each batch as it learns (batch). The last two are for fine-tuning."""
     pool: int = 32
     """Neighbours per pair."""
     hard_share: float = 0.5
@@ -182,11 +183,15 @@ class NegativeOptions:
     """Epochs with random ones only: hard ones from the first step keep the matching head at chance."""
     rise_epochs: float = 1.0
     """Epochs in which the share of hard ones then rises to its largest."""
+    near_same: float | None = 0.9
+    """Texts with so much of their words in common are no negatives of each other; null spares identical ones only."""
 
     def __post_init__(self) -> None:
         require_range("negatives.pool", self.pool, 1)
         require_range("negatives.random_epochs", self.random_epochs, 0)
         require_range("negatives.rise_epochs", self.rise_epochs, 0)
+        if self.near_same is not None and not 0 < self.near_same <= 1:
+            raise ConfigError(f"negatives.near_same must be above 0 and at most 1, not {self.near_same}.")
         if not 0 <= self.hard_share <= 1:
             raise ConfigError(f"negatives.hard_share must be between 0 and 1, not {self.hard_share}.")
 
@@ -225,8 +230,11 @@ class PretrainOptions:
     def __post_init__(self) -> None:
         _check_validation(self.validation_share, self.validation_limit)
         require_range("max_text_tokens", self.max_text_tokens, 3)
-        if self.negatives.mine == "model":
-            raise ConfigError("negatives.mine 'model' needs a trained model: it is for fine-tuning. Use 'neighbours'.")
+        if self.negatives.mine != "neighbours":
+            raise ConfigError(
+                f"negatives.mine {self.negatives.mine!r} needs a trained model: it is for fine-tuning. "
+                "Use 'neighbours'."
+            )
 
 
 @dataclass

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from transformers import set_seed
+from transformers import TrainingArguments, set_seed
 
 from interbert.checkpoints.bert import bert_tokenizer, config_for_bert, initialise_from_bert
 from interbert.checkpoints.new_rows import fill_new_rows
@@ -33,6 +33,7 @@ from interbert.training.session import (
     as_recipe,
     claim_folder,
     curriculum,
+    kept_negatives,
     main_process,
     mark_finished,
     open_data,
@@ -72,17 +73,20 @@ def _pretrain(options: PretrainOptions) -> None:
     set_seed(options.training.seed)
     processor = _processor(options, data)
     model, filled = _model(options, data, processor)
-    dataset, collator = _dataset(options, data, processor, model.config)
+    pairs = PairData(data.table, data.store, processor, options.training.seed, options.regions)
     cut = cut_of(options.training)
-    batches = EpochBatches(dataset.data.lengths, options.training.batch_size, options.training.seed, cut)
+    batches = EpochBatches(pairs.lengths, options.training.batch_size, options.training.seed, cut)
+    arguments = trainer_arguments(options.training, out, len(batches))
+    dataset = _dataset(options, pairs, _negatives(options, data, arguments), model.config)
+    contrast = model.config.contrastive_size is not None and model.config.contrastive_loss_weight > 0
+    lm_on_mismatched = model.config.lm_loss_on_mismatched
     texts, pictures = data.validation.encode(data.validation_store, processor)
     # without a dual encoder the joint model is all there is to judge
     task = RetrievalTask(data.validation, texts, pictures, joint=model.config.contrastive_size is None)
-    arguments = trainer_arguments(options.training, out, len(batches))
     if can_warm_start(model, options.warm_start) and last_checkpoint(out) is None:
         pooled = processor.feature_extractor.standardise(data.pooled, options.regions)
         with arguments.main_process_first(desc="warm start"):  # the others load what the first has learnt
-            known = WarmStartData(dataset.data, pooled, task)
+            known = WarmStartData(pairs, pooled, task)
             warm_start(model.to(arguments.device), known, options.warm_start, out, arguments.bf16)
         del known, pooled  # a copy of every picture's features, of no use to what follows
     trainer = InterBertTrainer(
@@ -92,12 +96,12 @@ def _pretrain(options: PretrainOptions) -> None:
         out,
         dataset,
         batches,
-        collator,
+        PretrainingCollator(data.table, processor.pad_token_id, contrast, lm_on_mismatched),
         task,
         processor,
         provenance(recipe, data.fingerprints()),
         chance_values(
-            dataset.data.ids,
+            pairs.ids,
             data.store,
             model.config.region_objective,
             options.training.batch_size * cut.processes,
@@ -107,7 +111,8 @@ def _pretrain(options: PretrainOptions) -> None:
         names=data.table.texts,
     )
     trainer.train_or_resume()
-    mark_finished(out)
+    if main_process():
+        mark_finished(out)
 
 
 def _processor(options: PretrainOptions, data: TrainingData) -> InterBertProcessor:
@@ -182,22 +187,27 @@ def _config(options: PretrainOptions, store: RegionStore, vocabulary: int) -> In
     )
 
 
+def _negatives(options: PretrainOptions, data: TrainingData, arguments: TrainingArguments) -> Negatives:
+    chosen = options.negatives
+    if chosen.hard_share <= 0:
+        return Negatives(data.table, near_same=chosen.near_same)
+
+    def mine() -> Negatives:
+        return Negatives.mined(data.table, data.pooled, chosen.pool, chosen.near_same)
+
+    first = arguments.main_process_first(desc="negatives")
+    return kept_negatives(Path(options.out), data.table, chosen.near_same, mine, first)
+
+
 def _dataset(
-    options: PretrainOptions, data: TrainingData, processor: InterBertProcessor, config: InterBertConfig
-) -> tuple[PretrainingPairs, PretrainingCollator]:
-    pooled = data.pooled if options.negatives.hard_share > 0 else None
-    negatives = Negatives(data.table)
-    if pooled is not None:
-        negatives = Negatives.mined(data.table, pooled, options.negatives.pool)
-    pairs = PairData(data.table, data.store, processor, options.training.seed, options.regions)
+    options: PretrainOptions, pairs: PairData, negatives: Negatives, config: InterBertConfig
+) -> PretrainingPairs:
     masking = options.masking
-    dataset = PretrainingPairs(
+    return PretrainingPairs(
         pairs,
         negatives,
-        curriculum(options.negatives, len(data.table), options.training.batch_size * cut_of(options.training).parts),
+        curriculum(options.negatives, len(pairs.table), options.training.batch_size * cut_of(options.training).parts),
         SegmentMasking(masking.text, masking.text_max_share),
         RegionMasking(masking.regions, masking.anchor_probability),
         config.region_objective,
     )
-    contrast = config.contrastive_size is not None and config.contrastive_loss_weight > 0
-    return dataset, PretrainingCollator(data.table, processor.pad_token_id, contrast, config.lm_loss_on_mismatched)

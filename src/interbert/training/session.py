@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, is_dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from interbert.data.negatives import Negatives
 from interbert.data.pairs import PairTable
 from interbert.errors import ConfigError, UsageError, writing
 from interbert.objectives.matching import hard_share
@@ -23,6 +25,8 @@ from interbert.training.options import NegativeOptions
 
 RECIPE = "recipe.json"
 FINISHED = "finished.json"
+NEGATIVES = "negatives.safetensors"
+"""Pools of hard negatives, mined when a run starts."""
 _FEW = 50
 """Validation pictures below which a run says that they are few."""
 
@@ -95,6 +99,32 @@ def curriculum(options: NegativeOptions, pairs: int, step_size: int) -> Curricul
     steps_per_epoch = math.ceil(pairs / step_size)
     start = int(options.random_epochs * steps_per_epoch)
     return Curriculum(start, start + int(options.rise_epochs * steps_per_epoch), options.hard_share)
+
+
+def kept_negatives(
+    out: Path,
+    table: PairTable,
+    near_same: float | None,
+    mine: Callable[[], Negatives],
+    first: AbstractContextManager[Any],
+) -> Negatives:
+    """Negatives from the pools in a run's folder.
+
+    Args:
+        out: the folder.
+        table: the run's pairs.
+        near_same: see :class:`~interbert.data.negatives.Negatives`.
+        mine: makes them when the folder has none; they are kept there.
+        first: the first process's turn, so that the others find what it has mined.
+    """
+    file = out / NEGATIVES
+    with first:
+        if file.exists():
+            return Negatives.load(table, file, near_same)
+        found = mine()
+        with writing(out):
+            found.save(file)
+        return found
 
 
 def claim_folder(out: Path, recipe: Mapping[str, Any]) -> bool:

@@ -1,0 +1,53 @@
+"""Words of texts in alphabetic scripts and in Chinese, and whether two texts say nearly the same with them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from functools import lru_cache
+from itertools import pairwise
+
+_CJK = "\u3400-\u9fff\uf900-\ufaff"
+_WORD = re.compile(rf"[{_CJK}]|[^\W_{_CJK}]+")
+_REMEMBERED = 100_000
+"""Texts whose words are kept: more than a batch draws from, less than a large catalogue has."""
+
+
+def words_of(text: str) -> list[str]:
+    """Terms of a text: words of alphabetic scripts, characters and character pairs of Chinese."""
+    words = _WORD.findall(text.casefold())
+    pairs = [a + b for a, b in pairwise(words) if _is_cjk(a) and _is_cjk(b)]
+    return words + pairs
+
+
+def _is_cjk(word: str) -> bool:
+    return re.fullmatch(f"[{_CJK}]", word) is not None
+
+
+class NearSame:
+    """Whether two of many texts say nearly the same.
+
+    Args:
+        texts: all of them.
+        share: so much of the words of both, in any order, must be common to them; 1 asks for the same set of words.
+    """
+
+    def __init__(self, texts: Sequence[str], share: float) -> None:
+        self._texts = texts
+        self._share = share
+        self._words = lru_cache(maxsize=_REMEMBERED)(self._read)
+
+    def __call__(self, first: int, second: int) -> bool:
+        """Whether texts ``first`` and ``second`` do; texts without words are like none."""
+        one, other = self._words(first), self._words(second)
+        return bool(one) and len(one & other) >= self._share * len(one | other)
+
+    def __getstate__(self) -> dict[str, object]:
+        return {"_texts": self._texts, "_share": self._share}
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        self.__dict__ |= state
+        self._words = lru_cache(maxsize=_REMEMBERED)(self._read)
+
+    def _read(self, index: int) -> frozenset[str]:
+        return frozenset(words_of(self._texts[index]))
