@@ -18,7 +18,7 @@ from interbert.regions.store import RegionStore
 
 @pytest.fixture(scope="module")
 def captions(shop_store):
-    return RegionStore.open(shop_store).captions()
+    return list(RegionStore.open(shop_store).captions())
 
 
 @pytest.fixture(scope="module")

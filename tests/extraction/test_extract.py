@@ -81,7 +81,7 @@ def test_every_row_is_written_with_its_texts_ids_and_regions(
     assert (report.written, report.already, report.skipped) == (24, 0, 0)
     store = RegionStore.open(tmp_path / "s")
     assert store.info == extractor.info
-    rows = store.captions()
+    rows = list(store.captions())
     for item, row, regions in zip(source, rows, store.take(range(24)), strict=True):
         assert (row.picture_id, row.view, row.source_row, row.texts, row.text_fields) == (
             item.picture_id,

@@ -87,7 +87,7 @@ def test_a_model_directory_is_complete_and_knows_where_it_comes_from(pretrained:
 
 def test_the_vocabulary_grew_until_both_languages_are_known(pretrained: Path, shop_store: Path) -> None:
     processor = load_processor(pretrained)
-    captions = RegionStore.open(shop_store).captions()
+    captions = list(RegionStore.open(shop_store).captions())
     for column in (0, 1):
         assert unknown_share(processor.tokenizer, [one.texts[column] for one in captions]) < 0.01
 
@@ -213,7 +213,7 @@ def test_a_loss_that_is_not_finite_names_objective_and_sample(
     monkeypatch.setattr(PairData, "picture", picture)
     assert main([*pretrain_words(shop_store, tiny_bert, tmp_path / "model"), *brief]) == 1
     message = capsys.readouterr().err
-    wrong = RegionStore.open(shop_store).captions()[spoilt].texts[0]
+    wrong = list(RegionStore.open(shop_store).captions())[spoilt].texts[0]
     assert repr(wrong) in message
     assert message.count("pair ") == 1
     assert "matching_loss" in message

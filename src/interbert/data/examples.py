@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
 from interbert.data.negatives import Negatives
+from interbert.data.packed import packed_ids
 from interbert.data.pairs import PairTable
 from interbert.data.sampling import SampleKey
 from interbert.objectives.matching import MATCH, MISMATCH, draw_mismatch
@@ -95,14 +96,14 @@ class PairData:
         self.table = table
         self.encoder = encoder
         self.seed = seed
-        self.ids = [np.array(ids, dtype=np.int64) for ids in encoder.texts_to_ids(table.texts)]
+        self.ids = packed_ids(encoder, table.texts)
         self._store = store
         self._where = where
 
     @property
-    def lengths(self) -> list[int]:
-        """Tokens of each pair's text."""
-        return [len(ids) for ids in self.ids]
+    def lengths(self) -> Int64:
+        """[n] tokens of each pair's text."""
+        return self.ids.lengths
 
     def draws(self, key: SampleKey, purpose: str) -> np.random.Generator:
         """The generator of one decision about one sample."""

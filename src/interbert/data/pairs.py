@@ -7,14 +7,16 @@ any pair of the group has it, so items with the same picture or the same text ar
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from interbert.data.grouping import joined
+from interbert.data.grouping import Groups
+from interbert.data.packed import PackedTexts
 from interbert.errors import SourceError
 from interbert.regions.schema import CaptionRow
 
@@ -30,7 +32,7 @@ def normal_text(text: str) -> str:
 class PairTable:
     """Every (text, picture) pair, one entry each, in the order of the store."""
 
-    texts: tuple[str, ...]
+    texts: Sequence[str]
     rows: Int64
     """[n] store row of the picture as it is."""
     mirrored_rows: Int64
@@ -42,35 +44,28 @@ class PairTable:
 
     @classmethod
     def from_captions(
-        cls, captions: Sequence[CaptionRow], fields: Sequence[str] = (), where: str = "the store"
+        cls, captions: Iterable[CaptionRow], fields: Sequence[str] = (), where: str = "the store"
     ) -> PairTable:
         """Build the table.
 
         Args:
-            captions: all rows of a store.
+            captions: all rows of a store, read once.
             fields: source columns whose texts to use; empty means all.
             where: the store, for messages.
 
         Raises:
             SourceError: no text is left.
         """
-        groups = _groups(captions)
-        mirrors = {one.picture_id: one.row for one in captions if one.view == 1}
-        texts: list[str] = []
-        rows: list[tuple[int, int, int]] = []
-        for one, group in zip(captions, groups, strict=True):
-            for text, column in zip(one.texts, one.text_fields, strict=True):
-                if one.view == 0 and (not fields or column in fields):
-                    texts.append(text)
-                    rows.append((one.row, mirrors.get(one.picture_id, -1), group))
-        if not texts:
-            known = sorted({column for one in captions for column in one.text_fields})
+        groups, columns = Groups(), _Columns()
+        known: set[str] = set()
+        texts = PackedTexts(_texts(captions, set(fields), groups, columns, known))
+        if not len(texts):
             wanted = f" in columns {', '.join(fields)}" if fields else ""
-            raise SourceError(f"{where}: holds no text{wanted}. Its texts come from: {', '.join(known) or 'nowhere'}.")
-        numbers: dict[str, int] = {}
-        text_ids = [numbers.setdefault(normal_text(text), len(numbers)) for text in texts]
-        columns = np.array(rows, dtype=np.int64).reshape(-1, 3)
-        return cls(tuple(texts), columns[:, 0], columns[:, 1], columns[:, 2], np.array(text_ids, dtype=np.int64))
+            raise SourceError(
+                f"{where}: holds no text{wanted}. Its texts come from: {', '.join(sorted(known)) or 'nowhere'}."
+            )
+        rows, places, pictures, hashes = columns.arrays()
+        return cls(texts, rows, columns.mirrored(pictures), groups.joined()[places], _by_first(hashes))
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -84,16 +79,14 @@ class PairTable:
         return self._only(~held), self._only(held & ~shared_text)
 
     def _only(self, keep: NDArray[np.bool_]) -> PairTable:
-        texts = tuple(text for text, kept in zip(self.texts, keep, strict=True) if kept)
+        texts = PackedTexts(self.texts[int(place)] for place in np.flatnonzero(keep))
         return PairTable(texts, self.rows[keep], self.mirrored_rows[keep], self.groups[keep], self.text_ids[keep])
-
-    @cached_property
-    def _right(self) -> frozenset[tuple[int, int]]:
-        return frozenset(zip(self.text_ids.tolist(), self.groups.tolist(), strict=True))
 
     def is_right(self, text_of: int, picture_of: int) -> bool:
         """Whether pair ``text_of``'s text is a right one for pair ``picture_of``'s picture."""
-        return (int(self.text_ids[text_of]), int(self.groups[picture_of])) in self._right
+        wanted = int(self.text_ids[text_of]) * self._stride + int(self.groups[picture_of])
+        place = int(np.searchsorted(self._right_keys, wanted))
+        return place < len(self._right_keys) and int(self._right_keys[place]) == wanted
 
     def same(self, pairs: Sequence[int]) -> NDArray[np.bool_]:
         """bool [k,k]: True where either pair's text is right for the other's picture."""
@@ -112,7 +105,57 @@ class PairTable:
         return np.unique(self.text_ids * self._stride + self.groups)
 
 
-def _groups(captions: Sequence[CaptionRow]) -> list[int]:
-    """Rows that share a picture id, product id or picture file are one group."""
-    keys = [(("picture", one.picture_id), ("product", one.product_id), ("file", one.digest)) for one in captions]
-    return joined([[key for key in row if key[1]] for row in keys])
+class _Columns:
+    """Numbers of the pairs, as they are read."""
+
+    def __init__(self) -> None:
+        self._pairs = array("q")
+        self._mirrors = array("q")
+
+    def add_pair(self, row: int, place: int, picture: int, text: int) -> None:
+        self._pairs.extend((row, place, picture, text))
+
+    def add_mirror(self, picture: int, row: int) -> None:
+        self._mirrors.extend((picture, row))
+
+    def arrays(self) -> tuple[Int64, Int64, Int64, Int64]:
+        """Store row, place among the captions, hash of the picture's id and of the normal text, [n] each."""
+        rows, places, pictures, texts = np.frombuffer(self._pairs, dtype=np.int64).reshape(-1, 4).T
+        return rows.copy(), places, pictures, texts
+
+    def mirrored(self, pictures: Int64) -> Int64:
+        """[n] row of each picture's mirror image, -1 when there is none."""
+        found = np.full(len(pictures), -1, dtype=np.int64)
+        if self._mirrors:
+            ids, rows = np.frombuffer(self._mirrors, dtype=np.int64).reshape(-1, 2).T
+            order = np.argsort(ids, kind="stable")
+            place = np.searchsorted(ids[order], pictures).clip(max=len(ids) - 1)
+            there = ids[order][place] == pictures
+            found[there] = rows[order][place[there]]
+        return found
+
+
+def _texts(
+    captions: Iterable[CaptionRow], fields: set[str], groups: Groups, columns: _Columns, known: set[str]
+) -> Iterator[str]:
+    """Texts of all pairs; what else is known of them goes into ``groups``, ``columns`` and ``known``, as it is read."""
+    for place, one in enumerate(captions):
+        # rows that share a picture id, product id or picture file are one group
+        keys = (("picture", one.picture_id), ("product", one.product_id), ("file", one.digest))
+        groups.add(key for key in keys if key[1])
+        picture = hash(one.picture_id)
+        if one.view == 1:
+            columns.add_mirror(picture, one.row)
+        for text, column in zip(one.texts, one.text_fields, strict=True):
+            known.add(column)
+            if one.view == 0 and (not fields or column in fields):
+                columns.add_pair(one.row, place, picture, hash(normal_text(text)))
+                yield text
+
+
+def _by_first(hashes: Int64) -> Int64:
+    """Equal numbers for equal hashes, counted in the order in which they first come."""
+    _, first, inverse = np.unique(hashes, return_index=True, return_inverse=True)
+    number = np.empty(len(first), dtype=np.int64)
+    number[np.argsort(first, kind="stable")] = np.arange(len(first))
+    return number[inverse]

@@ -73,7 +73,9 @@ class EpochBatches(Sampler[list[SampleKey]]):
         ConfigError: the pairs are too few to give every process a batch.
     """
 
-    def __init__(self, lengths: Sequence[int], batch_size: int, seed: int, cut: Cut | None = None) -> None:
+    def __init__(
+        self, lengths: Sequence[int] | NDArray[np.int64], batch_size: int, seed: int, cut: Cut | None = None
+    ) -> None:
         self.batch_size = batch_size
         self.drop_last = False
         self.sampler = _Epoch()

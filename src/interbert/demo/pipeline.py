@@ -172,7 +172,7 @@ class Demo:
         directory = self._model("retrieval")
         model, processor = load_model(directory), load_processor(directory)
         store = RegionStore.open(self._regions("test"))
-        captions = store.captions()
+        captions = list(store.captions())
         picture_ids = {one.row: one.picture_id for one in captions}
         outcomes = []
         for language, columns in self._languages().items():

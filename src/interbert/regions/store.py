@@ -141,13 +141,17 @@ class RegionStore:
         table = self._table(["picture_id", "view"])
         return set(zip(table["picture_id"].to_pylist(), table["view"].to_pylist(), strict=True))
 
-    def captions(self) -> list[CaptionRow]:
-        """Every row without its regions."""
-        rows = self._table(_LIGHT_COLUMNS).to_pylist()
-        return [
-            CaptionRow(index, **(row | {"texts": tuple(row["texts"]), "text_fields": tuple(row["text_fields"])}))
-            for index, row in enumerate(rows)
-        ]
+    def captions(self) -> Iterator[CaptionRow]:
+        """Every row without its regions, one after the other: millions need not be there at once."""
+        start = 0
+        with self._reading():
+            for batch in self._dataset().to_batches(columns=_LIGHT_COLUMNS):
+                columns = [batch.column(name).to_pylist() for name in _LIGHT_COLUMNS]
+                for index, values in enumerate(zip(*columns, strict=True), start):
+                    row = dict(zip(_LIGHT_COLUMNS, values, strict=True))
+                    lists = {name: tuple(row[name]) for name in ("texts", "text_fields")}
+                    yield CaptionRow(index, **(row | lists))
+                start += len(batch)
 
     def take(self, rows: Sequence[int]) -> list[Regions]:
         """Regions of rows, in the asked order.

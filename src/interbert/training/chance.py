@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
+from interbert.data.packed import PackedIds
 from interbert.objectives.matching import chance_loss
 from interbert.regions.store import RegionStore
 
 
 def chance_values(
-    ids: Sequence[NDArray[np.int64]], store: RegionStore, objective: str, batch_size: int, mismatch_share: float
+    ids: PackedIds, store: RegionStore, objective: str, batch_size: int, mismatch_share: float
 ) -> dict[str, float]:
     """Chance value of every loss.
 
@@ -29,9 +28,11 @@ def chance_values(
     return values if region is None else values | {"region_loss": region}
 
 
-def _piece_entropy(ids: Sequence[NDArray[np.int64]]) -> float:
-    pieces = np.concatenate([one[1:-1] for one in ids])
-    counts = np.unique(pieces, return_counts=True)[1]
+def _piece_entropy(ids: PackedIds) -> float:
+    ends = ids.lengths.cumsum()
+    special = np.concatenate([ends - ids.lengths, ends - 1])  # [CLS] and [SEP] are never predicted
+    counts = np.bincount(np.delete(ids.flat, special))
+    counts = counts[counts > 0]
     shares = counts / counts.sum()
     return float(-(shares * np.log(shares)).sum())
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, is_dataclass
 from functools import cached_property
@@ -39,7 +39,7 @@ class TrainingData:
     table: PairTable
     validation_store: RegionStore
     validation: RetrievalSet
-    validation_texts: tuple[str, ...]
+    validation_texts: Sequence[str]
 
     @cached_property
     def pooled(self) -> NDArray[np.float32]:

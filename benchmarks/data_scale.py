@@ -1,0 +1,122 @@
+"""Time and memory of the data path, from ten thousand to a million rows.
+
+    python benchmarks/data_scale.py --out runs/data_scale
+
+Writes region stores with small random features (kept for the next run), then, each size in a process of its own, opens
+one as training does (pairs, groups, tokens, order) and draws pretraining batches of one epoch's middle. Prints seconds
+to open, milliseconds per sample, and the peak of resident memory; the last line is JSON. The aims: under 2 GiB at a
+million rows, and time per sample flat.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import resource
+import time
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from interbert.progress import progress_bar
+from interbert.regions.schema import ExtractorInfo, RegionRecord, Regions
+from interbert.regions.store import RegionStore, is_store
+from interbert.training.provenance import versions
+
+SIZES = (10_000, 100_000, 1_000_000)
+FEATURES, CLASSES, REGIONS = 32, 8, 4
+WORDS = 500
+"""Different words that titles are made of."""
+_BLOCK = 10_000
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", required=True, help="folder for the stores (about 1 GB per million rows)")
+    parser.add_argument("--rows", type=int, nargs="*", default=list(SIZES))
+    parser.add_argument("--batches", type=int, default=60)
+    parser.add_argument("--batch-size", type=int, default=64)
+    parser.add_argument("--init-from", default="minilm", help="BERT whose tokenizer is used")
+    arguments = parser.parse_args()
+    found = {}
+    for rows in arguments.rows:
+        path = Path(arguments.out) / f"store-{rows}"
+        if not is_store(path) or len(RegionStore.open(path)) < rows:
+            _write(path, rows)
+        context = multiprocessing.get_context("spawn")
+        with context.Pool(1) as pool:
+            line = pool.apply(measure, (str(path), arguments.batches, arguments.batch_size, arguments.init_from))
+        found[rows] = line
+        print(f"{rows:>9,} rows: {json.dumps(line)}", flush=True)
+    print(json.dumps({"rows": found, "versions": versions()}))
+
+
+def _write(path: Path, rows: int) -> None:
+    info = ExtractorInfo("random", {"seed": 0}, FEATURES, CLASSES)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    store = RegionStore.open_or_create(path, info)
+    generator = np.random.default_rng(rows)
+    with progress_bar(f"store of {rows:,}", rows, "rows") as advance:
+        for start in range(0, rows, _BLOCK):
+            store.append([_record(row, generator) for row in range(start, min(start + _BLOCK, rows))])
+            advance(min(_BLOCK, rows - start))
+
+
+def _record(row: int, generator: np.random.Generator) -> RegionRecord:
+    corners = np.sort(generator.uniform(0, 80, (REGIONS, 2, 2)), axis=1).reshape(REGIONS, 4).astype(np.float32)
+    probabilities = generator.dirichlet(np.ones(CLASSES), REGIONS).astype(np.float16)
+    features = generator.standard_normal((REGIONS, FEATURES)).astype(np.float16)
+    words = [f"word{number}" for number in generator.integers(0, WORDS, int(generator.integers(3, 9)))]
+    regions = Regions(corners, features, probabilities, 80, 80)
+    text = f"{' '.join(words)} {row}"
+    return RegionRecord(f"picture-{row}", "", f"{row:064x}", 0, row, (text,), ("title",), regions)
+
+
+def measure(path: str, batches: int, batch_size: int, bert: str) -> dict[str, Any]:
+    """One store, in this process: seconds to open, milliseconds per sample, peak memory in MiB."""
+    from interbert.checkpoints.bert import bert_tokenizer
+    from interbert.data.collation import PretrainingCollator
+    from interbert.data.examples import PairData, PretrainingPairs
+    from interbert.data.negatives import Negatives
+    from interbert.data.sampling import EpochBatches
+    from interbert.model.processing import InterBertProcessor, InterBertRegionFeatureExtractor
+    from interbert.objectives.region_masking import RegionMasking
+    from interbert.objectives.segment_masking import SegmentMasking
+    from interbert.training.session import open_data
+
+    before = _peak()
+    started = time.perf_counter()
+    data = open_data(path, None, 0.001, 500, [], 0)
+    table_seconds = time.perf_counter() - started
+    mean, deviation = data.store.feature_statistics()
+    extractor = InterBertRegionFeatureExtractor(data.store.info.to_dict(), mean.tolist(), deviation.tolist())
+    processor = InterBertProcessor(extractor, bert_tokenizer(bert), max_text_tokens=36)
+    pairs = PairData(data.table, data.store, processor, 0, path)
+    order = EpochBatches(pairs.lengths, batch_size, 0)
+    dataset = PretrainingPairs(pairs, Negatives(data.table), lambda step: 0.0, SegmentMasking(), RegionMasking())
+    collate = PretrainingCollator(data.table, processor.pad_token_id, contrast=True)
+    opened = time.perf_counter() - started
+    keys = list(islice(iter(order), len(order) // 2, len(order) // 2 + batches + 5))
+    milliseconds = []
+    for batch in keys:
+        started = time.perf_counter()
+        collate(dataset.__getitems__(batch))
+        milliseconds.append((time.perf_counter() - started) * 1000 / len(batch))
+    return {
+        "open_s": round(opened, 1),
+        "table_s": round(table_seconds, 1),
+        "ms_per_sample": round(float(np.median(milliseconds[5:])), 3),
+        "peak_mib": _peak(),
+        "before_mib": before,
+    }
+
+
+def _peak() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+
+
+if __name__ == "__main__":
+    main()

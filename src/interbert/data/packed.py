@@ -1,0 +1,96 @@
+"""Millions of texts and token sequences in a few arrays: as Python objects they would take ten times the memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+Int64 = NDArray[np.int64]
+
+
+class PackedTexts(Sequence[str]):
+    """Texts as one UTF-8 buffer and where each begins; reads like a tuple of strings."""
+
+    def __init__(self, texts: Iterable[str] = ()) -> None:
+        buffer, ends = bytearray(), [0]
+        for text in texts:
+            buffer += text.encode("utf-8", "surrogatepass")
+            ends.append(len(buffer))
+        self._buffer = bytes(buffer)
+        self._ends = np.array(ends, dtype=np.int64)
+
+    def __len__(self) -> int:
+        return len(self._ends) - 1
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[str, ...]: ...
+    def __getitem__(self, index: int | slice) -> str | tuple[str, ...]:
+        if isinstance(index, slice):
+            return tuple(self[place] for place in range(*index.indices(len(self))))
+        place = range(len(self))[index]
+        return self._buffer[self._ends[place] : self._ends[place + 1]].decode("utf-8", "surrogatepass")
+
+    def __iter__(self) -> Iterator[str]:
+        return (self[place] for place in range(len(self)))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and len(self) == len(other) and all(map(str.__eq__, self, other))
+
+    __hash__ = None  # type: ignore[assignment]  # as lists: equal to sequences of other kinds
+
+    def chosen(self, places: Iterable[int]) -> PackedTexts:
+        """Some of them, in the asked order."""
+        return PackedTexts(self[int(place)] for place in places)
+
+
+class PackedIds(Sequence[Int64]):
+    """Token ids of texts as one int32 array and where each text begins."""
+
+    def __init__(self, blocks: Iterable[Sequence[Sequence[int]]]) -> None:
+        flat: list[NDArray[np.int32]] = [np.empty(0, dtype=np.int32)]
+        sizes: list[NDArray[np.int64]] = [np.zeros(1, dtype=np.int64)]
+        for block in blocks:
+            lengths = np.array([len(ids) for ids in block], dtype=np.int64)
+            flat.append(np.fromiter((token for ids in block for token in ids), dtype=np.int32, count=lengths.sum()))
+            sizes.append(lengths)
+        self._flat = np.concatenate(flat)
+        self._ends = np.concatenate(sizes).cumsum()
+
+    def __len__(self) -> int:
+        return len(self._ends) - 1
+
+    @overload
+    def __getitem__(self, index: int) -> Int64: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Int64]: ...
+    def __getitem__(self, index: int | slice) -> Int64 | list[Int64]:
+        if isinstance(index, slice):
+            return [self[place] for place in range(*index.indices(len(self)))]
+        place = range(len(self))[index]
+        return self._flat[self._ends[place] : self._ends[place + 1]].astype(np.int64)
+
+    @property
+    def lengths(self) -> Int64:
+        """[n] tokens of each text."""
+        return np.diff(self._ends)
+
+    @property
+    def flat(self) -> NDArray[np.int32]:
+        """All tokens, text after text."""
+        return self._flat
+
+
+def in_blocks(texts: Sequence[str], size: int = 10_000) -> Iterator[Sequence[str]]:
+    """Parts of a sequence, so that what is made of each need not be there at once."""
+    for start in range(0, len(texts), size):
+        yield texts[start : start + size]
+
+
+def packed_ids(encoder: Any, texts: Sequence[str]) -> PackedIds:
+    """Token ids of texts by a processor's ``texts_to_ids``."""
+    return PackedIds(encoder.texts_to_ids(block) for block in in_blocks(texts))
