@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Hashable, Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,9 +30,17 @@ def chance_values(
     return values if region is None else values | {"region_loss": region}
 
 
+def label_entropy(labels: Iterable[Hashable]) -> float:
+    """Cross-entropy of a classifier that knows how frequent each label is, and nothing of the item."""
+    return _entropy(np.array(list(Counter(labels).values())))
+
+
 def _piece_entropy(ids: Sequence[NDArray[np.int64]]) -> float:
     pieces = np.concatenate([one[1:-1] for one in ids])
-    counts = np.unique(pieces, return_counts=True)[1]
+    return _entropy(np.unique(pieces, return_counts=True)[1])
+
+
+def _entropy(counts: NDArray[np.int64]) -> float:
     shares = counts / counts.sum()
     return float(-(shares * np.log(shares)).sum())
 
