@@ -81,9 +81,10 @@ class PairTable:
         chosen = np.random.default_rng(seed).permutation(groups)[: max(1, round(share * len(groups)))]
         held = np.isin(self.groups, chosen)
         shared_text = np.isin(self.text_ids, self.text_ids[~held])
-        return self._only(~held), self._only(held & ~shared_text)
+        return self.select(~held), self.select(held & ~shared_text)
 
-    def _only(self, keep: NDArray[np.bool_]) -> PairTable:
+    def select(self, keep: NDArray[np.bool_]) -> PairTable:
+        """The pairs where ``keep`` [n] is True."""
         texts = tuple(text for text, kept in zip(self.texts, keep, strict=True) if kept)
         return PairTable(texts, self.rows[keep], self.mirrored_rows[keep], self.groups[keep], self.text_ids[keep])
 
