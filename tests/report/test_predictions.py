@@ -118,6 +118,22 @@ def test_the_same_pairs_are_hidden_in_the_same_way_again(
     assert all(one.truth is not None and one.truth.label.startswith("class ") for one in again[0].regions)
 
 
+def test_a_model_that_regresses_features_has_its_error_beside_that_of_the_average(
+    pretrained: Path, processor: InterBertProcessor, held_out: HeldOut, model: InterBertForPreTraining
+) -> None:
+    config = type(model.config)(**(model.config.to_dict() | {"region_objective": "regress"}))
+    pairs = guess_pairs(InterBertForPreTraining(config), processor, held_out, read_run(pretrained).recipe, 2, None)
+    regions = held_out.store.take([pairs[0].row])[0]
+    features, _ = processor.picture_inputs(regions)
+    first = pairs[0].regions[0]
+    place = next(place for place, box in enumerate(regions.boxes.tolist()) if tuple(box) == first.box)
+    assert first.truth is None
+    assert first.error is not None
+    assert first.error > 0
+    assert first.chance == pytest.approx(float(np.square(features[place + 1]).sum()), rel=1e-4)
+    assert "hidden regions" not in share_right(pairs)
+
+
 def test_the_first_guesses_are_counted(guesses: list[PairGuesses]) -> None:
     counts = share_right(guesses)
     assert list(counts) == ["hidden pieces", "hidden regions", "matches"]

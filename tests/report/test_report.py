@@ -112,6 +112,20 @@ def test_a_run_that_is_going_on_has_a_page(
     assert "provenance.json is written with the first model" in page
 
 
+def test_a_classifier_has_its_accuracy_and_its_loss_against_the_entropy_of_the_labels(
+    fake_run: Callable[..., Path], report: Callable[..., str]
+) -> None:
+    log = [{"step": 5, "loss": 0.4, "loss_chance": 0.69}, {"step": 5, "eval_accuracy": 81.5, "eval_macro_f1": 80.0}]
+    recipe = {"source": "s.csv", "label": "kind", "training": {"epochs": 1}}
+    kept = {"reached": {"step": 5, "eval_accuracy": 81.5}}
+    page = report(fake_run(log=log, recipe=recipe, provenance=kept, finished={}))
+    assert "Classification, finished at step 5" in page
+    assert "<figcaption>Accuracy<span>kept 81.5%</span>" in page
+    assert "<figcaption>Loss<span>0.4 · chance 0.69</span>" in page
+    assert "58% of it" in page
+    assert "No predictions" not in page
+
+
 def test_a_stopped_run_shows_what_it_kept(pretrained: Path, tmp_path: Path, report: Callable[..., str]) -> None:
     run = tmp_path / "stopped"
     shutil.copytree(pretrained, run)
