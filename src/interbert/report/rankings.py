@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from interbert.data.examples import Picture
-from interbert.model.modeling import InterBertForImageTextRetrieval
 from interbert.model.processing import InterBertProcessor
+from interbert.model.retrieval import InterBertForImageTextRetrieval
 from interbert.model.scoring import dual_matrix, score_pairs
 from interbert.report.held_out import HeldOut
 from interbert.report.parts import QueryResult, by_hash
