@@ -24,7 +24,8 @@ MAY_IMPORT = {
     "training": {"tasks", "data", "objectives", "model", "checkpoints", "regions"},
     "export": {"model", "checkpoints", "tasks", "data", "regions"},
     "search": {"model", "regions", "data", "checkpoints", "extraction"},
-    "demo": {"training", "tasks", "search", "data", "extraction", "regions", "checkpoints"},
+    "report": {*("training", "tasks", "objectives", "model", "data", "regions", "checkpoints", "extraction", "search")},
+    "demo": {"report", "training", "tasks", "search", "data", "extraction", "regions", "checkpoints"},
 }
 
 

@@ -41,7 +41,7 @@ def workplace(shop: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_readme_has_the_commands_that_are_run_here() -> None:
     verbs = [line.split()[1] for line in commands() if line.startswith("interbert ")]
-    assert verbs == ["extract", "pretrain", "finetune", "extract", "evaluate", "search"]
+    assert verbs == ["extract", "pretrain", "report", "finetune", "extract", "evaluate", "search"]
     assert [line for line in commands() if not line.startswith("interbert ")] == ["make demo"]
 
 
@@ -52,6 +52,7 @@ def test_every_command_runs(
     tiny = {
         "extract": "--input_size 64",
         "pretrain": f"--init_from {tiny_bert} --model.pooler_size 16 {TRAINING}",
+        "report": "--samples 2",
         "finetune": TRAINING,
         "evaluate": "--bootstrap 10",
         "search": "--top_k 3",
@@ -62,6 +63,7 @@ def test_every_command_runs(
             assert main([*words, *shlex.split(tiny[words[0]])]) == 0, capsys.readouterr().err
     assert (workplace / "metrics.json").exists()
     assert "catalogue.parquet" in (workplace / "results.html").read_text(encoding="utf-8")
+    assert (workplace / "models/pretrained/report.html").read_text(encoding="utf-8").count("data:image/") == 2
     for block in blocks("python"):
         exec(compile(block, "README.md", "exec"), {})
     assert "tensor([" in capsys.readouterr().out

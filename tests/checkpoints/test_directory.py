@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from interbert.checkpoints.bert import bert_tokenizer
-from interbert.checkpoints.directory import is_pretrained_only, load_model, load_processor
+from interbert.checkpoints.directory import is_pretrained_only, load_model, load_pretraining_model, load_processor
 from interbert.errors import CheckpointError
 from interbert.model.configuration import InterBertConfig
 from interbert.model.modeling import InterBertForPreTraining
@@ -134,6 +134,13 @@ def test_an_impossible_configuration_names_the_directory(directory):
 def test_a_model_without_a_matching_head(tmp_path):
     saved(tmp_path, InterBertModel)
     refused(load_model, tmp_path, "lacks 2 weights of a retrieval model, such as matching_head")
+
+
+def test_a_pretraining_model_opens_with_all_its_heads_and_a_finetuned_one_does_not(directory):
+    refused(load_pretraining_model, directory, "weights of a pretraining model, such as lm_head")
+    pretrained = saved(directory, InterBertForPreTraining)
+    opened = load_pretraining_model(directory)
+    assert torch.equal(opened.region_head.decoder.weight, pretrained.region_head.decoder.weight)
 
 
 def test_a_directory_without_a_tokenizer(tmp_path):

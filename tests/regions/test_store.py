@@ -161,8 +161,7 @@ def test_damaged_data_is_an_error_that_names_the_store(tmp_path: Path, how: str,
     damage(tmp_path / "s", how)
     arguments = [[0, 1]] if read == "take" else []
     with pytest.raises(StoreError, match=f"{tmp_path / 's'}: .*extract the pictures again"):
-        found = getattr(RegionStore.open(tmp_path / "s"), read)(*arguments)
-        list(found)  # captions are read as they are taken
+        list(getattr(RegionStore.open(tmp_path / "s"), read)(*arguments))  # captions are read as they are taken
 
 
 def test_another_data_set_is_not_taken_for_a_store(tmp_path: Path) -> None:

@@ -43,6 +43,7 @@ def test_texts_alone_from_a_bert(
     shown = capsys.readouterr().out
     assert "of 72, accuracy 100.0 (4 validation texts)" in shown
     assert "loss " in shown
+    assert {one["loss_chance"] for one in log_of(tmp_path / "m") if "loss" in one} == {0.6931}
     model = InterBertForSequenceClassification.from_pretrained(tmp_path / "m").eval()
     processor = InterBertProcessor.from_pretrained(tmp_path / "m")
     assert processor.max_text_tokens == 32

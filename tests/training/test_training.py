@@ -69,10 +69,19 @@ def test_pretraining_logs_every_objective_beside_its_chance(pretrained: Path) ->
         with_targets = [one for one in losses if name in one]
         assert len(with_targets) > len(losses) // 3
         assert all(f"{name}_chance" in one for one in with_targets)
+        assert len({one[f"{name}_chance"] for one in with_targets}) == 1
     contrast = [one["contrastive_loss"] for one in losses]
     assert sum(contrast[-4:]) < sum(contrast[:4])
     validations = [one for one in log_of(pretrained) if "eval_dual_r@1" in one]
     assert len(validations) == len({one["step"] for one in validations}) == 2
+
+
+def test_every_log_line_has_its_time_and_training_lines_their_rate(pretrained: Path) -> None:
+    log = log_of(pretrained)
+    seconds = [one["seconds"] for one in log]
+    assert seconds == sorted(seconds)
+    assert all(one["pairs_per_second"] > 0 for one in log if "loss" in one)
+    assert not any("pairs_per_second" in one for one in log if "eval_dual_r@1" in one)
 
 
 def test_a_model_directory_is_complete_and_knows_where_it_comes_from(pretrained: Path) -> None:
@@ -184,6 +193,8 @@ def test_ctrl_c_saves_and_a_rerun_continues(shop_store: Path, tiny_bert: str, tm
     wait_for(lambda: any(one.get("step", 0) > max(saved) for one in log_of(out)), again)
     os.killpg(again.pid, signal.SIGKILL)
     assert "continuing from" in again.communicate()[0]
+    seconds = [one["seconds"] for one in log_of(out)]
+    assert seconds == sorted(seconds)  # the second run goes on where the first one was stopped
 
 
 def test_a_loss_that_is_not_finite_stops_with_what_to_do(

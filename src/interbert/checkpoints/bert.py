@@ -7,7 +7,7 @@ comes from the BERT's when it has one.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,6 +66,12 @@ class FillReport:
             "filled": list(self.filled),
             "random": list(self.random),
         }
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> FillReport:
+        """Inverse of :meth:`to_dict`."""
+        filled, random = tuple(fields["filled"]), tuple(fields["random"])
+        return cls(fields["source"], filled, random, int(fields["vocabulary rows filled"]))
 
 
 def _parts(names: Iterable[str]) -> str:

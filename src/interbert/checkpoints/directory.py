@@ -9,16 +9,20 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from safetensors import SafetensorError
 
 from interbert.checkpoints.quiet import quiet_library
 from interbert.errors import CheckpointError, UsageError, writing
 from interbert.model.configuration import InterBertConfig
+from interbert.model.modeling import InterBertForPreTraining
 from interbert.model.processing import InterBertProcessor
 from interbert.model.retrieval import InterBertForImageTextRetrieval
 from interbert.model.tasks import InterBertForSequenceClassification
+from interbert.model.trunk import InterBertPreTrainedModel
+
+_Model = TypeVar("_Model", bound=InterBertPreTrainedModel)
 
 
 def load_processor(directory: str | Path) -> InterBertProcessor:
@@ -57,21 +61,40 @@ def load_model(directory: str | Path, **overrides: Any) -> InterBertForImageText
     Raises:
         CheckpointError: it is missing, is no InterBERT, is damaged, or its weights do not fit its configuration.
     """
+    model, missing = _open(InterBertForImageTextRetrieval, directory, **overrides)
+    if missing:
+        raise CheckpointError(
+            f"{directory}: lacks {len(missing)} weights of a retrieval model, such as {missing[0]}. Give a model "
+            "pretrained with matching."
+        )
+    return model
+
+
+def load_pretraining_model(directory: str | Path) -> InterBertForPreTraining:
+    """A pretrained model directory (or Hub id) with all its heads.
+
+    Raises:
+        CheckpointError: as :func:`load_model`.
+    """
+    model, missing = _open(InterBertForPreTraining, directory)
+    if missing:
+        raise CheckpointError(
+            f"{directory}: lacks {len(missing)} weights of a pretraining model, such as {missing[0]}. Give what "
+            "interbert pretrain wrote."
+        )
+    return model
+
+
+def _open(kind: type[_Model], directory: str | Path, **overrides: Any) -> tuple[_Model, list[str]]:
+    """A directory's model of this kind, and the names of its weights that are not there."""
     require_interbert(directory)
     try:
         with quiet_library():
-            model, info = InterBertForImageTextRetrieval.from_pretrained(
-                str(directory), output_loading_info=True, **overrides
-            )
+            model, info = kind.from_pretrained(str(directory), output_loading_info=True, **overrides)
     except (OSError, ValueError, RuntimeError, SafetensorError, KeyError, TypeError) as error:
         raise CheckpointError(f"{directory}: its weights cannot be read ({_reason(error)}).") from error
-    if info["missing_keys"]:
-        raise CheckpointError(
-            f"{directory}: lacks {len(info['missing_keys'])} weights of a retrieval model, such as "
-            f"{sorted(info['missing_keys'])[0]}. Give a model pretrained with matching."
-        )
-    assert isinstance(model, InterBertForImageTextRetrieval)
-    return model
+    assert isinstance(model, kind)
+    return model, sorted(info["missing_keys"])
 
 
 def load_classifier(directory: str | Path, labels: Sequence[str]) -> InterBertForSequenceClassification:
@@ -80,19 +103,14 @@ def load_classifier(directory: str | Path, labels: Sequence[str]) -> InterBertFo
     Raises:
         CheckpointError: as :func:`load_model`.
     """
-    require_interbert(directory)
-    try:
-        with quiet_library():
-            model = InterBertForSequenceClassification.from_pretrained(
-                str(directory),
-                num_labels=len(labels),
-                id2label=dict(enumerate(labels)),
-                label2id={label: place for place, label in enumerate(labels)},
-                ignore_mismatched_sizes=True,
-            )
-    except (OSError, ValueError, RuntimeError, SafetensorError, KeyError, TypeError) as error:
-        raise CheckpointError(f"{directory}: its weights cannot be read ({_reason(error)}).") from error
-    assert isinstance(model, InterBertForSequenceClassification)
+    model, _ = _open(
+        InterBertForSequenceClassification,
+        directory,
+        num_labels=len(labels),
+        id2label=dict(enumerate(labels)),
+        label2id={label: place for place, label in enumerate(labels)},
+        ignore_mismatched_sizes=True,
+    )
     return model
 
 

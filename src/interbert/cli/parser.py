@@ -36,7 +36,7 @@ def parse_options(verb: str, description: str, options: type, words: Sequence[st
 
     ``--config FILE`` (``--recipe`` for a verb with a ``config`` of its own) reads a YAML recipe; what follows on the
     command line overrides it. Both ``--picture-id`` and
-    ``--picture_id`` are understood; a switch needs no value; a list may be given as ``a,b``.
+    ``--picture_id`` are understood; a switch needs no value; a list may be given as ``a,b``, a required one as words.
 
     Raises:
         UsageError: a word is not understood; the message names the nearest option.
@@ -57,7 +57,10 @@ def parse_options(verb: str, description: str, options: type, words: Sequence[st
     parser.add_argument(recipe_option, action="config", help="YAML recipe with any of the options below.")
     parser.add_class_arguments(options, as_positional=True)
     try:
-        parsed = parser.instantiate(parser.parse_args(_normalised(words, kinds)))
+        given = _normalised(words, kinds)
+        if required and typing.get_origin(kinds[required[-1]]) is list:
+            given = _gathered(given, len(required) - 1)
+        parsed = parser.instantiate(parser.parse_args(given))
     except UnicodeDecodeError as error:
         raise UsageError(f"{verb}: the recipe is no text in UTF-8.") from error
     except (TypeError, AttributeError) as error:  # a section of the recipe that is no section
@@ -106,6 +109,17 @@ def _normalised(words: Sequence[str], kinds: dict[str, Any]) -> list[str]:
             before = result[-1] if result else ""
             result.append(_list(word, kinds.get(before[2:])) if before.startswith("--") else name)
     return result
+
+
+def _gathered(words: Sequence[str], before: int) -> list[str]:
+    """The words that are no options and no option's value, after the first ``before`` of them, as one list."""
+    options: list[str] = []
+    free: list[str] = []
+    for word in words:
+        expects_value = bool(options) and options[-1].startswith("--") and "=" not in options[-1]
+        (options if expects_value or word.startswith("-") else free).append(word)
+    listed = [json.dumps(free[before:], ensure_ascii=False)] if free[before:] else []
+    return [*free[:before], *listed, *options]
 
 
 def _list(value: str, kind: Any) -> str:

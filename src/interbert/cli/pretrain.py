@@ -1,7 +1,8 @@
 """Pretrain InterBERT on a region store: masked segments, masked regions, matching, and a dual encoder beside them.
 
 Starts from a BERT (MiniLM, offline, by default) whose vocabulary grows by the characters of your texts. Watch each
-loss against its chance value in OUT/log_history.jsonl or with TensorBoard. The same command continues a stopped run.
+loss against its chance value: `interbert report OUT`, OUT/log_history.jsonl or TensorBoard. The same command continues
+a stopped run.
 
     interbert pretrain regions/train models/pretrained --validation regions/validation
     interbert pretrain --config recipes/pretrain_mini.yaml --training.epochs 5

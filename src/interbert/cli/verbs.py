@@ -14,6 +14,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "pretrain": ("pretrain", "train InterBERT on a region store"),
     "finetune retrieval": ("finetune_retrieval", "fine-tune a model to rank pictures for a text"),
     "finetune classification": ("finetune_classification", "fine-tune a model to classify texts, pictures or pairs"),
+    "report": ("report", "what a training run did, or several side by side, as a page"),
     "evaluate retrieval": ("evaluate_retrieval", "recall of a full ranking, with intervals"),
     "convert reference": ("convert_reference", "a checkpoint of the published code to a model directory"),
     "convert to-reference": ("convert_to_reference", "a model directory to a checkpoint of the published code"),

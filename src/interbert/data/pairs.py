@@ -76,9 +76,10 @@ class PairTable:
         chosen = np.random.default_rng(seed).permutation(groups)[: max(1, round(share * len(groups)))]
         held = np.isin(self.groups, chosen)
         shared_text = np.isin(self.text_ids, self.text_ids[~held])
-        return self._only(~held), self._only(held & ~shared_text)
+        return self.select(~held), self.select(held & ~shared_text)
 
-    def _only(self, keep: NDArray[np.bool_]) -> PairTable:
+    def select(self, keep: NDArray[np.bool_]) -> PairTable:
+        """The pairs where ``keep`` [n] is True."""
         texts = PackedTexts(self.texts[int(place)] for place in np.flatnonzero(keep))
         return PairTable(texts, self.rows[keep], self.mirrored_rows[keep], self.groups[keep], self.text_ids[keep])
 

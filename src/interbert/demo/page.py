@@ -5,15 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from interbert.demo.charts import Chart, chart_svg
-from interbert.search.page import (
-    document,
-    escape,
-    format_probability,
-    picture_classes,
-    picture_html,
-    stylesheet,
-)
+from interbert.report.charts import Chart
+from interbert.report.parts import QueryResult, chart_grid, chart_legend, fact_cards, query_card, shared_style
+from interbert.search.page import document, escape, picture_classes, stylesheet
 
 
 @dataclass(frozen=True)
@@ -46,23 +40,6 @@ class LanguageResult:
     shuffled: Mapping[str, float]
     queries: int
     candidates: int
-
-
-@dataclass(frozen=True)
-class QueryResult:
-    """One text and the pictures found for it.
-
-    Attributes:
-        text: the query.
-        right: keys of the right pictures.
-        rank: rank of the best right picture.
-        hits: (picture key, probability), best first.
-    """
-
-    text: str
-    right: frozenset[str]
-    rank: int
-    hits: tuple[tuple[str, float], ...]
 
 
 @dataclass(frozen=True)
@@ -109,16 +86,15 @@ def render_demo(page: DemoPage) -> str:
     for language, queries in page.queries.items():
         parts.append(f"<h2>{len(queries)} queries, {escape(language)}</h2>")
         parts.append(f'<p class="soft">{escape(page.queries_note)}</p>')
-        cards = "\n".join(_query(query, names, page.names) for query in queries)
+        cards = "\n".join(query_card(query, names, page.names) for query in queries)
         parts.append(f'<div class="queries">\n{cards}\n</div>')
     parts.append(_table(page.results))
     parts.append(_curves(page.charts))
     parts.append(_making(page))
     if page.credit:
         parts.append(f"<footer>{escape(page.credit)}</footer>")
-    return document(
-        f"InterBERT demo: {page.subject}", stylesheet("interbert.demo", "page.css") + rules, "\n".join(parts)
-    )
+    style = shared_style() + stylesheet("interbert.demo", "page.css") + rules
+    return document(f"InterBERT demo: {page.subject}", style, "\n".join(parts))
 
 
 def _minutes(seconds: float) -> str:
@@ -142,27 +118,7 @@ def _facts(page: DemoPage) -> str:
         cards.append((value, f"right picture in the first {largest.split('@')[1]}, {result.name}"))
     if page.results:
         cards.append((str(page.results[0].candidates), "pictures ranked, none seen in training"))
-    items = "".join(f'<div class="fact"><b>{value}</b><span>{escape(text)}</span></div>' for value, text in cards)
-    return f'<div class="facts">{items}</div>'
-
-
-def _query(query: QueryResult, names: Mapping[str, str], titles: Mapping[str, str]) -> str:
-    rank = "found first" if query.rank == 1 else f"right picture at rank {query.rank}"
-    missed = sorted(query.right & names.keys()) if all(key not in query.right for key, _ in query.hits) else []
-    wanted = f'<span class="wanted">{picture_html(missed[0], names, "the right picture")}</span>' if missed else ""
-    picks = []
-    for key, probability in query.hits:
-        right = key in query.right
-        mark = "✓ " if right else ""
-        picks.append(
-            f'<div class="pick{" right" if right else ""}">{picture_html(key, names, titles.get(key, key))}'
-            f"{mark}{format_probability(probability)}</div>"
-        )
-    return (
-        f'<article class="q"><h3><span dir="auto">{escape(query.text)}</span>'
-        f'<span class="rank{" first" if query.rank == 1 else ""}">{rank}{wanted}</span></h3>'
-        f'<div class="row">{"".join(picks)}</div></article>'
-    )
+    return fact_cards(cards)
 
 
 def _table(results: Sequence[LanguageResult]) -> str:
@@ -194,18 +150,8 @@ def _table(results: Sequence[LanguageResult]) -> str:
 
 
 def _curves(charts: Sequence[tuple[str, Sequence[Chart]]]) -> str:
-    parts = []
-    for phase, members in charts:
-        figures = "".join(map(chart_svg, members))
-        if figures:
-            parts.append(f'<h3>{escape(phase)}</h3><div class="charts">{figures}</div>')
-    if not parts:
-        return ""
-    legend = (
-        '<p class="legend"><span class="key"></span>held-out&ensp; <span class="key pale"></span>training '
-        '(smoothed)&ensp; <span class="key dashed"></span>chance: what guessing gives</p>'
-    )
-    return f"<h2>How it learnt</h2>{legend}{''.join(parts)}"
+    parts = [chart_grid(phase, members) for phase, members in charts]
+    return f"<h2>How it learnt</h2>{chart_legend()}{''.join(parts)}" if any(parts) else ""
 
 
 def _making(page: DemoPage) -> str:

@@ -7,13 +7,12 @@ import json
 import os
 import platform
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from interbert.checkpoints.directory import load_model, load_processor
 from interbert.data.pairs import PairTable
 from interbert.demo import recipe
-from interbert.demo.charts import charts_from_log, read_log
 from interbert.demo.openmoji import prepare_openmoji
 from interbert.demo.page import DemoPage, render_demo
 from interbert.demo.results import language_outcome, read_outcomes, write_outcomes
@@ -26,6 +25,8 @@ from interbert.extraction.grid import GridExtractor, GridSettings
 from interbert.extraction.sources import PictureSource, open_source
 from interbert.progress import progress_bar
 from interbert.regions.store import RegionStore
+from interbert.report.charts import Chart, objective_charts, validation_charts
+from interbert.report.runs import read_run
 from interbert.search.page import thumbnail_uri
 from interbert.tasks.evaluation import evaluate_retrieval
 from interbert.tasks.retrieval import RetrievalSet
@@ -210,7 +211,7 @@ class Demo:
             ),
             pictures=pictures,
             charts=[
-                (title, charts_from_log(read_log(self._model(name) / "log_history.jsonl"), {}))
+                (title, self._charts(name))
                 for title, name in (("Pretraining", "pretrained"), ("Fine-tuning", "retrieval"))
             ],
             steps=list(self._step_times()),
@@ -226,6 +227,10 @@ class Demo:
             names={key: key for key in shown},
         )
         (self.folder / "index.html").write_text(render_demo(page), encoding="utf-8")
+
+    def _charts(self, name: str) -> list[Chart]:
+        run = replace(read_run(self._model(name)).logged_run, name="")
+        return objective_charts([run]) + validation_charts([run])
 
     def summarise(self) -> None:
         """Print what was measured, one line for each language."""

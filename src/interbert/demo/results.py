@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -11,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from interbert.demo.page import Interval, LanguageResult, QueryResult
+from interbert.demo.page import Interval, LanguageResult
+from interbert.report.parts import QueryResult, by_hash
 from interbert.tasks.evaluation import RetrievalReport
 from interbert.tasks.metrics import best_ranks
 from interbert.tasks.retrieval import RetrievalSet
@@ -52,9 +52,8 @@ def language_outcome(
         candidates=joint.candidates,
     )
     ranks = best_ranks(report.scores, data.relevant)
-    order = sorted(range(len(data.texts)), key=lambda text: hashlib.sha256(data.texts[text].encode()).hexdigest())
     queries = []
-    for text in order[:shown]:
+    for text in by_hash(data.texts)[:shown]:
         line = report.scores[text].astype(np.float64)
         best = np.argsort(-line, kind="stable")[:hits]
         queries.append(

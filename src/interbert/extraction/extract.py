@@ -145,13 +145,13 @@ def require_same_source(store: RegionStore, source: PictureSource, texts: bool) 
                 )
     for row in rows[:: max(1, len(rows) // _COMPARED)]:
         item = source[row]
-        digest = _digest(item)
+        digest = picture_digest(item)
         if digest is not None and digest != known[item.picture_id].digest:
             raise StoreError(f"{source.name}, row {row}: the store has another picture under its id. {remedy}")
 
 
-def _digest(item: SourceItem) -> str | None:
-    """SHA-256 of a picture's file; None when it cannot be read, which extraction reports."""
+def picture_digest(item: SourceItem) -> str | None:
+    """SHA-256 of a picture's file, as a store has it; None when it cannot be read, which extraction reports."""
     try:
         return None if item.data is None else hashlib.sha256(_file_bytes(item.data)).hexdigest()
     except OSError:

@@ -71,10 +71,10 @@ def picture_classes(pictures: Mapping[str, str]) -> tuple[str, dict[str, str]]:
     return rules, names
 
 
-def picture_html(key: str, names: Mapping[str, str], alt: str) -> str:
-    """The element that shows picture ``key``, or says that there is none."""
+def picture_html(key: str, names: Mapping[str, str], alt: str, missing: str = "no picture") -> str:
+    """The element that shows picture ``key``, or ``missing`` where there is none."""
     if key not in names:
-        return '<div class="picture none">no picture</div>'
+        return f'<div class="picture none">{escape(missing)}</div>'
     return f'<div class="picture {names[key]}" role="img" aria-label="{escape(alt)}"></div>'
 
 

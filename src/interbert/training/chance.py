@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
+from collections.abc import Hashable, Iterable
 
 import numpy as np
+from numpy.typing import NDArray
 
 from interbert.data.packed import PackedIds
 from interbert.objectives.matching import chance_loss
@@ -28,11 +31,19 @@ def chance_values(
     return values if region is None else values | {"region_loss": region}
 
 
+def label_entropy(labels: Iterable[Hashable]) -> float:
+    """Cross-entropy of a classifier that knows how frequent each label is, and nothing of the item."""
+    return _entropy(np.array(list(Counter(labels).values())))
+
+
 def _piece_entropy(ids: PackedIds) -> float:
     ends = ids.lengths.cumsum()
     special = np.concatenate([ends - ids.lengths, ends - 1])  # [CLS] and [SEP] are never predicted
     counts = np.bincount(np.delete(ids.flat, special))
-    counts = counts[counts > 0]
+    return _entropy(counts[counts > 0])
+
+
+def _entropy(counts: NDArray[np.int64]) -> float:
     shares = counts / counts.sum()
     return float(-(shares * np.log(shares)).sum())
 

@@ -20,6 +20,7 @@ from interbert.model.processing import InterBertProcessor, InterBertRegionFeatur
 from interbert.model.tasks import InterBertForSequenceClassification
 from interbert.tasks.classification import ClassificationTask
 from interbert.training.arguments import attention_for_training, cut_of, trainer_arguments
+from interbert.training.chance import label_entropy
 from interbert.training.options import FinetuneClassificationOptions
 from interbert.training.provenance import provenance
 from interbert.training.session import as_recipe, claim_folder, main_process, mark_finished
@@ -136,7 +137,7 @@ def _finetune(
         ClassificationTask(_items(validation, processor, labels), processor.pad_token_id, what),
         processor,
         provenance(recipe, {"train": train.fingerprint, "validation": validation.fingerprint}),
-        {},
+        {"loss": label_entropy(train.labels)},
         frozenset(bert_names(model.config, has_lm_head=False)),
         names=train.texts or (),
     )

@@ -33,6 +33,7 @@ from interbert.training.finite import FiniteWatch, diagnosis
 from interbert.training.model_card import write_model_card
 from interbert.training.objective_log import ObjectiveLog
 from interbert.training.options import TrainingOptions
+from interbert.training.pace import Pace
 from interbert.training.provenance import PROVENANCE, write_provenance
 from interbert.training.stopping import StopBetweenSteps
 
@@ -95,6 +96,7 @@ class InterBertTrainer(Trainer):  # type: ignore[misc]
         self._watch = FiniteWatch()
         self._in_step = 0
         self._best: float | None = None
+        self._pace = Pace(options.batch_size * options.gradient_accumulation * self.args.world_size)
         self.average = WeightAverage(model, options.ema_decay) if options.ema_decay is not None else None
         self.remove_callback(PrinterCallback)
         self.add_callback(TrainingConsole(options.batch_size * options.gradient_accumulation))
@@ -201,12 +203,14 @@ class InterBertTrainer(Trainer):  # type: ignore[misc]
             yield alone, {name: value.to(self.args.device) for name, value in batch.items()}
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Add each objective's mean loss since the last line and its chance value; keep the line on disk."""
+        """Add each objective's mean loss since the last line and its chance value, time and rate; keep it on disk."""
         if "loss" in logs:
-            for name, mean in self._objectives.take(self._over_processes).items():
-                logs[name] = round(mean, 4)
-                if name in self._chance:
-                    logs[f"{name}_chance"] = round(self._chance[name], 4)
+            logs |= {name: round(mean, 4) for name, mean in self._objectives.take(self._over_processes).items()}
+            logs |= {f"{name}_chance": round(value, 4) for name, value in self._chance.items() if name in logs}
+            rate = self._pace.pairs_per_second(self.state.global_step)
+            if rate is not None:
+                logs["pairs_per_second"] = round(rate, 2)
+        logs["seconds"] = round(self._pace.seconds, 1)
         super().log(logs, start_time)
         if self.is_world_process_zero():
             with (self._out / LOG_HISTORY).open("a", encoding="utf-8") as file:
@@ -218,7 +222,7 @@ class InterBertTrainer(Trainer):  # type: ignore[misc]
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
         """Judge the (averaged) model by the task; keep it when it is the best so far."""
-        with self.average.applied() if self.average is not None else nullcontext():
+        with self._pace.aside(), self.average.applied() if self.average is not None else nullcontext():
             found = self._task.evaluate(self.accelerator.unwrap_model(self.model))
             metrics = {f"eval_{name}": float(value) for name, value in found.items()}
             self.log(dict(metrics))
@@ -252,7 +256,7 @@ class InterBertTrainer(Trainer):  # type: ignore[misc]
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
         self._require_finite(self._watch.late())
         folder = self._out / CHECKPOINTS / f"checkpoint-{self.state.global_step}"
-        with writing(folder), quiet_library():
+        with self._pace.aside(), writing(folder), quiet_library():
             super()._save_checkpoint(model, trial)
             if self.average is not None and self.is_world_process_zero():
                 self.average.save(folder)
@@ -268,22 +272,25 @@ class InterBertTrainer(Trainer):  # type: ignore[misc]
             if self.average is not None and (checkpoint / EMA_FILE).exists():
                 self.average.load(checkpoint)
             print(f"continuing from {checkpoint}")
-        self._forget_after(-1 if checkpoint is None else int(checkpoint.name.rpartition("-")[2]))
+        step = -1 if checkpoint is None else int(checkpoint.name.rpartition("-")[2])
+        self._pace.start(max(step, 0), self._forget_after(step))
         self._steps.judge_start = self._judge_start and checkpoint is None
         with self._stop.listening():
             self.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
         if self.is_world_process_zero():
             self._say_what_is_kept()
 
-    def _forget_after(self, step: int) -> None:
-        """Drop log lines of steps that will be done again."""
+    def _forget_after(self, step: int) -> float:
+        """Drop log lines of steps that will be done again; returns the seconds that the kept steps took."""
         file = self._out / LOG_HISTORY
-        if self.is_world_process_zero() and file.exists():
-            lines = file.read_text(encoding="utf-8").splitlines(keepends=True)
-            kept = [line for line in lines if line.endswith("\n") and json.loads(line).get("step", 0) <= step]
-            part = file.with_name(file.name + ".part")
-            part.write_text("".join(kept), encoding="utf-8")
-            part.replace(file)
+        if not self.is_world_process_zero() or not file.exists():
+            return 0.0
+        lines = file.read_text(encoding="utf-8").splitlines(keepends=True)
+        kept = [line for line in lines if line.endswith("\n") and json.loads(line).get("step", 0) <= step]
+        part = file.with_name(file.name + ".part")
+        part.write_text("".join(kept), encoding="utf-8")
+        part.replace(file)
+        return max((float(json.loads(line).get("seconds", 0)) for line in kept), default=0.0)
 
     def _say_what_is_kept(self) -> None:
         reached = json.loads((self._out / PROVENANCE).read_text(encoding="utf-8"))["reached"]

@@ -1,0 +1,68 @@
+"""Show what a training run did, or compare several, on one page that is one file.
+
+RUNS are model directories of `interbert pretrain` and `interbert finetune`, finished or not: a run that is going on can
+be looked at too. The page has each objective's curve against its chance value, validation with the model that was
+kept, rate, gradients and speed; what the model makes of pairs that it was not trained on; settings, origin and what it
+started from. Of several runs the curves share their axes, and what differs is set off. --source shows the pictures.
+
+    interbert report models/pretrained --source catalogue.parquet
+    interbert report models/a models/b models/c --out comparison.html
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass
+class Options:
+    """Options of ``interbert report``."""
+
+    runs: list[str]
+    """Model directories, one or several."""
+    out: str | None = None
+    """HTML page to write; report.html in the directory when there is one run."""
+    source: str | None = None
+    """Where the pictures come from: the file, folder or Hub id that the held-out regions were extracted from."""
+    picture: str | None = None
+    """Column that holds the pictures; found when not given."""
+    picture_id: str | None = None
+    """Column with an id that is unique per picture, if the regions were extracted with one."""
+    split: str | None = None
+    """Split of a Hub data set."""
+    regions: str | None = None
+    """Region store with pairs to predict; the run's own held-out pairs when not given."""
+    samples: int = 12
+    """Pairs that each model predicts; 0 predicts nothing and loads no model."""
+    axis: Literal["step", "epoch", "minutes"] = "step"
+    """What the curves run over."""
+
+
+def run(options: Options) -> None:
+    """Read, predict, write the page."""
+    from pathlib import Path
+
+    from interbert.cli.output import require_writable_file
+    from interbert.errors import UsageError
+    from interbert.extraction.columns import ColumnMapping
+    from interbert.extraction.sources import open_source
+    from interbert.report.build import build_report
+
+    if options.samples < 0:
+        raise UsageError(f"report: --samples must be at least 0, not {options.samples}.")
+    if not options.runs:
+        raise UsageError("report: name a model directory. See: interbert report --help")
+    if options.out is None and len(options.runs) > 1:
+        raise UsageError("report: say where the page of several runs goes: --out comparison.html")
+    require_writable_file(options.out)
+    source = None
+    if options.source is not None:
+        mapping = ColumnMapping(options.picture, (), options.picture_id)
+        source = open_source(options.source, mapping, options.split, need_texts=False)
+    out = Path(options.runs[0]) / "report.html" if options.out is None else Path(options.out)
+    report = build_report(options.runs, out, source, options.regions, options.samples, options.axis)
+    for one, samples in zip(report.runs, report.samples, strict=True):
+        if samples.note:
+            print(f"{one.name}: no predictions. {samples.note}")
+    print(f"page: {out}")

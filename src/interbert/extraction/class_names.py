@@ -1,0 +1,48 @@
+"""What the region classes of an extractor are called, found without a network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from interbert.extraction.backbones import EFFICIENTNET_LITE0
+from interbert.regions.schema import ExtractorInfo
+
+_IMAGENET_CLASSES = 1000
+
+
+def class_names(info: ExtractorInfo) -> Sequence[str] | None:
+    """Name of each region class; None when nothing installed knows them.
+
+    The default backbone and timm's with 1,000 classes are ImageNet's, in its order; torchvision's and transformers'
+    say themselves.
+    """
+    backbone = str(info.settings.get("backbone", ""))
+    hub, _, model = backbone.partition(":")
+    names: Sequence[str] | None = None
+    if hub == "torchvision":
+        names = _torchvision_names(model)
+    elif hub == "transformers":
+        names = _transformers_names(model)
+    elif backbone == EFFICIENTNET_LITE0 or (hub == "timm" and info.num_classes == _IMAGENET_CLASSES):
+        names = _torchvision_names("efficientnet_b0")
+    return names if names is not None and len(names) == info.num_classes else None
+
+
+def _torchvision_names(model: str) -> Sequence[str] | None:
+    from torchvision.models import get_model_weights
+
+    try:
+        names: Sequence[str] = get_model_weights(model)["DEFAULT"].meta["categories"]
+    except (ValueError, KeyError):
+        return None
+    return names
+
+
+def _transformers_names(model: str) -> Sequence[str] | None:
+    from transformers import AutoConfig
+
+    try:
+        labels = AutoConfig.from_pretrained(model, local_files_only=True).id2label
+    except (OSError, ValueError):
+        return None
+    return [labels[place] for place in sorted(labels)]

@@ -1,0 +1,64 @@
+"""Records of several runs side by side, what differs marked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from interbert.report.svg import key
+from interbert.search.page import escape
+
+
+@dataclass(frozen=True)
+class Row:
+    """One entry of all records.
+
+    Attributes:
+        name: of the entry.
+        values: of each record, as text; None where it has no such entry.
+    """
+
+    name: str
+    values: tuple[str | None, ...]
+
+    @property
+    def differs(self) -> bool:
+        """Whether two records that have the entry have different values."""
+        return len({value for value in self.values if value is not None}) > 1
+
+
+def rows_of(records: Sequence[Mapping[str, Any]]) -> list[Row]:
+    """Every entry of any record, in the order in which they come up."""
+    names = dict.fromkeys(name for record in records for name in record)
+    return [Row(name, tuple(_text(one[name]) if name in one else None for one in records)) for name in names]
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return ", ".join(map(_text, value)) or "[]" if isinstance(value, list | tuple) else str(value)
+
+
+def comparison_table(names: Sequence[str], rows: Sequence[Row], mark: bool = True) -> str:
+    """Rows as a table with a column for each run; "" without rows.
+
+    Args:
+        names: of the runs.
+        rows: of :func:`rows_of`.
+        mark: set off the rows that differ.
+    """
+    if not rows:
+        return ""
+    heads = [f'<th><i class="key {key(slot)}"></i>{escape(name)}</th>' for slot, name in enumerate(names)]
+    head = f"<thead><tr><th></th>{''.join(heads)}</tr></thead>" if len(names) > 1 else ""
+    lines = []
+    for row in rows:
+        cells = "".join(f"<td>{'' if value is None else escape(value)}</td>" for value in row.values)
+        css = ' class="differs"' if mark and row.differs else ""
+        lines.append(f'<tr{css}><th scope="row">{escape(row.name)}</th>{cells}</tr>')
+    return f'<div class="scroll"><table class="settings">{head}<tbody>{"".join(lines)}</tbody></table></div>'

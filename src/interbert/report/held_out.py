@@ -1,0 +1,78 @@
+"""Pairs that a run was not trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from interbert.data.pairs import PairTable
+from interbert.errors import UsageError
+from interbert.regions.schema import CaptionRow, ExtractorInfo
+from interbert.regions.store import RegionStore, is_store
+from interbert.report.runs import Run
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Pairs with their regions.
+
+    Attributes:
+        store: the regions.
+        captions: every row of the store.
+        table: pairs that were not trained on.
+        origin: where they come from, in words.
+    """
+
+    store: RegionStore
+    captions: Sequence[CaptionRow]
+    table: PairTable
+    origin: str
+
+    def picture_key(self, row: int) -> str:
+        """Names a picture across stores: equal files are one picture."""
+        return self.captions[row].digest or f"{self.store.path}, row {row}"
+
+
+def held_out_pairs(run: Run, extractor: ExtractorInfo, regions: str | None = None) -> HeldOut:
+    """The run's validation pairs, or those of another store.
+
+    Args:
+        run: with a model that was kept.
+        extractor: of the model.
+        regions: store to take the pairs from; None takes the run's validation store, or the share of its training
+            store that it held out.
+
+    Raises:
+        StoreError: the store is missing, or another extractor made it.
+        UsageError: which of its pairs were trained on is not known.
+        SourceError: it has no texts in the run's columns.
+    """
+    recipe = run.recipe
+    name = regions or recipe.get("validation") or recipe["regions"]
+    store = RegionStore.open(name)
+    store.require(extractor)
+    captions = list(store.captions())
+    table = PairTable.from_captions(captions, recipe.get("texts") or [], name)
+    known = run.origin.get("data", {})
+    if store.fingerprint == known.get("regions"):
+        if recipe.get("validation") is not None:
+            raise UsageError(f"{name}: is what {run.name} was trained on. Give pairs that it does not know.")
+        share = recipe["validation_share"]
+        return HeldOut(
+            store, captions, table.split(share, recipe["training"]["seed"])[1], f"the {share:.0%} that it held out"
+        )
+    if recipe.get("validation") is not None and store.fingerprint == known.get("validation"):
+        return HeldOut(store, captions, table, "its validation store")
+    if regions is None and recipe.get("validation") is None:
+        raise UsageError(
+            f"{name}: has changed since the run began, so which of its pairs were trained on is not known."
+        )
+    if not is_store(recipe["regions"]):
+        return HeldOut(store, captions, table, f"{name}, which could not be compared with the training store")
+    trained = {one.digest for one in RegionStore.open(recipe["regions"]).captions()} - {""}
+    unknown = np.array([captions[row].digest not in trained for row in table.rows], dtype=np.bool_)
+    if not unknown.any():
+        raise UsageError(f"{name}: {run.name} was trained on all of its pictures. Give pairs that it does not know.")
+    return HeldOut(store, captions, table.select(unknown), f"{name}, without pictures of the training store")

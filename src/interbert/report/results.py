@@ -1,0 +1,157 @@
+"""The figures of a run: what was reached, how far each objective got from its chance value, and at what pace."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from interbert.report.charts import METRICS, OBJECTIVES
+from interbert.report.log import Entry, last_value
+from interbert.report.runs import Run
+from interbert.report.svg import key, number, smooth
+from interbert.search.page import escape
+
+_LEARNT = 0.98
+"""An objective whose loss is above this share of its chance value has learnt nothing to speak of."""
+
+_NOTHING = '<b class="bad">not below chance</b>'
+
+
+@dataclass(frozen=True)
+class Final:
+    """Where an objective's loss stands.
+
+    Attributes:
+        title: of the objective.
+        value: moving average at the end of the log.
+        chance: of a model that knows nothing; None when it is not known.
+    """
+
+    title: str
+    value: float
+    chance: float | None
+
+    @property
+    def at_chance(self) -> bool:
+        """Whether nothing was learnt yet."""
+        return self.chance is not None and self.value > _LEARNT * self.chance
+
+
+def finals(log: Sequence[Entry]) -> dict[str, Final]:
+    """Every objective of a log by its name there; the whole loss when it has no parts."""
+    names = [name for name in OBJECTIVES if any(name in one for one in log)] or ["loss"]
+    found = {}
+    for name in names:
+        points = tuple((one.get("step", 0.0), one[name]) for one in log if name in one)
+        if points:
+            title = OBJECTIVES.get(name, "Loss")
+            found[name] = Final(title, smooth(points)[-1][1], last_value(log, f"{name}_chance"))
+    return found
+
+
+def duration(seconds: float) -> str:
+    """A length of time as people say it."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def state(run: Run) -> str:
+    """How far the run is."""
+    epoch, epochs = last_value(run.log, "epoch"), run.recipe.get("training", {}).get("epochs")
+    passes = "" if epoch is None else f", epoch {epoch:.3g}"
+    if passes and isinstance(epochs, int | float):
+        passes += f" of {epochs:g}"
+    if run.finished:
+        return f"finished at step {run.step:,}{passes}"
+    resumes = "" if run.resumes_at is None else f"; would go on from step {run.resumes_at:,}"
+    return f"not finished: step {run.step:,}{passes}, last line {run.logged}{resumes}"
+
+
+def cards(run: Run) -> list[tuple[str, str]]:
+    """One run's figures: (figure, what it is)."""
+    found = []
+    value = run.reached(f"eval_{run.metric}")
+    if value is not None and run.metric is not None:
+        found.append((f"{value:.1f}%", f"{METRICS[run.metric]}, model kept at step {run.kept_step:,.0f}"))
+    found.append((f"{run.step:,}", "steps so far" if not run.finished else "steps"))
+    if run.seconds is not None:
+        found.append((duration(run.seconds), "so far" if not run.finished else "validations included"))
+    if run.pairs_per_second is not None:
+        unit = "items" if run.kind == "classification" else "pairs"
+        found.append((number(run.pairs_per_second), f"{unit} per second"))
+    return found
+
+
+def objective_table(run: Run) -> str:
+    """One run's objectives against chance."""
+    rows = []
+    for one in finals(run.log).values():
+        if one.chance is None:
+            rows.append(f"<tr><td>{one.title}</td><td>{number(one.value)}</td><td></td><td></td></tr>")
+            continue
+        said = _NOTHING if one.at_chance else f"{one.value / one.chance:.0%} of it"
+        rows.append(
+            f"<tr><td>{one.title}</td><td>{number(one.value)}</td><td>{number(one.chance)}</td><td>{said}</td></tr>"
+        )
+    head = "<thead><tr><th>objective</th><th>loss at the end</th><th>by chance</th><th></th></tr></thead>"
+    return f'<div class="scroll"><table class="narrow">{head}<tbody>{"".join(rows)}</tbody></table></div>'
+
+
+def results_table(runs: Sequence[Run]) -> str:
+    """Several runs' figures, the best of each column set off."""
+    metrics = [name for name in METRICS if any(run.metric == name for run in runs)]
+    titles = {name: one.title for run in runs for name, one in finals(run.log).items()}
+    columns = [
+        *(_metric_column(runs, name) for name in metrics),
+        _column("kept at step", [run.kept_step for run in runs], lambda value: f"{value:,.0f}"),
+        *(_loss_column(runs, name, title) for name, title in titles.items()),
+        _column("pairs/s", [run.pairs_per_second for run in runs], number),
+        _column("time", [run.seconds for run in runs], duration),
+    ]
+    head = "".join(f"<th>{title}</th>" for title, _ in columns)
+    rows = []
+    for place, run in enumerate(runs):
+        about = f"{run.kind}, {escape(state(run))}"
+        name = f'<td><i class="key {key(place)}"></i>{escape(run.name)}<br><small>{about}</small></td>'
+        rows.append(f"<tr>{name}{''.join(cells[place] for _, cells in columns)}</tr>")
+    return (
+        f'<div class="scroll"><table class="results"><thead><tr><th>run</th>{head}</tr></thead>'
+        f"<tbody>{''.join(rows)}</tbody></table></div>"
+    )
+
+
+_Column = tuple[str, list[str]]
+
+
+def _metric_column(runs: Sequence[Run], name: str) -> _Column:
+    return _column(METRICS[name], [run.reached(f"eval_{name}") for run in runs], lambda value: f"{value:.1f}%", max)
+
+
+def _loss_column(runs: Sequence[Run], name: str, title: str) -> _Column:
+    found = [finals(run.log).get(name) for run in runs]
+    comparable = len({one.chance for one in found if one is not None}) == 1
+    values = [None if one is None else one.value for one in found]
+    title, cells = _column(f"{title}, loss", values, number, min if comparable else None)
+    return title, [cell.replace("</td>", f"{_chance(one)}</td>") for cell, one in zip(cells, found, strict=True)]
+
+
+def _chance(final: Final | None) -> str:
+    if final is None or final.chance is None:
+        return ""
+    return f"<br><small>{_NOTHING if final.at_chance else 'chance'} {number(final.chance)}</small>"
+
+
+def _column(
+    title: str,
+    values: Sequence[float | None],
+    shown: Callable[[float], str],
+    best: Callable[[list[float]], float] | None = None,
+) -> _Column:
+    known = [value for value in values if value is not None]
+    top = best(known) if best is not None and len(known) > 1 else None
+    cells = []
+    for value in values:
+        css = ' class="big"' if value is not None and value == top else ""
+        cells.append(f"<td{css}>{'' if value is None else shown(value)}</td>")
+    return title, cells

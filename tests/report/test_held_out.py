@@ -1,0 +1,88 @@
+"""Pairs that a run shows were not trained on."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from tests.conftest import draw
+
+from interbert.checkpoints.directory import load_processor
+from interbert.errors import StoreError, UsageError
+from interbert.extraction.columns import ColumnMapping
+from interbert.extraction.extract import extract_to_store
+from interbert.extraction.grid import build_extractor
+from interbert.extraction.sources import open_source
+from interbert.regions.schema import ExtractorInfo
+from interbert.report.held_out import held_out_pairs
+from interbert.report.runs import Run, read_run
+from interbert.training.session import open_data
+
+
+@pytest.fixture(scope="module")
+def run(pretrained: Path) -> Run:
+    return read_run(pretrained)
+
+
+@pytest.fixture(scope="module")
+def extractor(pretrained: Path) -> ExtractorInfo:
+    return ExtractorInfo.from_dict(load_processor(pretrained).extractor_info)
+
+
+def changed(run: Run, **recipe: object) -> Run:
+    return replace(run, recipe={**run.recipe, **recipe})
+
+
+def test_without_a_validation_store_they_are_the_share_that_training_held_out(
+    run: Run, extractor: ExtractorInfo
+) -> None:
+    found = held_out_pairs(run, extractor)
+    data = open_data(run.recipe["regions"], None, 0.3, 500, [], run.recipe["training"]["seed"])
+    assert set(found.table.texts) == set(data.validation.texts)
+    assert not set(found.table.rows.tolist()) & set(data.table.rows.tolist())
+    assert found.origin == "the 30% that it held out"
+
+
+def test_a_training_store_that_has_changed_is_refused(
+    run: Run, extractor: ExtractorInfo, shop_store: Path, tmp_path: Path
+) -> None:
+    moved = tmp_path / "moved"
+    shutil.copytree(shop_store, moved)
+    assert len(held_out_pairs(run, extractor, str(moved)).table)  # the same store in another place
+    other = replace(run, origin={**run.origin, "data": {"regions": "other", "validation": "other"}})
+    with pytest.raises(UsageError, match="has changed since the run began"):
+        held_out_pairs(other, extractor)
+
+
+def test_what_a_run_with_a_validation_store_was_trained_on_is_refused(
+    run: Run, extractor: ExtractorInfo, shop_store: Path
+) -> None:
+    with pytest.raises(UsageError, match="is what pretrained was trained on"):
+        held_out_pairs(changed(run, validation="v"), extractor, str(shop_store))
+    with pytest.raises(StoreError, match="v: there is no region store"):
+        held_out_pairs(changed(run, validation="v"), extractor)
+    with pytest.raises(StoreError, match="another extractor"):
+        held_out_pairs(run, replace(extractor, num_classes=7))
+
+
+def test_of_another_store_only_pictures_count_that_the_training_store_does_not_have(
+    run: Run, extractor: ExtractorInfo, shop: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    draw("red", "circle").save(folder / "known.png")  # as the shop has it
+    draw("pink", "square").save(folder / "new.png")
+    lines = ["file_name,title", "known.png,a red circle", "new.png,a pink square"]
+    (folder / "metadata.csv").write_text("\n".join(lines) + "\n")
+    source = open_source(str(folder), ColumnMapping(texts=("title",)))
+    store = tmp_path / "store"
+    extract_to_store(source, store, build_extractor(extractor), progress=False)
+    found = held_out_pairs(run, extractor, str(store))
+    assert found.table.texts == ("a pink square",)
+    assert found.origin == f"{store}, without pictures of the training store"
+    gone = changed(run, regions=str(tmp_path / "gone"))
+    assert "could not be compared" in held_out_pairs(gone, extractor, str(store)).origin
+    assert json.loads(extractor.to_json())["num_classes"] == 1000
