@@ -138,3 +138,39 @@ def test_a_batch_is_found_by_its_number():
 def test_too_few_pairs_for_the_processes_are_refused():
     with pytest.raises(ConfigError, match="too few for 8 batches per step"):
         EpochBatches([5] * 15, 4, 0, Cut(4, 0, 2))
+
+
+def test_shuffling_is_uniform_over_the_epoch():
+    """Every pair comes as often in every tenth of an epoch, by chi-square over many epochs."""
+    count, size, epochs, parts = 400, 8, 500, 10
+    batches = EpochBatches(lengths_of(count), size, 0)
+    seen = np.zeros((count, parts))
+    for epoch in range(epochs):
+        for place, batch in enumerate(epoch_of(batches, epoch)):
+            for key in batch:
+                seen[key.pair, place * parts // len(batches)] += 1
+    expected = epochs / parts
+    statistic = ((seen - expected) ** 2 / expected).sum()
+    degrees = count * (parts - 1)
+    assert abs(statistic - degrees) < 6 * np.sqrt(2 * degrees)
+    # and neighbours are those of like length, not of the store's order
+    together = [abs(a.pair - b.pair) for batch in epoch_of(batches, 0) for a, b in itertools.pairwise(batch)]
+    assert np.mean(together) == pytest.approx(count / 3, rel=0.15)
+
+
+def test_visits_are_as_asked_and_every_epoch_draws_its_share_anew():
+    visits = np.array([1.0] * 40 + [0.5] * 40 + [2.25] * 40)
+    batches = EpochBatches([5] * 120, 6, 0, visits=visits)
+    assert batches.pairs == 40 + 20 + 90
+    epochs = [[key for batch in epoch_of(batches, epoch) for key in batch] for epoch in range(40)]
+    assert {len(epoch) for epoch in epochs} == {150}
+    totals = np.bincount([key.pair for epoch in epochs for key in epoch], minlength=120) / 40
+    assert (totals[:40] == 1).all()
+    assert totals[40:80].mean() == 0.5
+    assert totals[80:].mean() == 2.25
+    assert totals[40:80].min() > 0.1
+    for epoch in epochs:
+        assert len({(key.pair, key.visit) for key in epoch}) == 150  # each visit draws its own masks
+        assert {key.visit for key in epoch if key.pair < 40} == {0}
+        assert {key.visit for key in epoch if key.pair >= 80} == {0, 1, 2}
+    assert {key.pair for key in epochs[0]} != {key.pair for key in epochs[1]}

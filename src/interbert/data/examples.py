@@ -107,7 +107,8 @@ class PairData:
 
     def draws(self, key: SampleKey, purpose: str) -> np.random.Generator:
         """The generator of one decision about one sample."""
-        return sample_generator(self.seed, key.epoch, key.pair, purpose)
+        sample = f"{key.pair}, visit {key.visit}" if key.visit else key.pair
+        return sample_generator(self.seed, key.epoch, sample, purpose)
 
     def row(self, pair: int, generator: np.random.Generator) -> int:
         """The picture as it is, or its mirror image where there is one, evenly."""

@@ -27,6 +27,8 @@ class SampleKey(NamedTuple):
     pair: int
     together: tuple[int, ...] = ()
     """Pairs of the same batch in all processes, this one's among them; empty when there is one process."""
+    visit: int = 0
+    """Visits to the pair before this one in the same epoch."""
 
 
 @dataclass(frozen=True)
@@ -68,13 +70,20 @@ class EpochBatches(Sampler[list[SampleKey]]):
         batch_size: pairs per batch.
         seed: of the run.
         cut: processes and accumulation.
+        visits: [n] how often an epoch visits each pair, once when not given; of pairs with half a visit, each epoch
+            draws half.
 
     Raises:
         ConfigError: the pairs are too few to give every process a batch.
     """
 
     def __init__(
-        self, lengths: Sequence[int] | NDArray[np.int64], batch_size: int, seed: int, cut: Cut | None = None
+        self,
+        lengths: Sequence[int] | NDArray[np.int64],
+        batch_size: int,
+        seed: int,
+        cut: Cut | None = None,
+        visits: NDArray[np.float64] | None = None,
     ) -> None:
         self.batch_size = batch_size
         self.drop_last = False
@@ -82,17 +91,23 @@ class EpochBatches(Sampler[list[SampleKey]]):
         self._lengths = np.asarray(lengths)
         self._seed = seed
         self._cut = cut or Cut()
+        self._visits = _Visits(len(self._lengths), visits)
         self._step_size = batch_size * self._cut.parts
         if not len(self):
             raise ConfigError(
-                f"{len(self._lengths)} pairs are too few for {self._cut.parts} batches per step "
+                f"{len(self._visits)} pairs are too few for {self._cut.parts} batches per step "
                 f"({self._cut.processes} processes, {self._cut.accumulation} accumulated)."
             )
 
     @property
+    def pairs(self) -> int:
+        """Visits of an epoch."""
+        return len(self._visits)
+
+    @property
     def steps(self) -> int:
         """Optimizer steps of an epoch."""
-        full, rest = divmod(len(self._lengths), self._step_size)
+        full, rest = divmod(len(self._visits), self._step_size)
         return full + bool(self._usable(rest) or (not full and self._cut.parts == 1 and rest))
 
     def __len__(self) -> int:
@@ -113,23 +128,28 @@ class EpochBatches(Sampler[list[SampleKey]]):
     def _of_epoch(self, epoch: int) -> Iterator[list[SampleKey]]:
         cut = self._cut
         generator = np.random.default_rng((self._seed, epoch))
-        steps = self._shuffled_steps(generator)
+        pairs, visits = self._visits.of_epoch(generator)
+        steps = self._shuffled_steps(self._lengths[pairs], generator)
         for position, index in enumerate(generator.permutation(len(steps))):
             step = epoch * self.steps + position
             batches = np.split(steps[index], cut.parts)
             for start in range(0, cut.parts, cut.processes):
                 row = batches[start : start + cut.processes]
-                together = tuple(np.concatenate(row).tolist()) if cut.processes > 1 else ()
-                yield [SampleKey(epoch, step, pair, together) for pair in row[cut.process].tolist()]
+                together = tuple(pairs[np.concatenate(row)].tolist()) if cut.processes > 1 else ()
+                own = row[cut.process]
+                yield [
+                    SampleKey(epoch, step, pair, together, visit)
+                    for pair, visit in zip(pairs[own].tolist(), visits[own].tolist(), strict=True)
+                ]
 
-    def _shuffled_steps(self, generator: np.random.Generator) -> list[NDArray[np.int64]]:
-        """Pairs of each step, the steps in order of length within their windows."""
-        order = generator.permutation(len(self._lengths))
+    def _shuffled_steps(self, lengths: NDArray[np.int64], generator: np.random.Generator) -> list[NDArray[np.int64]]:
+        """Places of each step's pairs, the steps in order of length within their windows."""
+        order = generator.permutation(len(lengths))
         window = 50 * self._step_size
         steps: list[NDArray[np.int64]] = []
         for start in range(0, len(order), window):
             part = order[start : start + window]
-            part = part[np.argsort(self._lengths[part], kind="stable")]
+            part = part[np.argsort(lengths[part], kind="stable")]
             steps += [part[at : at + self._step_size] for at in range(0, len(part), self._step_size)]
         if len(steps) > 1:
             steps = [step for step in steps if self._usable(len(step))]
@@ -137,3 +157,32 @@ class EpochBatches(Sampler[list[SampleKey]]):
 
     def _usable(self, pairs: int) -> bool:
         return pairs // self._cut.parts >= min(2, self.batch_size)
+
+
+class _Visits:
+    """Which pairs an epoch visits: as many in every epoch."""
+
+    def __init__(self, pairs: int, visits: NDArray[np.float64] | None) -> None:
+        whole = np.ones(pairs, dtype=np.int64) if visits is None else np.floor(visits).astype(np.int64)
+        self._pairs = np.repeat(np.arange(pairs), whole)
+        ends = np.repeat(np.cumsum(whole), whole)
+        self._numbers = np.arange(len(self._pairs)) - ends + np.repeat(whole, whole)
+        self._shares: list[tuple[NDArray[np.int64], int]] = []
+        """Pairs of which a number is drawn anew in each epoch."""
+        rest = np.zeros(pairs) if visits is None else visits - whole
+        for share in np.unique(rest[rest > 0]):
+            some = np.flatnonzero(rest == share)
+            self._shares.append((some, round(float(share) * len(some))))
+        self._whole = whole
+
+    def __len__(self) -> int:
+        return len(self._pairs) + sum(count for _, count in self._shares)
+
+    def of_epoch(self, generator: np.random.Generator) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Pairs, and how often each was visited before in the epoch."""
+        pairs, numbers = [self._pairs], [self._numbers]
+        for some, count in self._shares:
+            drawn = generator.choice(some, count, replace=False)
+            pairs.append(drawn)
+            numbers.append(self._whole[drawn])
+        return np.concatenate(pairs), np.concatenate(numbers)

@@ -17,16 +17,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from interbert.errors import InterBertError, RegionError, StoreError, writing
+from interbert.regions.reader import RegionReader
 from interbert.regions.schema import CaptionRow, ExtractorInfo, RegionRecord, Regions
 
 _REMEDY = "It is damaged: remove the folder and extract the pictures again."
+_ABSENT = "{path}: there is no region store. Make one with: interbert extract SOURCE {path}"
 _METADATA_KEY = b"interbert.extractor"
 _LANCE_FOLDERS = ("data", "_versions", "_transactions")
 _LIGHT_COLUMNS = ["picture_id", "product_id", "digest", "view", "source_row", "texts", "text_fields"]
 _REGION_COLUMNS = ["width", "height", "boxes", "features", "class_probs"]
 
 
-class RegionStore:
+class RegionStore(RegionReader):
     """A store opened for reading and appending; safe to hand to worker processes (each opens its own handle)."""
 
     def __init__(self, path: str | Path) -> None:
@@ -167,32 +169,6 @@ class RegionStore:
         pictures = [self._regions(row, int(unique[offset])) for offset, row in enumerate(_rows(table))]
         return [pictures[index] for index in inverse]
 
-    def feature_statistics(self, max_rows: int = 2048, seed: int = 0) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Mean and standard deviation (at least 1e-3) of every feature, f32 [F] each, over a sample of rows."""
-        count = len(self)
-        rows = np.random.default_rng(seed).permutation(count)[:max_rows]
-        total, squares, seen = 0.0, 0.0, 0
-        for start in range(0, len(rows), 256):
-            for regions in self.take(np.sort(rows[start : start + 256]).tolist()):
-                values = regions.features.astype(np.float64)
-                total, squares, seen = (
-                    total + values.sum(0),
-                    squares + np.square(values).sum(0),
-                    seen + len(values),
-                )
-        mean = np.asarray(total) / max(seen, 1)
-        variance = np.asarray(squares) / max(seen, 1) - np.square(mean)
-        return mean.astype(np.float32), np.sqrt(variance.clip(min=1e-6)).astype(np.float32)
-
-    def pooled_features(self, batch_rows: int = 512) -> NDArray[np.float32]:
-        """Mean region feature of every row, [len,F], read in order without holding the whole store."""
-        pooled = [
-            regions.features.mean(axis=0, dtype=np.float32)
-            for start in range(0, len(self), batch_rows)
-            for regions in self.take(range(start, min(start + batch_rows, len(self))))
-        ]
-        return np.stack(pooled)
-
     @contextlib.contextmanager
     def _reading(self) -> Iterator[None]:
         try:
@@ -215,13 +191,13 @@ class RegionStore:
         import lance
 
         if self._handle is None or self._owner != os.getpid():
-            if not is_store(self.path):
-                raise StoreError(
-                    f"{self.path}: there is no region store. Make one with: interbert extract SOURCE {self.path}"
-                )
+            if "://" not in self.path and not is_store(self.path):
+                raise StoreError(_ABSENT.format(path=self.path))
             try:
                 self._handle = lance.dataset(self.path)
             except (OSError, ValueError) as error:
+                if "not found" in str(error) and "://" in self.path:
+                    raise StoreError(_ABSENT.format(path=self.path)) from error
                 raise StoreError(f"{self.path}: cannot be opened ({_first_line(error)}). {_REMEDY}") from error
             self._owner = os.getpid()
         return self._handle
@@ -236,8 +212,16 @@ def _is_unfinished(folder: Path) -> bool:
 
 
 def is_store(path: str | Path) -> bool:
-    """Whether ``path`` is a Lance data set (a URI is taken to be one)."""
-    return "://" in str(path) or any(Path(path, "_versions").glob("*.manifest"))
+    """Whether ``path`` is a Lance data set; of a URI its bucket is asked."""
+    if "://" not in str(path):
+        return any(Path(path, "_versions").glob("*.manifest"))
+    import lance
+
+    try:
+        lance.dataset(str(path))
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def _schema(info: ExtractorInfo) -> Any:

@@ -13,8 +13,8 @@ from interbert.data.examples import Picture
 from interbert.data.pairs import PairTable
 from interbert.model.processing import InterBertProcessor
 from interbert.model.scoring import dual_matrix, score_pairs
+from interbert.regions.reader import RegionReader
 from interbert.regions.schema import Regions
-from interbert.regions.store import RegionStore
 from interbert.tasks.metrics import best_ranks
 from interbert.tasks.mixture import Mixture, build_in, calibration, fit_mixture
 
@@ -52,13 +52,13 @@ class RetrievalSet:
             relevant[line[int(table.text_ids[pair])]] |= picture_groups == table.groups[pair]
         return cls(tuple(table.texts[pair] for pair in queries), tuple(rows), relevant)
 
-    def encode(self, store: RegionStore, processor: InterBertProcessor) -> tuple[list[list[int]], list[Picture]]:
+    def encode(self, store: RegionReader, processor: InterBertProcessor) -> tuple[list[list[int]], list[Picture]]:
         """Token ids of the texts and model inputs of the pictures."""
         return processor.texts_to_ids(self.texts), encode_pictures(store, self.picture_rows, processor)
 
 
 def encode_pictures(
-    store: RegionStore, rows: Sequence[int], processor: InterBertProcessor, block: int = 512
+    store: RegionReader, rows: Sequence[int], processor: InterBertProcessor, block: int = 512
 ) -> list[Picture]:
     """Model inputs of store rows, read in blocks."""
     pictures: list[Picture] = []

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from interbert.data.packed import PackedIds
 from interbert.objectives.matching import chance_loss
-from interbert.regions.store import RegionStore
+from interbert.regions.reader import RegionReader
 
 
 def chance_values(
-    ids: PackedIds, store: RegionStore, objective: str, batch_size: int, mismatch_share: float
+    ids: PackedIds, store: RegionReader, objective: str, batch_size: int, mismatch_share: float
 ) -> dict[str, float]:
     """Chance value of every loss.
 
@@ -48,7 +48,7 @@ def _entropy(counts: NDArray[np.int64]) -> float:
     return float(-(shares * np.log(shares)).sum())
 
 
-def _class_divergence(store: RegionStore, rows: int = 256) -> float | None:
+def _class_divergence(store: RegionReader, rows: int = 256) -> float | None:
     sample = np.linspace(0, len(store) - 1, min(rows, len(store))).astype(int)
     found = [one.class_probs for one in store.take(sample.tolist()) if one.class_probs is not None]
     if not found:

@@ -21,6 +21,7 @@ from interbert.model.processing import InterBertProcessor
 from interbert.model.retrieval import InterBertForImageTextRetrieval
 from interbert.model.scoring import encode_all
 from interbert.regions.schema import ExtractorInfo
+from interbert.regions.store import RegionStore
 from interbert.tasks.mixture import build_in
 from interbert.tasks.retrieval import RetrievalTask, encode_pictures
 from interbert.training.arguments import attention_for_training, cut_of, trainer_arguments
@@ -66,8 +67,9 @@ def _finetune(options: FinetuneRetrievalOptions) -> None:
         options.validation_limit,
         options.texts,
         options.training.seed,
+        options.more_regions,
     )
-    data.store.require(ExtractorInfo.from_dict(processor.extractor_info))
+    RegionStore.open(options.regions).require(ExtractorInfo.from_dict(processor.extractor_info))
     out = Path(options.out)
     if claim_folder(out, recipe):
         print(f"{out}: this run is finished, nothing to do")
@@ -78,9 +80,9 @@ def _finetune(options: FinetuneRetrievalOptions) -> None:
     pairs = PairData(data.table, data.store, processor, options.training.seed, options.regions)
     contrast = model.config.contrastive_size is not None and options.contrastive_loss_weight > 0
     cut = cut_of(options.training)
-    batches = EpochBatches(pairs.lengths, options.training.batch_size, options.training.seed, cut)
+    batches = EpochBatches(pairs.lengths, options.training.batch_size, options.training.seed, cut, data.visits)
     arguments = trainer_arguments(options.training, out, len(batches))
-    hard = curriculum(options.negatives, len(data.table), options.training.batch_size * cut.parts)
+    hard = curriculum(options.negatives, batches.pairs, options.training.batch_size * cut.parts)
     in_batch = options.negatives.mine == "batch"
     dataset: TruePairs | RetrievalPairs
     if in_batch:

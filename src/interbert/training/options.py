@@ -204,6 +204,8 @@ class PretrainOptions:
     """Region store to train on."""
     out: str
     """Model directory to write."""
+    more_regions: dict[str, float] = field(default_factory=dict)
+    """Further stores of the same extractor, and how often an epoch visits their pairs: 1 once, 0.5 half of them."""
     validation: str | None = None
     """Region store to validate on; a share of the training pictures is held out when not given."""
     validation_share: float = 0.05
@@ -229,6 +231,7 @@ class PretrainOptions:
 
     def __post_init__(self) -> None:
         _check_validation(self.validation_share, self.validation_limit)
+        _check_more(self.regions, self.more_regions)
         require_range("max_text_tokens", self.max_text_tokens, 3)
         if self.negatives.mine != "neighbours":
             raise ConfigError(
@@ -247,6 +250,8 @@ class FinetuneRetrievalOptions:
     """Region store to train on, made by the model's extractor."""
     out: str
     """Model directory to write."""
+    more_regions: dict[str, float] = field(default_factory=dict)
+    """Further stores of the same extractor, and how often an epoch visits their pairs: 1 once, 0.5 half of them."""
     validation: str | None = None
     """Region store to validate on; a share of the training pictures is held out when not given."""
     validation_share: float = 0.05
@@ -274,6 +279,7 @@ class FinetuneRetrievalOptions:
 
     def __post_init__(self) -> None:
         _check_validation(self.validation_share, self.validation_limit)
+        _check_more(self.regions, self.more_regions)
         require_range("rerank", self.rerank, 1)
         require_range("dropout", self.dropout, 0, 1)
         require_range("contrastive_loss_weight", self.contrastive_loss_weight, 0)
@@ -317,3 +323,11 @@ def _check_validation(share: float, limit: int) -> None:
     if not 0 < share < 1:
         raise ConfigError(f"validation_share must be above 0 and below 1, not {share}.")
     require_range("validation_limit", limit, 1)
+
+
+def _check_more(regions: str, more: dict[str, float]) -> None:
+    for path, visits in more.items():
+        if path == regions:
+            raise ConfigError(f"more_regions: names {path} again.")
+        if not 0 < visits < math.inf:
+            raise ConfigError(f"more_regions.{path} must be above 0, not {visits}.")

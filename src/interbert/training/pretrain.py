@@ -22,13 +22,14 @@ from interbert.model.processing import InterBertProcessor, InterBertRegionFeatur
 from interbert.objectives.matching import PRETRAINING_MISMATCHES
 from interbert.objectives.region_masking import RegionMasking
 from interbert.objectives.segment_masking import SegmentMasking
-from interbert.regions.store import RegionStore
+from interbert.regions.reader import RegionReader
 from interbert.tasks.retrieval import RetrievalTask
 from interbert.training.arguments import attention_for_training, cut_of, trainer_arguments
 from interbert.training.chance import chance_values
 from interbert.training.options import ModelOptions, PretrainOptions
 from interbert.training.provenance import provenance
 from interbert.training.session import (
+    Curriculum,
     TrainingData,
     as_recipe,
     claim_folder,
@@ -65,6 +66,7 @@ def _pretrain(options: PretrainOptions) -> None:
         options.validation_limit,
         options.texts,
         options.training.seed,
+        options.more_regions,
     )
     out = Path(options.out)
     if claim_folder(out, recipe):
@@ -75,9 +77,10 @@ def _pretrain(options: PretrainOptions) -> None:
     model, filled = _model(options, data, processor)
     pairs = PairData(data.table, data.store, processor, options.training.seed, options.regions)
     cut = cut_of(options.training)
-    batches = EpochBatches(pairs.lengths, options.training.batch_size, options.training.seed, cut)
+    batches = EpochBatches(pairs.lengths, options.training.batch_size, options.training.seed, cut, data.visits)
     arguments = trainer_arguments(options.training, out, len(batches))
-    dataset = _dataset(options, pairs, _negatives(options, data, arguments), model.config)
+    hard = curriculum(options.negatives, batches.pairs, options.training.batch_size * cut.parts)
+    dataset = _dataset(options, pairs, _negatives(options, data, arguments), hard, model.config)
     contrast = model.config.contrastive_size is not None and model.config.contrastive_loss_weight > 0
     lm_on_mismatched = model.config.lm_loss_on_mismatched
     texts, pictures = data.validation.encode(data.validation_store, processor)
@@ -151,7 +154,7 @@ def _model(
     return model, filled
 
 
-def _config(options: PretrainOptions, store: RegionStore, vocabulary: int) -> InterBertConfig:
+def _config(options: PretrainOptions, store: RegionReader, vocabulary: int) -> InterBertConfig:
     chosen: ModelOptions = options.model
     if chosen.region_objective == "classify" and store.info.num_classes is None:
         raise ConfigError(
@@ -200,13 +203,13 @@ def _negatives(options: PretrainOptions, data: TrainingData, arguments: Training
 
 
 def _dataset(
-    options: PretrainOptions, pairs: PairData, negatives: Negatives, config: InterBertConfig
+    options: PretrainOptions, pairs: PairData, negatives: Negatives, hard: Curriculum, config: InterBertConfig
 ) -> PretrainingPairs:
     masking = options.masking
     return PretrainingPairs(
         pairs,
         negatives,
-        curriculum(options.negatives, len(pairs.table), options.training.batch_size * cut_of(options.training).parts),
+        hard,
         SegmentMasking(masking.text, masking.text_max_share),
         RegionMasking(masking.regions, masking.anchor_probability),
         config.region_objective,

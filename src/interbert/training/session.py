@@ -19,6 +19,8 @@ from interbert.data.negatives import Negatives
 from interbert.data.pairs import PairTable
 from interbert.errors import ConfigError, UsageError, writing
 from interbert.objectives.matching import hard_share
+from interbert.regions.mix import StoreMix
+from interbert.regions.reader import RegionReader
 from interbert.regions.store import RegionStore
 from interbert.tasks.retrieval import RetrievalSet
 from interbert.training.options import NegativeOptions
@@ -35,11 +37,13 @@ _FEW = 50
 class TrainingData:
     """Stores and pairs of a run."""
 
-    store: RegionStore
+    store: RegionReader
     table: PairTable
-    validation_store: RegionStore
+    validation_store: RegionReader
     validation: RetrievalSet
     validation_texts: Sequence[str]
+    visits: NDArray[np.float64] | None = None
+    """[pairs] how often an epoch visits each pair; None means once."""
 
     @cached_property
     def pooled(self) -> NDArray[np.float32]:
@@ -52,20 +56,37 @@ class TrainingData:
 
 
 def open_data(
-    regions: str, validation: str | None, share: float, limit: int, texts: list[str], seed: int
+    regions: str,
+    validation: str | None,
+    share: float,
+    limit: int,
+    texts: list[str],
+    seed: int,
+    more: Mapping[str, float] | None = None,
 ) -> TrainingData:
     """Open the stores and split off validation pictures when there is no store for them.
+
+    Args:
+        regions: store to train on.
+        validation: store to validate on.
+        share: of the pictures that is held out when there is none.
+        limit: at most so many validation pictures.
+        texts: columns whose texts are used; all when empty.
+        seed: of the split.
+        more: further stores, and how often an epoch visits their pairs.
 
     Raises:
         StoreError: a store is missing, or the two were made by different extractors.
         SourceError: there are no texts in the columns named.
         ConfigError: the held-out share leaves nothing to train or validate on.
     """
-    store = RegionStore.open(regions)
+    mix = StoreMix({regions: 1.0, **more}) if more else None
+    store = mix or RegionStore.open(regions)
     table = PairTable.from_captions(store.captions(), texts, regions)
     if validation is not None:
-        held_store = RegionStore.open(validation)
-        held_store.require(store.info)
+        separate = RegionStore.open(validation)
+        separate.require(store.info)
+        held_store: RegionReader = separate
         held = PairTable.from_captions(held_store.captions(), texts, validation)
     else:
         held_store = store
@@ -78,7 +99,8 @@ def open_data(
     pictures = len(set(held.rows.tolist()))
     if pictures < _FEW:
         print(f"only {pictures} validation pictures: which step is best, and its figures, are mostly chance")
-    return TrainingData(store, table, held_store, RetrievalSet.from_table(held, limit), held.texts)
+    visits = None if mix is None else mix.visits(table.rows)
+    return TrainingData(store, table, held_store, RetrievalSet.from_table(held, limit), held.texts, visits)
 
 
 @dataclass(frozen=True)

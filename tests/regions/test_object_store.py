@@ -1,0 +1,73 @@
+"""Stores in buckets, over the real protocol: a server on loopback."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from interbert.cli.main import main
+from interbert.errors import StoreError
+from interbert.regions.schema import RegionRecord
+from interbert.regions.store import RegionStore
+
+boto3 = pytest.importorskip("boto3")
+server = pytest.importorskip("moto.server")
+
+
+@pytest.fixture(scope="module")
+def bucket() -> Iterator[str]:
+    running = server.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    running.start()
+    host, port = running.get_host_and_port()
+    address = f"http://{host}:{port}"
+    settings = {
+        "AWS_ENDPOINT_URL": address,
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_REGION": "us-east-1",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ALLOW_HTTP": "true",
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in settings.items():
+            patch.setenv(name, value)
+        boto3.client("s3", endpoint_url=address).create_bucket(Bucket="regions")
+        yield "s3://regions"
+    running.stop()
+
+
+def copied(shop_store: Path, target: str) -> RegionStore:
+    ours = RegionStore.open(shop_store)
+    theirs = RegionStore.create(target, ours.info)
+    records = []
+    for one, regions in zip(ours.captions(), ours.take(range(len(ours))), strict=True):
+        fields = {name: value for name, value in vars(one).items() if name != "row"}
+        records.append(RegionRecord(**fields, regions=regions))
+    theirs.append(records[:10])
+    theirs.append(records[10:])
+    return theirs
+
+
+def test_a_store_in_a_bucket_reads_as_a_folder_does(bucket: str, shop_store: Path) -> None:
+    theirs, ours = copied(shop_store, f"{bucket}/shop"), RegionStore.open(shop_store)
+    assert list(theirs.captions()) == list(ours.captions())
+    for first, second in zip(RegionStore.open(f"{bucket}/shop").take([5, 1]), ours.take([5, 1]), strict=True):
+        assert np.array_equal(first.features, second.features)
+    with pytest.raises(StoreError, match="there is a store already"):
+        RegionStore.create(f"{bucket}/shop", ours.info)
+    with pytest.raises(StoreError, match=f"{bucket}/absent"):
+        RegionStore.open(f"{bucket}/absent")
+
+
+def test_training_reads_a_bucket_and_a_folder_together(
+    bucket: str, shop_store: Path, tiny_bert: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copied(shop_store, f"{bucket}/train")
+    words = ["pretrain", f"{bucket}/train", str(tmp_path / "m"), "--init_from", tiny_bert, "--training.max_steps=2"]
+    words += ["--more_regions", f'{{"{shop_store}": 0.5}}', "--training.batch_size=8", "--validation_share=0.2"]
+    words += ["--warm_start.head_epochs=0", "--warm_start.epochs=0", "--negatives.pool=4"]
+    assert main(words) == 0, capsys.readouterr().err
+    assert "kept: step" in capsys.readouterr().out
