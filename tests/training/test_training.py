@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 from safetensors.torch import load_file
 
 from interbert.checkpoints.directory import load_model, load_processor
@@ -342,3 +343,17 @@ def test_a_rerun_takes_the_pools_that_were_mined(
     assert (tmp_path / "m" / "negatives.safetensors").exists()
     monkeypatch.setattr(Negatives, "from_vectors", None)  # mining again would fail
     assert main(words) == 0
+
+
+def test_the_reference_optimizer_is_one_switch(pretrained: Path, shop_store: Path, tmp_path: Path) -> None:
+    words = ["--training.reference_quirks=true", "--training.max_steps=2"]
+    assert main(finetune_words(pretrained, shop_store, tmp_path / "m", *words)) == 0
+    saved = max((tmp_path / "m" / "checkpoints").glob("checkpoint-*"))
+    state = torch.load(saved / "optimizer.pt", weights_only=True)
+    assert all(set(one) == {"mean", "square"} for one in state["state"].values())
+    sizes = {len(group["params"]): group["weight_decay"] for group in state["param_groups"]}
+    assert sorted(sizes.values()) == [0.0, 0.01]
+    shapes = {index: one["mean"].ndim for index, one in state["state"].items()}
+    for group in state["param_groups"]:
+        dims = {shapes[index] for index in group["params"] if index in shapes}
+        assert dims <= ({0, 1} if group["weight_decay"] else {2})

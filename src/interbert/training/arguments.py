@@ -53,7 +53,7 @@ def trainer_arguments(options: TrainingOptions, out: Path, steps_per_epoch: int)
         "warmup_steps": options.warmup,  # below 1 it is a share of all steps
         "lr_scheduler_type": "linear" if options.schedule == "step" else options.schedule,
         "weight_decay": options.weight_decay,
-        "max_grad_norm": options.max_grad_norm,
+        "max_grad_norm": 0.0 if options.reference_quirks else options.max_grad_norm,  # that optimizer clips itself
         "bf16": uses_bf16(options),
         "seed": options.seed,
         "logging_steps": min(options.log_steps, every, options.max_steps if options.max_steps > 0 else every),

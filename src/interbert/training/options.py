@@ -52,6 +52,9 @@ class TrainingOptions:
     """Attention while training; auto: sdpa on a GPU, eager on a CPU, where it is faster for short sequences."""
     compile: bool = False
     """Compile the model with torch.compile."""
+    reference_quirks: bool = False
+    """Optimize as the published code does, to repeat its runs: Adam without bias correction, each parameter's gradient
+    clipped by itself, weight decay on biases and LayerNorms instead of the weights."""
 
     def __post_init__(self) -> None:
         for name in ("batch_size", "gradient_accumulation", "validations_per_epoch", "log_steps"):

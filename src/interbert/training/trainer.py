@@ -35,6 +35,7 @@ from interbert.training.objective_log import ObjectiveLog
 from interbert.training.options import TrainingOptions
 from interbert.training.pace import Pace
 from interbert.training.provenance import PROVENANCE, write_provenance
+from interbert.training.reference_optimizer import ReferenceAdam
 from interbert.training.stopping import StopBetweenSteps
 
 LOG_HISTORY = "log_history.jsonl"
@@ -140,13 +141,14 @@ class InterBertTrainer(Trainer):  # type: ignore[misc]
         return found, None
 
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
-        """AdamW; no decay on biases and LayerNorms, a lower rate for what a BERT filled."""
+        """AdamW; no decay on biases and LayerNorms, a lower rate for what a BERT filled. Or the reference's."""
         target = self.model if model is None else model
         groups: dict[tuple[float, float], list[nn.Parameter]] = {}
         for name, parameter in target.named_parameters():
             if not parameter.requires_grad:
                 continue
-            decay = 0.0 if parameter.ndim < 2 else self._options.weight_decay
+            decayed = (parameter.ndim >= 2) != self._options.reference_quirks
+            decay = self._options.weight_decay if decayed else 0.0
             scale = self._options.bert_learning_rate_scale if name in self._bert_filled else 1.0
             groups.setdefault((decay, scale), []).append(parameter)
         rate = self._options.learning_rate
@@ -154,8 +156,13 @@ class InterBertTrainer(Trainer):  # type: ignore[misc]
             {"params": parameters, "weight_decay": decay, "lr": rate * scale}
             for (decay, scale), parameters in sorted(groups.items(), key=lambda item: item[0])
         ]
-        self.optimizer = torch.optim.AdamW(settings, lr=rate, fused=True)
-        return self.optimizer
+        optimizer: torch.optim.Optimizer
+        if self._options.reference_quirks:
+            optimizer = ReferenceAdam(settings, lr=rate, max_grad_norm=self._options.max_grad_norm)
+        else:
+            optimizer = torch.optim.AdamW(settings, lr=rate, fused=True)
+        self.optimizer = optimizer
+        return optimizer
 
     def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
         """Linear or cosine by the library; ``step`` as SPEC part 4 has it."""
