@@ -13,21 +13,17 @@ from interbert.errors import UsageError
 
 
 @contextmanager
-def only_writer(folder: str | Path, writes: bool = True) -> Iterator[None]:
+def only_writer(folder: str | Path) -> Iterator[None]:
     """Hold a folder (or URI) for the length of a block; a killed process lets go of it.
 
     The lock lies in the machine's temporary folder: it holds among this user's processes on one machine.
 
     Args:
         folder: need not exist.
-        writes: False for a process that only helps the one that writes.
 
     Raises:
         UsageError: another process holds it.
     """
-    if not writes:
-        yield
-        return
     from filelock import FileLock, Timeout
 
     locks = Path(tempfile.gettempdir()) / f"interbert-locks-{_user()}"

@@ -7,8 +7,10 @@ import torch
 from tests.conftest import tiny_config
 
 from interbert.checkpoints.bert import bert_names
+from interbert.data.sampling import Cut
+from interbert.errors import UsageError
 from interbert.model.retrieval import InterBertForImageTextRetrieval
-from interbert.training.arguments import attention_for_training, trainer_arguments
+from interbert.training.arguments import attention_for_training, cut_of, trainer_arguments
 from interbert.training.options import TrainingOptions
 
 
@@ -37,3 +39,17 @@ def test_max_steps_only_shortens_a_run(tmp_path: Path) -> None:
     assert short.logging_steps == 2  # a run too short for a log line has one at its end
     assert trainer_arguments(TrainingOptions(epochs=3, max_steps=100), tmp_path, 10).max_steps == 30
     assert trainer_arguments(TrainingOptions(epochs=3), tmp_path, 10).max_steps == -1
+
+
+def test_processes_are_those_that_the_launcher_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert cut_of(TrainingOptions(gradient_accumulation=3)) == Cut(1, 0, 3)
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    monkeypatch.setenv("RANK", "2")
+    assert cut_of(TrainingOptions()) == Cut(4, 2, 1)
+
+
+@pytest.mark.parametrize("engine", ["FSDP", "DEEPSPEED"])
+def test_an_engine_that_would_be_silently_another_is_refused(monkeypatch: pytest.MonkeyPatch, engine: str) -> None:
+    monkeypatch.setenv(f"ACCELERATE_USE_{engine}", "true")
+    with pytest.raises(UsageError, match=f"asks for {engine}"):
+        cut_of(TrainingOptions())

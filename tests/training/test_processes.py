@@ -116,3 +116,14 @@ def test_sigterm_to_one_process_saves_in_all_and_a_rerun_continues(
     assert (saved / "training.json").exists()
     assert {file.name for file in saved.glob("rng_state*")} == {"rng_state_0.pth", "rng_state_1.pth"}
     assert f"continuing from {saved}" in finish(words, 2)
+
+
+@pytest.mark.slow
+def test_fine_tuning_without_contrast_runs_in_two_processes(shop_store: Path, tiny_bert: str, tmp_path: Path) -> None:
+    brief = ["--training.max_steps=1", "--model.contrastive_size=16"]
+    finish(pretrain(shop_store, tiny_bert, tmp_path / "p", 4, *brief))
+    words = ["finetune", "retrieval", str(tmp_path / "p"), str(shop_store), str(tmp_path / "m")]
+    words += ["--contrastive_loss_weight=0", "--training.max_steps=2", "--training.batch_size=4", "--negatives.pool=4"]
+    output = finish([*words, "--validation_share=0.2"], 2)
+    assert output.count("kept: step") == 1
+    assert output.count("mixture:") <= 1

@@ -100,6 +100,11 @@ class EpochBatches(Sampler[list[SampleKey]]):
             )
 
     @property
+    def processes(self) -> int:
+        """Processes that share a step."""
+        return self._cut.processes
+
+    @property
     def pairs(self) -> int:
         """Visits of an epoch."""
         return len(self._visits)

@@ -11,6 +11,7 @@ import torch
 from transformers import TrainingArguments
 
 from interbert.data.sampling import Cut
+from interbert.errors import UsageError
 from interbert.model.scoring import cpu_has_bf16
 from interbert.training.options import TrainingOptions
 
@@ -34,13 +35,32 @@ def attention_for_training(options: TrainingOptions) -> str:
 
 
 def cut_of(options: TrainingOptions) -> Cut:
-    """How this run's processes share a step, as torchrun and accelerate number them."""
+    """How this run's processes share a step, as torchrun and accelerate number them.
+
+    Raises:
+        UsageError: the launcher was told to shard the weights.
+    """
+    for engine in ("FSDP", "DEEPSPEED"):
+        if os.environ.get(f"ACCELERATE_USE_{engine}", "").lower() in ("1", "true"):
+            raise UsageError(
+                f"the launcher asks for {engine}, and weights are not sharded here yet. Launch plain data parallelism "
+                "(torchrun, or accelerate launch --multi_gpu)."
+            )
     processes, process = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
     return Cut(processes, process, options.gradient_accumulation)
 
 
-def trainer_arguments(options: TrainingOptions, out: Path, steps_per_epoch: int) -> TrainingArguments:
-    """Our options in Hugging Face's form."""
+def trainer_arguments(
+    options: TrainingOptions, out: Path, steps_per_epoch: int, some_unused: bool = False
+) -> TrainingArguments:
+    """Our options in Hugging Face's form.
+
+    Args:
+        options: ours.
+        out: model directory.
+        steps_per_epoch: batches of one process.
+        some_unused: parts of the model take no part in the loss, which processes that share it have to look for.
+    """
     updates = math.ceil(steps_per_epoch / options.gradient_accumulation * options.epochs)
     every = max(1, steps_per_epoch // options.gradient_accumulation // options.validations_per_epoch)
     settings: dict[str, Any] = {
@@ -73,5 +93,6 @@ def trainer_arguments(options: TrainingOptions, out: Path, steps_per_epoch: int)
         "disable_tqdm": True,
         "logging_nan_inf_filter": False,  # the trainer looks itself
         "ddp_timeout": _PATIENCE,
+        "ddp_find_unused_parameters": some_unused,
     }
     return TrainingArguments(**settings)

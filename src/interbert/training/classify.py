@@ -15,7 +15,6 @@ from interbert.data.examples import Picture
 from interbert.data.labelled import LabelledCollator, LabelledItem, LabelledItems
 from interbert.data.sampling import EpochBatches
 from interbert.errors import ConfigError
-from interbert.locking import only_writer
 from interbert.model.processing import InterBertProcessor, InterBertRegionFeatureExtractor
 from interbert.model.tasks import InterBertForSequenceClassification
 from interbert.tasks.classification import ClassificationTask
@@ -23,7 +22,7 @@ from interbert.training.arguments import attention_for_training, cut_of, trainer
 from interbert.training.chance import label_entropy
 from interbert.training.options import FinetuneClassificationOptions
 from interbert.training.provenance import provenance
-from interbert.training.session import as_recipe, claim_folder, main_process, mark_finished
+from interbert.training.session import as_recipe, claim_folder, main_process, mark_finished, one_run
 from interbert.training.trainer import InterBertTrainer
 
 
@@ -91,7 +90,7 @@ def finetune_classification(
         UsageError: ``options.out`` holds something else.
         TrainingError: the loss is not finite.
     """
-    with only_writer(options.out, main_process()):
+    with one_run(options.out):
         _finetune(options, processor, train, validation)
 
 
@@ -128,7 +127,7 @@ def _finetune(
     what = "pictures" if options.text is None else "texts"
     trainer = InterBertTrainer(
         model,
-        trainer_arguments(options.training, out, len(batches)),
+        trainer_arguments(options.training, out, len(batches), some_unused=True),
         options.training,
         out,
         dataset,

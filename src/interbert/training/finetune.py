@@ -16,7 +16,6 @@ from interbert.data.examples import PairData, RetrievalPairs, TruePairs
 from interbert.data.negatives import Negatives
 from interbert.data.sampling import EpochBatches
 from interbert.errors import ConfigError, writing
-from interbert.locking import only_writer
 from interbert.model.processing import InterBertProcessor
 from interbert.model.retrieval import InterBertForImageTextRetrieval
 from interbert.model.scoring import encode_all
@@ -36,6 +35,7 @@ from interbert.training.session import (
     kept_negatives,
     main_process,
     mark_finished,
+    one_run,
     open_data,
 )
 from interbert.training.trainer import InterBertTrainer
@@ -53,7 +53,7 @@ def finetune_retrieval(options: FinetuneRetrievalOptions) -> None:
         UsageError, SourceError: options or data do not fit; see the message.
         TrainingError: the loss is not finite.
     """
-    with only_writer(options.out, main_process()):
+    with one_run(options.out):
         _finetune(options)
 
 
@@ -81,7 +81,8 @@ def _finetune(options: FinetuneRetrievalOptions) -> None:
     contrast = model.config.contrastive_size is not None and options.contrastive_loss_weight > 0
     cut = cut_of(options.training)
     batches = EpochBatches(pairs.lengths, options.training.batch_size, options.training.seed, cut, data.visits)
-    arguments = trainer_arguments(options.training, out, len(batches))
+    no_dual = not contrast and model.config.contrastive_size is not None
+    arguments = trainer_arguments(options.training, out, len(batches), some_unused=no_dual)
     hard = curriculum(options.negatives, batches.pairs, options.training.batch_size * cut.parts)
     in_batch = options.negatives.mine == "batch"
     dataset: TruePairs | RetrievalPairs

@@ -15,7 +15,6 @@ from interbert.data.examples import PairData, PretrainingPairs
 from interbert.data.negatives import Negatives
 from interbert.data.sampling import EpochBatches
 from interbert.errors import ConfigError, writing
-from interbert.locking import only_writer
 from interbert.model.configuration import InterBertConfig
 from interbert.model.modeling import InterBertForPreTraining
 from interbert.model.processing import InterBertProcessor, InterBertRegionFeatureExtractor
@@ -37,6 +36,7 @@ from interbert.training.session import (
     kept_negatives,
     main_process,
     mark_finished,
+    one_run,
     open_data,
 )
 from interbert.training.trainer import InterBertTrainer, last_checkpoint
@@ -53,7 +53,7 @@ def pretrain(options: PretrainOptions) -> None:
         UsageError, StoreError, SourceError: options or data do not fit; see the message.
         TrainingError: the loss is not finite.
     """
-    with only_writer(options.out, main_process()):
+    with one_run(options.out):
         _pretrain(options)
 
 

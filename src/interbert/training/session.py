@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, redirect_stdout
 from dataclasses import asdict, dataclass, is_dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from interbert.data.negatives import Negatives
 from interbert.data.pairs import PairTable
 from interbert.errors import ConfigError, UsageError, writing
+from interbert.locking import only_writer
 from interbert.objectives.matching import hard_share
 from interbert.regions.mix import StoreMix
 from interbert.regions.reader import RegionReader
@@ -173,6 +174,22 @@ def claim_folder(out: Path, recipe: Mapping[str, Any]) -> bool:
 def main_process() -> bool:
     """Whether this is the one process of a run, or the first of several (as torchrun numbers them)."""
     return os.environ.get("RANK", "0") == "0"
+
+
+@contextmanager
+def one_run(out: str) -> Iterator[None]:
+    """Hold a run's folder; of several processes the first holds it, and the others are silent.
+
+    Raises:
+        UsageError: another command is writing the folder.
+    """
+    with ExitStack() as stack:
+        if main_process():
+            stack.enter_context(only_writer(out))
+        else:
+            nowhere = stack.enter_context(Path(os.devnull).open("w", encoding="utf-8"))
+            stack.enter_context(redirect_stdout(nowhere))
+        yield
 
 
 def mark_finished(out: Path) -> None:

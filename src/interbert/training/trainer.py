@@ -97,10 +97,11 @@ class InterBertTrainer(Trainer):  # type: ignore[misc]
         self._watch = FiniteWatch()
         self._in_step = 0
         self._best: float | None = None
-        self._pace = Pace(options.batch_size * options.gradient_accumulation * self.args.world_size)
+        pairs_per_step = options.batch_size * options.gradient_accumulation * self.args.world_size
+        self._pace = Pace(pairs_per_step)
         self.average = WeightAverage(model, options.ema_decay) if options.ema_decay is not None else None
         self.remove_callback(PrinterCallback)
-        self.add_callback(TrainingConsole(options.batch_size * options.gradient_accumulation))
+        self.add_callback(TrainingConsole(pairs_per_step))
         self._stop = StopBetweenSteps()
         self.add_callback(self._stop)
         self._steps = _Steps(self)
@@ -125,6 +126,19 @@ class InterBertTrainer(Trainer):  # type: ignore[misc]
             put_on_device=True,
             non_blocking=self.args.dataloader_pin_memory,
         )
+
+    def require_wrapper(self) -> None:
+        """Check that several processes really train one model.
+
+        Raises:
+            TrainingError: they would train apart.
+        """
+        wrapped = isinstance(self.model_wrapped, nn.parallel.DistributedDataParallel)
+        if self._batches.processes != self.args.world_size or (self.args.world_size > 1) != wrapped:
+            raise TrainingError(
+                f"{self._batches.processes} processes were started, the trainer knows {self.args.world_size}, and the "
+                f"model is {'' if wrapped else 'not '}shared between them. Start them with torchrun or accelerate."
+            )
 
     def get_batch_samples(
         self, epoch_iterator: Iterator[dict[str, Tensor]], num_batches: int, device: torch.device
@@ -323,6 +337,7 @@ class _Steps(TrainerCallback):  # type: ignore[misc]
         self.judge_start = False
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> Any:
+        self._trainer.require_wrapper()
         if self.judge_start:
             self._trainer.evaluate()  # a model that training makes worse is not replaced
         return control
