@@ -32,6 +32,7 @@ def score_matrix(
     pictures: Sequence[Picture],
     progress: Callable[[int], None] | None = None,
     pairs_per_batch: int = _PAIRS_PER_BATCH,
+    bf16: bool | None = None,
 ) -> Float32:
     """Score every text with every picture.
 
@@ -41,13 +42,14 @@ def score_matrix(
         pictures: region_features [R,F] and region_locations [R,5] of each picture.
         progress: told after each batch how many pairs it had.
         pairs_per_batch: pairs per forward pass.
+        bf16: compute in bf16; None does where the device has it.
 
     Returns:
         float32 [texts, pictures], higher is better.
     """
-    with inference(model):
+    with inference(model, bf16):
         scores = _score(model, texts, pictures, progress, pairs_per_batch)
-    return _finite(scores + _prior(model, texts, pictures))
+    return _finite(scores + _prior(model, texts, pictures, bf16))
 
 
 def score_pairs(
@@ -122,33 +124,42 @@ def _equal_runs(lengths: NDArray[np.int64], order: NDArray[np.int64], most: int)
 
 
 def dual_matrix(
-    model: InterBertForImageTextRetrieval, texts: Sequence[Sequence[int]], pictures: Sequence[Picture]
+    model: InterBertForImageTextRetrieval,
+    texts: Sequence[Sequence[int]],
+    pictures: Sequence[Picture],
+    bf16: bool | None = None,
 ) -> Float32:
     """Cosine [texts, pictures] of separately encoded sides (SPEC part 6); needs ``contrastive_size``."""
-    text_vectors, image_vectors = encode_all(model, texts, pictures)
+    text_vectors, image_vectors = encode_all(model, texts, pictures, bf16)
     scores: Float32 = text_vectors @ image_vectors.T
     return scores
 
 
 def _prior(
-    model: InterBertForImageTextRetrieval, texts: Sequence[Sequence[int]], pictures: Sequence[Picture]
+    model: InterBertForImageTextRetrieval,
+    texts: Sequence[Sequence[int]],
+    pictures: Sequence[Picture],
+    bf16: bool | None,
 ) -> Float32:
     """What the dual encoder adds to the logit difference of every pair [texts, pictures]; zeros without a prior."""
     if model.config.dual_prior is None:
         return np.zeros((len(texts), len(pictures)), dtype=np.float32)
-    prior: Float32 = dual_matrix(model, texts, pictures) * np.float32(model.config.dual_prior)
+    prior: Float32 = dual_matrix(model, texts, pictures, bf16) * np.float32(model.config.dual_prior)
     return prior
 
 
 def encode_all(
-    model: InterBertForImageTextRetrieval, texts: Sequence[Sequence[int]], pictures: Sequence[Picture]
+    model: InterBertForImageTextRetrieval,
+    texts: Sequence[Sequence[int]],
+    pictures: Sequence[Picture],
+    bf16: bool | None = None,
 ) -> tuple[Float32, Float32]:
-    """Dual-encoder vectors of texts [n,D] and pictures [m,D]."""
+    """Dual-encoder vectors of texts [n,D] and pictures [m,D]; ``bf16`` as in :func:`score_matrix`."""
     device = model.device
     order = np.argsort([len(ids) for ids in texts], kind="stable")
     text_vectors: list[Tensor] = []
     image_vectors: list[Tensor] = []
-    with inference(model):
+    with inference(model, bf16):
         for start in range(0, len(order), _EMBED_BATCH):
             batch = pad_texts([texts[index] for index in order[start : start + _EMBED_BATCH]])
             text_vectors.append(model.encode_text(**_to(batch, device)).float().cpu())
@@ -162,12 +173,12 @@ def encode_all(
 
 
 @contextlib.contextmanager
-def inference(model: torch.nn.Module) -> Iterator[None]:
-    """Eval mode without gradients, in bf16 where the device has it; the model's own mode comes back."""
+def inference(model: torch.nn.Module, bf16: bool | None = None) -> Iterator[None]:
+    """Eval mode without gradients, in bf16 as in :func:`autocast`; the model's own mode comes back."""
     was_training = model.training
     model.eval()
     try:
-        with torch.inference_mode(), autocast(model):
+        with torch.inference_mode(), autocast(model, bf16):
             yield
     finally:
         model.train(was_training)
@@ -180,11 +191,12 @@ def cpu_has_bf16() -> bool:
     return any(bool(one()) for one in (check, amx) if one is not None)
 
 
-def autocast(model: torch.nn.Module) -> contextlib.AbstractContextManager[object]:
-    """Compute in bf16 where the device has it; logits are read in float32."""
+def autocast(model: torch.nn.Module, bf16: bool | None = None) -> contextlib.AbstractContextManager[object]:
+    """Compute in bf16 (None: where the device has it); logits are read in float32."""
     device = next(model.parameters()).device.type
-    has_bf16 = torch.cuda.is_bf16_supported() if device == "cuda" else device == "cpu" and cpu_has_bf16()
-    return torch.autocast(device, dtype=torch.bfloat16) if has_bf16 else contextlib.nullcontext()
+    if bf16 is None:
+        bf16 = torch.cuda.is_bf16_supported() if device == "cuda" else device == "cpu" and cpu_has_bf16()
+    return torch.autocast(device, dtype=torch.bfloat16) if bf16 else contextlib.nullcontext()
 
 
 def _score(

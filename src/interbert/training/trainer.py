@@ -30,6 +30,7 @@ from interbert.training.arguments import CHECKPOINTS
 from interbert.training.console import TrainingConsole
 from interbert.training.ema import EMA_FILE, WeightAverage
 from interbert.training.model_card import write_model_card
+from interbert.training.optimizer import make_optimizer
 from interbert.training.options import TrainingOptions
 from interbert.training.provenance import PROVENANCE, write_provenance
 
@@ -108,21 +109,9 @@ class InterBertTrainer(Trainer):  # type: ignore[misc]
         return self.accelerator.prepare(loader)
 
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
-        """AdamW; no decay on biases and LayerNorms, a lower rate for what a BERT filled."""
+        """AdamW, as :func:`~interbert.training.optimizer.make_optimizer` groups it."""
         target = self.model if model is None else model
-        groups: dict[tuple[float, float], list[nn.Parameter]] = {}
-        for name, parameter in target.named_parameters():
-            if not parameter.requires_grad:
-                continue
-            decay = 0.0 if parameter.ndim < 2 else self._options.weight_decay
-            scale = self._options.bert_learning_rate_scale if name in self._bert_filled else 1.0
-            groups.setdefault((decay, scale), []).append(parameter)
-        rate = self._options.learning_rate
-        settings = [
-            {"params": parameters, "weight_decay": decay, "lr": rate * scale}
-            for (decay, scale), parameters in sorted(groups.items(), key=lambda item: item[0])
-        ]
-        self.optimizer = torch.optim.AdamW(settings, lr=rate, fused=True)
+        self.optimizer = make_optimizer(target, self._options, self._bert_filled)
         return self.optimizer
 
     def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
