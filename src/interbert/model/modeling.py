@@ -78,8 +78,17 @@ class InterBertForPreTraining(Matcher):
             contrast_region_features: [B,R,F] unmasked features of the same pictures.
             contrast_same: bool [B,B], True where two pairs share picture or text and are no negatives.
         """
+        every_logit = (input_ids is not None and lm_labels is None) or (
+            region_features is not None and (masked_regions is None or region_targets is None)
+        )
         output = self.interbert(
-            input_ids, attention_mask, token_type_ids, region_features, region_locations, region_mask
+            input_ids,
+            attention_mask,
+            token_type_ids,
+            region_features,
+            region_locations,
+            region_mask,
+            skip_padding=not every_logit,
         )
         result = InterBertForPreTrainingOutput(**output)
         losses: list[Tensor] = []
