@@ -91,6 +91,7 @@ class Reference:
         plain = [p for name, p in model.named_parameters() if name.endswith("bias") or "LayerNorm" in name]
         decayed = [p for p in model.parameters() if not any(p is one for one in plain)]
         groups = [{"params": decayed, "weight_decay": 0.01}, {"params": plain, "weight_decay": 0.0}]
+        warnings.filterwarnings("ignore", message="This overload of")  # its in-place operations are of an old torch
         return self.optimization.BertAdam(groups, lr=learning_rate, warmup=0.1, t_total=steps)
 
     def _make(self, kind: Any, **values: Any) -> Any:

@@ -23,7 +23,7 @@ Float32 = NDArray[np.float32]
 Picture = tuple[Float32, Float32]
 
 _PAIRS_PER_BATCH = 256
-_CPU_TOKENS = 4096
+_CPU_TOKENS = 2048
 """Tokens of a batch on a CPU: more of them leave its caches."""
 _EMBED_BATCH = 128
 
