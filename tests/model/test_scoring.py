@@ -1,6 +1,8 @@
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from tests.conftest import tiny_config
 
 from interbert.errors import DataError
@@ -73,6 +75,27 @@ def test_more_pictures_than_one_embedding_batch(model, texts, monkeypatch):
     pictures = make_pictures([2, 3, 6, 1, 4])
     expected = one_by_one(model, texts[:4], pictures)
     np.testing.assert_allclose(score_matrix(model, texts[:4], pictures), expected, rtol=0, atol=1e-5)
+
+
+numbers = st.lists(st.tuples(st.integers(1, 9), st.integers(1, 20)), min_size=1, max_size=80)
+
+
+@settings(deadline=None, max_examples=80)
+@given(numbers, st.integers(1, 20), st.one_of(st.none(), st.integers(1, 200)))
+def test_batches_hold_every_pair_once_with_texts_of_one_length_and_no_more_than_allowed(pairs, most, tokens):
+    lengths, counts = np.array(pairs).T
+    batches = list(scoring._even_batches(lengths, counts, most, tokens))
+    assert sorted(np.concatenate(batches).tolist()) == list(range(len(pairs)))
+    for batch in batches:
+        assert len(set(lengths[batch])) == 1
+        assert 1 <= len(batch) <= most
+        assert len(batch) == 1 or tokens is None or (lengths + counts)[batch].sum() <= tokens
+
+
+def test_pictures_of_like_size_are_scored_together():
+    counts = np.tile([3, 40], 32)
+    batches = list(scoring._even_batches(np.full(64, 5), counts, 32, None))
+    assert [set(counts[batch]) for batch in batches] == [{3}, {40}]
 
 
 def test_scores_follow_the_order_of_texts_and_pictures(model, texts, pictures):

@@ -46,7 +46,7 @@ class Matcher(InterBertPreTrainedModel):
         The dual prior is not in them: it is a product of separately encoded sides, which pair scoring computes once
         for all pairs.
         """
-        output = self.interbert.encode_embedded(text, image, None, region_mask, pooled_only=True)
+        output = self.interbert.encode_embedded(text, image, None, region_mask, pooled_only=True, skip_padding=True)
         return self._matching_logits(output)
 
     def encode_text(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:

@@ -82,8 +82,17 @@ class InterBertForPreTraining(Matcher):
             predicted_counts: float [2], divide the summed losses of pieces and of regions by these instead of by how
                 many there are: a share of an optimizer step's batches over all processes.
         """
+        every_logit = (input_ids is not None and lm_labels is None) or (
+            region_features is not None and (masked_regions is None or region_targets is None)
+        )
         output = self.interbert(
-            input_ids, attention_mask, token_type_ids, region_features, region_locations, region_mask
+            input_ids,
+            attention_mask,
+            token_type_ids,
+            region_features,
+            region_locations,
+            region_mask,
+            skip_padding=not every_logit,
         )
         pieces_count, regions_count = (None, None) if predicted_counts is None else predicted_counts.unbind()
         result = InterBertForPreTrainingOutput(**output)

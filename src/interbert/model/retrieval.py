@@ -116,8 +116,12 @@ class InterBertForImageTextRetrieval(Matcher):
         self, pairs: _Pairs, contrast_same: Tensor | None, draws: Tensor, hardness: Tensor, same: Tensor
     ) -> InterBertTaskOutput:
         trunk = self.interbert
-        text_pooled = trunk.encode_embedded(pairs.text, None, pairs.text_mask, pooled_only=True).text_pooled
-        image_pooled = trunk.encode_embedded(None, pairs.image, None, pairs.image_mask, pooled_only=True).image_pooled
+        text_pooled = trunk.encode_embedded(
+            pairs.text, None, pairs.text_mask, pooled_only=True, skip_padding=True
+        ).text_pooled
+        image_pooled = trunk.encode_embedded(
+            None, pairs.image, None, pairs.image_mask, pooled_only=True, skip_padding=True
+        ).image_pooled
         assert text_pooled is not None
         assert image_pooled is not None
         with torch.no_grad():
@@ -130,6 +134,7 @@ class InterBertForImageTextRetrieval(Matcher):
             apply_to(pairs.text_mask, lambda side: hard_batch(side, texts, first=False)),
             apply_to(pairs.image_mask, lambda side: hard_batch(side, pictures, first=True)),
             pooled_only=True,
+            skip_padding=True,
         )
         logits = self._matching_logits(output)
         wrong = torch.where(usable, MISMATCH, IGNORE_LABEL)

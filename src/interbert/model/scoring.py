@@ -1,8 +1,8 @@
 """Joint scores of every text with every picture, the exact ranking the paper reports.
 
 The score is the matching logit difference (match minus mismatch) in float32: softmax saturates and would make ties
-(SPEC part 4). What does not depend on the other side is computed once: each picture's embedding and each text's.
-Texts are sorted by length, so batches hold hardly any padding, and the last layers compute the first token alone.
+(SPEC part 4). Each picture is embedded once. Pairs are sorted by text length and number of regions, so batches hold
+hardly any padding, and the last layers compute the first token alone.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ Float32 = NDArray[np.float32]
 Picture = tuple[Float32, Float32]
 
 _PAIRS_PER_BATCH = 256
+_CPU_TOKENS = 2048
+"""Tokens of a batch on a CPU: more of them leave its caches."""
 _EMBED_BATCH = 128
 
 
@@ -32,6 +34,7 @@ def score_matrix(
     pictures: Sequence[Picture],
     progress: Callable[[int], None] | None = None,
     pairs_per_batch: int = _PAIRS_PER_BATCH,
+    bf16: bool | None = None,
 ) -> Float32:
     """Score every text with every picture.
 
@@ -40,14 +43,15 @@ def score_matrix(
         texts: token ids of each text.
         pictures: region_features [R,F] and region_locations [R,5] of each picture.
         progress: told after each batch how many pairs it had.
-        pairs_per_batch: pairs per forward pass.
+        pairs_per_batch: pairs per forward pass, at most.
+        bf16: compute in bf16; None does where the device has it.
 
     Returns:
         float32 [texts, pictures], higher is better.
     """
-    with inference(model):
-        scores = _score(model, texts, pictures, progress, pairs_per_batch)
-    return _finite(scores + _prior(model, texts, pictures))
+    texts_of, pictures_of = np.divmod(np.arange(len(texts) * len(pictures)), len(pictures))
+    scores = _score(model, texts, pictures, texts_of, pictures_of, progress, pairs_per_batch, bf16)
+    return _finite(scores.reshape(len(texts), len(pictures)) + _prior(model, texts, pictures, bf16))
 
 
 def score_pairs(
@@ -80,22 +84,9 @@ def score_listed_pairs(
     Returns:
         float32 [pairs], higher is better.
     """
-    scores = np.empty(len(text_of), dtype=np.float32)
-    if not len(scores):
-        return scores
-    lengths = np.array([len(ids) for ids in texts])[text_of]
-    order = np.argsort(lengths, kind="stable")
-    with inference(model):
-        images, image_mask = _embed_pictures(model, pictures)
-        everywhere = bool(image_mask.all())
-        for batch in _equal_runs(lengths, order, pairs_per_batch):
-            ids = torch.tensor([texts[index] for index in text_of[batch]], device=model.device)
-            picked = torch.from_numpy(picture_of[batch]).to(model.device)
-            mask = None if everywhere else image_mask[picked]
-            logits = model.match_embedded(model.interbert.text_embeddings(ids), images[picked], mask)
-            scores[batch] = (logits[:, 0].float() - logits[:, 1].float()).cpu().numpy()
-            if progress is not None:
-                progress(len(batch))
+    if not len(text_of):
+        return np.zeros(0, dtype=np.float32)
+    scores = _score(model, texts, pictures, text_of, picture_of, progress, pairs_per_batch)
     if model.config.dual_prior is not None:
         text_vectors, image_vectors = encode_all(model, texts, pictures)
         cosines = np.einsum("pd,pd->p", text_vectors[text_of], image_vectors[picture_of])
@@ -114,41 +105,43 @@ def _finite(scores: Float32) -> Float32:
     return scores
 
 
-def _equal_runs(lengths: NDArray[np.int64], order: NDArray[np.int64], most: int) -> Iterator[NDArray[np.int64]]:
-    """Pairs whose texts have one length, so that no text is padded; at most so many at once."""
-    for run in np.split(order, np.flatnonzero(np.diff(lengths[order])) + 1):
-        for start in range(0, len(run), most):
-            yield run[start : start + most]
-
-
 def dual_matrix(
-    model: InterBertForImageTextRetrieval, texts: Sequence[Sequence[int]], pictures: Sequence[Picture]
+    model: InterBertForImageTextRetrieval,
+    texts: Sequence[Sequence[int]],
+    pictures: Sequence[Picture],
+    bf16: bool | None = None,
 ) -> Float32:
     """Cosine [texts, pictures] of separately encoded sides (SPEC part 6); needs ``contrastive_size``."""
-    text_vectors, image_vectors = encode_all(model, texts, pictures)
+    text_vectors, image_vectors = encode_all(model, texts, pictures, bf16)
     scores: Float32 = text_vectors @ image_vectors.T
     return scores
 
 
 def _prior(
-    model: InterBertForImageTextRetrieval, texts: Sequence[Sequence[int]], pictures: Sequence[Picture]
+    model: InterBertForImageTextRetrieval,
+    texts: Sequence[Sequence[int]],
+    pictures: Sequence[Picture],
+    bf16: bool | None,
 ) -> Float32:
     """What the dual encoder adds to the logit difference of every pair [texts, pictures]; zeros without a prior."""
     if model.config.dual_prior is None:
         return np.zeros((len(texts), len(pictures)), dtype=np.float32)
-    prior: Float32 = dual_matrix(model, texts, pictures) * np.float32(model.config.dual_prior)
+    prior: Float32 = dual_matrix(model, texts, pictures, bf16) * np.float32(model.config.dual_prior)
     return prior
 
 
 def encode_all(
-    model: InterBertForImageTextRetrieval, texts: Sequence[Sequence[int]], pictures: Sequence[Picture]
+    model: InterBertForImageTextRetrieval,
+    texts: Sequence[Sequence[int]],
+    pictures: Sequence[Picture],
+    bf16: bool | None = None,
 ) -> tuple[Float32, Float32]:
-    """Dual-encoder vectors of texts [n,D] and pictures [m,D]."""
+    """Dual-encoder vectors of texts [n,D] and pictures [m,D]; ``bf16`` as in :func:`score_matrix`."""
     device = model.device
     order = np.argsort([len(ids) for ids in texts], kind="stable")
     text_vectors: list[Tensor] = []
     image_vectors: list[Tensor] = []
-    with inference(model):
+    with inference(model, bf16):
         for start in range(0, len(order), _EMBED_BATCH):
             batch = pad_texts([texts[index] for index in order[start : start + _EMBED_BATCH]])
             text_vectors.append(model.encode_text(**_to(batch, device)).float().cpu())
@@ -162,12 +155,12 @@ def encode_all(
 
 
 @contextlib.contextmanager
-def inference(model: torch.nn.Module) -> Iterator[None]:
-    """Eval mode without gradients, in bf16 where the device has it; the model's own mode comes back."""
+def inference(model: torch.nn.Module, bf16: bool | None = None) -> Iterator[None]:
+    """Eval mode without gradients, in bf16 as in :func:`autocast`; the model's own mode comes back."""
     was_training = model.training
     model.eval()
     try:
-        with torch.inference_mode(), autocast(model):
+        with torch.inference_mode(), autocast(model, bf16):
             yield
     finally:
         model.train(was_training)
@@ -180,66 +173,79 @@ def cpu_has_bf16() -> bool:
     return any(bool(one()) for one in (check, amx) if one is not None)
 
 
-def autocast(model: torch.nn.Module) -> contextlib.AbstractContextManager[object]:
-    """Compute in bf16 where the device has it; logits are read in float32."""
+def autocast(model: torch.nn.Module, bf16: bool | None = None) -> contextlib.AbstractContextManager[object]:
+    """Compute in bf16 (None: where the device has it); logits are read in float32."""
     device = next(model.parameters()).device.type
-    has_bf16 = torch.cuda.is_bf16_supported() if device == "cuda" else device == "cpu" and cpu_has_bf16()
-    return torch.autocast(device, dtype=torch.bfloat16) if has_bf16 else contextlib.nullcontext()
+    if bf16 is None:
+        bf16 = torch.cuda.is_bf16_supported() if device == "cuda" else device == "cpu" and cpu_has_bf16()
+    return torch.autocast(device, dtype=torch.bfloat16) if bf16 else contextlib.nullcontext()
 
 
 def _score(
     model: InterBertForImageTextRetrieval,
     texts: Sequence[Sequence[int]],
     pictures: Sequence[Picture],
+    text_of: NDArray[np.int64],
+    picture_of: NDArray[np.int64],
     progress: Callable[[int], None] | None,
     pairs_per_batch: int,
+    bf16: bool | None = None,
 ) -> Float32:
+    """Logit differences of pairs, float32 [pairs], without the dual prior."""
     device = model.device
-    scores = np.empty((len(texts), len(pictures)), dtype=np.float32)
-    images, image_mask = _embed_pictures(model, pictures)
-    everywhere = bool(image_mask.all())
-    order = sorted(range(len(texts)), key=lambda index: len(texts[index]))
-    for group in _equal_lengths(texts, order, pairs_per_batch):
-        ids = torch.tensor([texts[index] for index in group], device=device)
-        embedded = model.interbert.text_embeddings(ids)
-        width = max(1, pairs_per_batch // len(group))
-        for start in range(0, len(pictures), width):
-            block = slice(start, min(start + width, len(pictures)))
-            count = block.stop - block.start
-            logits = model.match_embedded(
-                embedded.repeat_interleave(count, dim=0),
-                images[block].repeat(len(group), 1, 1),
-                None if everywhere else image_mask[block].repeat(len(group), 1),
-            )
-            difference = (logits[:, 0].float() - logits[:, 1].float()).view(len(group), count)
-            scores[np.array(group)[:, None], np.arange(block.start, block.stop)] = difference.cpu().numpy()
+    scores = np.empty(len(text_of), dtype=np.float32)
+    lengths = np.array([len(ids) for ids in texts])[text_of]
+    counts = np.array([len(features) for features, _ in pictures])
+    most_tokens = _CPU_TOKENS if device.type == "cpu" else None
+    with inference(model, bf16):
+        embedded = _embed_pictures(model, pictures)
+        for batch in _even_batches(lengths, counts[picture_of], pairs_per_batch, most_tokens):
+            ids = torch.tensor([texts[index] for index in text_of[batch]], device=device)
+            chosen = picture_of[batch]
+            regions = torch.from_numpy(counts[chosen]).to(device)
+            widest = int(counts[chosen].max())
+            images = embedded[torch.from_numpy(chosen).to(device), :widest]
+            even = bool((counts[chosen] == widest).all())
+            mask = None if even else torch.arange(widest, device=device) < regions[:, None]
+            logits = model.match_embedded(model.interbert.text_embeddings(ids), images, mask)
+            scores[batch] = (logits[:, 0].float() - logits[:, 1].float()).cpu().numpy()
             if progress is not None:
-                progress(len(group) * count)
+                progress(len(batch))
     return scores
 
 
-def _embed_pictures(model: InterBertForImageTextRetrieval, pictures: Sequence[Picture]) -> tuple[Tensor, Tensor]:
-    """Embeddings [n,R,H] and mask [n,R], padded to the largest picture."""
-    tokens = max(len(features) for features, _ in pictures)
-    embedded, masks = [], []
+def _even_batches(
+    lengths: NDArray[np.int64], counts: NDArray[np.int64], most_pairs: int, most_tokens: int | None
+) -> Iterator[NDArray[np.int64]]:
+    """Pairs whose texts have one length and whose pictures have about as many regions.
+
+    Args:
+        lengths: [n] text tokens of each pair.
+        counts: [n] image tokens of each pair.
+        most_pairs: of a batch.
+        most_tokens: of a batch that has more than one pair; None for any number.
+    """
+    order = np.lexsort((counts, lengths))
+    for run in np.split(order, np.flatnonzero(np.diff(lengths[order])) + 1):
+        start = 0
+        while start < len(run):
+            stop = start + most_pairs
+            if most_tokens is not None:
+                tokens = np.cumsum(lengths[run[start:stop]] + counts[run[start:stop]])
+                stop = start + max(1, int(np.searchsorted(tokens, most_tokens, side="right")))
+            yield run[start:stop]
+            start = stop
+
+
+def _embed_pictures(model: InterBertForImageTextRetrieval, pictures: Sequence[Picture]) -> Tensor:
+    """Embeddings [n,R,H], padded to the largest picture."""
+    most = max(len(features) for features, _ in pictures)
+    embedded = []
     for start in range(0, len(pictures), _EMBED_BATCH):
         batch = _to(pad_pictures(pictures[start : start + _EMBED_BATCH]), model.device)
         hidden = model.interbert.image_embeddings(batch["region_features"], batch["region_locations"])
-        missing = tokens - hidden.shape[1]
-        embedded.append(torch.nn.functional.pad(hidden, (0, 0, 0, missing)))
-        masks.append(torch.nn.functional.pad(batch["region_mask"], (0, missing)))
-    return torch.cat(embedded), torch.cat(masks)
-
-
-def _equal_lengths(texts: Sequence[Sequence[int]], order: Sequence[int], most: int) -> list[list[int]]:
-    """Texts of exactly one length per group, so no text is padded; at most 8 or so per group."""
-    groups: list[list[int]] = []
-    for index in order:
-        if groups and len(texts[groups[-1][0]]) == len(texts[index]) and len(groups[-1]) < min(8, most):
-            groups[-1].append(index)
-        else:
-            groups.append([index])
-    return groups
+        embedded.append(torch.nn.functional.pad(hidden, (0, 0, 0, most - hidden.shape[1])))
+    return torch.cat(embedded)
 
 
 def _to(batch: dict[str, Tensor], device: torch.device) -> dict[str, Tensor]:

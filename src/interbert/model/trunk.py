@@ -16,8 +16,9 @@ from transformers.utils.output_capturing import capture_outputs
 from interbert.errors import ConfigError
 from interbert.model.configuration import InterBertConfig
 from interbert.model.embeddings import ImageEmbeddings, TextEmbeddings
-from interbert.model.encoder import BertLayer, InterBertEncoder, SelfAttention
+from interbert.model.encoder import InterBertEncoder
 from interbert.model.heads import Pooler
+from interbert.model.layers import BertLayer, SelfAttention
 from interbert.model.outputs import InterBertModelOutput
 
 
@@ -72,6 +73,7 @@ class InterBertModel(InterBertPreTrainedModel):
         region_locations: Tensor | None = None,
         region_mask: Tensor | None = None,
         pooled_only: bool = False,
+        skip_padding: bool = False,
         output_attentions: bool | None = None,
         output_hidden_states: bool | None = None,
     ) -> InterBertModelOutput:
@@ -85,6 +87,7 @@ class InterBertModel(InterBertPreTrainedModel):
             region_locations: [B,R,5].
             region_mask: [B,R], 1 at real regions; None when all are.
             pooled_only: compute no more than the pooled vectors need; hidden states then have length 1.
+            skip_padding: compute real tokens alone where that saves time; hidden states are then zero at padding.
             output_attentions: return the attention weights of every layer; the configuration's when not given.
             output_hidden_states: return the hidden states around every layer; the configuration's when not given.
 
@@ -100,7 +103,10 @@ class InterBertModel(InterBertPreTrainedModel):
             if region_locations is None:
                 raise ConfigError("region_features need region_locations [B,R,5] beside them.")
             image = self.image_embeddings(region_features, region_locations)
-        return self.encode_embedded(text, image, attention_mask, region_mask, pooled_only)
+        recorded = output_attentions or output_hidden_states
+        recorded = recorded or self.config.output_attentions or self.config.output_hidden_states
+        skip_padding = (skip_padding or pooled_only) and not recorded
+        return self.encode_embedded(text, image, attention_mask, region_mask, pooled_only, skip_padding)
 
     def encode_embedded(
         self,
@@ -109,9 +115,10 @@ class InterBertModel(InterBertPreTrainedModel):
         attention_mask: Tensor | None = None,
         region_mask: Tensor | None = None,
         pooled_only: bool = False,
+        skip_padding: bool = False,
     ) -> InterBertModelOutput:
         """Encode tokens that are embedded already ([B,T,H], [B,R,H]): what pair scoring reuses for each picture."""
-        text, image = self.encoder(text, image, attention_mask, region_mask, pooled_only)
+        text, image = self.encoder(text, image, attention_mask, region_mask, pooled_only, skip_padding)
         return InterBertModelOutput(
             text_hidden_state=text,
             image_hidden_state=image,

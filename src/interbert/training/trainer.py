@@ -32,10 +32,10 @@ from interbert.training.ema import EMA_FILE, WeightAverage
 from interbert.training.finite import FiniteWatch, diagnosis
 from interbert.training.model_card import write_model_card
 from interbert.training.objective_log import ObjectiveLog
+from interbert.training.optimizer import make_optimizer
 from interbert.training.options import TrainingOptions
 from interbert.training.pace import Pace
 from interbert.training.provenance import PROVENANCE, write_provenance
-from interbert.training.reference_optimizer import ReferenceAdam
 from interbert.training.stopping import StopBetweenSteps
 
 LOG_HISTORY = "log_history.jsonl"
@@ -155,28 +155,10 @@ class InterBertTrainer(Trainer):  # type: ignore[misc]
         return found, None
 
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
-        """AdamW; no decay on biases and LayerNorms, a lower rate for what a BERT filled. Or the reference's."""
+        """AdamW, as :func:`~interbert.training.optimizer.make_optimizer` groups it."""
         target = self.model if model is None else model
-        groups: dict[tuple[float, float], list[nn.Parameter]] = {}
-        for name, parameter in target.named_parameters():
-            if not parameter.requires_grad:
-                continue
-            decayed = (parameter.ndim >= 2) != self._options.reference_quirks
-            decay = self._options.weight_decay if decayed else 0.0
-            scale = self._options.bert_learning_rate_scale if name in self._bert_filled else 1.0
-            groups.setdefault((decay, scale), []).append(parameter)
-        rate = self._options.learning_rate
-        settings = [
-            {"params": parameters, "weight_decay": decay, "lr": rate * scale}
-            for (decay, scale), parameters in sorted(groups.items(), key=lambda item: item[0])
-        ]
-        optimizer: torch.optim.Optimizer
-        if self._options.reference_quirks:
-            optimizer = ReferenceAdam(settings, lr=rate, max_grad_norm=self._options.max_grad_norm)
-        else:
-            optimizer = torch.optim.AdamW(settings, lr=rate, fused=True)
-        self.optimizer = optimizer
-        return optimizer
+        self.optimizer = make_optimizer(target, self._options, self._bert_filled)
+        return self.optimizer
 
     def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
         """Linear or cosine by the library; ``step`` as SPEC part 4 has it."""

@@ -33,7 +33,7 @@ from torch import Tensor, nn
 from interbert.data.collation import picture_tensors, text_tensors
 from interbert.data.examples import PairData
 from interbert.errors import TrainingError, writing
-from interbert.model.encoder import BertLayer
+from interbert.model.layers import BertLayer
 from interbert.model.modeling import InterBertForPreTraining
 from interbert.model.processing import GLOBAL_LOCATION
 from interbert.model.scoring import autocast
