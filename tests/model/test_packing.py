@@ -4,8 +4,9 @@ from tests.conftest import tiny_config
 from tests.model.test_modeling import batch
 
 from interbert.model import encoder
-from interbert.model.modeling import InterBertForImageTextRetrieval, InterBertForPreTraining
+from interbert.model.modeling import InterBertForPreTraining
 from interbert.model.packing import PADDED, Packing, Packings
+from interbert.model.retrieval import InterBertForImageTextRetrieval
 from interbert.model.trunk import InterBertModel
 
 
