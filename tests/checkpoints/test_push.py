@@ -14,6 +14,7 @@ from tests.conftest import tiny_config
 from transformers.utils import hub
 
 import interbert
+from interbert.checkpoints.bert import bert_tokenizer
 from interbert.checkpoints.directory import load_model, load_processor
 from interbert.extraction.grid import GridExtractor, GridSettings
 from interbert.model.processing import InterBertProcessor, InterBertRegionFeatureExtractor
@@ -42,11 +43,10 @@ def test_a_pushed_model_and_processor_come_back_as_they_were(
     monkeypatch.setattr(hub, "hf_api", lambda *_, **__: FolderHub(tmp_path))
     monkeypatch.setattr(hub, "create_and_tag_model_card", lambda *_, **__: ModelCard("---\ntags: [x]\n---\n# A model"))
     torch.manual_seed(0)
-    model = interbert.InterBertForImageTextRetrieval(tiny_config())
-    from interbert.checkpoints.bert import bert_tokenizer
-
+    tokenizer = bert_tokenizer(tiny_bert)
+    model = interbert.InterBertForImageTextRetrieval(tiny_config(vocab_size=len(tokenizer)))
     info = GridExtractor(GridSettings(input_size=64, scales=(1, 2))).info
-    processor = InterBertProcessor(InterBertRegionFeatureExtractor(info.to_dict()), bert_tokenizer(tiny_bert))
+    processor = InterBertProcessor(InterBertRegionFeatureExtractor(info.to_dict()), tokenizer)
     model.push_to_hub("shop/retrieval")
     processor.push_to_hub("shop/retrieval")
     again = load_model(tmp_path / "shop" / "retrieval")
