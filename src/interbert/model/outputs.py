@@ -34,7 +34,7 @@ class InterBertForPreTrainingOutput(ModelOutput):  # type: ignore[misc]
     """Losses and logits of the pretraining tasks.
 
     With labels, ``lm_logits`` and ``region_logits`` hold the predicted positions only ([M,V] and [M,C], in the order
-    of the flattened labels); without, every position ([B,T,V] and [B,R,C]).
+    of the flattened labels), and hidden states may be zero at padding; without, every position ([B,T,V] and [B,R,C]).
     """
 
     loss: Tensor | None = None
