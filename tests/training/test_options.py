@@ -24,7 +24,7 @@ def test_impossible_values_are_named(wrong: dict) -> None:
 
 
 def test_hard_negatives_come_after_random_ones() -> None:
-    share = curriculum(NegativeOptions(hard_share=0.6, random_epochs=1.0, rise_epochs=2.0), steps_per_epoch=10)
+    share = curriculum(NegativeOptions(hard_share=0.6, random_epochs=1.0, rise_epochs=2.0), pairs=100, step_size=10)
     assert [share(step) for step in range(10)] == [0.0] * 10
     rising = [share(step) for step in range(10, 30)]
     assert rising == sorted(rising)

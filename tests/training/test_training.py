@@ -87,7 +87,7 @@ def test_a_few_pictures_are_learnt(shop_store: Path, tiny_bert: str, tmp_path: P
     words = ["--training.epochs", "16", "--training.learning_rate", "3e-3", "--model.dropout", "0", "--texts", "title"]
     assert main(pretrain_words(shop_store, tiny_bert, tmp_path / "m", *words)) == 0
     contrast = [one["contrastive_loss"] for one in log_of(tmp_path / "m") if "contrastive_loss" in one]
-    assert sum(contrast[-6:]) < 0.7 * sum(contrast[:6])
+    assert sum(contrast[-9:]) < 0.85 * sum(contrast[:9])  # three epochs each, of two large batches and a small one
 
 
 def test_a_model_directory_is_complete_and_knows_where_it_comes_from(pretrained: Path) -> None:
