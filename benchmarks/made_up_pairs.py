@@ -17,6 +17,7 @@ from torch import Tensor
 from interbert.data.collation import PretrainingCollator
 from interbert.data.examples import PairData, Picture, PretrainingExample, PretrainingPairs
 from interbert.data.negatives import Negatives
+from interbert.data.packed import PackedTexts
 from interbert.data.pairs import PairTable
 from interbert.data.sampling import EpochBatches
 from interbert.model.configuration import InterBertConfig
@@ -104,7 +105,7 @@ def pretraining_batches(
 
 def _table(count: int) -> PairTable:
     every = np.arange(count)
-    return PairTable(tuple(map(str, every)), every, np.full(count, -1), every, every)
+    return PairTable(PackedTexts(map(str, every)), every, np.full(count, -1), every, every)
 
 
 def retrieval_set(

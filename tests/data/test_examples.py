@@ -7,6 +7,7 @@ from interbert.checkpoints.bert import bert_tokenizer
 from interbert.checkpoints.vocabulary import grow_vocabulary
 from interbert.data.examples import PairData, PretrainingPairs, RetrievalPairs
 from interbert.data.negatives import Negatives
+from interbert.data.packed import PackedTexts
 from interbert.data.pairs import PairTable
 from interbert.data.sampling import SampleKey
 from interbert.model.processing import InterBertProcessor, InterBertRegionFeatureExtractor
@@ -195,7 +196,8 @@ def test_mirrored_pictures_come_half_the_time(processor):
         def take(self, rows):
             return [regions(float(row + 1)) for row in rows]
 
-    table = PairTable(("red", "blue"), np.array([0, 1]), np.array([2, -1]), np.array([0, 1]), np.array([0, 1]))
+    texts = PackedTexts(("red", "blue"))
+    table = PairTable(texts, np.array([0, 1]), np.array([2, -1]), np.array([0, 1]), np.array([0, 1]))
     data = PairData(table, Store(), processor, 0, "memory")
     pairs = pretraining(data, mismatch_probability=0.0)
     firsts = [[int(pairs[SampleKey(epoch, 0, pair)].own_picture[0][1, 0]) for epoch in range(300)] for pair in (0, 1)]

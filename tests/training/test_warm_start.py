@@ -8,6 +8,7 @@ import torch
 from tests.conftest import tiny_config
 
 from interbert.data.examples import PairData
+from interbert.data.packed import PackedTexts
 from interbert.data.pairs import PairTable
 from interbert.errors import ConfigError, TrainingError
 from interbert.model.modeling import InterBertForPreTraining
@@ -53,7 +54,8 @@ def learn(out: Path, options: WarmStartOptions = OPTIONS, **sizes) -> tuple[Inte
     out.mkdir(exist_ok=True)
     shelf = Shelf()
     numbers = np.arange(PICTURES)
-    table = PairTable(tuple(map(str, numbers)), numbers, np.full(PICTURES, -1), numbers, shelf.words.astype(np.int64))
+    texts = PackedTexts(map(str, numbers))
+    table = PairTable(texts, numbers, np.full(PICTURES, -1), numbers, shelf.words.astype(np.int64))
     pairs = PairData(table, shelf, shelf, 0, "shelf")
     ids = [[1, 20 + word, 2] for word in range(WORDS)]
     pictures = [shelf.picture_inputs(row, None) for row in range(PICTURES)]

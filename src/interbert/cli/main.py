@@ -24,10 +24,9 @@ def main(words: Sequence[str] | None = None) -> int:
         sys.stdout.flush()  # a reader that has gone is noticed here, not at exit
     except InterBertError as error:
         return _fail(str(error), error.exit_code)
-    except Terminated:
-        return _fail("stopped. The same command continues where it was.", TERMINATED)
-    except KeyboardInterrupt:
-        return _fail("stopped. The same command continues where it was.", INTERRUPTED)
+    except KeyboardInterrupt as stop:
+        code = TERMINATED if isinstance(stop, Terminated) else INTERRUPTED
+        return _fail("stopped. The same command continues where it was.", code)
     except MemoryError:
         return _fail("not enough memory. Use smaller batches or pictures. What was finished stays.", 1)
     except BrokenPipeError:  # `interbert ... | head`

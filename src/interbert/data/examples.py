@@ -6,9 +6,10 @@ that belongs to the sample and the epoch.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +29,9 @@ Float32 = NDArray[np.float32]
 Int64 = NDArray[np.int64]
 Picture = tuple[Float32, Float32]
 """region_features [R,F] and region_locations [R,5], global token first."""
+
+
+Example = TypeVar("Example")
 
 
 class Store(Protocol):
@@ -125,7 +129,30 @@ class PairData:
         return self.encoder.picture_inputs(regions, zeroed, f"{self._where}, row {row}")
 
 
-class PretrainingPairs(Dataset[PretrainingExample]):
+class _OfOnePicture(Dataset[Example], ABC):
+    """Pairs of which an example shows one picture: its own."""
+
+    def __init__(self, data: PairData) -> None:
+        self.data = data
+
+    def __len__(self) -> int:
+        return len(self.data.table)
+
+    def __getitem__(self, key: SampleKey) -> Example:
+        return self.__getitems__([key])[0]
+
+    def __getitems__(self, keys: Sequence[SampleKey]) -> list[Example]:
+        """Examples of a batch; the store is read once."""
+        rows = [self.data.row(key.pair, self.data.draws(key, "mirror")) for key in keys]
+        regions = self.data.regions(rows)
+        return [self._example(key, row, regions[row], len(keys)) for key, row in zip(keys, rows, strict=True)]
+
+    @abstractmethod
+    def _example(self, key: SampleKey, row: int, regions: Regions, batch: int) -> Example:
+        """One sample of a batch of so many, with its picture's row and regions."""
+
+
+class PretrainingPairs(_OfOnePicture[PretrainingExample]):
     """Pairs masked and mismatched for pretraining.
 
     Args:
@@ -148,7 +175,7 @@ class PretrainingPairs(Dataset[PretrainingExample]):
         objective: str = "classify",
         mismatch_probability: float = 0.5,
     ) -> None:
-        self.data = data
+        super().__init__(data)
         self._negatives = negatives
         self._hard = hard
         self._text_masking = text_masking
@@ -160,19 +187,7 @@ class PretrainingPairs(Dataset[PretrainingExample]):
         self._special = np.array(sorted(tokenizer.all_special_ids), dtype=np.int64)
         self._pieces = np.setdiff1d(np.arange(len(tokenizer), dtype=np.int64), self._special)
 
-    def __len__(self) -> int:
-        return len(self.data.table)
-
-    def __getitem__(self, key: SampleKey) -> PretrainingExample:
-        return self.__getitems__([key])[0]
-
-    def __getitems__(self, keys: Sequence[SampleKey]) -> list[PretrainingExample]:
-        """Examples of a batch; the store is read once."""
-        rows = [self.data.row(key.pair, self.data.draws(key, "mirror")) for key in keys]
-        regions = self.data.regions(rows)
-        return [self._example(key, row, regions[row]) for key, row in zip(keys, rows, strict=True)]
-
-    def _example(self, key: SampleKey, row: int, regions: Regions) -> PretrainingExample:
+    def _example(self, key: SampleKey, row: int, regions: Regions, batch: int) -> PretrainingExample:
         data = self.data
         generator = data.draws(key, "match")
         caption, label = key.pair, MATCH
@@ -254,7 +269,7 @@ class RetrievalPairs(Dataset[RetrievalExample]):
         return rows, (random_caption, hard_caption)
 
 
-class TruePairs(Dataset[RetrievalExample]):
+class TruePairs(_OfOnePicture[RetrievalExample]):
     """True pairs that find their negatives in their batch.
 
     Args:
@@ -263,20 +278,8 @@ class TruePairs(Dataset[RetrievalExample]):
     """
 
     def __init__(self, data: PairData, hard: Callable[[int], float]) -> None:
-        self.data = data
+        super().__init__(data)
         self._hard = hard
-
-    def __len__(self) -> int:
-        return len(self.data.table)
-
-    def __getitem__(self, key: SampleKey) -> RetrievalExample:
-        return self.__getitems__([key])[0]
-
-    def __getitems__(self, keys: Sequence[SampleKey]) -> list[RetrievalExample]:
-        """Examples of a batch; the store is read once."""
-        rows = [self.data.row(key.pair, self.data.draws(key, "mirror")) for key in keys]
-        regions = self.data.regions(rows)
-        return [self._example(key, row, regions[row], len(keys)) for key, row in zip(keys, rows, strict=True)]
 
     def _example(self, key: SampleKey, row: int, regions: Regions, batch: int) -> RetrievalExample:
         draws = self.data.draws(key, "in batch").random((2, batch), dtype=np.float32)

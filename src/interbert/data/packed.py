@@ -2,41 +2,51 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, overload
+from typing import Any, TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 Int64 = NDArray[np.int64]
+Item = TypeVar("Item")
 
 
-class PackedTexts(Sequence[str]):
-    """Texts as one UTF-8 buffer and where each begins; reads like a tuple of strings."""
+class _Packed(Sequence[Item]):
+    """Items laid end to end in one array, and where each ends."""
+
+    def __init__(self, ends: Int64) -> None:
+        self._ends = ends
+
+    def __len__(self) -> int:
+        return len(self._ends) - 1
+
+    @overload
+    def __getitem__(self, index: int) -> Item: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Item, ...]: ...
+    def __getitem__(self, index: int | slice) -> Item | tuple[Item, ...]:
+        if isinstance(index, slice):
+            return tuple(self[place] for place in range(*index.indices(len(self))))
+        place = range(len(self))[index]
+        return self._item(slice(self._ends[place], self._ends[place + 1]))
+
+    @abstractmethod
+    def _item(self, where: slice) -> Item:
+        """The item that lies there."""
+
+
+class PackedTexts(_Packed[str]):
+    """Texts as one UTF-8 buffer; reads like a tuple of strings."""
 
     def __init__(self, texts: Iterable[str] = ()) -> None:
         buffer, ends = bytearray(), [0]
         for text in texts:
             buffer += text.encode("utf-8", "surrogatepass")
             ends.append(len(buffer))
+        super().__init__(np.array(ends, dtype=np.int64))
         self._buffer = bytes(buffer)
-        self._ends = np.array(ends, dtype=np.int64)
-
-    def __len__(self) -> int:
-        return len(self._ends) - 1
-
-    @overload
-    def __getitem__(self, index: int) -> str: ...
-    @overload
-    def __getitem__(self, index: slice) -> tuple[str, ...]: ...
-    def __getitem__(self, index: int | slice) -> str | tuple[str, ...]:
-        if isinstance(index, slice):
-            return tuple(self[place] for place in range(*index.indices(len(self))))
-        place = range(len(self))[index]
-        return self._buffer[self._ends[place] : self._ends[place + 1]].decode("utf-8", "surrogatepass")
-
-    def __iter__(self) -> Iterator[str]:
-        return (self[place] for place in range(len(self)))
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Sequence) and len(self) == len(other) and all(map(str.__eq__, self, other))
@@ -47,9 +57,12 @@ class PackedTexts(Sequence[str]):
         """Some of them, in the asked order."""
         return PackedTexts(self[int(place)] for place in places)
 
+    def _item(self, where: slice) -> str:
+        return self._buffer[where].decode("utf-8", "surrogatepass")
 
-class PackedIds(Sequence[Int64]):
-    """Token ids of texts as one int32 array and where each text begins."""
+
+class PackedIds(_Packed[Int64]):
+    """Token ids of texts as one int32 array."""
 
     def __init__(self, blocks: Iterable[Sequence[Sequence[int]]]) -> None:
         flat: list[NDArray[np.int32]] = [np.empty(0, dtype=np.int32)]
@@ -58,21 +71,8 @@ class PackedIds(Sequence[Int64]):
             lengths = np.array([len(ids) for ids in block], dtype=np.int64)
             flat.append(np.fromiter((token for ids in block for token in ids), dtype=np.int32, count=lengths.sum()))
             sizes.append(lengths)
+        super().__init__(np.concatenate(sizes).cumsum())
         self._flat = np.concatenate(flat)
-        self._ends = np.concatenate(sizes).cumsum()
-
-    def __len__(self) -> int:
-        return len(self._ends) - 1
-
-    @overload
-    def __getitem__(self, index: int) -> Int64: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[Int64]: ...
-    def __getitem__(self, index: int | slice) -> Int64 | list[Int64]:
-        if isinstance(index, slice):
-            return [self[place] for place in range(*index.indices(len(self)))]
-        place = range(len(self))[index]
-        return self._flat[self._ends[place] : self._ends[place + 1]].astype(np.int64)
 
     @property
     def lengths(self) -> Int64:
@@ -83,6 +83,9 @@ class PackedIds(Sequence[Int64]):
     def flat(self) -> NDArray[np.int32]:
         """All tokens, text after text."""
         return self._flat
+
+    def _item(self, where: slice) -> Int64:
+        return self._flat[where].astype(np.int64)
 
 
 def in_blocks(texts: Sequence[str], size: int = 10_000) -> Iterator[Sequence[str]]:

@@ -32,7 +32,7 @@ def normal_text(text: str) -> str:
 class PairTable:
     """Every (text, picture) pair, one entry each, in the order of the store."""
 
-    texts: Sequence[str]
+    texts: PackedTexts
     rows: Int64
     """[n] store row of the picture as it is."""
     mirrored_rows: Int64
@@ -80,7 +80,7 @@ class PairTable:
 
     def select(self, keep: NDArray[np.bool_]) -> PairTable:
         """The pairs where ``keep`` [n] is True."""
-        texts = PackedTexts(self.texts[int(place)] for place in np.flatnonzero(keep))
+        texts = self.texts.chosen(np.flatnonzero(keep).tolist())
         return PairTable(texts, self.rows[keep], self.mirrored_rows[keep], self.groups[keep], self.text_ids[keep])
 
     def is_right(self, text_of: int, picture_of: int) -> bool:

@@ -144,10 +144,10 @@ def encode_all(
     with inference(model, bf16):
         for start in range(0, len(order), _EMBED_BATCH):
             batch = pad_texts([texts[index] for index in order[start : start + _EMBED_BATCH]])
-            text_vectors.append(model.encode_text(**_to(batch, device)).float().cpu())
+            text_vectors.append(model.encode_text(**on_device(batch, device)).float().cpu())
         for start in range(0, len(pictures), _EMBED_BATCH):
             batch = pad_pictures(pictures[start : start + _EMBED_BATCH])
-            image_vectors.append(model.encode_image(**_to(batch, device)).float().cpu())
+            image_vectors.append(model.encode_image(**on_device(batch, device)).float().cpu())
     sorted_texts = torch.cat(text_vectors).numpy()
     unsorted = np.empty_like(sorted_texts)
     unsorted[order] = sorted_texts
@@ -242,11 +242,12 @@ def _embed_pictures(model: InterBertForImageTextRetrieval, pictures: Sequence[Pi
     most = max(len(features) for features, _ in pictures)
     embedded = []
     for start in range(0, len(pictures), _EMBED_BATCH):
-        batch = _to(pad_pictures(pictures[start : start + _EMBED_BATCH]), model.device)
+        batch = on_device(pad_pictures(pictures[start : start + _EMBED_BATCH]), model.device)
         hidden = model.interbert.image_embeddings(batch["region_features"], batch["region_locations"])
         embedded.append(torch.nn.functional.pad(hidden, (0, 0, 0, most - hidden.shape[1])))
     return torch.cat(embedded)
 
 
-def _to(batch: dict[str, Tensor], device: torch.device) -> dict[str, Tensor]:
+def on_device(batch: dict[str, Tensor], device: torch.device) -> dict[str, Tensor]:
+    """A batch's tensors on a device."""
     return {name: tensor.to(device) for name, tensor in batch.items()}

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from interbert.errors import StoreError
 from interbert.regions.schema import CaptionRow, ExtractorInfo, Regions
 
 
@@ -35,6 +36,18 @@ class RegionReader(ABC):
     @abstractmethod
     def take(self, rows: Sequence[int]) -> list[Regions]:
         """Regions of rows, in the asked order."""
+
+    def require(self, info: ExtractorInfo) -> None:
+        """Check that ``info``'s extractor made this store.
+
+        Raises:
+            StoreError: saying what differs and the remedy.
+        """
+        if self.info.fingerprint != info.fingerprint:
+            raise StoreError(
+                f"{self.path}: was made by another extractor ({self.info.differences(info)}). Extract into another "
+                "folder, or give the settings the store was made with."
+            )
 
     def feature_statistics(self, max_rows: int = 2048, seed: int = 0) -> tuple[NDArray[Any], NDArray[Any]]:
         """Mean and standard deviation (at least 1e-3) of every feature, f32 [F] each, over a sample of rows."""

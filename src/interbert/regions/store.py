@@ -99,18 +99,6 @@ class RegionStore(RegionReader):
         store.require(info)
         return store
 
-    def require(self, info: ExtractorInfo) -> None:
-        """Check that ``info``'s extractor made this store.
-
-        Raises:
-            StoreError: saying what differs and the remedy.
-        """
-        if self.info.fingerprint != info.fingerprint:
-            raise StoreError(
-                f"{self.path}: was made by another extractor ({self.info.differences(info)}). Extract into another "
-                "folder, or give the settings the store was made with."
-            )
-
     def __len__(self) -> int:
         return int(self._dataset().count_rows())
 

@@ -20,7 +20,7 @@ from interbert.data.pairs import PairTable
 from interbert.data.sampling import SampleKey
 from interbert.model.modeling import InterBertForPreTraining
 from interbert.model.processing import InterBertProcessor
-from interbert.model.scoring import inference
+from interbert.model.scoring import inference, on_device
 from interbert.objectives.region_masking import RegionMasking
 from interbert.objectives.segment_masking import IGNORE_LABEL, SegmentMasking
 from interbert.regions.schema import Regions
@@ -57,7 +57,7 @@ def guess_pairs(
     batch = text_tensors([one.input_ids for one in examples], processor.pad_token_id)
     batch |= picture_tensors([one.picture for one in examples])
     with inference(model):
-        output = model(**_on(model, batch))
+        output = model(**on_device(batch, model.device))
     matches, wrong = _matching(model, processor, table, examples)
     regions = data.regions(table.rows.tolist())
     results = []
@@ -127,7 +127,7 @@ def _matching(
     for order in (range(len(examples)), following):
         texts = text_tensors([examples[place].own_ids for place in order], processor.pad_token_id)
         with inference(model):
-            logits = model(**_on(model, texts | pictures)).matching_logits
+            logits = model(**on_device(texts | pictures, model.device)).matching_logits
         probabilities.append(logits.float().softmax(dim=-1)[:, 0].tolist())
     wrong = [
         None if table.is_right(text_of=other, picture_of=place) else Guess(table.texts[other], probabilities[1][place])
@@ -181,7 +181,3 @@ def _name(place: int, names: Sequence[str] | None) -> str:
 def _best(logits: Tensor) -> list[tuple[int, float]]:
     shares, places = logits.float().softmax(dim=-1).topk(min(TOP, len(logits)))
     return list(zip(places.tolist(), shares.tolist(), strict=True))
-
-
-def _on(model: InterBertForPreTraining, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name: value.to(model.device) for name, value in batch.items()}

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from interbert.data.labelled import LabelledCollator, LabelledItem
-from interbert.model.scoring import inference
+from interbert.model.scoring import inference, on_device
 
 _BATCH = 64
 
@@ -48,8 +48,7 @@ def predict(model: Any, items: Sequence[LabelledItem], pad_id: int) -> NDArray[n
             chosen = order[start : start + _BATCH]
             batch = collate([items[index] for index in chosen])
             del batch["labels"]
-            inputs = {name: value.to(model.device) for name, value in batch.items()}
-            logits[chosen] = model(**inputs).logits.float().cpu().numpy()
+            logits[chosen] = model(**on_device(batch, model.device)).logits.float().cpu().numpy()
     return logits
 
 

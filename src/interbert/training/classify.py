@@ -22,7 +22,7 @@ from interbert.training.arguments import attention_for_training, cut_of, trainer
 from interbert.training.chance import label_entropy
 from interbert.training.options import FinetuneClassificationOptions
 from interbert.training.provenance import provenance
-from interbert.training.session import as_recipe, claim_folder, main_process, mark_finished, one_run
+from interbert.training.session import as_recipe, claim_folder, mark_finished, one_run
 from interbert.training.trainer import InterBertTrainer
 
 
@@ -141,8 +141,7 @@ def _finetune(
         names=train.texts or (),
     )
     trainer.train_or_resume()
-    if main_process():
-        mark_finished(out)
+    mark_finished(out)
 
 
 def _model(

@@ -20,7 +20,6 @@ from interbert.model.processing import InterBertProcessor
 from interbert.model.retrieval import InterBertForImageTextRetrieval
 from interbert.model.scoring import encode_all
 from interbert.regions.schema import ExtractorInfo
-from interbert.regions.store import RegionStore
 from interbert.tasks.mixture import build_in
 from interbert.tasks.retrieval import RetrievalTask, encode_pictures
 from interbert.training.arguments import attention_for_training, cut_of, trainer_arguments
@@ -32,11 +31,11 @@ from interbert.training.session import (
     as_recipe,
     claim_folder,
     curriculum,
-    kept_negatives,
     main_process,
     mark_finished,
     one_run,
     open_data,
+    run_negatives,
 )
 from interbert.training.trainer import InterBertTrainer
 
@@ -69,7 +68,7 @@ def _finetune(options: FinetuneRetrievalOptions) -> None:
         options.training.seed,
         options.more_regions,
     )
-    RegionStore.open(options.regions).require(ExtractorInfo.from_dict(processor.extractor_info))
+    data.store.require(ExtractorInfo.from_dict(processor.extractor_info))
     out = Path(options.out)
     if claim_folder(out, recipe):
         print(f"{out}: this run is finished, nothing to do")
@@ -112,10 +111,9 @@ def _finetune(options: FinetuneRetrievalOptions) -> None:
         names=data.table.texts,
     )
     trainer.train_or_resume()
-    if main_process():
-        if options.dual_prior:
-            _mix_in_dual(out, task)
-        mark_finished(out)
+    if options.dual_prior and main_process():
+        _mix_in_dual(out, task)
+    mark_finished(out)
 
 
 def _mix_in_dual(out: Path, task: RetrievalTask) -> None:
@@ -158,18 +156,13 @@ def _negatives(
 ) -> Negatives:
     """Pools of hard negatives, by neighbours or from the model the run starts from."""
     chosen = options.negatives
-    if chosen.hard_share <= 0:
-        return Negatives(data.table, near_same=chosen.near_same)
-    if chosen.mine == "model":
+    if chosen.mine == "model" and chosen.hard_share > 0:
         _require_dual(options, model)
 
-    def mine() -> Negatives:
-        if chosen.mine == "neighbours":
-            return Negatives.mined(data.table, data.pooled, chosen.pool, chosen.near_same)
+    def by_model() -> Negatives:
         unique, inverse = np.unique(data.table.rows, return_inverse=True)
         pictures = encode_pictures(data.store, unique.tolist(), processor)
         texts, vectors = encode_all(model, processor.texts_to_ids(data.table.texts), pictures)
         return Negatives.from_vectors(data.table, texts, vectors[inverse], chosen.pool, chosen.near_same)
 
-    first = arguments.main_process_first(desc="negatives")
-    return kept_negatives(Path(options.out), data.table, chosen.near_same, mine, first)
+    return run_negatives(chosen, Path(options.out), data, arguments, by_model if chosen.mine == "model" else None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from transformers import TrainingArguments, set_seed
+from transformers import set_seed
 
 from interbert.checkpoints.bert import bert_tokenizer, config_for_bert, initialise_from_bert
 from interbert.checkpoints.new_rows import fill_new_rows
@@ -33,11 +33,10 @@ from interbert.training.session import (
     as_recipe,
     claim_folder,
     curriculum,
-    kept_negatives,
-    main_process,
     mark_finished,
     one_run,
     open_data,
+    run_negatives,
 )
 from interbert.training.trainer import InterBertTrainer, last_checkpoint
 from interbert.training.warm_start import WarmStartData, can_warm_start, warm_start
@@ -80,7 +79,8 @@ def _pretrain(options: PretrainOptions) -> None:
     batches = EpochBatches(pairs.lengths, options.training.batch_size, options.training.seed, cut, data.visits)
     arguments = trainer_arguments(options.training, out, len(batches))
     hard = curriculum(options.negatives, batches.pairs, options.training.batch_size * cut.parts)
-    dataset = _dataset(options, pairs, _negatives(options, data, arguments), hard, model.config)
+    negatives = run_negatives(options.negatives, out, data, arguments)
+    dataset = _dataset(options, pairs, negatives, hard, model.config)
     contrast = model.config.contrastive_size is not None and model.config.contrastive_loss_weight > 0
     lm_on_mismatched = model.config.lm_loss_on_mismatched
     texts, pictures = data.validation.encode(data.validation_store, processor)
@@ -114,8 +114,7 @@ def _pretrain(options: PretrainOptions) -> None:
         names=data.table.texts,
     )
     trainer.train_or_resume()
-    if main_process():
-        mark_finished(out)
+    mark_finished(out)
 
 
 def _processor(options: PretrainOptions, data: TrainingData) -> InterBertProcessor:
@@ -188,18 +187,6 @@ def _config(options: PretrainOptions, store: RegionReader, vocabulary: int) -> I
         lm_loss_on_mismatched=chosen.lm_loss_on_mismatched,
         **{name: value for name, value in optional.items() if value is not None},
     )
-
-
-def _negatives(options: PretrainOptions, data: TrainingData, arguments: TrainingArguments) -> Negatives:
-    chosen = options.negatives
-    if chosen.hard_share <= 0:
-        return Negatives(data.table, near_same=chosen.near_same)
-
-    def mine() -> Negatives:
-        return Negatives.mined(data.table, data.pooled, chosen.pool, chosen.near_same)
-
-    first = arguments.main_process_first(desc="negatives")
-    return kept_negatives(Path(options.out), data.table, chosen.near_same, mine, first)
 
 
 def _dataset(

@@ -6,11 +6,11 @@ import json
 import math
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, redirect_stdout
+from contextlib import ExitStack, contextmanager, redirect_stdout
 from dataclasses import asdict, dataclass, is_dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,9 @@ from interbert.regions.reader import RegionReader
 from interbert.regions.store import RegionStore
 from interbert.tasks.retrieval import RetrievalSet
 from interbert.training.options import NegativeOptions
+
+if TYPE_CHECKING:
+    from transformers import TrainingArguments
 
 RECIPE = "recipe.json"
 FINISHED = "finished.json"
@@ -85,9 +88,8 @@ def open_data(
     store = mix or RegionStore.open(regions)
     table = PairTable.from_captions(store.captions(), texts, regions)
     if validation is not None:
-        separate = RegionStore.open(validation)
-        separate.require(store.info)
-        held_store: RegionReader = separate
+        held_store: RegionReader = RegionStore.open(validation)
+        held_store.require(store.info)
         held = PairTable.from_captions(held_store.captions(), texts, validation)
     else:
         held_store = store
@@ -124,27 +126,32 @@ def curriculum(options: NegativeOptions, pairs: int, step_size: int) -> Curricul
     return Curriculum(start, start + int(options.rise_epochs * steps_per_epoch), options.hard_share)
 
 
-def kept_negatives(
+def run_negatives(
+    chosen: NegativeOptions,
     out: Path,
-    table: PairTable,
-    near_same: float | None,
-    mine: Callable[[], Negatives],
-    first: AbstractContextManager[Any],
+    data: TrainingData,
+    arguments: TrainingArguments,
+    by_model: Callable[[], Negatives] | None = None,
 ) -> Negatives:
-    """Negatives from the pools in a run's folder.
+    """A run's negatives: random ones alone, or with hard ones from the pools in its folder.
 
     Args:
+        chosen: what kind, and how many.
         out: the folder.
-        table: the run's pairs.
-        near_same: see :class:`~interbert.data.negatives.Negatives`.
-        mine: makes them when the folder has none; they are kept there.
-        first: the first process's turn, so that the others find what it has mined.
+        data: the run's pairs.
+        arguments: of the trainer; the first process mines, the others find what it has mined.
+        by_model: mines the pools, when text and picture neighbours are not what is wanted.
     """
+    if chosen.hard_share <= 0:
+        return Negatives(data.table, near_same=chosen.near_same)
     file = out / NEGATIVES
-    with first:
+    with arguments.main_process_first(desc="negatives"):
         if file.exists():
-            return Negatives.load(table, file, near_same)
-        found = mine()
+            return Negatives.load(data.table, file, chosen.near_same)
+        if by_model is None:
+            found = Negatives.mined(data.table, data.pooled, chosen.pool, chosen.near_same)
+        else:
+            found = by_model()
         with writing(out):
             found.save(file)
         return found
@@ -193,8 +200,9 @@ def one_run(out: str) -> Iterator[None]:
 
 
 def mark_finished(out: Path) -> None:
-    """Remember that the run reached its end."""
-    (out / FINISHED).write_text("{}\n")
+    """Remember that the run reached its end; of several processes the first does."""
+    if main_process():
+        (out / FINISHED).write_text("{}\n")
 
 
 def as_recipe(options: Any) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from interbert.checkpoints.directory import make_readable
 from interbert.checkpoints.quiet import quiet_library
 from interbert.data.sampling import EpochBatches, SampleKey
 from interbert.errors import TrainingError, writing
+from interbert.model.scoring import on_device
 from interbert.tasks.base import Task
 from interbert.training.arguments import CHECKPOINTS
 from interbert.training.console import TrainingConsole
@@ -203,7 +204,7 @@ class InterBertTrainer(Trainer):  # type: ignore[misc]
         for key in keys:
             alone = key._replace(together=())
             batch = self.data_collator([self.train_dataset[alone]])
-            yield alone, {name: value.to(self.args.device) for name, value in batch.items()}
+            yield alone, on_device(batch, self.args.device)
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Add each objective's mean loss since the last line and its chance value, time and rate; keep it on disk."""
