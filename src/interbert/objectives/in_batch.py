@@ -37,5 +37,6 @@ def hard_batch(side: Tensor, negatives: Tensor, first: bool) -> Tensor:
         negatives: [K] indices of wrong ones of this side.
         first: whether this is the picture side, whose wrong ones come in the second block.
     """
-    blocks = [side, side[negatives], side] if first else [side, side, side[negatives]]
-    return torch.cat(blocks)
+    # gradients of a row that is chosen twice are added in one order, which those of side[negatives] are not on a CPU
+    wrong = side.index_select(0, negatives)
+    return torch.cat([side, wrong, side] if first else [side, side, wrong])
