@@ -289,7 +289,7 @@ def test_after_a_kill_the_store_is_whole_and_the_same_command_completes_it(tmp_p
 
 
 def test_ctrl_c_keeps_what_was_computed_and_says_how_to_go_on(tmp_path: Path) -> None:
-    words = ["extract", many(tmp_path / "a.parquet", 220), str(tmp_path / "s"), *SMALL]
+    words = ["extract", many(tmp_path / "a.parquet", 900), str(tmp_path / "s"), *SMALL]
     process = start(words)
     try:
         wait_for_commits(tmp_path / "s", process, 2)
@@ -301,9 +301,9 @@ def test_ctrl_c_keeps_what_was_computed_and_says_how_to_go_on(tmp_path: Path) ->
     assert "Traceback" not in shown
     assert shown.strip().splitlines()[-1] == "interbert: stopped. The same command continues where it was."
     kept = len(RegionStore.open(tmp_path / "s"))
-    assert 32 <= kept < 220
+    assert 32 <= kept < 900
     assert main(words) == 0
-    assert keys(tmp_path / "s") == [(str(row), 0) for row in range(220)]
+    assert keys(tmp_path / "s") == [(str(row), 0) for row in range(900)]
 
 
 def test_a_source_that_changed_under_the_same_ids_is_refused(tmp_path: Path, extractor: GridExtractor) -> None:
