@@ -40,6 +40,7 @@ def test_hard_negatives_come_after_random_ones() -> None:
         (TrainingOptions, {"warmup": 5}, "training.warmup must be at least 0 and below 1, not 5"),
         (TrainingOptions, {"max_steps": 0}, "training.max_steps"),
         (TrainingOptions, {"weight_decay": -1}, "training.weight_decay"),
+        (TrainingOptions, {"shard": True, "reference_quirks": True}, "training.shard does not go"),
         (TrainingOptions, {"max_grad_norm": -1}, "training.max_grad_norm"),
         (TrainingOptions, {"learning_rate": float("nan")}, "training.learning_rate"),
         (ModelOptions, {"contrastive_size": 0}, "model.contrastive_size"),

@@ -127,3 +127,37 @@ def test_fine_tuning_without_contrast_runs_in_two_processes(shop_store: Path, ti
     output = finish([*words, "--validation_share=0.2"], 2)
     assert output.count("kept: step") == 1
     assert output.count("mixture:") <= 1
+
+
+@pytest.mark.slow
+def test_sharded_weights_train_as_copied_ones_and_go_on_after_a_stop(
+    shop_store: Path, tiny_bert: str, tmp_path: Path
+) -> None:
+    words = ["--model.contrastive_size=16", "--training.gradient_accumulation=2"]
+    finish(pretrain(shop_store, tiny_bert, tmp_path / "copied", 2, *words), 2)
+    words += ["--training.shard=true"]
+    finish(pretrain(shop_store, tiny_bert, tmp_path / "sharded", 2, *words), 2)
+    require_equal(tmp_path / "copied", tmp_path / "sharded")
+    kept = [load_file(tmp_path / out / "model.safetensors") for out in ("copied", "sharded")]
+    assert {name: value.shape for name, value in kept[0].items()} == {
+        name: value.shape for name, value in kept[1].items()
+    }
+    _require_resumed_alike(shop_store, tiny_bert, tmp_path, words)
+
+
+def _require_resumed_alike(store: Path, bert: str, folder: Path, words: list[str]) -> None:
+    """A sharded run whose end was lost comes to the same end from its first checkpoint."""
+    words = [*words, "--training.epochs=2"]
+    command = pretrain(store, bert, folder / "long", 2, *words)
+    finish(command, 2)
+    whole = {
+        file: load_file(last_checkpoint(folder / "long") / file) for file in ("model.safetensors", "ema.safetensors")
+    }
+    log = losses(folder / "long", "loss")
+    for lost in (last_checkpoint(folder / "long") / "training.json", folder / "long" / "finished.json"):
+        lost.unlink()
+    assert "continuing from" in finish(command, 2)
+    assert losses(folder / "long", "loss") == log
+    for file, state in whole.items():
+        again = load_file(last_checkpoint(folder / "long") / file)
+        assert all(again[name].equal(state[name]) for name in state), file

@@ -259,10 +259,10 @@ def test_a_full_disk_is_one_line_and_the_last_checkpoint_stays(
     average_save = WeightAverage.save
     saved: list[Path] = []
 
-    def fill_the_disk(self: WeightAverage, folder: Path) -> None:
+    def fill_the_disk(self: WeightAverage, folder: Path, write: bool = True) -> None:
         if saved:
             raise OSError(errno.ENOSPC, "No space left on device", str(folder))
-        average_save(self, folder)
+        average_save(self, folder, write)
         saved.append(folder)
 
     monkeypatch.setattr(WeightAverage, "save", fill_the_disk)

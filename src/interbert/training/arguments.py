@@ -38,13 +38,13 @@ def cut_of(options: TrainingOptions) -> Cut:
     """How this run's processes share a step, as torchrun and accelerate number them.
 
     Raises:
-        UsageError: the launcher was told to shard the weights.
+        UsageError: the launcher was told to shard the weights, which the recipe says.
     """
     for engine in ("FSDP", "DEEPSPEED"):
         if os.environ.get(f"ACCELERATE_USE_{engine}", "").lower() in ("1", "true"):
             raise UsageError(
-                f"the launcher asks for {engine}, and weights are not sharded here yet. Launch plain data parallelism "
-                "(torchrun, or accelerate launch --multi_gpu)."
+                f"the launcher asks for {engine}. Here training.shard shares weights out (FSDP2): set it, and launch "
+                "plain processes (torchrun, or accelerate launch --multi_gpu)."
             )
     processes, process = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
     return Cut(processes, process, options.gradient_accumulation)

@@ -10,11 +10,13 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from interbert.training.sharding import own_share, share, whole
+
 EMA_FILE = "ema.safetensors"
 
 
 class WeightAverage:
-    """The average of a model's trainable weights.
+    """The average of a model's trainable weights; of a sharded model each process averages its share.
 
     A short run needs a warm-up: after n updates the decay is min(decay, (1 + n)/(10 + n)).
 
@@ -27,7 +29,7 @@ class WeightAverage:
         self._model = model
         self._decay = decay
         self._updates = 0
-        self._average = {name: value.detach().clone() for name, value in self._weights()}
+        self._average = {name: share(value).clone() for name, value in self._weights()}
 
     def decay_at(self, updates: int) -> float:
         """Decay of the update after ``updates`` ones."""
@@ -39,7 +41,7 @@ class WeightAverage:
         keep = self.decay_at(self._updates)
         self._updates += 1
         averages = [self._average[name] for name, _ in self._weights()]
-        torch._foreach_lerp_(averages, [value.detach() for _, value in self._weights()], 1.0 - keep)
+        torch._foreach_lerp_(averages, [share(value) for _, value in self._weights()], 1.0 - keep)
 
     @contextlib.contextmanager
     def applied(self) -> Iterator[None]:
@@ -50,17 +52,24 @@ class WeightAverage:
         finally:
             self._swap()
 
-    def save(self, folder: Path) -> None:
-        """Write the average and its number of updates."""
-        state: dict[str, Tensor] = {name: value.contiguous() for name, value in self._average.items()}
-        save_file(state | {"_updates": torch.tensor(self._updates)}, folder / EMA_FILE)
+    def save(self, folder: Path, write: bool = True) -> None:
+        """Write the average and its number of updates.
+
+        Args:
+            folder: to write to.
+            write: false for all but one of the processes that share a model; all of them call.
+        """
+        with self.applied():
+            state: dict[str, Tensor] = {name: whole(value).contiguous() for name, value in self._weights()}
+            if write:
+                save_file(state | {"_updates": torch.tensor(self._updates)}, folder / EMA_FILE)
 
     def load(self, folder: Path) -> None:
         """Read what :meth:`save` wrote."""
         state = load_file(folder / EMA_FILE)
         self._updates = int(state.pop("_updates"))
-        for name, value in self._average.items():
-            value.copy_(state[name])
+        for name, value in self._weights():
+            self._average[name].copy_(own_share(state[name], value))
 
     def _weights(self) -> list[tuple[str, nn.Parameter]]:
         return [(name, value) for name, value in self._model.named_parameters() if value.requires_grad]
@@ -68,6 +77,7 @@ class WeightAverage:
     @torch.no_grad()
     def _swap(self) -> None:
         for name, value in self._weights():
-            present = value.detach().clone()
-            value.copy_(self._average[name])
+            weights = share(value)
+            present = weights.clone()
+            weights.copy_(self._average[name])
             self._average[name].copy_(present)

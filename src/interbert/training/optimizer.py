@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import nn
+from torch.distributed.tensor import DTensor
 
 from interbert.training.options import TrainingOptions
 from interbert.training.reference_optimizer import ReferenceAdam
@@ -19,18 +20,19 @@ def make_optimizer(
         options: learning rates and decay.
         bert_filled: names of parameters that a BERT filled.
     """
-    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    groups: dict[tuple[float, float, bool], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
             continue
         decayed = (parameter.ndim >= 2) != options.reference_quirks
         decay = options.weight_decay if decayed else 0.0
         scale = options.bert_learning_rate_scale if name in bert_filled else 1.0
-        groups.setdefault((decay, scale), []).append(parameter)
+        # one fused step takes either sharded tensors or plain ones
+        groups.setdefault((decay, scale, isinstance(parameter, DTensor)), []).append(parameter)
     rate = options.learning_rate
     settings = [
         {"params": parameters, "weight_decay": decay, "lr": rate * scale}
-        for (decay, scale), parameters in sorted(groups.items(), key=lambda item: item[0])
+        for (decay, scale, _), parameters in sorted(groups.items(), key=lambda item: item[0])
     ]
     if options.reference_quirks:
         return ReferenceAdam(settings, lr=rate, max_grad_norm=options.max_grad_norm)

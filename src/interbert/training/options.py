@@ -52,6 +52,9 @@ class TrainingOptions:
     """Attention while training; auto: sdpa on a GPU, eager on a CPU, where it is faster for short sequences."""
     compile: bool = False
     """Compile the model with torch.compile."""
+    shard: bool = False
+    """Share weights, gradients and optimizer state out between the processes (FSDP2), for models that a device cannot
+    hold; without it each process holds all of them. One process alone is not changed by it."""
     reference_quirks: bool = False
     """Optimize as the published code does, to repeat its runs: Adam without bias correction, each parameter's gradient
     clipped by itself, weight decay on biases and LayerNorms instead of the weights."""
@@ -66,6 +69,8 @@ class TrainingOptions:
             require_range(f"training.{name}", getattr(self, name), 0)
         for name in ("ema_decay", "warmup"):
             require_range(f"training.{name}", getattr(self, name), 0, 1)
+        if self.shard and self.reference_quirks:
+            raise ConfigError("training.shard does not go with training.reference_quirks. Turn one of them off.")
         require_range("training.seed", self.seed, 0, 2**32)
         if self.max_steps != -1:
             require_range("training.max_steps", self.max_steps, 1)

@@ -19,7 +19,7 @@ import torch
 from accelerate.data_loader import prepare_data_loader
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
-from transformers import PreTrainedModel, PrinterCallback, Trainer, TrainerCallback, TrainingArguments
+from transformers import PreTrainedModel, PrinterCallback, TrainerCallback, TrainingArguments
 
 from interbert.checkpoints.directory import make_readable
 from interbert.checkpoints.quiet import quiet_library
@@ -37,13 +37,15 @@ from interbert.training.optimizer import make_optimizer
 from interbert.training.options import TrainingOptions
 from interbert.training.pace import Pace
 from interbert.training.provenance import PROVENANCE, write_provenance
+from interbert.training.sharded_trainer import ShardedTrainer
+from interbert.training.sharding import is_sharded
 from interbert.training.stopping import StopBetweenSteps
 
 LOG_HISTORY = "log_history.jsonl"
 STATE = "training.json"
 
 
-class InterBertTrainer(Trainer):  # type: ignore[misc]
+class InterBertTrainer(ShardedTrainer):
     """Trains a model on examples, judged by a task.
 
     Args:
@@ -83,7 +85,9 @@ class InterBertTrainer(Trainer):  # type: ignore[misc]
         names: Sequence[str] = (),
     ) -> None:
         # the task holds its own data; the base class only wants to see that validation was meant
-        super().__init__(model=model, args=arguments, train_dataset=dataset, eval_dataset=[], data_collator=collator)
+        super().__init__(
+            model, arguments, options.shard, train_dataset=dataset, eval_dataset=[], data_collator=collator
+        )
         self._options = options
         self._out = out
         self._batches = batches
@@ -135,6 +139,8 @@ class InterBertTrainer(Trainer):  # type: ignore[misc]
             TrainingError: they would train apart.
         """
         wrapped = isinstance(self.model_wrapped, nn.parallel.DistributedDataParallel)
+        if self._options.shard:
+            wrapped = is_sharded(self.model_wrapped)
         if self._batches.processes != self.args.world_size or (self.args.world_size > 1) != wrapped:
             raise TrainingError(
                 f"{self._batches.processes} processes were started, the trainer knows {self.args.world_size}, and the "
@@ -192,8 +198,11 @@ class InterBertTrainer(Trainer):  # type: ignore[misc]
     def _require_finite(self, bad: int | None) -> None:
         if bad is None:
             return
-        model = self.accelerator.unwrap_model(self.model)
-        why = diagnosis(model, self._singly(self._batches.batch(bad)), self._names)
+        if self.sharding is None:
+            model = self.accelerator.unwrap_model(self.model)
+            why = diagnosis(model, self._singly(self._batches.batch(bad)), self._names)
+        else:  # other processes may be well, and would have to help to gather the weights
+            why = f"in process {self.args.process_index}; with training.shard off it would be said where"
         raise TrainingError(
             f"step {bad // self.args.gradient_accumulation_steps}: the loss is not finite ({why}). Lower "
             "training.learning_rate, or mend the samples named; the last checkpoint is kept."
@@ -226,8 +235,9 @@ class InterBertTrainer(Trainer):  # type: ignore[misc]
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
         """Judge the (averaged) model by the task; keep it when it is the best so far."""
-        with self._pace.aside(), self.average.applied() if self.average is not None else nullcontext():
-            found = self._task.evaluate(self.accelerator.unwrap_model(self.model))
+        averaged = self.average.applied() if self.average is not None else nullcontext()
+        with self._pace.aside(), averaged, self.whole_model() as model:
+            found = self._task.evaluate(model)
             metrics = {f"eval_{name}": float(value) for name, value in found.items()}
             self.log(dict(metrics))
             value = metrics[f"eval_{self._task.primary_metric}"]
@@ -235,23 +245,23 @@ class InterBertTrainer(Trainer):  # type: ignore[misc]
             better = self._best is None or value == self._best or (value > self._best) == self._task.greater_is_better
             if better and self.is_world_process_zero():
                 self._best = value
-                self._keep(metrics)
+                self._keep(model, metrics)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
 
     def _evaluate(self, trial: Any, ignore_keys_for_eval: Any, skip_scheduler: bool = False) -> dict[str, float]:
         return self.evaluate()
 
-    def _keep(self, metrics: Mapping[str, float]) -> None:
+    def _keep(self, model: PreTrainedModel, metrics: Mapping[str, float]) -> None:
         """Write the whole model directory: beside it first, so that a kill leaves the old one or the new one."""
         part = self._out / "best.part"
         with writing(self._out), quiet_library():
-            self.accelerator.unwrap_model(self.model).save_pretrained(part)
+            model.save_pretrained(part)
             self._processor.save_pretrained(part)
             reached = {"step": self.state.global_step, "epoch": self.state.epoch, **metrics}
             origin = self._origin | {"reached": reached}
             write_provenance(part, origin)
-            write_model_card(part, type(self.accelerator.unwrap_model(self.model)).__name__, origin)
+            write_model_card(part, type(model).__name__, origin)
             make_readable(part)
             for file in sorted(part.iterdir()):
                 file.replace(self._out / file.name)
@@ -262,8 +272,8 @@ class InterBertTrainer(Trainer):  # type: ignore[misc]
         folder = self._out / CHECKPOINTS / f"checkpoint-{self.state.global_step}"
         with self._pace.aside(), writing(folder), quiet_library():
             super()._save_checkpoint(model, trial)
-            if self.average is not None and self.is_world_process_zero():
-                self.average.save(folder)
+            if self.average is not None:
+                self.average.save(folder, write=self.is_world_process_zero())
             self.accelerator.wait_for_everyone()  # every process's random state is in it
             if self.is_world_process_zero():
                 (folder / STATE).write_text(json.dumps({"best": self._best}))  # last: marks the checkpoint as whole

@@ -1,0 +1,93 @@
+"""The Hugging Face Trainer with a model that may be sharded: what it writes and reads is the same either way.
+
+The library's own way to FSDP2 is closed to a CPU, and so to tests; torch's is not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from safetensors.torch import load_file
+from torch import nn
+from transformers import PreTrainedModel, Trainer, TrainingArguments
+
+from interbert.training.sharding import Sharding
+
+OPTIMIZER = "optimizer.pt"
+SCHEDULER = "scheduler.pt"
+WEIGHTS = "model.safetensors"
+
+
+class ShardedTrainer(Trainer):  # type: ignore[misc]
+    """Shards the model between processes when asked to, and keeps checkpoints whole.
+
+    Args:
+        model: to train.
+        args: Hugging Face's.
+        shard: share weights, gradients and optimizer state out; one process alone has all of them in any case.
+        others: of the base class.
+    """
+
+    def __init__(self, model: PreTrainedModel, args: TrainingArguments, shard: bool, **others: Any) -> None:
+        sharded = shard and args.world_size > 1
+        self.sharding = Sharding(model, args.device, args.world_size) if sharded else None
+        super().__init__(model=model, args=args, **others)
+
+    @contextmanager
+    def whole_model(self) -> Iterator[PreTrainedModel]:
+        """The model with its present weights, free of wrappers; collective when it is sharded."""
+        if self.sharding is None:
+            yield self.accelerator.unwrap_model(self.model)
+        else:
+            with self.sharding.whole_model() as model:
+                yield model
+
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        """Write the whole model."""
+        if self.sharding is None:
+            super().save_model(output_dir, _internal_call)
+            return
+        assert output_dir is not None
+        with self.sharding.whole_model() as model:
+            if self.args.should_save:
+                model.save_pretrained(output_dir)
+
+    def _wrap_model(self, model: nn.Module, training: bool = True, dataloader: Any = None) -> Any:
+        if self.sharding is None or not training:
+            return super()._wrap_model(model, training, dataloader)
+        # autocast alone: what the library would put around the model is in it already
+        return self.accelerator.prepare_model(model, device_placement=False, evaluation_mode=True)
+
+    def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
+        if self.sharding is None:
+            super()._save_optimizer_and_scheduler(output_dir)
+            return
+        state = self.sharding.optimizer_state(self._plain_optimizer())
+        if self.args.should_save:
+            torch.save(state, Path(output_dir) / OPTIMIZER)
+            torch.save(self.lr_scheduler.state_dict(), Path(output_dir) / SCHEDULER)
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        if self.sharding is None or checkpoint is None:
+            super()._load_optimizer_and_scheduler(checkpoint)
+            return
+        state, schedule = (
+            torch.load(Path(checkpoint) / name, map_location="cpu", weights_only=True)
+            for name in (OPTIMIZER, SCHEDULER)
+        )
+        self.sharding.load_optimizer(self._plain_optimizer(), state)
+        self.lr_scheduler.load_state_dict(schedule)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
+        if self.sharding is None:
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
+        else:
+            self.sharding.load(load_file(Path(resume_from_checkpoint) / WEIGHTS))
+
+    def _plain_optimizer(self) -> torch.optim.Optimizer:
+        """The optimizer inside the library's wrapper."""
+        return cast(torch.optim.Optimizer, getattr(self.optimizer, "optimizer", self.optimizer))
