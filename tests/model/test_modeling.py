@@ -210,3 +210,41 @@ def test_unequal_numbers_of_texts_and_pictures_are_refused():
     inputs["input_ids"], inputs["attention_mask"] = inputs["input_ids"][:2], inputs["attention_mask"][:2]
     with pytest.raises(ConfigError, match="2 texts and 3 pictures make no pairs"):
         model(**inputs)
+
+
+def test_the_table_of_words_adds_what_single_pieces_say_to_a_text_vector():
+    plain = InterBertForImageTextRetrieval(tiny_config(contrastive_size=8)).eval()
+    model = InterBertForImageTextRetrieval(tiny_config(contrastive_size=8, contrastive_lexical=True)).eval()
+    missing = model.load_state_dict(plain.state_dict(), strict=False).missing_keys
+    assert missing == ["contrastive_head.lexical.weight"]
+    ids = torch.tensor([[1, 7, 9, 2, 0], [1, 8, 2, 0, 0]])
+    mask = (ids != 0).long()
+    with torch.no_grad():
+        before = model.encode_text(ids, mask)
+        torch.testing.assert_close(before, plain.encode_text(ids, mask), rtol=0, atol=0)  # it starts silent
+        model.contrastive_head.lexical.weight[9, 3] = 4.0
+        model.contrastive_head.lexical.weight[0, 5] = 9.0  # padding says nothing
+        after = model.encode_text(ids, mask)
+        torch.testing.assert_close(after[1], before[1], rtol=0, atol=0)
+        pooled = model.interbert(ids, mask, pooled_only=True).text_pooled
+        projected = model.contrastive_head.text_projection(pooled)[0]
+        projected[3] += 4.0 / 2.0  # four pieces
+        torch.testing.assert_close(after[0], torch.nn.functional.normalize(projected, dim=0), rtol=0, atol=1e-6)
+        alone = model.encode_text(ids[1:, :3])
+        torch.testing.assert_close(alone[0], after[1], rtol=0, atol=1e-5)
+
+
+def test_words_are_left_out_in_training_and_counted_all_the_same():
+    model = InterBertForImageTextRetrieval(tiny_config(contrastive_size=8, contrastive_lexical=True)).train()
+    model.contrastive_head.lexical.weight.data.fill_(1.0)
+    ids = torch.full((2000, 4), 5)
+    torch.manual_seed(0)
+    said = model.words(ids, None, dropout=0.25)
+    assert said.unique().tolist() == [0.0, 0.5, 1.0, 1.5, 2.0]
+    assert said.mean().item() == pytest.approx(1.5, abs=0.05)
+    assert model.eval().words(ids, None, dropout=0.25).unique().tolist() == [2.0]
+
+
+def test_a_table_of_words_needs_vectors_to_add_to():
+    with pytest.raises(ConfigError, match="contrastive_lexical needs a contrastive_size"):
+        tiny_config(contrastive_lexical=True)

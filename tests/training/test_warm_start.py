@@ -207,3 +207,12 @@ def test_options_that_cannot_be_are_refused() -> None:
         WarmStartOptions(dropout=1.5)
     with pytest.raises(ConfigError, match="above 0"):
         WarmStartOptions(learning_rate=0)
+
+
+def test_the_table_of_words_learns_in_both_stages(tmp_path: Path) -> None:
+    model, shelf = learn(tmp_path, BRIEF, contrastive_lexical=True)
+    table = model.contrastive_head.lexical.weight
+    shown = {1, 2, *(20 + int(word) for word in shelf.words)}
+    assert set(table.abs().sum(dim=1).nonzero().squeeze(1).tolist()) == shown
+    again, _ = learn(tmp_path, BRIEF, contrastive_lexical=True)
+    assert again.contrastive_head.lexical.weight.equal(table)

@@ -43,6 +43,8 @@ class InterBertConfig(PretrainedConfig):  # type: ignore[misc]
         fusion_dropout_prob: dropout on the fused vector and before the task heads.
         region_objective: ``classify`` (class distribution) or ``regress`` (the feature itself).
         contrastive_size: width of the contrastive projections; None means no such parameters.
+        contrastive_lexical: add a learned vector per word piece to a text's contrastive vector
+            (:class:`~interbert.model.heads.LexicalTable`).
         dual_prior: a retrieval model adds the dual encoder's cosine times this to its matching logit difference, so
             that the joint pass only has to learn what encoding the sides apart cannot see (ours; None adds nothing).
         lm_loss_weight, region_loss_weight, matching_loss_weight, contrastive_loss_weight: weights in the summed
@@ -84,6 +86,7 @@ class InterBertConfig(PretrainedConfig):  # type: ignore[misc]
         fusion_dropout_prob: float = 0.1,
         region_objective: Literal["classify", "regress"] = "classify",
         contrastive_size: int | None = None,
+        contrastive_lexical: bool = False,
         dual_prior: float | None = None,
         lm_loss_weight: float = 1.0,
         region_loss_weight: float = 1.0,
@@ -119,6 +122,7 @@ class InterBertConfig(PretrainedConfig):  # type: ignore[misc]
         self.fusion_dropout_prob = fusion_dropout_prob
         self.region_objective = region_objective
         self.contrastive_size = contrastive_size
+        self.contrastive_lexical = contrastive_lexical
         self.dual_prior = dual_prior
         self.lm_loss_weight = lm_loss_weight
         self.region_loss_weight = region_loss_weight
@@ -161,6 +165,8 @@ class InterBertConfig(PretrainedConfig):  # type: ignore[misc]
             value = getattr(self, name)
             if not isinstance(value, int) or not 0 <= value <= _MOST_LAYERS:
                 raise ConfigError(f"{name} must be a whole number from 0 to {_MOST_LAYERS}, not {value!r}.")
+        if self.contrastive_lexical and self.contrastive_size is None:
+            raise ConfigError("contrastive_lexical needs a contrastive_size. Set one, or turn it off.")
         for name in _DROPOUTS:
             value = getattr(self, name)
             if not isinstance(value, int | float) or not 0 <= value <= 1:

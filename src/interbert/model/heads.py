@@ -83,6 +83,40 @@ class RegionHead(nn.Module):
         return self.decoder(self.transform(hidden_state))  # type: ignore[no-any-return]
 
 
+class LexicalTable(nn.Module):
+    """A vector for each word piece, summed over a text: what its words say one by one (ours; the paper has none).
+
+    A catalogue's titles tell products apart by brands and model names, which a BERT's sentence vector blurs. All
+    vectors start at zero, so that pieces which training never shows say nothing.
+    """
+
+    def __init__(self, config: InterBertConfig) -> None:
+        super().__init__()
+        assert config.contrastive_size is not None
+        self.weight = nn.Parameter(torch.zeros(config.vocab_size, config.contrastive_size))
+        self.dropout = config.hidden_dropout_prob
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None, dropout: float | None = None) -> Tensor:
+        """Sum over each text's pieces, divided by the root of their number.
+
+        Args:
+            input_ids: int64 [B,T].
+            attention_mask: [B,T], 1 at real tokens; None when all are.
+            dropout: share of pieces that training leaves out; the configuration's hidden dropout when not given.
+
+        Returns:
+            [B,D].
+        """
+        real = torch.ones_like(input_ids) if attention_mask is None else attention_mask
+        number = real.sum(dim=1, keepdim=True).clamp(min=1)
+        left = real.to(self.weight.dtype)
+        if self.training:
+            kept = 1.0 - (self.dropout if dropout is None else dropout)
+            left = left * torch.empty_like(left).bernoulli_(kept)
+        summed = (left.unsqueeze(-1) * nn.functional.embedding(input_ids, self.weight)).sum(dim=1)
+        return summed / number.sqrt()
+
+
 class ContrastiveHead(nn.Module):
     """Projections of the pooled vectors into one space, and the learned temperature (SPEC part 6)."""
 
@@ -93,15 +127,21 @@ class ContrastiveHead(nn.Module):
         self.image_projection = nn.Linear(config.pooler_size, config.contrastive_size, bias=False)
         # exp(logit_scale) multiplies the cosines; 1/0.07 is where CLIP starts (Radford et al. 2021, section 2.5)
         self.logit_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
+        self.lexical = LexicalTable(config) if config.contrastive_lexical else None
 
     @property
     def scale(self) -> Tensor:
         """What multiplies the cosines: above 100 the softmax is a hard maximum and gradients vanish."""
         return self.logit_scale.exp().clamp(max=100.0)
 
-    def text(self, text_pooled: Tensor) -> Tensor:
-        """[B,P] -> unit vectors [B,D]."""
-        return nn.functional.normalize(self.text_projection(text_pooled), dim=-1)
+    def words(self, input_ids: Tensor, attention_mask: Tensor | None, dropout: float | None = None) -> Tensor | None:
+        """What the words of texts say one by one [B,D] (see :class:`LexicalTable`); None without a table."""
+        return None if self.lexical is None else self.lexical(input_ids, attention_mask, dropout)
+
+    def text(self, text_pooled: Tensor, words: Tensor | None = None) -> Tensor:
+        """[B,P], and what :meth:`words` gives [B,D] -> unit vectors [B,D]."""
+        projected = self.text_projection(text_pooled)
+        return nn.functional.normalize(projected if words is None else projected + words, dim=-1)
 
     def image(self, image_pooled: Tensor) -> Tensor:
         """[B,P] -> unit vectors [B,D]."""

@@ -52,7 +52,9 @@ class Matcher(InterBertPreTrainedModel):
     def encode_text(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
         """Vectors of texts in dual-encoder mode: unit [B,D] with ``contrastive_size``, else pooled [B,P]."""
         pooled = self._pool_text(input_ids, attention_mask)
-        return self.contrastive_head.text(pooled) if self.config.contrastive_size else pooled
+        if not self.config.contrastive_size:
+            return pooled
+        return self.contrastive_head.text(pooled, self.words(input_ids, attention_mask))
 
     def encode_image(
         self, region_features: Tensor, region_locations: Tensor, region_mask: Tensor | None = None
@@ -77,7 +79,20 @@ class Matcher(InterBertPreTrainedModel):
         ).image_pooled
         return pooled
 
-    def contrast(self, text_pooled: Tensor, image_pooled: Tensor, same: Tensor | None = None) -> Tensor:
+    def words(self, input_ids: Tensor, attention_mask: Tensor | None, dropout: float | None = None) -> Tensor | None:
+        """What the contrastive head's table says of the words of texts [B,D]; None without one."""
+        if not self.config.contrastive_lexical:
+            return None
+        found: Tensor | None = self.contrastive_head.words(input_ids, attention_mask, dropout)
+        return found
+
+    def contrast(
+        self,
+        text_pooled: Tensor,
+        image_pooled: Tensor,
+        same: Tensor | None = None,
+        words: Tensor | None = None,
+    ) -> Tensor:
         """Contrast of pooled vectors [B,P] of separately encoded sides: by the dual encoder's cosines and by the head.
 
         With the sides encoded apart the matching logit difference is an inner product (SPEC part 6), so a batch's
@@ -86,10 +101,11 @@ class Matcher(InterBertPreTrainedModel):
 
         Args:
             same: bool [B,B], True where two pairs share picture or text and are no negatives.
+            words: of :meth:`words` [B,D], for the cosines.
         """
         losses: list[tuple[float, Tensor]] = []
         if self.config.contrastive_size is not None:
-            cosines = self.contrastive_head.text(text_pooled) @ self.contrastive_head.image(image_pooled).T
+            cosines = self.contrastive_head.text(text_pooled, words) @ self.contrastive_head.image(image_pooled).T
             losses.append((1.0, contrastive_loss_from_scores(cosines * self.contrastive_head.scale, same)))
         if self.config.fusion == "mul":
             match = self.matching_head.weight[0] - self.matching_head.weight[1]
@@ -111,9 +127,12 @@ class Matcher(InterBertPreTrainedModel):
         assert region_locations is not None
         text_pooled = self._pool_text(input_ids, attention_mask)
         image_pooled = self.pool_image(region_features, region_locations, region_mask)
-        return self._contrast_pooled(text_pooled, image_pooled, same)
+        return self._contrast_pooled(text_pooled, image_pooled, same, self.words(input_ids, attention_mask))
 
-    def _contrast_pooled(self, text_pooled: Tensor, image_pooled: Tensor, same: Tensor | None) -> Tensor:
+    def _contrast_pooled(
+        self, text_pooled: Tensor, image_pooled: Tensor, same: Tensor | None, words: Tensor | None
+    ) -> Tensor:
         """Contrast pooled vectors [B,P]; with other processes' where ``same`` [K,K] counts more pairs than B."""
         total = len(text_pooled) if same is None else len(same)
-        return self.contrast(gather_rows(text_pooled, total), gather_rows(image_pooled, total), same)
+        words = None if words is None else gather_rows(words, total)
+        return self.contrast(gather_rows(text_pooled, total), gather_rows(image_pooled, total), same, words)

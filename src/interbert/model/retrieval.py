@@ -30,6 +30,8 @@ class _Pairs:
     text_mask: Tensor | None
     image: Tensor
     image_mask: Tensor | None
+    words: Tensor | None
+    """What the contrastive head's table says of the texts' words [B,D]."""
 
 
 class InterBertForImageTextRetrieval(Matcher):
@@ -78,6 +80,7 @@ class InterBertForImageTextRetrieval(Matcher):
                 attention_mask,
                 self.interbert.image_embeddings(region_features, region_locations),
                 region_mask,
+                self.words(input_ids, attention_mask),
             )
             return self._with_in_batch_negatives(pairs, contrast_same, negative_draws, negative_hardness, negative_same)
         output = self.interbert(
@@ -126,7 +129,7 @@ class InterBertForImageTextRetrieval(Matcher):
         assert image_pooled is not None
         with torch.no_grad():
             head = self.contrastive_head
-            scores = head.scale * (head.text(text_pooled) @ head.image(image_pooled).T)
+            scores = head.scale * (head.text(text_pooled, pairs.words) @ head.image(image_pooled).T)
         pictures, texts, usable = choose_in_batch(scores, same, draws, hardness)
         output = trunk.encode_embedded(
             hard_batch(pairs.text, texts, first=False),
@@ -139,7 +142,9 @@ class InterBertForImageTextRetrieval(Matcher):
         logits = self._matching_logits(output)
         wrong = torch.where(usable, MISMATCH, IGNORE_LABEL)
         matching = matching_loss(logits, torch.cat([torch.full_like(wrong, MATCH), wrong, wrong]))
-        contrastive = None if contrast_same is None else self._contrast_pooled(text_pooled, image_pooled, contrast_same)
+        contrastive = None
+        if contrast_same is not None:
+            contrastive = self._contrast_pooled(text_pooled, image_pooled, contrast_same, pairs.words)
         return self._summed(logits, matching, contrastive)
 
     def _summed(self, logits: Tensor, matching: Tensor | None, contrastive: Tensor | None) -> InterBertTaskOutput:

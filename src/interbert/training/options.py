@@ -94,6 +94,8 @@ class ModelOptions:
     """Heads of the image layers; the BERT's when not given."""
     contrastive_size: int | None = 384
     """Width of the dual encoder's vectors; null trains no dual encoder."""
+    contrastive_lexical: bool = True
+    """Add a learned vector per word piece to a text's vector: titles tell products apart by brands and model names."""
     fusion: Literal["mul", "sum"] = "mul"
     """How the pooled vectors meet."""
     region_objective: Literal["classify", "regress"] = "classify"

@@ -173,6 +173,7 @@ def _config(options: PretrainOptions, store: RegionReader, vocabulary: int) -> I
         num_region_classes=store.info.num_classes or 1,
         pooler_size=chosen.pooler_size,
         contrastive_size=chosen.contrastive_size,
+        contrastive_lexical=chosen.contrastive_lexical and chosen.contrastive_size is not None,
         fusion=chosen.fusion,
         region_objective=chosen.region_objective,
         hidden_dropout_prob=chosen.dropout,

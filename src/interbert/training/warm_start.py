@@ -241,8 +241,15 @@ class _Learner:
         same = torch.from_numpy(self._data.pairs.table.same(self._pairs[places].tolist())).to(self._device)
         with self._precision():
             pooled = self._model.interbert.text_pooler(self._dropout(texts).unsqueeze(1))
-            loss: Tensor = self._model.contrast(pooled, pictures, same)
+            loss: Tensor = self._model.contrast(pooled, pictures, same, self._words(places))
         return loss
+
+    def _words(self, places: NDArray[np.int64]) -> Tensor | None:
+        """What the table of words says of texts; the passes' dropout is the pieces' too."""
+        ids = [self._data.pairs.ids[int(pair)] for pair in self._pairs[places]]
+        batch = text_tensors(ids, self._model.config.pad_token_id)
+        input_ids, mask = batch["input_ids"].to(self._device), batch["attention_mask"].to(self._device)
+        return self._model.words(input_ids, mask, self._options.dropout)
 
     def _batches(self, stage: int, epochs: int, size: int) -> Iterator[tuple[NDArray[np.int64], np.random.Generator]]:
         """Places in the chosen pairs, and the generator that mirrors their pictures."""
