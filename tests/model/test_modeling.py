@@ -248,3 +248,22 @@ def test_words_are_left_out_in_training_and_counted_all_the_same():
 def test_a_table_of_words_needs_vectors_to_add_to():
     with pytest.raises(ConfigError, match="contrastive_lexical needs a contrastive_size"):
         tiny_config(contrastive_lexical=True)
+
+
+def test_a_query_bank_takes_its_share_off_pictures_that_are_near_every_text(tmp_path):
+    model = InterBertForImageTextRetrieval(tiny_config(contrastive_size=8, hidden_dropout_prob=0.0)).eval()
+    inputs = batch()
+    pictures = {name: value for name, value in inputs.items() if name.startswith("region")}
+    texts = (inputs["input_ids"], inputs["attention_mask"])
+    with torch.no_grad():
+        cosines = model.encode_text(*texts) @ model.encode_image(**pictures).T
+        bank = torch.nn.functional.normalize(torch.randn(5, 8, generator=torch.Generator().manual_seed(1)), dim=-1)
+        near = bank @ model.encode_image(**pictures).T
+        model.keep_query_bank(bank, 0.5)
+        scale = model.contrastive_head.scale
+        expected = cosines - 0.5 * ((scale * near).exp().mean(dim=0).log() / scale)
+        corrected = model.encode_text(*texts) @ model.encode_image(**pictures).T
+        torch.testing.assert_close(corrected, expected, rtol=0, atol=1e-5)
+        model.save_pretrained(tmp_path)
+        again = InterBertForImageTextRetrieval.from_pretrained(tmp_path).eval()
+        torch.testing.assert_close(again.encode_image(**pictures), model.encode_image(**pictures), rtol=0, atol=1e-6)

@@ -45,6 +45,9 @@ class InterBertConfig(PretrainedConfig):  # type: ignore[misc]
         contrastive_size: width of the contrastive projections; None means no such parameters.
         contrastive_lexical: add a learned vector per word piece to a text's contrastive vector
             (:class:`~interbert.model.heads.LexicalTable`).
+        query_bank_size: texts whose contrastive vectors are kept to see which pictures are near every text; None keeps
+            none (:meth:`~interbert.model.heads.ContrastiveHead.hubness`).
+        hub_correction: share of that nearness that is taken off a picture's dual-encoder score.
         dual_prior: a retrieval model adds the dual encoder's cosine times this to its matching logit difference, so
             that the joint pass only has to learn what encoding the sides apart cannot see (ours; None adds nothing).
         lm_loss_weight, region_loss_weight, matching_loss_weight, contrastive_loss_weight: weights in the summed
@@ -87,6 +90,8 @@ class InterBertConfig(PretrainedConfig):  # type: ignore[misc]
         region_objective: Literal["classify", "regress"] = "classify",
         contrastive_size: int | None = None,
         contrastive_lexical: bool = False,
+        query_bank_size: int | None = None,
+        hub_correction: float = 0.5,
         dual_prior: float | None = None,
         lm_loss_weight: float = 1.0,
         region_loss_weight: float = 1.0,
@@ -123,6 +128,8 @@ class InterBertConfig(PretrainedConfig):  # type: ignore[misc]
         self.region_objective = region_objective
         self.contrastive_size = contrastive_size
         self.contrastive_lexical = contrastive_lexical
+        self.query_bank_size = query_bank_size
+        self.hub_correction = hub_correction
         self.dual_prior = dual_prior
         self.lm_loss_weight = lm_loss_weight
         self.region_loss_weight = region_loss_weight
@@ -165,8 +172,9 @@ class InterBertConfig(PretrainedConfig):  # type: ignore[misc]
             value = getattr(self, name)
             if not isinstance(value, int) or not 0 <= value <= _MOST_LAYERS:
                 raise ConfigError(f"{name} must be a whole number from 0 to {_MOST_LAYERS}, not {value!r}.")
-        if self.contrastive_lexical and self.contrastive_size is None:
-            raise ConfigError("contrastive_lexical needs a contrastive_size. Set one, or turn it off.")
+        for name in ("contrastive_lexical", "query_bank_size"):
+            if getattr(self, name) and self.contrastive_size is None:
+                raise ConfigError(f"{name} needs a contrastive_size. Set one, or turn it off.")
         for name in _DROPOUTS:
             value = getattr(self, name)
             if not isinstance(value, int | float) or not 0 <= value <= 1:

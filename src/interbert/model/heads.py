@@ -128,6 +128,8 @@ class ContrastiveHead(nn.Module):
         # exp(logit_scale) multiplies the cosines; 1/0.07 is where CLIP starts (Radford et al. 2021, section 2.5)
         self.logit_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
         self.lexical = LexicalTable(config) if config.contrastive_lexical else None
+        size = config.query_bank_size
+        self.register_buffer("query_bank", None if size is None else torch.zeros(size, config.contrastive_size))
 
     @property
     def scale(self) -> Tensor:
@@ -146,3 +148,20 @@ class ContrastiveHead(nn.Module):
     def image(self, image_pooled: Tensor) -> Tensor:
         """[B,P] -> unit vectors [B,D]."""
         return nn.functional.normalize(self.image_projection(image_pooled), dim=-1)
+
+    def hubness(self, images: Tensor) -> Tensor:
+        """How near pictures are to just any text: a soft mean of their cosines with the query bank's texts.
+
+        Some pictures are near to many texts that are not theirs, and come first for all of them. With
+        ``log(mean(exp(scale * cosine))) / scale`` taken off its score, a picture is judged by how much nearer this text
+        is than others are (querybank normalisation, Bogolin et al. 2022; ours takes off a share of it).
+
+        Args:
+            images: unit vectors [B,D].
+
+        Returns:
+            [B], in cosines.
+        """
+        assert isinstance(self.query_bank, Tensor)
+        scaled = self.scale * (images @ self.query_bank.T)
+        return (scaled.float().logsumexp(dim=-1) - math.log(len(self.query_bank))) / self.scale

@@ -50,18 +50,45 @@ class Matcher(InterBertPreTrainedModel):
         return self._matching_logits(output)
 
     def encode_text(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
-        """Vectors of texts in dual-encoder mode: unit [B,D] with ``contrastive_size``, else pooled [B,P]."""
+        """Vectors of texts in dual-encoder mode, whose products with those of pictures rank.
+
+        With ``contrastive_size`` unit vectors [B,D], and one number more, 1, beside a query bank; else pooled [B,P].
+        """
         pooled = self._pool_text(input_ids, attention_mask)
         if not self.config.contrastive_size:
             return pooled
-        return self.contrastive_head.text(pooled, self.words(input_ids, attention_mask))
+        vectors: Tensor = self.contrastive_head.text(pooled, self.words(input_ids, attention_mask))
+        if self.config.query_bank_size is None:
+            return vectors
+        return torch.cat([vectors, torch.ones_like(vectors[:, :1])], dim=1)
 
     def encode_image(
         self, region_features: Tensor, region_locations: Tensor, region_mask: Tensor | None = None
     ) -> Tensor:
-        """Vectors of pictures in dual-encoder mode: unit [B,D] with ``contrastive_size``, else pooled [B,P]."""
+        """Vectors of pictures in dual-encoder mode, for products with those of texts.
+
+        With ``contrastive_size`` unit vectors [B,D], and one number more, the hub correction, beside a query bank; else
+        pooled [B,P].
+        """
         pooled = self.pool_image(region_features, region_locations, region_mask)
-        return self.contrastive_head.image(pooled) if self.config.contrastive_size else pooled
+        if not self.config.contrastive_size:
+            return pooled
+        vectors: Tensor = self.contrastive_head.image(pooled)
+        if self.config.query_bank_size is None:
+            return vectors
+        correction = -self.config.hub_correction * self.contrastive_head.hubness(vectors)
+        return torch.cat([vectors, correction.unsqueeze(1).to(vectors.dtype)], dim=1)
+
+    def keep_query_bank(self, vectors: Tensor, correction: float) -> None:
+        """Keep texts' vectors [K,D] and correct the scores of pictures that are near all of them.
+
+        Args:
+            vectors: of :meth:`encode_text`, by this model without a query bank.
+            correction: share of the nearness that is taken off.
+        """
+        self.config.query_bank_size = len(vectors)
+        self.config.hub_correction = correction
+        self.contrastive_head.query_bank = vectors.detach().to(self.device)
 
     def _pool_text(self, input_ids: Tensor, attention_mask: Tensor | None) -> Tensor:
         pooled: Tensor = self.interbert(input_ids, attention_mask, pooled_only=True).text_pooled

@@ -111,7 +111,10 @@ def dual_matrix(
     pictures: Sequence[Picture],
     bf16: bool | None = None,
 ) -> Float32:
-    """Cosine [texts, pictures] of separately encoded sides (SPEC part 6); needs ``contrastive_size``."""
+    """Cosines [texts, pictures] of separately encoded sides (SPEC part 6), hubs corrected.
+
+    The model needs ``contrastive_size``; ``bf16`` as in :func:`score_matrix`.
+    """
     text_vectors, image_vectors = encode_all(model, texts, pictures, bf16)
     scores: Float32 = text_vectors @ image_vectors.T
     return scores
@@ -137,21 +140,28 @@ def encode_all(
     bf16: bool | None = None,
 ) -> tuple[Float32, Float32]:
     """Dual-encoder vectors of texts [n,D] and pictures [m,D]; ``bf16`` as in :func:`score_matrix`."""
-    device = model.device
-    order = np.argsort([len(ids) for ids in texts], kind="stable")
-    text_vectors: list[Tensor] = []
     image_vectors: list[Tensor] = []
+    with inference(model, bf16):
+        for start in range(0, len(pictures), _EMBED_BATCH):
+            batch = pad_pictures(pictures[start : start + _EMBED_BATCH])
+            image_vectors.append(model.encode_image(**on_device(batch, model.device)).float().cpu())
+    return encode_texts(model, texts, bf16), torch.cat(image_vectors).numpy()
+
+
+def encode_texts(
+    model: InterBertForImageTextRetrieval, texts: Sequence[Sequence[int]], bf16: bool | None = None
+) -> Float32:
+    """Dual-encoder vectors [n,D] of texts; ``bf16`` as in :func:`score_matrix`."""
+    order = np.argsort([len(ids) for ids in texts], kind="stable")
+    vectors: list[Tensor] = []
     with inference(model, bf16):
         for start in range(0, len(order), _EMBED_BATCH):
             batch = pad_texts([texts[index] for index in order[start : start + _EMBED_BATCH]])
-            text_vectors.append(model.encode_text(**on_device(batch, device)).float().cpu())
-        for start in range(0, len(pictures), _EMBED_BATCH):
-            batch = pad_pictures(pictures[start : start + _EMBED_BATCH])
-            image_vectors.append(model.encode_image(**on_device(batch, device)).float().cpu())
-    sorted_texts = torch.cat(text_vectors).numpy()
-    unsorted = np.empty_like(sorted_texts)
-    unsorted[order] = sorted_texts
-    return unsorted, torch.cat(image_vectors).numpy()
+            vectors.append(model.encode_text(**on_device(batch, model.device)).float().cpu())
+    by_length = torch.cat(vectors).numpy()
+    unsorted = np.empty_like(by_length)
+    unsorted[order] = by_length
+    return unsorted
 
 
 @contextlib.contextmanager

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
 from transformers import TrainingArguments, set_seed
 
 from interbert.checkpoints.bert import bert_names
@@ -18,7 +20,7 @@ from interbert.data.sampling import EpochBatches
 from interbert.errors import ConfigError, writing
 from interbert.model.processing import InterBertProcessor
 from interbert.model.retrieval import InterBertForImageTextRetrieval
-from interbert.model.scoring import encode_all
+from interbert.model.scoring import encode_all, encode_texts
 from interbert.regions.schema import ExtractorInfo
 from interbert.tasks.mixture import build_in
 from interbert.tasks.retrieval import RetrievalTask, encode_pictures
@@ -41,6 +43,10 @@ from interbert.training.trainer import InterBertTrainer
 
 _MISMATCHES = 0.75  # one true pair and three false ones
 _IN_BATCH_MISMATCHES = 2 / 3
+_BEFORE_FINISH = {"dual_prior": None, "query_bank_size": None}
+"""What only a finished model has."""
+_QUERY_BANK = 2048
+"""Texts of the query bank: as good as all 12,000 of a catalogue."""
 
 
 def finetune_retrieval(options: FinetuneRetrievalOptions) -> None:
@@ -111,29 +117,46 @@ def _finetune(options: FinetuneRetrievalOptions) -> None:
         names=data.table.texts,
     )
     trainer.train_or_resume()
-    if options.dual_prior and main_process():
-        _mix_in_dual(out, task)
+    if model.config.contrastive_size is not None and main_process():
+        _finish(options, out, task, pairs)
     mark_finished(out)
 
 
-def _mix_in_dual(out: Path, task: RetrievalTask) -> None:
-    """Add the best model's dual score to its joint one, weighted as validation pairs have it; safe to repeat."""
-    model = load_model(out, dual_prior=None)
-    task.evaluate(model)
-    if task.mixture is None:
+def _finish(options: FinetuneRetrievalOptions, out: Path, task: RetrievalTask, pairs: PairData) -> None:
+    """Correct the best model's dual score for hubs, and mix it into its joint one; safe to repeat."""
+    model = load_model(out, **_BEFORE_FINISH)
+    if options.hub_correction:
+        model.keep_query_bank(_query_bank(model, pairs, options.training.seed), options.hub_correction)
+    mixed = options.dual_prior and _mix_in_dual(model, task)
+    if not options.hub_correction and not mixed:
         return
-    build_in(model, task.mixture)
     with writing(out), quiet_library():
         model.save_pretrained(out)
         make_readable(out)
+
+
+def _query_bank(model: InterBertForImageTextRetrieval, pairs: PairData, seed: int) -> Tensor:
+    """Vectors [K,D] of a sample of the training texts, each once."""
+    _, first = np.unique(pairs.table.text_ids, return_index=True)
+    chosen = np.random.default_rng(seed).permutation(first)[:_QUERY_BANK]
+    return torch.from_numpy(encode_texts(model, [pairs.ids[int(pair)].tolist() for pair in chosen]))
+
+
+def _mix_in_dual(model: InterBertForImageTextRetrieval, task: RetrievalTask) -> bool:
+    """Add the dual score to the joint one, weighted as validation pairs have it; returns whether there is a weight."""
+    task.evaluate(model)
+    if task.mixture is None:
+        return False
+    build_in(model, task.mixture)
     print(f"mixture: {task.mixture.joint:.2f} x joint + {task.mixture.dual:.1f} x cosine, fitted on {task.data_size}")
     if task.mixture.joint == 0:
         print("the joint pass adds nothing on them: the ranking is the dual encoder's alone")
+    return True
 
 
 def _overrides(options: FinetuneRetrievalOptions) -> dict[str, Any]:
     """Configuration fields that fine-tuning changes."""
-    fields: dict[str, Any] = {"contrastive_loss_weight": options.contrastive_loss_weight, "dual_prior": None}
+    fields: dict[str, Any] = {"contrastive_loss_weight": options.contrastive_loss_weight, **_BEFORE_FINISH}
     if options.dropout is not None:
         fields |= {"hidden_dropout_prob": options.dropout, "image_hidden_dropout_prob": options.dropout}
     return fields

@@ -276,6 +276,9 @@ class FinetuneRetrievalOptions:
     """Weight of the contrast of separately encoded sides; 0 leaves it out."""
     dual_prior: bool = True
     """After training, add the dual encoder's score to the joint one, weighted on validation pairs."""
+    hub_correction: float = 0.5
+    """After training, take this share of a picture's nearness to just any training text off its dual score, so that a
+    picture near to everything does not come first everywhere; 0 does not."""
     dropout: float | None = None
     """Hidden dropout; the model's own when not given."""
     negatives: NegativeOptions = field(
@@ -291,6 +294,7 @@ class FinetuneRetrievalOptions:
         _check_validation(self.validation_share, self.validation_limit)
         _check_more(self.regions, self.more_regions)
         require_range("rerank", self.rerank, 1)
+        require_range("hub_correction", self.hub_correction, 0)
         require_range("dropout", self.dropout, 0, 1)
         require_range("contrastive_loss_weight", self.contrastive_loss_weight, 0)
 
