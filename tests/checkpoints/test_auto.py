@@ -93,9 +93,10 @@ def test_attention_weights_and_hidden_states_come_out(tmp_path):
     assert len(output.hidden_states) >= layers
 
 
-@pytest.mark.parametrize("implementation", ["eager", "sdpa"])
+@pytest.mark.parametrize("implementation", ["eager", "sdpa", pytest.param("flex_attention", marks=pytest.mark.slow)])
 def test_attention_implementations_agree(tmp_path, implementation):
-    config = tiny_config()
+    heads = {"num_attention_heads": 2, "image_num_attention_heads": 2}  # flex attention takes heads of 16 and more
+    config = tiny_config(hidden_size=32, **heads)
     torch.manual_seed(0)
     interbert.InterBertModel(config).save_pretrained(tmp_path)
     model = AutoModel.from_pretrained(tmp_path, attn_implementation=implementation).eval()

@@ -127,6 +127,9 @@ def test_finetuning_evaluating_and_searching_follow(
     losses = [one for one in log_of(model) if "matching_loss" in one]
     assert losses[0]["matching_loss_chance"] == pytest.approx(0.5623, abs=1e-3)
     assert (model / "provenance.json").exists()
+    bank = load_model(model).contrastive_head.query_bank
+    assert 15 < len(bank) < 24  # the titles that it was trained on, not those that were held out
+    torch.testing.assert_close(bank.norm(dim=1), torch.ones(len(bank)), rtol=0, atol=1e-2)
     metrics = tmp_path / "metrics.json"
     evaluate = ["evaluate", "retrieval", str(model), str(shop_store), "--out", str(metrics), "--texts", "title"]
     assert main(evaluate) == 0

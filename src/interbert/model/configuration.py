@@ -162,9 +162,10 @@ class InterBertConfig(PretrainedConfig):  # type: ignore[misc]
             "pooler_size",
             "max_position_embeddings",
         )
-        for name in (*sizes, "contrastive_size"):
+        absent = ("contrastive_size", "query_bank_size")
+        for name in (*sizes, *absent):
             value = getattr(self, name)
-            if value is None and name == "contrastive_size":
+            if value is None and name in absent:
                 continue
             if not isinstance(value, int) or value < 1:
                 raise ConfigError(f"{name} must be a whole number of at least 1, not {value!r}.")
