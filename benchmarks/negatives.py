@@ -1,0 +1,80 @@
+"""What each kind of hard negatives gives: one pretrained model, fine-tuned with each, judged on pictures held out.
+
+    python benchmarks/negatives.py --model runs/fashion/pretrained --regions runs/fashion/regions/train \\
+        --validation runs/fashion/regions/test --texts productDisplayName --out runs/negatives --steps 200
+
+Same start, seed, order of pairs and number of steps for all; only where the wrong captions and pictures come from
+differs. --validation names pictures that no training has seen: every kind is judged after its last step, none is
+chosen by it. Prints recall of the joint pass alone among the dual encoder's 16 nearest pictures, of the dual encoder,
+and of their mixture. Resumable: the same command goes on. The last line is JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from interbert.training.finetune import finetune_retrieval
+from interbert.training.options import FinetuneRetrievalOptions, NegativeOptions, TrainingOptions
+from interbert.training.provenance import versions
+from interbert.training.trainer import LOG_HISTORY
+
+KINDS: dict[str, NegativeOptions] = {
+    "random alone": NegativeOptions(hard_share=0.0),
+    "neighbours (TF-IDF, picture features)": NegativeOptions(mine="neighbours", hard_share=0.8),
+    "neighbours, near-same texts not spared": NegativeOptions(mine="neighbours", hard_share=0.8, near_same=None),
+    "the model's, as it starts": NegativeOptions(mine="model", hard_share=0.8),
+    "the batch's, as it learns": NegativeOptions(mine="batch", hard_share=0.8),
+}
+SHOWN = ("joint_r@1", "joint_r@5", "dual_r@1", "r@1", "r@5")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", required=True, help="pretrained model directory")
+    parser.add_argument("--regions", required=True, help="store to train on")
+    parser.add_argument("--validation", required=True, help="store to judge on")
+    parser.add_argument("--texts", nargs="*", default=[], help="columns whose texts to use")
+    parser.add_argument("--out", required=True, help="folder for the runs")
+    parser.add_argument("--steps", type=int, default=200, help="steps of 32 true pairs")
+    parser.add_argument("--pictures", type=int, default=1000, help="at most so many to judge on")
+    arguments = parser.parse_args()
+    found: dict[str, dict[str, float]] = {}
+    for number, (kind, negatives) in enumerate(KINDS.items()):
+        out = Path(arguments.out) / str(number)
+        negatives.random_epochs, negatives.rise_epochs = 0.05, 0.1
+        finetune_retrieval(
+            FinetuneRetrievalOptions(
+                model=arguments.model,
+                regions=arguments.regions,
+                validation=arguments.validation,
+                validation_limit=arguments.pictures,
+                out=str(out),
+                texts=arguments.texts,
+                contrastive_loss_weight=1.0,
+                negatives=negatives,
+                training=TrainingOptions(
+                    epochs=50,
+                    max_steps=arguments.steps,
+                    batch_size=32,
+                    learning_rate=5e-5,
+                    bert_learning_rate_scale=0.3,
+                ),
+            )
+        )
+        found[kind] = validation_at(out, arguments.steps)
+        print(f"{kind:<40} " + "  ".join(f"{name} {found[kind][name]:.1f}" for name in SHOWN), flush=True)
+    print(json.dumps({"kinds": found, "versions": versions()}))
+
+
+def validation_at(out: Path, step: int) -> dict[str, float]:
+    """What a run's log says of its validation after a step."""
+    lines: list[dict[str, Any]] = [json.loads(line) for line in (out / LOG_HISTORY).read_text().splitlines()]
+    line = next(line for line in lines if "eval_r@1" in line and line["step"] == step)
+    return {name: round(float(line[f"eval_{name}"]), 2) for name in SHOWN}
+
+
+if __name__ == "__main__":
+    main()
