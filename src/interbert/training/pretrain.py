@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
 from transformers import set_seed
 
 from interbert.checkpoints.bert import bert_tokenizer, config_for_bert, initialise_from_bert
@@ -43,6 +46,8 @@ from interbert.training.warm_start import WarmStartData, can_warm_start, warm_st
 
 INITIALISATION = "initialisation.json"
 """What a BERT filled and what started random, by name; in the model directory."""
+_COMPANY_PAIRS = 200_000
+"""About so many pairs say where the rows of new pieces start."""
 
 
 def pretrain(options: PretrainOptions) -> None:
@@ -138,10 +143,12 @@ def _model(
     model.set_attn_implementation(attention_for_training(options.training))
     report = initialise_from_bert(model, options.init_from)
     words = model.interbert.text_embeddings.word_embeddings.weight
-    ids, groups = processor.texts_to_ids(data.table.texts), data.table.groups.tolist()
-    latin = latin_pieces(processor.tokenizer)
-    translated = fill_new_rows(words, report.vocab_size, ids, groups, latin, options.training.seed)
-    print(f"vocabulary: {translated} new pieces start from known ones that describe the same pictures")
+    if len(words) > report.vocab_size:
+        chosen = _some_pictures(data.table.groups, options.training.seed)
+        ids = processor.texts_to_ids([data.table.texts[pair] for pair in chosen])
+        groups, latin = data.table.groups[chosen].tolist(), latin_pieces(processor.tokenizer)
+        translated = fill_new_rows(words, report.vocab_size, ids, groups, latin, options.training.seed)
+        print(f"vocabulary: {translated} new pieces start from known ones that describe the same pictures")
     total = sum(parameter.numel() for parameter in model.parameters())
     print(f"model: {total:,} parameters; {report}")
     with writing(options.out):
@@ -151,6 +158,15 @@ def _model(
     if len(words) > report.vocab_size:  # new rows have as far to go as what started random
         filled -= {"interbert.text_embeddings.word_embeddings.weight"}
     return model, filled
+
+
+def _some_pictures(groups: NDArray[np.int64], seed: int) -> list[int]:
+    """Pairs of a sample of pictures, all pairs of each: enough to see which pieces keep company."""
+    unique = np.unique(groups)
+    share = min(1.0, _COMPANY_PAIRS / max(1, len(groups)))
+    chosen = np.random.default_rng(seed).permutation(unique)[: math.ceil(share * len(unique))]
+    found: list[int] = np.flatnonzero(np.isin(groups, chosen)).tolist()
+    return found
 
 
 def _config(options: PretrainOptions, store: RegionReader, vocabulary: int) -> InterBertConfig:
