@@ -4,8 +4,9 @@
 
 Writes region stores with small random features (kept for the next run), then, each size in a process of its own, opens
 one as training does (pairs, groups, tokens, order) and draws pretraining batches of one epoch's middle. Prints seconds
-to open, milliseconds per sample, and the peak of resident memory; the last line is JSON. The aims: under 2 GiB at a
-million rows, and time per sample flat.
+to open, milliseconds per sample, and the peak of resident memory; then pretrains on it for a few steps (random
+negatives, no warm start) and prints that peak too, beside what the imports alone take. The last line is JSON. The aims:
+under 2 GiB at a million rows, and time per sample flat.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import argparse
 import json
 import multiprocessing
 import resource
+import tempfile
 import time
 from itertools import islice
 from pathlib import Path
@@ -39,7 +41,10 @@ def main() -> None:
     parser.add_argument("--rows", type=int, nargs="*", default=list(SIZES))
     parser.add_argument("--batches", type=int, default=60)
     parser.add_argument("--batch-size", type=int, default=64)
-    parser.add_argument("--init-from", default="minilm", help="BERT whose tokenizer is used")
+    parser.add_argument(
+        "--init-from", default="minilm", help="BERT whose tokenizer is used, and whose model is trained"
+    )
+    parser.add_argument("--train-steps", type=int, default=20, help="pretraining steps of 32 pairs; 0 does not train")
     arguments = parser.parse_args()
     found = {}
     for rows in arguments.rows:
@@ -49,6 +54,9 @@ def main() -> None:
         context = multiprocessing.get_context("spawn")
         with context.Pool(1) as pool:
             line = pool.apply(measure, (str(path), arguments.batches, arguments.batch_size, arguments.init_from))
+        if arguments.train_steps:
+            with context.Pool(1) as pool:
+                line |= pool.apply(train, (str(path), arguments.train_steps, arguments.init_from, rows))
         found[rows] = line
         print(f"{rows:>9,} rows: {json.dumps(line)}", flush=True)
     print(json.dumps({"rows": found, "versions": versions()}))
@@ -112,6 +120,27 @@ def measure(path: str, batches: int, batch_size: int, bert: str) -> dict[str, An
         "peak_mib": _peak(),
         "before_mib": before,
     }
+
+
+def train(path: str, steps: int, bert: str, rows: int) -> dict[str, int]:
+    """Pretraining from one store, in this process: peak memory in MiB, and before it began."""
+    from interbert.training.options import NegativeOptions, PretrainOptions, TrainingOptions, WarmStartOptions
+    from interbert.training.pretrain import pretrain
+
+    before = _peak()
+    with tempfile.TemporaryDirectory() as folder:
+        pretrain(
+            PretrainOptions(
+                regions=path,
+                out=folder + "/model",
+                init_from=bert,
+                validation_share=min(0.05, 500 / rows),
+                negatives=NegativeOptions(hard_share=0),
+                warm_start=WarmStartOptions(head_epochs=0, epochs=0),
+                training=TrainingOptions(max_steps=steps, batch_size=32),
+            )
+        )
+    return {"training_peak_mib": _peak(), "training_imports_mib": before}
 
 
 def _peak() -> int:
