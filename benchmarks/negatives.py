@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,13 @@ from interbert.training.options import FinetuneRetrievalOptions, NegativeOptions
 from interbert.training.provenance import versions
 from interbert.training.trainer import LOG_HISTORY
 
-KINDS: dict[str, NegativeOptions] = {
-    "random alone": NegativeOptions(hard_share=0.0),
-    "neighbours (TF-IDF, picture features)": NegativeOptions(mine="neighbours", hard_share=0.8),
-    "neighbours, near-same texts not spared": NegativeOptions(mine="neighbours", hard_share=0.8, near_same=None),
-    "the model's, as it starts": NegativeOptions(mine="model", hard_share=0.8),
-    "the batch's, as it learns": NegativeOptions(mine="batch", hard_share=0.8),
+HARD = NegativeOptions(hard_share=0.8, random_epochs=0.05, rise_epochs=0.1)
+KINDS = {
+    "random alone": replace(HARD, hard_share=0.0),
+    "neighbours (TF-IDF, picture features)": HARD,
+    "neighbours, near-same texts not spared": replace(HARD, near_same=None),
+    "the model's, as it starts": replace(HARD, mine="model"),
+    "the batch's, as it learns": replace(HARD, mine="batch"),
 }
 SHOWN = ("joint_r@1", "joint_r@5", "dual_r@1", "r@1", "r@5")
 
@@ -44,7 +46,6 @@ def main() -> None:
     found: dict[str, dict[str, float]] = {}
     for number, (kind, negatives) in enumerate(KINDS.items()):
         out = Path(arguments.out) / str(number)
-        negatives.random_epochs, negatives.rise_epochs = 0.05, 0.1
         finetune_retrieval(
             FinetuneRetrievalOptions(
                 model=arguments.model,

@@ -129,8 +129,8 @@ class PairData:
         return self.encoder.picture_inputs(regions, zeroed, f"{self._where}, row {row}")
 
 
-class _OfOnePicture(Dataset[Example], ABC):
-    """Pairs of which an example shows one picture: its own."""
+class _Examples(Dataset[Example], ABC):
+    """Examples of pairs by sample key, one or a batch of them."""
 
     def __init__(self, data: PairData) -> None:
         self.data = data
@@ -141,8 +141,15 @@ class _OfOnePicture(Dataset[Example], ABC):
     def __getitem__(self, key: SampleKey) -> Example:
         return self.__getitems__([key])[0]
 
+    @abstractmethod
     def __getitems__(self, keys: Sequence[SampleKey]) -> list[Example]:
         """Examples of a batch; the store is read once."""
+
+
+class _OfOnePicture(_Examples[Example]):
+    """Pairs of which an example shows one picture: its own."""
+
+    def __getitems__(self, keys: Sequence[SampleKey]) -> list[Example]:
         rows = [self.data.row(key.pair, self.data.draws(key, "mirror")) for key in keys]
         regions = self.data.regions(rows)
         return [self._example(key, row, regions[row], len(keys)) for key, row in zip(keys, rows, strict=True)]
@@ -220,7 +227,7 @@ class PretrainingPairs(_OfOnePicture[PretrainingExample]):
         return np.concatenate([np.zeros_like(probabilities[:1]), probabilities])
 
 
-class RetrievalPairs(Dataset[RetrievalExample]):
+class RetrievalPairs(_Examples[RetrievalExample]):
     """True pairs with three false ones each: a random caption, another picture, a hard caption (SPEC part 4).
 
     Args:
@@ -230,18 +237,11 @@ class RetrievalPairs(Dataset[RetrievalExample]):
     """
 
     def __init__(self, data: PairData, negatives: Negatives, hard: Callable[[int], float]) -> None:
-        self.data = data
+        super().__init__(data)
         self._negatives = negatives
         self._hard = hard
 
-    def __len__(self) -> int:
-        return len(self.data.table)
-
-    def __getitem__(self, key: SampleKey) -> RetrievalExample:
-        return self.__getitems__([key])[0]
-
     def __getitems__(self, keys: Sequence[SampleKey]) -> list[RetrievalExample]:
-        """Examples of a batch; the store is read once."""
         plans = [self._plan(key) for key in keys]
         regions = self.data.regions([row for rows, _ in plans for row in rows])
         pictures = {row: self.data.picture(one, row) for row, one in regions.items()}

@@ -136,12 +136,8 @@ class ContrastiveHead(nn.Module):
         """What multiplies the cosines: above 100 the softmax is a hard maximum and gradients vanish."""
         return self.logit_scale.exp().clamp(max=100.0)
 
-    def words(self, input_ids: Tensor, attention_mask: Tensor | None, dropout: float | None = None) -> Tensor | None:
-        """What the words of texts say one by one [B,D] (see :class:`LexicalTable`); None without a table."""
-        return None if self.lexical is None else self.lexical(input_ids, attention_mask, dropout)
-
     def text(self, text_pooled: Tensor, words: Tensor | None = None) -> Tensor:
-        """[B,P], and what :meth:`words` gives [B,D] -> unit vectors [B,D]."""
+        """[B,P], and what :class:`LexicalTable` says of the words [B,D] -> unit vectors [B,D]."""
         projected = self.text_projection(text_pooled)
         return nn.functional.normalize(projected if words is None else projected + words, dim=-1)
 

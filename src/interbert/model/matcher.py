@@ -108,10 +108,8 @@ class Matcher(InterBertPreTrainedModel):
 
     def words(self, input_ids: Tensor, attention_mask: Tensor | None, dropout: float | None = None) -> Tensor | None:
         """What the contrastive head's table says of the words of texts [B,D]; None without one."""
-        if not self.config.contrastive_lexical:
-            return None
-        found: Tensor | None = self.contrastive_head.words(input_ids, attention_mask, dropout)
-        return found
+        table = self.contrastive_head.lexical if self.config.contrastive_lexical else None
+        return None if table is None else table(input_ids, attention_mask, dropout)
 
     def contrast(
         self,

@@ -29,7 +29,7 @@ class WeightAverage:
         self._model = model
         self._decay = decay
         self._updates = 0
-        self._average = {name: share(value).clone() for name, value in self._weights()}
+        self._average = {name: value.detach().clone() for name, value in self._weights()}
 
     def decay_at(self, updates: int) -> float:
         """Decay of the update after ``updates`` ones."""
@@ -40,7 +40,7 @@ class WeightAverage:
         """Take in the model's present weights."""
         keep = self.decay_at(self._updates)
         self._updates += 1
-        averages = [self._average[name] for name, _ in self._weights()]
+        averages = [share(self._average[name]) for name, _ in self._weights()]
         torch._foreach_lerp_(averages, [share(value) for _, value in self._weights()], 1.0 - keep)
 
     @contextlib.contextmanager
@@ -59,17 +59,16 @@ class WeightAverage:
             folder: to write to.
             write: false for all but one of the processes that share a model; all of them call.
         """
-        with self.applied():
-            state: dict[str, Tensor] = {name: whole(value).contiguous() for name, value in self._weights()}
-            if write:
-                save_file(state | {"_updates": torch.tensor(self._updates)}, folder / EMA_FILE)
+        state: dict[str, Tensor] = {name: whole(value).contiguous() for name, value in self._average.items()}
+        if write:
+            save_file(state | {"_updates": torch.tensor(self._updates)}, folder / EMA_FILE)
 
     def load(self, folder: Path) -> None:
         """Read what :meth:`save` wrote."""
         state = load_file(folder / EMA_FILE)
         self._updates = int(state.pop("_updates"))
-        for name, value in self._weights():
-            self._average[name].copy_(own_share(state[name], value))
+        for name, value in self._average.items():
+            share(value).copy_(own_share(state[name], value))
 
     def _weights(self) -> list[tuple[str, nn.Parameter]]:
         return [(name, value) for name, value in self._model.named_parameters() if value.requires_grad]
@@ -77,7 +76,6 @@ class WeightAverage:
     @torch.no_grad()
     def _swap(self) -> None:
         for name, value in self._weights():
-            weights = share(value)
-            present = weights.clone()
-            weights.copy_(self._average[name])
+            present = value.detach().clone()
+            value.copy_(self._average[name])
             self._average[name].copy_(present)

@@ -142,6 +142,7 @@ def _model(
     model = InterBertForPreTraining(config)
     model.set_attn_implementation(attention_for_training(options.training))
     report = initialise_from_bert(model, options.init_from)
+    filled = frozenset(report.filled)
     words = model.interbert.text_embeddings.word_embeddings.weight
     if len(words) > report.vocab_size:
         chosen = _some_pictures(data.table.groups, options.training.seed)
@@ -149,14 +150,12 @@ def _model(
         groups, latin = data.table.groups[chosen].tolist(), latin_pieces(processor.tokenizer)
         translated = fill_new_rows(words, report.vocab_size, ids, groups, latin, options.training.seed)
         print(f"vocabulary: {translated} new pieces start from known ones that describe the same pictures")
+        filled -= {"interbert.text_embeddings.word_embeddings.weight"}  # new rows have as far to go as random ones
     total = sum(parameter.numel() for parameter in model.parameters())
     print(f"model: {total:,} parameters; {report}")
     with writing(options.out):
         content = json.dumps(report.to_dict(), indent=2) + "\n"
         (Path(options.out) / INITIALISATION).write_text(content, encoding="utf-8")
-    filled = frozenset(report.filled)
-    if len(words) > report.vocab_size:  # new rows have as far to go as what started random
-        filled -= {"interbert.text_embeddings.word_embeddings.weight"}
     return model, filled
 
 

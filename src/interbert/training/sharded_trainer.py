@@ -14,12 +14,10 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 from transformers import PreTrainedModel, Trainer, TrainingArguments
+from transformers.trainer import OPTIMIZER_NAME, SCHEDULER_NAME
+from transformers.utils import SAFE_WEIGHTS_NAME
 
 from interbert.training.sharding import Sharding
-
-OPTIMIZER = "optimizer.pt"
-SCHEDULER = "scheduler.pt"
-WEIGHTS = "model.safetensors"
 
 
 class ShardedTrainer(Trainer):  # type: ignore[misc]
@@ -68,8 +66,8 @@ class ShardedTrainer(Trainer):  # type: ignore[misc]
             return
         state = self.sharding.optimizer_state(self._plain_optimizer())
         if self.args.should_save:
-            torch.save(state, Path(output_dir) / OPTIMIZER)
-            torch.save(self.lr_scheduler.state_dict(), Path(output_dir) / SCHEDULER)
+            torch.save(state, Path(output_dir) / OPTIMIZER_NAME)
+            torch.save(self.lr_scheduler.state_dict(), Path(output_dir) / SCHEDULER_NAME)
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         if self.sharding is None or checkpoint is None:
@@ -77,7 +75,7 @@ class ShardedTrainer(Trainer):  # type: ignore[misc]
             return
         state, schedule = (
             torch.load(Path(checkpoint) / name, map_location="cpu", weights_only=True)
-            for name in (OPTIMIZER, SCHEDULER)
+            for name in (OPTIMIZER_NAME, SCHEDULER_NAME)
         )
         self.sharding.load_optimizer(self._plain_optimizer(), state)
         self.lr_scheduler.load_state_dict(schedule)
@@ -86,7 +84,7 @@ class ShardedTrainer(Trainer):  # type: ignore[misc]
         if self.sharding is None:
             super()._load_from_checkpoint(resume_from_checkpoint, model)
         else:
-            self.sharding.load(load_file(Path(resume_from_checkpoint) / WEIGHTS))
+            self.sharding.load(load_file(Path(resume_from_checkpoint) / SAFE_WEIGHTS_NAME))
 
     def _plain_optimizer(self) -> torch.optim.Optimizer:
         """The optimizer inside the library's wrapper."""

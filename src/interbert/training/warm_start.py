@@ -246,6 +246,8 @@ class _Learner:
 
     def _words(self, places: NDArray[np.int64]) -> Tensor | None:
         """What the table of words says of texts; the passes' dropout is the pieces' too."""
+        if not self._model.config.contrastive_lexical:
+            return None
         ids = [self._data.pairs.ids[int(pair)] for pair in self._pairs[places]]
         batch = text_tensors(ids, self._model.config.pad_token_id)
         input_ids, mask = batch["input_ids"].to(self._device), batch["attention_mask"].to(self._device)
