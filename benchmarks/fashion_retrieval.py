@@ -21,7 +21,8 @@ from interbert.checkpoints.directory import load_model, load_processor
 from interbert.data.pairs import PairTable
 from interbert.extraction.columns import ColumnMapping
 from interbert.extraction.extract import extract_to_store
-from interbert.extraction.grid import GridExtractor, GridSettings, build_extractor
+from interbert.extraction.extractor import build_extractor
+from interbert.extraction.grid import GridExtractor, GridSettings
 from interbert.extraction.sources import open_source
 from interbert.progress import progress_bar
 from interbert.regions.store import RegionStore

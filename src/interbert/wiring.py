@@ -42,7 +42,7 @@ def region_maker(info: Mapping[str, Any]) -> RegionMaker:
     Raises:
         ConfigError: such regions cannot be made here (they were imported).
     """
-    from interbert.extraction.grid import build_extractor
+    from interbert.extraction.extractor import build_extractor
     from interbert.extraction.pictures import as_picture
 
     extractor = build_extractor(info)

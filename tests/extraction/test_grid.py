@@ -10,7 +10,8 @@ from tests.conftest import draw
 from torchvision.ops import roi_align
 
 from interbert.errors import ConfigError
-from interbert.extraction.grid import GridExtractor, GridSettings, build_extractor
+from interbert.extraction.extractor import build_extractor
+from interbert.extraction.grid import GridExtractor, GridSettings
 from interbert.extraction.proposals import grid_windows
 from interbert.regions.schema import ExtractorInfo
 

@@ -14,7 +14,7 @@ from interbert.checkpoints.directory import load_processor
 from interbert.errors import StoreError, UsageError
 from interbert.extraction.columns import ColumnMapping
 from interbert.extraction.extract import extract_to_store
-from interbert.extraction.grid import build_extractor
+from interbert.extraction.extractor import build_extractor
 from interbert.extraction.sources import open_source
 from interbert.regions.schema import ExtractorInfo
 from interbert.report.held_out import held_out_pairs

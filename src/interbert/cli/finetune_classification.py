@@ -34,7 +34,7 @@ def run(options: Options) -> None:
 def _read(options: Options, source: str, name: str, processor: InterBertProcessor) -> Labelled:
     from interbert.errors import SourceError
     from interbert.extraction.extract import extract_to_store
-    from interbert.extraction.grid import build_extractor
+    from interbert.extraction.extractor import build_extractor
     from interbert.extraction.labelled import read_labelled
     from interbert.regions.store import RegionStore
     from interbert.tasks.retrieval import encode_pictures

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from interbert.errors import PictureError, RegionError, SourceError, StoreError
-from interbert.extraction.grid import RegionExtractor
+from interbert.extraction.extractor import RegionExtractor
 from interbert.extraction.pictures import load_picture
 from interbert.extraction.sources import PictureSource, SourceItem
 from interbert.locking import only_writer

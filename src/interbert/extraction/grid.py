@@ -6,10 +6,10 @@ distribution (the backbone's own classifier on each region), and the picture's s
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -26,15 +26,6 @@ if TYPE_CHECKING:
 _COLOUR_BINS = 3
 _COLOUR_STRIDE = 8
 _BATCH = 8  # larger batches leave the cache and run at half the speed on a CPU
-
-
-class RegionExtractor(Protocol):
-    """Anything that finds and describes regions."""
-
-    info: ExtractorInfo
-
-    def extract(self, pictures: Sequence[Image.Image]) -> list[Regions]:
-        """Regions of each RGB picture."""
 
 
 @dataclass(frozen=True)
@@ -177,19 +168,14 @@ def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def build_extractor(info: Mapping[str, Any] | ExtractorInfo) -> GridExtractor:
-    """The extractor that made a store or belongs to a model: the inverse of ``extractor.info``.
+def build_grid_extractor(info: ExtractorInfo) -> GridExtractor:
+    """The inverse of ``GridExtractor(settings).info``.
 
     Raises:
-        ConfigError: regions of this name cannot be made here (they were imported), or a setting is unknown.
+        ConfigError: there is no such setting, or no such value of one.
     """
-    described = info if isinstance(info, ExtractorInfo) else ExtractorInfo.from_dict(info)
-    if described.name != "grid":
-        raise ConfigError(
-            f"Regions by {described.name!r} cannot be extracted here. Give a store of such regions instead of pictures."
-        )
     known = {field.name for field in fields(GridSettings)}
-    if unknown := set(described.settings) - known:
+    if unknown := set(info.settings) - known:
         raise ConfigError(f"The grid extractor has no setting {sorted(unknown)[0]!r}.")
-    values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in described.settings.items()}
+    values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in info.settings.items()}
     return GridExtractor(GridSettings(**values))

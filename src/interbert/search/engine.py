@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from interbert.checkpoints.directory import load_model, load_processor
 from interbert.errors import SourceError
 from interbert.extraction.extract import extract_pictures, extract_to_store
-from interbert.extraction.grid import build_extractor
+from interbert.extraction.extractor import build_extractor
 from interbert.extraction.sources import PictureSource
 from interbert.model.processing import InterBertProcessor
 from interbert.model.retrieval import InterBertForImageTextRetrieval

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from interbert.checkpoints.directory import load_model, load_processor
 from interbert.errors import UsageError
-from interbert.extraction.grid import GridExtractor, build_extractor
+from interbert.extraction.extractor import build_extractor
+from interbert.extraction.grid import GridExtractor
 from interbert.extraction.pictures import as_picture
 from interbert.model.processing import InterBertProcessor
 from interbert.model.retrieval import InterBertForImageTextRetrieval

@@ -1,0 +1,45 @@
+"""What every region extractor is, and the one that a store or a model names.
+
+A new extractor is a module with a class that has ``info`` and ``extract``, a function that builds it from its info,
+and a line in ``_BUILDERS``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Protocol
+
+from interbert.errors import ConfigError
+from interbert.regions.schema import ExtractorInfo, Regions
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+_BUILDERS = {"grid": "grid:build_grid_extractor"}
+"""Name of an extractor -> module in this folder and function of its :class:`ExtractorInfo`."""
+
+
+class RegionExtractor(Protocol):
+    """Anything that finds and describes regions."""
+
+    info: ExtractorInfo
+
+    def extract(self, pictures: Sequence[Image.Image]) -> list[Regions]:
+        """Regions of each RGB picture."""
+
+
+def build_extractor(info: Mapping[str, Any] | ExtractorInfo) -> RegionExtractor:
+    """The extractor that made a store or belongs to a model: the inverse of ``extractor.info``.
+
+    Raises:
+        ConfigError: regions of this name cannot be made here (they were imported), or a setting is unknown.
+    """
+    described = info if isinstance(info, ExtractorInfo) else ExtractorInfo.from_dict(info)
+    if described.name not in _BUILDERS:
+        raise ConfigError(
+            f"Regions by {described.name!r} cannot be extracted here. Give a store of such regions instead of pictures."
+        )
+    module, _, function = _BUILDERS[described.name].partition(":")
+    extractor: RegionExtractor = getattr(import_module(f"interbert.extraction.{module}"), function)(described)
+    return extractor
