@@ -13,8 +13,7 @@ from torch import Tensor
 
 from interbert.checkpoints.directory import load_model, load_processor
 from interbert.errors import UsageError
-from interbert.extraction.extractor import build_extractor
-from interbert.extraction.grid import GridExtractor
+from interbert.extraction.extractor import RegionExtractor, build_extractor
 from interbert.extraction.pictures import as_picture
 from interbert.model.processing import InterBertProcessor
 from interbert.model.retrieval import InterBertForImageTextRetrieval
@@ -47,7 +46,7 @@ class InterBertScorer:
         chosen = device or ("cuda" if torch.cuda.is_available() else "cpu")
         self.model: InterBertForImageTextRetrieval = load_model(directory).to(chosen)
         self.processor: InterBertProcessor = load_processor(directory)
-        self._extractor: GridExtractor | None = None
+        self._extractor: RegionExtractor | None = None
 
     def predict(
         self,
