@@ -47,7 +47,7 @@ def run(options: Options) -> None:
     from interbert.extraction.columns import ColumnMapping
     from interbert.extraction.sources import open_source
     from interbert.progress import progress_bar
-    from interbert.search.engine import SearchEngine
+    from interbert.search.catalogue import CatalogueSearch
 
     if not options.source:
         raise UsageError("search: say where the pictures are: --source catalogue.parquet, or a folder, or a Hub id.")
@@ -59,7 +59,7 @@ def run(options: Options) -> None:
         raise UsageError(f"search: {options.text!r} holds an empty text. Say what the picture should show.")
     mapping = ColumnMapping(options.picture, tuple(options.texts), options.picture_id)
     source = open_source(options.source, mapping, options.split, need_texts=False)
-    engine = SearchEngine.load(options.model)
+    engine = CatalogueSearch.load(options.model)
     catalogue = engine.catalogue(source, options.regions, progress=True)
     with progress_bar("scoring", len(queries) * len(catalogue.entries), "pairs") as advance:
         results = engine.search(queries, catalogue, options.top_k, advance)

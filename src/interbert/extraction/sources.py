@@ -96,6 +96,28 @@ class PictureSource:
         value = values.get(self.columns.product_id) if self.columns.product_id else None
         return picture_id if value is None else str(value)
 
+    @property
+    def column_names(self) -> list[str]:
+        """Every column of the source."""
+        return list(self._rows.column_names)
+
+    def other_columns(self, names: Sequence[str] | None = None) -> Any:
+        """Arrow table of every row's other columns: neither pictures, nor ids, nor texts.
+
+        Args:
+            names: these columns instead, whatever they are.
+        """
+        ours = {self.columns.picture, self.columns.picture_id, self.columns.product_id, *self.columns.texts}
+        wanted = [name for name in self._rows.column_names if name not in ours] if names is None else list(names)
+        if not wanted:
+            import pyarrow as pa
+
+            return pa.table({})
+        light = self._rows.select_columns(wanted)
+        if self._only is not None:
+            light = light.select(self._only)
+        return light.with_format("arrow")[:]
+
     def open_picture(self, row: int, target_side: int = 512) -> Image.Image | None:
         """A row's picture as RGB, for showing; None when it cannot be read."""
         item = self[row]

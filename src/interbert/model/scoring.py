@@ -202,13 +202,39 @@ def _score(
     bf16: bool | None = None,
 ) -> Float32:
     """Logit differences of pairs, float32 [pairs], without the dual prior."""
+    with inference(model, bf16):
+        embedded = embed_pictures(model, pictures)
+    counts = np.array([len(features) for features, _ in pictures])
+    return score_embedded(model, texts, embedded, counts, text_of, picture_of, progress, pairs_per_batch, bf16)
+
+
+def score_embedded(
+    model: InterBertForImageTextRetrieval,
+    texts: Sequence[Sequence[int]],
+    embedded: Tensor,
+    counts: NDArray[np.int64],
+    text_of: NDArray[np.int64],
+    picture_of: NDArray[np.int64],
+    progress: Callable[[int], None] | None = None,
+    pairs_per_batch: int = _PAIRS_PER_BATCH,
+    bf16: bool | None = None,
+) -> Float32:
+    """Logit differences of listed pairs of pictures that are embedded already, without the dual prior.
+
+    Args:
+        texts, text_of, picture_of, progress, pairs_per_batch: as in :func:`score_listed_pairs`.
+        embedded: [n,R,H] of :func:`embed_pictures`, on the model's device.
+        counts: int64 [n], image tokens of each picture.
+        bf16: as in :func:`score_matrix`.
+
+    Returns:
+        float32 [pairs].
+    """
     device = model.device
     scores = np.empty(len(text_of), dtype=np.float32)
     lengths = np.array([len(ids) for ids in texts])[text_of]
-    counts = np.array([len(features) for features, _ in pictures])
     most_tokens = _CPU_TOKENS if device.type == "cpu" else None
     with inference(model, bf16):
-        embedded = _embed_pictures(model, pictures)
         for batch in _even_batches(lengths, counts[picture_of], pairs_per_batch, most_tokens):
             ids = torch.tensor([texts[index] for index in text_of[batch]], device=device)
             chosen = picture_of[batch]
@@ -247,8 +273,8 @@ def _even_batches(
             start = stop
 
 
-def _embed_pictures(model: InterBertForImageTextRetrieval, pictures: Sequence[Picture]) -> Tensor:
-    """Embeddings [n,R,H], padded to the largest picture."""
+def embed_pictures(model: InterBertForImageTextRetrieval, pictures: Sequence[Picture]) -> Tensor:
+    """Embeddings [n,R,H], padded to the largest picture: all that the joint pass reads of them."""
     most = max(len(features) for features, _ in pictures)
     embedded = []
     for start in range(0, len(pictures), _EMBED_BATCH):
