@@ -58,6 +58,12 @@ class PictureSource:
         chosen._ids = [self._ids[row] for row in rows]
         return chosen
 
+    def with_ids(self, ids: Sequence[str]) -> PictureSource:
+        """The same source with these picture ids, one a row and none twice; without product ids they are those too."""
+        named = PictureSource(self.name, self._rows, self.columns, self._folder, self._only)
+        named._ids = list(ids)
+        return named
+
     def products_and_texts(self) -> Iterator[tuple[str, tuple[str, ...]]]:
         """Product id and texts of every row, without reading a picture."""
         wanted = [*self.columns.texts, *([self.columns.product_id] if self.columns.product_id else [])]

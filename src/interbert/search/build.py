@@ -15,11 +15,13 @@ from interbert.search.changes import Changes, write_source
 from interbert.search.coding import Coding
 from interbert.search.columns import find_columns
 from interbert.search.encoder import ProductEncoder
-from interbert.search.index import ProductIndex, connect, is_index
+from interbert.search.identity import identified
+from interbert.search.index import ProductIndex
 from interbert.search.index_model import model_folder
 from interbert.search.manifest import Manifest, append_manifest, read_manifests, table_names
 from interbert.search.model_files import keep_model, model_fingerprint
 from interbert.search.products import measured_norm
+from interbert.search.table import connect, is_index
 from interbert.search.writer import IndexWriter, stored_size, table_schema
 
 
@@ -57,6 +59,7 @@ def build_index(
     _require_place(path)
     fingerprint = model_fingerprint(model)
     encoder = ProductEncoder.load(model)
+    source = identified(source, lasting=False)
     with only_writer(path):
         builds = read_manifests(connect(path), str(path)) if is_index(path) else []
         if builds and builds[-1].complete and not rebuild:

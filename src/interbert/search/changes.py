@@ -11,13 +11,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from interbert.errors import SourceError
+from interbert.errors import ColumnError, SourceError
 from interbert.extraction.columns import ColumnMapping
 from interbert.extraction.extract import picture_digest
 from interbert.extraction.sources import PictureSource
+from interbert.extraction.tables import read_rows
 from interbert.locking import only_writer
 from interbert.search.columns import cast_columns
 from interbert.search.encoder import ProductEncoder
+from interbert.search.identity import identified
 from interbert.search.index import ProductIndex
 from interbert.search.index_model import index_encoder
 from interbert.search.manifest import Manifest
@@ -66,6 +68,7 @@ def add_to_index(
     """
     index = ProductIndex.open(path)
     encoder = index_encoder(index, model)
+    source = identified(source, lasting=True)
     with only_writer(path):
         changes = write_source(ProductIndex(path, build=index.manifest), encoder, source, regions, progress)
     if changes.skipped and len(changes.skipped) == len(source):
@@ -73,39 +76,45 @@ def add_to_index(
     return changes
 
 
-def update_columns(path: str | Path, table: Any, id_column: str, where: str) -> Changes:
+def update_columns(path: str | Path, source: str, id_column: str, split: str | None = None) -> Changes:
     """Change columns, such as price and stock, of products that are there; no picture is read and none encoded.
 
     Args:
         path: of the index.
-        table: Arrow table with ``id_column`` and any of the index's columns.
+        source: any table with ``id_column`` and some of the index's columns.
         id_column: ids of products, or of pictures.
-        where: the table, for messages.
+        split: of a Hub data set.
 
     Raises:
-        SourceError: no product or no column of the table is in the index, or a value does not fit.
+        ColumnError: the source has no column ``id_column``.
+        SourceError: no product or no column of it is in the index, or a value does not fit.
         VectorIndexError, StorageError, UsageError: as :func:`add_to_index`.
     """
     import pyarrow as pa
 
     index = ProductIndex.open(path)
-    columns = [column for column in index.metadata_columns if column.name in table.column_names]
+    rows, _ = read_rows(source, split)
+    if id_column not in rows.column_names:
+        raise ColumnError.missing(id_column, rows.column_names, source)
+    columns = [column for column in index.metadata_columns if column.name in rows.column_names]
     if not columns:
         known = ", ".join(column.name for column in index.metadata_columns) or "none"
-        raise SourceError(f"{where}: has no column of the index. It has: {known}.")
-    arrays = cast_columns(table, columns, where)
+        raise SourceError(f"{source}: has no column of the index. It has: {known}.")
+    names = list(dict.fromkeys([id_column, *(column.name for column in columns)]))
+    table = rows.select_columns(names).with_format("arrow")[:]
+    arrays = cast_columns(table, columns, source)
     with only_writer(path):
         place = {str(value): row for row, value in enumerate(table[id_column].to_pylist())}
         pictures = index.pictures_of(list(place))
         if not pictures:
-            raise SourceError(f"{where}: none of its {len(place)} ids in column {id_column!r} is in {path}.")
-        rows = pa.array([place[name] for name in pictures.values()], pa.int64())
-        changed = {name: array.take(rows) for name, array in arrays.items()}
+            raise SourceError(f"{source}: none of its {len(place)} ids in column {id_column!r} is in {path}.")
+        chosen = pa.array([place[name] for name in pictures.values()], pa.int64())
+        changed = {name: array.take(chosen) for name, array in arrays.items()}
         writer = IndexWriter(index)
         updated = writer.update({"picture_id": pa.array(list(pictures)), **changed})
         writer.maintain()
     unknown = sorted(set(place) - set(pictures.values()))
-    return Changes(updated=updated, skipped=[(name, f"{name}: is not in the index") for name in unknown])
+    return Changes(updated=updated, skipped=[(name, "is not in the index") for name in unknown])
 
 
 def remove_from_index(
@@ -131,7 +140,7 @@ def remove_from_index(
         if condition is not None:
             removed += writer.delete(condition)
         if keep is not None:
-            there = set(keep.picture_ids())
+            there = set(identified(keep, lasting=True).picture_ids())
             removed += writer.delete_ids([name for name in index.ids() if name not in there])
         writer.maintain()
     return Changes(removed=removed)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from interbert.checkpoints.directory import load_model, load_processor
 from interbert.errors import CheckpointError, UsageError
@@ -110,15 +111,24 @@ class ProductEncoder:
             ]
             batch = on_device(pad_pictures(inputs), self.model.device)
             with inference(self.model, bf16=False):  # once per picture, and kept: exactness is worth its time
-                if self.model.config.contrastive_size is None:
-                    encoded = self.model.pool_image(**batch)
-                else:
-                    encoded = self.model.encode_image(**batch)
+                encoded = self.model.encode_image(**batch)
                 embedded = self.model.interbert.image_embeddings(batch["region_features"], batch["region_locations"])
             vectors.append(encoded.float().cpu().numpy())
             whole = embedded.float().cpu().numpy()
             tokens += [whole[place, : len(features)] for place, (features, _) in enumerate(inputs)]
         return np.concatenate(vectors), tokens
+
+    def vectors_of_tokens(self, tokens: Sequence[Float32]) -> Float32:
+        """Vectors [n,D] of pictures whose embedded tokens [R,H] are stored."""
+        vectors: list[Float32] = []
+        for start in range(0, len(tokens), _BATCH):
+            padded, counts = self._padded(tokens[start : start + _BATCH])
+            mask = (torch.arange(padded.shape[1]) < torch.from_numpy(counts)[:, None]).long().to(self.model.device)
+            with inference(self.model, bf16=False):
+                pooled = self.model.interbert.encode_embedded(None, padded, None, mask, pooled_only=True).image_pooled
+                assert pooled is not None
+                vectors.append(self.model.project_image(pooled).float().cpu().numpy())
+        return np.concatenate(vectors)
 
     def texts(self, texts: Sequence[str]) -> tuple[list[list[int]], Float32]:
         """Token ids and vectors [n,D] of texts; what is longer than the model reads is cut.
@@ -171,10 +181,14 @@ class ProductEncoder:
         """Like :meth:`joint`, of listed pairs: indices of texts and of pictures, and inner products, [pairs] each."""
         if not len(text_of):
             return np.zeros(0, dtype=np.float32)
-        counts = np.array([len(one) for one in tokens])
-        padded = torch.zeros(len(tokens), int(counts.max()), self.hidden_size)
-        for place, one in enumerate(tokens):
-            padded[place, : len(one)] = torch.from_numpy(one)
-        device = self.model.device
-        scores = score_embedded(self.model, texts, padded.to(device), counts, text_of, picture_of)
+        padded, counts = self._padded(tokens)
+        scores = score_embedded(self.model, texts, padded, counts, text_of, picture_of)
         return scores + recalled * np.float32(self.model.config.dual_prior or 0.0)
+
+    def _padded(self, tokens: Sequence[Float32]) -> tuple[Tensor, NDArray[np.int64]]:
+        """Tokens as [n,R,H] on the model's device, and how many each picture has."""
+        counts = np.array([len(one) for one in tokens], dtype=np.int64)
+        padded = np.zeros((len(tokens), int(counts.max()), self.hidden_size), dtype=np.float32)
+        for place, one in enumerate(tokens):
+            padded[place, : len(one)] = one
+        return torch.from_numpy(padded).to(self.model.device), counts

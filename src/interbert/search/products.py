@@ -44,18 +44,14 @@ class KnownRegions:
     def __init__(self, encoder: ProductEncoder, store: str | None = None) -> None:
         self._encoder = encoder
         self._store = None if store is None else RegionStore.open(store)
-        self._rows: dict[str, tuple[int, str]] = {}
+        self._rows: dict[str, int] = {}
         if self._store is not None:
             self._store.require(ExtractorInfo.from_dict(encoder.processor.extractor_info))
-            self._rows = {one.picture_id: (one.row, one.digest) for one in self._store.captions() if one.view == 0}
+            self._rows = {one.digest: one.row for one in self._store.captions() if one.view == 0}
 
     def of(self, chunk: Sequence[Decoded]) -> list[Regions]:
         """Regions of each picture."""
-        stored = {}
-        for place, one in enumerate(chunk):
-            row, digest = self._rows.get(one.item.picture_id, (-1, ""))
-            if digest == one.digest:
-                stored[place] = row
+        stored = {place: self._rows[one.digest] for place, one in enumerate(chunk) if one.digest in self._rows}
         taken = self._store.take(list(stored.values())) if self._store is not None and stored else []
         regions = dict(zip(stored, taken, strict=True))
         fresh = [place for place in range(len(chunk)) if place not in stored]

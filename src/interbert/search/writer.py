@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from interbert.errors import writing
 from interbert.search.coding import encode_tokens
 from interbert.search.columns import arrow_type
-from interbert.search.index import ProductIndex, among
+from interbert.search.index import ProductIndex
 from interbert.search.manifest import Manifest
+from interbert.search.table import among
 from interbert.search.tuning import INDEX_FROM, partitions_for
 
 Float32 = NDArray[np.float32]
