@@ -15,7 +15,8 @@ _EXACT_UP_TO = 20_000
 _PARTITION_ROWS = 2_000
 _LOOK_AT = 100_000
 """Pictures whose codes are compared; the share of partitions follows."""
-_REFINE = 5
+_REFINED = 500
+"""Pictures whose whole vectors are compared."""
 
 
 @dataclass(frozen=True)
@@ -39,4 +40,4 @@ def probing(indexed: int, matching: int, k: int) -> Probing:
         return Probing(None, None)
     partitions = partitions_for(indexed)
     share = min(1.0, _LOOK_AT / matching)
-    return Probing(max(1, min(partitions, math.ceil(partitions * share))), max(2, math.ceil(_REFINE * min(1, 100 / k))))
+    return Probing(max(1, min(partitions, math.ceil(partitions * share))), max(2, math.ceil(_REFINED / k)))
