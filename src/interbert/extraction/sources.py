@@ -112,7 +112,13 @@ class PictureSource:
 
         Args:
             names: these columns instead, whatever they are.
+
+        Raises:
+            ColumnError: one of ``names`` is missing.
         """
+        for name in names or ():
+            if name not in self._rows.column_names:
+                raise ColumnError.missing(name, self._rows.column_names, self.name)
         ours = {self.columns.picture, self.columns.picture_id, self.columns.product_id, *self.columns.texts}
         wanted = [name for name in self._rows.column_names if name not in ours] if names is None else list(names)
         if not wanted:

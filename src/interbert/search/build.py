@@ -22,7 +22,8 @@ from interbert.search.manifest import Manifest, append_manifest, read_manifests,
 from interbert.search.model_files import keep_model, model_fingerprint
 from interbert.search.products import measured_norm
 from interbert.search.table import connect, is_index
-from interbert.search.writer import IndexWriter, stored_size, table_schema
+from interbert.search.vectors import stored_size
+from interbert.search.writer import IndexWriter, table_schema
 
 
 def build_index(

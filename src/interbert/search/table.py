@@ -21,6 +21,7 @@ from interbert.search.coding import decode_tokens
 from interbert.search.columns import Column
 from interbert.search.filters import compile_filter
 from interbert.search.manifest import Manifest, read_manifests
+from interbert.search.vectors import from_stored
 
 Float32 = NDArray[np.float32]
 
@@ -124,9 +125,8 @@ class IndexTable:
         Raises:
             VectorIndexError: one of them is not in the index.
         """
-        rows = self.rows(ids, ["vector"])
-        size = self.manifest.vector_size
-        return np.array([row["vector"][:size] for row in rows], dtype=np.float32).reshape(len(ids), size)
+        stored = np.array([row["vector"] for row in self.rows(ids, ["vector"])], dtype=np.float32)
+        return from_stored(stored.reshape(len(ids), self.manifest.stored_size), self.manifest.vector_size)
 
     def regions(self, ids: Sequence[str]) -> list[Float32]:
         """Embedded tokens [R,H] of pictures, for joint scoring, in the order of ``ids``.
@@ -193,7 +193,7 @@ class IndexTable:
     def batch_vectors(self, stored: Any) -> Float32:
         """An Arrow column of stored vectors as [n,D]."""
         flat = stored.flatten().to_numpy(zero_copy_only=False)
-        return flat.reshape(-1, self.manifest.stored_size)[:, : self.manifest.vector_size].astype(np.float32)  # type: ignore[no-any-return]
+        return from_stored(flat.reshape(-1, self.manifest.stored_size), self.manifest.vector_size)
 
     def indexed_rows(self) -> int:
         """Pictures that the approximate index knows; 0 without one."""
