@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 
 from interbert.extraction.columns import ColumnMapping
 from interbert.extraction.sources import open_source
-from interbert.search import tuning, writer
+from interbert.search import tuning
 from interbert.search.encoder import ProductEncoder
 from interbert.search.engine import SearchEngine
 from interbert.search.index import ProductIndex
@@ -284,7 +284,7 @@ def main() -> None:
     for size in [0, *options.sizes]:
         vectors, origins = vectors_of(real, encoder, size or len(real))
         exact = exact_first(queries, vectors)
-        writer.INDEX_FROM, tuning._EXACT_UP_TO = (1, 1) if not size else (20_000, 20_000)
+        tuning.INDEX_FROM, tuning._EXACT_UP_TO = (1, 1) if not size else (20_000, 20_000)
         path = options.scratch / f"index_{size}"
         index, seconds = write_index(path, like, rows, vectors, origins)
         measured = measure_index(index, encoder, titles, queries, exact, len(real))

@@ -454,7 +454,7 @@ def test_many_products_get_an_approximate_index_that_finds_nearly_all(
 
     rng = np.random.default_rng(0)
     index = ProductIndex.open(index_path)
-    monkeypatch.setattr(writer_module, "INDEX_FROM", 500)
+    monkeypatch.setattr(tuning, "INDEX_FROM", 500)
     monkeypatch.setattr(tuning, "_EXACT_UP_TO", 100)
     vectors = rng.normal(size=(1000, 9)).astype(np.float32)
     vectors[:, :8] /= np.linalg.norm(vectors[:, :8], axis=1, keepdims=True)

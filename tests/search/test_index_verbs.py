@@ -47,7 +47,7 @@ def test_from_a_catalogue_to_results(
     assert (code, out) == (0, f"{index}: 1 updated without encoding, 1 skipped skipped nobody: is not in the index")
     photo = tmp_path / "photo.png"
     draw("red", "circle").save(photo)
-    words = ["search", index, "a red circle|红色", "--image", photo, "--where", "price < 9", "--top-k", "2"]
+    words = ["search", index, "a red circle|blue", "--image", photo, "--where", "price < 9", "--top-k", "2"]
     code, out, _ = run(capsys, *words, "--page", page)
     assert code == 0
     assert out.count("best 2 of 25 pictures") == 2

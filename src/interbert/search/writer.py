@@ -14,12 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from interbert.errors import writing
+from interbert.search import tuning
 from interbert.search.coding import encode_tokens
 from interbert.search.columns import arrow_type
 from interbert.search.index import ProductIndex
 from interbert.search.manifest import Manifest
 from interbert.search.table import among
-from interbert.search.tuning import INDEX_FROM, partitions_for
 from interbert.search.vectors import to_stored
 
 Float32 = NDArray[np.float32]
@@ -151,9 +151,9 @@ class IndexWriter:
             if "fulltext_idx" not in there:
                 full_text = FTS(base_tokenizer="icu", stem=False, remove_stop_words=False)
                 self._table.create_index("fulltext", config=full_text, name="fulltext_idx")
-            if "vector_idx" not in there and rows >= INDEX_FROM:
+            if "vector_idx" not in there and rows >= tuning.INDEX_FROM:
                 approximate = IvfSq(
-                    distance_type="l2", num_partitions=partitions_for(rows), max_iterations=15, sample_rate=64
+                    distance_type="l2", num_partitions=tuning.partitions_for(rows), max_iterations=15, sample_rate=64
                 )
                 self._table.create_index("vector", config=approximate, name="vector_idx")
             waiting = max(self._waiting(name) for name in there) if there else 0
