@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
@@ -21,6 +23,8 @@ from interbert.model.retrieval import InterBertForImageTextRetrieval
 
 Float32 = NDArray[np.float32]
 Picture = tuple[Float32, Float32]
+RecallBy = Literal["projections", "head"]
+"""Which inner product of separately encoded sides ranks: the contrastive projections', or the matching head's."""
 
 _PAIRS_PER_BATCH = 256
 _CPU_TOKENS = 2048
@@ -50,8 +54,12 @@ def score_matrix(
         float32 [texts, pictures], higher is better.
     """
     texts_of, pictures_of = np.divmod(np.arange(len(texts) * len(pictures)), len(pictures))
-    scores = _score(model, texts, pictures, texts_of, pictures_of, progress, pairs_per_batch, bf16)
-    return _finite(scores.reshape(len(texts), len(pictures)) + _prior(model, texts, pictures, bf16))
+    embedded = EmbeddedPictures.of(model, pictures, bf16)
+    scores = logit_differences(model, texts, embedded, texts_of, pictures_of, progress, pairs_per_batch, bf16)
+    scores = scores.reshape(len(texts), len(pictures))
+    if model.config.dual_prior is not None:
+        scores = scores + dual_matrix(model, texts, pictures, bf16) * np.float32(model.config.dual_prior)
+    return require_finite(scores)
 
 
 def score_pairs(
@@ -86,15 +94,16 @@ def score_listed_pairs(
     """
     if not len(text_of):
         return np.zeros(0, dtype=np.float32)
-    scores = _score(model, texts, pictures, text_of, picture_of, progress, pairs_per_batch)
+    embedded = EmbeddedPictures.of(model, pictures)
+    scores = logit_differences(model, texts, embedded, text_of, picture_of, progress, pairs_per_batch)
     if model.config.dual_prior is not None:
         text_vectors, image_vectors = encode_all(model, texts, pictures)
         cosines = np.einsum("pd,pd->p", text_vectors[text_of], image_vectors[picture_of])
         scores += cosines * np.float32(model.config.dual_prior)
-    return _finite(scores)
+    return require_finite(scores)
 
 
-def _finite(scores: Float32) -> Float32:
+def require_finite(scores: Float32) -> Float32:
     """Scores as they are.
 
     Raises:
@@ -110,27 +119,17 @@ def dual_matrix(
     texts: Sequence[Sequence[int]],
     pictures: Sequence[Picture],
     bf16: bool | None = None,
+    by: RecallBy = "projections",
 ) -> Float32:
-    """Cosines [texts, pictures] of separately encoded sides (SPEC part 6), hubs corrected.
+    """Scores [texts, pictures] of separately encoded sides (SPEC part 6).
 
-    The model needs ``contrastive_size``; ``bf16`` as in :func:`score_matrix`.
+    By ``projections`` they are cosines, hubs corrected, and the model needs ``contrastive_size``; by the matching
+    ``head`` they are its logit differences, without the dual prior, and the model needs fusion ``mul``. ``bf16`` as in
+    :func:`score_matrix`.
     """
-    text_vectors, image_vectors = encode_all(model, texts, pictures, bf16)
+    text_vectors, image_vectors = encode_all(model, texts, pictures, bf16, by)
     scores: Float32 = text_vectors @ image_vectors.T
     return scores
-
-
-def _prior(
-    model: InterBertForImageTextRetrieval,
-    texts: Sequence[Sequence[int]],
-    pictures: Sequence[Picture],
-    bf16: bool | None,
-) -> Float32:
-    """What the dual encoder adds to the logit difference of every pair [texts, pictures]; zeros without a prior."""
-    if model.config.dual_prior is None:
-        return np.zeros((len(texts), len(pictures)), dtype=np.float32)
-    prior: Float32 = dual_matrix(model, texts, pictures, bf16) * np.float32(model.config.dual_prior)
-    return prior
 
 
 def encode_all(
@@ -138,26 +137,42 @@ def encode_all(
     texts: Sequence[Sequence[int]],
     pictures: Sequence[Picture],
     bf16: bool | None = None,
+    by: RecallBy = "projections",
 ) -> tuple[Float32, Float32]:
-    """Dual-encoder vectors of texts [n,D] and pictures [m,D]; ``bf16`` as in :func:`score_matrix`."""
-    image_vectors: list[Tensor] = []
+    """Dual-encoder vectors of texts [n,D] and pictures [m,D]; ``bf16`` and ``by`` as in :func:`dual_matrix`."""
+    return encode_texts(model, texts, bf16, by), encode_images(model, pictures, bf16, by)
+
+
+def encode_images(
+    model: InterBertForImageTextRetrieval,
+    pictures: Sequence[Picture],
+    bf16: bool | None = None,
+    by: RecallBy = "projections",
+) -> Float32:
+    """Dual-encoder vectors [m,D] of pictures; ``bf16`` and ``by`` as in :func:`dual_matrix`."""
+    encode = model.encode_image if by == "projections" else model.head_image
+    vectors: list[Tensor] = []
     with inference(model, bf16):
         for start in range(0, len(pictures), _EMBED_BATCH):
             batch = pad_pictures(pictures[start : start + _EMBED_BATCH])
-            image_vectors.append(model.encode_image(**on_device(batch, model.device)).float().cpu())
-    return encode_texts(model, texts, bf16), torch.cat(image_vectors).numpy()
+            vectors.append(encode(**on_device(batch, model.device)).float().cpu())
+    return torch.cat(vectors).numpy()
 
 
 def encode_texts(
-    model: InterBertForImageTextRetrieval, texts: Sequence[Sequence[int]], bf16: bool | None = None
+    model: InterBertForImageTextRetrieval,
+    texts: Sequence[Sequence[int]],
+    bf16: bool | None = None,
+    by: RecallBy = "projections",
 ) -> Float32:
-    """Dual-encoder vectors [n,D] of texts; ``bf16`` as in :func:`score_matrix`."""
+    """Dual-encoder vectors [n,D] of texts; ``bf16`` and ``by`` as in :func:`dual_matrix`."""
+    encode = model.encode_text if by == "projections" else model.head_text
     order = np.argsort([len(ids) for ids in texts], kind="stable")
     vectors: list[Tensor] = []
     with inference(model, bf16):
         for start in range(0, len(order), _EMBED_BATCH):
             batch = pad_texts([texts[index] for index in order[start : start + _EMBED_BATCH]])
-            vectors.append(model.encode_text(**on_device(batch, model.device)).float().cpu())
+            vectors.append(encode(**on_device(batch, model.device)).float().cpu())
     by_length = torch.cat(vectors).numpy()
     unsorted = np.empty_like(by_length)
     unsorted[order] = by_length
@@ -191,31 +206,57 @@ def autocast(model: torch.nn.Module, bf16: bool | None = None) -> contextlib.Abs
     return torch.autocast(device, dtype=torch.bfloat16) if bf16 else contextlib.nullcontext()
 
 
-def _score(
+@dataclass(frozen=True)
+class EmbeddedPictures:
+    """What the joint pass reads of pictures, computed once for all pairs."""
+
+    hidden: Tensor
+    """[n,R,H] embedded regions, padded to the largest picture."""
+    counts: NDArray[np.int64]
+    """[n] image tokens of each."""
+
+    @classmethod
+    def of(
+        cls, model: InterBertForImageTextRetrieval, pictures: Sequence[Picture], bf16: bool | None = None
+    ) -> EmbeddedPictures:
+        """Embed pictures, on the model's device; ``bf16`` as in :func:`score_matrix`."""
+        counts = np.array([len(features) for features, _ in pictures])
+        parts = []
+        with inference(model, bf16):
+            for start in range(0, len(pictures), _EMBED_BATCH):
+                batch = on_device(pad_pictures(pictures[start : start + _EMBED_BATCH]), model.device)
+                hidden = model.interbert.image_embeddings(batch["region_features"], batch["region_locations"])
+                parts.append(torch.nn.functional.pad(hidden, (0, 0, 0, int(counts.max()) - hidden.shape[1])))
+        return cls(torch.cat(parts), counts)
+
+
+def logit_differences(
     model: InterBertForImageTextRetrieval,
     texts: Sequence[Sequence[int]],
-    pictures: Sequence[Picture],
+    embedded: EmbeddedPictures,
     text_of: NDArray[np.int64],
     picture_of: NDArray[np.int64],
-    progress: Callable[[int], None] | None,
-    pairs_per_batch: int,
+    progress: Callable[[int], None] | None = None,
+    pairs_per_batch: int = _PAIRS_PER_BATCH,
     bf16: bool | None = None,
 ) -> Float32:
-    """Logit differences of pairs, float32 [pairs], without the dual prior."""
+    """Logit differences of pairs, float32 [pairs], without the dual prior; arguments as in :func:`score_listed_pairs`.
+
+    They may hold values that are not finite, which a ranking must refuse.
+    """
     device = model.device
     scores = np.empty(len(text_of), dtype=np.float32)
     lengths = np.array([len(ids) for ids in texts])[text_of]
-    counts = np.array([len(features) for features, _ in pictures])
+    counts = embedded.counts[picture_of]
     most_tokens = _CPU_TOKENS if device.type == "cpu" else None
     with inference(model, bf16):
-        embedded = _embed_pictures(model, pictures)
-        for batch in _even_batches(lengths, counts[picture_of], pairs_per_batch, most_tokens):
+        for batch in _even_batches(lengths, counts, pairs_per_batch, most_tokens):
             ids = torch.tensor([texts[index] for index in text_of[batch]], device=device)
             chosen = picture_of[batch]
-            regions = torch.from_numpy(counts[chosen]).to(device)
-            widest = int(counts[chosen].max())
-            images = embedded[torch.from_numpy(chosen).to(device), :widest]
-            even = bool((counts[chosen] == widest).all())
+            regions = torch.from_numpy(counts[batch]).to(device)
+            widest = int(counts[batch].max())
+            images = embedded.hidden[torch.from_numpy(chosen).to(device), :widest]
+            even = bool((counts[batch] == widest).all())
             mask = None if even else torch.arange(widest, device=device) < regions[:, None]
             logits = model.match_embedded(model.interbert.text_embeddings(ids), images, mask)
             scores[batch] = (logits[:, 0].float() - logits[:, 1].float()).cpu().numpy()
@@ -245,17 +286,6 @@ def _even_batches(
                 stop = start + max(1, int(np.searchsorted(tokens, most_tokens, side="right")))
             yield run[start:stop]
             start = stop
-
-
-def _embed_pictures(model: InterBertForImageTextRetrieval, pictures: Sequence[Picture]) -> Tensor:
-    """Embeddings [n,R,H], padded to the largest picture."""
-    most = max(len(features) for features, _ in pictures)
-    embedded = []
-    for start in range(0, len(pictures), _EMBED_BATCH):
-        batch = on_device(pad_pictures(pictures[start : start + _EMBED_BATCH]), model.device)
-        hidden = model.interbert.image_embeddings(batch["region_features"], batch["region_locations"])
-        embedded.append(torch.nn.functional.pad(hidden, (0, 0, 0, most - hidden.shape[1])))
-    return torch.cat(embedded)
 
 
 def on_device(batch: dict[str, Tensor], device: torch.device) -> dict[str, Tensor]:
