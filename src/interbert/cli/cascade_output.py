@@ -11,12 +11,12 @@ from rich.table import Table
 from interbert.errors import writing
 from interbert.report.svg import number
 from interbert.report.tradeoff import Panel, Point, tradeoff_svg
-from interbert.tasks.cascade import CascadeReport, Stage
+from interbert.tasks.cascade import CascadeReport, Stage, Timing
 from interbert.tasks.graded import GradedMetrics
 
 _RECALL = ("r@1", "r@5", "r@10")
 _GRADED = ("mrr", "ndcg@5", "ndcg@10")
-_NAMES = {"recall": "recall only", "head": "recall by the matching head", "joint": "joint, all pictures"}
+_NAMES = {"recall": "recall only", "head": "recall by the head", "joint": "joint ranking"}
 
 
 def stage_name(stage: Stage, short: bool = False) -> str:
@@ -34,31 +34,55 @@ def print_cascade(report: CascadeReport, title: str, graded: bool) -> None:
         title: of the table.
         graded: show MRR and nDCG too.
     """
-    metrics = _RECALL + (_GRADED if graded else ())
-    caption = (
-        "R@k in per cent, [95% bootstrap interval]; ms per query, one at a time (median, p95) and all at once;\n"
-        "faster: than the joint ranking, one at a time and all at once; shuffled: has to be near chance"
+    console = Console(width=None)
+    _print_metrics(
+        console, report, title, _RECALL, "per cent, [95% bootstrap interval]; shuffled: has to be near chance"
     )
-    table = Table(title=title, caption=caption, title_justify="left", caption_justify="left", box=SIMPLE)
-    table.add_column("", no_wrap=True)
-    for name in metrics:
-        table.add_column(name.upper().replace("NDCG", "nDCG"), justify="right")
-    for name in ("ms alone", "p95", "ms batched", "faster"):
-        table.add_column(name, justify="right")
+    if graded:
+        _print_metrics(console, report, "", _GRADED, "from 0 to 1")
     joint = report.stages[-1] if report.stages[-1].kind == "joint" else None
-    for stage in report.stages:
-        table.add_row(stage_name(stage), *_cells(stage.metrics, metrics), *_times(stage, joint))
-    table.add_row("  shuffled", *_cells(report.shuffled, metrics))
-    table.add_row("  chance", *(_value(name, report.shuffled.chance[name]) for name in metrics))
-    Console(width=None).print(table)
-    print(
-        f"{report.pictures} pictures were encoded beforehand, in {report.catalogue_seconds:.1f} s; "
-        f"{report.threads} {'thread' if report.threads == 1 else 'threads'}"
+    times = Table(
+        title="milliseconds per query: alone (median, 95%), all in a batch, its processor time; times faster",
+        title_justify="left",
+        box=SIMPLE,
+        padding=(0, 1, 0, 0),
     )
+    times.add_column("", no_wrap=True)
+    for name in ("alone", "p95", "batched", "processor", "faster"):
+        times.add_column(name, justify="right", no_wrap=True)
+    for stage in report.stages:
+        if stage.timing is not None:
+            times.add_row(stage_name(stage), *_times(stage.timing), _factors(stage, joint))
+    console.print(times)
+    threads = "one thread" if report.threads == 1 else f"{report.threads} threads"
+    print(f"{report.pictures} pictures were encoded beforehand, in {report.catalogue_seconds:.1f} s; {threads}")
+    if joint is not None:
+        for stage in report.stages:
+            if stage.kind == "cascade" and stage.below_joint is not None:
+                one = stage.below_joint
+                print(
+                    f"{stage_name(stage)}: R@1 {one.value:+.1f} [{one.low:+.1f}, {one.high:+.1f}] beside the joint one"
+                )
+
+
+def _print_metrics(console: Console, report: CascadeReport, title: str, names: tuple[str, ...], caption: str) -> None:
+    table = Table(
+        title=title, caption=caption, title_justify="left", caption_justify="left", box=SIMPLE, padding=(0, 1, 0, 0)
+    )
+    table.add_column("", no_wrap=True)
+    for name in names:
+        table.add_column(name.upper().replace("NDCG", "nDCG"), justify="right", no_wrap=True)
+    for stage in report.stages:
+        table.add_row(stage_name(stage), *_cells(stage.metrics, names))
+    table.add_row("  shuffled", *_cells(report.shuffled, names))
+    table.add_row("  chance", *(_value(name, report.shuffled.chance[name]) for name in names))
+    console.print(table)
 
 
 def _value(name: str, value: float) -> str:
-    return f"{value:.2f}" if name in _RECALL and value < 1 else f"{value:.1f}" if name in _RECALL else f"{value:.3f}"
+    if name in _RECALL:
+        return f"{value:.2f}" if 0 < value < 1 else f"{value:.1f}"
+    return f"{value:.3f}"
 
 
 def _cells(metrics: GradedMetrics, names: tuple[str, ...]) -> list[str]:
@@ -66,18 +90,17 @@ def _cells(metrics: GradedMetrics, names: tuple[str, ...]) -> list[str]:
     return [f"{_value(name, one.value)} [{_value(name, one.low)}, {_value(name, one.high)}]" for name, one in found]
 
 
-def _times(stage: Stage, joint: Stage | None) -> list[str]:
-    timing = stage.timing
-    if timing is None:
-        return []
-    alone = [] if timing.alone_median is None or timing.alone_p95 is None else [timing.alone_median, timing.alone_p95]
-    cells = [number(one) for one in alone] or ["", ""]
-    factors = []
-    if joint is not None and joint.timing is not None and stage is not joint:
-        if timing.alone_median is not None and joint.timing.alone_median is not None:
-            factors.append(joint.timing.alone_median / timing.alone_median)
-        factors.append(joint.timing.batched / timing.batched)
-    return [*cells, number(timing.batched), ", ".join(f"{one:.0f}x" for one in factors)]
+def _times(timing: Timing) -> list[str]:
+    found = (timing.alone_median, timing.alone_p95, timing.batched, timing.processor)
+    return ["" if one is None else number(one) for one in found]
+
+
+def _factors(stage: Stage, joint: Stage | None) -> str:
+    """How many times faster than the joint ranking, alone and in a batch."""
+    if joint is None or joint.timing is None or stage.timing is None or stage is joint:
+        return ""
+    pairs = [(joint.timing.alone_median, stage.timing.alone_median), (joint.timing.batched, stage.timing.batched)]
+    return ", ".join(f"{slow / fast:.1f}x" for slow, fast in pairs if slow is not None and fast is not None)
 
 
 def write_plot(report: CascadeReport, title: str, path: str) -> None:

@@ -3,13 +3,13 @@
 Prints R@1/5/10 with bootstrap 95% intervals and the median rank in both directions; beside them chance, the control
 (the same evaluation with the pictures shuffled) and both recall scores of the dual encoder. --out writes all as JSON.
 
---cascade K [K ...] compares what a shop can wait for: recall only, the joint model on the K best recalled, and the full
-joint ranking, with the time of a query each, alone and in a batch; --plot draws recall against time. The full ranking of
-n texts takes n times as long as one; --queries takes a sample of the texts, and every picture stays a candidate.
+--cascade K [K ...] compares what a shop can wait for: recall only, the joint model on the K best recalled, and the
+full joint ranking, each with its time per query, alone and in a batch; --plot draws recall against time. --queries
+samples the texts, when ranking everything jointly for all of them would take too long; all pictures stay candidates.
 
---qrels FILE judges by judgements instead of by the store's own texts: a .tsv, .csv or .jsonl file with the columns query,
-product_id and, if it has grades, grade. Many products may be right for a query: R@k (one of the first k is right), MRR,
-nDCG@5/10 (gain 2^grade - 1).
+--qrels FILE judges by judgements instead of by the store's own texts: a .tsv, .csv or .jsonl file with the columns
+query, product_id and, if it has grades, grade. Many products may be right for a query: R@k (one of the first k is
+right), MRR, nDCG@5/10 (gain 2^grade - 1).
 
     interbert evaluate retrieval models/retrieval regions/test --texts title --out metrics.json
     interbert evaluate retrieval models/pretrained regions/test --zero-shot

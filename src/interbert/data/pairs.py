@@ -22,7 +22,7 @@ from interbert.errors import SourceError
 from interbert.regions.schema import CaptionRow
 
 if TYPE_CHECKING:
-    from interbert.data.qrels import Qrels
+    from interbert.data.qrels import Judged
 
 Int64 = NDArray[np.int64]
 
@@ -126,35 +126,6 @@ class PairTable:
         texts, groups = self.also_right.T
         pairs = (self.text_ids * self._stride + self.groups, texts * self._stride + groups)
         return np.unique(np.concatenate(pairs))
-
-
-@dataclass(frozen=True)
-class Judged:
-    """Judgements as pairs to train on."""
-
-    qrels: Qrels
-    min_grade: float | None = None
-    """A query and a product graded at least this are a pair, above 0 when not given. What is graded above 0 and below
-    this is no pair, and no negative either."""
-
-    @cached_property
-    def _product_index(self) -> dict[str, int]:
-        return {name: place for place, name in enumerate(self.qrels.products)}
-
-    @cached_property
-    def _right(self) -> NDArray[np.bool_]:
-        return self.qrels.right(self.min_grade)
-
-    def queries(self, row: CaptionRow) -> tuple[list[str], list[str]]:
-        """Queries that a row's product is right for, and those that it is only somewhat right for."""
-        product = self._product_index.get(row.product_id or row.picture_id)
-        if product is None:
-            return [], []
-        where = self.qrels.of_product(product)
-        right, grades = self._right[where], self.qrels.grades[where]
-        texts = [self.qrels.queries[query] for query in self.qrels.query_of[where].tolist()]
-        somewhat = ~right & (grades > 0)
-        return [texts[at] for at in np.flatnonzero(right)], [texts[at] for at in np.flatnonzero(somewhat)]
 
 
 class _Columns:

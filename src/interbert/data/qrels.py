@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import csv
 import gzip
+import hashlib
 import json
 import math
 import sys
 from array import array
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -23,6 +25,7 @@ from numpy.typing import NDArray
 
 from interbert.data.pairs import normal_text
 from interbert.errors import ColumnError, DataError, SourceError, UsageError
+from interbert.regions.schema import CaptionRow
 
 Int64 = NDArray[np.int64]
 
@@ -89,6 +92,16 @@ class Qrels:
     def __len__(self) -> int:
         return len(self.grades)
 
+    @property
+    def fingerprint(self) -> str:
+        """Identifies the judgements: the first 16 hex digits of their SHA-256."""
+        digest = hashlib.sha256()
+        for names in (self.queries, self.products):
+            digest.update("\n".join(names).encode("utf-8", "surrogatepass") + b"\0")
+        for numbers in (self.query_of, self.product_of, self.grades):
+            digest.update(numbers.tobytes())
+        return digest.hexdigest()[:16]
+
     def of_product(self, product: int) -> slice:
         """Where the judgements of a product (by index) lie."""
         first, last = np.searchsorted(self.product_of, [product, product + 1])
@@ -97,6 +110,44 @@ class Qrels:
     def right(self, min_grade: float | None) -> NDArray[np.bool_]:
         """bool [m]: graded at least ``min_grade``; above 0 when not given."""
         return self.grades > 0 if min_grade is None else self.grades >= min_grade
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Judgements as pairs to train on."""
+
+    qrels: Qrels
+    min_grade: float | None = None
+    """A query and a product graded at least this are a pair, above 0 when not given. What is graded above 0 and below
+    this is no pair, and no negative either."""
+
+    @classmethod
+    def read(cls, path: str | Path, columns: Sequence[str] = (), min_grade: float | None = None) -> Judged:
+        """Read a file, as :meth:`Qrels.read` does."""
+        return cls(Qrels.read(path, columns), min_grade)
+
+    @cached_property
+    def _product_index(self) -> dict[str, int]:
+        return {name: place for place, name in enumerate(self.qrels.products)}
+
+    @cached_property
+    def _right(self) -> NDArray[np.bool_]:
+        return self.qrels.right(self.min_grade)
+
+    def names_any(self, rows: Iterable[CaptionRow]) -> bool:
+        """Whether a query is right for the product of one of these rows."""
+        return any(self.queries(row)[0] for row in rows)
+
+    def queries(self, row: CaptionRow) -> tuple[list[str], list[str]]:
+        """Queries that a row's product is right for, and those that it is only somewhat right for."""
+        product = self._product_index.get(row.product_id or row.picture_id)
+        if product is None:
+            return [], []
+        where = self.qrels.of_product(product)
+        right, grades = self._right[where], self.qrels.grades[where]
+        texts = [self.qrels.queries[query] for query in self.qrels.query_of[where].tolist()]
+        somewhat = ~right & (grades > 0)
+        return [texts[at] for at in np.flatnonzero(right)], [texts[at] for at in np.flatnonzero(somewhat)]
 
 
 class _Builder:

@@ -43,6 +43,8 @@ class Timing:
     """Queries that were timed one at a time."""
     batched: float
     """With all queries at once: their time divided by their number."""
+    processor: float
+    """The same of the processor's time, over all threads, which other work on the machine hardly changes."""
 
     @property
     def queries_per_second(self) -> float:
@@ -258,13 +260,14 @@ class _Runs:
             started = time.perf_counter()
             run([self._texts[text]], None)
             milliseconds.append(1000 * (time.perf_counter() - started))
-        started = time.perf_counter()
+        started, worked = time.perf_counter(), time.process_time()
         scores = run(self._texts, self._progress)
-        batched = 1000 * (time.perf_counter() - started) / len(self._texts)
+        took = time.perf_counter() - started, time.process_time() - worked
+        batched, processor = (1000 * seconds / len(self._texts) for seconds in took)
         if not milliseconds:
-            return scores, Timing(None, None, 0, batched)
+            return scores, Timing(None, None, 0, batched, processor)
         median, p95 = np.percentile(milliseconds[1:], [50, 95])
-        return scores, Timing(float(median), float(p95), len(milliseconds[1:]), batched)
+        return scores, Timing(float(median), float(p95), len(milliseconds[1:]), batched, processor)
 
 
 def _compared(stage: Stage, joint: Stage, plan: CascadePlan) -> Stage:

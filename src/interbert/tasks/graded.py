@@ -103,7 +103,8 @@ def _largest(gains: Floats, k: int) -> Floats:
 
 
 def _discounts(k: int) -> Floats:
-    return 1.0 / np.log2(np.arange(k) + 2.0)
+    discounts: Floats = 1.0 / np.log2(np.arange(k) + 2.0)
+    return discounts
 
 
 def _dcg(ordered: Floats, k: int) -> Floats:
