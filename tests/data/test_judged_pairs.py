@@ -72,6 +72,16 @@ def test_what_is_somewhat_right_is_neither_a_pair_nor_a_negative(tmp_path):
     assert drawn == {3}
 
 
+def test_a_split_by_products_may_ask_a_query_on_both_sides(tmp_path):
+    shelf = [caption(row, str(row)) for row in range(20)]
+    found = judged(tmp_path, *(("red", str(row), 1) for row in range(20)))
+    table = PairTable.from_captions(shelf, judged=found)
+    train, held = table.split(0.25, 0, repeat_texts=True)
+    assert (len(train), len(held)) == (15, 5)
+    assert not set(train.groups) & set(held.groups)
+    assert len(table.split(0.25, 0)[1]) == 0
+
+
 def test_judgements_of_other_products_are_named_with_both_kinds_of_ids(tmp_path):
     with pytest.raises(SourceError, match=r"q\.tsv: calls none of the products of the shop right.*'x7'"):
         PairTable.from_captions(SHELF, where="the shop", judged=judged(tmp_path, ("red", "x7", 1)))

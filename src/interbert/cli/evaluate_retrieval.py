@@ -162,10 +162,12 @@ def _compare(options: Options, store: RegionStore, processor: InterBertProcessor
     plan = CascadePlan(
         tuple(options.cascade), not options.skip_joint, options.timed_queries, options.bootstrap, options.seed
     )
+    for depth in set(options.cascade) - set(plan.of(len(pictures))):
+        print(f"--cascade {depth}: there are {len(pictures)} pictures, so this is the joint ranking and is left out")
     with progress_bar("scoring", plan.pairs(data), "pairs") as advance:
         report = evaluate_cascade(model, data, texts, pictures, plan, advance)
-    sampled = f", a sample of {everything}" if len(data.texts) < everything else ""
-    title = f"{'zero-shot ' if zero_shot else ''}retrieval, {len(data.texts)} texts{sampled} x {data.products} products"
+    count = f"{len(data.texts)}{f' of {everything}' if len(data.texts) < everything else ''} texts"
+    title = f"{'zero-shot ' if zero_shot else ''}retrieval, {count} x {data.products} products"
     print_cascade(report, title, graded=options.qrels is not None)
     if data.unused_queries or data.unused_judgements:
         print(

@@ -89,13 +89,16 @@ class PairTable:
     def __len__(self) -> int:
         return len(self.texts)
 
-    def split(self, share: float, seed: int) -> tuple[PairTable, PairTable]:
-        """Two tables, the second with about ``share`` of the groups; no group and no text is on both sides."""
+    def split(self, share: float, seed: int, repeat_texts: bool = False) -> tuple[PairTable, PairTable]:
+        """Two tables, the second with about ``share`` of the groups; no group and no text is on both sides.
+
+        With ``repeat_texts`` texts may be: a query that many products answer is asked of the held-out ones too.
+        """
         groups = np.unique(self.groups)
         chosen = np.random.default_rng(seed).permutation(groups)[: max(1, round(share * len(groups)))]
         held = np.isin(self.groups, chosen)
         shared_text = np.isin(self.text_ids, self.text_ids[~held])
-        return self.select(~held), self.select(held & ~shared_text)
+        return self.select(~held), self.select(held if repeat_texts else held & ~shared_text)
 
     def select(self, keep: NDArray[np.bool_]) -> PairTable:
         """The pairs where ``keep`` [n] is True."""

@@ -60,12 +60,12 @@ def held_out_pairs(run: Run, extractor: ExtractorInfo, regions: str | None = Non
     if store.fingerprint == known.get("regions"):
         if recipe.get("validation") is not None:
             raise UsageError(f"{name}: is what {run.name} was trained on. Give pairs that it does not know.")
-        share = recipe["validation_share"]
-        if recipe.get("qrels") is not None:  # the share was drawn from the pairs that the judgements make
+        share, seed = recipe["validation_share"], recipe["training"]["seed"]
+        judged = recipe.get("qrels") is not None
+        if judged:  # the share was drawn from the pairs that the judgements make
             table = _judged_pairs(run, captions, name)
-        return HeldOut(
-            store, captions, table.split(share, recipe["training"]["seed"])[1], f"the {share:.0%} that it held out"
-        )
+        held = table.split(share, seed, repeat_texts=judged)[1]
+        return HeldOut(store, captions, held, f"the {share:.0%} that it held out")
     if recipe.get("validation") is not None and store.fingerprint == known.get("validation"):
         return HeldOut(store, captions, table, "its validation store")
     if regions is None and recipe.get("validation") is None:

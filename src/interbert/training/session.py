@@ -99,7 +99,7 @@ def open_data(
         held = _held_out(held_store, texts, validation, judged)
     else:
         held_store = store
-        table, held = table.split(share, seed)
+        table, held = table.split(share, seed, repeat_texts=judged is not None)
         if not len(held) or not len(table):
             raise ConfigError(
                 f"{regions}: {len(table) + len(held)} pairs are too few to hold {share:.0%} out. "
