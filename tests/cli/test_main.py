@@ -426,6 +426,14 @@ def test_numbers_of_a_list_may_stand_side_by_side() -> None:
         assert (options.cascade, options.model, options.regions) == ([10, 50], "m", "r")
 
 
+def test_after_a_switch_an_option_may_be_spelt_with_dashes() -> None:
+    from interbert.cli.evaluate_retrieval import Options
+
+    words = ["m", "r", "--skip-joint", "--timed-queries", "3", "--zero-shot", "--qrels-columns", "a,b"]
+    options = parse_options("evaluate retrieval", "", Options, words)
+    assert (options.skip_joint, options.timed_queries, options.qrels_columns) == (True, 3, ["a", "b"])
+
+
 def test_results_into_a_folder_are_refused_before_the_work(mistake, tmp_path: Path) -> None:
     assert "is a folder" in mistake("evaluate", "retrieval", "m", "r", "--out", tmp_path)
     assert "is a folder" in mistake("search", "m", "a text", "--source", "s", "--page", tmp_path)

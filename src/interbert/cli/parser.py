@@ -121,7 +121,8 @@ def _normalised(words: Sequence[str], kinds: dict[str, Any]) -> list[str]:
             result.append(f"{name}={_list(value, kind)}")
         else:
             before = result[-1] if result else ""
-            result.append(_list(word, kinds.get(before[2:])) if before.startswith("--") else name)
+            is_value = before.startswith("--") and "=" not in before and not word.startswith("--")
+            result.append(_list(word, kinds.get(before[2:])) if is_value else name)
     return result
 
 

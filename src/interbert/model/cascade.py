@@ -16,13 +16,14 @@ from numpy.typing import NDArray
 
 from interbert.model.retrieval import InterBertForImageTextRetrieval
 from interbert.model.scoring import (
-    EmbeddedPictures,
     Picture,
     RecallBy,
+    embed_pictures,
     encode_images,
     encode_texts,
-    logit_differences,
+    inference,
     require_finite,
+    score_embedded,
 )
 
 Float32 = NDArray[np.float32]
@@ -55,10 +56,12 @@ class Cascade:
         self._bf16 = bf16
         self.can_recall = self.by == "projections" or model.config.fusion == "mul"
         self._vectors = encode_images(model, pictures, bf16, self.by) if self.can_recall else None
-        self._embedded = EmbeddedPictures.of(model, pictures, bf16)
+        self._counts = np.array([len(features) for features, _ in pictures])
+        with inference(model, bf16):
+            self._embedded = embed_pictures(model, pictures)
 
     def __len__(self) -> int:
-        return len(self._embedded.counts)
+        return len(self._counts)
 
     def recall(self, texts: Sequence[Sequence[int]]) -> Float32:
         """Dual-encoder scores [t,n] of texts' token ids with every picture.
@@ -104,7 +107,9 @@ class Cascade:
         progress: Callable[[int], None] | None = None,
     ) -> Float32:
         """Fused scores of listed pairs, float32 [pairs]; arguments and errors as of :meth:`rerank`."""
-        fused = logit_differences(self._model, texts, self._embedded, text_of, picture_of, progress, bf16=self._bf16)
+        fused = score_embedded(
+            self._model, texts, self._embedded, self._counts, text_of, picture_of, progress, bf16=self._bf16
+        )
         if self._model.config.dual_prior is not None:
             fused = fused + np.float32(self._model.config.dual_prior) * recalled[text_of, picture_of]
         return require_finite(fused)

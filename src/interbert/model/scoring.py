@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -54,8 +53,7 @@ def score_matrix(
         float32 [texts, pictures], higher is better.
     """
     texts_of, pictures_of = np.divmod(np.arange(len(texts) * len(pictures)), len(pictures))
-    embedded = EmbeddedPictures.of(model, pictures, bf16)
-    scores = logit_differences(model, texts, embedded, texts_of, pictures_of, progress, pairs_per_batch, bf16)
+    scores = _score(model, texts, pictures, texts_of, pictures_of, progress, pairs_per_batch, bf16)
     scores = scores.reshape(len(texts), len(pictures))
     if model.config.dual_prior is not None:
         scores = scores + dual_matrix(model, texts, pictures, bf16) * np.float32(model.config.dual_prior)
@@ -94,8 +92,7 @@ def score_listed_pairs(
     """
     if not len(text_of):
         return np.zeros(0, dtype=np.float32)
-    embedded = EmbeddedPictures.of(model, pictures)
-    scores = logit_differences(model, texts, embedded, text_of, picture_of, progress, pairs_per_batch)
+    scores = _score(model, texts, pictures, text_of, picture_of, progress, pairs_per_batch)
     if model.config.dual_prior is not None:
         text_vectors, image_vectors = encode_all(model, texts, pictures)
         cosines = np.einsum("pd,pd->p", text_vectors[text_of], image_vectors[picture_of])
@@ -123,9 +120,8 @@ def dual_matrix(
 ) -> Float32:
     """Scores [texts, pictures] of separately encoded sides (SPEC part 6).
 
-    By ``projections`` they are cosines, hubs corrected, and the model needs ``contrastive_size``; by the matching
-    ``head`` they are its logit differences, without the dual prior, and the model needs fusion ``mul``. ``bf16`` as in
-    :func:`score_matrix`.
+    By ``projections`` cosines, hubs corrected, of a model with ``contrastive_size``; by the matching ``head`` its logit
+    differences without the dual prior, of a model with fusion ``mul``. ``bf16`` as in :func:`score_matrix`.
     """
     text_vectors, image_vectors = encode_all(model, texts, pictures, bf16, by)
     scores: Float32 = text_vectors @ image_vectors.T
@@ -206,57 +202,57 @@ def autocast(model: torch.nn.Module, bf16: bool | None = None) -> contextlib.Abs
     return torch.autocast(device, dtype=torch.bfloat16) if bf16 else contextlib.nullcontext()
 
 
-@dataclass(frozen=True)
-class EmbeddedPictures:
-    """What the joint pass reads of pictures, computed once for all pairs."""
-
-    hidden: Tensor
-    """[n,R,H] embedded regions, padded to the largest picture."""
-    counts: NDArray[np.int64]
-    """[n] image tokens of each."""
-
-    @classmethod
-    def of(
-        cls, model: InterBertForImageTextRetrieval, pictures: Sequence[Picture], bf16: bool | None = None
-    ) -> EmbeddedPictures:
-        """Embed pictures, on the model's device; ``bf16`` as in :func:`score_matrix`."""
-        counts = np.array([len(features) for features, _ in pictures])
-        parts = []
-        with inference(model, bf16):
-            for start in range(0, len(pictures), _EMBED_BATCH):
-                batch = on_device(pad_pictures(pictures[start : start + _EMBED_BATCH]), model.device)
-                hidden = model.interbert.image_embeddings(batch["region_features"], batch["region_locations"])
-                parts.append(torch.nn.functional.pad(hidden, (0, 0, 0, int(counts.max()) - hidden.shape[1])))
-        return cls(torch.cat(parts), counts)
-
-
-def logit_differences(
+def _score(
     model: InterBertForImageTextRetrieval,
     texts: Sequence[Sequence[int]],
-    embedded: EmbeddedPictures,
+    pictures: Sequence[Picture],
+    text_of: NDArray[np.int64],
+    picture_of: NDArray[np.int64],
+    progress: Callable[[int], None] | None,
+    pairs_per_batch: int,
+    bf16: bool | None = None,
+) -> Float32:
+    """Logit differences of pairs, float32 [pairs], without the dual prior."""
+    with inference(model, bf16):
+        embedded = embed_pictures(model, pictures)
+    counts = np.array([len(features) for features, _ in pictures])
+    return score_embedded(model, texts, embedded, counts, text_of, picture_of, progress, pairs_per_batch, bf16)
+
+
+def score_embedded(
+    model: InterBertForImageTextRetrieval,
+    texts: Sequence[Sequence[int]],
+    embedded: Tensor,
+    counts: NDArray[np.int64],
     text_of: NDArray[np.int64],
     picture_of: NDArray[np.int64],
     progress: Callable[[int], None] | None = None,
     pairs_per_batch: int = _PAIRS_PER_BATCH,
     bf16: bool | None = None,
 ) -> Float32:
-    """Logit differences of pairs, float32 [pairs], without the dual prior; arguments as in :func:`score_listed_pairs`.
+    """Logit differences of listed pairs of pictures that are embedded already, without the dual prior.
 
-    They may hold values that are not finite, which a ranking must refuse.
+    Args:
+        texts, text_of, picture_of, progress, pairs_per_batch: as in :func:`score_listed_pairs`.
+        embedded: [n,R,H] of :func:`embed_pictures`, on the model's device.
+        counts: int64 [n], image tokens of each picture.
+        bf16: as in :func:`score_matrix`.
+
+    Returns:
+        float32 [pairs].
     """
     device = model.device
     scores = np.empty(len(text_of), dtype=np.float32)
     lengths = np.array([len(ids) for ids in texts])[text_of]
-    counts = embedded.counts[picture_of]
     most_tokens = _CPU_TOKENS if device.type == "cpu" else None
     with inference(model, bf16):
-        for batch in _even_batches(lengths, counts, pairs_per_batch, most_tokens):
+        for batch in _even_batches(lengths, counts[picture_of], pairs_per_batch, most_tokens):
             ids = torch.tensor([texts[index] for index in text_of[batch]], device=device)
             chosen = picture_of[batch]
-            regions = torch.from_numpy(counts[batch]).to(device)
-            widest = int(counts[batch].max())
-            images = embedded.hidden[torch.from_numpy(chosen).to(device), :widest]
-            even = bool((counts[batch] == widest).all())
+            regions = torch.from_numpy(counts[chosen]).to(device)
+            widest = int(counts[chosen].max())
+            images = embedded[torch.from_numpy(chosen).to(device), :widest]
+            even = bool((counts[chosen] == widest).all())
             mask = None if even else torch.arange(widest, device=device) < regions[:, None]
             logits = model.match_embedded(model.interbert.text_embeddings(ids), images, mask)
             scores[batch] = (logits[:, 0].float() - logits[:, 1].float()).cpu().numpy()
@@ -286,6 +282,17 @@ def _even_batches(
                 stop = start + max(1, int(np.searchsorted(tokens, most_tokens, side="right")))
             yield run[start:stop]
             start = stop
+
+
+def embed_pictures(model: InterBertForImageTextRetrieval, pictures: Sequence[Picture]) -> Tensor:
+    """Embeddings [n,R,H], padded to the largest picture: all that the joint pass reads of them."""
+    most = max(len(features) for features, _ in pictures)
+    embedded = []
+    for start in range(0, len(pictures), _EMBED_BATCH):
+        batch = on_device(pad_pictures(pictures[start : start + _EMBED_BATCH]), model.device)
+        hidden = model.interbert.image_embeddings(batch["region_features"], batch["region_locations"])
+        embedded.append(torch.nn.functional.pad(hidden, (0, 0, 0, most - hidden.shape[1])))
+    return torch.cat(embedded)
 
 
 def on_device(batch: dict[str, Tensor], device: torch.device) -> dict[str, Tensor]:
