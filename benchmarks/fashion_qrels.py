@@ -1,6 +1,6 @@
 """Many right products per query: judgements made from a fashion catalogue's attributes, and a model ranked by them.
 
-    python benchmarks/fashion_qrels.py test.parquet runs/qrels-test.tsv
+    python benchmarks/fashion_qrels.py train.parquet runs/qrels-train.tsv --from-grade 3
     python benchmarks/fashion_qrels.py test.parquet runs/qrels-test.tsv --model runs/fashion/retrieval-en \\
         --regions runs/fashion/regions/test --cascade 50 --queries 200 --out runs/qrels.json
 
@@ -48,13 +48,16 @@ def main() -> None:
     parser.add_argument("source", help="parquet file")
     parser.add_argument("qrels", help="tab-separated file to write")
     parser.add_argument("--least", type=int, default=2, help="products that a query must have with grade 3")
+    parser.add_argument(
+        "--from-grade", type=int, default=1, help="3 to train on: what is less right is then a negative"
+    )
     parser.add_argument("--model", help="model directory to measure")
     parser.add_argument("--regions", help="its region store of the same products")
     arguments, more = parser.parse_known_args()
     if arguments.model and not arguments.regions:
         parser.error("--model needs --regions")
     products = read_products(arguments.source)
-    count = write_qrels(products, Path(arguments.qrels), arguments.least)
+    count = write_qrels(products, Path(arguments.qrels), arguments.least, arguments.from_grade)
     print(f"{arguments.qrels}: {count} judgements of {len(products)} products")
     if arguments.model:
         words = ["evaluate", "retrieval", arguments.model, arguments.regions, "--qrels", arguments.qrels, *more]
@@ -67,14 +70,17 @@ def read_products(source: str) -> list[Product]:
     return [Product(*(str(value or "") for value in row)) for row in rows]
 
 
-def write_qrels(products: Sequence[Product], out: Path, least: int) -> int:
-    """Write all judgements above 0 of queries that have enough products; returns how many."""
+def write_qrels(products: Sequence[Product], out: Path, least: int, from_grade: int) -> int:
+    """Write all judgements from a grade on of queries that have enough products; returns how many."""
     with out.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, delimiter="\t", quoting=csv.QUOTE_NONE, lineterminator="\n")
         writer.writerow(["query", "product_id", "grade"])
-        judgements = list(judged(products, least))
-        writer.writerows(judgements)
-    return len(judgements)
+        count = 0
+        for one in judged(products, least):
+            if one[2] >= from_grade:
+                writer.writerow(one)
+                count += 1
+    return count
 
 
 def judged(products: Sequence[Product], least: int) -> Iterator[tuple[str, str, int]]:

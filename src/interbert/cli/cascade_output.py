@@ -16,6 +16,8 @@ from interbert.tasks.graded import GradedMetrics
 
 _RECALL = ("r@1", "r@5", "r@10")
 _GRADED = ("mrr", "ndcg@5", "ndcg@10")
+_WIDTH = 96
+"""Characters of the widest table: a narrower terminal wraps it, which is better than cut numbers."""
 _NAMES = {"recall": "recall only", "head": "recall by the head", "joint": "joint ranking"}
 
 
@@ -34,35 +36,30 @@ def print_cascade(report: CascadeReport, title: str, graded: bool) -> None:
         title: of the table.
         graded: show MRR and nDCG too.
     """
-    console = Console(width=None)
+    console = Console(width=max(Console().width, _WIDTH))
     _print_metrics(
         console, report, title, _RECALL, "per cent, [95% bootstrap interval]; shuffled: has to be near chance"
     )
     if graded:
-        _print_metrics(console, report, "", _GRADED, "from 0 to 1")
+        _print_metrics(console, report, "", _GRADED, "from 0 to 1, [95% bootstrap interval]")
     joint = report.stages[-1] if report.stages[-1].kind == "joint" else None
-    times = Table(
-        title="milliseconds per query: alone (median, 95%), all in a batch, its processor time; times faster",
-        title_justify="left",
-        box=SIMPLE,
-        padding=(0, 1, 0, 0),
-    )
+    times = Table(title="milliseconds per query", title_justify="left", box=SIMPLE, padding=(0, 1, 0, 0))
     times.add_column("", no_wrap=True)
-    for name in ("alone", "p95", "batched", "processor", "faster"):
+    for name in ("alone", "p95", "batched", "processor", "times faster than joint"):
         times.add_column(name, justify="right", no_wrap=True)
     for stage in report.stages:
         if stage.timing is not None:
             times.add_row(stage_name(stage), *_times(stage.timing), _factors(stage, joint))
     console.print(times)
+    print("alone: one query at a time, median and 95%; batched: all at once; processor: its time for all at once")
     threads = "one thread" if report.threads == 1 else f"{report.threads} threads"
     print(f"{report.pictures} pictures were encoded beforehand, in {report.catalogue_seconds:.1f} s; {threads}")
-    if joint is not None:
-        for stage in report.stages:
-            if stage.kind == "cascade" and stage.below_joint is not None:
-                one = stage.below_joint
-                print(
-                    f"{stage_name(stage)}: R@1 {one.value:+.1f} [{one.low:+.1f}, {one.high:+.1f}] beside the joint one"
-                )
+    for stage in report.stages if joint is not None else ():
+        if stage.kind == "cascade" and stage.below_joint is not None:
+            one = stage.below_joint
+            print(
+                f"{stage_name(stage)}: R@1 {one.value:+.1f} [{one.low:+.1f}, {one.high:+.1f}] beside the joint ranking"
+            )
 
 
 def _print_metrics(console: Console, report: CascadeReport, title: str, names: tuple[str, ...], caption: str) -> None:
@@ -96,11 +93,16 @@ def _times(timing: Timing) -> list[str]:
 
 
 def _factors(stage: Stage, joint: Stage | None) -> str:
-    """How many times faster than the joint ranking, alone and in a batch."""
+    """How many times faster than the joint ranking: alone, batched and by the processor's time."""
     if joint is None or joint.timing is None or stage.timing is None or stage is joint:
         return ""
-    pairs = [(joint.timing.alone_median, stage.timing.alone_median), (joint.timing.batched, stage.timing.batched)]
-    return ", ".join(f"{slow / fast:.1f}x" for slow, fast in pairs if slow is not None and fast is not None)
+    slow, fast = joint.timing, stage.timing
+    pairs = (
+        (slow.alone_median, fast.alone_median),
+        (slow.batched, fast.batched),
+        (slow.processor, fast.processor),
+    )
+    return ", ".join(f"{one / other:.1f}" for one, other in pairs if one is not None and other)
 
 
 def write_plot(report: CascadeReport, title: str, path: str) -> None:
