@@ -54,9 +54,10 @@ def run(options: Options) -> None:
     from interbert.errors import UsageError
     from interbert.extraction.backbones import EFFICIENTNET_LITE0
     from interbert.extraction.columns import ColumnMapping
-    from interbert.extraction.extract import SKIPPED, extract_to_store
+    from interbert.extraction.extract import extract_to_store
     from interbert.extraction.grid import GridExtractor, GridSettings
     from interbert.extraction.sources import open_source
+    from interbert.regions.commits import SKIPPED
 
     if options.limit is not None and options.limit < 1:
         raise UsageError(f"extract: --limit must be at least 1, not {options.limit}.")
