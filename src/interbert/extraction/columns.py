@@ -79,7 +79,7 @@ def _find_picture(columns: Sequence[str], rows: Mapping[str, Sequence[Any]]) -> 
 
 def _is_picture(value: Any) -> bool:
     if isinstance(value, Mapping):
-        return value.get("bytes") is not None or value.get("path") is not None
+        return any(value.get(name) is not None for name in ("bytes", "path", "problem"))
     if isinstance(value, str):
         return Path(value).suffix.lower() in PICTURE_SUFFIXES and "\n" not in value
     return isinstance(value, bytes)

@@ -2,7 +2,7 @@
 
 A record is a list: ``features, class probabilities, boxes, num_boxes, image_h, image_w, image_id, caption``; VOLTA's
 has 13 members, with object ids, attributes and boxes between. Or it is a dictionary with names. Arrays are
-msgpack-numpy's. Records that tensorpack wrote through pyarrow cannot be read by any pyarrow since version 15: they are
+msgpack-numpy's. Records that tensorpack wrote through pyarrow cannot be read by a pyarrow of today: they are
 refused with what to do.
 """
 
@@ -30,8 +30,8 @@ _LAYOUTS = {
     ),
 }
 _OLD_PYARROW = (
-    "was written by tensorpack through pyarrow, in a form that pyarrow has dropped. Read it once with pyarrow before "
-    "15 and write it with TENSORPACK_SERIALIZE=msgpack; docs/importing.md has the lines"
+    "was written by tensorpack through pyarrow, in a form that pyarrow has dropped. Read it once with pyarrow 11 or "
+    "older and write it with TENSORPACK_SERIALIZE=msgpack; docs/importing.md has the lines"
 )
 
 
