@@ -230,16 +230,18 @@ def test_the_caffe_detectors_own_file(tmp_path: Path, name: str) -> None:
         assert (regions.height, regions.width) == (int(cells[1]), int(cells[2]))
         given = np.frombuffer(base64.b64decode(cells[9]), np.float32).reshape(36, 2048)
         np.testing.assert_array_equal(regions.features, given.astype(np.float16))
-        np.testing.assert_array_equal(regions.boxes, np.frombuffer(base64.b64decode(cells[8]), np.float32).reshape(36, 4))
+        np.testing.assert_array_equal(
+            regions.boxes, np.frombuffer(base64.b64decode(cells[8]), np.float32).reshape(36, 4)
+        )
         ids = np.frombuffer(base64.b64decode(cells[3]), np.int64)
         np.testing.assert_array_equal(regions.class_probs.argmax(1), ids + 1)
         np.testing.assert_allclose(regions.class_probs.astype(np.float64).sum(1), 1, atol=5e-3)
 
 
 def test_a_format_that_is_not_there_is_answered_with_the_nearest_or_with_the_right_command() -> None:
-    with pytest.raises(UsageError, match="no format 'lxmert'. Did you mean 'lxmert-tsv'"):
+    with pytest.raises(UsageError, match=r"no format 'lxmert'\. Did you mean 'lxmert-tsv'"):
         open_format("lxmert", "a.tsv")
-    with pytest.raises(UsageError, match="muge has pictures.*interbert extract"):
+    with pytest.raises(UsageError, match=r"muge has pictures.*interbert extract"):
         open_format("muge", "a.tsv")
     with pytest.raises(UsageError, match="takes no --answers"):
         open_format("h5", "a.h5", answers="b.json")

@@ -1,7 +1,7 @@
 """Pickles that hold data and nothing else: arrays, numbers, strings and containers of them.
 
-A pickle is a program that may call any function. Here it can call five, all of this file, none of which does anything
-but build a value no larger than the pickle itself; whatever else it names is refused by name.
+A pickle is a program that may call any function. Here it can call a few, all of this file, none of which does
+anything but build a value no larger than the pickle itself; whatever else it names is refused by name.
 """
 
 from __future__ import annotations
@@ -138,6 +138,11 @@ def _encoded(text: Any, encoding: Any = "latin1") -> bytes:
     return text.encode("latin1")
 
 
+def _no_bytes() -> bytes:
+    """Empty bytes, as protocol 2 writes them."""
+    return b""
+
+
 def _ordered(pairs: Any = ()) -> Any:
     return OrderedDict(pairs)
 
@@ -146,6 +151,8 @@ _ALLOWED: dict[tuple[str, str], Callable[..., Any]] = {
     ("numpy", "ndarray"): _Array,
     ("numpy", "dtype"): _Dtype,
     ("_codecs", "encode"): _encoded,
+    ("builtins", "bytes"): _no_bytes,
+    ("__builtin__", "bytes"): _no_bytes,
     ("collections", "OrderedDict"): _ordered,
     **{
         (f"numpy.{core}.{module}", name): function
