@@ -133,5 +133,5 @@ def array_field(value: Any, dtype: DTypeLike, rows: int, columns: int | None, na
 
 
 def _short(value: Any) -> str:
-    text = repr(value)
+    text = " ".join(repr(value).split())
     return text if len(text) <= 60 else f"{text[:57]}..."

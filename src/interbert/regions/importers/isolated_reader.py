@@ -23,7 +23,6 @@ def main() -> None:
     except Exception as error:
         _send({"error": f"{type(error).__name__}: {str(error)[:300]}"})
     _send({"end": True})
-    sys.stdout.buffer.flush()
 
 
 def _send(header: dict[str, Any], *parts: bytes | memoryview) -> None:
@@ -32,6 +31,7 @@ def _send(header: dict[str, Any], *parts: bytes | memoryview) -> None:
     out.write(struct.pack(">I", len(raw)) + raw)
     for part in parts:
         out.write(part)
+    out.flush()  # a crash later takes nothing of this with it
 
 
 def _read_lmdb(path: str, limit: int) -> None:
