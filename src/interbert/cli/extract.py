@@ -39,7 +39,8 @@ class Options:
     caption_split: list[str] = field(default_factory=list)
     """Splits of Karpathy's file to take, such as train,restval."""
     backbone: str = "efficientnet_lite0"
-    """Network that describes regions: efficientnet_lite0 (offline), timm:NAME, torchvision:NAME, transformers:NAME."""
+    """Network that describes regions: efficientnet_lite0 (offline), a folder that interbert finetune backbone wrote, or
+    timm:NAME, torchvision:NAME, transformers:NAME."""
     input_size: int = 256
     """Long side of what the backbone sees, in pixels; a multiple of 32."""
     scales: list[int] = field(default_factory=lambda: [1, 2, 3])
@@ -59,7 +60,7 @@ class Options:
 def run(options: Options) -> None:
     """Extract and say what was done."""
     from interbert.errors import UsageError
-    from interbert.extraction.backbones import EFFICIENTNET_LITE0
+    from interbert.extraction.backbones import HUBS
     from interbert.extraction.columns import ColumnMapping
     from interbert.extraction.extract import extract_to_store
     from interbert.extraction.grid import GridExtractor, GridSettings
@@ -73,7 +74,7 @@ def run(options: Options) -> None:
     captions = None if options.captions is None else CaptionIndex(options.captions, options.caption_split)
     source = open_source(options.source, mapping, options.split, not options.allow_no_text, captions)
     features = tuple(options.features)
-    if options.backbone != EFFICIENTNET_LITE0:  # other networks give their last map only
+    if options.backbone.partition(":")[0] in HUBS:  # other networks give their last map only
         features = tuple(name for name in features if name in ("colour", "head"))
     settings = GridSettings(options.backbone, options.input_size, tuple(options.scales), options.overlap, features)
     columns = source.columns
