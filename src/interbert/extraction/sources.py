@@ -216,4 +216,13 @@ def open_source(
     if isinstance(rows, PackedRows) and mapping.picture_id is None:
         mapping = replace(mapping, picture_id=rows.picture_id)
     columns = resolve_columns(mapping, list(sample), sample, source, need_texts and captions is None)
+    if captions is not None and columns.picture_id is None and not _has_names(sample[columns.picture or ""]):
+        raise ColumnError(
+            f"{source}: its pictures have no names that captions could be found by. Name the column of their ids with "
+            "--picture_id."
+        )
     return PictureSource(source, rows, columns, folder, captions=captions).of_splits()
+
+
+def _has_names(pictures: Sequence[Any]) -> bool:
+    return any(isinstance(one.get("path") if isinstance(one, dict) else one, str) for one in pictures)

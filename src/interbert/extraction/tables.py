@@ -61,16 +61,19 @@ def _read(source: str, split: str | None) -> tuple[Any, Path | None]:
 
 
 def _read_files(files: Sequence[Path]) -> Any:
-    if all(file.suffix.lower() == ".tar" for file in files):
-        return TarRows(files)
-    if all(file.suffix.lower() == ".tsv" and is_picture_tsv(file) for file in files):
-        return PictureTsv(files)
-    builders = {_BUILDERS.get(file.suffix.lower()) for file in files}
+    kinds = {file.suffix.lower() for file in files}
+    builders = {_BUILDERS.get(kind) for kind in kinds}
     builder = builders.pop() if len(builders) == 1 else None
-    if builder is None:
+    if builder is None and kinds != {".tar"}:
         raise SourceError(f"{files[0]}: files of this kind are not read; use {', '.join(_BUILDERS)}, .tar.")
     if any(file.stat().st_size == 0 for file in files):
         raise SourceError(f"{files[0]}: the file is empty.")
+    if builder is None:
+        return TarRows(files)
+    if kinds == {".tsv"} and all(is_picture_tsv(file) for file in files):
+        return PictureTsv(files)
+    if builder == "json":
+        _check_encoding(files)
     options: dict[str, Any] = {}
     if builder == "csv":  # cells as they are written: no numbers, no names that pandas takes for missing
         separator = _separator(files[0])
@@ -79,6 +82,21 @@ def _read_files(files: Sequence[Path]) -> Any:
         _check_lengths(files, separator)
     escaped = [glob.escape(str(file)) for file in files]
     return _load(str(files[0]), builder, data_files=escaped, split="train", **options)
+
+
+def _check_encoding(files: Sequence[Path]) -> None:
+    """Refuse what is no UTF-8: it would come to light in the middle of the work.
+
+    Raises:
+        SourceError: naming the file.
+    """
+    for file in files:
+        try:
+            with file.open(encoding="utf-8-sig", newline="") as text:
+                while text.read(1 << 20):
+                    pass
+        except UnicodeDecodeError as error:
+            raise SourceError(f"{file}: is no text in UTF-8. Save it as UTF-8.") from error
 
 
 def _check_lengths(files: Sequence[Path], separator: str) -> None:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Iterator
 
 import numpy as np
 from tests.regions.importers.writers import b64
+
+
+def rounds(count: int) -> range:
+    """Seeds of one test; ``INTERBERT_FUZZ=50`` makes fifty times as many."""
+    return range(count * int(os.environ.get("INTERBERT_FUZZ", "1")))
 
 
 def damaged(content: bytes, seed: int) -> bytes:

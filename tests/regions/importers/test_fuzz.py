@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 from tests.regions.importers import writers
-from tests.regions.importers.damage import HOSTILE_FIELDS, damaged, hostile_lines
+from tests.regions.importers.damage import HOSTILE_FIELDS, damaged, hostile_lines, rounds
 from tests.regions.importers.writers import SIZE, Foreign, pictures
 
 from interbert.errors import RegionError, SourceError
@@ -90,7 +90,7 @@ def test_damaged_lines_are_rows_or_are_refused_and_none_is_passed_over(tmp_path:
     path = write(tmp_path, pictures(6))
     content = path.read_bytes()
     read, refused = 0, 0
-    for seed in range(120):
+    for seed in rounds(120):
         path.write_bytes(damaged(content, seed))
         lines = sum(1 for line in path.read_bytes().split(b"\n") if line.strip(b"\r\n\t ") or line.strip(b"\r\n"))
         source, reason = refusal(path, open_format, name, str(path), **options_of(tmp_path, kind))
@@ -158,8 +158,8 @@ def test_a_damaged_database_gives_rows_and_reasons_and_ends_no_process(tmp_path:
     path = write(tmp_path, pictures(4))
     content = path.read_bytes()
     outcomes = set()
-    for seed in range(10):
-        path.write_bytes(damaged(content, seed) if seed < 8 else content[: len(content) * (seed - 7) // 3])
+    for seed in rounds(10):
+        path.write_bytes(damaged(content, seed) if seed > 1 else content[: len(content) * (seed + 1) // 3])
         source, reason = refusal(path, open_format, name, str(path))
         found, broken = (None, None) if reason is not None else refusal(path, outcome, source)
         outcomes.add("refused" if reason is not None else "damaged" if broken is not None else f"{found[0]} rows")
@@ -342,7 +342,7 @@ def test_a_damaged_caption_file_is_read_or_named(
     path = write(tmp_path / name, pictures(6))
     content = path.read_bytes()
     refused = 0
-    for seed in range(100):
+    for seed in rounds(100):
         path.write_bytes(damaged(content, seed))
         refused += refusal(path, CaptionIndex, path)[1] is not None
     assert refused > 10
@@ -359,7 +359,7 @@ def test_a_damaged_file_of_sizes_is_read_or_named(tmp_path: Path, name: str) -> 
     path.write_text(contents[name])
     assert SizeIndex(str(path)).find("3") == (5, 6)
     refused = 0
-    for seed in range(100):
+    for seed in rounds(100):
         path.write_bytes(damaged(contents[name].encode(), seed))
         refused += refusal(path, SizeIndex, str(path))[1] is not None
     assert refused > 10
