@@ -65,13 +65,13 @@ def run(options: Options) -> None:
     from interbert.extraction.extract import extract_to_store
     from interbert.extraction.grid import GridExtractor, GridSettings
     from interbert.extraction.sources import open_source
-    from interbert.regions.caption_index import CaptionIndex
+    from interbert.regions.caption_index import open_captions
     from interbert.regions.commits import SKIPPED
 
     if options.limit is not None and options.limit < 1:
         raise UsageError(f"extract: --limit must be at least 1, not {options.limit}.")
     mapping = ColumnMapping(options.picture, tuple(options.texts), options.picture_id, options.product_id)
-    captions = None if options.captions is None else CaptionIndex(options.captions, options.caption_split)
+    captions = open_captions(options.captions, options.caption_split)
     source = open_source(options.source, mapping, options.split, not options.allow_no_text, captions)
     features = tuple(options.features)
     if options.backbone.partition(":")[0] in HUBS:  # other networks give their last map only

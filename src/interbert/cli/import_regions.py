@@ -67,7 +67,7 @@ class Options:
 def run(options: Options) -> None:
     """Import and say what was done."""
     from interbert.errors import require_range
-    from interbert.regions.caption_index import CaptionIndex
+    from interbert.regions.caption_index import open_captions
     from interbert.regions.commits import SKIPPED
     from interbert.regions.importers.engine import import_to_store
     from interbert.regions.importers.formats import importer_info, open_format
@@ -76,7 +76,7 @@ def run(options: Options) -> None:
         require_range(f"import: --{name}", getattr(options, name), 1, 100_001 if name != "limit" else 1 << 60)
     own = ("feature_size", "num_classes", "field_order", "box_order", "answers", "objects", "labels", "sizes")
     source = open_format(options.format, options.source, **{name: getattr(options, name) for name in own})
-    captions = None if options.captions is None else CaptionIndex(options.captions, options.caption_split)
+    captions = open_captions(options.captions, options.caption_split)
     info = importer_info(source, options.made_by or options.format)
     classes = "no classes" if info.num_classes is None else f"{info.num_classes} classes"
     print(f"{options.source}: {options.format}, regions of {info.feature_size} floats, {classes}")

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from interbert.errors import SourceError
+from interbert.errors import SourceError, UsageError
 from interbert.regions.caption_files import Caption, read_captions
 
 _PICTURE = re.compile(r"\.(jpe?g|png|webp|gif|bmp|tiff?|npy|npz)$", re.IGNORECASE)
@@ -25,6 +25,18 @@ def normal_id(name: str) -> str:
     coco = _COCO.match(stem)
     number = coco.group(1) if coco else stem
     return number.lstrip("0") or "0" if number.isdigit() else number
+
+
+def open_captions(path: str | None, splits: Sequence[str]) -> CaptionIndex | None:
+    """The caption file that a command names, None when it names none.
+
+    Raises:
+        UsageError: splits without a file.
+        SourceError: as :class:`CaptionIndex`.
+    """
+    if path is None and splits:
+        raise UsageError("--caption_split takes splits of a caption file; name it with --captions.")
+    return None if path is None else CaptionIndex(path, splits)
 
 
 class CaptionIndex:

@@ -257,6 +257,7 @@ def test_the_command_line_says_what_was_done(tmp_path: Path, capsys: pytest.Capt
         "--feature_size": "0",
         "--captions": str(tmp_path / "gone.json"),
         "--sizes": "x",
+        "--caption_split": "train",
     }
     for option, value in wrong.items():
         assert main([*words, option, value]) == 2

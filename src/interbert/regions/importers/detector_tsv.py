@@ -101,7 +101,7 @@ class DetectorTsv(ForeignSource):
             width=whole_number(cells["width"], "the width", where),
             height=whole_number(cells["height"], "the height", where),
             boxes=array_field(cells["boxes"], "<f4", count, 4, "boxes", where),
-            features=array_field(cells["features"], "<f4", count, self.feature_size, "features", where),
+            features=array_field(cells["features"], "<f4", count, None, "features", where),
             class_probs=probabilities,
         )
 

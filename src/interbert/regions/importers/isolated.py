@@ -81,7 +81,10 @@ class IsolatedFile:
                     if header is None:
                         raise self._crashed(child, done)
                     if "error" in header:
-                        raise SourceError(f"{self.name}: cannot be read after {done} records ({header['error']}).")
+                        after = f" after {done} records" if done else ""
+                        raise SourceError(
+                            f"{self.name}: cannot be read{after} ({header['error']}). Is the file complete?"
+                        )
                     if "end" in header:
                         return
                     if "total" in header:

@@ -21,7 +21,8 @@ def main() -> None:
     except BrokenPipeError:  # the reader has what it wanted
         os._exit(0)
     except Exception as error:
-        _send({"error": f"{type(error).__name__}: {str(error)[:300]}"})
+        reason = " ".join(str(error).split())[:300] or type(error).__name__
+        _send({"error": reason.removeprefix(f"{path}: ")})
     _send({"end": True})
 
 

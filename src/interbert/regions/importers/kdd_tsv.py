@@ -107,7 +107,7 @@ class KddTsv(ForeignSource):
             width=whole_number(cells[2], "the width", where),
             height=whole_number(cells[1], "the height", where),
             boxes=array_field(cells[4], "<f4", count, 4, "boxes", where)[:, self._order],
-            features=array_field(cells[5], "<f4", count, self.feature_size, "features", where),
+            features=array_field(cells[5], "<f4", count, None, "features", where),
             class_probs=spread(labels, None, self.num_classes or 0, where, background=False),
         )
 
