@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tests.regions.importers.writers import b64
+
+from interbert.errors import SourceError
 
 
 def rounds(count: int) -> range:
@@ -85,3 +89,14 @@ def hostile_lines(line: bytes) -> Iterator[bytes]:
             yield b"\t".join([*cells[:place], value, *cells[place + 1 :]])
         yield b"\t".join(cells[:place] + cells[place + 1 :])
         yield b"\t".join([*cells[:place], cells[place], *cells[place:]])
+
+
+def refusal(path: Path, call: Callable[..., Any], *given: Any, **options: Any) -> tuple[Any, str | None]:
+    """What a call gives, or the one line about ``path`` with which it refuses."""
+    try:
+        return call(*given, **options), None
+    except SourceError as error:
+        reason = str(error)
+    assert str(path) in reason
+    assert "\n" not in reason
+    return None, reason

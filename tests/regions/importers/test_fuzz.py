@@ -16,16 +16,14 @@ from typing import Any
 import numpy as np
 import pytest
 from tests.regions.importers import writers
-from tests.regions.importers.damage import HOSTILE_FIELDS, damaged, hostile_lines, rounds
+from tests.regions.importers.damage import HOSTILE_FIELDS, damaged, hostile_lines, refusal, rounds
 from tests.regions.importers.writers import SIZE, Foreign, pictures
 
 from interbert.errors import RegionError, SourceError
-from interbert.regions.caption_index import CaptionIndex
 from interbert.regions.commits import SKIPPED
 from interbert.regions.importers.engine import import_to_store
 from interbert.regions.importers.formats import importer_info, open_format
 from interbert.regions.importers.rows import ForeignSource, checked
-from interbert.regions.importers.sizes import SizeIndex
 from interbert.regions.store import RegionStore
 
 MEMORY = 100_000_000
@@ -52,17 +50,6 @@ def outcome(source: ForeignSource) -> tuple[int, list[str]]:
             np.testing.assert_allclose(regions.class_probs.astype(np.float64).sum(1), 1, atol=0.03)
     assert all(reason.strip() and "\n" not in reason for reason in reasons)
     return rows, reasons
-
-
-def refusal(path: Path, call: Callable[..., Any], *given: Any, **options: Any) -> tuple[Any, str | None]:
-    """What a call gives, or the one line about ``path`` with which it refuses."""
-    try:
-        return call(*given, **options), None
-    except SourceError as error:
-        reason = str(error)
-    assert str(path) in reason
-    assert "\n" not in reason
-    return None, reason
 
 
 TSV: dict[str, tuple[str, Callable[[Path, list[Foreign]], Path], Mapping[str, Any]]] = {
@@ -321,45 +308,3 @@ def test_what_is_refused_is_counted_and_listed_and_the_rest_is_stored(tmp_path: 
     assert all(line["reason"].startswith(f"{path}, line {line['row'] + 1}: ") for line in listed)
     store = RegionStore.open(tmp_path / "s")
     assert len(store.take(range(len(store)))) == report.written
-
-
-@pytest.mark.parametrize(
-    ("write", "name"),
-    [
-        (writers.karpathy, "c.json"),
-        (writers.coco_annotations, "c.json"),
-        (writers.caption_json, "c.json"),
-        (writers.jsonline, "c.jsonl"),
-        (writers.muge_queries, "c.jsonl"),
-        (writers.flickr_token, "c.token"),
-        (writers.flickr_csv, "c.csv"),
-        (writers.plain_csv, "c.csv"),
-    ],
-)
-def test_a_damaged_caption_file_is_read_or_named(
-    tmp_path: Path, write: Callable[[Path, list[Foreign]], Path], name: str
-) -> None:
-    path = write(tmp_path / name, pictures(6))
-    content = path.read_bytes()
-    refused = 0
-    for seed in rounds(100):
-        path.write_bytes(damaged(content, seed))
-        refused += refusal(path, CaptionIndex, path)[1] is not None
-    assert refused > 10
-
-
-@pytest.mark.parametrize("name", ["s.json", "s.csv", "s.hw.tsv"])
-def test_a_damaged_file_of_sizes_is_read_or_named(tmp_path: Path, name: str) -> None:
-    contents = {
-        "s.json": json.dumps({"images": [{"id": n, "width": 5, "height": 6} for n in range(9)]}),
-        "s.csv": "id,width,height\n" + "".join(f"{n},5,6\n" for n in range(9)),
-        "s.hw.tsv": "".join(f'{n}\t[{{"height": 6, "width": 5}}]\n' for n in range(9)),
-    }
-    path = tmp_path / name
-    path.write_text(contents[name])
-    assert SizeIndex(str(path)).find("3") == (5, 6)
-    refused = 0
-    for seed in rounds(100):
-        path.write_bytes(damaged(contents[name].encode(), seed))
-        refused += refusal(path, SizeIndex, str(path))[1] is not None
-    assert refused > 10

@@ -18,8 +18,7 @@ from interbert.regions.importers.engine import ImportReport, import_to_store
 from interbert.regions.importers.formats import FORMATS, importer_info, open_format
 from interbert.regions.store import RegionStore
 
-DATA = Path(os.environ.get("INTERBERT_DATA", "/work/shared/data"))
-REAL = DATA / "butd_coco10" / "train2014_obj36.tsv"
+REAL = Path(os.environ.get("INTERBERT_DATA", "")) / "butd_coco10" / "train2014_obj36.tsv"
 
 
 def imported(name: str, source: Path | str, out: Path, **options: Any) -> tuple[RegionStore, ImportReport]:
