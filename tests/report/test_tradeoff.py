@@ -22,7 +22,7 @@ def test_every_stage_is_a_point_of_every_metric_in_every_panel():
     found = circles(svg)
     assert len(found) == 2 * 3 + 2 * 2
     assert found[0][2] == "recall: R@1 39.0%, 4 ms"
-    assert "joint <all>: R@5 76.5%, 1,300 ms" in [said for _, _, said in found]
+    assert "joint <all>: R@5 76.5%, 1.3 s" in [said for _, _, said in found]
     assert "recall & time" in [one.text for one in ET.fromstring(svg).iter(f"{SVG}text")]
 
 

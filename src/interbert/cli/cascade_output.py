@@ -123,8 +123,8 @@ def write_plot(report: CascadeReport, title: str, path: str) -> None:
         return tuple(found)
 
     panels = [
-        Panel("ms per query, one at a time (median)", points(True)),
-        Panel("ms per query, all at once", points(False)),
+        Panel("time per query, one at a time (median)", points(True)),
+        Panel("time per query, all at once", points(False)),
     ]
     svg = tradeoff_svg(title, [name.upper() for name in _RECALL], [panel for panel in panels if panel.points])
     with writing(path):

@@ -9,8 +9,11 @@ from dataclasses import dataclass
 from interbert.report.svg import number, ticks
 from interbert.search.page import escape
 
-_WIDTH, _HEIGHT, _PANEL = 860, 380, 400
-_LEFT, _RIGHT, _TOP, _BOTTOM = 46, 24, 58, 46
+_WIDTH, _HEIGHT, _PANEL = 860, 400, 420
+_LEFT, _RIGHT, _TOP, _BOTTOM = 46, 24, 64, 62
+_NAME_ROWS = 3
+_MARGIN = 0.15
+"""Of the time axis, in powers of ten."""
 _STYLE = """text{font:12px system-ui,sans-serif;fill:#6b6862}.head{font-size:14px;font-weight:600;fill:#1c1b19}
 .paper{fill:#fff}.grid{stroke:#e4e0d8}.line{fill:none;stroke-width:2.2}.m0{stroke:#b4441f;fill:#b4441f}
 .m1{stroke:#1f6fb4;fill:#1f6fb4}.m2{stroke:#2d8a4e;fill:#2d8a4e}.line{fill:none}.name{stroke:none}
@@ -60,7 +63,7 @@ def tradeoff_svg(title: str, metrics: Sequence[str], panels: Sequence[Panel]) ->
 
 def _panel(panel: Panel, metrics: Sequence[str], offset: float, bounds: tuple[float, float]) -> str:
     times = [math.log10(max(point.milliseconds, 1e-3)) for point in panel.points]
-    first, last = math.floor(min(times)), max(math.ceil(max(times)), math.floor(min(times)) + 1)
+    first, last = min(times) - _MARGIN, max(times) + _MARGIN
     low, high = bounds
 
     def across(logarithm: float) -> float:
@@ -76,16 +79,16 @@ def _panel(panel: Panel, metrics: Sequence[str], offset: float, bounds: tuple[fl
             f'<line class="grid" x1="{offset + _LEFT}" x2="{right}" y1="{down(tick):.1f}" y2="{down(tick):.1f}"/>'
         )
         parts.append(f'<text x="{offset + _LEFT - 6}" y="{down(tick) + 4:.1f}" text-anchor="end">{tick:g}%</text>')
-    for power in range(first, last + 1):
+    for power in range(math.ceil(first), math.floor(last) + 1):
         x = across(power)
         parts.append(f'<line class="grid" x1="{x:.1f}" x2="{x:.1f}" y1="{_TOP}" y2="{bottom}"/>')
-        parts.append(f'<text x="{x:.1f}" y="{bottom + 16}" text-anchor="middle">{number(10.0**power)} ms</text>')
+        parts.append(f'<text x="{x:.1f}" y="{bottom + 16}" text-anchor="middle">{_time(10.0**power)}</text>')
     for index, metric in enumerate(metrics):
         places = [(across(x), down(one.values[index])) for x, one in zip(times, panel.points, strict=True)]
         line = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
         parts.append(f'<polyline class="line m{index}" points="{line}"/>')
         for (x, y), point in zip(places, panel.points, strict=True):
-            said = f"{point.name}: {metric} {point.values[index]:.1f}%, {number(point.milliseconds)} ms"
+            said = f"{point.name}: {metric} {point.values[index]:.1f}%, {_time(point.milliseconds)}"
             parts.append(
                 f'<circle class="m{index}" cx="{x:.1f}" cy="{y:.1f}" r="3.4"><title>{escape(said)}</title></circle>'
             )
@@ -93,8 +96,12 @@ def _panel(panel: Panel, metrics: Sequence[str], offset: float, bounds: tuple[fl
             f'<text class="name m{index}" x="{places[0][0]:.1f}" y="{places[0][1] - 8:.1f}">{escape(metric)}</text>'
         )
     for place, (x, point) in enumerate(zip(times, panel.points, strict=True)):
-        y = bottom + 30 + 12 * (place % 2) - 2
+        y = bottom + 30 + 12 * (place % _NAME_ROWS)
         parts.append(
             f'<text x="{across(x):.1f}" y="{y}" text-anchor="middle" font-size="10">{escape(point.name)}</text>'
         )
     return "".join(parts)
+
+
+def _time(milliseconds: float) -> str:
+    return f"{number(milliseconds / 1000)} s" if milliseconds >= 1000 else f"{number(milliseconds)} ms"
