@@ -21,7 +21,12 @@ VERBS: dict[str, tuple[str, str]] = {
     "convert reference": ("convert_reference", "a checkpoint of the published code to a model directory"),
     "convert to-reference": ("convert_to_reference", "a model directory to a checkpoint of the published code"),
     "export onnx": ("export_onnx", "a retrieval model as files for onnxruntime and OpenVINO"),
-    "search": ("search", "rank a small catalogue's pictures for a text"),
+    "index build": ("index_build", "an index of a catalogue, to search millions of products"),
+    "index add": ("index_add", "new and changed products into an index, or prices and stock alone"),
+    "index remove": ("index_remove", "products out of an index"),
+    "index verify": ("index_verify", "whether an index is whole, and how much its recall loses"),
+    "index info": ("index_info", "what an index holds, and with which model"),
+    "search": ("search", "the best products of an index, or of a small catalogue, for a text or a picture"),
     "demo": ("demo", "extract, pretrain, fine-tune, evaluate and search on real pictures, with a page to look at"),
 }
 """Words after ``interbert`` -> (module in this folder, what it does)."""
