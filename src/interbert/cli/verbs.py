@@ -15,6 +15,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "regions verify": ("regions_verify", "read a whole region store and find what is damaged"),
     "regions show": ("regions_show", "a region store's boxes and classes drawn on its pictures, as a page"),
     "pretrain": ("pretrain", "train InterBERT on a region store"),
+    "finetune backbone": ("finetune_backbone", "teach the picture network of extraction a catalogue"),
     "finetune retrieval": ("finetune_retrieval", "fine-tune a model to rank pictures for a text"),
     "finetune classification": ("finetune_classification", "fine-tune a model to classify texts, pictures or pairs"),
     "report": ("report", "what a training run did, or several side by side, as a page"),
