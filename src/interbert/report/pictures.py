@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from interbert.errors import UsageError
-from interbert.extraction.extract import picture_digest
+from interbert.extraction.same_source import picture_digest
 from interbert.extraction.sources import PictureSource
 from interbert.regions.schema import CaptionRow
 from interbert.search.page import thumbnail_uri
