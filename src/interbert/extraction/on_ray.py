@@ -164,10 +164,10 @@ class _Job:
     task: Any
     need_texts: bool
 
-    def start(self, source: PictureSource, rows: Sequence[int], views: Views, retries: int = _RETRIES) -> Any:
+    def start(self, source: PictureSource, rows: Sequence[int], views: Views, retries: int | None = None) -> Any:
         """Read rows and hand them out."""
         items = [_with_bytes(source[row]) for row in rows]
-        task = self.task.options(max_retries=retries)
+        task = self.task.options(max_retries=_RETRIES if retries is None else retries)
         return task.remote(self.maker, items, {row: views[row] for row in rows}, self.need_texts)
 
     def finish(self, reference: Any, source: PictureSource, rows: Sequence[int], views: Views) -> Described:
@@ -249,7 +249,7 @@ def _cluster(ray: Any, address: str | None) -> Iterator[None]:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "lance is not fork-safe")  # what is forked here becomes Ray at once
             ray.init(address=address, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
-    except (ConnectionError, ValueError, OSError, RuntimeError) as error:
+    except Exception as error:  # a node that does not come up in time is a plain Exception
         reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
         raise UsageError(f"ray: no cluster answers at {address or 'this machine'} ({reason}).") from error
     try:
