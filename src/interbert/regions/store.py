@@ -99,7 +99,8 @@ class RegionStore(RegionReader):
         return store
 
     def __len__(self) -> int:
-        return int(self.dataset().count_rows())
+        with self.reading():
+            return int(self.dataset().count_rows())
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_handle": None, "_owner": None}
@@ -107,8 +108,7 @@ class RegionStore(RegionReader):
     @property
     def fingerprint(self) -> str:
         """Identifies the data: extractor, number of rows and version."""
-        dataset = self.dataset()
-        return f"{self.info.fingerprint}-{dataset.count_rows()}-{dataset.version}"
+        return f"{self.info.fingerprint}-{len(self)}-{self.dataset().version}"
 
     def append(self, records: Sequence[RegionRecord]) -> None:
         """Add rows in one atomic commit: after a crash all of them are there or none.
