@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from interbert.errors import RegionError
-from interbert.extraction.extract import DecodedPicture, decode_ahead
+from interbert.extraction.describing import DecodedPicture
+from interbert.extraction.extract import decode_ahead
 from interbert.extraction.sources import PictureSource
 from interbert.progress import progress_bar
 from interbert.regions.schema import ExtractorInfo, Regions
