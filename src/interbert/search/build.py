@@ -113,7 +113,7 @@ def _require_place(path: str | Path) -> None:
     folder = Path(path)
     if any(parent.exists() and not parent.is_dir() for parent in (folder, *folder.parents)):
         raise UsageError(f"{path}: is a file, or lies below one. Name a folder.")
-    if folder.exists() and any(folder.iterdir()):
+    if folder.exists() and any(one.name != "manifest.lance" for one in folder.iterdir()):  # killed early
         raise UsageError(f"{path}: the folder is not empty and is no index. Name another folder.")
 
 
@@ -128,8 +128,8 @@ def _begin(path: str | Path, builds: Sequence[Manifest], manifest: Manifest) -> 
             if last.same_build(replace(manifest, largest_norm=last.largest_norm)):
                 return last
         begun = replace(manifest, table=f"products_{len(builds):04d}")
-        database.create_table(begun.table, schema=table_schema(begun), mode="overwrite")
         append_manifest(database, begun, len(builds))
+        database.create_table(begun.table, schema=table_schema(begun), mode="overwrite")
         return begun
 
 
