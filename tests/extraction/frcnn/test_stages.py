@@ -56,7 +56,7 @@ def _longer_side(width: int, height: int, config: FrcnnConfig) -> tuple[int, int
     return round(width * scale), round(height * scale)
 
 
-def _everything(boxes_N4: torch.Tensor, scores: torch.Tensor, iou: float) -> torch.Tensor:
+def _everything(boxes: torch.Tensor, scores: torch.Tensor, iou: float) -> torch.Tensor:
     return scores.argsort(descending=True)
 
 
@@ -110,8 +110,8 @@ MUTATIONS: list[tuple[str, object, str, Any]] = [
     ("decoding", boxes, "_MAX_GROWTH", 1000.0),
     ("decoding", boxes, "decode_boxes", _changed(boxes.decode_boxes, weights=lambda _: (1.0, 1.0, 1.0, 1.0))),
     ("decoding", boxes, "decode_boxes", _changed(boxes.decode_boxes, pixel=lambda _: 0.0)),
-    ("decoding", boxes, "decode_boxes", _changed(boxes.decode_boxes, deltas_NK4=lambda d: d[..., [1, 0, 2, 3]])),
-    ("decoding", boxes, "decode_boxes", _changed(boxes.decode_boxes, deltas_NK4=lambda d: d[..., [0, 1, 3, 2]])),
+    ("decoding", boxes, "decode_boxes", _changed(boxes.decode_boxes, deltas=lambda d: d[..., [1, 0, 2, 3]])),
+    ("decoding", boxes, "decode_boxes", _changed(boxes.decode_boxes, deltas=lambda d: d[..., [0, 1, 3, 2]])),
     ("clipping", boxes, "clip_boxes", _changed(boxes.clip_boxes, pixel=lambda _: 0.0)),
     ("clipping", boxes, "clip_boxes", _changed(boxes.clip_boxes, width=lambda _: 50)),
     ("clipping", boxes.torch, "minimum", lambda found, limits: found),
@@ -141,7 +141,7 @@ MUTATIONS: list[tuple[str, object, str, Any]] = [
     ("selection", selection, "nms", _changed(selection.nms, iou_threshold=lambda iou: iou + 0.2)),
     ("selection", selection, "_FLOORS", ()),
     ("selection", selection, "confidences", lambda b, probs, floor, iou: probs[:, 1:].max(1).values),
-    ("selection", selection, "confidences", _changed(selection.confidences, class_probs_RK=lambda p: p.roll(1, 1))),
+    ("selection", selection, "confidences", _changed(selection.confidences, class_probs=lambda p: p.roll(1, 1))),
     ("best_boxes", torch.Tensor, "argmax", lambda x, dim: torch.argmin(x, dim)),
     ("best_boxes", selection.torch, "where", lambda which, ours, theirs: ours),
     ("choice", model, "for_nms", lambda found, pixel: found + torch.tensor([0.0, 0, 30, 30])),

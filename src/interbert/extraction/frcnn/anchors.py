@@ -38,10 +38,10 @@ def _caffe_anchors(sizes: tuple[float, ...], ratios: tuple[float, ...]) -> Tenso
     return torch.tensor(anchors)
 
 
-def grid_anchors(cell_A4: Tensor, height: int, width: int) -> Tensor:
+def grid_anchors(cell: Tensor, height: int, width: int) -> Tensor:
     """Anchors of a map of height x width cells, f32 [N,4], in pixels of the scaled picture."""
-    ys = torch.arange(height, device=cell_A4.device, dtype=torch.float32) * STRIDE
-    xs = torch.arange(width, device=cell_A4.device, dtype=torch.float32) * STRIDE
+    ys = torch.arange(height, device=cell.device, dtype=torch.float32) * STRIDE
+    xs = torch.arange(width, device=cell.device, dtype=torch.float32) * STRIDE
     y, x = torch.meshgrid(ys, xs, indexing="ij")
     shifts = torch.stack((x, y, x, y), dim=-1).reshape(-1, 1, 4)
-    return (shifts + cell_A4).reshape(-1, 4)
+    return (shifts + cell).reshape(-1, 4)

@@ -15,19 +15,17 @@ _MAX_GROWTH = math.log(1000.0 / 16)
 """A box never grows by more than from 16 to 1000 pixels."""
 
 
-def decode_boxes(
-    boxes_N4: Tensor, deltas_NK4: Tensor, weights: tuple[float, float, float, float], pixel: float
-) -> Tensor:
+def decode_boxes(boxes: Tensor, deltas: Tensor, weights: tuple[float, float, float, float], pixel: float) -> Tensor:
     """Boxes moved and scaled by what the network says, [N,K,4].
 
     The centre moves by dx widths and dy heights; width and height are multiplied by exp(dw) and exp(dh)
     (R-CNN, appendix C).
     """
-    widths = (boxes_N4[:, 2] - boxes_N4[:, 0] + pixel)[:, None]
-    heights = (boxes_N4[:, 3] - boxes_N4[:, 1] + pixel)[:, None]
-    centre_x = boxes_N4[:, 0, None] + widths / 2
-    centre_y = boxes_N4[:, 1, None] + heights / 2
-    dx, dy, dw, dh = (deltas_NK4 / deltas_NK4.new_tensor(weights)).unbind(dim=-1)
+    widths = (boxes[:, 2] - boxes[:, 0] + pixel)[:, None]
+    heights = (boxes[:, 3] - boxes[:, 1] + pixel)[:, None]
+    centre_x = boxes[:, 0, None] + widths / 2
+    centre_y = boxes[:, 1, None] + heights / 2
+    dx, dy, dw, dh = (deltas / deltas.new_tensor(weights)).unbind(dim=-1)
     centre_x = centre_x + dx * widths
     centre_y = centre_y + dy * heights
     half_widths = widths * dw.clamp(max=_MAX_GROWTH).exp() / 2
@@ -42,12 +40,12 @@ def clip_boxes(boxes: Tensor, width: float, height: float, pixel: float) -> Tens
     return torch.minimum(boxes.clamp(min=0), limits)
 
 
-def large_enough(boxes_N4: Tensor, side: float, pixel: float) -> Tensor:
+def large_enough(boxes: Tensor, side: float, pixel: float) -> Tensor:
     """Which boxes have an area, and both sides above ``side``: bool [N]."""
-    sides = boxes_N4[:, 2:] - boxes_N4[:, :2]
+    sides = boxes[:, 2:] - boxes[:, :2]
     return ((sides > 0) & (sides + pixel > side)).all(dim=1)
 
 
-def for_nms(boxes_N4: Tensor, pixel: float) -> Tensor:
-    """Boxes whose plain IoU is the IoU of ``boxes_N4`` by their own count of pixels."""
-    return boxes_N4 + boxes_N4.new_tensor((0.0, 0.0, pixel, pixel))
+def for_nms(boxes: Tensor, pixel: float) -> Tensor:
+    """Boxes whose plain IoU is the IoU of ``boxes`` by their own count of pixels."""
+    return boxes + boxes.new_tensor((0.0, 0.0, pixel, pixel))

@@ -43,17 +43,17 @@ class RegionHead(nn.Module):
         self.res5 = stage(3, channels, config.feature_size, stride, dilation)
         self.predictor = Predictor(config)
 
-    def forward(self, map_BChw: Tensor, boxes: Sequence[Tensor]) -> RegionAnswers:
+    def forward(self, feature_map: Tensor, boxes: Sequence[Tensor]) -> RegionAnswers:
         """Answers about the boxes [n,4] of each picture, one after the other."""
-        return self.predictor(self.describe(map_BChw, boxes))  # type: ignore[no-any-return]
+        return self.predictor(self.describe(feature_map, boxes))  # type: ignore[no-any-return]
 
-    def describe(self, map_BChw: Tensor, boxes: Sequence[Tensor]) -> Tensor:
+    def describe(self, feature_map: Tensor, boxes: Sequence[Tensor]) -> Tensor:
         """Features [R,F] of the boxes of each picture, in pixels of the scaled picture."""
         rois = pooling_boxes(boxes)
         dtype = next(self.res5.parameters()).dtype
         chunks = []
-        for part in rois.split(_CHUNK):
-            pooled = pool_regions(map_BChw, part, self.config.pooled_side)
+        for start in range(0, len(rois), _CHUNK):
+            pooled = pool_regions(feature_map, rois[start : start + _CHUNK], self.config.pooled_side)
             cells = self.res5(pooled.to(dtype).contiguous(memory_format=torch.channels_last))
             chunks.append(cells.float().mean(dim=(2, 3)))
         return torch.cat(chunks)
@@ -65,12 +65,12 @@ def pooling_boxes(boxes: Sequence[Tensor]) -> Tensor:
     return torch.cat(numbered)
 
 
-def pool_regions(map_BChw: Tensor, rois_R5: Tensor, side: int) -> Tensor:
+def pool_regions(feature_map: Tensor, rois: Tensor, side: int) -> Tensor:
     """Maximum of the map in side x side parts of each region, [R,C,side,side] (Fast R-CNN, section 2.1).
 
     Coordinates are rounded to whole cells, a region covers at least one.
     """
-    pooled: Tensor = roi_pool(map_BChw, rois_R5.to(map_BChw.dtype), side, spatial_scale=1.0 / STRIDE)
+    pooled: Tensor = roi_pool(feature_map, rois.to(feature_map.dtype), side, spatial_scale=1.0 / STRIDE)
     return pooled
 
 
@@ -90,20 +90,21 @@ class Predictor(nn.Module):
             self.attribute_hidden = nn.Linear(size + size // 8, size // 4)
             self.attributes = nn.Linear(size // 4, config.num_attributes + 1)
 
-    def forward(self, features_RF: Tensor) -> RegionAnswers:
-        logits = self.classes(features_RF)
-        deltas = self.boxes(features_RF).view(len(features_RF), -1, 4)
+    def forward(self, features: Tensor) -> RegionAnswers:
+        """Answers about regions with these features [R,F]."""
+        logits = self.classes(features)
+        deltas = self.boxes(features).view(len(features), -1, 4)
         probabilities = logits.softmax(dim=-1)
         if self.config.background_first:
             deltas = deltas[:, 1:]
         else:
             probabilities = probabilities.roll(1, dims=-1)
-        return RegionAnswers(features_RF, probabilities, deltas, self._attributes(features_RF, logits.argmax(dim=-1)))
+        return RegionAnswers(features, probabilities, deltas, self._attributes(features, logits.argmax(dim=-1)))
 
-    def _attributes(self, features_RF: Tensor, classes_R: Tensor) -> Tensor | None:
+    def _attributes(self, features: Tensor, classes: Tensor) -> Tensor | None:
         if self.class_vectors is None:
             return None
-        both = torch.cat((features_RF, self.class_vectors(classes_R)), dim=-1)
+        both = torch.cat((features, self.class_vectors(classes)), dim=-1)
         logits: Tensor = self.attributes(functional.relu(self.attribute_hidden(both)))
         if self.config.background_first:  # Caffe's "none" takes its share of the probability, the converted one's not
             return logits.softmax(dim=-1)[:, 1:]

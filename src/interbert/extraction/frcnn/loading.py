@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -9,12 +10,13 @@ from torch import Tensor
 
 from interbert.checkpoints.tensor_file import read_tensors
 from interbert.extraction.frcnn.config import CAFFE, DETECTRON2, FrcnnConfig, read_port_config
-from interbert.extraction.frcnn.keys import find_dialect, translate
+from interbert.extraction.frcnn.keys import translate
 from interbert.extraction.frcnn.model import Frcnn, empty_frcnn
 from interbert.extraction.weights import files_sha256, find_weights, weight_files
 
 OPTION = "--frcnn.weights"
 _CONFIG = "config.yaml"
+_RPN = "proposal_generator.rpn_head"
 
 
 @dataclass(frozen=True)
@@ -30,8 +32,8 @@ class LoadedFrcnn:
 def load_frcnn(where: str) -> LoadedFrcnn:
     """The detector with its weights.
 
-    A ``config.yaml`` beside the weights is followed. Without one the sizes are bottom-up attention's, and the weights'
-    own names say which of the two conventions they were trained with.
+    A ``config.yaml`` beside converted weights is followed; without one the sizes are bottom-up attention's. Which of
+    the two conventions weights were trained with is seen from their shapes.
 
     Raises:
         ConfigError: there are no weights there.
@@ -51,12 +53,16 @@ def load_frcnn(where: str) -> LoadedFrcnn:
     return LoadedFrcnn(model.requires_grad_(False), found_at, files_sha256(files))
 
 
-def _config_of(state: dict[str, Tensor], beside: Path) -> FrcnnConfig:
-    dialect = find_dialect(state)
-    if dialect == "caffe":
+def _config_of(state: Mapping[str, Tensor], beside: Path) -> FrcnnConfig:
+    if _answers_twice(state):
         config = CAFFE
     else:
         config = read_port_config(beside) if beside.is_file() else DETECTRON2
-    if not any(".class_vectors." in name or "cls_embed" in name for name in state):
-        config = replace(config, num_attributes=0)
-    return config
+    has_attributes = any(".box_predictor.cls_embed" in name for name in state)
+    return config if has_attributes else replace(config, num_attributes=0)
+
+
+def _answers_twice(state: Mapping[str, Tensor]) -> bool:
+    """Whether the proposal network says two numbers for each anchor, which only the paper's own does."""
+    answers, deltas = (state.get(f"{_RPN}.{name}.weight") for name in ("objectness_logits", "anchor_deltas"))
+    return answers is not None and deltas is not None and 2 * len(answers) == len(deltas)

@@ -57,7 +57,7 @@ class Frcnn(nn.Module):
 
     def detect(
         self,
-        pixels_B3HW: Tensor,
+        pixels: Tensor,
         settings: FrcnnSettings,
         sizes: Sequence[tuple[int, int]],
         scales: Sequence[float],
@@ -65,12 +65,12 @@ class Frcnn(nn.Module):
         """Find and describe regions.
 
         Args:
-            pixels_B3HW: of :func:`detector_pixels`.
+            pixels: of :func:`detector_pixels`.
             settings: how many regions, and which boxes they have.
             sizes: width and height of each scaled picture.
             scales: how much larger than the original each is.
         """
-        feature_map = self.feature_map(pixels_B3HW)
+        feature_map = self.feature_map(pixels)
         proposals = self.proposals(feature_map, sizes, scales)
         answers = self.head(feature_map, proposals)
         found = split_answers(answers, [len(one) for one in proposals])
@@ -79,16 +79,16 @@ class Frcnn(nn.Module):
             for boxes, one, size in zip(proposals, found, sizes, strict=True)
         ]
 
-    def feature_map(self, pixels_B3HW: Tensor) -> Tensor:
+    def feature_map(self, pixels: Tensor) -> Tensor:
         """Map of the trunk, f32 [B,C,h,w]."""
         weight = self.trunk.stem.conv.weight
-        pixels = pixels_B3HW.to(weight.dtype).contiguous(memory_format=torch.channels_last)
+        pixels = pixels.to(weight.dtype).contiguous(memory_format=torch.channels_last)
         found: Tensor = self.trunk(pixels).float()
         return found
 
-    def describe(self, pixels_B3HW: Tensor, boxes: Sequence[Tensor]) -> list[Detection]:
+    def describe(self, pixels: Tensor, boxes: Sequence[Tensor]) -> list[Detection]:
         """Describe given boxes [n,4] of each picture, in pixels of the scaled picture; none is moved or dropped."""
-        answers = self.head(self.feature_map(pixels_B3HW), boxes)
+        answers = self.head(self.feature_map(pixels), boxes)
         found = split_answers(answers, [len(one) for one in boxes])
         return [
             Detection(given, one.features, one.class_probs, one.attribute_probs)
@@ -105,18 +105,18 @@ def split_answers(answers: RegionAnswers, counts: Sequence[int]) -> list[RegionA
 
 
 def choose(
-    proposals_R4: Tensor, answers: RegionAnswers, size: tuple[int, int], settings: FrcnnSettings, config: FrcnnConfig
+    proposals: Tensor, answers: RegionAnswers, size: tuple[int, int], settings: FrcnnSettings, config: FrcnnConfig
 ) -> Detection:
     """The regions of one picture.
 
     Their boxes are the proposals that the features were pooled from, as in the paper's features, or (``refined``) where
     the last layer moves them to.
     """
-    boxes = proposals_R4
+    boxes = proposals
     if settings.boxes == "refined":
-        moved = decode_boxes(proposals_R4, answers.deltas, config.box_weights, config.pixel)
+        moved = decode_boxes(proposals, answers.deltas, config.box_weights, config.pixel)
         moved = clip_boxes(moved, *size, config.pixel)
-        boxes = best_boxes(proposals_R4, moved, answers.class_probs)
+        boxes = best_boxes(proposals, moved, answers.class_probs)
     chosen = select_regions(  # hundreds of small steps: slow on a GPU
         for_nms(boxes, config.pixel).cpu(),
         answers.class_probs.cpu(),

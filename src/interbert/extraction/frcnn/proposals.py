@@ -30,23 +30,23 @@ class ProposalNetwork(nn.Module):
         self.objectness = nn.Conv2d(config.proposal_channels, answers * anchors, 1)
         self.deltas = nn.Conv2d(config.proposal_channels, 4 * anchors, 1)
 
-    def forward(self, map_BChw: Tensor, sizes: Sequence[tuple[int, int]], scales: Sequence[float]) -> list[Tensor]:
+    def forward(self, feature_map: Tensor, sizes: Sequence[tuple[int, int]], scales: Sequence[float]) -> list[Tensor]:
         """Proposals [P,4] of each picture, best first, in pixels of the scaled picture.
 
         Args:
-            map_BChw: of the trunk.
+            feature_map: of the trunk.
             sizes: width and height of each scaled picture.
             scales: how much larger than the original each is.
         """
-        scores, boxes = self.scored_boxes(map_BChw)
+        scores, boxes = self.scored_boxes(feature_map)
         return [
             select_proposals(boxes[index], scores[index], size, scale, self.config)
             for index, (size, scale) in enumerate(zip(sizes, scales, strict=True))
         ]
 
-    def scored_boxes(self, map_BChw: Tensor) -> tuple[Tensor, Tensor]:
+    def scored_boxes(self, feature_map: Tensor) -> tuple[Tensor, Tensor]:
         """Scores [B,N] that order the anchors, and the boxes [B,N,4] they were moved to."""
-        hidden = functional.relu(self.hidden(map_BChw))
+        hidden = functional.relu(self.hidden(feature_map))
         count, height, width = len(hidden), *hidden.shape[2:]
         answers = self.objectness(hidden).float()
         if self.config.convention == "caffe":
@@ -59,22 +59,20 @@ class ProposalNetwork(nn.Module):
         return scores, torch.stack(found)
 
 
-def select_proposals(
-    boxes_N4: Tensor, scores_N: Tensor, size: tuple[int, int], scale: float, config: FrcnnConfig
-) -> Tensor:
+def select_proposals(boxes: Tensor, scores: Tensor, size: tuple[int, int], scale: float, config: FrcnnConfig) -> Tensor:
     """The proposals of one picture, [P,4], best first.
 
     Boxes are cut at the picture's edges, small ones dropped, the best of the rest freed of those that overlap a better
     one. A picture in which nothing is left is one proposal itself.
     """
     width, height = size
-    best = scores_N.argsort(descending=True, stable=True)
+    best = scores.argsort(descending=True, stable=True)
     if config.convention == "detectron2":  # which counts small boxes among its candidates
         best = best[: config.candidates]
-    boxes, scores = clip_boxes(boxes_N4[best], width, height, config.pixel), scores_N[best]
+    boxes, scores = clip_boxes(boxes[best], width, height, config.pixel), scores[best]
     fine = large_enough(boxes, config.min_proposal_side * scale, config.pixel) & scores.isfinite()
     boxes, scores = boxes[fine][: config.candidates], scores[fine][: config.candidates]
     kept = boxes[nms(for_nms(boxes, config.pixel), scores, config.proposal_nms)[: config.proposals]]
     if not len(kept):
-        return boxes_N4.new_tensor([[0.0, 0.0, width - config.pixel, height - config.pixel]])
+        return boxes.new_tensor([[0.0, 0.0, width - config.pixel, height - config.pixel]])
     return kept

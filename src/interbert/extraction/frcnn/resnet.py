@@ -28,9 +28,10 @@ class FrozenNorm(nn.Module):
         self.register_buffer("running_mean", torch.zeros(channels))
         self.register_buffer("running_var", torch.ones(channels))
 
-    def forward(self, x_BChw: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:
+        """Normed map, of the same shape."""
         mean, variance = self.get_buffer("running_mean"), self.get_buffer("running_var")
-        return functional.batch_norm(x_BChw, mean, variance, self.weight, self.bias, eps=_EPSILON)
+        return functional.batch_norm(x, mean, variance, self.weight, self.bias, eps=_EPSILON)
 
 
 class ConvNorm(nn.Module):
@@ -42,8 +43,9 @@ class ConvNorm(nn.Module):
         self.conv = nn.Conv2d(channels, out, side, stride, padding, dilation, bias=False)
         self.norm: nn.Module = FrozenNorm(out)
 
-    def forward(self, x_BChw: Tensor) -> Tensor:
-        normed: Tensor = self.norm(self.conv(x_BChw))
+    def forward(self, x: Tensor) -> Tensor:
+        """Map [B,C,h,w] -> [B,out,h/stride,w/stride]."""
+        normed: Tensor = self.norm(self.conv(x))
         return normed
 
     def fuse(self) -> None:
@@ -69,11 +71,12 @@ class Bottleneck(nn.Module):
         self.third = ConvNorm(inner, out, 1)
         self.shortcut = ConvNorm(channels, out, 1, stride) if channels != out else None
 
-    def forward(self, x_BChw: Tensor) -> Tensor:
-        hidden = functional.relu(self.first(x_BChw), inplace=True)
+    def forward(self, x: Tensor) -> Tensor:
+        """Map [B,C,h,w] -> [B,out,h/stride,w/stride]."""
+        hidden = functional.relu(self.first(x), inplace=True)
         hidden = functional.relu(self.second(hidden), inplace=True)
         hidden = self.third(hidden)
-        hidden += x_BChw if self.shortcut is None else self.shortcut(x_BChw)
+        hidden += x if self.shortcut is None else self.shortcut(x)
         return functional.relu(hidden, inplace=True)
 
 
@@ -96,8 +99,9 @@ class Trunk(nn.Module):
         self.res4 = stage(config.blocks[2], 2 * channels, 4 * channels, 2)
         self.out_channels = 4 * channels
 
-    def forward(self, pixels_B3HW: Tensor) -> Tensor:
-        hidden = functional.relu(self.stem(pixels_B3HW), inplace=True)
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Pixels [B,3,H,W] -> map of res4 [B,C,H/16,W/16], rounded up."""
+        hidden = functional.relu(self.stem(pixels), inplace=True)
         if self.caffe_pooling:
             hidden = torch.max_pool2d(hidden, 3, 2, padding=0, ceil_mode=True)
         else:
