@@ -81,7 +81,8 @@ def _arguments() -> argparse.Namespace:
 
 def _extract(arguments: argparse.Namespace, out: Path) -> dict[str, str]:
     if arguments.checkpoint:
-        extractor = build_extractor(load_processor(arguments.checkpoint).extractor_info)
+        processor = load_processor(arguments.checkpoint)
+        extractor = build_extractor(processor.extractor_info, processor.extractor_folder)
     else:
         extractor = GridExtractor(GridSettings(scales=(1, 2)))
     stores = {}

@@ -32,7 +32,8 @@ class Options:
     split: str | None = None
     """Split of a Hub data set."""
     backbone: str = "efficientnet_lite0"
-    """Network that describes regions: efficientnet_lite0 (offline), timm:NAME, torchvision:NAME, transformers:NAME."""
+    """Network that describes regions: efficientnet_lite0 (offline), a folder that interbert finetune backbone wrote, or
+    timm:NAME, torchvision:NAME, transformers:NAME."""
     input_size: int = 256
     """Long side of what the backbone sees, in pixels; a multiple of 32."""
     scales: list[int] = field(default_factory=lambda: [1, 2, 3])
@@ -52,7 +53,7 @@ class Options:
 def run(options: Options) -> None:
     """Extract and say what was done."""
     from interbert.errors import UsageError
-    from interbert.extraction.backbones import EFFICIENTNET_LITE0
+    from interbert.extraction.backbones import HUBS
     from interbert.extraction.columns import ColumnMapping
     from interbert.extraction.extract import SKIPPED, extract_to_store
     from interbert.extraction.grid import GridExtractor, GridSettings
@@ -63,7 +64,7 @@ def run(options: Options) -> None:
     mapping = ColumnMapping(options.picture, tuple(options.texts), options.picture_id, options.product_id)
     source = open_source(options.source, mapping, options.split, need_texts=not options.allow_no_text)
     features = tuple(options.features)
-    if options.backbone != EFFICIENTNET_LITE0:  # other networks give their last map only
+    if options.backbone.partition(":")[0] in HUBS:  # other networks give their last map only
         features = tuple(name for name in features if name in ("colour", "head"))
     settings = GridSettings(options.backbone, options.input_size, tuple(options.scales), options.overlap, features)
     columns = source.columns

@@ -91,11 +91,16 @@ class PairTable:
 
     def same(self, pairs: Sequence[int]) -> NDArray[np.bool_]:
         """bool [k,k]: True where either pair's text is right for the other's picture."""
-        chosen = np.asarray(pairs, dtype=np.int64)
-        wanted = self.text_ids[chosen][:, None] * self._stride + self.groups[chosen][None, :]
+        right = self.right(pairs, pairs)
+        return right | right.T
+
+    def right(self, texts_of: Sequence[int] | Int64, pictures_of: Sequence[int] | Int64) -> NDArray[np.bool_]:
+        """bool [k,m]: whether the text of each first pair is a right one for the picture of each second."""
+        texts, pictures = np.asarray(texts_of, dtype=np.int64), np.asarray(pictures_of, dtype=np.int64)
+        wanted = self.text_ids[texts][:, None] * self._stride + self.groups[pictures][None, :]
         place = np.searchsorted(self._right_keys, wanted).clip(max=len(self._right_keys) - 1)
         right: NDArray[np.bool_] = self._right_keys[place] == wanted
-        return right | right.T
+        return right
 
     @cached_property
     def _stride(self) -> int:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from interbert.carried import carry
 from interbert.errors import PictureError, RegionError, SourceError, StoreError
 from interbert.extraction.extractor import RegionExtractor
 from interbert.extraction.pictures import load_picture
@@ -43,9 +44,12 @@ class ExtractionReport:
 
 
 @dataclass(frozen=True)
-class _Decoded:
+class DecodedPicture:
+    """A row of a source with its picture, or with why there is none."""
+
     item: SourceItem
     digest: str
+    """SHA-256 of the picture's file."""
     picture: Image.Image | None
     problem: str | None
 
@@ -93,6 +97,8 @@ def _extract(
 ) -> ExtractionReport:
     started = time.monotonic()
     store = RegionStore.open_or_create(out, extractor.info)
+    if extractor.carried is not None:
+        carry(extractor.carried, out)
     require_same_source(store, source, need_texts)
     there = store.existing_keys()
     views = (0, 1) if mirrored else (0,)
@@ -102,7 +108,7 @@ def _extract(
     skipped = _SkipList(Path(out) / SKIPPED)
     try:
         with progress_bar("extracting", len(pending), "pictures", progress and bool(pending)) as advance:
-            for chunk in _decode_ahead(source, pending):
+            for chunk in decode_ahead(source, pending):
                 usable = [one for one in chunk if _usable(one, need_texts, skipped)]
                 for view in views:
                     wanted = [one for one in usable if (one.item.picture_id, view) not in there]
@@ -173,7 +179,7 @@ def extract_pictures(
         problems.append((item.picture_id, why))
 
     with progress_bar("extracting", len(source), "pictures", progress) as advance:
-        for chunk in _decode_ahead(source, range(len(source))):
+        for chunk in decode_ahead(source, range(len(source))):
             problems += [(one.item.picture_id, one.problem) for one in chunk if one.problem is not None]
             usable = [one for one in chunk if one.picture is not None]
             records += _records(extractor, usable, 0, refuse)
@@ -181,14 +187,14 @@ def extract_pictures(
     return records, problems
 
 
-def _decode_ahead(source: PictureSource, rows: Iterable[int]) -> Iterator[list[_Decoded]]:
+def decode_ahead(source: PictureSource, rows: Iterable[int]) -> Iterator[list[DecodedPicture]]:
     """Chunks of decoded pictures; the next chunk is decoded while the caller computes on this one."""
 
-    def decode(members: Sequence[int]) -> list[_Decoded]:
+    def decode(members: Sequence[int]) -> list[DecodedPicture]:
         return [_decode(source[row]) for row in members]
 
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="decode") as pool:
-        ahead: Future[list[_Decoded]] | None = None
+        ahead: Future[list[DecodedPicture]] | None = None
         for members in _chunks(rows):
             following = pool.submit(decode, members)
             if ahead is not None:
@@ -209,18 +215,18 @@ def _chunks(rows: Iterable[int]) -> Iterator[list[int]]:
         yield chunk
 
 
-def _decode(item: SourceItem) -> _Decoded:
+def _decode(item: SourceItem) -> DecodedPicture:
     if item.data is None:
-        return _Decoded(item, "", None, f"{item.where}: {item.problem}")
+        return DecodedPicture(item, "", None, f"{item.where}: {item.problem}")
     try:
         data = _file_bytes(item.data)
         picture = load_picture(data, item.where, target_side=512)
     except (PictureError, OSError) as error:
-        return _Decoded(item, "", None, str(error))
-    return _Decoded(item, hashlib.sha256(data).hexdigest(), picture, None)
+        return DecodedPicture(item, "", None, str(error))
+    return DecodedPicture(item, hashlib.sha256(data).hexdigest(), picture, None)
 
 
-def _usable(one: _Decoded, need_texts: bool, skipped: _SkipList) -> bool:
+def _usable(one: DecodedPicture, need_texts: bool, skipped: _SkipList) -> bool:
     if one.picture is None:
         skipped.add(one.item, one.problem or "unreadable")
         return False
@@ -231,7 +237,7 @@ def _usable(one: _Decoded, need_texts: bool, skipped: _SkipList) -> bool:
 
 
 def _records(
-    extractor: RegionExtractor, members: Sequence[_Decoded], view: int, refuse: Callable[[SourceItem, str], None]
+    extractor: RegionExtractor, members: Sequence[DecodedPicture], view: int, refuse: Callable[[SourceItem, str], None]
 ) -> list[RegionRecord]:
     from PIL import ImageOps
 

@@ -6,6 +6,7 @@ Shapes: B batch, N regions, R = N + 1 image tokens (global token first), T text 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -19,7 +20,9 @@ from transformers import (
     FeatureExtractionMixin,
     ProcessorMixin,
 )
+from transformers.utils import cached_file
 
+from interbert.carried import CARRIED, carry
 from interbert.errors import ConfigError, RegionError
 from interbert.model.configuration import InterBertConfig
 
@@ -55,10 +58,15 @@ class RegionsLike(Protocol):
 RegionMaker = Callable[[Sequence[Any]], Sequence[RegionsLike]]
 """Pictures (PIL, path or bytes) to their regions."""
 
-_wired: list[Callable[[Mapping[str, Any]], RegionMaker]] = []
+RegionMakerBuilder = Callable[[Mapping[str, Any], str | Path | None], RegionMaker]
+"""A region extractor's description, and the folder where weights of its own lie, to what makes regions."""
+
+_HUB_WORDS = ("cache_dir", "force_download", "local_files_only", "revision", "token")
+
+_wired: list[RegionMakerBuilder] = []
 
 
-def wire_regions(builder: Callable[[Mapping[str, Any]], RegionMaker]) -> None:
+def wire_regions(builder: RegionMakerBuilder) -> None:
     """Say how a region extractor is built from its description; this layer knows none (``interbert.wiring`` does)."""
     _wired[:] = [builder]
 
@@ -97,6 +105,7 @@ class InterBertRegionFeatureExtractor(FeatureExtractionMixin):  # type: ignore[m
         extractor: name, settings and sizes of the region extractor (``ExtractorInfo`` as a dictionary).
         feature_mean: [F], subtracted from every region feature; None for none.
         feature_std: [F], divides them; None for ones.
+        folder: where weights of the extractor that were trained here lie; saved models take them along.
     """
 
     model_input_names = ["region_features", "region_locations", "region_mask"]  # noqa: RUF012
@@ -106,9 +115,11 @@ class InterBertRegionFeatureExtractor(FeatureExtractionMixin):  # type: ignore[m
         extractor: Mapping[str, Any] | None = None,
         feature_mean: Sequence[float] | None = None,
         feature_std: Sequence[float] | None = None,
+        folder: str | Path | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        self.folder = folder
         self.extractor = dict(extractor or {})
         self.feature_mean = None if feature_mean is None else [float(value) for value in feature_mean]
         self.feature_std = None if feature_std is None else [float(value) for value in feature_std]
@@ -117,7 +128,25 @@ class InterBertRegionFeatureExtractor(FeatureExtractionMixin):  # type: ignore[m
 
     def to_dict(self) -> dict[str, Any]:
         """Return the saved fields."""
-        return {name: value for name, value in super().to_dict().items() if name not in ("_scale", "_maker")}
+        return {name: value for name, value in super().to_dict().items() if name not in ("_scale", "_maker", "folder")}
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **kwargs: Any) -> Any:
+        """Load as every feature extractor does, and remember where the extractor's own weights are."""
+        loaded = super().from_pretrained(pretrained_model_name_or_path, **kwargs)
+        where = Path(pretrained_model_name_or_path)
+        file: Any = where / CARRIED
+        if not where.is_dir():
+            words = {name: kwargs[name] for name in _HUB_WORDS if name in kwargs}
+            file = cached_file(str(where), CARRIED, _raise_exceptions_for_missing_entries=False, **words)
+        loaded.folder = None if file is None or not Path(file).is_file() else Path(file).parent
+        return loaded
+
+    def save_pretrained(self, save_directory: str | Path, **kwargs: Any) -> Any:
+        """Save as every feature extractor does, with the extractor's own weights where it has such."""
+        if self.folder is not None and (file := Path(self.folder) / CARRIED).is_file():
+            carry(file, save_directory)
+        return super().save_pretrained(save_directory, **kwargs)
 
     def regions(self, pictures: Sequence[Any]) -> Sequence[RegionsLike]:
         """Regions of pictures (PIL, path or bytes), by the extractor the model was trained with; built on first use.
@@ -129,7 +158,7 @@ class InterBertRegionFeatureExtractor(FeatureExtractionMixin):  # type: ignore[m
         if self._maker is None:
             if not _wired:
                 raise ConfigError("Pictures need a region extractor. Import interbert, or give regions instead.")
-            self._maker = _wired[0](self.extractor)
+            self._maker = _wired[0](self.extractor, self.folder)
         return self._maker(pictures)
 
     def standardise(self, features: NDArray[Any], where: str = "regions") -> Float32:
@@ -319,6 +348,12 @@ class InterBertProcessor(ProcessorMixin):  # type: ignore[misc]
     def extractor_info(self) -> dict[str, Any]:
         """Name, settings and sizes of the region extractor this model was trained with."""
         return dict(self.feature_extractor.extractor)
+
+    @property
+    def extractor_folder(self) -> str | Path | None:
+        """Where the region extractor's own weights lie; None when it has none."""
+        folder: str | Path | None = self.feature_extractor.folder
+        return folder
 
 
 AutoFeatureExtractor.register(InterBertConfig, InterBertRegionFeatureExtractor)

@@ -20,11 +20,18 @@ def contrastive_loss_from_scores(scores: Tensor, same: Tensor | None = None) -> 
     count = len(scores)
     if count < 2:
         return scores.sum() * 0.0
+    right = None if same is None else same & ~torch.eye(count, dtype=torch.bool, device=scores.device)
+    return (find_answers(scores, right) + find_answers(scores.T, None if right is None else right.T)) / 2
+
+
+def find_answers(scores: Tensor, also_right: Tensor | None = None) -> Tensor:
+    """Cross-entropy of each row with its own column as the answer: one direction of the above, with M >= K candidates.
+
+    Args:
+        scores: [K,M], divided by the temperature; row i's answer is column i.
+        also_right: bool [K,M], True where a candidate is right too and so no negative.
+    """
     scores = scores.float()
-    if same is not None:
-        diagonal = torch.eye(count, dtype=torch.bool, device=scores.device)
-        scores = scores.masked_fill(same & ~diagonal, float("-inf"))
-    answers = torch.arange(count, device=scores.device)
-    text_to_image = nn.functional.cross_entropy(scores, answers)
-    image_to_text = nn.functional.cross_entropy(scores.T, answers)
-    return (text_to_image + image_to_text) / 2
+    if also_right is not None:
+        scores = scores.masked_fill(also_right, float("-inf"))
+    return nn.functional.cross_entropy(scores, torch.arange(len(scores), device=scores.device))

@@ -32,7 +32,7 @@ class RegionStore(RegionReader):
     """A store opened for reading and appending; safe to hand to worker processes (each opens its own handle)."""
 
     def __init__(self, path: str | Path) -> None:
-        self.path = str(path)
+        self.path = self.folder = str(path)
         self._handle: Any = None
         self._owner: int | None = None
         dataset = self._dataset()

@@ -126,7 +126,7 @@ def _processor(options: PretrainOptions, data: TrainingData) -> InterBertProcess
     tokenizer, growth = grow_vocabulary(bert_tokenizer(options.init_from), data.table.texts, data.validation_texts)
     print(f"vocabulary: {growth}")
     mean, std = data.store.feature_statistics(seed=options.training.seed)
-    scaling = InterBertRegionFeatureExtractor(data.store.info.to_dict(), mean.tolist(), std.tolist())
+    scaling = InterBertRegionFeatureExtractor(data.store.info.to_dict(), mean.tolist(), std.tolist(), data.store.folder)
     return InterBertProcessor(scaling, tokenizer, options.max_text_tokens)
 
 
