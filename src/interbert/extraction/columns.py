@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from interbert.errors import ColumnError
+from interbert.extraction.given_settings import BoxFormat
 from interbert.extraction.pictures import PICTURE_SUFFIXES
 
 _TEXT_NAMES = (
@@ -34,6 +35,9 @@ class ColumnMapping:
     texts: tuple[str, ...] = ()
     picture_id: str | None = None
     product_id: str | None = None
+    boxes: str | None = None
+    """Boxes of each picture; never found by itself."""
+    box_format: BoxFormat = "xyxy"
 
 
 def resolve_columns(
@@ -55,7 +59,7 @@ def resolve_columns(
     Raises:
         ColumnError: a named column is missing (with the nearest name that exists), or none fits.
     """
-    for name in (mapping.picture, mapping.picture_id, mapping.product_id, *mapping.texts):
+    for name in (mapping.picture, mapping.picture_id, mapping.product_id, mapping.boxes, *mapping.texts):
         if name is not None and name not in columns:
             raise ColumnError.missing(name, columns, where)
     picture = mapping.picture or _find_picture(columns, first_rows)
@@ -68,7 +72,7 @@ def resolve_columns(
         )
     lowered = {name.lower(): name for name in columns}
     product = mapping.product_id or next((lowered[n] for n in _PRODUCT_NAMES if n in lowered), None)
-    return ColumnMapping(picture, tuple(texts), mapping.picture_id, product)
+    return replace(mapping, picture=picture, texts=tuple(texts), product_id=product)
 
 
 def _find_picture(columns: Sequence[str], rows: Mapping[str, Sequence[Any]]) -> str | None:

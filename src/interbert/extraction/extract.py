@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 from interbert.carried import carry
 from interbert.errors import PictureError, RegionError, SourceError, StoreError
 from interbert.extraction.extractor import RegionExtractor
+from interbert.extraction.given import extract_view
+from interbert.extraction.given_boxes import read_boxes
 from interbert.extraction.pictures import load_picture
 from interbert.extraction.sources import PictureSource, SourceItem
 from interbert.locking import only_writer
@@ -22,6 +24,8 @@ from interbert.regions.schema import RegionRecord
 from interbert.regions.store import RegionStore
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from PIL import Image
 
 _CHUNK = 64
@@ -52,6 +56,8 @@ class DecodedPicture:
     """SHA-256 of the picture's file."""
     picture: Image.Image | None
     problem: str | None
+    boxes: NDArray[np.float32] | None = None
+    """[n,4] in pixels of the picture, when the source brings boxes along."""
 
 
 def extract_to_store(
@@ -218,12 +224,16 @@ def _chunks(rows: Iterable[int]) -> Iterator[list[int]]:
 def _decode(item: SourceItem) -> DecodedPicture:
     if item.data is None:
         return DecodedPicture(item, "", None, f"{item.where}: {item.problem}")
+    boxes = None
     try:
         data = _file_bytes(item.data)
-        picture = load_picture(data, item.where, target_side=512)
-    except (PictureError, OSError) as error:
+        # given boxes are pixels of the whole picture, which then cannot be decoded at a smaller scale
+        picture = load_picture(data, item.where, target_side=512 if item.box_format is None else None)
+        if item.box_format is not None:
+            boxes = read_boxes(item.boxes, item.box_format, picture.size, item.where)
+    except (PictureError, RegionError, OSError) as error:
         return DecodedPicture(item, "", None, str(error))
-    return DecodedPicture(item, hashlib.sha256(data).hexdigest(), picture, None)
+    return DecodedPicture(item, hashlib.sha256(data).hexdigest(), picture, None, boxes)
 
 
 def _usable(one: DecodedPicture, need_texts: bool, skipped: _SkipList) -> bool:
@@ -239,13 +249,10 @@ def _usable(one: DecodedPicture, need_texts: bool, skipped: _SkipList) -> bool:
 def _records(
     extractor: RegionExtractor, members: Sequence[DecodedPicture], view: int, refuse: Callable[[SourceItem, str], None]
 ) -> list[RegionRecord]:
-    from PIL import ImageOps
-
     pictures = [one.picture for one in members if one.picture is not None]
-    if view == 1:
-        pictures = [ImageOps.mirror(picture) for picture in pictures]
+    boxes = [one.boxes for one in members if one.boxes is not None]
     records = []
-    for one, regions in zip(members, extractor.extract(pictures), strict=True):
+    for one, regions in zip(members, extract_view(extractor, pictures, boxes, view), strict=True):
         try:
             regions.validate(one.item.where)
         except RegionError as error:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -40,6 +41,9 @@ class FrcnnRegions:
 
 class FrcnnExtractor:
     """Finds and describes regions of pictures, or describes boxes that are given."""
+
+    carried: Path | None = None
+    """Its weights come from elsewhere and stay there."""
 
     def __init__(self, loaded: LoadedFrcnn, settings: FrcnnSettings, device: str | None = None) -> None:
         self.settings = settings
@@ -139,7 +143,9 @@ def open_frcnn(settings: FrcnnSettings, device: str | None = None) -> FrcnnExtra
     return FrcnnExtractor(load_frcnn(settings.weights), settings, device)
 
 
-def build_frcnn_extractor(info: ExtractorInfo, device: str | None = None) -> FrcnnExtractor:
+def build_frcnn_extractor(
+    info: ExtractorInfo, folder: str | Path | None = None, device: str | None = None
+) -> FrcnnExtractor:
     """The inverse of ``FrcnnExtractor.info``.
 
     Raises:

@@ -54,10 +54,9 @@ def load_frcnn(where: str) -> LoadedFrcnn:
 
 
 def _config_of(state: Mapping[str, Tensor], beside: Path) -> FrcnnConfig:
-    if _answers_twice(state):
-        config = CAFFE
-    else:
-        config = read_port_config(beside) if beside.is_file() else DETECTRON2
+    config = CAFFE if _answers_twice(state) else DETECTRON2
+    if config is DETECTRON2 and beside.is_file():
+        config = read_port_config(beside)
     has_attributes = any(".box_predictor.cls_embed" in name for name in state)
     return config if has_attributes else replace(config, num_attributes=0)
 
