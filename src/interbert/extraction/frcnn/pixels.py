@@ -13,16 +13,19 @@ from interbert.extraction.frcnn.config import FrcnnConfig
 if TYPE_CHECKING:
     from PIL import Image
 
+_LEAST = 16
+
 
 def scaled_size(width: int, height: int, config: FrcnnConfig) -> tuple[int, int]:
     """Width and height of the scaled picture in pixels.
 
-    The shorter side becomes ``short_side``, unless the longer one would then exceed ``long_side``, which it becomes.
+    The shorter side becomes ``short_side``, unless the longer one would then exceed ``long_side``, which it becomes. A side
+    is at least one cell of the network's map, which only strips 60 times as long as wide need.
     """
     scale = config.short_side / min(width, height)
     if round(scale * max(width, height)) > config.long_side:
         scale = config.long_side / max(width, height)
-    return max(1, int(width * scale + 0.5)), max(1, int(height * scale + 0.5))
+    return max(_LEAST, int(width * scale + 0.5)), max(_LEAST, int(height * scale + 0.5))
 
 
 def detector_pixels(picture: Image.Image, config: FrcnnConfig, device: str = "cpu") -> Tensor:
