@@ -19,8 +19,8 @@ _LEAST = 16
 def scaled_size(width: int, height: int, config: FrcnnConfig) -> tuple[int, int]:
     """Width and height of the scaled picture in pixels.
 
-    The shorter side becomes ``short_side``, unless the longer one would then exceed ``long_side``, which it becomes. A side
-    is at least one cell of the network's map, which only strips 60 times as long as wide need.
+    The shorter side becomes ``short_side``, unless the longer one would then exceed ``long_side``, which it becomes.
+    A side is at least one cell of the network's map, which only strips 60 times as long as wide need.
     """
     scale = config.short_side / min(width, height)
     if round(scale * max(width, height)) > config.long_side:
