@@ -69,14 +69,13 @@ def test_only_the_upper_layers_change_and_nothing_but_them_is_kept(trained: Path
     assert "weights" in json.loads((trained / "provenance.json").read_text())["data"]
 
 
-def test_the_catalogue_teaches_it(shop: Path, tiny_bert: str, tmp_path: Path) -> None:
-    """24 products told apart from 12 validation pictures of the same kinds: from chance to better than before."""
-    chosen = options(shop, tmp_path / "out", tiny_bert, epochs=12, head_epochs=1, validation=str(shop), dropout=0.0)
-    finetune_backbone(replace(chosen, ema_decay=0.9, learning_rate=1e-3, head_learning_rate=2e-3))
+def test_the_catalogue_teaches_it(shop: Path, tmp_path: Path) -> None:
+    chosen = options(shop, tmp_path / "out", "minilm", epochs=6, head_epochs=20, validation=str(shop), dropout=0.1)
+    finetune_backbone(replace(chosen, ema_decay=0.8, learning_rate=1e-4, head_learning_rate=1e-3))
     history = [json.loads(line) for line in (tmp_path / "out" / LOG).read_text().splitlines()]
-    assert [one["epoch"] for one in history] == list(range(13))
-    assert history[-1]["contrast"] < 0.7 * history[1]["contrast"]
-    assert history[-1]["r@5"] > history[0]["r@5"]
+    assert [one["epoch"] for one in history] == list(range(7))
+    assert history[-1]["contrast"] < 0.5 * history[1]["contrast"]
+    assert history[-1]["r@1"] > 2 * history[1]["r@1"]
 
 
 def test_a_store_carries_the_network_and_gives_it_back(trained: Path, shop: Path, tmp_path: Path) -> None:
