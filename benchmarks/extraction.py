@@ -9,9 +9,9 @@ Times, alternating in one run on the same pictures: the bare network (pictures a
 at the faster batch size), and the whole command in a process of its own (reading, decoding, scaling, network, choice of
 boxes, pooling, class distributions, writing the store). Prints both rates and their ratio. The grid's command is timed
 with its start-up; of the others, which are slow, start-up is timed by a run on one picture and taken off, so that few
-pictures are enough. `--clock cpu` counts seconds of computing instead of seconds that pass: what to use on a machine with
-other work on it. Detectors have random weights of the real sizes (`benchmarks/extraction_networks.py`). The goal is
-0.80. On a CPU: what is measured is one core's when OMP_NUM_THREADS says so.
+pictures are enough. `--clock cpu` counts seconds of computing instead of seconds that pass: what to use on a machine
+with other work on it. Detectors have random weights of the real sizes (`benchmarks/extraction_networks.py`). The goal
+is 0.80. On a CPU: what is measured is one core's when OMP_NUM_THREADS says so.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ from interbert.extraction.extractor import build_extractor
 from interbert.extraction.frcnn.extractor import FrcnnExtractor
 from interbert.extraction.frcnn.loading import LoadedFrcnn
 from interbert.extraction.frcnn.settings import FrcnnSettings
-from interbert.extraction.given import GivenExtractor, extract_view
+from interbert.extraction.given import GivenExtractor, at_size, extract_view, shrink
 from interbert.extraction.given_boxes import mirror_boxes, read_boxes, require_format
 from interbert.extraction.grid import GridExtractor, GridSettings
 from interbert.extraction.proposals import grid_windows
@@ -183,6 +183,20 @@ def test_a_mirrored_view_has_mirrored_boxes_on_the_mirrored_picture(grid: GridEx
     np.testing.assert_array_equal(found.features, wanted.features)
 
 
+def test_a_large_picture_is_made_smaller_with_its_boxes_and_its_regions_are_of_its_own_size(
+    grid: GridExtractor,
+) -> None:
+    picture, boxes = Image.new("RGB", (4000, 1000), "red"), np.float32([[1000, 100, 3000, 600]])
+    small, on_it = shrink(picture, boxes)
+    assert small.size == (2048, 512)
+    np.testing.assert_allclose(on_it, [[512, 51.2, 1536, 307.2]], rtol=1e-6)
+    back = at_size(grid.describe([small], [on_it])[0], picture.size)
+    assert (back.width, back.height) == (4000, 1000)
+    np.testing.assert_allclose(back.boxes, boxes, rtol=1e-6)
+    assert shrink(small, on_it)[0] is small
+    assert at_size(back, None) is back
+
+
 # the command
 
 
@@ -212,14 +226,14 @@ def test_the_command_stores_given_boxes_and_lists_rows_whose_boxes_are_none(
     assert "made by another extractor" in capsys.readouterr().err
 
 
-def test_boxes_as_text_in_a_csv_are_read_and_large_pictures_are_not_shrunk(tmp_path: Path) -> None:
+def test_boxes_as_text_in_a_csv_are_read_and_stay_pixels_of_a_large_picture(tmp_path: Path) -> None:
     Image.new("RGB", (4000, 3000), "red").save(tmp_path / "big.jpg")
     (tmp_path / "metadata.csv").write_text('file_name,title,boxes\nbig.jpg,a,"[[3000, 2000, 3900, 2900]]"\n')
     words = ["extract", str(tmp_path), str(tmp_path / "s"), "--extractor", "given", "--given.column", "boxes"]
     assert main([*words, "--input_size", "64", "--texts", "title", "--features", "colour"]) == 0
     regions = RegionStore.open(tmp_path / "s").take([0])[0]
     assert (regions.width, regions.height) == (4000, 3000)
-    np.testing.assert_array_equal(regions.boxes, [[3000, 2000, 3900, 2900]])
+    np.testing.assert_allclose(regions.boxes, [[3000, 2000, 3900, 2900]], atol=0.01)
 
 
 @pytest.mark.parametrize(
@@ -237,6 +251,8 @@ def test_boxes_as_text_in_a_csv_are_read_and_large_pictures_are_not_shrunk(tmp_p
         (["--extractor", "detector", "--detector.model", "./nothing"], "./nothing: there are no weights"),
         (["--extractor", "yolo"], "--extractor cannot be 'yolo'"),
         (["--device", "cuda:77"], "The device 'cuda:77' cannot be used"),
+        (["--frcnn.weights", "x"], "--frcnn options are read by --extractor frcnn"),
+        (["--given.column", "crops"], "--given options are read by --extractor given"),
         (["--frcnn.min_boxes", "0", "--extractor", "frcnn"], "min_boxes"),
     ],
 )

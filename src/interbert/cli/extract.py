@@ -87,6 +87,7 @@ def run(options: Options) -> None:
 
     if options.limit is not None and options.limit < 1:
         raise UsageError(f"extract: --limit must be at least 1, not {options.limit}.")
+    _require_used(options)
     if options.extractor == "given" and not options.given.column:
         raise UsageError("extract: --extractor given needs the column that holds the boxes: --given.column COLUMN.")
     require_format(options.given.format)
@@ -120,6 +121,20 @@ def run(options: Options) -> None:
     )
     if report.skipped:
         print(f"{report.skipped} pictures skipped, see {options.out}/{SKIPPED}")
+
+
+def _require_used(options: Options) -> None:
+    """Refuse options of an extractor that was not chosen: who gives them thinks it was."""
+    from interbert.errors import UsageError
+
+    used = {options.extractor}
+    if options.extractor == "given":
+        used.add(options.given.described_by)
+    for name, default in (("frcnn", FrcnnSettings()), ("detector", DetectorSettings()), ("given", GivenSettings())):
+        if name not in used and getattr(options, name) != default:
+            raise UsageError(
+                f"extract: --{name} options are read by --extractor {name}; the extractor is {options.extractor}."
+            )
 
 
 def _extractor(options: Options) -> RegionExtractor:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from interbert.carried import carry
 from interbert.errors import PictureError, RegionError, SourceError, StoreError
 from interbert.extraction.extractor import RegionExtractor
-from interbert.extraction.given import extract_view
+from interbert.extraction.given import at_size, extract_view, shrink
 from interbert.extraction.given_boxes import read_boxes
 from interbert.extraction.pictures import load_picture
 from interbert.extraction.sources import PictureSource, SourceItem
@@ -58,6 +58,8 @@ class DecodedPicture:
     problem: str | None
     boxes: NDArray[np.float32] | None = None
     """[n,4] in pixels of the picture, when the source brings boxes along."""
+    size: tuple[int, int] | None = None
+    """Width and height that the picture had before it was made smaller, when the source brings boxes along."""
 
 
 def extract_to_store(
@@ -224,16 +226,17 @@ def _chunks(rows: Iterable[int]) -> Iterator[list[int]]:
 def _decode(item: SourceItem) -> DecodedPicture:
     if item.data is None:
         return DecodedPicture(item, "", None, f"{item.where}: {item.problem}")
-    boxes = None
+    boxes = size = None
     try:
         data = _file_bytes(item.data)
         # given boxes are pixels of the whole picture, which then cannot be decoded at a smaller scale
         picture = load_picture(data, item.where, target_side=512 if item.box_format is None else None)
         if item.box_format is not None:
-            boxes = read_boxes(item.boxes, item.box_format, picture.size, item.where)
+            size = picture.size
+            picture, boxes = shrink(picture, read_boxes(item.boxes, item.box_format, size, item.where))
     except (PictureError, RegionError, OSError) as error:
         return DecodedPicture(item, "", None, str(error))
-    return DecodedPicture(item, hashlib.sha256(data).hexdigest(), picture, None, boxes)
+    return DecodedPicture(item, hashlib.sha256(data).hexdigest(), picture, None, boxes, size)
 
 
 def _usable(one: DecodedPicture, need_texts: bool, skipped: _SkipList) -> bool:
@@ -254,7 +257,7 @@ def _records(
     records = []
     for one, regions in zip(members, extract_view(extractor, pictures, boxes, view), strict=True):
         try:
-            regions.validate(one.item.where)
+            regions = at_size(regions, one.size).validate(one.item.where)
         except RegionError as error:
             refuse(one.item, str(error))
             continue

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 DESCRIBERS = ("grid", "frcnn")
+_LONGEST = 2048
 
 
 class GivenExtractor:
@@ -84,6 +85,26 @@ def extract_view(
     if view == 1:
         boxes = [mirror_boxes(one, picture.width) for one, picture in zip(boxes, pictures, strict=True)]
     return extractor.extract_given(shown, boxes)
+
+
+def shrink(picture: Image.Image, boxes: NDArray[np.float32]) -> tuple[Image.Image, NDArray[np.float32]]:
+    """A picture with at most 2,048 pixels a side, and its boxes on it: dozens wait in memory at a time."""
+    factor = _LONGEST / max(picture.size)
+    if factor >= 1.0:
+        return picture, boxes
+    width, height = picture.size
+    small = picture.resize((max(1, round(width * factor)), max(1, round(height * factor))))
+    scale = np.array([small.width / width, small.height / height] * 2, dtype=np.float32)
+    return small, boxes * scale
+
+
+def at_size(regions: Regions, size: tuple[int, int] | None) -> Regions:
+    """Regions of a picture that was made smaller, in pixels of the size it had; None leaves them as they are."""
+    if size is None or size == (regions.width, regions.height):
+        return regions
+    width, height = size
+    scale = np.array([width / regions.width, height / regions.height] * 2, dtype=np.float32)
+    return replace(regions, boxes=regions.boxes * scale, width=width, height=height)
 
 
 def join(first: Regions, second: Regions) -> Regions:
