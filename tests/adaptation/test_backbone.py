@@ -14,6 +14,7 @@ from interbert.adaptation.features import random_crops
 from interbert.adaptation.learner import BackboneLearner
 from interbert.adaptation.options import BackboneOptions
 from interbert.carried import CARRIED, carry, digest_of
+from interbert.checkpoints.bert import bert_tokenizer
 from interbert.cli.main import main
 from interbert.errors import ConfigError, TrainingError
 from interbert.extraction.class_names import class_names
@@ -23,7 +24,7 @@ from interbert.extraction.extract import extract_to_store
 from interbert.extraction.extractor import build_extractor
 from interbert.extraction.grid import GridExtractor, GridSettings
 from interbert.extraction.sources import PictureSource, open_source
-from interbert.model.processing import InterBertRegionFeatureExtractor
+from interbert.model.processing import InterBertProcessor, InterBertRegionFeatureExtractor
 from interbert.regions.store import RegionStore
 
 SETTINGS = GridSettings(input_size=64, scales=(1,), features=("stride8", "stride16", "head"))
@@ -108,6 +109,18 @@ def test_a_model_carries_the_network(trained: Path, tmp_path: Path) -> None:
     picture = file_bytes(draw("blue", "square"))
     made = InterBertRegionFeatureExtractor.from_pretrained(tmp_path / "second").regions([picture])[0]
     np.testing.assert_array_equal(made.features, extractor.extract([draw("blue", "square")])[0].features)
+
+
+def test_a_processor_carries_the_network(trained: Path, tiny_bert: str, tmp_path: Path) -> None:
+    extractor = GridExtractor(replace(SETTINGS, backbone=str(trained)))
+    scaling = InterBertRegionFeatureExtractor(extractor.info.to_dict(), folder=trained)
+    InterBertProcessor(scaling, bert_tokenizer(tiny_bert)).save_pretrained(tmp_path / "model")
+    loaded = InterBertProcessor.from_pretrained(tmp_path / "model")
+    assert loaded.extractor_folder == tmp_path / "model"
+    assert str(trained) not in (tmp_path / "model" / "processor_config.json").read_text()
+    rebuilt = build_extractor(loaded.extractor_info, loaded.extractor_folder)
+    picture = draw("blue", "square")
+    np.testing.assert_array_equal(rebuilt.extract([picture])[0].features, extractor.extract([picture])[0].features)
 
 
 def test_missing_and_damaged_networks_are_named(trained: Path, tmp_path: Path) -> None:

@@ -1,11 +1,14 @@
 """Turn pictures and texts into a region store that training reads.
 
 SOURCE is a parquet, csv or jsonl file, a folder of pictures (with a metadata.csv or metadata.jsonl that has a
-file_name column), or a Hub id. The same command continues where it was stopped; pictures that cannot be read are
-skipped and listed in OUT/skipped.jsonl.
+file_name column), tar files of samples (img2dataset, webdataset), a tsv of ids and base64 pictures (MUGE), or a Hub
+id. Texts that stand apart are joined by picture id or file name with --captions. The same command continues where it
+was stopped; pictures that cannot be read are skipped and listed in OUT/skipped.jsonl.
 
     interbert extract catalogue.parquet regions/train --texts '[title, title_zh]'
     interbert extract photos/ regions/photos --picture file_name --texts '[caption]'
+    interbert extract MR_train_imgs.tsv regions/muge --captions MR_train_queries.jsonl
+    interbert extract train2014/ regions/coco --captions dataset_coco.json --caption_split train
 
 Who finds regions is chosen with --extractor: grid (windows over the picture, offline), frcnn (the paper's detector),
 detector (any of transformers), given (boxes that the source has in a column). docs/regions.md compares them.
@@ -48,6 +51,10 @@ class Options:
     """Column with an id that pictures of one product share; 'product_id', 'item_id' or 'id' when there is one."""
     split: str | None = None
     """Split of a Hub data set."""
+    captions: str | None = None
+    """Caption file: Karpathy's JSON, COCO's annotations, jsonline, MUGE's queries, results.csv, csv or tsv."""
+    caption_split: list[str] = field(default_factory=list)
+    """Splits of Karpathy's file to take, such as train,restval."""
     extractor: Literal["grid", "frcnn", "detector", "given"] = "grid"
     """Who finds and describes regions. The five options from --backbone on are the grid's."""
     device: str = "auto"
@@ -81,9 +88,11 @@ def run(options: Options) -> None:
     """Extract and say what was done."""
     from interbert.errors import UsageError
     from interbert.extraction.columns import ColumnMapping
-    from interbert.extraction.extract import SKIPPED, extract_to_store
+    from interbert.extraction.extract import extract_to_store
     from interbert.extraction.given_boxes import require_format
     from interbert.extraction.sources import open_source
+    from interbert.regions.caption_index import open_captions
+    from interbert.regions.commits import SKIPPED
 
     if options.limit is not None and options.limit < 1:
         raise UsageError(f"extract: --limit must be at least 1, not {options.limit}.")
@@ -99,7 +108,8 @@ def run(options: Options) -> None:
         boxes=options.given.column if options.extractor == "given" else None,
         box_format=options.given.format,
     )
-    source = open_source(options.source, mapping, options.split, need_texts=not options.allow_no_text)
+    captions = open_captions(options.captions, options.caption_split)
+    source = open_source(options.source, mapping, options.split, not options.allow_no_text, captions)
     extractor = _extractor(options)
     columns = source.columns
     print(f"{options.source}: {len(source)} rows, pictures in {columns.picture!r}, texts in {list(columns.texts)}")

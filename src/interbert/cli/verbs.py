@@ -11,6 +11,7 @@ from interbert.errors import UsageError
 
 VERBS: dict[str, tuple[str, str]] = {
     "extract": ("extract", "pictures and texts to a region store"),
+    "import": ("import_regions", "region features of other people's files to a region store"),
     "pretrain": ("pretrain", "train InterBERT on a region store"),
     "finetune backbone": ("finetune_backbone", "teach the picture network of extraction a catalogue"),
     "finetune retrieval": ("finetune_retrieval", "fine-tune a model to rank pictures for a text"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -20,6 +19,7 @@ from interbert.extraction.pictures import load_picture
 from interbert.extraction.sources import PictureSource, SourceItem
 from interbert.locking import only_writer
 from interbert.progress import progress_bar
+from interbert.regions.commits import SKIPPED, SkipList, StoreWriter
 from interbert.regions.schema import RegionRecord
 from interbert.regions.store import RegionStore
 
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from PIL import Image
 
 _CHUNK = 64
-_COMMIT_ROWS = 512
-SKIPPED = "skipped.jsonl"
 _COMPARED = 64
 
 
@@ -112,8 +110,8 @@ def _extract(
     views = (0, 1) if mirrored else (0,)
     ids = source.picture_ids()[:limit]
     pending = [row for row, name in enumerate(ids) if any((name, view) not in there for view in views)]
-    writer = _Writer(store)
-    skipped = _SkipList(Path(out) / SKIPPED)
+    writer = StoreWriter(store)
+    skipped = SkipList(Path(out) / SKIPPED)
     try:
         with progress_bar("extracting", len(pending), "pictures", progress and bool(pending)) as advance:
             for chunk in decode_ahead(source, pending):
@@ -239,7 +237,7 @@ def _decode(item: SourceItem) -> DecodedPicture:
     return DecodedPicture(item, hashlib.sha256(data).hexdigest(), picture, None, boxes, size)
 
 
-def _usable(one: DecodedPicture, need_texts: bool, skipped: _SkipList) -> bool:
+def _usable(one: DecodedPicture, need_texts: bool, skipped: SkipList) -> bool:
     if one.picture is None:
         skipped.add(one.item, one.problem or "unreadable")
         return False
@@ -274,41 +272,3 @@ def _records(
             )
         )
     return records
-
-
-class _Writer:
-    """Collects rows into commits of useful size."""
-
-    def __init__(self, store: RegionStore) -> None:
-        self._store = store
-        self._waiting: list[RegionRecord] = []
-        self.written = 0
-
-    def add(self, records: Sequence[RegionRecord]) -> None:
-        self._waiting += records
-        if len(self._waiting) >= _COMMIT_ROWS:
-            self.flush()
-
-    def flush(self) -> None:
-        records, self._waiting = self._waiting, []
-        self._store.append(records)
-        self.written += len(records)
-
-
-class _SkipList:
-    """The pictures this run could not use, one JSON line each; every run tries them again and lists them anew."""
-
-    def __init__(self, path: Path) -> None:
-        self._file = path.open("w", encoding="utf-8") if path.parent.is_dir() else None
-        self.count = 0
-
-    def add(self, item: SourceItem, reason: str) -> None:
-        self.count += 1
-        if self._file is not None:
-            line = {"row": item.row, "picture_id": item.picture_id, "reason": reason}
-            self._file.write(json.dumps(line, ensure_ascii=False) + "\n")
-            self._file.flush()
-
-    def close(self) -> None:
-        if self._file is not None:
-            self._file.close()

@@ -74,22 +74,18 @@ def weight_files(path: Path) -> list[Path]:
     """The files of weights at ``path``: itself, or those in a folder, the safe format first.
 
     Raises:
-        ConfigError: the folder holds none, or the file is of a kind that may run code when read.
+        ConfigError: the folder holds none.
     """
     files = [path]
     if path.is_dir():
-        for pattern in ("*.safetensors", "pytorch_model*.bin", "*.pth"):
+        for pattern in ("*.safetensors", "pytorch_model*.bin", "*.pth", "*.pkl"):
             files = sorted(path.glob(pattern))
             if files:
                 break
         else:
-            raise ConfigError(f"{path}: holds no weights (.safetensors, pytorch_model.bin or .pth). Copy them there.")
-    if files[0].suffix == ".pkl":
-        raise ConfigError(
-            f"{files[0]}: a .pkl may run code when it is read. Where you trust it, save its tensors once: python -c "
-            "\"import pickle, torch; m = pickle.load(open('IN.pkl', 'rb'), encoding='latin1')['model']; "
-            "torch.save({k: torch.as_tensor(v) for k, v in m.items()}, 'OUT.pth')\""
-        )
+            raise ConfigError(
+                f"{path}: holds no weights (.safetensors, pytorch_model.bin, .pth or .pkl). Copy them there."
+            )
     return files
 
 

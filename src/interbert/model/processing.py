@@ -134,19 +134,18 @@ class InterBertRegionFeatureExtractor(FeatureExtractionMixin):  # type: ignore[m
     def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **kwargs: Any) -> Any:
         """Load as every feature extractor does, and remember where the extractor's own weights are."""
         loaded = super().from_pretrained(pretrained_model_name_or_path, **kwargs)
-        where = Path(pretrained_model_name_or_path)
-        file: Any = where / CARRIED
-        if not where.is_dir():
-            words = {name: kwargs[name] for name in _HUB_WORDS if name in kwargs}
-            file = cached_file(str(where), CARRIED, _raise_exceptions_for_missing_entries=False, **words)
-        loaded.folder = None if file is None or not Path(file).is_file() else Path(file).parent
+        loaded.folder = _folder_of_weights(pretrained_model_name_or_path, kwargs)
         return loaded
 
     def save_pretrained(self, save_directory: str | Path, **kwargs: Any) -> Any:
         """Save as every feature extractor does, with the extractor's own weights where it has such."""
-        if self.folder is not None and (file := Path(self.folder) / CARRIED).is_file():
-            carry(file, save_directory)
+        self.carry_weights(save_directory)
         return super().save_pretrained(save_directory, **kwargs)
+
+    def carry_weights(self, folder: str | Path) -> None:
+        """Copy the extractor's own weights into a model directory, where it has such."""
+        if self.folder is not None and (file := Path(self.folder) / CARRIED).is_file():
+            carry(file, folder)
 
     def regions(self, pictures: Sequence[Any]) -> Sequence[RegionsLike]:
         """Regions of pictures (PIL, path or bytes), by the extractor the model was trained with; built on first use.
@@ -196,6 +195,15 @@ class InterBertRegionFeatureExtractor(FeatureExtractionMixin):  # type: ignore[m
     def __call__(self, regions: Sequence[RegionsLike]) -> BatchFeature:
         """Padded inputs of a batch: region_features [B,R,F], region_locations [B,R,5], region_mask [B,R]."""
         return BatchFeature(pad_pictures([self.picture(one) for one in regions]))
+
+
+def _folder_of_weights(source: str | Path, kwargs: Mapping[str, Any]) -> Path | None:
+    """Where the region extractor's own weights of a directory or Hub id are; None when it has none."""
+    file: Any = Path(source) / CARRIED
+    if not Path(source).is_dir():
+        words = {name: kwargs[name] for name in _HUB_WORDS if name in kwargs}
+        file = cached_file(str(source), CARRIED, _raise_exceptions_for_missing_entries=False, **words)
+    return None if file is None or not Path(file).is_file() else Path(file).parent
 
 
 def pad_pictures(pictures: Sequence[tuple[Float32, Float32]]) -> dict[str, Tensor]:
@@ -264,6 +272,18 @@ class InterBertProcessor(ProcessorMixin):  # type: ignore[misc]
             raise ConfigError(f"max_text_tokens must be at least 3 ([CLS], a piece, [SEP]), not {max_text_tokens}.")
         super().__init__(feature_extractor, tokenizer, chat_template=chat_template or _CHAT_TEMPLATE)
         self.max_text_tokens = max_text_tokens
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **kwargs: Any) -> Any:
+        """Load as every processor does; the region extractor knows where its own weights are."""
+        loaded = super().from_pretrained(pretrained_model_name_or_path, **kwargs)
+        loaded.feature_extractor.folder = _folder_of_weights(pretrained_model_name_or_path, kwargs)
+        return loaded
+
+    def save_pretrained(self, save_directory: str | Path, **kwargs: Any) -> Any:
+        """Save as every processor does, with the region extractor's own weights where it has such."""
+        self.feature_extractor.carry_weights(save_directory)
+        return super().save_pretrained(save_directory, **kwargs)
 
     def __call__(
         self,

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from interbert.errors import InterBertError, RegionError, StoreError, writing
+from interbert.regions.panics import panics_as_errors
 from interbert.regions.reader import RegionReader
 from interbert.regions.schema import CaptionRow, ExtractorInfo, RegionRecord, Regions
 
@@ -100,7 +101,8 @@ class RegionStore(RegionReader):
         return store
 
     def __len__(self) -> int:
-        return int(self._dataset().count_rows())
+        with self._reading():
+            return int(self._dataset().count_rows())
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_handle": None, "_owner": None}
@@ -160,7 +162,8 @@ class RegionStore(RegionReader):
     @contextlib.contextmanager
     def _reading(self) -> Iterator[None]:
         try:
-            yield
+            with panics_as_errors():
+                yield
         except InterBertError:
             raise
         except (OSError, ValueError) as error:
@@ -182,7 +185,10 @@ class RegionStore(RegionReader):
             if "://" not in self.path and not is_store(self.path):
                 raise StoreError(_ABSENT.format(path=self.path))
             try:
-                self._handle = lance.dataset(self.path)
+                with panics_as_errors():
+                    handle = lance.dataset(self.path)
+                    _ = handle.schema  # damage of the manifest shows here, not in opening it
+                self._handle = handle
             except (OSError, ValueError) as error:
                 if "not found" in str(error) and "://" in self.path:
                     raise StoreError(_ABSENT.format(path=self.path)) from error

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import pickle
 from pathlib import Path
 
 import pytest
@@ -94,10 +95,29 @@ def test_a_truncated_file_is_an_error_of_one_line(hub_folder: Path) -> None:
         load_frcnn(str(hub_folder))
 
 
-def test_a_pickle_is_not_run_and_what_to_do_is_said(tmp_path: Path) -> None:
-    (tmp_path / "faster_rcnn_from_caffe_attr.pkl").write_bytes(b"cos\nsystem\n(S'false'\ntR.")
-    with pytest.raises(ConfigError, match=r"\.pkl may run code when it is read\. Where you trust it.*torch\.save"):
-        load_frcnn(str(tmp_path / "faster_rcnn_from_caffe_attr.pkl"))
+def test_the_detectron2_ports_pickle_of_arrays_is_read(hub_folder: Path, tmp_path: Path) -> None:
+    state = {name: one.numpy() for name, one in torch.load(hub_folder / "pytorch_model.bin", weights_only=True).items()}
+    (tmp_path / "other").mkdir()
+    file = tmp_path / "other" / "faster_rcnn_from_caffe_attr.pkl"
+    file.write_bytes(pickle.dumps({"model": state, "__author__": "someone"}))
+    (tmp_path / "other" / "config.yaml").write_bytes((hub_folder / "config.yaml").read_bytes())
+    for where in (file, file.parent):
+        loaded = load_frcnn(str(where)).model
+        assert loaded.config == TINY
+        for name, value in random_frcnn(TINY).state_dict().items():
+            torch.testing.assert_close(loaded.state_dict()[name], value)
+
+
+@pytest.mark.parametrize("data", [b"cos\nsystem\n(S'touch ran'\ntR.", b"", b"\x80\x04K\x01.", pickle.dumps({"a": [1]})])
+def test_nothing_in_a_pickle_is_run_and_what_holds_no_arrays_is_refused(
+    tmp_path: Path, data: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "weights.pkl").write_bytes(data)
+    with pytest.raises(CheckpointError, match=r"weights\.pkl: (was refused|holds no named arrays)") as caught:
+        load_frcnn(str(tmp_path / "weights.pkl"))
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "ran").exists()
 
 
 def test_the_names_are_visual_genomes() -> None:

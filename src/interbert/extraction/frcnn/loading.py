@@ -6,13 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+import torch
 from torch import Tensor
 
 from interbert.checkpoints.tensor_file import read_tensors
+from interbert.errors import CheckpointError
 from interbert.extraction.frcnn.config import CAFFE, DETECTRON2, FrcnnConfig, read_port_config
 from interbert.extraction.frcnn.keys import translate
 from interbert.extraction.frcnn.model import Frcnn, empty_frcnn
 from interbert.extraction.weights import files_sha256, find_weights, weight_files
+from interbert.regions.importers.pickles import UnsafePickleError, loads
 
 OPTION = "--frcnn.weights"
 _CONFIG = "config.yaml"
@@ -43,7 +47,7 @@ def load_frcnn(where: str) -> LoadedFrcnn:
     files = weight_files(path)
     state: dict[str, Tensor] = {}
     for file in files:
-        state |= read_tensors(file)
+        state |= _read_pickle(file) if file.suffix == ".pkl" else read_tensors(file)
     beside = (path if path.is_dir() else path.parent) / _CONFIG
     config = _config_of(state, beside)
     model = empty_frcnn(config)
@@ -51,6 +55,21 @@ def load_frcnn(where: str) -> LoadedFrcnn:
     translated = translate(state, shapes, str(files[0] if len(files) == 1 else path))
     model.load_state_dict({name: value.float() for name, value in translated.items()}, assign=True)
     return LoadedFrcnn(model.requires_grad_(False), found_at, files_sha256(files))
+
+
+def _read_pickle(file: Path) -> dict[str, Tensor]:
+    """The detectron2 port's file: a pickle of arrays under ``model``, read without running anything in it."""
+    try:
+        content = loads(file.read_bytes())
+    except UnsafePickleError as error:
+        raise CheckpointError(
+            f"{file}: was refused, {error}. Copy or download it again from where you trust it."
+        ) from error
+    if isinstance(content, Mapping):
+        content = content.get("model", content)
+    if not isinstance(content, Mapping) or not all(isinstance(one, np.ndarray) for one in content.values()):
+        raise CheckpointError(f"{file}: holds no named arrays.")
+    return {str(name): torch.from_numpy(np.array(value)) for name, value in content.items()}
 
 
 def _config_of(state: Mapping[str, Tensor], beside: Path) -> FrcnnConfig:

@@ -16,7 +16,7 @@ class FrcnnSettings:
 
     weights: str = ""
     """Its weights: a Hub id such as unc-nlp/frcnn-vg-finetuned (also owner/name@revision), a folder with the weights
-    and their config.yaml, or a file (.bin, .pth, .safetensors)."""
+    and their config.yaml, or a file (.bin, .pth, .pkl, .safetensors)."""
     min_boxes: int = 10
     """At least so many regions, also below the threshold. Equal to max_boxes: a fixed number, such as 36."""
     max_boxes: int = 100
