@@ -171,7 +171,7 @@ def write_index(
         for name, values in changed.items():
             block = block.set_column(block.column_names.index(name), name, values)
         table.add(block)
-    IndexWriter(ProductIndex(path)).maintain(everything=True)
+    IndexWriter(ProductIndex(path)).maintain(finished=True)
     return ProductIndex(path), time.perf_counter() - started
 
 
@@ -270,6 +270,9 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=200, help="so many queries")
     parser.add_argument("--sizes", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
     parser.add_argument("--hnsw_up_to", type=int, default=1_000_000, help="largest size for which faiss HNSW is built")
+    parser.add_argument(
+        "--real", action=argparse.BooleanOptionalAction, default=True, help="measure the index itself too"
+    )
     parser.add_argument("--scratch", type=Path, required=True, help="folder for the indexes; removed at the end")
     parser.add_argument("--out", type=Path, help="Markdown file")
     options = parser.parse_args()
@@ -281,7 +284,7 @@ def main() -> None:
     rows = like.table.to_arrow()
     real = like.batch_vectors(rows["vector"].combine_chunks())
     lines = [HEAD]
-    for size in [0, *options.sizes]:
+    for size in [*([0] if options.real else []), *options.sizes]:
         vectors, origins = vectors_of(real, encoder, size or len(real))
         exact = exact_first(queries, vectors)
         tuning.INDEX_FROM, tuning._EXACT_UP_TO = (1, 1) if not size else (20_000, 20_000)

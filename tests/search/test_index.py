@@ -469,7 +469,7 @@ def test_many_products_get_an_approximate_index_that_finds_nearly_all(
     empty = {"m_colour": pa.nulls(1000, pa.string()), "m_stock": pa.nulls(1000, pa.int64())}
     writer = writer_module.IndexWriter(index)
     writer.put(products, {"m_price": price, **empty, "m_sale": pa.nulls(1000, pa.bool_())}, known=False)
-    writer.maintain(everything=True)
+    writer.maintain(finished=True)
     index = ProductIndex.open(index_path)
     assert index.indexed_rows() == 1024
     for where in (None, "price < 300"):
