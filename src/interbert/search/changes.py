@@ -14,7 +14,7 @@ from typing import Any
 
 from interbert.errors import ColumnError, SourceError
 from interbert.extraction.columns import ColumnMapping
-from interbert.extraction.extract import picture_digest
+from interbert.extraction.same_source import picture_digest
 from interbert.extraction.sources import PictureSource
 from interbert.extraction.tables import read_rows
 from interbert.locking import only_writer
