@@ -1,0 +1,247 @@
+"""One topic's page: candidates by recall and expansion, calibrated joint probability, threshold, diversity.
+
+Shapes: n candidates, D vector size.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from interbert.errors import CheckpointError, require_range
+from interbert.search.engine import Result, SearchEngine
+from interbert.search.fusing import collapsed
+from interbert.search.index import Hit
+from interbert.search.index_model import model_folder
+from interbert.search.topics.calibration import UNCALIBRATED, probabilities
+from interbert.search.topics.diversity import diversified
+from interbert.search.topics.encoding import directions, encode_wordings, require_contrast
+from interbert.search.topics.topic_memory import TopicMemory, load_memory
+
+Float32 = NDArray[np.float32]
+
+_PROTOTYPES = 8
+
+
+@dataclass(frozen=True)
+class PageSettings:
+    """How a page is made."""
+
+    top_k: int = 20
+    """Items of a page, at most."""
+    least: float | None = None
+    """Probability that an item must have; what calibration found when not given, 0 fills the page."""
+    diversity: float = 0.05
+    """0 orders by probability alone, 1 by novelty alone."""
+    spread: tuple[str, ...] = ()
+    """Columns, such as brand and category, whose values should not repeat."""
+    candidates: int = 200
+    """Products recalled for the topic, and half as many for its expansions."""
+    rerank: int = 64
+    """Products that the joint model scores."""
+    duplicates: float | None = 0.995
+    """Products whose pictures' vectors have this cosine or more are one item; None keeps all."""
+
+    def check(self) -> PageSettings:
+        """Return self when every value is possible.
+
+        Raises:
+            ConfigError: naming the value.
+        """
+        require_range("topics: top_k", self.top_k, 1)
+        require_range("topics: least", self.least, 0, 1.0001)
+        require_range("topics: diversity", self.diversity, 0, 1.0001)
+        require_range("topics: candidates", self.candidates, 1)
+        require_range("topics: rerank", self.rerank, 1)
+        require_range("topics: duplicates", self.duplicates, 0, 1.0001)
+        return self
+
+
+@dataclass(frozen=True)
+class Page:
+    """A topic's items, best first, and what it took to find them."""
+
+    items: list[Result]
+    joint: dict[str, tuple[str, float]] = field(default_factory=dict)
+    """Of every picture that was scored: digest of its vector, and the joint model's log-odds; to remember them."""
+    scored: int = 0
+    """Pictures that the joint model had to score, not counting the remembered ones."""
+
+
+class TopicRecommender:
+    """Pages of an index.
+
+    Args:
+        engine: opened index with its model.
+        memory: what the model knows of topics; without it pages are ranked by the joint model alone, uncalibrated.
+
+    Raises:
+        CheckpointError: the model has no contrastive head.
+    """
+
+    def __init__(self, engine: SearchEngine, memory: TopicMemory | None) -> None:
+        if memory is not None:
+            require_contrast(engine.encoder, engine.index.path)
+        self.engine = engine
+        self.memory = memory
+
+    @classmethod
+    def open(cls, engine: SearchEngine, examples: str | Path | None = None) -> TopicRecommender:
+        """A recommender with the memory that belongs to the index's model.
+
+        Args:
+            engine: opened index with its model.
+            examples: a model directory that was taught topics, or its file; the index's own copy of the model, or the
+                directory that it was built with, when not given.
+
+        Raises:
+            CheckpointError: the memory is damaged or another model's, or ``examples`` has none.
+        """
+        return cls(engine, find_memory(engine, examples))
+
+    def page(
+        self, texts: Sequence[str], where: str | None, settings: PageSettings, known: Mapping[str, tuple[str, float]]
+    ) -> Page:
+        """Make a topic's page.
+
+        Args:
+            texts: wordings of the topic.
+            where: a filter.
+            settings: checked.
+            known: joint log-odds of an earlier page of the same topic, see :attr:`Page.joint`.
+
+        Raises:
+            UsageError: a text is empty, or holds no word that the model knows.
+            FilterError: the filter is wrong.
+            VectorIndexError: the index is damaged.
+        """
+        ids, vectors, wordings = encode_wordings(self.engine.encoder, texts)
+        memory = self.memory
+        fit = None if memory is None else memory.examples.fit(wordings)
+        hits = self._candidates(vectors, fit, where, settings)
+        if not hits:
+            return Page([])
+        transfer = self._transfer(hits, fit)
+        recalled = np.stack([hit.vector for hit in hits]) @ vectors.mean(axis=0)
+        calibration = UNCALIBRATED if memory is None else memory.calibration
+        prior = float(self.engine.encoder.model.config.dual_prior or 1.0)
+        guess = calibration.logit(transfer, prior * recalled)
+        best = sorted(range(len(hits)), key=lambda place: (-float(guess[place]), hits[place].id))
+        kept = _one_per_product([(hits[place], float(transfer[place])) for place in best])[: settings.rerank]
+        joint, remembered, scored = self._joint(ids, vectors, [hit for hit, _ in kept], known)
+        logits = calibration.logit(np.array([one for _, one in kept]), joint)
+        least = settings.least if settings.least is not None else (0.5 if memory is None else calibration.least)
+        items = self._items([hit for hit, _ in kept], logits, least, settings)
+        return Page(items, remembered, scored)
+
+    def _candidates(
+        self, vectors: Float32, fit: Float32 | None, where: str | None, settings: PageSettings
+    ) -> list[Hit]:
+        """Pictures near to the topic's texts, or to the pictures that its examples show."""
+        index = self.engine.index
+        found: dict[str, Hit] = {}
+        for vector in vectors:
+            for hit in index.recall(vector, settings.candidates, where, every_picture=True):
+                found.setdefault(hit.id, hit)
+        if fit is not None and self.memory is not None:
+            prototypes = self.memory.examples.prototypes(fit, _PROTOTYPES)
+            share = max(settings.candidates // 2, 1)
+            for prototype in prototypes:
+                query = np.zeros(vectors.shape[1], dtype=np.float32)
+                query[: len(prototype)] = prototype
+                for hit in index.recall(query, share, where, every_picture=True):
+                    found.setdefault(hit.id, hit)
+        return list(found.values())
+
+    def _transfer(self, hits: Sequence[Hit], fit: Float32 | None) -> Float32:
+        if fit is None or self.memory is None:
+            return np.zeros(len(hits), dtype=np.float32)
+        pictures = directions(self.engine.encoder, np.stack([hit.vector for hit in hits]))
+        return self.memory.examples.transfer(fit, pictures)
+
+    def _joint(
+        self,
+        ids: Sequence[Sequence[int]],
+        vectors: Float32,
+        hits: Sequence[Hit],
+        known: Mapping[str, tuple[str, float]],
+    ) -> tuple[Float32, dict[str, tuple[str, float]], int]:
+        """Joint log-odds of each picture, mean over wordings: remembered where the picture is the same, else scored."""
+        digests = [_digest(hit.vector) for hit in hits]
+        fresh = [hit for hit, digest in zip(hits, digests, strict=True) if known.get(hit.id, ("", 0.0))[0] != digest]
+        scores: dict[str, float] = {}
+        if fresh:
+            recalled = vectors @ np.stack([hit.vector for hit in fresh]).T
+            odds = self.engine.joint(ids, fresh, recalled).mean(axis=0)
+            scores = {hit.id: round(float(one), 5) for hit, one in zip(fresh, odds, strict=True)}
+        values = [scores[hit.id] if hit.id in scores else known[hit.id][1] for hit in hits]
+        remembered = {hit.id: pair for hit, pair in zip(hits, zip(digests, values, strict=True), strict=True)}
+        return np.array(values, dtype=np.float32), remembered, len(fresh)
+
+    def _items(
+        self, hits: Sequence[Hit], logits: NDArray[np.float32], least: float, settings: PageSettings
+    ) -> list[Result]:
+        likely = probabilities(logits)
+        order = sorted(range(len(hits)), key=lambda place: (-float(logits[place]), hits[place].id))
+        order = [place for place in order if likely[place] >= least]
+        size = directions(self.engine.encoder, hits[0].vector[None]).shape[1]
+        groups = collapsed([hits[place].vector for place in order], size, settings.duplicates)
+        heads = [order[group[0]] for group in groups]
+        if not heads:
+            return []
+        looks = np.stack([hits[place].vector[:size] for place in heads])
+        facets = [[hits[place].metadata.get(name) for place in heads] for name in settings.spread]
+        chosen = diversified(likely[heads], looks, facets, settings.diversity, settings.top_k)
+        return [
+            Result(
+                rank,
+                hits[heads[place]].id,
+                hits[heads[place]].product_id,
+                float(logits[heads[place]]),
+                float(likely[heads[place]]),
+                hits[heads[place]].texts,
+                hits[heads[place]].metadata,
+                tuple(hits[order[other]].id for other in groups[place][1:]),
+            )
+            for rank, place in enumerate(chosen, start=1)
+        ]
+
+
+def find_memory(engine: SearchEngine, examples: str | Path | None = None) -> TopicMemory | None:
+    """What the model of an index knows of topics; None when it was never taught.
+
+    Raises:
+        CheckpointError: it is damaged or another model's, or ``examples`` was named and has none.
+    """
+    manifest = engine.index.manifest
+    if examples is not None:
+        memory = load_memory(examples, manifest.model_fingerprint)
+        if memory is None:
+            raise CheckpointError(
+                f"{examples}: knows nothing of topics. Teach it with: interbert topics learn {examples} REGIONS"
+            )
+        return memory
+    own = model_folder(engine.index.path, manifest.model_fingerprint)
+    for folder in (own, Path(manifest.model)):
+        memory = load_memory(folder, manifest.model_fingerprint) if folder.is_dir() else None
+        if memory is not None:
+            return memory
+    return None
+
+
+def _one_per_product(hits: Sequence[tuple[Hit, float]]) -> list[tuple[Hit, float]]:
+    """The first picture of each product, with its score."""
+    first: dict[str, tuple[Hit, float]] = {}
+    for pair in hits:
+        first.setdefault(pair[0].product_id, pair)
+    return list(first.values())
+
+
+def _digest(vector: Float32) -> str:
+    """Twelve hex digits that a picture's vector has and hardly any other's."""
+    return hashlib.sha256(np.ascontiguousarray(vector, dtype=np.float32).tobytes()).hexdigest()[:12]
