@@ -54,7 +54,6 @@ def run(options: Options) -> None:
     from interbert.cli.topics_output import open_recommender, print_topic_report
     from interbert.errors import writing
     from interbert.search.topics.evaluation import evaluate_topics
-    from interbert.search.topics.pages import require_columns
     from interbert.search.topics.recommend import PageSettings
     from interbert.search.topics.topic_file import read_topics
 
@@ -69,7 +68,7 @@ def run(options: Options) -> None:
     ).check()
     by_field = {name: read_topics(options.topics, [name]) for name in options.texts}
     recommender = open_recommender(options.index, options.model, options.examples)
-    require_columns(recommender, settings)
+    recommender.require_columns(settings.spread)
     content = {}
     for name, topics in by_field.items():
         report = evaluate_topics(recommender, topics, settings, progress=True)

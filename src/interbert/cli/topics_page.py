@@ -14,7 +14,7 @@ class Options:
 
     pages: str
     """Folder that topics build wrote."""
-    out: str = "topics.html"
+    out: str
     """HTML file to write."""
     index: str | None = None
     """Where the index is now, for its pictures; where it was when not given."""

@@ -192,7 +192,7 @@ class SearchEngine:
         if diversity is not None:
             settings = replace(settings, diversity=diversity)
         texts = [topic] if isinstance(topic, str) else list(topic)
-        return self._recommender.page(texts, where, settings, {}).items
+        return self._recommender.page(texts, where, settings.check(), {}).items
 
     def refresh(self) -> None:
         """Use a rebuilt index, and its model, from now on; searches do this by themselves."""

@@ -19,13 +19,19 @@ _SURE = 0.9
 
 @dataclass(frozen=True)
 class Calibration:
-    """Logistic regression of relevance (Platt 2000) on what the examples say and what the joint model says."""
+    """Logistic regression of relevance (Platt 2000) on what the examples and the joint model say.
+
+    How well a topic's own examples agree stands beside them: pictures can show "watches" but hardly a brand, and what
+    is likely for the one is not for the other. It is the same for all products of a topic, so it moves no order.
+    """
 
     transfer: float
     """What the examples' log counts; not negative."""
     joint: float
     """What the joint model's log-odds count; not negative."""
     bias: float
+    agreement: float = 0.0
+    """What the log of the topic's agreement counts; not negative."""
     least: float = 0.5
     """Probability from which nine of ten validation items were right."""
     topics: int = 0
@@ -34,9 +40,9 @@ class Calibration:
     brier: float = 0.0
     """Mean squared error of the probabilities on those pairs."""
 
-    def logit(self, transfer: Floats, joint: Floats) -> Floats:
+    def logit(self, transfer: Floats, joint: Floats, agreement: Floats | float = 0.0) -> Floats:
         """Log-odds [p] that pictures belong to their topics; what pages are ordered by."""
-        logits: Floats = self.transfer * transfer + self.joint * joint + self.bias
+        logits: Floats = self.transfer * transfer + self.joint * joint + self.agreement * agreement + self.bias
         return logits
 
 
@@ -50,36 +56,38 @@ def probabilities(logits: Floats) -> Floats:
     return likely
 
 
-def fit_calibration(transfer: Floats, joint: Floats, right: NDArray[np.bool_], topics: int) -> Calibration:
+def fit_calibration(
+    transfer: Floats, joint: Floats, agreement: Floats, right: NDArray[np.bool_], topics: int
+) -> Calibration:
     """Fit the probability of being right.
 
     A score that would count negatively is left out: what looks more like a topic is never less likely part of it.
 
     Args:
-        transfer: [p], of :meth:`~interbert.search.topics.examples.Examples.transfer`.
+        transfer: [p], of :meth:`~interbert.search.topics.examples.Neighbourhood.transfer`.
         joint: [p], log-odds of the joint model.
+        agreement: [p], of :meth:`~interbert.search.topics.examples.Examples.agreement` of each pair's topic.
         right: [p], whether the picture belongs to the topic.
         topics: how many they are of.
     """
     from sklearn.linear_model import LogisticRegression
 
-    scores = np.stack([transfer, joint], axis=1).astype(np.float64)
-    used = np.array([True, True])
-    while True:
+    scores = np.stack([transfer, joint, agreement], axis=1).astype(np.float64)
+    used = np.full(3, True)
+    weights, bias = np.zeros(3), float(np.log(right.mean() / (1 - right.mean())))
+    while used.any():
         fitted = LogisticRegression(C=1e4, max_iter=1000).fit(scores[:, used], right)
-        weights = np.zeros(2)
-        weights[used] = fitted.coef_[0]
-        if (weights >= 0).all() or used.sum() == 1:
+        weights = np.zeros(3)
+        weights[used], bias = fitted.coef_[0], float(fitted.intercept_[0])
+        if (weights >= 0).all():
             break
-        used &= weights >= 0
-        if not used.any():
-            used = np.array([True, False])
+        used[int(weights.argmin())] = False
     weights = weights.clip(min=0)
-    bias = float(fitted.intercept_[0])
     likely = probabilities(scores @ weights + bias)
     return Calibration(
         transfer=float(weights[0]),
         joint=float(weights[1]),
+        agreement=float(weights[2]),
         bias=bias,
         least=least_probability(likely, right),
         topics=topics,

@@ -40,13 +40,21 @@ def directions(encoder: ProductEncoder, vectors: Float32) -> Float32:
 def encode_wordings(encoder: ProductEncoder, texts: Sequence[str]) -> tuple[list[list[int]], Float32, list[TopicText]]:
     """Token ids, vectors for recall, and what :class:`~interbert.search.topics.examples.Examples` compare.
 
+    Of several wordings, those in a language that the model does not know are left out.
+
     Raises:
-        UsageError: a text is empty, or holds no word piece that the model knows.
+        UsageError: a text is empty, or none holds a word piece that the model knows.
     """
+    texts = [text for text in texts if not text.strip() or knows(encoder, text)] or texts
     ids, vectors = encoder.texts(texts)
     _, states = encode_titles(encoder, ids)
     short = directions(encoder, vectors)
     return ids, vectors, [TopicText(*one) for one in zip(texts, short, states, strict=True)]
+
+
+def knows(encoder: ProductEncoder, text: str) -> bool:
+    """Whether a text holds a word piece that the model knows."""
+    return bool(set(encoder.processor.texts_to_ids([text])[0]) - set(encoder.processor.tokenizer.all_special_ids))
 
 
 def encode_titles(encoder: ProductEncoder, ids: Sequence[Sequence[int]]) -> tuple[Float32, Float32]:

@@ -13,7 +13,7 @@ import numpy as np
 
 from interbert.errors import ColumnError, UsageError
 from interbert.progress import progress_bar
-from interbert.search.topics.encoding import directions
+from interbert.search.topics.encoding import directions, encode_wordings, knows
 from interbert.search.topics.recommend import PageSettings, TopicRecommender
 from interbert.search.topics.topic_file import Topic
 
@@ -156,8 +156,10 @@ def _lists(
 ) -> dict[str, list[tuple[str, str]]]:
     """(picture, product) of every method's list, best first."""
     engine = recommender.engine
-    _, vectors = engine.encoder.texts(topic.texts)
     titles = engine.index.titles(" ".join(topic.texts), GAIN_AT, topic.where)
+    if not any(knows(engine.encoder, text) for text in topic.texts):  # the model has no page for it
+        return {name: [(one.id, one.product_id) for one in (titles if name == names[0] else [])] for name in names}
+    _, vectors, _ = encode_wordings(engine.encoder, topic.texts)
     recalled = engine.index.recall(vectors.mean(axis=0), GAIN_AT, topic.where)
     ranked = recommender.page(topic.texts, topic.where, unbounded, {})
     page = recommender.page(topic.texts, topic.where, settings, ranked.joint)

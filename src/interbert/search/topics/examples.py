@@ -30,6 +30,8 @@ _SHARPNESS = 0.8
 _SPELLING = 0.6
 """What shared spelling counts beside one of the vectors' comparisons."""
 _FLOOR = 1e-6
+_BEST = 100
+"""Examples that show what a topic is."""
 _BLOCK = 1024
 
 
@@ -42,6 +44,25 @@ class TopicText:
     """[D], of the dual encoder."""
     sentence: Float32
     """[H], mean state of the text's tokens, of length 1."""
+
+
+@dataclass(frozen=True)
+class Neighbourhood:
+    """Of pictures, which examples are nearest, and what each counts."""
+
+    places: NDArray[np.int32]
+    """[m,k]"""
+    weights: Float32
+    """[m,k], 1 in sum for each picture."""
+
+    def transfer(self, fit: Float32) -> Float32:
+        """Log of how well the known pictures that are nearest to each picture fit a topic; [m], 0 at most.
+
+        Args:
+            fit: of :meth:`Examples.fit` [n].
+        """
+        logs: Float32 = np.log((self.weights * fit[self.places]).sum(axis=1).clip(max=1.0) + _FLOOR)
+        return logs.clip(max=0.0)
 
 
 @dataclass(frozen=True)
@@ -94,27 +115,35 @@ class Examples:
         fitting: Float32 = np.exp(_SHARPNESS * (levels - levels.max())).astype(np.float32)
         return fitting
 
-    def transfer(self, fit: Float32, pictures: Float32) -> Float32:
-        """Log of how well the known pictures that are nearest to each picture fit; [m], 0 at most.
+    def agreement(self, fit: Float32) -> float:
+        """Log of how well the nearest pictures of the examples that fit a topic fit it too; 0 at most.
 
-        It depends on the picture and the examples alone, so that no other product of a catalogue can change it.
+        Low for a topic that pictures cannot show.
 
         Args:
             fit: of :meth:`fit` [n].
+        """
+        best = np.argsort(-fit, kind="stable")[:_BEST]
+        near = fit[self.neighbours[best]].mean(axis=1)
+        return float(np.log((fit[best] * near).sum() / fit[best].sum() + _FLOOR))
+
+    def neighbourhood(self, pictures: Float32) -> Neighbourhood:
+        """The known pictures that are nearest to each picture; it depends on no topic and on no other picture.
+
+        Args:
             pictures: [m,D], of length 1.
         """
-        logs = np.empty(len(pictures), dtype=np.float32)
+        places, weights = [], []
         for start in range(0, len(pictures), _BLOCK):
-            cosines = pictures[start : start + _BLOCK] @ self.pictures.T
-            places, near = _nearest(cosines, _NEIGHBOURS)
-            weights = np.exp((near - near.max(axis=1, keepdims=True)) / _TEMPERATURE)
-            weights /= weights.sum(axis=1, keepdims=True)
-            logs[start : start + _BLOCK] = np.log((weights * fit[places]).sum(axis=1) + _FLOOR)
-        return logs
+            found, near = _nearest(pictures[start : start + _BLOCK] @ self.pictures.T, _NEIGHBOURS)
+            share = np.exp((near - near.max(axis=1, keepdims=True)) / _TEMPERATURE)
+            places.append(found.astype(np.int32))
+            weights.append(share / share.sum(axis=1, keepdims=True))
+        return Neighbourhood(np.concatenate(places), np.concatenate(weights))
 
     def prototypes(self, fit: Float32, count: int) -> Float32:
         """Pictures that show the topic: the mean of the best hundred, and the best of them; [count,D], length 1."""
-        best = np.argsort(-fit, kind="stable")[:100]
+        best = np.argsort(-fit, kind="stable")[:_BEST]
         mean = (fit[best, None] * self.pictures[best]).sum(axis=0)
         chosen = [mean / max(float(np.linalg.norm(mean)), 1e-9)]
         for place in best:

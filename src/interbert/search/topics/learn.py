@@ -77,7 +77,7 @@ def learn_topics(
     examples = _examples(encoder, known, names)
     if validation is None:
         held = np.zeros(len(examples), dtype=np.bool_)
-        held[generator.permutation(len(examples))[: max(len(examples) // 20, 1)]] = True
+        held[generator.permutation(len(examples))[: _held_out(len(examples))]] = True
         judged = Titled(
             known.vectors[held],
             [known.tokens[place] for place in np.flatnonzero(held)],
@@ -108,23 +108,32 @@ def calibrate(
         raise SourceError(
             f"{where}: its titles have too little in common to calibrate topics on. Give more validation products."
         )
-    pictures = directions(encoder, judged.vectors)
+    near = examples.neighbourhood(directions(encoder, judged.vectors))
     ids, vectors, wordings = encode_wordings(encoder, [one.text for one in made])
     generator = np.random.default_rng(seed)
-    transfers, joints, rights = [], [], []
+    transfers, joints, agreements, rights = [], [], [], []
     with progress_bar("calibrating", len(made), "topics", progress) as advance:
         for place, phrase in enumerate(made):
-            transfer = examples.transfer(examples.fit([wordings[place]]), pictures)
+            fit = examples.fit([wordings[place]])
+            transfer = near.transfer(fit)
             chosen = _spread(transfer, generator)
             recalled = judged.vectors[chosen] @ vectors[place]
             joints.append(encoder.joint([ids[place]], [judged.tokens[one] for one in chosen], recalled[None])[0])
             transfers.append(transfer[chosen])
+            agreements.append(np.full(len(chosen), examples.agreement(fit)))
             rights.append(np.isin(chosen, phrase.members))
             advance(1)
     right = np.concatenate(rights)
     if right.all() or not right.any():
         raise SourceError(f"{where}: has too few products to calibrate topics on. Give more validation products.")
-    return fit_calibration(np.concatenate(transfers), np.concatenate(joints), right, len(made))
+    return fit_calibration(
+        np.concatenate(transfers), np.concatenate(joints), np.concatenate(agreements), right, len(made)
+    )
+
+
+def _held_out(count: int) -> int:
+    """How many examples calibrate: a twentieth, or as many of few as make topics."""
+    return max(count // 20, min(count // 2, 200))
 
 
 def _spread(scores: Float32, generator: np.random.Generator) -> NDArray[np.int64]:

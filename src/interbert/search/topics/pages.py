@@ -85,8 +85,7 @@ def build_topics(
     """
     folder = Path(out)
     _require_place(folder)
-    settings.check()
-    require_columns(recommender, settings)
+    recommender.require_columns(settings.check().spread)
     index = recommender.engine.index
     with only_writer(folder), writing(folder):
         for name in (_PAGES, _SCORES):
@@ -132,20 +131,6 @@ def read_pages(out: str | Path) -> tuple[str, list[BuiltPage]]:
         return str(about["index"]), pages
     except (KeyError, TypeError) as error:
         raise DataError(f"{out}: is damaged ({error} is missing). Run interbert topics build again.") from error
-
-
-def require_columns(recommender: TopicRecommender, settings: PageSettings) -> None:
-    """Check that the index has the columns that pages spread over.
-
-    Raises:
-        ColumnError: with the nearest name that exists.
-    """
-    from interbert.errors import ColumnError
-
-    names = [column.name for column in recommender.engine.index.metadata_columns]
-    for name in settings.spread:
-        if name not in names:
-            raise ColumnError.missing(name, names, recommender.engine.index.path)
 
 
 def _refresh(

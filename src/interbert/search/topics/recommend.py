@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from interbert.errors import CheckpointError, require_range
+from interbert.errors import CheckpointError, ColumnError, require_range
 from interbert.search.engine import Result, SearchEngine
 from interbert.search.fusing import collapsed
 from interbert.search.index import Hit
@@ -21,11 +21,14 @@ from interbert.search.index_model import model_folder
 from interbert.search.topics.calibration import UNCALIBRATED, probabilities
 from interbert.search.topics.diversity import diversified
 from interbert.search.topics.encoding import directions, encode_wordings, require_contrast
+from interbert.search.topics.examples import Neighbourhood
 from interbert.search.topics.topic_memory import TopicMemory, load_memory
 
 Float32 = NDArray[np.float32]
 
 _PROTOTYPES = 8
+_REMEMBERED = 100_000
+"""Pictures whose nearest examples are kept: 400 bytes each."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +92,7 @@ class TopicRecommender:
             require_contrast(engine.encoder, engine.index.path)
         self.engine = engine
         self.memory = memory
+        self._near: dict[str, tuple[NDArray[np.int32], Float32]] = {}
 
     @classmethod
     def open(cls, engine: SearchEngine, examples: str | Path | None = None) -> TopicRecommender:
@@ -104,6 +108,17 @@ class TopicRecommender:
         """
         return cls(engine, find_memory(engine, examples))
 
+    def require_columns(self, names: Sequence[str]) -> None:
+        """Check that the index has columns.
+
+        Raises:
+            ColumnError: with the nearest name that exists.
+        """
+        there = [column.name for column in self.engine.index.metadata_columns]
+        for name in names:
+            if name not in there:
+                raise ColumnError.missing(name, there, self.engine.index.path)
+
     def page(
         self, texts: Sequence[str], where: str | None, settings: PageSettings, known: Mapping[str, tuple[str, float]]
     ) -> Page:
@@ -116,10 +131,11 @@ class TopicRecommender:
             known: joint log-odds of an earlier page of the same topic, see :attr:`Page.joint`.
 
         Raises:
-            UsageError: a text is empty, or holds no word that the model knows.
+            UsageError: a text is empty, or holds no word that the model knows, or a column to spread is not there.
             FilterError: the filter is wrong.
             VectorIndexError: the index is damaged.
         """
+        self.require_columns(settings.spread)
         ids, vectors, wordings = encode_wordings(self.engine.encoder, texts)
         memory = self.memory
         fit = None if memory is None else memory.examples.fit(wordings)
@@ -130,11 +146,12 @@ class TopicRecommender:
         recalled = np.stack([hit.vector for hit in hits]) @ vectors.mean(axis=0)
         calibration = UNCALIBRATED if memory is None else memory.calibration
         prior = float(self.engine.encoder.model.config.dual_prior or 1.0)
-        guess = calibration.logit(transfer, prior * recalled)
+        agreement = 0.0 if memory is None or fit is None else memory.examples.agreement(fit)
+        guess = calibration.logit(transfer, prior * recalled, agreement)
         best = sorted(range(len(hits)), key=lambda place: (-float(guess[place]), hits[place].id))
         kept = _one_per_product([(hits[place], float(transfer[place])) for place in best])[: settings.rerank]
         joint, remembered, scored = self._joint(ids, vectors, [hit for hit, _ in kept], known)
-        logits = calibration.logit(np.array([one for _, one in kept]), joint)
+        logits = calibration.logit(np.array([one for _, one in kept]), joint, agreement)
         least = settings.least if settings.least is not None else (0.5 if memory is None else calibration.least)
         items = self._items([hit for hit, _ in kept], logits, least, settings)
         return Page(items, remembered, scored)
@@ -159,10 +176,20 @@ class TopicRecommender:
         return list(found.values())
 
     def _transfer(self, hits: Sequence[Hit], fit: Float32 | None) -> Float32:
+        """What the examples say of each picture; its nearest ones are looked up once for all topics."""
         if fit is None or self.memory is None:
             return np.zeros(len(hits), dtype=np.float32)
-        pictures = directions(self.engine.encoder, np.stack([hit.vector for hit in hits]))
-        return self.memory.examples.transfer(fit, pictures)
+        digests = [_digest(hit.vector) for hit in hits]
+        new = [place for place, digest in enumerate(digests) if digest not in self._near]
+        if new:
+            vectors = directions(self.engine.encoder, np.stack([hits[place].vector for place in new]))
+            found = self.memory.examples.neighbourhood(vectors)
+            if len(self._near) > _REMEMBERED:
+                self._near = {digest: self._near[digest] for digest in digests if digest in self._near}
+            for place, places, weights in zip(new, found.places, found.weights, strict=True):
+                self._near[digests[place]] = (places, weights)
+        places, weights = zip(*(self._near[digest] for digest in digests), strict=True)
+        return Neighbourhood(np.stack(places), np.stack(weights)).transfer(fit)
 
     def _joint(
         self,

@@ -79,7 +79,7 @@ def _topic(line: str, fields: Sequence[str], where: str, otherwise: str) -> Topi
     texts = tuple(text for text in texts if text)
     if not texts:
         raise UsageError(
-            f"{where}: has no text in {', '.join(repr(name) for name in fields)}. It has: {', '.join(values) or 'nothing'}."
+            f"{where}: has no text in {', '.join(map(repr, fields))}. It has: {', '.join(values) or 'nothing'}."
         )
     identifier = str(values.get("topic_id", otherwise))
     if not _ID.fullmatch(identifier):
