@@ -12,7 +12,7 @@ import pytest
 import interbert
 
 ROOT = Path(interbert.__file__).parent
-EVERYWHERE = {"errors", "locking", "progress", "__init__"}
+EVERYWHERE = {"carried", "errors", "locking", "progress", "__init__"}
 MAY_IMPORT = {
     "objectives": set(),
     "regions": set(),
@@ -24,6 +24,7 @@ MAY_IMPORT = {
     "training": {"tasks", "data", "objectives", "model", "checkpoints", "regions"},
     "export": {"model", "checkpoints", "tasks", "data", "regions"},
     "search": {"model", "regions", "data", "checkpoints", "extraction"},
+    "adaptation": {"extraction", "training", "tasks", "data", "objectives", "model", "checkpoints", "regions"},
     "report": {*("training", "tasks", "objectives", "model", "data", "regions", "checkpoints", "extraction", "search")},
     "demo": {"report", "training", "tasks", "search", "data", "extraction", "regions", "checkpoints"},
 }

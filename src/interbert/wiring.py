@@ -6,6 +6,7 @@ Everything heavy is imported when it is used.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from transformers import (
@@ -36,7 +37,7 @@ def connect() -> None:
     wire_regions(region_maker)
 
 
-def region_maker(info: Mapping[str, Any]) -> RegionMaker:
+def region_maker(info: Mapping[str, Any], folder: str | Path | None = None) -> RegionMaker:
     """Pictures to regions, by the extractor that a model directory describes.
 
     Raises:
@@ -45,7 +46,7 @@ def region_maker(info: Mapping[str, Any]) -> RegionMaker:
     from interbert.extraction.extractor import build_extractor
     from interbert.extraction.pictures import as_picture
 
-    extractor = build_extractor(info)
+    extractor = build_extractor(info, folder)
 
     def make(pictures: Sequence[Any]) -> Sequence[RegionsLike]:
         return extractor.extract([as_picture(one, f"picture {place}") for place, one in enumerate(pictures)])

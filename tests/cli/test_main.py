@@ -15,7 +15,7 @@ from tests.conftest import draw, file_bytes
 from interbert import __version__
 from interbert.cli import extract as extract_verb
 from interbert.cli.main import main
-from interbert.cli.parser import option_kinds
+from interbert.cli.parser import option_kinds, parse_options
 from interbert.cli.verbs import VERBS, verb_module
 from interbert.regions.store import RegionStore
 
@@ -397,6 +397,41 @@ def test_a_recipe_that_is_no_text_is_one_line(mistake, tmp_path: Path) -> None:
 @pytest.mark.parametrize("option", [("--limit", "-1"), ("--limit", "0"), ("--bootstrap", "-4"), ("--seed", "-1")])
 def test_impossible_limits_of_an_evaluation_are_refused(mistake, option: tuple[str, str]) -> None:
     assert f"evaluate: {option[0]} must be at least" in mistake("evaluate", "retrieval", "m", "r", *option)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--cascade", "0"], "--cascade must be at least 1"),
+        (["--cascade", "many"], "--cascade cannot be"),
+        (["--plot", "p.svg"], "--plot needs --cascade K or --qrels FILE"),
+        (["--queries", "5"], "--queries needs --cascade K"),
+        (["--judged-only"], "--judged_only is about judgements"),
+        (["--qrels", "q.tsv", "--texts", "title"], "Give one of them"),
+        (["--qrels", "q.tsv", "--min-grade", "0"], "--min_grade must be above 0, not 0.0: grade 0 means wrong"),
+        (["--qrels", "q.tsv", "--judged-only", "--cascade", "5"], "no --cascade, --skip_joint or --plot"),
+        (["--cascade", "5", "--plot", "nowhere/p.svg"], "its folder does not exist"),
+        (["--cascade", "5", "--timed-queries", "-1"], "--timed_queries must be at least 0"),
+    ],
+)
+def test_a_cascade_that_cannot_be_is_refused(mistake, words: list[str], message: str) -> None:
+    assert message in mistake("evaluate", "retrieval", "m", "r", *words)
+
+
+def test_numbers_of_a_list_may_stand_side_by_side() -> None:
+    from interbert.cli.evaluate_retrieval import Options
+
+    for words in (["10", "50", "m", "r"], ["10,50", "m", "r"], ["10", "50", "--seed", "7", "m", "r"]):
+        options = parse_options("evaluate retrieval", "", Options, ["--cascade", *words])
+        assert (options.cascade, options.model, options.regions) == ([10, 50], "m", "r")
+
+
+def test_after_a_switch_an_option_may_be_spelt_with_dashes() -> None:
+    from interbert.cli.evaluate_retrieval import Options
+
+    words = ["m", "r", "--skip-joint", "--timed-queries", "3", "--zero-shot", "--qrels-columns", "a,b"]
+    options = parse_options("evaluate retrieval", "", Options, words)
+    assert (options.skip_joint, options.timed_queries, options.qrels_columns) == (True, 3, ["a", "b"])
 
 
 def test_results_into_a_folder_are_refused_before_the_work(mistake, tmp_path: Path) -> None:

@@ -100,7 +100,7 @@ def test_the_grid_extractor_takes_any_backbone(monkeypatch: pytest.MonkeyPatch, 
     made = convolutional()
     if not head:
         made._head, made.num_classes = None, None
-    monkeypatch.setattr(grid, "build_backbone", lambda name: made)
+    monkeypatch.setattr(grid, "build_backbone", lambda name, weights: made)
     extractor = GridExtractor(GridSettings("timm:tiny", 64, (1, 2), features=("colour", "head")))
     assert extractor.info.feature_size == 27 + 7
     assert extractor.info.num_classes == (4 if head else None)

@@ -21,10 +21,12 @@ from interbert.cli.main import main
 from interbert.errors import SourceError, StoreError
 from interbert.extraction import extract
 from interbert.extraction.columns import ColumnMapping
-from interbert.extraction.extract import SKIPPED, extract_pictures, extract_to_store
+from interbert.extraction.extract import extract_pictures, extract_to_store
 from interbert.extraction.grid import GridExtractor, GridSettings
 from interbert.extraction.pictures import load_picture
 from interbert.extraction.sources import PictureSource, open_source
+from interbert.regions import commits
+from interbert.regions.commits import SKIPPED
 from interbert.regions.store import RegionStore
 
 SMALL = ["--input_size", "64", "--scales", "1", "--features", "colour,head"]
@@ -32,10 +34,11 @@ SMALL = ["--input_size", "64", "--scales", "1", "--features", "colour,head"]
 SLOW = """
 import signal, sys, time
 from interbert.extraction import extract
+from interbert.regions import commits
 from interbert.cli.main import main
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # tests that run in the background inherit that it is ignored
-extract._CHUNK, extract._COMMIT_ROWS = 8, 16
+extract._CHUNK, commits._COMMIT_ROWS = 8, 16
 decode = extract._decode
 def slowly(item):
     time.sleep(0.02)
@@ -173,7 +176,7 @@ def test_chunks_and_commits_of_any_size_give_the_same_rows(
     tmp_path: Path, extractor: GridExtractor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(extract, "_CHUNK", 3)
-    monkeypatch.setattr(extract, "_COMMIT_ROWS", 4)
+    monkeypatch.setattr(commits, "_COMMIT_ROWS", 4)
     source = open_source(many(tmp_path / "a.parquet", 11))
     extract_to_store(source, tmp_path / "s", extractor, mirrored=True, progress=False)
     found = keys(tmp_path / "s")
@@ -211,7 +214,7 @@ def test_a_full_disk_keeps_the_commits_and_a_rerun_completes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(extract, "_CHUNK", 4)
-    monkeypatch.setattr(extract, "_COMMIT_ROWS", 4)
+    monkeypatch.setattr(commits, "_COMMIT_ROWS", 4)
     words = ["extract", many(tmp_path / "a.parquet", 20), str(tmp_path / "s"), *SMALL]
     plain, calls = lance.write_dataset, []
 

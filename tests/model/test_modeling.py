@@ -267,3 +267,28 @@ def test_a_query_bank_takes_its_share_off_pictures_that_are_near_every_text(tmp_
         model.save_pretrained(tmp_path)
         again = InterBertForImageTextRetrieval.from_pretrained(tmp_path).eval()
         torch.testing.assert_close(again.encode_image(**pictures), model.encode_image(**pictures), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", [InterBertForPreTraining, InterBertForImageTextRetrieval])
+def test_contrast_teaches_the_temperature_beside_the_other_losses(kind):
+    torch.manual_seed(0)
+    model = kind(tiny_config(contrastive_size=8, hidden_dropout_prob=0.0))
+    batch = {
+        "input_ids": torch.randint(1, 60, (4, 6)),
+        "region_features": torch.randn(4, 3, 10),
+        "region_locations": torch.rand(4, 3, 5),
+        "matching_labels": torch.tensor([0, 1, 0, 1]),
+    }
+    if kind is InterBertForPreTraining:
+        more = {"contrast_input_ids": batch["input_ids"], "contrast_region_features": batch["region_features"]}
+        batch["lm_labels"] = torch.where(torch.rand(4, 6) < 0.5, batch["input_ids"], -100)
+    else:
+        more = {"contrast_rows": torch.arange(4)}
+    assert model(**batch).contrastive_loss is None
+    output = model(**batch, **more)
+    parts = [getattr(output, name, None) for name in ("lm_loss", "matching_loss", "contrastive_loss")]
+    torch.testing.assert_close(output.loss, sum(part for part in parts if part is not None))
+    output.contrastive_loss.backward()
+    assert model.contrastive_head.logit_scale.grad.abs() > 1e-6
+    model.contrastive_head.logit_scale.data.fill_(9.0)
+    assert model.contrastive_head.scale == 100

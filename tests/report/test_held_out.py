@@ -11,12 +11,14 @@ import pytest
 from tests.conftest import draw
 
 from interbert.checkpoints.directory import load_processor
+from interbert.data.qrels import Judged
 from interbert.errors import StoreError, UsageError
 from interbert.extraction.columns import ColumnMapping
 from interbert.extraction.extract import extract_to_store
 from interbert.extraction.extractor import build_extractor
 from interbert.extraction.sources import open_source
 from interbert.regions.schema import ExtractorInfo
+from interbert.regions.store import RegionStore
 from interbert.report.held_out import held_out_pairs
 from interbert.report.runs import Run, read_run
 from interbert.training.session import open_data
@@ -86,3 +88,22 @@ def test_of_another_store_only_pictures_count_that_the_training_store_does_not_h
     gone = changed(run, regions=str(tmp_path / "gone"))
     assert "could not be compared" in held_out_pairs(gone, extractor, str(store)).origin
     assert json.loads(extractor.to_json())["num_classes"] == 1000
+
+
+def test_of_a_run_on_judgements_they_are_the_products_that_it_held_out(
+    run: Run, extractor: ExtractorInfo, tmp_path: Path
+) -> None:
+    store = run.recipe["regions"]
+    products = [one.product_id or one.picture_id for one in RegionStore.open(store).captions()]
+    file = tmp_path / "q.tsv"
+    file.write_text("query\tproduct_id\n" + "".join(f"{name.split('-')[0]} thing\t{name}\n" for name in products[::2]))
+    judged = Judged.read(file)
+    data = open_data(store, None, 0.3, 500, [], run.recipe["training"]["seed"], judged=judged)
+    recipe = {"qrels": str(file), "qrels_columns": [], "min_grade": None}
+    trained = replace(changed(run, **recipe), origin={**run.origin, "data": data.fingerprints()})
+    found = held_out_pairs(trained, extractor)
+    assert set(found.table.rows.tolist()) == set(data.validation.picture_rows)
+    assert not set(found.table.rows.tolist()) & set(data.table.rows.tolist())
+    file.write_text(file.read_text() + f"other thing\t{products[1]}\n")
+    with pytest.raises(UsageError, match=r"q\.tsv: has changed since the run began"):
+        held_out_pairs(trained, extractor)

@@ -7,7 +7,7 @@ from interbert.errors import VectorIndexError
 from interbert.search.coding import Coding, decode_tokens, encode_tokens
 from interbert.search.fusing import collapsed, reciprocal_ranks, standardised
 from interbert.search.tuning import INDEX_FROM, partitions_for, probing
-from interbert.search.writer import lifted, stored_size
+from interbert.search.vectors import from_stored, rotation, stored_size, to_query, to_stored
 
 
 @pytest.mark.parametrize(("coding", "size", "error"), [("int8", 5 * 26, 1 / 127), ("fp16", 5 * 48, 1e-3)])
@@ -31,25 +31,26 @@ def test_damaged_bytes_are_named(data: bytes) -> None:
         decode_tokens(data, 24, "int8", "picture 7")
 
 
-def test_the_nearest_lifted_vectors_have_the_largest_inner_products() -> None:
+def test_the_nearest_stored_vectors_have_the_largest_inner_products() -> None:
     rng = np.random.default_rng(0)
     vectors = rng.normal(size=(200, 20)).astype(np.float32) * rng.uniform(0.1, 2, size=(200, 1)).astype(np.float32)
     size = stored_size(20)
     assert size == 32
+    np.testing.assert_allclose(rotation(size) @ rotation(size).T, np.eye(size), atol=1e-5)
     largest = float(np.linalg.norm(vectors, axis=1).max())
-    stored = lifted(vectors, size, largest)
+    stored = to_stored(vectors, size, largest)
     np.testing.assert_allclose(np.linalg.norm(stored, axis=1), largest, rtol=1e-5)
-    query = np.zeros(size, dtype=np.float32)
-    query[:20] = rng.normal(size=20)
-    by_distance = np.argsort(((stored - query) ** 2).sum(axis=1))
-    assert by_distance.tolist() == np.argsort(-(vectors @ query[:20])).tolist()
-    assert by_distance.tolist() != np.argsort(((vectors - query[:20]) ** 2).sum(axis=1)).tolist()
+    np.testing.assert_allclose(from_stored(stored, 20), vectors, atol=1e-4)
+    vector = rng.normal(size=20).astype(np.float32)
+    by_distance = np.argsort(((stored - to_query(vector, size, largest)) ** 2).sum(axis=1))
+    assert by_distance.tolist() == np.argsort(-(vectors @ vector)).tolist()
+    assert by_distance.tolist() != np.argsort(((vectors - vector) ** 2).sum(axis=1)).tolist()
 
 
 def test_small_catalogues_and_narrow_filters_are_searched_exactly() -> None:
-    assert probing(0, 10**6, 100).partitions is None
-    assert probing(10**6, INDEX_FROM, 100).partitions is None
-    wide, narrow = probing(10**6, 10**6, 100), probing(10**6, 10**5, 100)
+    assert probing(0, 10**6).partitions is None
+    assert probing(10**6, INDEX_FROM).partitions is None
+    wide, narrow = probing(10**6, 10**6), probing(10**6, 10**5)
     assert wide.partitions is not None
     assert narrow.partitions is not None
     assert wide.partitions < narrow.partitions <= partitions_for(10**6)

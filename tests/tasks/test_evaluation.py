@@ -23,7 +23,7 @@ def several_texts_each(count, texts):
 
 
 def stub(contrastive_size=None):
-    return SimpleNamespace(config=SimpleNamespace(contrastive_size=contrastive_size))
+    return SimpleNamespace(config=SimpleNamespace(contrastive_size=contrastive_size, fusion="sum"))
 
 
 def judged(monkeypatch, data, scores, **options):
@@ -73,6 +73,7 @@ def test_a_model_with_a_contrastive_head_is_judged_as_a_dual_encoder_too(monkeyp
     assert report.dual.recall["r@1"].value == 100
     assert report.joint.text_to_image.recall["r@1"].value == 0
     assert report.to_dict()["dual_text_to_image"]["recall"]["r@1"]["value"] == 100
+    assert report.by_head is None  # a sum has no such score
 
 
 def test_a_real_model_end_to_end(monkeypatch):
@@ -92,6 +93,9 @@ def test_a_real_model_end_to_end(monkeypatch):
     np.testing.assert_array_equal(report.scores, score_matrix(model, texts, pictures))
     expected = evaluation.direction_metrics(dual_matrix(model, texts, pictures), data.relevant, 20, 0)
     assert report.dual == expected
+    by_head = evaluation.direction_metrics(dual_matrix(model, texts, pictures, by="head"), data.relevant, 20, 0)
+    assert report.by_head == by_head
+    assert report.to_dict()["head_text_to_image"]["recall"]["r@1"]["value"] == by_head.recall["r@1"].value
     assert report.seconds > 0
 
 

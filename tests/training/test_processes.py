@@ -119,6 +119,18 @@ def test_sigterm_to_one_process_saves_in_all_and_a_rerun_continues(
 
 
 @pytest.mark.slow
+def test_fine_tuning_contrasts_the_pairs_of_all_processes(shop_store: Path, tiny_bert: str, tmp_path: Path) -> None:
+    start = ["--training.max_steps=1", "--model.contrastive_size=16"]
+    finish(pretrain(shop_store, tiny_bert, tmp_path / "m", 8, *start))
+    same = [word for word in SAME if not word.startswith(("--model", "--warm"))] + ["--dropout=0"]
+    words = ["finetune", "retrieval", str(tmp_path / "m"), str(shop_store)]
+    finish([*words, str(tmp_path / "two"), "--training.batch_size=4", *same], 2)
+    finish([*words, str(tmp_path / "one"), "--training.batch_size=8", *same])
+    require_equal(tmp_path / "one", tmp_path / "two")
+    assert len(losses(tmp_path / "two", "contrastive_loss")) > 1
+
+
+@pytest.mark.slow
 def test_fine_tuning_without_contrast_runs_in_two_processes(shop_store: Path, tiny_bert: str, tmp_path: Path) -> None:
     brief = ["--training.max_steps=1", "--model.contrastive_size=16"]
     finish(pretrain(shop_store, tiny_bert, tmp_path / "p", 4, *brief))

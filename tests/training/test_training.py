@@ -5,10 +5,12 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,7 @@ from safetensors.torch import load_file
 from interbert.checkpoints.directory import load_model, load_processor
 from interbert.checkpoints.vocabulary import unknown_share
 from interbert.cli.main import main
+from interbert.regions.schema import ExtractorInfo
 from interbert.regions.store import RegionStore
 from interbert.training.ema import WeightAverage
 
@@ -149,6 +152,53 @@ def test_finetuning_evaluating_and_searching_follow(
     assert len(RegionStore.open(tmp_path / "kept")) == 24
 
 
+def judgements(path: Path, store: Path) -> Path:
+    """Which colours and shapes are right for the shop's products; "a circle" and the like have eight each."""
+    names = [one.product_id or one.picture_id for one in RegionStore.open(store).captions()]
+    colour_shape = [name.split("-") for name in names]
+    rows = [f"a {shape}\t{name}\t3" for name, (_, shape) in zip(names, colour_shape, strict=True)]
+    rows += [f"something {colour}\t{name}\t1" for name, (colour, _) in zip(names, colour_shape, strict=True)]
+    path.write_text("query\tproduct_id\tgrade\n" + "\n".join(rows))
+    return path
+
+
+@pytest.mark.parametrize("mine", ["model", "batch"])
+def test_finetuning_and_evaluating_on_judgements(
+    pretrained: Path, shop_store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], mine: str
+) -> None:
+    qrels, model, metrics = judgements(tmp_path / "q.tsv", shop_store), tmp_path / "m", tmp_path / "metrics.json"
+    words = ["--qrels", str(qrels), "--validation", str(shop_store), "--training.max_steps", "3"]
+    assert main(finetune_words(pretrained, shop_store, model, *words, "--negatives.mine", mine)) == 0
+    origin = json.loads((model / "provenance.json").read_text())
+    assert origin["recipe"]["qrels"] == str(qrels)
+    assert len(origin["data"]["qrels"]) == 16
+    assert len(load_model(model).contrastive_head.query_bank) == 11  # three shapes and eight colours
+    if mine == "batch":
+        return
+    evaluate = ["evaluate", "retrieval", str(model), str(shop_store), "--qrels", str(qrels), "--out", str(metrics)]
+    plot = tmp_path / "plot.svg"
+    assert main([*evaluate, "--cascade", "5", "99", "--plot", str(plot), "--timed-queries", "1"]) == 0
+    report = json.loads(metrics.read_text())
+    assert [one["kind"] for one in report["stages"]] == ["recall", "head", "cascade", "joint"]
+    assert report["stages"][0]["n"] == report["queries"] == 11
+    assert report["stages"][-1]["chance"]["r@1"] == pytest.approx(100 * (3 * 8 / 24 + 8 * 3 / 24) / 11)
+    assert plot.read_text().startswith("<svg")
+    assert "nDCG@5" in capsys.readouterr().out
+    assert main([*evaluate, "--min-grade", "2", "--queries", "2", "--judged-only"]) == 0
+    report = json.loads(metrics.read_text())
+    assert (report["queries"], report["queries_of"], report["unused_queries"]) == (2, 3, 8)
+    assert report["stages"][-1]["values"]["r@1"]["value"] == 100  # nothing else is in its pool
+
+
+def test_judgements_of_other_products_are_refused_before_training(
+    pretrained: Path, shop_store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "q.tsv").write_text("query\tproduct_id\nred\tB00X\n")
+    assert main(finetune_words(pretrained, shop_store, tmp_path / "m", "--qrels", str(tmp_path / "q.tsv"))) == 2
+    assert "calls none of the products" in capsys.readouterr().err
+    assert not (tmp_path / "m").exists()
+
+
 def test_regions_of_another_extractor_are_refused(
     pretrained: Path, shop: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -160,6 +210,21 @@ def test_regions_of_another_extractor_are_refused(
     assert "another extractor" in capsys.readouterr().err
     assert main(["evaluate", "retrieval", str(pretrained), str(other)]) == 2
     assert "scales" in capsys.readouterr().err
+
+
+def test_a_run_does_not_go_on_with_regions_that_another_extractor_put_in_their_place(
+    pretrained: Path, shop_store: Path, tiny_bert: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stopped = tmp_path / "run"
+    shutil.copytree(pretrained, stopped)
+    (stopped / "finished.json").unlink()
+    settings = json.loads((stopped / "recipe.json").read_text())
+    (stopped / "recipe.json").write_text(json.dumps(settings | {"out": str(stopped)}))
+    before = RegionStore.open(shop_store).info
+    assert ExtractorInfo.from_json((stopped / "regions.json").read_text()) == before
+    (stopped / "regions.json").write_text(replace(before, version=2).to_json())
+    assert main(pretrain_words(shop_store, tiny_bert, stopped, "--training.epochs", "2")) == 2
+    assert "another extractor (version 1, asked for 2)" in capsys.readouterr().err
 
 
 def test_after_kill_nine_the_run_ends_with_the_weights_of_one_that_was_never_killed(

@@ -1,15 +1,30 @@
 """Rank every picture of a region store for every text, jointly, and report the recall.
 
 Prints R@1/5/10 with bootstrap 95% intervals and the median rank in both directions; beside them chance, the control
-(the same evaluation with the pictures shuffled) and the dual encoder. --out writes all of it as JSON.
+(the same evaluation with the pictures shuffled) and both recall scores of the dual encoder. --out writes all as JSON.
+
+--cascade K [K ...] compares what a shop can wait for: recall only, the joint model on the K best recalled, and the
+full joint ranking, each with its time per query, alone and in a batch; --plot draws recall against time. --queries
+samples the texts, when ranking everything jointly for all of them would take too long; all pictures stay candidates.
+
+--qrels FILE judges by judgements instead of by the store's own texts: a .tsv, .csv or .jsonl file with the columns
+query, product_id and, if it has grades, grade. Many products may be right for a query: R@k (one of the first k is
+right), MRR, nDCG@5/10 (gain 2^grade - 1).
 
     interbert evaluate retrieval models/retrieval regions/test --texts title --out metrics.json
     interbert evaluate retrieval models/pretrained regions/test --zero-shot
+    interbert evaluate retrieval models/retrieval regions/test --cascade 10 50 100 --plot cascade.svg
+    interbert evaluate retrieval models/retrieval regions/test --qrels clicks.tsv --cascade 50
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from interbert.model.processing import InterBertProcessor
+    from interbert.regions.store import RegionStore
 
 
 @dataclass
@@ -26,34 +41,43 @@ class Options:
     """JSON file to write."""
     zero_shot: bool = False
     """Insist on a model that was pretrained only: its matching head ranks without fine-tuning."""
+    cascade: list[int] = field(default_factory=list)
+    """Candidates per text that the joint model reranks; several are compared with recall only and the full ranking."""
+    plot: str | None = None
+    """SVG file to draw: recall against time per query."""
+    qrels: str | None = None
+    """Judgements to rank by: query, product_id and grade in a .tsv, .csv or .jsonl file."""
+    qrels_columns: list[str] = field(default_factory=list)
+    """Its columns of the query, the product and the grade, when they have other names."""
+    min_grade: float | None = None
+    """Products graded at least this are right for R@k and MRR; above 0 when not given."""
+    judged_only: bool = False
+    """A query ranks the products alone that are judged for it (grade 0 too), as KDD Cup's do."""
+    skip_joint: bool = False
+    """Leave the full joint ranking out."""
+    queries: int | None = None
+    """A sample of so many texts; every picture stays a candidate. With --cascade or --qrels."""
+    timed_queries: int = 50
+    """Texts that are timed one at a time; the full joint ranking is on 10 of them."""
     limit: int | None = None
     """Only the first so many pictures, and their texts."""
     bootstrap: int = 1000
     """Resamplings of the queries for the intervals."""
     seed: int = 0
-    """Seed of the resampling and of the shuffled control."""
+    """Seed of the resampling, of the sample of texts and of the shuffled control."""
 
 
 def run(options: Options) -> None:
     """Evaluate and print a table."""
-    import json
-    from pathlib import Path
-
-    from interbert.checkpoints.directory import is_pretrained_only, load_model, load_processor
-    from interbert.cli.output import print_retrieval, require_writable_file
-    from interbert.data.pairs import PairTable
-    from interbert.errors import CheckpointError, require_range
-    from interbert.progress import progress_bar
+    from interbert.checkpoints.directory import is_pretrained_only, load_processor
+    from interbert.cli.output import require_writable_file
+    from interbert.errors import CheckpointError
     from interbert.regions.schema import ExtractorInfo
     from interbert.regions.store import RegionStore
-    from interbert.tasks.evaluation import evaluate_retrieval
-    from interbert.tasks.retrieval import RetrievalSet
-    from interbert.training.provenance import versions
 
     require_writable_file(options.out)
-    require_range("evaluate: --limit", options.limit, 1)
-    require_range("evaluate: --bootstrap", options.bootstrap, 0)
-    require_range("evaluate: --seed", options.seed, 0, 2**32)
+    require_writable_file(options.plot)
+    _check(options)
     processor = load_processor(options.model)
     zero_shot = is_pretrained_only(options.model)
     if options.zero_shot and not zero_shot:
@@ -62,6 +86,48 @@ def run(options: Options) -> None:
         )
     store = RegionStore.open(options.regions)
     store.require(ExtractorInfo.from_dict(processor.extractor_info))
+    if options.cascade or options.qrels is not None:
+        _compare(options, store, processor, zero_shot)
+    else:
+        _rank(options, store, processor, zero_shot)
+
+
+def _check(options: Options) -> None:
+    """Refuse impossible values and options that do not go together."""
+    from interbert.errors import UsageError, require_range
+
+    require_range("evaluate: --limit", options.limit, 1)
+    require_range("evaluate: --queries", options.queries, 1)
+    require_range("evaluate: --timed_queries", options.timed_queries, 0)
+    require_range("evaluate: --bootstrap", options.bootstrap, 0)
+    require_range("evaluate: --seed", options.seed, 0, 2**32)
+    for depth in options.cascade:
+        require_range("evaluate: --cascade", depth, 1)
+    if options.min_grade is not None and not options.min_grade > 0:
+        raise UsageError(f"evaluate: --min_grade must be above 0, not {options.min_grade}: grade 0 means wrong.")
+    if options.qrels is None:
+        for name in ("qrels_columns", "min_grade", "judged_only"):
+            if getattr(options, name):
+                raise UsageError(f"evaluate: --{name} is about judgements. Give them with --qrels FILE.")
+        if not options.cascade:
+            for name in ("plot", "queries", "skip_joint"):
+                if getattr(options, name):
+                    raise UsageError(f"evaluate: --{name} needs --cascade K or --qrels FILE.")
+    elif options.texts:
+        raise UsageError("evaluate: --texts and --qrels are both about what the queries are. Give one of them.")
+    if options.judged_only and (options.cascade or options.skip_joint or options.plot):
+        raise UsageError("evaluate: --judged_only ranks few products jointly: no --cascade, --skip_joint or --plot.")
+
+
+def _rank(options: Options, store: RegionStore, processor: InterBertProcessor, zero_shot: bool) -> None:
+    """The full joint ranking in both directions."""
+    from interbert.checkpoints.directory import load_model
+    from interbert.cli.output import print_retrieval
+    from interbert.data.pairs import PairTable
+    from interbert.progress import progress_bar
+    from interbert.tasks.evaluation import evaluate_retrieval
+    from interbert.tasks.retrieval import RetrievalSet
+
     table = PairTable.from_captions(store.captions(), options.texts, options.regions)
     data = RetrievalSet.from_table(table, options.limit)
     texts, pictures = data.encode(store, processor)
@@ -69,15 +135,71 @@ def run(options: Options) -> None:
     with progress_bar("scoring", len(texts) * len(pictures), "pairs") as advance:
         report = evaluate_retrieval(model, data, texts, pictures, options.bootstrap, options.seed, advance)
     print_retrieval(report, zero_shot)
-    if options.out is not None:
-        content = {
-            "model": options.model,
-            "regions": options.regions,
-            "regions_fingerprint": store.fingerprint,
-            "texts": options.texts,
-            "zero_shot": zero_shot,
-            **report.to_dict(),
-            "versions": versions(),
-        }
+    _write(options, store, {"zero_shot": zero_shot, **report.to_dict()})
+
+
+def _compare(options: Options, store: RegionStore, processor: InterBertProcessor, zero_shot: bool) -> None:
+    """Recall only, cascades and the joint ranking side by side, by the store's texts or by judgements."""
+    from interbert.checkpoints.directory import load_model
+    from interbert.cli.cascade_output import print_cascade, write_plot
+    from interbert.data.pairs import PairTable
+    from interbert.data.qrels import Qrels
+    from interbert.progress import progress_bar
+    from interbert.tasks.cascade import CascadePlan, evaluate_cascade
+    from interbert.tasks.judged import JudgedSet
+    from interbert.tasks.retrieval import RetrievalSet, encode_pictures
+
+    if options.qrels is None:
+        table = PairTable.from_captions(store.captions(), options.texts, options.regions)
+        data = JudgedSet.from_set(RetrievalSet.from_table(table, options.limit))
+    else:
+        qrels = Qrels.read(options.qrels, options.qrels_columns)
+        data = JudgedSet.from_captions(store.captions(), qrels, options.min_grade, options.judged_only, options.limit)
+    model = load_model(options.model)
+    everything = len(data.texts)
+    data = data.sample(options.queries, options.seed)
+    texts, pictures = processor.texts_to_ids(data.texts), encode_pictures(store, data.picture_rows, processor)
+    plan = CascadePlan(
+        tuple(options.cascade), not options.skip_joint, options.timed_queries, options.bootstrap, options.seed
+    )
+    for depth in set(options.cascade) - set(plan.of(len(pictures))):
+        print(f"--cascade {depth}: there are {len(pictures)} pictures, so this is the joint ranking and is left out")
+    with progress_bar("scoring", plan.pairs(data), "pairs") as advance:
+        report = evaluate_cascade(model, data, texts, pictures, plan, advance)
+    count = f"{len(data.texts)}{f' of {everything}' if len(data.texts) < everything else ''} texts"
+    title = f"{'zero-shot ' if zero_shot else ''}retrieval, {count} x {data.products} products"
+    print_cascade(report, title, graded=options.qrels is not None)
+    if data.unused_queries or data.unused_judgements:
+        print(
+            f"{data.unused_queries} queries have no right product in {options.regions} and are left out; "
+            f"{data.unused_judgements} judgements are of products that it does not have"
+        )
+    judged = {name: getattr(options, name) for name in ("qrels", "min_grade", "judged_only")}
+    unused = {name: getattr(data, name) for name in ("unused_queries", "unused_judgements")}
+    found = {"zero_shot": zero_shot, "queries": len(data.texts), "queries_of": everything, **judged, **unused}
+    _write(options, store, found | report.to_dict())
+    if options.plot is not None:
+        write_plot(report, title, options.plot)
+
+
+def _write(options: Options, store: RegionStore, found: dict[str, Any]) -> None:
+    """Write the metrics, where that is wanted."""
+    import json
+    from pathlib import Path
+
+    from interbert.errors import writing
+    from interbert.training.provenance import versions
+
+    if options.out is None:
+        return
+    content = {
+        "model": options.model,
+        "regions": options.regions,
+        "regions_fingerprint": store.fingerprint,
+        "texts": options.texts,
+        **found,
+        "versions": versions(),
+    }
+    with writing(options.out):
         Path(options.out).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-        print(f"metrics: {options.out}")
+    print(f"metrics: {options.out}")

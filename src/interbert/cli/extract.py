@@ -1,11 +1,14 @@
 """Turn pictures and texts into a region store that training reads.
 
 SOURCE is a parquet, csv or jsonl file, a folder of pictures (with a metadata.csv or metadata.jsonl that has a
-file_name column), or a Hub id. The same command continues where it was stopped; pictures that cannot be read are
-skipped and listed in OUT/skipped.jsonl.
+file_name column), tar files of samples (img2dataset, webdataset), a tsv of ids and base64 pictures (MUGE), or a Hub
+id. Texts that stand apart are joined by picture id or file name with --captions. The same command continues where it
+was stopped; pictures that cannot be read are skipped and listed in OUT/skipped.jsonl.
 
     interbert extract catalogue.parquet regions/train --texts '[title, title_zh]'
     interbert extract photos/ regions/photos --picture file_name --texts '[caption]'
+    interbert extract MR_train_imgs.tsv regions/muge --captions MR_train_queries.jsonl
+    interbert extract train2014/ regions/coco --captions dataset_coco.json --caption_split train
 """
 
 from __future__ import annotations
@@ -31,8 +34,13 @@ class Options:
     """Column with an id that pictures of one product share; 'product_id', 'item_id' or 'id' when there is one."""
     split: str | None = None
     """Split of a Hub data set."""
+    captions: str | None = None
+    """Caption file: Karpathy's JSON, COCO's annotations, jsonline, MUGE's queries, results.csv, csv or tsv."""
+    caption_split: list[str] = field(default_factory=list)
+    """Splits of Karpathy's file to take, such as train,restval."""
     backbone: str = "efficientnet_lite0"
-    """Network that describes regions: efficientnet_lite0 (offline), timm:NAME, torchvision:NAME, transformers:NAME."""
+    """Network that describes regions: efficientnet_lite0 (offline), a folder that interbert finetune backbone wrote, or
+    timm:NAME, torchvision:NAME, transformers:NAME."""
     input_size: int = 256
     """Long side of what the backbone sees, in pixels; a multiple of 32."""
     scales: list[int] = field(default_factory=lambda: [1, 2, 3])
@@ -47,34 +55,56 @@ class Options:
     """Keep pictures that have no text (for search)."""
     limit: int | None = None
     """Only the first so many rows."""
+    top_k_classes: int | None = None
+    """Of a new store: keep so many classes of each region and the remainder, not all probabilities."""
+    ray: bool = False
+    """Extract on the workers of a Ray cluster; without a cluster, on all cores of this machine."""
+    ray_address: str | None = None
+    """Address of the cluster, such as auto or ray://head:10001; it is found when not given."""
+    ray_cpus: float = 1.0
+    """Cores that a worker takes."""
+    ray_gpus: float = 0.0
+    """Share of a GPU that a worker takes; 0.5 puts two workers on each."""
 
 
 def run(options: Options) -> None:
     """Extract and say what was done."""
     from interbert.errors import UsageError
-    from interbert.extraction.backbones import EFFICIENTNET_LITE0
+    from interbert.extraction.backbones import HUBS
     from interbert.extraction.columns import ColumnMapping
-    from interbert.extraction.extract import SKIPPED, extract_to_store
+    from interbert.extraction.extract import extract_to_store
     from interbert.extraction.grid import GridExtractor, GridSettings
     from interbert.extraction.sources import open_source
+    from interbert.regions.caption_index import open_captions
+    from interbert.regions.commits import SKIPPED
 
     if options.limit is not None and options.limit < 1:
         raise UsageError(f"extract: --limit must be at least 1, not {options.limit}.")
     mapping = ColumnMapping(options.picture, tuple(options.texts), options.picture_id, options.product_id)
-    source = open_source(options.source, mapping, options.split, need_texts=not options.allow_no_text)
+    captions = open_captions(options.captions, options.caption_split)
+    source = open_source(options.source, mapping, options.split, not options.allow_no_text, captions)
     features = tuple(options.features)
-    if options.backbone != EFFICIENTNET_LITE0:  # other networks give their last map only
+    if options.backbone.partition(":")[0] in HUBS:  # other networks give their last map only
         features = tuple(name for name in features if name in ("colour", "head"))
     settings = GridSettings(options.backbone, options.input_size, tuple(options.scales), options.overlap, features)
     columns = source.columns
     print(f"{options.source}: {len(source)} rows, pictures in {columns.picture!r}, texts in {list(columns.texts)}")
+    extractor = GridExtractor(settings)
+    describer = None
+    if options.ray or options.ray_address is not None:
+        from interbert.extraction.on_ray import ExtractorRecipe, OnRay
+
+        recipe = ExtractorRecipe.of(extractor)
+        describer = OnRay(recipe, options.ray_address, options.ray_cpus, options.ray_gpus)
     report = extract_to_store(
         source,
         options.out,
-        GridExtractor(settings),
+        extractor,
         mirrored=options.mirrored,
         need_texts=not options.allow_no_text,
         limit=options.limit,
+        top_k_classes=options.top_k_classes,
+        describer=describer,
     )
     if not report.written and not report.skipped:
         print(f"{options.out}: complete with {report.already} rows, nothing to do")

@@ -44,7 +44,9 @@ def _read(options: Options, source: str, name: str, processor: InterBertProcesso
     if found.pictures is None:
         return Labelled(found.labels, found.texts, None, found.fingerprint)
     regions = f"{options.out.rstrip('/')}.regions/{name}"
-    extract_to_store(found.pictures, regions, build_extractor(processor.extractor_info), need_texts=False)
+    extract_to_store(
+        found.pictures, regions, build_extractor(processor.extractor_info, processor.extractor_folder), need_texts=False
+    )
     store = RegionStore.open(regions)
     rows = {one.picture_id: one.row for one in store.captions() if one.view == 0}
     usable = [place for place, picture in enumerate(found.pictures.picture_ids()) if picture in rows]

@@ -35,6 +35,7 @@ def print_retrieval(report: RetrievalReport, zero_shot: bool) -> None:
     rows: list[tuple[str, DirectionMetrics | None]] = [
         ("text to image", report.joint.text_to_image),
         ("  dual encoder", report.dual),
+        ("  matching head, sides apart", report.by_head),
         ("  shuffled", report.shuffled),
         ("image to text", report.joint.image_to_text),
     ]

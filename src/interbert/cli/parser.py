@@ -36,7 +36,8 @@ def parse_options(verb: str, description: str, options: type, words: Sequence[st
 
     ``--config FILE`` (``--recipe`` for a verb with a ``config`` of its own) reads a YAML recipe; what follows on the
     command line overrides it. Both ``--picture-id`` and
-    ``--picture_id`` are understood; a switch needs no value; a list may be given as ``a,b``, a required one as words.
+    ``--picture_id`` are understood; a switch needs no value; a list may be given as ``a,b``, one of numbers or a
+    required one as words.
 
     Raises:
         UsageError: a word is not understood; the message names the nearest option.
@@ -57,7 +58,7 @@ def parse_options(verb: str, description: str, options: type, words: Sequence[st
     parser.add_argument(recipe_option, action="config", help="YAML recipe with any of the options below.")
     parser.add_class_arguments(options, as_positional=True)
     try:
-        given = _normalised(words, kinds)
+        given = _normalised(_joined_numbers(words, kinds), kinds)
         if required and typing.get_origin(kinds[required[-1]]) is list:
             given = _gathered(given, len(required) - 1)
         parsed = parser.instantiate(parser.parse_args(given))
@@ -92,6 +93,19 @@ def _is_required(field: dataclasses.Field[Any]) -> bool:
     return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
 
 
+def _joined_numbers(words: Sequence[str], kinds: dict[str, Any]) -> list[str]:
+    """``--cascade 10 50`` as ``--cascade 10,50``, for options that list whole numbers."""
+    result: list[str] = []
+    for word in words:
+        name = result[-2] if len(result) > 1 else ""
+        lists = kinds.get(name[2:].replace("-", "_")) == list[int] if name.startswith("--") else False
+        if lists and word.isdecimal() and re.fullmatch(r"[\d,]+", result[-1]):
+            result[-1] += f",{word}"
+        else:
+            result.append(word)
+    return result
+
+
 def _normalised(words: Sequence[str], kinds: dict[str, Any]) -> list[str]:
     """Spellings people use, in the one that the parser reads."""
     result: list[str] = []
@@ -107,7 +121,8 @@ def _normalised(words: Sequence[str], kinds: dict[str, Any]) -> list[str]:
             result.append(f"{name}={_list(value, kind)}")
         else:
             before = result[-1] if result else ""
-            result.append(_list(word, kinds.get(before[2:])) if before.startswith("--") else name)
+            is_value = before.startswith("--") and "=" not in before and not word.startswith("--")
+            result.append(_list(word, kinds.get(before[2:])) if is_value else name)
     return result
 
 

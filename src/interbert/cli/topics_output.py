@@ -17,7 +17,7 @@ _SHOWN = 5
 def open_recommender(index: str, model: str | None, examples: str | None) -> TopicRecommender:
     """An index with its model and what that knows of topics; a note when it knows nothing."""
     engine = SearchEngine.open(index, model)
-    recommender = TopicRecommender.open(engine, examples)
+    recommender = TopicRecommender.open(*engine.refresh(), examples)
     if recommender.memory is None:
         print(
             "note: the model was not taught topics, so pages are ranked by its match probability alone, uncalibrated. "

@@ -11,9 +11,14 @@ from interbert.errors import UsageError
 
 VERBS: dict[str, tuple[str, str]] = {
     "extract": ("extract", "pictures and texts to a region store"),
+    "import": ("import_regions", "region features of other people's files to a region store"),
+    "regions info": ("regions_info", "what a region store holds"),
+    "regions verify": ("regions_verify", "read a whole region store and find what is damaged"),
+    "regions show": ("regions_show", "a region store's boxes and classes drawn on its pictures, as a page"),
     "pretrain": ("pretrain", "train InterBERT on a region store"),
     "finetune retrieval": ("finetune_retrieval", "fine-tune a model to rank pictures for a text"),
     "finetune classification": ("finetune_classification", "fine-tune a model to classify texts, pictures or pairs"),
+    "finetune backbone": ("finetune_backbone", "teach the picture network of extraction a catalogue"),
     "report": ("report", "what a training run did, or several side by side, as a page"),
     "evaluate retrieval": ("evaluate_retrieval", "recall of a full ranking, with intervals"),
     "convert reference": ("convert_reference", "a checkpoint of the published code to a model directory"),

@@ -2,15 +2,16 @@
 
 A pair's picture belongs to a *group*: the same picture file, picture id or product. A text is right for a group when
 any pair of the group has it, so items with the same picture or the same text are never each other's negatives
-(SPEC part 2).
+(SPEC part 2). Judgements (:mod:`interbert.data.qrels`) make further pairs: a query with each of its right products.
 """
 
 from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,9 @@ from interbert.data.grouping import Groups
 from interbert.data.packed import PackedTexts
 from interbert.errors import SourceError
 from interbert.regions.schema import CaptionRow
+
+if TYPE_CHECKING:
+    from interbert.data.qrels import Judged
 
 Int64 = NDArray[np.int64]
 
@@ -41,47 +45,66 @@ class PairTable:
     """[n] group of the picture."""
     text_ids: Int64
     """[n] equal for identical texts."""
+    also_right: Int64 = field(default_factory=lambda: np.zeros((0, 2), dtype=np.int64))
+    """[m,2] text ids and groups that are right for each other without being a pair: never negatives."""
 
     @classmethod
     def from_captions(
-        cls, captions: Iterable[CaptionRow], fields: Sequence[str] = (), where: str = "the store"
+        cls,
+        captions: Iterable[CaptionRow],
+        fields: Sequence[str] = (),
+        where: str = "the store",
+        judged: Judged | None = None,
     ) -> PairTable:
         """Build the table.
 
         Args:
             captions: all rows of a store, read once.
-            fields: source columns whose texts to use; empty means all.
+            fields: source columns whose texts to use; empty means all, or none beside judgements.
             where: the store, for messages.
+            judged: judgements, whose queries become texts of their right products.
 
         Raises:
             SourceError: no text is left.
         """
         groups, columns = Groups(), _Columns()
         known: set[str] = set()
-        texts = PackedTexts(_texts(captions, set(fields), groups, columns, known))
+        wanted_fields = None if judged is not None and not fields else set(fields)
+        texts = PackedTexts(_texts(captions, wanted_fields, groups, columns, known, judged))
+        if not len(texts) and judged is not None and not fields:
+            raise SourceError(
+                f"{judged.qrels.where}: calls none of the products of {where} right. Its products are named as "
+                f"{judged.qrels.products[0]!r}; those of a store as the product ids it was extracted with."
+            )
         if not len(texts):
             wanted = f" in columns {', '.join(fields)}" if fields else ""
             raise SourceError(
                 f"{where}: holds no text{wanted}. Its texts come from: {', '.join(sorted(known)) or 'nowhere'}."
             )
         rows, places, pictures, hashes = columns.arrays()
-        return cls(texts, rows, columns.mirrored(pictures), groups.joined()[places], _by_first(hashes))
+        group_of, text_ids = groups.joined(), _by_first(hashes)
+        also = columns.also_right(hashes, text_ids, group_of)
+        return cls(texts, rows, columns.mirrored(pictures), group_of[places], text_ids, also)
 
     def __len__(self) -> int:
         return len(self.texts)
 
-    def split(self, share: float, seed: int) -> tuple[PairTable, PairTable]:
-        """Two tables, the second with about ``share`` of the groups; no group and no text is on both sides."""
+    def split(self, share: float, seed: int, repeat_texts: bool = False) -> tuple[PairTable, PairTable]:
+        """Two tables, the second with about ``share`` of the groups; no group and no text is on both sides.
+
+        With ``repeat_texts`` texts may be: a query that many products answer is asked of the held-out ones too.
+        """
         groups = np.unique(self.groups)
         chosen = np.random.default_rng(seed).permutation(groups)[: max(1, round(share * len(groups)))]
         held = np.isin(self.groups, chosen)
         shared_text = np.isin(self.text_ids, self.text_ids[~held])
-        return self.select(~held), self.select(held & ~shared_text)
+        return self.select(~held), self.select(held if repeat_texts else held & ~shared_text)
 
     def select(self, keep: NDArray[np.bool_]) -> PairTable:
         """The pairs where ``keep`` [n] is True."""
         texts = self.texts.chosen(np.flatnonzero(keep).tolist())
-        return PairTable(texts, self.rows[keep], self.mirrored_rows[keep], self.groups[keep], self.text_ids[keep])
+        rows, mirrored = self.rows[keep], self.mirrored_rows[keep]
+        return PairTable(texts, rows, mirrored, self.groups[keep], self.text_ids[keep], self.also_right)
 
     def is_right(self, text_of: int, picture_of: int) -> bool:
         """Whether pair ``text_of``'s text is a right one for pair ``picture_of``'s picture."""
@@ -91,19 +114,26 @@ class PairTable:
 
     def same(self, pairs: Sequence[int]) -> NDArray[np.bool_]:
         """bool [k,k]: True where either pair's text is right for the other's picture."""
-        chosen = np.asarray(pairs, dtype=np.int64)
-        wanted = self.text_ids[chosen][:, None] * self._stride + self.groups[chosen][None, :]
+        right = self.right(pairs, pairs)
+        return right | right.T
+
+    def right(self, texts_of: Sequence[int] | Int64, pictures_of: Sequence[int] | Int64) -> NDArray[np.bool_]:
+        """bool [k,m]: whether the text of each first pair is a right one for the picture of each second."""
+        texts, pictures = np.asarray(texts_of, dtype=np.int64), np.asarray(pictures_of, dtype=np.int64)
+        wanted = self.text_ids[texts][:, None] * self._stride + self.groups[pictures][None, :]
         place = np.searchsorted(self._right_keys, wanted).clip(max=len(self._right_keys) - 1)
         right: NDArray[np.bool_] = self._right_keys[place] == wanted
-        return right | right.T
+        return right
 
     @cached_property
     def _stride(self) -> int:
-        return int(self.groups.max(initial=0)) + 1
+        return int(max(self.groups.max(initial=0), self.also_right[:, 1].max(initial=0))) + 1
 
     @cached_property
     def _right_keys(self) -> NDArray[np.int64]:
-        return np.unique(self.text_ids * self._stride + self.groups)
+        texts, groups = self.also_right.T
+        pairs = (self.text_ids * self._stride + self.groups, texts * self._stride + groups)
+        return np.unique(np.concatenate(pairs))
 
 
 class _Columns:
@@ -112,12 +142,29 @@ class _Columns:
     def __init__(self) -> None:
         self._pairs = array("q")
         self._mirrors = array("q")
+        self._also = array("q")
 
     def add_pair(self, row: int, place: int, picture: int, text: int) -> None:
         self._pairs.extend((row, place, picture, text))
 
     def add_mirror(self, picture: int, row: int) -> None:
         self._mirrors.extend((picture, row))
+
+    def add_also_right(self, place: int, text: int) -> None:
+        self._also.extend((place, text))
+
+    def also_right(self, hashes: Int64, text_ids: Int64, group_of: Int64) -> Int64:
+        """[m,2] text ids and groups of what was added, of texts that the table has.
+
+        Args:
+            hashes, text_ids: [n] of the table's pairs.
+            group_of: group of each place.
+        """
+        places, texts = np.frombuffer(self._also, dtype=np.int64).reshape(-1, 2).T
+        known, first = np.unique(hashes, return_index=True)
+        at = np.searchsorted(known, texts).clip(max=max(len(known) - 1, 0))
+        there = known[at] == texts
+        return np.stack([text_ids[first[at[there]]], group_of[places[there]]], axis=1)
 
     def arrays(self) -> tuple[Int64, Int64, Int64, Int64]:
         """Store row, place among the captions, hash of the picture's id and of the normal text, [n] each."""
@@ -137,21 +184,41 @@ class _Columns:
 
 
 def _texts(
-    captions: Iterable[CaptionRow], fields: set[str], groups: Groups, columns: _Columns, known: set[str]
+    captions: Iterable[CaptionRow],
+    fields: set[str] | None,
+    groups: Groups,
+    columns: _Columns,
+    known: set[str],
+    judged: Judged | None,
 ) -> Iterator[str]:
-    """Texts of all pairs; what else is known of them goes into ``groups``, ``columns`` and ``known``, as it is read."""
+    """Texts of all pairs; what else is known of them goes into ``groups``, ``columns`` and ``known``, as it is read.
+
+    ``fields`` None takes no text of the store.
+    """
     for place, one in enumerate(captions):
         # rows that share a picture id, product id or picture file are one group
         keys = (("picture", one.picture_id), ("product", one.product_id), ("file", one.digest))
         groups.add(key for key in keys if key[1])
         picture = hash(one.picture_id)
+        known.update(one.text_fields)
         if one.view == 1:
             columns.add_mirror(picture, one.row)
-        for text, column in zip(one.texts, one.text_fields, strict=True):
-            known.add(column)
-            if one.view == 0 and (not fields or column in fields):
-                columns.add_pair(one.row, place, picture, hash(normal_text(text)))
-                yield text
+        if one.view != 0:
+            continue
+        texts = (
+            []
+            if fields is None
+            else [
+                text for text, column in zip(one.texts, one.text_fields, strict=True) if not fields or column in fields
+            ]
+        )
+        right, somewhat = ([], []) if judged is None else judged.queries(one)
+        for text in somewhat:
+            columns.add_also_right(place, hash(normal_text(text)))
+        own = {normal_text(text) for text in texts}
+        for text in texts + [query for query in right if normal_text(query) not in own]:
+            columns.add_pair(one.row, place, picture, hash(normal_text(text)))
+            yield text
 
 
 def _by_first(hashes: Int64) -> Int64:

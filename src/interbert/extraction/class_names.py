@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from interbert.extraction.backbones import EFFICIENTNET_LITE0
+from interbert.extraction.efficientnet import EFFICIENTNET_LITE0
 from interbert.regions.schema import ExtractorInfo
 
 _IMAGENET_CLASSES = 1000
@@ -23,7 +23,7 @@ def class_names(info: ExtractorInfo) -> Sequence[str] | None:
         names = _torchvision_names(model)
     elif hub == "transformers":
         names = _transformers_names(model)
-    elif backbone == EFFICIENTNET_LITE0 or (hub == "timm" and info.num_classes == _IMAGENET_CLASSES):
+    elif backbone.partition("@")[0] == EFFICIENTNET_LITE0 or (hub == "timm" and info.num_classes == _IMAGENET_CLASSES):
         names = _torchvision_names("efficientnet_b0")
     return names if names is not None and len(names) == info.num_classes else None
 

@@ -61,7 +61,9 @@ def resolve_columns(
     picture = mapping.picture or _find_picture(columns, first_rows)
     if picture is None:
         raise ColumnError(f"{where}: no column holds pictures. Name it with --picture. Columns: {', '.join(columns)}.")
-    texts = mapping.texts or _find_texts([name for name in columns if name != picture], first_rows)
+    texts = mapping.texts or _find_texts(
+        [name for name in columns if name not in (picture, mapping.picture_id)], first_rows
+    )
     if need_texts and not texts:
         raise ColumnError(
             f"{where}: no column is clearly the text. Name one or more with --texts. Columns: {', '.join(columns)}."
@@ -79,7 +81,7 @@ def _find_picture(columns: Sequence[str], rows: Mapping[str, Sequence[Any]]) -> 
 
 def _is_picture(value: Any) -> bool:
     if isinstance(value, Mapping):
-        return value.get("bytes") is not None or value.get("path") is not None
+        return any(value.get(name) is not None for name in ("bytes", "path", "problem"))
     if isinstance(value, str):
         return Path(value).suffix.lower() in PICTURE_SUFFIXES and "\n" not in value
     return isinstance(value, bytes)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from interbert.errors import ConfigError
@@ -24,16 +25,23 @@ class RegionExtractor(Protocol):
     """Anything that finds and describes regions."""
 
     info: ExtractorInfo
+    carried: Path | None
+    """File of weights that were trained here; stores and model directories take it along."""
 
     def extract(self, pictures: Sequence[Image.Image]) -> list[Regions]:
         """Regions of each RGB picture."""
 
 
-def build_extractor(info: Mapping[str, Any] | ExtractorInfo) -> RegionExtractor:
+def build_extractor(info: Mapping[str, Any] | ExtractorInfo, folder: str | Path | None = None) -> RegionExtractor:
     """The extractor that made a store or belongs to a model: the inverse of ``extractor.info``.
 
+    Args:
+        info: what the store or the model says.
+        folder: of the store or model directory, where weights that were trained here lie.
+
     Raises:
-        ConfigError: regions of this name cannot be made here (they were imported), or a setting is unknown.
+        ConfigError: regions of this name cannot be made here (they were imported), a setting is unknown, or weights
+            are missing.
     """
     described = info if isinstance(info, ExtractorInfo) else ExtractorInfo.from_dict(info)
     if described.name not in _BUILDERS:
@@ -41,5 +49,5 @@ def build_extractor(info: Mapping[str, Any] | ExtractorInfo) -> RegionExtractor:
             f"Regions by {described.name!r} cannot be extracted here. Give a store of such regions instead of pictures."
         )
     module, _, function = _BUILDERS[described.name].partition(":")
-    extractor: RegionExtractor = getattr(import_module(f"interbert.extraction.{module}"), function)(described)
+    extractor: RegionExtractor = getattr(import_module(f"interbert.extraction.{module}"), function)(described, folder)
     return extractor

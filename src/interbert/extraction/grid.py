@@ -7,16 +7,19 @@ distribution (the backbone's own classifier on each region), and the picture's s
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from interbert.carried import CARRIED, digest_of, find_carried
 from interbert.errors import ConfigError
-from interbert.extraction.backbones import EFFICIENTNET_LITE0, build_backbone
+from interbert.extraction.backbones import build_backbone
+from interbert.extraction.efficientnet import EFFICIENTNET_LITE0
 from interbert.extraction.proposals import grid_windows, window_fractions
 from interbert.regions.schema import ExtractorInfo, Regions
 
@@ -33,7 +36,8 @@ class GridSettings:
     """What makes one grid extractor different from another."""
 
     backbone: str = EFFICIENTNET_LITE0
-    """efficientnet_lite0 (offline), or timm:NAME, torchvision:NAME, transformers:NAME."""
+    """efficientnet_lite0 (offline), a folder that ``interbert finetune backbone`` wrote, or timm:NAME,
+    torchvision:NAME, transformers:NAME. The folder's weights become ``efficientnet_lite0@digest``."""
     input_size: int = 256
     """Long side in pixels of what the backbone sees, a multiple of 32."""
     scales: tuple[int, ...] = (1, 2, 3)
@@ -61,9 +65,19 @@ class GridExtractor:
     shape, so pictures batch densely and a picture gets the same regions alone and in a batch.
     """
 
-    def __init__(self, settings: GridSettings | None = None) -> None:
-        self.settings = settings or GridSettings()
-        self.backbone = build_backbone(self.settings.backbone)
+    def __init__(self, settings: GridSettings | None = None, folder: str | Path | None = None) -> None:
+        """Build the backbone.
+
+        Args:
+            settings: what to extract.
+            folder: where the backbone's trained weights lie (``carried.CARRIED``), when the settings name them by
+                digest; not needed when they name the folder itself.
+
+        Raises:
+            ConfigError: there is no such backbone or feature, or its weights are not there.
+        """
+        self.settings, self.carried = _with_weights(settings or GridSettings(), folder)
+        self.backbone = build_backbone(self.settings.backbone, self.carried)
         known = {"colour": 3 * _COLOUR_BINS**2, **self.backbone.taps}
         for name in self.settings.features:
             if name not in known:
@@ -135,6 +149,17 @@ class GridExtractor:
         )
 
 
+def _with_weights(settings: GridSettings, folder: str | Path | None) -> tuple[GridSettings, Path | None]:
+    """Settings that name trained weights by digest, and their file."""
+    name, _, digest = settings.backbone.partition("@")
+    if digest:
+        return settings, find_carried(folder, digest)
+    file = Path(name) / CARRIED
+    if not file.is_file():
+        return settings, None
+    return replace(settings, backbone=f"{EFFICIENTNET_LITE0}@{digest_of(file)}"), file
+
+
 @lru_cache(maxsize=32)
 def _cached_weights(windows: tuple[tuple[float, ...], ...], height: int, width: int, bins: int) -> Tensor:
     from torchvision.ops import roi_align
@@ -168,14 +193,14 @@ def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def build_grid_extractor(info: ExtractorInfo) -> GridExtractor:
+def build_grid_extractor(info: ExtractorInfo, folder: str | Path | None = None) -> GridExtractor:
     """The inverse of ``GridExtractor(settings).info``.
 
     Raises:
-        ConfigError: there is no such setting, or no such value of one.
+        ConfigError: there is no such setting, or no such value of one, or trained weights are not in ``folder``.
     """
     known = {field.name for field in fields(GridSettings)}
     if unknown := set(info.settings) - known:
         raise ConfigError(f"The grid extractor has no setting {sorted(unknown)[0]!r}.")
     values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in info.settings.items()}
-    return GridExtractor(GridSettings(**values))
+    return GridExtractor(GridSettings(**values), folder)

@@ -1,22 +1,25 @@
 """Any source of pictures and texts as rows of undecoded pictures.
 
 A source is a parquet, csv, json or jsonl file (or a glob of them), a folder of pictures with or without a
-``metadata.csv``/``metadata.jsonl`` that has a ``file_name`` column, a saved ``datasets`` folder, or a Hub id. All are
-read by ``datasets``, with pictures left as bytes or paths.
+``metadata.csv``/``metadata.jsonl`` that has a ``file_name`` column, a saved ``datasets`` folder, or a Hub id: these are
+read by ``datasets``, with pictures left as bytes or paths. Tar files of samples and tsv files of base64 pictures are
+read where they lie.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from interbert.errors import ColumnError, PictureError
 from interbert.extraction.columns import ColumnMapping, resolve_columns
+from interbert.extraction.packed_rows import PackedRows
 from interbert.extraction.pictures import load_picture
 from interbert.extraction.tables import read_rows
+from interbert.regions.caption_index import CaptionIndex
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -42,19 +45,26 @@ class PictureSource:
     """Rows of a source in order, by index."""
 
     def __init__(
-        self, name: str, rows: Any, columns: ColumnMapping, folder: Path | None, only: Sequence[int] | None = None
+        self,
+        name: str,
+        rows: Any,
+        columns: ColumnMapping,
+        folder: Path | None,
+        only: Sequence[int] | None = None,
+        captions: CaptionIndex | None = None,
     ) -> None:
         self.name = name
         self.columns = columns
         self._rows = rows
         self._folder = folder
         self._only = only
+        self._captions = captions
         self._ids = self._picture_ids()
 
     def select(self, rows: Sequence[int]) -> PictureSource:
         """The same source with only these rows; their picture ids stay."""
         only = [row if self._only is None else self._only[row] for row in rows]
-        chosen = PictureSource(self.name, self._rows, self.columns, self._folder, only)
+        chosen = PictureSource(self.name, self._rows, self.columns, self._folder, only, self._captions)
         chosen._ids = [self._ids[row] for row in rows]
         return chosen
 
@@ -67,10 +77,12 @@ class PictureSource:
     def products_and_texts(self) -> Iterator[tuple[str, tuple[str, ...]]]:
         """Product id and texts of every row, without reading a picture."""
         wanted = [*self.columns.texts, *([self.columns.product_id] if self.columns.product_id else [])]
+        if self._captions is not None and self.columns.picture_id is None and self.columns.picture is not None:
+            wanted.append(self.columns.picture)  # its file's name is what captions are found by
         light = self._rows.select_columns(list(dict.fromkeys(wanted))) if wanted else self._rows
         for row, name in enumerate(self._ids):
             values = light[row if self._only is None else self._only[row]]
-            yield self._product(values, name), self._texts(values)[0]
+            yield self._product(values, name), self._texts(values, name)[0]
 
     def __len__(self) -> int:
         return len(self._ids)
@@ -84,7 +96,7 @@ class PictureSource:
 
     def __getitem__(self, row: int) -> SourceItem:
         values = self._rows[row if self._only is None else self._only[row]]
-        texts, text_fields = self._texts(values)
+        texts, text_fields = self._texts(values, self._ids[row])
         assert self.columns.picture is not None
         data, problem = self._picture(values[self.columns.picture])
         return SourceItem(
@@ -112,7 +124,13 @@ class PictureSource:
 
         Args:
             names: these columns instead, whatever they are.
+
+        Raises:
+            ColumnError: one of ``names`` is missing.
         """
+        for name in names or ():
+            if name not in self._rows.column_names:
+                raise ColumnError.missing(name, self._rows.column_names, self.name)
         ours = {self.columns.picture, self.columns.picture_id, self.columns.product_id, *self.columns.texts}
         wanted = [name for name in self._rows.column_names if name not in ours] if names is None else list(names)
         if not wanted:
@@ -145,7 +163,7 @@ class PictureSource:
             )
         return ids
 
-    def _texts(self, values: dict[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    def _texts(self, values: dict[str, Any], picture_id: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
         found: dict[str, str] = {}
         for column in self.columns.texts:
             value = values[column]
@@ -153,10 +171,36 @@ class PictureSource:
                 clean = " ".join(str(text).split()) if text is not None else ""
                 if clean:
                     found.setdefault(clean, column)
+        if self._captions is not None:
+            name = picture_id if self.columns.picture_id is not None else self._file_name(values) or picture_id
+            joined = self._captions.find(name) or ((), ())  # pictures of other splits have no text
+            found |= {text: field for text, field in zip(*joined, strict=True) if text not in found}
         return tuple(found), tuple(found.values())
+
+    def of_splits(self) -> PictureSource:
+        """Without the pictures whose captions are of other splits than those asked for."""
+        if self._captions is None or not self._captions.splits:
+            return self
+        known = (self._captions.find(name) is not None for name in self._caption_names())
+        return self.select([row for row, wanted in enumerate(known) if wanted])
+
+    def _caption_names(self) -> Iterator[str]:
+        if self.columns.picture_id is not None or self.columns.picture is None:
+            yield from self._ids
+            return
+        column = self._rows.select_columns([self.columns.picture])
+        for row, name in enumerate(self._ids):
+            yield self._file_name(column[row if self._only is None else self._only[row]]) or name
+
+    def _file_name(self, values: dict[str, Any]) -> str | None:
+        value = values.get(self.columns.picture or "")
+        value = value.get("path") if isinstance(value, dict) else value
+        return value if isinstance(value, str) else None
 
     def _picture(self, value: Any) -> tuple[bytes | Path | None, str | None]:
         if isinstance(value, dict):
+            if value.get("problem"):
+                return None, str(value["problem"])
             if value.get("bytes"):
                 return value["bytes"], None
             value = value.get("path")
@@ -181,7 +225,11 @@ class PictureSource:
 
 
 def open_source(
-    source: str, mapping: ColumnMapping | None = None, split: str | None = None, need_texts: bool = True
+    source: str,
+    mapping: ColumnMapping | None = None,
+    split: str | None = None,
+    need_texts: bool = True,
+    captions: CaptionIndex | None = None,
 ) -> PictureSource:
     """Open a source.
 
@@ -190,6 +238,7 @@ def open_source(
         mapping: columns; those not named are found.
         split: of a Hub data set or a saved one; None takes ``train``, or the only one.
         need_texts: whether pictures alone are an error.
+        captions: texts that stand apart, joined by picture id or file name.
 
     Raises:
         SourceError: it is missing, empty or unreadable.
@@ -197,5 +246,17 @@ def open_source(
     """
     rows, folder = read_rows(source, split)
     sample = rows[: min(20, len(rows))]
-    columns = resolve_columns(mapping or ColumnMapping(), list(sample), sample, source, need_texts)
-    return PictureSource(source, rows, columns, folder)
+    mapping = mapping or ColumnMapping()
+    if isinstance(rows, PackedRows) and mapping.picture_id is None:
+        mapping = replace(mapping, picture_id=rows.picture_id)
+    columns = resolve_columns(mapping, list(sample), sample, source, need_texts and captions is None)
+    if captions is not None and columns.picture_id is None and not _has_names(sample[columns.picture or ""]):
+        raise ColumnError(
+            f"{source}: its pictures have no names that captions could be found by. Name the column of their ids with "
+            "--picture_id."
+        )
+    return PictureSource(source, rows, columns, folder, captions=captions).of_splits()
+
+
+def _has_names(pictures: Sequence[Any]) -> bool:
+    return any(isinstance(one.get("path") if isinstance(one, dict) else one, str) for one in pictures)

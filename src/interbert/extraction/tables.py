@@ -1,6 +1,7 @@
 """Any table of rows: parquet, csv, json or jsonl files, folders, saved data sets and Hub ids, read by ``datasets``.
 
-Pictures stay undecoded, as bytes or paths.
+Pictures stay undecoded, as bytes or paths. Pictures packed into tsv and tar files are read by
+:mod:`interbert.extraction.packed_rows`.
 """
 
 from __future__ import annotations
@@ -11,14 +12,17 @@ from pathlib import Path
 from typing import Any
 
 from interbert.errors import SourceError
+from interbert.extraction.picture_tsv import PictureTsv, is_picture_tsv
 from interbert.extraction.pictures import PICTURE_SUFFIXES
+from interbert.extraction.tar_rows import TarRows
 
 _BUILDERS = {".parquet": "parquet", ".csv": "csv", ".tsv": "csv", ".json": "json", ".jsonl": "json"}
 _METADATA = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
 
 
 def read_rows(source: str, split: str | None = None) -> tuple[Any, Path | None]:
-    """Rows of a source as a ``datasets.Dataset``, and the folder that paths in it are relative to (None: resolved).
+    """Rows of a source as a ``datasets.Dataset`` or ``PackedRows``, and the folder that paths in it are relative to
+    (None: resolved).
 
     Args:
         source: file, glob, folder or Hub id.
@@ -57,12 +61,19 @@ def _read(source: str, split: str | None) -> tuple[Any, Path | None]:
 
 
 def _read_files(files: Sequence[Path]) -> Any:
-    builders = {_BUILDERS.get(file.suffix.lower()) for file in files}
+    kinds = {file.suffix.lower() for file in files}
+    builders = {_BUILDERS.get(kind) for kind in kinds}
     builder = builders.pop() if len(builders) == 1 else None
-    if builder is None:
-        raise SourceError(f"{files[0]}: files of this kind are not read; use {', '.join(_BUILDERS)}.")
+    if builder is None and kinds != {".tar"}:
+        raise SourceError(f"{files[0]}: files of this kind are not read; use {', '.join(_BUILDERS)}, .tar.")
     if any(file.stat().st_size == 0 for file in files):
         raise SourceError(f"{files[0]}: the file is empty.")
+    if builder is None:
+        return TarRows(files)
+    if kinds == {".tsv"} and all(is_picture_tsv(file) for file in files):
+        return PictureTsv(files)
+    if builder == "json":
+        _check_encoding(files)
     options: dict[str, Any] = {}
     if builder == "csv":  # cells as they are written: no numbers, no names that pandas takes for missing
         separator = _separator(files[0])
@@ -71,6 +82,21 @@ def _read_files(files: Sequence[Path]) -> Any:
         _check_lengths(files, separator)
     escaped = [glob.escape(str(file)) for file in files]
     return _load(str(files[0]), builder, data_files=escaped, split="train", **options)
+
+
+def _check_encoding(files: Sequence[Path]) -> None:
+    """Refuse what is no UTF-8: it would come to light in the middle of the work.
+
+    Raises:
+        SourceError: naming the file.
+    """
+    for file in files:
+        try:
+            with file.open(encoding="utf-8-sig", newline="") as text:
+                while text.read(1 << 20):
+                    pass
+        except UnicodeDecodeError as error:
+            raise SourceError(f"{file}: is no text in UTF-8. Save it as UTF-8.") from error
 
 
 def _check_lengths(files: Sequence[Path], separator: str) -> None:
@@ -129,9 +155,10 @@ def _read_folder(folder: Path, split: str | None) -> tuple[Any, Path | None]:
     for name in _METADATA:
         if (folder / name).is_file():
             return _read_files([folder / name]), folder
-    tables = sorted(file for file in folder.iterdir() if file.suffix.lower() == ".parquet")
-    if tables:
-        return _read_files(tables), folder
+    for suffix in (".tar", ".parquet"):  # img2dataset writes tables without pictures beside its tar files
+        tables = sorted(file for file in folder.iterdir() if file.suffix.lower() == suffix)
+        if tables:
+            return _read_files(tables), folder
     pictures = sorted(file for file in folder.rglob("*") if file.suffix.lower() in PICTURE_SUFFIXES and file.is_file())
     if not pictures:
         raise SourceError(f"{folder}: holds neither pictures nor a {_METADATA[0]}.")

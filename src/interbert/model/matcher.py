@@ -8,6 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from interbert.errors import ConfigError
 from interbert.model.configuration import InterBertConfig
 from interbert.model.heads import ContrastiveHead, Fusion
 from interbert.model.outputs import InterBertModelOutput
@@ -50,9 +51,10 @@ class Matcher(InterBertPreTrainedModel):
         return self._matching_logits(output)
 
     def encode_text(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
-        """Vectors of texts in dual-encoder mode, whose products with those of pictures rank.
+        """Vectors of texts, run alone through the interaction and the text extraction module.
 
-        With ``contrastive_size`` unit vectors [B,D], and one number more, 1, beside a query bank; else pooled [B,P].
+        With ``contrastive_size`` unit vectors [B,D], and one number more, 1, beside a query bank; else the pooled
+        vectors [B,P] as they are, of which :meth:`head_text` makes a score.
         """
         pooled = self._pool_text(input_ids, attention_mask)
         if not self.config.contrastive_size:
@@ -65,7 +67,7 @@ class Matcher(InterBertPreTrainedModel):
     def encode_image(
         self, region_features: Tensor, region_locations: Tensor, region_mask: Tensor | None = None
     ) -> Tensor:
-        """Vectors of pictures in dual-encoder mode, for products with those of texts.
+        """Vectors of pictures, run alone through the interaction and the image extraction module.
 
         With ``contrastive_size`` unit vectors [B,D], and one number more, the hub correction, beside a query bank; else
         pooled [B,P].
@@ -81,6 +83,40 @@ class Matcher(InterBertPreTrainedModel):
             return vectors
         correction = -self.config.hub_correction * self.contrastive_head.hubness(vectors)
         return torch.cat([vectors, correction.unsqueeze(1).to(vectors.dtype)], dim=1)
+
+    def head_text(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
+        """Vectors [B,P+1] of texts whose products with :meth:`head_image`'s are matching logit differences.
+
+        With the sides encoded apart the difference is ``(w0 - w1) . (text * picture) + (b0 - b1)`` (SPEC part 6): an
+        inner product of ``[(w0 - w1) * text, b0 - b1]`` and ``[picture, 1]``, exactly. The dual prior is not in it.
+
+        Raises:
+            ConfigError: the fusion is ``sum``, which makes no inner product.
+        """
+        self._require_product()
+        pooled = self._pool_text(input_ids, attention_mask)
+        weight, bias = (one[0] - one[1] for one in (self.matching_head.weight, self.matching_head.bias))
+        return torch.cat([pooled * weight, bias.expand(len(pooled), 1)], dim=1)
+
+    def head_image(
+        self, region_features: Tensor, region_locations: Tensor, region_mask: Tensor | None = None
+    ) -> Tensor:
+        """Vectors [B,P+1] of pictures for products with :meth:`head_text`'s.
+
+        Raises:
+            ConfigError: the fusion is ``sum``.
+        """
+        self._require_product()
+        pooled = self.pool_image(region_features, region_locations, region_mask)
+        return torch.cat([pooled, torch.ones_like(pooled[:, :1])], dim=1)
+
+    def _require_product(self) -> None:
+        if self.config.fusion != "mul":
+            raise ConfigError(
+                "the matching head gives a recall score with fusion 'mul' only: with 'sum' its logit difference is a "
+                "number of the text plus a number of the picture, so every text would rank the pictures alike. Use "
+                "the projections (contrastive_size) instead."
+            )
 
     def keep_query_bank(self, vectors: Tensor, correction: float) -> None:
         """Keep texts' vectors [K,D] and correct the scores of pictures that are near all of them.

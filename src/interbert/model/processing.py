@@ -6,6 +6,7 @@ Shapes: B batch, N regions, R = N + 1 image tokens (global token first), T text 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -19,7 +20,9 @@ from transformers import (
     FeatureExtractionMixin,
     ProcessorMixin,
 )
+from transformers.utils import cached_file
 
+from interbert.carried import CARRIED, carry
 from interbert.errors import ConfigError, RegionError
 from interbert.model.configuration import InterBertConfig
 
@@ -55,10 +58,15 @@ class RegionsLike(Protocol):
 RegionMaker = Callable[[Sequence[Any]], Sequence[RegionsLike]]
 """Pictures (PIL, path or bytes) to their regions."""
 
-_wired: list[Callable[[Mapping[str, Any]], RegionMaker]] = []
+RegionMakerBuilder = Callable[[Mapping[str, Any], str | Path | None], RegionMaker]
+"""A region extractor's description, and the folder where weights of its own lie, to what makes regions."""
+
+_HUB_WORDS = ("cache_dir", "force_download", "local_files_only", "revision", "token")
+
+_wired: list[RegionMakerBuilder] = []
 
 
-def wire_regions(builder: Callable[[Mapping[str, Any]], RegionMaker]) -> None:
+def wire_regions(builder: RegionMakerBuilder) -> None:
     """Say how a region extractor is built from its description; this layer knows none (``interbert.wiring`` does)."""
     _wired[:] = [builder]
 
@@ -97,6 +105,7 @@ class InterBertRegionFeatureExtractor(FeatureExtractionMixin):  # type: ignore[m
         extractor: name, settings and sizes of the region extractor (``ExtractorInfo`` as a dictionary).
         feature_mean: [F], subtracted from every region feature; None for none.
         feature_std: [F], divides them; None for ones.
+        folder: where weights of the extractor that were trained here lie; saved models take them along.
     """
 
     model_input_names = ["region_features", "region_locations", "region_mask"]  # noqa: RUF012
@@ -106,9 +115,11 @@ class InterBertRegionFeatureExtractor(FeatureExtractionMixin):  # type: ignore[m
         extractor: Mapping[str, Any] | None = None,
         feature_mean: Sequence[float] | None = None,
         feature_std: Sequence[float] | None = None,
+        folder: str | Path | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        self.folder = folder
         self.extractor = dict(extractor or {})
         self.feature_mean = None if feature_mean is None else [float(value) for value in feature_mean]
         self.feature_std = None if feature_std is None else [float(value) for value in feature_std]
@@ -117,7 +128,24 @@ class InterBertRegionFeatureExtractor(FeatureExtractionMixin):  # type: ignore[m
 
     def to_dict(self) -> dict[str, Any]:
         """Return the saved fields."""
-        return {name: value for name, value in super().to_dict().items() if name not in ("_scale", "_maker")}
+        return {name: value for name, value in super().to_dict().items() if name not in ("_scale", "_maker", "folder")}
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **kwargs: Any) -> Any:
+        """Load as every feature extractor does, and remember where the extractor's own weights are."""
+        loaded = super().from_pretrained(pretrained_model_name_or_path, **kwargs)
+        loaded.folder = _folder_of_weights(pretrained_model_name_or_path, kwargs)
+        return loaded
+
+    def save_pretrained(self, save_directory: str | Path, **kwargs: Any) -> Any:
+        """Save as every feature extractor does, with the extractor's own weights where it has such."""
+        self.carry_weights(save_directory)
+        return super().save_pretrained(save_directory, **kwargs)
+
+    def carry_weights(self, folder: str | Path) -> None:
+        """Copy the extractor's own weights into a model directory, where it has such."""
+        if self.folder is not None and (file := Path(self.folder) / CARRIED).is_file():
+            carry(file, folder)
 
     def regions(self, pictures: Sequence[Any]) -> Sequence[RegionsLike]:
         """Regions of pictures (PIL, path or bytes), by the extractor the model was trained with; built on first use.
@@ -129,7 +157,7 @@ class InterBertRegionFeatureExtractor(FeatureExtractionMixin):  # type: ignore[m
         if self._maker is None:
             if not _wired:
                 raise ConfigError("Pictures need a region extractor. Import interbert, or give regions instead.")
-            self._maker = _wired[0](self.extractor)
+            self._maker = _wired[0](self.extractor, self.folder)
         return self._maker(pictures)
 
     def standardise(self, features: NDArray[Any], where: str = "regions") -> Float32:
@@ -167,6 +195,15 @@ class InterBertRegionFeatureExtractor(FeatureExtractionMixin):  # type: ignore[m
     def __call__(self, regions: Sequence[RegionsLike]) -> BatchFeature:
         """Padded inputs of a batch: region_features [B,R,F], region_locations [B,R,5], region_mask [B,R]."""
         return BatchFeature(pad_pictures([self.picture(one) for one in regions]))
+
+
+def _folder_of_weights(source: str | Path, kwargs: Mapping[str, Any]) -> Path | None:
+    """Where the region extractor's own weights of a directory or Hub id are; None when it has none."""
+    file: Any = Path(source) / CARRIED
+    if not Path(source).is_dir():
+        words = {name: kwargs[name] for name in _HUB_WORDS if name in kwargs}
+        file = cached_file(str(source), CARRIED, _raise_exceptions_for_missing_entries=False, **words)
+    return None if file is None or not Path(file).is_file() else Path(file).parent
 
 
 def pad_pictures(pictures: Sequence[tuple[Float32, Float32]]) -> dict[str, Tensor]:
@@ -235,6 +272,18 @@ class InterBertProcessor(ProcessorMixin):  # type: ignore[misc]
             raise ConfigError(f"max_text_tokens must be at least 3 ([CLS], a piece, [SEP]), not {max_text_tokens}.")
         super().__init__(feature_extractor, tokenizer, chat_template=chat_template or _CHAT_TEMPLATE)
         self.max_text_tokens = max_text_tokens
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **kwargs: Any) -> Any:
+        """Load as every processor does; the region extractor knows where its own weights are."""
+        loaded = super().from_pretrained(pretrained_model_name_or_path, **kwargs)
+        loaded.feature_extractor.folder = _folder_of_weights(pretrained_model_name_or_path, kwargs)
+        return loaded
+
+    def save_pretrained(self, save_directory: str | Path, **kwargs: Any) -> Any:
+        """Save as every processor does, with the region extractor's own weights where it has such."""
+        self.feature_extractor.carry_weights(save_directory)
+        return super().save_pretrained(save_directory, **kwargs)
 
     def __call__(
         self,
@@ -319,6 +368,12 @@ class InterBertProcessor(ProcessorMixin):  # type: ignore[misc]
     def extractor_info(self) -> dict[str, Any]:
         """Name, settings and sizes of the region extractor this model was trained with."""
         return dict(self.feature_extractor.extractor)
+
+    @property
+    def extractor_folder(self) -> str | Path | None:
+        """Where the region extractor's own weights lie; None when it has none."""
+        folder: str | Path | None = self.feature_extractor.folder
+        return folder
 
 
 AutoFeatureExtractor.register(InterBertConfig, InterBertRegionFeatureExtractor)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
+from typing import Literal
 
 import numpy as np
 import torch
@@ -21,6 +22,8 @@ from interbert.model.retrieval import InterBertForImageTextRetrieval
 
 Float32 = NDArray[np.float32]
 Picture = tuple[Float32, Float32]
+RecallBy = Literal["projections", "head"]
+"""Which inner product of separately encoded sides ranks: the contrastive projections', or the matching head's."""
 
 _PAIRS_PER_BATCH = 256
 _CPU_TOKENS = 2048
@@ -51,7 +54,10 @@ def score_matrix(
     """
     texts_of, pictures_of = np.divmod(np.arange(len(texts) * len(pictures)), len(pictures))
     scores = _score(model, texts, pictures, texts_of, pictures_of, progress, pairs_per_batch, bf16)
-    return _finite(scores.reshape(len(texts), len(pictures)) + _prior(model, texts, pictures, bf16))
+    scores = scores.reshape(len(texts), len(pictures))
+    if model.config.dual_prior is not None:
+        scores = scores + dual_matrix(model, texts, pictures, bf16) * np.float32(model.config.dual_prior)
+    return require_finite(scores)
 
 
 def score_pairs(
@@ -91,10 +97,10 @@ def score_listed_pairs(
         text_vectors, image_vectors = encode_all(model, texts, pictures)
         cosines = np.einsum("pd,pd->p", text_vectors[text_of], image_vectors[picture_of])
         scores += cosines * np.float32(model.config.dual_prior)
-    return _finite(scores)
+    return require_finite(scores)
 
 
-def _finite(scores: Float32) -> Float32:
+def require_finite(scores: Float32) -> Float32:
     """Scores as they are.
 
     Raises:
@@ -110,27 +116,16 @@ def dual_matrix(
     texts: Sequence[Sequence[int]],
     pictures: Sequence[Picture],
     bf16: bool | None = None,
+    by: RecallBy = "projections",
 ) -> Float32:
-    """Cosines [texts, pictures] of separately encoded sides (SPEC part 6), hubs corrected.
+    """Scores [texts, pictures] of separately encoded sides (SPEC part 6).
 
-    The model needs ``contrastive_size``; ``bf16`` as in :func:`score_matrix`.
+    By ``projections`` cosines, hubs corrected, of a model with ``contrastive_size``; by the matching ``head`` its logit
+    differences without the dual prior, of a model with fusion ``mul``. ``bf16`` as in :func:`score_matrix`.
     """
-    text_vectors, image_vectors = encode_all(model, texts, pictures, bf16)
+    text_vectors, image_vectors = encode_all(model, texts, pictures, bf16, by)
     scores: Float32 = text_vectors @ image_vectors.T
     return scores
-
-
-def _prior(
-    model: InterBertForImageTextRetrieval,
-    texts: Sequence[Sequence[int]],
-    pictures: Sequence[Picture],
-    bf16: bool | None,
-) -> Float32:
-    """What the dual encoder adds to the logit difference of every pair [texts, pictures]; zeros without a prior."""
-    if model.config.dual_prior is None:
-        return np.zeros((len(texts), len(pictures)), dtype=np.float32)
-    prior: Float32 = dual_matrix(model, texts, pictures, bf16) * np.float32(model.config.dual_prior)
-    return prior
 
 
 def encode_all(
@@ -138,26 +133,42 @@ def encode_all(
     texts: Sequence[Sequence[int]],
     pictures: Sequence[Picture],
     bf16: bool | None = None,
+    by: RecallBy = "projections",
 ) -> tuple[Float32, Float32]:
-    """Dual-encoder vectors of texts [n,D] and pictures [m,D]; ``bf16`` as in :func:`score_matrix`."""
-    image_vectors: list[Tensor] = []
+    """Dual-encoder vectors of texts [n,D] and pictures [m,D]; ``bf16`` and ``by`` as in :func:`dual_matrix`."""
+    return encode_texts(model, texts, bf16, by), encode_images(model, pictures, bf16, by)
+
+
+def encode_images(
+    model: InterBertForImageTextRetrieval,
+    pictures: Sequence[Picture],
+    bf16: bool | None = None,
+    by: RecallBy = "projections",
+) -> Float32:
+    """Dual-encoder vectors [m,D] of pictures; ``bf16`` and ``by`` as in :func:`dual_matrix`."""
+    encode = model.encode_image if by == "projections" else model.head_image
+    vectors: list[Tensor] = []
     with inference(model, bf16):
         for start in range(0, len(pictures), _EMBED_BATCH):
             batch = pad_pictures(pictures[start : start + _EMBED_BATCH])
-            image_vectors.append(model.encode_image(**on_device(batch, model.device)).float().cpu())
-    return encode_texts(model, texts, bf16), torch.cat(image_vectors).numpy()
+            vectors.append(encode(**on_device(batch, model.device)).float().cpu())
+    return torch.cat(vectors).numpy()
 
 
 def encode_texts(
-    model: InterBertForImageTextRetrieval, texts: Sequence[Sequence[int]], bf16: bool | None = None
+    model: InterBertForImageTextRetrieval,
+    texts: Sequence[Sequence[int]],
+    bf16: bool | None = None,
+    by: RecallBy = "projections",
 ) -> Float32:
-    """Dual-encoder vectors [n,D] of texts; ``bf16`` as in :func:`score_matrix`."""
+    """Dual-encoder vectors [n,D] of texts; ``bf16`` and ``by`` as in :func:`dual_matrix`."""
+    encode = model.encode_text if by == "projections" else model.head_text
     order = np.argsort([len(ids) for ids in texts], kind="stable")
     vectors: list[Tensor] = []
     with inference(model, bf16):
         for start in range(0, len(order), _EMBED_BATCH):
             batch = pad_texts([texts[index] for index in order[start : start + _EMBED_BATCH]])
-            vectors.append(model.encode_text(**on_device(batch, model.device)).float().cpu())
+            vectors.append(encode(**on_device(batch, model.device)).float().cpu())
     by_length = torch.cat(vectors).numpy()
     unsorted = np.empty_like(by_length)
     unsorted[order] = by_length

@@ -1,7 +1,22 @@
 """Contrast of separately encoded sides (SPEC part 6): each text must find its picture among the batch's, and back.
 
-Symmetric InfoNCE over scaled similarities: the mean of the cross-entropies of rows and columns with the diagonal as
-the answer. A model that knows nothing scores ln K.
+For K true pairs with scores s[i,j] of text i against picture j::
+
+    loss = -1/(2K) * sum_i ( log softmax_j(s[i,:])[i] + log softmax_j(s[:,i])[i] )
+    s[i,j] = exp(t) * cos(text_i, picture_j)               by the projections, t learned
+    s[i,j] = (w0 - w1) . (text_i * picture_j)              by the matching head (fusion mul)
+
+Negatives are all other pairs of the batch, in all processes (``gathering``), save those that share picture or text with
+pair i, or that judgements call right for it. Chance is ln K.
+
+Source: InfoNCE (van den Oord et al. 2018, arXiv 1807.03748, equation 4), taken in both directions with a learned
+temperature as in CLIP (Radford et al. 2021, arXiv 2103.00020, section 2.3 and figure 3). The paper has no such
+objective. Which scores are contrasted, and with what weights: :meth:`interbert.model.matcher.Matcher.contrast`.
+
+Example::
+
+    cosines = text_vectors @ image_vectors.T               # [K,K], unit vectors
+    loss = contrastive_loss_from_scores(head.scale * cosines, same)
 """
 
 from __future__ import annotations
@@ -20,11 +35,18 @@ def contrastive_loss_from_scores(scores: Tensor, same: Tensor | None = None) -> 
     count = len(scores)
     if count < 2:
         return scores.sum() * 0.0
+    right = None if same is None else same & ~torch.eye(count, dtype=torch.bool, device=scores.device)
+    return (find_answers(scores, right) + find_answers(scores.T, None if right is None else right.T)) / 2
+
+
+def find_answers(scores: Tensor, also_right: Tensor | None = None) -> Tensor:
+    """Cross-entropy of each row with its own column as the answer: one direction of the above, with M >= K candidates.
+
+    Args:
+        scores: [K,M], divided by the temperature; row i's answer is column i.
+        also_right: bool [K,M], True where a candidate is right too and so no negative.
+    """
     scores = scores.float()
-    if same is not None:
-        diagonal = torch.eye(count, dtype=torch.bool, device=scores.device)
-        scores = scores.masked_fill(same & ~diagonal, float("-inf"))
-    answers = torch.arange(count, device=scores.device)
-    text_to_image = nn.functional.cross_entropy(scores, answers)
-    image_to_text = nn.functional.cross_entropy(scores.T, answers)
-    return (text_to_image + image_to_text) / 2
+    if also_right is not None:
+        scores = scores.masked_fill(also_right, float("-inf"))
+    return nn.functional.cross_entropy(scores, torch.arange(len(scores), device=scores.device))

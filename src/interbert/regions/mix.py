@@ -29,7 +29,7 @@ class StoreMix(RegionReader):
         self.info = self._stores[0].info
         for store in self._stores[1:]:
             store.require(self.info)
-        self.path = ", ".join(stores)
+        self.path, self.folder = ", ".join(stores), self._stores[0].folder
         self._starts = np.cumsum([0] + [len(store) for store in self._stores])
 
     def __len__(self) -> int:

@@ -18,6 +18,8 @@ class RegionReader(ABC):
 
     path: str
     """For messages."""
+    folder: str
+    """Where weights of the extractor lie that were trained here."""
     info: ExtractorInfo
 
     @abstractmethod

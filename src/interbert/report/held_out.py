@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from interbert.data.pairs import PairTable
+from interbert.data.qrels import Judged
 from interbert.errors import UsageError
 from interbert.regions.schema import CaptionRow, ExtractorInfo
 from interbert.regions.store import RegionStore, is_store
@@ -59,10 +60,12 @@ def held_out_pairs(run: Run, extractor: ExtractorInfo, regions: str | None = Non
     if store.fingerprint == known.get("regions"):
         if recipe.get("validation") is not None:
             raise UsageError(f"{name}: is what {run.name} was trained on. Give pairs that it does not know.")
-        share = recipe["validation_share"]
-        return HeldOut(
-            store, captions, table.split(share, recipe["training"]["seed"])[1], f"the {share:.0%} that it held out"
-        )
+        share, seed = recipe["validation_share"], recipe["training"]["seed"]
+        judged = recipe.get("qrels") is not None
+        if judged:  # the share was drawn from the pairs that the judgements make
+            table = _judged_pairs(run, captions, name)
+        held = table.split(share, seed, repeat_texts=judged)[1]
+        return HeldOut(store, captions, held, f"the {share:.0%} that it held out")
     if recipe.get("validation") is not None and store.fingerprint == known.get("validation"):
         return HeldOut(store, captions, table, "its validation store")
     if regions is None and recipe.get("validation") is None:
@@ -76,3 +79,14 @@ def held_out_pairs(run: Run, extractor: ExtractorInfo, regions: str | None = Non
     if not unknown.any():
         raise UsageError(f"{name}: {run.name} was trained on all of its pictures. Give pairs that it does not know.")
     return HeldOut(store, captions, table.select(unknown), f"{name}, without pictures of the training store")
+
+
+def _judged_pairs(run: Run, captions: Sequence[CaptionRow], name: str) -> PairTable:
+    recipe = run.recipe
+    judged = Judged.read(recipe["qrels"], recipe["qrels_columns"], recipe["min_grade"])
+    if judged.qrels.fingerprint != run.origin["data"].get("qrels"):
+        raise UsageError(
+            f"{recipe['qrels']}: has changed since the run began, so which pairs were trained on is not known. Give "
+            "pairs that it does not know."
+        )
+    return PairTable.from_captions(captions, recipe["texts"], name, judged)

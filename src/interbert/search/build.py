@@ -22,7 +22,8 @@ from interbert.search.manifest import Manifest, append_manifest, read_manifests,
 from interbert.search.model_files import keep_model, model_fingerprint
 from interbert.search.products import measured_norm
 from interbert.search.table import connect, is_index
-from interbert.search.writer import IndexWriter, stored_size, table_schema
+from interbert.search.vectors import stored_size
+from interbert.search.writer import IndexWriter, table_schema
 
 
 def build_index(
@@ -112,7 +113,7 @@ def _require_place(path: str | Path) -> None:
     folder = Path(path)
     if any(parent.exists() and not parent.is_dir() for parent in (folder, *folder.parents)):
         raise UsageError(f"{path}: is a file, or lies below one. Name a folder.")
-    if folder.exists() and any(folder.iterdir()):
+    if folder.exists() and any(one.name != "manifest.lance" for one in folder.iterdir()):  # killed early
         raise UsageError(f"{path}: the folder is not empty and is no index. Name another folder.")
 
 
@@ -127,8 +128,8 @@ def _begin(path: str | Path, builds: Sequence[Manifest], manifest: Manifest) -> 
             if last.same_build(replace(manifest, largest_norm=last.largest_norm)):
                 return last
         begun = replace(manifest, table=f"products_{len(builds):04d}")
-        database.create_table(begun.table, schema=table_schema(begun), mode="overwrite")
         append_manifest(database, begun, len(builds))
+        database.create_table(begun.table, schema=table_schema(begun), mode="overwrite")
         return begun
 
 

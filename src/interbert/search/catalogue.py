@@ -91,7 +91,7 @@ class CatalogueSearch:
             SourceError: no picture can be used.
             StoreError: ``regions`` was made by another extractor.
         """
-        extractor = build_extractor(self.processor.extractor_info)
+        extractor = build_extractor(self.processor.extractor_info, self.processor.extractor_folder)
         if regions is None:
             records, problems = extract_pictures(source, extractor, progress)
             entries = [Entry(one.picture_id, one.source_row, one.texts) for one in records]

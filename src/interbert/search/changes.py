@@ -6,6 +6,7 @@ written alone.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 
 from interbert.errors import ColumnError, SourceError
 from interbert.extraction.columns import ColumnMapping
-from interbert.extraction.extract import picture_digest
+from interbert.extraction.same_source import picture_digest
 from interbert.extraction.sources import PictureSource
 from interbert.extraction.tables import read_rows
 from interbert.locking import only_writer
@@ -25,6 +26,11 @@ from interbert.search.index_model import index_encoder
 from interbert.search.manifest import Manifest
 from interbert.search.products import KnownRegions, Problems, write_products
 from interbert.search.writer import IndexWriter, full_text
+
+_COMPARED_ROWS = 20_000
+
+Fact = tuple[str, tuple[str, ...]]
+"""Product id and texts of a picture."""
 
 
 @dataclass
@@ -156,42 +162,52 @@ def write_source(
     index: ProductIndex, encoder: ProductEncoder, source: PictureSource, regions: str | None, progress: bool
 ) -> Changes:
     """Encode and write what an index lacks of a source, and write what differs."""
-    import pyarrow as pa
-
     given = [column for column in index.metadata_columns if column.name in source.column_names]
     metadata = cast_columns(source.other_columns([column.name for column in given]), given, source.name)
-    there = index.existing(source.picture_ids(), ["digest", "product_id", "texts", *metadata])
-    facts = list(source.products_and_texts())
-    changes, pending, stale = Changes(), [], []
-    for row, name in enumerate(source.picture_ids()):
-        known = there.get(name)
-        if known is None or known["digest"] != picture_digest(source[row]):
-            pending.append(row)
-        elif _differs(known, facts[row], {field: values[row].as_py() for field, values in metadata.items()}):
-            stale.append(row)
-    changes.unchanged = len(source) - len(pending) - len(stale)
+    ids = source.picture_ids()
+    changes, pending, changed = Changes(), [], set()
     writer = IndexWriter(index)
-    if stale:
-        rows = pa.array(stale, pa.int64())
-        columns: dict[str, Any] = {
-            "picture_id": pa.array([source.picture_ids()[row] for row in stale]),
-            "product_id": pa.array([facts[row][0] for row in stale]),
-            "texts": pa.array([list(facts[row][1]) for row in stale], pa.list_(pa.string())),
-            "fulltext": pa.array([full_text(facts[row][1]) for row in stale]),
-        }
-        changes.updated = writer.update(columns | {field: values.take(rows) for field, values in metadata.items()})
-    known_ids = frozenset(there)
+    facts = source.products_and_texts()
+    for start in range(0, len(ids), _COMPARED_ROWS):
+        block = ids[start : start + _COMPARED_ROWS]
+        there = index.existing(block, ["digest", "product_id", "texts", *metadata])
+        stale: dict[int, Fact] = {}
+        for row, (name, fact) in enumerate(zip(block, itertools.islice(facts, len(block)), strict=True), start):
+            known = there.get(name)
+            if known is None or known["digest"] != picture_digest(source[row]):
+                pending.append(row)
+                changed |= {name} & there.keys()
+            elif _differs(known, fact, {field: values[row].as_py() for field, values in metadata.items()}):
+                stale[row] = fact
+        changes.updated += _update_facts(writer, ids, stale, metadata)
+    changes.unchanged = len(source) - len(pending) - changes.updated
+    known_regions = KnownRegions(encoder, regions)
     written, changes.skipped = write_products(
-        writer, encoder, source, pending, metadata, KnownRegions(encoder, regions), known_ids, progress
+        writer, encoder, source, pending, metadata, known_regions, frozenset(changed), progress
     )
-    refused = {name for name, _ in changes.skipped}
-    changes.replaced = sum(source.picture_ids()[row] in known_ids - refused for row in pending)
+    changes.replaced = len(changed - {name for name, _ in changes.skipped})
     changes.added = written - changes.replaced
     writer.maintain()
     return changes
 
 
-def _differs(known: Mapping[str, Any], fact: tuple[str, tuple[str, ...]], columns: Mapping[str, Any]) -> bool:
+def _update_facts(writer: IndexWriter, ids: Sequence[str], stale: Mapping[int, Fact], metadata: dict[str, Any]) -> int:
+    """Write products, texts and columns of rows whose pictures have not changed; returns how many."""
+    import pyarrow as pa
+
+    if not stale:
+        return 0
+    rows = pa.array(list(stale), pa.int64())
+    columns: dict[str, Any] = {
+        "picture_id": pa.array([ids[row] for row in stale]),
+        "product_id": pa.array([product for product, _ in stale.values()]),
+        "texts": pa.array([list(texts) for _, texts in stale.values()], pa.list_(pa.string())),
+        "fulltext": pa.array([full_text(texts) for _, texts in stale.values()]),
+    }
+    return writer.update(columns | {field: values.take(rows) for field, values in metadata.items()})
+
+
+def _differs(known: Mapping[str, Any], fact: Fact, columns: Mapping[str, Any]) -> bool:
     """Whether a picture's product, texts or columns are not what the index has."""
     product, texts = fact
     return (

@@ -89,7 +89,7 @@ class ProductEncoder:
     def extractor(self) -> RegionExtractor:
         """Who finds and describes this model's regions; built on first use."""
         if self._extractor is None:
-            self._extractor = build_extractor(self.processor.extractor_info)
+            self._extractor = build_extractor(self.processor.extractor_info, self.processor.extractor_folder)
         return self._extractor
 
     def pictures(self, regions: Sequence[Regions], where: Sequence[str]) -> tuple[Float32, list[Float32]]:

@@ -68,7 +68,7 @@ class SearchEngine:
     def __init__(self, index: ProductIndex, encoder: ProductEncoder) -> None:
         self.index = index
         self.encoder = encoder
-        self._model = index.manifest.model_fingerprint
+        self._now = (index.pinned(), encoder)
         self._recommender: TopicRecommender | None = None
 
     @classmethod
@@ -124,24 +124,24 @@ class SearchEngine:
             raise UsageError(f"search: top_k must be at least 1, not {top_k}.")
         if not 0 <= image_weight <= 1:
             raise UsageError(f"search: image_weight must be between 0 and 1, not {image_weight}.")
-        self.refresh()
+        index, encoder = self.refresh()
         wanted = max(candidates, 2 * top_k)
-        likeness = None if image is None else self.image_vector(image)
+        likeness = None if image is None else image_vector(encoder, image)
         if text is None:
             assert likeness is not None
-            hits = self.index.recall(likeness, wanted, where)
+            hits = index.recall(likeness, wanted, where)
             return self._results(hits, np.array([hit.score for hit in hits]), None, top_k, duplicates)
-        ids, vectors = self.encoder.texts([text])
-        pool = {hit.id: hit for hit in self.index.recall(vectors[0], wanted, where, tokens=rerank)}
+        ids, vectors = encoder.texts([text])
+        pool = {hit.id: hit for hit in index.recall(vectors[0], wanted, where, tokens=rerank)}
         if likeness is not None:
-            pool |= {hit.id: hit for hit in self.index.recall(likeness, wanted, where, tokens=rerank)}
-        by_title = self.index.titles(text, wanted, where, tokens=rerank) if titles else []
+            pool |= {hit.id: hit for hit in index.recall(likeness, wanted, where, tokens=rerank)}
+        by_title = index.titles(text, wanted, where, tokens=rerank) if titles else []
         pool |= {hit.id: hit for hit in by_title}
         hits = one_per_product(list(pool.values()), vectors[0])
         if not hits:
             return []
         recalled = np.stack([hit.vector for hit in hits]) @ vectors[0]
-        scores = self.joint(ids, hits, recalled[None])[0] if rerank else recalled
+        scores = encoder.joint(ids, _tokens(hits), recalled[None])[0] if rerank else recalled
         probability = 1 / (1 + np.exp(-scores.clip(-60, 60))) if rerank else None
         order: NDArray[Any] = scores
         if likeness is not None:
@@ -185,33 +185,30 @@ class SearchEngine:
         """
         from interbert.search.topics.recommend import PageSettings, TopicRecommender
 
-        self.refresh()
-        if self._recommender is None:
-            self._recommender = TopicRecommender.open(self)
+        index, encoder = self.refresh()
+        if self._recommender is None or self._recommender.encoder is not encoder:
+            self._recommender = TopicRecommender.open(index, encoder)
+        self._recommender.index = index
         settings = PageSettings(top_k=top_k, least=least, spread=tuple(spread))
         if diversity is not None:
             settings = replace(settings, diversity=diversity)
         texts = [topic] if isinstance(topic, str) else list(topic)
         return self._recommender.page(texts, where, settings.check(), {}).items
 
-    def refresh(self) -> None:
-        """Use a rebuilt index, and its model, from now on; searches do this by themselves."""
-        self.index.refresh()
-        if self.index.manifest.model_fingerprint != self._model:
-            self.encoder = index_encoder(self.index)
-            self._recommender = None
-            self._model = self.index.manifest.model_fingerprint
+    def refresh(self) -> tuple[ProductIndex, ProductEncoder]:
+        """Use a rebuilt index, and its model, from now on; searches do this by themselves.
 
-    def image_vector(self, image: Image.Image | bytes | str | Path) -> Float32:
-        """A picture's vector [D] as a query for pictures like it.
-
-        Raises:
-            PictureError: it is missing or unreadable.
+        Returns:
+            the index as it is now, which stays with its build, and the model of that build.
         """
-        regions = self.encoder.extractor.extract([as_picture(image, "the picture to search for")])
-        vectors, _ = self.encoder.pictures(regions, ["the picture to search for"])
-        query: Float32 = self.encoder.picture_query(vectors)[0]
-        return query
+        self.index.refresh()
+        index, encoder = self._now
+        newest = self.index.pinned()
+        if newest.manifest != index.manifest:
+            if newest.manifest.model_fingerprint != index.manifest.model_fingerprint:
+                encoder = index_encoder(newest)
+            self._now, self.encoder = (newest, encoder), encoder
+        return self._now
 
     def joint(self, texts: Sequence[Sequence[int]], hits: Sequence[Hit], recalled: Float32) -> Float32:
         """Log-odds of a match [texts, n] of token ids and hits: joint pass and recall, as the model mixes them.
@@ -255,6 +252,23 @@ class SearchEngine:
         """Numbers of a vector that say what a picture shows: all but the hub correction."""
         config = self.encoder.model.config
         return self.encoder.vector_size - (config.contrastive_size is not None and config.query_bank_size is not None)
+
+
+def image_vector(encoder: ProductEncoder, image: Image.Image | bytes | str | Path) -> Float32:
+    """A picture's vector [D] as a query for pictures like it.
+
+    Raises:
+        PictureError: it is missing or unreadable.
+    """
+    regions = encoder.extractor.extract([as_picture(image, "the picture to search for")])
+    vectors, _ = encoder.pictures(regions, ["the picture to search for"])
+    query: Float32 = encoder.picture_query(vectors)[0]
+    return query
+
+
+def _tokens(hits: Sequence[Hit]) -> list[Float32]:
+    """Regions that hits brought along."""
+    return [hit.tokens for hit in hits if hit.tokens is not None]
 
 
 def one_per_product(hits: Sequence[Hit], query: Float32) -> list[Hit]:

@@ -9,6 +9,7 @@ Shapes: n pictures, R image tokens, H hidden size, D vector size.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +20,8 @@ from numpy.typing import NDArray
 
 from interbert.search.manifest import Manifest
 from interbert.search.table import IndexTable
-from interbert.search.tuning import Probing, probing
+from interbert.search.tuning import EXACT, Probing, probing
+from interbert.search.vectors import to_query
 
 Float32 = NDArray[np.float32]
 
@@ -89,11 +91,10 @@ class ProductIndex(IndexTable):
         """
         self.refresh()
         condition = self.condition(where)
-        query = np.zeros(self.manifest.stored_size, dtype=np.float32)
-        query[: self.manifest.vector_size] = vector
+        query = to_query(np.asarray(vector), self.manifest.stored_size, self.manifest.largest_norm)
         matching = len(self) if condition is None else self._count(condition)
-        chosen = probes or (Probing(None, None) if exact else probing(self.indexed_rows(), matching, k))
-        wanted = min(k, matching)
+        chosen = probes or (EXACT if exact else probing(self.indexed_rows(), matching))
+        wanted = min(math.ceil(chosen.more * k), matching)
         while True:
             found = self._nearest(query, wanted, condition, chosen, tokens)
             hits = sorted(self._hits(found, vector), key=lambda hit: (-hit.score, hit.id))
@@ -158,10 +159,8 @@ class ProductIndex(IndexTable):
         if not k:
             return self.table.schema.empty_table()
         search = self.table.search(query, vector_column_name="vector").distance_type("l2")
-        if chosen.partitions is None:
-            search = search.bypass_vector_index()
-        else:
-            search = search.nprobes(chosen.partitions).refine_factor(chosen.refine)
+        exact = chosen.partitions is None
+        search = search.bypass_vector_index() if exact else search.nprobes(chosen.partitions)
         if condition is not None:
             search = search.where(condition, prefilter=True)
         with self.reading():

@@ -33,7 +33,7 @@ class Manifest:
     vector_size: int
     """D, numbers of a vector."""
     stored_size: int
-    """Numbers of a stored vector: D, one that makes all vectors equally long, and zeros up to a multiple of 16."""
+    """Numbers of a stored vector (:mod:`interbert.search.vectors`)."""
     largest_norm: float
     """Hardly any vector is longer, and with a contrastive head none."""
     hidden_size: int

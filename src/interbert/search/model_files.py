@@ -6,11 +6,12 @@ import hashlib
 import shutil
 from pathlib import Path
 
+from interbert.carried import CARRIED
 from interbert.checkpoints.directory import require_interbert, whole_folder
 from interbert.errors import CheckpointError
 
 _PATTERNS = (
-    *("config.json", "model*.safetensors", "model.safetensors.index.json", "tokenizer*", "vocab*"),
+    *("config.json", "model*.safetensors", "model.safetensors.index.json", CARRIED, "tokenizer*", "vocab*"),
     *("special_tokens_map.json", "processor_config.json", "preprocessor_config.json", "chat_template*"),
 )
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from interbert.errors import RegionError
-from interbert.extraction.extract import Decoded, decode_ahead
+from interbert.extraction.describing import DecodedPicture
+from interbert.extraction.extract import decode_ahead
 from interbert.extraction.sources import PictureSource
 from interbert.progress import progress_bar
 from interbert.regions.schema import ExtractorInfo, Regions
@@ -49,7 +50,7 @@ class KnownRegions:
             self._store.require(ExtractorInfo.from_dict(encoder.processor.extractor_info))
             self._rows = {one.digest: one.row for one in self._store.captions() if one.view == 0}
 
-    def of(self, chunk: Sequence[Decoded]) -> list[Regions]:
+    def of(self, chunk: Sequence[DecodedPicture]) -> list[Regions]:
         """Regions of each picture."""
         stored = {place: self._rows[one.digest] for place, one in enumerate(chunk) if one.digest in self._rows}
         taken = self._store.take(list(stored.values())) if self._store is not None and stored else []
@@ -125,10 +126,10 @@ def measured_norm(encoder: ProductEncoder, source: PictureSource) -> float:
 
 
 def _encoded(
-    encoder: ProductEncoder, members: Sequence[Decoded], regions: Sequence[Regions], problems: Problems
+    encoder: ProductEncoder, members: Sequence[DecodedPicture], regions: Sequence[Regions], problems: Problems
 ) -> list[tuple[int, Product]]:
     """Source row and product of each picture whose regions are sound."""
-    sound: list[tuple[Decoded, Regions]] = []
+    sound: list[tuple[DecodedPicture, Regions]] = []
     for one, found in zip(members, regions, strict=True):
         try:
             sound.append((one, found.validate(one.item.where)))

@@ -152,7 +152,7 @@ class InterBertScorer:
         """Model inputs of pictures; what is not described yet is described here."""
         raw = [place for place, one in enumerate(pictures) if not isinstance(one, Regions)]
         if raw and self._extractor is None:
-            self._extractor = build_extractor(self.processor.extractor_info)
+            self._extractor = build_extractor(self.processor.extractor_info, self.processor.extractor_folder)
         regions = dict(enumerate(pictures))
         for start in range(0, len(raw), _EXTRACT_BATCH):
             places = raw[start : start + _EXTRACT_BATCH]

@@ -6,7 +6,9 @@ Shapes: n pictures, R image tokens, H hidden size, D vector size.
 from __future__ import annotations
 
 import contextlib
+import copy
 import os
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
@@ -21,6 +23,7 @@ from interbert.search.coding import decode_tokens
 from interbert.search.columns import Column
 from interbert.search.filters import compile_filter
 from interbert.search.manifest import Manifest, read_manifests
+from interbert.search.vectors import from_stored
 
 Float32 = NDArray[np.float32]
 
@@ -45,7 +48,7 @@ def connect(path: str | Path) -> Any:
 def is_index(path: str | Path) -> bool:
     """Whether a local folder, or a URI, holds an index that was begun."""
     if "://" not in str(path):
-        return Path(path, "manifest.lance").is_dir()
+        return any(Path(path, "manifest.lance", "_versions").glob("*.manifest"))
     try:
         return bool(read_manifests(connect(path), str(path)))
     except VectorIndexError:
@@ -71,8 +74,9 @@ class IndexTable:
             )
         self._database = connect(self.path)
         self._fixed = build is not None
+        self._lock = threading.Lock()
         self.manifest = build or self._current()
-        self.table = self._open()
+        self.table = self._open(self.manifest)
         self._checked = time.monotonic()
 
     @classmethod
@@ -105,10 +109,17 @@ class IndexTable:
         if self._fixed or time.monotonic() - self._checked < _REFRESH_SECONDS:
             return
         newest = self._current()
-        if newest != self.manifest:
-            self.manifest = newest
-            self.table = self._open()
+        with self._lock:
+            if newest != self.manifest:
+                self.manifest, self.table = newest, self._open(newest)
         self._checked = time.monotonic()
+
+    def pinned(self) -> Self:
+        """The same index that stays with its present build, so that one search uses one model all along."""
+        with self._lock:
+            same = copy.copy(self)
+        same._fixed = True
+        return same
 
     def condition(self, where: str | None) -> str | None:
         """The database's condition of a filter.
@@ -124,9 +135,8 @@ class IndexTable:
         Raises:
             VectorIndexError: one of them is not in the index.
         """
-        rows = self.rows(ids, ["vector"])
-        size = self.manifest.vector_size
-        return np.array([row["vector"][:size] for row in rows], dtype=np.float32).reshape(len(ids), size)
+        stored = np.array([row["vector"] for row in self.rows(ids, ["vector"])], dtype=np.float32)
+        return from_stored(stored.reshape(len(ids), self.manifest.stored_size), self.manifest.vector_size)
 
     def regions(self, ids: Sequence[str]) -> list[Float32]:
         """Embedded tokens [R,H] of pictures, for joint scoring, in the order of ``ids``.
@@ -193,7 +203,7 @@ class IndexTable:
     def batch_vectors(self, stored: Any) -> Float32:
         """An Arrow column of stored vectors as [n,D]."""
         flat = stored.flatten().to_numpy(zero_copy_only=False)
-        return flat.reshape(-1, self.manifest.stored_size)[:, : self.manifest.vector_size].astype(np.float32)  # type: ignore[no-any-return]
+        return from_stored(flat.reshape(-1, self.manifest.stored_size), self.manifest.vector_size)
 
     def indexed_rows(self) -> int:
         """Pictures that the approximate index knows; 0 without one."""
@@ -220,12 +230,12 @@ class IndexTable:
             )
         return complete[-1]
 
-    def _open(self) -> Any:
+    def _open(self, build: Manifest) -> Any:
         try:
-            return self._database.open_table(self.manifest.table)
+            return self._database.open_table(build.table)
         except (ValueError, OSError, RuntimeError) as error:
             raise VectorIndexError(
-                f"{self.path}: its table {self.manifest.table} cannot be opened ({_line(error)}). It is damaged: build "
+                f"{self.path}: its table {build.table} cannot be opened ({_line(error)}). It is damaged: build "
                 "the index anew."
             ) from error
 

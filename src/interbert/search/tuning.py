@@ -1,7 +1,7 @@
 """How many partitions a search looks into, and when there is an approximate index at all.
 
 Texts lie far from all pictures, so the pictures nearest to a text are spread over more partitions than those nearest to
-a picture: shares that suffice for pictures lose a text's candidates (benchmarks/results/search_scale.md).
+a picture: a share that suffices for pictures loses a text's candidates (benchmarks/results/search_scale.md).
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ INDEX_FROM = 20_000
 _EXACT_UP_TO = 20_000
 _PARTITION_ROWS = 2_000
 _LOOK_AT = 100_000
-"""Pictures whose codes are compared; the share of partitions follows."""
-_REFINED = 500
-"""Pictures whose whole vectors are compared."""
+"""Pictures that are compared by their 8-bit codes; the number of partitions follows."""
+_MORE = 2.0
+"""So many times k are compared by their whole vectors."""
 
 
 @dataclass(frozen=True)
@@ -25,8 +25,11 @@ class Probing:
 
     partitions: int | None
     """Number of partitions to look into; None compares with every vector."""
-    refine: int | None
+    more: float = 1.0
     """The best so many times k are compared by their whole vectors."""
+
+
+EXACT = Probing(None)
 
 
 def partitions_for(rows: int) -> int:
@@ -34,10 +37,12 @@ def partitions_for(rows: int) -> int:
     return max(8, round(rows / _PARTITION_ROWS))
 
 
-def probing(indexed: int, matching: int, k: int) -> Probing:
-    """How to look for ``k`` among ``matching`` pictures that a filter lets through, ``indexed`` ones being there."""
+def probing(indexed: int, matching: int) -> Probing:
+    """How to look among ``matching`` pictures that a filter lets through, where the approximate index has ``indexed``.
+
+    A filter leaves a share of each partition, so that a narrower one looks into more of them.
+    """
     if not indexed or matching <= _EXACT_UP_TO:
-        return Probing(None, None)
+        return EXACT
     partitions = partitions_for(indexed)
-    share = min(1.0, _LOOK_AT / matching)
-    return Probing(max(1, min(partitions, math.ceil(partitions * share))), max(2, math.ceil(_REFINED / k)))
+    return Probing(max(1, min(partitions, math.ceil(partitions * _LOOK_AT / matching))), _MORE)

@@ -14,12 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from interbert.errors import writing
+from interbert.search import tuning
 from interbert.search.coding import encode_tokens
 from interbert.search.columns import arrow_type
 from interbert.search.index import ProductIndex
 from interbert.search.manifest import Manifest
 from interbert.search.table import among
-from interbert.search.tuning import INDEX_FROM, partitions_for
+from interbert.search.vectors import to_stored
 
 Float32 = NDArray[np.float32]
 
@@ -44,23 +45,6 @@ class Product:
     """[D]"""
     tokens: Float32
     """[R,H]"""
-
-
-def stored_size(vector_size: int) -> int:
-    """Numbers of a stored vector: one more than D, up to a multiple of 16."""
-    return -(-(vector_size + 1) // 16) * 16
-
-
-def lifted(vectors: Float32, size: int, largest_norm: float) -> Float32:
-    """Vectors [n,D] as [n,size], all of one length, so that the nearest in L2 has the largest inner product.
-
-    Bachrach et al. 2014, "Speeding up the Xbox recommender system using a Euclidean transformation", section 3.
-    """
-    stored = np.zeros((len(vectors), size), dtype=np.float32)
-    width = vectors.shape[1]
-    stored[:, :width] = vectors
-    stored[:, width] = np.sqrt((largest_norm**2 - np.square(vectors).sum(axis=1)).clip(min=0))
-    return stored
 
 
 def table_schema(manifest: Manifest) -> Any:
@@ -155,7 +139,7 @@ class IndexWriter:
         Raises:
             StorageError: as :meth:`put`.
         """
-        from lancedb.index import FTS, BTree, IvfRq
+        from lancedb.index import FTS, BTree, IvfSq
 
         rows = len(self.index)
         if not rows:
@@ -167,9 +151,9 @@ class IndexWriter:
             if "fulltext_idx" not in there:
                 full_text = FTS(base_tokenizer="icu", stem=False, remove_stop_words=False)
                 self._table.create_index("fulltext", config=full_text, name="fulltext_idx")
-            if "vector_idx" not in there and rows >= INDEX_FROM:
-                approximate = IvfRq(
-                    distance_type="l2", num_partitions=partitions_for(rows), max_iterations=15, sample_rate=64
+            if "vector_idx" not in there and rows >= tuning.INDEX_FROM:
+                approximate = IvfSq(
+                    distance_type="l2", num_partitions=tuning.partitions_for(rows), max_iterations=15, sample_rate=64
                 )
                 self._table.create_index("vector", config=approximate, name="vector_idx")
             waiting = max(self._waiting(name) for name in there) if there else 0
@@ -185,7 +169,7 @@ class IndexWriter:
 
         manifest = self._manifest
         schema = table_schema(manifest)
-        stored = lifted(np.stack([one.vector for one in products]), manifest.stored_size, manifest.largest_norm)
+        stored = to_stored(np.stack([one.vector for one in products]), manifest.stored_size, manifest.largest_norm)
         flat = pa.array(stored.astype(np.float16).reshape(-1))
         columns = {
             "picture_id": [one.picture_id for one in products],

@@ -1,7 +1,8 @@
 """The full ranking of a retrieval set, and everything that has to stand beside its recall to be believed.
 
 Every text is scored jointly with every picture (SPEC part 4). Beside the recall: chance, bootstrap intervals, the
-same evaluation with the pictures shuffled (it has to fall to chance), and the dual encoder's recall.
+same evaluation with the pictures shuffled (it has to fall to chance), and the recall of both scores of the sides
+encoded apart: the projections' and the matching head's.
 """
 
 from __future__ import annotations
@@ -31,7 +32,9 @@ class RetrievalReport:
     """[texts, pictures], matching logit differences."""
     joint: RetrievalMetrics
     dual: DirectionMetrics | None
-    """Text to image by the dual encoder; None without a contrastive head."""
+    """Text to image by the dual encoder's projections; None without a contrastive head."""
+    by_head: DirectionMetrics | None
+    """Text to image by the matching head's inner product of separately encoded sides; None with fusion ``sum``."""
     shuffled: DirectionMetrics
     """Text to image when every text's pictures are exchanged for others: the control."""
     seconds: float
@@ -44,6 +47,7 @@ class RetrievalReport:
             **self.joint.to_dict(),
             "shuffled_text_to_image": self.shuffled.to_dict(),
             "dual_text_to_image": None if self.dual is None else self.dual.to_dict(),
+            "head_text_to_image": None if self.by_head is None else self.by_head.to_dict(),
             "pairs": pairs,
             "seconds": round(self.seconds, 2),
             "pairs_per_second": round(pairs / max(self.seconds, 1e-9), 1),
@@ -73,12 +77,15 @@ def evaluate_retrieval(
     started = time.monotonic()
     scores = score_matrix(model, texts, pictures, progress)
     seconds = time.monotonic() - started
-    dual = None
+    dual = by_head = None
     if model.config.contrastive_size is not None:
         dual = direction_metrics(dual_matrix(model, texts, pictures), data.relevant, bootstrap, seed)
+    if model.config.fusion == "mul":
+        by_head = direction_metrics(dual_matrix(model, texts, pictures, by="head"), data.relevant, bootstrap, seed)
     # scoring is a function of the pair, so exchanging pictures exchanges columns: nothing need be scored again
     control = direction_metrics(scores[:, shuffled_pictures(data, seed)], data.relevant, bootstrap, seed)
-    return RetrievalReport(scores, retrieval_metrics(scores, data.relevant, bootstrap, seed), dual, control, seconds)
+    joint = retrieval_metrics(scores, data.relevant, bootstrap, seed)
+    return RetrievalReport(scores, joint, dual, by_head, control, seconds)
 
 
 def shuffled_pictures(data: RetrievalSet, seed: int = 0) -> NDArray[np.int64]:

@@ -6,6 +6,7 @@ much, so a model that gives everything one score gets nothing for it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -80,15 +81,29 @@ def direction_metrics(
 ) -> DirectionMetrics:
     """Metrics of queries (rows) over candidates (columns)."""
     ranks = best_ranks(scores, relevant)
-    samples = np.random.default_rng(seed).integers(0, len(ranks), (bootstrap, len(ranks)))
-    recall, chance = {}, {}
-    for k in RECALL_AT:
-        hits = (ranks <= k) * 100.0
-        means = hits[samples].mean(axis=1) if bootstrap else hits.mean(keepdims=True)
+    hits = {f"r@{k}": (ranks <= k) * 100.0 for k in RECALL_AT}
+    right, candidates = relevant.sum(axis=1), relevant.shape[1]
+    chance = {f"r@{k}": 100.0 * chance_recall(right, candidates, k) for k in RECALL_AT}
+    recall = estimates(hits, bootstrap, seed)
+    return DirectionMetrics(recall, chance, float(np.median(ranks)), len(ranks), candidates)
+
+
+def estimates(of_queries: Mapping[str, NDArray[np.floating]], bootstrap: int, seed: int) -> dict[str, Estimate]:
+    """Mean of each metric over queries, with its interval; every metric is resampled alike.
+
+    Args:
+        of_queries: name -> value of each query [n].
+        bootstrap: resamplings; 0 gives intervals of no width.
+        seed: of the resampling.
+    """
+    count = len(next(iter(of_queries.values())))
+    samples = np.random.default_rng(seed).integers(0, count, (bootstrap, count))
+    found = {}
+    for name, values in of_queries.items():
+        means = values[samples].mean(axis=1) if bootstrap else values.mean(keepdims=True)
         low, high = np.percentile(means, [2.5, 97.5])
-        recall[f"r@{k}"] = Estimate(float(hits.mean()), float(low), float(high))
-        chance[f"r@{k}"] = 100.0 * chance_recall(relevant.sum(axis=1), relevant.shape[1], k)
-    return DirectionMetrics(recall, chance, float(np.median(ranks)), len(ranks), relevant.shape[1])
+        found[name] = Estimate(float(values.mean()), float(low), float(high))
+    return found
 
 
 def best_ranks(scores: NDArray[np.floating], relevant: Bool) -> Int64:

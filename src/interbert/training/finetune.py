@@ -16,6 +16,7 @@ from interbert.checkpoints.quiet import quiet_library
 from interbert.data.collation import RetrievalCollator
 from interbert.data.examples import PairData, RetrievalPairs, TruePairs
 from interbert.data.negatives import Negatives
+from interbert.data.qrels import Judged
 from interbert.data.sampling import EpochBatches
 from interbert.errors import ConfigError, writing
 from interbert.model.processing import InterBertProcessor
@@ -73,6 +74,7 @@ def _finetune(options: FinetuneRetrievalOptions) -> None:
         options.texts,
         options.training.seed,
         options.more_regions,
+        _judged(options),
     )
     data.store.require(ExtractorInfo.from_dict(processor.extractor_info))
     out = Path(options.out)
@@ -120,6 +122,12 @@ def _finetune(options: FinetuneRetrievalOptions) -> None:
     if model.config.contrastive_size is not None and main_process():
         _finish(options, out, task, pairs)
     mark_finished(out)
+
+
+def _judged(options: FinetuneRetrievalOptions) -> Judged | None:
+    if options.qrels is None:
+        return None
+    return Judged.read(options.qrels, options.qrels_columns, options.min_grade)
 
 
 def _finish(options: FinetuneRetrievalOptions, out: Path, task: RetrievalTask, pairs: PairData) -> None:

@@ -269,7 +269,15 @@ class FinetuneRetrievalOptions:
     validation_limit: int = 500
     """At most so many validation pictures."""
     texts: list[str] = field(default_factory=list)
-    """Source columns whose texts to use; all when not given."""
+    """Source columns whose texts to use; all when not given, or none beside qrels."""
+    qrels: str | None = None
+    """Judgements (query, product_id, grade in a .tsv, .csv or .jsonl file) to train on: each query with each product
+    that is right for it, and none of them ever as its negative. With --texts on the store's texts too."""
+    qrels_columns: list[str] = field(default_factory=list)
+    """Columns of the query, the product and the grade, when they have other names."""
+    min_grade: float | None = None
+    """Products graded at least this are trained on, above 0 when not given; what is graded lower and above 0 is left
+    out, as a negative too."""
     rerank: int = 16
     """Pictures per text that the joint model scores in validation."""
     contrastive_loss_weight: float = 0.5
@@ -293,6 +301,12 @@ class FinetuneRetrievalOptions:
     def __post_init__(self) -> None:
         _check_validation(self.validation_share, self.validation_limit)
         _check_more(self.regions, self.more_regions)
+        if self.qrels is None and (self.qrels_columns or self.min_grade is not None):
+            raise ConfigError("qrels_columns and min_grade are about judgements. Give them with qrels.")
+        if self.min_grade is not None and not self.min_grade > 0:
+            raise ConfigError(f"min_grade must be above 0, not {self.min_grade}: grade 0 means wrong.")
+        if self.qrels is not None and self.more_regions:
+            raise ConfigError("qrels name the products of one store. Leave more_regions out.")
         require_range("rerank", self.rerank, 1)
         require_range("hub_correction", self.hub_correction, 0)
         require_range("dropout", self.dropout, 0, 1)

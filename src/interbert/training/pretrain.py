@@ -35,6 +35,7 @@ from interbert.training.session import (
     TrainingData,
     as_recipe,
     claim_folder,
+    claim_regions,
     curriculum,
     mark_finished,
     one_run,
@@ -76,6 +77,7 @@ def _pretrain(options: PretrainOptions) -> None:
     if claim_folder(out, recipe):
         print(f"{out}: this run is finished, nothing to do")
         return
+    claim_regions(out, data.store)
     set_seed(options.training.seed)
     processor = _processor(options, data)
     model, filled = _model(options, data, processor)
@@ -126,7 +128,7 @@ def _processor(options: PretrainOptions, data: TrainingData) -> InterBertProcess
     tokenizer, growth = grow_vocabulary(bert_tokenizer(options.init_from), data.table.texts, data.validation_texts)
     print(f"vocabulary: {growth}")
     mean, std = data.store.feature_statistics(seed=options.training.seed)
-    scaling = InterBertRegionFeatureExtractor(data.store.info.to_dict(), mean.tolist(), std.tolist())
+    scaling = InterBertRegionFeatureExtractor(data.store.info.to_dict(), mean.tolist(), std.tolist(), data.store.folder)
     return InterBertProcessor(scaling, tokenizer, options.max_text_tokens)
 
 

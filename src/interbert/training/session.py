@@ -17,11 +17,13 @@ from numpy.typing import NDArray
 
 from interbert.data.negatives import Negatives
 from interbert.data.pairs import PairTable
+from interbert.data.qrels import Judged
 from interbert.errors import ConfigError, UsageError, writing
 from interbert.locking import only_writer
 from interbert.objectives.matching import hard_share
 from interbert.regions.mix import StoreMix
 from interbert.regions.reader import RegionReader
+from interbert.regions.schema import ExtractorInfo
 from interbert.regions.store import RegionStore
 from interbert.tasks.retrieval import RetrievalSet
 from interbert.training.options import NegativeOptions
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
 
 RECIPE = "recipe.json"
 FINISHED = "finished.json"
+REGIONS = "regions.json"
+"""Who extracted the regions that a run began with."""
 NEGATIVES = "negatives.safetensors"
 """Pools of hard negatives, mined when a run starts."""
 _FEW = 50
@@ -48,6 +52,8 @@ class TrainingData:
     validation_texts: Sequence[str]
     visits: NDArray[np.float64] | None = None
     """[pairs] how often an epoch visits each pair; None means once."""
+    judged: Judged | None = None
+    """Judgements that some of the pairs come from."""
 
     @cached_property
     def pooled(self) -> NDArray[np.float32]:
@@ -56,7 +62,8 @@ class TrainingData:
 
     def fingerprints(self) -> dict[str, str]:
         """For provenance."""
-        return {"regions": self.store.fingerprint, "validation": self.validation_store.fingerprint}
+        found = {"regions": self.store.fingerprint, "validation": self.validation_store.fingerprint}
+        return found if self.judged is None else found | {"qrels": self.judged.qrels.fingerprint}
 
 
 def open_data(
@@ -67,6 +74,7 @@ def open_data(
     texts: list[str],
     seed: int,
     more: Mapping[str, float] | None = None,
+    judged: Judged | None = None,
 ) -> TrainingData:
     """Open the stores and split off validation pictures when there is no store for them.
 
@@ -78,6 +86,7 @@ def open_data(
         texts: columns whose texts are used; all when empty.
         seed: of the split.
         more: further stores, and how often an epoch visits their pairs.
+        judged: judgements of the store's products, and of the validation store's if they name some of them.
 
     Raises:
         StoreError: a store is missing, or the two were made by different extractors.
@@ -86,14 +95,14 @@ def open_data(
     """
     mix = StoreMix({regions: 1.0, **more}) if more else None
     store = mix or RegionStore.open(regions)
-    table = PairTable.from_captions(store.captions(), texts, regions)
+    table = PairTable.from_captions(store.captions(), texts, regions, judged)
     if validation is not None:
         held_store: RegionReader = RegionStore.open(validation)
         held_store.require(store.info)
-        held = PairTable.from_captions(held_store.captions(), texts, validation)
+        held = _held_out(held_store, texts, validation, judged)
     else:
         held_store = store
-        table, held = table.split(share, seed)
+        table, held = table.split(share, seed, repeat_texts=judged is not None)
         if not len(held) or not len(table):
             raise ConfigError(
                 f"{regions}: {len(table) + len(held)} pairs are too few to hold {share:.0%} out. "
@@ -103,7 +112,15 @@ def open_data(
     if pictures < _FEW:
         print(f"only {pictures} validation pictures: which step is best, and its figures, are mostly chance")
     visits = None if mix is None else mix.visits(table.rows)
-    return TrainingData(store, table, held_store, RetrievalSet.from_table(held, limit), held.texts, visits)
+    return TrainingData(store, table, held_store, RetrievalSet.from_table(held, limit), held.texts, visits, judged)
+
+
+def _held_out(store: RegionReader, texts: list[str], where: str, judged: Judged | None) -> PairTable:
+    """Pairs of a validation store: as judged, or its own texts where the judgements name none of its products."""
+    if judged is not None and not judged.names_any(store.captions()):
+        print(f"{judged.qrels.where} calls no product of {where} right: validation is on the store's own texts")
+        judged = None
+    return PairTable.from_captions(store.captions(), texts, where, judged)
 
 
 @dataclass(frozen=True)
@@ -171,11 +188,31 @@ def claim_folder(out: Path, recipe: Mapping[str, Any]) -> bool:
         raise UsageError(f"{out}: the folder is not empty and holds no run. Name another, so that nothing is replaced.")
     with writing(out):
         out.mkdir(parents=True, exist_ok=True)
-        if file.exists() and any(child.name != RECIPE for child in out.iterdir()):  # else it never got to a first step
+        if file.exists() and _has_begun(out):  # else it never got to a first step
             _require_same(out, json.loads(file.read_text(encoding="utf-8")), recipe)
         else:
             file.write_text(json.dumps(recipe, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     return (out / FINISHED).exists()
+
+
+def claim_regions(out: Path, store: RegionReader) -> None:
+    """Remember who extracted a run's regions; when it goes on, check that nobody replaced the store by another's.
+
+    Raises:
+        StoreError: other regions lie in the store's place now.
+        StorageError: the file cannot be written.
+    """
+    file = out / REGIONS
+    if file.exists() and _has_begun(out):
+        store.require(ExtractorInfo.from_json(file.read_text(encoding="utf-8")))
+    elif main_process():
+        with writing(out):
+            file.write_text(store.info.to_json() + "\n", encoding="utf-8")
+
+
+def _has_begun(out: Path) -> bool:
+    """Whether a run got further than its settings."""
+    return any(child.name not in (RECIPE, REGIONS) for child in out.iterdir())
 
 
 def main_process() -> bool:
@@ -214,6 +251,7 @@ def as_recipe(options: Any) -> dict[str, Any]:
 
 def _require_same(out: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
     old, new = flat(before), flat(json.loads(json.dumps(now)))
+    new = {name: value for name, value in new.items() if name in old or value != []}  # a list that came later
     changed = [name for name in sorted(old.keys() | new.keys()) if old.get(name) != new.get(name)]
     if changed:
         name = changed[0]

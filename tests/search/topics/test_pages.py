@@ -61,7 +61,11 @@ def index(taught: Path, index_path: Path) -> Path:
 
 @pytest.fixture
 def recommender(index: Path) -> TopicRecommender:
-    return TopicRecommender.open(SearchEngine.open(index))
+    return opened(index)
+
+
+def opened(index: Path, examples: Path | None = None) -> TopicRecommender:
+    return TopicRecommender.open(*SearchEngine.open(index).refresh(), examples)
 
 
 def stamps(folder: Path) -> dict[str, int]:
@@ -70,7 +74,7 @@ def stamps(folder: Path) -> dict[str, int]:
 
 def test_an_index_carries_what_its_model_was_taught(taught: Path, priced: Path, tmp_path: Path) -> None:
     build_index(taught, source_of(priced), tmp_path / "index")
-    recommender = TopicRecommender.open(SearchEngine.open(tmp_path / "index"))
+    recommender = opened(tmp_path / "index")
     assert recommender.memory is not None
     assert len(recommender.memory.examples) == 24
     assert recommender.memory.examples.fields == ("title", "title_zh")
@@ -233,7 +237,7 @@ def test_titles_and_columns_do_not_move_what_pictures_rank(
 ) -> None:
     rows = [dict(row, title="x", title_zh="y", colour="z") for row in priced_rows()]
     build_index(taught, source_of(write_table(tmp_path / "blind.parquet", rows)), tmp_path / "blind")
-    blind = TopicRecommender.open(SearchEngine.open(tmp_path / "blind"))
+    blind = opened(tmp_path / "blind")
     pages = [one.page(TOPICS[0].texts, None, FULL, {}).items for one in (recommender, blind)]
     assert [item.id for item in pages[0]] == [item.id for item in pages[1]]
 
@@ -249,7 +253,7 @@ def test_memory_that_is_damaged_or_another_model_s(taught: Path, model: Path, in
     with pytest.raises(CheckpointError, match="another model"):
         load_memory(taught, "0" * 16)
     with pytest.raises(CheckpointError, match="knows nothing of topics"):
-        TopicRecommender.open(SearchEngine.open(index), model)
+        opened(index, model)
 
 
 def test_learning_says_what_is_missing(model: Path, taught: Path, shop_regions: Path, tmp_path: Path) -> None:
@@ -259,7 +263,7 @@ def test_learning_says_what_is_missing(model: Path, taught: Path, shop_regions: 
 
 
 def test_a_model_that_was_not_taught_ranks_by_the_joint_model_alone(index_path: Path) -> None:
-    recommender = TopicRecommender.open(SearchEngine.open(index_path))
+    recommender = opened(index_path)
     assert recommender.memory is None
     page = recommender.page(("red paper",), None, replace(FULL, diversity=0.0), {})
     assert [item.score for item in page.items] == sorted((item.score for item in page.items), reverse=True)

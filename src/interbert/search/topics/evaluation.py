@@ -110,7 +110,7 @@ def relevant_products(recommender: TopicRecommender, topics: Sequence[Topic]) ->
         UsageError: no topic has a rule.
         ColumnError: a rule names a column that the index does not have.
     """
-    index = recommender.engine.index
+    index = recommender.index
     fields = {column.name: column.field for column in index.metadata_columns}
     wanted = sorted({name for topic in topics for name in topic.relevant})
     if not wanted:
@@ -155,12 +155,11 @@ def _lists(
     names: Sequence[str],
 ) -> dict[str, list[tuple[str, str]]]:
     """(picture, product) of every method's list, best first."""
-    engine = recommender.engine
-    titles = engine.index.titles(" ".join(topic.texts), GAIN_AT, topic.where)
-    if not any(knows(engine.encoder, text) for text in topic.texts):  # the model has no page for it
+    titles = recommender.index.titles(" ".join(topic.texts), GAIN_AT, topic.where)
+    if not any(knows(recommender.encoder, text) for text in topic.texts):  # the model has no page for it
         return {name: [(one.id, one.product_id) for one in (titles if name == names[0] else [])] for name in names}
-    _, vectors, _ = encode_wordings(engine.encoder, topic.texts)
-    recalled = engine.index.recall(vectors.mean(axis=0), GAIN_AT, topic.where)
+    _, vectors, _ = encode_wordings(recommender.encoder, topic.texts)
+    recalled = recommender.index.recall(vectors.mean(axis=0), GAIN_AT, topic.where)
     ranked = recommender.page(topic.texts, topic.where, unbounded, {})
     page = recommender.page(topic.texts, topic.where, settings, ranked.joint)
     lists = (titles, recalled, ranked.items, page.items)
@@ -185,7 +184,7 @@ def _score(recommender: TopicRecommender, listed: Sequence[tuple[str, str]], rel
 def _difference(recommender: TopicRecommender, pictures: Sequence[str]) -> float | None:
     if len(pictures) < 2:
         return None
-    vectors = directions(recommender.engine.encoder, recommender.engine.index.vectors(pictures))
+    vectors = directions(recommender.encoder, recommender.index.vectors(pictures))
     unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True).clip(min=1e-9)
     others = len(unit) * (len(unit) - 1)
     return float(1 - ((unit @ unit.T).sum() - len(unit)) / others)

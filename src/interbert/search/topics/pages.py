@@ -86,7 +86,7 @@ def build_topics(
     folder = Path(out)
     _require_place(folder)
     recommender.require_columns(settings.check().spread)
-    index = recommender.engine.index
+    index = recommender.index
     with only_writer(folder), writing(folder):
         for name in (_PAGES, _SCORES):
             (folder / name).mkdir(parents=True, exist_ok=True)
@@ -164,7 +164,7 @@ def _refresh(
 def _keys(recommender: TopicRecommender, topic: Topic, settings: PageSettings) -> tuple[str, str]:
     """What joint scores depend on, and what the page depends on beside the catalogue; as short hashes."""
     memory = "" if recommender.memory is None else recommender.memory.fingerprint
-    evidence = [recommender.engine.index.manifest.model_fingerprint, list(topic.texts)]
+    evidence = [recommender.index.manifest.model_fingerprint, list(topic.texts)]
     whole = [_FORMAT, evidence, memory, topic.where, asdict(settings)]
     return _hash(evidence), _hash(whole)
 

@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from interbert.errors import CheckpointError, ColumnError, require_range
-from interbert.search.engine import Result, SearchEngine
+from interbert.search.encoder import ProductEncoder
+from interbert.search.engine import Result
 from interbert.search.fusing import collapsed
-from interbert.search.index import Hit
+from interbert.search.index import Hit, ProductIndex
 from interbert.search.index_model import model_folder
 from interbert.search.topics.calibration import UNCALIBRATED, probabilities
 from interbert.search.topics.diversity import diversified
@@ -80,33 +81,36 @@ class TopicRecommender:
     """Pages of an index.
 
     Args:
-        engine: opened index with its model.
+        index: opened.
+        encoder: the index's model.
         memory: what the model knows of topics; without it pages are ranked by the joint model alone, uncalibrated.
 
     Raises:
         CheckpointError: the model has no contrastive head.
     """
 
-    def __init__(self, engine: SearchEngine, memory: TopicMemory | None) -> None:
+    def __init__(self, index: ProductIndex, encoder: ProductEncoder, memory: TopicMemory | None) -> None:
         if memory is not None:
-            require_contrast(engine.encoder, engine.index.path)
-        self.engine = engine
+            require_contrast(encoder, index.path)
+        self.index = index
+        self.encoder = encoder
         self.memory = memory
         self._near: dict[str, tuple[NDArray[np.int32], Float32]] = {}
 
     @classmethod
-    def open(cls, engine: SearchEngine, examples: str | Path | None = None) -> TopicRecommender:
+    def open(cls, index: ProductIndex, encoder: ProductEncoder, examples: str | Path | None = None) -> TopicRecommender:
         """A recommender with the memory that belongs to the index's model.
 
         Args:
-            engine: opened index with its model.
+            index: opened.
+            encoder: the index's model.
             examples: a model directory that was taught topics, or its file; the index's own copy of the model, or the
                 directory that it was built with, when not given.
 
         Raises:
             CheckpointError: the memory is damaged or another model's, or ``examples`` has none.
         """
-        return cls(engine, find_memory(engine, examples))
+        return cls(index, encoder, find_memory(index, examples))
 
     def require_columns(self, names: Sequence[str]) -> None:
         """Check that the index has columns.
@@ -114,10 +118,10 @@ class TopicRecommender:
         Raises:
             ColumnError: with the nearest name that exists.
         """
-        there = [column.name for column in self.engine.index.metadata_columns]
+        there = [column.name for column in self.index.metadata_columns]
         for name in names:
             if name not in there:
-                raise ColumnError.missing(name, there, self.engine.index.path)
+                raise ColumnError.missing(name, there, self.index.path)
 
     def page(
         self, texts: Sequence[str], where: str | None, settings: PageSettings, known: Mapping[str, tuple[str, float]]
@@ -136,7 +140,7 @@ class TopicRecommender:
             VectorIndexError: the index is damaged.
         """
         self.require_columns(settings.spread)
-        ids, vectors, wordings = encode_wordings(self.engine.encoder, texts)
+        ids, vectors, wordings = encode_wordings(self.encoder, texts)
         memory = self.memory
         fit = None if memory is None else memory.examples.fit(wordings)
         hits = self._candidates(vectors, fit, where, settings)
@@ -145,7 +149,7 @@ class TopicRecommender:
         transfer = self._transfer(hits, fit)
         recalled = np.stack([hit.vector for hit in hits]) @ vectors.mean(axis=0)
         calibration = UNCALIBRATED if memory is None else memory.calibration
-        prior = float(self.engine.encoder.model.config.dual_prior or 1.0)
+        prior = float(self.encoder.model.config.dual_prior or 1.0)
         agreement = 0.0 if memory is None or fit is None else memory.examples.agreement(fit)
         guess = calibration.logit(transfer, prior * recalled, agreement)
         best = sorted(range(len(hits)), key=lambda place: (-float(guess[place]), hits[place].id))
@@ -160,10 +164,9 @@ class TopicRecommender:
         self, vectors: Float32, fit: Float32 | None, where: str | None, settings: PageSettings
     ) -> list[Hit]:
         """Pictures near to the topic's texts, or to the pictures that its examples show."""
-        index = self.engine.index
         found: dict[str, Hit] = {}
         for vector in vectors:
-            for hit in index.recall(vector, settings.candidates, where, every_picture=True):
+            for hit in self.index.recall(vector, settings.candidates, where, every_picture=True):
                 found.setdefault(hit.id, hit)
         if fit is not None and self.memory is not None:
             prototypes = self.memory.examples.prototypes(fit, _PROTOTYPES)
@@ -171,7 +174,7 @@ class TopicRecommender:
             for prototype in prototypes:
                 query = np.zeros(vectors.shape[1], dtype=np.float32)
                 query[: len(prototype)] = prototype
-                for hit in index.recall(query, share, where, every_picture=True):
+                for hit in self.index.recall(query, share, where, every_picture=True):
                     found.setdefault(hit.id, hit)
         return list(found.values())
 
@@ -182,7 +185,7 @@ class TopicRecommender:
         digests = [_digest(hit.vector) for hit in hits]
         new = [place for place, digest in enumerate(digests) if digest not in self._near]
         if new:
-            vectors = directions(self.engine.encoder, np.stack([hits[place].vector for place in new]))
+            vectors = directions(self.encoder, np.stack([hits[place].vector for place in new]))
             found = self.memory.examples.neighbourhood(vectors)
             if len(self._near) > _REMEMBERED:
                 self._near = {digest: self._near[digest] for digest in digests if digest in self._near}
@@ -204,7 +207,7 @@ class TopicRecommender:
         scores: dict[str, float] = {}
         if fresh:
             recalled = vectors @ np.stack([hit.vector for hit in fresh]).T
-            odds = self.engine.joint(ids, fresh, recalled).mean(axis=0)
+            odds = self.encoder.joint(ids, self.index.regions([hit.id for hit in fresh]), recalled).mean(axis=0)
             scores = {hit.id: round(float(one), 5) for hit, one in zip(fresh, odds, strict=True)}
         values = [scores[hit.id] if hit.id in scores else known[hit.id][1] for hit in hits]
         remembered = {hit.id: pair for hit, pair in zip(hits, zip(digests, values, strict=True), strict=True)}
@@ -216,7 +219,7 @@ class TopicRecommender:
         likely = probabilities(logits)
         order = sorted(range(len(hits)), key=lambda place: (-float(logits[place]), hits[place].id))
         order = [place for place in order if likely[place] >= least]
-        size = directions(self.engine.encoder, hits[0].vector[None]).shape[1]
+        size = directions(self.encoder, hits[0].vector[None]).shape[1]
         groups = collapsed([hits[place].vector for place in order], size, settings.duplicates)
         heads = [order[group[0]] for group in groups]
         if not heads:
@@ -239,13 +242,13 @@ class TopicRecommender:
         ]
 
 
-def find_memory(engine: SearchEngine, examples: str | Path | None = None) -> TopicMemory | None:
+def find_memory(index: ProductIndex, examples: str | Path | None = None) -> TopicMemory | None:
     """What the model of an index knows of topics; None when it was never taught.
 
     Raises:
         CheckpointError: it is damaged or another model's, or ``examples`` was named and has none.
     """
-    manifest = engine.index.manifest
+    manifest = index.manifest
     if examples is not None:
         memory = load_memory(examples, manifest.model_fingerprint)
         if memory is None:
@@ -253,7 +256,7 @@ def find_memory(engine: SearchEngine, examples: str | Path | None = None) -> Top
                 f"{examples}: knows nothing of topics. Teach it with: interbert topics learn {examples} REGIONS"
             )
         return memory
-    own = model_folder(engine.index.path, manifest.model_fingerprint)
+    own = model_folder(index.path, manifest.model_fingerprint)
     for folder in (own, Path(manifest.model)):
         memory = load_memory(folder, manifest.model_fingerprint) if folder.is_dir() else None
         if memory is not None:

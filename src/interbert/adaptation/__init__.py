@@ -1,0 +1,1 @@
+"""Teaching the picture network of an extractor a catalogue's own pictures and words."""

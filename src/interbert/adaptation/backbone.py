@@ -1,0 +1,167 @@
+"""``interbert finetune backbone``: read, learn, judge, keep."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+
+from interbert.adaptation.learner import BackboneLearner, Catalogue
+from interbert.adaptation.maps import PictureMaps, picture_maps
+from interbert.adaptation.options import BackboneOptions
+from interbert.adaptation.texts import CatalogueTexts
+from interbert.adaptation.towers import Towers
+from interbert.carried import CARRIED, digest_of
+from interbert.checkpoints.bert import config_for_bert
+from interbert.data.pairs import PairTable
+from interbert.errors import ConfigError, writing
+from interbert.extraction.columns import ColumnMapping
+from interbert.extraction.efficientnet import EfficientNetLite0
+from interbert.extraction.grid import GridExtractor, GridSettings
+from interbert.extraction.sources import PictureSource, open_source
+from interbert.tasks.metrics import direction_metrics
+from interbert.training.provenance import provenance, write_provenance
+from interbert.training.session import as_recipe, claim_folder, mark_finished, one_run
+
+LOG = "log_history.jsonl"
+_CHECKPOINT = "checkpoint.pt"
+_MAPS = "maps"
+
+
+def finetune_backbone(options: BackboneOptions) -> None:
+    """Teach EfficientNet-Lite0's upper layers a catalogue, into ``options.out``; the same call continues.
+
+    Raises:
+        UsageError, SourceError, ColumnError, ConfigError: options or data do not fit; see the message.
+        TrainingError: a loss is not finite.
+        StorageError: the disk is full; epochs that were finished stay.
+    """
+    with one_run(options.out):
+        _finetune(options)
+
+
+def _finetune(options: BackboneOptions) -> None:
+    recipe, out = as_recipe(options), Path(options.out)
+    source = _open(options, options.source)
+    held_source = None if options.validation is None else _open(options, options.validation)
+    if claim_folder(out, recipe):
+        print(f"{out}: this run is finished, nothing to do")
+        return
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    backbone = EfficientNetLite0().to(device)
+    extractor = GridExtractor(GridSettings(input_size=options.input_size, scales=(1,)))
+    if len(source) > options.limit:
+        chosen = np.random.default_rng(options.seed).permutation(len(source))[: options.limit]
+        source = source.select(np.sort(chosen).tolist())
+    maps = picture_maps(source, extractor, backbone, out / _MAPS / "train", "reading")
+    held_maps = maps
+    if held_source is not None:
+        held_maps = picture_maps(held_source, extractor, backbone, out / _MAPS / "validation", "reading validation")
+    train, judged, vocabulary = _catalogues(options, maps, held_maps, device)
+    learner = BackboneLearner(backbone, _towers(options, train, vocabulary).to(device), train, options)
+    _learn(learner, options, judged, out)
+    shutil.rmtree(out / _MAPS)
+    (out / _CHECKPOINT).unlink(missing_ok=True)
+    data = {"source": source.name, "pictures": str(len(maps)), "weights": digest_of(out / CARRIED)}
+    write_provenance(out, provenance(recipe, data))
+    mark_finished(out)
+
+
+def _open(options: BackboneOptions, name: str) -> PictureSource:
+    mapping = ColumnMapping(options.picture, tuple(options.texts), options.picture_id, options.product_id)
+    return open_source(name, mapping, options.split, need_texts=True)
+
+
+def _catalogues(
+    options: BackboneOptions, maps: PictureMaps, held_maps: PictureMaps, device: torch.device
+) -> tuple[Catalogue, Catalogue, int]:
+    """What to learn from, what to judge by, and the number of word pieces."""
+    table = PairTable.from_captions(maps.captions, options.texts, options.source)
+    if held_maps is maps:
+        table, held = table.split(options.validation_share, options.seed)
+    else:
+        held = PairTable.from_captions(held_maps.captions, options.texts, options.validation or "")
+    if len(table) < 2 or not len(held):
+        raise ConfigError(
+            f"{options.source}: {len(table) + len(held)} pairs are too few to hold {options.validation_share:.0%} out. "
+            "Give a --validation source, or a larger --validation_share."
+        )
+    held = held.select(np.isin(held.rows, np.unique(held.rows)[: options.validation_limit]))
+    texts = CatalogueTexts(options.init_from, table.texts, held.texts)
+    train, judged = (
+        Catalogue(of, part, texts.vectors(part.texts, device), texts.pieces(part.texts))
+        for of, part in ((maps, table), (held_maps, held))
+    )
+    return train, judged, texts.vocabulary
+
+
+def _towers(options: BackboneOptions, train: Catalogue, vocabulary: int) -> Towers:
+    pooled = train.maps.pooled[np.unique(train.table.rows)].reshape(-1, train.maps.pooled.shape[2])
+    config = config_for_bert(options.init_from, vocab_size=vocabulary, region_feature_size=pooled.shape[1])
+    config.contrastive_size = config.pooler_size = config.hidden_size
+    config.contrastive_lexical = True
+    mean, std = torch.from_numpy(pooled.mean(axis=0)), torch.from_numpy(pooled.std(axis=0))
+    torch.manual_seed(options.seed)
+    return Towers(config, mean, std + 1e-6, options.dropout)
+
+
+def _learn(learner: BackboneLearner, options: BackboneOptions, judged: Catalogue, out: Path) -> None:
+    """All passes that are still to do; the network of the best is kept."""
+    log, checkpoint = out / LOG, out / _CHECKPOINT
+    if checkpoint.is_file():
+        learner.load(checkpoint)
+        _cut_log(log, learner.epochs_done)
+    else:
+        learner.fit_heads()
+        _judge(learner, judged, log, {})
+        learner.save(checkpoint)
+    while learner.epochs_done < options.epochs:
+        losses = learner.epoch()
+        best = max((one["r@1"] for one in _history(log)[1:]), default=-1.0)
+        if _judge(learner, judged, log, losses) >= best:
+            _keep(learner, out)
+        learner.save(checkpoint)
+    history = _history(log)
+    before, best = history[0]["r@1"], max(one["r@1"] for one in history[1:])
+    print(f"kept: the best of {options.epochs} passes, R@1 {best:.1f}; the network as it was: {before:.1f}", flush=True)
+    if best <= before:
+        print("the catalogue taught it nothing that shows on the validation pictures: extract without it", flush=True)
+
+
+def _judge(learner: BackboneLearner, judged: Catalogue, log: Path, losses: dict[str, float]) -> float:
+    """R@1 of the validation texts over the validation pictures, written to the log and the screen."""
+    texts, pictures = learner.vectors(judged)
+    shown = np.unique(judged.table.rows)
+    first = [int(np.flatnonzero(judged.table.rows == row)[0]) for row in shown]
+    right = judged.table.right(np.arange(len(judged.table)), first)
+    recall = direction_metrics(texts @ pictures[shown].T, right).recall
+    line = {"epoch": learner.epochs_done, **losses, **{name: one.value for name, one in recall.items()}}
+    with writing(log), log.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(line) + "\n")
+    said = ", ".join(f"{name} {value:.2f}" for name, value in line.items() if name != "epoch")
+    print(f"pass {learner.epochs_done}: {said} ({len(shown)} validation pictures)", flush=True)
+    return float(line["r@1"])
+
+
+def _history(log: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+
+
+def _cut_log(log: Path, epochs_done: int) -> None:
+    """Drop what a killed process judged after its last checkpoint."""
+    lines = [json.dumps(one) + "\n" for one in _history(log) if one["epoch"] <= epochs_done]
+    log.write_text("".join(lines), encoding="utf-8")
+
+
+def _keep(learner: BackboneLearner, out: Path) -> None:
+    part = out / f".{CARRIED}.part"
+    with writing(out), learner.averaged():
+        upper = learner.learnt["upper"].state_dict()
+        save_file({name: value.cpu().contiguous() for name, value in upper.items()}, part)
+        part.chmod(0o644)
+        part.replace(out / CARRIED)

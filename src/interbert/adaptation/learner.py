@@ -1,0 +1,272 @@
+"""The upper layers of a picture network and two heads, taught by contrast with frozen text vectors.
+
+A batch of pictures is told from its own texts and many more, and its texts from its own pictures and those of the steps
+before (vectors of steps before cost nothing: He et al. 2020, section 3.1, without the second network). The classifier
+learns beside it to say of the new features what the network said of the old ones, and does not change them, so that
+class distributions stay what region masking predicts.
+
+Shapes: B batch, M more texts, Q pictures of steps before, D contrastive size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from interbert.adaptation.features import pooled_features, random_crops
+from interbert.adaptation.maps import PictureMaps
+from interbert.adaptation.options import BackboneOptions
+from interbert.adaptation.towers import Towers
+from interbert.data.pairs import PairTable
+from interbert.errors import TrainingError, writing
+from interbert.extraction.efficientnet import EfficientNetLite0
+from interbert.model.processing import pad_texts
+from interbert.objectives.contrastive import contrastive_loss_from_scores, find_answers
+from interbert.progress import progress_bar
+
+_HEADS_BATCH = 1024
+_HEADS_RATE = 2e-3
+_WARM_UP = 0.05
+_EVALUATED = 64
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """Pictures with their texts."""
+
+    maps: PictureMaps
+    table: PairTable
+    """Its rows are numbers of ``maps``."""
+    vectors: NDArray[np.float32]
+    """[pairs,H] of the frozen BERT."""
+    pieces: Sequence[Sequence[int]]
+    """Of each pair's text."""
+
+
+class BackboneLearner:
+    """One run: heads first, then everything, epoch by epoch.
+
+    Args:
+        backbone: whose upper layers learn, on the device to learn on.
+        towers: the heads, on the same device.
+        train: what to learn from.
+        options: how.
+    """
+
+    def __init__(self, backbone: EfficientNetLite0, towers: Towers, train: Catalogue, options: BackboneOptions) -> None:
+        self._backbone = backbone
+        self._towers = towers
+        self._train = train
+        self._options = options
+        self._device = backbone.device
+        self.learnt = nn.ModuleDict({"upper": backbone.upper, "towers": towers})
+        self.average = AveragedModel(self.learnt, multi_avg_fn=_average(options.ema_decay))
+        self._pairs_of = _pairs_by_picture(train.table, len(train.maps))
+        self._pictures = np.flatnonzero([len(pairs) > 0 for pairs in self._pairs_of])
+        self._queue: list[tuple[Tensor, NDArray[np.int64]]] = []
+        steps = sum(
+            -(-int((train.maps.canvas[self._pictures] == canvas).sum()) // options.batch_size)
+            for canvas in range(len(train.maps.files))
+        )
+        self._steps = max(1, steps * options.epochs)
+        self._optimizer = torch.optim.AdamW(self._parameter_groups())
+        self._schedule = torch.optim.lr_scheduler.LambdaLR(self._optimizer, self._rate)
+        self.epochs_done = 0
+
+    def _parameter_groups(self) -> list[dict[str, Any]]:
+        options = self._options
+        groups = []
+        for module, rate in (
+            (self._backbone.upper, options.learning_rate),
+            (self._towers, options.head_learning_rate),
+        ):
+            matrices = [one for one in module.parameters() if one.ndim > 1]
+            others = [one for one in module.parameters() if one.ndim <= 1]
+            groups.append({"params": matrices, "lr": rate, "weight_decay": options.weight_decay})
+            groups.append({"params": others, "lr": rate, "weight_decay": 0.0})
+        return groups
+
+    def _rate(self, step: int) -> float:
+        warm = max(1, round(_WARM_UP * self._steps))
+        falling = 0.5 * (1 + np.cos(np.pi * min(1.0, step / self._steps)))
+        return float(min(1.0, (step + 1) / warm) * falling)
+
+    def fit_heads(self) -> None:
+        """The heads alone, on the vectors of the network as it was."""
+        options, table = self._options, self._train.table
+        size = max(2, min(_HEADS_BATCH, len(table) // 8))
+        steps = options.head_epochs * (len(table) // size)
+        optimizer = torch.optim.AdamW(self._towers.parameters(), lr=_HEADS_RATE, weight_decay=0.01)
+        schedule = torch.optim.lr_scheduler.LambdaLR(
+            optimizer, lambda step: min(1.0, 10 * (step + 1) / steps) * (1 - step / steps)
+        )
+        self._towers.train()
+        torch.manual_seed(options.seed)
+        with progress_bar("heads", steps * size, "pairs") as advance:
+            for epoch in range(options.head_epochs):
+                generator = np.random.default_rng((options.seed, 0, epoch))
+                order = generator.permutation(len(table))
+                for start in range(0, len(order) - size + 1, size):
+                    pairs = order[start : start + size]
+                    views = generator.integers(0, 2, size)
+                    features = torch.from_numpy(self._train.maps.pooled[table.rows[pairs], views])
+                    pictures = self._towers.pictures(features.to(self._device))
+                    same = torch.from_numpy(table.same(pairs.tolist())).to(self._device)
+                    scores = self._towers.scale * (self._texts(self._train, pairs) @ pictures.T)
+                    _descend(contrastive_loss_from_scores(scores, same), optimizer, self._towers.parameters(), "heads")
+                    schedule.step()
+                    advance(size)
+        self.average.module.load_state_dict(self.learnt.state_dict())
+
+    def epoch(self) -> dict[str, float]:
+        """One pass over the pictures; returns the mean losses."""
+        options, epoch = self._options, self.epochs_done
+        generator = np.random.default_rng((options.seed, 1, epoch))
+        torch.manual_seed(options.seed + 1 + epoch)
+        crops = torch.Generator().manual_seed(options.seed + 1 + epoch)
+        batches = self._train.maps.batches(self._pictures, options.batch_size, generator)
+        losses: list[tuple[float, float]] = []
+        self.learnt.train()
+        title = f"backbone, pass {epoch + 1} of {options.epochs}"
+        with progress_bar(title, sum(map(len, batches)), "pictures") as advance:
+            for pictures in batches:
+                contrast, classes = self._losses(pictures, generator, crops)
+                _descend(contrast + classes, self._optimizer, self.learnt.parameters(), title)
+                self._schedule.step()
+                self.average.update_parameters(self.learnt)
+                losses.append((contrast.item(), classes.item()))
+                advance(len(pictures))
+        self.epochs_done += 1
+        means = np.mean(losses, axis=0)
+        return {"contrast": float(means[0]), "classes": float(means[1])}
+
+    def _losses(
+        self, pictures: NDArray[np.int64], generator: np.random.Generator, crops: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        maps, table, options = self._train.maps, self._train.table, self._options
+        views = generator.integers(0, 2, len(pictures))
+        pairs = np.array([generator.choice(self._pairs_of[picture]) for picture in pictures])
+        more = generator.choice(len(table), min(options.more_texts, len(table)), replace=False)
+        lower = maps.read(pictures, views).to(self._device).contiguous(memory_format=torch.channels_last)
+        lower = random_crops(lower, options.smallest_crop, crops)
+        upper = self._backbone.upper_maps(lower)
+        images = self._towers.pictures(pooled_features(lower, upper))
+        texts = self._texts(self._train, np.concatenate([pairs, more]))
+        own = texts[: len(pairs)]
+        image_right = table.right(np.concatenate([pairs, more]), pairs).T
+        before = [vectors for vectors, _ in self._queue]
+        earlier = np.concatenate([pairs, *(rows for _, rows in self._queue)])
+        text_right = table.right(pairs, earlier)
+        scale = self._towers.scale
+        contrast = 0.5 * (
+            find_answers(scale * images @ texts.T, self._also_right(image_right))
+            + find_answers(scale * own @ torch.cat([images, *before]).T, self._also_right(text_right))
+        )
+        self._remember(images.detach(), pairs)
+        wanted = torch.from_numpy(maps.classes[pictures, views].astype(np.float32)).to(self._device)
+        logits = self._backbone.classify(upper["head"].detach().mean(dim=(2, 3)))
+        return contrast, nn.functional.cross_entropy(logits, wanted)
+
+    def _also_right(self, right: NDArray[np.bool_]) -> Tensor:
+        """What is right besides the answers on the diagonal."""
+        others = right.copy()
+        np.fill_diagonal(others, False)
+        return torch.from_numpy(others).to(self._device)
+
+    def _remember(self, images: Tensor, pairs: NDArray[np.int64]) -> None:
+        self._queue.append((images, pairs))
+        while sum(len(rows) for _, rows in self._queue) > self._options.more_pictures:
+            self._queue.pop(0)
+
+    def _texts(self, data: Catalogue, pairs: NDArray[np.int64]) -> Tensor:
+        """Unit vectors [B,D] of pairs' texts."""
+        batch = {name: one.to(self._device) for name, one in pad_texts([data.pieces[pair] for pair in pairs]).items()}
+        vectors = torch.from_numpy(data.vectors[pairs]).to(self._device)
+        return self._towers.texts(vectors, batch["input_ids"], batch["attention_mask"])
+
+    @torch.inference_mode()
+    def vectors(self, data: Catalogue) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Unit vectors of all texts [pairs,D] and pictures [n,D] of a catalogue, by the averaged weights."""
+        found = np.empty((len(data.maps), self._towers.head.image_projection.out_features), dtype=np.float32)
+        with self.averaged():
+            self.learnt.eval()
+            everything = np.arange(len(data.maps))
+            for pictures in data.maps.batches(everything, _EVALUATED, np.random.default_rng(0)):
+                lower = data.maps.read(pictures, np.zeros(len(pictures), dtype=np.int64)).to(self._device)
+                upper = self._backbone.upper_maps(lower)
+                found[pictures] = self._towers.pictures(pooled_features(lower, upper)).cpu().numpy()
+            texts = [
+                self._texts(data, np.arange(start, min(start + 1024, len(data.table)))).cpu()
+                for start in range(0, len(data.table), 1024)
+            ]
+        return torch.cat(texts).numpy(), found
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """The averaged weights in place of those that learn, for the length of a block."""
+        learning = {name: value.clone() for name, value in self.learnt.state_dict().items()}
+        self.learnt.load_state_dict(self.average.module.state_dict())
+        try:
+            yield
+        finally:
+            self.learnt.load_state_dict(learning)
+
+    def save(self, file: Path) -> None:
+        """Write everything that another process needs to go on.
+
+        Raises:
+            StorageError: the disk is full.
+        """
+        part = file.with_name(file.name + ".part")
+        with writing(file):
+            torch.save(
+                {
+                    "learnt": self.learnt.state_dict(),
+                    "average": self.average.state_dict(),
+                    "optimizer": self._optimizer.state_dict(),
+                    "schedule": self._schedule.state_dict(),
+                    "queue": [(vectors.cpu(), torch.from_numpy(pairs)) for vectors, pairs in self._queue],
+                    "epochs_done": self.epochs_done,
+                },
+                part,
+            )
+            part.replace(file)
+
+    def load(self, file: Path) -> None:
+        """Go on from what :meth:`save` wrote."""
+        state = torch.load(file, map_location=self._device, weights_only=True)
+        self.learnt.load_state_dict(state["learnt"])
+        self.average.load_state_dict(state["average"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        self._schedule.load_state_dict(state["schedule"])
+        self._queue = [(vectors, pairs.cpu().numpy()) for vectors, pairs in state["queue"]]
+        self.epochs_done = int(state["epochs_done"])
+
+
+def _average(decay: float) -> Any:
+    return get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
+
+
+def _descend(loss: Tensor, optimizer: torch.optim.Optimizer, parameters: Any, title: str) -> None:
+    if not bool(torch.isfinite(loss)):
+        raise TrainingError(f"{title}: the loss is not finite. Lower the learning rates.")
+    loss.backward()  # type: ignore[no-untyped-call]
+    nn.utils.clip_grad_norm_(parameters, 1.0)
+    optimizer.step()
+    optimizer.zero_grad()
+
+
+def _pairs_by_picture(table: PairTable, pictures: int) -> list[NDArray[np.int64]]:
+    order = np.argsort(table.rows, kind="stable")
+    bounds = np.searchsorted(table.rows[order], np.arange(pictures + 1))
+    return [order[start:end] for start, end in pairwise(bounds)]

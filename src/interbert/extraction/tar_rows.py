@@ -1,0 +1,186 @@
+"""Tar files of samples, as webdataset and img2dataset write them: ``KEY.jpg``, ``KEY.txt``, ``KEY.json``.
+
+Files with one key that stand together are a sample. Its text is the ``.txt``, or ``caption`` in the ``.json``.
+"""
+
+from __future__ import annotations
+
+import json
+from array import array
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from interbert.errors import SourceError
+from interbert.extraction.packed_rows import MAX_PICTURE, PackedRows
+from interbert.extraction.pictures import PICTURE_SUFFIXES
+
+_BLOCK = 512
+_MAX_EXTENSION = 1 << 16
+_MAX_TEXT = 1 << 20
+_PARTS = ("picture", "txt", "json")
+_WIDTH = 1 + 2 * len(_PARTS)  # a sample's file, and offset and size of each part
+
+
+@dataclass(frozen=True)
+class _Member:
+    name: str
+    offset: int
+    size: int
+
+
+class DamagedTarError(ValueError):
+    """The tar file is no tar file from here on."""
+
+
+class TarRows(PackedRows):
+    """Samples of one or several tar files; what is kept in memory is where each lies.
+
+    A tar file that is damaged gives the samples before the damage, and one row that says so.
+
+    Raises:
+        SourceError: a file cannot be opened, or is compressed.
+    """
+
+    column_names = ("key", "image", "caption")
+    picture_id = "key"
+
+    def __init__(self, files: Sequence[Path]) -> None:
+        self._files = list(files)
+        self._places = array("Q")
+        self._keys: list[str] = []
+        self._damage: dict[int, str] = {}
+        for number, file in enumerate(self._files):
+            try:
+                self._index(number, file)
+            except OSError as error:
+                raise SourceError(f"{file}: cannot be read ({error.strerror}).") from error
+
+    def _index(self, number: int, file: Path) -> None:
+        key, parts = "", dict[str, _Member]()
+        with file.open("rb") as stream:
+            try:
+                for member in _members(stream, file.stat().st_size):
+                    folder, slash, base = member.name.rpartition("/")
+                    stem, _, extension = base.partition(".")
+                    if folder + slash + stem != key:
+                        self._add(number, key, parts)
+                        key, parts = folder + slash + stem, {}
+                    kind = "picture" if f".{extension.lower()}" in PICTURE_SUFFIXES else extension.lower()
+                    parts.setdefault(kind, member)
+                self._add(number, key, parts)
+            except DamagedTarError as error:
+                self._add(number, key, parts)
+                self._damage[len(self._keys)] = f"{file}: {error}; what follows in it is not read"
+                self._add(number, f"{file.name}, damaged", {"picture": _Member("", 0, 0)})
+
+    def _add(self, number: int, key: str, parts: dict[str, _Member]) -> None:
+        if any(name in parts for name in _PARTS):
+            self._keys.append(key)
+            self._places.append(number)
+            for name in _PARTS:
+                member = parts.get(name)
+                self._places.extend((0, 0) if member is None else (member.offset, member.size))
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def value(self, row: int, column: str) -> Any:
+        """The key, the picture's bytes, or the caption (None when there is none)."""
+        if column == "key":
+            return self._keys[row]
+        if row in self._damage:
+            return {"problem": self._damage[row]} if column == "image" else None
+        return self._picture(row) if column == "image" else self._caption(row)
+
+    def _part(self, row: int, part: str) -> tuple[Path, int, int]:
+        place = _WIDTH * row
+        number, first = self._places[place], place + 1 + 2 * _PARTS.index(part)
+        return self._files[number], self._places[first], self._places[first + 1]
+
+    def _picture(self, row: int) -> Any:
+        file, offset, size = self._part(row, "picture")
+        if not offset:
+            return {"problem": "the sample has no picture"}
+        if size > MAX_PICTURE:
+            return {"problem": f"the picture has {size:,} bytes; at most {MAX_PICTURE:,} are read"}
+        return _read(file, offset, size) or {"problem": "the picture is empty"}
+
+    def _caption(self, row: int) -> str | None:
+        file, offset, size = self._part(row, "txt")
+        if offset:
+            return _read(file, offset, min(size, _MAX_TEXT)).decode("utf-8", "replace")
+        file, offset, size = self._part(row, "json")
+        try:
+            found = json.loads(_read(file, offset, min(size, _MAX_TEXT))) if offset else None
+        except (ValueError, RecursionError):
+            return None
+        caption = found.get("caption") if isinstance(found, dict) else None
+        return caption if isinstance(caption, str) else None
+
+
+def _read(file: Path, offset: int, size: int) -> bytes:
+    with file.open("rb") as stream:
+        stream.seek(offset)
+        return stream.read(size)
+
+
+def _members(stream: IO[bytes], size: int) -> Iterator[_Member]:
+    """The plain files of a tar, in order; names of GNU's and POSIX's long forms are understood.
+
+    Raises:
+        DamagedTarError: a header is none, or a file ends behind the tar's end.
+    """
+    offset, name, length = 0, None, None
+    while True:
+        stream.seek(offset)
+        header = stream.read(_BLOCK)
+        if header == bytes(_BLOCK):
+            return
+        if len(header) < _BLOCK:
+            raise DamagedTarError(f"is cut off at byte {offset:,}")
+        member, kind = _header(header, offset)
+        if length is not None:
+            member = _Member(member.name, member.offset, length)
+        if member.offset + member.size > size:
+            raise DamagedTarError(f"is cut off: {member.name[:80]!r} at byte {offset:,} ends behind the file's end")
+        offset = member.offset + (member.size + _BLOCK - 1) // _BLOCK * _BLOCK
+        if kind in b"Lx":
+            if member.size > _MAX_EXTENSION:
+                raise DamagedTarError(f"has a name of {member.size:,} bytes at byte {offset:,}")
+            stream.seek(member.offset)
+            name, length = _extension(stream.read(member.size), kind, name, length)
+            continue
+        if kind in b"0\0":
+            yield member if name is None else _Member(name, member.offset, member.size)
+        name, length = None, None
+
+
+def _header(header: bytes, offset: int) -> tuple[_Member, bytes]:
+    try:
+        stated = int(header[148:156].strip(b" \0") or b"-1", 8)
+        field = header[124:136]
+        size = int.from_bytes(field[4:], "big") if field[0] & 0x80 else int(field.strip(b" \0") or b"0", 8)
+    except ValueError as error:
+        raise DamagedTarError(f"has no header at byte {offset:,}") from error
+    if stated != sum(header[:148]) + 8 * ord(" ") + sum(header[156:]) or size < 0:
+        raise DamagedTarError(f"has a damaged header at byte {offset:,}")
+    name = header[:100].split(b"\0")[0]
+    prefix = header[345:500].split(b"\0")[0] if header[257:262] == b"ustar" and header[263:265] == b"00" else b""
+    whole = (prefix + b"/" + name if prefix else name).decode("utf-8", "replace")
+    return _Member(whole, offset + _BLOCK, size), header[156:157]
+
+
+def _extension(content: bytes, kind: bytes, name: str | None, length: int | None) -> tuple[str | None, int | None]:
+    """Name and size out of a long name (L) or a POSIX extension (x)."""
+    if kind == b"L":
+        return content.split(b"\0")[0].decode("utf-8", "replace"), length
+    for line in content.split(b"\n"):
+        _, _, pair = line.partition(b" ")
+        key, _, value = pair.partition(b"=")
+        if key == b"path":
+            name = value.decode("utf-8", "replace")
+        elif key == b"size" and value.isdigit() and len(value) < 16:
+            length = int(value)
+    return name, length

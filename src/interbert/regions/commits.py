@@ -1,0 +1,81 @@
+"""What every job that fills a region store shares: commits of useful size, and the list of what could not be used."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+from interbert.regions.schema import RegionRecord
+from interbert.regions.store import RegionStore
+
+SKIPPED = "skipped.jsonl"
+"""Name of the list inside the store's folder."""
+_COMMIT_ROWS = 512
+_COMMIT_BYTES = 1 << 28
+
+
+class Listed(Protocol):
+    """What a line of the list says about a picture."""
+
+    @property
+    def row(self) -> int:
+        """Number in its source."""
+
+    @property
+    def picture_id(self) -> str:
+        """Its id; empty when it has none."""
+
+
+class StoreWriter:
+    """Collects rows into commits of 512 rows, or of 256 MB where rows are large."""
+
+    def __init__(self, store: RegionStore) -> None:
+        self._store = store
+        self._waiting: list[RegionRecord] = []
+        self._bytes = 0
+        self.written = 0
+
+    def add(self, records: Sequence[RegionRecord]) -> None:
+        """Take rows; they are in the store after the next commit."""
+        self._waiting += records
+        self._bytes += sum(_size(record) for record in records)
+        if len(self._waiting) >= _COMMIT_ROWS or self._bytes >= _COMMIT_BYTES:
+            self.flush()
+
+    def flush(self) -> None:
+        """Commit what waits.
+
+        Raises:
+            StorageError: the disk is full or not writable.
+        """
+        records, self._waiting, self._bytes = self._waiting, [], 0
+        self._store.append(records)
+        self.written += len(records)
+
+
+def _size(record: RegionRecord) -> int:
+    regions = record.regions
+    return int(regions.features.nbytes) + (0 if regions.class_probs is None else int(regions.class_probs.nbytes))
+
+
+class SkipList:
+    """The pictures a run could not use, one JSON line each; every run tries them again and lists them anew."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("w", encoding="utf-8") if path.parent.is_dir() else None
+        self.count = 0
+
+    def add(self, item: Listed, reason: str) -> None:
+        """List one picture."""
+        self.count += 1
+        if self._file is not None:
+            line = {"row": item.row, "picture_id": item.picture_id, "reason": reason}
+            self._file.write(json.dumps(line, ensure_ascii=False) + "\n")
+            self._file.flush()
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._file is not None:
+            self._file.close()

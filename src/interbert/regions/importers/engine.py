@@ -1,0 +1,203 @@
+"""From a foreign file to a region store: one loop for every format.
+
+The loop resumes, lists what cannot be used, finds duplicates, joins captions and shows progress; formats only parse.
+Memory holds one commit, whatever the size of the file.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from interbert.errors import RegionError, SourceError, StoreError
+from interbert.locking import only_writer
+from interbert.progress import progress_bar
+from interbert.regions.caption_index import CaptionIndex
+from interbert.regions.commits import SKIPPED, SkipList, StoreWriter
+from interbert.regions.importers.rows import ForeignRow, ForeignSource, checked
+from interbert.regions.importers.scratch import SeenRows
+from interbert.regions.schema import ExtractorInfo, RegionRecord, Regions
+from interbert.regions.store import RegionStore
+
+_COMPARED = 16
+_PIECES = 1000
+
+
+@dataclass(frozen=True)
+class ImportReport:
+    """What one run did."""
+
+    written: int
+    """Rows added by this run."""
+    already: int
+    """Rows that were there."""
+    skipped: int
+    """Records that could not be used, listed in ``skipped.jsonl`` inside the store."""
+    left_out: int
+    """Pictures whose captions are of other splits."""
+    repeated: int
+    """Records of a picture that was stored from another record, where the format means that (KDD Cup)."""
+    seconds: float
+
+
+@dataclass
+class _Counts:
+    already: int = 0
+    left_out: int = 0
+    repeated: int = 0
+
+
+def import_to_store(
+    source: ForeignSource,
+    out: str | Path,
+    info: ExtractorInfo,
+    captions: CaptionIndex | None = None,
+    keep_without_text: bool = False,
+    limit: int | None = None,
+    progress: bool = True,
+) -> ImportReport:
+    """Import every record of ``source`` that ``out`` does not hold yet.
+
+    Killed at any moment, the store holds whole commits; the same call continues after them.
+
+    Args:
+        source: the foreign file, opened.
+        out: folder of the store.
+        info: what the store says who extracted it.
+        captions: texts to join by picture id.
+        keep_without_text: with ``captions``, keep pictures that have none.
+        limit: only the first so many records.
+        progress: show a bar with rate and remaining time.
+
+    Raises:
+        StoreError: ``out`` was made by another extractor, or has other regions under the same ids.
+        StorageError: the disk is full.
+        UsageError: another command is writing ``out``.
+        SourceError: the file is damaged so that it cannot be read on (what came before is kept), or no record at all
+            could be used.
+    """
+    with only_writer(out):
+        return _Import(source, out, info, captions, keep_without_text).run(limit, progress)
+
+
+class _Import:
+    def __init__(
+        self,
+        source: ForeignSource,
+        out: str | Path,
+        info: ExtractorInfo,
+        captions: CaptionIndex | None,
+        keep_without_text: bool,
+    ) -> None:
+        self._source = source
+        self._out = Path(out)
+        self._store = RegionStore.open_or_create(out, info)
+        self._captions = captions
+        self._keep = keep_without_text
+        self._writer = StoreWriter(self._store)
+        self._skipped = SkipList(self._out / SKIPPED)
+        stored = ((one.picture_id, one.source_row, one.row) for one in self._store.captions() if one.view == 0)
+        self._seen = SeenRows(stored)
+        self._counts = _Counts()
+        self._compared = 0
+
+    def run(self, limit: int | None, progress: bool) -> ImportReport:
+        started = time.monotonic()
+        try:
+            for row in self._watched(limit, progress):
+                self._take(row)
+        finally:
+            self._writer.flush()  # also on Ctrl-C: what was read is kept
+            self._skipped.close()
+        if not len(self._store):
+            raise SourceError(
+                f"{self._source.name}: none of its records could be used; the reasons are in {self._out / SKIPPED}."
+            )
+        counts = self._counts
+        seconds = time.monotonic() - started
+        return ImportReport(
+            self._writer.written, counts.already, self._skipped.count, counts.left_out, counts.repeated, seconds
+        )
+
+    def _watched(self, limit: int | None, progress: bool) -> Iterator[ForeignRow]:
+        """The source's rows, with a progress bar that moves a thousand times at most."""
+        total = max(1, round(self._source.total))
+        step, shown = max(total // _PIECES, 1), 0
+        with progress_bar("importing", total, self._source.unit, progress) as advance:
+            for number, row in enumerate(self._source.rows()):
+                if limit is not None and number >= limit:
+                    break
+                yield row
+                if row.position - shown >= step:
+                    advance(int(row.position) - shown)
+                    shown = int(row.position)
+            else:
+                advance(max(total - shown, 0))
+
+    def _take(self, row: ForeignRow) -> None:
+        try:
+            found = self._seen.find(row.picture_id)
+            if found is None:
+                self._add(row)
+            elif found[0] == row.row and found[1] >= 0:
+                self._counts.already += 1
+                self._compare(row, found[1])
+            elif self._source.repeats_are_one:
+                self._counts.repeated += 1
+            else:
+                raise RegionError(f"{row.where}: the id {row.picture_id!r} was there before, in row {found[0]}.")
+        except RegionError as error:
+            self._skipped.add(row, str(error))
+
+    def _add(self, row: ForeignRow) -> None:
+        joined = self._joined(row)
+        if joined is None:
+            self._counts.left_out += 1
+            return
+        foreign = row.read()
+        texts = dict.fromkeys((*foreign.texts, *self._source.texts_of(row.picture_id)), self._source.text_field)
+        texts |= dict(zip(*joined, strict=True))
+        if self._captions is not None and not texts and not self._keep:
+            raise RegionError(f"{row.where}: {row.picture_id!r} has no caption in {self._captions.path}.")
+        info = self._store.info
+        regions = checked(foreign, row.where, info.feature_size, info.num_classes)
+        record = RegionRecord(
+            picture_id=row.picture_id,
+            product_id=row.product_id or row.picture_id,
+            digest="",  # the picture's file is not here
+            view=0,
+            source_row=row.row,
+            texts=tuple(texts),
+            text_fields=tuple(texts.values()),
+            regions=regions,
+        )
+        self._seen.add(row.picture_id, row.row)
+        self._writer.add([record])
+
+    def _joined(self, row: ForeignRow) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
+        return ((), ()) if self._captions is None else self._captions.find(row.picture_id)
+
+    def _compare(self, row: ForeignRow, place: int) -> None:
+        """Check the first rows that are there already against the file: it may be another one.
+
+        Raises:
+            StoreError: the store has other regions under this id.
+        """
+        if self._compared >= _COMPARED:
+            return
+        self._compared += 1
+        info = self._store.info
+        ours = checked(row.read(), row.where, info.feature_size, info.num_classes)
+        if not _same(ours, self._store.take([place])[0]):
+            raise StoreError(
+                f"{row.where}: the store has other regions under the id {row.picture_id!r}. The file has changed, or "
+                f"is another one. Import into another folder than {self._out}."
+            )
+
+
+def _same(ours: Regions, theirs: Regions) -> bool:
+    return np.array_equal(ours.boxes, theirs.boxes) and np.array_equal(ours.features, theirs.features)

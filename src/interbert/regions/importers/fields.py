@@ -1,0 +1,137 @@
+"""Fields of foreign records: numbers and arrays out of text, base64 and bytes, never larger than they may be."""
+
+from __future__ import annotations
+
+import binascii
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from interbert.errors import RegionError
+from interbert.regions.importers.rows import MAX_REGIONS
+
+MAX_RECORD = 1 << 26
+"""Bytes of one record, one field or one array; 100 regions with features, classes and attributes take 2 MB."""
+_MAX_DIGITS = 12
+
+
+def whole_number(value: Any, name: str, where: str) -> int:
+    """An integer from text, bytes or any number type.
+
+    Raises:
+        RegionError: it is none.
+    """
+    if isinstance(value, np.ndarray) and value.size == 1:
+        value = value.reshape(())[()]
+    try:
+        if isinstance(value, bytes | str):
+            text = value.decode("ascii") if isinstance(value, bytes) else value
+            if len(text) > _MAX_DIGITS + 8:
+                raise ValueError
+            value = float(text)
+        number = float(value)
+        if not math.isfinite(number) or number != int(number):
+            raise ValueError
+    except (ValueError, TypeError, OverflowError):
+        raise RegionError(f"{where}: {name} is {_short(value)}, not a whole number.") from None
+    return int(number)
+
+
+def region_count(value: Any, where: str) -> int:
+    """The number of regions.
+
+    Raises:
+        RegionError: it is no number between 1 and 1,000.
+    """
+    count = whole_number(value, "the number of boxes", where)
+    if not 1 <= count <= MAX_REGIONS:
+        raise RegionError(f"{where}: has {count} boxes; 1 to {MAX_REGIONS} are read.")
+    return count
+
+
+def text_of(value: Any, name: str, where: str) -> str:
+    """A short text from text, bytes or a number.
+
+    Raises:
+        RegionError: it is no text in UTF-8, is empty, or has more than 1,000 characters.
+    """
+    if isinstance(value, np.ndarray) and value.size == 1:
+        value = value.reshape(())[()]
+    try:
+        text = value.decode("utf-8") if isinstance(value, bytes) else str(value)
+    except UnicodeDecodeError:
+        raise RegionError(f"{where}: {name} is no text in UTF-8.") from None
+    text = text.strip()
+    if not text or len(text) > 1000 or any(sign < " " or "\ud800" <= sign <= "\udfff" for sign in text):
+        raise RegionError(f"{where}: {name} is {_short(text)}; a text of 1 to 1,000 characters on one line is needed.")
+    return text
+
+
+def from_base64(value: Any, name: str, where: str, urlsafe: bool = False) -> bytes:
+    """Bytes out of base64.
+
+    Files written by Python 3 sometimes hold the letters ``b'...'`` around it; they are taken off.
+
+    Args:
+        value: text or bytes.
+        name: of the field, for messages.
+        where: the record, for messages.
+        urlsafe: ``-`` and ``_`` instead of ``+`` and ``/``, and the padding may be missing.
+
+    Raises:
+        RegionError: it is no base64, or longer than 64 MiB.
+    """
+    if not isinstance(value, bytes | bytearray | memoryview | str):
+        raise RegionError(f"{where}: {name} is a {type(value).__name__}, not base64.")
+    raw = value.encode("utf-8", "replace") if isinstance(value, str) else bytes(value)
+    if len(raw) > MAX_RECORD:
+        raise RegionError(f"{where}: {name} has {len(raw):,} bytes; at most {MAX_RECORD:,} are read.")
+    if raw[:2] in (b"b'", b'b"') and raw[-1:] == raw[1:2]:
+        raw = raw[2:-1]
+    if urlsafe:
+        raw = raw.strip().translate(bytes.maketrans(b"-_", b"+/"))
+        raw += b"=" * (-len(raw) % 4)
+    try:
+        return binascii.a2b_base64(raw, strict_mode=True)
+    except binascii.Error as error:
+        raise RegionError(f"{where}: {name} is no base64 ({str(error).lower()}).") from None
+
+
+def array_from(raw: bytes, dtype: DTypeLike, rows: int, columns: int | None, name: str, where: str) -> NDArray[Any]:
+    """[rows, columns] from plain bytes; ``columns`` None means as many as there are, 0 a flat array [rows].
+
+    Raises:
+        RegionError: the length does not fit.
+    """
+    kind = np.dtype(dtype)
+    width = kind.itemsize * rows * max(columns or 1, 1)
+    fits = len(raw) > 0 and (len(raw) == width if columns is not None else len(raw) % width == 0)
+    if not fits:
+        wanted = f"{width:,}" if columns is not None else f"a multiple of {width:,}"
+        raise RegionError(f"{where}: {name} has {len(raw):,} bytes; {rows} regions need {wanted}.")
+    values = np.frombuffer(raw, dtype=kind)
+    return values if columns == 0 else values.reshape(rows, -1)
+
+
+def array_field(value: Any, dtype: DTypeLike, rows: int, columns: int | None, name: str, where: str) -> NDArray[Any]:
+    """[rows, columns] from an array, or from base64 of one; ``columns`` as in :func:`array_from`.
+
+    Raises:
+        RegionError: it is neither, or its size does not fit.
+    """
+    if not isinstance(value, np.ndarray):
+        return array_from(from_base64(value, name, where), dtype, rows, columns, name, where)
+    if value.dtype.kind not in "fiu" or value.nbytes > MAX_RECORD:
+        raise RegionError(f"{where}: {name} are {value.dtype} of shape {list(value.shape)}, no numbers of regions.")
+    expected = rows * max(columns or 1, 1)
+    if not value.size or (value.size != expected if columns is not None else value.size % expected):
+        raise RegionError(f"{where}: {name} have the shape {list(value.shape)}; there are {rows} regions.")
+    flat = value.reshape(-1)
+    return flat if columns == 0 else flat.reshape(rows, -1)
+
+
+def _short(value: Any) -> str:
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 60 else f"{text[:57]}..."

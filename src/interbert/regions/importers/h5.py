@@ -1,0 +1,67 @@
+"""HDF5 files: VOLTA's (a group per picture) and ViLBERT's (arrays with a row per picture).
+
+VOLTA: group ``ID`` with ``features, boxes, img_w, img_h, obj_id, obj_conf, attr_id, attr_conf``. ViLBERT: ``image_id``,
+``features`` [pictures, N, F] and whatever else has a row per picture (``boxes, num_boxes,
+image_w, image_h, cls_prob``).
+Any of the names in :data:`interbert.regions.importers.named.NAMES` will do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from interbert.errors import RegionError
+from interbert.regions.importers.fields import text_of
+from interbert.regions.importers.isolated import IsolatedFile, Record
+from interbert.regions.importers.named import NamedSource, field_of
+from interbert.regions.importers.rows import ForeignRow
+from interbert.regions.importers.sizes import SizeIndex
+
+
+class H5(NamedSource):
+    """One HDF5 file.
+
+    Args:
+        source: file.
+        feature_size: floats of a region; None takes the file's.
+        num_classes: classes with background, where pictures have object ids.
+        sizes: pictures' sizes, where the file has none.
+
+    Raises:
+        SourceError: it is no HDF5 file, or none of its first pictures can be read.
+        MissingExtraError: h5py is not installed.
+    """
+
+    def __init__(
+        self,
+        source: str,
+        feature_size: int | None = None,
+        num_classes: int | None = None,
+        sizes: SizeIndex | None = None,
+    ) -> None:
+        self.name = source
+        self._file = IsolatedFile("h5", source)
+        self.total = self._file.total
+        self.settle(feature_size, num_classes, sizes)
+
+    def records(self) -> Iterator[tuple[ForeignRow | None, str, str, Callable[[], Mapping[str, Any]]]]:
+        """Every record in order."""
+        for number, record in enumerate(self._file.records()):
+            where = f"{self.name}, {record.key or f'row {number}'}"[:300]
+            name, problem = record.key, record.problem
+            if not name and not problem:
+                try:
+                    name = text_of(field_of(record.arrays, "id"), "the picture's id", where)
+                except RegionError as error:
+                    problem = str(error).removeprefix(f"{where}: ").rstrip(".")
+            yield None, where, name, _reader(record, where, problem)
+
+
+def _reader(record: Record, where: str, problem: str | None) -> Callable[[], Mapping[str, Any]]:
+    def read() -> Mapping[str, Any]:
+        if problem:
+            raise RegionError(f"{where}: {problem}.")
+        return record.arrays
+
+    return read

@@ -1,0 +1,130 @@
+"""The other end of :mod:`isolated_reader`: records of an LMDB or an HDF5 file, whatever state the file is in."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import signal
+import struct
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any, Literal
+
+import numpy as np
+
+from interbert.errors import MissingExtraError, SourceError
+from interbert.regions.importers import isolated_reader
+from interbert.regions.importers.fields import MAX_RECORD
+
+_PACKAGES = {"lmdb": "lmdb", "h5": "h5py"}
+
+
+@dataclass(frozen=True)
+class Record:
+    """One record: bytes of an LMDB, or arrays of an HDF5 file."""
+
+    key: str
+    """An LMDB's key bytes are read as Latin-1."""
+    content: bytes = b""
+    arrays: dict[str, Any] = field(default_factory=dict)
+    problem: str | None = None
+    """Why this record cannot be had."""
+
+
+class IsolatedFile:
+    """A file that another process reads.
+
+    Args:
+        kind: which library reads it.
+        source: as the user wrote it.
+
+    Raises:
+        SourceError: it is not there, or cannot be opened.
+        MissingExtraError: the library is not installed.
+    """
+
+    def __init__(self, kind: Literal["lmdb", "h5"], source: str) -> None:
+        if importlib.util.find_spec(_PACKAGES[kind]) is None:
+            raise MissingExtraError.of(_PACKAGES[kind], "import")
+        self._kind = kind
+        self.name = source
+        path = Path(source).expanduser()
+        if not path.exists():
+            raise SourceError(f"{source}: there is no such file.")
+        if kind == "lmdb" and path.is_dir() and not (path / "data.mdb").is_file():
+            raise SourceError(f"{source}: the folder holds no data.mdb; it is no LMDB.")
+        if kind == "h5" and path.is_dir():
+            raise SourceError(f"{source}: is a folder, not an HDF5 file.")
+        self._path = str(path)
+        self.total = 0
+        for _ in self.records(limit=0):
+            break
+
+    def records(self, limit: int | None = None) -> Iterator[Record]:
+        """Every record in the file's order; an LMDB's list of keys comes first.
+
+        Raises:
+            SourceError: the file is damaged; what came before is good.
+        """
+        command = [sys.executable, "-I", isolated_reader.__file__, self._kind, self._path, str(MAX_RECORD)]
+        with subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL
+        ) as child:
+            assert child.stdout is not None
+            done = 0
+            try:
+                while True:
+                    header = _header(child.stdout)
+                    if header is None:
+                        raise self._crashed(child, done)
+                    if "error" in header:
+                        after = f" after {done} records" if done else ""
+                        raise SourceError(
+                            f"{self.name}: cannot be read{after} ({header['error']}). Is the file complete?"
+                        )
+                    if "end" in header:
+                        return
+                    if "total" in header:
+                        self.total = int(header["total"])
+                    else:
+                        yield _record(header, child.stdout)
+                        done += 1
+                    if limit is not None and done >= limit:
+                        return
+            finally:
+                child.stdout.close()
+                child.kill()
+
+    def _crashed(self, child: subprocess.Popen[bytes], done: int) -> SourceError:
+        code = child.wait()
+        why = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+        return SourceError(
+            f"{self.name}: is damaged after {done} records (its reader ended with {why}). Copy or download it again."
+        )
+
+
+def _header(stream: IO[bytes]) -> dict[str, Any] | None:
+    length = stream.read(4)
+    if len(length) < 4:
+        return None
+    raw = stream.read(struct.unpack(">I", length)[0])
+    try:
+        header: dict[str, Any] = json.loads(raw)
+    except ValueError:
+        return None
+    return header
+
+
+def _record(header: dict[str, Any], stream: IO[bytes]) -> Record:
+    if "problem" in header:
+        return Record(header["key"], problem=header["problem"])
+    if "bytes" in header:
+        return Record(header["key"], content=stream.read(header["bytes"]))
+    arrays: dict[str, Any] = {}
+    for name, kind, shape, length in header["fields"]:
+        raw = stream.read(length)
+        arrays[name] = raw if kind is None else np.frombuffer(raw, dtype=np.dtype(kind)).reshape(shape)
+    return Record(header["key"], arrays=arrays)

@@ -1,0 +1,187 @@
+"""Records whose fields have names: pickled dictionaries, HDF5 groups, .npz files. Every tool names them its own way."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from interbert.errors import RegionError, SourceError
+from interbert.regions.importers.distributions import VISUAL_GENOME_CLASSES, spread
+from interbert.regions.importers.fields import MAX_RECORD, array_field, from_base64, region_count, whole_number
+from interbert.regions.importers.rows import ForeignRegions, ForeignRow, ForeignSource
+from interbert.regions.importers.sizes import SizeIndex
+
+Fields = Mapping[str, Any]
+
+NAMES = {
+    "id": ("image_id", "img_id"),
+    "features": ("features", "feature", "feat", "x", "image_features"),
+    "boxes": ("boxes", "bbox", "bboxes", "bb", "image_bb"),
+    "relative boxes": ("norm_bb", "normalized_boxes"),
+    "width": ("img_w", "image_w", "image_width", "width"),
+    "height": ("img_h", "image_h", "image_height", "height"),
+    "number of boxes": ("num_boxes", "num_bbox"),
+    "class probabilities": ("cls_prob", "soft_labels", "class_probs"),
+    "object ids": ("obj_id", "objects_id", "objects", "object_ids"),
+    "object confidences": ("obj_conf", "objects_conf", "object_conf"),
+}
+"""What a field may be called."""
+_SAMPLE = 20
+
+
+def field_of(record: Fields, what: str) -> Any:
+    """The value of a field under any of its names, None when it has none of them."""
+    return next((record[name] for name in NAMES[what] if record.get(name) is not None), None)
+
+
+class NamedSource(ForeignSource):
+    """A file of named records. A subclass calls :meth:`settle` once it can give records.
+
+    Args of ``settle``:
+        feature_size: floats of a region; None takes what most of the first 20 records have.
+        num_classes: classes with background, where records have a class per region; None takes the same.
+        sizes: pictures' sizes, where records have none.
+    """
+
+    sizes: SizeIndex | None = None
+
+    @abstractmethod
+    def records(self) -> Iterator[tuple[ForeignRow | None, str, str, Callable[[], Fields]]]:
+        """Every record: a finished row for what has no fields, or None, where it is, its id, and its fields."""
+
+    def settle(self, feature_size: int | None, num_classes: int | None, sizes: SizeIndex | None) -> None:
+        """Decide what a region has.
+
+        Raises:
+            SourceError: none of the first records can be read.
+        """
+        self.sizes = sizes
+        kinds: Counter[tuple[int, int | None]] = Counter()
+        problem = "it holds no records"
+        for finished, where, _, fields in islice(self.records(), _SAMPLE):
+            if finished is not None:
+                continue
+            try:
+                record = fields()
+                count = _count(record, where)
+                features = _rows(field_of(record, "features"), count, "features", where)
+                kinds[features.shape[1], _classes(record, count, num_classes, where)] += 1
+            except RegionError as error:
+                problem = str(error)
+        if not kinds and feature_size is None:
+            raise SourceError(f"{self.name}: none of its first records can be read ({problem}).")
+        usual = kinds.most_common(1)[0][0] if kinds else (0, num_classes)
+        self.feature_size = feature_size or usual[0]
+        self.num_classes = usual[1]
+
+    def rows(self) -> Iterator[ForeignRow]:
+        """Every record in the file's order."""
+        for number, (finished, where, name, fields) in enumerate(self.records()):
+            if finished is not None:
+                yield finished
+                continue
+
+            def read(where: str = where, name: str = name, fields: Callable[[], Fields] = fields) -> ForeignRegions:
+                return self.regions(fields(), where, name)
+
+            yield ForeignRow(number, where, name, number + 1, read)
+
+    def regions(self, record: Fields, where: str, name: str) -> ForeignRegions:
+        """One record's regions.
+
+        Raises:
+            RegionError: a field is missing or wrong.
+        """
+        count = _count(record, where)
+        width, height = self._size(record, where, name)
+        boxes = field_of(record, "boxes")
+        if boxes is not None:
+            boxes = _rows(boxes, count, "boxes", where)[:, :4]
+        else:
+            relative = _rows(field_of(record, "relative boxes"), count, "boxes", where)[:, :4]
+            boxes = relative * np.array([width, height, width, height], dtype=np.float32)[: relative.shape[1]]
+        return ForeignRegions(
+            width=width,
+            height=height,
+            boxes=boxes,
+            features=_rows(field_of(record, "features"), count, "features", where),
+            class_probs=self._probabilities(record, count, where),
+            texts=texts_of(record.get("caption", record.get("captions"))),
+        )
+
+    def _size(self, record: Fields, where: str, name: str) -> tuple[int, int]:
+        found = field_of(record, "width"), field_of(record, "height")
+        if found[0] is None or found[1] is None:
+            known = self.sizes.find(name) if self.sizes is not None else None
+            if known is None:
+                raise RegionError(f"{where}: has no picture size. Give a file of sizes with --sizes.")
+            return known
+        return whole_number(found[0], "the width", where), whole_number(found[1], "the height", where)
+
+    def _probabilities(self, record: Fields, count: int, where: str) -> NDArray[Any] | None:
+        if self.num_classes is None:
+            return None
+        values = field_of(record, "class probabilities")
+        if values is not None:
+            return _rows(values, count, "class probabilities", where)
+        ids, confidences = field_of(record, "object ids"), field_of(record, "object confidences")
+        if ids is None:
+            raise RegionError(f"{where}: has neither class probabilities nor object ids.")
+        ids = _flat(ids, "<i8", count, "object ids", where)
+        if confidences is not None:
+            confidences = _flat(confidences, "<f4", count, "object confidences", where)
+        return spread(ids, confidences, self.num_classes, where, background=True)
+
+
+def texts_of(value: Any) -> tuple[str, ...]:
+    """Captions in a record: a text, or a list of them."""
+    values = value if isinstance(value, list | tuple) else [value]
+    texts = [one.decode("utf-8", "replace") if isinstance(one, bytes) else one for one in values]
+    clean = (" ".join(one.encode("utf-8", "replace").decode().split()) for one in texts if isinstance(one, str))
+    return tuple(dict.fromkeys(one for one in clean if one))
+
+
+def _count(record: Fields, where: str) -> int:
+    given = field_of(record, "number of boxes")
+    if given is not None:
+        return region_count(given, where)
+    features = field_of(record, "features")
+    if not isinstance(features, np.ndarray) or features.ndim != 2:
+        raise RegionError(f"{where}: has no number of boxes.")
+    return region_count(len(features), where)
+
+
+def _classes(record: Fields, count: int, num_classes: int | None, where: str) -> int | None:
+    values = field_of(record, "class probabilities")
+    if values is not None:
+        return int(_rows(values, count, "class probabilities", where).shape[1])
+    return (num_classes or VISUAL_GENOME_CLASSES) if field_of(record, "object ids") is not None else None
+
+
+def _rows(value: Any, count: int, name: str, where: str) -> NDArray[Any]:
+    """[count, columns] of an array with as many rows or more (padding), or of base64."""
+    if value is None:
+        known = next((names for what, names in NAMES.items() if what == name), (name,))
+        raise RegionError(f"{where}: has no {name} (a field called {' or '.join(known)}).")
+    if isinstance(value, np.ndarray):
+        if value.ndim == 2 and len(value) > count:
+            value = value[:count]
+        return array_field(value, "<f4", count, None, name, where)
+    if isinstance(value, list):
+        raise RegionError(f"{where}: {name} is a list, not an array or base64.")
+    raw = from_base64(value, name, where)
+    if len(raw) > MAX_RECORD or not raw or len(raw) % (4 * count):
+        raise RegionError(f"{where}: {name} has {len(raw):,} bytes; {count} regions need a multiple of {4 * count:,}.")
+    return np.frombuffer(raw, dtype="<f4").reshape(count, -1)
+
+
+def _flat(value: Any, dtype: str, count: int, name: str, where: str) -> NDArray[Any]:
+    if isinstance(value, np.ndarray) and value.ndim >= 1 and len(value) > count:
+        value = value[:count]
+    return array_field(value, dtype, count, 0, name, where)

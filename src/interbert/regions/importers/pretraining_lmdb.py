@@ -1,0 +1,136 @@
+"""The LMDB of the published code's pretraining: what tensorpack's ``LMDBSerializer`` wrote with msgpack.
+
+A record is a list: ``features, class probabilities, boxes, num_boxes, image_h, image_w, image_id, caption``; VOLTA's
+has 13 members, with object ids, attributes and boxes between. Or it is a dictionary with names. Arrays are
+msgpack-numpy's. Records that tensorpack wrote through pyarrow cannot be read by a pyarrow of today: they are
+refused with what to do.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from interbert.errors import MissingExtraError, RegionError, SourceError
+from interbert.regions.importers.fields import text_of
+from interbert.regions.importers.isolated import IsolatedFile, Record
+from interbert.regions.importers.named import NamedSource
+from interbert.regions.importers.rows import ForeignRow
+
+_KEYS = "__keys__"
+_LAYOUTS = {
+    8: ("features", "cls_prob", "boxes", "num_boxes", "image_h", "image_w", "image_id", "caption"),
+    13: (
+        *("features", "cls_prob", "obj_id", "obj_conf", "attr_id", "attr_conf", "attr_scores"),
+        *("boxes", "num_boxes", "image_h", "image_w", "image_id", "caption"),
+    ),
+}
+_OLD_PYARROW = (
+    "was written by tensorpack through pyarrow, in a form that pyarrow has dropped. Read it once with pyarrow 11 or "
+    "older and write it with TENSORPACK_SERIALIZE=msgpack; docs/importing.md has the lines"
+)
+
+
+class PretrainingLmdb(NamedSource):
+    """A file, or a folder with ``data.mdb``.
+
+    Args:
+        source: file or folder.
+        feature_size: floats of a region; None takes the file's.
+        num_classes: classes with background, where records have object ids alone.
+
+    Raises:
+        SourceError: it is no LMDB, or none of its first records can be read.
+        MissingExtraError: lmdb or msgpack is not installed.
+    """
+
+    def __init__(self, source: str, feature_size: int | None = None, num_classes: int | None = None) -> None:
+        if importlib.util.find_spec("msgpack") is None:
+            raise MissingExtraError.of("msgpack", "import")
+        self.name = source
+        self._file = IsolatedFile("lmdb", source)
+        self.total = self._file.total
+        first = next((one for one in self._file.records() if one.key != _KEYS), None)
+        if first is not None and not first.problem and not _is_msgpack(first.content):
+            raise SourceError(f"{source}: its first record {_OLD_PYARROW}.")
+        self.settle(feature_size, num_classes, None)
+
+    def records(self) -> Iterator[tuple[ForeignRow | None, str, str, Callable[[], Mapping[str, Any]]]]:
+        """Every record in order."""
+        for record in self._file.records():
+            if record.key == _KEYS:
+                continue
+            where = f"{self.name}, key {record.key[:100]!r}"
+            try:
+                fields = _fields(record, where)
+                name = text_of(fields.get("image_id", fields.get("img_id")), "the picture's id", where)
+            except RegionError as error:
+                yield None, where, "", _raiser(error)
+                continue
+            yield None, where, name, lambda fields=fields: fields  # type: ignore[misc]
+
+
+def _raiser(error: RegionError) -> Callable[[], Mapping[str, Any]]:
+    def read() -> Mapping[str, Any]:
+        raise error
+
+    return read
+
+
+def _is_msgpack(content: bytes) -> bool:
+    """Whether a record begins as a msgpack list or map; pyarrow's begin with little-endian counts of tensors."""
+    first = content[0] if content else 0
+    return 0x81 <= first <= 0x9F or 0xDC <= first <= 0xDF
+
+
+def _fields(record: Record, where: str) -> Mapping[str, Any]:
+    import msgpack
+
+    if record.problem:
+        raise RegionError(f"{where}: {record.problem}.")
+    if not _is_msgpack(record.content):
+        raise RegionError(f"{where}: {_OLD_PYARROW}.")
+    try:
+        value = msgpack.unpackb(record.content, raw=False, strict_map_key=False, object_hook=_array)
+    except RegionError as error:
+        raise RegionError(f"{where}: {error}") from error
+    except (
+        ValueError,
+        TypeError,
+        KeyError,
+        msgpack.exceptions.UnpackException,
+        RecursionError,
+        OverflowError,
+    ) as error:
+        raise RegionError(f"{where}: is no whole msgpack record ({type(error).__name__}).") from error
+    if isinstance(value, list) and len(value) in _LAYOUTS:
+        return dict(zip(_LAYOUTS[len(value)], value, strict=True))
+    if isinstance(value, dict):
+        return {str(key): one for key, one in value.items()}
+    count = len(value) if isinstance(value, list) else 0
+    raise RegionError(f"{where}: is a {type(value).__name__} of {count} members; 8 or 13, or names, are expected.")
+
+
+def _array(value: dict[Any, Any]) -> Any:
+    """msgpack-numpy's dictionaries as arrays, without its way to pickled objects."""
+    plain = {(key.decode("latin1") if isinstance(key, bytes) else key): one for key, one in value.items()}
+    if "nd" not in plain:
+        return value
+    kind, content = plain.get("type"), plain.get("data")
+    if isinstance(kind, bytes):
+        kind = kind.decode("latin1")
+    if not isinstance(kind, str) or len(kind) > 4 or not isinstance(content, bytes):
+        raise RegionError("an array has no type or no content.")
+    dtype = np.dtype(kind)
+    if dtype.kind not in "fiub":
+        raise RegionError(f"an array of {dtype} is refused.")
+    shape = plain.get("shape", ()) if plain["nd"] else ()
+    sides = [side for side in shape if isinstance(side, int) and 0 <= side < 1 << 40] if shape else []
+    if len(sides) != len(shape) or len(sides) > 8 or math.prod(sides) * dtype.itemsize != len(content):
+        raise RegionError("an array's shape is not its content's.")
+    array = np.frombuffer(content, dtype=dtype).reshape(sides)
+    return array if plain["nd"] else array[()]

@@ -1,0 +1,156 @@
+"""What an importer gives for a picture, and the checks that every format's pictures pass before they are stored.
+
+Shapes: N regions of a picture, F region feature size, C region classes.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from interbert.errors import RegionError
+from interbert.regions.schema import Regions
+
+MAX_REGIONS = 1000
+"""More regions than any detector keeps; a picture that claims more is refused before anything is allocated for it."""
+MAX_SIDE = 100_000
+"""Pixels."""
+_SLACK = 0.01
+"""How far a box may lie outside its picture, as a share of the side: rounding of a resized picture; it is clipped."""
+_SLACK_PIXELS = 2.0
+
+
+@dataclass(frozen=True)
+class ForeignRegions:
+    """A picture as its file has it, decoded and not yet checked."""
+
+    width: int
+    height: int
+    boxes: NDArray[Any]
+    """[N,4] as x1, y1, x2, y2 in pixels."""
+    features: NDArray[Any]
+    """[N,F]"""
+    class_probs: NDArray[Any] | None = None
+    """[N,C]"""
+    texts: tuple[str, ...] = ()
+    """Texts that stand in the same record."""
+
+
+@dataclass(frozen=True)
+class ForeignRow:
+    """One record of a foreign file; ``read`` decodes it, so a resumed import passes quickly over what it has."""
+
+    row: int
+    """Number in the source, from 0."""
+    where: str
+    """The record in words, for messages."""
+    picture_id: str
+    position: float
+    """How much of the source, in its unit, is behind this record's end."""
+    read: Callable[[], ForeignRegions]
+    """Raises RegionError when the record cannot be used."""
+    product_id: str = ""
+    """The picture's id when empty."""
+
+
+class ForeignSource(ABC):
+    """A foreign file, opened."""
+
+    name: str
+    """As the user wrote it."""
+    total: float = 0.0
+    unit: str = "rows"
+    feature_size: int
+    num_classes: int | None = None
+    text_field: str = "caption"
+    """Which column its own texts are said to come from."""
+    repeats_are_one: bool = False
+    """Whether rows with the same id are the same picture again; else they are listed as duplicates."""
+
+    @abstractmethod
+    def rows(self) -> Iterator[ForeignRow]:
+        """Every record in the same order each time.
+
+        Raises:
+            SourceError: the file cannot be read any further.
+        """
+
+    def texts_of(self, picture_id: str) -> tuple[str, ...]:
+        """Texts that the source has elsewhere for a picture."""
+        return ()
+
+
+def checked(foreign: ForeignRegions, where: str, feature_size: int, num_classes: int | None) -> Regions:
+    """Regions fit to be stored.
+
+    Features and distributions become float16. Boxes up to 1% (or two pixels) outside their picture are clipped to it;
+    a box without area is kept, since detectors clip at the border too.
+
+    Raises:
+        RegionError: saying what is wrong with the record.
+    """
+    width, height = _side(foreign.width, "width", where), _side(foreign.height, "height", where)
+    count = len(foreign.boxes)
+    if not 1 <= count <= MAX_REGIONS:
+        raise RegionError(f"{where}: has {count} regions; 1 to {MAX_REGIONS} are read.")
+    if foreign.features.shape != (count, feature_size):
+        raise RegionError(
+            f"{where}: features have the shape {list(foreign.features.shape)}, not [{count}, {feature_size}]. If all "
+            "rows have another size, give it with --feature_size."
+        )
+    probabilities = _distribution(foreign.class_probs, count, num_classes, where)
+    boxes = _inside(np.asarray(foreign.boxes, dtype=np.float32), width, height, where)
+    with np.errstate(over="ignore"):  # what is too large becomes infinite, and is refused as that
+        features = foreign.features.astype(np.float16)
+    return Regions(boxes, features, probabilities, width, height).validate(where)
+
+
+def _side(value: int, name: str, where: str) -> int:
+    if not 1 <= value <= MAX_SIDE:
+        raise RegionError(f"{where}: a picture's {name} of {value} pixels is impossible.")
+    return int(value)
+
+
+def _inside(boxes: NDArray[np.float32], width: int, height: int, where: str) -> NDArray[np.float32]:
+    if boxes.shape[1:] != (4,):
+        raise RegionError(f"{where}: boxes have the shape {list(boxes.shape)}, not [N, 4].")
+    if not np.isfinite(boxes).all():
+        raise RegionError(f"{where}: boxes hold NaN or infinite values.")
+    sides = np.array([width, height, width, height], dtype=np.float32)
+    slack = np.maximum(sides * _SLACK, _SLACK_PIXELS)
+    outside = np.flatnonzero(((boxes < -slack) | (boxes > sides + slack)).any(axis=1))
+    if len(outside):
+        raise RegionError(
+            f"{where}: box {outside[0]} is {_numbers(boxes[outside[0]])}, outside its picture of {width}x{height}. "
+            "Are width and height swapped, or is the box in another order?"
+        )
+    clipped = boxes.clip(0, sides)
+    inverted = np.flatnonzero((clipped[:, 2:] < clipped[:, :2]).any(axis=1))
+    if len(inverted):
+        raise RegionError(
+            f"{where}: box {inverted[0]} is {_numbers(boxes[inverted[0]])}: its end lies before its start."
+        )
+    return clipped
+
+
+def _numbers(box: NDArray[np.float32]) -> str:
+    return ", ".join(f"{value:.1f}" for value in box.tolist())
+
+
+def _distribution(
+    values: NDArray[Any] | None, count: int, num_classes: int | None, where: str
+) -> NDArray[np.float16] | None:
+    if num_classes is None:
+        return None
+    if values is None or values.shape != (count, num_classes):
+        shape = "none" if values is None else list(values.shape)
+        raise RegionError(f"{where}: class probabilities have the shape {shape}, not [{count}, {num_classes}].")
+    exact = values.astype(np.float64)
+    if not np.isfinite(exact).all() or (exact < -1e-3).any() or (np.abs(exact.sum(axis=1) - 1) > 0.02).any():
+        raise RegionError(f"{where}: class probabilities are none: each region's must be at least 0 and sum to 1.")
+    return exact.clip(0, 1).astype(np.float16)

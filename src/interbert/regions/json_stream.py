@@ -1,0 +1,123 @@
+"""JSON files larger than memory, element by element."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from interbert.errors import SourceError
+
+_CHUNK = 1 << 20
+_MAX_ELEMENT = 1 << 26
+
+
+def json_elements(path: Path) -> Iterator[tuple[str | None, Any]]:
+    """(key, element) of every element of the file's top level.
+
+    Of an object, the elements of lists come one by one under their key, other values as they are; of a list, its
+    elements come with the key None.
+
+    Raises:
+        SourceError: the file is no JSON, is cut off, or has an element of more than 64 million characters.
+    """
+    with path.open(encoding="utf-8-sig") as file:
+        text = _Text(path, file)
+        try:
+            if text.take() == "[":
+                for element in _list(text):
+                    yield None, element
+            else:
+                yield from _object(text)
+        except UnicodeDecodeError as error:
+            raise SourceError(f"{path}: is no text in UTF-8. Save it as UTF-8.") from error
+        except RecursionError as error:
+            raise SourceError(f"{path}: is nested too deeply to be captions.") from error
+
+
+def _object(text: _Text) -> Iterator[tuple[str, Any]]:
+    text.expect("{", taken=True)
+    while text.peek() != "}":
+        key = text.value()
+        text.expect(":")
+        if text.peek() == "[":
+            text.take()
+            for element in _list(text):
+                yield str(key), element
+        else:
+            yield str(key), text.value()
+        if text.peek() == ",":
+            text.take()
+        elif text.peek() != "}":
+            raise text.broken()
+
+
+def _list(text: _Text) -> Iterator[Any]:
+    while text.peek() != "]":
+        yield text.value()
+        if text.peek() == ",":
+            text.take()
+        elif text.peek() != "]":
+            raise text.broken()
+    text.take()
+
+
+class _Text:
+    """The part of a file that is being read."""
+
+    def __init__(self, path: Path, file: Any) -> None:
+        self._path = path
+        self._file = file
+        self._text = ""
+        self._at = 0
+        self._taken = ""
+        self._decoder = json.JSONDecoder()
+
+    def peek(self) -> str:
+        """The next character that is no space."""
+        while True:
+            while self._at < len(self._text) and self._text[self._at] in " \t\r\n":
+                self._at += 1
+            if self._at < len(self._text):
+                return self._text[self._at]
+            if not self._more(_CHUNK):
+                raise self.broken()
+
+    def take(self) -> str:
+        """The next character that is no space, passed."""
+        self._taken = self.peek()
+        self._at += 1
+        return self._taken
+
+    def expect(self, sign: str, taken: bool = False) -> None:
+        """Pass a sign that must come now (or was taken just now)."""
+        if (self._taken if taken else self.take()) != sign:
+            raise self.broken()
+
+    def value(self) -> Any:
+        """The next whole value."""
+        self.peek()
+        ask = _CHUNK
+        while True:
+            try:
+                value, end = self._decoder.raw_decode(self._text, self._at)
+            except ValueError:
+                end = -1
+            # a number at the end of what was read may go on
+            if 0 <= end < len(self._text):
+                self._at = end
+                return value
+            if len(self._text) - self._at > _MAX_ELEMENT or not self._more(ask):
+                raise self.broken()
+            ask *= 2
+
+    def broken(self) -> SourceError:
+        """The error for what is no JSON."""
+        return SourceError(f"{self._path}: is no whole JSON. Is the file complete?")
+
+    def _more(self, count: int) -> bool:
+        self._text, self._at = self._text[self._at :], 0
+        added = self._file.read(count)
+        self._text += added
+        return bool(added)

@@ -1,0 +1,200 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tests.conftest import draw, file_bytes
+
+from interbert.adaptation.backbone import LOG, finetune_backbone
+from interbert.adaptation.features import random_crops
+from interbert.adaptation.learner import BackboneLearner
+from interbert.adaptation.options import BackboneOptions
+from interbert.carried import CARRIED, carry, digest_of
+from interbert.checkpoints.bert import bert_tokenizer
+from interbert.cli.main import main
+from interbert.errors import ConfigError, TrainingError
+from interbert.extraction.class_names import class_names
+from interbert.extraction.columns import ColumnMapping
+from interbert.extraction.efficientnet import EfficientNetLite0
+from interbert.extraction.extract import extract_to_store
+from interbert.extraction.extractor import build_extractor
+from interbert.extraction.grid import GridExtractor, GridSettings
+from interbert.extraction.sources import PictureSource, open_source
+from interbert.model.processing import InterBertProcessor, InterBertRegionFeatureExtractor
+from interbert.regions.store import RegionStore
+
+SETTINGS = GridSettings(input_size=64, scales=(1,), features=("stride8", "stride16", "head"))
+
+
+def options(shop: Path, out: Path, bert: str, **values: object) -> BackboneOptions:
+    chosen: dict[str, object] = {
+        "texts": ["title"],
+        "init_from": bert,
+        "input_size": 64,
+        "epochs": 2,
+        "head_epochs": 4,
+        "batch_size": 8,
+        "validation_share": 0.25,
+        "more_texts": 6,
+        "more_pictures": 8,
+        "ema_decay": 0.5,
+    }
+    return BackboneOptions(str(shop), str(out), **(chosen | values))  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def trained(shop: Path, tiny_bert: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("backbone") / "out"
+    finetune_backbone(options(shop, out, tiny_bert))
+    return out
+
+
+def shop_source(shop: Path) -> PictureSource:
+    return open_source(str(shop), ColumnMapping("image", ("title",), "id"))
+
+
+def test_only_the_upper_layers_change_and_nothing_but_them_is_kept(trained: Path) -> None:
+    before, after = EfficientNetLite0(), EfficientNetLite0(trained / CARRIED)
+    picture = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0)) * 255
+    with torch.inference_mode():
+        one, other = before.maps(picture), after.maps(picture)
+    torch.testing.assert_close(one["stride8"], other["stride8"], rtol=0, atol=0)
+    assert not torch.allclose(one["head"], other["head"])
+    assert not (trained / "maps").exists()
+    assert not (trained / "checkpoint.pt").exists()
+    assert (trained / CARRIED).stat().st_mode & 0o444 == 0o444
+    assert "weights" in json.loads((trained / "provenance.json").read_text())["data"]
+
+
+def test_the_catalogue_teaches_it(shop: Path, tmp_path: Path) -> None:
+    chosen = options(shop, tmp_path / "out", "minilm", epochs=6, head_epochs=20, validation=str(shop), dropout=0.1)
+    finetune_backbone(replace(chosen, ema_decay=0.8, learning_rate=1e-4, head_learning_rate=1e-3))
+    history = [json.loads(line) for line in (tmp_path / "out" / LOG).read_text().splitlines()]
+    assert [one["epoch"] for one in history] == list(range(7))
+    assert history[-1]["contrast"] < 0.5 * history[1]["contrast"]
+    assert history[-1]["r@1"] > 2 * history[1]["r@1"]
+
+
+def test_a_store_carries_the_network_and_gives_it_back(trained: Path, shop: Path, tmp_path: Path) -> None:
+    extractor = GridExtractor(replace(SETTINGS, backbone=str(trained)))
+    digest = digest_of(trained / CARRIED)
+    assert extractor.info.settings["backbone"] == f"efficientnet_lite0@{digest}"
+    names = class_names(extractor.info)
+    assert names is not None
+    assert len(names) == 1000
+    extract_to_store(shop_source(shop), tmp_path / "store", extractor, progress=False)
+    store = RegionStore.open(tmp_path / "store")
+    picture = draw("red", "circle")
+    again = build_extractor(store.info, store.folder).extract([picture])[0]
+    np.testing.assert_array_equal(again.features, extractor.extract([picture])[0].features)
+    plain = GridExtractor(SETTINGS).extract([picture])[0]
+    assert not np.array_equal(again.features, plain.features)
+    assert again.class_probs is not None
+    np.testing.assert_allclose(again.class_probs.astype(np.float32).sum(axis=1), 1, atol=2e-3)
+
+
+def test_a_model_carries_the_network(trained: Path, tmp_path: Path) -> None:
+    extractor = GridExtractor(replace(SETTINGS, backbone=str(trained)))
+    scaling = InterBertRegionFeatureExtractor(extractor.info.to_dict(), folder=trained)
+    scaling.save_pretrained(tmp_path / "first")
+    loaded = InterBertRegionFeatureExtractor.from_pretrained(tmp_path / "first")
+    assert loaded.folder == tmp_path / "first"
+    assert "folder" not in json.loads((tmp_path / "first" / "preprocessor_config.json").read_text())
+    loaded.save_pretrained(tmp_path / "second")
+    assert digest_of(tmp_path / "second" / CARRIED) == digest_of(trained / CARRIED)
+    picture = file_bytes(draw("blue", "square"))
+    made = InterBertRegionFeatureExtractor.from_pretrained(tmp_path / "second").regions([picture])[0]
+    np.testing.assert_array_equal(made.features, extractor.extract([draw("blue", "square")])[0].features)
+
+
+def test_a_processor_carries_the_network(trained: Path, tiny_bert: str, tmp_path: Path) -> None:
+    extractor = GridExtractor(replace(SETTINGS, backbone=str(trained)))
+    scaling = InterBertRegionFeatureExtractor(extractor.info.to_dict(), folder=trained)
+    InterBertProcessor(scaling, bert_tokenizer(tiny_bert)).save_pretrained(tmp_path / "model")
+    loaded = InterBertProcessor.from_pretrained(tmp_path / "model")
+    assert loaded.extractor_folder == tmp_path / "model"
+    assert str(trained) not in (tmp_path / "model" / "processor_config.json").read_text()
+    rebuilt = build_extractor(loaded.extractor_info, loaded.extractor_folder)
+    picture = draw("blue", "square")
+    np.testing.assert_array_equal(rebuilt.extract([picture])[0].features, extractor.extract([picture])[0].features)
+
+
+def test_missing_and_damaged_networks_are_named(trained: Path, tmp_path: Path) -> None:
+    info = GridExtractor(replace(SETTINGS, backbone=str(trained))).info
+    with pytest.raises(ConfigError, match=r"trained weights .* are not here"):
+        build_extractor(info, tmp_path)
+    with pytest.raises(ConfigError, match="are not here"):
+        build_extractor(info)
+    whole = (trained / CARRIED).read_bytes()
+    (tmp_path / CARRIED).write_bytes(whole[:-100])
+    with pytest.raises(ConfigError, match="damaged, or holds other weights"):
+        build_extractor(info, tmp_path)
+    with pytest.raises(ConfigError, match="holds no upper layers"):
+        GridExtractor(replace(SETTINGS, backbone=str(tmp_path)))
+    with pytest.raises(ConfigError, match="local folders only"):
+        carry(trained / CARRIED, "s3://bucket/store")
+
+
+def test_a_stopped_run_goes_on_as_if_it_had_not_stopped(
+    trained: Path, shop: Path, tiny_bert: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learn = BackboneLearner.epoch
+
+    def stop_in_the_second(self: BackboneLearner) -> dict[str, float]:
+        if self.epochs_done == 1:
+            raise KeyboardInterrupt
+        return learn(self)
+
+    monkeypatch.setattr(BackboneLearner, "epoch", stop_in_the_second)
+    chosen = options(shop, tmp_path / "out", tiny_bert)
+    with pytest.raises(KeyboardInterrupt):
+        finetune_backbone(chosen)
+    monkeypatch.undo()
+    finetune_backbone(chosen)
+    assert (tmp_path / "out" / CARRIED).read_bytes() == (trained / CARRIED).read_bytes()
+    assert (tmp_path / "out" / LOG).read_text() == (trained / LOG).read_text()
+
+
+def test_a_loss_that_is_not_finite_stops(shop: Path, tiny_bert: str, tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="not finite"):
+        finetune_backbone(options(shop, tmp_path / "out", tiny_bert, learning_rate=1e30, head_learning_rate=1e30))
+
+
+def test_crops_keep_their_inside() -> None:
+    maps = torch.arange(12.0).view(1, 1, 1, 12).expand(40, 1, 5, 12)
+    cropped = random_crops(maps, 0.5, torch.Generator().manual_seed(0))
+    assert cropped.shape == maps.shape
+    widths = cropped[:, 0, 2, -1] - cropped[:, 0, 2, 0]
+    assert float(widths.max()) < 11
+    assert float(widths.min()) > 11 * 0.4
+    assert bool((cropped[:, 0, 2].diff(dim=1) >= 0).all())
+    assert random_crops(maps, 1.0, torch.Generator()) is maps
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--smallest_crop", "0.1"], "smallest_crop must be from 0.2 to 1"),
+        (["--batch_size", "1"], "batch_size"),
+        (["--validation_share", "0.9"], "validation_share"),
+        (["--texts", "[nothing]"], "nothing"),
+    ],
+)
+def test_bad_options_are_one_line(
+    shop: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], message: str
+) -> None:
+    assert main(["finetune", "backbone", str(shop), str(tmp_path / "out"), *words]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert "Traceback" not in error
+
+
+def test_a_finished_run_is_left_alone(
+    trained: Path, shop: Path, tiny_bert: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    finetune_backbone(options(shop, trained, tiny_bert))
+    assert "nothing to do" in capsys.readouterr().out

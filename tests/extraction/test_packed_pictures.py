@@ -1,0 +1,168 @@
+"""Pictures packed into tsv, tar and parquet files, captions that stand apart: as rows of a source, and extracted."""
+
+from __future__ import annotations
+
+import base64
+import json
+import pickle
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from tests.conftest import draw, file_bytes
+from tests.regions.importers.writers import tar
+
+from interbert.cli.main import main
+from interbert.errors import ColumnError, SourceError
+from interbert.extraction.pictures import load_picture
+from interbert.extraction.sources import PictureSource, open_source
+from interbert.regions.caption_index import CaptionIndex
+from interbert.regions.commits import SKIPPED
+from interbert.regions.store import RegionStore
+
+COLOURS = ("red", "green", "blue", "black")
+SMALL = ["--input_size", "64", "--scales", "1", "--features", "colour"]
+
+
+def content(colour: str) -> bytes:
+    return file_bytes(draw(colour, "square", (20, 20)))
+
+
+def assert_colours(source: PictureSource, texts: bool = True) -> None:
+    """Every picture has its own colour and its own text."""
+    assert len(source) == len(COLOURS)
+    for item, colour in zip(source, COLOURS, strict=True):
+        assert item.data is not None, item.problem
+        assert load_picture(item.data, "here").getpixel((10, 10)) == draw(colour, "square", (20, 20)).getpixel((10, 10))
+        assert item.texts == ((f"a {colour} square",) if texts else ())
+
+
+def picture_tsv(path: Path, urlsafe: bool = True, padding: bool = True) -> Path:
+    encode = base64.urlsafe_b64encode if urlsafe else base64.b64encode
+    lines = [f"{100 + n}\t{encode(content(colour)).decode()}" for n, colour in enumerate(COLOURS)]
+    path.write_text("\n".join(line if padding else line.rstrip("=") for line in lines) + "\n")
+    return path
+
+
+def queries(path: Path) -> Path:
+    records = [
+        {"query_id": n, "query_text": f"a {colour} square", "item_ids": [100 + n]} for n, colour in enumerate(COLOURS)
+    ]
+    test = {"query_id": 9, "query_text": "whose answers are held back", "item_ids": []}
+    path.write_text("\n".join(map(json.dumps, [*records, test])))
+    return path
+
+
+def samples(first: int = 0, last: int = 4, json_only: bool = False) -> list[tuple[str, bytes]]:
+    """Members of a tar as img2dataset writes them."""
+    members = []
+    for number, colour in list(enumerate(COLOURS))[first:last]:
+        caption = f"a {colour} square"
+        key = f"{number:09}"
+        members += [(f"{key}.jpg", content(colour))]
+        members += [] if json_only else [(f"{key}.txt", caption.encode())]
+        members += [(f"{key}.json", json.dumps({"caption": caption, "status": "success", "width": 20}).encode())]
+    return members
+
+
+@pytest.mark.parametrize(("urlsafe", "padding"), [(True, True), (True, False), (False, True)])
+def test_muge_pictures_and_queries(tmp_path: Path, urlsafe: bool, padding: bool) -> None:
+    path = picture_tsv(tmp_path / "train_imgs.tsv", urlsafe, padding)
+    index = CaptionIndex(queries(tmp_path / "train_queries.jsonl"))
+    source = open_source(str(path), captions=index)
+    assert_colours(source)
+    assert source.picture_ids() == ["100", "101", "102", "103"]
+    assert [texts for _, texts in source.products_and_texts()] == [(f"a {colour} square",) for colour in COLOURS]
+    assert source[0].text_fields == ("query",)
+    assert_colours(open_source(str(path), need_texts=False), texts=False)
+    assert_colours(pickle.loads(pickle.dumps(source)))
+
+
+@pytest.mark.parametrize("json_only", [False, True])
+def test_tar_files_of_img2dataset(tmp_path: Path, json_only: bool) -> None:
+    tar(tmp_path / "00000.tar", samples(0, 2, json_only))
+    tar(tmp_path / "00001.tar", samples(2, 4, json_only))
+    table = pa.table({"url": ["http://a"], "caption": ["x"], "key": ["000000000"], "status": ["success"]})
+    pq.write_table(table, tmp_path / "00000.parquet")  # img2dataset's own, without pictures
+    (tmp_path / "00000_stats.json").write_text("{}")
+    for name in (str(tmp_path), str(tmp_path / "*.tar")):
+        source = open_source(name)
+        assert_colours(source)
+        assert source.picture_ids() == [f"{number:09}" for number in range(4)]
+        assert source.columns.texts == ("caption",)
+
+
+def test_tar_members_with_long_names_and_in_folders(tmp_path: Path) -> None:
+    deep = "x" * 90 + "/" + "y" * 150
+    members = [(f"{deep}/{name}", data) for name, data in samples()]
+    source = open_source(str(tar(tmp_path / "a.tar", members)))
+    assert_colours(source)
+    assert source.picture_ids()[0] == f"{deep}/000000000"
+
+
+def test_parquet_files_of_img2dataset_and_what_it_could_not_download(tmp_path: Path) -> None:
+    for shard in range(2):
+        colours = COLOURS[2 * shard : 2 * shard + 2]
+        columns = {
+            "url": ["http://x"] * 3,
+            "key": [f"{shard}{n}" for n in range(3)],
+            "caption": [*(f"a {colour} square" for colour in colours), "gone"],
+            "status": ["success", "success", "failed_to_download"],
+            "error_message": pa.array([None, None, "404"] if shard else [None] * 3, pa.string()),
+            "jpg": [*map(content, colours), None],
+        }
+        pq.write_table(pa.table(columns), tmp_path / f"0000{shard}.parquet")
+    source = open_source(str(tmp_path))
+    assert source.columns.picture == "jpg"
+    assert [item.problem for item in source] == [None, None, "the picture is empty"] * 2
+    assert_colours(source.select([0, 1, 3, 4]))
+
+
+def test_a_folder_of_coco_pictures_and_karpathys_captions(tmp_path: Path) -> None:
+    folder = tmp_path / "val2014"
+    folder.mkdir()
+    images = []
+    for number, colour in enumerate(COLOURS):
+        name = f"COCO_val2014_{number + 1:012}.jpg"
+        (folder / name).write_bytes(content(colour))
+        split = "test" if number == 3 else "train"
+        images.append(
+            {"cocoid": number + 1, "filename": name, "split": split, "sentences": [{"raw": f"a {colour} square"}]}
+        )
+    (tmp_path / "dataset_coco.json").write_text(json.dumps({"images": images}))
+    assert_colours(open_source(str(folder), captions=CaptionIndex(tmp_path / "dataset_coco.json")))
+    words = ["extract", str(folder), str(tmp_path / "s"), "--captions", str(tmp_path / "dataset_coco.json"), *SMALL]
+    assert main([*words, "--caption_split", "train"]) == 0
+    store = RegionStore.open(tmp_path / "s")
+    assert [row.texts for row in store.captions()] == [(f"a {colour} square",) for colour in COLOURS[:3]]
+    assert (tmp_path / "s" / SKIPPED).read_text() == ""
+
+
+def test_captions_need_names_to_be_joined_by(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"image": list(map(content, COLOURS)), "id": [100, 101, 102, 103]}), tmp_path / "a.parquet")
+    index = CaptionIndex(queries(tmp_path / "q.jsonl"))
+    with pytest.raises(ColumnError, match=r"--picture_id"):
+        open_source(str(tmp_path / "a.parquet"), captions=index)
+
+
+def test_a_damaged_tar_gives_what_is_before_the_damage_and_a_row_that_names_it(tmp_path: Path) -> None:
+    path = tar(tmp_path / "a.tar", samples())
+    whole = path.read_bytes()
+    path.write_bytes(whole[: whole.rindex(b"000000003.jpg") + 530])
+    source = open_source(str(path))
+    assert [item.problem is None for item in source] == [True, True, True, False]
+    assert f"{path}: is cut off: '000000003.jpg' at byte" in (source[3].problem or "")
+    words = ["extract", str(path), str(tmp_path / "s"), *SMALL]
+    assert main(words) == 0
+    assert len(RegionStore.open(tmp_path / "s")) == 3
+    assert "what follows in it is not read" in (tmp_path / "s" / SKIPPED).read_text()
+
+
+def test_a_tar_that_is_none_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a.tar").write_bytes(b"hello" * 300)
+    source = open_source(str(tmp_path / "a.tar"), need_texts=False)
+    assert "has no header at byte 0" in (source[0].problem or "")
+    (tmp_path / "b.tar").write_bytes(b"")
+    with pytest.raises(SourceError, match="the file is empty"):
+        open_source(str(tmp_path / "b.tar"))
