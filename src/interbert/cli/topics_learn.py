@@ -56,8 +56,8 @@ def run(options: Options) -> None:
     found = memory.calibration
     print(
         f"{options.model}: {len(memory.examples):,} examples with texts in {', '.join(memory.examples.fields)}\n"
-        f"log-odds = {found.transfer:.2f} x examples + {found.joint:.2f} x joint + {found.agreement:.2f} x "
-        f"agreement {found.bias:+.2f}, fitted on "
+        f"log-odds = {found.transfer:.2f} x examples + {found.joint:.2f} x joint {found.bias:+.2f}, fitted on "
         f"{found.pairs:,} pairs of {found.topics} made topics (Brier score {found.brier:.3f})\n"
-        f"nine of ten are right from a probability of {found.least:.2f} on: what pages show"
+        f"titles say {100 * found.said:.0f}% of what is right; four of five items are right from a probability of "
+        f"{found.least:.2f} on, which is what pages show"
     )

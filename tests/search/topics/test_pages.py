@@ -298,7 +298,7 @@ def test_the_verbs_build_judge_and_draw(
         (["topics", "build", str(tmp_path / "no"), str(file), str(out)], "there is no index here"),
         (["topics", "build", str(index), "no.jsonl", str(out)], "there is no such file"),
         (["topics", "build", str(index), str(file), str(out), "--diversity", "7"], "diversity must be at least 0"),
-        (["topics", "page", str(tmp_path)], "there are no topic pages here"),
+        (["topics", "page", str(tmp_path), str(page)], "there are no topic pages here"),
         (["topics", "page", str(out), str(tmp_path / "no" / "x.html")], "its folder does not exist"),
         (["topics", "evaluate", str(index), str(file), "--spread", "brnad"], "there is no column"),
     ):

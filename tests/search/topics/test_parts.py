@@ -59,7 +59,6 @@ def test_a_topic_finds_the_pictures_of_its_titles() -> None:
     transfer = examples.neighbourhood(others).transfer(fit)
     assert transfer[30:60].min() > np.delete(transfer, np.s_[30:60]).max()
     assert (transfer <= 0).all()
-    assert examples.agreement(fit) > examples.agreement(RNG(7).random(90).astype(np.float32)) + 0.3
     prototypes = examples.prototypes(fit, 3)
     assert (prototypes @ aim).min() > 0.5
 
@@ -87,29 +86,40 @@ def test_made_topics_are_what_titles_share_and_all_that_have_it_fit() -> None:
 
 def test_probabilities_are_as_often_right_as_they_say() -> None:
     draws = RNG(0)
-    transfer, joint, agreement = draws.normal(size=(3, 20_000))
-    right = draws.random(20_000) < probabilities(2 * transfer + 0.5 * joint + agreement - 1)
-    found = fit_calibration(transfer, joint, agreement, right, 10)
+    transfer, joint = draws.normal(size=(2, 50_000))
+    right = draws.random(50_000) < probabilities(2 * transfer + 0.5 * joint - 1)
+    found = fit_calibration(transfer, joint, right, 10)
     assert found.transfer == pytest.approx(2, abs=0.1)
     assert found.joint == pytest.approx(0.5, abs=0.1)
-    likely = probabilities(found.logit(transfer, joint, agreement))
+    assert found.said > 0.95
+    likely = found.probability(found.logit(transfer, joint))
     for low in (0.1, 0.4, 0.7):
         near = (likely >= low) & (likely < low + 0.2)
         assert right[near].mean() == pytest.approx(likely[near].mean(), abs=0.05)
-    shown = likely >= found.least
-    assert right[shown].mean() == pytest.approx(0.9, abs=0.01)
+    assert right[likely >= found.least].mean() == pytest.approx(0.8, abs=0.02)
+
+
+def test_what_titles_leave_out_is_allowed_for() -> None:
+    draws = RNG(0)
+    transfer = draws.uniform(-6, 0, size=50_000)
+    right = draws.random(50_000) < probabilities(4 * transfer + 6)
+    said = right & (draws.random(50_000) < 0.6)
+    found = fit_calibration(transfer, np.zeros(50_000), said, 10)
+    assert found.said == pytest.approx(0.6, abs=0.05)
+    sure = found.probability(found.logit(transfer, np.zeros(50_000))) >= found.least
+    assert 0.7 < right[sure].mean() < 0.97
 
 
 def test_a_score_that_would_count_against_relevance_is_left_out() -> None:
     draws = RNG(0)
     transfer, joint = draws.normal(size=500), draws.normal(size=500)
-    found = fit_calibration(transfer, joint, np.zeros(500), transfer - joint > 0, 3)
+    found = fit_calibration(transfer, joint, transfer - joint > 0, 3)
     assert found.joint == 0
     assert found.transfer > 0
 
 
 def test_no_probability_is_sure_when_nothing_is_right() -> None:
-    assert least_probability(np.array([0.9, 0.2]), np.array([False, False])) == 1.0
+    assert least_probability(np.array([0.9, 0.2]), np.array([False, False]), 0.8) == 1.0
 
 
 def test_diversity_trades_probability_for_other_looks_and_other_brands() -> None:

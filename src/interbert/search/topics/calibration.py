@@ -13,16 +13,18 @@ from numpy.typing import NDArray
 
 Floats = NDArray[Any]
 
-_SURE = 0.9
+_SURE = 0.8
 """Share of right items among those that a page shows, by default."""
+_SUREST = 0.01
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """Logistic regression of relevance (Platt 2000) on what the examples and the joint model say.
+    """Logistic regression (Platt 2000) on what the examples and the joint model say.
 
-    How well a topic's own examples agree stands beside them: pictures can show "watches" but hardly a brand, and what
-    is likely for the one is not for the other. It is the same for all products of a topic, so it moves no order.
+    It is fitted on topics made of titles, and titles do not say all that is true of a product: many a blue shirt is
+    sold as "striped". So its labels are positive and unlabelled ones, and what it gives is divided by the share of
+    right products whose titles say so (Elkan and Noto 2008), estimated where the scores are surest.
     """
 
     transfer: float
@@ -30,20 +32,25 @@ class Calibration:
     joint: float
     """What the joint model's log-odds count; not negative."""
     bias: float
-    agreement: float = 0.0
-    """What the log of the topic's agreement counts; not negative."""
+    said: float = 1.0
+    """Share of right products whose titles say so."""
     least: float = 0.5
-    """Probability from which nine of ten validation items were right."""
+    """Probability from which four of five validation items were right."""
     topics: int = 0
     """Made topics that it was fitted on."""
     pairs: int = 0
     brier: float = 0.0
-    """Mean squared error of the probabilities on those pairs."""
+    """Mean squared error of the regression on those pairs."""
 
-    def logit(self, transfer: Floats, joint: Floats, agreement: Floats | float = 0.0) -> Floats:
-        """Log-odds [p] that pictures belong to their topics; what pages are ordered by."""
-        logits: Floats = self.transfer * transfer + self.joint * joint + self.agreement * agreement + self.bias
+    def logit(self, transfer: Floats, joint: Floats) -> Floats:
+        """Log-odds [p] that titles of such pictures say the topic; what pages are ordered by."""
+        logits: Floats = self.transfer * transfer + self.joint * joint + self.bias
         return logits
+
+    def probability(self, logits: Floats) -> Floats:
+        """Of pictures [p] with these log-odds to belong to their topics."""
+        likely: Floats = (probabilities(logits) / self.said).clip(max=1.0)
+        return likely
 
 
 UNCALIBRATED = Calibration(transfer=0.0, joint=1.0, bias=0.0)
@@ -56,9 +63,7 @@ def probabilities(logits: Floats) -> Floats:
     return likely
 
 
-def fit_calibration(
-    transfer: Floats, joint: Floats, agreement: Floats, right: NDArray[np.bool_], topics: int
-) -> Calibration:
+def fit_calibration(transfer: Floats, joint: Floats, right: NDArray[np.bool_], topics: int) -> Calibration:
     """Fit the probability of being right.
 
     A score that would count negatively is left out: what looks more like a topic is never less likely part of it.
@@ -66,37 +71,39 @@ def fit_calibration(
     Args:
         transfer: [p], of :meth:`~interbert.search.topics.examples.Neighbourhood.transfer`.
         joint: [p], log-odds of the joint model.
-        agreement: [p], of :meth:`~interbert.search.topics.examples.Examples.agreement` of each pair's topic.
-        right: [p], whether the picture belongs to the topic.
+        right: [p], whether the picture's title says the topic; both values occur.
         topics: how many they are of.
     """
     from sklearn.linear_model import LogisticRegression
 
-    scores = np.stack([transfer, joint, agreement], axis=1).astype(np.float64)
-    used = np.full(3, True)
-    weights, bias = np.zeros(3), float(np.log(right.mean() / (1 - right.mean())))
+    scores = np.stack([transfer, joint], axis=1).astype(np.float64)
+    used = np.full(2, True)
+    weights, bias = np.zeros(2), float(np.log(right.mean() / (1 - right.mean())))
     while used.any():
         fitted = LogisticRegression(C=1e4, max_iter=1000).fit(scores[:, used], right)
-        weights = np.zeros(3)
+        weights = np.zeros(2)
         weights[used], bias = fitted.coef_[0], float(fitted.intercept_[0])
         if (weights >= 0).all():
             break
         used[int(weights.argmin())] = False
     weights = weights.clip(min=0)
     likely = probabilities(scores @ weights + bias)
+    surest = np.argsort(-likely, kind="stable")[: max(round(_SUREST * len(likely)), min(len(likely), 30))]
+    said = float(max(right[surest].mean(), 1e-3))
+    corrected = (likely / said).clip(max=1.0)
     return Calibration(
         transfer=float(weights[0]),
         joint=float(weights[1]),
-        agreement=float(weights[2]),
         bias=bias,
-        least=least_probability(likely, right),
+        said=said,
+        least=least_probability(corrected, right, _SURE * said),
         topics=topics,
         pairs=len(right),
         brier=float(np.mean(np.square(likely - right))),
     )
 
 
-def least_probability(likely: Floats, right: NDArray[np.bool_], sure: float = _SURE) -> float:
+def least_probability(likely: Floats, right: NDArray[np.bool_], sure: float) -> float:
     """The smallest probability from which at least a share ``sure`` of the items [p] is right; 1 when there is none."""
     order = np.argsort(-likely, kind="stable")
     precision = np.cumsum(right[order]) / np.arange(1, len(order) + 1)

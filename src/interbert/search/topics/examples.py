@@ -115,18 +115,6 @@ class Examples:
         fitting: Float32 = np.exp(_SHARPNESS * (levels - levels.max())).astype(np.float32)
         return fitting
 
-    def agreement(self, fit: Float32) -> float:
-        """Log of how well the nearest pictures of the examples that fit a topic fit it too; 0 at most.
-
-        Low for a topic that pictures cannot show.
-
-        Args:
-            fit: of :meth:`fit` [n].
-        """
-        best = np.argsort(-fit, kind="stable")[:_BEST]
-        near = fit[self.neighbours[best]].mean(axis=1)
-        return float(np.log((fit[best] * near).sum() / fit[best].sum() + _FLOOR))
-
     def neighbourhood(self, pictures: Float32) -> Neighbourhood:
         """The known pictures that are nearest to each picture; it depends on no topic and on no other picture.
 

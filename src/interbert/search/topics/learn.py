@@ -111,24 +111,20 @@ def calibrate(
     near = examples.neighbourhood(directions(encoder, judged.vectors))
     ids, vectors, wordings = encode_wordings(encoder, [one.text for one in made])
     generator = np.random.default_rng(seed)
-    transfers, joints, agreements, rights = [], [], [], []
+    transfers, joints, rights = [], [], []
     with progress_bar("calibrating", len(made), "topics", progress) as advance:
         for place, phrase in enumerate(made):
-            fit = examples.fit([wordings[place]])
-            transfer = near.transfer(fit)
+            transfer = near.transfer(examples.fit([wordings[place]]))
             chosen = _spread(transfer, generator)
             recalled = judged.vectors[chosen] @ vectors[place]
             joints.append(encoder.joint([ids[place]], [judged.tokens[one] for one in chosen], recalled[None])[0])
             transfers.append(transfer[chosen])
-            agreements.append(np.full(len(chosen), examples.agreement(fit)))
             rights.append(np.isin(chosen, phrase.members))
             advance(1)
     right = np.concatenate(rights)
     if right.all() or not right.any():
         raise SourceError(f"{where}: has too few products to calibrate topics on. Give more validation products.")
-    return fit_calibration(
-        np.concatenate(transfers), np.concatenate(joints), np.concatenate(agreements), right, len(made)
-    )
+    return fit_calibration(np.concatenate(transfers), np.concatenate(joints), right, len(made))
 
 
 def _held_out(count: int) -> int:

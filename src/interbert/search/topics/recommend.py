@@ -5,7 +5,6 @@ Shapes: n candidates, D vector size.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +18,7 @@ from interbert.search.engine import Result
 from interbert.search.fusing import collapsed
 from interbert.search.index import Hit, ProductIndex
 from interbert.search.index_model import model_folder
-from interbert.search.topics.calibration import UNCALIBRATED, probabilities
+from interbert.search.topics.calibration import UNCALIBRATED, Floats
 from interbert.search.topics.diversity import diversified
 from interbert.search.topics.encoding import directions, encode_wordings, require_contrast
 from interbert.search.topics.examples import Neighbourhood
@@ -72,7 +71,7 @@ class Page:
 
     items: list[Result]
     joint: dict[str, tuple[str, float]] = field(default_factory=dict)
-    """Of every picture that was scored: digest of its vector, and the joint model's log-odds; to remember them."""
+    """Of every picture that was scored: digest of its file, and the joint model's log-odds; to remember them."""
     scored: int = 0
     """Pictures that the joint model had to score, not counting the remembered ones."""
 
@@ -146,18 +145,18 @@ class TopicRecommender:
         hits = self._candidates(vectors, fit, where, settings)
         if not hits:
             return Page([])
-        transfer = self._transfer(hits, fit)
+        digests = self._digests(hits)
+        transfer = self._transfer(hits, [digests[hit.id] for hit in hits], fit)
         recalled = np.stack([hit.vector for hit in hits]) @ vectors.mean(axis=0)
         calibration = UNCALIBRATED if memory is None else memory.calibration
         prior = float(self.encoder.model.config.dual_prior or 1.0)
-        agreement = 0.0 if memory is None or fit is None else memory.examples.agreement(fit)
-        guess = calibration.logit(transfer, prior * recalled, agreement)
+        guess = calibration.logit(transfer, prior * recalled)
         best = sorted(range(len(hits)), key=lambda place: (-float(guess[place]), hits[place].id))
         kept = _one_per_product([(hits[place], float(transfer[place])) for place in best])[: settings.rerank]
-        joint, remembered, scored = self._joint(ids, vectors, [hit for hit, _ in kept], known)
-        logits = calibration.logit(np.array([one for _, one in kept]), joint, agreement)
+        joint, remembered, scored = self._joint(ids, vectors, [hit for hit, _ in kept], digests, known)
+        logits = calibration.logit(np.array([one for _, one in kept]), joint)
         least = settings.least if settings.least is not None else (0.5 if memory is None else calibration.least)
-        items = self._items([hit for hit, _ in kept], logits, least, settings)
+        items = self._items([hit for hit, _ in kept], logits, calibration.probability(logits), least, settings)
         return Page(items, remembered, scored)
 
     def _candidates(
@@ -178,11 +177,15 @@ class TopicRecommender:
                     found.setdefault(hit.id, hit)
         return list(found.values())
 
-    def _transfer(self, hits: Sequence[Hit], fit: Float32 | None) -> Float32:
+    def _digests(self, hits: Sequence[Hit]) -> dict[str, str]:
+        """What tells each picture from any other, by its id: twelve hex digits of its file's hash."""
+        rows = self.index.existing([hit.id for hit in hits], ["digest"])
+        return {hit.id: str(rows[hit.id]["digest"])[:12] if hit.id in rows else hit.id for hit in hits}
+
+    def _transfer(self, hits: Sequence[Hit], digests: Sequence[str], fit: Float32 | None) -> Float32:
         """What the examples say of each picture; its nearest ones are looked up once for all topics."""
         if fit is None or self.memory is None:
             return np.zeros(len(hits), dtype=np.float32)
-        digests = [_digest(hit.vector) for hit in hits]
         new = [place for place, digest in enumerate(digests) if digest not in self._near]
         if new:
             vectors = directions(self.encoder, np.stack([hits[place].vector for place in new]))
@@ -199,24 +202,23 @@ class TopicRecommender:
         ids: Sequence[Sequence[int]],
         vectors: Float32,
         hits: Sequence[Hit],
+        digests: Mapping[str, str],
         known: Mapping[str, tuple[str, float]],
     ) -> tuple[Float32, dict[str, tuple[str, float]], int]:
         """Joint log-odds of each picture, mean over wordings: remembered where the picture is the same, else scored."""
-        digests = [_digest(hit.vector) for hit in hits]
-        fresh = [hit for hit, digest in zip(hits, digests, strict=True) if known.get(hit.id, ("", 0.0))[0] != digest]
+        fresh = [hit for hit in hits if known.get(hit.id, ("", 0.0))[0] != digests[hit.id]]
         scores: dict[str, float] = {}
         if fresh:
             recalled = vectors @ np.stack([hit.vector for hit in fresh]).T
             odds = self.encoder.joint(ids, self.index.regions([hit.id for hit in fresh]), recalled).mean(axis=0)
             scores = {hit.id: round(float(one), 5) for hit, one in zip(fresh, odds, strict=True)}
         values = [scores[hit.id] if hit.id in scores else known[hit.id][1] for hit in hits]
-        remembered = {hit.id: pair for hit, pair in zip(hits, zip(digests, values, strict=True), strict=True)}
+        remembered = {hit.id: (digests[hit.id], value) for hit, value in zip(hits, values, strict=True)}
         return np.array(values, dtype=np.float32), remembered, len(fresh)
 
     def _items(
-        self, hits: Sequence[Hit], logits: NDArray[np.float32], least: float, settings: PageSettings
+        self, hits: Sequence[Hit], logits: Floats, likely: Floats, least: float, settings: PageSettings
     ) -> list[Result]:
-        likely = probabilities(logits)
         order = sorted(range(len(hits)), key=lambda place: (-float(logits[place]), hits[place].id))
         order = [place for place in order if likely[place] >= least]
         size = directions(self.encoder, hits[0].vector[None]).shape[1]
@@ -270,8 +272,3 @@ def _one_per_product(hits: Sequence[tuple[Hit, float]]) -> list[tuple[Hit, float
     for pair in hits:
         first.setdefault(pair[0].product_id, pair)
     return list(first.values())
-
-
-def _digest(vector: Float32) -> str:
-    """Twelve hex digits that a picture's vector has and hardly any other's."""
-    return hashlib.sha256(np.ascontiguousarray(vector, dtype=np.float32).tobytes()).hexdigest()[:12]
