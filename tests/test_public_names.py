@@ -18,6 +18,7 @@ PUBLIC = [
     "InterBertModel",
     "InterBertProcessor",
     "InterBertScorer",
+    "SearchEngine",
     "__version__",
 ]
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         InterBertForVLTasks,
     )
     from interbert.model.trunk import InterBertModel
+    from interbert.search.engine import SearchEngine
     from interbert.search.scorer import InterBertScorer
 
 __version__ = "0.1.0"
@@ -35,6 +36,7 @@ __all__ = [
     "InterBertModel",
     "InterBertProcessor",
     "InterBertScorer",
+    "SearchEngine",
     "__version__",
 ]
 
@@ -48,6 +50,7 @@ _HOMES = {
     "InterBertModel": "model.trunk",
     "InterBertProcessor": "model.processing",
     "InterBertScorer": "search.scorer",
+    "SearchEngine": "search.engine",
 }
 
 

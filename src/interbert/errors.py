@@ -10,11 +10,13 @@ prints the message alone, without a traceback, and exits with ``exit_code``.
     │   ├── ConfigError               a model or recipe field has an impossible value
     │   ├── SourceError               a source of pictures and texts is missing, empty or unreadable
     │   │   └── ColumnError           a column that was named is not there
-    │   └── CheckpointError           a checkpoint or model directory does not fit
+    │   ├── CheckpointError           a checkpoint or model directory does not fit
+    │   └── FilterError               a filter is wrong at a character that is named
     ├── DataError (ValueError)        something inside the data is wrong; exit code 2
     │   ├── PictureError              one picture cannot be used
     │   ├── RegionError               region arrays have wrong shapes or values that are not finite
-    │   └── StoreError                a region store is missing, damaged or made by another extractor
+    │   ├── StoreError                a region store is missing, damaged or made by another extractor
+    │   └── VectorIndexError          a search index is missing, unfinished or damaged
     ├── StorageError (OSError)        the disk is full or not writable; exit code 1
     ├── TrainingError (RuntimeError)  training cannot go on (a loss that is not finite); exit code 1
     └── MissingExtraError (ImportError)  an optional dependency is not installed; exit code 2
@@ -26,6 +28,7 @@ import contextlib
 import difflib
 import errno
 import math
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -94,6 +97,10 @@ class CheckpointError(UsageError):
     """A checkpoint or model directory does not fit what was asked of it."""
 
 
+class FilterError(UsageError):
+    """A filter is wrong at a character that is named."""
+
+
 class DataError(InterBertError, ValueError):
     """Something inside the data is wrong."""
 
@@ -110,6 +117,10 @@ class RegionError(DataError):
 
 class StoreError(DataError):
     """A region store is missing, damaged or was made by another extractor."""
+
+
+class VectorIndexError(DataError):
+    """A search index is missing, unfinished or damaged."""
 
 
 class StorageError(InterBertError, OSError):
@@ -134,8 +145,10 @@ def writing(path: str | Path) -> Iterator[None]:
             raise StorageError(
                 f"{path}: the disk is full. What was finished stays; free some space and run the same command again."
             ) from error
-        if isinstance(error, OSError):
-            raise StorageError(f"{path}: cannot be written ({error.strerror or text}).") from error
+        denied = re.search(r"Permission denied|Read-only file system|Operation not permitted", str(error))
+        if isinstance(error, OSError) or denied:
+            reason = getattr(error, "strerror", None) or (denied.group() if denied else text)
+            raise StorageError(f"{path}: cannot be written ({reason}).") from error
         raise
 
 

@@ -82,3 +82,21 @@ def test_differences_name_only_what_differs_with_both_values() -> None:
     text = info().differences(replace(info(input_size=96), feature_size=7))
     assert text == "feature_size 5, asked for 7; input_size 64, asked for 96"
     assert info().differences(info()) == ""
+
+
+def test_a_probability_below_zero_is_an_error() -> None:
+    wrong = regions()
+    wrong.class_probs[1, 1] = -0.1
+    with pytest.raises(RegionError, match="row 7: a class has a probability below 0"):
+        wrong.validate("row 7")
+
+
+def test_the_first_version_keeps_the_fingerprint_that_stores_and_models_have() -> None:
+    """What was written before there were versions is equal to version 1."""
+    before = {"name": "grid", "settings": {"input_size": 64, "scales": [1, 2]}, "feature_size": 5, "num_classes": 4}
+    assert info().to_dict() == before
+    assert info().fingerprint == "033738854a0eb453"
+    second = replace(info(), version=2)
+    assert second.fingerprint != info().fingerprint
+    assert ExtractorInfo.from_json(second.to_json()) == second
+    assert info().differences(second) == "version 1, asked for 2"

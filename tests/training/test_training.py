@@ -5,10 +5,12 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,7 @@ from safetensors.torch import load_file
 from interbert.checkpoints.directory import load_model, load_processor
 from interbert.checkpoints.vocabulary import unknown_share
 from interbert.cli.main import main
+from interbert.regions.schema import ExtractorInfo
 from interbert.regions.store import RegionStore
 from interbert.training.ema import WeightAverage
 
@@ -207,6 +210,21 @@ def test_regions_of_another_extractor_are_refused(
     assert "another extractor" in capsys.readouterr().err
     assert main(["evaluate", "retrieval", str(pretrained), str(other)]) == 2
     assert "scales" in capsys.readouterr().err
+
+
+def test_a_run_does_not_go_on_with_regions_that_another_extractor_put_in_their_place(
+    pretrained: Path, shop_store: Path, tiny_bert: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stopped = tmp_path / "run"
+    shutil.copytree(pretrained, stopped)
+    (stopped / "finished.json").unlink()
+    settings = json.loads((stopped / "recipe.json").read_text())
+    (stopped / "recipe.json").write_text(json.dumps(settings | {"out": str(stopped)}))
+    before = RegionStore.open(shop_store).info
+    assert ExtractorInfo.from_json((stopped / "regions.json").read_text()) == before
+    (stopped / "regions.json").write_text(replace(before, version=2).to_json())
+    assert main(pretrain_words(shop_store, tiny_bert, stopped, "--training.epochs", "2")) == 2
+    assert "another extractor (version 1, asked for 2)" in capsys.readouterr().err
 
 
 def test_after_kill_nine_the_run_ends_with_the_weights_of_one_that_was_never_killed(

@@ -82,6 +82,16 @@ class Options:
     """Keep pictures that have no text (for search)."""
     limit: int | None = None
     """Only the first so many rows."""
+    top_k_classes: int | None = None
+    """Of a new store: keep so many classes of each region and the remainder, not all probabilities."""
+    ray: bool = False
+    """Extract on the workers of a Ray cluster; without a cluster, on all cores of this machine."""
+    ray_address: str | None = None
+    """Address of the cluster, such as auto or ray://head:10001; it is found when not given."""
+    ray_cpus: float = 1.0
+    """Cores that a worker takes."""
+    ray_gpus: float = 0.0
+    """Share of a GPU that a worker takes; 0.5 puts two workers on each."""
 
 
 def run(options: Options) -> None:
@@ -113,6 +123,12 @@ def run(options: Options) -> None:
     extractor = _extractor(options)
     columns = source.columns
     print(f"{options.source}: {len(source)} rows, pictures in {columns.picture!r}, texts in {list(columns.texts)}")
+    describer = None
+    if options.ray or options.ray_address is not None:
+        from interbert.extraction.on_ray import ExtractorRecipe, OnRay
+
+        recipe = ExtractorRecipe.of(extractor)
+        describer = OnRay(recipe, options.ray_address, options.ray_cpus, options.ray_gpus)
     report = extract_to_store(
         source,
         options.out,
@@ -120,6 +136,8 @@ def run(options: Options) -> None:
         mirrored=options.mirrored,
         need_texts=not options.allow_no_text,
         limit=options.limit,
+        top_k_classes=options.top_k_classes,
+        describer=describer,
     )
     if not report.written and not report.skipped:
         print(f"{options.out}: complete with {report.already} rows, nothing to do")

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from interbert.errors import UsageError
 from interbert.extraction.sources import PictureSource
-from interbert.search.engine import Hit
+from interbert.search.catalogue import Hit
 from interbert.search.page import PageHit, format_probability, render_results, thumbnail_uri
 from interbert.tasks.evaluation import RetrievalReport
 from interbert.tasks.metrics import DirectionMetrics

@@ -1,9 +1,13 @@
-"""Rank a catalogue's pictures for a text with the joint model: a table here, and a page of pictures in --page.
+"""Find the best products for a text, a picture, or both: a table here, and a page of pictures with --html.
 
-MODEL is a model directory; SOURCE is anything `interbert extract` reads: a parquet, csv or jsonl file, a folder of
-pictures, or a Hub id. Several texts are separated by a vertical bar. --regions keeps what was extracted for next time.
+TARGET is an index of `interbert index build`: recall by vectors and by the words of titles, then reranking by the joint
+model. Or it is a model directory, and --source says what to search: every picture is then scored jointly, which suits
+catalogues up to some ten thousand pictures; --regions keeps what was extracted for next time. Several texts are
+separated by a vertical bar.
 
-    interbert search models/retrieval "red summer dress" --source catalogue.parquet --page results.html
+    interbert search indexes/shop "red summer dress" --where "price < 50 and colour != 'black'" --top_k 20
+    interbert search indexes/shop "the same in blue" --image photo.jpg --html
+    interbert search indexes/shop "" --image photo.jpg
     interbert search models/retrieval "红色连衣裙|running shoes" --source photos/ --regions regions/photos
 """
 
@@ -16,50 +20,120 @@ from dataclasses import dataclass, field
 class Options:
     """Options of ``interbert search``."""
 
-    model: str
-    """Model directory."""
+    target: str
+    """Index, or model directory."""
     text: str
-    """What the picture should show; several texts are separated by |."""
-    source: str = ""
-    """Pictures to search: a file, a folder or a Hub id."""
-    picture: str | None = None
-    """Column that holds the pictures; found when not given."""
-    texts: list[str] = field(default_factory=list)
-    """Columns whose texts are shown beside the pictures; they are not searched."""
-    picture_id: str | None = None
-    """Column with an id that is unique per picture; the row number when not given."""
-    split: str | None = None
-    """Split of a Hub data set."""
-    regions: str | None = None
-    """Region store that keeps what was extracted, for the next search."""
+    """What the picture should show; several texts are separated by |; empty with --image alone."""
+    image: str | None = None
+    """Index: a picture file that results should look like."""
+    where: str | None = None
+    """Index: a filter, such as "price < 50 and colour = 'black'"; with or, not, in (..), between, contains, is null."""
     top_k: int = 10
     """Results per text."""
-    page: str = "search.html"
-    """HTML page to write; 'none' writes none."""
+    candidates: int = 32
+    """Index: products that are recalled for the joint model; twice --top_k at least."""
+    rerank: bool = True
+    """Index: rerank by the joint model; false keeps recall's order."""
+    titles: bool = True
+    """Index: let the words of titles count beside the pictures; false looks at pictures only."""
+    image_weight: float = 0.5
+    """Index: what the picture's likeness counts beside the text's match, 0 to 1."""
+    duplicates: float = 0.995
+    """Index: products whose pictures have this cosine or more are one result; 2 keeps them apart."""
+    html: bool = False
+    """Write a page of pictures, search.html; --page names another file."""
+    page: str | None = None
+    """HTML page to write; 'none' writes none. A model directory as target writes search.html when not given."""
+    model: str | None = None
+    """Index: where its model is, for an index in a bucket."""
+    source: str = ""
+    """Model: pictures to search: a file, a folder or a Hub id."""
+    picture: str | None = None
+    """Model: column that holds the pictures; found when not given."""
+    texts: list[str] = field(default_factory=list)
+    """Model: columns whose texts are shown beside the pictures; they are not searched."""
+    picture_id: str | None = None
+    """Model: column with an id that is unique per picture; the row number when not given."""
+    split: str | None = None
+    """Model: split of a Hub data set."""
+    regions: str | None = None
+    """Model: region store that keeps what was extracted, for the next search."""
 
 
 def run(options: Options) -> None:
     """Search, print and write the page."""
     from pathlib import Path
 
-    from interbert.cli.output import print_hits, require_writable_file, write_results_page
+    from interbert.cli.output import require_writable_file
+    from interbert.errors import UsageError
+
+    indexed = "://" in options.target or Path(options.target, "manifest.lance").is_dir()
+    if options.top_k < 1:
+        raise UsageError(f"search: --top_k must be at least 1, not {options.top_k}.")
+    page = options.page or ("search.html" if options.html or not indexed else "none")
+    require_writable_file(None if page == "none" else page)
+    queries = [text.strip() for text in options.text.split("|")]
+    if not all(queries) and not (indexed and options.image and not options.text.strip()):
+        raise UsageError(f"search: {options.text!r} holds an empty text. Say what the picture should show.")
+    if indexed:
+        _search_index(options, queries, page)
+    else:
+        _search_pictures(options, queries, page)
+
+
+def _search_index(options: Options, queries: list[str], page: str) -> None:
+    from pathlib import Path
+
+    from interbert.cli.index_output import print_results, write_index_page
+    from interbert.errors import UsageError
+    from interbert.search.engine import SearchEngine
+
+    if options.source:
+        raise UsageError(f"search: {options.target} is an index, which has its own pictures. Leave --source out.")
+    engine = SearchEngine.open(options.target, options.model)
+    results = [
+        engine.search(
+            text or None,
+            options.image,
+            where=options.where,
+            top_k=options.top_k,
+            candidates=options.candidates,
+            rerank=options.rerank,
+            titles=options.titles,
+            image_weight=options.image_weight,
+            duplicates=options.duplicates,
+        )
+        for text in queries
+    ]
+    names = [" + ".join(part for part in (text, options.image) if part) for text in queries]
+    for name, found in zip(names, results, strict=True):
+        print_results(name, found, len(engine.index))
+    if page != "none":
+        write_index_page(Path(page), list(zip(names, results, strict=True)), engine)
+        print(f"page: {page}")
+
+
+def _search_pictures(options: Options, queries: list[str], page: str) -> None:
+    from pathlib import Path
+
+    from interbert.cli.output import print_hits, write_results_page
     from interbert.errors import UsageError
     from interbert.extraction.columns import ColumnMapping
     from interbert.extraction.sources import open_source
     from interbert.progress import progress_bar
-    from interbert.search.engine import SearchEngine
+    from interbert.search.catalogue import CatalogueSearch
 
     if not options.source:
-        raise UsageError("search: say where the pictures are: --source catalogue.parquet, or a folder, or a Hub id.")
-    if options.top_k < 1:
-        raise UsageError(f"search: --top_k must be at least 1, not {options.top_k}.")
-    require_writable_file(None if options.page == "none" else options.page)
-    queries = [text.strip() for text in options.text.split("|")]
-    if not all(queries):
-        raise UsageError(f"search: {options.text!r} holds an empty text. Say what the picture should show.")
+        raise UsageError(
+            "search: say where the pictures are: --source catalogue.parquet, or a folder, or a Hub id; "
+            f"{options.target} is no index."
+        )
+    for name, given in (("image", options.image), ("where", options.where)):
+        if given is not None:
+            raise UsageError(f"search: --{name} needs an index. Make one with: interbert index build")
     mapping = ColumnMapping(options.picture, tuple(options.texts), options.picture_id)
     source = open_source(options.source, mapping, options.split, need_texts=False)
-    engine = SearchEngine.load(options.model)
+    engine = CatalogueSearch.load(options.target)
     catalogue = engine.catalogue(source, options.regions, progress=True)
     with progress_bar("scoring", len(queries) * len(catalogue.entries), "pairs") as advance:
         results = engine.search(queries, catalogue, options.top_k, advance)
@@ -68,7 +142,7 @@ def run(options: Options) -> None:
     if catalogue.problems:
         name, reason = catalogue.problems[0]
         print(f"{len(catalogue.problems)} pictures could not be used, such as {name}: {reason}")
-    if options.page != "none":
-        footer = f"{len(catalogue.entries)} pictures of {options.source}, ranked by {options.model}"
-        write_results_page(Path(options.page), list(zip(queries, results, strict=True)), source, footer)
-        print(f"page: {options.page}")
+    if page != "none":
+        footer = f"{len(catalogue.entries)} pictures of {options.source}, ranked by {options.target}"
+        write_results_page(Path(page), list(zip(queries, results, strict=True)), source, footer)
+        print(f"page: {page}")

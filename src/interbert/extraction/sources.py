@@ -73,6 +73,12 @@ class PictureSource:
         chosen._ids = [self._ids[row] for row in rows]
         return chosen
 
+    def with_ids(self, ids: Sequence[str]) -> PictureSource:
+        """The same source with these picture ids, one a row and none twice; without product ids they are those too."""
+        named = PictureSource(self.name, self._rows, self.columns, self._folder, self._only)
+        named._ids = list(ids)
+        return named
+
     def products_and_texts(self) -> Iterator[tuple[str, tuple[str, ...]]]:
         """Product id and texts of every row, without reading a picture."""
         wanted = [*self.columns.texts, *([self.columns.product_id] if self.columns.product_id else [])]
@@ -114,6 +120,34 @@ class PictureSource:
     def _product(self, values: dict[str, Any], picture_id: str) -> str:
         value = values.get(self.columns.product_id) if self.columns.product_id else None
         return picture_id if value is None else str(value)
+
+    @property
+    def column_names(self) -> list[str]:
+        """Every column of the source."""
+        return list(self._rows.column_names)
+
+    def other_columns(self, names: Sequence[str] | None = None) -> Any:
+        """Arrow table of every row's other columns: neither pictures, nor ids, nor texts.
+
+        Args:
+            names: these columns instead, whatever they are.
+
+        Raises:
+            ColumnError: one of ``names`` is missing.
+        """
+        for name in names or ():
+            if name not in self._rows.column_names:
+                raise ColumnError.missing(name, self._rows.column_names, self.name)
+        ours = {self.columns.picture, self.columns.picture_id, self.columns.product_id, *self.columns.texts}
+        wanted = [name for name in self._rows.column_names if name not in ours] if names is None else list(names)
+        if not wanted:
+            import pyarrow as pa
+
+            return pa.table({})
+        light = self._rows.select_columns(wanted)
+        if self._only is not None:
+            light = light.select(self._only)
+        return light.with_format("arrow")[:]
 
     def open_picture(self, row: int, target_side: int = 512) -> Image.Image | None:
         """A row's picture as RGB, for showing; None when it cannot be read."""

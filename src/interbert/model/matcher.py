@@ -72,7 +72,10 @@ class Matcher(InterBertPreTrainedModel):
         With ``contrastive_size`` unit vectors [B,D], and one number more, the hub correction, beside a query bank; else
         pooled [B,P].
         """
-        pooled = self.pool_image(region_features, region_locations, region_mask)
+        return self.project_image(self.pool_image(region_features, region_locations, region_mask))
+
+    def project_image(self, pooled: Tensor) -> Tensor:
+        """Pooled vectors [B,P] of pictures encoded alone as :meth:`encode_image` gives them."""
         if not self.config.contrastive_size:
             return pooled
         vectors: Tensor = self.contrastive_head.image(pooled)

@@ -1,6 +1,7 @@
 """What a region extractor gives for a picture, and who extracted it.
 
-Shapes: N regions of a picture, F region feature size, C region classes.
+Shapes: N regions of a picture, F region feature size, C region classes (background included where there is one).
+How these rows lie on disk: :mod:`interbert.regions.layout`.
 """
 
 from __future__ import annotations
@@ -22,15 +23,15 @@ class Regions:
     """The regions of one picture: the four things a detector gives (SPEC part 2)."""
 
     boxes: NDArray[np.float32]
-    """[N,4] as x1, y1, x2, y2 in pixels of the picture."""
+    """[N,4] as x1, y1, x2, y2 in pixels of the picture as it is shown (turned as its EXIF says), origin top left."""
     features: NDArray[Any]
-    """[N,F], float16 or float32."""
+    """[N,F], float16 or float32, as the extractor gives them: not scaled, no unit."""
     class_probs: NDArray[Any] | None
-    """[N,C], rows sum to 1; None when the extractor has no classifier."""
+    """[N,C] probabilities, rows sum to 1; None when the extractor has no classifier."""
     width: int
-    """Pixels."""
+    """Of the picture, pixels."""
     height: int
-    """Pixels."""
+    """Of the picture, pixels."""
 
     def validate(self, where: str) -> Regions:
         """Return self when shapes agree and every value is finite.
@@ -56,6 +57,8 @@ class Regions:
             values = getattr(self, name)
             if values is not None and not np.isfinite(values).all():
                 raise RegionError(f"{where}: {name} hold NaN or infinite values. Extract this picture again.")
+        if self.class_probs is not None and self.class_probs.min(initial=0) < 0:
+            raise RegionError(f"{where}: a class has a probability below 0. Extract this picture again.")
         return self
 
 
@@ -68,11 +71,13 @@ class RegionRecord:
     product_id: str
     """Pictures of one product are never each other's negatives."""
     digest: str
-    """SHA-256 of the picture's file bytes; equal pictures have equal digests."""
+    """SHA-256 of the picture's file bytes, 64 hex digits; equal pictures have equal digests; "" when not known."""
     view: int
     """0 as it is, 1 mirrored left to right."""
     source_row: int
+    """Row of the source, from 0."""
     texts: tuple[str, ...]
+    """Captions, titles; may be empty."""
     text_fields: tuple[str, ...]
     """Source column of each text."""
     regions: Regions
@@ -80,9 +85,10 @@ class RegionRecord:
 
 @dataclass(frozen=True)
 class CaptionRow:
-    """A row of a store without its regions."""
+    """A row of a store without its regions; fields as in :class:`RegionRecord`."""
 
     row: int
+    """Of the store, from 0."""
     picture_id: str
     product_id: str
     digest: str
@@ -105,6 +111,8 @@ class ExtractorInfo:
     feature_size: int = 0
     num_classes: int | None = None
     """None when the extractor gives no class distribution."""
+    version: int = 1
+    """Raised by whoever changes an extractor so that equal settings give other regions."""
 
     @property
     def fingerprint(self) -> str:
@@ -116,8 +124,11 @@ class ExtractorInfo:
         return replace(self, settings=what)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain fields, for JSON."""
-        return asdict(self) | {"settings": dict(self.settings)}
+        """Plain fields, for JSON. Version 1 is left out: stores and models that know of none keep their fingerprint."""
+        fields = asdict(self) | {"settings": dict(self.settings)}
+        if self.version == 1:
+            del fields["version"]
+        return fields
 
     def to_json(self) -> str:
         """Canonical JSON."""
@@ -126,7 +137,13 @@ class ExtractorInfo:
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> ExtractorInfo:
         """Inverse of :meth:`to_dict`."""
-        return cls(fields["name"], dict(fields["settings"]), int(fields["feature_size"]), fields["num_classes"])
+        return cls(
+            name=fields["name"],
+            settings=dict(fields["settings"]),
+            feature_size=int(fields["feature_size"]),
+            num_classes=fields["num_classes"],
+            version=int(fields.get("version", 1)),
+        )
 
     @classmethod
     def from_json(cls, text: str) -> ExtractorInfo:
@@ -135,7 +152,7 @@ class ExtractorInfo:
 
     def differences(self, other: ExtractorInfo) -> str:
         """Readable list of what differs: ``scales [1, 2], asked for [1, 2, 3]``."""
-        mine, theirs = self._without_lookup().to_dict(), other._without_lookup().to_dict()
+        mine, theirs = asdict(self._without_lookup()), asdict(other._without_lookup())
         flat_mine = {**mine.pop("settings"), **mine}
         flat_theirs = {**theirs.pop("settings"), **theirs}
         names = sorted(set(flat_mine) | set(flat_theirs))

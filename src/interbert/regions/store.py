@@ -1,32 +1,30 @@
 """Regions on disk: a Lance data set with random access and atomic appends.
 
-One row per view of a picture. Features are ``list<fixed_size_list<float16, F>>``, so pictures may have different
-numbers of regions. Who extracted them stands in the schema's metadata.
+One row per view of a picture, pictures with any numbers of regions; :mod:`interbert.regions.layout` has the columns.
 """
 
 from __future__ import annotations
 
 import contextlib
+import os
 import re
-import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from interbert.errors import InterBertError, RegionError, StoreError, writing
+from interbert.errors import ConfigError, InterBertError, RegionError, StoreError, writing
+from interbert.regions.conversion import captions_of, regions_of, to_table
+from interbert.regions.folder import clear, is_store, make_room
+from interbert.regions.layout import RowLayout
 from interbert.regions.panics import panics_as_errors
 from interbert.regions.reader import RegionReader
 from interbert.regions.schema import CaptionRow, ExtractorInfo, RegionRecord, Regions
 
 _REMEDY = "It is damaged: remove the folder and extract the pictures again."
+_PARTS_REMEDY = "It is damaged: interbert regions verify {path} says which rows; else extract the pictures again."
 _ABSENT = "{path}: there is no region store. Make one with: interbert extract SOURCE {path}"
-_METADATA_KEY = b"interbert.extractor"
-_LANCE_FOLDERS = ("data", "_versions", "_transactions")
-_LIGHT_COLUMNS = ["picture_id", "product_id", "digest", "view", "source_row", "texts", "text_fields"]
-_REGION_COLUMNS = ["width", "height", "boxes", "features", "class_probs"]
 
 
 class RegionStore(RegionReader):
@@ -36,17 +34,8 @@ class RegionStore(RegionReader):
         self.path = self.folder = str(path)
         self._handle: Any = None
         self._owner: int | None = None
-        dataset = self._dataset()
-        metadata = dataset.schema.metadata or {}
-        if _METADATA_KEY not in metadata:
-            raise StoreError(f"{self.path}: is a Lance data set but not a region store.")
-        try:
-            self.info = ExtractorInfo.from_json(metadata[_METADATA_KEY].decode())
-        except (ValueError, KeyError, TypeError) as error:
-            raise StoreError(f"{self.path}: does not say who extracted it. {_REMEDY}") from error
-        lacking = sorted({*_LIGHT_COLUMNS, *_REGION_COLUMNS} - set(dataset.schema.names))
-        if lacking:
-            raise StoreError(f"{self.path}: has no column {lacking[0]!r}. {_REMEDY}")
+        self.layout = RowLayout.of(self.dataset().schema, self.path)
+        self.info = self.layout.info
 
     @classmethod
     def open(cls, path: str | Path) -> RegionStore:
@@ -58,51 +47,61 @@ class RegionStore(RegionReader):
         return cls(path)
 
     @classmethod
-    def create(cls, path: str | Path, info: ExtractorInfo) -> RegionStore:
+    def create(cls, path: str | Path, info: ExtractorInfo, top_k_classes: int | None = None) -> RegionStore:
         """Create an empty store.
+
+        Args:
+            path: folder or URI.
+            info: who extracts.
+            top_k_classes: keep so many classes of each region and the remainder; None keeps whole distributions.
 
         Raises:
             StoreError: there is one already.
+            ConfigError: ``top_k_classes`` does not fit the extractor.
             StorageError: the disk is full or not writable.
         """
         import lance
 
-        if is_store(path):
-            raise StoreError(f"{path}: there is a store already.")
-        folder = Path(path)
-        if any(parent.exists() and not parent.is_dir() for parent in (folder, *folder.parents)):
-            raise StoreError(f"{path}: is a file, or lies below one. Name a folder.")
-        if folder.exists() and any(folder.iterdir()):
-            if not _is_unfinished(folder):
-                raise StoreError(f"{path}: the folder is not empty and is no region store. Name another folder.")
-            for name in _LANCE_FOLDERS:  # a first write that was killed before its commit
-                shutil.rmtree(folder / name, ignore_errors=True)
-        schema = _schema(info)
+        layout = RowLayout.new(info, top_k_classes)
+        make_room(path)
         with writing(path):
-            lance.write_dataset(schema.empty_table(), str(path), schema=schema)
+            lance.write_dataset(layout.schema.empty_table(), str(path), schema=layout.schema)
         return cls(path)
 
     @classmethod
-    def open_or_create(cls, path: str | Path, info: ExtractorInfo) -> RegionStore:
+    def open_or_create(cls, path: str | Path, info: ExtractorInfo, top_k_classes: int | None = None) -> RegionStore:
         """Open a store that this extractor made, or create it.
+
+        Args:
+            path: folder or URI.
+            info: who extracts.
+            top_k_classes: as in :meth:`create`; None takes an existing store as it is.
 
         Raises:
             StoreError: another extractor made it.
+            ConfigError: it keeps another number of classes than ``top_k_classes``.
         """
         if not is_store(path):
-            return cls.create(path, info)
+            return cls.create(path, info, top_k_classes)
         store = cls(path)
-        if "://" not in store.path and not len(store) and store.info.fingerprint != info.fingerprint:
-            for name in _LANCE_FOLDERS:  # an extraction that failed before its first picture
-                shutil.rmtree(Path(path) / name, ignore_errors=True)
+        kept = store.layout.top_k_classes
+        differs = store.info.fingerprint != info.fingerprint or top_k_classes not in (None, kept)
+        if "://" not in store.path and differs and not len(store):
+            clear(Path(path))  # an extraction that failed before its first picture
             (Path(path) / "skipped.jsonl").unlink(missing_ok=True)
-            return cls.create(path, info)
+            return cls.create(path, info, top_k_classes)
         store.require(info)
+        if top_k_classes not in (None, kept):
+            has = "whole class distributions" if kept is None else f"the {kept} most probable classes"
+            raise ConfigError(
+                f"{path}: has {has} of each region, asked for {top_k_classes}. Leave --top_k_classes out, or extract "
+                "into another folder."
+            )
         return store
 
     def __len__(self) -> int:
-        with self._reading():
-            return int(self._dataset().count_rows())
+        with self.reading():
+            return int(self.dataset().count_rows())
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_handle": None, "_owner": None}
@@ -110,39 +109,62 @@ class RegionStore(RegionReader):
     @property
     def fingerprint(self) -> str:
         """Identifies the data: extractor, number of rows and version."""
-        dataset = self._dataset()
-        return f"{self.info.fingerprint}-{dataset.count_rows()}-{dataset.version}"
+        return f"{self.info.fingerprint}-{len(self)}-{self.dataset().version}"
 
     def append(self, records: Sequence[RegionRecord]) -> None:
-        """Add rows in one atomic commit.
+        """Add rows in one atomic commit: after a crash all of them are there or none.
 
         Raises:
-            StorageError: the disk is full or not writable; rows committed before stay.
+            StorageError: the disk is full or not writable; the store stays as it was.
+        """
+        self.append_table(to_table(records, self.layout))
+
+    def append_table(self, table: Any) -> None:
+        """Add rows that :func:`~interbert.regions.conversion.to_table` made for this store's layout; as :meth:`append`.
+
+        Raises:
+            StorageError: the disk is full or not writable; the store stays as it was.
         """
         import lance
 
-        if not records:
+        if not table.num_rows:
             return
-        table = _to_table(records, _schema(self.info))
         with writing(self.path):
             lance.write_dataset(table, self.path, mode="append")
         self._handle = None
 
+    def remove(self, rows: Sequence[int]) -> None:
+        """Take rows out, in one atomic commit; the rows after them move up. Their bytes stay on disk.
+
+        Raises:
+            StorageError: the disk is full or not writable; the store stays as it was.
+        """
+        if not rows:
+            return
+        dataset = self.dataset()
+        with self.reading():
+            ids = dataset.scanner(columns=[], with_row_id=True).to_table()["_rowid"].to_numpy()
+        chosen = ", ".join(str(ids[row]) for row in rows)
+        with writing(self.path):
+            dataset.delete(f"_rowid in ({chosen})")
+        self._handle = None
+
     def existing_keys(self) -> set[tuple[str, int]]:
         """(picture_id, view) of every row."""
-        table = self._table(["picture_id", "view"])
-        return set(zip(table["picture_id"].to_pylist(), table["view"].to_pylist(), strict=True))
+        with self.reading():
+            table = self.dataset().to_table(columns=["picture_id", "view"])
+            return set(zip(table["picture_id"].to_pylist(), table["view"].to_pylist(), strict=True))
 
     def captions(self) -> Iterator[CaptionRow]:
-        """Every row without its regions, one after the other: millions need not be there at once."""
+        """Every row without its regions, one after the other: millions need not be there at once.
+
+        Raises:
+            StoreError: the store is damaged, or a row is not what was written.
+        """
         start = 0
-        with self._reading():
-            for batch in self._dataset().to_batches(columns=_LIGHT_COLUMNS):
-                columns = [batch.column(name).to_pylist() for name in _LIGHT_COLUMNS]
-                for index, values in enumerate(zip(*columns, strict=True), start):
-                    row = dict(zip(_LIGHT_COLUMNS, values, strict=True))
-                    lists = {name: tuple(row[name]) for name in ("texts", "text_fields")}
-                    yield CaptionRow(index, **(row | lists))
+        with self.reading():
+            for batch in self.dataset().to_batches(columns=self.layout.text_columns):
+                yield from captions_of(batch, start, self.layout, self.path)
                 start += len(batch)
 
     def take(self, rows: Sequence[int]) -> list[Regions]:
@@ -150,35 +172,35 @@ class RegionStore(RegionReader):
 
         Raises:
             RegionError: a row holds values that are not finite.
-            StoreError: the store is damaged.
+            StoreError: the store is damaged, or a row is not what was written.
         """
         wanted = np.asarray(rows, dtype=np.int64)
         unique, inverse = np.unique(wanted, return_inverse=True)
-        with self._reading():
-            table = self._dataset().take(unique.tolist(), columns=_REGION_COLUMNS)
-        pictures = [self._regions(row, int(unique[offset])) for offset, row in enumerate(_rows(table))]
+        with self.reading():
+            table = self.dataset().take(unique.tolist(), columns=self.layout.region_columns)
+            pictures = regions_of(table, unique.tolist(), self.layout, self.path)
         return [pictures[index] for index in inverse]
 
     @contextlib.contextmanager
-    def _reading(self) -> Iterator[None]:
+    def reading(self) -> Iterator[None]:
+        """Turn what goes wrong while the block reads into a :class:`StoreError`."""
         try:
             with panics_as_errors():
                 yield
-        except InterBertError:
+        except (InterBertError, MemoryError):
             raise
-        except (OSError, ValueError) as error:
-            raise StoreError(f"{self.path}: cannot be read ({_first_line(error)}). {_REMEDY}") from error
+        except Exception as error:  # lance and pyarrow raise whatever they like on damaged files
+            raise self._damaged(error) from error
 
-    def _table(self, columns: list[str]) -> Any:
-        with self._reading():
-            return self._dataset().to_table(columns=columns)
+    def _damaged(self, error: BaseException) -> StoreError:
+        return StoreError(f"{self.path}: cannot be read ({_first_line(error)}). {_PARTS_REMEDY.format(path=self.path)}")
 
-    def _regions(self, row: dict[str, Any], index: int) -> Regions:
-        return Regions(**row).validate(f"{self.path}, row {index}")
+    def dataset(self) -> Any:
+        """The Lance data set, opened once in each process.
 
-    def _dataset(self) -> Any:
-        import os
-
+        Raises:
+            StoreError: it is missing or damaged.
+        """
         import lance
 
         if self._handle is None or self._owner != os.getpid():
@@ -195,100 +217,6 @@ class RegionStore(RegionReader):
                 raise StoreError(f"{self.path}: cannot be opened ({_first_line(error)}). {_REMEDY}") from error
             self._owner = os.getpid()
         return self._handle
-
-
-def _is_unfinished(folder: Path) -> bool:
-    """Whether a folder holds nothing but what lance writes before its first commit."""
-    written = [file for file in folder.rglob("*") if not file.is_dir()]
-    return all(one.name in _LANCE_FOLDERS for one in folder.iterdir()) and not any(
-        file.suffix != ".lance" for file in written if "data" in file.relative_to(folder).parts
-    )
-
-
-def is_store(path: str | Path) -> bool:
-    """Whether ``path`` is a Lance data set; of a URI its bucket is asked."""
-    if "://" not in str(path):
-        return any(Path(path, "_versions").glob("*.manifest"))
-    import lance
-
-    try:
-        lance.dataset(str(path))
-    except (OSError, ValueError):
-        return False
-    return True
-
-
-def _schema(info: ExtractorInfo) -> Any:
-    import pyarrow as pa
-
-    features = pa.list_(pa.list_(pa.float16(), info.feature_size))
-    # without a class distribution the column holds nulls; its width must still be positive
-    classes = pa.list_(pa.list_(pa.float16(), info.num_classes or 1))
-    fields = [
-        ("picture_id", pa.string()),
-        ("product_id", pa.string()),
-        ("digest", pa.string()),
-        ("view", pa.int8()),
-        ("source_row", pa.int64()),
-        ("texts", pa.list_(pa.string())),
-        ("text_fields", pa.list_(pa.string())),
-        ("width", pa.int32()),
-        ("height", pa.int32()),
-        ("boxes", pa.list_(pa.list_(pa.float32(), 4))),
-        ("features", features),
-        ("class_probs", classes),
-    ]
-    return pa.schema(fields, metadata={_METADATA_KEY: info.to_json().encode()})
-
-
-def _to_table(records: Sequence[RegionRecord], schema: Any) -> Any:
-    import pyarrow as pa
-
-    columns: dict[str, Any] = {
-        name: [getattr(record, name) for record in records] for name in ("picture_id", "product_id", "digest")
-    }
-    columns |= {name: [getattr(record, name) for record in records] for name in ("view", "source_row")}
-    columns |= {name: [list(getattr(record, name)) for record in records] for name in ("texts", "text_fields")}
-    columns |= {name: [getattr(record.regions, name) for record in records] for name in ("width", "height")}
-    arrays = [pa.array(columns[name], schema.field(name).type) for name in columns]
-    for name, dtype in (("boxes", np.float32), ("features", np.float16), ("class_probs", np.float16)):
-        values = [getattr(record.regions, name) for record in records]
-        arrays.append(_nested(values, schema.field(name).type, dtype))
-    return pa.Table.from_arrays(arrays, schema=schema)
-
-
-def _nested(values: Sequence[NDArray[Any] | None], kind: Any, dtype: Any) -> Any:
-    """Ragged [N,width] arrays as one Arrow column, without a Python object per number."""
-    import pyarrow as pa
-
-    width = kind.value_type.list_size
-    lengths = [0 if value is None else len(value) for value in values]
-    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
-    present = [np.ascontiguousarray(value, dtype=dtype).reshape(-1) for value in values if value is not None]
-    flat = np.concatenate(present) if present else np.empty(0, dtype=dtype)
-    inner = pa.FixedSizeListArray.from_arrays(pa.array(flat), width)
-    mask = pa.array([value is None for value in values])
-    return pa.ListArray.from_arrays(pa.array(offsets), inner, type=kind, mask=mask)
-
-
-def _rows(table: Any) -> list[dict[str, Any]]:
-    sizes = {name: table[name].to_pylist() for name in ("width", "height")}
-    arrays = {name: _ragged(table[name]) for name in ("boxes", "features", "class_probs")}
-    return [{name: values[row] for name, values in (sizes | arrays).items()} for row in range(table.num_rows)]
-
-
-def _ragged(column: Any) -> list[NDArray[Any] | None]:
-    pictures: list[NDArray[Any] | None] = []
-    for chunk in column.chunks:
-        width = chunk.type.value_type.list_size
-        numbers = chunk.values.values.to_numpy(zero_copy_only=False).reshape(-1, width)
-        # a sliced inner list keeps its parent's values
-        numbers = numbers[chunk.values.offset :] if chunk.values.offset else numbers
-        offsets = chunk.offsets.to_numpy()
-        valid = chunk.is_valid().to_numpy(zero_copy_only=False)
-        for row in range(len(chunk)):
-            pictures.append(numbers[offsets[row] : offsets[row + 1]] if valid[row] else None)
-    return pictures
 
 
 def _first_line(error: BaseException) -> str:

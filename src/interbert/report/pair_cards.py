@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from interbert.report.framed import framed_picture
 from interbert.report.guesses import Guess, HiddenPiece, HiddenRegion, PairGuesses, share_right
 from interbert.report.svg import key, number
 from interbert.search.page import escape, format_probability
@@ -38,22 +39,8 @@ def _card(pair: PairGuesses, picture: str | None) -> str:
 
 
 def _frame(pair: PairGuesses, picture: str | None) -> str:
-    boxes = []
-    for place, region in enumerate(pair.regions[:_MOST]):
-        x1, y1, x2, y2 = region.box
-        left, top = 100 * x1 / pair.width, 100 * y1 / pair.height
-        width, height = 100 * (x2 - x1) / pair.width, 100 * (y2 - y1) / pair.height
-        boxes.append(
-            f'<i class="box {key(place)}" style="left:{left:.1f}%;top:{top:.1f}%;width:{width:.1f}%;'
-            f'height:{height:.1f}%"><b style="margin:{18 * (place // 4)}px 0 0 {18 * (place % 4)}px">'
-            f"{_letter(place)}</b></i>"
-        )
-    shown = f"frame {picture}" if picture else "frame blank"
-    size = "" if picture else f"<span>{pair.width} × {pair.height}</span>"
-    return (
-        f'<div class="{shown}" role="img" aria-label="picture of: {escape(pair.text)}" '
-        f'style="aspect-ratio:{pair.width}/{pair.height}">{size}{"".join(boxes)}</div>'
-    )
+    boxes = [(_letter(place), region.box) for place, region in enumerate(pair.regions[:_MOST])]
+    return framed_picture(boxes, pair.width, pair.height, f"picture of: {pair.text}", picture)
 
 
 def _letter(place: int) -> str:

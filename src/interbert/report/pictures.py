@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from interbert.errors import UsageError
-from interbert.extraction.extract import picture_digest
+from interbert.extraction.same_source import picture_digest
 from interbert.extraction.sources import PictureSource
 from interbert.regions.schema import CaptionRow
 from interbert.search.page import thumbnail_uri
@@ -14,15 +14,17 @@ SIDE = 224
 """Pixels of a thumbnail's long side."""
 
 
-def thumbnails(source: PictureSource, wanted: Mapping[str, CaptionRow]) -> dict[str, str]:
+def thumbnails(source: PictureSource, wanted: Mapping[str, CaptionRow], side: int = SIDE) -> dict[str, str]:
     """Data URIs of pictures, by the keys of ``wanted``; a picture that the source does not have is left out.
 
     A picture is looked for under its id, then in its row, and is the one when its file has the digest that the store
-    has.
+    has. Mirrored views are shown mirrored. ``side`` is in pixels, of the long side.
 
     Raises:
         UsageError: the source has none of them.
     """
+    from PIL import ImageOps
+
     places = {name: place for place, name in enumerate(source.picture_ids())}
     found = {}
     for key, caption in wanted.items():
@@ -33,7 +35,7 @@ def thumbnails(source: PictureSource, wanted: Mapping[str, CaptionRow]) -> dict[
                 continue
             picture = source.open_picture(place)
             if picture is not None:
-                found[key] = thumbnail_uri(picture, SIDE)
+                found[key] = thumbnail_uri(ImageOps.mirror(picture) if caption.view == 1 else picture, side)
                 break
     if wanted and not found:
         raise UsageError(

@@ -1,137 +1,233 @@
-"""Joint search of a small catalogue: every picture is scored together with the text.
+"""Search an index: recall by vectors and titles, rerank by the joint model, collapse near-duplicates.
 
-One pair costs one pass through the model, so this suits catalogues up to some ten thousand pictures.
+Shapes: n candidates, R image tokens, H hidden size, D vector size.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
-from interbert.checkpoints.directory import load_model, load_processor
-from interbert.errors import SourceError
-from interbert.extraction.extract import extract_pictures, extract_to_store
-from interbert.extraction.extractor import build_extractor
-from interbert.extraction.sources import PictureSource
-from interbert.model.processing import InterBertProcessor
-from interbert.model.retrieval import InterBertForImageTextRetrieval
-from interbert.model.scoring import score_matrix
-from interbert.regions.store import RegionStore
+from interbert.errors import UsageError
+from interbert.extraction.pictures import as_picture
+from interbert.search.encoder import ProductEncoder
+from interbert.search.fusing import collapsed, reciprocal_ranks, standardised
+from interbert.search.index import Hit, ProductIndex
+from interbert.search.index_model import index_encoder
 
-Picture = tuple[NDArray[np.float32], NDArray[np.float32]]
+if TYPE_CHECKING:
+    from PIL import Image
 
+Float32 = NDArray[np.float32]
 
-@dataclass(frozen=True)
-class Entry:
-    """A picture of a catalogue."""
-
-    picture_id: str
-    source_row: int
-    texts: tuple[str, ...]
+CANDIDATES = 32
+DUPLICATES = 0.995
 
 
 @dataclass(frozen=True)
-class Catalogue:
-    """Pictures ready to be searched."""
-
-    entries: tuple[Entry, ...]
-    pictures: tuple[Picture, ...]
-    """Model inputs, one for each entry."""
-    problems: tuple[tuple[str, str], ...]
-    """(picture id, reason) of what could not be used."""
-
-
-@dataclass(frozen=True)
-class Hit:
-    """A result."""
+class Result:
+    """One product of a page of results."""
 
     rank: int
     """1 is best."""
-    entry: Entry
+    id: str
+    """Of its picture that fits best."""
+    product_id: str
     score: float
-    """Matching logit difference; what results are ordered by."""
-    probability: float
-    """softmax(matching logits)[0] (SPEC part 4)."""
+    """What results are ordered by; comparable within one search only."""
+    probability: float | None
+    """Of a match of text and picture, by the model; None when only pictures were compared."""
+    texts: tuple[str, ...]
+    metadata: dict[str, Any]
+    similar: tuple[str, ...]
+    """Ids of near-duplicates that this result stands for."""
 
 
 class SearchEngine:
-    """A model that ranks pictures for texts.
+    """An index and its model.
+
+    Example::
+
+        engine = SearchEngine.open("indexes/shop")
+        for result in engine.search("red summer dress", where="price < 50", top_k=5):
+            print(result.rank, result.product_id, result.texts)
 
     Args:
-        model: with a matching head.
-        processor: of the same model directory.
+        index: opened.
+        encoder: the index's model.
     """
 
-    def __init__(self, model: InterBertForImageTextRetrieval, processor: InterBertProcessor) -> None:
-        self.model = model
-        self.processor = processor
+    def __init__(self, index: ProductIndex, encoder: ProductEncoder) -> None:
+        self.index = index
+        self.encoder = encoder
+        self._now = (index.pinned(), encoder)
 
     @classmethod
-    def load(cls, directory: str | Path) -> SearchEngine:
-        """Open a model directory.
-
-        Raises:
-            CheckpointError: it is missing, damaged or no retrieval model.
-        """
-        return cls(load_model(directory), load_processor(directory))
-
-    def catalogue(self, source: PictureSource, regions: str | None = None, progress: bool = False) -> Catalogue:
-        """Extract the regions of a source's pictures.
+    def open(cls, index: str | Path, model: str | Path | None = None) -> SearchEngine:
+        """Open an index with its model.
 
         Args:
-            source: pictures, with or without texts.
-            regions: store that keeps the regions, so that the next search need not extract; None keeps nothing.
-            progress: show a bar.
+            index: folder or URI.
+            model: where the model is, for an index in a bucket; a local index has its own copy.
 
         Raises:
-            SourceError: no picture can be used.
-            StoreError: ``regions`` was made by another extractor.
+            VectorIndexError: the index is missing, unfinished or damaged.
+            CheckpointError: ``model`` is not the model of the index.
         """
-        extractor = build_extractor(self.processor.extractor_info, self.processor.extractor_folder)
-        if regions is None:
-            records, problems = extract_pictures(source, extractor, progress)
-            entries = [Entry(one.picture_id, one.source_row, one.texts) for one in records]
-            pictures = [self.processor.picture_inputs(one.regions, where=one.picture_id) for one in records]
-        else:
-            extract_to_store(source, regions, extractor, need_texts=False, progress=progress)
-            store = RegionStore.open(regions)
-            wanted = set(source.picture_ids())
-            rows = [one for one in store.captions() if one.view == 0 and one.picture_id in wanted]
-            entries = [Entry(one.picture_id, one.source_row, one.texts) for one in rows]
-            found = store.take([one.row for one in rows])
-            pictures = [self.processor.picture_inputs(one, where=regions) for one in found]
-            problems = [(name, "could not be read") for name in sorted(wanted - {one.picture_id for one in rows})]
-        if not entries:
-            raise SourceError(f"{source.name}: none of its pictures could be used ({problems[0][1]}).")
-        return Catalogue(tuple(entries), tuple(pictures), tuple(problems))
+        opened = ProductIndex.open(index)
+        return cls(opened, index_encoder(opened, model))
 
     def search(
         self,
-        texts: Sequence[str],
-        catalogue: Catalogue,
+        text: str | None = None,
+        image: Image.Image | bytes | str | Path | None = None,
+        *,
+        where: str | None = None,
         top_k: int = 10,
-        progress: Callable[[int], None] | None = None,
-    ) -> list[list[Hit]]:
-        """The best ``top_k`` pictures of each text, best first.
+        candidates: int = CANDIDATES,
+        rerank: bool = True,
+        titles: bool = True,
+        image_weight: float = 0.5,
+        duplicates: float | None = DUPLICATES,
+    ) -> list[Result]:
+        """The best products for a text, a picture, or both.
+
+        Args:
+            text: what the picture should show.
+            image: a picture that results should look like.
+            where: a filter, such as ``price < 50 and colour = 'black'`` (:mod:`interbert.search.filters`).
+            top_k: how many results.
+            candidates: products recalled for the joint model; at least ``2 * top_k`` are.
+            rerank: score candidates by the joint model; without, recall's order stays.
+            titles: let full text over the catalogue's titles find candidates and count (reciprocal rank fusion).
+            image_weight: with text and image, what the image's likeness counts beside the text's match, 0 to 1.
+            duplicates: products whose pictures' vectors have this cosine or more are one result; None keeps all.
 
         Raises:
-            SourceError: a text is empty.
+            UsageError: neither text nor image, an empty text, or one without a word that the model knows.
+            FilterError: the filter is wrong at a character that is named.
+            PictureError: the image is missing or unreadable.
+            VectorIndexError: the index is damaged.
         """
-        if any(not text.strip() for text in texts):
-            raise SourceError("the text to search for is empty. Say what the picture should show.")
-        ids = self.processor.texts_to_ids(texts)
-        scores = score_matrix(self.model, ids, catalogue.pictures, progress)
-        results = []
-        for line in scores:
-            best = np.argsort(-line, kind="stable")[:top_k]
-            results.append(
-                [
-                    Hit(rank, catalogue.entries[index], float(line[index]), float(1 / (1 + np.exp(-line[index]))))
-                    for rank, index in enumerate(best, start=1)
-                ]
+        if text is None and image is None:
+            raise UsageError("search: give a text, an image, or both.")
+        if top_k < 1:
+            raise UsageError(f"search: top_k must be at least 1, not {top_k}.")
+        if not 0 <= image_weight <= 1:
+            raise UsageError(f"search: image_weight must be between 0 and 1, not {image_weight}.")
+        index, encoder = self.refresh()
+        wanted = max(candidates, 2 * top_k)
+        likeness = None if image is None else image_vector(encoder, image)
+        if text is None:
+            assert likeness is not None
+            hits = index.recall(likeness, wanted, where)
+            return self._results(hits, np.array([hit.score for hit in hits]), None, top_k, duplicates)
+        ids, vectors = encoder.texts([text])
+        pool = {hit.id: hit for hit in index.recall(vectors[0], wanted, where, tokens=rerank)}
+        if likeness is not None:
+            pool |= {hit.id: hit for hit in index.recall(likeness, wanted, where, tokens=rerank)}
+        by_title = index.titles(text, wanted, where, tokens=rerank) if titles else []
+        pool |= {hit.id: hit for hit in by_title}
+        hits = one_per_product(list(pool.values()), vectors[0])
+        if not hits:
+            return []
+        recalled = np.stack([hit.vector for hit in hits]) @ vectors[0]
+        scores = encoder.joint(ids, _tokens(hits), recalled[None])[0] if rerank else recalled
+        probability = 1 / (1 + np.exp(-scores.clip(-60, 60))) if rerank else None
+        order: NDArray[Any] = scores
+        if likeness is not None:
+            looks = np.stack([hit.vector for hit in hits]) @ likeness
+            order = (1 - image_weight) * standardised(scores) + image_weight * standardised(looks)
+        if by_title:
+            place = {hit.product_id: rank for rank, hit in enumerate(by_title)}
+            order = reciprocal_ranks(order, [place.get(hit.product_id) for hit in hits])
+        return self._results(hits, order, probability, top_k, duplicates)
+
+    def refresh(self) -> tuple[ProductIndex, ProductEncoder]:
+        """Use a rebuilt index, and its model, from now on; searches do this by themselves.
+
+        Returns:
+            the index as it is now, which stays with its build, and the model of that build.
+        """
+        self.index.refresh()
+        index, encoder = self._now
+        newest = self.index.pinned()
+        if newest.manifest != index.manifest:
+            if newest.manifest.model_fingerprint != index.manifest.model_fingerprint:
+                encoder = index_encoder(newest)
+            self._now, self.encoder = (newest, encoder), encoder
+        return self._now
+
+    def joint(self, texts: Sequence[Sequence[int]], hits: Sequence[Hit], recalled: Float32) -> Float32:
+        """Log-odds of a match [texts, n] of token ids and hits: joint pass and recall, as the model mixes them.
+
+        Args:
+            texts: token ids.
+            hits: their regions are read from the index where they do not bring them along.
+            recalled: inner products of vectors [texts, n].
+        """
+        absent = [hit.id for hit in hits if hit.tokens is None]
+        read = dict(zip(absent, self.index.regions(absent), strict=True)) if absent else {}
+        tokens = [read[hit.id] if hit.tokens is None else hit.tokens for hit in hits]
+        with torch.inference_mode():
+            return self.encoder.joint(texts, tokens, recalled)
+
+    def _results(
+        self,
+        hits: Sequence[Hit],
+        order: NDArray[Any],
+        probability: NDArray[Any] | None,
+        top_k: int,
+        duplicates: float | None,
+    ) -> list[Result]:
+        best = sorted(range(len(hits)), key=lambda place: (-float(order[place]), hits[place].id))
+        groups = collapsed([hits[place].vector for place in best], self._directions(), duplicates)
+        return [
+            Result(
+                rank,
+                hits[best[first]].id,
+                hits[best[first]].product_id,
+                float(order[best[first]]),
+                None if probability is None else float(probability[best[first]]),
+                hits[best[first]].texts,
+                hits[best[first]].metadata,
+                tuple(hits[best[other]].id for other in others),
             )
-        return results
+            for rank, (first, *others) in enumerate(groups[:top_k], start=1)
+        ]
+
+    def _directions(self) -> int:
+        """Numbers of a vector that say what a picture shows: all but the hub correction."""
+        config = self.encoder.model.config
+        return self.encoder.vector_size - (config.contrastive_size is not None and config.query_bank_size is not None)
+
+
+def image_vector(encoder: ProductEncoder, image: Image.Image | bytes | str | Path) -> Float32:
+    """A picture's vector [D] as a query for pictures like it.
+
+    Raises:
+        PictureError: it is missing or unreadable.
+    """
+    regions = encoder.extractor.extract([as_picture(image, "the picture to search for")])
+    vectors, _ = encoder.pictures(regions, ["the picture to search for"])
+    query: Float32 = encoder.picture_query(vectors)[0]
+    return query
+
+
+def _tokens(hits: Sequence[Hit]) -> list[Float32]:
+    """Regions that hits brought along."""
+    return [hit.tokens for hit in hits if hit.tokens is not None]
+
+
+def one_per_product(hits: Sequence[Hit], query: Float32) -> list[Hit]:
+    """Each product's picture that is nearest to the query, in order of nearness."""
+    best: dict[str, Hit] = {}
+    for hit in sorted(hits, key=lambda hit: (-float(hit.vector @ query), hit.id)):
+        best.setdefault(hit.product_id, hit)
+    return list(best.values())

@@ -21,14 +21,14 @@ class PageHit:
     Attributes:
         rank: 1 is the best.
         key: names the picture in the page's table of pictures.
-        probability: match probability in [0, 1].
+        probability: match probability in [0, 1]; None shows none.
         captions: the catalogue's texts of the picture, shown under it; may be empty.
         label: what the catalogue calls the picture.
     """
 
     rank: int
     key: str
-    probability: float
+    probability: float | None
     captions: tuple[str, ...] = ()
     label: str = ""
 
@@ -116,11 +116,14 @@ def render_results(
 def _card(hit: PageHit, names: Mapping[str, str]) -> str:
     captions = "".join(f'<div class="caption" dir="auto">{escape(text)}</div>' for text in hit.captions)
     label = f'<div class="id">{escape(hit.label)}</div>' if hit.label else ""
-    percent = escape(format_probability(hit.probability))
+    shown = bar = ""
+    if hit.probability is not None:
+        shown = f'<span title="match probability">{escape(format_probability(hit.probability))}</span>'
+        bar = f'<div class="bar"><i style="width:{100 * hit.probability:.1f}%"></i></div>'
     return (
         f'<li class="hit">{picture_html(hit.key, names, hit.captions[0] if hit.captions else hit.label)}'
-        f'<div class="line"><span>#{hit.rank}</span><span title="match probability">{percent}</span></div>'
-        f'<div class="bar"><i style="width:{100 * hit.probability:.1f}%"></i></div>{captions}{label}</li>'
+        f'<div class="line"><span>#{hit.rank}</span>{shown}</div>'
+        f"{bar}{captions}{label}</li>"
     )
 
 

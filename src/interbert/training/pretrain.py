@@ -35,6 +35,7 @@ from interbert.training.session import (
     TrainingData,
     as_recipe,
     claim_folder,
+    claim_regions,
     curriculum,
     mark_finished,
     one_run,
@@ -76,6 +77,7 @@ def _pretrain(options: PretrainOptions) -> None:
     if claim_folder(out, recipe):
         print(f"{out}: this run is finished, nothing to do")
         return
+    claim_regions(out, data.store)
     set_seed(options.training.seed)
     processor = _processor(options, data)
     model, filled = _model(options, data, processor)

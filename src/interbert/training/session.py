@@ -23,6 +23,7 @@ from interbert.locking import only_writer
 from interbert.objectives.matching import hard_share
 from interbert.regions.mix import StoreMix
 from interbert.regions.reader import RegionReader
+from interbert.regions.schema import ExtractorInfo
 from interbert.regions.store import RegionStore
 from interbert.tasks.retrieval import RetrievalSet
 from interbert.training.options import NegativeOptions
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 
 RECIPE = "recipe.json"
 FINISHED = "finished.json"
+REGIONS = "regions.json"
+"""Who extracted the regions that a run began with."""
 NEGATIVES = "negatives.safetensors"
 """Pools of hard negatives, mined when a run starts."""
 _FEW = 50
@@ -185,11 +188,31 @@ def claim_folder(out: Path, recipe: Mapping[str, Any]) -> bool:
         raise UsageError(f"{out}: the folder is not empty and holds no run. Name another, so that nothing is replaced.")
     with writing(out):
         out.mkdir(parents=True, exist_ok=True)
-        if file.exists() and any(child.name != RECIPE for child in out.iterdir()):  # else it never got to a first step
+        if file.exists() and _has_begun(out):  # else it never got to a first step
             _require_same(out, json.loads(file.read_text(encoding="utf-8")), recipe)
         else:
             file.write_text(json.dumps(recipe, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     return (out / FINISHED).exists()
+
+
+def claim_regions(out: Path, store: RegionReader) -> None:
+    """Remember who extracted a run's regions; when it goes on, check that nobody replaced the store by another's.
+
+    Raises:
+        StoreError: other regions lie in the store's place now.
+        StorageError: the file cannot be written.
+    """
+    file = out / REGIONS
+    if file.exists() and _has_begun(out):
+        store.require(ExtractorInfo.from_json(file.read_text(encoding="utf-8")))
+    elif main_process():
+        with writing(out):
+            file.write_text(store.info.to_json() + "\n", encoding="utf-8")
+
+
+def _has_begun(out: Path) -> bool:
+    """Whether a run got further than its settings."""
+    return any(child.name not in (RECIPE, REGIONS) for child in out.iterdir())
 
 
 def main_process() -> bool:

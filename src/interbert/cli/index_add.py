@@ -1,0 +1,63 @@
+"""Add the products that an index lacks, and bring those that it has up to date.
+
+A picture whose file is the same is not encoded again; where only its texts or columns differ they alone are written.
+With --columns_only no picture is read at all: SOURCE is then any table with ids and the columns that have changed.
+
+    interbert index add indexes/shop new_products.parquet
+    interbert index add indexes/shop prices.csv --columns_only
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass
+class Options:
+    """Options of ``interbert index add``."""
+
+    index: str
+    """Folder or URI of the index."""
+    source: str
+    """Products, with the columns that the index was built from."""
+    picture: str | None = None
+    """Column that holds the pictures; as the index was built when not given, like those below."""
+    texts: list[str] = field(default_factory=list)
+    """Columns whose texts are shown and searched in full."""
+    picture_id: str | None = None
+    """Column with an id that is unique per picture."""
+    product_id: str | None = None
+    """Column with an id that pictures of one product share."""
+    split: str | None = None
+    """Split of a Hub data set."""
+    columns_only: bool = False
+    """Change columns such as price and stock of products that are there, and nothing else."""
+    regions: str | None = None
+    """Region store with regions of some of the pictures, which need not be found again."""
+    model: str | None = None
+    """Where the model is, for an index in a bucket; it must be the one the index was built with."""
+
+
+def run(options: Options) -> None:
+    """Add and say what was done."""
+    from interbert.cli.index_output import print_changes
+    from interbert.errors import UsageError
+    from interbert.extraction.columns import ColumnMapping
+    from interbert.extraction.sources import open_source
+    from interbert.search.changes import add_to_index, update_columns
+    from interbert.search.index import ProductIndex
+
+    built = ProductIndex.open(options.index).manifest.mapping
+    picture_id = options.picture_id or built["picture_id"]
+    product_id = options.product_id or built["product_id"]
+    if options.columns_only:
+        named = product_id or picture_id
+        if named is None:
+            raise UsageError("index add: say which column holds the products' ids: --product_id.")
+        changes = update_columns(options.index, options.source, named, options.split)
+    else:
+        texts = tuple(options.texts or built["texts"])
+        mapping = ColumnMapping(options.picture or built["picture"], texts, picture_id, product_id)
+        source = open_source(options.source, mapping, options.split, need_texts=False)
+        changes = add_to_index(options.index, source, model=options.model, regions=options.regions, progress=True)
+    print_changes(options.index, changes)

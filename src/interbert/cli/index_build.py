@@ -1,0 +1,68 @@
+"""Make an index of a catalogue, which `interbert search` and `interbert topics` read.
+
+MODEL is a fine-tuned model directory; SOURCE is a parquet, csv or jsonl file, a folder of pictures, or a Hub id; INDEX
+is a folder, or a URI such as s3://bucket/shop. The index holds vectors, the regions that reranking needs in a few
+kilobytes a product, thumbnails, texts for full-text search, and the source's other columns for filters. It keeps a copy
+of what it needs of the model. Stopped at any moment, the same command goes on where it was.
+
+    interbert index build models/retrieval catalogue.parquet indexes/shop
+    interbert index build models/retrieval catalogue.parquet indexes/shop --columns price,colour --regions regions/train
+    interbert index build models/better catalogue.parquet indexes/shop --rebuild
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+
+@dataclass
+class Options:
+    """Options of ``interbert index build``."""
+
+    model: str
+    """Model directory."""
+    source: str
+    """Pictures, texts and columns: a file, a folder or a Hub id."""
+    index: str
+    """Folder or URI of the index."""
+    picture: str | None = None
+    """Column that holds the pictures; found when not given."""
+    texts: list[str] = field(default_factory=list)
+    """Columns whose texts are shown and searched in full; found when not given."""
+    picture_id: str | None = None
+    """Column with an id that is unique per picture; made from product ids when not given."""
+    product_id: str | None = None
+    """Column with an id that pictures of one product share; 'product_id', 'item_id' or 'id' when there is one."""
+    split: str | None = None
+    """Split of a Hub data set."""
+    columns: list[str] = field(default_factory=list)
+    """Columns that filters can use; all others that hold single values when not given."""
+    coding: Literal["int8", "fp16"] = "int8"
+    """How regions are kept: int8 takes half the room of fp16."""
+    regions: str | None = None
+    """Region store with regions of some of the pictures, which need not be found again."""
+    rebuild: bool = False
+    """Build anew although there is an index: searches go on with the old one until the new one is complete."""
+
+
+def run(options: Options) -> None:
+    """Build and say what was done."""
+    from interbert.cli.index_output import print_changes
+    from interbert.extraction.columns import ColumnMapping
+    from interbert.extraction.sources import open_source
+    from interbert.search.build import build_index
+
+    mapping = ColumnMapping(options.picture, tuple(options.texts), options.picture_id, options.product_id)
+    source = open_source(options.source, mapping, options.split, need_texts=False)
+    changes = build_index(
+        options.model,
+        source,
+        options.index,
+        columns=options.columns,
+        coding=options.coding,
+        regions=options.regions,
+        rebuild=options.rebuild,
+        progress=True,
+    )
+    print_changes(options.index, changes)

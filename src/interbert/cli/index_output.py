@@ -1,0 +1,95 @@
+"""What the verbs of an index print and write for people to look at."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.box import SIMPLE
+from rich.console import Console
+from rich.table import Table
+
+from interbert.errors import writing
+from interbert.search.changes import Changes
+from interbert.search.engine import Result, SearchEngine
+from interbert.search.index import ProductIndex
+from interbert.search.page import PageHit, format_probability, render_results
+
+_SHOWN_SKIPS = 5
+
+
+def print_changes(path: str, changes: Changes) -> None:
+    """What a command did, in one line, and the first pictures it could not use."""
+    counts = [
+        (changes.added, "added"),
+        (changes.replaced, "encoded anew"),
+        (changes.updated, "updated without encoding"),
+        (changes.removed, "removed"),
+        (changes.unchanged, "unchanged"),
+        (len(changes.skipped), "skipped"),
+    ]
+    told = ", ".join(f"{count} {what}" for count, what in counts if count) or "nothing to do"
+    print(f"{path}: {told}")
+    for name, reason in changes.skipped[:_SHOWN_SKIPS]:
+        print(f"  skipped {name}: {reason}")
+    if len(changes.skipped) > _SHOWN_SKIPS:
+        print(f"  and {len(changes.skipped) - _SHOWN_SKIPS} more")
+
+
+def print_index(index: ProductIndex) -> None:
+    """What an index holds."""
+    manifest = index.manifest
+    pictures = len(index)
+    indexed = index.indexed_rows()
+    search = f"approximate, {pictures - indexed} pictures wait to be indexed" if indexed else "exact"
+    table = Table(title=index.path, title_justify="left", box=SIMPLE, show_header=False, padding=(0, 1, 0, 0))
+    rows = [
+        ("pictures", f"{pictures:,}"),
+        ("products", f"{index.count_products():,}"),
+        ("model", f"{manifest.model}, fingerprint {manifest.model_fingerprint}"),
+        ("built from", manifest.source),
+        ("vectors", f"{manifest.vector_size} numbers, search is {search}"),
+        ("regions", f"{manifest.coding}, hidden size {manifest.hidden_size}"),
+    ]
+    if pictures:
+        sizes = index.bytes_per_picture()
+        parts = ", ".join(f"{name} {size:,.0f}" for name, size in sizes.items())
+        rows.append(("bytes per picture", f"{sum(sizes.values()):,.0f} ({parts})"))
+    for name, text in rows:
+        table.add_row(name, text)
+    for column in manifest.columns:
+        table.add_row("filter column", f"{column.name} ({column.kind})")
+    for name, column_name in manifest.aliases.items():
+        table.add_row("filter column", f"{name} (text, the {column_name.replace('_', ' ')})")
+    Console().print(table)
+
+
+def print_results(query: str, results: Sequence[Result], count: int) -> None:
+    """One query's results, as a table."""
+    table = Table(title=f"{query}  (best {len(results)} of {count:,} pictures)", title_justify="left")
+    for name in ("rank", "product", "match", "texts", "similar"):
+        table.add_column(name, justify="right" if name in ("rank", "match", "similar") else "left")
+    for one in results:
+        match = "" if one.probability is None else format_probability(one.probability)
+        similar = f"+{len(one.similar)}" if one.similar else ""
+        table.add_row(str(one.rank), one.product_id, match, " / ".join(one.texts), similar)
+    Console().print(table)
+
+
+def write_index_page(path: Path, results: Sequence[tuple[str, Sequence[Result]]], engine: SearchEngine) -> None:
+    """All results with their pictures, as a page."""
+    ids = sorted({one.id for _, found in results for one in found})
+    files = engine.index.thumbnails(ids)
+    pictures = {
+        name: "data:image/jpeg;base64," + base64.b64encode(file).decode("ascii")
+        for name, file in zip(ids, files, strict=True)
+    }
+    page = [
+        (query, [PageHit(one.rank, one.id, one.probability, one.texts, one.product_id) for one in found])
+        for query, found in results
+    ]
+    manifest = engine.index.manifest
+    footer = f"{len(engine.index):,} pictures of {manifest.source}, ranked by {manifest.model}"
+    with writing(path):
+        path.write_text(render_results(page, pictures, footer), encoding="utf-8")

@@ -1,0 +1,68 @@
+"""Read a whole region store and say what is wrong with it.
+
+Every row is read, compared with its checksums (stores of before they came have none) and looked at: values that are
+not finite, rows that stand twice, boxes outside their picture, distributions that do not sum to 1. Exit code 2 when
+rows are damaged or stand twice. --remove takes exactly those out, in one atomic step; the same `interbert extract` as
+before then makes them anew.
+
+    interbert regions verify regions/train
+    interbert regions verify regions/train --out findings.jsonl
+    interbert regions verify regions/train --remove
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass
+class Options:
+    """Options of ``interbert regions verify``."""
+
+    store: str
+    """Folder or URI of the region store."""
+    remove: bool = False
+    """Take damaged rows, and rows that stand twice, out of the store."""
+    out: str | None = None
+    """File for all findings, one JSON line each; only the first few are printed."""
+
+
+_SHOWN = 10
+
+
+def run(options: Options) -> None:
+    """Read, print, perhaps remove."""
+    import contextlib
+    import json
+    from dataclasses import asdict
+    from pathlib import Path
+
+    from interbert.cli.output import require_writable_file
+    from interbert.errors import StoreError
+    from interbert.locking import only_writer
+    from interbert.progress import progress_bar
+    from interbert.regions.store import RegionStore
+    from interbert.regions.verify import verify
+
+    require_writable_file(options.out)
+    store = RegionStore.open(options.store)
+    with only_writer(options.store) if options.remove else contextlib.nullcontext():
+        with progress_bar("verifying", len(store), "rows", bool(len(store))) as advance:
+            result = verify(store, advance)
+        wrong, unusual = result.of("damaged", "twice"), result.of("unusual")
+        if options.remove:
+            store.remove([one.row for one in wrong])
+    if options.out is not None:
+        lines = [json.dumps(asdict(one), ensure_ascii=False) + "\n" for one in result.of("damaged", "twice", "unusual")]
+        Path(options.out).write_text("".join(lines), encoding="utf-8")
+    for one in [*wrong[:_SHOWN], *unusual[:_SHOWN]]:
+        print(f"row {one.row}: {one.kind}: {one.reason}")
+    checked = "compared with their checksums" if result.has_checksums else "read; the store is older than checksums"
+    print(f"{options.store}: {result.rows} rows {checked}, {len(wrong)} of them wrong, {len(unusual)} unusual")
+    if options.remove and wrong:
+        print(f"{len(wrong)} rows removed; interbert extract with the same source makes them anew")
+    elif wrong:
+        raise StoreError(
+            f"{options.store}: {len(wrong)} rows are damaged or stand twice. --remove takes them out; the same "
+            "interbert extract as before then makes them anew."
+        )

@@ -1,0 +1,119 @@
+"""Decoded pictures to rows of a store, in any process."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from interbert.errors import RegionError
+from interbert.extraction.extractor import RegionExtractor
+from interbert.extraction.given import at_size, extract_view
+from interbert.extraction.sources import PictureSource, SourceItem
+from interbert.regions.schema import RegionRecord
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from PIL import Image
+
+Views = Mapping[int, tuple[int, ...]]
+"""Row of a source -> views of it to make: 0 as it is, 1 mirrored."""
+
+
+@dataclass(frozen=True)
+class DecodedPicture:
+    """A row of a source with its picture, or with why there is none."""
+
+    item: SourceItem
+    digest: str
+    """SHA-256 of the picture's file."""
+    picture: Image.Image | None
+    problem: str | None
+    boxes: NDArray[np.float32] | None = None
+    """[n,4] in pixels of the picture, when the source brings boxes along."""
+    size: tuple[int, int] | None = None
+    """Width and height that the picture had before it was made smaller, when the source brings boxes along."""
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A row of a source that could not be used."""
+
+    row: int
+    picture_id: str
+    reason: str
+
+
+@dataclass
+class Described:
+    """What some rows of a source gave."""
+
+    pictures: int
+    """Rows that are done, used or refused."""
+    records: list[RegionRecord] = field(default_factory=list)
+    refused: list[Refused] = field(default_factory=list)
+
+    @classmethod
+    def joined(cls, parts: Iterable[Described]) -> Described:
+        """All of them, in their order."""
+        whole = cls(0)
+        for part in parts:
+            whole.pictures += part.pictures
+            whole.records += part.records
+            whole.refused += part.refused
+        return whole
+
+
+class Describer(Protocol):
+    """Whoever turns rows of a source into rows of a store: this process, or many."""
+
+    def describe(self, source: PictureSource, views: Views, need_texts: bool) -> Generator[Described]:
+        """Every row of ``views``, in its order."""
+
+
+def describe(extractor: RegionExtractor, chunk: Sequence[DecodedPicture], views: Views, need_texts: bool) -> Described:
+    """Regions of some decoded rows: all of view 0, then all of view 1.
+
+    Args:
+        extractor: finds and describes regions.
+        chunk: the rows.
+        views: of each row.
+        need_texts: refuse pictures without a text.
+    """
+    done = Described(len(chunk))
+    usable = []
+    for one in chunk:
+        problem = one.problem
+        if one.picture is not None and need_texts and not one.item.texts:
+            problem = f"{one.item.where}: has no text"
+        if one.picture is None or problem is not None:
+            done.refused.append(Refused(one.item.row, one.item.picture_id, problem or "unreadable"))
+        else:
+            usable.append(one)
+    for view in (0, 1):
+        _add_view(extractor, [one for one in usable if view in views[one.item.row]], view, done)
+    return done
+
+
+def _add_view(extractor: RegionExtractor, members: Sequence[DecodedPicture], view: int, done: Described) -> None:
+    pictures = [one.picture for one in members if one.picture is not None]
+    boxes = [one.boxes for one in members if one.boxes is not None]
+    for one, regions in zip(members, extract_view(extractor, pictures, boxes, view), strict=True):
+        try:
+            regions = at_size(regions, one.size).validate(one.item.where)
+        except RegionError as error:
+            done.refused.append(Refused(one.item.row, one.item.picture_id, str(error)))
+            continue
+        done.records.append(
+            RegionRecord(
+                picture_id=one.item.picture_id,
+                product_id=one.item.product_id,
+                digest=one.digest,
+                view=view,
+                source_row=one.item.row,
+                texts=one.item.texts,
+                text_fields=one.item.text_fields,
+                regions=regions,
+            )
+        )

@@ -1,0 +1,266 @@
+"""The same extraction on the workers of a Ray cluster, on one machine or many.
+
+This process reads the picture files, hands them out in tasks, takes the rows back in the order of the source and writes
+the store; workers decode and describe. They need interbert and nothing else: no shared disk, no copy of the source. A
+task whose worker or node dies is given to another one; a picture that kills every worker it meets is refused by name.
+
+Tasks and not Ray Data: rows must come back in order for the store to be the one that a single process writes, a picture
+that kills its worker must end as a refusal (a data pipeline repeats it for ever or fails as a whole), and both are
+a few lines over tasks.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import uuid
+import warnings
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from interbert.carried import CARRIED
+from interbert.errors import ConfigError, InterBertError, MissingExtraError, UsageError
+from interbert.extraction.describing import Described, Refused, Views, describe
+from interbert.extraction.extract import decode_ahead
+from interbert.extraction.extractor import RegionExtractor, build_extractor
+from interbert.extraction.same_source import file_bytes
+from interbert.extraction.sources import PictureSource, SourceItem
+from interbert.regions.schema import ExtractorInfo
+
+TASK_PICTURES = 128
+"""Pictures of one task, a multiple of a chunk: some seconds of work, some ten megabytes each way."""
+_READERS = 8
+"""Threads that read picture files ahead."""
+_RETRIES = 3
+"""Deaths of a worker that one task survives."""
+_HOPELESS = 8
+"""So many pictures in a row that kill their workers are the cluster's fault, not theirs."""
+_DIED = "every worker that tried died"
+
+
+@dataclass(frozen=True)
+class ExtractorRecipe:
+    """How a worker builds the extractor, with the weights that are in no package."""
+
+    info: ExtractorInfo
+    carried: bytes | None
+
+    @classmethod
+    def of(cls, extractor: RegionExtractor) -> ExtractorRecipe:
+        """Recipe of an extractor of this process."""
+        return cls(extractor.info, None if extractor.carried is None else extractor.carried.read_bytes())
+
+    def __call__(self) -> RegionExtractor:
+        """Build it.
+
+        Raises:
+            ConfigError: this machine cannot: weights are missing.
+        """
+        if self.carried is None:
+            return build_extractor(self.info)
+        with tempfile.TemporaryDirectory() as folder:
+            (Path(folder) / CARRIED).write_bytes(self.carried)
+            return build_extractor(self.info, folder)
+
+
+class OnRay:
+    """Describes pictures on a Ray cluster.
+
+    Args:
+        make: builds the extractor on a worker.
+        address: of a running cluster, such as ``auto`` or ``ray://head:10001``; None takes the one that the environment
+            names or that runs on this machine, and else starts one on this machine.
+        cpus: cores that a worker takes.
+        gpus: share of a GPU that a worker takes; 0.5 puts two workers on each.
+        task_pictures: pictures of one task.
+
+    Raises:
+        MissingExtraError: Ray is not installed.
+        ConfigError: a worker would take nothing.
+    """
+
+    def __init__(
+        self,
+        make: Callable[[], RegionExtractor],
+        address: str | None = None,
+        cpus: float = 1.0,
+        gpus: float = 0.0,
+        task_pictures: int = TASK_PICTURES,
+    ) -> None:
+        _import_ray()
+        if cpus < 0 or gpus < 0 or not cpus + gpus:
+            raise ConfigError(f"a Ray worker must take some of a CPU or GPU, not {cpus:g} cpus and {gpus:g} gpus.")
+        self._make = make
+        self._address = address
+        self._cpus, self._gpus = cpus, gpus
+        self._task_pictures = task_pictures
+
+    def describe(self, source: PictureSource, views: Views, need_texts: bool) -> Generator[Described]:
+        """Every row of ``views``, in its order, a task at a time.
+
+        Raises:
+            UsageError: no cluster answers, it has no room for a worker, or workers die on every picture.
+        """
+        if not views:
+            return
+        ray = _import_ray()
+        with _cluster(ray, self._address), ThreadPoolExecutor(_READERS, thread_name_prefix="read") as readers:
+            job = _Job(
+                ray, ray.put((uuid.uuid4().hex, self._make, max(1, int(self._cpus)))), self._task(ray), need_texts
+            )
+            rest = iter(views)
+            tasks = iter(lambda: list(islice(rest, self._task_pictures)), [])
+            waiting: deque[tuple[list[int], Future[Any]]] = deque()
+            try:
+                while True:
+                    room = 2 * self._slots(ray) + 2 - len(waiting)  # asked each time: nodes come and go
+                    for rows in islice(tasks, max(room, 0)):
+                        waiting.append((rows, readers.submit(job.start, source, rows, views)))
+                    if not waiting:
+                        return
+                    rows, started = waiting.popleft()
+                    yield job.finish(started.result(), source, rows, views)
+            finally:
+                readers.shutdown(cancel_futures=True)
+                for _, started in waiting:
+                    if not started.cancelled() and started.exception() is None:
+                        ray.cancel(started.result())
+
+    def _task(self, ray: Any) -> Any:
+        # max_calls 0: a worker with a GPU would end after each task, and load the network anew for the next
+        remote = ray.remote(num_cpus=self._cpus, num_gpus=self._gpus, max_calls=0, name="interbert extract")
+        return remote(_work)
+
+    def _slots(self, ray: Any) -> int:
+        """Workers that the cluster has room for.
+
+        Raises:
+            UsageError: for none.
+        """
+        have = ray.cluster_resources()
+        needs = [(name, share) for name, share in (("CPU", self._cpus), ("GPU", self._gpus)) if share]
+        slots = int(min(have.get(name, 0) / share for name, share in needs))
+        if slots < 1:
+            wanted = " and ".join(f"{share:g} {name}" for name, share in needs)
+            raise UsageError(
+                f"ray: a worker takes {wanted}; the cluster has {have.get('CPU', 0):g} CPU and "
+                f"{have.get('GPU', 0):g} GPU. Give --ray_cpus and --ray_gpus that fit."
+            )
+        return slots
+
+
+@dataclass(frozen=True)
+class _Job:
+    """Tasks of one extraction."""
+
+    ray: Any
+    maker: Any
+    task: Any
+    need_texts: bool
+
+    def start(self, source: PictureSource, rows: Sequence[int], views: Views, retries: int | None = None) -> Any:
+        """Read rows and hand them out."""
+        items = [_with_bytes(source[row]) for row in rows]
+        task = self.task.options(max_retries=_RETRIES if retries is None else retries)
+        return task.remote(self.maker, items, {row: views[row] for row in rows}, self.need_texts)
+
+    def finish(self, reference: Any, source: PictureSource, rows: Sequence[int], views: Views) -> Described:
+        """Wait for rows; when their workers keep dying, find the picture that kills them.
+
+        Raises:
+            UsageError: workers die on every picture.
+        """
+        errors = self.ray.exceptions
+        try:
+            done: Described = self.ray.get(reference)
+            return done
+        except errors.RayTaskError as error:
+            if isinstance(error.cause, InterBertError):
+                raise error.cause from None
+            raise
+        except (
+            errors.WorkerCrashedError,
+            errors.NodeDiedError,
+            errors.OutOfMemoryError,
+            errors.ObjectLostError,
+        ) as error:
+            how = type(error).__name__
+        if len(rows) == 1:
+            reason = f"{source.name}, row {rows[0]}: {_DIED} ({how})"
+            return Described(1, refused=[Refused(rows[0], source.picture_ids()[rows[0]], reason)])
+        halves = (rows[: len(rows) // 2], rows[len(rows) // 2 :])
+        parts = []
+        for half in halves:
+            again = self.start(source, half, views, retries=1 if len(half) == 1 else 0)
+            parts.append(self.finish(again, source, half, views))
+        whole = Described.joined(parts)
+        if len(rows) >= _HOPELESS and sum(_DIED in one.reason for one in whole.refused) == len(rows):
+            raise UsageError(
+                f"ray: {_DIED} for each of the rows {rows[0]} to {rows[-1]} of {source.name} ({how}). Is there memory "
+                "for so many workers? More --ray_cpus makes them fewer. What was finished stays."
+            )
+        return whole
+
+
+_built: dict[str, RegionExtractor] = {}
+"""The extractor of this worker, by the extraction it belongs to."""
+
+
+def _work(
+    maker: tuple[str, Callable[[], RegionExtractor], int], items: Sequence[SourceItem], views: Views, need_texts: bool
+) -> Described:
+    """Runs on a worker."""
+    name, make, threads = maker
+    if name not in _built:
+        import torch
+
+        torch.set_num_threads(threads)
+        _built.clear()
+        _built[name] = make()
+    chunks = decode_ahead(items, range(len(items)))
+    return Described.joined(describe(_built[name], chunk, views, need_texts) for chunk in chunks)
+
+
+def _with_bytes(item: SourceItem) -> SourceItem:
+    """A row that needs no disk."""
+    if item.data is None or isinstance(item.data, bytes):
+        return item
+    try:
+        return replace(item, data=file_bytes(item.data))
+    except OSError as error:
+        return replace(item, data=None, problem=f"cannot be read ({error.strerror or error})")
+
+
+@contextmanager
+def _cluster(ray: Any, address: str | None) -> Iterator[None]:
+    """A connection to the cluster; what was started here ends here."""
+    if ray.is_initialized():
+        yield
+        return
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "lance is not fork-safe")  # what is forked here becomes Ray at once
+            ray.init(address=address, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    except Exception as error:  # a node that does not come up in time is a plain Exception
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
+        raise UsageError(f"ray: no cluster answers at {address or 'this machine'} ({reason}).") from error
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _import_ray() -> Any:
+    try:
+        import ray
+    except ImportError as error:
+        raise MissingExtraError.of("ray", "ray") from error
+    return ray

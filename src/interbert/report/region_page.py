@@ -1,0 +1,150 @@
+"""``interbert regions show``: pictures of a store with their regions drawn on them, on one page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from interbert.errors import UsageError, writing
+from interbert.extraction.class_names import class_names
+from interbert.extraction.sources import PictureSource
+from interbert.regions.schema import CaptionRow, Regions
+from interbert.regions.store import RegionStore
+from interbert.report.framed import framed_picture
+from interbert.report.parts import shared_style
+from interbert.report.pictures import thumbnails
+from interbert.report.svg import key
+from interbert.search.page import document, escape, format_probability, picture_classes, stylesheet
+
+_SIDE = 480
+"""Pixels of a picture's long side."""
+
+
+def rows_to_show(store: RegionStore, rows: Sequence[int], count: int) -> list[int]:
+    """The rows that were named, or ``count`` of them spread evenly over the store.
+
+    Raises:
+        UsageError: a row is not there, or the store is empty.
+    """
+    have = len(store)
+    if not have:
+        raise UsageError(f"{store.path}: holds no rows yet.")
+    for row in rows:
+        if not 0 <= row < have:
+            raise UsageError(f"{store.path}: has no row {row}. Its rows are 0 to {have - 1}.")
+    return list(rows) or np.unique(np.linspace(0, have - 1, min(count, have)).astype(int)).tolist()
+
+
+def names_of(store: RegionStore, file: str | None) -> Sequence[str] | None:
+    """What the store's classes are called: by a file with a name a line, or by its extractor; None: nobody knows.
+
+    A file with one name less than there are classes leaves out the background, which is class 0 (SPEC part 2).
+
+    Raises:
+        UsageError: the file is missing or has another number of names.
+    """
+    if file is None:
+        return class_names(store.info)
+    try:
+        names = Path(file).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{file}: cannot be read as names of classes, one a line in UTF-8.") from error
+    if len(names) + 1 == store.info.num_classes:
+        names = ["background", *names]
+    if len(names) != store.info.num_classes:
+        raise UsageError(f"{file}: has {len(names)} names, {store.path} has {store.info.num_classes} classes.")
+    return names
+
+
+def write_region_page(
+    store: RegionStore,
+    rows: Sequence[int],
+    out: Path,
+    source: PictureSource | None = None,
+    names: Sequence[str] | None = None,
+    top: int = 3,
+    boxes: int = 36,
+) -> None:
+    """Write the page.
+
+    Args:
+        store: with the regions.
+        rows: of the store.
+        out: file to write.
+        source: where the pictures come from; None draws empty frames.
+        names: of the classes; None shows numbers.
+        top: classes of each region.
+        boxes: regions of each picture, the surest first.
+
+    Raises:
+        UsageError: the source has none of the pictures.
+        StoreError: a row is damaged.
+        StorageError: the page cannot be written.
+    """
+    wanted = set(rows)
+    captions = {one.row: one for one in store.captions() if one.row in wanted}
+    pictures = {}
+    if source is not None:
+        pictures = thumbnails(source, {str(row): captions[row] for row in rows}, _SIDE)
+    rules, classes = picture_classes(pictures)
+    cards = "\n".join(
+        _card(captions[row], regions, classes.get(str(row)), names, top, boxes)
+        for row, regions in zip(rows, store.take(rows), strict=True)
+    )
+    intro = f"{len(rows)} of {len(store):,} rows; regions by {store.info.name}, fingerprint {store.info.fingerprint}"
+    css = shared_style() + stylesheet("interbert.report", "report.css") + rules
+    body = f'<h1>Regions</h1>\n<p class="lead">{escape(store.path)}: {intro}</p>\n<div class="pairs">\n{cards}\n</div>'
+    page = document(f"Regions of {store.path}", css, body)
+    with writing(out):
+        out.write_text(page, encoding="utf-8")
+
+
+def surest(regions: Regions, most: int) -> list[int]:
+    """Regions by the probability of their best class, or in their order when they have no classes."""
+    if regions.class_probs is None:
+        return list(range(min(most, len(regions.boxes))))
+    best = regions.class_probs.max(axis=1).astype(np.float32)
+    return [int(one) for one in np.argsort(-best, kind="stable")[:most]]
+
+
+def top_classes(regions: Regions, region: int, count: int, names: Sequence[str] | None) -> list[tuple[str, float]]:
+    """Name and probability of a region's most probable classes."""
+    if regions.class_probs is None:
+        return []
+    probabilities = regions.class_probs[region].astype(np.float32)
+    best = np.argsort(-probabilities, kind="stable")[:count].tolist()
+    return [(f"class {one}" if names is None else names[one], float(probabilities[one])) for one in best]
+
+
+def _card(
+    caption: CaptionRow, regions: Regions, picture: str | None, names: Sequence[str] | None, top: int, boxes: int
+) -> str:
+    shown = surest(regions, boxes)
+    drawn = []
+    for number, region in enumerate(shown, start=1):
+        x1, y1, x2, y2 = regions.boxes[region].tolist()
+        drawn.append((str(number), (x1, y1, x2, y2)))
+    title = caption.texts[0] if caption.texts else caption.picture_id
+    frame = framed_picture(drawn, regions.width, regions.height, f"picture of: {title}", picture)
+    facts = f"row {caption.row}, picture {caption.picture_id}, {regions.width} × {regions.height} pixels"
+    more = f", {len(shown)} of" if len(shown) < len(regions.boxes) else ","
+    facts += f"{', mirrored' if caption.view == 1 else ''}{more} {len(regions.boxes)} regions"
+    lines = "".join(
+        f'<li><span class="truth"><b class="tag {key(place)}">{place + 1}</b></span>'
+        f"{_classes(top_classes(regions, region, top, names))}</li>"
+        for place, region in enumerate(shown)
+    )
+    return (
+        f'<article class="q pair wide">{frame}<div><h3 dir="auto">{escape(title)}</h3>'
+        f'<p class="match">{escape(facts)}</p><ul class="guesses">{lines}</ul></div></article>'
+    )
+
+
+def _classes(best: Sequence[tuple[str, float]]) -> str:
+    if not best:
+        return '<span class="guess">no classes</span>'
+    return "".join(
+        f'<span class="guess">{escape(name)} <small>{format_probability(share)}</small></span>' for name, share in best
+    )

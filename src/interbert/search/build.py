@@ -1,0 +1,151 @@
+"""From a source of pictures to an index, or to the next build of one: resumable, and swapped in by one commit."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from interbert.errors import SourceError, UsageError, writing
+from interbert.extraction.sources import PictureSource
+from interbert.locking import only_writer
+from interbert.search.changes import Changes, write_source
+from interbert.search.coding import Coding
+from interbert.search.columns import find_columns
+from interbert.search.encoder import ProductEncoder
+from interbert.search.identity import identified
+from interbert.search.index import ProductIndex
+from interbert.search.index_model import model_folder
+from interbert.search.manifest import Manifest, append_manifest, read_manifests, table_names
+from interbert.search.model_files import keep_model, model_fingerprint
+from interbert.search.products import measured_norm
+from interbert.search.table import connect, is_index
+from interbert.search.vectors import stored_size
+from interbert.search.writer import IndexWriter, table_schema
+
+
+def build_index(
+    model: str | Path,
+    source: PictureSource,
+    path: str | Path,
+    *,
+    columns: Sequence[str] = (),
+    coding: Coding = "int8",
+    regions: str | None = None,
+    rebuild: bool = False,
+    progress: bool = False,
+) -> Changes:
+    """Make an index, or make it anew while searches go on with the old one.
+
+    Killed at any moment, the same call goes on after the last commit.
+
+    Args:
+        model: model directory; a local index keeps a copy of what searching needs of it.
+        source: pictures, with or without texts.
+        path: folder or URI of the index.
+        columns: those that filters can use; all that hold single values when empty.
+        coding: how regions are kept.
+        regions: store of the same extractor with regions of some of the pictures, which need not be found again.
+        rebuild: build anew although there is an index; it takes the old one's place when it is complete.
+        progress: show a bar.
+
+    Raises:
+        UsageError: there is an index already, something else, or another command is writing it.
+        CheckpointError: the model is missing, damaged or cannot recall.
+        SourceError: no picture can be used.
+        StorageError: the disk is full or not writable; what was committed stays.
+    """
+    _require_place(path)
+    fingerprint = model_fingerprint(model)
+    encoder = ProductEncoder.load(model)
+    source = identified(source, lasting=False)
+    with only_writer(path):
+        builds = read_manifests(connect(path), str(path)) if is_index(path) else []
+        if builds and builds[-1].complete and not rebuild:
+            raise UsageError(
+                f"{path}: there is an index already. Add to it with: interbert index add {path} {source.name}; or "
+                "build it anew, while searches go on, with --rebuild."
+            )
+        manifest = _begin(path, builds, _describe(model, fingerprint, encoder, source, columns, coding))
+        if "://" not in str(path):
+            keep_model(model, model_folder(path, fingerprint))
+        index = ProductIndex(path, build=manifest)
+        changes = write_source(index, encoder, source, regions, progress)
+        if not len(index):
+            raise SourceError(f"{source.name}: none of its pictures could be used ({changes.skipped[0][1]}).")
+        IndexWriter(index).maintain(finished=True)
+        _complete(path, manifest)
+    return changes
+
+
+def _describe(
+    model: str | Path,
+    fingerprint: str,
+    encoder: ProductEncoder,
+    source: PictureSource,
+    columns: Sequence[str],
+    coding: Coding,
+) -> Manifest:
+    mapping = source.columns
+    ids = {"product_id": mapping.product_id, "picture_id": mapping.picture_id}
+    norm = encoder.largest_norm
+    return Manifest(
+        table="",
+        model=str(model),
+        model_fingerprint=fingerprint,
+        source=source.name,
+        vector_size=encoder.vector_size,
+        stored_size=stored_size(encoder.vector_size),
+        largest_norm=measured_norm(encoder, source) if norm is None else norm,
+        hidden_size=encoder.hidden_size,
+        coding=coding,
+        columns=tuple(find_columns(source.other_columns(columns or None), source.name, columns)),
+        aliases={column: name for name, column in ids.items() if column is not None and column != name},
+        mapping={"picture": mapping.picture, "texts": list(mapping.texts), **ids},
+    )
+
+
+def _require_place(path: str | Path) -> None:
+    if "://" in str(path) or is_index(path):
+        return
+    folder = Path(path)
+    if any(parent.exists() and not parent.is_dir() for parent in (folder, *folder.parents)):
+        raise UsageError(f"{path}: is a file, or lies below one. Name a folder.")
+    if folder.exists() and any(one.name != "manifest.lance" for one in folder.iterdir()):  # killed early
+        raise UsageError(f"{path}: the folder is not empty and is no index. Name another folder.")
+
+
+def _begin(path: str | Path, builds: Sequence[Manifest], manifest: Manifest) -> Manifest:
+    """Go on with an unfinished build of the same, or begin one."""
+    with writing(path):
+        if "://" not in str(path):
+            Path(path).mkdir(parents=True, exist_ok=True)
+        database = connect(path)
+        if builds and not builds[-1].complete and builds[-1].table in table_names(database):
+            last = builds[-1]
+            if last.same_build(replace(manifest, largest_norm=last.largest_norm)):
+                return last
+        begun = replace(manifest, table=f"products_{len(builds):04d}")
+        append_manifest(database, begun, len(builds))
+        database.create_table(begun.table, schema=table_schema(begun), mode="overwrite")
+        return begun
+
+
+def _complete(path: str | Path, manifest: Manifest) -> None:
+    """Let searches use a build, and drop what none uses any more.
+
+    The build before this one stays, for searches that are at work on it.
+    """
+    database: Any = connect(path)
+    with writing(path):
+        append_manifest(database, manifest.completed(), len(read_manifests(database, str(path))))
+        kept = [one for one in read_manifests(database, str(path)) if one.complete][-2:]
+        for name in table_names(database):
+            if name.startswith("products_") and name not in {one.table for one in kept}:
+                database.drop_table(name)
+    if "://" not in str(path):
+        for folder in model_folder(path, "").glob("*"):
+            if folder.name not in {one.model_fingerprint for one in kept}:
+                shutil.rmtree(folder, ignore_errors=True)

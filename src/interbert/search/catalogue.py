@@ -1,0 +1,137 @@
+"""Joint search of a small catalogue: every picture is scored together with the text.
+
+One pair costs one pass through the model, so this suits catalogues up to some ten thousand pictures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from interbert.checkpoints.directory import load_model, load_processor
+from interbert.errors import SourceError
+from interbert.extraction.extract import extract_pictures, extract_to_store
+from interbert.extraction.extractor import build_extractor
+from interbert.extraction.sources import PictureSource
+from interbert.model.processing import InterBertProcessor
+from interbert.model.retrieval import InterBertForImageTextRetrieval
+from interbert.model.scoring import score_matrix
+from interbert.regions.store import RegionStore
+
+Picture = tuple[NDArray[np.float32], NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A picture of a catalogue."""
+
+    picture_id: str
+    source_row: int
+    texts: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """Pictures ready to be searched."""
+
+    entries: tuple[Entry, ...]
+    pictures: tuple[Picture, ...]
+    """Model inputs, one for each entry."""
+    problems: tuple[tuple[str, str], ...]
+    """(picture id, reason) of what could not be used."""
+
+
+@dataclass(frozen=True)
+class Hit:
+    """A result."""
+
+    rank: int
+    """1 is best."""
+    entry: Entry
+    score: float
+    """Matching logit difference; what results are ordered by."""
+    probability: float
+    """softmax(matching logits)[0] (SPEC part 4)."""
+
+
+class CatalogueSearch:
+    """A model that ranks pictures for texts.
+
+    Args:
+        model: with a matching head.
+        processor: of the same model directory.
+    """
+
+    def __init__(self, model: InterBertForImageTextRetrieval, processor: InterBertProcessor) -> None:
+        self.model = model
+        self.processor = processor
+
+    @classmethod
+    def load(cls, directory: str | Path) -> CatalogueSearch:
+        """Open a model directory.
+
+        Raises:
+            CheckpointError: it is missing, damaged or no retrieval model.
+        """
+        return cls(load_model(directory), load_processor(directory))
+
+    def catalogue(self, source: PictureSource, regions: str | None = None, progress: bool = False) -> Catalogue:
+        """Extract the regions of a source's pictures.
+
+        Args:
+            source: pictures, with or without texts.
+            regions: store that keeps the regions, so that the next search need not extract; None keeps nothing.
+            progress: show a bar.
+
+        Raises:
+            SourceError: no picture can be used.
+            StoreError: ``regions`` was made by another extractor.
+        """
+        extractor = build_extractor(self.processor.extractor_info, self.processor.extractor_folder)
+        if regions is None:
+            records, problems = extract_pictures(source, extractor, progress)
+            entries = [Entry(one.picture_id, one.source_row, one.texts) for one in records]
+            pictures = [self.processor.picture_inputs(one.regions, where=one.picture_id) for one in records]
+        else:
+            extract_to_store(source, regions, extractor, need_texts=False, progress=progress)
+            store = RegionStore.open(regions)
+            wanted = set(source.picture_ids())
+            rows = [one for one in store.captions() if one.view == 0 and one.picture_id in wanted]
+            entries = [Entry(one.picture_id, one.source_row, one.texts) for one in rows]
+            found = store.take([one.row for one in rows])
+            pictures = [self.processor.picture_inputs(one, where=regions) for one in found]
+            problems = [(name, "could not be read") for name in sorted(wanted - {one.picture_id for one in rows})]
+        if not entries:
+            raise SourceError(f"{source.name}: none of its pictures could be used ({problems[0][1]}).")
+        return Catalogue(tuple(entries), tuple(pictures), tuple(problems))
+
+    def search(
+        self,
+        texts: Sequence[str],
+        catalogue: Catalogue,
+        top_k: int = 10,
+        progress: Callable[[int], None] | None = None,
+    ) -> list[list[Hit]]:
+        """The best ``top_k`` pictures of each text, best first.
+
+        Raises:
+            SourceError: a text is empty.
+        """
+        if any(not text.strip() for text in texts):
+            raise SourceError("the text to search for is empty. Say what the picture should show.")
+        ids = self.processor.texts_to_ids(texts)
+        scores = score_matrix(self.model, ids, catalogue.pictures, progress)
+        results = []
+        for line in scores:
+            best = np.argsort(-line, kind="stable")[:top_k]
+            results.append(
+                [
+                    Hit(rank, catalogue.entries[index], float(line[index]), float(1 / (1 + np.exp(-line[index]))))
+                    for rank, index in enumerate(best, start=1)
+                ]
+            )
+        return results

@@ -1,0 +1,217 @@
+"""Changes of an index that is there: add, bring up to date, remove.
+
+A picture whose file is the same is never encoded again: its texts and columns are compared and, where they differ,
+written alone.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from interbert.errors import ColumnError, SourceError
+from interbert.extraction.columns import ColumnMapping
+from interbert.extraction.same_source import picture_digest
+from interbert.extraction.sources import PictureSource
+from interbert.extraction.tables import read_rows
+from interbert.locking import only_writer
+from interbert.search.columns import cast_columns
+from interbert.search.encoder import ProductEncoder
+from interbert.search.identity import identified
+from interbert.search.index import ProductIndex
+from interbert.search.index_model import index_encoder
+from interbert.search.manifest import Manifest
+from interbert.search.products import KnownRegions, Problems, write_products
+from interbert.search.writer import IndexWriter, full_text
+
+_COMPARED_ROWS = 20_000
+
+Fact = tuple[str, tuple[str, ...]]
+"""Product id and texts of a picture."""
+
+
+@dataclass
+class Changes:
+    """What a command did to an index, in pictures."""
+
+    added: int = 0
+    replaced: int = 0
+    """Encoded again: the picture had changed."""
+    updated: int = 0
+    """Texts or columns alone."""
+    unchanged: int = 0
+    removed: int = 0
+    skipped: Problems = field(default_factory=list)
+    """(picture id, reason) of what could not be used."""
+
+
+def add_to_index(
+    path: str | Path,
+    source: PictureSource,
+    *,
+    model: str | Path | None = None,
+    regions: str | None = None,
+    progress: bool = False,
+) -> Changes:
+    """Add the pictures that an index lacks, and bring those that it has up to date.
+
+    Args:
+        path: of the index.
+        source: pictures with the texts and columns that the index has; a column it lacks stays as it is.
+        model: where the model is, for an index in a bucket.
+        regions: store of the same extractor with regions of some of the pictures, which need not be found again.
+        progress: show a bar.
+
+    Raises:
+        CheckpointError: ``model`` is not the one of the index.
+        UsageError: another command is writing the index.
+        SourceError: no picture can be used, or a value does not fit its column.
+        StorageError: the disk is full or not writable; what was committed stays.
+        VectorIndexError: there is no index, or it is damaged.
+    """
+    index = ProductIndex.open(path)
+    encoder = index_encoder(index, model)
+    source = identified(source, lasting=True)
+    with only_writer(path):
+        changes = write_source(ProductIndex(path, build=index.manifest), encoder, source, regions, progress)
+    if changes.skipped and len(changes.skipped) == len(source):
+        raise SourceError(f"{source.name}: none of its pictures could be used ({changes.skipped[0][1]}).")
+    return changes
+
+
+def update_columns(path: str | Path, source: str, id_column: str, split: str | None = None) -> Changes:
+    """Change columns, such as price and stock, of products that are there; no picture is read and none encoded.
+
+    Args:
+        path: of the index.
+        source: any table with ``id_column`` and some of the index's columns.
+        id_column: ids of products, or of pictures.
+        split: of a Hub data set.
+
+    Raises:
+        ColumnError: the source has no column ``id_column``.
+        SourceError: no product or no column of it is in the index, or a value does not fit.
+        VectorIndexError, StorageError, UsageError: as :func:`add_to_index`.
+    """
+    import pyarrow as pa
+
+    index = ProductIndex.open(path)
+    rows, _ = read_rows(source, split)
+    if id_column not in rows.column_names:
+        raise ColumnError.missing(id_column, rows.column_names, source)
+    columns = [column for column in index.metadata_columns if column.name in rows.column_names]
+    if not columns:
+        known = ", ".join(column.name for column in index.metadata_columns) or "none"
+        raise SourceError(f"{source}: has no column of the index. It has: {known}.")
+    names = list(dict.fromkeys([id_column, *(column.name for column in columns)]))
+    table = rows.select_columns(names).with_format("arrow")[:]
+    arrays = cast_columns(table, columns, source)
+    with only_writer(path):
+        place = {str(value): row for row, value in enumerate(table[id_column].to_pylist())}
+        pictures = index.pictures_of(list(place))
+        if not pictures:
+            raise SourceError(f"{source}: none of its {len(place)} ids in column {id_column!r} is in {path}.")
+        chosen = pa.array([place[name] for name in pictures.values()], pa.int64())
+        changed = {name: array.take(chosen) for name, array in arrays.items()}
+        writer = IndexWriter(index)
+        updated = writer.update({"picture_id": pa.array(list(pictures)), **changed})
+        writer.maintain()
+    unknown = sorted(set(place) - set(pictures.values()))
+    return Changes(updated=updated, skipped=[(name, "is not in the index") for name in unknown])
+
+
+def remove_from_index(
+    path: str | Path, *, ids: Sequence[str] = (), where: str | None = None, keep: PictureSource | None = None
+) -> Changes:
+    """Remove products; searches do not find them from the next one on.
+
+    Args:
+        path: of the index.
+        ids: of products or pictures.
+        where: all that a filter lets through.
+        keep: everything that is not in this source.
+
+    Raises:
+        FilterError: the filter is wrong.
+        VectorIndexError, StorageError, UsageError: as :func:`add_to_index`.
+    """
+    index = ProductIndex.open(path)
+    condition = index.condition(where)
+    with only_writer(path):
+        writer = IndexWriter(index)
+        removed = writer.delete_ids(list(index.pictures_of(list(ids)))) if ids else 0
+        if condition is not None:
+            removed += writer.delete(condition)
+        if keep is not None:
+            there = set(identified(keep, lasting=True).picture_ids())
+            removed += writer.delete_ids([name for name in index.ids() if name not in there])
+        writer.maintain()
+    return Changes(removed=removed)
+
+
+def source_mapping(manifest: Manifest) -> ColumnMapping:
+    """Which columns of a source an index was built from."""
+    mapping = manifest.mapping
+    return ColumnMapping(mapping["picture"], tuple(mapping["texts"]), mapping["picture_id"], mapping["product_id"])
+
+
+def write_source(
+    index: ProductIndex, encoder: ProductEncoder, source: PictureSource, regions: str | None, progress: bool
+) -> Changes:
+    """Encode and write what an index lacks of a source, and write what differs."""
+    given = [column for column in index.metadata_columns if column.name in source.column_names]
+    metadata = cast_columns(source.other_columns([column.name for column in given]), given, source.name)
+    ids = source.picture_ids()
+    changes, pending, changed = Changes(), [], set()
+    writer = IndexWriter(index)
+    facts = source.products_and_texts()
+    for start in range(0, len(ids), _COMPARED_ROWS):
+        block = ids[start : start + _COMPARED_ROWS]
+        there = index.existing(block, ["digest", "product_id", "texts", *metadata])
+        stale: dict[int, Fact] = {}
+        for row, (name, fact) in enumerate(zip(block, itertools.islice(facts, len(block)), strict=True), start):
+            known = there.get(name)
+            if known is None or known["digest"] != picture_digest(source[row]):
+                pending.append(row)
+                changed |= {name} & there.keys()
+            elif _differs(known, fact, {field: values[row].as_py() for field, values in metadata.items()}):
+                stale[row] = fact
+        changes.updated += _update_facts(writer, ids, stale, metadata)
+    changes.unchanged = len(source) - len(pending) - changes.updated
+    known_regions = KnownRegions(encoder, regions)
+    written, changes.skipped = write_products(
+        writer, encoder, source, pending, metadata, known_regions, frozenset(changed), progress
+    )
+    changes.replaced = len(changed - {name for name, _ in changes.skipped})
+    changes.added = written - changes.replaced
+    writer.maintain()
+    return changes
+
+
+def _update_facts(writer: IndexWriter, ids: Sequence[str], stale: Mapping[int, Fact], metadata: dict[str, Any]) -> int:
+    """Write products, texts and columns of rows whose pictures have not changed; returns how many."""
+    import pyarrow as pa
+
+    if not stale:
+        return 0
+    rows = pa.array(list(stale), pa.int64())
+    columns: dict[str, Any] = {
+        "picture_id": pa.array([ids[row] for row in stale]),
+        "product_id": pa.array([product for product, _ in stale.values()]),
+        "texts": pa.array([list(texts) for _, texts in stale.values()], pa.list_(pa.string())),
+        "fulltext": pa.array([full_text(texts) for _, texts in stale.values()]),
+    }
+    return writer.update(columns | {field: values.take(rows) for field, values in metadata.items()})
+
+
+def _differs(known: Mapping[str, Any], fact: Fact, columns: Mapping[str, Any]) -> bool:
+    """Whether a picture's product, texts or columns are not what the index has."""
+    product, texts = fact
+    return (
+        known["product_id"] != product
+        or tuple(known["texts"]) != texts
+        or any(known[field] != value for field, value in columns.items())
+    )

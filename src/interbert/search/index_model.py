@@ -1,0 +1,49 @@
+"""The model of an index: its own copy, or the directory it was built with if that still holds the same model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from interbert.errors import CheckpointError
+from interbert.search.encoder import ProductEncoder
+from interbert.search.index import ProductIndex
+from interbert.search.model_files import model_fingerprint
+
+
+def model_folder(path: str | Path, fingerprint: str) -> Path:
+    """Where a local index keeps its model."""
+    return Path(path) / "models" / fingerprint
+
+
+def index_encoder(index: ProductIndex, model: str | Path | None = None) -> ProductEncoder:
+    """Load the model of an index.
+
+    Args:
+        index: opened.
+        model: where to look for it instead of the index's own copy.
+
+    Raises:
+        CheckpointError: it is another model, or missing.
+    """
+    manifest = index.manifest
+    own = model_folder(index.path, manifest.model_fingerprint)
+    if model is None and "://" not in index.path and own.is_dir():
+        return ProductEncoder.load(own)
+    directory = str(model or manifest.model)
+    if not Path(directory).is_dir():
+        raise CheckpointError(f"{directory}: the model of {index.path} is not there. Say where it is with --model.")
+    if model_fingerprint(directory) != manifest.model_fingerprint:
+        raise CheckpointError(
+            f"{directory}: is not the model that {index.path} was built with ({manifest.model}, fingerprint "
+            f"{manifest.model_fingerprint}). Leave --model out, or build the index anew: interbert index build "
+            f"{directory} {manifest.source} {index.path} --rebuild"
+        )
+    return ProductEncoder.load(directory)
+
+
+def model_has_changed(index: ProductIndex) -> bool:
+    """Whether the directory that the index was built with now holds another model."""
+    try:
+        return model_fingerprint(index.manifest.model) != index.manifest.model_fingerprint
+    except CheckpointError:
+        return False  # it is not there any more; the index has its own copy

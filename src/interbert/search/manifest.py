@@ -1,0 +1,122 @@
+"""What an index says of itself: its model, its columns, and which table is searched.
+
+A row is appended for every build, and the last complete one counts: that is how a rebuilt table takes the place of
+the old one in a single commit, on a disk and in a bucket alike.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from interbert.errors import VectorIndexError
+from interbert.search.coding import Coding
+from interbert.search.columns import Column
+
+FORMAT = 1
+TABLE = "manifest"
+_REMEDY = "It is damaged: build the index anew in another folder."
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """One build of an index."""
+
+    table: str
+    """LanceDB table with the products."""
+    model: str
+    """Model directory, as it was given."""
+    model_fingerprint: str
+    source: str
+    """What it was built from, as it was given."""
+    vector_size: int
+    """D, numbers of a vector."""
+    stored_size: int
+    """Numbers of a stored vector (:mod:`interbert.search.vectors`)."""
+    largest_norm: float
+    """Hardly any vector is longer, and with a contrastive head none."""
+    hidden_size: int
+    """H."""
+    coding: Coding
+    """How the regions are kept."""
+    columns: tuple[Column, ...]
+    """What filters can use."""
+    aliases: dict[str, str]
+    """Further names that filters can use, of the columns that every index has."""
+    mapping: dict[str, Any]
+    """Which columns of the source hold pictures, texts and ids."""
+    complete: bool = False
+    """False while it is built."""
+    format: int = FORMAT
+
+    def completed(self) -> Manifest:
+        """The same, ready to be searched."""
+        return replace(self, complete=True)
+
+    def same_build(self, other: Manifest) -> bool:
+        """Whether the two describe the same work, so that one can go on where the other was stopped."""
+        return replace(self, table="", complete=False) == replace(other, table="", complete=False)
+
+    def to_json(self) -> str:
+        """Everything, as JSON."""
+        return json.dumps(asdict(self), ensure_ascii=False)
+
+    @classmethod
+    def from_json(cls, text: str, where: str) -> Manifest:
+        """Inverse of :meth:`to_json`.
+
+        Raises:
+            VectorIndexError: it is none, or of a later version.
+        """
+        try:
+            fields = dict(json.loads(text))
+            if fields.get("format") != FORMAT:
+                raise VectorIndexError(
+                    f"{where}: is an index of format {fields.get('format')}; this version reads {FORMAT}. Build it "
+                    "anew."
+                )
+            fields["columns"] = tuple(Column(**column) for column in fields["columns"])
+            return cls(**fields)
+        except (ValueError, TypeError, KeyError) as error:
+            if isinstance(error, VectorIndexError):
+                raise
+            raise VectorIndexError(f"{where}: does not say how it was built. {_REMEDY}") from error
+
+
+def read_manifests(database: Any, where: str) -> list[Manifest]:
+    """All builds, oldest first.
+
+    Raises:
+        VectorIndexError: there is none, or it is damaged.
+    """
+    try:
+        rows = database.open_table(TABLE).to_arrow().to_pylist()
+    except (ValueError, OSError, RuntimeError) as error:
+        absent = "not found" in str(error).lower()
+        what = "there is no index here. Make one with: interbert index build MODEL SOURCE INDEX" if absent else _REMEDY
+        raise VectorIndexError(f"{where}: {what}") from error
+    return [Manifest.from_json(row["manifest"], where) for row in sorted(rows, key=lambda row: row["number"])]
+
+
+def append_manifest(database: Any, manifest: Manifest, number: int) -> None:
+    """Add a build in one commit; ``number`` is its place in the order."""
+    import pyarrow as pa
+
+    row = pa.table({"number": pa.array([number], pa.int64()), "manifest": pa.array([manifest.to_json()])})
+    if TABLE in table_names(database):
+        database.open_table(TABLE).add(row)
+    else:
+        database.create_table(TABLE, row)
+
+
+def table_names(database: Any) -> list[str]:
+    """All tables of a LanceDB database."""
+    names: list[str] = []
+    page: str | None = None
+    while True:
+        answer = database.list_tables(page_token=page)
+        names += answer.tables
+        page = answer.page_token
+        if not page:
+            return names

@@ -1,0 +1,165 @@
+"""Pictures of a source as rows of an index: found regions, vectors, tokens, thumbnails; committed as they come."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from interbert.errors import RegionError
+from interbert.extraction.describing import DecodedPicture
+from interbert.extraction.extract import decode_ahead
+from interbert.extraction.sources import PictureSource
+from interbert.progress import progress_bar
+from interbert.regions.schema import ExtractorInfo, Regions
+from interbert.regions.store import RegionStore
+from interbert.search.encoder import ProductEncoder
+from interbert.search.writer import IndexWriter, Product
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+COMMIT_ROWS = 1024
+_THUMBNAIL_SIDE = 128
+_MEASURED = 64
+_ROOM = 1.25
+"""Vectors of unknown length may be so much longer than the longest of the first pictures."""
+
+Problems = list[tuple[str, str]]
+"""(picture id, reason) of what could not be used."""
+
+
+class KnownRegions:
+    """Regions of decoded pictures: from a store where it has the same picture, else found now.
+
+    Args:
+        encoder: whose extractor finds them.
+        store: folder of a region store, or None.
+
+    Raises:
+        StoreError: the store is missing, or another extractor made it.
+    """
+
+    def __init__(self, encoder: ProductEncoder, store: str | None = None) -> None:
+        self._encoder = encoder
+        self._store = None if store is None else RegionStore.open(store)
+        self._rows: dict[str, int] = {}
+        if self._store is not None:
+            self._store.require(ExtractorInfo.from_dict(encoder.processor.extractor_info))
+            self._rows = {one.digest: one.row for one in self._store.captions() if one.view == 0}
+
+    def of(self, chunk: Sequence[DecodedPicture]) -> list[Regions]:
+        """Regions of each picture."""
+        stored = {place: self._rows[one.digest] for place, one in enumerate(chunk) if one.digest in self._rows}
+        taken = self._store.take(list(stored.values())) if self._store is not None and stored else []
+        regions = dict(zip(stored, taken, strict=True))
+        fresh = [place for place in range(len(chunk)) if place not in stored]
+        if fresh:
+            pictures = [picture for picture in (chunk[place].picture for place in fresh) if picture is not None]
+            regions |= dict(zip(fresh, self._encoder.extractor.extract(pictures), strict=True))
+        return [regions[place] for place in range(len(chunk))]
+
+
+def write_products(
+    writer: IndexWriter,
+    encoder: ProductEncoder,
+    source: PictureSource,
+    rows: Sequence[int],
+    metadata: dict[str, Any],
+    regions: KnownRegions,
+    known: frozenset[str],
+    progress: bool,
+) -> tuple[int, Problems]:
+    """Encode rows of a source and write them in commits of 1,024; also on Ctrl-C, what was encoded is written.
+
+    Args:
+        metadata: Arrow arrays of the whole source, by field.
+        known: ids that the index has.
+
+    Returns:
+        how many were written, and what could not be used.
+
+    Raises:
+        StorageError: the disk is full or not writable; what was committed stays.
+    """
+    import pyarrow as pa
+
+    problems: Problems = []
+    waiting: list[tuple[int, Product]] = []
+    written = 0
+
+    def flush() -> None:
+        nonlocal written
+        members, waiting[:] = list(waiting), []
+        places = pa.array([row for row, _ in members], pa.int64())
+        products = [product for _, product in members]
+        columns = {name: values.take(places) for name, values in metadata.items()}
+        writer.put(products, columns, any(one.picture_id in known for one in products))
+        written += len(members)
+
+    try:
+        with progress_bar("encoding", len(rows), "pictures", progress and bool(rows)) as advance:
+            for chunk in decode_ahead(source, rows):
+                problems += [(one.item.picture_id, one.problem) for one in chunk if one.problem is not None]
+                usable = [one for one in chunk if one.picture is not None]
+                waiting += _encoded(encoder, usable, regions.of(usable), problems)
+                if len(waiting) >= COMMIT_ROWS:
+                    flush()
+                advance(len(chunk))
+    finally:
+        flush()
+    return written, problems
+
+
+def measured_norm(encoder: ProductEncoder, source: PictureSource) -> float:
+    """A length that hardly any picture's vector exceeds, by the first pictures of a source."""
+    regions = KnownRegions(encoder)
+    longest = 0.0
+    for chunk in decode_ahead(source, range(min(_MEASURED, len(source)))):
+        usable = [one for one in chunk if one.picture is not None]
+        if usable:
+            vectors, _ = encoder.pictures(regions.of(usable), [one.item.where for one in usable])
+            longest = max(longest, float(np.linalg.norm(vectors, axis=1).max()))
+    return max(_ROOM * longest, 1e-3)
+
+
+def _encoded(
+    encoder: ProductEncoder, members: Sequence[DecodedPicture], regions: Sequence[Regions], problems: Problems
+) -> list[tuple[int, Product]]:
+    """Source row and product of each picture whose regions are sound."""
+    sound: list[tuple[DecodedPicture, Regions]] = []
+    for one, found in zip(members, regions, strict=True):
+        try:
+            sound.append((one, found.validate(one.item.where)))
+        except RegionError as error:
+            problems.append((one.item.picture_id, str(error)))
+    if not sound:
+        return []
+    vectors, tokens = encoder.pictures([found for _, found in sound], [one.item.where for one, _ in sound])
+    return [
+        (
+            one.item.row,
+            Product(
+                one.item.picture_id,
+                one.item.product_id,
+                one.digest,
+                one.item.texts,
+                thumbnail(one.picture),
+                vector,
+                token,
+            ),
+        )
+        for (one, _), vector, token in zip(sound, vectors, tokens, strict=True)
+        if one.picture is not None
+    ]
+
+
+def thumbnail(picture: Image.Image) -> bytes:
+    """A JPEG of at most 128 pixels a side."""
+    small = picture.copy()
+    small.thumbnail((_THUMBNAIL_SIDE, _THUMBNAIL_SIDE))
+    out = io.BytesIO()
+    small.save(out, "JPEG", quality=80)
+    return out.getvalue()

@@ -1,0 +1,282 @@
+"""An index's table: which build is searched, and its rows by id.
+
+Shapes: n pictures, R image tokens, H hidden size, D vector size.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import os
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from interbert.errors import InterBertError, MissingExtraError, VectorIndexError
+from interbert.search.coding import decode_tokens
+from interbert.search.columns import Column
+from interbert.search.filters import compile_filter
+from interbert.search.manifest import Manifest, read_manifests
+from interbert.search.vectors import from_stored
+
+Float32 = NDArray[np.float32]
+
+_REFRESH_SECONDS = 1.0
+_IDS_AT_ONCE = 1000
+
+
+def connect(path: str | Path) -> Any:
+    """A LanceDB database whose readers always see the last commit.
+
+    Raises:
+        MissingExtraError: LanceDB is not installed.
+    """
+    os.environ.setdefault("LANCEDB_LOG", "error")  # its warnings are about its own doings
+    try:
+        import lancedb
+    except ImportError as error:
+        raise MissingExtraError.of("lancedb", "search") from error
+    return lancedb.connect(str(path), read_consistency_interval=timedelta(0))
+
+
+def is_index(path: str | Path) -> bool:
+    """Whether a local folder, or a URI, holds an index that was begun."""
+    if "://" not in str(path):
+        return any(Path(path, "manifest.lance", "_versions").glob("*.manifest"))
+    try:
+        return bool(read_manifests(connect(path), str(path)))
+    except VectorIndexError:
+        return False
+
+
+class IndexTable:
+    """The newest complete build of an index, or one that is being written.
+
+    Args:
+        path: folder or URI.
+        build: a build that is not searched yet, for who writes it; the newest complete one when not given.
+
+    Raises:
+        VectorIndexError: it is missing, unfinished or damaged.
+    """
+
+    def __init__(self, path: str | Path, build: Manifest | None = None) -> None:
+        self.path = str(path)
+        if "://" not in self.path and not is_index(self.path):
+            raise VectorIndexError(
+                f"{self.path}: there is no index here. Make one with: interbert index build MODEL SOURCE {self.path}"
+            )
+        self._database = connect(self.path)
+        self._fixed = build is not None
+        self._lock = threading.Lock()
+        self.manifest = build or self._current()
+        self.table = self._open(self.manifest)
+        self._checked = time.monotonic()
+
+    @classmethod
+    def open(cls, path: str | Path) -> Self:
+        """Open an index.
+
+        Raises:
+            VectorIndexError: it is missing, unfinished or damaged.
+        """
+        return cls(path)
+
+    def __len__(self) -> int:
+        """Number of pictures."""
+        return int(self.table.count_rows())
+
+    @property
+    def metadata_columns(self) -> tuple[Column, ...]:
+        """The catalogue's columns, which filters can use."""
+        return self.manifest.columns
+
+    @property
+    def filter_names(self) -> dict[str, Column]:
+        """Every name that a filter can use."""
+        own = {name: Column(name, name, "text") for name in ("picture_id", "product_id")}
+        aliases = {name: Column(name, column, "text") for name, column in self.manifest.aliases.items()}
+        return {**own, **aliases, **{column.name: column for column in self.manifest.columns}}
+
+    def refresh(self) -> None:
+        """Look whether a newer build is to be searched; done by every search, once a second at most."""
+        if self._fixed or time.monotonic() - self._checked < _REFRESH_SECONDS:
+            return
+        newest = self._current()
+        with self._lock:
+            if newest != self.manifest:
+                self.manifest, self.table = newest, self._open(newest)
+        self._checked = time.monotonic()
+
+    def pinned(self) -> Self:
+        """The same index that stays with its present build, so that one search uses one model all along."""
+        with self._lock:
+            same = copy.copy(self)
+        same._fixed = True
+        return same
+
+    def condition(self, where: str | None) -> str | None:
+        """The database's condition of a filter.
+
+        Raises:
+            FilterError: at which character it is wrong.
+        """
+        return None if where is None else compile_filter(where, self.filter_names)
+
+    def vectors(self, ids: Sequence[str]) -> Float32:
+        """Vectors [n,D] of pictures, in the order of ``ids``.
+
+        Raises:
+            VectorIndexError: one of them is not in the index.
+        """
+        stored = np.array([row["vector"] for row in self.rows(ids, ["vector"])], dtype=np.float32)
+        return from_stored(stored.reshape(len(ids), self.manifest.stored_size), self.manifest.vector_size)
+
+    def regions(self, ids: Sequence[str]) -> list[Float32]:
+        """Embedded tokens [R,H] of pictures, for joint scoring, in the order of ``ids``.
+
+        Raises:
+            VectorIndexError: one of them is not in the index, or damaged.
+        """
+        rows = self.rows(ids, ["regions"])
+        return [self.tokens_of(row["regions"], name) for row, name in zip(rows, ids, strict=True)]
+
+    def thumbnails(self, ids: Sequence[str]) -> list[bytes]:
+        """JPEG files of pictures, in the order of ``ids``.
+
+        Raises:
+            VectorIndexError: one of them is not in the index.
+        """
+        return [row["thumbnail"] for row in self.rows(ids, ["thumbnail"])]
+
+    def rows(self, ids: Sequence[str], fields: Sequence[str]) -> list[dict[str, Any]]:
+        """Columns of the database of pictures, in the order of ``ids``.
+
+        Raises:
+            VectorIndexError: one of them is not in the index.
+        """
+        known: dict[str, dict[str, Any]] = {}
+        for found in self.by_ids(ids, ["picture_id", *fields]):
+            known |= {row["picture_id"]: row for row in found.to_pylist()}
+        return [known[name] for name in self.require(ids, known)]
+
+    def existing(self, ids: Sequence[str], fields: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """Columns of the database of those pictures that the index has, by id."""
+        known: dict[str, dict[str, Any]] = {}
+        for found in self.by_ids(ids, ["picture_id", *fields]):
+            known |= {row["picture_id"]: row for row in found.to_pylist()}
+        return known
+
+    def pictures_of(self, ids: Sequence[str]) -> dict[str, str]:
+        """Every picture that ``ids``, of products or of pictures, name: its id, and the id it was named by."""
+        named = {name: name for name in self.existing(ids, [])}
+        for found in self.by_ids(ids, ["picture_id", "product_id"], "product_id"):
+            for row in found.to_pylist():
+                named.setdefault(row["picture_id"], row["product_id"])
+        return named
+
+    def ids(self, where: str | None = None) -> list[str]:
+        """Ids of all pictures, or of those that a filter lets through, sorted.
+
+        Raises:
+            FilterError: the filter is wrong.
+        """
+        self.refresh()
+        query = self.table.search()
+        condition = self.condition(where)
+        if condition is not None:
+            query = query.where(condition)
+        with self.reading():
+            return sorted(query.select(["picture_id"]).limit(None).to_arrow()["picture_id"].to_pylist())
+
+    def scan(self, fields: Sequence[str], batch_rows: int) -> Iterator[Any]:
+        """Arrow batches of every picture's columns of the database."""
+        with self.reading():
+            yield from self.table.search().select(list(fields)).limit(None).to_batches(batch_rows)
+
+    def batch_vectors(self, stored: Any) -> Float32:
+        """An Arrow column of stored vectors as [n,D]."""
+        flat = stored.flatten().to_numpy(zero_copy_only=False)
+        return from_stored(flat.reshape(-1, self.manifest.stored_size), self.manifest.vector_size)
+
+    def indexed_rows(self) -> int:
+        """Pictures that the approximate index knows; 0 without one."""
+        statistics = self.table.index_stats("vector_idx")
+        return 0 if statistics is None else int(statistics.num_indexed_rows)
+
+    def count_products(self) -> int:
+        """Number of products."""
+        return len({name for batch in self.scan(["product_id"], 65_536) for name in batch["product_id"].to_pylist()})
+
+    def bytes_per_picture(self, sample: int = 256) -> dict[str, float]:
+        """Mean bytes of a picture's parts before the database compresses them, by the first pictures."""
+        with self.reading():
+            parts = self.table.search().select(["vector", "regions", "thumbnail", "fulltext"]).limit(sample).to_arrow()
+        names = {"vector": "vector", "regions": "regions", "thumbnail": "thumbnail", "fulltext": "texts"}
+        return {shown: parts[name].nbytes / max(len(parts), 1) for name, shown in names.items()}
+
+    def _current(self) -> Manifest:
+        complete = [one for one in read_manifests(self._database, self.path) if one.complete]
+        if not complete:
+            raise VectorIndexError(
+                f"{self.path}: its first build is not complete. Run the same interbert index build command again; it "
+                "goes on where it was stopped."
+            )
+        return complete[-1]
+
+    def _open(self, build: Manifest) -> Any:
+        try:
+            return self._database.open_table(build.table)
+        except (ValueError, OSError, RuntimeError) as error:
+            raise VectorIndexError(
+                f"{self.path}: its table {build.table} cannot be opened ({_line(error)}). It is damaged: build "
+                "the index anew."
+            ) from error
+
+    def tokens_of(self, data: bytes, name: str) -> Float32:
+        """Embedded tokens [R,H] of what the database keeps of picture ``name``."""
+        return decode_tokens(data, self.manifest.hidden_size, self.manifest.coding, f"{self.path}, picture {name}")
+
+    def by_ids(self, ids: Sequence[str], fields: Sequence[str], column: str = "picture_id") -> Iterator[Any]:
+        """Arrow tables of the pictures that have these ids in ``column``, in no order."""
+        self.refresh()
+        unique = list(dict.fromkeys(ids))
+        for start in range(0, len(unique), _IDS_AT_ONCE):
+            part = unique[start : start + _IDS_AT_ONCE]
+            with self.reading():
+                yield self.table.search().where(among(column, part)).select(list(fields)).limit(None).to_arrow()
+
+    def require(self, ids: Sequence[str], known: Mapping[str, Any]) -> Sequence[str]:
+        """The ids, all of which must be known."""
+        absent = next((name for name in ids if name not in known), None)
+        if absent is not None:
+            raise VectorIndexError(f"{self.path}: has no picture {absent!r}.")
+        return ids
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[None]:
+        """Turn what goes wrong while the block reads into a :class:`~interbert.errors.VectorIndexError`."""
+        try:
+            yield
+        except InterBertError:
+            raise
+        except (OSError, ValueError, RuntimeError) as error:
+            raise VectorIndexError(
+                f"{self.path}: cannot be read ({_line(error)}). See: interbert index verify {self.path}"
+            ) from error
+
+
+def among(column: str, values: Sequence[str]) -> str:
+    """The condition that a text column has one of these values."""
+    quoted = ", ".join("'" + value.replace("'", "''") + "'" for value in values)
+    return f"{column} IN ({quoted})"
+
+
+def _line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]

@@ -1,0 +1,194 @@
+"""Changes of an index's table, each one atomic commit.
+
+Shapes: n pictures, D vector size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from interbert.errors import writing
+from interbert.search import tuning
+from interbert.search.coding import encode_tokens
+from interbert.search.columns import arrow_type
+from interbert.search.index import ProductIndex
+from interbert.search.manifest import Manifest
+from interbert.search.table import among
+from interbert.search.vectors import to_stored
+
+Float32 = NDArray[np.float32]
+
+_KEEP_OLD = timedelta(hours=1)
+"""Versions that readers may still be at work on."""
+_UNINDEXED_ROWS = 5_000
+_UNINDEXED_SHARE = 0.05
+_IDS_AT_ONCE = 1000
+
+
+@dataclass(frozen=True)
+class Product:
+    """A picture ready to be written."""
+
+    picture_id: str
+    product_id: str
+    digest: str
+    """SHA-256 of the picture's file."""
+    texts: tuple[str, ...]
+    thumbnail: bytes
+    vector: Float32
+    """[D]"""
+    tokens: Float32
+    """[R,H]"""
+
+
+def table_schema(manifest: Manifest) -> Any:
+    """Columns of an index's table."""
+    import pyarrow as pa
+
+    fields = [
+        ("picture_id", pa.string()),
+        ("product_id", pa.string()),
+        ("digest", pa.string()),
+        ("texts", pa.list_(pa.string())),
+        ("fulltext", pa.string()),
+        ("vector", pa.list_(pa.float16(), manifest.stored_size)),
+        ("regions", pa.binary()),
+        ("thumbnail", pa.binary()),
+    ]
+    return pa.schema([*fields, *((column.field, arrow_type(column.kind)) for column in manifest.columns)])
+
+
+class IndexWriter:
+    """Writes one build of an index. One writer at a time: hold :func:`interbert.locking.only_writer`.
+
+    Args:
+        index: opened on the build to write.
+    """
+
+    def __init__(self, index: ProductIndex) -> None:
+        self.index = index
+        self._table = index.table
+        self._manifest = index.manifest
+
+    def put(self, products: Sequence[Product], metadata: dict[str, Any], known: bool) -> None:
+        """Add pictures, or replace those that have the same ids, in one commit.
+
+        Args:
+            products: to write.
+            metadata: Arrow arrays [n] by field.
+            known: some of the ids may be there already.
+
+        Raises:
+            StorageError: the disk is full or not writable; what was committed stays.
+        """
+        if not products:
+            return
+        rows = self._rows(products, metadata)
+        with writing(self.index.path):
+            if known:
+                merge = self._table.merge_insert("picture_id").when_matched_update_all().when_not_matched_insert_all()
+                merge.execute(rows)
+            else:
+                self._table.add(rows)
+
+    def update(self, columns: dict[str, Any]) -> int:
+        """Replace columns of pictures in one commit, leaving vectors and their index as they are; returns how many.
+
+        Args:
+            columns: Arrow arrays by field, ``picture_id`` among them.
+
+        Raises:
+            StorageError: as :meth:`put`.
+        """
+        import pyarrow as pa
+
+        if not len(columns["picture_id"]):
+            return 0
+        with writing(self.index.path):
+            done = self._table.merge_insert("picture_id").when_matched_update_all().execute(pa.table(columns))
+        return int(done.num_updated_rows)
+
+    def delete(self, condition: str) -> int:
+        """Remove the pictures that a condition of the database names; returns how many.
+
+        Raises:
+            StorageError: as :meth:`put`.
+        """
+        with writing(self.index.path):
+            return int(self._table.delete(condition).num_deleted_rows)
+
+    def delete_ids(self, ids: Sequence[str]) -> int:
+        """Remove pictures by id; returns how many."""
+        parts = [ids[start : start + _IDS_AT_ONCE] for start in range(0, len(ids), _IDS_AT_ONCE)]
+        return sum(self.delete(among("picture_id", part)) for part in parts)
+
+    def maintain(self, finished: bool = False) -> None:
+        """Bring the approximate index, full text and id index up to date where enough pictures wait for it.
+
+        Pictures that they do not know yet are found all the same: searches compare with each of them.
+
+        Args:
+            finished: a build is complete that nobody reads yet: even if few wait, and its older versions go.
+
+        Raises:
+            StorageError: as :meth:`put`.
+        """
+        from lancedb.index import FTS, BTree, IvfSq
+
+        rows = len(self.index)
+        if not rows:
+            return
+        there = {one.name for one in self._table.list_indices()}
+        with writing(self.index.path):
+            if "picture_id_idx" not in there:
+                self._table.create_index("picture_id", config=BTree(), name="picture_id_idx")
+            if "fulltext_idx" not in there:
+                full_text = FTS(base_tokenizer="icu", stem=False, remove_stop_words=False)
+                self._table.create_index("fulltext", config=full_text, name="fulltext_idx")
+            if "vector_idx" not in there and rows >= tuning.INDEX_FROM:
+                approximate = IvfSq(
+                    distance_type="l2", num_partitions=tuning.partitions_for(rows), max_iterations=15, sample_rate=64
+                )
+                self._table.create_index("vector", config=approximate, name="vector_idx")
+            waiting = max(self._waiting(name) for name in there) if there else 0
+            if finished or waiting > max(_UNINDEXED_ROWS, _UNINDEXED_SHARE * rows):
+                self._table.optimize(cleanup_older_than=timedelta(0) if finished else _KEEP_OLD)
+
+    def _waiting(self, name: str) -> int:
+        statistics = self._table.index_stats(name)
+        return 0 if statistics is None else int(statistics.num_unindexed_rows)
+
+    def _rows(self, products: Sequence[Product], metadata: dict[str, Any]) -> Any:
+        import pyarrow as pa
+
+        manifest = self._manifest
+        schema = table_schema(manifest)
+        stored = to_stored(np.stack([one.vector for one in products]), manifest.stored_size, manifest.largest_norm)
+        flat = pa.array(stored.astype(np.float16).reshape(-1))
+        columns = {
+            "picture_id": [one.picture_id for one in products],
+            "product_id": [one.product_id for one in products],
+            "digest": [one.digest for one in products],
+            "texts": [list(one.texts) for one in products],
+            "fulltext": [full_text(one.texts) for one in products],
+            "vector": pa.FixedSizeListArray.from_arrays(flat, manifest.stored_size),
+            "regions": [encode_tokens(one.tokens, manifest.coding) for one in products],
+            "thumbnail": [one.thumbnail for one in products],
+            **metadata,
+        }
+        arrays = [
+            column if isinstance(column, pa.Array) else pa.array(column, schema.field(name).type)
+            for name, column in columns.items()
+        ]
+        return pa.Table.from_arrays(arrays, names=list(columns)).cast(schema)
+
+
+def full_text(texts: Sequence[str]) -> str:
+    """What full-text search reads of a picture's texts."""
+    return "\n".join(texts)

@@ -1,0 +1,121 @@
+"""The verbs of an index, and search over one."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tests.conftest import draw
+from tests.search.conftest import priced_rows, write_table
+
+from interbert.cli.main import main
+from interbert.search.index import ProductIndex
+
+
+def run(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str, str]:
+    code = main([str(word) for word in words])
+    out, err = capsys.readouterr()
+    return code, " ".join(out.split()), err
+
+
+def test_from_a_catalogue_to_results(
+    capsys: pytest.CaptureFixture[str],
+    model: Path,
+    priced: Path,
+    tmp_path: Path,
+) -> None:
+    index, page = tmp_path / "index", tmp_path / "page.html"
+    code, out, _ = run(
+        capsys, "index", "build", model, priced, index, "--texts", "title,title_zh", "--columns", "price,colour"
+    )
+    assert (code, out) == (0, f"{index}: 24 added")
+    code, out, _ = run(capsys, "index", "info", index)
+    assert code == 0
+    for part in ("pictures 24", "products 24", "price (number)", "colour (text)", "id (text, the product id)", "exact"):
+        assert part in out
+    code, out, _ = run(capsys, "index", "verify", index)
+    assert code == 0
+    assert out.endswith("whole, 24 products, 24 pictures")
+    rows = [row | {"price": 1.0} for row in priced_rows()[:2]] + [priced_rows()[2] | {"id": "new"}]
+    more = write_table(tmp_path / "more.parquet", rows)
+    code, out, _ = run(capsys, "index", "add", index, more)
+    assert (code, out) == (0, f"{index}: 1 added, 2 updated without encoding")
+    (tmp_path / "prices.csv").write_text("id,price\nnew,3\nnobody,3\n")
+    code, out, _ = run(capsys, "index", "add", index, tmp_path / "prices.csv", "--columns-only")
+    assert (code, out) == (0, f"{index}: 1 updated without encoding, 1 skipped skipped nobody: is not in the index")
+    photo = tmp_path / "photo.png"
+    draw("red", "circle").save(photo)
+    words = ["search", index, "a red circle|blue", "--image", photo, "--where", "price < 9", "--top-k", "2"]
+    code, out, _ = run(capsys, *words, "--page", page)
+    assert code == 0
+    assert out.count("best 2 of 25 pictures") == 2
+    assert page.read_text(encoding="utf-8").count("data:image/jpeg") >= 2
+    code, out, _ = run(capsys, "search", index, "", "--image", photo, "--top-k", "1")
+    assert code == 0
+    assert "red-circle" in out
+    code, out, _ = run(capsys, "index", "remove", index, "--where", "price <= 3")
+    assert (code, out) == (0, f"{index}: 3 removed")
+    code, out, _ = run(capsys, "index", "remove", index, "--ids", "red-square")
+    assert (code, len(ProductIndex.open(index))) == (0, 21)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["search", "INDEX", "red", "--where", "price <"], "filter, character 8"),
+        (["search", "INDEX", "red", "--where", "1=1; drop table x"], "filter, character 4"),
+        (["search", "INDEX", "red", "--image", "gone.jpg"], "gone.jpg: the file is not there."),
+        (["search", "INDEX", "red", "--source", "x.parquet"], "is an index, which has its own pictures"),
+        (["search", "INDEX", ""], "holds an empty text"),
+        (["search", "INDEX", "😀"], "holds no word that the model knows"),
+        (["search", "INDEX", "red", "--model", "gone"], "the model of"),
+        (["search", "gone", "red", "--source", "x", "--where", "price < 5"], "--where needs an index"),
+        (["index", "build", "gone", "PRICED", "new"], "there is no model here"),
+        (["index", "build", "MODEL", "PRICED", "INDEX"], "there is an index already"),
+        (["index", "build", "MODEL", "PRICED", "new", "--columns", "cost"], "there is no column 'cost'"),
+        (["index", "add", "gone", "PRICED"], "gone: there is no index here"),
+        (["index", "remove", "INDEX"], "say what to remove"),
+        (["index", "info", "MODEL"], "there is no index here"),
+        (["index", "burn", "INDEX"], "index: say what to index"),
+    ],
+)
+def test_a_mistake_gives_one_line(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    built: Path,
+    model: Path,
+    priced: Path,
+    tmp_path: Path,
+    words: list[str],
+    said: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    places = {"INDEX": built, "MODEL": model, "PRICED": priced}
+    code, _, err = run(capsys, *(places.get(word, word) for word in words))
+    assert code == 2, err
+    assert said in err
+    assert len(err.strip().splitlines()) == 1
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_damaged_index_fails_verification(
+    capsys: pytest.CaptureFixture[str],
+    index_path: Path,
+) -> None:
+    ProductIndex.open(index_path).table.update(where="picture_id = 'red-circle'", values={"regions": b"x"})
+    code, out, err = run(capsys, "index", "verify", index_path)
+    assert code == 2
+    assert "red-circle: its regions are damaged" in out
+    assert "1 problems in 24 pictures" in err
+
+
+def test_without_lancedb_the_extra_is_named(priced: Path, model: Path, tmp_path: Path) -> None:
+    script = (
+        "import sys\nsys.modules['lancedb'] = None\nfrom interbert.cli.main import main\n"
+        f"sys.exit(main(['index', 'build', {str(model)!r}, {str(priced)!r}, {str(tmp_path / 'index')!r}]))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 2, done.stderr[-500:]
+    assert "pip install 'interbert[search]'" in done.stderr.splitlines()[-1]
