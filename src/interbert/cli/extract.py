@@ -20,21 +20,78 @@ detector (any of transformers), given (boxes that the source has in a column). d
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import Literal
 
-from interbert.cli.extract_options import Options
 from interbert.extraction.detector_settings import DetectorSettings
 from interbert.extraction.frcnn.settings import FrcnnSettings
 from interbert.extraction.given_settings import GivenSettings
 
-if TYPE_CHECKING:
-    from interbert.extraction.extractor import RegionExtractor
-    from interbert.extraction.frcnn.extractor import FrcnnExtractor
-    from interbert.extraction.grid import GridExtractor
+
+@dataclass
+class Options:
+    """Options of ``interbert extract``."""
+
+    source: str
+    """Pictures and texts: a file, a folder or a Hub id."""
+    out: str
+    """Folder of the region store."""
+    picture: str | None = None
+    """Column that holds the pictures; found when not given."""
+    texts: list[str] = field(default_factory=list)
+    """Columns that hold texts, one or several; found when not given."""
+    picture_id: str | None = None
+    """Column with an id that is unique per picture; the row number when not given."""
+    product_id: str | None = None
+    """Column with an id that pictures of one product share; 'product_id', 'item_id' or 'id' when there is one."""
+    split: str | None = None
+    """Split of a Hub data set."""
+    captions: str | None = None
+    """Caption file: Karpathy's JSON, COCO's annotations, jsonline, MUGE's queries, results.csv, csv or tsv."""
+    caption_split: list[str] = field(default_factory=list)
+    """Splits of Karpathy's file to take, such as train,restval."""
+    extractor: Literal["grid", "frcnn", "detector", "given"] = "grid"
+    """Who finds and describes regions. The five options from --backbone on are the grid's."""
+    device: str = "auto"
+    """Where to compute: cpu, cuda, cuda:1; auto takes CUDA where there is one."""
+    backbone: str = "efficientnet_lite0"
+    """Network that describes regions: efficientnet_lite0 (offline), a folder that interbert finetune backbone wrote, or
+    timm:NAME, torchvision:NAME, transformers:NAME."""
+    input_size: int = 256
+    """Long side of what the backbone sees, in pixels; a multiple of 32."""
+    scales: list[int] = field(default_factory=lambda: [1, 2, 3])
+    """Grids of windows, k means k x k; at most 36 windows."""
+    overlap: float = 0.5
+    """How much larger than a grid cell a window is, as a share of the cell."""
+    features: list[str] = field(default_factory=lambda: ["colour", "stride8", "stride16", "head"])
+    """Parts of a region's feature."""
+    frcnn: FrcnnSettings = field(default_factory=FrcnnSettings)
+    """The paper's detector."""
+    detector: DetectorSettings = field(default_factory=DetectorSettings)
+    """A detector of transformers."""
+    given: GivenSettings = field(default_factory=GivenSettings)
+    """Boxes that the source has."""
+    mirrored: bool = False
+    """Store each picture's mirror image too, as one more view to train on."""
+    allow_no_text: bool = False
+    """Keep pictures that have no text (for search)."""
+    limit: int | None = None
+    """Only the first so many rows."""
+    top_k_classes: int | None = None
+    """Of a new store: keep so many classes of each region and the remainder, not all probabilities."""
+    ray: bool = False
+    """Extract on the workers of a Ray cluster; without a cluster, on all cores of this machine."""
+    ray_address: str | None = None
+    """Address of the cluster, such as auto or ray://head:10001; it is found when not given."""
+    ray_cpus: float = 1.0
+    """Cores that a worker takes."""
+    ray_gpus: float = 0.0
+    """Share of a GPU that a worker takes; 0.5 puts two workers on each."""
 
 
 def run(options: Options) -> None:
     """Extract and say what was done."""
+    from interbert.cli.chosen_extractor import build_chosen, require_used
     from interbert.errors import UsageError
     from interbert.extraction.columns import ColumnMapping
     from interbert.extraction.extract import extract_to_store
@@ -45,7 +102,7 @@ def run(options: Options) -> None:
 
     if options.limit is not None and options.limit < 1:
         raise UsageError(f"extract: --limit must be at least 1, not {options.limit}.")
-    _require_used(options)
+    require_used(options)
     if options.extractor == "given" and not options.given.column:
         raise UsageError("extract: --extractor given needs the column that holds the boxes: --given.column COLUMN.")
     require_format(options.given.format)
@@ -59,7 +116,7 @@ def run(options: Options) -> None:
     )
     captions = open_captions(options.captions, options.caption_split)
     source = open_source(options.source, mapping, options.split, not options.allow_no_text, captions)
-    extractor = _extractor(options)
+    extractor = build_chosen(options)
     columns = source.columns
     print(f"{options.source}: {len(source)} rows, pictures in {columns.picture!r}, texts in {list(columns.texts)}")
     describer = None
@@ -88,52 +145,3 @@ def run(options: Options) -> None:
     )
     if report.skipped:
         print(f"{report.skipped} pictures skipped, see {options.out}/{SKIPPED}")
-
-
-def _require_used(options: Options) -> None:
-    """Refuse options of an extractor that was not chosen: who gives them thinks it was."""
-    from interbert.errors import UsageError
-
-    used = {options.extractor}
-    if options.extractor == "given":
-        used.add(options.given.described_by)
-    for name, default in (("frcnn", FrcnnSettings()), ("detector", DetectorSettings()), ("given", GivenSettings())):
-        if name not in used and getattr(options, name) != default:
-            raise UsageError(
-                f"extract: --{name} options are read by --extractor {name}; the extractor is {options.extractor}."
-            )
-
-
-def _extractor(options: Options) -> RegionExtractor:
-    if options.extractor == "frcnn":
-        return _frcnn(options)
-    if options.extractor == "detector":
-        from interbert.extraction.detectors import open_detector
-
-        return open_detector(options.detector, options.device)
-    if options.extractor == "given":
-        from interbert.extraction.given import GivenExtractor
-
-        describer = _frcnn(options) if options.given.described_by == "frcnn" else _grid(options)
-        return GivenExtractor(describer, options.given.keep_found)
-    return _grid(options)
-
-
-def _frcnn(options: Options) -> FrcnnExtractor:
-    from interbert.extraction.frcnn.extractor import open_frcnn
-
-    return open_frcnn(options.frcnn, options.device)
-
-
-def _grid(options: Options) -> GridExtractor:
-    from interbert.extraction.backbones import HUBS
-    from interbert.extraction.grid import GridExtractor, GridSettings
-
-    features = tuple(options.features)
-    if options.backbone.partition(":")[0] in HUBS:  # other networks give their last map only
-        features = tuple(name for name in features if name in ("colour", "head"))
-    settings = GridSettings(options.backbone, options.input_size, tuple(options.scales), options.overlap, features)
-    return GridExtractor(settings, device=options.device)
-
-
-__all__ = ["Options", "run"]
