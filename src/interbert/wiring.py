@@ -20,7 +20,7 @@ from transformers import (
 from interbert.model.configuration import InterBertConfig
 from interbert.model.modeling import InterBertForPreTraining
 from interbert.model.pair_scoring import InterBertForPairScoring
-from interbert.model.processing import RegionMaker, RegionsLike, wire_regions
+from interbert.model.region_inputs import RegionMaker, RegionsLike, wire_regions
 from interbert.model.tasks import InterBertForMultipleChoice, InterBertForSequenceClassification
 from interbert.model.trunk import InterBertModel
 
