@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from interbert.search.manifest import Manifest
 from interbert.search.table import IndexTable
-from interbert.search.tuning import EXACT, Probing, probing
+from interbert.search.tuning import EXACT, Probing, needs_probing, probing
 from interbert.search.vectors import to_query
 
 Float32 = NDArray[np.float32]
@@ -93,7 +93,7 @@ class ProductIndex(IndexTable):
         condition = self.condition(where)
         query = to_query(np.asarray(vector), self.manifest.stored_size, self.manifest.largest_norm)
         matching = len(self) if condition is None else self._count(condition)
-        chosen = probes or (EXACT if exact else probing(self.indexed_rows(), matching))
+        chosen = probes or (EXACT if exact or not needs_probing(matching) else self._probing(matching))
         wanted = min(math.ceil(chosen.more * k), matching)
         while True:
             found = self._nearest(query, wanted, condition, chosen, tokens)
@@ -151,6 +151,9 @@ class ProductIndex(IndexTable):
             with self.reading():
                 self._counts[key] = int(self.table.count_rows(condition))
         return self._counts[key]
+
+    def _probing(self, matching: int) -> Probing:
+        return probing(self.partitions(), matching) if self.indexed_rows() else EXACT
 
     def _nearest(self, query: Float32, k: int, condition: str | None, chosen: Probing, tokens: bool) -> Any:
         """Arrow table of the ``k`` nearest."""

@@ -26,6 +26,7 @@ Float32 = NDArray[np.float32]
 
 _KEEP_OLD = timedelta(hours=1)
 """Versions that readers may still be at work on."""
+_NOBODY_READS = timedelta(milliseconds=1)
 _UNINDEXED_ROWS = 5_000
 _UNINDEXED_SHARE = 0.05
 _IDS_AT_ONCE = 1000
@@ -158,7 +159,7 @@ class IndexWriter:
                 self._table.create_index("vector", config=approximate, name="vector_idx")
             waiting = max(self._waiting(name) for name in there) if there else 0
             if finished or waiting > max(_UNINDEXED_ROWS, _UNINDEXED_SHARE * rows):
-                self._table.optimize(cleanup_older_than=timedelta(0) if finished else _KEEP_OLD)
+                self._table.optimize(cleanup_older_than=_NOBODY_READS if finished else _KEEP_OLD)
 
     def _waiting(self, name: str) -> int:
         statistics = self._table.index_stats(name)
