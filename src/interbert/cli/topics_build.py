@@ -34,7 +34,7 @@ class Options:
     top_k: int = 20
     """Items of a page at most."""
     least: float | None = None
-    """Probability that an item must have; that from which four of five validation items were right when not given."""
+    """Probability that an item must have; a half when not given."""
     diversity: float = 0.05
     """0 orders by probability alone, 1 by novelty alone."""
     spread: list[str] = field(default_factory=list)

@@ -58,6 +58,6 @@ def run(options: Options) -> None:
         f"{options.model}: {len(memory.examples):,} examples with texts in {', '.join(memory.examples.fields)}\n"
         f"log-odds = {found.transfer:.2f} x examples + {found.joint:.2f} x joint {found.bias:+.2f}, fitted on "
         f"{found.pairs:,} pairs of {found.topics} made topics (Brier score {found.brier:.3f})\n"
-        f"titles say {100 * found.said:.0f}% of what is right; four of five items are right from a probability of "
-        f"{found.least:.2f} on, which is what pages show"
+        f"titles say {100 * found.said:.0f}% of what is right; of items with a probability of a half or more, which "
+        f"pages show, {100 * found.right:.0f}% are right"
     )

@@ -173,7 +173,7 @@ class SearchEngine:
             topic: a short text, or several wordings of one topic.
             where: a filter.
             top_k: items at most.
-            least: probability that an item must have; what calibration found when not given, 0 fills the page.
+            least: probability that an item must have; a half when not given, 0 fills the page.
             diversity: 0 orders by probability alone, 1 by novelty alone; a little when not given.
             spread: columns, such as brand and category, whose values should not repeat.
 

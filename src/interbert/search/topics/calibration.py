@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 Floats = NDArray[Any]
 
-_SURE = 0.8
-"""Share of right items among those that a page shows, by default."""
+LIKELY = 0.5
+"""What is rather right than wrong is shown, when nothing else is asked for."""
 _SUREST = 0.01
 
 
@@ -34,8 +34,8 @@ class Calibration:
     bias: float
     said: float = 1.0
     """Share of right products whose titles say so."""
-    least: float = 0.5
-    """Probability from which four of five validation items were right."""
+    right: float = 0.0
+    """Share of right items among the validation items with a probability of a half or more, so corrected too."""
     topics: int = 0
     """Made topics that it was fitted on."""
     pairs: int = 0
@@ -90,22 +90,14 @@ def fit_calibration(transfer: Floats, joint: Floats, right: NDArray[np.bool_], t
     likely = probabilities(scores @ weights + bias)
     surest = np.argsort(-likely, kind="stable")[: max(round(_SUREST * len(likely)), min(len(likely), 30))]
     said = float(max(right[surest].mean(), 1e-3))
-    corrected = (likely / said).clip(max=1.0)
+    shown = likely / said >= LIKELY
     return Calibration(
         transfer=float(weights[0]),
         joint=float(weights[1]),
         bias=bias,
         said=said,
-        least=least_probability(corrected, right, _SURE * said),
+        right=float(min(right[shown].mean() / said, 1.0)) if shown.any() else 0.0,
         topics=topics,
         pairs=len(right),
         brier=float(np.mean(np.square(likely - right))),
     )
-
-
-def least_probability(likely: Floats, right: NDArray[np.bool_], sure: float) -> float:
-    """The smallest probability from which at least a share ``sure`` of the items [p] is right; 1 when there is none."""
-    order = np.argsort(-likely, kind="stable")
-    precision = np.cumsum(right[order]) / np.arange(1, len(order) + 1)
-    enough = np.flatnonzero(precision >= sure)
-    return float(likely[order[enough[-1]]]) if len(enough) else 1.0

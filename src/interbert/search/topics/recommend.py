@@ -5,6 +5,7 @@ Shapes: n candidates, D vector size.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +19,7 @@ from interbert.search.engine import Result
 from interbert.search.fusing import collapsed
 from interbert.search.index import Hit, ProductIndex
 from interbert.search.index_model import model_folder
-from interbert.search.topics.calibration import UNCALIBRATED, Floats
+from interbert.search.topics.calibration import LIKELY, UNCALIBRATED, Floats
 from interbert.search.topics.diversity import diversified
 from interbert.search.topics.encoding import directions, encode_wordings, require_contrast
 from interbert.search.topics.examples import Neighbourhood
@@ -38,7 +39,7 @@ class PageSettings:
     top_k: int = 20
     """Items of a page, at most."""
     least: float | None = None
-    """Probability that an item must have; what calibration found when not given, 0 fills the page."""
+    """Probability that an item must have; a half when not given, 0 fills the page."""
     diversity: float = 0.05
     """0 orders by probability alone, 1 by novelty alone."""
     spread: tuple[str, ...] = ()
@@ -103,8 +104,8 @@ class TopicRecommender:
         Args:
             index: opened.
             encoder: the index's model.
-            examples: a model directory that was taught topics, or its file; the index's own copy of the model, or the
-                directory that it was built with, when not given.
+            examples: a model directory that was taught topics, or its file; when not given, the directory that the
+                index was built with if it still holds that model, else the index's own copy.
 
         Raises:
             CheckpointError: the memory is damaged or another model's, or ``examples`` has none.
@@ -155,7 +156,7 @@ class TopicRecommender:
         kept = _one_per_product([(hits[place], float(transfer[place])) for place in best])[: settings.rerank]
         joint, remembered, scored = self._joint(ids, vectors, [hit for hit, _ in kept], digests, known)
         logits = calibration.logit(np.array([one for _, one in kept]), joint)
-        least = settings.least if settings.least is not None else (0.5 if memory is None else calibration.least)
+        least = LIKELY if settings.least is None else settings.least
         items = self._items([hit for hit, _ in kept], logits, calibration.probability(logits), least, settings)
         return Page(items, remembered, scored)
 
@@ -258,12 +259,12 @@ def find_memory(index: ProductIndex, examples: str | Path | None = None) -> Topi
                 f"{examples}: knows nothing of topics. Teach it with: interbert topics learn {examples} REGIONS"
             )
         return memory
-    own = model_folder(index.path, manifest.model_fingerprint)
-    for folder in (own, Path(manifest.model)):
-        memory = load_memory(folder, manifest.model_fingerprint) if folder.is_dir() else None
-        if memory is not None:
-            return memory
-    return None
+    if Path(manifest.model).is_dir():  # may have been taught after the index was built
+        with contextlib.suppress(CheckpointError):  # or trained anew, and then it is no concern of this index
+            memory = load_memory(manifest.model, manifest.model_fingerprint)
+            if memory is not None:
+                return memory
+    return load_memory(model_folder(index.path, manifest.model_fingerprint), manifest.model_fingerprint)
 
 
 def _one_per_product(hits: Sequence[tuple[Hit, float]]) -> list[tuple[Hit, float]]:
