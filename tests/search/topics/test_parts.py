@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -61,6 +63,17 @@ def test_a_topic_finds_the_pictures_of_its_titles() -> None:
     assert (transfer <= 0).all()
     prototypes = examples.prototypes(fit, 3)
     assert (prototypes @ aim).min() > 0.5
+
+
+def test_words_of_the_best_titles_find_more_in_the_other_language() -> None:
+    examples = three_kinds()
+    found = examples.grams.typical(np.arange(3), np.ones(3, dtype=np.float32))
+    assert found[:30].min() > found[30:].max()
+    only_chinese = GramTable.of([*examples.texts, "手表", "围巾"], np.zeros((92, 1), dtype=np.int32))
+    assert only_chinese.holders.shape[0] == 92
+    table = replace(only_chinese, weights=np.ones_like(only_chinese.weights))
+    scarce = table.typical(np.arange(3), np.ones(3, dtype=np.float32))
+    assert scarce[90] > scarce[91]
 
 
 def test_a_picture_s_score_does_not_depend_on_other_pictures() -> None:

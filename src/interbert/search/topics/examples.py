@@ -25,10 +25,12 @@ Float32 = NDArray[np.float32]
 _NEIGHBOURS = 50
 _TEMPERATURE = 0.07
 """Of the neighbours' weights, in cosines."""
-_SHARPNESS = 0.8
+_SHARPNESS = 0.6
 """Of what a title's fit counts, per standard deviation over all titles."""
 _SPELLING = 0.6
 """What shared spelling counts beside one of the vectors' comparisons."""
+_EXPANSION = 0.3
+"""What the words that the best titles share count beside the topic's own, per standard deviation."""
 _FLOOR = 1e-6
 _BEST = 100
 """Examples that show what a topic is."""
@@ -108,12 +110,15 @@ class Examples:
 
         A title is compared by the dual encoder's vectors, in every field (they are taught by pictures, so they know
         both languages); by the sentence states, in the field that is nearest to the topic, which is the one in its
-        language; and by spelling. Each is standardised over all titles, so that they can be added.
+        language; and by spelling. Each is standardised over all titles, so that they can be added. Then the topic is
+        expanded, as relevance models do (Lavrenko and Croft 2001): what the best titles share, in all their
+        languages, is looked for in every title ("pullovers" finds sweaters, and with them 毛衣).
         """
-        total = np.mean([self._scores(one) for one in topic], axis=0)
-        levels = standardised(total)
-        fitting: Float32 = np.exp(_SHARPNESS * (levels - levels.max())).astype(np.float32)
-        return fitting
+        levels = standardised(np.mean([self._scores(one) for one in topic], axis=0))
+        fitting = _fitting(levels)
+        best = np.argsort(-fitting, kind="stable")[:_BEST]
+        shared = self.grams.typical(best, fitting[best])
+        return _fitting(standardised(levels + _EXPANSION * standardised(shared)))
 
     def neighbourhood(self, pictures: Float32) -> Neighbourhood:
         """The known pictures that are nearest to each picture; it depends on no topic and on no other picture.
@@ -153,6 +158,12 @@ class Examples:
         share = _SPELLING / (len(by_vector) + 1)
         scores: Float32 = compared + share * standardised(self.grams.shared(topic.text))
         return scores
+
+
+def _fitting(levels: Float32) -> Float32:
+    """Standardised scores [n] as weights, 1 for the best."""
+    fitting: Float32 = np.exp(_SHARPNESS * (levels - levels.max())).astype(np.float32)
+    return fitting
 
 
 def _nearest(cosines: Float32, count: int) -> tuple[NDArray[np.intp], Float32]:

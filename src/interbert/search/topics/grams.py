@@ -56,7 +56,7 @@ class GramTable:
     weights: Float32
     """[G]"""
     holders: Any
-    """Sparse bool [n,G], by columns."""
+    """Sparse [n,G], 1 where an example has a part; by columns."""
 
     @classmethod
     def of(cls, texts: Sequence[str], neighbours: NDArray[np.int32]) -> GramTable:
@@ -87,6 +87,18 @@ class GramTable:
             return np.zeros(self.holders.shape[0], dtype=np.float32)
         shared: Float32 = np.asarray(self.holders[:, columns] @ weights, dtype=np.float32) / np.float32(total)
         return shared
+
+    def typical(self, members: NDArray[np.intp], weights: Float32) -> Float32:
+        """How much each example has of what is more frequent in some of them than in all; [n].
+
+        Args:
+            members: places of those.
+            weights: what each of them counts, more than 0.
+        """
+        share = np.asarray((weights / weights.sum()) @ self.holders[members]).ravel()
+        usual = np.asarray(self.holders.mean(axis=0)).ravel()
+        profile = ((share - usual).clip(min=0) * self.weights).astype(np.float32)
+        return np.asarray(self.holders @ profile, dtype=np.float32)
 
 
 def _foretold(holders: Any, neighbours: NDArray[np.int32]) -> Float32:
