@@ -157,7 +157,9 @@ def made_topics(catalogues: Sequence[str], count: int, least: int, seed: int) ->
     """Up to ``count`` different topics that ``least`` products or more of the catalogues fit."""
     columns = ["gender", "subCategory", "articleType", "baseColour", "season", "usage"]
     rows = [row for path in catalogues for row in pq.read_table(path, columns=columns).to_pylist()]
-    maker, seen, topics = Maker(seed), set(), []
+    maker = Maker(seed)
+    seen: set[str] = set()
+    topics: list[dict[str, object]] = []
     for _ in range(200 * count):
         if len(topics) == count:
             break

@@ -171,7 +171,7 @@ def write_index(
         for name, values in changed.items():
             block = block.set_column(block.column_names.index(name), name, values)
         table.add(block)
-    IndexWriter(ProductIndex(path)).maintain(everything=True)
+    IndexWriter(ProductIndex(path)).maintain(finished=True)
     return ProductIndex(path), time.perf_counter() - started
 
 
@@ -222,6 +222,17 @@ def measure_index(
     return {"recall": recall, "recall_real": recall_real, "milliseconds": times, "cascade": cascade}
 
 
+def filtered(index: ProductIndex, queries: Float32, where: str) -> str:
+    """What a filter does to recall and time, in words."""
+    found = []
+    for query in queries[:50]:
+        exact = {hit.id for hit in index.recall(query, _AT, where, exact=True)}
+        found.append(len(exact & {hit.id for hit in index.recall(query, _AT, where)}) / max(len(exact), 1))
+    times = timed(lambda place: index.recall(queries[place % len(queries)], _AT, where), 50)
+    matching = index.table.count_rows(index.condition(where))
+    return f"  {where}: {matching:,} products, recall@100 {statistics.mean(found):.3f}, {shown(times)} ms"
+
+
 def faiss_rows(
     vectors: Float32, queries: Float32, norm: float, size: int, exact: list[set[int]], hnsw: bool
 ) -> Iterator[Row]:
@@ -269,7 +280,11 @@ def main() -> None:
     parser.add_argument("--column", required=True, help="column of the queries")
     parser.add_argument("--count", type=int, default=200, help="so many queries")
     parser.add_argument("--sizes", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
+    parser.add_argument("--where", nargs="*", default=[], help="filters to measure recall under")
     parser.add_argument("--hnsw_up_to", type=int, default=1_000_000, help="largest size for which faiss HNSW is built")
+    parser.add_argument(
+        "--real", action=argparse.BooleanOptionalAction, default=True, help="measure the index itself too"
+    )
     parser.add_argument("--scratch", type=Path, required=True, help="folder for the indexes; removed at the end")
     parser.add_argument("--out", type=Path, help="Markdown file")
     options = parser.parse_args()
@@ -281,7 +296,7 @@ def main() -> None:
     rows = like.table.to_arrow()
     real = like.batch_vectors(rows["vector"].combine_chunks())
     lines = [HEAD]
-    for size in [0, *options.sizes]:
+    for size in [*([0] if options.real else []), *options.sizes]:
         vectors, origins = vectors_of(real, encoder, size or len(real))
         exact = exact_first(queries, vectors)
         tuning.INDEX_FROM, tuning._EXACT_UP_TO = (1, 1) if not size else (20_000, 20_000)
@@ -290,6 +305,8 @@ def main() -> None:
         measured = measure_index(index, encoder, titles, queries, exact, len(real))
         label = "interbert" if size else "interbert, real, approximate"
         table = [Row(label, len(index), seconds, bytes_on_disk(path) / len(index), **measured)]
+        for where in options.where:
+            print(filtered(index, queries, where), flush=True)
         shutil.rmtree(path)
         stored = like.manifest.stored_size
         if size:

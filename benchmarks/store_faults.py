@@ -91,6 +91,7 @@ class Tally:
     kills: int = 0
     while_creating: int = 0
     while_appending: int = 0
+    left_unfinished_files: int = 0
     committed_unacknowledged: int = 0
     acknowledged_rows: int = 0
     rows_compared: int = 0
@@ -173,7 +174,16 @@ def check(folder: Path, acknowledged: int, before: int, tally: Tally) -> int:
     return rows
 
 
-def kill_once(folder: Path, before: int, moments: random.Random, tally: Tally) -> int:
+def stray_files(folder: Path) -> set[str]:
+    """Data files that no version of the store knows: an append that was killed while it wrote leaves one."""
+    written = {file.name for file in (folder / "data").glob("*.lance")}
+    if not is_store(folder):
+        return written
+    known = RegionStore.open(folder).dataset().get_fragments()
+    return written - {file.path for fragment in known for file in fragment.data_files()}
+
+
+def kill_once(folder: Path, before: int, moments: random.Random, tally: Tally, aimed: float) -> int:
     """Start a writer, kill it, check; returns the number of rows afterwards."""
     new = not is_store(folder)
     writer = Writing(folder)
@@ -192,11 +202,13 @@ def kill_once(folder: Path, before: int, moments: random.Random, tally: Tally) -
         seen = writer.begun
         while moments.random() < 0.8 and writer.begun == seen and time.monotonic() < end:
             writer.listen(0.001)  # most often: as soon as the next append begins, and a little later
-        writer.listen(moments.uniform(0, 0.05))
+        writer.listen(moments.uniform(0, 0.25))  # a busy machine takes so long for an append
+    strays = len(stray_files(folder))
     writer.kill()
     tally.kills += 1
     tally.while_creating += writer.begun < 0
     tally.while_appending += writer.begun > writer.done
+    tally.left_unfinished_files += len(stray_files(folder)) > strays
     acknowledged = starts(writer.done + 1)[-1] if writer.done >= 0 else before
     tally.acknowledged_rows += acknowledged - before
     rows = check(folder, acknowledged, before, tally)
@@ -210,6 +222,9 @@ def main() -> None:
     parser.add_argument("--out", default="runs/store_faults", help="folder for the stores; what is in it is replaced")
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
+    parser.add_argument(
+        "--aimed", type=float, default=0.5, help="share of kills between an append's file and its commit"
+    )
     parser.add_argument("--write", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.write:
@@ -227,7 +242,7 @@ def main() -> None:
         folder = out / f"store-{tally.stores}" / "regions"
         folder.parent.mkdir(exist_ok=True)
         try:
-            rows = kill_once(folder, rows, moments, tally)
+            rows = kill_once(folder, rows, moments, tally, arguments.aimed)
         except InterBertError as error:
             tally.faults.append(str(error))
             break

@@ -96,7 +96,9 @@ def compared(whole: Tensor, kept: Tensor) -> dict[str, float]:
             f"{name}_loss_whole": before,
             f"{name}_loss_kept": after,
             f"{name}_difference_beyond_constant": before - after - found["constant"],
-            f"{name}_gradient_cosine": float(nn.functional.cosine_similarity(first.flatten(), second.flatten(), dim=0)),
+            f"{name}_gradient_cosine": float(
+                nn.functional.cosine_similarity(first.double().flatten(), second.double().flatten(), dim=0)
+            ),
             f"{name}_gradient_error": float((first - second).norm() / first.norm()),
         }
     return found

@@ -18,7 +18,7 @@ MAY_IMPORT = {
     "regions": set(),
     "model": {"objectives"},
     "checkpoints": {"model"},
-    "extraction": {"regions"},
+    "extraction": {"regions", "checkpoints"},  # checkpoints: files of tensors, read safely
     "data": {"regions", "objectives"},
     "tasks": {"model", "data", "regions"},
     "training": {"tasks", "data", "objectives", "model", "checkpoints", "regions"},

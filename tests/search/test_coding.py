@@ -6,7 +6,7 @@ import pytest
 from interbert.errors import VectorIndexError
 from interbert.search.coding import Coding, decode_tokens, encode_tokens
 from interbert.search.fusing import collapsed, reciprocal_ranks, standardised
-from interbert.search.tuning import INDEX_FROM, partitions_for, probing
+from interbert.search.tuning import INDEX_FROM, needs_probing, partitions_for, probing
 from interbert.search.vectors import from_stored, rotation, stored_size, to_query, to_stored
 
 
@@ -48,9 +48,9 @@ def test_the_nearest_stored_vectors_have_the_largest_inner_products() -> None:
 
 
 def test_small_catalogues_and_narrow_filters_are_searched_exactly() -> None:
-    assert probing(0, 10**6).partitions is None
-    assert probing(10**6, INDEX_FROM).partitions is None
-    wide, narrow = probing(10**6, 10**6), probing(10**6, 10**5)
+    assert not needs_probing(INDEX_FROM)
+    assert needs_probing(10**6)
+    wide, narrow = probing(500, 10**6), probing(500, 10**5)
     assert wide.partitions is not None
     assert narrow.partitions is not None
     assert wide.partitions < narrow.partitions <= partitions_for(10**6)

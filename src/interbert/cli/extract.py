@@ -9,11 +9,23 @@ was stopped; pictures that cannot be read are skipped and listed in OUT/skipped.
     interbert extract photos/ regions/photos --picture file_name --texts '[caption]'
     interbert extract MR_train_imgs.tsv regions/muge --captions MR_train_queries.jsonl
     interbert extract train2014/ regions/coco --captions dataset_coco.json --caption_split train
+
+Who finds regions is chosen with --extractor: grid (windows over the picture, offline), frcnn (the paper's detector),
+detector (any of transformers), given (boxes that the source has in a column). docs/regions.md compares them.
+
+    interbert extract photos/ regions/frcnn --extractor frcnn --frcnn.weights unc-nlp/frcnn-vg-finetuned
+    interbert extract photos/ regions/detr --extractor detector --detector.model facebook/detr-resnet-50
+    interbert extract crops.jsonl regions/crops --extractor given --given.column boxes --given.format xywh
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
+
+from interbert.extraction.detector_settings import DetectorSettings
+from interbert.extraction.frcnn.settings import FrcnnSettings
+from interbert.extraction.given_settings import GivenSettings
 
 
 @dataclass
@@ -38,6 +50,10 @@ class Options:
     """Caption file: Karpathy's JSON, COCO's annotations, jsonline, MUGE's queries, results.csv, csv or tsv."""
     caption_split: list[str] = field(default_factory=list)
     """Splits of Karpathy's file to take, such as train,restval."""
+    extractor: Literal["grid", "frcnn", "detector", "given"] = "grid"
+    """Who finds and describes regions. The five options from --backbone on are the grid's."""
+    device: str = "auto"
+    """Where to compute: cpu, cuda, cuda:1; auto takes CUDA where there is one."""
     backbone: str = "efficientnet_lite0"
     """Network that describes regions: efficientnet_lite0 (offline), a folder that interbert finetune backbone wrote, or
     timm:NAME, torchvision:NAME, transformers:NAME."""
@@ -49,6 +65,12 @@ class Options:
     """How much larger than a grid cell a window is, as a share of the cell."""
     features: list[str] = field(default_factory=lambda: ["colour", "stride8", "stride16", "head"])
     """Parts of a region's feature."""
+    frcnn: FrcnnSettings = field(default_factory=FrcnnSettings)
+    """The paper's detector."""
+    detector: DetectorSettings = field(default_factory=DetectorSettings)
+    """A detector of transformers."""
+    given: GivenSettings = field(default_factory=GivenSettings)
+    """Boxes that the source has."""
     mirrored: bool = False
     """Store each picture's mirror image too, as one more view to train on."""
     allow_no_text: bool = False
@@ -69,27 +91,34 @@ class Options:
 
 def run(options: Options) -> None:
     """Extract and say what was done."""
+    from interbert.cli.chosen_extractor import build_chosen, require_used
     from interbert.errors import UsageError
-    from interbert.extraction.backbones import HUBS
     from interbert.extraction.columns import ColumnMapping
     from interbert.extraction.extract import extract_to_store
-    from interbert.extraction.grid import GridExtractor, GridSettings
+    from interbert.extraction.given_boxes import require_format
     from interbert.extraction.sources import open_source
     from interbert.regions.caption_index import open_captions
     from interbert.regions.commits import SKIPPED
 
     if options.limit is not None and options.limit < 1:
         raise UsageError(f"extract: --limit must be at least 1, not {options.limit}.")
-    mapping = ColumnMapping(options.picture, tuple(options.texts), options.picture_id, options.product_id)
+    require_used(options)
+    if options.extractor == "given" and not options.given.column:
+        raise UsageError("extract: --extractor given needs the column that holds the boxes: --given.column COLUMN.")
+    require_format(options.given.format)
+    mapping = ColumnMapping(
+        options.picture,
+        tuple(options.texts),
+        options.picture_id,
+        options.product_id,
+        boxes=options.given.column if options.extractor == "given" else None,
+        box_format=options.given.format,
+    )
     captions = open_captions(options.captions, options.caption_split)
     source = open_source(options.source, mapping, options.split, not options.allow_no_text, captions)
-    features = tuple(options.features)
-    if options.backbone.partition(":")[0] in HUBS:  # other networks give their last map only
-        features = tuple(name for name in features if name in ("colour", "head"))
-    settings = GridSettings(options.backbone, options.input_size, tuple(options.scales), options.overlap, features)
+    extractor = build_chosen(options)
     columns = source.columns
     print(f"{options.source}: {len(source)} rows, pictures in {columns.picture!r}, texts in {list(columns.texts)}")
-    extractor = GridExtractor(settings)
     describer = None
     if options.ray or options.ray_address is not None:
         from interbert.extraction.on_ray import ExtractorRecipe, OnRay

@@ -33,6 +33,9 @@ class Backbone(Protocol):
     def classify(self, pooled: Tensor) -> Tensor | None:
         """Pooled head features [M,C] -> class logits [M,K]; None without a classifier."""
 
+    def to(self, device: torch.device | str) -> Backbone:
+        """Move it to where it is to compute."""
+
 
 class HubBackbone:
     """A classifier of timm, torchvision or transformers: its last feature map and its own classifier."""
@@ -53,6 +56,14 @@ class HubBackbone:
             logits = self.classify(torch.zeros(1, channels))
         self.taps = {"head": channels}
         self.num_classes = None if logits is None else int(logits.shape[1])
+
+    def to(self, device: torch.device | str) -> HubBackbone:
+        """See :class:`Backbone`."""
+        self._trunk.to(device)
+        if self._head is not None:
+            self._head.to(device)
+        self._mean, self._std = self._mean.to(device), self._std.to(device)
+        return self
 
     def maps(self, pictures: Tensor) -> dict[str, Tensor]:
         """See :class:`Backbone`."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from interbert.extraction.efficientnet import EFFICIENTNET_LITE0
+from interbert.extraction.frcnn.names import object_names
 from interbert.regions.schema import ExtractorInfo
 
 _IMAGENET_CLASSES = 1000
@@ -14,8 +15,11 @@ def class_names(info: ExtractorInfo) -> Sequence[str] | None:
     """Name of each region class; None when nothing installed knows them.
 
     The default backbone and timm's with 1,000 classes are ImageNet's, in its order; torchvision's and transformers'
-    say themselves.
+    say themselves. The paper's detector has Visual Genome's, with the background first.
     """
+    named = _detector_names(info)
+    if named is not None:
+        return named if len(named) == info.num_classes else None
     backbone = str(info.settings.get("backbone", ""))
     hub, _, model = backbone.partition(":")
     names: Sequence[str] | None = None
@@ -28,6 +32,17 @@ def class_names(info: ExtractorInfo) -> Sequence[str] | None:
     return names if names is not None and len(names) == info.num_classes else None
 
 
+def _detector_names(info: ExtractorInfo) -> Sequence[str] | None:
+    """Names with "nothing" first, when a detector made the distribution."""
+    if info.name == "frcnn" or info.settings.get("described_by") == "frcnn":
+        return object_names()
+    if info.name == "detector":
+        model, _, revision = str(info.settings.get("weights_from", "")).partition("@")
+        names = _transformers_names(model, revision or None)
+        return None if names is None else ("nothing", *names)
+    return None
+
+
 def _torchvision_names(model: str) -> Sequence[str] | None:
     from torchvision.models import get_model_weights
 
@@ -38,11 +53,11 @@ def _torchvision_names(model: str) -> Sequence[str] | None:
     return names
 
 
-def _transformers_names(model: str) -> Sequence[str] | None:
+def _transformers_names(model: str, revision: str | None = None) -> Sequence[str] | None:
     from transformers import AutoConfig
 
     try:
-        labels = AutoConfig.from_pretrained(model, local_files_only=True).id2label
+        labels = AutoConfig.from_pretrained(model, revision=revision, local_files_only=True).id2label
     except (OSError, ValueError):
         return None
     return [labels[place] for place in sorted(labels)]

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from interbert.errors import ColumnError
+from interbert.extraction.given_settings import BoxFormat
 from interbert.extraction.pictures import PICTURE_SUFFIXES
 
 _TEXT_NAMES = (
@@ -34,6 +35,9 @@ class ColumnMapping:
     texts: tuple[str, ...] = ()
     picture_id: str | None = None
     product_id: str | None = None
+    boxes: str | None = None
+    """Boxes of each picture; never found by itself."""
+    box_format: BoxFormat = "xyxy"
 
 
 def resolve_columns(
@@ -55,14 +59,14 @@ def resolve_columns(
     Raises:
         ColumnError: a named column is missing (with the nearest name that exists), or none fits.
     """
-    for name in (mapping.picture, mapping.picture_id, mapping.product_id, *mapping.texts):
+    for name in (mapping.picture, mapping.picture_id, mapping.product_id, mapping.boxes, *mapping.texts):
         if name is not None and name not in columns:
             raise ColumnError.missing(name, columns, where)
     picture = mapping.picture or _find_picture(columns, first_rows)
     if picture is None:
         raise ColumnError(f"{where}: no column holds pictures. Name it with --picture. Columns: {', '.join(columns)}.")
     texts = mapping.texts or _find_texts(
-        [name for name in columns if name not in (picture, mapping.picture_id)], first_rows
+        [name for name in columns if name not in (picture, mapping.picture_id, mapping.boxes)], first_rows
     )
     if need_texts and not texts:
         raise ColumnError(
@@ -70,7 +74,7 @@ def resolve_columns(
         )
     lowered = {name.lower(): name for name in columns}
     product = mapping.product_id or next((lowered[n] for n in _PRODUCT_NAMES if n in lowered), None)
-    return ColumnMapping(picture, tuple(texts), mapping.picture_id, product)
+    return replace(mapping, picture=picture, texts=tuple(texts), product_id=product)
 
 
 def _find_picture(columns: Sequence[str], rows: Mapping[str, Sequence[Any]]) -> str | None:

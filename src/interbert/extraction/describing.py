@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Protocol
 
 from interbert.errors import RegionError
 from interbert.extraction.extractor import RegionExtractor
+from interbert.extraction.given import at_size, extract_view
 from interbert.extraction.sources import PictureSource, SourceItem
 from interbert.regions.schema import RegionRecord
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from PIL import Image
 
 Views = Mapping[int, tuple[int, ...]]
@@ -27,6 +30,10 @@ class DecodedPicture:
     """SHA-256 of the picture's file."""
     picture: Image.Image | None
     problem: str | None
+    boxes: NDArray[np.float32] | None = None
+    """[n,4] in pixels of the picture, when the source brings boxes along."""
+    size: tuple[int, int] | None = None
+    """Width and height that the picture had before it was made smaller, when the source brings boxes along."""
 
 
 @dataclass(frozen=True)
@@ -90,14 +97,11 @@ def describe(extractor: RegionExtractor, chunk: Sequence[DecodedPicture], views:
 
 
 def _add_view(extractor: RegionExtractor, members: Sequence[DecodedPicture], view: int, done: Described) -> None:
-    from PIL import ImageOps
-
     pictures = [one.picture for one in members if one.picture is not None]
-    if view == 1:
-        pictures = [ImageOps.mirror(picture) for picture in pictures]
-    for one, regions in zip(members, extractor.extract(pictures), strict=True):
+    boxes = [one.boxes for one in members if one.boxes is not None]
+    for one, regions in zip(members, extract_view(extractor, pictures, boxes, view), strict=True):
         try:
-            regions.validate(one.item.where)
+            regions = at_size(regions, one.size).validate(one.item.where)
         except RegionError as error:
             done.refused.append(Refused(one.item.row, one.item.picture_id, str(error)))
             continue

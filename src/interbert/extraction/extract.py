@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Protocol
 
 from interbert.carried import carry
-from interbert.errors import PictureError, SourceError
+from interbert.errors import PictureError, RegionError, SourceError
 from interbert.extraction.describing import DecodedPicture, Described, Describer, Views, describe
 from interbert.extraction.extractor import RegionExtractor
+from interbert.extraction.given import shrink
+from interbert.extraction.given_boxes import read_boxes
 from interbert.extraction.pictures import load_picture
 from interbert.extraction.same_source import file_bytes, require_same_source
 from interbert.extraction.sources import PictureSource, SourceItem
@@ -181,9 +183,14 @@ def _chunks(rows: Iterable[int]) -> Iterator[list[int]]:
 def _decode(item: SourceItem) -> DecodedPicture:
     if item.data is None:
         return DecodedPicture(item, "", None, f"{item.where}: {item.problem}")
+    boxes = size = None
     try:
         data = file_bytes(item.data)
-        picture = load_picture(data, item.where, target_side=512)
-    except (PictureError, OSError) as error:
+        # given boxes are pixels of the whole picture, which then cannot be decoded at a smaller scale
+        picture = load_picture(data, item.where, target_side=512 if item.box_format is None else None)
+        if item.box_format is not None:
+            size = picture.size
+            picture, boxes = shrink(picture, read_boxes(item.boxes, item.box_format, size, item.where))
+    except (PictureError, RegionError, OSError) as error:
         return DecodedPicture(item, "", None, str(error))
-    return DecodedPicture(item, hashlib.sha256(data).hexdigest(), picture, None)
+    return DecodedPicture(item, hashlib.sha256(data).hexdigest(), picture, None, boxes, size)

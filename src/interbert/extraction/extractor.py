@@ -15,9 +15,16 @@ from interbert.errors import ConfigError
 from interbert.regions.schema import ExtractorInfo, Regions
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from PIL import Image
 
-_BUILDERS = {"grid": "grid:build_grid_extractor"}
+_BUILDERS = {
+    "grid": "grid:build_grid_extractor",
+    "frcnn": "frcnn.extractor:build_frcnn_extractor",
+    "detector": "detectors:build_detector_extractor",
+    "given": "given:build_given_extractor",
+}
 """Name of an extractor -> module in this folder and function of its :class:`ExtractorInfo`."""
 
 
@@ -32,12 +39,22 @@ class RegionExtractor(Protocol):
         """Regions of each RGB picture."""
 
 
-def build_extractor(info: Mapping[str, Any] | ExtractorInfo, folder: str | Path | None = None) -> RegionExtractor:
+class BoxDescriber(RegionExtractor, Protocol):
+    """An extractor that also describes boxes which others found."""
+
+    def describe(self, pictures: Sequence[Image.Image], boxes: Sequence[NDArray[np.float32]]) -> list[Regions]:
+        """Regions of each RGB picture at its boxes [n,4] in pixels; in their order, none moved or dropped."""
+
+
+def build_extractor(
+    info: Mapping[str, Any] | ExtractorInfo, folder: str | Path | None = None, device: str | None = None
+) -> RegionExtractor:
     """The extractor that made a store or belongs to a model: the inverse of ``extractor.info``.
 
     Args:
         info: what the store or the model says.
         folder: of the store or model directory, where weights that were trained here lie.
+        device: to compute on; None takes CUDA where there is one.
 
     Raises:
         ConfigError: regions of this name cannot be made here (they were imported), a setting is unknown, or weights
@@ -49,5 +66,6 @@ def build_extractor(info: Mapping[str, Any] | ExtractorInfo, folder: str | Path 
             f"Regions by {described.name!r} cannot be extracted here. Give a store of such regions instead of pictures."
         )
     module, _, function = _BUILDERS[described.name].partition(":")
-    extractor: RegionExtractor = getattr(import_module(f"interbert.extraction.{module}"), function)(described, folder)
+    build = getattr(import_module(f"interbert.extraction.{module}"), function)
+    extractor: RegionExtractor = build(described, folder, device)
     return extractor

@@ -6,14 +6,15 @@ distribution (the backbone's own classifier on each region), and the picture's s
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from interbert.carried import CARRIED, digest_of, find_carried
@@ -21,6 +22,7 @@ from interbert.errors import ConfigError
 from interbert.extraction.backbones import build_backbone
 from interbert.extraction.efficientnet import EFFICIENTNET_LITE0
 from interbert.extraction.proposals import grid_windows, window_fractions
+from interbert.extraction.weights import pick_device
 from interbert.regions.schema import ExtractorInfo, Regions
 
 if TYPE_CHECKING:
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 _COLOUR_BINS = 3
 _COLOUR_STRIDE = 8
 _BATCH = 8  # larger batches leave the cache and run at half the speed on a CPU
+_GPU_BATCH = 64
 
 
 @dataclass(frozen=True)
@@ -65,19 +68,25 @@ class GridExtractor:
     shape, so pictures batch densely and a picture gets the same regions alone and in a batch.
     """
 
-    def __init__(self, settings: GridSettings | None = None, folder: str | Path | None = None) -> None:
+    def __init__(
+        self, settings: GridSettings | None = None, folder: str | Path | None = None, device: str | None = None
+    ) -> None:
         """Build the backbone.
 
         Args:
             settings: what to extract.
             folder: where the backbone's trained weights lie (``carried.CARRIED``), when the settings name them by
                 digest; not needed when they name the folder itself.
+            device: to compute on; None takes CUDA where there is one.
 
         Raises:
-            ConfigError: there is no such backbone or feature, or its weights are not there.
+            ConfigError: there is no such backbone or feature, its weights are not there, or there is no such device.
         """
+        self.device = pick_device(device)
         self.settings, self.carried = _with_weights(settings or GridSettings(), folder)
         self.backbone = build_backbone(self.settings.backbone, self.carried)
+        if self.device != "cpu":
+            self.backbone.to(self.device)
         known = {"colour": 3 * _COLOUR_BINS**2, **self.backbone.taps}
         for name in self.settings.features:
             if name not in known:
@@ -93,17 +102,42 @@ class GridExtractor:
     @torch.inference_mode()
     def extract(self, pictures: Sequence[Image.Image]) -> list[Regions]:
         """Regions of RGB pictures, N the same for all, features and class distributions float16."""
+        found: dict[int, Regions] = {}
+        for members, pixels in self._batches(pictures):
+            features, probabilities = self._describe(pixels, lambda one, bins: self._pool(one, bins).flatten(0, 1))
+            counts = [len(self._windows)] * len(members)
+            for index, own, classes in zip(members, *_split(features, probabilities, counts), strict=True):
+                width, height = pictures[index].size
+                boxes = grid_windows(width, height, self.settings.scales, self.settings.overlap)
+                found[index] = _regions(pictures[index], boxes, own, classes)
+        return [found[index] for index in range(len(pictures))]
+
+    @torch.inference_mode()
+    def describe(self, pictures: Sequence[Image.Image], boxes: Sequence[NDArray[np.float32]]) -> list[Regions]:
+        """Regions of RGB pictures at given boxes [n,4] in pixels of each picture, instead of windows; in their order.
+
+        A box that is a window of the grid gets what the window gets.
+        """
+        found: dict[int, Regions] = {}
+        for members, pixels in self._batches(pictures):
+            fractions = [torch.from_numpy(boxes[index] / _corners(pictures[index])) for index in members]
+            features, probabilities = self._describe(pixels, partial(_pool_boxes, fractions))
+            counts = [len(one) for one in fractions]
+            for index, own, classes in zip(members, *_split(features, probabilities, counts), strict=True):
+                found[index] = _regions(pictures[index], boxes[index], own, classes)
+        return [found[index] for index in range(len(pictures))]
+
+    def _batches(self, pictures: Sequence[Image.Image]) -> Iterator[tuple[list[int], Tensor]]:
+        """Places of pictures that share a canvas, and their pixels [B,3,height,width]."""
         canvases: dict[tuple[int, int], list[int]] = {}
         for index, picture in enumerate(pictures):
             canvases.setdefault(self.canvas(*picture.size), []).append(index)
-        found: list[Regions | None] = [None] * len(pictures)
+        size = _BATCH if self.device == "cpu" else _GPU_BATCH
         for canvas, members in canvases.items():
-            for start in range(0, len(members), _BATCH):
-                batch = members[start : start + _BATCH]
-                described = self._describe(torch.stack([canvas_pixels(pictures[index], canvas) for index in batch]))
-                for index, (features, probabilities) in zip(batch, described, strict=True):
-                    found[index] = self._regions(pictures[index], features, probabilities)
-        return [regions for regions in found if regions is not None]
+            for start in range(0, len(members), size):
+                batch = members[start : start + size]
+                pixels = torch.stack([canvas_pixels(pictures[index], canvas) for index in batch])
+                yield batch, pixels.to(self.device)
 
     def canvas(self, width: int, height: int) -> tuple[int, int]:
         """Width and height in pixels of what the backbone sees of a picture of this size."""
@@ -112,41 +146,71 @@ class GridExtractor:
         shapes = ((short, long), (long, long), (long, short))
         return min(shapes, key=lambda shape: abs(np.log(shape[0] / shape[1]) - np.log(width / height)))
 
-    def _describe(self, pixels: Tensor) -> list[tuple[Tensor, Tensor | None]]:
+    def _describe(self, pixels: Tensor, pool: Callable[[Tensor, int], Tensor]) -> tuple[Tensor, Tensor | None]:
+        """Features [M,F] and class probabilities [M,K] of all regions of a batch, one picture after the other.
+
+        Args:
+            pixels: of a batch.
+            pool: map [B,C,h,w] and bins -> [M,C,bins*bins].
+        """
         maps = self.backbone.maps(pixels)
         parts = []
         for name in self.settings.features:
             if name == "colour":
                 small = torch.nn.functional.avg_pool2d(pixels, _COLOUR_STRIDE) / 255.0
-                parts.append(self._pool(small, _COLOUR_BINS).flatten(2))
+                parts.append(pool(small, _COLOUR_BINS).flatten(1))
             else:
-                parts.append(self._pool(maps[name], 2).mean(dim=3))
+                parts.append(pool(maps[name], 2).mean(dim=2))
         head = parts[self.settings.features.index("head")] if "head" in self.settings.features else None
         if head is None:
-            head = self._pool(maps["head"], 2).mean(dim=3)
-        logits = self.backbone.classify(head.flatten(0, 1))
-        features = torch.cat(parts, dim=2)
-        if logits is None:
-            return [(one, None) for one in features]
-        return list(zip(features, logits.softmax(dim=-1).view(*head.shape[:2], -1), strict=True))
+            head = pool(maps["head"], 2).mean(dim=2)
+        logits = self.backbone.classify(head)
+        return torch.cat(parts, dim=1), None if logits is None else logits.softmax(dim=-1)
 
     def _pool(self, feature_map: Tensor, bins: int) -> Tensor:
         """RoIAlign of every window: [B,C,h,w] -> [B,N,C,bins*bins]."""
         height, width = feature_map.shape[2:]
-        weights = _roi_align_weights(self._windows, height, width, bins)
+        weights = _roi_align_weights(self._windows, height, width, bins).to(feature_map.device)
         flat = feature_map.permute(0, 2, 3, 1).reshape(len(feature_map), height * width, -1)
         pooled = (weights @ flat).view(len(flat), len(self._windows), bins * bins, -1)
         return pooled.transpose(2, 3)
 
-    def _regions(self, picture: Image.Image, features: Tensor, probabilities: Tensor | None) -> Regions:
-        width, height = picture.size
-        return Regions(
-            boxes=grid_windows(width, height, self.settings.scales, self.settings.overlap),
-            features=features.half().numpy(),
-            class_probs=None if probabilities is None else probabilities.half().numpy(),
-            width=width,
-            height=height,
-        )
+
+def _pool_boxes(fractions: Sequence[Tensor], feature_map: Tensor, bins: int) -> Tensor:
+    """RoIAlign of each picture's own boxes [n,4], as fractions of it: [B,C,h,w] -> [M,C,bins*bins]."""
+    from torchvision.ops import roi_align
+
+    height, width = feature_map.shape[2:]
+    boxes = [(one * torch.tensor([width, height, width, height])).to(feature_map) for one in fractions]
+    aligned: Tensor = roi_align(feature_map, boxes, bins, spatial_scale=1.0, sampling_ratio=4, aligned=True)
+    return aligned.flatten(2)
+
+
+def _split(
+    features: Tensor, probabilities: Tensor | None, counts: list[int]
+) -> tuple[Sequence[Tensor], Sequence[Tensor | None]]:
+    """What was described of all pictures, for each."""
+    classes: Sequence[Tensor | None] = [None] * len(counts)
+    if probabilities is not None:
+        classes = probabilities.split(counts)  # type: ignore[no-untyped-call]
+    return features.split(counts), classes  # type: ignore[no-untyped-call]
+
+
+def _regions(
+    picture: Image.Image, boxes: NDArray[np.float32], features: Tensor, probabilities: Tensor | None
+) -> Regions:
+    width, height = picture.size
+    return Regions(
+        boxes=boxes,
+        features=features.half().cpu().numpy(),
+        class_probs=None if probabilities is None else probabilities.half().cpu().numpy(),
+        width=width,
+        height=height,
+    )
+
+
+def _corners(picture: Image.Image) -> NDArray[np.float32]:
+    return np.array([*picture.size, *picture.size], dtype=np.float32)
 
 
 def _with_weights(settings: GridSettings, folder: str | Path | None) -> tuple[GridSettings, Path | None]:
@@ -193,7 +257,9 @@ def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def build_grid_extractor(info: ExtractorInfo, folder: str | Path | None = None) -> GridExtractor:
+def build_grid_extractor(
+    info: ExtractorInfo, folder: str | Path | None = None, device: str | None = None
+) -> GridExtractor:
     """The inverse of ``GridExtractor(settings).info``.
 
     Raises:
@@ -203,4 +269,4 @@ def build_grid_extractor(info: ExtractorInfo, folder: str | Path | None = None) 
     if unknown := set(info.settings) - known:
         raise ConfigError(f"The grid extractor has no setting {sorted(unknown)[0]!r}.")
     values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in info.settings.items()}
-    return GridExtractor(GridSettings(**values), folder)
+    return GridExtractor(GridSettings(**values), folder, device)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from interbert.errors import ColumnError, PictureError
 from interbert.extraction.columns import ColumnMapping, resolve_columns
+from interbert.extraction.given_settings import BoxFormat
 from interbert.extraction.packed_rows import PackedRows
 from interbert.extraction.pictures import load_picture
 from interbert.extraction.tables import read_rows
@@ -39,6 +40,10 @@ class SourceItem:
     text_fields: tuple[str, ...]
     picture_id: str
     product_id: str
+    boxes: Any = None
+    """What the cell with the picture's boxes holds."""
+    box_format: BoxFormat | None = None
+    """What the numbers in it are; None when the source has no such column."""
 
 
 class PictureSource:
@@ -108,6 +113,8 @@ class PictureSource:
             text_fields=text_fields,
             picture_id=self._ids[row],
             product_id=self._product(values, self._ids[row]),
+            boxes=values[self.columns.boxes] if self.columns.boxes else None,
+            box_format=self.columns.box_format if self.columns.boxes else None,
         )
 
     def _product(self, values: dict[str, Any], picture_id: str) -> str:

@@ -42,13 +42,17 @@ class Matcher(InterBertPreTrainedModel):
         return logits
 
     def match_embedded(self, text: Tensor, image: Tensor, region_mask: Tensor | None = None) -> Tensor:
-        """Matching logits [B,2] of embedded texts [B,T,H] without padding and embedded pictures [B,R,H].
+        """Matching logits float32 [B,2] of embedded texts [B,T,H] without padding and embedded pictures [B,R,H].
 
         The dual prior is not in them: it is a product of separately encoded sides, which pair scoring computes once
-        for all pairs.
+        for all pairs. The head computes in float32 in any case: in bf16 its offset would leave a calibrated model a
+        dozen different scores, and ties everywhere.
         """
         output = self.interbert.encode_embedded(text, image, None, region_mask, pooled_only=True, skip_padding=True)
-        return self._matching_logits(output)
+        fused: Tensor = self.dropout(self.fusion(output.text_pooled, output.image_pooled))
+        with torch.autocast(fused.device.type, enabled=False):
+            logits: Tensor = self.matching_head(fused.to(self.matching_head.weight.dtype))
+        return logits
 
     def encode_text(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
         """Vectors of texts, run alone through the interaction and the text extraction module.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -98,6 +98,10 @@ class CaptionRow:
     text_fields: tuple[str, ...]
 
 
+LOOKUP_SETTINGS = frozenset({"weights_from"})
+"""Settings that say where something is, not what: two extractors that differ in nothing else are equal."""
+
+
 @dataclass(frozen=True)
 class ExtractorInfo:
     """Which extractor made regions; two with equal fingerprints give equal regions."""
@@ -112,8 +116,12 @@ class ExtractorInfo:
 
     @property
     def fingerprint(self) -> str:
-        """First 16 hex digits of the SHA-256 of everything above."""
-        return hashlib.sha256(self.to_json().encode()).hexdigest()[:16]
+        """First 16 hex digits of the SHA-256 of everything above, but for where weights lie."""
+        return hashlib.sha256(self._without_lookup().to_json().encode()).hexdigest()[:16]
+
+    def _without_lookup(self) -> ExtractorInfo:
+        what = {name: value for name, value in self.settings.items() if name not in LOOKUP_SETTINGS}
+        return replace(self, settings=what)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain fields, for JSON. Version 1 is left out: stores and models that know of none keep their fingerprint."""
@@ -144,7 +152,7 @@ class ExtractorInfo:
 
     def differences(self, other: ExtractorInfo) -> str:
         """Readable list of what differs: ``scales [1, 2], asked for [1, 2, 3]``."""
-        mine, theirs = asdict(self), asdict(other)
+        mine, theirs = asdict(self._without_lookup()), asdict(other._without_lookup())
         flat_mine = {**mine.pop("settings"), **mine}
         flat_theirs = {**theirs.pop("settings"), **theirs}
         names = sorted(set(flat_mine) | set(flat_theirs))

@@ -75,7 +75,7 @@ def build_index(
         changes = write_source(index, encoder, source, regions, progress)
         if not len(index):
             raise SourceError(f"{source.name}: none of its pictures could be used ({changes.skipped[0][1]}).")
-        IndexWriter(index).maintain(everything=True)
+        IndexWriter(index).maintain(finished=True)
         _complete(path, manifest)
     return changes
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from interbert.search.manifest import Manifest
 from interbert.search.table import IndexTable
-from interbert.search.tuning import EXACT, Probing, probing
+from interbert.search.tuning import EXACT, Probing, needs_probing, probing
 from interbert.search.vectors import to_query
 
 Float32 = NDArray[np.float32]
@@ -93,15 +93,14 @@ class ProductIndex(IndexTable):
         condition = self.condition(where)
         query = to_query(np.asarray(vector), self.manifest.stored_size, self.manifest.largest_norm)
         matching = len(self) if condition is None else self._count(condition)
-        chosen = probes or (EXACT if exact else probing(self.indexed_rows(), matching))
+        chosen = probes or (EXACT if exact or not needs_probing(matching) else self._probing(matching))
         wanted = min(math.ceil(chosen.more * k), matching)
         while True:
             found = self._nearest(query, wanted, condition, chosen, tokens)
-            hits = sorted(self._hits(found, vector), key=lambda hit: (-hit.score, hit.id))
-            if not every_picture:
-                hits = _best_of_each_product(hits)
+            scores = self.batch_vectors(found["vector"].combine_chunks()) @ np.asarray(vector, dtype=np.float32)
+            hits = self._hits(found, scores.tolist(), k, every_picture)
             if len(hits) >= k or len(found) < wanted or wanted >= matching:
-                return hits[:k]
+                return hits
             wanted = min(2 * wanted, matching)
 
     def titles(self, text: str, k: int, where: str | None = None, *, tokens: bool = False) -> list[Hit]:
@@ -122,8 +121,7 @@ class ProductIndex(IndexTable):
             query = query.where(condition, prefilter=True)
         with self.reading():
             found = query.select([*self._columns(tokens), "_score"]).limit(2 * k).to_arrow()
-        hits = self._hits(found, None, found["_score"].to_pylist())
-        return _best_of_each_product(sorted(hits, key=lambda hit: (-hit.score, hit.id)))[:k]
+        return self._hits(found, found["_score"].to_pylist(), k)
 
     def hits(self, ids: Sequence[str]) -> list[Hit]:
         """Pictures by id, with score 0, in the order of ``ids``.
@@ -133,7 +131,7 @@ class ProductIndex(IndexTable):
         """
         known: dict[str, Hit] = {}
         for found in self.by_ids(ids, self._columns(False)):
-            known |= {hit.id: hit for hit in self._hits(found, None, [0.0] * len(found))}
+            known |= {hit.id: hit for hit in self._hits(found, [0.0] * len(found), len(found), every_picture=True)}
         return [known[name] for name in self.require(ids, known)]
 
     def metadata(self, row: Mapping[str, Any]) -> dict[str, Any]:
@@ -154,6 +152,9 @@ class ProductIndex(IndexTable):
                 self._counts[key] = int(self.table.count_rows(condition))
         return self._counts[key]
 
+    def _probing(self, matching: int) -> Probing:
+        return probing(self.partitions(), matching) if self.indexed_rows() else EXACT
+
     def _nearest(self, query: Float32, k: int, condition: str | None, chosen: Probing, tokens: bool) -> Any:
         """Arrow table of the ``k`` nearest."""
         if not k:
@@ -166,31 +167,27 @@ class ProductIndex(IndexTable):
         with self.reading():
             return search.select([*self._columns(tokens), "_distance"]).limit(k).to_arrow()
 
-    def _hits(self, found: Any, query: Float32 | None, scores: Sequence[float] = ()) -> list[Hit]:
-        """Rows as hits; scores are inner products with ``query`` where there is one."""
+    def _hits(self, found: Any, scores: Sequence[float], k: int, every_picture: bool = False) -> list[Hit]:
+        """The best ``k`` rows, one of each product or every picture, best first."""
         if not len(found):
             return []
-        vectors = self.batch_vectors(found["vector"].combine_chunks())
-        if query is not None:
-            scores = (vectors @ np.asarray(query, dtype=np.float32)).tolist()
-        rows = found.drop_columns(["vector"]).to_pylist()
+        names = found["picture_id"].to_pylist()
+        order = sorted(range(len(names)), key=lambda place: (-scores[place], names[place]))
+        if not every_picture:
+            products = found["product_id"].to_pylist()
+            first = {products[place]: place for place in reversed(order)}
+            order = [place for place in order if first[products[place]] == place]
+        chosen = found.take(order[:k])
+        vectors = self.batch_vectors(chosen["vector"].combine_chunks())
         return [
             Hit(
                 row["picture_id"],
                 row["product_id"],
-                float(score),
+                float(scores[place]),
                 tuple(row["texts"]),
                 self.metadata(row),
                 vector,
                 self.tokens_of(row["regions"], row["picture_id"]) if "regions" in row else None,
             )
-            for row, vector, score in zip(rows, vectors, scores, strict=True)
+            for place, row, vector in zip(order, chosen.drop_columns(["vector"]).to_pylist(), vectors, strict=False)
         ]
-
-
-def _best_of_each_product(hits: Sequence[Hit]) -> list[Hit]:
-    """The first hit of each product."""
-    first: dict[str, Hit] = {}
-    for hit in hits:
-        first.setdefault(hit.product_id, hit)
-    return list(first.values())

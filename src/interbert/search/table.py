@@ -75,6 +75,7 @@ class IndexTable:
         self._database = connect(self.path)
         self._fixed = build is not None
         self._lock = threading.Lock()
+        self._partitions: dict[int, int] = {}
         self.manifest = build or self._current()
         self.table = self._open(self.manifest)
         self._checked = time.monotonic()
@@ -209,6 +210,16 @@ class IndexTable:
         """Pictures that the approximate index knows; 0 without one."""
         statistics = self.table.index_stats("vector_idx")
         return 0 if statistics is None else int(statistics.num_indexed_rows)
+
+    def partitions(self) -> int:
+        """Partitions of the approximate index, which splits and joins them as it grows; remembered for a version."""
+        version = int(self.table.version)
+        if version not in self._partitions:
+            with self.reading():
+                parts = self.table.to_lance().stats.index_stats("vector_idx")["indices"]
+            self._partitions.clear()
+            self._partitions[version] = max(int(one["num_partitions"]) for one in parts)
+        return self._partitions[version]
 
     def count_products(self) -> int:
         """Number of products."""

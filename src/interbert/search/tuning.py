@@ -37,12 +37,14 @@ def partitions_for(rows: int) -> int:
     return max(8, round(rows / _PARTITION_ROWS))
 
 
-def probing(indexed: int, matching: int) -> Probing:
-    """How to look among ``matching`` pictures that a filter lets through, where the approximate index has ``indexed``.
+def needs_probing(matching: int) -> bool:
+    """Whether ``matching`` pictures are too many to be compared one by one."""
+    return matching > _EXACT_UP_TO
+
+
+def probing(partitions: int, matching: int) -> Probing:
+    """How to look among ``matching`` pictures that a filter lets through, in an index of so many partitions.
 
     A filter leaves a share of each partition, so that a narrower one looks into more of them.
     """
-    if not indexed or matching <= _EXACT_UP_TO:
-        return EXACT
-    partitions = partitions_for(indexed)
     return Probing(max(1, min(partitions, math.ceil(partitions * _LOOK_AT / matching))), _MORE)

@@ -26,6 +26,7 @@ Float32 = NDArray[np.float32]
 
 _KEEP_OLD = timedelta(hours=1)
 """Versions that readers may still be at work on."""
+_NOBODY_READS = timedelta(milliseconds=1)
 _UNINDEXED_ROWS = 5_000
 _UNINDEXED_SHARE = 0.05
 _IDS_AT_ONCE = 1000
@@ -128,13 +129,13 @@ class IndexWriter:
         parts = [ids[start : start + _IDS_AT_ONCE] for start in range(0, len(ids), _IDS_AT_ONCE)]
         return sum(self.delete(among("picture_id", part)) for part in parts)
 
-    def maintain(self, everything: bool = False) -> None:
+    def maintain(self, finished: bool = False) -> None:
         """Bring the approximate index, full text and id index up to date where enough pictures wait for it.
 
         Pictures that they do not know yet are found all the same: searches compare with each of them.
 
         Args:
-            everything: even if few wait.
+            finished: a build is complete that nobody reads yet: even if few wait, and its older versions go.
 
         Raises:
             StorageError: as :meth:`put`.
@@ -157,8 +158,8 @@ class IndexWriter:
                 )
                 self._table.create_index("vector", config=approximate, name="vector_idx")
             waiting = max(self._waiting(name) for name in there) if there else 0
-            if everything or waiting > max(_UNINDEXED_ROWS, _UNINDEXED_SHARE * rows):
-                self._table.optimize(cleanup_older_than=_KEEP_OLD)
+            if finished or waiting > max(_UNINDEXED_ROWS, _UNINDEXED_SHARE * rows):
+                self._table.optimize(cleanup_older_than=_NOBODY_READS if finished else _KEEP_OLD)
 
     def _waiting(self, name: str) -> int:
         statistics = self._table.index_stats(name)

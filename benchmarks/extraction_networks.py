@@ -1,0 +1,102 @@
+"""The networks inside the extractors, bare: what `benchmarks/extraction.py` compares whole commands with.
+
+Detectors have random weights of the real sizes: the time does not depend on what they have learned, but for the last
+choice of boxes, so the paper's detector gets a last layer that is as sure of its classes as a trained one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+Bare = Callable[[], None]
+"""One pass over the pictures in memory."""
+
+_SURENESS = 4.0
+"""Standard deviation of a trained detector's class logits, about."""
+
+
+def bare_grid(pictures: Sequence[Image.Image]) -> list[Bare]:
+    """EfficientNet-Lite0 and its classifier on scaled pictures, in batches of 8 and of 64."""
+    from interbert.extraction.grid import GridExtractor, canvas_pixels
+
+    extractor = GridExtractor(device="cpu")
+    canvases = [canvas_pixels(one, extractor.canvas(*one.size)) for one in pictures]
+    by_shape = [[one for one in canvases if one.shape == shape] for shape in {one.shape for one in canvases}]
+
+    def run(batch: int) -> None:
+        for same in by_shape:
+            for start in range(0, len(same), batch):
+                maps = extractor.backbone.maps(torch.stack(same[start : start + batch]))
+                extractor.backbone.classify(maps["head"].mean(dim=(2, 3)))
+
+    return [lambda: run(8), lambda: run(64)]
+
+
+def bare_frcnn(pictures: Sequence[Image.Image], folder: Path) -> list[Bare]:
+    """Trunk, proposal network, res5 on 300 pooled regions and the last layers, one scaled picture at a time."""
+    from interbert.extraction.frcnn.loading import load_frcnn
+    from interbert.extraction.frcnn.pixels import detector_pixels
+
+    model = load_frcnn(str(folder)).model.fuse()
+    pixels = [detector_pixels(one, model.config)[None] for one in pictures]
+    regions = torch.rand(300, model.trunk.out_channels, 14, 14).contiguous(memory_format=torch.channels_last)
+
+    def run() -> None:
+        for one in pixels:
+            model.proposals.scored_boxes(model.feature_map(one))
+            for start in range(0, 300, 100):
+                model.head.predictor(model.head.res5(regions[start : start + 100]).mean(dim=(2, 3)))
+
+    return [run]
+
+
+def bare_detector(pictures: Sequence[Image.Image], folder: Path) -> list[Bare]:
+    """The detector on processed pictures, in batches of 1 and of 4."""
+    from interbert.extraction.detectors import load_detector
+
+    loaded = load_detector(str(folder))
+    model = loaded.model.eval()
+    pixels = [loaded.processor(images=[one], return_tensors="pt")["pixel_values"][0] for one in pictures]
+
+    def run(batch: int) -> None:
+        for start in range(0, len(pixels), batch):
+            model(pixel_values=torch.stack(pixels[start : start + batch]))
+
+    return [lambda: run(1), lambda: run(4)]
+
+
+def make_frcnn(folder: Path, picture: Image.Image) -> None:
+    """Random weights of the paper's detector, as the public ports store them."""
+    from interbert.extraction.frcnn.config import DETECTRON2
+    from interbert.extraction.frcnn.keys import to_port
+    from interbert.extraction.frcnn.model import Frcnn
+    from interbert.extraction.frcnn.pixels import detector_pixels
+
+    torch.manual_seed(0)
+    model = Frcnn(DETECTRON2)
+    predictor = model.head.predictor
+    with torch.inference_mode():
+        feature_map = model.feature_map(detector_pixels(picture, DETECTRON2)[None])
+        whole = torch.tensor([[0.0, 0.0, 16.0 * feature_map.shape[3], 16.0 * feature_map.shape[2]]])
+        logits = predictor.classes(model.head.describe(feature_map, [whole]))
+    predictor.classes.weight.data *= _SURENESS / float(logits.std())
+    folder.mkdir(parents=True, exist_ok=True)
+    state = {to_port(name, "detectron2"): value for name, value in model.state_dict().items()}
+    torch.save(state, folder / "pytorch_model.bin")
+
+
+def make_rt_detr(folder: Path) -> None:
+    """A random RT-DETR as transformers configures it: ResNet-50, 640 x 640, 300 queries."""
+    from transformers import RTDetrConfig, RTDetrForObjectDetection, RTDetrImageProcessor
+
+    torch.manual_seed(0)
+    config: Any = RTDetrConfig(num_labels=80)
+    RTDetrForObjectDetection(config).save_pretrained(folder)
+    RTDetrImageProcessor().save_pretrained(folder)

@@ -1,0 +1,232 @@
+"""Any object detector of transformers that answers queries (DETR, RT-DETR, D-FINE, YOLOS...) as a region extractor.
+
+A query's embedding is a region's feature, its box the region's box, and its class scores, with what they leave for
+"nothing", the region's class distribution.
+
+Shapes: B pictures of one size, Q queries, D embedding size, L labels, N regions of a picture, C = L + 1 classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from interbert.errors import ConfigError
+from interbert.extraction.detector_settings import DetectorSettings
+from interbert.extraction.weights import files_sha256, find_weights, pick_device, weight_files
+from interbert.regions.schema import ExtractorInfo, Regions
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+OPTION = "--detector.model"
+_BATCH = {"cpu": 4, "cuda": 32}
+_DESCRIBED_BY = ("config.json", "preprocessor_config.json")
+"""Files beside the weights that decide what comes out."""
+
+
+@dataclass(frozen=True)
+class LoadedDetector:
+    """A detector, how it wants its pictures, and what it is."""
+
+    model: Any
+    processor: Any
+    found_at: str
+    sha256: str
+    """Of its weights, its configuration and its picture processor."""
+    folder: Path
+
+
+class DetectorExtractor:
+    """The surest queries of a detector as regions."""
+
+    carried: Path | None = None
+    """Its weights come from elsewhere and stay there."""
+
+    def __init__(self, loaded: LoadedDetector, settings: DetectorSettings, device: str | None = None) -> None:
+        self.settings = settings
+        self.device = pick_device(device)
+        self.model = loaded.model.to(self.device).eval()
+        self._processor = loaded.processor
+        labels = int(self.model.config.num_labels)
+        own = {field.name: getattr(settings, field.name) for field in fields(settings) if field.name != "model"}
+        self.info = ExtractorInfo(
+            name="detector",
+            settings=own | {"weights_from": loaded.found_at, "weights_sha256": loaded.sha256},
+            feature_size=self._probe(labels, loaded.found_at),
+            num_classes=labels + 1,
+        )
+
+    @torch.inference_mode()
+    def extract(self, pictures: Sequence[Image.Image]) -> list[Regions]:
+        """Regions of RGB pictures, surest first, features and class distributions float16."""
+        found: dict[int, Regions] = {}
+        for members, pixels in self._batches(pictures):
+            embeddings, boxes, probabilities = self._answers(pixels)
+            for place, index in enumerate(members):
+                chosen = choose_queries(probabilities[place], self.settings)
+                found[index] = _regions(
+                    pictures[index], embeddings[place, chosen], boxes[place, chosen], probabilities[place, chosen]
+                )
+        return [found[index] for index in range(len(pictures))]
+
+    def _answers(self, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Embeddings [B,Q,D], boxes [B,Q,4] as fractions of the picture, class probabilities [B,Q,C]."""
+        outputs = self.model(pixel_values=pixels)
+        logits = outputs.logits.float()
+        probabilities = class_probabilities(logits, int(self.model.config.num_labels))
+        return (
+            query_embeddings(outputs, logits.shape[1]).float(),
+            corner_boxes(outputs.pred_boxes.float()),
+            probabilities,
+        )
+
+    def _batches(self, pictures: Sequence[Image.Image]) -> Iterator[tuple[list[int], Tensor]]:
+        """Pictures that the processor makes one size, together: a margin would change what is seen near it."""
+        by_size: dict[tuple[int, int], list[int]] = {}
+        for index, picture in enumerate(pictures):
+            by_size.setdefault(picture.size, []).append(index)
+        size = _BATCH.get(self.device.partition(":")[0], 1)
+        for members in by_size.values():
+            for start in range(0, len(members), size):
+                part = members[start : start + size]
+                made = self._processor(images=[pictures[index] for index in part], return_tensors="pt")
+                yield part, made["pixel_values"].to(self.device)
+
+    @torch.inference_mode()
+    def _probe(self, labels: int, where: str) -> int:
+        """Size of an embedding, seen on a grey picture.
+
+        Raises:
+            ConfigError: this detector does not answer queries.
+        """
+        from PIL import Image
+
+        try:
+            ((_, pixels),) = self._batches([Image.new("RGB", (64, 64), "grey")])
+            outputs = self.model(pixel_values=pixels)
+            size = query_embeddings(outputs, outputs.logits.shape[1]).shape[-1]
+            if outputs.logits.shape[-1] not in (labels, labels + 1) or outputs.pred_boxes.shape[-1] != 4:
+                raise ValueError(f"{outputs.logits.shape[-1]} scores for {labels} labels")
+        except (AttributeError, ValueError, TypeError, RuntimeError) as error:
+            reason = (str(error).splitlines() or [type(error).__name__])[0][:160]
+            raise ConfigError(
+                f"{where}: a {type(self.model).__name__} gives no queries with boxes and scores ({reason}). Use a "
+                "detector such as DETR, RT-DETR or D-FINE."
+            ) from error
+        return int(size)
+
+
+def query_embeddings(outputs: Any, queries: int) -> Tensor:
+    """What the decoder last knew of each query, [B,Q,D].
+
+    YOLOS has its queries at the end of a sequence that begins with the picture's patches.
+    """
+    hidden: Tensor = outputs.last_hidden_state
+    if hidden.ndim != 3 or hidden.shape[1] < queries:
+        raise ValueError(f"{list(hidden.shape)} hidden states for {queries} queries")
+    return hidden[:, -queries:]
+
+
+def class_probabilities(logits: Tensor, labels: int) -> Tensor:
+    """Class distributions [B,Q,C] with "nothing" first.
+
+    DETR's scores have a last class for nothing; their softmax is the distribution. Scores without one (RT-DETR, D-FINE,
+    Deformable DETR) are a probability for each label by itself: nothing gets what the surest label leaves, and the
+    labels share the rest in proportion to their probabilities.
+    """
+    if logits.shape[-1] == labels + 1:
+        return logits.softmax(dim=-1).roll(1, dims=-1)
+    each = logits.sigmoid()
+    surest = each.max(dim=-1, keepdim=True).values
+    return torch.cat((1.0 - surest, each * (surest / each.sum(dim=-1, keepdim=True).clamp(min=1e-12))), dim=-1)
+
+
+def corner_boxes(boxes: Tensor) -> Tensor:
+    """Boxes [...,4] as centre x, centre y, width, height -> x1, y1, x2, y2, inside the picture; both as fractions."""
+    centres, sides = boxes[..., :2], boxes[..., 2:]
+    return torch.cat((centres - sides / 2, centres + sides / 2), dim=-1).clamp(0.0, 1.0)
+
+
+def choose_queries(probabilities: Tensor, settings: DetectorSettings) -> Tensor:
+    """Places [N] of the queries of one picture that become regions, surest first.
+
+    All whose best label has a probability of at least the threshold, but ``min_boxes`` to ``max_boxes`` of them.
+    """
+    surest = probabilities[:, 1:].max(dim=-1).values
+    ranked = surest.argsort(descending=True, stable=True)
+    count = min(max(int((surest >= settings.threshold).sum()), settings.min_boxes), settings.max_boxes)
+    return ranked[:count]
+
+
+def _regions(picture: Image.Image, embeddings: Tensor, boxes: Tensor, probabilities: Tensor) -> Regions:
+    width, height = picture.size
+    size = np.array([width, height, width, height], dtype=np.float32)
+    return Regions(
+        boxes=boxes.cpu().numpy() * size,
+        features=embeddings.half().cpu().numpy(),
+        class_probs=probabilities.half().cpu().numpy(),
+        width=width,
+        height=height,
+    )
+
+
+def load_detector(where: str) -> LoadedDetector:
+    """A detector by path or Hub id.
+
+    Raises:
+        ConfigError: there is none there, or transformers does not know it as an object detector.
+    """
+    from transformers import AutoImageProcessor, AutoModelForObjectDetection
+
+    from interbert.checkpoints.quiet import quiet_library
+
+    folder, found_at = find_weights(where, OPTION)
+    if not folder.is_dir():
+        raise ConfigError(f"{where}: is a file. Give {OPTION} the folder with config.json and the weights.")
+    weights = weight_files(folder)
+    try:
+        with quiet_library():
+            model = AutoModelForObjectDetection.from_pretrained(folder, local_files_only=True)
+            processor = AutoImageProcessor.from_pretrained(folder, local_files_only=True)
+    except Exception as error:  # whatever a broken folder makes the library stumble over
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
+        raise ConfigError(f"{where}: is no object detector that transformers can load ({reason}).") from error
+    described = [folder / name for name in _DESCRIBED_BY if (folder / name).is_file()]
+    return LoadedDetector(model, processor, found_at, files_sha256([*weights, *described]), folder)
+
+
+def open_detector(settings: DetectorSettings, device: str | None = None) -> DetectorExtractor:
+    """The detector that ``settings`` name.
+
+    Raises:
+        ConfigError: as :func:`load_detector`; it does not answer queries; there is no such device.
+    """
+    return DetectorExtractor(load_detector(settings.model), settings, device)
+
+
+def build_detector_extractor(
+    info: ExtractorInfo, folder: str | Path | None = None, device: str | None = None
+) -> DetectorExtractor:
+    """The inverse of ``DetectorExtractor.info``.
+
+    Raises:
+        ConfigError: a setting is unknown, the detector is not found, or is another one.
+    """
+    known = {field.name for field in fields(DetectorSettings)}
+    if unknown := set(info.settings) - known - {"weights_from", "weights_sha256"}:
+        raise ConfigError(f"The detector has no setting {sorted(unknown)[0]!r}.")
+    where = str(info.settings.get("weights_from", ""))
+    values = {name: value for name, value in info.settings.items() if name in known}
+    extractor = open_detector(DetectorSettings(**values | {"model": where}), device)
+    if extractor.info.fingerprint != info.fingerprint:
+        raise ConfigError(
+            f"{where}: is another detector ({info.differences(extractor.info)}). Put the right one there."
+        )
+    return extractor

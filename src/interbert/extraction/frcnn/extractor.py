@@ -1,0 +1,164 @@
+"""The paper's detector as a region extractor: pictures in, regions of a store out.
+
+Shapes: N regions of a picture, T attributes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from interbert.errors import ConfigError
+from interbert.extraction.frcnn.config import DETECTRON2, FrcnnConfig
+from interbert.extraction.frcnn.loading import LoadedFrcnn, load_frcnn
+from interbert.extraction.frcnn.model import Detection
+from interbert.extraction.frcnn.pixels import detector_pixels
+from interbert.extraction.frcnn.settings import FrcnnSettings
+from interbert.extraction.weights import pick_device
+from interbert.regions.schema import ExtractorInfo, Regions
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+_BATCH = {"cpu": 1, "cuda": 8}  # the head alone keeps a CPU busy
+
+
+@dataclass(frozen=True)
+class FrcnnRegions:
+    """The regions of a picture, and their attributes."""
+
+    regions: Regions
+    attribute_probs: NDArray[np.float16] | None
+    """[N,T] in the order of :func:`attribute_names`; None for weights without attributes."""
+
+
+class FrcnnExtractor:
+    """Finds and describes regions of pictures, or describes boxes that are given."""
+
+    carried: Path | None = None
+    """Its weights come from elsewhere and stay there."""
+
+    def __init__(self, loaded: LoadedFrcnn, settings: FrcnnSettings, device: str | None = None) -> None:
+        self.settings = settings
+        self.device = pick_device(device)
+        self.config = loaded.model.config
+        self.model = loaded.model.to(self.device).fuse()
+        if settings.precision == "bfloat16":
+            self.model.lower_precision()
+        own = {field.name: getattr(settings, field.name) for field in fields(settings) if field.name != "weights"}
+        self.info = ExtractorInfo(
+            name="frcnn",
+            settings=own
+            | {"weights_from": loaded.weights_from, "weights_sha256": loaded.weights_sha256}
+            | {"network": network_settings(self.config)},
+            feature_size=self.config.feature_size,
+            num_classes=self.config.num_classes,
+        )
+
+    def extract(self, pictures: Sequence[Image.Image]) -> list[Regions]:
+        """Regions of RGB pictures, most confident first, features and class distributions float16."""
+        return [one.regions for one in self.detect(pictures)]
+
+    @torch.inference_mode()
+    def detect(self, pictures: Sequence[Image.Image]) -> list[FrcnnRegions]:
+        """Regions of RGB pictures with their attributes."""
+        found: dict[int, FrcnnRegions] = {}
+        for members, pixels in self._batches(pictures):
+            size = (pixels.shape[3], pixels.shape[2])
+            scales = [size[0] / pictures[index].width for index in members]
+            detections = self.model.detect(pixels, self.settings, [size] * len(members), scales)
+            found |= {i: self._result(pictures[i], size, one) for i, one in zip(members, detections, strict=True)}
+        return [found[index] for index in range(len(pictures))]
+
+    @torch.inference_mode()
+    def describe(self, pictures: Sequence[Image.Image], boxes: Sequence[NDArray[np.float32]]) -> list[Regions]:
+        """Regions of RGB pictures at given boxes [n,4] in pixels of each picture; their order stays."""
+        found: dict[int, Regions] = {}
+        for members, pixels in self._batches(pictures):
+            size = (pixels.shape[3], pixels.shape[2])
+            scaled = [
+                torch.from_numpy(boxes[index]).to(self.device) * self._scale(pictures[index], size) for index in members
+            ]
+            for index, one in zip(members, self.model.describe(pixels, scaled), strict=True):
+                regions = self._result(pictures[index], size, one).regions
+                found[index] = Regions(
+                    boxes[index], regions.features, regions.class_probs, regions.width, regions.height
+                )
+        return [found[index] for index in range(len(pictures))]
+
+    def _batches(self, pictures: Sequence[Image.Image]) -> Iterator[tuple[list[int], Tensor]]:
+        """Pictures that scale to one size, together: a margin would change what is seen near it."""
+        by_size: dict[tuple[int, int], list[int]] = {}
+        for index, picture in enumerate(pictures):
+            by_size.setdefault(picture.size, []).append(index)
+        batch = _BATCH.get(self.device.partition(":")[0], 1)
+        for members in by_size.values():
+            for start in range(0, len(members), batch):
+                part = members[start : start + batch]
+                yield part, torch.stack([detector_pixels(pictures[i], self.config, self.device) for i in part])
+
+    def _scale(self, picture: Image.Image, size: tuple[int, int]) -> Tensor:
+        x, y = size[0] / picture.width, size[1] / picture.height
+        return torch.tensor([x, y, x, y], device=self.device)
+
+    def _result(self, picture: Image.Image, size: tuple[int, int], one: Detection) -> FrcnnRegions:
+        width, height = picture.size
+        limits = np.array([width, height, width, height], dtype=np.float32)
+        boxes = (one.boxes / self._scale(picture, size)).cpu().numpy().clip(0, limits)
+        regions = Regions(
+            boxes=boxes.astype(np.float32),
+            features=one.features.half().cpu().numpy(),
+            class_probs=one.class_probs.half().cpu().numpy(),
+            width=width,
+            height=height,
+        )
+        attributes = None if one.attribute_probs is None else one.attribute_probs.half().cpu().numpy()
+        return FrcnnRegions(regions, attributes)
+
+
+def network_settings(config: FrcnnConfig) -> dict[str, Any]:
+    """What differs from the default network, as plain values."""
+    mine, default = asdict(config), asdict(DETECTRON2)
+    return {
+        name: list(value) if isinstance(value, tuple) else value
+        for name, value in mine.items()
+        if value != default[name]
+    }
+
+
+def open_frcnn(settings: FrcnnSettings, device: str | None = None) -> FrcnnExtractor:
+    """The detector that ``settings`` name.
+
+    Raises:
+        ConfigError: there are no weights there, or no such device.
+        CheckpointError: they are of another network, or damaged.
+    """
+    return FrcnnExtractor(load_frcnn(settings.weights), settings, device)
+
+
+def build_frcnn_extractor(
+    info: ExtractorInfo, folder: str | Path | None = None, device: str | None = None
+) -> FrcnnExtractor:
+    """The inverse of ``FrcnnExtractor.info``.
+
+    Raises:
+        ConfigError: a setting is unknown, the weights are not found, or are others.
+    """
+    known = {field.name for field in fields(FrcnnSettings)}
+    values = {name: value for name, value in info.settings.items() if name in known}
+    if unknown := set(info.settings) - known - {"weights_from", "weights_sha256", "network"}:
+        raise ConfigError(f"The detector has no setting {sorted(unknown)[0]!r}.")
+    where = str(info.settings.get("weights_from", ""))
+    extractor = open_frcnn(FrcnnSettings(**values | {"weights": where}), device)
+    if extractor.info.fingerprint != info.fingerprint:
+        raise ConfigError(
+            f"{where}: is another detector ({info.differences(extractor.info)}). Put the right one there."
+        )
+    return extractor

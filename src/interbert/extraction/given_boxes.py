@@ -1,0 +1,102 @@
+"""The boxes that a row of a source brings along, in any usual form, as pixels of its picture."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from interbert.errors import ConfigError, RegionError
+from interbert.extraction.given_settings import BoxFormat
+
+MAX_BOXES = 1000
+"""Rows with more are refused: nothing that a model could read."""
+
+_FORMATS = ("xyxy", "xywh", "xyxy_relative", "xywh_relative")
+_TEXT_LIMIT = 1_000_000
+
+
+def read_boxes(value: Any, form: BoxFormat, size: tuple[int, int], where: str) -> NDArray[np.float32]:
+    """Boxes [n,4] as x1, y1, x2, y2 in pixels, in their order, cut at the picture's edges.
+
+    Args:
+        value: what the cell holds: a list of lists of at least 4 numbers, an array, or JSON text.
+        form: what the numbers are.
+        size: width and height of the picture in pixels.
+        where: the row, for messages.
+
+    Raises:
+        RegionError: there are none or too many, one is no box, or one has no area inside the picture; it is named.
+    """
+    rows = _rows(value, where)
+    if not rows:
+        raise RegionError(f"{where}: has no boxes. Give each picture at least one, or leave the row out.")
+    if len(rows) > MAX_BOXES:
+        raise RegionError(f"{where}: has {len(rows)} boxes; at most {MAX_BOXES} are read.")
+    boxes = np.array([_numbers(row, place, where) for place, row in enumerate(rows)], dtype=np.float64)
+    if form.startswith("xywh"):
+        boxes[:, 2:] += boxes[:, :2]
+    limits = np.array([*size, *size], dtype=np.float64)
+    if form.endswith("_relative"):
+        boxes *= limits
+    cut = boxes.clip(0.0, limits).astype(np.float32)
+    empty = ~(cut[:, 2:] > cut[:, :2]).all(axis=1)
+    if empty.any():
+        place = int(empty.argmax())
+        raise RegionError(
+            f"{where}: box {place} {_short(rows[place])} has no area inside the picture of {size[0]}x{size[1]} pixels. "
+            f"Are its numbers {form}?"
+        )
+    return cut
+
+
+def mirror_boxes(boxes: NDArray[np.float32], width: int) -> NDArray[np.float32]:
+    """Boxes of a picture's mirror image, left to right."""
+    mirrored: NDArray[np.float32] = boxes.copy()
+    mirrored[:, 0], mirrored[:, 2] = width - boxes[:, 2], width - boxes[:, 0]
+    return mirrored
+
+
+def require_format(form: str) -> None:
+    """Raise ConfigError for a format that there is not."""
+    if form not in _FORMATS:
+        raise ConfigError(f"There is no box format {form!r}. Known: {', '.join(_FORMATS)}.")
+
+
+def _rows(value: Any, where: str) -> Sequence[Any]:
+    if isinstance(value, str | bytes):
+        if len(value) > _TEXT_LIMIT:
+            raise RegionError(f"{where}: its boxes are {len(value)} characters long; at most {_TEXT_LIMIT} are read.")
+        try:
+            value = json.loads(value) if value.strip() else []
+        except (ValueError, RecursionError) as error:
+            raise RegionError(f"{where}: its boxes are no JSON list: {_short(value)}.") from error
+    if value is None:
+        return []
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
+    if not isinstance(value, list | tuple):
+        raise RegionError(f"{where}: its boxes are {_short(value)}, not a list of boxes.")
+    if len(value) in (4, 5) and all(isinstance(one, int | float) for one in value):
+        return [value]  # one box, not in a list
+    return value
+
+
+def _numbers(row: Any, place: int, where: str) -> list[float]:
+    if isinstance(row, np.ndarray):
+        row = row.tolist()
+    try:
+        numbers = [float(one) for one in row[:4]]
+        if len(numbers) == 4 and not isinstance(row, str) and np.isfinite(numbers).all():
+            return numbers
+    except (TypeError, ValueError, OverflowError, KeyError):
+        pass
+    raise RegionError(f"{where}: box {place} is {_short(row)}, not 4 numbers.")
+
+
+def _short(value: Any) -> str:
+    text = " ".join(str(value).split())
+    return text if len(text) <= 60 else text[:57] + "..."

@@ -1,0 +1,70 @@
+"""An index in a bucket, over the real protocol: a server on loopback."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.search.conftest import priced_rows, source_of, write_table
+
+from interbert.errors import CheckpointError, VectorIndexError
+from interbert.search.build import build_index
+from interbert.search.changes import add_to_index, remove_from_index
+from interbert.search.engine import SearchEngine
+from interbert.search.index import ProductIndex
+
+boto3 = pytest.importorskip("boto3")
+server = pytest.importorskip("moto.server")
+
+
+@pytest.fixture(scope="module")
+def bucket() -> Iterator[str]:
+    running = server.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    running.start()
+    host, port = running.get_host_and_port()
+    address = f"http://{host}:{port}"
+    settings = {
+        "AWS_ENDPOINT_URL": address,
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_REGION": "us-east-1",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ALLOW_HTTP": "true",
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in settings.items():
+            patch.setenv(name, value)
+        boto3.client("s3", endpoint_url=address).create_bucket(Bucket="indexes")
+        yield "s3://indexes"
+    running.stop()
+
+
+def test_an_index_in_a_bucket_is_built_searched_and_changed(
+    bucket: str, model: Path, priced: Path, built: Path, tmp_path: Path
+) -> None:
+    path = f"{bucket}/shop"
+    with pytest.raises(VectorIndexError, match="there is no index here"):
+        ProductIndex.open(path)
+    assert build_index(model, source_of(priced), path).added == 24
+    ours, theirs = SearchEngine.open(path), SearchEngine.open(built)
+    found = [one.id for one in ours.search("a red circle", top_k=5)]
+    assert found == [one.id for one in theirs.search("a red circle", top_k=5)]
+    more = write_table(tmp_path / "more.parquet", [priced_rows()[0] | {"id": "new"}])
+    assert add_to_index(path, source_of(more), model=model).added == 1
+    assert remove_from_index(path, where="colour = 'blue'").removed == 3
+    assert len(ours.index) == 22
+
+
+def test_without_its_model_the_index_says_where_to_give_it(
+    bucket: str, model: Path, priced: Path, tmp_path: Path
+) -> None:
+    import shutil
+
+    moved = Path(shutil.copytree(model, tmp_path / "moved"))
+    path = f"{bucket}/other"
+    build_index(moved, source_of(priced), path)
+    moved.rename(tmp_path / "away")
+    with pytest.raises(CheckpointError, match="Say where it is with --model"):
+        SearchEngine.open(path)
+    assert SearchEngine.open(path, tmp_path / "away").search("a red circle", top_k=1)
