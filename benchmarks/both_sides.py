@@ -14,7 +14,8 @@ from interbert.checkpoints.adapter import from_reference, to_reference
 from interbert.data.examples import Picture
 from interbert.model.configuration import InterBertConfig
 from interbert.model.modeling import InterBertForPreTraining
-from interbert.model.processing import pad_pictures, pad_texts
+from interbert.model.processing import pad_texts
+from interbert.model.region_inputs import pad_pictures
 from interbert.model.retrieval import InterBertForImageTextRetrieval
 from interbert.model.scoring import autocast, score_matrix
 from interbert.training.arguments import attention_for_training

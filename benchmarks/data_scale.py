@@ -94,7 +94,8 @@ def measure(path: str, batches: int, batch_size: int, bert: str) -> dict[str, An
     from interbert.data.examples import PairData, PretrainingPairs
     from interbert.data.negatives import Negatives
     from interbert.data.sampling import EpochBatches
-    from interbert.model.processing import InterBertProcessor, InterBertRegionFeatureExtractor
+    from interbert.model.processing import InterBertProcessor
+    from interbert.model.region_inputs import InterBertRegionFeatureExtractor
     from interbert.objectives.region_masking import RegionMasking
     from interbert.objectives.segment_masking import SegmentMasking
     from interbert.training.session import open_data

@@ -8,7 +8,7 @@
 Times, alternating in one run on the same pictures: the bare network (pictures already decoded, scaled and in memory,
 at the faster batch size), and the whole command in a process of its own (reading, decoding, scaling, network, choice of
 boxes, pooling, class distributions, writing the store). Prints both rates and their ratio. The grid's command is timed
-with its start-up; of the others, which are slow, start-up is timed by a run on one picture and taken off, so that few
+with its start-up, by the wall's clock; otherwise start-up is timed by a run on one picture and taken off, so that few
 pictures are enough. `--clock cpu` counts seconds of computing instead of seconds that pass: what to use on a machine
 with other work on it. Detectors have random weights of the real sizes (`benchmarks/extraction_networks.py`). The goal
 is 0.80. On a CPU: what is measured is one core's when OMP_NUM_THREADS says so.
@@ -107,7 +107,7 @@ def command_seconds(arguments: argparse.Namespace, source: str, words: list[str]
 def command_rate(arguments: argparse.Namespace, source: str, words: list[str], count: int) -> float:
     """Pictures per second of the whole command; start-up is taken off where it would be most of it."""
     seconds = command_seconds(arguments, source, words, count)
-    if arguments.extractor in ("grid", "given"):
+    if arguments.extractor == "grid" and arguments.clock == "wall":
         return count / seconds
     return (count - 1) / (seconds - command_seconds(arguments, source, words, 1))
 

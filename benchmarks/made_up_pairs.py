@@ -21,7 +21,7 @@ from interbert.data.packed import PackedTexts
 from interbert.data.pairs import PairTable
 from interbert.data.sampling import EpochBatches
 from interbert.model.configuration import InterBertConfig
-from interbert.model.processing import image_inputs, location_vectors
+from interbert.model.region_inputs import image_inputs, location_vectors
 from interbert.objectives.region_masking import RegionMasking
 from interbert.objectives.segment_masking import IGNORE_LABEL, SegmentMasking
 from interbert.regions.schema import Regions

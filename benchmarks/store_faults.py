@@ -183,7 +183,7 @@ def stray_files(folder: Path) -> set[str]:
     return written - {file.path for fragment in known for file in fragment.data_files()}
 
 
-def kill_once(folder: Path, before: int, moments: random.Random, tally: Tally) -> int:
+def kill_once(folder: Path, before: int, moments: random.Random, tally: Tally, aimed: float) -> int:
     """Start a writer, kill it, check; returns the number of rows afterwards."""
     new = not is_store(folder)
     writer = Writing(folder)
@@ -222,6 +222,9 @@ def main() -> None:
     parser.add_argument("--out", default="runs/store_faults", help="folder for the stores; what is in it is replaced")
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
+    parser.add_argument(
+        "--aimed", type=float, default=0.5, help="share of kills between an append's file and its commit"
+    )
     parser.add_argument("--write", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.write:
@@ -239,7 +242,7 @@ def main() -> None:
         folder = out / f"store-{tally.stores}" / "regions"
         folder.parent.mkdir(exist_ok=True)
         try:
-            rows = kill_once(folder, rows, moments, tally)
+            rows = kill_once(folder, rows, moments, tally, arguments.aimed)
         except InterBertError as error:
             tally.faults.append(str(error))
             break

@@ -15,12 +15,14 @@ from transformers import (
     AutoModelForMultipleChoice,
     AutoModelForPreTraining,
     AutoModelForSequenceClassification,
+    AutoProcessor,
 )
 
 from interbert.model.configuration import InterBertConfig
 from interbert.model.modeling import InterBertForPreTraining
 from interbert.model.pair_scoring import InterBertForPairScoring
-from interbert.model.processing import RegionMaker, RegionsLike, wire_regions
+from interbert.model.processing import InterBertProcessor
+from interbert.model.region_inputs import RegionMaker, RegionsLike, wire_regions
 from interbert.model.tasks import InterBertForMultipleChoice, InterBertForSequenceClassification
 from interbert.model.trunk import InterBertModel
 
@@ -34,6 +36,7 @@ def connect() -> None:
     # the one that a directory's architectures name, else the first
     scorers = (InterBertForSequenceClassification, InterBertForPairScoring)
     AutoModelForSequenceClassification.register(InterBertConfig, scorers, exist_ok=True)
+    AutoProcessor.register(InterBertConfig, InterBertProcessor, exist_ok=True)
     wire_regions(region_maker)
 
 

@@ -24,7 +24,8 @@ from interbert.extraction.extract import extract_to_store
 from interbert.extraction.extractor import build_extractor
 from interbert.extraction.grid import GridExtractor, GridSettings
 from interbert.extraction.sources import PictureSource, open_source
-from interbert.model.processing import InterBertProcessor, InterBertRegionFeatureExtractor
+from interbert.model.processing import InterBertProcessor
+from interbert.model.region_inputs import InterBertRegionFeatureExtractor
 from interbert.regions.store import RegionStore
 
 SETTINGS = GridSettings(input_size=64, scales=(1,), features=("stride8", "stride16", "head"))
@@ -71,12 +72,12 @@ def test_only_the_upper_layers_change_and_nothing_but_them_is_kept(trained: Path
 
 
 def test_the_catalogue_teaches_it(shop: Path, tmp_path: Path) -> None:
-    chosen = options(shop, tmp_path / "out", "minilm", epochs=6, head_epochs=20, validation=str(shop), dropout=0.1)
+    chosen = options(shop, tmp_path / "out", "minilm", epochs=5, head_epochs=6, validation=str(shop), dropout=0.1)
     finetune_backbone(replace(chosen, ema_decay=0.8, learning_rate=1e-4, head_learning_rate=1e-3))
     history = [json.loads(line) for line in (tmp_path / "out" / LOG).read_text().splitlines()]
-    assert [one["epoch"] for one in history] == list(range(7))
-    assert history[-1]["contrast"] < 0.5 * history[1]["contrast"]
-    assert history[-1]["r@1"] > 2 * history[1]["r@1"]
+    assert [one["epoch"] for one in history] == list(range(6))
+    assert history[-1]["contrast"] < 0.6 * history[1]["contrast"]
+    assert history[-1]["r@1"] > 5 * 100 / 24  # five times chance
 
 
 def test_a_store_carries_the_network_and_gives_it_back(trained: Path, shop: Path, tmp_path: Path) -> None:

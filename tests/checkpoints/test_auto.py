@@ -121,7 +121,8 @@ def test_a_compiled_model_computes_the_same():
 @pytest.fixture(scope="module")
 def processor_directory(tmp_path_factory, tiny_bert):
     from interbert.checkpoints.bert import bert_tokenizer
-    from interbert.model.processing import InterBertProcessor, InterBertRegionFeatureExtractor
+    from interbert.model.processing import InterBertProcessor
+    from interbert.model.region_inputs import InterBertRegionFeatureExtractor
 
     folder = tmp_path_factory.mktemp("processor")
     scaling = InterBertRegionFeatureExtractor(GridExtractor(SETTINGS).info.to_dict())

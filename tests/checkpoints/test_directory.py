@@ -9,7 +9,8 @@ from interbert.checkpoints.directory import is_pretrained_only, load_model, load
 from interbert.errors import CheckpointError
 from interbert.model.configuration import InterBertConfig
 from interbert.model.modeling import InterBertForPreTraining
-from interbert.model.processing import InterBertProcessor, InterBertRegionFeatureExtractor
+from interbert.model.processing import InterBertProcessor
+from interbert.model.region_inputs import InterBertRegionFeatureExtractor
 from interbert.model.retrieval import InterBertForImageTextRetrieval
 from interbert.model.trunk import InterBertModel
 

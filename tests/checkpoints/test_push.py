@@ -17,7 +17,8 @@ import interbert
 from interbert.checkpoints.bert import bert_tokenizer
 from interbert.checkpoints.directory import load_model, load_processor
 from interbert.extraction.grid import GridExtractor, GridSettings
-from interbert.model.processing import InterBertProcessor, InterBertRegionFeatureExtractor
+from interbert.model.processing import InterBertProcessor
+from interbert.model.region_inputs import InterBertRegionFeatureExtractor
 
 
 class FolderHub:

@@ -10,7 +10,8 @@ from interbert.data.negatives import Negatives
 from interbert.data.packed import PackedTexts
 from interbert.data.pairs import PairTable
 from interbert.data.sampling import SampleKey
-from interbert.model.processing import InterBertProcessor, InterBertRegionFeatureExtractor
+from interbert.model.processing import InterBertProcessor
+from interbert.model.region_inputs import InterBertRegionFeatureExtractor
 from interbert.objectives.region_masking import RegionMasking
 from interbert.objectives.segment_masking import SegmentMasking
 from interbert.regions.schema import Regions

@@ -18,7 +18,7 @@ from interbert.export import onnx, quantise
 from interbert.export.modules import PARTS
 from interbert.export.onnx import export_onnx
 from interbert.export.runtime import open_exported
-from interbert.model.processing import InterBertRegionFeatureExtractor
+from interbert.model.region_inputs import InterBertRegionFeatureExtractor
 from interbert.model.scoring import score_matrix
 from interbert.regions.store import RegionStore
 

@@ -225,6 +225,27 @@ def test_no_cluster_at_an_address_is_one_line(tmp_path: Path, monkeypatch: pytes
         extract_to_store(source, tmp_path / "s", Greys(str(tmp_path)), progress=False, describer=workers_of)
 
 
+def test_a_cluster_that_fails_is_one_line_and_what_was_finished_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cluster: None
+) -> None:
+    import ray
+
+    plain, calls = ray.get, []
+
+    def failing(reference: object) -> object:
+        calls.append(reference)
+        if len(calls) > 2:
+            raise ray.exceptions.RaySystemError("the head is gone\nmore")
+        return plain(reference)
+
+    monkeypatch.setattr(ray, "get", failing)
+    source = source_of(tmp_path, list(range(12)))
+    workers_of = OnRay(lambda: Greys(str(tmp_path)), task_pictures=4)
+    with pytest.raises(UsageError, match=r"the cluster failed \(RaySystemError: .*the head is gone"):
+        extract_to_store(source, tmp_path / "s", Greys(str(tmp_path)), progress=False, describer=workers_of)
+    assert [row[1] for row in rows_of(tmp_path / "s")] == [str(row) for row in range(8)]
+
+
 def test_weights_that_were_trained_here_travel_to_the_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from interbert.carried import CARRIED
 

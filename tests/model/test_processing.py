@@ -8,12 +8,8 @@ from hypothesis import strategies as st
 
 from interbert.checkpoints.bert import bert_tokenizer
 from interbert.errors import ConfigError, RegionError
-from interbert.model.processing import (
-    InterBertProcessor,
-    InterBertRegionFeatureExtractor,
-    image_inputs,
-    location_vectors,
-)
+from interbert.model.processing import InterBertProcessor
+from interbert.model.region_inputs import InterBertRegionFeatureExtractor, image_inputs, location_vectors
 
 MEAN, STD = [1.0, -2.0, 0.5], [2.0, 0.5, 1.0]
 EXTRACTOR = {"name": "grid", "settings": {"scales": [1, 2]}, "feature_size": 3, "num_classes": None}

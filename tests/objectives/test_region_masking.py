@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from interbert.errors import ConfigError
-from interbert.model.processing import image_inputs, location_vectors
+from interbert.model.region_inputs import image_inputs, location_vectors
 from interbert.objectives.region_masking import RegionMasking, region_iou, region_loss
 
 laws = settings(deadline=None, max_examples=100)

@@ -16,7 +16,8 @@ from interbert.checkpoints.bert import bert_tokenizer
 from interbert.extraction.columns import ColumnMapping
 from interbert.extraction.grid import GridExtractor, GridSettings
 from interbert.extraction.sources import PictureSource, open_source
-from interbert.model.processing import InterBertProcessor, InterBertRegionFeatureExtractor
+from interbert.model.processing import InterBertProcessor
+from interbert.model.region_inputs import InterBertRegionFeatureExtractor
 from interbert.model.retrieval import InterBertForImageTextRetrieval
 from interbert.search.build import build_index
 

@@ -7,7 +7,8 @@ from interbert import InterBertForImageTextRetrieval, InterBertScorer
 from interbert.checkpoints.bert import bert_tokenizer
 from interbert.errors import CheckpointError, PictureError, UsageError
 from interbert.extraction.grid import GridExtractor, GridSettings
-from interbert.model.processing import InterBertProcessor, InterBertRegionFeatureExtractor
+from interbert.model.processing import InterBertProcessor
+from interbert.model.region_inputs import InterBertRegionFeatureExtractor
 
 TEXTS = ["red", "a blue square on white paper", "a green thing"]
 PICTURES = [draw("red", "circle"), draw("blue", "square"), draw("green", "triangle"), draw("black", "circle")]

@@ -79,7 +79,7 @@ class BackboneLearner:
             for canvas in range(len(train.maps.files))
         )
         self._steps = max(1, steps * options.epochs)
-        self._optimizer = torch.optim.AdamW(self._parameter_groups())
+        self._optimizer = torch.optim.AdamW(self._parameter_groups(), fused=True)
         self._schedule = torch.optim.lr_scheduler.LambdaLR(self._optimizer, self._rate)
         self.epochs_done = 0
 
@@ -106,7 +106,7 @@ class BackboneLearner:
         options, table = self._options, self._train.table
         size = max(2, min(_HEADS_BATCH, len(table) // 8))
         steps = options.head_epochs * (len(table) // size)
-        optimizer = torch.optim.AdamW(self._towers.parameters(), lr=_HEADS_RATE, weight_decay=0.01)
+        optimizer = torch.optim.AdamW(self._towers.parameters(), lr=_HEADS_RATE, weight_decay=0.01, fused=True)
         schedule = torch.optim.lr_scheduler.LambdaLR(
             optimizer, lambda step: min(1.0, 10 * (step + 1) / steps) * (1 - step / steps)
         )

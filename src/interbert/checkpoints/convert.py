@@ -31,7 +31,8 @@ from interbert.checkpoints.tensor_file import listed, read_tensors, write_tensor
 from interbert.errors import CheckpointError, ConfigError, UsageError, writing
 from interbert.model.configuration import InterBertConfig
 from interbert.model.modeling import InterBertForPreTraining
-from interbert.model.processing import InterBertProcessor, InterBertRegionFeatureExtractor
+from interbert.model.processing import InterBertProcessor
+from interbert.model.region_inputs import InterBertRegionFeatureExtractor
 from interbert.model.tasks import InterBertForVLTasks
 
 _TIED = ("cls.predictions.decoder.weight", "bert.embeddings.word_embeddings.weight")

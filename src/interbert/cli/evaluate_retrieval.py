@@ -19,52 +19,13 @@ right), MRR, nDCG@5/10 (gain 2^grade - 1).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+from interbert.cli.evaluate_retrieval_options import Options
 
 if TYPE_CHECKING:
     from interbert.model.processing import InterBertProcessor
     from interbert.regions.store import RegionStore
-
-
-@dataclass
-class Options:
-    """Options of ``interbert evaluate retrieval``."""
-
-    model: str
-    """Model directory."""
-    regions: str
-    """Region store, made by the model's extractor."""
-    texts: list[str] = field(default_factory=list)
-    """Source columns whose texts are queries; all when not given."""
-    out: str | None = None
-    """JSON file to write."""
-    zero_shot: bool = False
-    """Insist on a model that was pretrained only: its matching head ranks without fine-tuning."""
-    cascade: list[int] = field(default_factory=list)
-    """Candidates per text that the joint model reranks; several are compared with recall only and the full ranking."""
-    plot: str | None = None
-    """SVG file to draw: recall against time per query."""
-    qrels: str | None = None
-    """Judgements to rank by: query, product_id and grade in a .tsv, .csv or .jsonl file."""
-    qrels_columns: list[str] = field(default_factory=list)
-    """Its columns of the query, the product and the grade, when they have other names."""
-    min_grade: float | None = None
-    """Products graded at least this are right for R@k and MRR; above 0 when not given."""
-    judged_only: bool = False
-    """A query ranks the products alone that are judged for it (grade 0 too), as KDD Cup's do."""
-    skip_joint: bool = False
-    """Leave the full joint ranking out."""
-    queries: int | None = None
-    """A sample of so many texts; every picture stays a candidate. With --cascade or --qrels."""
-    timed_queries: int = 50
-    """Texts that are timed one at a time; the full joint ranking is on 10 of them."""
-    limit: int | None = None
-    """Only the first so many pictures, and their texts."""
-    bootstrap: int = 1000
-    """Resamplings of the queries for the intervals."""
-    seed: int = 0
-    """Seed of the resampling, of the sample of texts and of the shuffled control."""
 
 
 def run(options: Options) -> None:
@@ -203,3 +164,6 @@ def _write(options: Options, store: RegionStore, found: dict[str, Any]) -> None:
     with writing(options.out):
         Path(options.out).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     print(f"metrics: {options.out}")
+
+
+__all__ = ["Options", "run"]

@@ -21,16 +21,11 @@ detector (any of transformers), given (boxes that the source has in a column). d
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from interbert.extraction.detector_settings import DetectorSettings
 from interbert.extraction.frcnn.settings import FrcnnSettings
 from interbert.extraction.given_settings import GivenSettings
-
-if TYPE_CHECKING:
-    from interbert.extraction.extractor import RegionExtractor
-    from interbert.extraction.frcnn.extractor import FrcnnExtractor
-    from interbert.extraction.grid import GridExtractor
 
 
 @dataclass
@@ -96,6 +91,7 @@ class Options:
 
 def run(options: Options) -> None:
     """Extract and say what was done."""
+    from interbert.cli.chosen_extractor import build_chosen, require_used
     from interbert.errors import UsageError
     from interbert.extraction.columns import ColumnMapping
     from interbert.extraction.extract import extract_to_store
@@ -106,7 +102,7 @@ def run(options: Options) -> None:
 
     if options.limit is not None and options.limit < 1:
         raise UsageError(f"extract: --limit must be at least 1, not {options.limit}.")
-    _require_used(options)
+    require_used(options)
     if options.extractor == "given" and not options.given.column:
         raise UsageError("extract: --extractor given needs the column that holds the boxes: --given.column COLUMN.")
     require_format(options.given.format)
@@ -120,7 +116,7 @@ def run(options: Options) -> None:
     )
     captions = open_captions(options.captions, options.caption_split)
     source = open_source(options.source, mapping, options.split, not options.allow_no_text, captions)
-    extractor = _extractor(options)
+    extractor = build_chosen(options)
     columns = source.columns
     print(f"{options.source}: {len(source)} rows, pictures in {columns.picture!r}, texts in {list(columns.texts)}")
     describer = None
@@ -149,49 +145,3 @@ def run(options: Options) -> None:
     )
     if report.skipped:
         print(f"{report.skipped} pictures skipped, see {options.out}/{SKIPPED}")
-
-
-def _require_used(options: Options) -> None:
-    """Refuse options of an extractor that was not chosen: who gives them thinks it was."""
-    from interbert.errors import UsageError
-
-    used = {options.extractor}
-    if options.extractor == "given":
-        used.add(options.given.described_by)
-    for name, default in (("frcnn", FrcnnSettings()), ("detector", DetectorSettings()), ("given", GivenSettings())):
-        if name not in used and getattr(options, name) != default:
-            raise UsageError(
-                f"extract: --{name} options are read by --extractor {name}; the extractor is {options.extractor}."
-            )
-
-
-def _extractor(options: Options) -> RegionExtractor:
-    if options.extractor == "frcnn":
-        return _frcnn(options)
-    if options.extractor == "detector":
-        from interbert.extraction.detectors import open_detector
-
-        return open_detector(options.detector, options.device)
-    if options.extractor == "given":
-        from interbert.extraction.given import GivenExtractor
-
-        describer = _frcnn(options) if options.given.described_by == "frcnn" else _grid(options)
-        return GivenExtractor(describer, options.given.keep_found)
-    return _grid(options)
-
-
-def _frcnn(options: Options) -> FrcnnExtractor:
-    from interbert.extraction.frcnn.extractor import open_frcnn
-
-    return open_frcnn(options.frcnn, options.device)
-
-
-def _grid(options: Options) -> GridExtractor:
-    from interbert.extraction.backbones import HUBS
-    from interbert.extraction.grid import GridExtractor, GridSettings
-
-    features = tuple(options.features)
-    if options.backbone.partition(":")[0] in HUBS:  # other networks give their last map only
-        features = tuple(name for name in features if name in ("colour", "head"))
-    settings = GridSettings(options.backbone, options.input_size, tuple(options.scales), options.overlap, features)
-    return GridExtractor(settings, device=options.device)

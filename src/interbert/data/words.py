@@ -9,19 +9,26 @@ from itertools import pairwise
 
 _CJK = "\u3400-\u9fff\uf900-\ufaff"
 _WORD = re.compile(rf"[{_CJK}]|[^\W_{_CJK}]+")
+_CHARACTER = re.compile(f"[{_CJK}]")
 _REMEMBERED = 100_000
 """Texts whose words are kept: more than a batch draws from, less than a large catalogue has."""
 
 
 def words_of(text: str) -> list[str]:
     """Terms of a text: words of alphabetic scripts, characters and character pairs of Chinese."""
-    words = _WORD.findall(text.casefold())
-    pairs = [a + b for a, b in pairwise(words) if _is_cjk(a) and _is_cjk(b)]
+    words = pieces_of(text)
+    pairs = [a + b for a, b in pairwise(words) if is_cjk(a) and is_cjk(b)]
     return words + pairs
 
 
-def _is_cjk(word: str) -> bool:
-    return re.fullmatch(f"[{_CJK}]", word) is not None
+def pieces_of(text: str) -> list[str]:
+    """Words of alphabetic scripts and single Chinese characters, without case, in order."""
+    return _WORD.findall(text.casefold())
+
+
+def is_cjk(word: str) -> bool:
+    """Whether a piece is one Chinese character."""
+    return _CHARACTER.fullmatch(word) is not None
 
 
 class NearSame:

@@ -25,7 +25,8 @@ from interbert.errors import CheckpointError, MissingExtraError, UsageError
 from interbert.export.modules import PARTS, Part
 from interbert.export.quantise import QuantisedRecall, quantise_joint
 from interbert.export.runtime import open_exported
-from interbert.model.processing import InterBertProcessor, pad_pictures, pad_texts
+from interbert.model.processing import InterBertProcessor, pad_texts
+from interbert.model.region_inputs import pad_pictures
 from interbert.model.retrieval import InterBertForImageTextRetrieval
 from interbert.regions.schema import ExtractorInfo
 from interbert.regions.store import RegionStore

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from interbert.data.examples import Picture
 from interbert.export.runtime import Runner
-from interbert.model.processing import pad_pictures, pad_texts
+from interbert.model.processing import pad_texts
+from interbert.model.region_inputs import pad_pictures
 from interbert.model.retrieval import InterBertForImageTextRetrieval
 from interbert.model.scoring import dual_matrix
 from interbert.tasks.metrics import best_ranks

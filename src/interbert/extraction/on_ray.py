@@ -174,7 +174,7 @@ class _Job:
         """Wait for rows; when their workers keep dying, find the picture that kills them.
 
         Raises:
-            UsageError: workers die on every picture.
+            UsageError: workers die on every picture, or the cluster fails.
         """
         errors = self.ray.exceptions
         try:
@@ -191,6 +191,12 @@ class _Job:
             errors.ObjectLostError,
         ) as error:
             how = type(error).__name__
+        except errors.RayError as error:
+            reason = (str(error).splitlines() or [""])[0][:200]
+            raise UsageError(
+                f"ray: the cluster failed ({type(error).__name__}: {reason}). What was finished stays; the same "
+                "command continues."
+            ) from error
         if len(rows) == 1:
             reason = f"{source.name}, row {rows[0]}: {_DIED} ({how})"
             return Described(1, refused=[Refused(rows[0], source.picture_ids()[rows[0]], reason)])

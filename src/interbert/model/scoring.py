@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from interbert.errors import DataError
-from interbert.model.processing import pad_pictures, pad_texts
+from interbert.model.processing import pad_texts
+from interbert.model.region_inputs import pad_pictures
 from interbert.model.retrieval import InterBertForImageTextRetrieval
 
 Float32 = NDArray[np.float32]

@@ -17,7 +17,8 @@ from torch import Tensor
 from interbert.checkpoints.directory import load_model, load_processor
 from interbert.errors import CheckpointError, UsageError
 from interbert.extraction.extractor import RegionExtractor, build_extractor
-from interbert.model.processing import InterBertProcessor, pad_pictures
+from interbert.model.processing import InterBertProcessor
+from interbert.model.region_inputs import pad_pictures
 from interbert.model.retrieval import InterBertForImageTextRetrieval
 from interbert.model.scoring import encode_texts, inference, on_device, score_embedded
 from interbert.regions.schema import Regions

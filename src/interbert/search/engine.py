@@ -6,7 +6,7 @@ Shapes: n candidates, R image tokens, H hidden size, D vector size.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,8 @@ from interbert.search.index_model import index_encoder
 
 if TYPE_CHECKING:
     from PIL import Image
+
+    from interbert.search.topics.recommend import TopicRecommender
 
 Float32 = NDArray[np.float32]
 
@@ -67,6 +69,7 @@ class SearchEngine:
         self.index = index
         self.encoder = encoder
         self._now = (index.pinned(), encoder)
+        self._recommender: TopicRecommender | None = None
 
     @classmethod
     def open(cls, index: str | Path, model: str | Path | None = None) -> SearchEngine:
@@ -148,6 +151,49 @@ class SearchEngine:
             place = {hit.product_id: rank for rank, hit in enumerate(by_title)}
             order = reciprocal_ranks(order, [place.get(hit.product_id) for hit in hits])
         return self._results(hits, order, probability, top_k, duplicates)
+
+    def recommend(
+        self,
+        topic: str | Sequence[str],
+        *,
+        where: str | None = None,
+        top_k: int = 20,
+        least: float | None = None,
+        diversity: float | None = None,
+        spread: Sequence[str] = (),
+    ) -> list[Result]:
+        """The page of a topic: products that belong to it, and no others (:mod:`interbert.search.topics`).
+
+        Example::
+
+            for item in engine.recommend("winter sweaters and sweatshirts", where="stock > 0", spread=["brand"]):
+                print(item.rank, item.product_id, item.probability)
+
+        Args:
+            topic: a short text, or several wordings of one topic.
+            where: a filter.
+            top_k: items at most.
+            least: probability that an item must have; a half when not given, 0 fills the page.
+            diversity: 0 orders by probability alone, 1 by novelty alone; a little when not given.
+            spread: columns, such as brand and category, whose values should not repeat.
+
+        Raises:
+            UsageError: the text is empty or without a word that the model knows, or a column is not there.
+            FilterError: the filter is wrong at a character that is named.
+            CheckpointError: what the model was taught of topics is damaged.
+            VectorIndexError: the index is damaged.
+        """
+        from interbert.search.topics.recommend import PageSettings, TopicRecommender
+
+        index, encoder = self.refresh()
+        if self._recommender is None or self._recommender.encoder is not encoder:
+            self._recommender = TopicRecommender.open(index, encoder)
+        self._recommender.index = index
+        settings = PageSettings(top_k=top_k, least=least, spread=tuple(spread))
+        if diversity is not None:
+            settings = replace(settings, diversity=diversity)
+        texts = [topic] if isinstance(topic, str) else list(topic)
+        return self._recommender.page(texts, where, settings.check(), {}).items
 
     def refresh(self) -> tuple[ProductIndex, ProductEncoder]:
         """Use a rebuilt index, and its model, from now on; searches do this by themselves.

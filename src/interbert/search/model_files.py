@@ -16,6 +16,10 @@ _PATTERNS = (
 )
 
 
+_BESIDE = ("topics.safetensors",)
+"""Files that an index keeps too, but that do not change what a picture's vector is."""
+
+
 def model_files(directory: Path) -> list[Path]:
     """Files that decide what a model directory computes, and nothing of how it was trained."""
     return sorted({file for pattern in _PATTERNS for file in directory.glob(pattern) if file.is_file()})
@@ -48,5 +52,6 @@ def keep_model(directory: str | Path, folder: Path) -> None:
     if folder.is_dir():
         return
     with whole_folder(folder) as part:
-        for file in model_files(Path(directory)):
+        beside = [Path(directory, name) for name in _BESIDE if Path(directory, name).is_file()]
+        for file in [*model_files(Path(directory)), *beside]:
             shutil.copyfile(file, part / file.name)

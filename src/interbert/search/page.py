@@ -106,14 +106,15 @@ def render_results(
     parts = ["<h1>Search results</h1>"]
     for text, hits in results:
         parts.append(f'<h2 class="query">{escape(text)}</h2>\n<ol class="hits">')
-        parts.extend(_card(hit, names) for hit in hits)
+        parts.extend(hit_card(hit, names) for hit in hits)
         parts.append("</ol>")
     if footer:
         parts.append(f"<footer>{escape(footer)}</footer>")
     return document("InterBERT search", stylesheet("interbert.search", "results.css") + rules, "\n".join(parts))
 
 
-def _card(hit: PageHit, names: Mapping[str, str]) -> str:
+def hit_card(hit: PageHit, names: Mapping[str, str]) -> str:
+    """One picture with its rank, probability and captions."""
     captions = "".join(f'<div class="caption" dir="auto">{escape(text)}</div>' for text in hit.captions)
     label = f'<div class="id">{escape(hit.label)}</div>' if hit.label else ""
     shown = bar = ""

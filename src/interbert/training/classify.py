@@ -15,7 +15,8 @@ from interbert.data.examples import Picture
 from interbert.data.labelled import LabelledCollator, LabelledItem, LabelledItems
 from interbert.data.sampling import EpochBatches
 from interbert.errors import ConfigError
-from interbert.model.processing import InterBertProcessor, InterBertRegionFeatureExtractor
+from interbert.model.processing import InterBertProcessor
+from interbert.model.region_inputs import InterBertRegionFeatureExtractor
 from interbert.model.tasks import InterBertForSequenceClassification
 from interbert.tasks.classification import ClassificationTask
 from interbert.training.arguments import attention_for_training, cut_of, trainer_arguments

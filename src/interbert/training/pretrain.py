@@ -20,7 +20,8 @@ from interbert.data.sampling import EpochBatches
 from interbert.errors import ConfigError, writing
 from interbert.model.configuration import InterBertConfig
 from interbert.model.modeling import InterBertForPreTraining
-from interbert.model.processing import InterBertProcessor, InterBertRegionFeatureExtractor
+from interbert.model.processing import InterBertProcessor
+from interbert.model.region_inputs import InterBertRegionFeatureExtractor
 from interbert.objectives.matching import PRETRAINING_MISMATCHES
 from interbert.objectives.region_masking import RegionMasking
 from interbert.objectives.segment_masking import SegmentMasking

@@ -35,7 +35,7 @@ from interbert.data.examples import PairData
 from interbert.errors import TrainingError, writing
 from interbert.model.layers import BertLayer
 from interbert.model.modeling import InterBertForPreTraining
-from interbert.model.processing import GLOBAL_LOCATION
+from interbert.model.region_inputs import GLOBAL_LOCATION
 from interbert.model.scoring import autocast
 from interbert.progress import progress_bar
 from interbert.tasks.retrieval import RetrievalTask

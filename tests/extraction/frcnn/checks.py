@@ -99,10 +99,10 @@ def _neighbours(place: float, count: int) -> list[tuple[int, float]]:
 
 def check_detectron2_pixels() -> None:
     """A picture made smaller by a whole number: triangles of that width, whole numbers; blue first."""
-    values = np.random.default_rng(0).integers(0, 256, (24, 36, 3), np.uint8)
-    config = replace(DETECTRON2, short_side=12, long_side=60)
+    values = np.random.default_rng(0).integers(0, 256, (48, 72, 3), np.uint8)
+    config = replace(DETECTRON2, short_side=24, long_side=60)
     found = pixels.detector_pixels(Image.fromarray(values), config).numpy()
-    assert found.shape == (3, 12, 18)
+    assert found.shape == (3, 24, 36)
     triangle = np.array([0.25, 0.75, 0.75, 0.25]) / 2
     patch = values[2 * 5 - 1 : 2 * 5 + 3, 2 * 7 - 1 : 2 * 7 + 3].astype(float)
     wanted = np.einsum("y,x,yxc->c", triangle, triangle, patch)[[2, 1, 0]] - np.array(DETECTRON2.pixel_mean)

@@ -1,0 +1,72 @@
+"""Make a page of products for every topic, or bring pages up to date.
+
+TOPICS is a jsonl file: a text in every line, and as you like topic_id, and where (a filter such as "price < 50").
+A page has what belongs to the topic with enough probability, so it may be short; --least 0 fills it. --diversity and
+--spread trade probability for items that differ, in looks and in columns such as brand and category. OUT is a folder
+with a JSON file a page. The same command again looks only at what changed: pages of an index that is as it was are not
+touched, and after a change the joint model scores only pictures it has not scored for that topic. Titles and columns of
+the catalogue are never read to rank.
+
+    interbert topics build indexes/shop topics.jsonl topics/
+    interbert topics build indexes/shop topics.jsonl topics/ --texts text,text_zh --spread brand,category --least 0.7
+    interbert topics page topics/ topics.html
+
+The model needs to have been taught once: see interbert topics learn --help.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass
+class Options:
+    """Options of ``interbert topics build``."""
+
+    index: str
+    """Folder or URI of the index."""
+    topics: str
+    """jsonl file of topics."""
+    out: str
+    """Folder of the pages."""
+    texts: list[str] = field(default_factory=lambda: ["text"])
+    """Fields that hold a topic's wordings, in any languages; the evidence of several is averaged."""
+    top_k: int = 20
+    """Items of a page at most."""
+    least: float | None = None
+    """Probability that an item must have; a half when not given."""
+    diversity: float = 0.05
+    """0 orders by probability alone, 1 by novelty alone."""
+    spread: list[str] = field(default_factory=list)
+    """Columns, such as brand and category, whose values should not repeat on a page."""
+    candidates: int = 200
+    """Pictures recalled for a topic, and half as many for each of its expansions."""
+    rerank: int = 64
+    """Products that the joint model scores for a topic."""
+    duplicates: float = 0.995
+    """Products whose pictures' vectors have this cosine or more are one item; 1 hardly joins any."""
+    examples: str | None = None
+    """Model directory that was taught topics; the index's own model when not given."""
+    model: str | None = None
+    """Where the model is, for an index in a bucket."""
+
+
+def run(options: Options) -> None:
+    """Build and say what was done."""
+    from interbert.cli.topics_output import open_recommender, print_refresh
+    from interbert.search.topics.pages import build_topics
+    from interbert.search.topics.recommend import PageSettings
+    from interbert.search.topics.topic_file import read_topics
+
+    settings = PageSettings(
+        options.top_k,
+        options.least,
+        options.diversity,
+        tuple(options.spread),
+        options.candidates,
+        options.rerank,
+        options.duplicates,
+    ).check()
+    topics = read_topics(options.topics, options.texts)
+    recommender = open_recommender(options.index, options.model, options.examples)
+    print_refresh(options.out, build_topics(recommender, topics, options.out, settings, progress=True), len(topics))

@@ -1,0 +1,67 @@
+"""What the verbs of topics open and print."""
+
+from __future__ import annotations
+
+from rich.box import SIMPLE
+from rich.console import Console
+from rich.table import Table
+
+from interbert.search.engine import SearchEngine
+from interbert.search.topics.evaluation import TopicReport
+from interbert.search.topics.pages import Refresh
+from interbert.search.topics.recommend import TopicRecommender
+
+_SHOWN = 5
+
+
+def open_recommender(index: str, model: str | None, examples: str | None) -> TopicRecommender:
+    """An index with its model and what that knows of topics; a note when it knows nothing."""
+    engine = SearchEngine.open(index, model)
+    recommender = TopicRecommender.open(*engine.refresh(), examples)
+    if recommender.memory is None:
+        print(
+            "note: the model was not taught topics, so pages are ranked by its match probability alone, uncalibrated. "
+            "Teach it with: interbert topics learn MODEL REGIONS; then give --examples MODEL"
+        )
+    return recommender
+
+
+def print_refresh(path: str, done: Refresh, topics: int) -> None:
+    """What a build did."""
+    counts = [
+        (done.written, "written"),
+        (done.same, "looked at and the same"),
+        (done.untouched, "not looked at, as nothing changed"),
+        (done.removed, "removed"),
+    ]
+    told = ", ".join(f"{count} {what}" for count, what in counts if count) or "nothing to do"
+    print(f"{path}: {topics} topics: {told}; {done.items} items; {done.scored} pairs scored")
+    if done.empty:
+        more = f" and {len(done.empty) - _SHOWN} more" if len(done.empty) > _SHOWN else ""
+        print(f"no product is likely enough for: {', '.join(done.empty[:_SHOWN])}{more}")
+    for name, problem in done.problems[:_SHOWN]:
+        print(f"topic {name} has no page: {problem}")
+    if len(done.problems) > _SHOWN:
+        print(f"and {len(done.problems) - _SHOWN} more")
+
+
+def print_topic_report(name: str, report: TopicReport) -> None:
+    """Every method's means, as a table."""
+    left = f", {len(report.left_out)} without relevant products left out" if report.left_out else ""
+    title = f"{name}: {report.judged} topics over {report.products:,} products{left}"
+    caption = "shown, wrong: of the first 10; coverage: products in some topic's first 20; diversity: 1 - mean cosine"
+    table = Table(title=title, caption=caption, title_justify="left", box=SIMPLE, padding=(0, 1, 0, 0))
+    table.add_column("")
+    for column in ("P@10", "nDCG@20", "shown", "wrong", "coverage", "diversity"):
+        table.add_column(column, justify="right")
+    for method, one in report.methods.items():
+        table.add_row(
+            method,
+            f"{one.precision_at_10:.3f}",
+            f"{one.ndcg_at_20:.3f}",
+            f"{one.shown:.1f}",
+            f"{one.wrong:.1f}",
+            f"{100 * one.coverage:.1f}%",
+            f"{one.diversity:.3f}",
+        )
+    Console().print(table)

@@ -1,0 +1,40 @@
+"""Write the pages that `interbert topics build` made as one HTML file, pictures inside.
+
+interbert topics page topics/ topics.html
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass
+class Options:
+    """Options of ``interbert topics page``."""
+
+    pages: str
+    """Folder that topics build wrote."""
+    out: str
+    """HTML file to write."""
+    index: str | None = None
+    """Where the index is now, for its pictures; where it was when not given."""
+
+
+def run(options: Options) -> None:
+    """Read pages and pictures, and write the file."""
+    from pathlib import Path
+
+    from interbert.cli.output import require_writable_file
+    from interbert.errors import writing
+    from interbert.search.index import ProductIndex
+    from interbert.search.topics.page import page_pictures, render_topics
+    from interbert.search.topics.pages import read_pages
+
+    require_writable_file(options.out)
+    path, pages = read_pages(options.pages)
+    index = ProductIndex.open(options.index or path)
+    footer = f"{len(pages)} topics over {len(index):,} pictures of {index.manifest.source}, by {index.manifest.model}"
+    content = render_topics(pages, page_pictures(index, pages), footer)
+    with writing(options.out):
+        Path(options.out).write_text(content, encoding="utf-8")
+    print(f"page: {options.out}")

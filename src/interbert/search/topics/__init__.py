@@ -1,0 +1,1 @@
+"""Topics: a short text becomes a page of the catalogue's products (SPEC part 5)."""

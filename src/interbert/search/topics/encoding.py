@@ -1,0 +1,76 @@
+"""Texts and pictures as topics compare them, by a model's dual encoder.
+
+Shapes: n texts, D vector size without the hub correction, H hidden size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from interbert.errors import CheckpointError
+from interbert.model.processing import pad_texts
+from interbert.model.scoring import inference, on_device
+from interbert.search.encoder import ProductEncoder
+from interbert.search.topics.examples import TopicText
+
+Float32 = NDArray[np.float32]
+
+_BATCH = 128
+
+
+def require_contrast(encoder: ProductEncoder, where: str) -> None:
+    """Check that texts can be compared with texts: that takes a contrastive head.
+
+    Raises:
+        CheckpointError: the model has none.
+    """
+    if encoder.model.config.contrastive_size is None:
+        raise CheckpointError(f"{where}: topics need a model trained with contrastive_size; this one has none.")
+
+
+def directions(encoder: ProductEncoder, vectors: Float32) -> Float32:
+    """Vectors [n,D] of pictures or texts without the hub correction."""
+    return vectors[:, : int(encoder.model.config.contrastive_size or vectors.shape[1])]
+
+
+def encode_wordings(encoder: ProductEncoder, texts: Sequence[str]) -> tuple[list[list[int]], Float32, list[TopicText]]:
+    """Token ids, vectors for recall, and what :class:`~interbert.search.topics.examples.Examples` compare.
+
+    Of several wordings, those in a language that the model does not know are left out.
+
+    Raises:
+        UsageError: a text is empty, or none holds a word piece that the model knows.
+    """
+    texts = [text for text in texts if not text.strip() or knows(encoder, text)] or texts
+    ids, vectors = encoder.texts(texts)
+    _, states = encode_titles(encoder, ids)
+    short = directions(encoder, vectors)
+    return ids, vectors, [TopicText(*one) for one in zip(texts, short, states, strict=True)]
+
+
+def knows(encoder: ProductEncoder, text: str) -> bool:
+    """Whether a text holds a word piece that the model knows."""
+    return bool(set(encoder.processor.texts_to_ids([text])[0]) - set(encoder.processor.tokenizer.all_special_ids))
+
+
+def encode_titles(encoder: ProductEncoder, ids: Sequence[Sequence[int]]) -> tuple[Float32, Float32]:
+    """Dual encoder's vectors [n,D] and mean token states [n,H] of length 1, of texts' token ids."""
+    model = encoder.model
+    vectors = np.zeros((len(ids), int(model.config.contrastive_size or 0)), dtype=np.float32)
+    states = np.zeros((len(ids), encoder.hidden_size), dtype=np.float32)
+    order = np.argsort([len(one) for one in ids], kind="stable")
+    with inference(model):
+        for start in range(0, len(order), _BATCH):
+            places = order[start : start + _BATCH]
+            batch = on_device(pad_texts([ids[place] for place in places]), model.device)
+            hidden = model.interbert(batch["input_ids"], batch["attention_mask"]).text_hidden_state
+            assert hidden is not None
+            real = batch["attention_mask"].unsqueeze(-1).float()
+            mean = (hidden.float() * real).sum(dim=1) / real.sum(dim=1).clamp(min=1)
+            states[places] = torch.nn.functional.normalize(mean, dim=-1).cpu().numpy()
+            vectors[places] = directions(encoder, model.encode_text(**batch).float().cpu().numpy())
+    return vectors, states

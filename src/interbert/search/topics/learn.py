@@ -1,0 +1,187 @@
+"""Read a model's training products as examples for topics, and calibrate on validation pairs; kept beside the model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from interbert.errors import SourceError
+from interbert.progress import progress_bar
+from interbert.regions.schema import CaptionRow, ExtractorInfo
+from interbert.regions.store import RegionStore
+from interbert.search.encoder import ProductEncoder
+from interbert.search.topics.calibration import Calibration, fit_calibration
+from interbert.search.topics.encoding import directions, encode_titles, encode_wordings, require_contrast
+from interbert.search.topics.examples import Examples
+from interbert.search.topics.phrases import Phrase, common_phrases
+from interbert.search.topics.topic_memory import TopicMemory, save_memory
+
+Float32 = NDArray[np.float32]
+
+_BLOCK = 512
+_LEAST_MEMBERS = 3
+_BEST, _OTHERS = 32, 16
+"""Pictures of each made topic that the joint model scores: the likeliest, and some of the rest."""
+
+
+@dataclass(frozen=True)
+class Titled:
+    """Encoded products of a region store with their titles."""
+
+    vectors: Float32
+    """[n,D+1] of the pictures, hub correction included where the model has one."""
+    tokens: list[Float32]
+    """[R,H] of each picture; empty where they were not asked for."""
+    titles: list[dict[str, str]]
+    """First text of each field, by field."""
+
+
+def learn_topics(
+    model: str | Path,
+    regions: str,
+    validation: str | None = None,
+    *,
+    fields: Sequence[str] = (),
+    limit: int = 20_000,
+    phrases: int = 200,
+    seed: int = 0,
+    progress: bool = False,
+) -> TopicMemory:
+    """Keep titled pictures beside a model as examples, with a calibration; replaces what was there.
+
+    Args:
+        model: directory of a model with a contrastive head; gets ``topics.safetensors``.
+        regions: store of titled pictures, those that the model was trained on.
+        validation: store of others; without, a twentieth of the examples serves, and probabilities come out too sure.
+        fields: source columns whose texts to read; all when empty.
+        limit: no more examples than so many, drawn at random.
+        phrases: made topics per field to calibrate on.
+        seed: of all draws.
+        progress: show bars.
+
+    Raises:
+        CheckpointError: the model is missing or has no contrastive head.
+        StoreError: a store is missing, or another extractor made it.
+        SourceError: a store has no titles, or too few to calibrate on.
+        StorageError: the model directory cannot be written.
+    """
+    encoder = ProductEncoder.load(model)
+    require_contrast(encoder, str(model))
+    generator = np.random.default_rng(seed)
+    known = _titled(encoder, regions, fields, limit, generator, progress, tokens=validation is None)
+    names = sorted({name for one in known.titles for name in one})
+    examples = _examples(encoder, known, names)
+    if validation is None:
+        held = np.zeros(len(examples), dtype=np.bool_)
+        held[generator.permutation(len(examples))[: _held_out(len(examples))]] = True
+        judged = Titled(
+            known.vectors[held],
+            [known.tokens[place] for place in np.flatnonzero(held)],
+            [known.titles[place] for place in np.flatnonzero(held)],
+        )
+        calibration = calibrate(encoder, examples.select(~held), judged, phrases, seed, regions, progress)
+    else:
+        judged = _titled(encoder, validation, fields, limit, generator, progress, tokens=True)
+        calibration = calibrate(encoder, examples, judged, phrases, seed, validation, progress)
+    memory = TopicMemory(examples, calibration)
+    save_memory(memory, model)
+    return memory
+
+
+def calibrate(
+    encoder: ProductEncoder, examples: Examples, judged: Titled, count: int, seed: int, where: str, progress: bool
+) -> Calibration:
+    """Fit probabilities on topics made of titles: how sure are the scores of pictures whose titles have all of it?
+
+    Raises:
+        SourceError: the titles have too little in common to make topics of.
+    """
+    names = sorted({name for one in judged.titles for name in one})
+    made: list[Phrase] = []
+    for name in names:
+        made += common_phrases([one.get(name, "") for one in judged.titles], count, _LEAST_MEMBERS, seed)
+    if not made:
+        raise SourceError(
+            f"{where}: its titles have too little in common to calibrate topics on. Give more validation products."
+        )
+    near = examples.neighbourhood(directions(encoder, judged.vectors))
+    ids, vectors, wordings = encode_wordings(encoder, [one.text for one in made])
+    generator = np.random.default_rng(seed)
+    transfers, joints, rights = [], [], []
+    with progress_bar("calibrating", len(made), "topics", progress) as advance:
+        for place, phrase in enumerate(made):
+            transfer = near.transfer(examples.fit([wordings[place]]))
+            chosen = _spread(transfer, generator)
+            recalled = judged.vectors[chosen] @ vectors[place]
+            joints.append(encoder.joint([ids[place]], [judged.tokens[one] for one in chosen], recalled[None])[0])
+            transfers.append(transfer[chosen])
+            rights.append(np.isin(chosen, phrase.members))
+            advance(1)
+    right = np.concatenate(rights)
+    if right.all() or not right.any():
+        raise SourceError(f"{where}: has too few products to calibrate topics on. Give more validation products.")
+    return fit_calibration(np.concatenate(transfers), np.concatenate(joints), right, len(made))
+
+
+def _held_out(count: int) -> int:
+    """How many examples calibrate: a twentieth, or as many of few as make topics."""
+    return max(count // 20, min(count // 2, 200))
+
+
+def _spread(scores: Float32, generator: np.random.Generator) -> NDArray[np.int64]:
+    """The best of all pictures, and some of the others."""
+    order = np.argsort(-scores, kind="stable")
+    return np.concatenate([order[:_BEST], generator.permutation(order[_BEST:])[:_OTHERS]]).astype(np.int64)
+
+
+def _titled(
+    encoder: ProductEncoder,
+    path: str,
+    fields: Sequence[str],
+    limit: int,
+    generator: np.random.Generator,
+    progress: bool,
+    tokens: bool,
+) -> Titled:
+    store = RegionStore.open(path)
+    store.require(ExtractorInfo.from_dict(encoder.processor.extractor_info))
+    listed = [(one.row, _titles(one, fields)) for one in store.captions() if one.view == 0]
+    rows = [(row, titles) for row, titles in listed if titles]
+    if len(rows) < 2:
+        wanted = f" in columns {', '.join(fields)}" if fields else ""
+        raise SourceError(f"{path}: holds too few titles{wanted}. Give a store whose pictures have texts.")
+    if len(rows) > limit:
+        rows = [rows[place] for place in sorted(generator.permutation(len(rows))[:limit])]
+    vectors, kept = [], []
+    with progress_bar("encoding pictures", len(rows), "pictures", progress) as advance:
+        for start in range(0, len(rows), _BLOCK):
+            part = [row for row, _ in rows[start : start + _BLOCK]]
+            found, embedded = encoder.pictures(store.take(part), [f"{path}, row {row}" for row in part])
+            vectors.append(found)
+            kept += embedded if tokens else []
+            advance(len(part))
+    return Titled(np.concatenate(vectors), kept, [titles for _, titles in rows])
+
+
+def _titles(row: CaptionRow, fields: Sequence[str]) -> dict[str, str]:
+    titles: dict[str, str] = {}
+    for text, name in zip(row.texts, row.text_fields, strict=True):
+        if not fields or name in fields:
+            titles.setdefault(name, text)
+    return titles
+
+
+def _examples(encoder: ProductEncoder, known: Titled, names: Sequence[str]) -> Examples:
+    """Titles encoded, field by field."""
+    pictures = directions(encoder, known.vectors)
+    vectors = np.zeros((len(names), *pictures.shape), dtype=np.float32)
+    sentences = np.zeros((len(names), len(pictures), encoder.hidden_size), dtype=np.float32)
+    for field, name in enumerate(names):
+        places = [place for place, titles in enumerate(known.titles) if name in titles]
+        ids = encoder.processor.texts_to_ids([known.titles[place][name] for place in places])
+        vectors[field, places], sentences[field, places] = encode_titles(encoder, ids)
+    return Examples.of(pictures, names, vectors, sentences, [" ".join(one.values()) for one in known.titles])

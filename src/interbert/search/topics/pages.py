@@ -1,0 +1,237 @@
+"""A folder of topic pages: made once, then brought up to date by looking only at what changed.
+
+::
+
+    OUT/topics.json          settings, index, and the list of pages
+    OUT/pages/ID.json        what a page shows
+    OUT/scores/ID.json       what it was made from: to know when nothing changed, and not to score a pair twice
+
+Every file is written whole or not at all, a page as soon as it is made, so a stopped command goes on where it was.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from interbert.errors import DataError, UsageError, writing
+from interbert.locking import only_writer
+from interbert.progress import progress_bar
+from interbert.search.engine import Result
+from interbert.search.topics.recommend import Page, PageSettings, TopicRecommender
+from interbert.search.topics.topic_file import Topic
+
+_FORMAT = 1
+_LIST, _PAGES, _SCORES = "topics.json", "pages", "scores"
+
+
+@dataclass
+class Refresh:
+    """What a build did."""
+
+    untouched: int = 0
+    """Topics whose index, text and settings are as they were: not looked at."""
+    same: int = 0
+    """Pages looked at again that came out as they were: their files stay."""
+    written: int = 0
+    removed: int = 0
+    """Pages of topics that are gone."""
+    scored: int = 0
+    """Pairs that the joint model scored."""
+    items: int = 0
+    """On all pages."""
+    empty: list[str] = field(default_factory=list)
+    """Topics without an item."""
+    problems: list[tuple[str, str]] = field(default_factory=list)
+    """(topic, what is wrong with it): the other pages are made all the same."""
+
+
+@dataclass(frozen=True)
+class BuiltPage:
+    """A page as it was written."""
+
+    topic_id: str
+    texts: tuple[str, ...]
+    where: str | None
+    items: tuple[dict[str, Any], ...]
+    """Per item: rank, id, product_id, probability, texts, metadata, similar."""
+
+
+def build_topics(
+    recommender: TopicRecommender,
+    topics: Sequence[Topic],
+    out: str | Path,
+    settings: PageSettings,
+    progress: bool = False,
+) -> Refresh:
+    """Make or refresh the pages of topics.
+
+    Args:
+        recommender: of the index.
+        topics: what pages to have; pages of others are removed.
+        out: folder; made when it is not there.
+        settings: of all pages.
+        progress: show a bar.
+
+    Raises:
+        UsageError: ``out`` is something else, another command is writing it, or a column is not in the index.
+        StorageError: the disk is full or not writable; pages already written stay.
+        VectorIndexError: the index is damaged.
+    """
+    folder = Path(out)
+    _require_place(folder)
+    recommender.require_columns(settings.check().spread)
+    index = recommender.index
+    with only_writer(folder), writing(folder):
+        for name in (_PAGES, _SCORES):
+            (folder / name).mkdir(parents=True, exist_ok=True)
+        done = Refresh()
+        index.refresh()
+        version = f"{index.manifest.table}@{index.table.version}"
+        with progress_bar("topics", len(topics), "topics", progress) as advance:
+            for topic in topics:
+                try:
+                    _refresh(recommender, topic, folder, settings, version, done)
+                except UsageError as error:
+                    _drop(folder, topic.topic_id)
+                    done.problems.append((topic.topic_id, str(error)))
+                advance(1)
+        wanted = {topic.topic_id for topic in topics} - {name for name, _ in done.problems}
+        for file in sorted((folder / _PAGES).glob("*.json")):
+            if file.stem not in wanted:
+                _drop(folder, file.stem)
+                done.removed += 1
+        listed = [topic.topic_id for topic in topics if topic.topic_id in wanted]
+        about = {"format": _FORMAT, "index": index.path, "source": index.manifest.source, "model": index.manifest.model}
+        _write(folder / _LIST, {**about, "settings": asdict(settings), "topics": listed})
+    return done
+
+
+def read_pages(out: str | Path) -> tuple[str, list[BuiltPage]]:
+    """The index's path and the pages of a folder, in the order of the topics.
+
+    Raises:
+        UsageError: there are no pages.
+        DataError: a file is damaged.
+    """
+    folder = Path(out)
+    if not (folder / _LIST).is_file():
+        raise UsageError(f"{out}: there are no topic pages here. Make them with: interbert topics build")
+    about = _read(folder / _LIST)
+    pages = []
+    try:
+        for name in about["topics"]:
+            one = _read(folder / _PAGES / f"{name}.json")
+            pages.append(BuiltPage(one["topic_id"], tuple(one["texts"]), one["where"], tuple(one["items"])))
+        return str(about["index"]), pages
+    except (KeyError, TypeError) as error:
+        raise DataError(f"{out}: is damaged ({error} is missing). Run interbert topics build again.") from error
+
+
+def _refresh(
+    recommender: TopicRecommender, topic: Topic, folder: Path, settings: PageSettings, version: str, done: Refresh
+) -> None:
+    """Bring one page up to date."""
+    path, kept = folder / _PAGES / f"{topic.topic_id}.json", folder / _SCORES / f"{topic.topic_id}.json"
+    evidence, key = _keys(recommender, topic, settings)
+    before = _read_or_none(kept)
+    shown = _read_or_none(path)
+    if before is not None and shown is not None and (before.get("key"), before.get("version")) == (key, version):
+        done.untouched += 1
+    else:
+        known = _known(before) if before is not None and before.get("evidence") == evidence else {}
+        page = recommender.page(topic.texts, topic.where, settings, known)
+        done.scored += page.scored
+        content = _content(topic, page)
+        if content == shown:
+            done.same += 1
+        else:
+            _write(path, content)
+            done.written += 1
+        scores = {name: list(pair) for name, pair in page.joint.items()}
+        _write(kept, {"key": key, "evidence": evidence, "version": version, "joint": scores})
+        shown = content
+    done.items += len(shown["items"])
+    if not shown["items"]:
+        done.empty.append(topic.topic_id)
+
+
+def _keys(recommender: TopicRecommender, topic: Topic, settings: PageSettings) -> tuple[str, str]:
+    """What joint scores depend on, and what the page depends on beside the catalogue; as short hashes."""
+    memory = "" if recommender.memory is None else recommender.memory.fingerprint
+    evidence = [recommender.index.manifest.model_fingerprint, list(topic.texts)]
+    whole = [_FORMAT, evidence, memory, topic.where, asdict(settings)]
+    return _hash(evidence), _hash(whole)
+
+
+def _hash(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, ensure_ascii=False, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _known(before: dict[str, Any]) -> dict[str, tuple[str, float]]:
+    """Remembered joint scores; none where the file is not as it should be."""
+    try:
+        return {str(name): (str(digest), float(score)) for name, (digest, score) in before["joint"].items()}
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return {}
+
+
+def _content(topic: Topic, page: Page) -> dict[str, Any]:
+    items = [_item(one) for one in page.items]
+    whole = {"topic_id": topic.topic_id, "texts": list(topic.texts), "where": topic.where, "items": items}
+    return dict(json.loads(json.dumps(whole, ensure_ascii=False, default=str)))
+
+
+def _item(one: Result) -> dict[str, Any]:
+    return {
+        "rank": one.rank,
+        "id": one.id,
+        "product_id": one.product_id,
+        "probability": None if one.probability is None else round(one.probability, 4),
+        "texts": list(one.texts),
+        "metadata": one.metadata,
+        "similar": list(one.similar),
+    }
+
+
+def _require_place(folder: Path) -> None:
+    if any(parent.exists() and not parent.is_dir() for parent in (folder, *folder.parents)):
+        raise UsageError(f"{folder}: is a file, or lies below one. Name a folder.")
+    if folder.exists() and any(folder.iterdir()) and not (folder / _PAGES).is_dir():
+        raise UsageError(f"{folder}: the folder is not empty and holds no topic pages. Name another folder.")
+
+
+def _write(path: Path, content: dict[str, Any]) -> None:
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps(content, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    os.replace(part, path)
+
+
+def _drop(folder: Path, name: str) -> None:
+    for kind in (_PAGES, _SCORES):
+        (folder / kind / f"{name}.json").unlink(missing_ok=True)
+
+
+def _read_or_none(path: Path) -> dict[str, Any] | None:
+    """A file's object; None when it is missing or damaged, as it is made again then."""
+    try:
+        return _read(path)
+    except (DataError, OSError):
+        return None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: is damaged ({error}). Run interbert topics build again.") from error
+    if not isinstance(value, dict):
+        raise DataError(f"{path}: is damaged. Run interbert topics build again.")
+    return value

@@ -1,0 +1,275 @@
+"""One topic's page: candidates by recall and expansion, calibrated joint probability, threshold, diversity.
+
+Shapes: n candidates, D vector size.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from interbert.errors import CheckpointError, ColumnError, require_range
+from interbert.search.encoder import ProductEncoder
+from interbert.search.engine import Result
+from interbert.search.fusing import collapsed
+from interbert.search.index import Hit, ProductIndex
+from interbert.search.index_model import model_folder
+from interbert.search.topics.calibration import LIKELY, UNCALIBRATED, Floats
+from interbert.search.topics.diversity import diversified
+from interbert.search.topics.encoding import directions, encode_wordings, require_contrast
+from interbert.search.topics.examples import Neighbourhood
+from interbert.search.topics.topic_memory import TopicMemory, load_memory
+
+Float32 = NDArray[np.float32]
+
+_PROTOTYPES = 8
+_REMEMBERED = 100_000
+"""Pictures whose nearest examples are kept: 400 bytes each."""
+
+
+@dataclass(frozen=True)
+class PageSettings:
+    """How a page is made."""
+
+    top_k: int = 20
+    """Items of a page, at most."""
+    least: float | None = None
+    """Probability that an item must have; a half when not given, 0 fills the page."""
+    diversity: float = 0.05
+    """0 orders by probability alone, 1 by novelty alone."""
+    spread: tuple[str, ...] = ()
+    """Columns, such as brand and category, whose values should not repeat."""
+    candidates: int = 200
+    """Products recalled for the topic, and half as many for its expansions."""
+    rerank: int = 64
+    """Products that the joint model scores."""
+    duplicates: float | None = 0.995
+    """Products whose pictures' vectors have this cosine or more are one item; None keeps all."""
+
+    def check(self) -> PageSettings:
+        """Return self when every value is possible.
+
+        Raises:
+            ConfigError: naming the value.
+        """
+        require_range("topics: top_k", self.top_k, 1)
+        require_range("topics: least", self.least, 0, 1.0001)
+        require_range("topics: diversity", self.diversity, 0, 1.0001)
+        require_range("topics: candidates", self.candidates, 1)
+        require_range("topics: rerank", self.rerank, 1)
+        require_range("topics: duplicates", self.duplicates, 0, 1.0001)
+        return self
+
+
+@dataclass(frozen=True)
+class Page:
+    """A topic's items, best first, and what it took to find them."""
+
+    items: list[Result]
+    joint: dict[str, tuple[str, float]] = field(default_factory=dict)
+    """Of every picture that was scored: digest of its file, and the joint model's log-odds; to remember them."""
+    scored: int = 0
+    """Pictures that the joint model had to score, not counting the remembered ones."""
+
+
+class TopicRecommender:
+    """Pages of an index.
+
+    Args:
+        index: opened.
+        encoder: the index's model.
+        memory: what the model knows of topics; without it pages are ranked by the joint model alone, uncalibrated.
+
+    Raises:
+        CheckpointError: the model has no contrastive head.
+    """
+
+    def __init__(self, index: ProductIndex, encoder: ProductEncoder, memory: TopicMemory | None) -> None:
+        if memory is not None:
+            require_contrast(encoder, index.path)
+        self.index = index
+        self.encoder = encoder
+        self.memory = memory
+        self._near: dict[str, tuple[NDArray[np.int32], Float32]] = {}
+
+    @classmethod
+    def open(cls, index: ProductIndex, encoder: ProductEncoder, examples: str | Path | None = None) -> TopicRecommender:
+        """A recommender with the memory that belongs to the index's model.
+
+        Args:
+            index: opened.
+            encoder: the index's model.
+            examples: a model directory that was taught topics, or its file; when not given, the directory that the
+                index was built with if it still holds that model, else the index's own copy.
+
+        Raises:
+            CheckpointError: the memory is damaged or another model's, or ``examples`` has none.
+        """
+        return cls(index, encoder, find_memory(index, examples))
+
+    def require_columns(self, names: Sequence[str]) -> None:
+        """Check that the index has columns.
+
+        Raises:
+            ColumnError: with the nearest name that exists.
+        """
+        there = [column.name for column in self.index.metadata_columns]
+        for name in names:
+            if name not in there:
+                raise ColumnError.missing(name, there, self.index.path)
+
+    def page(
+        self, texts: Sequence[str], where: str | None, settings: PageSettings, known: Mapping[str, tuple[str, float]]
+    ) -> Page:
+        """Make a topic's page.
+
+        Args:
+            texts: wordings of the topic.
+            where: a filter.
+            settings: checked.
+            known: joint log-odds of an earlier page of the same topic, see :attr:`Page.joint`.
+
+        Raises:
+            UsageError: a text is empty, or holds no word that the model knows, or a column to spread is not there.
+            FilterError: the filter is wrong.
+            VectorIndexError: the index is damaged.
+        """
+        self.require_columns(settings.spread)
+        ids, vectors, wordings = encode_wordings(self.encoder, texts)
+        memory = self.memory
+        fit = None if memory is None else memory.examples.fit(wordings)
+        hits = self._candidates(vectors, fit, where, settings)
+        if not hits:
+            return Page([])
+        digests = self._digests(hits)
+        transfer = self._transfer(hits, [digests[hit.id] for hit in hits], fit)
+        recalled = np.stack([hit.vector for hit in hits]) @ vectors.mean(axis=0)
+        calibration = UNCALIBRATED if memory is None else memory.calibration
+        prior = float(self.encoder.model.config.dual_prior or 1.0)
+        guess = calibration.logit(transfer, prior * recalled)
+        best = sorted(range(len(hits)), key=lambda place: (-float(guess[place]), hits[place].id))
+        kept = _one_per_product([(hits[place], float(transfer[place])) for place in best])[: settings.rerank]
+        joint, remembered, scored = self._joint(ids, vectors, [hit for hit, _ in kept], digests, known)
+        logits = calibration.logit(np.array([one for _, one in kept]), joint)
+        least = LIKELY if settings.least is None else settings.least
+        items = self._items([hit for hit, _ in kept], logits, calibration.probability(logits), least, settings)
+        return Page(items, remembered, scored)
+
+    def _candidates(
+        self, vectors: Float32, fit: Float32 | None, where: str | None, settings: PageSettings
+    ) -> list[Hit]:
+        """Pictures near to the topic's texts, or to the pictures that its examples show."""
+        found: dict[str, Hit] = {}
+        for vector in vectors:
+            for hit in self.index.recall(vector, settings.candidates, where, every_picture=True):
+                found.setdefault(hit.id, hit)
+        if fit is not None and self.memory is not None:
+            prototypes = self.memory.examples.prototypes(fit, _PROTOTYPES)
+            share = max(settings.candidates // 2, 1)
+            for prototype in prototypes:
+                query = np.zeros(vectors.shape[1], dtype=np.float32)
+                query[: len(prototype)] = prototype
+                for hit in self.index.recall(query, share, where, every_picture=True):
+                    found.setdefault(hit.id, hit)
+        return list(found.values())
+
+    def _digests(self, hits: Sequence[Hit]) -> dict[str, str]:
+        """What tells each picture from any other, by its id: twelve hex digits of its file's hash."""
+        rows = self.index.existing([hit.id for hit in hits], ["digest"])
+        return {hit.id: str(rows[hit.id]["digest"])[:12] if hit.id in rows else hit.id for hit in hits}
+
+    def _transfer(self, hits: Sequence[Hit], digests: Sequence[str], fit: Float32 | None) -> Float32:
+        """What the examples say of each picture; its nearest ones are looked up once for all topics."""
+        if fit is None or self.memory is None:
+            return np.zeros(len(hits), dtype=np.float32)
+        new = [place for place, digest in enumerate(digests) if digest not in self._near]
+        if new:
+            vectors = directions(self.encoder, np.stack([hits[place].vector for place in new]))
+            found = self.memory.examples.neighbourhood(vectors)
+            if len(self._near) > _REMEMBERED:
+                self._near = {digest: self._near[digest] for digest in digests if digest in self._near}
+            for place, places, weights in zip(new, found.places, found.weights, strict=True):
+                self._near[digests[place]] = (places, weights)
+        places, weights = zip(*(self._near[digest] for digest in digests), strict=True)
+        return Neighbourhood(np.stack(places), np.stack(weights)).transfer(fit)
+
+    def _joint(
+        self,
+        ids: Sequence[Sequence[int]],
+        vectors: Float32,
+        hits: Sequence[Hit],
+        digests: Mapping[str, str],
+        known: Mapping[str, tuple[str, float]],
+    ) -> tuple[Float32, dict[str, tuple[str, float]], int]:
+        """Joint log-odds of each picture, mean over wordings: remembered where the picture is the same, else scored."""
+        fresh = [hit for hit in hits if known.get(hit.id, ("", 0.0))[0] != digests[hit.id]]
+        scores: dict[str, float] = {}
+        if fresh:
+            recalled = vectors @ np.stack([hit.vector for hit in fresh]).T
+            odds = self.encoder.joint(ids, self.index.regions([hit.id for hit in fresh]), recalled).mean(axis=0)
+            scores = {hit.id: round(float(one), 5) for hit, one in zip(fresh, odds, strict=True)}
+        values = [scores[hit.id] if hit.id in scores else known[hit.id][1] for hit in hits]
+        remembered = {hit.id: (digests[hit.id], value) for hit, value in zip(hits, values, strict=True)}
+        return np.array(values, dtype=np.float32), remembered, len(fresh)
+
+    def _items(
+        self, hits: Sequence[Hit], logits: Floats, likely: Floats, least: float, settings: PageSettings
+    ) -> list[Result]:
+        order = sorted(range(len(hits)), key=lambda place: (-float(logits[place]), hits[place].id))
+        order = [place for place in order if likely[place] >= least]
+        size = directions(self.encoder, hits[0].vector[None]).shape[1]
+        groups = collapsed([hits[place].vector for place in order], size, settings.duplicates)
+        heads = [order[group[0]] for group in groups]
+        if not heads:
+            return []
+        looks = np.stack([hits[place].vector[:size] for place in heads])
+        facets = [[hits[place].metadata.get(name) for place in heads] for name in settings.spread]
+        chosen = diversified(likely[heads], looks, facets, settings.diversity, settings.top_k)
+        return [
+            Result(
+                rank,
+                hits[heads[place]].id,
+                hits[heads[place]].product_id,
+                float(logits[heads[place]]),
+                float(likely[heads[place]]),
+                hits[heads[place]].texts,
+                hits[heads[place]].metadata,
+                tuple(hits[order[other]].id for other in groups[place][1:]),
+            )
+            for rank, place in enumerate(chosen, start=1)
+        ]
+
+
+def find_memory(index: ProductIndex, examples: str | Path | None = None) -> TopicMemory | None:
+    """What the model of an index knows of topics; None when it was never taught.
+
+    Raises:
+        CheckpointError: it is damaged or another model's, or ``examples`` was named and has none.
+    """
+    manifest = index.manifest
+    if examples is not None:
+        memory = load_memory(examples, manifest.model_fingerprint)
+        if memory is None:
+            raise CheckpointError(
+                f"{examples}: knows nothing of topics. Teach it with: interbert topics learn {examples} REGIONS"
+            )
+        return memory
+    if Path(manifest.model).is_dir():  # may have been taught after the index was built
+        with contextlib.suppress(CheckpointError):  # or trained anew, and then it is no concern of this index
+            memory = load_memory(manifest.model, manifest.model_fingerprint)
+            if memory is not None:
+                return memory
+    return load_memory(model_folder(index.path, manifest.model_fingerprint), manifest.model_fingerprint)
+
+
+def _one_per_product(hits: Sequence[tuple[Hit, float]]) -> list[tuple[Hit, float]]:
+    """The first picture of each product, with its score."""
+    first: dict[str, tuple[Hit, float]] = {}
+    for pair in hits:
+        first.setdefault(pair[0].product_id, pair)
+    return list(first.values())

@@ -1,0 +1,100 @@
+"""Topics as people write them: a jsonl file, one topic a line."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from interbert.errors import UsageError
+
+_ID = re.compile(r"[^\W_][\w.-]{0,99}")
+_LONGEST = 100_000
+
+
+@dataclass(frozen=True)
+class Topic:
+    """A page to make."""
+
+    topic_id: str
+    """Names its files."""
+    texts: tuple[str, ...]
+    """Wordings of the same topic, in any language; their evidence is averaged."""
+    where: str | None = None
+    """A filter that every item has to pass."""
+    relevant: dict[str, list[str]] = field(default_factory=dict)
+    """For evaluation: which values of which columns make a product relevant; all columns have to fit."""
+
+
+def read_topics(path: str | Path, fields: Sequence[str] = ("text",)) -> list[Topic]:
+    """Read a file of topics.
+
+    A line is an object with the topic's text in ``fields``, and as it likes ``topic_id`` (t0, t1 ... when there is
+    none), ``where`` and ``relevant``.
+
+    Args:
+        path: jsonl file in UTF-8.
+        fields: names of the texts; a topic needs one of them at least.
+
+    Raises:
+        UsageError: the file is missing or empty, or a line is no topic; it is named.
+    """
+    file = Path(path)
+    if not file.is_file():
+        raise UsageError(f"{path}: there is no such file. Topics are a jsonl file with a text in every line.")
+    topics: list[Topic] = []
+    seen: dict[str, int] = {}
+    try:
+        for number, line in enumerate(file.read_text(encoding="utf-8-sig").splitlines(), start=1):
+            if not line.strip():
+                continue
+            topic = _topic(line, fields, f"{path}, line {number}", f"t{len(topics)}")
+            if topic.topic_id.casefold() in seen:  # files of some disks do not tell cases apart
+                raise UsageError(
+                    f"{path}, line {number}: topic_id {topic.topic_id!r} is that of line "
+                    f"{seen[topic.topic_id.casefold()]} too. Give every topic its own."
+                )
+            seen[topic.topic_id.casefold()] = number
+            topics.append(topic)
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path}: is no text in UTF-8. Save it as UTF-8.") from error
+    if not topics:
+        raise UsageError(f"{path}: holds no topics. Write one object with a text per line.")
+    return topics
+
+
+def _topic(line: str, fields: Sequence[str], where: str, otherwise: str) -> Topic:
+    if len(line) > _LONGEST:
+        raise UsageError(f"{where}: is {len(line):,} characters long; a topic has at most {_LONGEST:,}.")
+    try:
+        values = json.loads(line)
+    except ValueError as error:
+        raise UsageError(f"{where}: is no JSON ({error}). Write one object per line.") from error
+    if not isinstance(values, dict):
+        raise UsageError(f'{where}: is no object. Write {{"topic_id": ..., "text": ...}}.')
+    texts = tuple(" ".join(values[name].split()) for name in fields if isinstance(values.get(name), str))
+    texts = tuple(text for text in texts if text)
+    if not texts:
+        raise UsageError(
+            f"{where}: has no text in {', '.join(map(repr, fields))}. It has: {', '.join(values) or 'nothing'}."
+        )
+    identifier = str(values.get("topic_id", otherwise))
+    if not _ID.fullmatch(identifier):
+        raise UsageError(
+            f"{where}: topic_id {identifier[:40]!r} cannot name a file. Use letters, digits, and . _ - inside."
+        )
+    condition = values.get("where")
+    if condition is not None and not isinstance(condition, str):
+        raise UsageError(f"{where}: 'where' is no text. Write a filter such as \"price < 50\".")
+    return Topic(identifier, texts, condition or None, _rule(values.get("relevant"), where))
+
+
+def _rule(rule: Any, where: str) -> dict[str, list[str]]:
+    if rule is None:
+        return {}
+    if not isinstance(rule, dict) or not all(isinstance(listed, list) for listed in rule.values()):
+        raise UsageError(f'{where}: \'relevant\' is no object of lists. Write {{"colour": ["red", "pink"]}}.')
+    return {str(name): [str(value) for value in listed] for name, listed in rule.items()}

@@ -1,0 +1,306 @@
+"""Topic pages of a real index with a tiny random model: refresh, stable order, evaluation, page, bad input."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests.search.conftest import priced_rows, source_of, write_table
+
+from interbert.cli.main import main
+from interbert.errors import CheckpointError, ColumnError, SourceError, UsageError
+from interbert.search.build import build_index
+from interbert.search.changes import add_to_index, remove_from_index
+from interbert.search.engine import SearchEngine
+from interbert.search.topics.evaluation import evaluate_topics, ndcg_at, precision_at
+from interbert.search.topics.learn import learn_topics
+from interbert.search.topics.pages import build_topics, read_pages
+from interbert.search.topics.recommend import PageSettings, TopicRecommender
+from interbert.search.topics.topic_file import Topic
+from interbert.search.topics.topic_memory import FILE, load_memory
+
+TOPICS = [
+    Topic("red", ("red paper", "红色"), relevant={"colour": ["red"]}),
+    Topic("circle", ("a circle on white paper",), where="price < 20", relevant={"colour": ["blue", "red"]}),
+    Topic("gone", ("square",), relevant={"colour": ["pink"]}),
+]
+FULL = PageSettings(least=0.0, duplicates=None, top_k=10)
+
+
+@pytest.fixture(scope="module")
+def taught(model: Path, shop_regions: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the tiny model that was taught topics."""
+    folder = Path(shutil.copytree(model, tmp_path_factory.mktemp("taught") / "model"))
+    learn_topics(folder, str(shop_regions))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def shop_regions(model: Path, priced: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Region store of the shop, by the tiny model's extractor."""
+    from interbert.checkpoints.directory import load_processor
+    from interbert.extraction.extract import extract_to_store
+    from interbert.extraction.extractor import build_extractor
+
+    out = tmp_path_factory.mktemp("topic-regions") / "shop"
+    extractor = build_extractor(load_processor(model).extractor_info)
+    extract_to_store(source_of(priced), out, extractor, progress=False)
+    return out
+
+
+@pytest.fixture
+def index(taught: Path, index_path: Path) -> Path:
+    """The shop's index, whose own copy of the model was taught topics."""
+    shutil.copyfile(taught / FILE, next((index_path / "models").iterdir()) / FILE)
+    return index_path
+
+
+@pytest.fixture
+def recommender(index: Path) -> TopicRecommender:
+    return opened(index)
+
+
+def opened(index: Path, examples: Path | None = None) -> TopicRecommender:
+    return TopicRecommender.open(*SearchEngine.open(index).refresh(), examples)
+
+
+def stamps(folder: Path) -> dict[str, int]:
+    return {file.name: file.stat().st_mtime_ns for file in (folder / "pages").iterdir()}
+
+
+def test_an_index_carries_what_its_model_was_taught(taught: Path, priced: Path, tmp_path: Path) -> None:
+    build_index(taught, source_of(priced), tmp_path / "index")
+    recommender = opened(tmp_path / "index")
+    assert recommender.memory is not None
+    assert len(recommender.memory.examples) == 24
+    assert recommender.memory.examples.fields == ("title", "title_zh")
+    assert recommender.memory.calibration.topics > 0
+
+
+def test_a_page_holds_what_the_filter_lets_through_best_first(recommender: TopicRecommender) -> None:
+    page = recommender.page(TOPICS[1].texts, TOPICS[1].where, replace(FULL, diversity=0.0), {})
+    assert 0 < len(page.items) <= 10
+    assert all(item.metadata["price"] < 20 for item in page.items)
+    likely = [item.probability for item in page.items]
+    assert likely == sorted(likely, reverse=True)
+    assert [item.rank for item in page.items] == list(range(1, len(likely) + 1))
+    some = sorted(likely)[len(likely) // 2]
+    shorter = recommender.page(TOPICS[1].texts, TOPICS[1].where, replace(FULL, diversity=0.0, least=some), {})
+    assert [item.id for item in shorter.items] == [item.id for item in page.items if item.probability >= some]
+
+
+def test_recommend_is_the_page_of_the_engine(index: Path) -> None:
+    engine = SearchEngine.open(index)
+    items = engine.recommend(["red paper", "红色"], where="stock > 0", least=0.0, top_k=5, spread=["colour"])
+    assert len(items) == 5
+    assert len({item.metadata["colour"] for item in items}) > 1
+    with pytest.raises(UsageError, match="empty"):
+        engine.recommend("  ")
+    with pytest.raises(ColumnError, match="brand"):
+        engine.recommend("red", spread=["brand"])
+
+
+def test_refresh_touches_only_what_changed(recommender: TopicRecommender, index: Path, tmp_path: Path) -> None:
+    out = tmp_path / "topics"
+    first = build_topics(recommender, TOPICS, out, FULL)
+    assert (first.written, first.untouched, first.scored > 0) == (3, 0, True)
+    before = stamps(out)
+
+    again = build_topics(recommender, TOPICS, out, FULL)
+    assert (again.untouched, again.written, again.scored) == (3, 0, 0)
+    assert stamps(out) == before
+
+    shown = {item["id"] for page in read_pages(out)[1] for item in page.items}
+    hidden = sorted({str(row["id"]) for row in priced_rows()} - {i["id"] for i in read_pages(out)[1][1].items})
+    assert shown
+    remove_from_index(index, ids=[hidden[-1]])
+    after = build_topics(recommender, TOPICS, out, FULL)
+    assert after.untouched == 0
+    assert after.same >= 1
+    assert after.scored == 0
+    changed = [name for name, stamp in stamps(out).items() if stamp != before[name]]
+    assert len(changed) == after.written
+    assert "circle.json" not in changed
+
+    fewer = build_topics(recommender, TOPICS[:1], out, FULL)
+    assert (fewer.removed, fewer.untouched) == (2, 1)
+    assert sorted(stamps(out)) == ["red.json"]
+
+
+def test_only_new_pictures_are_scored(recommender: TopicRecommender, index: Path, tmp_path: Path) -> None:
+    out = tmp_path / "topics"
+    remove_from_index(index, ids=["red-circle", "blue-square"])
+    build_topics(recommender, TOPICS[:1], out, FULL)
+    new = [row for row in priced_rows() if row["id"] in ("red-circle", "blue-square")]
+    add_to_index(index, source_of(write_table(tmp_path / "new.parquet", new)))
+    assert build_topics(recommender, TOPICS[:1], out, FULL).scored == 2
+
+
+def test_order_is_stable_when_products_come_and_go(recommender: TopicRecommender, index: Path) -> None:
+    settings = replace(FULL, diversity=0.0, top_k=24)
+    whole = [item.id for item in recommender.page(TOPICS[0].texts, None, settings, {}).items]
+    likely = {item.id: item.probability for item in recommender.page(TOPICS[0].texts, None, settings, {}).items}
+    assert len(whole) == 24
+    gone = [whole[3], whole[10], whole[20]]
+    remove_from_index(index, ids=gone)
+    left = recommender.page(TOPICS[0].texts, None, settings, {}).items
+    assert [item.id for item in left] == [name for name in whole if name not in gone]
+    assert all(item.probability == pytest.approx(likely[item.id], abs=1e-4) for item in left)
+
+
+def test_a_stopped_build_goes_on(
+    recommender: TopicRecommender, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "topics"
+    plain = recommender.page
+    calls: list[int] = []
+
+    def stopping(*words):  # type: ignore[no-untyped-def]
+        calls.append(1)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return plain(*words)
+
+    monkeypatch.setattr(recommender, "page", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        build_topics(recommender, TOPICS, out, FULL)
+    monkeypatch.setattr(recommender, "page", plain)
+    done = build_topics(recommender, TOPICS, out, FULL)
+    assert (done.untouched, done.written) == (1, 2)
+    assert not list(out.rglob("*.part"))
+
+
+def test_a_damaged_page_is_made_again(recommender: TopicRecommender, tmp_path: Path) -> None:
+    out = tmp_path / "topics"
+    build_topics(recommender, TOPICS, out, FULL)
+    good = (out / "pages" / "red.json").read_bytes()
+    (out / "pages" / "red.json").write_bytes(good[:50])
+    (out / "scores" / "circle.json").write_text('{"key": 1, "joint": [3]}')
+    done = build_topics(recommender, TOPICS, out, FULL)
+    assert (out / "pages" / "red.json").read_bytes() == good
+    assert (done.written, done.same, done.untouched) == (1, 1, 1)
+
+
+def test_one_bad_topic_does_not_stop_the_others(recommender: TopicRecommender, tmp_path: Path) -> None:
+    bad = [TOPICS[0], Topic("emoji", ("🎉🎉",)), Topic("filter", ("red",), where="price <")]
+    done = build_topics(recommender, bad, tmp_path / "topics", FULL)
+    assert (done.written, [name for name, _ in done.problems]) == (1, ["emoji", "filter"])
+    assert [page.topic_id for page in read_pages(tmp_path / "topics")[1]] == ["red"]
+
+
+def test_pages_want_a_folder_of_their_own(recommender: TopicRecommender, tmp_path: Path) -> None:
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "mine.txt").write_text("mine")
+    with pytest.raises(UsageError, match="holds no topic pages"):
+        build_topics(recommender, TOPICS, tmp_path / "full", FULL)
+    with pytest.raises(UsageError, match="is a file"):
+        build_topics(recommender, TOPICS, tmp_path / "full" / "mine.txt", FULL)
+    with pytest.raises(UsageError, match="no topic pages"):
+        read_pages(tmp_path / "full")
+    with pytest.raises(ColumnError, match="brnad"):
+        build_topics(recommender, TOPICS, tmp_path / "out", replace(FULL, spread=("brnad",)))
+
+
+def test_precision_counts_empty_places_as_wrong_and_few_relevant_products_as_enough() -> None:
+    relevant = {str(number) for number in range(30)}
+    assert precision_at([str(number) for number in range(10)], relevant) == 1
+    assert precision_at(["1", "2", "x"], relevant) == 0.2
+    assert precision_at(["1", "x", "2"], {"1", "2", "3"}) == pytest.approx(2 / 3)
+    assert ndcg_at(["1", "2"], {"1", "2"}) == pytest.approx(1)
+    assert ndcg_at(["x", "1"], {"1"}) == pytest.approx(1 / np.log2(3))
+    assert ndcg_at([], {"1"}) == 0
+
+
+def test_evaluation_judges_all_methods_over_the_same_topics(recommender: TopicRecommender) -> None:
+    report = evaluate_topics(recommender, TOPICS, FULL)
+    assert (report.judged, report.left_out, report.products) == (2, ["gone"], 24)
+    assert list(report.methods) == ["titles, full text", "recall only", "topics, ranked", "topics, page"]
+    for method in report.methods.values():
+        assert 0 <= method.precision_at_10 <= 1
+        assert set(method.topics) == {"red", "circle"}
+    titles = report.methods["titles, full text"].topics["red"]
+    assert titles.precision == 1  # three red shapes, and their titles say so
+    with pytest.raises(ColumnError, match="shape"):
+        evaluate_topics(recommender, [Topic("x", ("x",), relevant={"shape": ["circle"]})], FULL)
+    with pytest.raises(UsageError, match="no topic says"):
+        evaluate_topics(recommender, [Topic("x", ("x",))], FULL)
+    with pytest.raises(UsageError, match="no topic has a relevant product"):
+        evaluate_topics(recommender, TOPICS[2:], FULL)
+
+
+def test_titles_and_columns_do_not_move_what_pictures_rank(
+    recommender: TopicRecommender, taught: Path, tmp_path: Path
+) -> None:
+    rows = [dict(row, title="x", title_zh="y", colour="z") for row in priced_rows()]
+    build_index(taught, source_of(write_table(tmp_path / "blind.parquet", rows)), tmp_path / "blind")
+    blind = opened(tmp_path / "blind")
+    pages = [one.page(TOPICS[0].texts, None, FULL, {}).items for one in (recommender, blind)]
+    assert [item.id for item in pages[0]] == [item.id for item in pages[1]]
+
+
+def test_memory_that_is_damaged_or_another_model_s(taught: Path, model: Path, index: Path, tmp_path: Path) -> None:
+    fingerprint = SearchEngine.open(index).index.manifest.model_fingerprint
+    assert load_memory(model, fingerprint) is None
+    whole = (taught / FILE).read_bytes()
+    for name, content in (("cut", whole[: len(whole) // 2]), ("text", b"hello"), ("empty", b"")):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(CheckpointError, match="is damaged"):
+            load_memory(tmp_path / name, fingerprint)
+    with pytest.raises(CheckpointError, match="another model"):
+        load_memory(taught, "0" * 16)
+    with pytest.raises(CheckpointError, match="knows nothing of topics"):
+        opened(index, model)
+
+
+def test_learning_says_what_is_missing(model: Path, taught: Path, shop_regions: Path, tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="too few titles in columns nothing"):
+        learn_topics(taught, str(shop_regions), fields=["nothing"])
+    assert (taught / FILE).is_file()
+
+
+def test_a_model_that_was_not_taught_ranks_by_the_joint_model_alone(index_path: Path) -> None:
+    recommender = opened(index_path)
+    assert recommender.memory is None
+    page = recommender.page(("red paper",), None, replace(FULL, diversity=0.0), {})
+    assert [item.score for item in page.items] == sorted((item.score for item in page.items), reverse=True)
+
+
+def test_the_verbs_build_judge_and_draw(
+    taught: Path, index: Path, shop_regions: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "topics.jsonl"
+    lines = [
+        {"topic_id": "red", "text": "red <paper>", "text_zh": "红色", "relevant": {"colour": ["red"]}},
+        {"topic_id": "round", "text": "a circle", "text_zh": "圆形", "where": "price < 20"},
+    ]
+    file.write_text("\n".join(json.dumps(line) for line in lines), encoding="utf-8")
+    out, page, metrics = tmp_path / "out", tmp_path / "topics.html", tmp_path / "metrics.json"
+    assert main(["topics", "learn", str(taught), str(shop_regions), "--validation", str(shop_regions)]) == 0
+    assert "24 examples with texts in title, title_zh" in capsys.readouterr().out
+    given = ["--texts", "text,text_zh"]
+    assert main(["topics", "build", str(index), str(file), str(out), *given, "--least", "0"]) == 0
+    assert "2 topics: 2 written" in capsys.readouterr().out
+    assert main(["topics", "page", str(out), str(page)]) == 0
+    drawn = page.read_text(encoding="utf-8")
+    assert "red &lt;paper&gt; / 红色" in drawn
+    assert "<paper>" not in drawn
+    assert drawn.count('<li class="hit">') > 10
+    assert main(["topics", "evaluate", str(index), str(file), *given, "--out", str(metrics)]) == 0
+    judged = json.loads(metrics.read_text(encoding="utf-8"))["by_field"]
+    assert set(judged) == {"text", "text_zh"}
+    assert set(judged["text"]["methods"]["topics, page"]["topics"]) == {"red"}
+    capsys.readouterr()
+    for words, message in (
+        (["topics", "build", str(tmp_path / "no"), str(file), str(out)], "there is no index here"),
+        (["topics", "build", str(index), "no.jsonl", str(out)], "there is no such file"),
+        (["topics", "build", str(index), str(file), str(out), "--diversity", "7"], "diversity must be at least 0"),
+        (["topics", "page", str(tmp_path), str(page)], "there are no topic pages here"),
+        (["topics", "page", str(out), str(tmp_path / "no" / "x.html")], "its folder does not exist"),
+        (["topics", "evaluate", str(index), str(file), "--spread", "brnad"], "there is no column"),
+    ):
+        assert main(words) == 2
+        assert message in capsys.readouterr().err

@@ -1,0 +1,150 @@
+"""Parts of topic pages that need no model: spelling, made topics, examples, calibration, diversity."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from interbert.search.topics.calibration import fit_calibration, probabilities
+from interbert.search.topics.diversity import diversified
+from interbert.search.topics.examples import Examples, TopicText
+from interbert.search.topics.grams import GramTable, grams_of
+from interbert.search.topics.phrases import common_phrases
+
+RNG = np.random.default_rng
+
+
+def unit(vectors: np.ndarray) -> np.ndarray:
+    return (vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)).astype(np.float32)
+
+
+def three_kinds(each: int = 30) -> Examples:
+    """Watches, shoes and bags: pictures and texts of a kind lie together, in two languages."""
+    kinds = [("watch", "手表"), ("shoes", "鞋子"), ("handbag", "手提包")]
+    centres = unit(RNG(0).normal(size=(3, 16)))
+    owner = np.repeat(np.arange(3), each)
+    noise = RNG(1)
+    pictures = unit(centres[owner] + 0.1 * noise.normal(size=(3 * each, 16)))
+    fields = np.stack([unit(centres[owner] + 0.1 * noise.normal(size=(3 * each, 16))) for _ in range(2)])
+    texts = [f"brand{place} for {kinds[kind][0]} {kinds[kind][1]}" for place, kind in enumerate(owner)]
+    return Examples.of(pictures, ["title", "title_zh"], fields, fields, texts)
+
+
+def test_spelling_is_parts_of_words_and_neighbouring_characters() -> None:
+    assert {"<wat", "atch"} <= grams_of("Watches") & grams_of("watch")
+    assert grams_of("女士红裙") == {"女士", "士红", "红裙", "女士红", "士红裙"}
+    assert grams_of("tie") == {"<tie", "tie>"}
+    assert grams_of("T恤") == {"<t>", "恤"}
+    assert grams_of("🎉 ,") == set()
+
+
+def test_a_word_that_pictures_cannot_show_counts_less_than_one_they_can() -> None:
+    examples = three_kinds()
+    table = examples.grams
+    assert table.weights[table.places["atch"]] > 0.3
+    assert table.weights[table.places["<for"]] == pytest.approx(0, abs=1e-6)
+    shared = table.shared("watches for children")
+    assert shared[:30].min() > 0.9
+    assert shared[30:].max() < 0.1
+    assert not table.shared("zzzz").any()
+
+
+def test_a_topic_finds_the_pictures_of_its_titles() -> None:
+    examples = three_kinds()
+    aim = unit(examples.vectors[0, 30:60].mean(axis=0))
+    fit = examples.fit([TopicText("鞋子", aim, aim)])
+    assert fit.max() == 1
+    assert fit[30:60].min() > np.delete(fit, np.s_[30:60]).max()
+    others = unit(examples.pictures + 0.1 * RNG(5).normal(size=examples.pictures.shape))
+    transfer = examples.neighbourhood(others).transfer(fit)
+    assert transfer[30:60].min() > np.delete(transfer, np.s_[30:60]).max()
+    assert (transfer <= 0).all()
+    prototypes = examples.prototypes(fit, 3)
+    assert (prototypes @ aim).min() > 0.5
+
+
+def test_words_of_the_best_titles_find_more_in_the_other_language() -> None:
+    examples = three_kinds()
+    found = examples.grams.typical(np.arange(3), np.ones(3, dtype=np.float32))
+    assert found[:30].min() > found[30:].max()
+    only_chinese = GramTable.of([*examples.texts, "手表", "围巾"], np.zeros((92, 1), dtype=np.int32))
+    assert only_chinese.holders.shape[0] == 92
+    table = replace(only_chinese, weights=np.ones_like(only_chinese.weights))
+    scarce = table.typical(np.arange(3), np.ones(3, dtype=np.float32))
+    assert scarce[90] > scarce[91]
+
+
+def test_a_picture_s_score_does_not_depend_on_other_pictures() -> None:
+    examples = three_kinds()
+    aim = unit(examples.vectors[0, :30].mean(axis=0))
+    fit = examples.fit([TopicText("watch", aim, aim)])
+    alone = np.concatenate([examples.neighbourhood(one[None]).transfer(fit) for one in examples.pictures])
+    np.testing.assert_allclose(alone, examples.neighbourhood(examples.pictures).transfer(fit), atol=1e-5)
+
+
+def test_made_topics_are_what_titles_share_and_all_that_have_it_fit() -> None:
+    titles = [f"brand{place} men {colour} shirt" for place in range(4) for colour in ("red", "blue")]
+    made = {phrase.text: phrase.members.tolist() for phrase in common_phrases(titles, 30)}
+    assert "men red shirt" in made
+    assert made["men red shirt"] == [0, 2, 4, 6]
+    assert not any("brand" in text for text in made)
+    chinese = ["甲牌红色连衣裙", "乙牌红色连衣裙", "丙牌红色连衣裙", "丁牌蓝色衬衫", "", "", "", ""]
+    found = {phrase.text: phrase.members.tolist() for phrase in common_phrases(chinese, 10)}
+    assert found["牌红色连衣裙"] == [0, 1, 2]
+    assert common_phrases([], 5) == []
+    assert common_phrases(titles, 10, seed=3)[0].text == common_phrases(titles, 10, seed=3)[0].text
+
+
+def test_probabilities_are_as_often_right_as_they_say() -> None:
+    draws = RNG(0)
+    transfer, joint = draws.normal(size=(2, 50_000))
+    right = draws.random(50_000) < probabilities(2 * transfer + 0.5 * joint - 1)
+    found = fit_calibration(transfer, joint, right, 10)
+    assert found.transfer == pytest.approx(2, abs=0.1)
+    assert found.joint == pytest.approx(0.5, abs=0.1)
+    assert found.said > 0.95
+    likely = found.probability(found.logit(transfer, joint))
+    for low in (0.1, 0.4, 0.7):
+        near = (likely >= low) & (likely < low + 0.2)
+        assert right[near].mean() == pytest.approx(likely[near].mean(), abs=0.05)
+    assert right[likely >= 0.5].mean() == pytest.approx(found.right, abs=0.03)
+
+
+def test_what_titles_leave_out_is_allowed_for() -> None:
+    draws = RNG(0)
+    transfer = draws.uniform(-6, 0, size=50_000)
+    right = draws.random(50_000) < probabilities(4 * transfer + 6)
+    said = right & (draws.random(50_000) < 0.6)
+    found = fit_calibration(transfer, np.zeros(50_000), said, 10)
+    assert found.said == pytest.approx(0.6, abs=0.05)
+    sure = found.probability(found.logit(transfer, np.zeros(50_000))) >= 0.5
+    assert found.right == pytest.approx(right[sure].mean(), abs=0.08)
+
+
+def test_a_score_that_would_count_against_relevance_is_left_out() -> None:
+    draws = RNG(0)
+    transfer, joint = draws.normal(size=500), draws.normal(size=500)
+    found = fit_calibration(transfer, joint, transfer - joint > 0, 3)
+    assert found.joint == 0
+    assert found.transfer > 0
+
+
+def test_diversity_trades_probability_for_other_looks_and_other_brands() -> None:
+    likely = np.array([0.9, 0.89, 0.88, 0.3])
+    vectors = unit(np.array([[1.0, 0], [1, 0.01], [0, 1], [0.7, 0.7]]))
+    assert diversified(likely, vectors, [], 0.0, 3) == [0, 1, 2]
+    assert diversified(likely, vectors, [], 0.1, 3) == [0, 2, 1]
+    assert diversified(likely, vectors, [], 1.0, 2) == [0, 2]
+    same_look = np.ones((4, 1), dtype=np.float32)
+    brands = ["a", "a", "b", "c"]
+    assert diversified(likely, same_look, [brands], 0.1, 2) == [0, 2]
+    assert diversified(likely, same_look, [[None] * 4], 0.1, 2) == [0, 1]
+    assert diversified(likely[:1], vectors[:1], [], 0.5, 9) == [0]
+    assert diversified(likely[:0], vectors[:0], [], 0.5, 9) == []
+
+
+def test_the_table_of_spelling_stands_texts_without_words() -> None:
+    table = GramTable.of(["", "🎉"], np.array([[1], [0]], dtype=np.int32))
+    assert table.shared("anything").tolist() == [0, 0]
