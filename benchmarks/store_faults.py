@@ -186,6 +186,7 @@ def stray_files(folder: Path) -> set[str]:
 def kill_once(folder: Path, before: int, moments: random.Random, tally: Tally, aimed: float) -> int:
     """Start a writer, kill it, check; returns the number of rows afterwards."""
     new = not is_store(folder)
+    strays = len(stray_files(folder))
     writer = Writing(folder)
     end = time.monotonic() + 120
     while new and not folder.exists() and time.monotonic() < end:
@@ -203,7 +204,6 @@ def kill_once(folder: Path, before: int, moments: random.Random, tally: Tally, a
         while moments.random() < 0.8 and writer.begun == seen and time.monotonic() < end:
             writer.listen(0.001)  # most often: as soon as the next append begins, and a little later
         writer.listen(moments.uniform(0, 0.25))  # a busy machine takes so long for an append
-    strays = len(stray_files(folder))
     writer.kill()
     tally.kills += 1
     tally.while_creating += writer.begun < 0
