@@ -1,7 +1,7 @@
 """Search at 10,000, 100,000 and a million products: build time, bytes, recall, latency; faiss beside.
 
     interbert index build MODEL catalogue.parquet indexes/shop
-    python benchmarks/search_scale.py indexes/shop queries.parquet --column title --scratch /tmp/scale --out result.md
+    python benchmarks/search_scale.py indexes/shop queries.parquet --column title --scratch runs/scale --out result.md
 
 The products are those of the index as long as there are enough. Beyond, copies of real ones, moved by noise in a random
 direction so that a copy is as far from its original as some real product is from its nearest neighbour (drawn from the

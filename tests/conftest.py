@@ -132,3 +132,11 @@ def tiny_bert(tmp_path_factory: pytest.TempPathFactory) -> str:
     BertForMaskedLM(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
+
+
+@pytest.fixture
+def float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Scores in float32, whatever this machine multiplies in hardware."""
+    from interbert.model import scoring
+
+    monkeypatch.setattr(scoring, "cpu_has_bf16", lambda: False)

@@ -16,10 +16,15 @@ CARRIED = "region_extractor.safetensors"
 """Name of the file in a store's folder, a model directory, and the folder that training wrote."""
 
 
+def file_sha256(file: str | Path) -> str:
+    """SHA-256 of a file, in hex digits."""
+    with Path(file).open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
 def digest_of(file: str | Path) -> str:
     """First 16 hex digits of the SHA-256 of a file."""
-    with Path(file).open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()[:16]
+    return file_sha256(file)[:16]
 
 
 def find_carried(folder: str | Path | None, digest: str) -> Path:

@@ -4,17 +4,13 @@ import torch
 from tests.conftest import tiny_config
 
 from interbert.errors import ConfigError, DataError
-from interbert.model import scoring
 from interbert.model.cascade import Cascade, best
 from interbert.model.processing import pad_texts
 from interbert.model.region_inputs import pad_pictures
 from interbert.model.retrieval import InterBertForImageTextRetrieval
 from interbert.model.scoring import dual_matrix, score_matrix
 
-
-@pytest.fixture(autouse=True)
-def float32(monkeypatch):
-    monkeypatch.setattr(scoring, "cpu_has_bf16", lambda: False)
+pytestmark = pytest.mark.usefixtures("float32")
 
 
 def made(**values):

@@ -10,10 +10,7 @@ from interbert.model import scoring
 from interbert.model.retrieval import InterBertForImageTextRetrieval
 from interbert.model.scoring import dual_matrix, encode_all, score_matrix, score_pairs
 
-
-@pytest.fixture(autouse=True)
-def float32(monkeypatch):
-    monkeypatch.setattr(scoring, "cpu_has_bf16", lambda: False)
+pytestmark = pytest.mark.usefixtures("float32")
 
 
 @pytest.fixture(scope="module")

@@ -7,36 +7,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.buckets import bucket_on_loopback
 
 from interbert.cli.main import main
 from interbert.errors import StoreError
 from interbert.regions.schema import RegionRecord
 from interbert.regions.store import RegionStore
 
-boto3 = pytest.importorskip("boto3")
-server = pytest.importorskip("moto.server")
-
 
 @pytest.fixture(scope="module")
 def bucket() -> Iterator[str]:
-    running = server.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    running.start()
-    host, port = running.get_host_and_port()
-    address = f"http://{host}:{port}"
-    settings = {
-        "AWS_ENDPOINT_URL": address,
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_REGION": "us-east-1",
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_ALLOW_HTTP": "true",
-    }
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in settings.items():
-            patch.setenv(name, value)
-        boto3.client("s3", endpoint_url=address).create_bucket(Bucket="regions")
-        yield "s3://regions"
-    running.stop()
+    with bucket_on_loopback("regions") as uri:
+        yield uri
 
 
 def copied(shop_store: Path, target: str) -> RegionStore:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.buckets import bucket_on_loopback
 from tests.search.conftest import priced_rows, source_of, write_table
 
 from interbert.errors import CheckpointError, VectorIndexError
@@ -14,30 +15,11 @@ from interbert.search.changes import add_to_index, remove_from_index
 from interbert.search.engine import SearchEngine
 from interbert.search.index import ProductIndex
 
-boto3 = pytest.importorskip("boto3")
-server = pytest.importorskip("moto.server")
-
 
 @pytest.fixture(scope="module")
 def bucket() -> Iterator[str]:
-    running = server.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    running.start()
-    host, port = running.get_host_and_port()
-    address = f"http://{host}:{port}"
-    settings = {
-        "AWS_ENDPOINT_URL": address,
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_REGION": "us-east-1",
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_ALLOW_HTTP": "true",
-    }
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in settings.items():
-            patch.setenv(name, value)
-        boto3.client("s3", endpoint_url=address).create_bucket(Bucket="indexes")
-        yield "s3://indexes"
-    running.stop()
+    with bucket_on_loopback("indexes") as uri:
+        yield uri
 
 
 def test_an_index_in_a_bucket_is_built_searched_and_changed(

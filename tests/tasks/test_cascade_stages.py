@@ -4,7 +4,6 @@ import torch
 from tests.conftest import tiny_config
 
 from interbert.errors import ConfigError
-from interbert.model import scoring
 from interbert.model.retrieval import InterBertForImageTextRetrieval
 from interbert.model.scoring import dual_matrix, score_matrix
 from interbert.tasks.cascade import CascadePlan, behind_candidates, evaluate_cascade
@@ -16,9 +15,7 @@ from interbert.tasks.retrieval import RetrievalSet
 COUNT = 14
 
 
-@pytest.fixture(autouse=True)
-def float32(monkeypatch):
-    monkeypatch.setattr(scoring, "cpu_has_bf16", lambda: False)
+pytestmark = pytest.mark.usefixtures("float32")
 
 
 @pytest.fixture(scope="module")

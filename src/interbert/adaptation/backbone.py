@@ -24,6 +24,7 @@ from interbert.extraction.columns import ColumnMapping
 from interbert.extraction.efficientnet import EfficientNetLite0
 from interbert.extraction.grid import GridExtractor, GridSettings
 from interbert.extraction.sources import PictureSource, open_source
+from interbert.extraction.weights import pick_device
 from interbert.tasks.metrics import direction_metrics
 from interbert.training.provenance import provenance, write_provenance
 from interbert.training.session import as_recipe, claim_folder, mark_finished, one_run
@@ -52,7 +53,7 @@ def _finetune(options: BackboneOptions) -> None:
     if claim_folder(out, recipe):
         print(f"{out}: this run is finished, nothing to do")
         return
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = torch.device(pick_device(None))
     backbone = EfficientNetLite0().to(device)
     extractor = GridExtractor(GridSettings(input_size=options.input_size, scales=(1,)))
     if len(source) > options.limit:
@@ -136,8 +137,7 @@ def _learn(learner: BackboneLearner, options: BackboneOptions, judged: Catalogue
 def _judge(learner: BackboneLearner, judged: Catalogue, log: Path, losses: dict[str, float]) -> float:
     """R@1 of the validation texts over the validation pictures, written to the log and the screen."""
     texts, pictures = learner.vectors(judged)
-    shown = np.unique(judged.table.rows)
-    first = [int(np.flatnonzero(judged.table.rows == row)[0]) for row in shown]
+    shown, first = np.unique(judged.table.rows, return_index=True)
     right = judged.table.right(np.arange(len(judged.table)), first)
     recall = direction_metrics(texts @ pictures[shown].T, right).recall
     line = {"epoch": learner.epochs_done, **losses, **{name: one.value for name, one in recall.items()}}

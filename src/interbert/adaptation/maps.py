@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +99,7 @@ def _write(
     canvases: dict[tuple[int, int], int] = {}
     shapes: list[list[int]] = []
     counts: list[int] = []
-    captions: list[dict[str, Any]] = []
+    captions: list[CaptionRow] = []
     where: list[tuple[int, int]] = []
     pooled: list[NDArray[np.float32]] = []
     classes: list[NDArray[np.float16]] = []
@@ -123,13 +123,8 @@ def _write(
                     maps.tofile(file)
                 for one, _ in group:
                     item = one.item
-                    captions.append(
-                        {
-                            "row": len(captions), "picture_id": item.picture_id, "product_id": item.product_id,
-                            "digest": one.digest, "view": 0, "source_row": item.row,
-                            "texts": item.texts, "text_fields": item.text_fields,
-                        }
-                    )  # fmt: skip
+                    ids = (item.picture_id, item.product_id, one.digest)
+                    captions.append(CaptionRow(len(captions), *ids, 0, item.row, item.texts, item.text_fields))
                     where.append((number, counts[number]))
                     counts[number] += 1
                 pooled.append(vectors)
@@ -143,7 +138,8 @@ def _write(
         np.save(folder / "place.npy", places[:, 1])
         np.save(folder / "pooled.npy", np.concatenate(pooled))
         np.save(folder / "classes.npy", np.concatenate(classes))
-    (folder / _DONE).write_text(json.dumps({"shapes": shapes, "captions": captions}), encoding="utf-8")
+    summary = {"shapes": shapes, "captions": [asdict(one) for one in captions]}
+    (folder / _DONE).write_text(json.dumps(summary), encoding="utf-8")
 
 
 @torch.inference_mode()

@@ -13,7 +13,7 @@ from transformers import AutoModel
 from interbert.checkpoints.bert import bert_tokenizer, resolve_bert
 from interbert.checkpoints.quiet import quiet_library
 from interbert.checkpoints.vocabulary import grow_vocabulary
-from interbert.model.processing import PRETRAINING_TEXT_TOKENS, pad_texts
+from interbert.model.processing import pad_texts, token_ids
 
 _BATCH = 256
 
@@ -39,12 +39,12 @@ class CatalogueTexts:
 
     def pieces(self, texts: Sequence[str]) -> list[list[int]]:
         """Piece ids of each text, cut as in pretraining."""
-        return _ids(self._grown, texts)
+        return token_ids(self._grown, texts)
 
     @torch.inference_mode()
     def vectors(self, texts: Sequence[str], device: torch.device) -> NDArray[np.float32]:
         """The BERT's state of the first token, [n,H]."""
-        ids = _ids(self._known, texts)
+        ids = token_ids(self._known, texts)
         order = sorted(range(len(ids)), key=lambda index: len(ids[index]))
         found = np.empty((len(ids), self._bert.config.hidden_size), dtype=np.float32)
         self._bert.to(device)
@@ -54,11 +54,3 @@ class CatalogueTexts:
             state: Tensor = self._bert(**batch).last_hidden_state[:, 0]
             found[part] = state.float().cpu().numpy()
         return found
-
-
-def _ids(tokenizer: object, texts: Sequence[str]) -> list[list[int]]:
-    assert callable(tokenizer)
-    encoded = tokenizer(
-        [text[: 64 * PRETRAINING_TEXT_TOKENS] for text in texts], truncation=True, max_length=PRETRAINING_TEXT_TOKENS
-    )
-    return [list(ids) for ids in encoded["input_ids"]]

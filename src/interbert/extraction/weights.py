@@ -12,6 +12,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from interbert.carried import file_sha256
 from interbert.errors import ConfigError
 
 VARIABLE = "INTERBERT_WEIGHTS"
@@ -91,10 +92,7 @@ def weight_files(path: Path) -> list[Path]:
 
 def files_sha256(files: Sequence[Path]) -> str:
     """SHA-256 of one file, or of the digests of several in their order."""
-    digests = []
-    for file in files:
-        with file.open("rb") as stream:
-            digests.append(hashlib.file_digest(stream, "sha256").hexdigest())
+    digests = [file_sha256(file) for file in files]
     return digests[0] if len(digests) == 1 else hashlib.sha256("\n".join(digests).encode()).hexdigest()
 
 

@@ -26,7 +26,6 @@ from interbert.model.region_inputs import (
     Float32,
     InterBertRegionFeatureExtractor,
     RegionsLike,
-    folder_of_weights,
 )
 
 PRETRAINING_TEXT_TOKENS = 36
@@ -42,6 +41,19 @@ def pad_texts(texts: Sequence[Sequence[int]], pad_token_id: int = 0) -> dict[str
         input_ids[row, : len(ids)] = torch.as_tensor(ids, dtype=torch.long)
         mask[row, : len(ids)] = 1
     return {"input_ids": input_ids, "attention_mask": mask}
+
+
+def token_ids(tokenizer: Any, texts: Sequence[str], most: int = PRETRAINING_TEXT_TOKENS) -> list[list[int]]:
+    """Token ids of each text by any tokenizer, [CLS] and [SEP] included, cut at ``most`` tokens."""
+    encoded = tokenizer(
+        [text[: 64 * most] for text in texts],  # what is cut anyway need not be tokenized
+        truncation=True,
+        max_length=most,
+        add_special_tokens=True,
+        return_attention_mask=False,
+        return_token_type_ids=False,
+    )
+    return [list(ids) for ids in encoded["input_ids"]]
 
 
 _CHAT_TEMPLATE = "{% for message in messages %}{{ message.role }}: {{ message.content }}; {% endfor %}"
@@ -84,13 +96,6 @@ class InterBertProcessor(ProcessorMixin):  # type: ignore[misc]
             raise ConfigError(f"max_text_tokens must be at least 3 ([CLS], a piece, [SEP]), not {max_text_tokens}.")
         super().__init__(feature_extractor, tokenizer, chat_template=chat_template or _CHAT_TEMPLATE)
         self.max_text_tokens = max_text_tokens
-
-    @classmethod
-    def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **kwargs: Any) -> Any:
-        """Load as every processor does; the region extractor knows where its own weights are."""
-        loaded = super().from_pretrained(pretrained_model_name_or_path, **kwargs)
-        loaded.feature_extractor.folder = folder_of_weights(pretrained_model_name_or_path, kwargs)
-        return loaded
 
     def save_pretrained(self, save_directory: str | Path, **kwargs: Any) -> Any:
         """Save as every processor does, with the region extractor's own weights where it has such."""
@@ -155,15 +160,7 @@ class InterBertProcessor(ProcessorMixin):  # type: ignore[misc]
 
     def texts_to_ids(self, texts: Sequence[str]) -> list[list[int]]:
         """Token ids of each text, [CLS] and [SEP] included, cut at ``max_text_tokens``."""
-        encoded = self.tokenizer(
-            [text[: 64 * self.max_text_tokens] for text in texts],  # what is cut anyway need not be tokenized
-            truncation=True,
-            max_length=self.max_text_tokens,
-            add_special_tokens=True,
-            return_attention_mask=False,
-            return_token_type_ids=False,
-        )
-        return [list(ids) for ids in encoded["input_ids"]]
+        return token_ids(self.tokenizer, texts, self.max_text_tokens)
 
     def picture_inputs(
         self, regions: RegionsLike, zeroed: NDArray[np.bool_] | None = None, where: str = "regions"

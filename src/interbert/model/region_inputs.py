@@ -124,7 +124,7 @@ class InterBertRegionFeatureExtractor(FeatureExtractionMixin):  # type: ignore[m
     def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **kwargs: Any) -> Any:
         """Load as every feature extractor does, and remember where the extractor's own weights are."""
         loaded = super().from_pretrained(pretrained_model_name_or_path, **kwargs)
-        loaded.folder = folder_of_weights(pretrained_model_name_or_path, kwargs)
+        loaded.folder = _folder_of_weights(pretrained_model_name_or_path, kwargs)
         return loaded
 
     def save_pretrained(self, save_directory: str | Path, **kwargs: Any) -> Any:
@@ -187,7 +187,7 @@ class InterBertRegionFeatureExtractor(FeatureExtractionMixin):  # type: ignore[m
         return BatchFeature(pad_pictures([self.picture(one) for one in regions]))
 
 
-def folder_of_weights(source: str | Path, kwargs: Mapping[str, Any]) -> Path | None:
+def _folder_of_weights(source: str | Path, kwargs: Mapping[str, Any]) -> Path | None:
     """Where the region extractor's own weights of a directory or Hub id are; None when it has none."""
     file: Any = Path(source) / CARRIED
     if not Path(source).is_dir():

@@ -32,10 +32,10 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from importlib import metadata
 from typing import Any
 
 from interbert.errors import ConfigError, StoreError
+from interbert.installed import installed_versions
 from interbert.regions.schema import ExtractorInfo
 
 LAYOUT_VERSION = 2
@@ -77,7 +77,7 @@ class RowLayout:
                 )
             if info.num_classes > _MOST_CLASSES:
                 raise ConfigError(f"top_k_classes: at most {_MOST_CLASSES} classes, not {info.num_classes}.")
-        return cls(info, top_k_classes, made_by=_installed())
+        return cls(info, top_k_classes, made_by=installed_versions(_LIBRARIES))
 
     @classmethod
     def of(cls, schema: Any, where: str) -> RowLayout:
@@ -152,13 +152,3 @@ class RowLayout:
         if self.version > 1:
             said |= {_VERSION_KEY: str(self.version).encode(), _MADE_BY_KEY: json.dumps(self.made_by).encode()}
         return pa.schema([(name, kinds[name]) for name in self.columns], metadata=said)
-
-
-def _installed() -> dict[str, str]:
-    found = {}
-    for name in _LIBRARIES:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return found

@@ -73,9 +73,14 @@ class ProductEncoder:
     def vector_size(self) -> int:
         """D."""
         config = self.model.config
-        if config.contrastive_size is None:
-            return int(config.pooler_size)
-        return int(config.contrastive_size) + (config.query_bank_size is not None)
+        corrected = config.contrastive_size is not None and config.query_bank_size is not None
+        return self.direction_size + corrected
+
+    @property
+    def direction_size(self) -> int:
+        """Numbers of a vector that say what a picture shows: all but the hub correction."""
+        config = self.model.config
+        return int(config.pooler_size if config.contrastive_size is None else config.contrastive_size)
 
     @property
     def largest_norm(self) -> float | None:
@@ -141,9 +146,8 @@ class ProductEncoder:
             if not text.strip():
                 raise UsageError("the text to search for is empty. Say what the picture should show.")
         ids = self.processor.texts_to_ids(texts)
-        special = set(self.processor.tokenizer.all_special_ids)  # [UNK] among them
         for text, pieces in zip(texts, ids, strict=True):
-            if not set(pieces) - special:
+            if not self.knows(pieces):
                 raise UsageError(
                     f"the text {text[:40]!r} holds no word that the model knows. Say in words what the picture should "
                     "show."
@@ -153,6 +157,10 @@ class ProductEncoder:
             head = self.model.matching_head.weight.detach().float().cpu().numpy()
             vectors = vectors * (head[0] - head[1])
         return ids, vectors
+
+    def knows(self, pieces: Sequence[int]) -> bool:
+        """Whether a text's token ids hold a word piece that the model knows."""
+        return bool(set(pieces) - set(self.processor.tokenizer.all_special_ids))  # [UNK] among them
 
     def picture_query(self, vectors: Float32) -> Float32:
         """Pictures' vectors [n,D] as queries for other pictures: the hub correction, a matter of texts, left out."""

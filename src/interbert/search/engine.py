@@ -50,6 +50,13 @@ class Result:
     similar: tuple[str, ...]
     """Ids of near-duplicates that this result stands for."""
 
+    @classmethod
+    def of(cls, rank: int, hits: Sequence[Hit], score: float, probability: float | None) -> Result:
+        """The result of a group of near-duplicates, the best of them first."""
+        best, *others = hits
+        similar = tuple(hit.id for hit in others)
+        return cls(rank, best.id, best.product_id, score, probability, best.texts, best.metadata, similar)
+
 
 class SearchEngine:
     """An index and its model.
@@ -233,25 +240,17 @@ class SearchEngine:
         duplicates: float | None,
     ) -> list[Result]:
         best = sorted(range(len(hits)), key=lambda place: (-float(order[place]), hits[place].id))
-        groups = collapsed([hits[place].vector for place in best], self._directions(), duplicates)
+        groups = collapsed([hits[place].vector for place in best], self.encoder.direction_size, duplicates)
+        members = [[best[place] for place in group] for group in groups[:top_k]]
         return [
-            Result(
+            Result.of(
                 rank,
-                hits[best[first]].id,
-                hits[best[first]].product_id,
-                float(order[best[first]]),
-                None if probability is None else float(probability[best[first]]),
-                hits[best[first]].texts,
-                hits[best[first]].metadata,
-                tuple(hits[best[other]].id for other in others),
+                [hits[place] for place in group],
+                float(order[group[0]]),
+                None if probability is None else float(probability[group[0]]),
             )
-            for rank, (first, *others) in enumerate(groups[:top_k], start=1)
+            for rank, group in enumerate(members, start=1)
         ]
-
-    def _directions(self) -> int:
-        """Numbers of a vector that say what a picture shows: all but the hub correction."""
-        config = self.encoder.model.config
-        return self.encoder.vector_size - (config.contrastive_size is not None and config.query_bank_size is not None)
 
 
 def image_vector(encoder: ProductEncoder, image: Image.Image | bytes | str | Path) -> Float32:

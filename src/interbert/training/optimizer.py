@@ -37,3 +37,10 @@ def make_optimizer(
     if options.reference_quirks:
         return ReferenceAdam(settings, lr=rate, max_grad_norm=options.max_grad_norm)
     return torch.optim.AdamW(settings, lr=rate, fused=True)
+
+
+def up_then_down(optimizer: torch.optim.Optimizer, steps: int) -> torch.optim.lr_scheduler.LambdaLR:
+    """A tenth of the steps of warm-up, then down to zero: how heads are fitted before training."""
+    return torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: min(1.0, 10 * (step + 1) / steps) * (1 - step / steps)
+    )

@@ -6,9 +6,10 @@ import json
 import platform
 import subprocess
 from collections.abc import Mapping
-from importlib import metadata
 from pathlib import Path
 from typing import Any
+
+from interbert.installed import installed_versions
 
 PROVENANCE = "provenance.json"
 _PACKAGES = ("interbert", "torch", "transformers", "tokenizers", "pylance", "numpy")
@@ -27,13 +28,7 @@ def provenance(recipe: Mapping[str, Any], data: Mapping[str, str]) -> dict[str, 
 
 def versions() -> dict[str, str]:
     """Installed versions of what decides the numbers."""
-    found = {}
-    for package in _PACKAGES:
-        try:
-            found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
+    return installed_versions(_PACKAGES)
 
 
 def write_provenance(folder: Path, content: Mapping[str, Any]) -> None:

@@ -40,6 +40,7 @@ from interbert.model.scoring import autocast
 from interbert.progress import progress_bar
 from interbert.tasks.retrieval import RetrievalTask
 from interbert.training.arguments import CHECKPOINTS
+from interbert.training.optimizer import up_then_down
 from interbert.training.options import WarmStartOptions
 
 WARM_START = "warm_start.safetensors"
@@ -189,9 +190,7 @@ class _Learner:
         optimizer = torch.optim.AdamW(learnt, lr=rate, weight_decay=0.01, fused=True)
         size = max(2, min(self._options.batch_size, len(self._pairs) // _LEAST_STEPS))
         steps = epochs * (len(self._pairs) // size)
-        schedule = torch.optim.lr_scheduler.LambdaLR(
-            optimizer, lambda step: min(1.0, 10 * (step + 1) / steps) * (1 - step / steps)
-        )
+        schedule = up_then_down(optimizer, steps)
         pool = self._pool_picture if stage.whole else self._pool_shortcut
         losses: list[float] = []
         self._model.train()

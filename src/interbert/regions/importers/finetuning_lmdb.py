@@ -11,41 +11,20 @@ from collections.abc import Callable, Iterator, Mapping
 
 from interbert.errors import RegionError
 from interbert.regions.importers.fields import text_of
-from interbert.regions.importers.isolated import IsolatedFile, Record
-from interbert.regions.importers.named import NamedSource, field_of
+from interbert.regions.importers.isolated import Record
+from interbert.regions.importers.isolated_source import IsolatedSource
+from interbert.regions.importers.named import field_of
 from interbert.regions.importers.pickles import UnsafePickleError, loads
 from interbert.regions.importers.rows import ForeignRegions, ForeignRow
 from interbert.regions.importers.scratch import Offsets
-from interbert.regions.importers.sizes import SizeIndex
 
 _KEYS = "keys"
 
 
-class FinetuningLmdb(NamedSource):
-    """A file, or a folder with ``data.mdb``.
+class FinetuningLmdb(IsolatedSource):
+    """A file, or a folder with ``data.mdb``."""
 
-    Args:
-        source: file or folder.
-        feature_size: floats of a region; None takes the file's.
-        num_classes: classes with background, where records have object ids.
-        sizes: pictures' sizes, where records have none.
-
-    Raises:
-        SourceError: it is no LMDB, or none of its first records can be read.
-        MissingExtraError: lmdb is not installed.
-    """
-
-    def __init__(
-        self,
-        source: str,
-        feature_size: int | None = None,
-        num_classes: int | None = None,
-        sizes: SizeIndex | None = None,
-    ) -> None:
-        self.name = source
-        self._file = IsolatedFile("lmdb", source)
-        self.total = self._file.total
-        self.settle(feature_size, num_classes, sizes)
+    kind = "lmdb"
 
     def records(self) -> Iterator[tuple[ForeignRow | None, str, str, Callable[[], Mapping[str, object]]]]:
         """Every record in order."""

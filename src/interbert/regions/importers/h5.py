@@ -13,37 +13,16 @@ from typing import Any
 
 from interbert.errors import RegionError
 from interbert.regions.importers.fields import text_of
-from interbert.regions.importers.isolated import IsolatedFile, Record
-from interbert.regions.importers.named import NamedSource, field_of
+from interbert.regions.importers.isolated import Record
+from interbert.regions.importers.isolated_source import IsolatedSource
+from interbert.regions.importers.named import field_of
 from interbert.regions.importers.rows import ForeignRow
-from interbert.regions.importers.sizes import SizeIndex
 
 
-class H5(NamedSource):
-    """One HDF5 file.
+class H5(IsolatedSource):
+    """One HDF5 file."""
 
-    Args:
-        source: file.
-        feature_size: floats of a region; None takes the file's.
-        num_classes: classes with background, where pictures have object ids.
-        sizes: pictures' sizes, where the file has none.
-
-    Raises:
-        SourceError: it is no HDF5 file, or none of its first pictures can be read.
-        MissingExtraError: h5py is not installed.
-    """
-
-    def __init__(
-        self,
-        source: str,
-        feature_size: int | None = None,
-        num_classes: int | None = None,
-        sizes: SizeIndex | None = None,
-    ) -> None:
-        self.name = source
-        self._file = IsolatedFile("h5", source)
-        self.total = self._file.total
-        self.settle(feature_size, num_classes, sizes)
+    kind = "h5"
 
     def records(self) -> Iterator[tuple[ForeignRow | None, str, str, Callable[[], Mapping[str, Any]]]]:
         """Every record in order."""

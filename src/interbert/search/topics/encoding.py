@@ -34,7 +34,7 @@ def require_contrast(encoder: ProductEncoder, where: str) -> None:
 
 def directions(encoder: ProductEncoder, vectors: Float32) -> Float32:
     """Vectors [n,D] of pictures or texts without the hub correction."""
-    return vectors[:, : int(encoder.model.config.contrastive_size or vectors.shape[1])]
+    return vectors[:, : encoder.direction_size]
 
 
 def encode_wordings(encoder: ProductEncoder, texts: Sequence[str]) -> tuple[list[list[int]], Float32, list[TopicText]]:
@@ -45,16 +45,13 @@ def encode_wordings(encoder: ProductEncoder, texts: Sequence[str]) -> tuple[list
     Raises:
         UsageError: a text is empty, or none holds a word piece that the model knows.
     """
-    texts = [text for text in texts if not text.strip() or knows(encoder, text)] or texts
+    pieces = encoder.processor.texts_to_ids(texts)
+    known = [text for text, own in zip(texts, pieces, strict=True) if not text.strip() or encoder.knows(own)]
+    texts = known or texts
     ids, vectors = encoder.texts(texts)
     _, states = encode_titles(encoder, ids)
     short = directions(encoder, vectors)
     return ids, vectors, [TopicText(*one) for one in zip(texts, short, states, strict=True)]
-
-
-def knows(encoder: ProductEncoder, text: str) -> bool:
-    """Whether a text holds a word piece that the model knows."""
-    return bool(set(encoder.processor.texts_to_ids([text])[0]) - set(encoder.processor.tokenizer.all_special_ids))
 
 
 def encode_titles(encoder: ProductEncoder, ids: Sequence[Sequence[int]]) -> tuple[Float32, Float32]:

@@ -13,7 +13,7 @@ import numpy as np
 
 from interbert.errors import ColumnError, UsageError
 from interbert.progress import progress_bar
-from interbert.search.topics.encoding import directions, encode_wordings, knows
+from interbert.search.topics.encoding import directions, encode_wordings
 from interbert.search.topics.recommend import PageSettings, TopicRecommender
 from interbert.search.topics.topic_file import Topic
 
@@ -156,7 +156,8 @@ def _lists(
 ) -> dict[str, list[tuple[str, str]]]:
     """(picture, product) of every method's list, best first."""
     titles = recommender.index.titles(" ".join(topic.texts), GAIN_AT, topic.where)
-    if not any(knows(recommender.encoder, text) for text in topic.texts):  # the model has no page for it
+    encoder = recommender.encoder
+    if not any(map(encoder.knows, encoder.processor.texts_to_ids(topic.texts))):  # the model has no page for it
         return {name: [(one.id, one.product_id) for one in (titles if name == names[0] else [])] for name in names}
     _, vectors, _ = encode_wordings(recommender.encoder, topic.texts)
     recalled = recommender.index.recall(vectors.mean(axis=0), GAIN_AT, topic.where)

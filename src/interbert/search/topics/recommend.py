@@ -222,7 +222,7 @@ class TopicRecommender:
     ) -> list[Result]:
         order = sorted(range(len(hits)), key=lambda place: (-float(logits[place]), hits[place].id))
         order = [place for place in order if likely[place] >= least]
-        size = directions(self.encoder, hits[0].vector[None]).shape[1]
+        size = self.encoder.direction_size
         groups = collapsed([hits[place].vector for place in order], size, settings.duplicates)
         heads = [order[group[0]] for group in groups]
         if not heads:
@@ -231,15 +231,11 @@ class TopicRecommender:
         facets = [[hits[place].metadata.get(name) for place in heads] for name in settings.spread]
         chosen = diversified(likely[heads], looks, facets, settings.diversity, settings.top_k)
         return [
-            Result(
+            Result.of(
                 rank,
-                hits[heads[place]].id,
-                hits[heads[place]].product_id,
+                [hits[order[member]] for member in groups[place]],
                 float(logits[heads[place]]),
                 float(likely[heads[place]]),
-                hits[heads[place]].texts,
-                hits[heads[place]].metadata,
-                tuple(hits[order[other]].id for other in groups[place][1:]),
             )
             for rank, place in enumerate(chosen, start=1)
         ]
