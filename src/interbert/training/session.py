@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import distributed
 
 from interbert.data.negatives import Negatives
 from interbert.data.pairs import PairTable
@@ -234,6 +235,8 @@ def one_run(out: str) -> Iterator[None]:
             nowhere = stack.enter_context(Path(os.devnull).open("w", encoding="utf-8"))
             stack.enter_context(redirect_stdout(nowhere))
         yield
+        if distributed.is_available() and distributed.is_initialized():
+            distributed.destroy_process_group()  # its threads, alive at exit, would abort the process now and then
 
 
 def mark_finished(out: Path) -> None:
