@@ -19,6 +19,7 @@ from torch import Tensor
 
 from interbert.adaptation.features import pooled_features
 from interbert.errors import SourceError, writing
+from interbert.extraction.describing import DecodedPicture
 from interbert.extraction.efficientnet import EfficientNetLite0
 from interbert.extraction.extract import decode_ahead
 from interbert.extraction.grid import GridExtractor, canvas_pixels
@@ -96,60 +97,84 @@ def picture_maps(
 def _write(
     source: PictureSource, extractor: GridExtractor, backbone: EfficientNetLite0, folder: Path, title: str
 ) -> None:
-    canvases: dict[tuple[int, int], int] = {}
-    shapes: list[list[int]] = []
-    counts: list[int] = []
-    captions: list[CaptionRow] = []
-    where: list[tuple[int, int]] = []
-    pooled: list[NDArray[np.float32]] = []
-    classes: list[NDArray[np.float16]] = []
+    writer = _MapsWriter(folder)
     skipped = 0
     with progress_bar(title, len(source), "pictures") as advance:
         for chunk in decode_ahead(source, range(len(source))):
-            members: dict[int, list[Any]] = {}
-            for one in chunk:
-                if one.picture is None or not one.item.texts:
-                    skipped += 1
-                    continue
-                canvas = extractor.canvas(*one.picture.size)
-                members.setdefault(canvases.setdefault(canvas, len(canvases)), []).append((one, canvas))
-            for number, group in sorted(members.items()):
-                pictures = [(one.picture, canvas) for one, canvas in group]
-                maps, vectors, distributions = _describe(backbone, pictures)
-                if number == len(shapes):
-                    shapes.append(list(maps.shape[1:]))
-                    counts.append(0)
-                with (folder / f"canvas{number}.bin").open("ab") as file:
-                    maps.tofile(file)
-                for one, _ in group:
-                    item = one.item
-                    ids = (item.picture_id, item.product_id, one.digest)
-                    captions.append(CaptionRow(len(captions), *ids, 0, item.row, item.texts, item.text_fields))
-                    where.append((number, counts[number]))
-                    counts[number] += 1
-                pooled.append(vectors)
-                classes.append(distributions)
+            usable = [one for one in chunk if one.picture is not None and one.item.texts]
+            skipped += len(chunk) - len(usable)
+            canvases: dict[tuple[int, int], list[DecodedPicture]] = {}
+            for one in usable:
+                assert one.picture is not None
+                canvases.setdefault(extractor.canvas(*one.picture.size), []).append(one)
+            for canvas, members in sorted(canvases.items(), key=lambda one: writer.number(one[0])):
+                writer.add(canvas, members, *_describe(backbone, canvas, [one.picture for one in members]))
             advance(len(chunk))
     if skipped:
         print(f"{source.name}: {skipped} pictures left out: unreadable, or without a text", flush=True)
-    if captions:
-        places = np.array(where, dtype=np.int64)
-        np.save(folder / "canvas.npy", places[:, 0])
-        np.save(folder / "place.npy", places[:, 1])
-        np.save(folder / "pooled.npy", np.concatenate(pooled))
-        np.save(folder / "classes.npy", np.concatenate(classes))
-    summary = {"shapes": shapes, "captions": [asdict(one) for one in captions]}
-    (folder / _DONE).write_text(json.dumps(summary), encoding="utf-8")
+    writer.finish()
+
+
+class _MapsWriter:
+    """Maps go to one file for each canvas as they come; the rest is small and is written at the end."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._canvases: dict[tuple[int, int], int] = {}
+        self._shapes: list[list[int]] = []
+        self._captions: list[CaptionRow] = []
+        self._canvas: list[int] = []
+        self._pooled: list[NDArray[np.float32]] = []
+        self._classes: list[NDArray[np.float16]] = []
+
+    def number(self, canvas: tuple[int, int]) -> int:
+        """Which file a canvas has: they are numbered as they are asked for."""
+        return self._canvases.setdefault(canvas, len(self._canvases))
+
+    def add(
+        self,
+        canvas: tuple[int, int],
+        members: Sequence[DecodedPicture],
+        maps: NDArray[np.float16],
+        pooled: NDArray[np.float32],
+        classes: NDArray[np.float16],
+    ) -> None:
+        """Pictures of one canvas with what the network says of them."""
+        number = self.number(canvas)
+        if number == len(self._shapes):
+            self._shapes.append(list(maps.shape[1:]))
+        with (self._folder / f"canvas{number}.bin").open("ab") as file:
+            maps.tofile(file)
+        for one in members:
+            item, ids = one.item, (one.item.picture_id, one.item.product_id, one.digest)
+            self._captions.append(CaptionRow(len(self._captions), *ids, 0, item.row, item.texts, item.text_fields))
+        self._canvas += [number] * len(members)
+        self._pooled.append(pooled)
+        self._classes.append(classes)
+
+    def finish(self) -> None:
+        """Write what was collected; the summary last, which says that all is there."""
+        if self._captions:
+            canvas = np.array(self._canvas, dtype=np.int64)
+            place = np.empty_like(canvas)
+            for number in range(len(self._shapes)):
+                place[canvas == number] = np.arange(int((canvas == number).sum()))
+            pooled, classes = np.concatenate(self._pooled), np.concatenate(self._classes)
+            arrays: dict[str, NDArray[Any]] = {"canvas": canvas, "place": place, "pooled": pooled, "classes": classes}
+            for name, values in arrays.items():
+                np.save(self._folder / f"{name}.npy", values)
+        summary = {"shapes": self._shapes, "captions": [asdict(one) for one in self._captions]}
+        (self._folder / _DONE).write_text(json.dumps(summary), encoding="utf-8")
 
 
 @torch.inference_mode()
 def _describe(
-    backbone: EfficientNetLite0, pictures: Sequence[Any]
+    backbone: EfficientNetLite0, canvas: tuple[int, int], pictures: Sequence[Any]
 ) -> tuple[NDArray[np.float16], NDArray[np.float32], NDArray[np.float16]]:
     """Maps [B,V,C,h,w], pooled vectors [B,V,F] and class distributions [B,V,K] of pictures of one canvas."""
     maps, vectors, distributions = [], [], []
     for start in range(0, len(pictures), _BATCH):
-        pixels = torch.stack([canvas_pixels(picture, canvas) for picture, canvas in pictures[start : start + _BATCH]])
+        pixels = torch.stack([canvas_pixels(picture, canvas) for picture in pictures[start : start + _BATCH]])
         views = []
         for view in (pixels, pixels.flip(3)):
             lower = backbone.lower_map(view.to(backbone.device))
