@@ -1,7 +1,5 @@
 """``python -m interbert`` is ``interbert``."""
 
-import sys
+from interbert.cli.main import console
 
-from interbert.cli.main import main
-
-sys.exit(main())
+console()

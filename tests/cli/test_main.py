@@ -438,3 +438,19 @@ def test_results_into_a_folder_are_refused_before_the_work(mistake, tmp_path: Pa
     assert "is a folder" in mistake("evaluate", "retrieval", "m", "r", "--out", tmp_path)
     assert "is a folder" in mistake("search", "m", "a text", "--source", "s", "--page", tmp_path)
     assert "holds an empty text" in mistake("search", "m", "a||b", "--source", "s", "--page", "none")
+
+
+@pytest.mark.parametrize(("processes", "finalised"), [("1", True), ("2", False)])
+def test_one_of_several_processes_ends_without_finalisation(processes: str, finalised: bool) -> None:
+    code = (
+        "import atexit, sys, interbert.cli.main as cli\n"
+        "class Last:\n    def __del__(self): print('finalised')\n"
+        "atexit.keep = Last()\n"
+        "atexit.register(print, 'told')\n"
+        "sys.argv = ['interbert', 'no-such-verb']\n"
+        "cli.console()\n"
+    )
+    environment = os.environ | {"WORLD_SIZE": processes}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
+    assert (done.returncode, done.stdout.split()) == (2, ["told", "finalised"] if finalised else ["told"])
+    assert "no-such-verb" in done.stderr

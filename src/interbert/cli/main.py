@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
 import errno
 import inspect
 import os
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 from interbert import __version__
 from interbert.cli.verbs import VERBS, find_verb, overview, verb_module
@@ -14,6 +16,22 @@ from interbert.errors import InterBertError, Terminated
 
 INTERRUPTED, TERMINATED = 130, 143
 """Exit codes after Ctrl-C and after SIGTERM, as shells have them."""
+
+
+def console() -> NoReturn:
+    """What the command ``interbert`` calls: run the command line, and end the process with its exit code.
+
+    One of several processes of a run ends without Python's finalisation. Threads of torch's process groups outlive
+    ``destroy_process_group`` (whatever wrapped the model refers to the groups); a thread that lets go of a tensor after
+    Python has ended aborts the process (exit code -6) when all its work is done and saved, once in some dozens of runs.
+    """
+    code = main()
+    if os.environ.get("WORLD_SIZE", "1") not in ("", "1"):
+        atexit._run_exitfuncs()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -81,4 +99,4 @@ def _fail(message: str, code: int) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    console()

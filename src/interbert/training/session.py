@@ -236,7 +236,7 @@ def one_run(out: str) -> Iterator[None]:
             stack.enter_context(redirect_stdout(nowhere))
         yield
         if distributed.is_available() and distributed.is_initialized():
-            distributed.destroy_process_group()  # its threads, alive at exit, would abort the process now and then
+            distributed.destroy_process_group()
 
 
 def mark_finished(out: Path) -> None:
