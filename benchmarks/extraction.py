@@ -33,6 +33,7 @@ from extraction_networks import Bare, bare_detector, bare_frcnn, bare_grid, make
 
 from interbert.extraction.columns import ColumnMapping
 from interbert.extraction.sources import open_source
+from interbert.memory import keep_freed_memory
 from interbert.training.provenance import versions
 
 if TYPE_CHECKING:
@@ -123,6 +124,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--clock", choices=("wall", "cpu"), default="wall")
     arguments = parser.parse_args()
+    keep_freed_memory()  # as the command does
 
     mapping = ColumnMapping(arguments.picture, tuple(arguments.texts.split(",")) if arguments.texts else ())
     source = open_source(arguments.source, mapping, need_texts=bool(arguments.texts))

@@ -23,7 +23,7 @@ _SURENESS = 4.0
 
 
 def bare_grid(pictures: Sequence[Image.Image]) -> list[Bare]:
-    """EfficientNet-Lite0 and its classifier on scaled pictures, in batches of 8 and of 64."""
+    """EfficientNet-Lite0 and its classifier on scaled pictures, in batches of 16 and of 64."""
     from interbert.extraction.grid import GridExtractor, canvas_pixels
 
     extractor = GridExtractor(device="cpu")
@@ -36,7 +36,7 @@ def bare_grid(pictures: Sequence[Image.Image]) -> list[Bare]:
                 maps = extractor.backbone.maps(torch.stack(same[start : start + batch]))
                 extractor.backbone.classify(maps["head"].mean(dim=(2, 3)))
 
-    return [lambda: run(8), lambda: run(64)]
+    return [lambda: run(16), lambda: run(64)]
 
 
 def bare_frcnn(pictures: Sequence[Image.Image], folder: Path) -> list[Bare]:

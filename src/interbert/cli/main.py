@@ -13,6 +13,7 @@ from typing import NoReturn
 from interbert import __version__
 from interbert.cli.verbs import VERBS, find_verb, overview, verb_module
 from interbert.errors import InterBertError, Terminated
+from interbert.memory import keep_freed_memory
 
 INTERRUPTED, TERMINATED = 130, 143
 """Exit codes after Ctrl-C and after SIGTERM, as shells have them."""
@@ -25,6 +26,7 @@ def console() -> NoReturn:
     ``destroy_process_group`` (whatever wrapped the model refers to the groups); a thread that lets go of a tensor after
     Python has ended aborts the process (exit code -6) when all its work is done and saved, once in some dozens of runs.
     """
+    keep_freed_memory()
     code = main()
     if os.environ.get("WORLD_SIZE", "1") not in ("", "1"):
         atexit._run_exitfuncs()

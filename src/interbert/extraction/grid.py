@@ -29,8 +29,9 @@ if TYPE_CHECKING:
     from PIL import Image
 
 _COLOUR_BINS = 3
+_MAP_BINS = 2
 _COLOUR_STRIDE = 8
-_BATCH = 8  # larger batches leave the cache and run at half the speed on a CPU
+_BATCH = 16  # fewer, and torch has no fast 1x1 convolution for one thread; more leave the cache
 _GPU_BATCH = 64
 
 
@@ -104,7 +105,7 @@ class GridExtractor:
         """Regions of RGB pictures, N the same for all, features and class distributions float16."""
         found: dict[int, Regions] = {}
         for members, pixels in self._batches(pictures):
-            features, probabilities = self._describe(pixels, lambda one, bins: self._pool(one, bins).flatten(0, 1))
+            features, probabilities = self._describe(pixels, self._pool)
             counts = [len(self._windows)] * len(members)
             for index, own, classes in zip(members, *_split(features, probabilities, counts), strict=True):
                 width, height = pictures[index].size
@@ -146,44 +147,48 @@ class GridExtractor:
         shapes = ((short, long), (long, long), (long, short))
         return min(shapes, key=lambda shape: abs(np.log(shape[0] / shape[1]) - np.log(width / height)))
 
-    def _describe(self, pixels: Tensor, pool: Callable[[Tensor, int], Tensor]) -> tuple[Tensor, Tensor | None]:
+    def _describe(self, pixels: Tensor, pool: Callable[[Tensor, int, bool], Tensor]) -> tuple[Tensor, Tensor | None]:
         """Features [M,F] and class probabilities [M,K] of all regions of a batch, one picture after the other.
 
         Args:
             pixels: of a batch.
-            pool: map [B,C,h,w] and bins -> [M,C,bins*bins].
+            pool: map [B,C,h,w], bins, and whether to average them -> [M,C], or [M,C*bins*bins].
         """
         maps = self.backbone.maps(pixels)
         parts = []
         for name in self.settings.features:
             if name == "colour":
                 small = torch.nn.functional.avg_pool2d(pixels, _COLOUR_STRIDE) / 255.0
-                parts.append(pool(small, _COLOUR_BINS).flatten(1))
+                parts.append(pool(small, _COLOUR_BINS, False))
             else:
-                parts.append(pool(maps[name], 2).mean(dim=2))
+                parts.append(pool(maps[name], _MAP_BINS, True))
         head = parts[self.settings.features.index("head")] if "head" in self.settings.features else None
         if head is None:
-            head = pool(maps["head"], 2).mean(dim=2)
+            head = pool(maps["head"], _MAP_BINS, True)
         logits = self.backbone.classify(head)
         return torch.cat(parts, dim=1), None if logits is None else logits.softmax(dim=-1)
 
-    def _pool(self, feature_map: Tensor, bins: int) -> Tensor:
-        """RoIAlign of every window: [B,C,h,w] -> [B,N,C,bins*bins]."""
-        height, width = feature_map.shape[2:]
-        weights = _roi_align_weights(self._windows, height, width, bins).to(feature_map.device)
-        flat = feature_map.permute(0, 2, 3, 1).reshape(len(feature_map), height * width, -1)
-        pooled = (weights @ flat).view(len(flat), len(self._windows), bins * bins, -1)
-        return pooled.transpose(2, 3)
+    def _pool(self, feature_map: Tensor, bins: int, average: bool) -> Tensor:
+        """RoIAlign of every window: [B,C,h,w] -> [B*N,C], or [B*N,C*bins*bins]."""
+        batch, channels, height, width = feature_map.shape
+        weights = _roi_align_weights(self._windows, height, width, bins)
+        if average:  # of the weights, before anything is pooled
+            weights = weights.view(len(self._windows), bins * bins, -1).mean(dim=1)
+        flat = feature_map.permute(0, 2, 3, 1).reshape(batch, height * width, channels)
+        pooled = weights.to(flat.device) @ flat
+        if average:
+            return pooled.flatten(0, 1)
+        return pooled.view(batch * len(self._windows), bins * bins, channels).transpose(1, 2).flatten(1)
 
 
-def _pool_boxes(fractions: Sequence[Tensor], feature_map: Tensor, bins: int) -> Tensor:
-    """RoIAlign of each picture's own boxes [n,4], as fractions of it: [B,C,h,w] -> [M,C,bins*bins]."""
+def _pool_boxes(fractions: Sequence[Tensor], feature_map: Tensor, bins: int, average: bool) -> Tensor:
+    """RoIAlign of each picture's own boxes [n,4], as fractions of it: [B,C,h,w] -> [M,C], or [M,C*bins*bins]."""
     from torchvision.ops import roi_align
 
     height, width = feature_map.shape[2:]
     boxes = [(one * torch.tensor([width, height, width, height])).to(feature_map) for one in fractions]
     aligned: Tensor = roi_align(feature_map, boxes, bins, spatial_scale=1.0, sampling_ratio=4, aligned=True)
-    return aligned.flatten(2)
+    return aligned.mean(dim=(2, 3)) if average else aligned.flatten(1)
 
 
 def _split(

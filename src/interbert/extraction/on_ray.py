@@ -31,6 +31,7 @@ from interbert.extraction.extract import decode_ahead
 from interbert.extraction.extractor import RegionExtractor, build_extractor
 from interbert.extraction.same_source import file_bytes
 from interbert.extraction.sources import PictureSource, SourceItem
+from interbert.memory import keep_freed_memory
 from interbert.regions.schema import ExtractorInfo
 
 TASK_PICTURES = 128
@@ -227,6 +228,7 @@ def _work(
         import torch
 
         torch.set_num_threads(threads)
+        keep_freed_memory()
         _built.clear()
         _built[name] = make()
     chunks = decode_ahead(items, range(len(items)))
