@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from interbert import memory
+
+FAULTS = """
+import ctypes, resource, sys
+from interbert.memory import keep_freed_memory
+from interbert.memory import _LARGE
+kept = keep_freed_memory() if sys.argv[1] == "keep" else False
+libc = ctypes.CDLL(None)
+libc.malloc.restype, libc.malloc.argtypes, libc.free.argtypes = ctypes.c_void_p, [ctypes.c_size_t], [ctypes.c_void_p]
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(20):
+    block = libc.malloc(100_000_000)
+    ctypes.memset(block, 1, 100_000_000)
+    libc.free(block)
+print(kept, resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+def faults(how: str, **variables: str) -> tuple[bool, int]:
+    done = subprocess.run(
+        [sys.executable, "-c", FAULTS, how], capture_output=True, text=True, check=True, env=os.environ | variables
+    )
+    kept, count = done.stdout.split()
+    return kept == "True", int(count)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc's allocator")
+def test_memory_that_was_freed_is_not_asked_for_again() -> None:
+    kept, few = faults("keep")
+    if not kept:
+        pytest.skip("another C library")
+    _, many = faults("leave")
+    assert few < many / 5
+
+
+@pytest.mark.parametrize("name", ["MALLOC_MMAP_THRESHOLD_", "GLIBC_TUNABLES"])
+def test_what_the_environment_says_stays(name: str) -> None:
+    assert not faults("keep", **{name: "65536" if name.startswith("M") else "glibc.malloc.check=0"})[0]
+
+
+def test_without_glibc_nothing_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert memory.keep_freed_memory() is False
