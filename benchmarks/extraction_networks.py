@@ -27,7 +27,7 @@ def bare_grid(pictures: Sequence[Image.Image]) -> list[Bare]:
     from interbert.extraction.grid import GridExtractor, canvas_pixels
 
     extractor = GridExtractor(device="cpu")
-    canvases = [canvas_pixels(one, extractor.canvas(*one.size)) for one in pictures]
+    canvases = [canvas_pixels([one], extractor.canvas(*one.size))[0] for one in pictures]
     by_shape = [[one for one in canvases if one.shape == shape] for shape in {one.shape for one in canvases}]
 
     def run(batch: int) -> None:

@@ -174,7 +174,7 @@ def _describe(
     """Maps [B,V,C,h,w], pooled vectors [B,V,F] and class distributions [B,V,K] of pictures of one canvas."""
     maps, vectors, distributions = [], [], []
     for start in range(0, len(pictures), _BATCH):
-        pixels = torch.stack([canvas_pixels(picture, canvas) for picture in pictures[start : start + _BATCH]])
+        pixels = canvas_pixels(pictures[start : start + _BATCH], canvas)
         views = []
         for view in (pixels, pixels.flip(3)):
             lower = backbone.lower_map(view.to(backbone.device))

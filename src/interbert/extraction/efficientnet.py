@@ -39,6 +39,7 @@ class EfficientNetLite0:
         self._net.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
         self._net.eval()
         _fold_batch_norms(self._net)
+        _fold_padding(self._net)
         for module in self._net.modules():
             if isinstance(module, nn.ReLU6):
                 module.inplace = True  # of a convolution's own output: half the time of a CPU is memory for copies
@@ -127,3 +128,14 @@ def _fold_batch_norms(net: Any) -> None:
         setattr(owner, conv, fuse_conv_bn_eval(getattr(owner, conv), getattr(owner, norm)))
     for owner, _, norm in pairs:
         setattr(owner, norm, nn.Identity())
+
+
+def _fold_padding(net: Any) -> None:
+    """Let convolutions pad for themselves where both sides get alike: a padded copy costs as much as they do."""
+    for module in net.modules():
+        padding = getattr(module, "static_padding", None)
+        if isinstance(padding, nn.ZeroPad2d):
+            left, right, top, bottom = padding.padding
+            if left == right and top == bottom:
+                module.padding = (top, left)
+                module.static_padding = nn.Identity()

@@ -137,7 +137,7 @@ class GridExtractor:
         for canvas, members in canvases.items():
             for start in range(0, len(members), size):
                 batch = members[start : start + size]
-                pixels = torch.stack([canvas_pixels(pictures[index], canvas) for index in batch])
+                pixels = canvas_pixels([pictures[index] for index in batch], canvas)
                 yield batch, pixels.to(self.device)
 
     def canvas(self, width: int, height: int) -> tuple[int, int]:
@@ -250,12 +250,12 @@ def _roi_align_weights(windows: Tensor, height: int, width: int, bins: int) -> T
     return _cached_weights(tuple(map(tuple, windows.tolist())), height, width, bins)
 
 
-def canvas_pixels(picture: Image.Image, canvas: tuple[int, int]) -> Tensor:
-    """A picture scaled to a canvas (width, height): f32 [3,height,width] in 0..255."""
+def canvas_pixels(pictures: Sequence[Image.Image], canvas: tuple[int, int]) -> Tensor:
+    """Pictures scaled to a canvas (width, height): f32 [B,3,height,width] in 0..255, channels last in memory."""
     from PIL import Image
 
-    resized = picture.resize(canvas, Image.Resampling.BICUBIC)
-    return torch.from_numpy(np.array(resized)).permute(2, 0, 1).float()
+    resized = np.stack([np.asarray(picture.resize(canvas, Image.Resampling.BICUBIC)) for picture in pictures])
+    return torch.from_numpy(resized).permute(0, 3, 1, 2).float()
 
 
 def _plain(value: Any) -> Any:
