@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file
 
+from interbert.regions.store import RegionStore
+
 SAME = [
     "--training.epochs=1",
     "--training.log_steps=1",
@@ -27,12 +29,25 @@ SAME = [
 ]
 
 
-def launch(words: list[str], processes: int = 1) -> subprocess.Popen:
+SPOILT = """
+from interbert.cli.main import console
+from interbert.data.examples import PairData
+original = PairData.picture
+def picture(self, regions, row, zeroed=None):
+    features, locations = original(self, regions, row, zeroed)
+    return (features * float("nan") if row == 5 else features), locations
+PairData.picture = picture
+console()
+"""
+"""The command with one picture whose features are no numbers."""
+
+
+def launch(words: list[str], processes: int = 1, program: tuple[str, ...] = ("-m", "interbert")) -> subprocess.Popen:
     start = [sys.executable]
     if processes > 1:
         start += ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
     return subprocess.Popen(
-        [*start, "-m", "interbert", *words],
+        [*start, *program, *words],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -155,6 +170,23 @@ def test_sharded_weights_train_as_copied_ones_and_go_on_after_a_stop(
         name: value.shape for name, value in kept[1].items()
     }
     _require_resumed_alike(shop_store, tiny_bert, tmp_path, words)
+
+
+@pytest.mark.slow
+def test_a_sharded_run_names_the_sample_of_the_process_that_met_it(
+    shop_store: Path, tiny_bert: str, tmp_path: Path
+) -> None:
+    (tmp_path / "spoilt.py").write_text(SPOILT)
+    words = pretrain(shop_store, tiny_bert, tmp_path / "m", 4, "--training.shard=true", "--texts=title")
+    running = launch(words, 2, (str(tmp_path / "spoilt.py"),))
+    _, errors = running.communicate(timeout=300)
+    assert running.returncode != 0
+    wrong = list(RegionStore.open(shop_store).captions())[5].texts[0]
+    told = [line for line in errors.splitlines() if line.startswith("interbert: step ")]
+    assert len(set(told)) == 1, errors[-3000:]
+    assert told[0].count("pair ") == 1
+    assert repr(wrong) in told[0]
+    assert "matching_loss" in told[0]
 
 
 def _require_resumed_alike(store: Path, bert: str, folder: Path, words: list[str]) -> None:

@@ -15,12 +15,19 @@ _NAMED = 5
 """At most so many samples are named."""
 _SHOWN = 60
 """Characters of a sample's text."""
+_NO_SAMPLE = "no sample of the batch alone, without dropout, gives such a loss"
 
 
 class FiniteWatch:
-    """Whether losses are finite: at once on a CPU, one step later on a GPU, which then need not wait."""
+    """Whether losses are finite: at once on a CPU, one step later on a GPU, which then need not wait.
 
-    def __init__(self) -> None:
+    Args:
+        over_processes: sums a number over all processes; given, a loss that is not finite in one of them is noticed by
+            all of them at the same batch, as they must when only all together can say where it comes from.
+    """
+
+    def __init__(self, over_processes: Callable[[Tensor], Tensor] | None = None) -> None:
+        self._over_processes = over_processes
         self._pending: tuple[Tensor, torch.cuda.Event, int] | None = None
 
     def bad_batch(self, loss: Tensor, batch: int) -> int | None:
@@ -31,6 +38,8 @@ class FiniteWatch:
             batch: its number, given back when it is the bad one.
         """
         flag = torch.isfinite(loss.detach()).all()
+        if self._over_processes is not None:
+            flag = self._over_processes((~flag).float()) == 0
         if flag.device.type != "cuda":
             return None if bool(flag) else batch
         found = self.late()
@@ -72,7 +81,7 @@ def diagnosis(model: nn.Module, batches: Iterator[tuple[SampleKey, dict[str, Ten
             if parts:
                 found.append((key, parts))
     if not found:
-        return "no sample of the batch alone, without dropout, gives such a loss"
+        return _NO_SAMPLE
     if len(found) == total > 1:
         largest = max(model.named_parameters(), key=lambda item: float(item[1].detach().abs().max()))
         return f"every sample's {', '.join(found[0][1])}; the largest weight is in {largest[0]}: training has diverged"
@@ -81,6 +90,14 @@ def diagnosis(model: nn.Module, batches: Iterator[tuple[SampleKey, dict[str, Ten
         for key, parts in found[:_NAMED]
     ]
     return f"{len(found)} of {total} samples: {'; '.join(named)}"
+
+
+def of_all_processes(whys: Sequence[str]) -> str:
+    """Every process's diagnosis as one; those that found nothing are left out when another did."""
+    telling = {process: why for process, why in enumerate(whys) if why != _NO_SAMPLE}
+    if len(set(telling.values())) <= 1:
+        return next(iter(telling.values()), _NO_SAMPLE)
+    return "; ".join(f"in process {process} {why}" for process, why in telling.items())
 
 
 def _not_finite(model: Callable[..., Any], batch: dict[str, Tensor]) -> list[str]:

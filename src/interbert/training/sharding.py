@@ -80,6 +80,13 @@ class Sharding:
         """Give each process its share of what :meth:`optimizer_state` returned."""
         set_optimizer_state_dict(self._model, optimizer, dict(state), options=_WHOLE)
 
+    @staticmethod
+    def told_by_all(words: str) -> list[str]:
+        """What each process says, in their order; collective."""
+        said: list[str] = [""] * distributed.get_world_size()
+        distributed.all_gather_object(said, words)
+        return said
+
 
 def _average_gradient(value: Tensor) -> None:
     """As FSDP does to what it holds; a sum over batches that was averaged before stays what it is."""

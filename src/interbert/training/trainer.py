@@ -30,7 +30,7 @@ from interbert.tasks.base import Task
 from interbert.training.arguments import CHECKPOINTS
 from interbert.training.console import TrainingConsole
 from interbert.training.ema import EMA_FILE, WeightAverage
-from interbert.training.finite import FiniteWatch, diagnosis
+from interbert.training.finite import FiniteWatch, diagnosis, of_all_processes
 from interbert.training.model_card import write_model_card
 from interbert.training.objective_log import ObjectiveLog
 from interbert.training.optimizer import make_optimizer
@@ -99,7 +99,7 @@ class InterBertTrainer(ShardedTrainer):
         self._judge_start = judge_start
         self._names = names
         self._objectives = ObjectiveLog()
-        self._watch = FiniteWatch()
+        self._watch = FiniteWatch(None if self.sharding is None else self._over_processes)
         self._in_step = 0
         self._best: float | None = None
         pairs_per_step = options.batch_size * options.gradient_accumulation * self.args.world_size
@@ -198,11 +198,10 @@ class InterBertTrainer(ShardedTrainer):
     def _require_finite(self, bad: int | None) -> None:
         if bad is None:
             return
-        if self.sharding is None:
-            model = self.accelerator.unwrap_model(self.model)
+        with self.whole_model() as model:
             why = diagnosis(model, self._singly(self._batches.batch(bad)), self._names)
-        else:  # other processes may be well, and would have to help to gather the weights
-            why = f"in process {self.args.process_index}; with training.shard off it would be said where"
+        if self.sharding is not None:  # every process is here, as the whole weights need them all
+            why = of_all_processes(self.sharding.told_by_all(why))
         raise TrainingError(
             f"step {bad // self.args.gradient_accumulation_steps}: the loss is not finite ({why}). Lower "
             "training.learning_rate, or mend the samples named; the last checkpoint is kept."
