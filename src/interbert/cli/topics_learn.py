@@ -5,7 +5,13 @@ training products' vectors and titles beside the model (topics.safetensors, abou
 then found by the pictures of the titles that fit it, in whatever language they are. Probabilities are fitted on topics
 made of what validation titles have in common. Do it before `interbert index build`, and the index carries it along.
 
+Titles leave out much that topics ask for ("formal shirts"). Name the catalogues that the stores were extracted from,
+and the kinds in their columns (category, colour, use ...) are read beside the titles. Pages never read columns: a
+product without any is ranked by its picture alike.
+
     interbert topics learn models/retrieval regions/train --validation regions/validation
+    interbert topics learn models/retrieval regions/train --validation regions/validation \\
+        --catalogue train.parquet --validation_catalogue validation.parquet --columns category,colour,use
 """
 
 from __future__ import annotations
@@ -25,6 +31,12 @@ class Options:
     """Region store to calibrate on; without, a twentieth of the examples serves and probabilities come out too sure."""
     texts: list[str] = field(default_factory=list)
     """Source columns whose texts are titles; all when not given."""
+    catalogue: str | None = None
+    """The source that REGIONS was extracted from, for its columns."""
+    validation_catalogue: str | None = None
+    """The source that the validation store was extracted from."""
+    columns: list[str] = field(default_factory=list)
+    """Columns that say of what kind a product is; those of text with few different values when not given."""
     limit: int = 20_000
     """Examples at most, drawn at random."""
     phrases: int = 200
@@ -42,11 +54,14 @@ def run(options: Options) -> None:
     require_range("topics learn: --limit", options.limit, 2)
     require_range("topics learn: --phrases", options.phrases, 1)
     require_range("topics learn: --seed", options.seed, 0, 2**32)
+    attributes, validation_attributes = _attributes(options)
     with only_writer(options.model):
         memory = learn_topics(
             options.model,
             options.regions,
             options.validation,
+            attributes=attributes,
+            validation_attributes=validation_attributes,
             fields=options.texts,
             limit=options.limit,
             phrases=options.phrases,
@@ -61,3 +76,29 @@ def run(options: Options) -> None:
         f"titles say {100 * found.said:.0f}% of what is right; of items with a probability of a half or more, which "
         f"pages show, {100 * found.right:.0f}% are right"
     )
+
+
+def _attributes(options: Options) -> tuple[list[str] | None, list[str] | None]:
+    """What columns say of every row of both catalogues."""
+    from interbert.errors import UsageError
+    from interbert.extraction.columns import ColumnMapping
+    from interbert.extraction.sources import open_source
+    from interbert.search.topics.attributes import attribute_texts, kinds_of
+
+    if options.columns and options.catalogue is None:
+        raise UsageError("topics learn: --columns are read from the catalogue: name it with --catalogue.")
+    if options.validation is not None and (options.catalogue is None) != (options.validation_catalogue is None):
+        raise UsageError("topics learn: give --catalogue and --validation_catalogue, or neither.")
+    if options.validation is None and options.validation_catalogue is not None:
+        raise UsageError("topics learn: --validation_catalogue belongs to the store of --validation, which is missing.")
+    if options.catalogue is None:
+        return None, None
+    sources = [
+        open_source(name, ColumnMapping(), need_texts=False)
+        for name in (options.catalogue, options.validation_catalogue)
+        if name is not None
+    ]
+    columns = options.columns or kinds_of(sources[0], options.texts)
+    texts = [attribute_texts(source, columns) for source in sources]
+    print(f"{options.catalogue}: kinds of products in {', '.join(columns)}")
+    return texts[0], texts[1] if len(texts) > 1 else None

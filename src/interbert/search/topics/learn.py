@@ -14,6 +14,7 @@ from interbert.progress import progress_bar
 from interbert.regions.schema import CaptionRow, ExtractorInfo
 from interbert.regions.store import RegionStore
 from interbert.search.encoder import ProductEncoder
+from interbert.search.topics.attributes import ATTRIBUTES
 from interbert.search.topics.calibration import Calibration, fit_calibration
 from interbert.search.topics.encoding import directions, encode_titles, encode_wordings, require_contrast
 from interbert.search.topics.examples import Examples
@@ -45,6 +46,8 @@ def learn_topics(
     regions: str,
     validation: str | None = None,
     *,
+    attributes: Sequence[str] | None = None,
+    validation_attributes: Sequence[str] | None = None,
     fields: Sequence[str] = (),
     limit: int = 20_000,
     phrases: int = 200,
@@ -57,6 +60,9 @@ def learn_topics(
         model: directory of a model with a contrastive head; gets ``topics.safetensors``.
         regions: store of titled pictures, those that the model was trained on.
         validation: store of others; without, a twentieth of the examples serves, and probabilities come out too sure.
+        attributes: of every row of the catalogue that ``regions`` was extracted from, what its columns say
+            (:func:`~interbert.search.topics.attributes.attribute_texts`); read as one more title.
+        validation_attributes: likewise of ``validation``.
         fields: source columns whose texts to read; all when empty.
         limit: no more examples than so many, drawn at random.
         phrases: made topics per field to calibrate on.
@@ -72,7 +78,7 @@ def learn_topics(
     encoder = ProductEncoder.load(model)
     require_contrast(encoder, str(model))
     generator = np.random.default_rng(seed)
-    known = _titled(encoder, regions, fields, limit, generator, progress, tokens=validation is None)
+    known = _titled(encoder, regions, attributes, fields, limit, generator, progress, tokens=validation is None)
     names = sorted({name for one in known.titles for name in one})
     examples = _examples(encoder, known, names)
     if validation is None:
@@ -85,7 +91,7 @@ def learn_topics(
         )
         calibration = calibrate(encoder, examples.select(~held), judged, phrases, seed, regions, progress)
     else:
-        judged = _titled(encoder, validation, fields, limit, generator, progress, tokens=True)
+        judged = _titled(encoder, validation, validation_attributes, fields, limit, generator, progress, tokens=True)
         calibration = calibrate(encoder, examples, judged, phrases, seed, validation, progress)
     memory = TopicMemory(examples, calibration)
     save_memory(memory, model)
@@ -141,6 +147,7 @@ def _spread(scores: Float32, generator: np.random.Generator) -> NDArray[np.int64
 def _titled(
     encoder: ProductEncoder,
     path: str,
+    attributes: Sequence[str] | None,
     fields: Sequence[str],
     limit: int,
     generator: np.random.Generator,
@@ -149,7 +156,7 @@ def _titled(
 ) -> Titled:
     store = RegionStore.open(path)
     store.require(ExtractorInfo.from_dict(encoder.processor.extractor_info))
-    listed = [(one.row, _titles(one, fields)) for one in store.captions() if one.view == 0]
+    listed = [(one.row, _titles(one, fields, attributes, path)) for one in store.captions() if one.view == 0]
     rows = [(row, titles) for row, titles in listed if titles]
     if len(rows) < 2:
         wanted = f" in columns {', '.join(fields)}" if fields else ""
@@ -167,11 +174,19 @@ def _titled(
     return Titled(np.concatenate(vectors), kept, [titles for _, titles in rows])
 
 
-def _titles(row: CaptionRow, fields: Sequence[str]) -> dict[str, str]:
+def _titles(row: CaptionRow, fields: Sequence[str], attributes: Sequence[str] | None, path: str) -> dict[str, str]:
     titles: dict[str, str] = {}
     for text, name in zip(row.texts, row.text_fields, strict=True):
         if not fields or name in fields:
             titles.setdefault(name, text)
+    if attributes is not None:
+        if row.source_row >= len(attributes):
+            raise SourceError(
+                f"{path}: was extracted from a catalogue with more than the {len(attributes):,} rows of the one whose "
+                "columns were given. Give the same file."
+            )
+        if attributes[row.source_row]:
+            titles[ATTRIBUTES] = attributes[row.source_row]
     return titles
 
 

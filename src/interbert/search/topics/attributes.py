@@ -1,0 +1,71 @@
+"""What the columns of a catalogue say of its products, as texts: evidence for topics beside the titles.
+
+A title leaves out what a shopper's topic asks for: no title says that a shirt is formal, a column does. Columns of
+training products are read once, when a model is taught topics; those of the products that pages rank are not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from interbert.errors import SourceError
+from interbert.extraction.sources import PictureSource
+
+ATTRIBUTES = "attributes"
+"""Name of the field beside the titles' columns."""
+
+_LEAST_ROWS = 10
+"""Products per value that a column must have in the mean: one with more values names products, and no kinds of them."""
+_NOTHING = frozenset({"", "na", "n/a", "nan", "none", "null", "unknown", "-"})
+
+
+def kinds_of(source: PictureSource, titles: Sequence[str] = ()) -> list[str]:
+    """Columns that say of what kind a product is: those of text with few different values.
+
+    Args:
+        source: the catalogue.
+        titles: columns that are none.
+
+    Raises:
+        SourceError: there is none.
+    """
+    table = source.other_columns()
+    names = [name for name in table.column_names if name not in titles and _of_kinds(table[name])]
+    if not names:
+        raise SourceError(
+            f"{source.name}: no column of text has few enough different values to say of what kind a product is. Name "
+            f"some with --columns; there are: {', '.join(table.column_names) or 'none'}."
+        )
+    return names
+
+
+def attribute_texts(source: PictureSource, columns: Sequence[str]) -> list[str]:
+    """Of every row of a source, the values of its columns as one text, each once ("Men Shirts Blue Formal").
+
+    Args:
+        source: the catalogue.
+        columns: at least one.
+
+    Raises:
+        ColumnError: there is no such column.
+    """
+    table = source.other_columns(columns)
+    values = [[_plain(value) for value in table[name].to_pylist()] for name in columns]
+    return [" ".join(dict.fromkeys(value for value in row if value)) for row in zip(*values, strict=True)]
+
+
+def _of_kinds(column: Any) -> bool:
+    """Whether a column is of text and its values are shared by many rows."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
+        return False
+    different = len(pc.unique(column))
+    return 2 <= different <= len(column) / _LEAST_ROWS
+
+
+def _plain(value: Any) -> str:
+    text = "" if value is None else " ".join(str(value).split())
+    return "" if text.lower() in _NOTHING else text
