@@ -96,7 +96,8 @@ def varlen_kernel(device: torch.device, dtype: torch.dtype, dropout: float, head
 def compute_dtype(like: Tensor) -> torch.dtype:
     """What linear maps of ``like`` give: autocast's type where it is on."""
     kind = like.device.type
-    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else like.dtype
+    casts = torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
+    return torch.get_autocast_dtype(kind) if casts else like.dtype
 
 
 @functools.cache
