@@ -2,11 +2,16 @@
 
     python benchmarks/mfu.py                      # base size on the GPU, or small on a CPU
     python benchmarks/mfu.py --size base --batch-size 256 --compile
+    python benchmarks/mfu.py --varied             # what packed attention gives on a GPU
 
 Measures bf16 matrix products of the device first, then pretraining steps of this library's model, its losses and its
 optimizer on synthetic batches: 36 regions and the global token, 20 word pieces, nothing padded. FLOPs are counted from
 the shapes (two per multiply-add of every matrix product and of attention; backward twice the forward), not from a
 profiler. Prints rounds' median [least, most]; the last line is JSON.
+
+With `--varied` pairs have 10 to 36 regions and 8 to 20 pieces, and FLOPs are those of real tokens. On a GPU packed and
+padded steps are then timed in turn, both without dropout on attention weights unless flash-attn is installed, the only
+kernel that has it. A CPU always packs.
 """
 
 from __future__ import annotations
@@ -19,14 +24,18 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from interbert.model.configuration import InterBertConfig
 from interbert.model.modeling import InterBertForPreTraining
+from interbert.model.varlen import varlen_kernel
 from interbert.objectives.positions import flat_positions
 from interbert.training.provenance import versions
 
 PIECES, REGIONS = 20, 37
+FEWEST_PIECES, FEWEST_REGIONS = 8, 11
+"""Of ``--varied``; regions count the global token."""
 SIZES: dict[str, dict[str, Any]] = {
     "base": {},
     "mini": {
@@ -51,55 +60,86 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=20 if gpu else 4, help="steps of a round")
     parser.add_argument("--rounds", type=int, default=5 if gpu else 3)
     parser.add_argument("--compile", action="store_true", help="compile the model")
+    parser.add_argument("--varied", action="store_true", help="pairs of different length, packed and padded in turn")
     arguments = parser.parse_args()
+    if arguments.varied and arguments.compile:
+        parser.error("--compile keeps batches padded, so --varied would compare nothing.")
     device = torch.device("cuda" if gpu else "cpu")
     config = InterBertConfig(**SIZES[arguments.size])
     config._attn_implementation = "sdpa" if gpu else "eager"
+    kernel = choose_kernel(config, device) if arguments.varied and gpu else None
     torch.manual_seed(0)
     model = InterBertForPreTraining(config).to(device).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True)
-    batch, predicted = synthetic_batch(config, arguments.batch_size, device)
+    batch, flops = synthetic_batch(config, arguments.batch_size, device, arguments.varied)
     forward: Callable[..., Any] = torch.compile(model) if arguments.compile else model
+    inputs = {"": batch}
+    if kernel is not None:
+        padded = {name: value for name, value in batch.items() if not name.startswith("real_")}
+        inputs = {"packed ": batch, "padded ": padded}
+    weights = sum(value.numel() * 16 for value in model.parameters())  # weights, gradients, two moments
+    measured: dict[str, list[float]] = {}
 
-    def step() -> None:
+    def step(way: str) -> None:
         with torch.autocast(device.type, dtype=torch.bfloat16):
-            loss = forward(**batch).loss
+            loss = forward(**inputs[way]).loss
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()
 
-    per_pair = step_flops(config, *predicted) / arguments.batch_size
-    own, pairs, shares = [], [], []
-    step()
-    for _ in range(arguments.rounds):
+    def measure(way: str) -> None:
         rate = matrix_rate(device)
-        step()
+        if gpu:
+            torch.cuda.reset_peak_memory_stats()
+        step(way)
         _wait(device)
         started = time.perf_counter()
         for _ in range(arguments.steps):
-            step()
+            step(way)
         _wait(device)
-        seconds = (time.perf_counter() - started) / arguments.steps
-        own.append(rate / 1e12)
-        pairs.append(arguments.batch_size / seconds)
-        shares.append(100 * per_pair * pairs[-1] / rate)
-    line: dict[str, Any] = {"size": arguments.size, "batch_size": arguments.batch_size, "compile": arguments.compile}
-    print(f"{torch.cuda.get_device_name() if gpu else 'CPU'}, {arguments.size}: {per_pair / 1e9:.1f} GFLOP a pair")
-    for name, values in (("own bf16 TFLOP/s", own), ("pairs/s", pairs), ("share of it in %", shares)):
-        print(f"{name:<18} {np.median(values):,.1f} [{min(values):,.1f}, {max(values):,.1f}]")
+        pairs = arguments.batch_size * arguments.steps / (time.perf_counter() - started)
+        measured.setdefault("own bf16 TFLOP/s", []).append(rate / 1e12)
+        measured.setdefault(f"{way}pairs/s", []).append(pairs)
+        measured.setdefault(f"{way}share of it in %", []).append(100 * flops / arguments.batch_size * pairs / rate)
+        if gpu:
+            held = torch.cuda.max_memory_allocated() - weights
+            measured.setdefault(f"{way}MiB per pair", []).append(held / arguments.batch_size / 2**20)
+
+    for way in inputs:
+        step(way)
+    for number in range(arguments.rounds):
+        for way in list(inputs)[:: -1 if number % 2 else 1]:
+            measure(way)
+    options = ("size", "batch_size", "compile", "varied")
+    line: dict[str, Any] = {name: getattr(arguments, name) for name in options} | {"kernel": kernel}
+    print(f"{torch.cuda.get_device_name() if gpu else 'CPU'}, {arguments.size}: ", end="")
+    print(f"{flops / arguments.batch_size / 1e9:.1f} GFLOP a pair")
+    if kernel is not None:
+        dropout = config.attention_probs_dropout_prob
+        print(f"packed attention by {kernel}; dropout of attention weights {dropout} in both")
+    for name, values in measured.items():
+        print(f"{name:<24} {np.median(values):,.1f} [{min(values):,.1f}, {max(values):,.1f}]")
         line[name] = round(float(np.median(values)), 2)
     if gpu:
-        weights = sum(value.numel() * 16 for value in model.parameters())  # weights, gradients, two moments
-        held = torch.cuda.max_memory_allocated() - weights
-        line["MiB per pair"] = round(held / arguments.batch_size / 2**20, 2)
-        print(f"{'MiB per pair':<18} {line['MiB per pair']} beside {weights / 2**30:.1f} GiB of weights and moments")
+        print(f"MiB per pair are beside {weights / 2**30:.1f} GiB of weights and moments")
     print(json.dumps(line | {"versions": versions()}))
 
 
+def choose_kernel(config: InterBertConfig, device: torch.device) -> str:
+    """Name of what attends in packed batches; where it drops no weights, no layer of ``config`` does from now on."""
+    heads = [config.hidden_size // config.num_attention_heads, config.hidden_size // config.image_num_attention_heads]
+    if varlen_kernel(device, torch.bfloat16, 0.1, heads) is not None:
+        return "flash-attn"
+    config.attention_probs_dropout_prob = config.image_attention_probs_dropout_prob = 0.0
+    if varlen_kernel(device, torch.bfloat16, 0.0, heads) is not None:
+        return "PyTorch's varlen_attn"
+    raise SystemExit("Neither flash-attn nor PyTorch has a kernel for this card: packed batches cannot be measured.")
+
+
 def synthetic_batch(
-    config: InterBertConfig, pairs: int, device: torch.device
-) -> tuple[dict[str, Tensor], tuple[int, int, int]]:
-    """A pretraining batch, and how many pairs, pieces and regions it has to predict."""
+    config: InterBertConfig, pairs: int, device: torch.device, varied: bool
+) -> tuple[dict[str, Tensor], float]:
+    """A pretraining batch, and the FLOPs of a step with it."""
     generator = torch.Generator().manual_seed(0)
     ids = torch.randint(1000, config.vocab_size, (pairs, PIECES), generator=generator)
     masked = torch.rand(pairs, PIECES, generator=generator) < 0.3
@@ -111,32 +151,58 @@ def synthetic_batch(
         "input_ids": ids,
         "region_features": torch.randn(pairs, REGIONS, config.region_feature_size, generator=generator),
         "region_locations": corners,
-        "lm_labels": ids.masked_fill(~masked, -100),
-        "masked_regions": hidden,
         "region_targets": torch.rand(pairs, REGIONS, config.region_target_size, generator=generator).softmax(-1),
         "matching_labels": match,
+    }
+    pieces, regions = torch.full((pairs,), PIECES), torch.full((pairs,), REGIONS)
+    if varied:
+        pieces = torch.randint(FEWEST_PIECES, PIECES + 1, (pairs,), generator=generator)
+        regions = torch.randint(FEWEST_REGIONS, REGIONS + 1, (pairs,), generator=generator)
+        batch["attention_mask"] = (torch.arange(PIECES) < pieces[:, None]).long()
+        batch["region_mask"] = (torch.arange(REGIONS) < regions[:, None]).long()
+        batch["real_pieces"] = flat_positions(batch["attention_mask"])
+        batch["real_regions"] = flat_positions(batch["region_mask"])
+        masked &= batch["attention_mask"].bool()
+        hidden &= batch["region_mask"].bool()
+    batch |= {
+        "lm_labels": ids.masked_fill(~masked, -100),
+        "masked_regions": hidden,
         "predicted_pieces": flat_positions(masked),
         "predicted_regions": flat_positions(hidden & (match == 0)[:, None]),
     }
-    counts = (pairs, len(batch["predicted_pieces"]), len(batch["predicted_regions"]))
-    return {name: value.to(device) for name, value in batch.items()}, counts
+    predicted = len(batch["predicted_pieces"]), len(batch["predicted_regions"])
+    flops = step_flops(config, pieces.double().numpy(), regions.double().numpy(), *predicted)
+    return {name: value.to(device) for name, value in batch.items()}, flops
 
 
-def step_flops(config: InterBertConfig, pairs: int, pieces: int, regions: int) -> float:
-    """Floating-point operations of forward and backward of a batch, two per multiply-add."""
+def step_flops(
+    config: InterBertConfig,
+    pieces: NDArray[np.float64],
+    regions: NDArray[np.float64],
+    predicted_pieces: int,
+    predicted_regions: int,
+) -> float:
+    """Floating-point operations of forward and backward of a batch, two per multiply-add.
+
+    Args:
+        config: of the model.
+        pieces, regions: [B] word pieces and image tokens of each pair.
+        predicted_pieces, predicted_regions: how many there are.
+    """
     hidden = config.hidden_size
 
-    def layers(number: int, length: int, intermediate: int) -> float:
+    def layers(number: int, lengths: NDArray[np.float64], intermediate: int) -> float:
         weights = 4 * hidden * hidden + 2 * hidden * intermediate
-        return number * (2 * length * weights + 4 * length * length * hidden)
+        return number * float((2 * lengths * weights + 4 * lengths * lengths * hidden).sum())
 
-    trunk = layers(config.num_interaction_layers, PIECES + REGIONS, config.intermediate_size)
-    trunk += layers(config.num_text_layers, PIECES, config.intermediate_size)
-    trunk += layers(config.num_image_layers, REGIONS, config.image_intermediate_size)
-    trunk += 2 * REGIONS * hidden * (config.region_feature_size + 5) + 4 * hidden * config.pooler_size
-    heads = 2 * pieces * hidden * (hidden + config.vocab_size)
-    heads += 2 * regions * hidden * (hidden + config.region_target_size)
-    return 3 * (pairs * trunk + heads)
+    trunk = layers(config.num_interaction_layers, pieces + regions, config.intermediate_size)
+    trunk += layers(config.num_text_layers, pieces, config.intermediate_size)
+    trunk += layers(config.num_image_layers, regions, config.image_intermediate_size)
+    trunk += 2 * float(regions.sum()) * hidden * (config.region_feature_size + 5)
+    trunk += len(pieces) * 4 * hidden * config.pooler_size
+    heads = 2 * predicted_pieces * hidden * (hidden + config.vocab_size)
+    heads += 2 * predicted_regions * hidden * (hidden + config.region_target_size)
+    return 3 * (trunk + heads)
 
 
 def matrix_rate(device: torch.device) -> float:

@@ -6,8 +6,10 @@ import torch
 
 from interbert.data.collation import PretrainingCollator, RetrievalCollator, mask_of, pad
 from interbert.data.examples import PretrainingExample, RetrievalExample
+from interbert.data.labelled import LabelledCollator, LabelledItem
 from interbert.data.pairs import PairTable
 from interbert.data.sampling import SampleKey
+from interbert.objectives.positions import flat_positions
 from interbert.regions.schema import CaptionRow
 
 PAD = 9
@@ -96,6 +98,8 @@ def test_retrieval_batches_lay_four_pairs_a_sample_side_by_side(table):
     assert batch["region_features"][:, 0, 0].tolist() == [2, 2, 3, 2, 22, 22, 23, 22]
     assert batch["matching_labels"].tolist() == [0, 1, 1, 1] * 2
     assert batch["contrast_rows"].tolist() == [0, 4]
+    assert batch["real_pieces"].tolist() == [0, 1, 3, 4, 5, 6, 7, 9, 12, 13, 15, 16, 17, 18, 19, 21]
+    assert batch["real_regions"].tolist() == flat_positions(batch["region_mask"]).tolist()
     assert batch["contrast_same"].all()
     assert "contrast_rows" not in RetrievalCollator(table, PAD, contrast=False)(examples)
 
@@ -107,6 +111,19 @@ def test_where_losses_are_taken_is_listed(table):
     assert batch["predicted_regions"].tolist() == [1]  # the other picture's caption is not its own
     strict = PretrainingCollator(table, PAD, contrast=False, lm_on_mismatched=False)(examples)
     assert strict["predicted_pieces"].tolist() == [1]
+
+
+def test_where_nothing_is_padded_is_listed(table):
+    examples = [pretraining_example(0, 4, 2), pretraining_example(1, 2, 5, label=1)]
+    batch = PretrainingCollator(table, PAD, contrast=True)(examples)
+    assert batch["real_pieces"].tolist() == [0, 1, 2, 3, 4, 5]
+    assert batch["real_regions"].tolist() == [0, 1, 5, 6, 7, 8, 9]
+    assert batch["contrast_real_pieces"].tolist() == [0, 1, 3, 4, 5]
+    labelled = LabelledCollator(PAD)
+    item = LabelledItem((1, 2), picture(1, 0), 0), LabelledItem((1,), picture(2, 0), 1)
+    assert labelled(item)["real_pieces"].tolist() == [0, 1, 2]
+    assert labelled(item)["real_regions"].tolist() == [0, 2, 3]
+    assert next(iter(batch)) == "input_ids"  # engines take its length for the batch's
 
 
 def test_the_contrast_counts_the_pairs_of_all_processes(table):

@@ -1,6 +1,7 @@
 """Examples to padded tensors. Shapes: B batch, R image tokens, T text tokens, F feature size, C classes.
 
-Where losses are taken is listed here too (``predicted_pieces``, ``predicted_regions``), so that no model has to look.
+Where losses are taken (``predicted_pieces``, ``predicted_regions``) and where nothing is padded (``real_pieces``,
+``real_regions``) is listed here too, so that no model has to look.
 """
 
 from __future__ import annotations
@@ -37,17 +38,20 @@ def mask_of(rows: Sequence[NDArray[Any]]) -> Tensor:
 
 
 def picture_tensors(pictures: Sequence[Picture]) -> dict[str, Tensor]:
-    """region_features [B,R,F], region_locations [B,R,5] and region_mask [B,R]."""
+    """region_features [B,R,F], region_locations [B,R,5], region_mask [B,R], and real_regions [N], where that is 1."""
+    mask = mask_of([features for features, _ in pictures])
     return {
         "region_features": pad([features for features, _ in pictures]),
         "region_locations": pad([locations for _, locations in pictures]),
-        "region_mask": mask_of([features for features, _ in pictures]),
+        "region_mask": mask,
+        "real_regions": flat_positions(mask),
     }
 
 
 def text_tensors(texts: Sequence[NDArray[np.int64]], pad_id: int) -> dict[str, Tensor]:
-    """input_ids and attention_mask [B,T]."""
-    return {"input_ids": pad(texts, pad_id), "attention_mask": mask_of(texts)}
+    """input_ids and attention_mask [B,T], and real_pieces [N], where that is 1."""
+    mask = mask_of(texts)
+    return {"input_ids": pad(texts, pad_id), "attention_mask": mask, "real_pieces": flat_positions(mask)}
 
 
 def same_matrix(table: PairTable, keys: Sequence[SampleKey]) -> Tensor:
@@ -90,6 +94,7 @@ class PretrainingCollator:
             batch |= {
                 "contrast_input_ids": own["input_ids"],
                 "contrast_attention_mask": own["attention_mask"],
+                "contrast_real_pieces": own["real_pieces"],
                 "contrast_region_features": pad([one.own_picture[0] for one in examples]),
                 "contrast_same": same_matrix(self._table, [one.key for one in examples]),
             }

@@ -13,6 +13,7 @@ from interbert.errors import ConfigError
 from interbert.model.configuration import InterBertConfig
 from interbert.model.layers import LayerSizes, LayerStack
 from interbert.model.packing import PADDED, Packings
+from interbert.model.varlen import compute_dtype, varlen_kernel
 
 
 class InterBertEncoder(nn.Module):
@@ -25,7 +26,7 @@ class InterBertEncoder(nn.Module):
     def __init__(self, config: InterBertConfig) -> None:
         super().__init__()
         self.config = config
-        text_sizes, image_sizes = LayerSizes.text(config), LayerSizes.image(config)
+        text_sizes, image_sizes = self._sizes = LayerSizes.text(config), LayerSizes.image(config)
         self.interaction_layers = LayerStack(config, text_sizes, config.num_interaction_layers)
         self.text_layers = LayerStack(config, text_sizes, config.num_text_layers)
         self.image_layers = LayerStack(config, image_sizes, config.num_image_layers)
@@ -38,6 +39,8 @@ class InterBertEncoder(nn.Module):
         image_mask: Tensor | None,
         pooled_only: bool = False,
         skip_padding: bool = False,
+        real_pieces: Tensor | None = None,
+        real_regions: Tensor | None = None,
     ) -> tuple[Tensor | None, Tensor | None]:
         """Encode embedded tokens.
 
@@ -48,6 +51,9 @@ class InterBertEncoder(nn.Module):
             image_mask: [B,R], likewise.
             pooled_only: compute only the first position of each output (what the poolers read).
             skip_padding: compute real tokens alone where that saves time; the outputs are then zero at padding.
+            real_pieces: int64 [N], where ``text_mask`` is 1 in its flat order, the first token of every text among
+                them. A GPU skips padding only when given this; on a CPU the masks say it.
+            real_regions: int64 [N'], likewise of ``image_mask``.
 
         Returns:
             text hidden state [B,T,H] and image hidden state [B,R,H] (length 1 each with ``pooled_only``), None for
@@ -58,20 +64,45 @@ class InterBertEncoder(nn.Module):
                 f"{text.shape[0]} texts and {image.shape[0]} pictures make no pairs. Give as many of each, or one side."
             )
         if text_mask is not None or image_mask is not None:
-            text_mask, image_mask = _whole_mask(text, text_mask), _whole_mask(image, image_mask)
-        packings = Packings.of(text_mask, image_mask) if skip_padding else PADDED
+            text_mask, real_pieces = _whole(text, text_mask, real_pieces)
+            image_mask, real_regions = _whole(image, image_mask, real_regions)
+        packings = PADDED
+        if skip_padding and not torch.compiler.is_compiling():  # N differs from batch to batch
+            packings = self._packings(
+                text if image is None else image, text_mask, image_mask, real_pieces, real_regions
+            )
+        if packings.by_kernel:
+            text_mask = image_mask = None  # making them for the attention implementation would let a GPU wait
         text, image = packings.pack(text, image)
         sides = [side for side in (image, text) if side is not None]
         axis = 1 if packings is PADDED else 0
-        joint = torch.cat(sides, dim=axis)
+        joint = packings.interleave(torch.cat(sides, dim=axis))
         joint_mask = _side_by_side(image_mask, text_mask)
-        hidden = self.interaction_layers(joint, self._mask(joint, joint_mask), packing=packings.joint)
-        parts = iter(hidden.split([side.shape[axis] for side in sides], dim=axis))
+        joint = self.interaction_layers(joint, self._mask(joint, joint_mask), packing=packings.joint)
+        parts = iter(torch.split(packings.part(joint), [side.shape[axis] for side in sides], dim=axis))
         if image is not None:
             image = self.image_layers(next(parts), self._mask(joint, image_mask), pooled_only, packings.image)
         if text is not None:
             text = self.text_layers(next(parts), self._mask(joint, text_mask), pooled_only, packings.text)
         return packings.unpack(text, image, pooled_only)
+
+    def _packings(
+        self,
+        like: Tensor | None,
+        text_mask: Tensor | None,
+        image_mask: Tensor | None,
+        real_pieces: Tensor | None,
+        real_regions: Tensor | None,
+    ) -> Packings:
+        """Packings for a kernel where one takes tokens ``like`` these; else for the attention implementation."""
+        kernel = None
+        if like is not None and self.config._attn_implementation != "eager":
+            dropout = max(sizes.attention_dropout for sizes in self._sizes) if self.training else 0.0
+            head_sizes = [self.config.hidden_size // sizes.heads for sizes in self._sizes]
+            kernel = varlen_kernel(like.device, compute_dtype(like), dropout, head_sizes)
+        if kernel is None:
+            return Packings.of(text_mask, image_mask)
+        return Packings.for_kernel(text_mask, image_mask, real_pieces, real_regions, kernel)
 
     def _mask(self, like: Tensor, mask: Tensor | None) -> Tensor | None:
         """Turn [B,L] ones and zeros into the form the attention implementation wants."""
@@ -83,11 +114,15 @@ class InterBertEncoder(nn.Module):
         return full
 
 
-def _whole_mask(side: Tensor | None, mask: Tensor | None) -> Tensor | None:
-    """The mask int64 [B,L] of a side that is there: ones when none was given."""
+def _whole(side: Tensor | None, mask: Tensor | None, real: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
+    """The mask int64 [B,L] of a side that is there and its real tokens' places: ones, and all, when it had no mask."""
     if side is None:
-        return None
-    return torch.ones(side.shape[:2], dtype=torch.long, device=side.device) if mask is None else mask.long()
+        return None, None
+    if mask is not None:
+        return mask.long(), real
+    batch, length = side.shape[:2]
+    everywhere = torch.ones((batch, length), dtype=torch.long, device=side.device)
+    return everywhere, torch.arange(batch * length, device=side.device)
 
 
 def _side_by_side(image_mask: Tensor | None, text_mask: Tensor | None) -> Tensor | None:

@@ -105,6 +105,12 @@ class SelfAttention(nn.Module):
         if self.config._attn_implementation != "eager":
             attend = ALL_ATTENTION_FUNCTIONS[self.config._attn_implementation]
         query, key, value = self.query(queries), self.key(hidden_state), self.value(hidden_state)
+        dropout = self.attention_dropout if self.training else 0.0
+        if packing is not None and packing.sequences is not None:
+            query, key, value = (one.unflatten(-1, (-1, self.head_size)) for one in (query, key, value))
+            first_only = queries is not hidden_state
+            found = packing.sequences.attend(query, key, value, first_only, dropout)
+            return self.output(found.flatten(1)), None
         if packing is not None:
             query = packing.unpack(query) if queries is hidden_state else query.unsqueeze(1)
             key, value = packing.unpack(key), packing.unpack(value)
@@ -114,7 +120,7 @@ class SelfAttention(nn.Module):
             self._split(key),
             self._split(value),
             attention_mask,
-            dropout=self.attention_dropout if self.training else 0.0,
+            dropout=dropout,
             scaling=self.head_size**-0.5,
         )
         if packing is not None and queries is hidden_state:

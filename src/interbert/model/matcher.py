@@ -54,13 +54,15 @@ class Matcher(InterBertPreTrainedModel):
             logits: Tensor = self.matching_head(fused.to(self.matching_head.weight.dtype))
         return logits
 
-    def encode_text(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
+    def encode_text(
+        self, input_ids: Tensor, attention_mask: Tensor | None = None, real_pieces: Tensor | None = None
+    ) -> Tensor:
         """Vectors of texts, run alone through the interaction and the text extraction module.
 
         With ``contrastive_size`` unit vectors [B,D], and one number more, 1, beside a query bank; else the pooled
         vectors [B,P] as they are, of which :meth:`head_text` makes a score.
         """
-        pooled = self._pool_text(input_ids, attention_mask)
+        pooled = self._pool_text(input_ids, attention_mask, real_pieces)
         if not self.config.contrastive_size:
             return pooled
         vectors: Tensor = self.contrastive_head.text(pooled, self.words(input_ids, attention_mask))
@@ -69,14 +71,18 @@ class Matcher(InterBertPreTrainedModel):
         return torch.cat([vectors, torch.ones_like(vectors[:, :1])], dim=1)
 
     def encode_image(
-        self, region_features: Tensor, region_locations: Tensor, region_mask: Tensor | None = None
+        self,
+        region_features: Tensor,
+        region_locations: Tensor,
+        region_mask: Tensor | None = None,
+        real_regions: Tensor | None = None,
     ) -> Tensor:
         """Vectors of pictures, run alone through the interaction and the image extraction module.
 
         With ``contrastive_size`` unit vectors [B,D], and one number more, the hub correction, beside a query bank; else
         pooled [B,P].
         """
-        return self.project_image(self.pool_image(region_features, region_locations, region_mask))
+        return self.project_image(self.pool_image(region_features, region_locations, region_mask, real_regions))
 
     def project_image(self, pooled: Tensor) -> Tensor:
         """Pooled vectors [B,P] of pictures encoded alone as :meth:`encode_image` gives them."""
@@ -133,12 +139,17 @@ class Matcher(InterBertPreTrainedModel):
         self.config.hub_correction = correction
         self.contrastive_head.query_bank = vectors.detach().to(self.device)
 
-    def _pool_text(self, input_ids: Tensor, attention_mask: Tensor | None) -> Tensor:
-        pooled: Tensor = self.interbert(input_ids, attention_mask, pooled_only=True).text_pooled
+    def _pool_text(self, input_ids: Tensor, attention_mask: Tensor | None, real_pieces: Tensor | None = None) -> Tensor:
+        output = self.interbert(input_ids, attention_mask, pooled_only=True, real_pieces=real_pieces)
+        pooled: Tensor = output.text_pooled
         return pooled
 
     def pool_image(
-        self, region_features: Tensor, region_locations: Tensor, region_mask: Tensor | None = None
+        self,
+        region_features: Tensor,
+        region_locations: Tensor,
+        region_mask: Tensor | None = None,
+        real_regions: Tensor | None = None,
     ) -> Tensor:
         """Pooled vectors [B,P] of pictures encoded alone."""
         pooled: Tensor = self.interbert(
@@ -146,6 +157,7 @@ class Matcher(InterBertPreTrainedModel):
             region_locations=region_locations,
             region_mask=region_mask,
             pooled_only=True,
+            real_regions=real_regions,
         ).image_pooled
         return pooled
 
@@ -190,11 +202,13 @@ class Matcher(InterBertPreTrainedModel):
         region_locations: Tensor | None,
         region_mask: Tensor | None,
         same: Tensor | None,
+        real_pieces: Tensor | None = None,
+        real_regions: Tensor | None = None,
     ) -> Tensor:
         """Encode a batch's sides apart and contrast them; with other processes' where ``same`` counts more pairs."""
         assert region_locations is not None
-        text_pooled = self._pool_text(input_ids, attention_mask)
-        image_pooled = self.pool_image(region_features, region_locations, region_mask)
+        text_pooled = self._pool_text(input_ids, attention_mask, real_pieces)
+        image_pooled = self.pool_image(region_features, region_locations, region_mask, real_regions)
         return self._contrast_pooled(text_pooled, image_pooled, same, self.words(input_ids, attention_mask))
 
     def _contrast_pooled(

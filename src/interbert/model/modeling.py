@@ -59,6 +59,9 @@ class InterBertForPreTraining(Matcher):
         predicted_pieces: Tensor | None = None,
         predicted_regions: Tensor | None = None,
         predicted_counts: Tensor | None = None,
+        real_pieces: Tensor | None = None,
+        real_regions: Tensor | None = None,
+        contrast_real_pieces: Tensor | None = None,
     ) -> InterBertForPreTrainingOutput:
         """Losses where labels are given, full logits where they are not.
 
@@ -81,6 +84,9 @@ class InterBertForPreTraining(Matcher):
                 not given.
             predicted_counts: float [2], divide the summed losses of pieces and of regions by these instead of by how
                 many there are: a share of an optimizer step's batches over all processes.
+            real_pieces, real_regions: int64 [N] each, flat positions of [B,T] and [B,R] that are no padding, as in
+                :class:`~interbert.model.trunk.InterBertModel`: a GPU computes padding too when not given.
+            contrast_real_pieces: int64 [N], likewise of the contrastive objective's texts [B,T'].
         """
         every_logit = (input_ids is not None and lm_labels is None) or (
             region_features is not None and (masked_regions is None or region_targets is None)
@@ -93,6 +99,8 @@ class InterBertForPreTraining(Matcher):
             region_locations,
             region_mask,
             skip_padding=not every_logit,
+            real_pieces=real_pieces,
+            real_regions=real_regions,
         )
         pieces_count, regions_count = (None, None) if predicted_counts is None else predicted_counts.unbind()
         result = InterBertForPreTrainingOutput(**output)
@@ -121,6 +129,8 @@ class InterBertForPreTraining(Matcher):
                 region_locations,
                 region_mask,
                 contrast_same,
+                contrast_real_pieces,
+                real_regions,
             )
             losses.append(self.config.contrastive_loss_weight * result.contrastive_loss)
         if losses:

@@ -11,6 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from interbert.model.varlen import Kernel, Sequences
+from interbert.objectives.positions import flat_positions
+
 
 @dataclass(frozen=True)
 class Packing:
@@ -22,12 +25,22 @@ class Packing:
     """int64 [B], packed row of each sequence's first token."""
     batch: int
     length: int
+    sequences: Sequences | None = None
+    """For attention without unpacking; None where tokens are unpacked for it."""
 
     @classmethod
     def of(cls, mask: Tensor) -> Packing:
         """Packing of a mask [B,L], 1 at real tokens, whose first token is real in every sequence."""
+        batch, length = mask.shape
         counts = mask.bool().sum(dim=1)
-        return cls(mask.bool().flatten().nonzero().squeeze(1), counts.cumsum(0) - counts, *mask.shape)
+        return cls(flat_positions(mask.bool()), counts.cumsum(0) - counts, batch, length)
+
+    @classmethod
+    def for_kernel(cls, mask: Tensor, slots: Tensor, kernel: Kernel) -> Packing:
+        """The same for a kernel, of slots int64 [N] that are known already: a GPU then need not wait for N."""
+        batch, length = mask.shape
+        sequences = Sequences.of(mask, kernel)
+        return cls(slots, sequences.starts[:-1].long(), batch, length, sequences)
 
     def pack(self, padded: Tensor) -> Tensor:
         """[B,L,H] -> [N,H]."""
@@ -71,16 +84,18 @@ class Packings:
     image: Packing | None
     joint: Packing | None
     """Image tokens first."""
+    order: Tensor | None = None
+    """int64 [N], which of all image rows followed by all text rows each joint row is; None: they are the joint rows."""
 
     @classmethod
     def of(cls, text_mask: Tensor | None, image_mask: Tensor | None) -> Packings:
         """Packings of masks [B,T] and [B,R] (None for an absent side); ``PADDED`` where packing would save nothing.
 
-        It saves nothing without padding, needs the first token, which is pooled, to be real, and is not done on GPUs
-        (not measured there) nor in compiled and exported graphs, because N differs from batch to batch.
+        It saves nothing without padding, needs the first token, which is pooled, to be real, and is not done on GPUs,
+        which would have to wait for N: they need :meth:`for_kernel`.
         """
         masks = [mask for mask in (text_mask, image_mask) if mask is not None]
-        if torch.compiler.is_compiling() or any(mask.device.type != "cpu" for mask in masks):
+        if any(mask.device.type != "cpu" for mask in masks):
             return PADDED
         if all(bool(mask.all()) for mask in masks) or not all(bool(mask[:, 0].all()) for mask in masks):
             return PADDED
@@ -89,6 +104,56 @@ class Packings:
         if text is None or image is None:
             return cls(text, image, image if text is None else text)
         return cls(text, image, text.after(image))
+
+    @classmethod
+    def for_kernel(
+        cls,
+        text_mask: Tensor | None,
+        image_mask: Tensor | None,
+        real_pieces: Tensor | None,
+        real_regions: Tensor | None,
+        kernel: Kernel,
+    ) -> Packings:
+        """Packings in which every sequence's rows lie together, as kernels need them.
+
+        Only shapes are looked at, so a GPU waits for nothing. That the first token of every sequence is real is
+        taken for granted.
+
+        Args:
+            text_mask, image_mask: [B,T] and [B,R], None for an absent side.
+            real_pieces, real_regions: int64 [N] of each, where the masks are 1 in their flat order; ``PADDED`` when a
+                side that is there has none, or when none of them leaves anything out.
+            kernel: attends.
+        """
+        sides = ((text_mask, real_pieces), (image_mask, real_regions))
+        masks = [mask for mask, _ in sides if mask is not None]
+        real = [one for mask, one in sides if mask is not None and one is not None]
+        if len(real) < len(masks) or sum(map(len, real)) == sum(mask.numel() for mask in masks):
+            return PADDED
+
+        def packed(mask: Tensor | None, real: Tensor | None) -> Packing | None:
+            return None if mask is None or real is None else Packing.for_kernel(mask, real, kernel)
+
+        text, image = packed(text_mask, real_pieces), packed(image_mask, real_regions)
+        if text is None or image is None:
+            return cls(text, image, image if text is None else text)
+        assert text_mask is not None
+        assert image_mask is not None
+        slots, order = text.after(image).slots.sort()
+        return cls(text, image, Packing.for_kernel(torch.cat([image_mask, text_mask], dim=1), slots, kernel), order)
+
+    @property
+    def by_kernel(self) -> bool:
+        """Whether attention needs no masks, because a kernel knows where sequences end."""
+        return self.joint is not None and self.joint.sequences is not None
+
+    def interleave(self, joint: Tensor) -> Tensor:
+        """Rows [N,H] of all image tokens, then of all text tokens, to the joint packing's order; padded as they are."""
+        return joint if self.order is None else _Rows.apply(joint, self.order)
+
+    def part(self, joint: Tensor) -> Tensor:
+        """Undo :meth:`interleave`."""
+        return joint if self.order is None else _Rows.apply(joint, self.order.argsort())
 
     def pack(self, text: Tensor | None, image: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
         """Both sides [B,L,H] to [N,H]; as they are when nothing is packed."""

@@ -32,6 +32,8 @@ class _Pairs:
     image_mask: Tensor | None
     words: Tensor | None
     """What the contrastive head's table says of the texts' words [B,D]."""
+    real_pieces: Tensor | None
+    real_regions: Tensor | None
 
 
 class InterBertForImageTextRetrieval(Matcher):
@@ -55,6 +57,8 @@ class InterBertForImageTextRetrieval(Matcher):
         negative_draws: Tensor | None = None,
         negative_hardness: Tensor | None = None,
         negative_same: Tensor | None = None,
+        real_pieces: Tensor | None = None,
+        real_regions: Tensor | None = None,
     ) -> InterBertTaskOutput:
         """Matching logits [B,2] (class 0 means match) and, with labels, the loss.
 
@@ -69,6 +73,9 @@ class InterBertForImageTextRetrieval(Matcher):
             negative_draws, negative_hardness, negative_same: given, all rows are true pairs, and each gets a wrong
                 picture and a wrong text of the batch (:func:`~interbert.objectives.in_batch.choose_in_batch`); the
                 logits are then [3B,2]. Needs ``contrastive_size``.
+            real_pieces, real_regions: int64 [N] each, flat positions of [B,T] and [B,R] that are no padding, as in
+                :class:`~interbert.model.trunk.InterBertModel`. Rows that are chosen on the device (the pairs with
+                ``negative_draws``'s wrong sides, those of ``contrast_rows``) stay padded on a GPU.
         """
         if negative_draws is not None:
             assert region_features is not None
@@ -81,6 +88,8 @@ class InterBertForImageTextRetrieval(Matcher):
                 self.interbert.image_embeddings(region_features, region_locations),
                 region_mask,
                 self.words(input_ids, attention_mask),
+                real_pieces,
+                real_regions,
             )
             return self._with_in_batch_negatives(pairs, contrast_same, negative_draws, negative_hardness, negative_same)
         output = self.interbert(
@@ -91,14 +100,16 @@ class InterBertForImageTextRetrieval(Matcher):
             region_locations,
             region_mask,
             pooled_only=True,
+            real_pieces=real_pieces,
+            real_regions=real_regions,
         )
         logits = self._matching_logits(output)
         if self.config.dual_prior is not None:
             assert region_features is not None
             assert region_locations is not None
             with torch.no_grad():  # the contrast below is what trains the dual encoder
-                texts = self.encode_text(input_ids, attention_mask)
-                images = self.encode_image(region_features, region_locations, region_mask)
+                texts = self.encode_text(input_ids, attention_mask, real_pieces)
+                images = self.encode_image(region_features, region_locations, region_mask, real_regions)
                 cosines = (texts * images).sum(dim=-1)
             logits = logits + prior_logits(cosines * self.config.dual_prior)
         matching = None if matching_labels is None else matching_loss(logits, matching_labels)
@@ -120,10 +131,16 @@ class InterBertForImageTextRetrieval(Matcher):
     ) -> InterBertTaskOutput:
         trunk = self.interbert
         text_pooled = trunk.encode_embedded(
-            pairs.text, None, pairs.text_mask, pooled_only=True, skip_padding=True
+            pairs.text, None, pairs.text_mask, pooled_only=True, skip_padding=True, real_pieces=pairs.real_pieces
         ).text_pooled
         image_pooled = trunk.encode_embedded(
-            None, pairs.image, None, pairs.image_mask, pooled_only=True, skip_padding=True
+            None,
+            pairs.image,
+            None,
+            pairs.image_mask,
+            pooled_only=True,
+            skip_padding=True,
+            real_regions=pairs.real_regions,
         ).image_pooled
         assert text_pooled is not None
         assert image_pooled is not None

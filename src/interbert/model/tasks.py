@@ -145,6 +145,8 @@ class InterBertForSequenceClassification(InterBertPreTrainedModel):
         region_locations: Tensor | None = None,
         region_mask: Tensor | None = None,
         labels: Tensor | None = None,
+        real_pieces: Tensor | None = None,
+        real_regions: Tensor | None = None,
     ) -> InterBertTaskOutput:
         """Logits [B,num_labels]; ``labels`` int64 [B]. Inputs as in :class:`InterBertModel`."""
         inputs: dict[str, Any] = {
@@ -154,6 +156,8 @@ class InterBertForSequenceClassification(InterBertPreTrainedModel):
             "region_features": region_features,
             "region_locations": region_locations,
             "region_mask": region_mask,
+            "real_pieces": real_pieces,
+            "real_regions": real_regions,
         }
         output = self.interbert(**inputs, pooled_only=True)
         logits = self.prediction_head(self.dropout(self.fusion(output.text_pooled, output.image_pooled)))

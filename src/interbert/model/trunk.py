@@ -76,6 +76,8 @@ class InterBertModel(InterBertPreTrainedModel):
         skip_padding: bool = False,
         output_attentions: bool | None = None,
         output_hidden_states: bool | None = None,
+        real_pieces: Tensor | None = None,
+        real_regions: Tensor | None = None,
     ) -> InterBertModelOutput:
         """Encode texts, images, or pairs of both.
 
@@ -90,6 +92,9 @@ class InterBertModel(InterBertPreTrainedModel):
             skip_padding: compute real tokens alone where that saves time; hidden states are then zero at padding.
             output_attentions: return the attention weights of every layer; the configuration's when not given.
             output_hidden_states: return the hidden states around every layer; the configuration's when not given.
+            real_pieces: int64 [N], flat positions of [B,T] where ``attention_mask`` is 1, the first token of every text
+                among them; a GPU skips padding only when told where it is, because looking would make it wait.
+            real_regions: int64 [N'], flat positions of [B,R] where ``region_mask`` is 1, likewise.
 
         Raises:
             ConfigError: neither side is given, or features come without locations.
@@ -106,7 +111,9 @@ class InterBertModel(InterBertPreTrainedModel):
         recorded = output_attentions or output_hidden_states
         recorded = recorded or self.config.output_attentions or self.config.output_hidden_states
         skip_padding = (skip_padding or pooled_only) and not recorded
-        return self.encode_embedded(text, image, attention_mask, region_mask, pooled_only, skip_padding)
+        return self.encode_embedded(
+            text, image, attention_mask, region_mask, pooled_only, skip_padding, real_pieces, real_regions
+        )
 
     def encode_embedded(
         self,
@@ -116,9 +123,13 @@ class InterBertModel(InterBertPreTrainedModel):
         region_mask: Tensor | None = None,
         pooled_only: bool = False,
         skip_padding: bool = False,
+        real_pieces: Tensor | None = None,
+        real_regions: Tensor | None = None,
     ) -> InterBertModelOutput:
         """Encode tokens that are embedded already ([B,T,H], [B,R,H]): what pair scoring reuses for each picture."""
-        text, image = self.encoder(text, image, attention_mask, region_mask, pooled_only, skip_padding)
+        text, image = self.encoder(
+            text, image, attention_mask, region_mask, pooled_only, skip_padding, real_pieces, real_regions
+        )
         return InterBertModelOutput(
             text_hidden_state=text,
             image_hidden_state=image,

@@ -1,0 +1,130 @@
+"""Attention within packed sequences, by the kernels that GPUs have for it.
+
+Shapes: B sequences, N tokens of all of them, M queries (N, or B when only first tokens ask), A heads, D head size.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+from transformers.utils import is_flash_attn_2_available
+
+_HEAD_STEP, _LARGEST_HEAD = 8, 192
+"""Head sizes that the kernels take; above 192 (up to 256) some cards have no backward."""
+_OLDEST = (8, 0)
+"""Compute capability that the kernels need (Ampere)."""
+
+
+class Kernel(Protocol):
+    """Softmax attention of sequences that lie one after the other, scaled by 1/sqrt(D): flash-attn's own signature."""
+
+    def __call__(
+        self,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        query_starts: Tensor,
+        key_starts: Tensor,
+        longest_query: int,
+        longest_key: int,
+        /,
+        *,
+        dropout_p: float,
+    ) -> Tensor:
+        """Attend.
+
+        Args:
+            query: [M,A,D].
+            key, value: [N,A,D].
+            query_starts, key_starts: int32 [B+1], row where each sequence starts, and the number of rows.
+            longest_query, longest_key: no sequence is longer.
+            dropout_p: share of the attention weights that is dropped.
+
+        Returns:
+            [M,A,D].
+        """
+
+
+@dataclass(frozen=True)
+class Sequences:
+    """Packed rows as sequences that lie one after the other, and what attends within them."""
+
+    kernel: Kernel
+    starts: Tensor
+    """int32 [B+1], row where each sequence starts, and N."""
+    longest: int
+
+    @classmethod
+    def of(cls, mask: Tensor, kernel: Kernel) -> Sequences:
+        """Sequences of a padded batch's mask [B,L], 1 at real tokens; a GPU need not wait for it."""
+        starts = nn.functional.pad(mask.bool().sum(dim=1).cumsum(0), (1, 0)).int()
+        return cls(kernel, starts, mask.shape[1])
+
+    def attend(self, query: Tensor, key: Tensor, value: Tensor, first_only: bool, dropout: float) -> Tensor:
+        """Attend from queries [M,A,D], with ``first_only`` one of each sequence, to all [N,A,D]; gives [M,A,D]."""
+        starts, longest = self.starts, self.longest
+        if first_only:
+            starts, longest = torch.arange(len(starts), dtype=starts.dtype, device=starts.device), 1
+        return self.kernel(query, key, value, starts, self.starts, longest, self.longest, dropout_p=dropout)
+
+
+def varlen_kernel(device: torch.device, dtype: torch.dtype, dropout: float, head_sizes: Iterable[int]) -> Kernel | None:
+    """The kernel for packed sequences on this device: flash-attn's where installed, else PyTorch's.
+
+    Args:
+        device: of the tokens.
+        dtype: of queries, keys and values.
+        dropout: largest share of attention weights that is dropped; PyTorch's kernel drops none.
+        head_sizes: of all layers.
+
+    Returns:
+        None where no kernel does this: off CUDA, in float32, with other head sizes, or with dropout but no flash-attn.
+    """
+    fits = all(size % _HEAD_STEP == 0 and size <= _LARGEST_HEAD for size in head_sizes)
+    if device.type != "cuda" or dtype not in (torch.bfloat16, torch.float16) or not fits:
+        return None
+    if torch.version.hip is not None or torch.cuda.get_device_capability(device) < _OLDEST:
+        return None
+    return _flash_attn() or (_torch_varlen() if dropout == 0 else None)
+
+
+def compute_dtype(like: Tensor) -> torch.dtype:
+    """What linear maps of ``like`` give: autocast's type where it is on."""
+    kind = like.device.type
+    casts = torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
+    return torch.get_autocast_dtype(kind) if casts else like.dtype
+
+
+@functools.cache
+def _flash_attn() -> Kernel | None:
+    if not is_flash_attn_2_available():
+        return None
+    try:
+        from flash_attn import flash_attn_varlen_func
+    except ImportError:  # built for another PyTorch
+        return None
+    kernel: Kernel = flash_attn_varlen_func
+    return kernel
+
+
+@functools.cache
+def _torch_varlen() -> Kernel | None:
+    if not torch.backends.cuda.is_flash_attention_available():
+        return None
+    try:
+        from torch.nn.attention.varlen import varlen_attn
+    except ImportError:
+        return None
+
+    def attend(*inputs: Any, dropout_p: float) -> Tensor:
+        assert dropout_p == 0, "PyTorch's kernel drops no weights"
+        found = varlen_attn(*inputs)  # no options: their place differs between versions, and their defaults are ours
+        assert isinstance(found, Tensor)
+        return found
+
+    return attend
