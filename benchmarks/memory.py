@@ -39,7 +39,7 @@ def training() -> Callable[[], object]:
     config = InterBertConfig(**SIZES["mini"])
     model = InterBertForPreTraining(config).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True)
-    batch, _ = synthetic_batch(config, 32, torch.device("cpu"))
+    batch, _ = synthetic_batch(config, 32, torch.device("cpu"), varied=False)
 
     def step() -> None:
         with torch.autocast("cpu", dtype=torch.bfloat16):

@@ -13,9 +13,13 @@ from tests.search.conftest import priced_rows, source_of, write_table
 
 from interbert.cli.main import main
 from interbert.errors import CheckpointError, ColumnError, SourceError, UsageError
+from interbert.extraction.columns import ColumnMapping
+from interbert.extraction.sources import open_source
 from interbert.search.build import build_index
 from interbert.search.changes import add_to_index, remove_from_index
 from interbert.search.engine import SearchEngine
+from interbert.search.model_files import model_fingerprint
+from interbert.search.topics.attributes import ATTRIBUTES, attribute_texts, kinds_of
 from interbert.search.topics.evaluation import evaluate_topics, ndcg_at, precision_at
 from interbert.search.topics.learn import learn_topics
 from interbert.search.topics.pages import build_topics, read_pages
@@ -260,6 +264,53 @@ def test_learning_says_what_is_missing(model: Path, taught: Path, shop_regions: 
     with pytest.raises(SourceError, match="too few titles in columns nothing"):
         learn_topics(taught, str(shop_regions), fields=["nothing"])
     assert (taught / FILE).is_file()
+
+
+def test_learning_reads_the_columns_of_the_catalogue(
+    taught: Path, shop_regions: Path, priced: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = Path(shutil.copytree(taught, tmp_path / "model"))
+    words = ["topics", "learn", str(folder), str(shop_regions), "--columns", "colour"]
+    assert main([*words, "--catalogue", str(priced)]) == 0
+    assert "kinds of products in colour" in capsys.readouterr().out
+    memory = load_memory(folder, model_fingerprint(folder))
+    assert memory is not None
+    examples = memory.examples
+    assert ATTRIBUTES in examples.fields
+    assert any("red" in text.split() for text in examples.texts)
+    for more, message in (
+        ([], "name it with --catalogue"),
+        (["--catalogue", str(priced), "--validation_catalogue", str(priced)], "belongs to the store of --validation"),
+        (["--catalogue", str(priced), "--validation", str(shop_regions)], "or neither"),
+    ):
+        assert main([*words, *more]) == 2
+        assert message in capsys.readouterr().err
+    with pytest.raises(SourceError, match="more than the 3 rows"):
+        learn_topics(folder, str(shop_regions), attributes=["red", "red", "blue"])
+
+
+def test_columns_of_few_values_say_what_kind_a_product_is(tmp_path: Path) -> None:
+    from PIL import Image
+
+    Image.new("RGB", (8, 8)).save(tmp_path / "one.png")
+    rows = [
+        {
+            "file_name": "one.png",
+            "name": f"thing {row}",
+            "kind": ["shirt", "N/A"][row % 2],
+            "use": "at home",
+            "n": row % 2,
+        }
+        for row in range(40)
+    ]
+    (tmp_path / "metadata.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    source = open_source(str(tmp_path), ColumnMapping(), need_texts=False)
+    assert kinds_of(source) == ["kind"]
+    assert attribute_texts(source, ["kind", "use"])[:2] == ["shirt at home", "at home"]
+    with pytest.raises(ColumnError, match="kind"):
+        attribute_texts(source, ["kinds"])
+    with pytest.raises(SourceError, match="--columns"):
+        kinds_of(source, ["kind"])
 
 
 def test_a_model_that_was_not_taught_ranks_by_the_joint_model_alone(index_path: Path) -> None:
