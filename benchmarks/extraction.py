@@ -7,11 +7,11 @@
 
 Times, alternating in one run on the same pictures: the bare network (pictures already decoded, scaled and in memory,
 at the faster batch size), and the whole command in a process of its own (reading, decoding, scaling, network, choice of
-boxes, pooling, class distributions, writing the store). Prints both rates and their ratio. The grid's command is timed
-with its start-up, by the wall's clock; otherwise start-up is timed by a run on one picture and taken off, so that few
-pictures are enough. `--clock cpu` counts seconds of computing instead of seconds that pass: what to use on a machine
-with other work on it. Detectors have random weights of the real sizes (`benchmarks/extraction_networks.py`). The goal
-is 0.80. On a CPU: what is measured is one core's when OMP_NUM_THREADS says so.
+boxes, pooling, class distributions, writing the store). Prints both rates and their ratio. Start-up is timed by a run
+on one picture and taken off, so that few pictures are enough. `--clock cpu` counts seconds of computing instead of
+seconds that pass: what to use on a machine with other work on it. Detectors have random weights of the real sizes
+(`benchmarks/extraction_networks.py`). The goal is 0.80. On a CPU: what is measured is one core's when OMP_NUM_THREADS
+says so.
 """
 
 from __future__ import annotations
@@ -106,10 +106,8 @@ def command_seconds(arguments: argparse.Namespace, source: str, words: list[str]
 
 
 def command_rate(arguments: argparse.Namespace, source: str, words: list[str], count: int) -> float:
-    """Pictures per second of the whole command; start-up is taken off where it would be most of it."""
+    """Pictures per second of the whole command, start-up taken off."""
     seconds = command_seconds(arguments, source, words, count)
-    if arguments.extractor == "grid" and arguments.clock == "wall":
-        return count / seconds
     return (count - 1) / (seconds - command_seconds(arguments, source, words, 1))
 
 

@@ -19,7 +19,7 @@ from tests.conftest import draw, file_bytes
 
 from interbert.cli.main import main
 from interbert.errors import SourceError, StoreError
-from interbert.extraction import extract
+from interbert.extraction import in_process
 from interbert.extraction.columns import ColumnMapping
 from interbert.extraction.extract import extract_pictures, extract_to_store
 from interbert.extraction.grid import GridExtractor, GridSettings
@@ -33,17 +33,17 @@ SMALL = ["--input_size", "64", "--scales", "1", "--features", "colour,head"]
 
 SLOW = """
 import signal, sys, time
-from interbert.extraction import extract
+from interbert.extraction import in_process
 from interbert.regions import commits
 from interbert.cli.main import main
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # tests that run in the background inherit that it is ignored
-extract._CHUNK, commits._COMMIT_ROWS = 8, 16
-decode = extract._decode
+in_process._CHUNK, commits._COMMIT_ROWS = 8, 16
+decode = in_process._decode
 def slowly(item):
     time.sleep(0.02)
     return decode(item)
-extract._decode = slowly
+in_process._decode = slowly
 sys.exit(main(sys.argv[1:]))
 """
 
@@ -175,7 +175,7 @@ def test_a_limit_takes_the_first_rows_and_more_can_follow(shop: Path, tmp_path: 
 def test_chunks_and_commits_of_any_size_give_the_same_rows(
     tmp_path: Path, extractor: GridExtractor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(extract, "_CHUNK", 3)
+    monkeypatch.setattr(in_process, "_CHUNK", 3)
     monkeypatch.setattr(commits, "_COMMIT_ROWS", 4)
     source = open_source(many(tmp_path / "a.parquet", 11))
     extract_to_store(source, tmp_path / "s", extractor, mirrored=True, progress=False)
@@ -213,7 +213,7 @@ def test_a_small_catalogue_is_extracted_in_memory_with_its_problems(tmp_path: Pa
 def test_a_full_disk_keeps_the_commits_and_a_rerun_completes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(extract, "_CHUNK", 4)
+    monkeypatch.setattr(in_process, "_CHUNK", 4)
     monkeypatch.setattr(commits, "_COMMIT_ROWS", 4)
     words = ["extract", many(tmp_path / "a.parquet", 20), str(tmp_path / "s"), *SMALL]
     plain, calls = lance.write_dataset, []

@@ -4,15 +4,12 @@ import json
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 from tests.conftest import draw
-from torchvision.ops import roi_align
 
 from interbert.errors import ConfigError
 from interbert.extraction.extractor import build_extractor
 from interbert.extraction.grid import GridExtractor, GridSettings
-from interbert.extraction.proposals import grid_windows
 from interbert.regions.schema import ExtractorInfo
 
 
@@ -24,16 +21,6 @@ def extractor() -> GridExtractor:
 def noise(width: int, height: int, seed: int = 0) -> Image.Image:
     values = np.random.default_rng(seed).integers(0, 256, (max(1, height // 4), max(1, width // 4), 3), np.uint8)
     return Image.fromarray(values).resize((width, height))
-
-
-@pytest.mark.parametrize("bins", [1, 2, 3])
-@pytest.mark.parametrize("size", [(16, 16), (8, 6), (3, 4), (1, 1), (2, 5)])
-def test_pooling_is_the_roi_align_of_torchvision(extractor: GridExtractor, size: tuple[int, int], bins: int) -> None:
-    feature_map = torch.randn(2, 5, *size, generator=torch.Generator().manual_seed(0))
-    boxes = torch.from_numpy(grid_windows(size[1], size[0], (1, 2, 3)))
-    wanted = roi_align(feature_map, [boxes, boxes], bins, spatial_scale=1.0, sampling_ratio=4, aligned=True)
-    torch.testing.assert_close(extractor._pool(feature_map, bins, False), wanted.flatten(1), rtol=0, atol=1e-5)
-    torch.testing.assert_close(extractor._pool(feature_map, bins, True), wanted.mean(dim=(2, 3)), rtol=0, atol=1e-5)
 
 
 def test_a_picture_gets_the_same_regions_alone_and_in_a_batch(extractor: GridExtractor) -> None:

@@ -283,8 +283,8 @@ def test_a_build_that_is_killed_goes_on_after_the_last_commit(model: Path, price
         "from interbert.search import products, writer\n"
         "from tests.search.conftest import source_of\n"
         "from interbert.search.build import build_index\n"
-        "from interbert.extraction import extract\n"
-        "extract._CHUNK = products.COMMIT_ROWS = 8\n"
+        "from interbert.extraction import in_process\n"
+        "in_process._CHUNK = products.COMMIT_ROWS = 8\n"
         "commits = []\n"
         "plain = writer.IndexWriter.put\n"
         "def put(self, *rest):\n"
@@ -309,9 +309,9 @@ def test_a_build_that_is_killed_goes_on_after_the_last_commit(model: Path, price
 def test_ctrl_c_keeps_what_was_encoded(
     model: Path, priced: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from interbert.extraction import extract
+    from interbert.extraction import in_process
 
-    monkeypatch.setattr(extract, "_CHUNK", 8)
+    monkeypatch.setattr(in_process, "_CHUNK", 8)
     plain = products_module._encoded
     calls = []
 

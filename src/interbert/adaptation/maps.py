@@ -21,8 +21,8 @@ from interbert.adaptation.features import pooled_features
 from interbert.errors import SourceError, writing
 from interbert.extraction.describing import DecodedPicture
 from interbert.extraction.efficientnet import EfficientNetLite0
-from interbert.extraction.extract import decode_ahead
 from interbert.extraction.grid import GridExtractor, canvas_pixels
+from interbert.extraction.in_process import decode_ahead
 from interbert.extraction.sources import PictureSource
 from interbert.progress import progress_bar
 from interbert.regions.schema import CaptionRow

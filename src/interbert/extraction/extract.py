@@ -2,31 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
-from collections.abc import Generator, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from interbert.carried import carry
-from interbert.errors import PictureError, RegionError, SourceError
-from interbert.extraction.describing import DecodedPicture, Described, Describer, Views, describe
+from interbert.errors import SourceError
+from interbert.extraction.describing import Described, Describer
 from interbert.extraction.extractor import RegionExtractor
-from interbert.extraction.given import shrink
-from interbert.extraction.given_boxes import read_boxes
-from interbert.extraction.pictures import load_picture
-from interbert.extraction.same_source import file_bytes, require_same_source
-from interbert.extraction.sources import PictureSource, SourceItem
+from interbert.extraction.in_process import InThisProcess
+from interbert.extraction.same_source import require_same_source
+from interbert.extraction.sources import PictureSource
 from interbert.locking import only_writer
 from interbert.progress import progress_bar
 from interbert.regions.commits import SKIPPED, SkipList, StoreWriter
 from interbert.regions.schema import RegionRecord
 from interbert.regions.store import RegionStore
-
-_CHUNK = 64
 
 
 @dataclass(frozen=True)
@@ -131,66 +123,3 @@ def extract_pictures(
             advance(done.pictures)
     whole = Described.joined(parts)
     return whole.records, [(one.picture_id, one.reason) for one in whole.refused]
-
-
-class InThisProcess:
-    """Describes pictures here, decoding the next ones meanwhile."""
-
-    def __init__(self, extractor: RegionExtractor) -> None:
-        self._extractor = extractor
-
-    def describe(self, source: PictureSource, views: Views, need_texts: bool) -> Generator[Described]:
-        """Every row of ``views``, in its order, some at a time."""
-        for chunk in decode_ahead(source, views):
-            yield describe(self._extractor, chunk, views, need_texts)
-
-
-class Rows(Protocol):
-    """A source, or some rows of one."""
-
-    def __getitem__(self, row: int, /) -> SourceItem:
-        """One row."""
-
-
-def decode_ahead(source: Rows, rows: Iterable[int]) -> Iterator[list[DecodedPicture]]:
-    """Chunks of decoded pictures; the next chunk is decoded while the caller computes on this one."""
-
-    def decode(members: Sequence[int]) -> list[DecodedPicture]:
-        return [_decode(source[row]) for row in members]
-
-    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="decode") as pool:
-        ahead: Future[list[DecodedPicture]] | None = None
-        for members in _chunks(rows):
-            following = pool.submit(decode, members)
-            if ahead is not None:
-                yield ahead.result()
-            ahead = following
-        if ahead is not None:
-            yield ahead.result()
-
-
-def _chunks(rows: Iterable[int]) -> Iterator[list[int]]:
-    chunk: list[int] = []
-    for row in rows:
-        chunk.append(row)
-        if len(chunk) == _CHUNK:
-            yield chunk
-            chunk = []
-    if chunk:
-        yield chunk
-
-
-def _decode(item: SourceItem) -> DecodedPicture:
-    if item.data is None:
-        return DecodedPicture(item, "", None, f"{item.where}: {item.problem}")
-    boxes = size = None
-    try:
-        data = file_bytes(item.data)
-        # given boxes are pixels of the whole picture, which then cannot be decoded at a smaller scale
-        picture = load_picture(data, item.where, target_side=512 if item.box_format is None else None)
-        if item.box_format is not None:
-            size = picture.size
-            picture, boxes = shrink(picture, read_boxes(item.boxes, item.box_format, size, item.where))
-    except (PictureError, RegionError, OSError) as error:
-        return DecodedPicture(item, "", None, str(error))
-    return DecodedPicture(item, hashlib.sha256(data).hexdigest(), picture, None, boxes, size)

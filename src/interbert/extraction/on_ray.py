@@ -27,8 +27,8 @@ from typing import Any
 from interbert.carried import CARRIED
 from interbert.errors import ConfigError, InterBertError, MissingExtraError, UsageError
 from interbert.extraction.describing import Described, Refused, Views, describe
-from interbert.extraction.extract import decode_ahead
 from interbert.extraction.extractor import RegionExtractor, build_extractor
+from interbert.extraction.in_process import decode_ahead
 from interbert.extraction.same_source import file_bytes
 from interbert.extraction.sources import PictureSource, SourceItem
 from interbert.memory import keep_freed_memory

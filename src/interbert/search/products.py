@@ -10,7 +10,7 @@ import numpy as np
 
 from interbert.errors import RegionError
 from interbert.extraction.describing import DecodedPicture
-from interbert.extraction.extract import decode_ahead
+from interbert.extraction.in_process import decode_ahead
 from interbert.extraction.sources import PictureSource
 from interbert.progress import progress_bar
 from interbert.regions.schema import ExtractorInfo, Regions
