@@ -46,6 +46,21 @@ def test_packing_takes_the_real_tokens_and_puts_them_back():
     torch.testing.assert_close(packed[packing.first], padded[:, 0])
 
 
+def test_packed_tokens_have_few_numbers_and_the_padding_among_them_stays_zero():
+    counts = set()
+    for seed in range(40):
+        lengths = torch.randint(1, 9, (30,), generator=torch.Generator().manual_seed(seed)).tolist()
+        mask = mask_of(lengths, 8)
+        packing = Packing.of(mask)
+        assert packing.real == sum(lengths)
+        assert packing.real <= len(packing.slots) <= packing.real * 17 / 16
+        assert len(packing.slots.unique()) == len(packing.slots)
+        counts.add(len(packing.slots))
+        padded = torch.randn(30, 8, 2)
+        torch.testing.assert_close(packing.unpack(packing.pack(padded)), padded * mask[..., None])
+    assert len(counts) < 12, counts
+
+
 def test_gradients_go_to_real_tokens_alone():
     mask = mask_of([2, 4, 1], 4)
     packing = Packing.of(mask)

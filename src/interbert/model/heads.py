@@ -14,6 +14,9 @@ from transformers.activations import ACT2FN
 
 from interbert.model.configuration import InterBertConfig
 
+_POSITIONS = 32
+"""Heads compute a multiple of so many positions on a CPU."""
+
 
 class Pooler(nn.Module):
     """Linear(H->P) + ReLU on the first token."""
@@ -55,6 +58,21 @@ class PredictionTransform(nn.Module):
     def forward(self, hidden_state: Tensor) -> Tensor:
         """[...,H] -> [...,H]."""
         return self.layer_norm(self.activation(self.dense(hidden_state)))  # type: ignore[no-any-return]
+
+
+def predict_at(head: nn.Module, hidden: Tensor, positions: Tensor) -> Tensor:
+    """What a head says at some positions alone: hidden states [B,L,H] -> [M,...].
+
+    Args:
+        head: of hidden states [...,H].
+        hidden: of a padded batch.
+        positions: int64 [M], flat.
+    """
+    count = len(positions)
+    if hidden.device.type == "cpu":  # oneDNN makes kernels for each M, and keeps them with their memory
+        positions = nn.functional.pad(positions, (0, -count % _POSITIONS))
+    predicted: Tensor = head(hidden.flatten(0, 1)[positions])
+    return predicted[:count]
 
 
 class LMHead(nn.Module):

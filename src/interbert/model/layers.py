@@ -112,8 +112,8 @@ class SelfAttention(nn.Module):
             found = packing.sequences.attend(query, key, value, first_only, dropout)
             return self.output(found.flatten(1)), None
         if packing is not None:
-            query = packing.unpack(query) if queries is hidden_state else query.unsqueeze(1)
-            key, value = packing.unpack(key), packing.unpack(value)
+            query = packing.unpack(query, zeros=False) if queries is hidden_state else query.unsqueeze(1)
+            key, value = packing.unpack(key, zeros=False), packing.unpack(value, zeros=False)
         context, weights = attend(
             self,
             self._split(query),

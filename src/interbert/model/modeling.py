@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from interbert.model.configuration import InterBertConfig
-from interbert.model.heads import LMHead, RegionHead
+from interbert.model.heads import LMHead, RegionHead, predict_at
 from interbert.model.matcher import Matcher
 from interbert.model.outputs import InterBertForPreTrainingOutput, InterBertModelOutput
 from interbert.objectives.matching import MATCH, matching_loss
@@ -154,7 +154,7 @@ class InterBertForPreTraining(Matcher):
             if matching_labels is not None and not self.config.lm_loss_on_mismatched:
                 predicted = predicted & (matching_labels == MATCH).unsqueeze(1)
             positions = flat_positions(predicted)
-        logits = self.lm_head(hidden.flatten(0, 1)[positions])
+        logits = predict_at(self.lm_head, hidden, positions)
         return logits, masked_lm_loss(logits, lm_labels.flatten()[positions], count)
 
     def _regions(
@@ -175,6 +175,6 @@ class InterBertForPreTraining(Matcher):
             if matching_labels is not None:
                 predicted = predicted & (matching_labels == MATCH).unsqueeze(1)
             positions = flat_positions(predicted)
-        logits = self.region_head(hidden.flatten(0, 1)[positions])
+        logits = predict_at(self.region_head, hidden, positions)
         targets = region_targets.flatten(0, 1)[positions]
         return logits, region_loss(logits, targets, self.config.region_objective, count)

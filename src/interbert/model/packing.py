@@ -14,26 +14,38 @@ from torch import Tensor
 from interbert.model.varlen import Kernel, Sequences
 from interbert.objectives.positions import flat_positions
 
+_STEPS = 5
+"""Numbers of rows have so many binary digits before only zeros follow."""
+
 
 @dataclass(frozen=True)
 class Packing:
     """Where the real tokens of a padded batch are."""
 
     slots: Tensor
-    """int64 [N], place of each packed token in the flattened padded batch [B*L]."""
+    """int64 [N], place of each packed token in the flattened padded batch [B*L]; of some padding too, at the end."""
     first: Tensor
     """int64 [B], packed row of each sequence's first token."""
     batch: int
     length: int
     sequences: Sequences | None = None
     """For attention without unpacking; None where tokens are unpacked for it."""
+    real: int | None = None
+    """Packed tokens that are no padding; None when all are."""
 
     @classmethod
     def of(cls, mask: Tensor) -> Packing:
-        """Packing of a mask [B,L], 1 at real tokens, whose first token is real in every sequence."""
+        """Packing of a mask [B,L], 1 at real tokens, whose first token is real in every sequence.
+
+        Some padding comes along, up to a sixteenth, so that N has few values: oneDNN makes kernels for each, and keeps
+        them with their memory.
+        """
         batch, length = mask.shape
         counts = mask.bool().sum(dim=1)
-        return cls(flat_positions(mask.bool()), counts.cumsum(0) - counts, batch, length)
+        slots = flat_positions(mask.bool())
+        step = 1 << max(len(slots).bit_length() - _STEPS, 0)
+        padding = flat_positions(~mask.bool())[: -len(slots) % step]
+        return cls(torch.cat([slots, padding]), counts.cumsum(0) - counts, batch, length, real=len(slots))
 
     @classmethod
     def for_kernel(cls, mask: Tensor, slots: Tensor, kernel: Kernel) -> Packing:
@@ -46,10 +58,11 @@ class Packing:
         """[B,L,H] -> [N,H]."""
         return _Rows.apply(padded.flatten(0, 1), self.slots)  # type: ignore[no-any-return]
 
-    def unpack(self, packed: Tensor) -> Tensor:
-        """[N,H] -> [B,L,H], zeros at padding."""
+    def unpack(self, packed: Tensor, zeros: bool = True) -> Tensor:
+        """[N,H] -> [B,L,H], with zeros at padding, or with whatever came along."""
+        kept = slice(self.real if zeros else None)
         padded = packed.new_zeros(self.batch * self.length, packed.shape[-1])
-        return padded.index_copy_(0, self.slots, packed).view(self.batch, self.length, -1)
+        return padded.index_copy_(0, self.slots[kept], packed[kept]).view(self.batch, self.length, -1)
 
     def after(self, other: Packing) -> Packing:
         """Packing of the joint sequence whose first part is ``other``'s: all its packed tokens come before all of ours.
