@@ -5,9 +5,10 @@
 Writes region stores with small random features (kept for the next run), then, each size in a process of its own, opens
 one as training does (pairs, groups, tokens, order) and draws pretraining batches of one epoch's middle. Prints seconds
 to open, milliseconds per sample, and the peak of resident memory, libraries included; then pretrains on it for a few
-steps (random negatives, no warm start) and prints that peak too, with the part that is its own (the rest
-is files of libraries, most of them torch's for GPUs, which the system drops when it needs room). The last line is JSON.
-The aims: under 2 GiB at a million rows, and time per sample flat.
+steps (random negatives, no warm start), and prints milliseconds per sample and that peak too, with the part that is its
+own (the rest is files of libraries, most of them torch's for GPUs, which the system drops when it needs room).
+`--init-from tiny` trains a model of 2 layers, whose memory is little beside that of libraries and data. The last line
+is JSON. The aims: under 2 GiB at a million rows, and time per sample flat.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from typing import Any
 
 import numpy as np
 
+from interbert.memory import keep_freed_memory
 from interbert.progress import progress_bar
 from interbert.regions.schema import ExtractorInfo, RegionRecord, Regions
 from interbert.regions.store import RegionStore, is_store
@@ -46,10 +48,13 @@ def main() -> None:
     parser.add_argument("--batches", type=int, default=60)
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument(
-        "--init-from", default="minilm", help="BERT whose tokenizer is used, and whose model is trained"
+        "--init-from",
+        default="minilm",
+        help="BERT whose tokenizer is used, and whose model is trained; tiny: a random one, 128 wide, 2 layers",
     )
-    parser.add_argument("--train-steps", type=int, default=20, help="pretraining steps of 32 pairs; 0 does not train")
+    parser.add_argument("--train-steps", type=int, default=60, help="pretraining steps of 32 pairs; 0 does not train")
     arguments = parser.parse_args()
+    bert = _tiny(Path(arguments.out) / "tiny") if arguments.init_from == "tiny" else arguments.init_from
     found = {}
     for rows in arguments.rows:
         path = Path(arguments.out) / f"store-{rows}"
@@ -57,13 +62,26 @@ def main() -> None:
             _write(path, rows)
         context = multiprocessing.get_context("spawn")
         with context.Pool(1) as pool:
-            line = pool.apply(measure, (str(path), arguments.batches, arguments.batch_size, arguments.init_from))
+            line = pool.apply(measure, (str(path), arguments.batches, arguments.batch_size, bert))
         if arguments.train_steps:
             with context.Pool(1) as pool:
-                line |= pool.apply(train, (str(path), arguments.train_steps, arguments.init_from, rows))
+                line |= pool.apply(train, (str(path), arguments.train_steps, bert, rows))
         found[rows] = line
         print(f"{rows:>9,} rows: {json.dumps(line)}", flush=True)
     print(json.dumps({"rows": found, "versions": versions()}))
+
+
+def _tiny(folder: Path) -> str:
+    """A random small BERT with MiniLM's word pieces."""
+    from transformers import BertConfig, BertModel
+
+    from interbert.checkpoints.bert import bert_tokenizer
+
+    tokenizer = bert_tokenizer("minilm")
+    sizes = {"hidden_size": 128, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 256}
+    BertModel(BertConfig(vocab_size=len(tokenizer), **sizes)).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return str(folder)
 
 
 def _write(path: Path, rows: int) -> None:
@@ -127,11 +145,13 @@ def measure(path: str, batches: int, batch_size: int, bert: str) -> dict[str, An
     }
 
 
-def train(path: str, steps: int, bert: str, rows: int) -> dict[str, int]:
-    """Pretraining from one store, in this process: peak memory in MiB, and before it began."""
+def train(path: str, steps: int, bert: str, rows: int) -> dict[str, float]:
+    """Pretraining from one store, in this process: milliseconds per sample, and memory in MiB."""
     from interbert.training.options import NegativeOptions, PretrainOptions, TrainingOptions, WarmStartOptions
     from interbert.training.pretrain import pretrain
+    from interbert.training.trainer import LOG_HISTORY
 
+    keep_freed_memory()  # as the command does
     before = _peak()
     with _own_memory() as own, tempfile.TemporaryDirectory() as folder:
         pretrain(
@@ -142,10 +162,17 @@ def train(path: str, steps: int, bert: str, rows: int) -> dict[str, int]:
                 validation_share=min(0.05, 500 / rows),
                 negatives=NegativeOptions(hard_share=0),
                 warm_start=WarmStartOptions(head_epochs=0, epochs=0),
-                training=TrainingOptions(max_steps=steps, batch_size=32),
+                training=TrainingOptions(max_steps=steps, batch_size=32, log_steps=10),
             )
         )
-    return {"training_peak_mib": _peak(), "training_own_mib": max(own), "training_imports_mib": before}
+        lines = [json.loads(line) for line in (Path(folder) / "model" / LOG_HISTORY).read_text().splitlines()]
+    rates = [line["pairs_per_second"] for line in lines if "pairs_per_second" in line][1:]
+    return {
+        "training_ms_per_sample": round(1000 / float(np.median(rates)), 2),
+        "training_peak_mib": _peak(),
+        "training_own_mib": max(own),
+        "training_imports_mib": before,
+    }
 
 
 @contextmanager
