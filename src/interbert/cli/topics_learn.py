@@ -78,12 +78,12 @@ def run(options: Options) -> None:
     )
 
 
-def _attributes(options: Options) -> tuple[list[str] | None, list[str] | None]:
-    """What columns say of every row of both catalogues."""
+def _attributes(options: Options) -> tuple[list[tuple[str, ...]] | None, list[tuple[str, ...]] | None]:
+    """Values of the columns of every row of both catalogues."""
     from interbert.errors import UsageError
     from interbert.extraction.columns import ColumnMapping
     from interbert.extraction.sources import open_source
-    from interbert.search.topics.attributes import attribute_texts, kinds_of
+    from interbert.search.topics.attributes import attribute_values, kinds_of
 
     if options.columns and options.catalogue is None:
         raise UsageError("topics learn: --columns are read from the catalogue: name it with --catalogue.")
@@ -99,6 +99,6 @@ def _attributes(options: Options) -> tuple[list[str] | None, list[str] | None]:
         if name is not None
     ]
     columns = options.columns or kinds_of(sources[0], options.texts)
-    texts = [attribute_texts(source, columns) for source in sources]
+    values = [attribute_values(source, columns) for source in sources]
     print(f"{options.catalogue}: kinds of products in {', '.join(columns)}")
-    return texts[0], texts[1] if len(texts) > 1 else None
+    return values[0], values[1] if len(values) > 1 else None

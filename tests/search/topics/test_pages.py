@@ -19,7 +19,7 @@ from interbert.search.build import build_index
 from interbert.search.changes import add_to_index, remove_from_index
 from interbert.search.engine import SearchEngine
 from interbert.search.model_files import model_fingerprint
-from interbert.search.topics.attributes import ATTRIBUTES, attribute_texts, kinds_of
+from interbert.search.topics.attributes import ATTRIBUTES, as_text, attribute_values, kinds_of
 from interbert.search.topics.evaluation import evaluate_topics, ndcg_at, precision_at
 from interbert.search.topics.learn import learn_topics
 from interbert.search.topics.pages import build_topics, read_pages
@@ -286,7 +286,7 @@ def test_learning_reads_the_columns_of_the_catalogue(
         assert main([*words, *more]) == 2
         assert message in capsys.readouterr().err
     with pytest.raises(SourceError, match="more than the 3 rows"):
-        learn_topics(folder, str(shop_regions), attributes=["red", "red", "blue"])
+        learn_topics(folder, str(shop_regions), attributes=[("red",), ("red",), ("blue",)])
 
 
 def test_columns_of_few_values_say_what_kind_a_product_is(tmp_path: Path) -> None:
@@ -306,9 +306,11 @@ def test_columns_of_few_values_say_what_kind_a_product_is(tmp_path: Path) -> Non
     (tmp_path / "metadata.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
     source = open_source(str(tmp_path), ColumnMapping(), need_texts=False)
     assert kinds_of(source) == ["kind"]
-    assert attribute_texts(source, ["kind", "use"])[:2] == ["shirt at home", "at home"]
+    values = attribute_values(source, ["kind", "use", "use"])
+    assert values[:2] == [("shirt", "at home"), ("", "at home")]
+    assert [as_text(one) for one in values[:2]] == ["shirt at home", "at home"]
     with pytest.raises(ColumnError, match="kind"):
-        attribute_texts(source, ["kinds"])
+        attribute_values(source, ["kinds"])
     with pytest.raises(SourceError, match="--columns"):
         kinds_of(source, ["kind"])
 

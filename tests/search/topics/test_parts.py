@@ -6,11 +6,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from sklearn.linear_model import Ridge
 
 from interbert.search.topics.calibration import fit_calibration, probabilities
 from interbert.search.topics.diversity import diversified
 from interbert.search.topics.examples import Examples, TopicText
 from interbert.search.topics.grams import GramTable, grams_of
+from interbert.search.topics.kinds import Kinds, kinds_among
 from interbert.search.topics.phrases import common_phrases
 
 RNG = np.random.default_rng
@@ -55,10 +57,10 @@ def test_a_topic_finds_the_pictures_of_its_titles() -> None:
     examples = three_kinds()
     aim = unit(examples.vectors[0, 30:60].mean(axis=0))
     fit = examples.fit([TopicText("鞋子", aim, aim)])
-    assert fit.max() == 1
+    assert 0.5 < fit.max() <= 1
     assert fit[30:60].min() > np.delete(fit, np.s_[30:60]).max()
     others = unit(examples.pictures + 0.1 * RNG(5).normal(size=examples.pictures.shape))
-    transfer = examples.neighbourhood(others).transfer(fit)
+    transfer = examples.transfer(others, examples.neighbourhood(others), fit)
     assert transfer[30:60].min() > np.delete(transfer, np.s_[30:60]).max()
     assert (transfer <= 0).all()
     prototypes = examples.prototypes(fit, 3)
@@ -80,8 +82,57 @@ def test_a_picture_s_score_does_not_depend_on_other_pictures() -> None:
     examples = three_kinds()
     aim = unit(examples.vectors[0, :30].mean(axis=0))
     fit = examples.fit([TopicText("watch", aim, aim)])
-    alone = np.concatenate([examples.neighbourhood(one[None]).transfer(fit) for one in examples.pictures])
-    np.testing.assert_allclose(alone, examples.neighbourhood(examples.pictures).transfer(fit), atol=1e-5)
+
+    def transferred(pictures: np.ndarray) -> np.ndarray:
+        return examples.transfer(pictures, examples.neighbourhood(pictures), fit)
+
+    alone = np.concatenate([transferred(one[None]) for one in examples.pictures])
+    np.testing.assert_allclose(alone, transferred(examples.pictures), atol=1e-5)
+
+
+def test_the_regression_foretells_what_pictures_show_and_the_mean_of_what_they_do_not() -> None:
+    examples = three_kinds()
+    watches = (np.arange(90) < 30).astype(np.float32)
+    others = unit(examples.pictures + 0.1 * RNG(5).normal(size=examples.pictures.shape))
+    foretold = examples.regression.predict(others, watches)
+    assert foretold[:30].min() > foretold[30:].max()
+    centred = (examples.pictures - examples.pictures.mean(axis=0)) / (examples.pictures.std(axis=0) * 4)
+    wanted = (
+        Ridge(alpha=3.0)
+        .fit(centred, watches)
+        .predict((others - examples.pictures.mean(axis=0)) / (examples.pictures.std(axis=0) * 4))
+    )
+    np.testing.assert_allclose(foretold, wanted, atol=1e-4)
+    np.testing.assert_allclose(examples.regression.predict(others, np.full(90, 0.3, np.float32)), 0.3, atol=1e-6)
+
+
+ROWS = [("men", "shirt", "blue"), ("men", "shirt", "red"), ("women", "skirt", "red"), ("", "shirt", "blue")]
+
+
+def test_kinds_are_values_and_up_to_three_together_that_several_products_have() -> None:
+    texts, members = kinds_among([*ROWS * 4, ("women", "shirt", "blue")])
+    held = {text: np.flatnonzero(members[:, place].toarray().ravel()).tolist() for place, text in enumerate(texts)}
+    assert {"shirt", "men", "red", "blue", "shirt men", "shirt blue"} == {text for text in texts if len(held[text]) > 6}
+    assert held["men"] == [row for row in range(16) if row % 4 < 2]
+    assert "blue women shirt" not in held  # one product
+    assert kinds_among([])[0] == []
+    assert kinds_among([()])[0] == []
+
+
+def test_products_of_the_kind_that_a_topic_asks_for_fit_it_alike_whatever_else_they_are() -> None:
+    texts, members = kinds_among(ROWS * 5)
+    vectors = unit(RNG(2).normal(size=(len(texts), 64)))
+    kinds = Kinds(tuple(texts), vectors, vectors, members)
+    wanted = unit(vectors[texts.index("shirt")] + 0.02 * RNG(3).normal(size=64))
+    fit = kinds.fit("shirts", wanted, wanted)
+    assert fit is not None
+    shirts = np.array([row[1] == "shirt" for row in ROWS * 5])
+    assert fit[shirts].min() > fit[~shirts].max()
+    assert np.ptp(fit[shirts]) < 0.1 * (fit[shirts].min() - fit[~shirts].max())
+    assert kinds.fit("衬衫", wanted, wanted) is None
+    assert Kinds.none(20, 64, 64).fit("shirts", wanted, wanted) is None
+    chosen = kinds.select(shirts)
+    assert chosen.members.shape == (15, len(texts))
 
 
 def test_made_topics_are_what_titles_share_and_all_that_have_it_fit() -> None:

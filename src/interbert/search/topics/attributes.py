@@ -40,19 +40,24 @@ def kinds_of(source: PictureSource, titles: Sequence[str] = ()) -> list[str]:
     return names
 
 
-def attribute_texts(source: PictureSource, columns: Sequence[str]) -> list[str]:
-    """Of every row of a source, the values of its columns as one text, each once ("Men Shirts Blue Formal").
+def attribute_values(source: PictureSource, columns: Sequence[str]) -> list[tuple[str, ...]]:
+    """Of every row of a source, the values of its columns ("Men", "Shirts", "Blue"), "" where there is none.
 
     Args:
         source: the catalogue.
-        columns: at least one.
+        columns: at least one; those that are named twice count once.
 
     Raises:
         ColumnError: there is no such column.
     """
-    table = source.other_columns(columns)
-    values = [[_plain(value) for value in table[name].to_pylist()] for name in columns]
-    return [" ".join(dict.fromkeys(value for value in row if value)) for row in zip(*values, strict=True)]
+    names = list(dict.fromkeys(columns))
+    table = source.other_columns(names)
+    return list(zip(*([_plain(value) for value in table[name].to_pylist()] for name in names), strict=True))
+
+
+def as_text(values: Sequence[str]) -> str:
+    """Values of a row as one text, each once."""
+    return " ".join(dict.fromkeys(value for value in values if value))
 
 
 def _of_kinds(column: Any) -> bool:

@@ -69,7 +69,7 @@ def fit_calibration(transfer: Floats, joint: Floats, right: NDArray[np.bool_], t
     A score that would count negatively is left out: what looks more like a topic is never less likely part of it.
 
     Args:
-        transfer: [p], of :meth:`~interbert.search.topics.examples.Neighbourhood.transfer`.
+        transfer: [p], of :meth:`~interbert.search.topics.examples.Examples.transfer`.
         joint: [p], log-odds of the joint model.
         right: [p], whether the picture's title says the topic; both values occur.
         topics: how many they are of.

@@ -3,7 +3,8 @@
 A topic is short and general ("running and training shoes"), the captions that a model learns from are long and
 particular. What the topic means in pictures is read off the training products whose titles fit it: their pictures are
 its examples, and a new product's picture belongs to the topic as far as its nearest known pictures do (a nearest
-neighbour classifier whose labels are drawn from text, as Makadia et al. 2008 transfer labels for annotation).
+neighbour classifier whose labels are drawn from text, as Makadia et al. 2008 transfer labels for annotation) and as a
+ridge regression over all of them foretells.
 
 Shapes: n examples, m pictures, D vector size without the hub correction, H hidden size, F text fields.
 """
@@ -19,18 +20,23 @@ from numpy.typing import NDArray
 
 from interbert.search.fusing import standardised
 from interbert.search.topics.grams import GramTable
+from interbert.search.topics.kinds import Kinds
 
 Float32 = NDArray[np.float32]
 
 _NEIGHBOURS = 50
 _TEMPERATURE = 0.07
 """Of the neighbours' weights, in cosines."""
-_SHARPNESS = 0.6
-"""Of what a title's fit counts, per standard deviation over all titles."""
+_BORDER, _SOFTNESS = 0.7, 0.3
+"""An example fits by half at this share of the best ones' level; and how fast that changes, in standard deviations."""
+_SUREST = 20
+"""Examples that say what the best level is."""
 _SPELLING = 0.6
 """What shared spelling counts beside one of the vectors' comparisons."""
 _EXPANSION = 0.3
 """What the words that the best titles share count beside the topic's own, per standard deviation."""
+_RIDGE = 3.0
+"""Penalty of the regression, for vectors whose numbers have a variance of one in sum."""
 _FLOOR = 1e-6
 _BEST = 100
 """Examples that show what a topic is."""
@@ -57,14 +63,38 @@ class Neighbourhood:
     weights: Float32
     """[m,k], 1 in sum for each picture."""
 
-    def transfer(self, fit: Float32) -> Float32:
-        """Log of how well the known pictures that are nearest to each picture fit a topic; [m], 0 at most.
+    def share(self, fit: Float32) -> Float32:
+        """How well the known pictures that are nearest to each picture fit a topic; [m], 0 to 1."""
+        found: Float32 = (self.weights * fit[self.places]).sum(axis=1)
+        return found
 
-        Args:
-            fit: of :meth:`Examples.fit` [n].
-        """
-        logs: Float32 = np.log((self.weights * fit[self.places]).sum(axis=1).clip(max=1.0) + _FLOOR)
-        return logs.clip(max=0.0)
+
+@dataclass(frozen=True)
+class Regression:
+    """Ridge regression from pictures to anything that is known of the examples."""
+
+    mean: Float32
+    """[D]"""
+    scale: Float32
+    """[D]"""
+    solution: Float32
+    """[D,n]: times the examples' values, less their mean, the coefficients."""
+
+    @classmethod
+    def of(cls, pictures: Float32) -> Regression:
+        """Over examples' pictures [n,D]."""
+        mean = pictures.mean(axis=0)
+        scale = (pictures.std(axis=0) + 1e-6) * np.sqrt(pictures.shape[1])
+        centred = ((pictures - mean) / scale).astype(np.float64)
+        penalty = _RIDGE * np.eye(pictures.shape[1])
+        solution = np.linalg.solve(centred.T @ centred + penalty, centred.T)
+        return cls(mean.astype(np.float32), scale.astype(np.float32), solution.astype(np.float32))
+
+    def predict(self, pictures: Float32, values: Float32) -> Float32:
+        """Of pictures [m,D], given values [n] of the examples; [m]."""
+        usual = values.mean()
+        found: Float32 = (pictures - self.mean) / self.scale @ (self.solution @ (values - usual)) + usual
+        return found
 
 
 @dataclass(frozen=True)
@@ -83,19 +113,29 @@ class Examples:
     """Of each example, all its texts as one."""
     neighbours: NDArray[np.int32]
     """[n,k], the examples whose pictures are nearest to each one's."""
+    kinds: Kinds
+    """What their columns say."""
 
     @classmethod
     def of(
-        cls, pictures: Float32, fields: Sequence[str], vectors: Float32, sentences: Float32, texts: Sequence[str]
+        cls,
+        pictures: Float32,
+        fields: Sequence[str],
+        vectors: Float32,
+        sentences: Float32,
+        texts: Sequence[str],
+        kinds: Kinds | None = None,
     ) -> Examples:
-        """Examples of encoded products; arguments as the attributes."""
+        """Examples of encoded products; arguments as the attributes, ``kinds`` None where columns were not read."""
         nearest = []
         for start in range(0, len(pictures), _BLOCK):
             cosines = pictures[start : start + _BLOCK] @ pictures.T
             own = np.arange(len(cosines))
             cosines[own, start + own] = -2.0  # nobody is a neighbour of its own
             nearest.append(_nearest(cosines, min(_NEIGHBOURS, max(len(pictures) - 1, 1)))[0])
-        return cls(pictures, tuple(fields), vectors, sentences, tuple(texts), np.concatenate(nearest).astype(np.int32))
+        kinds = kinds or Kinds.none(len(pictures), pictures.shape[1], sentences.shape[2])
+        neighbours = np.concatenate(nearest).astype(np.int32)
+        return cls(pictures, tuple(fields), vectors, sentences, tuple(texts), neighbours, kinds)
 
     def __len__(self) -> int:
         return len(self.pictures)
@@ -105,20 +145,41 @@ class Examples:
         """Spelling of the texts."""
         return GramTable.of(self.texts, self.neighbours)
 
+    @cached_property
+    def regression(self) -> Regression:
+        """Over the examples' pictures."""
+        return Regression.of(self.pictures)
+
     def fit(self, topic: Sequence[TopicText]) -> Float32:
-        """How well each example's titles fit a topic: [n], 1 for the best, falling to 0; mean over its wordings.
+        """How well each example's texts fit a topic: [n], from 0 to 1; mean over its wordings.
 
         A title is compared by the dual encoder's vectors, in every field (they are taught by pictures, so they know
         both languages); by the sentence states, in the field that is nearest to the topic, which is the one in its
-        language; and by spelling. Each is standardised over all titles, so that they can be added. Then the topic is
-        expanded, as relevance models do (Lavrenko and Croft 2001): what the best titles share, in all their
-        languages, is looked for in every title ("pullovers" finds sweaters, and with them 毛衣).
+        language; and by spelling. The topic is compared with the kinds of products, too. All are standardised over the
+        examples, so that they can be added. Then the topic is expanded, as relevance models do (Lavrenko and Croft
+        2001): what the best titles share, in all their languages, is looked for in every title ("pullovers" finds
+        sweaters, and with them 毛衣).
         """
         levels = standardised(np.mean([self._scores(one) for one in topic], axis=0))
         fitting = _fitting(levels)
         best = np.argsort(-fitting, kind="stable")[:_BEST]
         shared = self.grams.typical(best, fitting[best])
         return _fitting(standardised(levels + _EXPANSION * standardised(shared)))
+
+    def transfer(self, pictures: Float32, near: Neighbourhood, fit: Float32) -> Float32:
+        """Log of how well each picture fits a topic by what is known of the examples; [m], 0 at most.
+
+        The mean of what its nearest examples say, who know what is rare, and of what the regression foretells, which
+        knows what counts.
+
+        Args:
+            pictures: [m,D], of length 1.
+            near: of the same pictures.
+            fit: of :meth:`fit` [n].
+        """
+        foretold = self.regression.predict(pictures, fit).clip(0.0, 1.0)
+        logs: Float32 = np.log(((near.share(fit) + foretold) / 2).clip(max=1.0) + _FLOOR)
+        return logs.clip(max=0.0)
 
     def neighbourhood(self, pictures: Float32) -> Neighbourhood:
         """The known pictures that are nearest to each picture; it depends on no topic and on no other picture.
@@ -149,20 +210,23 @@ class Examples:
     def select(self, keep: NDArray[np.bool_]) -> Examples:
         """Those where ``keep`` [n] is True."""
         texts = [text for text, kept in zip(self.texts, keep, strict=True) if kept]
-        return Examples.of(self.pictures[keep], self.fields, self.vectors[:, keep], self.sentences[:, keep], texts)
+        vectors, sentences = self.vectors[:, keep], self.sentences[:, keep]
+        return Examples.of(self.pictures[keep], self.fields, vectors, sentences, texts, self.kinds.select(keep))
 
     def _scores(self, topic: TopicText) -> Float32:
         by_vector = [standardised(field @ topic.vector) for field in self.vectors]
         states = max((field @ topic.sentence for field in self.sentences), key=lambda cosines: float(cosines.max()))
         compared = np.mean([*by_vector, standardised(states)], axis=0)
         share = _SPELLING / (len(by_vector) + 1)
-        scores: Float32 = compared + share * standardised(self.grams.shared(topic.text))
-        return scores
+        scores = standardised(compared + share * standardised(self.grams.shared(topic.text)))
+        by_kind = self.kinds.fit(topic.text, topic.vector, topic.sentence)
+        return scores if by_kind is None else standardised(scores + by_kind)
 
 
 def _fitting(levels: Float32) -> Float32:
-    """Standardised scores [n] as weights, 1 for the best."""
-    fitting: Float32 = np.exp(_SHARPNESS * (levels - levels.max())).astype(np.float32)
+    """Standardised scores [n] as how well each fits, 0 to 1: who is far below the best does not fit a little."""
+    best = float(np.sort(levels)[-_SUREST:].mean())
+    fitting: Float32 = (1 / (1 + np.exp((_BORDER * best - levels) / _SOFTNESS))).astype(np.float32)
     return fitting
 
 

@@ -14,10 +14,11 @@ from interbert.progress import progress_bar
 from interbert.regions.schema import CaptionRow, ExtractorInfo
 from interbert.regions.store import RegionStore
 from interbert.search.encoder import ProductEncoder
-from interbert.search.topics.attributes import ATTRIBUTES
+from interbert.search.topics.attributes import ATTRIBUTES, as_text
 from interbert.search.topics.calibration import Calibration, fit_calibration
 from interbert.search.topics.encoding import directions, encode_titles, encode_wordings, require_contrast
 from interbert.search.topics.examples import Examples
+from interbert.search.topics.kinds import Kinds, kinds_among
 from interbert.search.topics.phrases import Phrase, common_phrases
 from interbert.search.topics.topic_memory import TopicMemory, save_memory
 
@@ -39,6 +40,8 @@ class Titled:
     """[R,H] of each picture; empty where they were not asked for."""
     titles: list[dict[str, str]]
     """First text of each field, by field."""
+    values: list[Sequence[str]]
+    """Of each product's columns; empty where they were not read."""
 
 
 def learn_topics(
@@ -46,8 +49,8 @@ def learn_topics(
     regions: str,
     validation: str | None = None,
     *,
-    attributes: Sequence[str] | None = None,
-    validation_attributes: Sequence[str] | None = None,
+    attributes: Sequence[Sequence[str]] | None = None,
+    validation_attributes: Sequence[Sequence[str]] | None = None,
     fields: Sequence[str] = (),
     limit: int = 20_000,
     phrases: int = 200,
@@ -60,8 +63,8 @@ def learn_topics(
         model: directory of a model with a contrastive head; gets ``topics.safetensors``.
         regions: store of titled pictures, those that the model was trained on.
         validation: store of others; without, a twentieth of the examples serves, and probabilities come out too sure.
-        attributes: of every row of the catalogue that ``regions`` was extracted from, what its columns say
-            (:func:`~interbert.search.topics.attributes.attribute_texts`); read as one more title.
+        attributes: of every row of the catalogue that ``regions`` was extracted from, the values of its columns
+            (:func:`~interbert.search.topics.attributes.attribute_values`); read as one more title, and as kinds.
         validation_attributes: likewise of ``validation``.
         fields: source columns whose texts to read; all when empty.
         limit: no more examples than so many, drawn at random.
@@ -88,6 +91,7 @@ def learn_topics(
             known.vectors[held],
             [known.tokens[place] for place in np.flatnonzero(held)],
             [known.titles[place] for place in np.flatnonzero(held)],
+            [],
         )
         calibration = calibrate(encoder, examples.select(~held), judged, phrases, seed, regions, progress)
     else:
@@ -114,13 +118,14 @@ def calibrate(
         raise SourceError(
             f"{where}: its titles have too little in common to calibrate topics on. Give more validation products."
         )
-    near = examples.neighbourhood(directions(encoder, judged.vectors))
+    pictures = directions(encoder, judged.vectors)
+    near = examples.neighbourhood(pictures)
     ids, vectors, wordings = encode_wordings(encoder, [one.text for one in made])
     generator = np.random.default_rng(seed)
     transfers, joints, rights = [], [], []
     with progress_bar("calibrating", len(made), "topics", progress) as advance:
         for place, phrase in enumerate(made):
-            transfer = near.transfer(examples.fit([wordings[place]]))
+            transfer = examples.transfer(pictures, near, examples.fit([wordings[place]]))
             chosen = _spread(transfer, generator)
             recalled = judged.vectors[chosen] @ vectors[place]
             joints.append(encoder.joint([ids[place]], [judged.tokens[one] for one in chosen], recalled[None])[0])
@@ -147,7 +152,7 @@ def _spread(scores: Float32, generator: np.random.Generator) -> NDArray[np.int64
 def _titled(
     encoder: ProductEncoder,
     path: str,
-    attributes: Sequence[str] | None,
+    attributes: Sequence[Sequence[str]] | None,
     fields: Sequence[str],
     limit: int,
     generator: np.random.Generator,
@@ -156,8 +161,11 @@ def _titled(
 ) -> Titled:
     store = RegionStore.open(path)
     store.require(ExtractorInfo.from_dict(encoder.processor.extractor_info))
-    listed = [(one.row, _titles(one, fields, attributes, path)) for one in store.captions() if one.view == 0]
-    rows = [(row, titles) for row, titles in listed if titles]
+    captions = [one for one in store.captions() if one.view == 0]
+    listed = [(one, _titles(one, fields, attributes, path)) for one in captions]
+    rows = [
+        (one.row, titles, () if attributes is None else attributes[one.source_row]) for one, titles in listed if titles
+    ]
     if len(rows) < 2:
         wanted = f" in columns {', '.join(fields)}" if fields else ""
         raise SourceError(f"{path}: holds too few titles{wanted}. Give a store whose pictures have texts.")
@@ -166,15 +174,17 @@ def _titled(
     vectors, kept = [], []
     with progress_bar("encoding pictures", len(rows), "pictures", progress) as advance:
         for start in range(0, len(rows), _BLOCK):
-            part = [row for row, _ in rows[start : start + _BLOCK]]
+            part = [row for row, _, _ in rows[start : start + _BLOCK]]
             found, embedded = encoder.pictures(store.take(part), [f"{path}, row {row}" for row in part])
             vectors.append(found)
             kept += embedded if tokens else []
             advance(len(part))
-    return Titled(np.concatenate(vectors), kept, [titles for _, titles in rows])
+    return Titled(np.concatenate(vectors), kept, [titles for _, titles, _ in rows], [values for _, _, values in rows])
 
 
-def _titles(row: CaptionRow, fields: Sequence[str], attributes: Sequence[str] | None, path: str) -> dict[str, str]:
+def _titles(
+    row: CaptionRow, fields: Sequence[str], attributes: Sequence[Sequence[str]] | None, path: str
+) -> dict[str, str]:
     titles: dict[str, str] = {}
     for text, name in zip(row.texts, row.text_fields, strict=True):
         if not fields or name in fields:
@@ -185,13 +195,13 @@ def _titles(row: CaptionRow, fields: Sequence[str], attributes: Sequence[str] | 
                 f"{path}: was extracted from a catalogue with more than the {len(attributes):,} rows of the one whose "
                 "columns were given. Give the same file."
             )
-        if attributes[row.source_row]:
-            titles[ATTRIBUTES] = attributes[row.source_row]
+        if said := as_text(attributes[row.source_row]):
+            titles[ATTRIBUTES] = said
     return titles
 
 
 def _examples(encoder: ProductEncoder, known: Titled, names: Sequence[str]) -> Examples:
-    """Titles encoded, field by field."""
+    """Titles encoded, field by field, and the kinds that the columns make."""
     pictures = directions(encoder, known.vectors)
     vectors = np.zeros((len(names), *pictures.shape), dtype=np.float32)
     sentences = np.zeros((len(names), len(pictures), encoder.hidden_size), dtype=np.float32)
@@ -199,4 +209,8 @@ def _examples(encoder: ProductEncoder, known: Titled, names: Sequence[str]) -> E
         places = [place for place, titles in enumerate(known.titles) if name in titles]
         ids = encoder.processor.texts_to_ids([known.titles[place][name] for place in places])
         vectors[field, places], sentences[field, places] = encode_titles(encoder, ids)
-    return Examples.of(pictures, names, vectors, sentences, [" ".join(one.values()) for one in known.titles])
+    kinds = Kinds.none(len(pictures), pictures.shape[1], encoder.hidden_size)
+    texts, members = kinds_among(known.values)
+    if texts:
+        kinds = Kinds(tuple(texts), *encode_titles(encoder, encoder.processor.texts_to_ids(texts)), members)
+    return Examples.of(pictures, names, vectors, sentences, [" ".join(one.values()) for one in known.titles], kinds)

@@ -187,16 +187,17 @@ class TopicRecommender:
         """What the examples say of each picture; its nearest ones are looked up once for all topics."""
         if fit is None or self.memory is None:
             return np.zeros(len(hits), dtype=np.float32)
+        examples = self.memory.examples
+        vectors = directions(self.encoder, np.stack([hit.vector for hit in hits]))
         new = [place for place, digest in enumerate(digests) if digest not in self._near]
         if new:
-            vectors = directions(self.encoder, np.stack([hits[place].vector for place in new]))
-            found = self.memory.examples.neighbourhood(vectors)
+            found = examples.neighbourhood(vectors[new])
             if len(self._near) > _REMEMBERED:
                 self._near = {digest: self._near[digest] for digest in digests if digest in self._near}
             for place, places, weights in zip(new, found.places, found.weights, strict=True):
                 self._near[digests[place]] = (places, weights)
         places, weights = zip(*(self._near[digest] for digest in digests), strict=True)
-        return Neighbourhood(np.stack(places), np.stack(weights)).transfer(fit)
+        return examples.transfer(vectors, Neighbourhood(np.stack(places), np.stack(weights)), fit)
 
     def _joint(
         self,

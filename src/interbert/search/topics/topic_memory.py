@@ -9,20 +9,23 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
 from interbert.errors import CheckpointError, writing
 from interbert.search.model_files import model_fingerprint
 from interbert.search.topics.calibration import Calibration
 from interbert.search.topics.examples import Examples
+from interbert.search.topics.kinds import Kinds
 
 FILE = "topics.safetensors"
-_FORMAT = "1"
+_FORMAT = "2"
 
 
 @dataclass(frozen=True)
@@ -44,13 +47,17 @@ def save_memory(memory: TopicMemory, model: str | Path) -> None:
     from safetensors.numpy import save_file
 
     one = memory.examples
-    data = "\n".join(text.replace("\n", " ") for text in one.texts).encode()
     arrays: dict[str, NDArray[Any]] = {
         "pictures": one.pictures.astype(np.float16),
         "vectors": one.vectors.astype(np.float16),
         "sentences": one.sentences.astype(np.float16),
         "neighbours": one.neighbours,
-        "texts": np.frombuffer(data, dtype=np.uint8).copy(),
+        "texts": _as_bytes(one.texts),
+        "kinds": _as_bytes(one.kinds.texts),
+        "kind_vectors": one.kinds.vectors.astype(np.float16),
+        "kind_sentences": one.kinds.sentences.astype(np.float16),
+        "kind_starts": one.kinds.members.indptr.astype(np.int64),
+        "kind_members": one.kinds.members.indices.astype(np.int32),
     }
     header = {
         "format": _FORMAT,
@@ -89,8 +96,11 @@ def load_memory(model: str | Path, fingerprint: str) -> TopicMemory | None:
             header = file.metadata() or {}
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         if header.get("format") != _FORMAT:
-            raise CheckpointError(f"{path}: is of format {header.get('format')}; this version reads {_FORMAT}.")
-        texts = arrays["texts"].tobytes().decode().split("\n")
+            raise CheckpointError(
+                f"{path}: is of format {header.get('format')}; this version reads {_FORMAT}. Make it again with: "
+                "interbert topics learn MODEL REGIONS"
+            )
+        texts = _as_texts(arrays["texts"])
         examples = Examples(
             arrays["pictures"].astype(np.float32),
             tuple(json.loads(header["fields"])),
@@ -98,6 +108,7 @@ def load_memory(model: str | Path, fingerprint: str) -> TopicMemory | None:
             arrays["sentences"].astype(np.float32),
             tuple(texts),
             arrays["neighbours"],
+            _kinds(arrays, len(texts)),
         )
         calibration = Calibration(**json.loads(header["calibration"]))
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
@@ -117,6 +128,30 @@ def load_memory(model: str | Path, fingerprint: str) -> TopicMemory | None:
         return TopicMemory(examples, calibration, hashlib.file_digest(data, "sha256").hexdigest()[:16])
 
 
+def _as_bytes(texts: Sequence[str]) -> NDArray[np.uint8]:
+    """Texts, a line each."""
+    data = "".join(text.replace("\n", " ") + "\n" for text in texts).encode()
+    return np.frombuffer(data, dtype=np.uint8).copy()
+
+
+def _as_texts(data: NDArray[Any]) -> tuple[str, ...]:
+    return tuple(data.tobytes().decode().split("\n")[:-1])
+
+
+def _kinds(arrays: dict[str, NDArray[Any]], examples: int) -> Kinds:
+    """Kinds of a file.
+
+    Raises:
+        ValueError: their parts do not fit together.
+    """
+    texts = _as_texts(arrays["kinds"])
+    starts, members = arrays["kind_starts"], arrays["kind_members"]
+    matrix = sparse.csr_matrix((np.ones(len(members), np.float32), members, starts), shape=(examples, len(texts)))
+    matrix.check_format(full_check=True)
+    vectors, sentences = (arrays[name].astype(np.float32) for name in ("kind_vectors", "kind_sentences"))
+    return Kinds(texts, vectors, sentences, matrix)
+
+
 def _check(examples: Examples, path: Path) -> None:
     count = len(examples.pictures)
     sound = (
@@ -126,7 +161,10 @@ def _check(examples: Examples, path: Path) -> None:
         and len(examples.texts) == count
         and examples.neighbours.shape[0] == count
         and 0 <= int(examples.neighbours.min(initial=0)) <= int(examples.neighbours.max(initial=0)) < max(count, 1)
+        and examples.kinds.vectors.shape == (len(examples.kinds.texts), examples.pictures.shape[1])
+        and examples.kinds.sentences.shape == (len(examples.kinds.texts), examples.sentences.shape[2])
         and all(np.isfinite(one).all() for one in (examples.pictures, examples.vectors, examples.sentences))
+        and all(np.isfinite(one).all() for one in (examples.kinds.vectors, examples.kinds.sentences))
     )
     if not sound:
         raise CheckpointError(
