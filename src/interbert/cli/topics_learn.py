@@ -1,12 +1,13 @@
 """Teach a model what topics look like, once, from the titled pictures it was trained on.
 
 Topic texts are short and general, the titles that a model learned from are long and particular. This keeps the
-training products' vectors and titles beside the model (topics.safetensors, about 4 kB a product): a topic's pages are
+training products' vectors and titles beside the model (topics.safetensors, 4 to 7 kB a product): a topic's pages are
 then found by the pictures of the titles that fit it, in whatever language they are. Probabilities are fitted on topics
 made of what validation titles have in common. Do it before `interbert index build`, and the index carries it along.
 
 Titles leave out much that topics ask for ("formal shirts"). Name the catalogues that the stores were extracted from,
-and the kinds in their columns (category, colour, use ...) are read beside the titles. Pages never read columns: a
+and the kinds in their columns (category, colour, use ...) are read beside the titles: a topic is compared with every
+value and with up to three of them together ("Men Blue Shirts"), in the language of the columns. Pages never read columns: a
 product without any is ranked by its picture alike.
 
     interbert topics learn models/retrieval regions/train --validation regions/validation
