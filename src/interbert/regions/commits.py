@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Protocol
 
@@ -29,30 +30,54 @@ class Listed(Protocol):
 
 
 class StoreWriter:
-    """Collects rows into commits of 512 rows, or of 256 MB where rows are large."""
+    """Collects rows into commits of 512 rows, or of 256 MB where rows are large; one is written beside other work."""
 
     def __init__(self, store: RegionStore) -> None:
         self._store = store
         self._waiting: list[RegionRecord] = []
         self._bytes = 0
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="commit")
+        self._commit: Future[int] | None = None
         self.written = 0
+        """Rows that are in the store."""
 
     def add(self, records: Sequence[RegionRecord]) -> None:
-        """Take rows; they are in the store after the next commit."""
+        """Take rows; they are in the store after the next commit.
+
+        Raises:
+            StorageError: an earlier commit found the disk full or not writable.
+        """
         self._waiting += records
         self._bytes += sum(_size(record) for record in records)
         if len(self._waiting) >= _COMMIT_ROWS or self._bytes >= _COMMIT_BYTES:
-            self.flush()
+            self._settle()
+            records, self._waiting, self._bytes = self._waiting, [], 0
+            self._commit = self._pool.submit(self._append, records)
 
     def flush(self) -> None:
-        """Commit what waits.
+        """Commit what waits; all rows are in the store then.
 
         Raises:
             StorageError: the disk is full or not writable.
         """
+        self._settle()
         records, self._waiting, self._bytes = self._waiting, [], 0
+        self.written += self._append(records)
+
+    def _append(self, records: Sequence[RegionRecord]) -> int:
         self._store.append(records)
-        self.written += len(records)
+        return len(records)
+
+    def _settle(self) -> None:
+        """Wait for the commit that is being written; after one that failed nothing is kept, so that no gap is left."""
+        commit, self._commit = self._commit, None
+        if commit is None:
+            return
+        try:
+            self.written += commit.result()
+        except BaseException:
+            self._waiting, self._bytes = [], 0
+            raise
 
 
 def _size(record: RegionRecord) -> int:
