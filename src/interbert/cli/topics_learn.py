@@ -7,8 +7,8 @@ made of what validation titles have in common. Do it before `interbert index bui
 
 Titles leave out much that topics ask for ("formal shirts"). Name the catalogues that the stores were extracted from,
 and the kinds in their columns (category, colour, use ...) are read beside the titles: a topic is compared with every
-value and with up to three of them together ("Men Blue Shirts"), in the language of the columns. Pages never read columns: a
-product without any is ranked by its picture alike.
+value and with up to three of them together ("Men Blue Shirts"), in the language of the columns. Pages never read
+columns: a product without any is ranked by its picture alike.
 
     interbert topics learn models/retrieval regions/train --validation regions/validation
     interbert topics learn models/retrieval regions/train --validation regions/validation \\
