@@ -8,7 +8,7 @@ direction so that a copy is as far from its original as some real product is fro
 real distances), with the hub correction computed anew. Their regions, thumbnails and texts are the original's, so that
 bytes and reranking cost what they would. "real" is the index itself, searched approximately although it is small.
 Beside p50 and p99 of the time that passes stands the median of the processor time of all threads, which other work on
-the machine changes less.
+the machine changes less. With --add, those products are added to each index in the end as `interbert index add` does.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from numpy.typing import NDArray
 from interbert.extraction.columns import ColumnMapping
 from interbert.extraction.sources import open_source
 from interbert.search import tuning
+from interbert.search.changes import add_to_index
 from interbert.search.encoder import ProductEncoder
 from interbert.search.engine import SearchEngine
 from interbert.search.index import ProductIndex
@@ -233,6 +234,16 @@ def filtered(index: ProductIndex, queries: Float32, where: str) -> str:
     return f"  {where}: {matching:,} products, recall@100 {statistics.mean(found):.3f}, {shown(times)} ms"
 
 
+def adding(path: Path, name: str, regions: str | None) -> str:
+    """What it takes to add a source's products to an index, in words."""
+    built = ProductIndex.open(path).manifest.mapping
+    mapping = ColumnMapping(built["picture"], tuple(built["texts"]), built["picture_id"], built["product_id"])
+    source = open_source(name, mapping, need_texts=False)
+    started = time.perf_counter()
+    changes = add_to_index(str(path), source, regions=regions)
+    return f"  {changes.added:,} products added in {time.perf_counter() - started:.1f} s"
+
+
 def faiss_rows(
     vectors: Float32, queries: Float32, norm: float, size: int, exact: list[set[int]], hnsw: bool
 ) -> Iterator[Row]:
@@ -285,6 +296,8 @@ def main() -> None:
     parser.add_argument(
         "--real", action=argparse.BooleanOptionalAction, default=True, help="measure the index itself too"
     )
+    parser.add_argument("--add", help="a source like that of the index, whose products are added to every size")
+    parser.add_argument("--add_regions", help="their region store")
     parser.add_argument("--scratch", type=Path, required=True, help="folder for the indexes; removed at the end")
     parser.add_argument("--out", type=Path, help="Markdown file")
     options = parser.parse_args()
@@ -307,6 +320,8 @@ def main() -> None:
         table = [Row(label, len(index), seconds, bytes_on_disk(path) / len(index), **measured)]
         for where in options.where:
             print(filtered(index, queries, where), flush=True)
+        if options.add:
+            print(adding(path, options.add, options.add_regions), flush=True)
         shutil.rmtree(path)
         stored = like.manifest.stored_size
         if size:
