@@ -9,6 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors import safe_open
+from safetensors.numpy import save_file
 from tests.search.conftest import priced_rows, source_of, write_table
 
 from interbert.cli.main import main
@@ -258,6 +260,26 @@ def test_memory_that_is_damaged_or_another_model_s(taught: Path, model: Path, in
         load_memory(taught, "0" * 16)
     with pytest.raises(CheckpointError, match="knows nothing of topics"):
         opened(index, model)
+
+
+@pytest.mark.parametrize(
+    ("part", "value"), [("kind_members", 10**6), ("kind_members", -1), ("kind_starts", 10**6), ("kind_vectors", np.nan)]
+)
+def test_memory_whose_kinds_point_outside_is_damaged(
+    taught: Path, shop_regions: Path, tmp_path: Path, part: str, value: float
+) -> None:
+    folder = Path(shutil.copytree(taught, tmp_path / "model"))
+    rows = [("red", "paper")] * len(priced_rows())
+    learn_topics(folder, str(shop_regions), attributes=rows)
+    with safe_open(folder / FILE, framework="numpy") as file:
+        header = file.metadata()
+        arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    assert arrays[part].size
+    arrays[part] = arrays[part].copy()
+    arrays[part].reshape(-1)[-1] = value
+    save_file(arrays, folder / FILE, header)
+    with pytest.raises(CheckpointError, match=r"is damaged|do not fit together"):
+        load_memory(folder, model_fingerprint(folder))
 
 
 def test_learning_says_what_is_missing(model: Path, taught: Path, shop_regions: Path, tmp_path: Path) -> None:

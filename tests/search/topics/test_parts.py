@@ -117,6 +117,17 @@ def test_kinds_are_values_and_up_to_three_together_that_several_products_have() 
     assert "blue women shirt" not in held  # one product
     assert kinds_among([])[0] == []
     assert kinds_among([()])[0] == []
+    assert kinds_among([(), ()])[1].shape == (2, 0)
+
+
+def test_kinds_of_many_columns_with_long_texts_are_few_and_quickly_found() -> None:
+    draws = RNG(0)
+    values = draws.integers(0, 3, (2000, 40))
+    rows = [(f"described at length {row} " * 50, *map(str, values[row])) for row in range(2000)]
+    texts, members = kinds_among(rows)
+    assert len(texts) < 3**3 * 9 * 8 * 7
+    assert not any("described" in text for text in texts)
+    assert members.shape == (2000, len(texts))
 
 
 def test_products_of_the_kind_that_a_topic_asks_for_fit_it_alike_whatever_else_they_are() -> None:

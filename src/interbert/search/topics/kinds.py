@@ -28,6 +28,8 @@ _TOGETHER = 3
 """Values of a kind, at most."""
 _LEAST = 5
 """Products that a kind must have."""
+_COLUMNS = 10
+"""Columns that kinds are made of, the first ones: of thirty there would be thousands of kinds for each product."""
 _MOST = 10_000
 """Kinds that are kept, those with most products."""
 _SOFTNESS = 0.2
