@@ -51,6 +51,7 @@ def expected(directory):
 
 
 CLOSE = {"atol": 2e-2}  # a CPU with bf16 scores in it
+ROUNDED = 1e-4  # region features are float16: in a batch one of two hundred is rounded the other way
 
 
 def test_predict_gives_match_probabilities_in_the_order_given(scorer, expected):
@@ -151,14 +152,14 @@ class TestSentenceTransformers:
     )
     def test_texts_and_images_get_the_same_scores_in_every_form(self, cross_encoder, expected, form):
         pairs = [form(text, picture) for text in TEXTS for picture in PICTURES]
-        np.testing.assert_allclose(cross_encoder.predict(pairs), expected.ravel(), atol=1e-5)
+        np.testing.assert_allclose(cross_encoder.predict(pairs), expected.ravel(), atol=ROUNDED)
 
     def test_one_input_with_both_is_understood_too(self, cross_encoder, expected):
         """``predict`` takes pairs only; its ``preprocess`` takes a dictionary with both sides."""
         inputs = [{"text": TEXTS[0], "image": picture} for picture in PICTURES]
         with torch.no_grad():
             logits = cross_encoder(cross_encoder.preprocess(inputs))["scores"]
-        np.testing.assert_allclose(logits.sigmoid()[:, 0], expected[0], atol=1e-5)
+        np.testing.assert_allclose(logits.sigmoid()[:, 0], expected[0], atol=ROUNDED)
 
     def test_rank(self, cross_encoder, expected):
         results = cross_encoder.rank(TEXTS[1], PICTURES)
@@ -214,4 +215,4 @@ def test_mtebs_cross_encoder_wrapper_gives_the_same_scores(directory, expected):
         hf_subset="default",
         show_progress_bar=False,
     )
-    np.testing.assert_allclose(scores, expected.ravel(), atol=1e-5)
+    np.testing.assert_allclose(scores, expected.ravel(), atol=ROUNDED)
