@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 import shutil
 import subprocess
 import sys
@@ -11,21 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from interbert.cli.main import main
 from tests.conftest import draw
+from tests.documented import blocks, commands, run
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 TRAINING = "--training.batch_size 8 --training.max_steps 2 --negatives.pool 4 --validation_share 0.2"
-
-
-def blocks(language: str, text: str = README) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", text, flags=re.DOTALL)
-
-
-def commands() -> list[str]:
-    joined = [re.sub(r"\\\n *", "", block) for block in blocks("bash")]
-    return [line for block in joined for line in block.splitlines() if line.strip()]
 
 
 @pytest.fixture(scope="module")
@@ -40,9 +30,9 @@ def workplace(shop: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_readme_has_the_commands_that_are_run_here() -> None:
-    verbs = [line.split()[1] for line in commands() if line.startswith("interbert ")]
+    verbs = [line.split()[1] for line in commands(README) if line.startswith("interbert ")]
     assert verbs == ["extract", "pretrain", "report", "finetune", "extract", "evaluate", "search"]
-    assert [line for line in commands() if not line.startswith("interbert ")] == ["make demo"]
+    assert [line for line in commands(README) if not line.startswith("interbert ")] == ["make demo"]
 
 
 def test_every_command_runs(
@@ -57,14 +47,13 @@ def test_every_command_runs(
         "evaluate": "--bootstrap 10",
         "search": "--top_k 3",
     }
-    for line in commands():
+    for line in commands(README):
         if line.startswith("interbert "):
-            words = shlex.split(line)[1:]
-            assert main([*words, *shlex.split(tiny[words[0]])]) == 0, capsys.readouterr().err
+            run(line, capsys, tiny[line.split()[1]])
     assert (workplace / "metrics.json").exists()
     assert "catalogue.parquet" in (workplace / "results.html").read_text(encoding="utf-8")
     assert (workplace / "models/pretrained/report.html").read_text(encoding="utf-8").count("data:image/") == 2
-    for block in blocks("python"):
+    for block in blocks("python", README):
         exec(compile(block, "README.md", "exec"), {})
     assert "tensor([" in capsys.readouterr().out
     for block in blocks("python", (ROOT / "docs" / "checkpoints.md").read_text(encoding="utf-8")):

@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import re
-import shlex
 import shutil
 from pathlib import Path
 
 import pytest
 from tests.conftest import draw
+from tests.documented import blocks, commands, run
 from tests.search.conftest import priced_rows, write_table
 
-from interbert.cli.main import main
-
 DOCS = (Path(__file__).parents[2] / "docs" / "search.md").read_text(encoding="utf-8")
-
-
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", DOCS, flags=re.DOTALL)
 
 
 def test_every_command_and_example_runs(
@@ -33,15 +26,12 @@ def test_every_command_and_example_runs(
     write_table(tmp_path / "new_products.parquet", [priced_rows()[0] | {"id": "new"}])
     (tmp_path / "prices.csv").write_text("id,price,stock\nred-circle,3.5,0\n")
     draw("red", "circle").save(tmp_path / "photo.jpg")
-    commands = [line for block in blocks("bash") for line in block.splitlines() if line.strip()]
-    assert len(commands) == 10
-    for line in commands:
-        words = shlex.split(line)
-        assert words[0] == "interbert"
-        assert main(words[1:]) == 0, (line, capsys.readouterr().err)
+    assert len(commands(DOCS)) == 10
+    for line in commands(DOCS):
+        run(line, capsys)
     assert "data:image/jpeg" in (tmp_path / "search.html").read_text(encoding="utf-8")
     capsys.readouterr()
-    for block in blocks("python"):
+    for block in blocks("python", DOCS):
         exec(compile(block, "docs/search.md", "exec"), {})
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 7

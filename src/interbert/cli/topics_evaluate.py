@@ -24,7 +24,7 @@ class Options:
     topics: str
     """jsonl file of topics with rules of relevance."""
     texts: list[str] = field(default_factory=lambda: ["text"])
-    """Fields that hold a topic's text; each is judged by itself."""
+    """Fields that hold a topic's text; each is judged by itself, over the topics that have it."""
     least: float | None = None
     """Probability that an item of a page must have, as in topics build."""
     diversity: float = 0.05
@@ -66,7 +66,8 @@ def run(options: Options) -> None:
         rerank=options.rerank,
         duplicates=options.duplicates,
     ).check()
-    by_field = {name: read_topics(options.topics, [name]) for name in options.texts}
+    read_topics(options.topics, options.texts)  # a topic that has none of the texts is a mistake
+    by_field = {name: read_topics(options.topics, [name], leave_out=True) for name in options.texts}
     recommender = open_recommender(options.index, options.model, options.examples)
     recommender.require_columns(settings.spread)
     content = {}

@@ -45,19 +45,6 @@ def taught(model: Path, shop_regions: Path, tmp_path_factory: pytest.TempPathFac
     return folder
 
 
-@pytest.fixture(scope="module")
-def shop_regions(model: Path, priced: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Region store of the shop, by the tiny model's extractor."""
-    from interbert.checkpoints.directory import load_processor
-    from interbert.extraction.extract import extract_to_store
-    from interbert.extraction.extractor import build_extractor
-
-    out = tmp_path_factory.mktemp("topic-regions") / "shop"
-    extractor = build_extractor(load_processor(model).extractor_info)
-    extract_to_store(source_of(priced), out, extractor, progress=False)
-    return out
-
-
 @pytest.fixture
 def index(taught: Path, index_path: Path) -> Path:
     """The shop's index, whose own copy of the model was taught topics."""

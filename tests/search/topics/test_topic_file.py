@@ -24,6 +24,16 @@ def test_topics_are_read_with_ids_filters_and_rules(tmp_path: Path) -> None:
     assert [one.texts for one in read_topics(file)] == [("blue jeans",), ("hats",)]
 
 
+def test_topics_without_a_wording_are_left_out_where_that_is_meant(tmp_path: Path) -> None:
+    file = tmp_path / "topics.jsonl"
+    file.write_text('{"text": "red"}\n{"text": "blue", "text_zh": "蓝色"}', encoding="utf-8")
+    assert [one.topic_id for one in read_topics(file, ["text_zh"], leave_out=True)] == ["t1"]
+    with pytest.raises(UsageError, match="none of its 2 topics has a text in 'text_fr'"):
+        read_topics(file, ["text_fr"], leave_out=True)
+    with pytest.raises(UsageError, match="line 1: has no text in 'text_zh'"):
+        read_topics(file, ["text_zh"])
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [

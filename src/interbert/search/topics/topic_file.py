@@ -29,7 +29,7 @@ class Topic:
     """For evaluation: which values of which columns make a product relevant; all columns have to fit."""
 
 
-def read_topics(path: str | Path, fields: Sequence[str] = ("text",)) -> list[Topic]:
+def read_topics(path: str | Path, fields: Sequence[str] = ("text",), leave_out: bool = False) -> list[Topic]:
     """Read a file of topics.
 
     A line is an object with the topic's text in ``fields``, and as it likes ``topic_id`` (t0, t1 ... when there is
@@ -38,9 +38,10 @@ def read_topics(path: str | Path, fields: Sequence[str] = ("text",)) -> list[Top
     Args:
         path: jsonl file in UTF-8.
         fields: names of the texts; a topic needs one of them at least.
+        leave_out: leave a topic out that has none of them, in place of raising.
 
     Raises:
-        UsageError: the file is missing or empty, or a line is no topic; it is named.
+        UsageError: the file is missing or empty, or a line is no topic; it is named. No topic has such a text.
     """
     file = Path(path)
     if not file.is_file():
@@ -51,18 +52,26 @@ def read_topics(path: str | Path, fields: Sequence[str] = ("text",)) -> list[Top
         for number, line in enumerate(file.read_text(encoding="utf-8-sig").splitlines(), start=1):
             if not line.strip():
                 continue
-            topic = _topic(line, fields, f"{path}, line {number}", f"t{len(topics)}")
+            topic = _topic(line, fields, f"{path}, line {number}", f"t{len(seen)}")
             if topic.topic_id.casefold() in seen:  # files of some disks do not tell cases apart
                 raise UsageError(
                     f"{path}, line {number}: topic_id {topic.topic_id!r} is that of line "
                     f"{seen[topic.topic_id.casefold()]} too. Give every topic its own."
                 )
             seen[topic.topic_id.casefold()] = number
-            topics.append(topic)
+            if topic.texts:
+                topics.append(topic)
+            elif not leave_out:
+                raise UsageError(
+                    f"{path}, line {number}: has no text in {', '.join(map(repr, fields))}. "
+                    f"It has: {', '.join(json.loads(line)) or 'nothing'}."
+                )
     except UnicodeDecodeError as error:
         raise UsageError(f"{path}: is no text in UTF-8. Save it as UTF-8.") from error
-    if not topics:
+    if not seen:
         raise UsageError(f"{path}: holds no topics. Write one object with a text per line.")
+    if not topics:
+        raise UsageError(f"{path}: none of its {len(seen)} topics has a text in {', '.join(map(repr, fields))}.")
     return topics
 
 
@@ -77,10 +86,6 @@ def _topic(line: str, fields: Sequence[str], where: str, otherwise: str) -> Topi
         raise UsageError(f'{where}: is no object. Write {{"topic_id": ..., "text": ...}}.')
     texts = tuple(" ".join(values[name].split()) for name in fields if isinstance(values.get(name), str))
     texts = tuple(text for text in texts if text)
-    if not texts:
-        raise UsageError(
-            f"{where}: has no text in {', '.join(map(repr, fields))}. It has: {', '.join(values) or 'nothing'}."
-        )
     identifier = str(values.get("topic_id", otherwise))
     if not _ID.fullmatch(identifier):
         raise UsageError(
