@@ -43,13 +43,14 @@ def print_index(index: ProductIndex) -> None:
     pictures = len(index)
     indexed = index.indexed_rows()
     search = f"approximate, {pictures - indexed} pictures wait to be indexed" if indexed else "exact"
+    views = ", means of pictures and mirror images" if manifest.mirrored else ""
     table = Table(title=index.path, title_justify="left", box=SIMPLE, show_header=False, padding=(0, 1, 0, 0))
     rows = [
         ("pictures", f"{pictures:,}"),
         ("products", f"{index.count_products():,}"),
         ("model", f"{manifest.model}, fingerprint {manifest.model_fingerprint}"),
         ("built from", manifest.source),
-        ("vectors", f"{manifest.vector_size} numbers, search is {search}"),
+        ("vectors", f"{manifest.vector_size} numbers{views}, search is {search}"),
         ("regions", f"{manifest.coding}, hidden size {manifest.hidden_size}"),
     ]
     if pictures:

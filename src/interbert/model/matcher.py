@@ -88,7 +88,10 @@ class Matcher(InterBertPreTrainedModel):
         """Pooled vectors [B,P] of pictures encoded alone as :meth:`encode_image` gives them."""
         if not self.config.contrastive_size:
             return pooled
-        vectors: Tensor = self.contrastive_head.image(pooled)
+        return self.correct_hubs(self.contrastive_head.image(pooled))
+
+    def correct_hubs(self, vectors: Tensor) -> Tensor:
+        """Unit vectors [B,D] of pictures with the hub correction beside them, where there is a query bank."""
         if self.config.query_bank_size is None:
             return vectors
         correction = -self.config.hub_correction * self.contrastive_head.hubness(vectors)

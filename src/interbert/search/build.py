@@ -34,6 +34,7 @@ def build_index(
     columns: Sequence[str] = (),
     coding: Coding = "int8",
     regions: str | None = None,
+    mirrored: bool = False,
     rebuild: bool = False,
     progress: bool = False,
 ) -> Changes:
@@ -48,6 +49,7 @@ def build_index(
         columns: those that filters can use; all that hold single values when empty.
         coding: how regions are kept.
         regions: store of the same extractor with regions of some of the pictures, which need not be found again.
+        mirrored: a picture's vector is the mean of its own and its mirror image's; pictures take twice the time.
         rebuild: build anew although there is an index; it takes the old one's place when it is complete.
         progress: show a bar.
 
@@ -68,7 +70,7 @@ def build_index(
                 f"{path}: there is an index already. Add to it with: interbert index add {path} {source.name}; or "
                 "build it anew, while searches go on, with --rebuild."
             )
-        manifest = _begin(path, builds, _describe(model, fingerprint, encoder, source, columns, coding))
+        manifest = _begin(path, builds, _describe(model, fingerprint, encoder, source, columns, coding, mirrored))
         if "://" not in str(path):
             keep_model(model, model_folder(path, fingerprint))
         index = ProductIndex(path, build=manifest)
@@ -87,6 +89,7 @@ def _describe(
     source: PictureSource,
     columns: Sequence[str],
     coding: Coding,
+    mirrored: bool,
 ) -> Manifest:
     mapping = source.columns
     ids = {"product_id": mapping.product_id, "picture_id": mapping.picture_id}
@@ -104,6 +107,7 @@ def _describe(
         columns=tuple(find_columns(source.other_columns(columns or None), source.name, columns)),
         aliases={column: name for name, column in ids.items() if column is not None and column != name},
         mapping={"picture": mapping.picture, "texts": list(mapping.texts), **ids},
+        mirrored=mirrored,
     )
 
 

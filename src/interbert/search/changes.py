@@ -181,7 +181,7 @@ def write_source(
                 stale[row] = fact
         changes.updated += _update_facts(writer, ids, stale, metadata)
     changes.unchanged = len(source) - len(pending) - changes.updated
-    known_regions = KnownRegions(encoder, regions)
+    known_regions = KnownRegions(encoder, regions, index.manifest.mirrored)
     written, changes.skipped = write_products(
         writer, encoder, source, pending, metadata, known_regions, frozenset(changed), progress
     )

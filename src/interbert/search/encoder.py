@@ -124,6 +124,19 @@ class ProductEncoder:
             tokens += [whole[place, : len(features)] for place, (features, _) in enumerate(inputs)]
         return np.concatenate(vectors), tokens
 
+    def average(self, vectors: Float32, mirrored: Float32) -> Float32:
+        """One vector [n,D] for each picture and its mirror image, of the vectors [n,D] of both.
+
+        Where vectors have a length of one the mean is given it, and the hub correction is that of the mean.
+        """
+        if self.model.config.contrastive_size is None:
+            return (vectors + mirrored) * np.float32(0.5)
+        size = self.direction_size
+        mean = torch.from_numpy(vectors[:, :size] + mirrored[:, :size]).to(self.model.device)
+        with inference(self.model, bf16=False):
+            found: Float32 = self.model.correct_hubs(torch.nn.functional.normalize(mean, dim=-1)).cpu().numpy()
+        return found
+
     def vectors_of_tokens(self, tokens: Sequence[Float32]) -> Float32:
         """Vectors [n,D] of pictures whose embedded tokens [R,H] are stored."""
         vectors: list[Float32] = []

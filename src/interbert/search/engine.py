@@ -15,11 +15,13 @@ import torch
 from numpy.typing import NDArray
 
 from interbert.errors import UsageError
+from interbert.extraction.given import extract_view
 from interbert.extraction.pictures import as_picture
 from interbert.search.encoder import ProductEncoder
 from interbert.search.fusing import collapsed, reciprocal_ranks, standardised
 from interbert.search.index import Hit, ProductIndex
 from interbert.search.index_model import index_encoder
+from interbert.search.products import encode_views
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -133,7 +135,7 @@ class SearchEngine:
             raise UsageError(f"search: image_weight must be between 0 and 1, not {image_weight}.")
         index, encoder = self.refresh()
         wanted = max(candidates, 2 * top_k)
-        likeness = None if image is None else image_vector(encoder, image)
+        likeness = None if image is None else image_vector(encoder, image, index.manifest.mirrored)
         if text is None:
             assert likeness is not None
             hits = index.recall(likeness, wanted, where)
@@ -253,14 +255,16 @@ class SearchEngine:
         ]
 
 
-def image_vector(encoder: ProductEncoder, image: Image.Image | bytes | str | Path) -> Float32:
-    """A picture's vector [D] as a query for pictures like it.
+def image_vector(encoder: ProductEncoder, image: Image.Image | bytes | str | Path, mirrored: bool = False) -> Float32:
+    """A picture's vector [D] as a query for pictures like it; ``mirrored`` as the index's pictures are.
 
     Raises:
         PictureError: it is missing or unreadable.
     """
-    regions = encoder.extractor.extract([as_picture(image, "the picture to search for")])
-    vectors, _ = encoder.pictures(regions, ["the picture to search for"])
+    name = "the picture to search for"
+    picture = as_picture(image, name)
+    views = [extract_view(encoder.extractor, [picture], [], view)[0] for view in ((0, 1) if mirrored else (0,))]
+    vectors, _ = encode_views(encoder, [tuple(views)], [name])
     query: Float32 = encoder.picture_query(vectors)[0]
     return query
 

@@ -46,6 +46,8 @@ class Manifest:
     """Further names that filters can use, of the columns that every index has."""
     mapping: dict[str, Any]
     """Which columns of the source hold pictures, texts and ids."""
+    mirrored: bool = False
+    """Whether a picture's vector is the mean of its own and its mirror image's."""
     complete: bool = False
     """False while it is built."""
     format: int = FORMAT

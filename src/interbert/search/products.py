@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from interbert.errors import RegionError
 from interbert.extraction.describing import DecodedPicture
+from interbert.extraction.given import extract_view
 from interbert.extraction.in_process import decode_ahead
 from interbert.extraction.sources import PictureSource
 from interbert.progress import progress_bar
@@ -21,11 +23,16 @@ from interbert.search.writer import IndexWriter, Product
 if TYPE_CHECKING:
     from PIL import Image
 
+Float32 = NDArray[np.float32]
+
 COMMIT_ROWS = 1024
 _THUMBNAIL_SIDE = 128
 _MEASURED = 64
 _ROOM = 1.25
 """Vectors of unknown length may be so much longer than the longest of the first pictures."""
+
+Views = tuple[Regions, ...]
+"""Regions of a picture; then of its mirror image, where that counts too."""
 
 Problems = list[tuple[str, str]]
 """(picture id, reason) of what could not be used."""
@@ -37,28 +44,34 @@ class KnownRegions:
     Args:
         encoder: whose extractor finds them.
         store: folder of a region store, or None.
+        mirrored: give every picture's mirror image, too.
 
     Raises:
         StoreError: the store is missing, or another extractor made it.
     """
 
-    def __init__(self, encoder: ProductEncoder, store: str | None = None) -> None:
+    def __init__(self, encoder: ProductEncoder, store: str | None = None, mirrored: bool = False) -> None:
         self._encoder = encoder
+        self._views = (0, 1) if mirrored else (0,)
         self._store = None if store is None else RegionStore.open(store)
-        self._rows: dict[str, int] = {}
+        self._rows: dict[tuple[str, int], int] = {}
         if self._store is not None:
             self._store.require(ExtractorInfo.from_dict(encoder.processor.extractor_info))
-            self._rows = {one.digest: one.row for one in self._store.captions() if one.view == 0}
+            self._rows = {(one.digest, one.view): one.row for one in self._store.captions() if one.view in self._views}
 
-    def of(self, chunk: Sequence[DecodedPicture]) -> list[Regions]:
-        """Regions of each picture."""
-        stored = {place: self._rows[one.digest] for place, one in enumerate(chunk) if one.digest in self._rows}
+    def of(self, chunk: Sequence[DecodedPicture]) -> list[Views]:
+        """Regions of each picture, and of its mirror image where that is wanted."""
+        return list(zip(*(self._view(chunk, view) for view in self._views), strict=True))
+
+    def _view(self, chunk: Sequence[DecodedPicture], view: int) -> list[Regions]:
+        known = {place: self._rows.get((one.digest, view)) for place, one in enumerate(chunk)}
+        stored = {place: row for place, row in known.items() if row is not None}
         taken = self._store.take(list(stored.values())) if self._store is not None and stored else []
         regions = dict(zip(stored, taken, strict=True))
         fresh = [place for place in range(len(chunk)) if place not in stored]
         if fresh:
             pictures = [picture for picture in (chunk[place].picture for place in fresh) if picture is not None]
-            regions |= dict(zip(fresh, self._encoder.extractor.extract(pictures), strict=True))
+            regions |= dict(zip(fresh, extract_view(self._encoder.extractor, pictures, [], view), strict=True))
         return [regions[place] for place in range(len(chunk))]
 
 
@@ -115,29 +128,49 @@ def write_products(
 
 def measured_norm(encoder: ProductEncoder, source: PictureSource) -> float:
     """A length that hardly any picture's vector exceeds, by the first pictures of a source."""
-    regions = KnownRegions(encoder)
+    regions = KnownRegions(encoder)  # a mean is never longer, so mirror images need not be looked at
     longest = 0.0
     for chunk in decode_ahead(source, range(min(_MEASURED, len(source)))):
         usable = [one for one in chunk if one.picture is not None]
         if usable:
-            vectors, _ = encoder.pictures(regions.of(usable), [one.item.where for one in usable])
+            vectors, _ = encode_views(encoder, regions.of(usable), [one.item.where for one in usable])
             longest = max(longest, float(np.linalg.norm(vectors, axis=1).max()))
     return max(_ROOM * longest, 1e-3)
 
 
+def encode_views(
+    encoder: ProductEncoder, views: Sequence[Views], where: Sequence[str]
+) -> tuple[Float32, list[Float32]]:
+    """Vectors [n,D] of pictures, means over their views, and embedded tokens [R,H] of the pictures as they are.
+
+    Args:
+        encoder: of the pictures.
+        views: of every picture; as many of each.
+        where: what to call each picture in messages.
+
+    Raises:
+        RegionError: regions are not this model's.
+    """
+    vectors, tokens = encoder.pictures([one[0] for one in views], where)
+    if len(views[0]) == 1:
+        return vectors, tokens
+    mirrored, _ = encoder.pictures([one[1] for one in views], where)
+    return encoder.average(vectors, mirrored), tokens
+
+
 def _encoded(
-    encoder: ProductEncoder, members: Sequence[DecodedPicture], regions: Sequence[Regions], problems: Problems
+    encoder: ProductEncoder, members: Sequence[DecodedPicture], regions: Sequence[Views], problems: Problems
 ) -> list[tuple[int, Product]]:
     """Source row and product of each picture whose regions are sound."""
-    sound: list[tuple[DecodedPicture, Regions]] = []
+    sound: list[tuple[DecodedPicture, Views]] = []
     for one, found in zip(members, regions, strict=True):
         try:
-            sound.append((one, found.validate(one.item.where)))
+            sound.append((one, tuple(view.validate(one.item.where) for view in found)))
         except RegionError as error:
             problems.append((one.item.picture_id, str(error)))
     if not sound:
         return []
-    vectors, tokens = encoder.pictures([found for _, found in sound], [one.item.where for one, _ in sound])
+    vectors, tokens = encode_views(encoder, [found for _, found in sound], [one.item.where for one, _ in sound])
     return [
         (
             one.item.row,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +43,14 @@ class Titled:
     """First text of each field, by field."""
     values: list[Sequence[str]]
     """Of each product's columns; empty where they were not read."""
+
+
+class _Places(NamedTuple):
+    """Rows of a store that show a picture."""
+
+    row: int
+    mirror: int | None
+    """Of its mirror image, where the store has it; the vectors of both are averaged."""
 
 
 def learn_topics(
@@ -161,10 +170,17 @@ def _titled(
 ) -> Titled:
     store = RegionStore.open(path)
     store.require(ExtractorInfo.from_dict(encoder.processor.extractor_info))
-    captions = [one for one in store.captions() if one.view == 0]
-    listed = [(one, _titles(one, fields, attributes, path)) for one in captions]
+    captions = list(store.captions())
+    mirrors = {one.picture_id: one.row for one in captions if one.view == 1}
+    listed = [(one, _titles(one, fields, attributes, path)) for one in captions if one.view == 0]
     rows = [
-        (one.row, titles, () if attributes is None else attributes[one.source_row]) for one, titles in listed if titles
+        (
+            _Places(one.row, mirrors.get(one.picture_id)),
+            titles,
+            () if attributes is None else attributes[one.source_row],
+        )
+        for one, titles in listed
+        if titles
     ]
     if len(rows) < 2:
         wanted = f" in columns {', '.join(fields)}" if fields else ""
@@ -174,12 +190,22 @@ def _titled(
     vectors, kept = [], []
     with progress_bar("encoding pictures", len(rows), "pictures", progress) as advance:
         for start in range(0, len(rows), _BLOCK):
-            part = [row for row, _, _ in rows[start : start + _BLOCK]]
-            found, embedded = encoder.pictures(store.take(part), [f"{path}, row {row}" for row in part])
+            part = [places for places, _, _ in rows[start : start + _BLOCK]]
+            found, embedded = _encoded(encoder, store, [one.row for one in part], path)
+            seen_twice = [place for place, one in enumerate(part) if one.mirror is not None]
+            if seen_twice:
+                again, _ = _encoded(encoder, store, [one.mirror for one in part if one.mirror is not None], path)
+                found[seen_twice] = encoder.average(found[seen_twice], again)
             vectors.append(found)
             kept += embedded if tokens else []
             advance(len(part))
     return Titled(np.concatenate(vectors), kept, [titles for _, titles, _ in rows], [values for _, _, values in rows])
+
+
+def _encoded(
+    encoder: ProductEncoder, store: RegionStore, rows: Sequence[int], path: str
+) -> tuple[Float32, list[Float32]]:
+    return encoder.pictures(store.take(list(rows)), [f"{path}, row {row}" for row in rows])
 
 
 def _titles(
