@@ -38,6 +38,7 @@ def connect(path: str | Path) -> Any:
         MissingExtraError: LanceDB is not installed.
     """
     os.environ.setdefault("LANCEDB_LOG", "error")  # its warnings are about its own doings
+    os.environ.setdefault("LANCE_INCLUDE_VECTOR_CENTROIDS", "false")  # statistics are read for counts alone
     try:
         import lancedb
     except ImportError as error:
