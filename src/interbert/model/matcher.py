@@ -62,7 +62,10 @@ class Matcher(InterBertPreTrainedModel):
         With ``contrastive_size`` unit vectors [B,D], and one number more, 1, beside a query bank; else the pooled
         vectors [B,P] as they are, of which :meth:`head_text` makes a score.
         """
-        pooled = self._pool_text(input_ids, attention_mask, real_pieces)
+        return self.project_text(self._pool_text(input_ids, attention_mask, real_pieces), input_ids, attention_mask)
+
+    def project_text(self, pooled: Tensor, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
+        """Pooled vectors [B,P] of texts encoded alone as :meth:`encode_text` gives them."""
         if not self.config.contrastive_size:
             return pooled
         vectors: Tensor = self.contrastive_head.text(pooled, self.words(input_ids, attention_mask))

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from interbert.errors import CheckpointError
 from interbert.model.processing import pad_texts
 from interbert.model.scoring import inference, on_device
+from interbert.progress import progress_bar
 from interbert.search.encoder import ProductEncoder
 from interbert.search.topics.examples import TopicText
 
@@ -54,20 +55,30 @@ def encode_wordings(encoder: ProductEncoder, texts: Sequence[str]) -> tuple[list
     return ids, vectors, [TopicText(*one) for one in zip(texts, short, states, strict=True)]
 
 
-def encode_titles(encoder: ProductEncoder, ids: Sequence[Sequence[int]]) -> tuple[Float32, Float32]:
-    """Dual encoder's vectors [n,D] and mean token states [n,H] of length 1, of texts' token ids."""
+def encode_titles(
+    encoder: ProductEncoder, ids: Sequence[Sequence[int]], what: str | None = None
+) -> tuple[Float32, Float32]:
+    """Dual encoder's vectors [n,D] and mean token states [n,H] of length 1, of texts' token ids.
+
+    Texts that are the same are encoded once. ``what`` is a name for a progress bar.
+    """
     model = encoder.model
-    vectors = np.zeros((len(ids), int(model.config.contrastive_size or 0)), dtype=np.float32)
-    states = np.zeros((len(ids), encoder.hidden_size), dtype=np.float32)
-    order = np.argsort([len(one) for one in ids], kind="stable")
-    with inference(model):
+    places: dict[tuple[int, ...], int] = {}
+    of = [places.setdefault(tuple(one), len(places)) for one in ids]
+    texts = list(places)
+    vectors = np.zeros((len(texts), int(model.config.contrastive_size or 0)), dtype=np.float32)
+    states = np.zeros((len(texts), encoder.hidden_size), dtype=np.float32)
+    order = np.argsort([len(one) for one in texts], kind="stable")
+    with progress_bar(what or "", len(texts), "texts", what is not None) as advance, inference(model):
         for start in range(0, len(order), _BATCH):
-            places = order[start : start + _BATCH]
-            batch = on_device(pad_texts([ids[place] for place in places]), model.device)
-            hidden = model.interbert(batch["input_ids"], batch["attention_mask"]).text_hidden_state
-            assert hidden is not None
+            part = order[start : start + _BATCH]
+            batch = on_device(pad_texts([texts[place] for place in part]), model.device)
+            output = model.interbert(batch["input_ids"], batch["attention_mask"])
+            assert output.text_hidden_state is not None
             real = batch["attention_mask"].unsqueeze(-1).float()
-            mean = (hidden.float() * real).sum(dim=1) / real.sum(dim=1).clamp(min=1)
-            states[places] = torch.nn.functional.normalize(mean, dim=-1).cpu().numpy()
-            vectors[places] = directions(encoder, model.encode_text(**batch).float().cpu().numpy())
-    return vectors, states
+            mean = (output.text_hidden_state.float() * real).sum(dim=1) / real.sum(dim=1).clamp(min=1)
+            states[part] = torch.nn.functional.normalize(mean, dim=-1).cpu().numpy()
+            projected = model.project_text(output.text_pooled, batch["input_ids"], batch["attention_mask"])
+            vectors[part] = directions(encoder, projected.float().cpu().numpy())
+            advance(len(part))
+    return vectors[of], states[of]

@@ -92,7 +92,7 @@ def learn_topics(
     generator = np.random.default_rng(seed)
     known = _titled(encoder, regions, attributes, fields, limit, generator, progress, tokens=validation is None)
     names = sorted({name for one in known.titles for name in one})
-    examples = _examples(encoder, known, names)
+    examples = _examples(encoder, known, names, progress)
     if validation is None:
         held = np.zeros(len(examples), dtype=np.bool_)
         held[generator.permutation(len(examples))[: _held_out(len(examples))]] = True
@@ -226,7 +226,7 @@ def _titles(
     return titles
 
 
-def _examples(encoder: ProductEncoder, known: Titled, names: Sequence[str]) -> Examples:
+def _examples(encoder: ProductEncoder, known: Titled, names: Sequence[str], progress: bool) -> Examples:
     """Titles encoded, field by field, and the kinds that the columns make."""
     pictures = directions(encoder, known.vectors)
     vectors = np.zeros((len(names), *pictures.shape), dtype=np.float32)
@@ -234,9 +234,13 @@ def _examples(encoder: ProductEncoder, known: Titled, names: Sequence[str]) -> E
     for field, name in enumerate(names):
         places = [place for place, titles in enumerate(known.titles) if name in titles]
         ids = encoder.processor.texts_to_ids([known.titles[place][name] for place in places])
-        vectors[field, places], sentences[field, places] = encode_titles(encoder, ids)
+        vectors[field, places], sentences[field, places] = encode_titles(
+            encoder, ids, f"encoding {name}" if progress else None
+        )
     kinds = Kinds.none(len(pictures), pictures.shape[1], encoder.hidden_size)
     texts, members = kinds_among(known.values)
     if texts:
-        kinds = Kinds(tuple(texts), *encode_titles(encoder, encoder.processor.texts_to_ids(texts)), members)
+        ids = encoder.processor.texts_to_ids(texts)
+        encoded = encode_titles(encoder, ids, "encoding kinds" if progress else None)
+        kinds = Kinds(tuple(texts), *encoded, members)
     return Examples.of(pictures, names, vectors, sentences, [" ".join(one.values()) for one in known.titles], kinds)
