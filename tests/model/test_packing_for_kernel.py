@@ -80,8 +80,11 @@ def results(model, inputs):
 
 
 def both_ways(model, inputs, real, kernel):
-    """Check that the packed batch gives the padded one's losses and gradients; returns the kernel's longest queries."""
-    for dtype, tolerance in ((torch.float32, 1e-5), (torch.float64, 1e-7)):
+    """Check that the packed batch gives the padded one's losses and gradients; returns the kernel's longest queries.
+
+    Gradients of float32 are sums in another order, which some processors round 1.3e-5 apart; float64 shows them equal.
+    """
+    for dtype, tolerance, of_gradients in ((torch.float32, 1e-5, 5e-5), (torch.float64, 1e-7, 1e-7)):
         model.to(dtype)
         inputs = {name: value.to(dtype) if value.is_floating_point() else value for name, value in inputs.items()}
         kernel.clear()
@@ -90,7 +93,7 @@ def both_ways(model, inputs, real, kernel):
         padded_losses, padded_gradients = results(model, inputs)
         assert kernel == asked != []
         torch.testing.assert_close(losses, padded_losses, rtol=tolerance, atol=tolerance)
-        assert (gradients - padded_gradients).norm() <= tolerance * padded_gradients.norm()
+        assert (gradients - padded_gradients).norm() <= of_gradients * padded_gradients.norm()
     return asked
 
 
