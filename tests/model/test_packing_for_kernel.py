@@ -84,7 +84,7 @@ def both_ways(model, inputs, real, kernel):
 
     Gradients of float32 are sums in another order, which some processors round 1.3e-5 apart; float64 shows them equal.
     """
-    for dtype, tolerance, of_gradients in ((torch.float32, 1e-5, 5e-5), (torch.float64, 1e-7, 1e-7)):
+    for dtype, tolerance, of_gradients in ((torch.float32, 1e-5, 2e-5), (torch.float64, 1e-7, 1e-7)):
         model.to(dtype)
         inputs = {name: value.to(dtype) if value.is_floating_point() else value for name, value in inputs.items()}
         kernel.clear()

@@ -11,6 +11,7 @@ from interbert.carried import carry
 from interbert.errors import SourceError
 from interbert.extraction.describing import Described, Describer
 from interbert.extraction.extractor import RegionExtractor
+from interbert.extraction.given import views_of
 from interbert.extraction.in_process import InThisProcess
 from interbert.extraction.same_source import require_same_source
 from interbert.extraction.sources import PictureSource
@@ -87,7 +88,7 @@ def _extract(
     require_same_source(store, source, need_texts)
     there = store.existing_keys()
     ids = source.picture_ids()[:limit]
-    missing = [tuple(view for view in ((0, 1) if mirrored else (0,)) if (name, view) not in there) for name in ids]
+    missing = [tuple(view for view in views_of(mirrored) if (name, view) not in there) for name in ids]
     views = {row: wanted for row, wanted in enumerate(missing) if wanted}
     writer = StoreWriter(store)
     skipped = SkipList(Path(store.path) / SKIPPED)

@@ -60,6 +60,11 @@ class GivenExtractor:
         return [join(own, one) for own, one in zip(self.describer.extract(pictures), given, strict=True)]
 
 
+def views_of(mirrored: bool) -> tuple[int, ...]:
+    """Views of a picture: as it is, and its mirror image where that is wanted."""
+    return (0, 1) if mirrored else (0,)
+
+
 def extract_view(
     extractor: RegionExtractor,
     pictures: Sequence[Image.Image],

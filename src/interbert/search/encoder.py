@@ -25,6 +25,9 @@ from interbert.regions.schema import Regions
 
 Float32 = NDArray[np.float32]
 
+Views = tuple[Regions, ...]
+"""Regions of a picture; then of its mirror image, where that counts too."""
+
 _BATCH = 64
 
 
@@ -124,11 +127,26 @@ class ProductEncoder:
             tokens += [whole[place, : len(features)] for place, (features, _) in enumerate(inputs)]
         return np.concatenate(vectors), tokens
 
-    def average(self, vectors: Float32, mirrored: Float32) -> Float32:
-        """One vector [n,D] for each picture and its mirror image, of the vectors [n,D] of both.
+    def views(self, views: Sequence[Views], where: Sequence[str]) -> tuple[Float32, list[Float32]]:
+        """Vectors [n,D], means over each picture's views, and embedded tokens [R,H] of the pictures as they are.
 
-        Where vectors have a length of one the mean is given it, and the hub correction is that of the mean.
+        Where vectors have a length of one a mean is given it, and the hub correction is that of the mean.
+
+        Args:
+            views: of each picture.
+            where: what to call each picture in messages.
+
+        Raises:
+            RegionError: regions are not this model's.
         """
+        vectors, tokens = self.pictures([one[0] for one in views], where)
+        twice = [place for place, one in enumerate(views) if len(one) > 1]
+        if twice:
+            mirrored, _ = self.pictures([views[place][1] for place in twice], [where[place] for place in twice])
+            vectors[twice] = self._mean(vectors[twice], mirrored)
+        return vectors, tokens
+
+    def _mean(self, vectors: Float32, mirrored: Float32) -> Float32:
         if self.model.config.contrastive_size is None:
             return (vectors + mirrored) * np.float32(0.5)
         size = self.direction_size

@@ -15,13 +15,12 @@ import torch
 from numpy.typing import NDArray
 
 from interbert.errors import UsageError
-from interbert.extraction.given import extract_view
+from interbert.extraction.given import extract_view, views_of
 from interbert.extraction.pictures import as_picture
 from interbert.search.encoder import ProductEncoder
 from interbert.search.fusing import collapsed, reciprocal_ranks, standardised
 from interbert.search.index import Hit, ProductIndex
 from interbert.search.index_model import index_encoder
-from interbert.search.products import encode_views
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -263,8 +262,8 @@ def image_vector(encoder: ProductEncoder, image: Image.Image | bytes | str | Pat
     """
     name = "the picture to search for"
     picture = as_picture(image, name)
-    views = [extract_view(encoder.extractor, [picture], [], view)[0] for view in ((0, 1) if mirrored else (0,))]
-    vectors, _ = encode_views(encoder, [tuple(views)], [name])
+    views = [extract_view(encoder.extractor, [picture], [], view)[0] for view in views_of(mirrored)]
+    vectors, _ = encoder.views([tuple(views)], [name])
     query: Float32 = encoder.picture_query(vectors)[0]
     return query
 

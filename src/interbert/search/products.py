@@ -7,32 +7,26 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from interbert.errors import RegionError
 from interbert.extraction.describing import DecodedPicture
-from interbert.extraction.given import extract_view
+from interbert.extraction.given import extract_view, views_of
 from interbert.extraction.in_process import decode_ahead
 from interbert.extraction.sources import PictureSource
 from interbert.progress import progress_bar
 from interbert.regions.schema import ExtractorInfo, Regions
 from interbert.regions.store import RegionStore
-from interbert.search.encoder import ProductEncoder
+from interbert.search.encoder import ProductEncoder, Views
 from interbert.search.writer import IndexWriter, Product
 
 if TYPE_CHECKING:
     from PIL import Image
-
-Float32 = NDArray[np.float32]
 
 COMMIT_ROWS = 1024
 _THUMBNAIL_SIDE = 128
 _MEASURED = 64
 _ROOM = 1.25
 """Vectors of unknown length may be so much longer than the longest of the first pictures."""
-
-Views = tuple[Regions, ...]
-"""Regions of a picture; then of its mirror image, where that counts too."""
 
 Problems = list[tuple[str, str]]
 """(picture id, reason) of what could not be used."""
@@ -52,7 +46,7 @@ class KnownRegions:
 
     def __init__(self, encoder: ProductEncoder, store: str | None = None, mirrored: bool = False) -> None:
         self._encoder = encoder
-        self._views = (0, 1) if mirrored else (0,)
+        self._views = views_of(mirrored)
         self._store = None if store is None else RegionStore.open(store)
         self._rows: dict[tuple[str, int], int] = {}
         if self._store is not None:
@@ -64,8 +58,8 @@ class KnownRegions:
         return list(zip(*(self._view(chunk, view) for view in self._views), strict=True))
 
     def _view(self, chunk: Sequence[DecodedPicture], view: int) -> list[Regions]:
-        known = {place: self._rows.get((one.digest, view)) for place, one in enumerate(chunk)}
-        stored = {place: row for place, row in known.items() if row is not None}
+        names = [(one.digest, view) for one in chunk]
+        stored = {place: self._rows[name] for place, name in enumerate(names) if name in self._rows}
         taken = self._store.take(list(stored.values())) if self._store is not None and stored else []
         regions = dict(zip(stored, taken, strict=True))
         fresh = [place for place in range(len(chunk)) if place not in stored]
@@ -133,29 +127,9 @@ def measured_norm(encoder: ProductEncoder, source: PictureSource) -> float:
     for chunk in decode_ahead(source, range(min(_MEASURED, len(source)))):
         usable = [one for one in chunk if one.picture is not None]
         if usable:
-            vectors, _ = encode_views(encoder, regions.of(usable), [one.item.where for one in usable])
+            vectors, _ = encoder.views(regions.of(usable), [one.item.where for one in usable])
             longest = max(longest, float(np.linalg.norm(vectors, axis=1).max()))
     return max(_ROOM * longest, 1e-3)
-
-
-def encode_views(
-    encoder: ProductEncoder, views: Sequence[Views], where: Sequence[str]
-) -> tuple[Float32, list[Float32]]:
-    """Vectors [n,D] of pictures, means over their views, and embedded tokens [R,H] of the pictures as they are.
-
-    Args:
-        encoder: of the pictures.
-        views: of every picture; as many of each.
-        where: what to call each picture in messages.
-
-    Raises:
-        RegionError: regions are not this model's.
-    """
-    vectors, tokens = encoder.pictures([one[0] for one in views], where)
-    if len(views[0]) == 1:
-        return vectors, tokens
-    mirrored, _ = encoder.pictures([one[1] for one in views], where)
-    return encoder.average(vectors, mirrored), tokens
 
 
 def _encoded(
@@ -170,7 +144,7 @@ def _encoded(
             problems.append((one.item.picture_id, str(error)))
     if not sound:
         return []
-    vectors, tokens = encode_views(encoder, [found for _, found in sound], [one.item.where for one, _ in sound])
+    vectors, tokens = encoder.views([found for _, found in sound], [one.item.where for one, _ in sound])
     return [
         (
             one.item.row,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,14 +42,6 @@ class Titled:
     """First text of each field, by field."""
     values: list[Sequence[str]]
     """Of each product's columns; empty where they were not read."""
-
-
-class _Places(NamedTuple):
-    """Rows of a store that show a picture."""
-
-    row: int
-    mirror: int | None
-    """Of its mirror image, where the store has it; the vectors of both are averaged."""
 
 
 def learn_topics(
@@ -171,11 +162,11 @@ def _titled(
     store = RegionStore.open(path)
     store.require(ExtractorInfo.from_dict(encoder.processor.extractor_info))
     captions = list(store.captions())
-    mirrors = {one.picture_id: one.row for one in captions if one.view == 1}
+    mirrors = {one.picture_id: (one.row,) for one in captions if one.view == 1}
     listed = [(one, _titles(one, fields, attributes, path)) for one in captions if one.view == 0]
     rows = [
         (
-            _Places(one.row, mirrors.get(one.picture_id)),
+            (one.row, *mirrors.get(one.picture_id, ())),
             titles,
             () if attributes is None else attributes[one.source_row],
         )
@@ -191,21 +182,13 @@ def _titled(
     with progress_bar("encoding pictures", len(rows), "pictures", progress) as advance:
         for start in range(0, len(rows), _BLOCK):
             part = [places for places, _, _ in rows[start : start + _BLOCK]]
-            found, embedded = _encoded(encoder, store, [one.row for one in part], path)
-            seen_twice = [place for place, one in enumerate(part) if one.mirror is not None]
-            if seen_twice:
-                again, _ = _encoded(encoder, store, [one.mirror for one in part if one.mirror is not None], path)
-                found[seen_twice] = encoder.average(found[seen_twice], again)
+            taken = iter(store.take([row for places in part for row in places]))
+            views = [tuple(next(taken) for _ in places) for places in part]
+            found, embedded = encoder.views(views, [f"{path}, row {places[0]}" for places in part])
             vectors.append(found)
             kept += embedded if tokens else []
             advance(len(part))
     return Titled(np.concatenate(vectors), kept, [titles for _, titles, _ in rows], [values for _, _, values in rows])
-
-
-def _encoded(
-    encoder: ProductEncoder, store: RegionStore, rows: Sequence[int], path: str
-) -> tuple[Float32, list[Float32]]:
-    return encoder.pictures(store.take(list(rows)), [f"{path}, row {row}" for row in rows])
 
 
 def _titles(
