@@ -4,6 +4,7 @@
     python benchmarks/extraction.py photos/ --extractor frcnn --limit 8
     python benchmarks/extraction.py photos/ --extractor detector
     python benchmarks/extraction.py photos/ --extractor given
+    python benchmarks/extraction.py photos/ --extractor detector --device cuda
 
 Times, alternating in one run on the same pictures: the bare network (pictures already decoded, scaled and in memory,
 at the faster batch size), and the whole command in a process of its own (reading, decoding, scaling, network, choice of
@@ -46,18 +47,19 @@ _BOXES = [[0.1, 0.1, 0.5, 0.9], [0.4, 0.2, 0.9, 0.7], [0.0, 0.0, 1.0, 1.0], [0.3
 def prepare(arguments: argparse.Namespace, pictures: list[Image.Image], work: Path) -> tuple[list[Bare], list[str]]:
     """The bare network's passes, and what the command needs in order to run the same network."""
     kind = arguments.extractor
-    words = ["--extractor", kind, "--device", "cpu"]
+    device = arguments.device
+    words = ["--extractor", kind, "--device", device]
     if kind == "frcnn":
         make_frcnn(work / kind, pictures[0])
-        return bare_frcnn(pictures, work / kind), [*words, "--frcnn.weights", str(work / kind)]
+        return bare_frcnn(pictures, work / kind, device), [*words, "--frcnn.weights", str(work / kind)]
     if kind == "detector":
         folder = Path(arguments.model) if arguments.model else work / kind
         if not arguments.model:
             make_rt_detr(folder)
-        return bare_detector(pictures, folder), [*words, "--detector.model", str(folder)]
+        return bare_detector(pictures, folder, device), [*words, "--detector.model", str(folder)]
     if kind == "given":
         words += ["--given.column", "boxes", "--given.format", "xyxy_relative"]
-    return bare_grid(pictures), words
+    return bare_grid(pictures, device), words
 
 
 def source_with_boxes(source: str, picture: str | None, work: Path) -> str:
@@ -81,13 +83,15 @@ def seconds_so_far(clock: str) -> float:
     return sum(one.ru_utime + one.ru_stime for one in used)
 
 
-def bare_rate(passes: list[Bare], count: int, clock: str) -> float:
+def bare_rate(passes: list[Bare], count: int, clock: str, device: str) -> float:
     """Pictures per second of the fastest pass."""
     rates = []
     for run in passes:
         started = seconds_so_far(clock)
         with torch.inference_mode():
             run()
+            if device != "cpu":
+                torch.cuda.synchronize()
         rates.append(count / (seconds_so_far(clock) - started))
     return max(rates)
 
@@ -120,6 +124,7 @@ def main() -> None:
     parser.add_argument("--model", help="folder of a detector of transformers; a random RT-DETR when not given")
     parser.add_argument("--limit", type=int, default=4000, help="pictures (default 4000)")
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--clock", choices=("wall", "cpu"), default="wall")
     arguments = parser.parse_args()
     keep_freed_memory()  # as the command does
@@ -134,10 +139,10 @@ def main() -> None:
         name = arguments.source
         if arguments.extractor == "given":
             name = source_with_boxes(arguments.source, arguments.picture, Path(work))
-        bare_rate(passes, len(pictures), arguments.clock)  # warm up
+        bare_rate(passes, len(pictures), arguments.clock, arguments.device)  # warm up
         rounds = []
         for number in range(arguments.repeats):
-            bare = bare_rate(passes, len(pictures), arguments.clock)
+            bare = bare_rate(passes, len(pictures), arguments.clock, arguments.device)
             command = command_rate(arguments, name, words, count)
             rounds.append((bare, command, command / bare))
             print(
@@ -148,6 +153,7 @@ def main() -> None:
     result = {
         "extractor": arguments.extractor,
         "clock": arguments.clock,
+        "device": torch.cuda.get_device_name() if arguments.device != "cpu" else "cpu",
         "pictures": count,
         "bare_per_second": round(bare, 3),
         "command_per_second": round(command, 3),

@@ -22,13 +22,13 @@ _SURENESS = 4.0
 """Standard deviation of a trained detector's class logits, about."""
 
 
-def bare_grid(pictures: Sequence[Image.Image]) -> list[Bare]:
-    """EfficientNet-Lite0 on scaled pictures, and its classifier on every window, in batches of 16 and of 64."""
+def bare_grid(pictures: Sequence[Image.Image], device: str) -> list[Bare]:
+    """EfficientNet-Lite0 on scaled pictures, and its classifier on every window, in small and in large batches."""
     from interbert.extraction.grid import GridExtractor, canvas_pixels
 
-    extractor = GridExtractor(device="cpu")
+    extractor = GridExtractor(device=device)
     windows = sum(scale**2 for scale in extractor.settings.scales)
-    canvases = [canvas_pixels([one], extractor.canvas(*one.size))[0] for one in pictures]
+    canvases = [canvas_pixels([one], extractor.canvas(*one.size))[0].to(device) for one in pictures]
     by_shape = [[one for one in canvases if one.shape == shape] for shape in {one.shape for one in canvases}]
 
     def run(batch: int) -> None:
@@ -38,17 +38,19 @@ def bare_grid(pictures: Sequence[Image.Image]) -> list[Bare]:
                 pooled = maps["head"].mean(dim=(2, 3))
                 extractor.backbone.classify(pooled.repeat_interleave(windows, dim=0))
 
-    return [lambda: run(16), lambda: run(64)]
+    return [lambda: run(16), lambda: run(64)] if device == "cpu" else [lambda: run(64), lambda: run(256)]
 
 
-def bare_frcnn(pictures: Sequence[Image.Image], folder: Path) -> list[Bare]:
+def bare_frcnn(pictures: Sequence[Image.Image], folder: Path, device: str) -> list[Bare]:
     """Trunk, proposal network, res5 on 300 pooled regions and the last layers, one scaled picture at a time."""
     from interbert.extraction.frcnn.loading import load_frcnn
     from interbert.extraction.frcnn.pixels import detector_pixels
 
-    model = load_frcnn(str(folder)).model.fuse()
-    pixels = [detector_pixels(one, model.config)[None] for one in pictures]
-    regions = torch.rand(300, model.trunk.out_channels, 14, 14).contiguous(memory_format=torch.channels_last)
+    model = load_frcnn(str(folder)).model.to(device).fuse()
+    pixels = [detector_pixels(one, model.config, device)[None] for one in pictures]
+    regions = torch.rand(300, model.trunk.out_channels, 14, 14, device=device).contiguous(
+        memory_format=torch.channels_last
+    )
 
     def run() -> None:
         for one in pixels:
@@ -59,19 +61,19 @@ def bare_frcnn(pictures: Sequence[Image.Image], folder: Path) -> list[Bare]:
     return [run]
 
 
-def bare_detector(pictures: Sequence[Image.Image], folder: Path) -> list[Bare]:
-    """The detector on processed pictures, in batches of 1 and of 4."""
+def bare_detector(pictures: Sequence[Image.Image], folder: Path, device: str) -> list[Bare]:
+    """The detector on processed pictures, in small and in large batches."""
     from interbert.extraction.detectors import load_detector
 
     loaded = load_detector(str(folder))
-    model = loaded.model.eval()
-    pixels = [loaded.processor(images=[one], return_tensors="pt")["pixel_values"][0] for one in pictures]
+    model = loaded.model.to(device).eval()
+    pixels = [loaded.processor(images=[one], return_tensors="pt")["pixel_values"][0].to(device) for one in pictures]
 
     def run(batch: int) -> None:
         for start in range(0, len(pixels), batch):
             model(pixel_values=torch.stack(pixels[start : start + batch]))
 
-    return [lambda: run(1), lambda: run(4)]
+    return [lambda: run(1), lambda: run(4)] if device == "cpu" else [lambda: run(8), lambda: run(32)]
 
 
 def make_frcnn(folder: Path, picture: Image.Image) -> None:

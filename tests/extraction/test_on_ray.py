@@ -35,6 +35,7 @@ class Greys:
 
     info = ExtractorInfo("greys", {}, feature_size=3, num_classes=None)
     carried = None
+    device = "cpu"
 
     def __init__(self, folder: str, pause: float = 0.0) -> None:
         self.folder, self.pause = Path(folder), pause

@@ -96,7 +96,7 @@ def _quiet_libraries() -> None:
 
 def _fail(message: str, code: int) -> int:
     sys.stdout.flush()
-    print(f"interbert: {message}", file=sys.stderr)
+    sys.stderr.write(f"interbert: {message}\n")  # at once: print writes the line's end apart, where others may write
     return code
 
 

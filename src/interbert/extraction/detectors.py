@@ -41,6 +41,8 @@ class LoadedDetector:
     sha256: str
     """Of its weights, its configuration and its picture processor."""
     folder: Path
+    scales_on_gpu: bool
+    """Its processor can be told to compute on a GPU."""
 
 
 class DetectorExtractor:
@@ -54,6 +56,8 @@ class DetectorExtractor:
         self.device = pick_device(device)
         self.model = loaded.model.to(self.device).eval()
         self._processor = loaded.processor
+        scales_there = self.device != "cpu" and loaded.scales_on_gpu
+        self._where = {"device": self.device} if scales_there else {}
         labels = int(self.model.config.num_labels)
         own = {field.name: getattr(settings, field.name) for field in fields(settings) if field.name != "model"}
         self.info = ExtractorInfo(
@@ -77,15 +81,13 @@ class DetectorExtractor:
         return [found[index] for index in range(len(pictures))]
 
     def _answers(self, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Embeddings [B,Q,D], boxes [B,Q,4] as fractions of the picture, class probabilities [B,Q,C]."""
+        """Embeddings [B,Q,D], boxes [B,Q,4] as fractions of the picture, class probabilities [B,Q,C], on the CPU."""
         outputs = self.model(pixel_values=pixels)
         logits = outputs.logits.float()
         probabilities = class_probabilities(logits, int(self.model.config.num_labels))
-        return (
-            query_embeddings(outputs, logits.shape[1]).float(),
-            corner_boxes(outputs.pred_boxes.float()),
-            probabilities,
-        )
+        embeddings = query_embeddings(outputs, logits.shape[1]).float()
+        boxes = corner_boxes(outputs.pred_boxes.float())
+        return embeddings.cpu(), boxes.cpu(), probabilities.cpu()
 
     def _batches(self, pictures: Sequence[Image.Image]) -> Iterator[tuple[list[int], Tensor]]:
         """Pictures that the processor makes one size, together: a margin would change what is seen near it."""
@@ -96,7 +98,7 @@ class DetectorExtractor:
         for members in by_size.values():
             for start in range(0, len(members), size):
                 part = members[start : start + size]
-                made = self._processor(images=[pictures[index] for index in part], return_tensors="pt")
+                made = self._processor(images=[pictures[index] for index in part], return_tensors="pt", **self._where)
                 yield part, made["pixel_values"].to(self.device)
 
     @torch.inference_mode()
@@ -169,9 +171,9 @@ def _regions(picture: Image.Image, embeddings: Tensor, boxes: Tensor, probabilit
     width, height = picture.size
     size = np.array([width, height, width, height], dtype=np.float32)
     return Regions(
-        boxes=boxes.cpu().numpy() * size,
-        features=embeddings.half().cpu().numpy(),
-        class_probs=probabilities.half().cpu().numpy(),
+        boxes=boxes.numpy() * size,
+        features=embeddings.half().numpy(),
+        class_probs=probabilities.half().numpy(),
         width=width,
         height=height,
     )
@@ -184,6 +186,7 @@ def load_detector(where: str) -> LoadedDetector:
         ConfigError: there is none there, or transformers does not know it as an object detector.
     """
     from transformers import AutoImageProcessor, AutoModelForObjectDetection
+    from transformers.image_processing_backends import TorchvisionBackend
 
     from interbert.checkpoints.quiet import quiet_library
 
@@ -199,7 +202,8 @@ def load_detector(where: str) -> LoadedDetector:
         reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
         raise ConfigError(f"{where}: is no object detector that transformers can load ({reason}).") from error
     described = [folder / name for name in _DESCRIBED_BY if (folder / name).is_file()]
-    return LoadedDetector(model, processor, found_at, files_sha256([*weights, *described]), folder)
+    digest = files_sha256([*weights, *described])
+    return LoadedDetector(model, processor, found_at, digest, folder, isinstance(processor, TorchvisionBackend))
 
 
 def open_detector(settings: DetectorSettings, device: str | None = None) -> DetectorExtractor:

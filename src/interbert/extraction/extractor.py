@@ -34,6 +34,8 @@ class RegionExtractor(Protocol):
     info: ExtractorInfo
     carried: Path | None
     """File of weights that were trained here; stores and model directories take it along."""
+    device: str
+    """Where it computes, as torch names it."""
 
     def extract(self, pictures: Sequence[Image.Image]) -> list[Regions]:
         """Regions of each RGB picture."""

@@ -33,6 +33,7 @@ class GivenExtractor:
         self.describer = describer
         self.keep_found = keep_found
         self.carried = describer.carried
+        self.device = describer.device
         self.info = replace(
             describer.info,
             name="given",

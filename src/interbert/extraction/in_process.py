@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Generator, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from itertools import islice
 from typing import Protocol
 
@@ -13,11 +13,13 @@ from interbert.extraction.describing import DecodedPicture, Described, Views, de
 from interbert.extraction.extractor import RegionExtractor
 from interbert.extraction.given import shrink
 from interbert.extraction.given_boxes import read_boxes
-from interbert.extraction.pictures import load_picture
+from interbert.extraction.pictures import load_picture, threads_beside_gpu
 from interbert.extraction.same_source import file_bytes
 from interbert.extraction.sources import PictureSource, SourceItem
 
 _CHUNK = 64
+_GPU_CHUNK = 512
+"""Pictures that are decoded ahead of a GPU, which describes dozens at once."""
 
 
 class InThisProcess:
@@ -28,7 +30,11 @@ class InThisProcess:
 
     def describe(self, source: PictureSource, views: Views, need_texts: bool) -> Generator[Described]:
         """Every row of ``views``, in its order, some at a time."""
-        for chunk in decode_ahead(source, views):
+        on_cpu = self._extractor.device == "cpu"
+        chunks = (
+            decode_ahead(source, views) if on_cpu else decode_ahead(source, views, threads_beside_gpu(), _GPU_CHUNK)
+        )
+        for chunk in chunks:
             yield describe(self._extractor, chunk, views, need_texts)
 
 
@@ -39,12 +45,24 @@ class Rows(Protocol):
         """One row."""
 
 
-def decode_ahead(source: Rows, rows: Iterable[int]) -> Iterator[list[DecodedPicture]]:
-    """Chunks of decoded pictures; the next chunk is decoded while the caller computes on this one."""
-    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="decode") as pool:
+def decode_ahead(
+    source: Rows, rows: Iterable[int], threads: int = 1, chunk: int | None = None
+) -> Iterator[list[DecodedPicture]]:
+    """Chunks of decoded pictures; the next chunk is decoded while the caller computes on this one.
+
+    Args:
+        source: is read by one thread at a time.
+        rows: of it.
+        threads: decode.
+        chunk: pictures; None: what suits a CPU.
+    """
+    with (
+        ThreadPoolExecutor(max_workers=1, thread_name_prefix="read") as pool,
+        ThreadPoolExecutor(max_workers=threads, thread_name_prefix="decode") as decode,
+    ):
         ahead: Future[list[DecodedPicture]] | None = None
-        for members in _chunks(rows):
-            following = pool.submit(_decode_all, source, members)
+        for members in _chunks(rows, chunk or _CHUNK):
+            following = pool.submit(_decode_all, source, members, decode if threads > 1 else None)
             if ahead is not None:
                 yield ahead.result()
             ahead = following
@@ -52,13 +70,14 @@ def decode_ahead(source: Rows, rows: Iterable[int]) -> Iterator[list[DecodedPict
             yield ahead.result()
 
 
-def _chunks(rows: Iterable[int]) -> Iterator[list[int]]:
+def _chunks(rows: Iterable[int], size: int) -> Iterator[list[int]]:
     rest = iter(rows)
-    return iter(lambda: list(islice(rest, _CHUNK)), [])
+    return iter(lambda: list(islice(rest, size)), [])
 
 
-def _decode_all(source: Rows, members: Sequence[int]) -> list[DecodedPicture]:
-    return [_decode(source[row]) for row in members]
+def _decode_all(source: Rows, members: Sequence[int], pool: Executor | None) -> list[DecodedPicture]:
+    items = (source[row] for row in members)
+    return list(map(_decode, items) if pool is None else pool.map(_decode, items))
 
 
 def _decode(item: SourceItem) -> DecodedPicture:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import io
+import os
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +16,8 @@ if TYPE_CHECKING:
 
 MAX_PIXELS = 100_000_000
 """Larger pictures are refused before they are decoded (a 20,000 x 20,000 file may hold 100 kB and fill 1.2 GB)."""
+
+_MOST_THREADS = 16
 
 PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
 
@@ -33,18 +37,17 @@ def load_picture(data: bytes | Path, where: str, target_side: int | None = None)
     from PIL import Image, ImageOps, UnidentifiedImageError
 
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with Image.open(io.BytesIO(data) if isinstance(data, bytes) else data) as picture:
-                if picture.width * picture.height > MAX_PIXELS:
-                    raise PictureError(
-                        f"{where}: {picture.width} x {picture.height} pixels, at most {MAX_PIXELS:,} are read; "
-                        "make it smaller."
-                    )
-                if target_side is not None and picture.format == "JPEG":
-                    picture.draft("RGB", (2 * target_side, 2 * target_side))
-                picture.load()
-                return _flatten(ImageOps.exif_transpose(picture))
+        _quiet_pillow()
+        with Image.open(io.BytesIO(data) if isinstance(data, bytes) else data) as picture:
+            if picture.width * picture.height > MAX_PIXELS:
+                raise PictureError(
+                    f"{where}: {picture.width} x {picture.height} pixels, at most {MAX_PIXELS:,} are read; "
+                    "make it smaller."
+                )
+            if target_side is not None and picture.format == "JPEG":
+                picture.draft("RGB", (2 * target_side, 2 * target_side))
+            picture.load()
+            return _flatten(ImageOps.exif_transpose(picture))
     except PictureError:
         raise
     except FileNotFoundError as error:
@@ -65,6 +68,12 @@ def load_picture(data: bytes | Path, where: str, target_side: int | None = None)
         unknown = isinstance(error, UnidentifiedImageError)
         reason = "no known format" if unknown else (str(error).splitlines() or [type(error).__name__])[0]
         raise PictureError(f"{where}: not a readable picture ({reason[:120]}).") from error
+
+
+@functools.cache
+def _quiet_pillow() -> None:
+    """What Pillow warns of is either harmless or an error later; changing filters for each picture needs one thread."""
+    warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 def as_picture(picture: Image.Image | bytes | str | Path, where: str) -> Image.Image:
@@ -112,3 +121,8 @@ def _stretch(picture: Image.Image) -> Image.Image:
     top = 65535.0 if values.max(initial=0) > 255 else 255.0
     grey = (values / top * 255).clip(0, 255).astype(np.uint8)
     return Image.fromarray(grey).convert("RGB")
+
+
+def threads_beside_gpu() -> int:
+    """Threads that decode or scale pictures for a GPU, which one would let starve; a CPU is busy with the network."""
+    return min(os.cpu_count() or 1, _MOST_THREADS)
