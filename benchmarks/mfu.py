@@ -1,8 +1,9 @@
 """How much of a device's own matrix rate a training step uses (model FLOPs utilisation), and memory per sample.
 
     python benchmarks/mfu.py                      # base size on the GPU, or small on a CPU
-    python benchmarks/mfu.py --size base --batch-size 256 --compile
+    python benchmarks/mfu.py --size base --batch-size 2048 --compile
     python benchmarks/mfu.py --varied             # what packed attention gives on a GPU
+    python benchmarks/mfu.py --kernels others     # without our kernels for short sequences
 
 Measures bf16 matrix products of the device first, then pretraining steps of this library's model, its losses and its
 optimizer on synthetic batches: 36 regions and the global token, 20 word pieces, nothing padded. FLOPs are counted from
@@ -10,14 +11,15 @@ the shapes (two per multiply-add of every matrix product and of attention; backw
 profiler. Prints rounds' median [least, most]; the last line is JSON.
 
 With `--varied` pairs have 10 to 36 regions and 8 to 20 pieces, and FLOPs are those of real tokens. On a GPU packed and
-padded steps are then timed in turn, both without dropout on attention weights unless flash-attn is installed, the only
-kernel that has it. A CPU always packs.
+padded steps are then timed in turn; with `--kernels others` both without dropout on attention weights unless flash-attn
+is installed, PyTorch's own having none. A CPU always packs.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import time
 from collections.abc import Callable
 from typing import Any
@@ -29,6 +31,7 @@ from torch import Tensor
 
 from interbert.model.configuration import InterBertConfig
 from interbert.model.modeling import InterBertForPreTraining
+from interbert.model.short_attention import SWITCH, short_attention_fits
 from interbert.model.varlen import varlen_kernel
 from interbert.objectives.positions import flat_positions
 from interbert.training.provenance import versions
@@ -56,10 +59,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     gpu = torch.cuda.is_available()
     parser.add_argument("--size", choices=SIZES, default="base" if gpu else "mini")
-    parser.add_argument("--batch-size", type=int, default=256 if gpu else 32)
+    parser.add_argument("--batch-size", type=int, default=1024 if gpu else 32)
     parser.add_argument("--steps", type=int, default=20 if gpu else 4, help="steps of a round")
     parser.add_argument("--rounds", type=int, default=5 if gpu else 3)
     parser.add_argument("--compile", action="store_true", help="compile the model")
+    parser.add_argument("--kernels", choices=("ours", "others"), default="ours", help="what attends on a GPU")
     parser.add_argument("--varied", action="store_true", help="pairs of different length, packed and padded in turn")
     arguments = parser.parse_args()
     if arguments.varied and arguments.compile:
@@ -67,7 +71,10 @@ def main() -> None:
     device = torch.device("cuda" if gpu else "cpu")
     config = InterBertConfig(**SIZES[arguments.size])
     config._attn_implementation = "sdpa" if gpu else "eager"
-    kernel = choose_kernel(config, device) if arguments.varied and gpu else None
+    ours = arguments.kernels == "ours"
+    if not ours:
+        os.environ[SWITCH] = "0"
+    kernel = choose_kernel(config, device, ours) if arguments.varied and gpu else None
     torch.manual_seed(0)
     model = InterBertForPreTraining(config).to(device).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True)
@@ -110,7 +117,7 @@ def main() -> None:
     for number in range(arguments.rounds):
         for way in list(inputs)[:: -1 if number % 2 else 1]:
             measure(way)
-    options = ("size", "batch_size", "compile", "varied")
+    options = ("size", "batch_size", "compile", "varied", "kernels")
     line: dict[str, Any] = {name: getattr(arguments, name) for name in options} | {"kernel": kernel}
     print(f"{torch.cuda.get_device_name() if gpu else 'CPU'}, {arguments.size}: ", end="")
     print(f"{flops / arguments.batch_size / 1e9:.1f} GFLOP a pair")
@@ -125,15 +132,17 @@ def main() -> None:
     print(json.dumps(line | {"versions": versions()}))
 
 
-def choose_kernel(config: InterBertConfig, device: torch.device) -> str:
+def choose_kernel(config: InterBertConfig, device: torch.device, ours: bool) -> str:
     """Name of what attends in packed batches; where it drops no weights, no layer of ``config`` does from now on."""
     heads = [config.hidden_size // config.num_attention_heads, config.hidden_size // config.image_num_attention_heads]
+    if ours and short_attention_fits(device, torch.bfloat16, PIECES + REGIONS, heads):
+        return "our kernels for short sequences"
     if varlen_kernel(device, torch.bfloat16, 0.1, heads) is not None:
         return "flash-attn"
     config.attention_probs_dropout_prob = config.image_attention_probs_dropout_prob = 0.0
     if varlen_kernel(device, torch.bfloat16, 0.0, heads) is not None:
         return "PyTorch's varlen_attn"
-    raise SystemExit("Neither flash-attn nor PyTorch has a kernel for this card: packed batches cannot be measured.")
+    raise SystemExit("Nothing attends in packed sequences on this card: packed batches cannot be measured.")
 
 
 def synthetic_batch(

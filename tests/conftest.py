@@ -7,6 +7,11 @@ import os
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
 
+import torch
+
+if not torch.cuda.is_available():
+    os.environ.setdefault("TRITON_INTERPRET", "1")  # before anything imports Triton: its kernels then run on the CPU
+
 import io
 from pathlib import Path
 
@@ -113,7 +118,6 @@ def shop_store(shop: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def tiny_bert(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Directory of a random BERT, H 32, 2 layers, with MiniLM's vocabulary."""
-    import torch
     from transformers import BertConfig, BertForMaskedLM
 
     from interbert.checkpoints.bert import bert_tokenizer

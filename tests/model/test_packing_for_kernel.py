@@ -1,3 +1,5 @@
+from functools import partial
+
 import pytest
 import torch
 from tests.conftest import tiny_config
@@ -10,10 +12,9 @@ from interbert.model.packing import PADDED, Packings
 from interbert.model.retrieval import InterBertForImageTextRetrieval
 from interbert.model.tasks import InterBertForSequenceClassification
 from interbert.model.trunk import InterBertModel
-from interbert.model.varlen import varlen_kernel
+from interbert.model.varlen import Sequences
 from interbert.objectives.positions import flat_positions
 
-CUDA = torch.device("cuda")
 NO_DROPOUT = dict.fromkeys(
     (
         "hidden_dropout_prob",
@@ -40,6 +41,9 @@ def attend(query, key, value, query_starts, key_starts, longest_query, longest_k
     other = sides[0][:, None] != sides[1]
     scores = torch.einsum("qad,kad->aqk", query, key) * query.shape[-1] ** -0.5
     return torch.einsum("aqk,kad->qad", scores.masked_fill(other, float("-inf")).softmax(-1), value)
+
+
+sequences_of = partial(Sequences.of, kernel=attend)
 
 
 @pytest.fixture
@@ -182,12 +186,12 @@ def test_what_is_not_known_or_not_padded_stays_padded(missing, kernel):
     real = {"real_pieces": flat_positions(text_mask), "real_regions": flat_positions(image_mask)}
     real |= {missing: None} if missing in real else {}
     masks = (None, None) if missing == "masks" else (text_mask, image_mask)
-    assert Packings.for_kernel(*masks, **real, kernel=attend) is PADDED
+    assert Packings.for_kernel(*masks, **real, sequences_of=sequences_of) is PADDED
 
 
 def test_one_padded_side_is_enough():
     text_mask, image_mask = mask_of([3, 3], 3), mask_of([2, 1], 2)
-    packings = Packings.for_kernel(text_mask, image_mask, torch.arange(6), flat_positions(image_mask), attend)
+    packings = Packings.for_kernel(text_mask, image_mask, torch.arange(6), flat_positions(image_mask), sequences_of)
     assert packings.joint.sequences.starts.tolist() == [0, 5, 9]
     assert packings.joint.slots.tolist() == [0, 1, 2, 3, 4, 5, 7, 8, 9]
     assert packings.joint.first.tolist() == [0, 5]
@@ -229,22 +233,3 @@ def test_the_encoder_asks_for_what_its_layers_are(attention, monkeypatch):
     cpu = torch.device("cpu")
     expected = [(cpu, torch.float32, 0.2, heads), (cpu, torch.bfloat16, 0.0, heads)]
     assert asked == (expected if attention == "sdpa" else [])  # eager is what the user wants to compute step by step
-
-
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
-def test_a_gpu_computes_what_the_padded_batch_gives():
-    sizes = {"hidden_size": 64, "num_attention_heads": 4, "image_num_attention_heads": 2, "pooler_size": 64}
-    config = tiny_config(contrastive_size=8, **NO_DROPOUT, **sizes)
-    model = InterBertForPreTraining(config).train().cuda()
-    inputs = batch()
-    inputs |= labels_of(inputs) | contrast_of(inputs)
-    real = real_of(inputs) | {"contrast_real_pieces": flat_positions(inputs["contrast_attention_mask"])}
-    inputs, real = ({name: value.cuda() for name, value in some.items()} for some in (inputs, real))
-    if varlen_kernel(CUDA, torch.bfloat16, 0.0, [16, 32]) is None:
-        pytest.skip("no kernel for this card")
-    with torch.autocast("cuda", dtype=torch.bfloat16):
-        assert not model(**inputs, **real).text_hidden_state[0, -1].any()  # zero at padding: it was packed
-        (losses, gradients), (padded_losses, padded_gradients) = results(model, inputs | real), results(model, inputs)
-    torch.testing.assert_close(losses, padded_losses, rtol=0.02, atol=0.02)
-    assert (gradients - padded_gradients).norm() <= 0.05 * padded_gradients.norm()

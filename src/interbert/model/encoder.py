@@ -5,6 +5,8 @@ Shapes: B batch, L sequence length, R image tokens, T text tokens, H hidden size
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor, nn
 from transformers.masking_utils import create_bidirectional_mask
@@ -13,7 +15,8 @@ from interbert.errors import ConfigError
 from interbert.model.configuration import InterBertConfig
 from interbert.model.layers import LayerSizes, LayerStack
 from interbert.model.packing import PADDED, Packings
-from interbert.model.varlen import compute_dtype, varlen_kernel
+from interbert.model.short_attention import short_attention_fits
+from interbert.model.varlen import Sequences, ShortSequences, compute_dtype, varlen_kernel
 
 
 class InterBertEncoder(nn.Module):
@@ -27,6 +30,7 @@ class InterBertEncoder(nn.Module):
         super().__init__()
         self.config = config
         text_sizes, image_sizes = self._sizes = LayerSizes.text(config), LayerSizes.image(config)
+        self._head_sizes = [config.hidden_size // sizes.heads for sizes in self._sizes]
         self.interaction_layers = LayerStack(config, text_sizes, config.num_interaction_layers)
         self.text_layers = LayerStack(config, text_sizes, config.num_text_layers)
         self.image_layers = LayerStack(config, image_sizes, config.num_image_layers)
@@ -66,10 +70,11 @@ class InterBertEncoder(nn.Module):
         if text_mask is not None or image_mask is not None:
             text_mask, real_pieces = _whole(text, text_mask, real_pieces)
             image_mask, real_regions = _whole(image, image_mask, real_regions)
+        short = self._short(text, image)
         packings = PADDED
         if skip_padding and not torch.compiler.is_compiling():  # N differs from batch to batch
             packings = self._packings(
-                text if image is None else image, text_mask, image_mask, real_pieces, real_regions
+                text if image is None else image, text_mask, image_mask, real_pieces, real_regions, short
             )
         if packings.by_kernel:
             text_mask = image_mask = None  # making them for the attention implementation would let a GPU wait
@@ -78,12 +83,15 @@ class InterBertEncoder(nn.Module):
         axis = 1 if packings is PADDED else 0
         joint = packings.interleave(torch.cat(sides, dim=axis))
         joint_mask = _side_by_side(image_mask, text_mask)
-        joint = self.interaction_layers(joint, self._mask(joint, joint_mask), packing=packings.joint)
+        short = short and packings is PADDED
+        joint = self.interaction_layers(joint, self._mask(joint, joint_mask, short), packing=packings.joint)
         parts = iter(torch.split(packings.part(joint), [side.shape[axis] for side in sides], dim=axis))
         if image is not None:
-            image = self.image_layers(next(parts), self._mask(joint, image_mask), pooled_only, packings.image)
+            image = next(parts)
+            image = self.image_layers(image, self._mask(image, image_mask, short), pooled_only, packings.image)
         if text is not None:
-            text = self.text_layers(next(parts), self._mask(joint, text_mask), pooled_only, packings.text)
+            text = next(parts)
+            text = self.text_layers(text, self._mask(text, text_mask, short), pooled_only, packings.text)
         return packings.unpack(text, image, pooled_only)
 
     def _packings(
@@ -93,19 +101,31 @@ class InterBertEncoder(nn.Module):
         image_mask: Tensor | None,
         real_pieces: Tensor | None,
         real_regions: Tensor | None,
+        short: bool,
     ) -> Packings:
         """Packings for a kernel where one takes tokens ``like`` these; else for the attention implementation."""
+        if short:
+            return Packings.for_kernel(text_mask, image_mask, real_pieces, real_regions, ShortSequences.packed)
         kernel = None
         if like is not None and self.config._attn_implementation != "eager":
             dropout = max(sizes.attention_dropout for sizes in self._sizes) if self.training else 0.0
-            head_sizes = [self.config.hidden_size // sizes.heads for sizes in self._sizes]
-            kernel = varlen_kernel(like.device, compute_dtype(like), dropout, head_sizes)
+            kernel = varlen_kernel(like.device, compute_dtype(like), dropout, self._head_sizes)
         if kernel is None:
             return Packings.of(text_mask, image_mask)
-        return Packings.for_kernel(text_mask, image_mask, real_pieces, real_regions, kernel)
+        sequences_of = partial(Sequences.of, kernel=kernel)
+        return Packings.for_kernel(text_mask, image_mask, real_pieces, real_regions, sequences_of)
 
-    def _mask(self, like: Tensor, mask: Tensor | None) -> Tensor | None:
-        """Turn [B,L] ones and zeros into the form the attention implementation wants."""
+    def _short(self, text: Tensor | None, image: Tensor | None) -> bool:
+        """Whether the kernels for short sequences attend."""
+        sides = [side for side in (image, text) if side is not None]
+        longest = sum(side.shape[1] for side in sides)
+        asked = self.config._attn_implementation == "sdpa"
+        return asked and short_attention_fits(sides[0].device, compute_dtype(sides[0]), longest, self._head_sizes)
+
+    def _mask(self, like: Tensor, mask: Tensor | None, short: bool) -> Tensor | ShortSequences | None:
+        """Turn [B,L] ones and zeros into the form that attention to tokens ``like`` these wants."""
+        if short:
+            return ShortSequences.padded(like.shape[0], like.shape[1], mask, like.device)
         if mask is None:
             return None
         full: Tensor | None = create_bidirectional_mask(

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from transformers.activations import ACT2FN
 
 from interbert.model.configuration import InterBertConfig
+from interbert.model.layers import LayerNorm
 
 _POSITIONS = 32
 """Heads compute a multiple of so many positions on a CPU."""
@@ -53,7 +54,7 @@ class PredictionTransform(nn.Module):
         super().__init__()
         self.dense = nn.Linear(config.hidden_size, config.hidden_size)
         self.activation = ACT2FN[config.hidden_act]
-        self.layer_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.layer_norm = LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
 
     def forward(self, hidden_state: Tensor) -> Tensor:
         """[...,H] -> [...,H]."""

@@ -5,14 +5,17 @@ Shapes: B batch, L sequence length, N real tokens of the batch, R image tokens, 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from interbert.model.varlen import Kernel, Sequences
+from interbert.model.varlen import Sequences, ShortSequences
 from interbert.objectives.positions import flat_positions
+
+SequencesOf = Callable[[Tensor], Sequences | ShortSequences]
 
 _STEPS = 5
 """Numbers of rows have so many binary digits before only zeros follow."""
@@ -28,7 +31,7 @@ class Packing:
     """int64 [B], packed row of each sequence's first token."""
     batch: int
     length: int
-    sequences: Sequences | None = None
+    sequences: Sequences | ShortSequences | None = None
     """For attention without unpacking; None where tokens are unpacked for it."""
     real: int | None = None
     """Packed tokens that are no padding; None when all are."""
@@ -48,10 +51,10 @@ class Packing:
         return cls(torch.cat([slots, padding]), counts.cumsum(0) - counts, batch, length, real=len(slots))
 
     @classmethod
-    def for_kernel(cls, mask: Tensor, slots: Tensor, kernel: Kernel) -> Packing:
+    def for_kernel(cls, mask: Tensor, slots: Tensor, sequences_of: SequencesOf) -> Packing:
         """The same for a kernel, of slots int64 [N] that are known already: a GPU then need not wait for N."""
         batch, length = mask.shape
-        sequences = Sequences.of(mask, kernel)
+        sequences = sequences_of(mask)
         return cls(slots, sequences.starts[:-1].long(), batch, length, sequences)
 
     def pack(self, padded: Tensor) -> Tensor:
@@ -125,7 +128,7 @@ class Packings:
         image_mask: Tensor | None,
         real_pieces: Tensor | None,
         real_regions: Tensor | None,
-        kernel: Kernel,
+        sequences_of: SequencesOf,
     ) -> Packings:
         """Packings in which every sequence's rows lie together, as kernels need them.
 
@@ -136,7 +139,7 @@ class Packings:
             text_mask, image_mask: [B,T] and [B,R], None for an absent side.
             real_pieces, real_regions: int64 [N] of each, where the masks are 1 in their flat order; ``PADDED`` when a
                 side that is there has none, or when none of them leaves anything out.
-            kernel: attends.
+            sequences_of: a mask's sequences for the kernel.
         """
         sides = ((text_mask, real_pieces), (image_mask, real_regions))
         masks = [mask for mask, _ in sides if mask is not None]
@@ -145,7 +148,7 @@ class Packings:
             return PADDED
 
         def packed(mask: Tensor | None, real: Tensor | None) -> Packing | None:
-            return None if mask is None or real is None else Packing.for_kernel(mask, real, kernel)
+            return None if mask is None or real is None else Packing.for_kernel(mask, real, sequences_of)
 
         text, image = packed(text_mask, real_pieces), packed(image_mask, real_regions)
         if text is None or image is None:
@@ -153,7 +156,9 @@ class Packings:
         assert text_mask is not None
         assert image_mask is not None
         slots, order = text.after(image).slots.sort()
-        return cls(text, image, Packing.for_kernel(torch.cat([image_mask, text_mask], dim=1), slots, kernel), order)
+        return cls(
+            text, image, Packing.for_kernel(torch.cat([image_mask, text_mask], dim=1), slots, sequences_of), order
+        )
 
     @property
     def by_kernel(self) -> bool:

@@ -14,6 +14,8 @@ import torch
 from torch import Tensor, nn
 from transformers.utils import is_flash_attn_2_available
 
+from interbert.model.short_attention import attend_from_first, attend_within
+
 _HEAD_STEP, _LARGEST_HEAD = 8, 192
 """Head sizes that the kernels take; above 192 (up to 256) some cards have no backward."""
 _OLDEST = (8, 0)
@@ -61,9 +63,8 @@ class Sequences:
 
     @classmethod
     def of(cls, mask: Tensor, kernel: Kernel) -> Sequences:
-        """Sequences of a padded batch's mask [B,L], 1 at real tokens; a GPU need not wait for it."""
-        starts = nn.functional.pad(mask.bool().sum(dim=1).cumsum(0), (1, 0)).int()
-        return cls(kernel, starts, mask.shape[1])
+        """Sequences of a padded batch's mask [B,L], 1 at real tokens."""
+        return cls(kernel, _starts(mask), mask.shape[1])
 
     def attend(self, query: Tensor, key: Tensor, value: Tensor, first_only: bool, dropout: float) -> Tensor:
         """Attend from queries [M,A,D], with ``first_only`` one of each sequence, to all [N,A,D]; gives [M,A,D]."""
@@ -71,6 +72,41 @@ class Sequences:
         if first_only:
             starts, longest = torch.arange(len(starts), dtype=starts.dtype, device=starts.device), 1
         return self.kernel(query, key, value, starts, self.starts, longest, self.longest, dropout_p=dropout)
+
+
+@dataclass(frozen=True)
+class ShortSequences:
+    """Rows as short sequences that lie one after the other, for the kernels of ``short_attention``."""
+
+    starts: Tensor
+    """int32 [B+1], row where each sequence starts, and N."""
+    longest: int
+    mask: Tensor | None = None
+    """bool [N], True at rows that are attended to; None: all are."""
+
+    @classmethod
+    def packed(cls, mask: Tensor) -> ShortSequences:
+        """The real tokens of a padded batch with mask [B,L], one sequence's after the other's."""
+        return cls(_starts(mask), mask.shape[1])
+
+    @classmethod
+    def padded(cls, batch: int, length: int, mask: Tensor | None, device: torch.device) -> ShortSequences:
+        """All places of a padded batch, with its mask [B,L]."""
+        starts = torch.arange(0, batch * length + 1, length, dtype=torch.int32, device=device)
+        return cls(starts, length, None if mask is None else mask.flatten().bool())
+
+    def within(self, qkv: Tensor, dropout: float) -> Tensor:
+        """Attention within each sequence: [N,3,A,D] -> [N,A,D]."""
+        return attend_within(qkv, self.starts, self.longest, self.mask, dropout)
+
+    def from_first(self, query: Tensor, kv: Tensor, dropout: float) -> Tensor:
+        """Attention from one query of each sequence: [B,A,D] and [N,2,A,D] -> [B,A,D]."""
+        return attend_from_first(query, kv, self.starts, self.longest, self.mask, dropout)
+
+
+def _starts(mask: Tensor) -> Tensor:
+    """int32 [B+1], where the real tokens of each sequence start when they lie packed; a GPU need not wait for it."""
+    return nn.functional.pad(mask.bool().sum(dim=1).cumsum(0), (1, 0)).int()
 
 
 def varlen_kernel(device: torch.device, dtype: torch.dtype, dropout: float, head_sizes: Iterable[int]) -> Kernel | None:

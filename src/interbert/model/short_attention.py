@@ -1,0 +1,222 @@
+"""Attention of sequences so short that one block of a GPU holds all of one's keys.
+
+InterBERT's sequences are: 36 regions and 20 pieces make 57 tokens. Kernels for long sequences read them in tiles made
+for thousands, and leave most of each tile empty. Here one program attends within one sequence for one head: every key
+and value is read once, softmax needs no second pass, and the backward pass computes the weights again instead of
+reading them. Dropout of weights, masks of padded batches and packed sequences are all the same to it. The gradients of
+query, key and value go into one tensor, as one linear map gave the three.
+
+Written in Triton, which comes with PyTorch's builds for CUDA. INTERBERT_SHORT_ATTENTION=0 turns it off.
+
+Shapes: B sequences, N tokens of all of them, L of the longest, A heads, D head size.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+SWITCH = "INTERBERT_SHORT_ATTENTION"
+"""Environment variable; 0 leaves attention to PyTorch."""
+LONGEST = 128
+"""Longer sequences do not fit."""
+_HEAD_STEP, _LARGEST_HEAD = 8, 128
+_OLDEST = (8, 0)
+"""Compute capability (Ampere): bfloat16 in the matrix units."""
+
+
+def short_attention_fits(device: torch.device, dtype: torch.dtype, longest: int, head_sizes: Iterable[int]) -> bool:
+    """Whether :func:`attend_within` and :func:`attend_from_first` can be used.
+
+    Args:
+        device: of the tokens.
+        dtype: of queries, keys and values.
+        longest: sequence of the batch.
+        head_sizes: of all layers.
+    """
+    fits = all(size % _HEAD_STEP == 0 and size <= _LARGEST_HEAD for size in head_sizes)
+    if device.type != "cuda" or dtype not in (torch.bfloat16, torch.float16) or not fits or longest > LONGEST:
+        return False
+    if torch.version.hip is not None or torch.cuda.get_device_capability(device) < _OLDEST:
+        return False
+    return _kernels() is not None
+
+
+def attend_within(
+    qkv: Tensor, starts: Tensor, longest: int, mask: Tensor | None = None, dropout: float = 0.0
+) -> Tensor:
+    """Softmax attention of every token to all tokens of its sequence, scaled by 1/sqrt(D).
+
+    Args:
+        qkv: [N,3,A,D], query, key and value of each token.
+        starts: int32 [B+1], row where each sequence starts, and N.
+        longest: no sequence is longer; at most ``LONGEST``.
+        mask: bool [N], True where a token is attended to; None: everywhere.
+        dropout: share of the weights that is dropped.
+
+    Returns:
+        [N,A,D].
+    """
+    found: Tensor = _attend_within(qkv, starts, longest, mask, dropout, _seed(qkv, dropout))
+    return found
+
+
+def attend_from_first(
+    query: Tensor, kv: Tensor, starts: Tensor, longest: int, mask: Tensor | None = None, dropout: float = 0.0
+) -> Tensor:
+    """The same from one query of each sequence: [B,A,D] and keys and values [N,2,A,D] -> [B,A,D]."""
+    found: Tensor = _attend_from_first(query, kv, starts, longest, mask, dropout, _seed(kv, dropout))
+    return found
+
+
+def _seed(like: Tensor, dropout: float) -> Tensor | None:
+    """int32 [2], of the device's own generator: nothing is waited for, and recomputing a layer gives the same."""
+    if not dropout:
+        return None
+    return torch.randint(-(2**31), 2**31 - 1, (2,), device=like.device, dtype=torch.int32)
+
+
+@functools.cache
+def _kernels() -> ModuleType | None:
+    if os.environ.get(SWITCH, "1") == "0":
+        return None
+    try:
+        from interbert.model import short_attention_kernels
+    except ImportError:  # no Triton: PyTorch for CPUs
+        return None
+    return short_attention_kernels
+
+
+def _launched() -> Any:
+    kernels = _kernels()
+    assert kernels is not None
+    return kernels
+
+
+@torch.library.custom_op("interbert::attend_within", mutates_args=())
+def _attend_within(
+    qkv: Tensor, starts: Tensor, longest: int, mask: Tensor | None, dropout: float, seed: Tensor | None
+) -> Tensor:
+    out = qkv.new_empty(len(qkv), *qkv.shape[2:])
+    _launched().forward(*qkv.unbind(1), out, starts, longest, mask, dropout, seed)
+    return out
+
+
+@_attend_within.register_fake
+def _(qkv: Tensor, starts: Tensor, longest: int, mask: Tensor | None, dropout: float, seed: Tensor | None) -> Tensor:
+    return qkv.new_empty(qkv.shape[0], *qkv.shape[2:])
+
+
+@torch.library.custom_op("interbert::attend_within_backward", mutates_args=())
+def _attend_within_backward(
+    gradient: Tensor,
+    qkv: Tensor,
+    starts: Tensor,
+    longest: int,
+    mask: Tensor | None,
+    dropout: float,
+    seed: Tensor | None,
+) -> Tensor:
+    found = torch.empty_like(qkv, memory_format=torch.contiguous_format)
+    _launched().backward(gradient.contiguous(), *qkv.unbind(1), *found.unbind(1), starts, longest, mask, dropout, seed)
+    return found
+
+
+@_attend_within_backward.register_fake
+def _(
+    gradient: Tensor,
+    qkv: Tensor,
+    starts: Tensor,
+    longest: int,
+    mask: Tensor | None,
+    dropout: float,
+    seed: Tensor | None,
+) -> Tensor:
+    return torch.empty_like(qkv, memory_format=torch.contiguous_format)
+
+
+def _remember_within(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    qkv, starts, ctx.longest, mask, ctx.dropout, seed = inputs
+    ctx.save_for_backward(qkv, starts, mask, seed)
+
+
+def _differentiate_within(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+    qkv, starts, mask, seed = ctx.saved_tensors
+    found = _attend_within_backward(gradient, qkv, starts, ctx.longest, mask, ctx.dropout, seed)
+    return found, None, None, None, None, None
+
+
+_attend_within.register_autograd(_differentiate_within, setup_context=_remember_within)
+
+
+@torch.library.custom_op("interbert::attend_from_first", mutates_args=())
+def _attend_from_first(
+    query: Tensor, kv: Tensor, starts: Tensor, longest: int, mask: Tensor | None, dropout: float, seed: Tensor | None
+) -> Tensor:
+    out = torch.empty_like(query, memory_format=torch.contiguous_format)
+    _launched().forward(query, *kv.unbind(1), out, starts, longest, mask, dropout, seed)
+    return out
+
+
+@_attend_from_first.register_fake
+def _(
+    query: Tensor, kv: Tensor, starts: Tensor, longest: int, mask: Tensor | None, dropout: float, seed: Tensor | None
+) -> Tensor:
+    return torch.empty_like(query, memory_format=torch.contiguous_format)
+
+
+@torch.library.custom_op("interbert::attend_from_first_backward", mutates_args=())
+def _attend_from_first_backward(
+    gradient: Tensor,
+    query: Tensor,
+    kv: Tensor,
+    starts: Tensor,
+    longest: int,
+    mask: Tensor | None,
+    dropout: float,
+    seed: Tensor | None,
+) -> tuple[Tensor, Tensor]:
+    of_query, of_kv = (torch.empty_like(one, memory_format=torch.contiguous_format) for one in (query, kv))
+    _launched().backward(
+        gradient.contiguous(), query, *kv.unbind(1), of_query, *of_kv.unbind(1), starts, longest, mask, dropout, seed
+    )
+    return of_query, of_kv
+
+
+@_attend_from_first_backward.register_fake
+def _(
+    gradient: Tensor,
+    query: Tensor,
+    kv: Tensor,
+    starts: Tensor,
+    longest: int,
+    mask: Tensor | None,
+    dropout: float,
+    seed: Tensor | None,
+) -> tuple[Tensor, Tensor]:
+    return (
+        torch.empty_like(query, memory_format=torch.contiguous_format),
+        torch.empty_like(kv, memory_format=torch.contiguous_format),
+    )
+
+
+def _remember_from_first(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    query, kv, starts, ctx.longest, mask, ctx.dropout, seed = inputs
+    ctx.save_for_backward(query, kv, starts, mask, seed)
+
+
+def _differentiate_from_first(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+    query, kv, starts, mask, seed = ctx.saved_tensors
+    of_query, of_kv = _attend_from_first_backward(gradient, query, kv, starts, ctx.longest, mask, ctx.dropout, seed)
+    return of_query, of_kv, None, None, None, None, None
+
+
+_attend_from_first.register_autograd(_differentiate_from_first, setup_context=_remember_from_first)
