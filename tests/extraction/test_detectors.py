@@ -80,9 +80,13 @@ def test_a_picture_gets_the_same_regions_alone_and_in_a_batch(name: str, folders
         np.testing.assert_allclose(ours, theirs, rtol=1e-2, atol=1e-2)
 
 
-@pytest.mark.parametrize("size", [(1, 1), (300, 7), (8, 300)])
-def test_a_picture_of_any_shape_has_regions_inside_it(size: tuple[int, int], folders: dict[str, Path]) -> None:
-    regions = opened(folders["rt_detr"]).extract([Image.new("RGB", size, "red")])[0].validate("here")
+@pytest.mark.parametrize("name", MAKERS)
+@pytest.mark.parametrize("size", [(1, 1), (300, 7), (300, 40), (8, 300)])
+def test_a_picture_of_any_shape_has_regions_inside_it(
+    name: str, size: tuple[int, int], folders: dict[str, Path]
+) -> None:
+    regions = opened(folders[name]).extract([Image.new("RGB", size, "red")])[0].validate("here")
+    assert (regions.width, regions.height) == size
     assert (regions.boxes >= 0).all()
     assert (regions.boxes <= np.array([*size, *size])).all()
 

@@ -31,6 +31,9 @@ def interpreted():
     pytest.importorskip("triton")
     if os.environ.get("TRITON_INTERPRET") != "1":
         pytest.skip("there is a GPU: tests/gpu has the kernels compiled")
+    kernels = short_attention._kernels()
+    assert kernels is not None
+    return kernels
 
 
 @pytest.fixture
@@ -203,6 +206,28 @@ def test_it_is_traced_in_one_piece(taken):
     assert (compiled_gradients - gradients).norm() <= 2e-5 * gradients.norm()
 
 
+CPU = torch.device("cpu")
+
+
+def test_the_kernels_are_tried_before_they_are_used(interpreted, monkeypatch):
+    short_attention._works.cache_clear()
+    assert short_attention._works(CPU, torch.float32)
+    plain = interpreted.backward
+
+    def wrong(gradient, *inputs):
+        plain(gradient * 1.1, *inputs)
+
+    def no_compiler(*inputs):
+        raise RuntimeError("Failed to find C compiler. Please specify via CC environment variable.")
+
+    for broken, reason in ((wrong, "its results are wrong"), (no_compiler, "Failed to find C compiler")):
+        short_attention._works.cache_clear()
+        monkeypatch.setattr(interpreted, "backward", broken)
+        with pytest.warns(UserWarning, match=f"cannot be used here .{reason}.*INTERBERT_SHORT_ATTENTION=0"):
+            assert not short_attention._works(CPU, torch.float32)
+    short_attention._works.cache_clear()
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -213,14 +238,30 @@ def test_it_is_traced_in_one_piece(taken):
         {"longest": 129},
         {"capability": (7, 5)},
         {"hip": "6.4"},
-        {"kernels": None},
+        {"switch": "0"},
+        {"works": False},
         {},
     ],
 )
 def test_where_it_fits(change, monkeypatch):
+    pytest.importorskip("triton")
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: change.get("capability", (9, 0)))
     monkeypatch.setattr(torch.version, "hip", change.get("hip"))
-    monkeypatch.setattr(short_attention, "_kernels", lambda: change.get("kernels", short_attention))
+    monkeypatch.setenv(short_attention.SWITCH, change.get("switch", "1"))
+    monkeypatch.setattr(short_attention, "_works", lambda device, dtype: change.get("works", True))
+    short_attention._kernels.cache_clear()
     asked = {"device": CUDA, "dtype": torch.bfloat16, "longest": 128, "head_sizes": [64, 96]}
     asked |= {name: value for name, value in change.items() if name in asked}
     assert short_attention_fits(**asked) == (not change)
+    short_attention._kernels.cache_clear()
+
+
+def test_a_compiled_model_asks_in_one_piece_and_tries_nothing(monkeypatch):
+    pytest.importorskip("triton")
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
+    monkeypatch.setattr(short_attention, "_works", lambda device, dtype: 1 / 0)
+
+    def fits(number):
+        return number + 1 if short_attention_fits(CUDA, torch.bfloat16, 57, [64, 96]) else number
+
+    assert torch.compile(fits, backend="eager", fullgraph=True)(torch.ones(1)) == 2

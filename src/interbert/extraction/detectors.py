@@ -98,8 +98,23 @@ class DetectorExtractor:
         for members in by_size.values():
             for start in range(0, len(members), size):
                 part = members[start : start + size]
-                made = self._processor(images=[pictures[index] for index in part], return_tensors="pt", **self._where)
-                yield part, made["pixel_values"].to(self.device)
+                yield part, self._pixels([pictures[index] for index in part]).to(self.device)
+
+    def _pixels(self, pictures: list[Image.Image]) -> Tensor:
+        """Pictures of one size as the processor makes them, [B,3,height,width].
+
+        Of a strip some processors would leave no height at all; its short side is doubled until they do not (boxes are
+        fractions of the picture).
+        """
+        try:
+            made: Tensor = self._processor(images=pictures, return_tensors="pt", **self._where)["pixel_values"]
+            return made
+        except ValueError:
+            width, height = pictures[0].size
+            if 2 * min(width, height) > max(width, height):
+                raise
+            wider = (2 * width, height) if width < height else (width, 2 * height)
+            return self._pixels([one.resize(wider) for one in pictures])
 
     @torch.inference_mode()
     def _probe(self, labels: int, where: str) -> int:

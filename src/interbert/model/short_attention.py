@@ -6,7 +6,7 @@ and value is read once, softmax needs no second pass, and the backward pass comp
 reading them. Dropout of weights, masks of padded batches and packed sequences are all the same to it. The gradients of
 query, key and value go into one tensor, as one linear map gave the three.
 
-Written in Triton, which comes with PyTorch's builds for CUDA. INTERBERT_SHORT_ATTENTION=0 turns it off.
+Written in Triton, which comes with PyTorch's builds for CUDA, and tried before it is used.
 
 Shapes: B sequences, N tokens of all of them, L of the longest, A heads, D head size.
 """
@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import functools
 import os
+import warnings
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +29,7 @@ SWITCH = "INTERBERT_SHORT_ATTENTION"
 """Environment variable; 0 leaves attention to PyTorch."""
 LONGEST = 128
 """Longer sequences do not fit."""
-_HEAD_STEP, _LARGEST_HEAD = 8, 128
+_HEAD_STEP, _LEAST_HEAD, _LARGEST_HEAD = 8, 16, 128
 _OLDEST = (8, 0)
 """Compute capability (Ampere): bfloat16 in the matrix units."""
 
@@ -45,9 +46,49 @@ def short_attention_fits(device: torch.device, dtype: torch.dtype, longest: int,
     fits = all(size % _HEAD_STEP == 0 and size <= _LARGEST_HEAD for size in head_sizes)
     if device.type != "cuda" or dtype not in (torch.bfloat16, torch.float16) or not fits or longest > LONGEST:
         return False
-    if torch.version.hip is not None or torch.cuda.get_device_capability(device) < _OLDEST:
+    usable: bool = _usable(device, dtype, not torch.compiler.is_compiling())
+    return usable
+
+
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+def _usable(device: torch.device, dtype: torch.dtype, tried: bool) -> bool:
+    """Whether this device can run the kernels; with ``tried`` they have shown it."""
+    if torch.version.hip is not None or torch.cuda.get_device_capability(device) < _OLDEST or _kernels() is None:
         return False
-    return _kernels() is not None
+    return not tried or _works(device, dtype)
+
+
+@functools.cache
+def _works(device: torch.device, dtype: torch.dtype) -> bool:
+    """Try the kernels once: Triton needs a C compiler, which not every machine with a GPU has."""
+    problem = "its results are wrong"
+    try:
+        with torch.inference_mode(mode=False), torch.no_grad(), torch.autocast(device.type, enabled=False):
+            generator = torch.Generator().manual_seed(0)
+            qkv = torch.randn(5, 3, 1, _LEAST_HEAD, generator=generator).to(device, dtype)
+            starts = torch.tensor([0, 5], dtype=torch.int32, device=device)
+            gradient = torch.randn(5, 1, _LEAST_HEAD, generator=generator).to(device, dtype)
+            found = _attend_within(qkv, starts, 5, None, 0.0, None)
+            of_qkv = _attend_within_backward(gradient, qkv, starts, 5, None, 0.0, None)
+        plain = qkv.float().requires_grad_()
+        with torch.enable_grad():
+            query, key, value = plain.unbind(1)
+            weights = (torch.einsum("qad,kad->aqk", query, key) * _LEAST_HEAD**-0.5).softmax(dim=-1)
+            wanted = torch.einsum("aqk,kad->qad", weights, value)
+            (of_plain,) = torch.autograd.grad(wanted, plain, gradient.float())
+        if all(
+            bool((one.float() - other).norm() <= 0.02 * other.norm())
+            for one, other in ((found, wanted.detach()), (of_qkv, of_plain))
+        ):
+            return True
+    except Exception as error:  # whatever a compiler, a driver or a Triton of another version makes of it
+        problem = (str(error).splitlines() or [type(error).__name__])[0][:200]
+    warnings.warn(
+        f"the attention kernels for short sequences cannot be used here ({problem}): PyTorch's attend, and training is "
+        f"slower. {SWITCH}=0 does without them silently.",
+        stacklevel=2,
+    )
+    return False
 
 
 def attend_within(

@@ -19,8 +19,15 @@ from torch import Tensor
 _LOG2E = tl.constexpr(1.4426950408889634)
 _LEAST_BLOCK = 16
 """Matrix units take no smaller blocks."""
-BLOCKS: dict[tuple[str, int, int], tuple[int, int]] = {}
-"""Pass, keys and head size of a block -> queries of a block, and warps: the fastest of those tried on an H200."""
+BLOCKS: dict[tuple[str, int, int], tuple[int, int]] = {
+    ("forward", 32, 64): (16, 2),
+    ("backward", 32, 64): (16, 2),
+    ("forward", 64, 64): (64, 4),
+    ("backward", 64, 64): (64, 4),
+    ("forward", 64, 128): (64, 4),
+}
+"""Pass, keys and head size of a block -> queries of a block, and warps: the fastest of those tried on an H200
+(benchmarks/results/mfu.md)."""
 _OTHER_BLOCK = (32, 4)
 
 

@@ -132,8 +132,13 @@ def varlen_kernel(device: torch.device, dtype: torch.dtype, dropout: float, head
 def compute_dtype(like: Tensor) -> torch.dtype:
     """What linear maps of ``like`` give: autocast's type where it is on."""
     kind = like.device.type
-    casts = torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
+    casts = _can_cast(kind) and torch.is_autocast_enabled(kind)
     return torch.get_autocast_dtype(kind) if casts else like.dtype
+
+
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]  # older compilers do not see through it
+def _can_cast(kind: str) -> bool:
+    return torch.amp.is_autocast_available(kind)
 
 
 @functools.cache
