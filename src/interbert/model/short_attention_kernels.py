@@ -288,7 +288,7 @@ def _options(
     first_only = len(query) != len(key)
     assert not first_only or len(query) == len(starts) - 1
     size = query.shape[-1]
-    columns, width = (max(_LEAST_BLOCK, _power_of_two(number)) for number in (longest, size))
+    columns, width = block_of(longest), block_of(size)
     rows, warps = BLOCKS.get((of, columns, width), _OTHER_BLOCK)
     return {
         "FIRST": first_only,
@@ -303,8 +303,9 @@ def _options(
     }
 
 
-def _power_of_two(number: int) -> int:
-    return 1 << math.ceil(math.log2(number))
+def block_of(number: int) -> int:
+    """The smallest block that holds so many: a power of two."""
+    return max(_LEAST_BLOCK, 1 << math.ceil(math.log2(number)))
 
 
 def _require_rows(*tensors: Tensor) -> None:
