@@ -6,6 +6,9 @@ INSTALLED := $(VENV)/.installed
 # these load onnxruntime, OpenVINO, compiled code and mteb: in one process with all other tests, training crashed after them
 OTHER_RUNTIMES := tests/export tests/search/test_scorer.py tests/checkpoints/test_auto.py
 
+# a process for each core, up to four, each with one thread
+AT_ONCE := -n auto --maxprocesses 4 --dist loadfile
+
 .DEFAULT_GOAL := help
 .PHONY: help install demo test check format clean
 
@@ -25,7 +28,7 @@ demo: $(INSTALLED) ## Learn from pictures and write demo/index.html (SOURCE=...,
 	$(BIN)/interbert demo demo $(if $(SOURCE),--source '$(SOURCE)') $(if $(TEXTS),--texts '$(TEXTS)')
 
 test: $(INSTALLED) ## Run the tests
-	$(BIN)/python -m pytest $(addprefix --ignore=,$(OTHER_RUNTIMES))
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(AT_ONCE) $(addprefix --ignore=,$(OTHER_RUNTIMES))
 	$(BIN)/python -m pytest $(OTHER_RUNTIMES)
 
 check: $(INSTALLED) ## Format, lint and strict types, nothing changed

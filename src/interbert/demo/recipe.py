@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from interbert.training.arguments import uses_bf16
 from interbert.training.options import (
     FinetuneRetrievalOptions,
     MaskingOptions,
@@ -18,6 +19,23 @@ PRETRAINING_PAIRS = 24_000
 """Pairs seen in pretraining, after the warm start: about seven minutes on two cores."""
 FINETUNING_PAIRS = 1_200
 """True pairs seen in fine-tuning, each with three false ones: a minute and a half on two cores."""
+_OLDER = 3.0
+"""How much longer the same takes on two cores that do not multiply bf16."""
+
+
+def is_slow() -> bool:
+    """Whether this machine multiplies float32 alone."""
+    return not uses_bf16(TrainingOptions())
+
+
+def slowness() -> float:
+    """How much longer than expected everything takes here."""
+    return _OLDER if is_slow() else 1.0
+
+
+def usual_effort() -> float:
+    """How much of the training this machine does when nothing is said: people wait for it."""
+    return 0.5 if is_slow() else 1.0
 
 
 def pretraining(folder: Path, init_from: str, pairs: int, effort: float) -> PretrainOptions:
