@@ -254,6 +254,39 @@ def test_a_picture_that_has_no_finite_regions_does_not_lose_the_others(
     assert skipped(tmp_path / "s")[0]["row"] == 3
 
 
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_a_picture_that_the_network_stumbles_over_does_not_lose_the_others(
+    mirrored: bool, tmp_path: Path, extractor: GridExtractor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = open_source(many(tmp_path / "a.parquet", 6))
+    plain = GridExtractor.extract
+
+    def stumbling(self: GridExtractor, pictures: list[Image.Image]) -> list:
+        if any(picture.getpixel((0, 0)) == (3, 3, 3) for picture in pictures):
+            raise ValueError("Size must contain 'height'\nand more")
+        return plain(self, pictures)
+
+    monkeypatch.setattr(GridExtractor, "extract", stumbling)
+    report = extract_to_store(source, tmp_path / "s", extractor, mirrored=mirrored, progress=False)
+    assert report.written == 5 * (1 + mirrored)
+    (refused, *again) = skipped(tmp_path / "s")
+    assert len(again) == mirrored
+    assert refused["row"] == 3
+    assert "row 3: the extractor cannot describe it" in refused["reason"]
+    assert "(Size must contain 'height')" in refused["reason"]
+    records, problems = extract_pictures(source, extractor)
+    assert [name for name, _ in problems] == ["3"]
+    assert len(records) == 5
+
+
+def test_an_extractor_that_stumbles_over_everything_is_broken(
+    tmp_path: Path, extractor: GridExtractor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(GridExtractor, "extract", lambda self, pictures: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        extract_to_store(open_source(many(tmp_path / "a.parquet", 6)), tmp_path / "s", extractor, progress=False)
+
+
 def start(words: list[str]) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-c", SLOW, *words],

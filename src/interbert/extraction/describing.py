@@ -101,6 +101,8 @@ def _add_view(extractor: RegionExtractor, members: Sequence[DecodedPicture], vie
     boxes = [one.boxes for one in members if one.boxes is not None]
     for one, regions in zip(members, extract_view(extractor, pictures, boxes, view), strict=True):
         try:
+            if isinstance(regions, RegionError):
+                raise RegionError(f"{one.item.where}: {regions}")
             regions = at_size(regions, one.size).validate(one.item.where)
         except RegionError as error:
             done.refused.append(Refused(one.item.row, one.item.picture_id, str(error)))

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from interbert.errors import ConfigError
+from interbert.errors import ConfigError, InterBertError, RegionError
 from interbert.extraction.extractor import BoxDescriber, RegionExtractor
 from interbert.extraction.given_boxes import mirror_boxes
 from interbert.regions.schema import ExtractorInfo, Regions
@@ -71,8 +71,11 @@ def extract_view(
     pictures: Sequence[Image.Image],
     boxes: Sequence[NDArray[np.float32]],
     view: int,
-) -> list[Regions]:
+) -> list[Regions | RegionError]:
     """Regions of pictures as they are (view 0) or mirrored (view 1), at their boxes when the extractor takes boxes.
+
+    A network of somebody else's may stumble over one picture in a million: that picture gets the error, the others
+    their regions. When all stumble, the extractor is broken, and its own error goes on.
 
     Args:
         extractor: any.
@@ -83,6 +86,33 @@ def extract_view(
     Raises:
         ConfigError: the extractor needs boxes and there are none.
     """
+    try:
+        return list(_extract_view(extractor, pictures, boxes, view))
+    except InterBertError:
+        raise
+    except Exception:
+        found = [
+            _extract_alone(extractor, picture, boxes[place : place + 1], view) for place, picture in enumerate(pictures)
+        ]
+        if len(found) > 1 and all(isinstance(one, RegionError) for one in found):
+            raise
+        return found
+
+
+def _extract_alone(
+    extractor: RegionExtractor, picture: Image.Image, boxes: Sequence[NDArray[np.float32]], view: int
+) -> Regions | RegionError:
+    try:
+        return _extract_view(extractor, [picture], boxes, view)[0]
+    except Exception as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:160]
+        width, height = picture.size
+        return RegionError(f"the extractor cannot describe it, {width} x {height} pixels ({reason})")
+
+
+def _extract_view(
+    extractor: RegionExtractor, pictures: Sequence[Image.Image], boxes: Sequence[NDArray[np.float32]], view: int
+) -> list[Regions]:
     from PIL import ImageOps
 
     shown = [ImageOps.mirror(one) for one in pictures] if view == 1 else pictures

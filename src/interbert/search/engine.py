@@ -14,13 +14,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from interbert.errors import UsageError
+from interbert.errors import RegionError, UsageError
 from interbert.extraction.given import extract_view, views_of
 from interbert.extraction.pictures import as_picture
 from interbert.search.encoder import ProductEncoder
 from interbert.search.fusing import collapsed, reciprocal_ranks, standardised
 from interbert.search.index import Hit, ProductIndex
 from interbert.search.index_model import index_encoder
+from interbert.search.products import sound_views
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -259,11 +260,14 @@ def image_vector(encoder: ProductEncoder, image: Image.Image | bytes | str | Pat
 
     Raises:
         PictureError: it is missing or unreadable.
+        RegionError: the extractor finds no sound regions in it.
     """
     name = "the picture to search for"
     picture = as_picture(image, name)
-    views = [extract_view(encoder.extractor, [picture], [], view)[0] for view in views_of(mirrored)]
-    vectors, _ = encoder.views([tuple(views)], [name])
+    views = sound_views([extract_view(encoder.extractor, [picture], [], view)[0] for view in views_of(mirrored)], name)
+    if isinstance(views, RegionError):
+        raise views
+    vectors, _ = encoder.views([views], [name])
     query: Float32 = encoder.picture_query(vectors)[0]
     return query
 

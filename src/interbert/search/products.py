@@ -53,20 +53,34 @@ class KnownRegions:
             self._store.require(ExtractorInfo.from_dict(encoder.processor.extractor_info))
             self._rows = {(one.digest, one.view): one.row for one in self._store.captions() if one.view in self._views}
 
-    def of(self, chunk: Sequence[DecodedPicture]) -> list[Views]:
-        """Regions of each picture, and of its mirror image where that is wanted."""
-        return list(zip(*(self._view(chunk, view) for view in self._views), strict=True))
+    def of(self, chunk: Sequence[DecodedPicture]) -> list[Views | RegionError]:
+        """Sound regions of each picture, and of its mirror image where that is wanted; else what is wrong with them."""
+        by_view = [self._view(chunk, view) for view in self._views]
+        return [sound_views(views, one.item.where) for one, *views in zip(chunk, *by_view, strict=True)]
 
-    def _view(self, chunk: Sequence[DecodedPicture], view: int) -> list[Regions]:
+    def _view(self, chunk: Sequence[DecodedPicture], view: int) -> list[Regions | RegionError]:
         names = [(one.digest, view) for one in chunk]
         stored = {place: self._rows[name] for place, name in enumerate(names) if name in self._rows}
         taken = self._store.take(list(stored.values())) if self._store is not None and stored else []
-        regions = dict(zip(stored, taken, strict=True))
+        regions: dict[int, Regions | RegionError] = dict(zip(stored, taken, strict=True))
         fresh = [place for place in range(len(chunk)) if place not in stored]
         if fresh:
             pictures = [picture for picture in (chunk[place].picture for place in fresh) if picture is not None]
             regions |= dict(zip(fresh, extract_view(self._encoder.extractor, pictures, [], view), strict=True))
         return [regions[place] for place in range(len(chunk))]
+
+
+def sound_views(views: Sequence[Regions | RegionError], where: str) -> Views | RegionError:
+    """A picture's regions in all its views, or what is wrong with them."""
+    found = []
+    for view in views:
+        if isinstance(view, RegionError):
+            return RegionError(f"{where}: {view}")
+        try:
+            found.append(view.validate(where))
+        except RegionError as error:
+            return error
+    return tuple(found)
 
 
 def write_products(
@@ -126,22 +140,27 @@ def measured_norm(encoder: ProductEncoder, source: PictureSource) -> float:
     longest = 0.0
     for chunk in decode_ahead(source, range(min(_MEASURED, len(source)))):
         usable = [one for one in chunk if one.picture is not None]
-        if usable:
-            vectors, _ = encoder.views(regions.of(usable), [one.item.where for one in usable])
+        found = zip(usable, regions.of(usable), strict=True)
+        sound = {one.item.where: views for one, views in found if not isinstance(views, RegionError)}
+        if sound:
+            vectors, _ = encoder.views(list(sound.values()), list(sound))
             longest = max(longest, float(np.linalg.norm(vectors, axis=1).max()))
     return max(_ROOM * longest, 1e-3)
 
 
 def _encoded(
-    encoder: ProductEncoder, members: Sequence[DecodedPicture], regions: Sequence[Views], problems: Problems
+    encoder: ProductEncoder,
+    members: Sequence[DecodedPicture],
+    regions: Sequence[Views | RegionError],
+    problems: Problems,
 ) -> list[tuple[int, Product]]:
     """Source row and product of each picture whose regions are sound."""
     sound: list[tuple[DecodedPicture, Views]] = []
     for one, found in zip(members, regions, strict=True):
-        try:
-            sound.append((one, tuple(view.validate(one.item.where) for view in found)))
-        except RegionError as error:
-            problems.append((one.item.picture_id, str(error)))
+        if isinstance(found, RegionError):
+            problems.append((one.item.picture_id, str(found)))
+        else:
+            sound.append((one, found))
     if not sound:
         return []
     vectors, tokens = encoder.views([found for _, found in sound], [one.item.where for one, _ in sound])
