@@ -92,6 +92,7 @@ def test_a_file_that_differs_is_not_kept(directory, shop_store, tmp_path, monkey
 
 @pytest.mark.slow
 def test_an_int8_file_is_judged_by_recall(directory, shop_store, tmp_path, monkeypatch):
+    monkeypatch.setattr(quantise, "LARGEST_LOSS", 100.0)  # an untrained model's few right answers come and go
     recall = export_onnx(directory, str(shop_store), tmp_path / "kept", ["title"], quantise=True, queries=24).quantised
     assert recall is not None
     assert (tmp_path / "kept" / "joint.int8.onnx").stat().st_size < (tmp_path / "kept" / "joint.onnx").stat().st_size
