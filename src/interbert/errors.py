@@ -127,6 +127,11 @@ class StorageError(InterBertError, OSError):
     """The disk is full or not writable."""
 
 
+def first_line(error: BaseException, most: int = 200) -> str:
+    """What a library's error says in its first line, cut to so many characters; its type when it says nothing."""
+    return (str(error).splitlines() or [type(error).__name__])[0][:most]
+
+
 @contextlib.contextmanager
 def writing(path: str | Path) -> Iterator[None]:
     """Turn what goes wrong while the block writes below ``path`` into a :class:`StorageError`.
@@ -139,7 +144,7 @@ def writing(path: str | Path) -> Iterator[None]:
         raise
     except (OSError, RuntimeError, ValueError) as error:
         number = getattr(error, "errno", None)
-        text = (str(error).splitlines() or [type(error).__name__])[0][:200]
+        text = first_line(error)
         full = number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
         if full or "No space left" in str(error) or "PytorchStreamWriter failed" in str(error):
             raise StorageError(

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from safetensors import SafetensorError
 
 from interbert.checkpoints.quiet import quiet_library
-from interbert.errors import CheckpointError, UsageError, writing
+from interbert.errors import CheckpointError, UsageError, first_line, writing
 from interbert.model.configuration import InterBertConfig
 from interbert.model.modeling import InterBertForPreTraining
 from interbert.model.processing import InterBertProcessor
@@ -36,7 +36,7 @@ def load_processor(directory: str | Path) -> InterBertProcessor:
         with quiet_library():
             processor = InterBertProcessor.from_pretrained(str(directory))
     except (OSError, ValueError, TypeError, KeyError) as error:
-        raise CheckpointError(f"{directory}: its processor cannot be read ({_reason(error)}).") from error
+        raise CheckpointError(f"{directory}: its processor cannot be read ({first_line(error)}).") from error
     assert isinstance(processor, InterBertProcessor)
     _check_vocabulary(directory, len(processor.tokenizer))
     return processor
@@ -92,7 +92,7 @@ def _open(kind: type[_Model], directory: str | Path, **overrides: Any) -> tuple[
         with quiet_library():
             model, info = kind.from_pretrained(str(directory), output_loading_info=True, **overrides)
     except (OSError, ValueError, RuntimeError, SafetensorError, KeyError, TypeError) as error:
-        raise CheckpointError(f"{directory}: its weights cannot be read ({_reason(error)}).") from error
+        raise CheckpointError(f"{directory}: its weights cannot be read ({first_line(error)}).") from error
     assert isinstance(model, kind)
     return model, sorted(info["missing_keys"])
 
@@ -141,7 +141,7 @@ def require_interbert(directory: str | Path) -> None:
     try:
         kind = dict(json.loads(config.read_text(encoding="utf-8"))).get("model_type")
     except (ValueError, TypeError, OSError) as error:
-        raise CheckpointError(f"{config}: is damaged ({_reason(error)}).") from error
+        raise CheckpointError(f"{config}: is damaged ({first_line(error)}).") from error
     if kind != "interbert":
         raise CheckpointError(f"{directory}: is a {kind!r} model, not an InterBERT.")
 
@@ -186,7 +186,3 @@ def make_readable(folder: Path) -> None:
     for file in folder.iterdir():
         if file.is_file():
             file.chmod(0o666 & ~mask)
-
-
-def _reason(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:200]

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from interbert.errors import CheckpointError, MissingExtraError
+from interbert.errors import CheckpointError, MissingExtraError, first_line
 
 Backend = Literal["onnxruntime", "openvino"]
 Runner = Callable[[Mapping[str, NDArray[Any]]], NDArray[np.float32]]
@@ -35,7 +35,7 @@ def open_exported(file: str | Path, backend: Backend = "onnxruntime", bf16: bool
     except ImportError as error:
         raise MissingExtraError.of(backend, "export") from error
     except Exception as error:  # each runtime has its own tree of errors
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
+        reason = first_line(error)
         raise CheckpointError(f"{path}: {backend} cannot read it ({reason}).") from error
 
 

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from interbert.errors import ConfigError, MissingExtraError
+from interbert.errors import ConfigError, MissingExtraError, first_line
 from interbert.extraction.efficientnet import EFFICIENTNET_LITE0, EfficientNetLite0
 
 
@@ -167,5 +167,5 @@ def build_backbone(name: str, weights: Path | None = None) -> Backbone:
     try:
         return HUBS[hub](model)
     except (OSError, RuntimeError, ValueError, TypeError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
+        reason = first_line(error)
         raise ConfigError(f"The backbone {name!r} could not be loaded ({reason}).") from error

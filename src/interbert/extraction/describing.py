@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from interbert.errors import RegionError
 from interbert.extraction.extractor import RegionExtractor
-from interbert.extraction.given import at_size, extract_view
+from interbert.extraction.given import at_size, described, extract_view
 from interbert.extraction.sources import PictureSource, SourceItem
 from interbert.regions.schema import RegionRecord
 
@@ -99,11 +99,9 @@ def describe(extractor: RegionExtractor, chunk: Sequence[DecodedPicture], views:
 def _add_view(extractor: RegionExtractor, members: Sequence[DecodedPicture], view: int, done: Described) -> None:
     pictures = [one.picture for one in members if one.picture is not None]
     boxes = [one.boxes for one in members if one.boxes is not None]
-    for one, regions in zip(members, extract_view(extractor, pictures, boxes, view), strict=True):
+    for one, found in zip(members, extract_view(extractor, pictures, boxes, view), strict=True):
         try:
-            if isinstance(regions, RegionError):
-                raise RegionError(f"{one.item.where}: {regions}")
-            regions = at_size(regions, one.size).validate(one.item.where)
+            regions = at_size(described(found, one.item.where), one.size).validate(one.item.where)
         except RegionError as error:
             done.refused.append(Refused(one.item.row, one.item.picture_id, str(error)))
             continue

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from interbert.errors import ConfigError
+from interbert.errors import ConfigError, first_line
 from interbert.extraction.detector_settings import DetectorSettings
 from interbert.extraction.weights import files_sha256, find_weights, pick_device, weight_files
 from interbert.regions.schema import ExtractorInfo, Regions
@@ -41,8 +41,6 @@ class LoadedDetector:
     sha256: str
     """Of its weights, its configuration and its picture processor."""
     folder: Path
-    scales_on_gpu: bool
-    """Its processor can be told to compute on a GPU."""
 
 
 class DetectorExtractor:
@@ -52,11 +50,13 @@ class DetectorExtractor:
     """Its weights come from elsewhere and stay there."""
 
     def __init__(self, loaded: LoadedDetector, settings: DetectorSettings, device: str | None = None) -> None:
+        from transformers.image_processing_backends import TorchvisionBackend
+
         self.settings = settings
         self.device = pick_device(device)
         self.model = loaded.model.to(self.device).eval()
         self._processor = loaded.processor
-        scales_there = self.device != "cpu" and loaded.scales_on_gpu
+        scales_there = self.device != "cpu" and isinstance(loaded.processor, TorchvisionBackend)
         self._where = {"device": self.device} if scales_there else {}
         labels = int(self.model.config.num_labels)
         own = {field.name: getattr(settings, field.name) for field in fields(settings) if field.name != "model"}
@@ -132,7 +132,7 @@ class DetectorExtractor:
             if outputs.logits.shape[-1] not in (labels, labels + 1) or outputs.pred_boxes.shape[-1] != 4:
                 raise ValueError(f"{outputs.logits.shape[-1]} scores for {labels} labels")
         except (AttributeError, ValueError, TypeError, RuntimeError) as error:
-            reason = (str(error).splitlines() or [type(error).__name__])[0][:160]
+            reason = first_line(error, 160)
             raise ConfigError(
                 f"{where}: a {type(self.model).__name__} gives no queries with boxes and scores ({reason}). Use a "
                 "detector such as DETR, RT-DETR or D-FINE."
@@ -201,7 +201,6 @@ def load_detector(where: str) -> LoadedDetector:
         ConfigError: there is none there, or transformers does not know it as an object detector.
     """
     from transformers import AutoImageProcessor, AutoModelForObjectDetection
-    from transformers.image_processing_backends import TorchvisionBackend
 
     from interbert.checkpoints.quiet import quiet_library
 
@@ -214,11 +213,10 @@ def load_detector(where: str) -> LoadedDetector:
             model = AutoModelForObjectDetection.from_pretrained(folder, local_files_only=True)
             processor = AutoImageProcessor.from_pretrained(folder, local_files_only=True)
     except Exception as error:  # whatever a broken folder makes the library stumble over
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
+        reason = first_line(error)
         raise ConfigError(f"{where}: is no object detector that transformers can load ({reason}).") from error
     described = [folder / name for name in _DESCRIBED_BY if (folder / name).is_file()]
-    digest = files_sha256([*weights, *described])
-    return LoadedDetector(model, processor, found_at, digest, folder, isinstance(processor, TorchvisionBackend))
+    return LoadedDetector(model, processor, found_at, files_sha256([*weights, *described]), folder)
 
 
 def open_detector(settings: DetectorSettings, device: str | None = None) -> DetectorExtractor:

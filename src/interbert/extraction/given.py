@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from interbert.errors import ConfigError, InterBertError, RegionError
+from interbert.errors import ConfigError, InterBertError, RegionError, first_line
 from interbert.extraction.extractor import BoxDescriber, RegionExtractor
 from interbert.extraction.given_boxes import mirror_boxes
 from interbert.regions.schema import ExtractorInfo, Regions
@@ -99,13 +99,24 @@ def extract_view(
         return found
 
 
+def described(regions: Regions | RegionError, where: str) -> Regions:
+    """Regions of :func:`extract_view`.
+
+    Raises:
+        RegionError: there are none, for the reason that it gave; ``where`` is what to call the picture.
+    """
+    if isinstance(regions, RegionError):
+        raise RegionError(f"{where}: {regions}")
+    return regions
+
+
 def _extract_alone(
     extractor: RegionExtractor, picture: Image.Image, boxes: Sequence[NDArray[np.float32]], view: int
 ) -> Regions | RegionError:
     try:
         return _extract_view(extractor, [picture], boxes, view)[0]
     except Exception as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:160]
+        reason = first_line(error, 160)
         width, height = picture.size
         return RegionError(f"the extractor cannot describe it, {width} x {height} pixels ({reason})")
 

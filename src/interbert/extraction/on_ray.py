@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from interbert.carried import CARRIED
-from interbert.errors import ConfigError, InterBertError, MissingExtraError, UsageError
+from interbert.errors import ConfigError, InterBertError, MissingExtraError, UsageError, first_line
 from interbert.extraction.describing import Described, Refused, Views, describe
 from interbert.extraction.extractor import RegionExtractor, build_extractor
 from interbert.extraction.in_process import decode_ahead
@@ -258,7 +258,7 @@ def _cluster(ray: Any, address: str | None) -> Iterator[None]:
             warnings.filterwarnings("ignore", "lance is not fork-safe")  # what is forked here becomes Ray at once
             ray.init(address=address, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     except Exception as error:  # a node that does not come up in time is a plain Exception
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
+        reason = first_line(error)
         raise UsageError(f"ray: no cluster answers at {address or 'this machine'} ({reason}).") from error
     try:
         yield

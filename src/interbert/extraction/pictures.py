@@ -9,7 +9,7 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from interbert.errors import PictureError
+from interbert.errors import PictureError, first_line
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -66,8 +66,8 @@ def load_picture(data: bytes | Path, where: str, target_side: int | None = None)
     ) as error:
         # Pillow's decoders raise all of these on broken files
         unknown = isinstance(error, UnidentifiedImageError)
-        reason = "no known format" if unknown else (str(error).splitlines() or [type(error).__name__])[0]
-        raise PictureError(f"{where}: not a readable picture ({reason[:120]}).") from error
+        reason = "no known format" if unknown else first_line(error, 120)
+        raise PictureError(f"{where}: not a readable picture ({reason}).") from error
 
 
 @functools.cache

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from interbert.errors import SourceError
+from interbert.errors import SourceError, first_line
 from interbert.extraction.picture_tsv import PictureTsv, is_picture_tsv
 from interbert.extraction.pictures import PICTURE_SUFFIXES
 from interbert.extraction.tar_rows import TarRows
@@ -172,7 +172,7 @@ def _saved(folder: Path) -> Any:
     try:
         return datasets.load_from_disk(str(folder))
     except (OSError, ValueError, KeyError, TypeError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
+        reason = first_line(error)
         raise SourceError(f"{folder}: the saved data set cannot be read ({reason}). Is it complete?") from error
 
 
@@ -182,7 +182,7 @@ def _read_hub(source: str, split: str | None) -> Any:
     try:
         loaded = datasets.load_dataset(source, split=split)
     except Exception as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
+        reason = first_line(error)
         raise SourceError(
             f"{source}: no file or folder of that name, and the Hub does not give it ({reason})."
         ) from error
@@ -196,7 +196,7 @@ def _load(name: str, builder: str, **options: Any) -> Any:
         return _undecoded(datasets.load_dataset(builder, **options))
     except (datasets.exceptions.DatasetGenerationError, OSError, ValueError) as error:
         cause: BaseException = error.__cause__ or error
-        reason = (str(cause).splitlines() or [type(cause).__name__])[0][:200]
+        reason = first_line(cause)
         if "corresponds to no data" in reason or "BatchSize must be greater than 0" in reason:
             raise SourceError(f"{name}: holds no rows.") from error
         raise SourceError(f"{name}: cannot be read ({reason}). Is the file complete?") from error

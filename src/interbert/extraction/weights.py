@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from interbert.carried import file_sha256
-from interbert.errors import ConfigError
+from interbert.errors import ConfigError, first_line
 
 VARIABLE = "INTERBERT_WEIGHTS"
 """Environment variable with folders in which weights are looked for too, separated as in PATH."""
@@ -62,7 +62,7 @@ def _from_hub(repository: str, revision: str | None, where: str, option: str) ->
         if not any(folder.glob("*.safetensors")):
             folder = Path(snapshot_download(repository, revision=revision, allow_patterns=["*.bin", *_WANTED[:2]]))
     except Exception as error:  # the hub's client raises its transport's errors too
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:160]
+        reason = first_line(error, 160)
         raise ConfigError(
             f"{where}: there is no such file or folder, and the Hub does not give it ({reason}). Copy the repository "
             f"to this machine and give {option} its folder, or name the folder above it in the environment variable "
@@ -109,7 +109,7 @@ def pick_device(device: str | None) -> str:
     try:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:160]
+        reason = first_line(error, 160)
         raise ConfigError(
             f"The device {device!r} cannot be used ({reason}). Use cpu, or cuda where there is one."
         ) from error

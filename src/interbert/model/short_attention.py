@@ -16,11 +16,13 @@ from __future__ import annotations
 import functools
 import os
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
+
+from interbert.errors import first_line
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -43,19 +45,34 @@ def short_attention_fits(device: torch.device, dtype: torch.dtype, longest: int,
         longest: sequence of the batch.
         head_sizes: of all layers.
     """
-    fits = all(size % _HEAD_STEP == 0 and size <= _LARGEST_HEAD for size in head_sizes)
-    if device.type != "cuda" or dtype not in (torch.bfloat16, torch.float16) or not fits or longest > LONGEST:
+    if longest > LONGEST or not card_fits(device, dtype, head_sizes, _LARGEST_HEAD):
         return False
     usable: bool = _usable(device, dtype, not torch.compiler.is_compiling())
     return usable
 
 
+def card_fits(device: torch.device, dtype: torch.dtype, head_sizes: Iterable[int], largest: int) -> bool:
+    """Whether attention kernels with these limits can run: on CUDA, in 16 bits, on a card that multiplies bfloat16.
+
+    Args:
+        device: of the tokens.
+        dtype: of queries, keys and values.
+        head_sizes: of all layers.
+        largest: head size that a kernel takes.
+    """
+    fits = all(size % _HEAD_STEP == 0 and size <= largest for size in head_sizes)
+    return fits and device.type == "cuda" and dtype in (torch.bfloat16, torch.float16) and bool(_is_new(device))
+
+
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+def _is_new(device: torch.device) -> bool:
+    return torch.version.hip is None and torch.cuda.get_device_capability(device) >= _OLDEST
+
+
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
 def _usable(device: torch.device, dtype: torch.dtype, tried: bool) -> bool:
-    """Whether this device can run the kernels; with ``tried`` they have shown it."""
-    if torch.version.hip is not None or torch.cuda.get_device_capability(device) < _OLDEST or _kernels() is None:
-        return False
-    return not tried or _works(device, dtype)
+    """Whether the kernels are there; with ``tried`` they have shown that they run on this device."""
+    return _kernels() is not None and (not tried or _works(device, dtype))
 
 
 @functools.cache
@@ -82,7 +99,7 @@ def _works(device: torch.device, dtype: torch.dtype) -> bool:
         ):
             return True
     except Exception as error:  # whatever a compiler, a driver or a Triton of another version makes of it
-        problem = (str(error).splitlines() or [type(error).__name__])[0][:200]
+        problem = first_line(error)
     warnings.warn(
         f"the attention kernels for short sequences cannot be used here ({problem}): PyTorch's attend, and training is "
         f"slower. {SWITCH}=0 does without them silently.",
@@ -142,6 +159,10 @@ def _launched() -> Any:
     return kernels
 
 
+def _like(tensor: Tensor) -> Tensor:
+    return torch.empty_like(tensor, memory_format=torch.contiguous_format)
+
+
 @torch.library.custom_op("interbert::attend_within", mutates_args=())
 def _attend_within(
     qkv: Tensor, starts: Tensor, longest: int, mask: Tensor | None, dropout: float, seed: Tensor | None
@@ -152,7 +173,7 @@ def _attend_within(
 
 
 @_attend_within.register_fake
-def _(qkv: Tensor, starts: Tensor, longest: int, mask: Tensor | None, dropout: float, seed: Tensor | None) -> Tensor:
+def _(qkv: Tensor, *_: Any) -> Tensor:
     return qkv.new_empty(qkv.shape[0], *qkv.shape[2:])
 
 
@@ -166,52 +187,23 @@ def _attend_within_backward(
     dropout: float,
     seed: Tensor | None,
 ) -> Tensor:
-    found = torch.empty_like(qkv, memory_format=torch.contiguous_format)
+    found = _like(qkv)
     _launched().backward(gradient.contiguous(), *qkv.unbind(1), *found.unbind(1), starts, longest, mask, dropout, seed)
     return found
-
-
-@_attend_within_backward.register_fake
-def _(
-    gradient: Tensor,
-    qkv: Tensor,
-    starts: Tensor,
-    longest: int,
-    mask: Tensor | None,
-    dropout: float,
-    seed: Tensor | None,
-) -> Tensor:
-    return torch.empty_like(qkv, memory_format=torch.contiguous_format)
-
-
-def _remember_within(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    qkv, starts, ctx.longest, mask, ctx.dropout, seed = inputs
-    ctx.save_for_backward(qkv, starts, mask, seed)
-
-
-def _differentiate_within(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-    qkv, starts, mask, seed = ctx.saved_tensors
-    found = _attend_within_backward(gradient, qkv, starts, ctx.longest, mask, ctx.dropout, seed)
-    return found, None, None, None, None, None
-
-
-_attend_within.register_autograd(_differentiate_within, setup_context=_remember_within)
 
 
 @torch.library.custom_op("interbert::attend_from_first", mutates_args=())
 def _attend_from_first(
     query: Tensor, kv: Tensor, starts: Tensor, longest: int, mask: Tensor | None, dropout: float, seed: Tensor | None
 ) -> Tensor:
-    out = torch.empty_like(query, memory_format=torch.contiguous_format)
+    out = _like(query)
     _launched().forward(query, *kv.unbind(1), out, starts, longest, mask, dropout, seed)
     return out
 
 
 @_attend_from_first.register_fake
-def _(
-    query: Tensor, kv: Tensor, starts: Tensor, longest: int, mask: Tensor | None, dropout: float, seed: Tensor | None
-) -> Tensor:
-    return torch.empty_like(query, memory_format=torch.contiguous_format)
+def _(query: Tensor, *_: Any) -> Tensor:
+    return _like(query)
 
 
 @torch.library.custom_op("interbert::attend_from_first_backward", mutates_args=())
@@ -225,39 +217,36 @@ def _attend_from_first_backward(
     dropout: float,
     seed: Tensor | None,
 ) -> tuple[Tensor, Tensor]:
-    of_query, of_kv = (torch.empty_like(one, memory_format=torch.contiguous_format) for one in (query, kv))
+    of_query, of_kv = _like(query), _like(kv)
     _launched().backward(
         gradient.contiguous(), query, *kv.unbind(1), of_query, *of_kv.unbind(1), starts, longest, mask, dropout, seed
     )
     return of_query, of_kv
 
 
+@_attend_within_backward.register_fake
+def _(gradient: Tensor, qkv: Tensor, *_: Any) -> Tensor:
+    return _like(qkv)
+
+
 @_attend_from_first_backward.register_fake
-def _(
-    gradient: Tensor,
-    query: Tensor,
-    kv: Tensor,
-    starts: Tensor,
-    longest: int,
-    mask: Tensor | None,
-    dropout: float,
-    seed: Tensor | None,
-) -> tuple[Tensor, Tensor]:
-    return (
-        torch.empty_like(query, memory_format=torch.contiguous_format),
-        torch.empty_like(kv, memory_format=torch.contiguous_format),
-    )
+def _(gradient: Tensor, query: Tensor, kv: Tensor, *_: Any) -> tuple[Tensor, Tensor]:
+    return _like(query), _like(kv)
 
 
-def _remember_from_first(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    query, kv, starts, ctx.longest, mask, ctx.dropout, seed = inputs
-    ctx.save_for_backward(query, kv, starts, mask, seed)
+def _remember(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    *attending, starts, ctx.longest, mask, ctx.dropout, seed = inputs
+    ctx.save_for_backward(*attending, starts, mask, seed)
 
 
-def _differentiate_from_first(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-    query, kv, starts, mask, seed = ctx.saved_tensors
-    of_query, of_kv = _attend_from_first_backward(gradient, query, kv, starts, ctx.longest, mask, ctx.dropout, seed)
-    return of_query, of_kv, None, None, None, None, None
+def _differentiate(backward: Callable[..., Any], ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+    *attending, starts, mask, seed = ctx.saved_tensors
+    found = backward(gradient, *attending, starts, ctx.longest, mask, ctx.dropout, seed)
+    return (*(found if len(attending) > 1 else [found]), None, None, None, None, None)
 
 
-_attend_from_first.register_autograd(_differentiate_from_first, setup_context=_remember_from_first)
+for _forward, _backward in (
+    (_attend_within, _attend_within_backward),
+    (_attend_from_first, _attend_from_first_backward),
+):
+    _forward.register_autograd(functools.partial(_differentiate, _backward), setup_context=_remember)

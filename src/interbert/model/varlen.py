@@ -14,12 +14,10 @@ import torch
 from torch import Tensor, nn
 from transformers.utils import is_flash_attn_2_available
 
-from interbert.model.short_attention import attend_from_first, attend_within
+from interbert.model.short_attention import attend_from_first, attend_within, card_fits
 
-_HEAD_STEP, _LARGEST_HEAD = 8, 192
-"""Head sizes that the kernels take; above 192 (up to 256) some cards have no backward."""
-_OLDEST = (8, 0)
-"""Compute capability that the kernels need (Ampere)."""
+_LARGEST_HEAD = 192
+"""Head size that the kernels take; above 192 (up to 256) some cards have no backward."""
 
 
 class Kernel(Protocol):
@@ -121,10 +119,7 @@ def varlen_kernel(device: torch.device, dtype: torch.dtype, dropout: float, head
     Returns:
         None where no kernel does this: off CUDA, in float32, with other head sizes, or with dropout but no flash-attn.
     """
-    fits = all(size % _HEAD_STEP == 0 and size <= _LARGEST_HEAD for size in head_sizes)
-    if device.type != "cuda" or dtype not in (torch.bfloat16, torch.float16) or not fits:
-        return None
-    if torch.version.hip is not None or torch.cuda.get_device_capability(device) < _OLDEST:
+    if not card_fits(device, dtype, head_sizes, _LARGEST_HEAD):
         return None
     return _flash_attn() or (_torch_varlen() if dropout == 0 else None)
 

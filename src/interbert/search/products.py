@@ -10,7 +10,7 @@ import numpy as np
 
 from interbert.errors import RegionError
 from interbert.extraction.describing import DecodedPicture
-from interbert.extraction.given import extract_view, views_of
+from interbert.extraction.given import described, extract_view, views_of
 from interbert.extraction.in_process import decode_ahead
 from interbert.extraction.sources import PictureSource
 from interbert.progress import progress_bar
@@ -72,15 +72,10 @@ class KnownRegions:
 
 def sound_views(views: Sequence[Regions | RegionError], where: str) -> Views | RegionError:
     """A picture's regions in all its views, or what is wrong with them."""
-    found = []
-    for view in views:
-        if isinstance(view, RegionError):
-            return RegionError(f"{where}: {view}")
-        try:
-            found.append(view.validate(where))
-        except RegionError as error:
-            return error
-    return tuple(found)
+    try:
+        return tuple(described(view, where).validate(where) for view in views)
+    except RegionError as error:
+        return error
 
 
 def write_products(

@@ -18,7 +18,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from interbert.errors import InterBertError, MissingExtraError, VectorIndexError
+from interbert.errors import InterBertError, MissingExtraError, VectorIndexError, first_line
 from interbert.search.coding import decode_tokens
 from interbert.search.columns import Column
 from interbert.search.filters import compile_filter
@@ -247,7 +247,7 @@ class IndexTable:
             return self._database.open_table(build.table)
         except (ValueError, OSError, RuntimeError) as error:
             raise VectorIndexError(
-                f"{self.path}: its table {build.table} cannot be opened ({_line(error)}). It is damaged: build "
+                f"{self.path}: its table {build.table} cannot be opened ({first_line(error)}). It is damaged: build "
                 "the index anew."
             ) from error
 
@@ -280,7 +280,7 @@ class IndexTable:
             raise
         except (OSError, ValueError, RuntimeError) as error:
             raise VectorIndexError(
-                f"{self.path}: cannot be read ({_line(error)}). See: interbert index verify {self.path}"
+                f"{self.path}: cannot be read ({first_line(error)}). See: interbert index verify {self.path}"
             ) from error
 
 
@@ -288,7 +288,3 @@ def among(column: str, values: Sequence[str]) -> str:
     """The condition that a text column has one of these values."""
     quoted = ", ".join("'" + value.replace("'", "''") + "'" for value in values)
     return f"{column} IN ({quoted})"
-
-
-def _line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:200]

@@ -15,7 +15,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from interbert.errors import RegionError
+from interbert.errors import RegionError, first_line
 from interbert.regions.importers.fields import MAX_RECORD
 from interbert.regions.importers.pickles import UnsafePickleError, loads
 
@@ -63,7 +63,7 @@ def read_npz(path: Path, where: str) -> Mapping[str, Any]:
 def _damaged(where: str, error: BaseException) -> RegionError:
     if isinstance(error, RegionError):
         return error
-    reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
+    reason = first_line(error, 120)
     return RegionError(f"{where}: is no whole numpy file ({reason}).")
 
 

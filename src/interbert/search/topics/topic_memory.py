@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from interbert.errors import CheckpointError, writing
+from interbert.errors import CheckpointError, first_line, writing
 from interbert.search.model_files import model_fingerprint
 from interbert.search.topics.calibration import Calibration
 from interbert.search.topics.examples import Examples
@@ -114,7 +114,7 @@ def load_memory(model: str | Path, fingerprint: str) -> TopicMemory | None:
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
         if isinstance(error, CheckpointError):
             raise
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
+        reason = first_line(error)
         raise CheckpointError(
             f"{path}: is damaged ({reason}). Make it again with: interbert topics learn MODEL REGIONS"
         ) from error
