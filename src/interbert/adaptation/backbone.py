@@ -28,6 +28,7 @@ from interbert.extraction.weights import pick_device
 from interbert.tasks.metrics import direction_metrics
 from interbert.training.provenance import provenance, write_provenance
 from interbert.training.session import as_recipe, claim_folder, mark_finished, one_run
+from interbert.training.whole_file import write_whole
 
 LOG = "log_history.jsonl"
 _CHECKPOINT = "checkpoint.pt"
@@ -155,7 +156,7 @@ def _history(log: Path) -> list[dict[str, Any]]:
 def _cut_log(log: Path, epochs_done: int) -> None:
     """Drop what a killed process judged after its last checkpoint."""
     lines = [json.dumps(one) + "\n" for one in _history(log) if one["epoch"] <= epochs_done]
-    log.write_text("".join(lines), encoding="utf-8")
+    write_whole(log, "".join(lines))
 
 
 def _keep(learner: BackboneLearner, out: Path) -> None:

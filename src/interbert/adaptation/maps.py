@@ -26,6 +26,7 @@ from interbert.extraction.in_process import decode_ahead
 from interbert.extraction.sources import PictureSource
 from interbert.progress import progress_bar
 from interbert.regions.schema import CaptionRow
+from interbert.training.whole_file import write_whole
 
 _DONE = "maps.json"
 _BATCH = 8
@@ -164,7 +165,7 @@ class _MapsWriter:
             for name, values in arrays.items():
                 np.save(self._folder / f"{name}.npy", values)
         summary = {"shapes": self._shapes, "captions": [asdict(one) for one in self._captions]}
-        (self._folder / _DONE).write_text(json.dumps(summary), encoding="utf-8")
+        write_whole(self._folder / _DONE, json.dumps(summary))
 
 
 @torch.inference_mode()

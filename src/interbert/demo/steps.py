@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from interbert.training.whole_file import write_whole
+
 
 @dataclass(frozen=True)
 class Step:
@@ -91,9 +93,7 @@ class StepRunner:
             start = time.monotonic()
             state.step.action()
             seconds = time.monotonic() - start
-            part = marker.with_name(marker.name + ".part")
-            part.write_text(json.dumps({"fingerprint": state.fingerprint, "seconds": round(seconds, 1)}), "utf-8")
-            part.replace(marker)
+            write_whole(marker, json.dumps({"fingerprint": state.fingerprint, "seconds": round(seconds, 1)}))
             done = StepState(state.step, state.fingerprint, True, seconds)
             announce(done)
             finished.append(done)

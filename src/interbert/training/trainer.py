@@ -40,6 +40,7 @@ from interbert.training.provenance import PROVENANCE, write_provenance
 from interbert.training.sharded_trainer import ShardedTrainer
 from interbert.training.sharding import is_sharded
 from interbert.training.stopping import StopBetweenSteps
+from interbert.training.whole_file import write_whole
 
 LOG_HISTORY = "log_history.jsonl"
 STATE = "training.json"
@@ -275,7 +276,7 @@ class InterBertTrainer(ShardedTrainer):
                 self.average.save(folder, write=self.is_world_process_zero())
             self.accelerator.wait_for_everyone()  # every process's random state is in it
             if self.is_world_process_zero():
-                (folder / STATE).write_text(json.dumps({"best": self._best}))  # last: marks the checkpoint as whole
+                write_whole(folder / STATE, json.dumps({"best": self._best}))  # last: marks the checkpoint as whole
 
     def train_or_resume(self) -> None:
         """Train, from the last whole checkpoint when there is one."""
@@ -300,9 +301,7 @@ class InterBertTrainer(ShardedTrainer):
             return 0.0
         lines = file.read_text(encoding="utf-8").splitlines(keepends=True)
         kept = [line for line in lines if line.endswith("\n") and json.loads(line).get("step", 0) <= step]
-        part = file.with_name(file.name + ".part")
-        part.write_text("".join(kept), encoding="utf-8")
-        part.replace(file)
+        write_whole(file, "".join(kept))
         return max((float(json.loads(line).get("seconds", 0)) for line in kept), default=0.0)
 
     def _say_what_is_kept(self) -> None:
