@@ -6,13 +6,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from sklearn.linear_model import Ridge
+from sklearn.kernel_ridge import KernelRidge
 
 from interbert.search.topics.calibration import fit_calibration, probabilities
 from interbert.search.topics.diversity import diversified
 from interbert.search.topics.examples import Examples, TopicText
 from interbert.search.topics.grams import GramTable, grams_of
 from interbert.search.topics.kinds import Kinds, kinds_among
+from interbert.search.topics.looks import KernelRegression, LookSpace, pooled_look
 from interbert.search.topics.phrases import common_phrases
 
 RNG = np.random.default_rng
@@ -31,7 +32,12 @@ def three_kinds(each: int = 30) -> Examples:
     pictures = unit(centres[owner] + 0.1 * noise.normal(size=(3 * each, 16)))
     fields = np.stack([unit(centres[owner] + 0.1 * noise.normal(size=(3 * each, 16))) for _ in range(2)])
     texts = [f"brand{place} for {kinds[kind][0]} {kinds[kind][1]}" for place, kind in enumerate(owner)]
-    return Examples.of(pictures, ["title", "title_zh"], fields, fields, texts)
+    return Examples.of(pictures, pooled_of(pictures), ["title", "title_zh"], fields, fields, texts)
+
+
+def pooled_of(pictures: np.ndarray) -> np.ndarray:
+    """Region tokens that say what the vectors say, in other numbers."""
+    return (pictures @ RNG(9).normal(size=(16, 32))).astype(np.float32)
 
 
 def test_spelling_is_parts_of_words_and_neighbouring_characters() -> None:
@@ -60,7 +66,7 @@ def test_a_topic_finds_the_pictures_of_its_titles() -> None:
     assert 0.5 < fit.max() <= 1
     assert fit[30:60].min() > np.delete(fit, np.s_[30:60]).max()
     others = unit(examples.pictures + 0.1 * RNG(5).normal(size=examples.pictures.shape))
-    transfer = examples.transfer(others, examples.neighbourhood(others), fit)
+    transfer = examples.transfer(examples.likeness(others, pooled_of(others)), fit)
     assert transfer[30:60].min() > np.delete(transfer, np.s_[30:60]).max()
     assert (transfer <= 0).all()
     prototypes = examples.prototypes(fit, 3)
@@ -84,26 +90,58 @@ def test_a_picture_s_score_does_not_depend_on_other_pictures() -> None:
     fit = examples.fit([TopicText("watch", aim, aim)])
 
     def transferred(pictures: np.ndarray) -> np.ndarray:
-        return examples.transfer(pictures, examples.neighbourhood(pictures), fit)
+        return examples.transfer(examples.likeness(pictures, pooled_of(pictures)), fit)
 
     alone = np.concatenate([transferred(one[None]) for one in examples.pictures])
-    np.testing.assert_allclose(alone, transferred(examples.pictures), atol=1e-5)
+    np.testing.assert_allclose(alone, transferred(examples.pictures), rtol=1e-5, atol=1e-5)
 
 
 def test_the_regression_foretells_what_pictures_show_and_the_mean_of_what_they_do_not() -> None:
     examples = three_kinds()
     watches = (np.arange(90) < 30).astype(np.float32)
-    others = unit(examples.pictures + 0.1 * RNG(5).normal(size=examples.pictures.shape))
+    others = examples.space.project(pooled_of(examples.pictures + 0.1 * RNG(5).normal(size=examples.pictures.shape)))
     foretold = examples.regression.predict(others, watches)
     assert foretold[:30].min() > foretold[30:].max()
-    centred = (examples.pictures - examples.pictures.mean(axis=0)) / (examples.pictures.std(axis=0) * 4)
-    wanted = (
-        Ridge(alpha=3.0)
-        .fit(centred, watches)
-        .predict((others - examples.pictures.mean(axis=0)) / (examples.pictures.std(axis=0) * 4))
-    )
-    np.testing.assert_allclose(foretold, wanted, atol=1e-4)
+    peer = KernelRidge(alpha=1.0, kernel="rbf", gamma=2.0)  # every example is a landmark
+    wanted = peer.fit(examples.looks, watches - watches.mean()).predict(others) + watches.mean()
+    np.testing.assert_allclose(foretold, wanted, atol=1e-3)
     np.testing.assert_allclose(examples.regression.predict(others, np.full(90, 0.3, np.float32)), 0.3, atol=1e-6)
+
+
+def test_some_landmarks_regress_nearly_as_all_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = unit(RNG(1).normal(size=(400, 3)))
+    values = (looks[:, 0] > 0).astype(np.float32)
+    others = unit(RNG(2).normal(size=(100, 3)))
+    whole = KernelRegression.of(looks).predict(others, values)
+    monkeypatch.setattr("interbert.search.topics.looks._LANDMARKS", 80)
+    some = KernelRegression.of(looks)
+    assert some.landmarks.shape == (80, 3)
+    assert np.abs(some.predict(others, values) - whole).mean() < 0.02
+    assert ((some.predict(others, values) > 0.5) == (others[:, 0] > 0)).mean() > 0.9
+
+
+def test_pictures_that_all_look_the_same_are_no_error() -> None:
+    same = np.ones((50, 8), dtype=np.float32)
+    space = LookSpace.of(same)
+    looks = space.project(same)
+    assert np.isfinite(looks).all()
+    foretold = KernelRegression.of(looks).predict(looks, (np.arange(50) % 2).astype(np.float32))
+    np.testing.assert_allclose(foretold, 0.5, atol=1e-3)
+
+
+def test_a_look_is_the_mean_of_the_tokens_and_the_global_one_whatever_their_number() -> None:
+    tokens = [RNG(0).normal(size=(count, 4)).astype(np.float32) for count in (3, 1)]
+    found = pooled_look(tokens)
+    np.testing.assert_allclose(found[0], [*tokens[0].mean(axis=0), *tokens[0][0]], rtol=1e-6)
+    np.testing.assert_allclose(found[1], [*tokens[1][0], *tokens[1][0]], rtol=1e-6)
+
+
+def test_components_are_spread_evenly_by_half() -> None:
+    pooled = (RNG(3).normal(size=(4000, 3)) * np.array([9.0, 4.0, 1.0]) + 5).astype(np.float32)
+    space = LookSpace.of(pooled)
+    deviations = np.sort(((pooled - space.mean) @ space.basis).std(axis=0))
+    np.testing.assert_allclose(deviations, [1.0, 2.0, 3.0], rtol=0.05)
+    np.testing.assert_allclose(np.linalg.norm(space.project(pooled), axis=1), 1.0, rtol=1e-5)
 
 
 ROWS = [("men", "shirt", "blue"), ("men", "shirt", "red"), ("women", "skirt", "red"), ("", "shirt", "blue")]

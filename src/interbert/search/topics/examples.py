@@ -4,9 +4,10 @@ A topic is short and general ("running and training shoes"), the captions that a
 particular. What the topic means in pictures is read off the training products whose titles fit it: their pictures are
 its examples, and a new product's picture belongs to the topic as far as its nearest known pictures do (a nearest
 neighbour classifier whose labels are drawn from text, as Makadia et al. 2008 transfer labels for annotation) and as a
-ridge regression over all of them foretells.
+regression over all of them foretells.
 
-Shapes: n examples, m pictures, D vector size without the hub correction, H hidden size, F text fields.
+Shapes: n examples, m pictures, D vector size without the hub correction, H hidden size, P components of looks, F text
+fields.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from numpy.typing import NDArray
 from interbert.search.fusing import standardised
 from interbert.search.topics.grams import GramTable
 from interbert.search.topics.kinds import Kinds
+from interbert.search.topics.looks import KernelRegression, LookSpace
 
 Float32 = NDArray[np.float32]
 
@@ -35,8 +37,6 @@ _SPELLING = 0.6
 """What shared spelling counts beside one of the vectors' comparisons."""
 _EXPANSION = 0.3
 """What the words that the best titles share count beside the topic's own, per standard deviation."""
-_RIDGE = 3.0
-"""Penalty of the regression, for vectors whose numbers have a variance of one in sum."""
 _FLOOR = 1e-6
 _BEST = 100
 """Examples that show what a topic is."""
@@ -55,45 +55,19 @@ class TopicText:
 
 
 @dataclass(frozen=True)
-class Neighbourhood:
-    """Of pictures, which examples are nearest, and what each counts."""
+class Likeness:
+    """What pictures have in common with the examples; it depends on no topic, and for no picture on the others."""
 
     places: NDArray[np.int32]
-    """[m,k]"""
+    """[m,2k], the nearest examples, k by vectors and k by looks."""
     weights: Float32
-    """[m,k], 1 in sum for each picture."""
+    """[m,2k], what each of them counts; 1 in sum for each picture."""
+    looks: Float32
+    """[m,P], of length 1."""
 
     def share(self, fit: Float32) -> Float32:
         """How well the known pictures that are nearest to each picture fit a topic; [m], 0 to 1."""
         found: Float32 = (self.weights * fit[self.places]).sum(axis=1)
-        return found
-
-
-@dataclass(frozen=True)
-class Regression:
-    """Ridge regression from pictures to anything that is known of the examples."""
-
-    mean: Float32
-    """[D]"""
-    scale: Float32
-    """[D]"""
-    solution: Float32
-    """[D,n]: times the examples' values, less their mean, the coefficients."""
-
-    @classmethod
-    def of(cls, pictures: Float32) -> Regression:
-        """Over examples' pictures [n,D]."""
-        mean = pictures.mean(axis=0)
-        scale = (pictures.std(axis=0) + 1e-6) * np.sqrt(pictures.shape[1])
-        centred = ((pictures - mean) / scale).astype(np.float64)
-        penalty = _RIDGE * np.eye(pictures.shape[1])
-        solution = np.linalg.solve(centred.T @ centred + penalty, centred.T)
-        return cls(mean.astype(np.float32), scale.astype(np.float32), solution.astype(np.float32))
-
-    def predict(self, pictures: Float32, values: Float32) -> Float32:
-        """Of pictures [m,D], given values [n] of the examples; [m]."""
-        usual = values.mean()
-        found: Float32 = (pictures - self.mean) / self.scale @ (self.solution @ (values - usual)) + usual
         return found
 
 
@@ -103,6 +77,8 @@ class Examples:
 
     pictures: Float32
     """[n,D], of length 1."""
+    pooled: Float32
+    """[n,2H], pooled region tokens (:func:`~interbert.search.topics.looks.pooled_look`)."""
     fields: tuple[str, ...]
     """Names of the texts' columns."""
     vectors: Float32
@@ -120,6 +96,7 @@ class Examples:
     def of(
         cls,
         pictures: Float32,
+        pooled: Float32,
         fields: Sequence[str],
         vectors: Float32,
         sentences: Float32,
@@ -135,7 +112,7 @@ class Examples:
             nearest.append(_nearest(cosines, min(_NEIGHBOURS, max(len(pictures) - 1, 1)))[0])
         kinds = kinds or Kinds.none(len(pictures), pictures.shape[1], sentences.shape[2])
         neighbours = np.concatenate(nearest).astype(np.int32)
-        return cls(pictures, tuple(fields), vectors, sentences, tuple(texts), neighbours, kinds)
+        return cls(pictures, pooled, tuple(fields), vectors, sentences, tuple(texts), neighbours, kinds)
 
     def __len__(self) -> int:
         return len(self.pictures)
@@ -146,9 +123,19 @@ class Examples:
         return GramTable.of(self.texts, self.neighbours)
 
     @cached_property
-    def regression(self) -> Regression:
-        """Over the examples' pictures."""
-        return Regression.of(self.pictures)
+    def space(self) -> LookSpace:
+        """Of the examples' looks."""
+        return LookSpace.of(self.pooled)
+
+    @cached_property
+    def looks(self) -> Float32:
+        """[n,P], of length 1."""
+        return self.space.project(self.pooled)
+
+    @cached_property
+    def regression(self) -> KernelRegression:
+        """Over the examples' looks; takes seconds for many thousands."""
+        return KernelRegression.of(self.looks)
 
     def fit(self, topic: Sequence[TopicText]) -> Float32:
         """How well each example's texts fit a topic: [n], from 0 to 1; mean over its wordings.
@@ -166,34 +153,33 @@ class Examples:
         shared = self.grams.typical(best, fitting[best])
         return _fitting(standardised(levels + _EXPANSION * standardised(shared)))
 
-    def transfer(self, pictures: Float32, near: Neighbourhood, fit: Float32) -> Float32:
+    def transfer(self, pictures: Likeness, fit: Float32) -> Float32:
         """Log of how well each picture fits a topic by what is known of the examples; [m], 0 at most.
 
         The mean of what its nearest examples say, who know what is rare, and of what the regression foretells, which
         knows what counts.
 
         Args:
-            pictures: [m,D], of length 1.
-            near: of the same pictures.
+            pictures: of :meth:`likeness`.
             fit: of :meth:`fit` [n].
         """
-        foretold = self.regression.predict(pictures, fit).clip(0.0, 1.0)
-        logs: Float32 = np.log(((near.share(fit) + foretold) / 2).clip(max=1.0) + _FLOOR)
+        foretold = self.regression.predict(pictures.looks, fit).clip(0.0, 1.0)
+        logs: Float32 = np.log(((pictures.share(fit) + foretold) / 2).clip(max=1.0) + _FLOOR)
         return logs.clip(max=0.0)
 
-    def neighbourhood(self, pictures: Float32) -> Neighbourhood:
-        """The known pictures that are nearest to each picture; it depends on no topic and on no other picture.
+    def likeness(self, vectors: Float32, pooled: Float32) -> Likeness:
+        """What pictures have in common with the examples.
 
         Args:
-            pictures: [m,D], of length 1.
+            vectors: [m,D], of length 1.
+            pooled: [m,2H], pooled region tokens.
         """
-        places, weights = [], []
-        for start in range(0, len(pictures), _BLOCK):
-            found, near = _nearest(pictures[start : start + _BLOCK] @ self.pictures.T, _NEIGHBOURS)
-            share = np.exp((near - near.max(axis=1, keepdims=True)) / _TEMPERATURE)
-            places.append(found.astype(np.int32))
-            weights.append(share / share.sum(axis=1, keepdims=True))
-        return Neighbourhood(np.concatenate(places), np.concatenate(weights))
+        looks = self.space.project(pooled)
+        by_vector = _neighbours(vectors, self.pictures)
+        by_look = _neighbours(looks, self.looks)
+        places = np.concatenate([by_vector[0], by_look[0]], axis=1)
+        weights = np.concatenate([by_vector[1], by_look[1]], axis=1) * np.float32(0.5)
+        return Likeness(places, weights, looks)
 
     def prototypes(self, fit: Float32, count: int) -> Float32:
         """Pictures that show the topic: the mean of the best hundred, and the best of them; [count,D], length 1."""
@@ -211,7 +197,8 @@ class Examples:
         """Those where ``keep`` [n] is True."""
         texts = [text for text, kept in zip(self.texts, keep, strict=True) if kept]
         vectors, sentences = self.vectors[:, keep], self.sentences[:, keep]
-        return Examples.of(self.pictures[keep], self.fields, vectors, sentences, texts, self.kinds.select(keep))
+        pictures, pooled = self.pictures[keep], self.pooled[keep]
+        return Examples.of(pictures, pooled, self.fields, vectors, sentences, texts, self.kinds.select(keep))
 
     def _scores(self, topic: TopicText) -> Float32:
         by_vector = [standardised(field @ topic.vector) for field in self.vectors]
@@ -228,6 +215,17 @@ def _fitting(levels: Float32) -> Float32:
     best = float(np.sort(levels)[-_SUREST:].mean())
     fitting: Float32 = (1 / (1 + np.exp((_BORDER * best - levels) / _SOFTNESS))).astype(np.float32)
     return fitting
+
+
+def _neighbours(pictures: Float32, known: Float32) -> tuple[NDArray[np.int32], Float32]:
+    """Of pictures [m,X], the nearest known ones [n,X] by cosine, and what each counts; [m,k] each."""
+    places, weights = [], []
+    for start in range(0, len(pictures), _BLOCK):
+        found, near = _nearest(pictures[start : start + _BLOCK] @ known.T, _NEIGHBOURS)
+        share = np.exp((near - near.max(axis=1, keepdims=True)) / _TEMPERATURE)
+        places.append(found.astype(np.int32))
+        weights.append((share / share.sum(axis=1, keepdims=True)).astype(np.float32))
+    return np.concatenate(places), np.concatenate(weights)
 
 
 def _nearest(cosines: Float32, count: int) -> tuple[NDArray[np.intp], Float32]:

@@ -19,6 +19,7 @@ from interbert.search.topics.calibration import Calibration, fit_calibration
 from interbert.search.topics.encoding import directions, encode_titles, encode_wordings, require_contrast
 from interbert.search.topics.examples import Examples
 from interbert.search.topics.kinds import Kinds, kinds_among
+from interbert.search.topics.looks import pooled_look
 from interbert.search.topics.phrases import Phrase, common_phrases
 from interbert.search.topics.topic_memory import TopicMemory, save_memory
 
@@ -36,6 +37,8 @@ class Titled:
 
     vectors: Float32
     """[n,D+1] of the pictures, hub correction included where the model has one."""
+    pooled: Float32
+    """[n,2H], pooled tokens."""
     tokens: list[Float32]
     """[R,H] of each picture; empty where they were not asked for."""
     titles: list[dict[str, str]]
@@ -89,6 +92,7 @@ def learn_topics(
         held[generator.permutation(len(examples))[: _held_out(len(examples))]] = True
         judged = Titled(
             known.vectors[held],
+            known.pooled[held],
             [known.tokens[place] for place in np.flatnonzero(held)],
             [known.titles[place] for place in np.flatnonzero(held)],
             [],
@@ -118,14 +122,13 @@ def calibrate(
         raise SourceError(
             f"{where}: its titles have too little in common to calibrate topics on. Give more validation products."
         )
-    pictures = directions(encoder, judged.vectors)
-    near = examples.neighbourhood(pictures)
+    likeness = examples.likeness(directions(encoder, judged.vectors), judged.pooled)
     ids, vectors, wordings = encode_wordings(encoder, [one.text for one in made])
     generator = np.random.default_rng(seed)
     transfers, joints, rights = [], [], []
     with progress_bar("calibrating", len(made), "topics", progress) as advance:
         for place, phrase in enumerate(made):
-            transfer = examples.transfer(pictures, near, examples.fit([wordings[place]]))
+            transfer = examples.transfer(likeness, examples.fit([wordings[place]]))
             chosen = _spread(transfer, generator)
             recalled = judged.vectors[chosen] @ vectors[place]
             joints.append(encoder.joint([ids[place]], [judged.tokens[one] for one in chosen], recalled[None])[0])
@@ -178,7 +181,7 @@ def _titled(
         raise SourceError(f"{path}: holds too few titles{wanted}. Give a store whose pictures have texts.")
     if len(rows) > limit:
         rows = [rows[place] for place in sorted(generator.permutation(len(rows))[:limit])]
-    vectors, kept = [], []
+    vectors, pooled, kept = [], [], []
     with progress_bar("encoding pictures", len(rows), "pictures", progress) as advance:
         for start in range(0, len(rows), _BLOCK):
             part = [places for places, _, _ in rows[start : start + _BLOCK]]
@@ -186,9 +189,11 @@ def _titled(
             views = [tuple(next(taken) for _ in places) for places in part]
             found, embedded = encoder.views(views, [f"{path}, row {places[0]}" for places in part])
             vectors.append(found)
+            pooled.append(pooled_look(embedded))
             kept += embedded if tokens else []
             advance(len(part))
-    return Titled(np.concatenate(vectors), kept, [titles for _, titles, _ in rows], [values for _, _, values in rows])
+    titled, valued = [titles for _, titles, _ in rows], [values for _, _, values in rows]
+    return Titled(np.concatenate(vectors), np.concatenate(pooled), kept, titled, valued)
 
 
 def _titles(
@@ -226,4 +231,5 @@ def _examples(encoder: ProductEncoder, known: Titled, names: Sequence[str], prog
         ids = encoder.processor.texts_to_ids(texts)
         encoded = encode_titles(encoder, ids, "encoding kinds" if progress else None)
         kinds = Kinds(tuple(texts), *encoded, members)
-    return Examples.of(pictures, names, vectors, sentences, [" ".join(one.values()) for one in known.titles], kinds)
+    titles = [" ".join(one.values()) for one in known.titles]
+    return Examples.of(pictures, known.pooled, names, vectors, sentences, titles, kinds)

@@ -22,14 +22,15 @@ from interbert.search.index_model import model_folder
 from interbert.search.topics.calibration import LIKELY, UNCALIBRATED, Floats
 from interbert.search.topics.diversity import diversified
 from interbert.search.topics.encoding import directions, encode_wordings, require_contrast
-from interbert.search.topics.examples import Neighbourhood
+from interbert.search.topics.examples import Likeness
+from interbert.search.topics.looks import pooled_look
 from interbert.search.topics.topic_memory import TopicMemory, load_memory
 
 Float32 = NDArray[np.float32]
 
 _PROTOTYPES = 8
-_REMEMBERED = 100_000
-"""Pictures whose nearest examples are kept: 400 bytes each."""
+_REMEMBERED = 50_000
+"""Pictures of which is kept what they have in common with the examples: 3 kB each."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ class TopicRecommender:
         self.index = index
         self.encoder = encoder
         self.memory = memory
-        self._near: dict[str, tuple[NDArray[np.int32], Float32]] = {}
+        self._likeness: dict[str, tuple[NDArray[np.int32], Float32, Float32]] = {}
 
     @classmethod
     def open(cls, index: ProductIndex, encoder: ProductEncoder, examples: str | Path | None = None) -> TopicRecommender:
@@ -184,20 +185,23 @@ class TopicRecommender:
         return {hit.id: str(rows[hit.id]["digest"])[:12] if hit.id in rows else hit.id for hit in hits}
 
     def _transfer(self, hits: Sequence[Hit], digests: Sequence[str], fit: Float32 | None) -> Float32:
-        """What the examples say of each picture; its nearest ones are looked up once for all topics."""
+        """What the examples say of each picture; what it has in common with them is looked up once for all topics."""
         if fit is None or self.memory is None:
             return np.zeros(len(hits), dtype=np.float32)
         examples = self.memory.examples
-        vectors = directions(self.encoder, np.stack([hit.vector for hit in hits]))
-        new = [place for place, digest in enumerate(digests) if digest not in self._near]
+        new = [place for place, digest in enumerate(digests) if digest not in self._likeness]
         if new:
-            found = examples.neighbourhood(vectors[new])
-            if len(self._near) > _REMEMBERED:
-                self._near = {digest: self._near[digest] for digest in digests if digest in self._near}
-            for place, places, weights in zip(new, found.places, found.weights, strict=True):
-                self._near[digests[place]] = (places, weights)
-        places, weights = zip(*(self._near[digest] for digest in digests), strict=True)
-        return examples.transfer(vectors, Neighbourhood(np.stack(places), np.stack(weights)), fit)
+            vectors = directions(self.encoder, np.stack([hits[place].vector for place in new]))
+            pooled = pooled_look(self.index.regions([hits[place].id for place in new]))
+            found = examples.likeness(vectors, pooled)
+            if len(self._likeness) > _REMEMBERED:
+                self._likeness = {digest: self._likeness[digest] for digest in digests if digest in self._likeness}
+            for place, *one in zip(new, found.places, found.weights, found.looks, strict=True):
+                self._likeness[digests[place]] = (one[0], one[1], one[2])
+        places, weights, looks = (
+            np.stack(part) for part in zip(*(self._likeness[digest] for digest in digests), strict=True)
+        )
+        return examples.transfer(Likeness(places, weights, looks), fit)
 
     def _joint(
         self,

@@ -25,7 +25,7 @@ from interbert.search.topics.examples import Examples
 from interbert.search.topics.kinds import Kinds
 
 FILE = "topics.safetensors"
-_FORMAT = "2"
+_FORMAT = "3"
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,7 @@ def save_memory(memory: TopicMemory, model: str | Path) -> None:
     one = memory.examples
     arrays: dict[str, NDArray[Any]] = {
         "pictures": one.pictures.astype(np.float16),
+        "pooled": one.pooled.astype(np.float16),
         "vectors": one.vectors.astype(np.float16),
         "sentences": one.sentences.astype(np.float16),
         "neighbours": one.neighbours,
@@ -103,6 +104,7 @@ def load_memory(model: str | Path, fingerprint: str) -> TopicMemory | None:
         texts = _as_texts(arrays["texts"])
         examples = Examples(
             arrays["pictures"].astype(np.float32),
+            arrays["pooled"].astype(np.float32),
             tuple(json.loads(header["fields"])),
             arrays["vectors"].astype(np.float32),
             arrays["sentences"].astype(np.float32),
@@ -156,6 +158,7 @@ def _check(examples: Examples, path: Path) -> None:
     count = len(examples.pictures)
     sound = (
         examples.pictures.ndim == 2
+        and examples.pooled.shape == (count, 2 * examples.sentences.shape[2])
         and examples.vectors.shape == (len(examples.fields), *examples.pictures.shape)
         and examples.sentences.shape[:2] == (len(examples.fields), count)
         and len(examples.texts) == count
@@ -163,7 +166,9 @@ def _check(examples: Examples, path: Path) -> None:
         and 0 <= int(examples.neighbours.min(initial=0)) <= int(examples.neighbours.max(initial=0)) < max(count, 1)
         and examples.kinds.vectors.shape == (len(examples.kinds.texts), examples.pictures.shape[1])
         and examples.kinds.sentences.shape == (len(examples.kinds.texts), examples.sentences.shape[2])
-        and all(np.isfinite(one).all() for one in (examples.pictures, examples.vectors, examples.sentences))
+        and all(
+            np.isfinite(one).all() for one in (examples.pictures, examples.pooled, examples.vectors, examples.sentences)
+        )
         and all(np.isfinite(one).all() for one in (examples.kinds.vectors, examples.kinds.sentences))
     )
     if not sound:
