@@ -250,9 +250,16 @@ def test_memory_that_is_damaged_or_another_model_s(taught: Path, model: Path, in
 
 
 @pytest.mark.parametrize(
-    ("part", "value"), [("kind_members", 10**6), ("kind_members", -1), ("kind_starts", 10**6), ("kind_vectors", np.nan)]
+    ("part", "value"),
+    [
+        ("kind_members", 10**6),
+        ("kind_members", -1),
+        ("kind_starts", 10**6),
+        ("kind_vectors", np.nan),
+        ("pooled", np.nan),
+    ],
 )
-def test_memory_whose_kinds_point_outside_is_damaged(
+def test_memory_with_a_number_that_cannot_be_is_damaged(
     taught: Path, shop_regions: Path, tmp_path: Path, part: str, value: float
 ) -> None:
     folder = Path(shutil.copytree(taught, tmp_path / "model"))
