@@ -24,6 +24,7 @@ from interbert.search.model_files import model_fingerprint
 from interbert.search.topics.attributes import ATTRIBUTES, as_text, attribute_values, kinds_of
 from interbert.search.topics.evaluation import evaluate_topics, ndcg_at, precision_at
 from interbert.search.topics.learn import learn_topics
+from interbert.search.topics.nearest_words import KnownWords
 from interbert.search.topics.pages import build_topics, read_pages
 from interbert.search.topics.recommend import PageSettings, TopicRecommender
 from interbert.search.topics.topic_file import Topic
@@ -84,6 +85,18 @@ def test_a_page_holds_what_the_filter_lets_through_best_first(recommender: Topic
     some = sorted(likely)[len(likely) // 2]
     shorter = recommender.page(TOPICS[1].texts, TOPICS[1].where, replace(FULL, diversity=0.0, least=some), {})
     assert [item.id for item in shorter.items] == [item.id for item in page.items if item.probability >= some]
+
+
+def test_a_word_that_no_title_has_is_said_in_another_way_too(recommender: TopicRecommender) -> None:
+    memory = recommender.memory
+    assert memory is not None
+    unknown, known = "circular paper", "circle paper"
+    assert memory.words.rewritten([unknown]) == [known]
+    page = recommender.page([unknown], None, FULL, {})
+    recommender.memory = replace(memory, words=KnownWords.none())
+    alone, both = (recommender.page(texts, None, FULL, {}) for texts in ([unknown], [unknown, known]))
+    assert page.items == both.items
+    assert [item.score for item in page.items] != [item.score for item in alone.items]
 
 
 def test_recommend_is_the_page_of_the_engine(index: Path) -> None:
@@ -257,6 +270,7 @@ def test_memory_that_is_damaged_or_another_model_s(taught: Path, model: Path, in
         ("kind_starts", 10**6),
         ("kind_vectors", np.nan),
         ("pooled", np.nan),
+        ("word_vectors", np.nan),
     ],
 )
 def test_memory_with_a_number_that_cannot_be_is_damaged(

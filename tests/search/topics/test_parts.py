@@ -14,6 +14,7 @@ from interbert.search.topics.examples import Examples, TopicText
 from interbert.search.topics.grams import GramTable, grams_of
 from interbert.search.topics.kinds import Kinds, kinds_among
 from interbert.search.topics.looks import KernelRegression, LookSpace, pooled_look
+from interbert.search.topics.nearest_words import KnownWords
 from interbert.search.topics.phrases import common_phrases
 
 RNG = np.random.default_rng
@@ -248,3 +249,16 @@ def test_diversity_trades_probability_for_other_looks_and_other_brands() -> None
 def test_the_table_of_spelling_stands_texts_without_words() -> None:
     table = GramTable.of(["", "🎉"], np.array([[1], [0]], dtype=np.int32))
     assert table.shared("anything").tolist() == [0, 0]
+
+
+def test_words_that_no_title_has_are_said_with_the_nearest_that_titles_have() -> None:
+    titles = ["men black watch", "women jewellery", "kids running shoes", "men tröja 毛衣"]
+    words = KnownWords.of(titles * 5)
+    assert "black" in words.words
+    assert "tröja" not in words.words
+    assert words.rewritten(["Watches for men"]) == []
+    assert words.rewritten(["children's jewelry", "毛衣 for him"]) == ["kids's jewellery"]
+    assert words.rewritten(["black sneakers, black jewelry"]) == ["black shoes, black jewellery"]
+    assert words.rewritten(["zzyzx"]) == []
+    assert KnownWords.of(titles).words == ()
+    assert KnownWords.none().rewritten(["timepieces"]) == []

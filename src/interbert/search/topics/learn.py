@@ -20,6 +20,7 @@ from interbert.search.topics.encoding import directions, encode_titles, encode_w
 from interbert.search.topics.examples import Examples
 from interbert.search.topics.kinds import Kinds, kinds_among
 from interbert.search.topics.looks import pooled_look
+from interbert.search.topics.nearest_words import KnownWords
 from interbert.search.topics.phrases import Phrase, common_phrases
 from interbert.search.topics.topic_memory import TopicMemory, save_memory
 
@@ -101,7 +102,7 @@ def learn_topics(
     else:
         judged = _titled(encoder, validation, validation_attributes, fields, limit, generator, progress, tokens=True)
         calibration = calibrate(encoder, examples, judged, phrases, seed, validation, progress)
-    memory = TopicMemory(examples, calibration)
+    memory = TopicMemory(examples, calibration, KnownWords.of(examples.texts))
     save_memory(memory, model)
     return memory
 

@@ -141,8 +141,9 @@ class TopicRecommender:
             VectorIndexError: the index is damaged.
         """
         self.require_columns(settings.spread)
-        ids, vectors, wordings = encode_wordings(self.encoder, texts)
         memory = self.memory
+        more = [] if memory is None else memory.words.rewritten(texts)
+        ids, vectors, wordings = encode_wordings(self.encoder, [*texts, *more])
         fit = None if memory is None else memory.examples.fit(wordings)
         hits = self._candidates(vectors, fit, where, settings)
         if not hits:

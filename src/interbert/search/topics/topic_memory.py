@@ -23,9 +23,10 @@ from interbert.search.model_files import model_fingerprint
 from interbert.search.topics.calibration import Calibration
 from interbert.search.topics.examples import Examples
 from interbert.search.topics.kinds import Kinds
+from interbert.search.topics.nearest_words import KnownWords
 
 FILE = "topics.safetensors"
-_FORMAT = "3"
+_FORMAT = "4"
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,8 @@ class TopicMemory:
 
     examples: Examples
     calibration: Calibration
+    words: KnownWords
+    """Of the examples' texts."""
     fingerprint: str = ""
     """Identifies the file it was read from."""
 
@@ -59,6 +62,8 @@ def save_memory(memory: TopicMemory, model: str | Path) -> None:
         "kind_sentences": one.kinds.sentences.astype(np.float16),
         "kind_starts": one.kinds.members.indptr.astype(np.int64),
         "kind_members": one.kinds.members.indices.astype(np.int32),
+        "words": _as_bytes(memory.words.words),
+        "word_vectors": memory.words.vectors.astype(np.float16),
     }
     header = {
         "format": _FORMAT,
@@ -113,6 +118,7 @@ def load_memory(model: str | Path, fingerprint: str) -> TopicMemory | None:
             _kinds(arrays, len(texts)),
         )
         calibration = Calibration(**json.loads(header["calibration"]))
+        words = KnownWords(_as_texts(arrays["words"]), arrays["word_vectors"].astype(np.float32))
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
         if isinstance(error, CheckpointError):
             raise
@@ -120,14 +126,14 @@ def load_memory(model: str | Path, fingerprint: str) -> TopicMemory | None:
         raise CheckpointError(
             f"{path}: is damaged ({reason}). Make it again with: interbert topics learn MODEL REGIONS"
         ) from error
-    _check(examples, path)
+    _check(examples, words, path)
     if header["model"] != fingerprint:
         raise CheckpointError(
             f"{path}: belongs to another model (fingerprint {header['model']}, not {fingerprint}). Make it again with: "
             "interbert topics learn MODEL REGIONS"
         )
     with path.open("rb") as data:
-        return TopicMemory(examples, calibration, hashlib.file_digest(data, "sha256").hexdigest()[:16])
+        return TopicMemory(examples, calibration, words, hashlib.file_digest(data, "sha256").hexdigest()[:16])
 
 
 def _as_bytes(texts: Sequence[str]) -> NDArray[np.uint8]:
@@ -154,7 +160,7 @@ def _kinds(arrays: dict[str, NDArray[Any]], examples: int) -> Kinds:
     return Kinds(texts, vectors, sentences, matrix)
 
 
-def _check(examples: Examples, path: Path) -> None:
+def _check(examples: Examples, words: KnownWords, path: Path) -> None:
     count = len(examples.pictures)
     sound = (
         examples.pictures.ndim == 2
@@ -169,7 +175,9 @@ def _check(examples: Examples, path: Path) -> None:
         and all(
             np.isfinite(one).all() for one in (examples.pictures, examples.pooled, examples.vectors, examples.sentences)
         )
-        and all(np.isfinite(one).all() for one in (examples.kinds.vectors, examples.kinds.sentences))
+        and words.vectors.ndim == 2
+        and len(words.vectors) == len(words.words)
+        and all(np.isfinite(one).all() for one in (examples.kinds.vectors, examples.kinds.sentences, words.vectors))
     )
     if not sound:
         raise CheckpointError(

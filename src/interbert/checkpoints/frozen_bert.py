@@ -1,0 +1,62 @@
+"""A BERT that reads texts and learns nothing: its states of whole texts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from transformers import AutoModel
+
+from interbert.checkpoints.bert import bert_tokenizer, resolve_bert
+from interbert.checkpoints.quiet import quiet_library
+from interbert.model.processing import pad_texts, token_ids
+
+_BATCH = 256
+
+
+class FrozenBert:
+    """A BERT and its tokenizer.
+
+    Args:
+        source: BERT: minilm, a directory or a Hub id.
+
+    Raises:
+        CheckpointError: there is no tokenizer with a real vocabulary.
+        MissingExtraError: minilm is not installed.
+    """
+
+    def __init__(self, source: str) -> None:
+        self.tokenizer = bert_tokenizer(source)
+        with quiet_library():
+            self._bert = AutoModel.from_pretrained(resolve_bert(source)).eval()
+
+    @torch.inference_mode()
+    def states(
+        self, texts: Sequence[str], device: torch.device | str = "cpu", pooling: Literal["first", "mean"] = "first"
+    ) -> NDArray[np.float32]:
+        """States of texts, [n,H].
+
+        Args:
+            texts: n of them, cut as in pretraining.
+            device: where to compute.
+            pooling: the state of the first token, or the mean over all tokens.
+        """
+        ids = token_ids(self.tokenizer, texts)
+        order = sorted(range(len(ids)), key=lambda index: len(ids[index]))
+        found = np.empty((len(ids), self._bert.config.hidden_size), dtype=np.float32)
+        self._bert.to(device)
+        for start in range(0, len(order), _BATCH):
+            part = order[start : start + _BATCH]
+            batch = {name: one.to(device) for name, one in pad_texts([ids[index] for index in part]).items()}
+            states: Tensor = self._bert(**batch).last_hidden_state
+            if pooling == "mean":
+                real = batch["attention_mask"][..., None].to(states.dtype)
+                pooled = (states * real).sum(dim=1) / real.sum(dim=1)
+            else:
+                pooled = states[:, 0]
+            found[part] = pooled.float().cpu().numpy()
+        return found
