@@ -93,7 +93,7 @@ def _teaching(arguments: argparse.Namespace, out: Path) -> BackboneOptions:
     return BackboneOptions(
         source=arguments.train,
         out=str(out / "backbone"),
-        texts=list(COLUMNS.values()),
+        texts=[COLUMNS["en"]],
         validation=arguments.validation,
         input_size=BACKBONE_PIXELS,
         epochs=arguments.backbone_epochs,

@@ -31,6 +31,12 @@ def is_cjk(word: str) -> bool:
     return _CHARACTER.fullmatch(word) is not None
 
 
+def mostly_cjk(text: str) -> bool:
+    """Whether more than half of a text's pieces are Chinese characters."""
+    pieces = pieces_of(text)
+    return 2 * sum(map(is_cjk, pieces)) > len(pieces)
+
+
 class NearSame:
     """Whether two of many texts say nearly the same.
 

@@ -43,7 +43,8 @@ def pooled_of(pictures: np.ndarray) -> np.ndarray:
 
 def test_spelling_is_parts_of_words_and_neighbouring_characters() -> None:
     assert {"<wat", "atch"} <= grams_of("Watches") & grams_of("watch")
-    assert grams_of("女士红裙") == {"女士", "士红", "红裙", "女士红", "士红裙"}
+    assert grams_of("女士红裙") == {*"女士红裙", "女士", "士红", "红裙", "女士红", "士红裙"}
+    assert "包" in grams_of("背包") & grams_of("双肩包")
     assert grams_of("tie") == {"<tie", "tie>"}
     assert grams_of("T恤") == {"<t>", "恤"}
     assert grams_of("🎉 ,") == set()

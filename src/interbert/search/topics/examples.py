@@ -19,6 +19,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from interbert.data.words import mostly_cjk
 from interbert.search.fusing import standardised
 from interbert.search.topics.grams import GramTable
 from interbert.search.topics.kinds import Kinds
@@ -33,8 +34,8 @@ _BORDER, _SOFTNESS = 0.7, 0.3
 """An example fits by half at this share of the best ones' level; and how fast that changes, in standard deviations."""
 _SUREST = 20
 """Examples that say what the best level is."""
-_SPELLING = 0.6
-"""What shared spelling counts beside one of the vectors' comparisons."""
+_SPELLING, _SPELLING_CHINESE = 0.6, 1.5
+"""What shared spelling counts beside one of the vectors' comparisons: a Chinese character carries a meaning."""
 _EXPANSION = 0.3
 """What the words that the best titles share count beside the topic's own, per standard deviation."""
 _FLOOR = 1e-6
@@ -204,7 +205,7 @@ class Examples:
         by_vector = [standardised(field @ topic.vector) for field in self.vectors]
         states = max((field @ topic.sentence for field in self.sentences), key=lambda cosines: float(cosines.max()))
         compared = np.mean([*by_vector, standardised(states)], axis=0)
-        share = _SPELLING / (len(by_vector) + 1)
+        share = (_SPELLING_CHINESE if mostly_cjk(topic.text) else _SPELLING) / (len(by_vector) + 1)
         scores = standardised(compared + share * standardised(self.grams.shared(topic.text)))
         by_kind = self.kinds.fit(topic.text, topic.vector, topic.sentence)
         return scores if by_kind is None else standardised(scores + by_kind)

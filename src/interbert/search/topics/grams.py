@@ -1,9 +1,9 @@
 """What two texts share in spelling, and how much of it a picture can show.
 
-A topic says "watches" where a title says "watch", and words such as "for" or "new" that no picture can show. So texts
-are compared by parts of words, and a part counts by how well pictures foretell it: the share of its pictures' nearest
-others that have it too, times the logarithm of how often that is more than by chance. No list of words is needed, in
-any language.
+A topic says "watches" where a title says "watch", 背包 where a title says 双肩包, and words such as "for" or "new" that
+no picture can show. So texts are compared by parts of words, and a part counts by how well pictures foretell it: the
+share of its pictures' nearest others that have it too, times the logarithm of how often that is more than by chance.
+No list of words is needed, in any language.
 
 Shapes: n examples, G kinds of parts.
 """
@@ -24,13 +24,13 @@ from interbert.data.words import is_cjk, pieces_of
 Float32 = NDArray[np.float32]
 
 _LETTERS = 4
-_CHARACTERS = (2, 3)
+_CHARACTERS = (1, 2, 3)
 _LEAST = 5
 """A part in fewer texts says nothing that could be trusted."""
 
 
 def grams_of(text: str) -> set[str]:
-    """Four letters in a row of words (with their ends marked), two and three characters in a row of Chinese."""
+    """Four letters in a row of words (with their ends marked), one to three characters in a row of Chinese."""
     found: set[str] = set()
     run = ""
     for piece in [*pieces_of(text), ""]:
@@ -38,8 +38,6 @@ def grams_of(text: str) -> set[str]:
             run += piece
             continue
         found |= {run[start : start + size] for size in _CHARACTERS for start in range(len(run) - size + 1)}
-        if len(run) == 1:
-            found.add(run)
         run = ""
         if piece:
             marked = f"<{piece}>"

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from interbert.data.words import is_cjk, pieces_of
+from interbert.data.words import mostly_cjk
 from interbert.search.fusing import standardised
 
 Float32 = NDArray[np.float32]
@@ -63,7 +63,7 @@ class Kinds:
             vector: [D], of the dual encoder.
             sentence: [H], mean state of its tokens.
         """
-        if not self.texts or _chinese(text) != _chinese(" ".join(self.texts[:100])):
+        if not self.texts or mostly_cjk(text) != mostly_cjk(" ".join(self.texts[:100])):
             return None
         nearness = standardised(self.vectors @ vector) + standardised(self.sentences @ sentence)
         share = np.exp((nearness - nearness.max()) / _SOFTNESS).astype(np.float32)
@@ -104,9 +104,3 @@ def kinds_among(rows: Sequence[Sequence[str]]) -> tuple[list[str], Any]:
 def _kinds_of(values: Sequence[str]) -> set[str]:
     there = list(dict.fromkeys(value for value in values if value))
     return {" ".join(some) for size in range(1, _TOGETHER + 1) for some in combinations(there, size)}
-
-
-def _chinese(text: str) -> bool:
-    """Whether more than half of a text's words are Chinese characters."""
-    pieces = pieces_of(text)
-    return 2 * sum(map(is_cjk, pieces)) > len(pieces)
