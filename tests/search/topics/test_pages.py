@@ -146,6 +146,25 @@ def test_only_new_pictures_are_scored(recommender: TopicRecommender, index: Path
     assert build_topics(recommender, TOPICS[:1], out, FULL).scored == 2
 
 
+def test_a_joint_score_that_counts_for_nothing_is_not_computed(
+    recommender: TopicRecommender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory = recommender.memory
+    assert memory is not None
+    text = TOPICS[1].texts
+    settings = replace(FULL, rerank=100)
+
+    def by(joint: float) -> list[str]:
+        recommender.memory = replace(memory, calibration=replace(memory.calibration, transfer=1.0, joint=joint))
+        return [item.id for item in recommender.page(text, None, settings, {}).items]
+
+    next_to_nothing = by(1e-9)
+    monkeypatch.setattr(recommender.encoder, "joint", None)
+    assert by(0.0) == next_to_nothing
+    with pytest.raises(TypeError):
+        by(1e-9)
+
+
 def test_order_is_stable_when_products_come_and_go(recommender: TopicRecommender, index: Path) -> None:
     settings = replace(FULL, diversity=0.0, top_k=24)
     whole = [item.id for item in recommender.page(TOPICS[0].texts, None, settings, {}).items]

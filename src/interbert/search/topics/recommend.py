@@ -73,7 +73,8 @@ class Page:
 
     items: list[Result]
     joint: dict[str, tuple[str, float]] = field(default_factory=dict)
-    """Of every picture that was scored: digest of its file, and the joint model's log-odds; to remember them."""
+    """Of every picture that was scored: digest of its file, and the joint model's log-odds; to remember them. Empty
+    where the calibration found that they add nothing."""
     scored: int = 0
     """Pictures that the joint model had to score, not counting the remembered ones."""
 
@@ -156,7 +157,9 @@ class TopicRecommender:
         guess = calibration.logit(transfer, prior * recalled)
         best = sorted(range(len(hits)), key=lambda place: (-float(guess[place]), hits[place].id))
         kept = _one_per_product([(hits[place], float(transfer[place])) for place in best])[: settings.rerank]
-        joint, remembered, scored = self._joint(ids, vectors, [hit for hit, _ in kept], digests, known)
+        joint, remembered, scored = np.zeros(len(kept), np.float32), dict[str, tuple[str, float]](), 0
+        if calibration.joint:
+            joint, remembered, scored = self._joint(ids, vectors, [hit for hit, _ in kept], digests, known)
         logits = calibration.logit(np.array([one for _, one in kept]), joint)
         least = LIKELY if settings.least is None else settings.least
         items = self._items([hit for hit, _ in kept], logits, calibration.probability(logits), least, settings)
