@@ -13,7 +13,7 @@ from transformers import AutoModel
 
 from interbert.checkpoints.bert import bert_tokenizer, resolve_bert
 from interbert.checkpoints.quiet import quiet_library
-from interbert.model.processing import pad_texts, token_ids
+from interbert.model.processing import mean_state, pad_texts, token_ids
 
 _BATCH = 256
 
@@ -53,10 +53,6 @@ class FrozenBert:
             part = order[start : start + _BATCH]
             batch = {name: one.to(device) for name, one in pad_texts([ids[index] for index in part]).items()}
             states: Tensor = self._bert(**batch).last_hidden_state
-            if pooling == "mean":
-                real = batch["attention_mask"][..., None].to(states.dtype)
-                pooled = (states * real).sum(dim=1) / real.sum(dim=1)
-            else:
-                pooled = states[:, 0]
+            pooled = mean_state(states, batch["attention_mask"]) if pooling == "mean" else states[:, 0]
             found[part] = pooled.float().cpu().numpy()
         return found

@@ -43,6 +43,12 @@ def pad_texts(texts: Sequence[Sequence[int]], pad_token_id: int = 0) -> dict[str
     return {"input_ids": input_ids, "attention_mask": mask}
 
 
+def mean_state(states: Tensor, attention_mask: Tensor) -> Tensor:
+    """Mean over the real tokens of states [B,T,H], by attention_mask [B,T]; float32 [B,H]."""
+    real = attention_mask.unsqueeze(-1).float()
+    return (states.float() * real).sum(dim=1) / real.sum(dim=1).clamp(min=1)
+
+
 def token_ids(tokenizer: Any, texts: Sequence[str], most: int = PRETRAINING_TEXT_TOKENS) -> list[list[int]]:
     """Token ids of each text by any tokenizer, [CLS] and [SEP] included, cut at ``most`` tokens."""
     encoded = tokenizer(

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from interbert.search.vectors import unit_rows
+
 Floats = NDArray[Any]
 
 _RANK_OFFSET = 60  # Cormack, Clarke and Buettcher 2009
@@ -48,8 +50,7 @@ def collapsed(vectors: Sequence[Floats], size: int, threshold: float | None) -> 
     """
     if threshold is None or not vectors:
         return [[place] for place in range(len(vectors))]
-    unit = np.stack([vector[:size] for vector in vectors]).astype(np.float32)
-    unit /= np.linalg.norm(unit, axis=1, keepdims=True).clip(min=1e-9)
+    unit = unit_rows(np.stack([vector[:size] for vector in vectors]).astype(np.float32))
     groups: list[list[int]] = []
     for place, line in enumerate(unit @ unit.T):
         home = next((group for group in groups if line[group[0]] >= threshold), None)

@@ -25,6 +25,12 @@ def stored_size(vector_size: int) -> int:
     return -(-(vector_size + 1) // 16) * 16
 
 
+def unit_rows(vectors: Float32) -> Float32:
+    """Vectors [n,D] with length 1; zeros stay zeros."""
+    unit: Float32 = vectors / np.linalg.norm(vectors, axis=1, keepdims=True).clip(min=1e-9)
+    return unit
+
+
 @lru_cache(maxsize=4)
 def rotation(size: int) -> Float32:
     """The rotation [S,S]; the same everywhere."""

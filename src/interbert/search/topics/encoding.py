@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from interbert.errors import CheckpointError
-from interbert.model.processing import pad_texts
+from interbert.model.processing import mean_state, pad_texts
 from interbert.model.scoring import inference, on_device
 from interbert.progress import progress_bar
 from interbert.search.encoder import ProductEncoder
@@ -75,8 +75,7 @@ def encode_titles(
             batch = on_device(pad_texts([texts[place] for place in part]), model.device)
             output = model.interbert(batch["input_ids"], batch["attention_mask"])
             assert output.text_hidden_state is not None
-            real = batch["attention_mask"].unsqueeze(-1).float()
-            mean = (output.text_hidden_state.float() * real).sum(dim=1) / real.sum(dim=1).clamp(min=1)
+            mean = mean_state(output.text_hidden_state, batch["attention_mask"])
             states[part] = torch.nn.functional.normalize(mean, dim=-1).cpu().numpy()
             projected = model.project_text(output.text_pooled, batch["input_ids"], batch["attention_mask"])
             vectors[part] = directions(encoder, projected.float().cpu().numpy())

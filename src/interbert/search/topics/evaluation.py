@@ -16,6 +16,7 @@ from interbert.progress import progress_bar
 from interbert.search.topics.encoding import directions, encode_wordings
 from interbert.search.topics.recommend import PageSettings, TopicRecommender
 from interbert.search.topics.topic_file import Topic
+from interbert.search.vectors import unit_rows
 
 PRECISION_AT, GAIN_AT = 10, 20
 
@@ -185,8 +186,7 @@ def _score(recommender: TopicRecommender, listed: Sequence[tuple[str, str]], rel
 def _difference(recommender: TopicRecommender, pictures: Sequence[str]) -> float | None:
     if len(pictures) < 2:
         return None
-    vectors = directions(recommender.encoder, recommender.index.vectors(pictures))
-    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True).clip(min=1e-9)
+    unit = unit_rows(directions(recommender.encoder, recommender.index.vectors(pictures)))
     others = len(unit) * (len(unit) - 1)
     return float(1 - ((unit @ unit.T).sum() - len(unit)) / others)
 

@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from interbert.search.vectors import unit_rows
+
 Float32 = NDArray[np.float32]
 
 _COMPONENTS = 512
@@ -56,9 +58,8 @@ class LookSpace:
 
     def project(self, pooled: Float32) -> Float32:
         """Of pooled tokens [m,2H], the components, with length 1; [m,P]."""
-        found = (pooled - self.mean) @ self.basis
-        unit: Float32 = found / np.linalg.norm(found, axis=1, keepdims=True).clip(min=1e-9)
-        return unit
+        centred: Float32 = pooled - self.mean
+        return unit_rows(centred @ self.basis)
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from interbert.checkpoints.bert import MINILM
 from interbert.checkpoints.frozen_bert import FrozenBert
+from interbert.search.vectors import unit_rows
 
 Float32 = NDArray[np.float32]
 
@@ -64,7 +65,7 @@ class KnownWords:
         words = frequent[:_MOST]
         if not words:
             return cls.none()
-        return cls(tuple(words), _unit(FrozenBert(MINILM).states(words, pooling="mean")))
+        return cls(tuple(words), unit_rows(FrozenBert(MINILM).states(words, pooling="mean")))
 
     def rewritten(self, texts: Sequence[str]) -> list[str]:
         """Further wordings of a topic: of each text with unknown words that have near known ones, one with these.
@@ -91,7 +92,7 @@ class KnownWords:
         unknown = [word for word in dict.fromkeys(words_in(text)) if self._unknown(word)]
         if not unknown:
             return None
-        cosines = _unit(self._bert.states(unknown, pooling="mean")) @ self.vectors.T
+        cosines = unit_rows(self._bert.states(unknown, pooling="mean")) @ self.vectors.T
         instead = {
             word: self.words[int(row.argmax())]
             for word, row in zip(unknown, cosines, strict=True)
@@ -111,9 +112,3 @@ def _forms(word: str) -> Iterator[str]:
     for ending in ("s", "es"):
         if word.endswith(ending):
             yield word.removesuffix(ending)
-
-
-def _unit(vectors: NDArray[np.float32]) -> Float32:
-    """Vectors [n,H] with length 1."""
-    unit: Float32 = vectors / np.linalg.norm(vectors, axis=1, keepdims=True).clip(min=1e-9)
-    return unit

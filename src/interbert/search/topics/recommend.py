@@ -200,8 +200,8 @@ class TopicRecommender:
             found = examples.likeness(vectors, pooled)
             if len(self._likeness) > _REMEMBERED:
                 self._likeness = {digest: self._likeness[digest] for digest in digests if digest in self._likeness}
-            for place, *one in zip(new, found.places, found.weights, found.looks, strict=True):
-                self._likeness[digests[place]] = (one[0], one[1], one[2])
+            for place, one in zip(new, zip(found.places, found.weights, found.looks, strict=True), strict=True):
+                self._likeness[digests[place]] = one
         places, weights, looks = (
             np.stack(part) for part in zip(*(self._likeness[digest] for digest in digests), strict=True)
         )

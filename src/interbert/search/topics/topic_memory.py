@@ -161,7 +161,11 @@ def _kinds(arrays: dict[str, NDArray[Any]], examples: int) -> Kinds:
 
 
 def _check(examples: Examples, words: KnownWords, path: Path) -> None:
-    count = len(examples.pictures)
+    count, kinds = len(examples.pictures), examples.kinds
+    numbers = (
+        *(examples.pictures, examples.pooled, examples.vectors, examples.sentences),
+        *(kinds.vectors, kinds.sentences, words.vectors),
+    )
     sound = (
         examples.pictures.ndim == 2
         and examples.pooled.shape == (count, 2 * examples.sentences.shape[2])
@@ -170,14 +174,11 @@ def _check(examples: Examples, words: KnownWords, path: Path) -> None:
         and len(examples.texts) == count
         and examples.neighbours.shape[0] == count
         and 0 <= int(examples.neighbours.min(initial=0)) <= int(examples.neighbours.max(initial=0)) < max(count, 1)
-        and examples.kinds.vectors.shape == (len(examples.kinds.texts), examples.pictures.shape[1])
-        and examples.kinds.sentences.shape == (len(examples.kinds.texts), examples.sentences.shape[2])
-        and all(
-            np.isfinite(one).all() for one in (examples.pictures, examples.pooled, examples.vectors, examples.sentences)
-        )
+        and kinds.vectors.shape == (len(kinds.texts), examples.pictures.shape[1])
+        and kinds.sentences.shape == (len(kinds.texts), examples.sentences.shape[2])
         and words.vectors.ndim == 2
         and len(words.vectors) == len(words.words)
-        and all(np.isfinite(one).all() for one in (examples.kinds.vectors, examples.kinds.sentences, words.vectors))
+        and all(np.isfinite(one).all() for one in numbers)
     )
     if not sound:
         raise CheckpointError(
