@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
+from interbert.adaptation.attribute_head import Attributes
 from interbert.adaptation.learner import BackboneLearner, Catalogue
 from interbert.adaptation.maps import PictureMaps, picture_maps
 from interbert.adaptation.options import BackboneOptions
@@ -20,6 +21,7 @@ from interbert.carried import CARRIED, digest_of
 from interbert.checkpoints.bert import config_for_bert
 from interbert.data.pairs import PairTable
 from interbert.errors import ConfigError, writing
+from interbert.extraction.attributes import attribute_values, kinds_in
 from interbert.extraction.columns import ColumnMapping
 from interbert.extraction.efficientnet import EfficientNetLite0
 from interbert.extraction.grid import GridExtractor, GridSettings
@@ -64,7 +66,8 @@ def _finetune(options: BackboneOptions) -> None:
     held_maps = maps
     if held_source is not None:
         held_maps = picture_maps(held_source, extractor, backbone, out / _MAPS / "validation", "reading validation")
-    train, judged, vocabulary = _catalogues(options, maps, held_maps, device)
+    attributes = _attributes(options, source, maps, held_source, held_maps)
+    train, judged, vocabulary = _catalogues(options, maps, held_maps, attributes, device)
     learner = BackboneLearner(backbone, _towers(options, train, vocabulary).to(device), train, options)
     _learn(learner, options, judged, out)
     shutil.rmtree(out / _MAPS)
@@ -79,8 +82,42 @@ def _open(options: BackboneOptions, name: str) -> PictureSource:
     return open_source(name, mapping, options.split, need_texts=True)
 
 
+def _attributes(
+    options: BackboneOptions,
+    source: PictureSource,
+    maps: PictureMaps,
+    held_source: PictureSource | None,
+    held_maps: PictureMaps,
+) -> tuple[Attributes, Attributes]:
+    """Of the pictures to learn from and of those to judge by.
+
+    Raises:
+        ColumnError: a column that was named is missing.
+    """
+    none = Attributes.none(len(maps)), Attributes.none(len(held_maps))
+    if not options.column_loss_weight:
+        return none
+    texts = {name for one in maps.captions for name in one.text_fields}
+    columns = options.columns or kinds_in(source, sorted(texts))
+    if not columns:
+        return none
+    print(f"{source.name}: kinds of products in {', '.join(columns)}", flush=True)
+    values = attribute_values(source, columns)
+    train = Attributes.of(columns, [values[one.source_row] for one in maps.captions])
+    if held_source is None:
+        return train, train
+    if not set(columns) <= set(held_source.column_names):
+        return train, none[1]
+    values = attribute_values(held_source, columns)
+    return train, train.among([values[one.source_row] for one in held_maps.captions])
+
+
 def _catalogues(
-    options: BackboneOptions, maps: PictureMaps, held_maps: PictureMaps, device: torch.device
+    options: BackboneOptions,
+    maps: PictureMaps,
+    held_maps: PictureMaps,
+    attributes: tuple[Attributes, Attributes],
+    device: torch.device,
 ) -> tuple[Catalogue, Catalogue, int]:
     """What to learn from, what to judge by, and the number of word pieces."""
     table = PairTable.from_captions(maps.captions, options.texts, options.source)
@@ -96,8 +133,8 @@ def _catalogues(
     held = held.select(np.isin(held.rows, np.unique(held.rows)[: options.validation_limit]))
     texts = CatalogueTexts(options.init_from, table.texts, held.texts)
     train, judged = (
-        Catalogue(of, part, texts.vectors(part.texts, device), texts.pieces(part.texts))
-        for of, part in ((maps, table), (held_maps, held))
+        Catalogue(of, part, texts.vectors(part.texts, device), texts.pieces(part.texts), said)
+        for of, part, said in zip((maps, held_maps), (table, held), attributes, strict=True)
     )
     return train, judged, texts.vocabulary
 
@@ -137,11 +174,12 @@ def _learn(learner: BackboneLearner, options: BackboneOptions, judged: Catalogue
 
 def _judge(learner: BackboneLearner, judged: Catalogue, log: Path, losses: dict[str, float]) -> float:
     """R@1 of the validation texts over the validation pictures, written to the log and the screen."""
-    texts, pictures = learner.vectors(judged)
+    described = learner.described(judged)
     shown, first = np.unique(judged.table.rows, return_index=True)
     right = judged.table.right(np.arange(len(judged.table)), first)
-    recall = direction_metrics(texts @ pictures[shown].T, right).recall
+    recall = direction_metrics(described.texts @ described.pictures[shown].T, right).recall
     line = {"epoch": learner.epochs_done, **losses, **{name: one.value for name, one in recall.items()}}
+    line |= described.attributes
     with writing(log), log.open("a", encoding="utf-8") as file:
         file.write(json.dumps(line) + "\n")
     said = ", ".join(f"{name} {value:.2f}" for name, value in line.items() if name != "epoch")

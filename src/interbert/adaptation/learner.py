@@ -1,9 +1,10 @@
 """The upper layers of a picture network and two heads, taught by contrast with frozen text vectors.
 
 A batch of pictures is told from its own texts and many more, and its texts from its own pictures and those of the steps
-before (vectors of steps before cost nothing: He et al. 2020, section 3.1, without the second network). The classifier
-learns beside it to say of the new features what the network said of the old ones, and does not change them, so that
-class distributions stay what region masking predicts.
+before (vectors of steps before cost nothing: He et al. 2020, section 3.1, without the second network). Where the
+catalogue has columns that say of what kind a product is, the pictures are told by those, too. The classifier learns
+beside it to say of the new features what the network said of the old ones, and does not change them, so that class
+distributions stay what region masking predicts.
 
 Shapes: B batch, M more texts, Q pictures of steps before, D contrastive size.
 """
@@ -23,6 +24,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from interbert.adaptation.attribute_head import UNKNOWN, AttributeHead, Attributes
 from interbert.adaptation.features import pooled_features, random_crops
 from interbert.adaptation.maps import PictureMaps
 from interbert.adaptation.options import BackboneOptions
@@ -52,6 +54,20 @@ class Catalogue:
     """[pairs,H] of the frozen BERT."""
     pieces: Sequence[Sequence[int]]
     """Of each pair's text."""
+    attributes: Attributes
+    """Of each picture of ``maps``."""
+
+
+@dataclass(frozen=True)
+class Described:
+    """What a network says of a catalogue."""
+
+    texts: NDArray[np.float32]
+    """[pairs,D], of length 1."""
+    pictures: NDArray[np.float32]
+    """[n,D], of length 1; zeros of pictures that no pair has."""
+    attributes: dict[str, float]
+    """Per cent of the pairs' pictures whose value is told rightly, by column; empty where columns were not read."""
 
 
 class BackboneLearner:
@@ -71,6 +87,11 @@ class BackboneLearner:
         self._options = options
         self._device = backbone.device
         self.learnt = nn.ModuleDict({"upper": backbone.upper, "towers": towers})
+        self._attributes: AttributeHead | None = None
+        if train.attributes.columns:
+            sizes = [len(values) for values in train.attributes.values]
+            self._attributes = AttributeHead(train.maps.pooled.shape[2], sizes).to(self._device)
+            self.learnt["attributes"] = self._attributes
         self.average = AveragedModel(self.learnt, multi_avg_fn=_average(options.ema_decay))
         self._pairs_of = _pairs_by_picture(train.table, len(train.maps))
         self._pictures = np.flatnonzero([len(pairs) > 0 for pairs in self._pairs_of])
@@ -89,13 +110,17 @@ class BackboneLearner:
         groups = []
         for module, rate in (
             (self._backbone.upper, options.learning_rate),
-            (self._towers, options.head_learning_rate),
+            (self._heads, options.head_learning_rate),
         ):
             matrices = [one for one in module.parameters() if one.ndim > 1]
             others = [one for one in module.parameters() if one.ndim <= 1]
             groups.append({"params": matrices, "lr": rate, "weight_decay": options.weight_decay})
             groups.append({"params": others, "lr": rate, "weight_decay": 0.0})
         return groups
+
+    @property
+    def _heads(self) -> nn.ModuleList:
+        return nn.ModuleList(one for name, one in self.learnt.items() if name != "upper")
 
     def _rate(self, step: int) -> float:
         warm = max(1, round(_WARM_UP * self._steps))
@@ -107,7 +132,7 @@ class BackboneLearner:
         options, table = self._options, self._train.table
         size = max(2, min(_HEADS_BATCH, len(table) // 8))
         steps = options.head_epochs * (len(table) // size)
-        optimizer = torch.optim.AdamW(self._towers.parameters(), lr=_HEADS_RATE, weight_decay=0.01, fused=True)
+        optimizer = torch.optim.AdamW(self._heads.parameters(), lr=_HEADS_RATE, weight_decay=0.01, fused=True)
         schedule = up_then_down(optimizer, steps)
         self._towers.train()
         torch.manual_seed(options.seed)
@@ -118,11 +143,13 @@ class BackboneLearner:
                 for start in range(0, len(order) - size + 1, size):
                     pairs = order[start : start + size]
                     views = generator.integers(0, 2, size)
-                    features = torch.from_numpy(self._train.maps.pooled[table.rows[pairs], views])
-                    pictures = self._towers.pictures(features.to(self._device))
+                    features = torch.from_numpy(self._train.maps.pooled[table.rows[pairs], views]).to(self._device)
+                    pictures = self._towers.pictures(features)
                     same = torch.from_numpy(table.same(pairs.tolist())).to(self._device)
                     scores = self._towers.scale * (self._texts(self._train, pairs) @ pictures.T)
-                    _descend(contrastive_loss_from_scores(scores, same), optimizer, self._towers.parameters(), "heads")
+                    loss = contrastive_loss_from_scores(scores, same)
+                    loss = loss + self._attribute_loss(features, table.rows[pairs])
+                    _descend(loss, optimizer, self._heads.parameters(), "heads")
                     schedule.step()
                     advance(size)
         self.average.module.load_state_dict(self.learnt.state_dict())
@@ -134,24 +161,23 @@ class BackboneLearner:
         torch.manual_seed(options.seed + 1 + epoch)
         crops = torch.Generator().manual_seed(options.seed + 1 + epoch)
         batches = self._train.maps.batches(self._pictures, options.batch_size, generator)
-        losses: list[tuple[float, float]] = []
+        losses: list[dict[str, float]] = []
         self.learnt.train()
         title = f"backbone, pass {epoch + 1} of {options.epochs}"
         with progress_bar(title, sum(map(len, batches)), "pictures") as advance:
             for pictures in batches:
-                contrast, classes = self._losses(pictures, generator, crops)
-                _descend(contrast + classes, self._optimizer, self.learnt.parameters(), title)
+                parts = self._losses(pictures, generator, crops)
+                _descend(torch.stack(list(parts.values())).sum(), self._optimizer, self.learnt.parameters(), title)
                 self._schedule.step()
                 self.average.update_parameters(self.learnt)
-                losses.append((contrast.item(), classes.item()))
+                losses.append({name: part.item() for name, part in parts.items()})
                 advance(len(pictures))
         self.epochs_done += 1
-        means = np.mean(losses, axis=0)
-        return {"contrast": float(means[0]), "classes": float(means[1])}
+        return {name: float(np.mean([one[name] for one in losses])) for name in losses[0]}
 
     def _losses(
         self, pictures: NDArray[np.int64], generator: np.random.Generator, crops: torch.Generator
-    ) -> tuple[Tensor, Tensor]:
+    ) -> dict[str, Tensor]:
         maps, table, options = self._train.maps, self._train.table, self._options
         views = generator.integers(0, 2, len(pictures))
         pairs = np.array([generator.choice(self._pairs_of[picture]) for picture in pictures])
@@ -159,7 +185,8 @@ class BackboneLearner:
         lower = maps.read(pictures, views).to(self._device).contiguous(memory_format=torch.channels_last)
         lower = random_crops(lower, options.smallest_crop, crops)
         upper = self._backbone.upper_maps(lower)
-        images = self._towers.pictures(pooled_features(lower, upper))
+        features = pooled_features(lower, upper)
+        images = self._towers.pictures(features)
         texts = self._texts(self._train, np.concatenate([pairs, more]))
         own = texts[: len(pairs)]
         image_right = table.right(np.concatenate([pairs, more]), pairs).T
@@ -174,7 +201,18 @@ class BackboneLearner:
         self._remember(images.detach(), pairs)
         wanted = torch.from_numpy(maps.classes[pictures, views].astype(np.float32)).to(self._device)
         logits = self._backbone.classify(upper["head"].detach().mean(dim=(2, 3)))
-        return contrast, nn.functional.cross_entropy(logits, wanted)
+        losses = {"contrast": contrast, "classes": nn.functional.cross_entropy(logits, wanted)}
+        if self._attributes is not None:
+            losses["attributes"] = self._attribute_loss(features, pictures)
+        return losses
+
+    def _attribute_loss(self, features: Tensor, pictures: NDArray[np.int64]) -> Tensor:
+        """Weighted loss of pictures' columns; 0 where none were read."""
+        if self._attributes is None:
+            return features.new_zeros(())
+        numbers = torch.from_numpy(self._train.attributes.numbers[pictures]).to(self._device)
+        loss = self._attributes.loss(self._towers.standardised(features), numbers)
+        return self._options.column_loss_weight * loss
 
     def _also_right(self, right: NDArray[np.bool_]) -> Tensor:
         """What is right besides the answers on the diagonal."""
@@ -194,21 +232,32 @@ class BackboneLearner:
         return self._towers.texts(vectors, batch["input_ids"], batch["attention_mask"])
 
     @torch.inference_mode()
-    def vectors(self, data: Catalogue) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Unit vectors of all texts [pairs,D] and pictures [n,D] of a catalogue, by the averaged weights."""
-        found = np.empty((len(data.maps), self._towers.head.image_projection.out_features), dtype=np.float32)
+    def described(self, data: Catalogue) -> Described:
+        """What the averaged weights say of a catalogue's pairs and their pictures."""
+        found = np.zeros((len(data.maps), self._towers.head.image_projection.out_features), dtype=np.float32)
+        right = np.zeros(len(data.attributes.columns))
+        shown = np.unique(data.table.rows)
         with self.averaged():
             self.learnt.eval()
-            everything = np.arange(len(data.maps))
-            for pictures in data.maps.batches(everything, _EVALUATED, np.random.default_rng(0)):
+            for pictures in data.maps.batches(shown, _EVALUATED, np.random.default_rng(0)):
                 lower = data.maps.read(pictures, np.zeros(len(pictures), dtype=np.int64)).to(self._device)
                 upper = self._backbone.upper_maps(lower)
-                found[pictures] = self._towers.pictures(pooled_features(lower, upper)).cpu().numpy()
+                features = pooled_features(lower, upper)
+                found[pictures] = self._towers.pictures(features).cpu().numpy()
+                if self._attributes is not None and data.attributes.columns:
+                    numbers = torch.from_numpy(data.attributes.numbers[pictures]).to(self._device)
+                    right += self._attributes.right(self._towers.standardised(features), numbers).cpu().numpy()
             texts = [
                 self._texts(data, np.arange(start, min(start + 1024, len(data.table)))).cpu()
                 for start in range(0, len(data.table), 1024)
             ]
-        return torch.cat(texts).numpy(), found
+        known = (data.attributes.numbers[shown] != UNKNOWN).sum(axis=0)
+        shares = {
+            name: float(100 * right[place] / known[place])
+            for place, name in enumerate(data.attributes.columns)
+            if known[place]
+        }
+        return Described(torch.cat(texts).numpy(), found, shares)
 
     @contextmanager
     def averaged(self) -> Iterator[None]:

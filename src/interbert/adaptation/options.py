@@ -19,6 +19,9 @@ class BackboneOptions:
     """Column that holds the pictures; found when not given."""
     texts: list[str] = field(default_factory=list)
     """Columns that hold texts, one or several; found when not given."""
+    columns: list[str] = field(default_factory=list)
+    """Columns that say of what kind a product is (article, colour, use), by which the pictures are told, too; those of
+    text with few different values when not given."""
     picture_id: str | None = None
     """Column with an id that is unique per picture; the row number when not given."""
     product_id: str | None = None
@@ -53,6 +56,8 @@ class BackboneOptions:
     """Share of features, text vectors and words that is left out."""
     smallest_crop: float = 0.8
     """Shortest side of a random crop, as a share of the picture's; 1 does not crop."""
+    column_loss_weight: float = 0.3
+    """What telling the columns' values counts beside telling the texts; 0 leaves the columns unread."""
     more_texts: int = 2048
     """Further texts that each picture is told from."""
     more_pictures: int = 2048
@@ -66,7 +71,7 @@ class BackboneOptions:
         require_range("validation_share", self.validation_share, 0, 0.5)
         for name in ("validation_limit", "limit", "epochs", "head_epochs"):
             require_range(name, getattr(self, name), 1)
-        for name in ("more_texts", "more_pictures", "weight_decay"):
+        for name in ("column_loss_weight", "more_texts", "more_pictures", "weight_decay"):
             require_range(name, getattr(self, name), 0)
         require_range("batch_size", self.batch_size, 2)
         require_range("dropout", self.dropout, 0, 1)

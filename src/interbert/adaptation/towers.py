@@ -47,9 +47,14 @@ class Towers(nn.Module):
         """What multiplies the cosines."""
         return self.head.scale
 
+    def standardised(self, features: Tensor) -> Tensor:
+        """Pooled features [B,F] on the scale of the network as it was; in training a share is left out."""
+        left: Tensor = self.dropout((features - self.mean) / self.std)
+        return left
+
     def pictures(self, features: Tensor) -> Tensor:
         """Pooled features [B,F] -> unit vectors [B,D]."""
-        return self.head.image(self.image(self.dropout((features - self.mean) / self.std)))
+        return self.head.image(self.image(self.standardised(features)))
 
     def texts(self, vectors: Tensor, input_ids: Tensor, mask: Tensor) -> Tensor:
         """The BERT's vectors [B,H] and the pieces [B,T] -> unit vectors [B,D]."""

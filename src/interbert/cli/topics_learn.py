@@ -82,9 +82,9 @@ def run(options: Options) -> None:
 def _attributes(options: Options) -> tuple[list[tuple[str, ...]] | None, list[tuple[str, ...]] | None]:
     """Values of the columns of every row of both catalogues."""
     from interbert.errors import UsageError
+    from interbert.extraction.attributes import attribute_values, kinds_of
     from interbert.extraction.columns import ColumnMapping
     from interbert.extraction.sources import open_source
-    from interbert.search.topics.attributes import attribute_values, kinds_of
 
     if options.columns and options.catalogue is None:
         raise UsageError("topics learn: --columns are read from the catalogue: name it with --catalogue.")

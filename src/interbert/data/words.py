@@ -31,6 +31,11 @@ def is_cjk(word: str) -> bool:
     return _CHARACTER.fullmatch(word) is not None
 
 
+def has_cjk(text: str) -> bool:
+    """Whether there is a Chinese character in a text."""
+    return _CHARACTER.search(text) is not None
+
+
 def mostly_cjk(text: str) -> bool:
     """Whether more than half of a text's pieces are Chinese characters."""
     pieces = pieces_of(text)

@@ -15,13 +15,13 @@ from tests.search.conftest import priced_rows, source_of, write_table
 
 from interbert.cli.main import main
 from interbert.errors import CheckpointError, ColumnError, SourceError, UsageError
+from interbert.extraction.attributes import ATTRIBUTES, as_text, attribute_values, kinds_of
 from interbert.extraction.columns import ColumnMapping
 from interbert.extraction.sources import open_source
 from interbert.search.build import build_index
 from interbert.search.changes import add_to_index, remove_from_index
 from interbert.search.engine import SearchEngine
 from interbert.search.model_files import model_fingerprint
-from interbert.search.topics.attributes import ATTRIBUTES, as_text, attribute_values, kinds_of
 from interbert.search.topics.evaluation import evaluate_topics, ndcg_at, precision_at
 from interbert.search.topics.learn import learn_topics
 from interbert.search.topics.nearest_words import KnownWords

@@ -263,3 +263,21 @@ def test_words_that_no_title_has_are_said_with_the_nearest_that_titles_have() ->
     assert words.rewritten(["zzyzx"]) == []
     assert KnownWords.of(titles).words == ()
     assert KnownWords.none().rewritten(["timepieces"]) == []
+
+
+def test_chinese_words_that_no_title_has_are_said_with_the_nearest_by_what_they_mean() -> None:
+    titles = ["女士太阳镜 sunglasses", "男士手表 watch", "皮带 belt", "女士文胸"]
+    words = KnownWords.of(titles * 5)
+    assert {"太阳镜", "手表", "皮带", "女士"} <= set(words.words)
+    assert words.rewritten(["女士墨镜"]) == ["女士太阳镜"]
+    assert words.rewritten(["女士太阳镜", "腕表 for men", "胸罩和腰带"]) == ["手表 for men", "文胸和皮带"]
+    assert words.rewritten(["太陽鏡"]) == ["太阳镜"]  # traditional characters
+    assert words.rewritten(["沙发"]) == []
+    assert words.rewritten(["囧囧"]) == []
+
+
+def test_words_are_said_in_the_other_language_where_their_own_has_none() -> None:
+    english = KnownWords.of(["men watch", "sunglasses for women"] * 5)
+    assert english.rewritten(["女士墨镜"]) == ["女士 sunglasses"]
+    chinese = KnownWords.of(["女士太阳镜", "男士手表"] * 5)
+    assert chinese.rewritten(["sunglasses, wristwatches"]) == ["太阳镜 , 手表"]

@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from interbert.errors import SourceError
+from interbert.extraction.attributes import ATTRIBUTES, as_text
 from interbert.progress import progress_bar
 from interbert.regions.schema import CaptionRow, ExtractorInfo
 from interbert.regions.store import RegionStore
 from interbert.search.encoder import ProductEncoder
-from interbert.search.topics.attributes import ATTRIBUTES, as_text
 from interbert.search.topics.calibration import Calibration, fit_calibration
 from interbert.search.topics.encoding import directions, encode_titles, encode_wordings, require_contrast
 from interbert.search.topics.examples import Examples
@@ -68,7 +68,7 @@ def learn_topics(
         regions: store of titled pictures, those that the model was trained on.
         validation: store of others; without, a twentieth of the examples serves, and probabilities come out too sure.
         attributes: of every row of the catalogue that ``regions`` was extracted from, the values of its columns
-            (:func:`~interbert.search.topics.attributes.attribute_values`); read as one more title, and as kinds.
+            (:func:`~interbert.extraction.attributes.attribute_values`); read as one more title, and as kinds.
         validation_attributes: likewise of ``validation``.
         fields: source columns whose texts to read; all when empty.
         limit: no more examples than so many, drawn at random.

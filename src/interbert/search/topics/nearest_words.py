@@ -1,10 +1,11 @@
 """A topic's words that no known product has, said with the nearest words that products have.
 
-A shop whose titles say "watch" has nothing for "timepieces": spelling does not match, and a model trained on those
-titles never saw the word in use. A BERT that learned from other texts knows what is near. What it knows is used for
-words that the titles do not have alone; of those they have, the titles know better.
+A shop whose titles say "watch" has nothing for "timepieces", and one with 太阳镜 nothing for 墨镜: spelling does not
+match, and a model trained on those titles never saw the word in use. A BERT that learned from other texts knows what is
+near; of a Chinese word, it reads what a dictionary says it means. What they know is used for words that the titles do
+not have alone; of those they have, the titles know better.
 
-Shapes: W words, H hidden size of that BERT.
+Shapes: W words, V meanings (one of an English word, one or several of a Chinese one), H hidden size of that BERT.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from numpy.typing import NDArray
 
 from interbert.checkpoints.bert import MINILM
 from interbert.checkpoints.frozen_bert import FrozenBert
+from interbert.data.chinese_dictionary import ChineseDictionary
+from interbert.data.words import has_cjk
 from interbert.search.vectors import unit_rows
 
 Float32 = NDArray[np.float32]
@@ -29,7 +32,7 @@ _LEAST = 5
 _MOST = 20_000
 """Words that are kept, the most frequent."""
 _SHORTEST = 4
-"""Letters of a word that is replaced: the nearest word to "him" is "her"."""
+"""Letters of an English word that is replaced: the nearest word to "him" is "her"."""
 _NEAR = 0.65
 """Cosine from which two words mean nearly the same."""
 _WORD = re.compile(r"[^\W\d_]+")
@@ -45,13 +48,16 @@ class KnownWords:
     """Words of the examples' texts, and what MiniLM knows of them."""
 
     words: tuple[str, ...]
+    """The most frequent first."""
+    owners: NDArray[np.int32]
+    """[V], the word that each meaning is of, rising."""
     vectors: Float32
-    """[W,H], of length 1."""
+    """[V,H], of length 1."""
 
     @classmethod
     def none(cls) -> KnownWords:
         """Of examples whose texts nobody read."""
-        return cls((), np.zeros((0, 0), np.float32))
+        return cls((), np.zeros(0, np.int32), np.zeros((0, 0), np.float32))
 
     @classmethod
     def of(cls, texts: Sequence[str]) -> KnownWords:
@@ -60,12 +66,12 @@ class KnownWords:
         Raises:
             MissingExtraError: MiniLM's package is not installed.
         """
-        counts = Counter(word for text in texts for word in set(words_in(text)))
+        counts = Counter(word for text in texts for word in {*words_in(text), *_every_chinese_word_in(text)})
         frequent = sorted((word for word in counts if counts[word] >= _LEAST), key=lambda word: (-counts[word], word))
-        words = frequent[:_MOST]
+        words = [word for word in frequent if _meanings(word)][:_MOST]
         if not words:
             return cls.none()
-        return cls(tuple(words), unit_rows(FrozenBert(MINILM).states(words, pooling="mean")))
+        return cls(tuple(words), *_read(FrozenBert(MINILM), words))
 
     def rewritten(self, texts: Sequence[str]) -> list[str]:
         """Further wordings of a topic: of each text with unknown words that have near known ones, one with these.
@@ -87,24 +93,64 @@ class KnownWords:
     def _known(self) -> frozenset[str]:
         return frozenset(self.words)
 
+    @cached_property
+    def _chinese(self) -> NDArray[np.bool_]:
+        """[W], the words that are Chinese."""
+        return np.array([has_cjk(word) for word in self.words], dtype=np.bool_)
+
     def _rewritten(self, text: str) -> str | None:
         """The text with every unknown word replaced that can be; None where none can."""
-        unknown = [word for word in dict.fromkeys(words_in(text)) if self._unknown(word)]
-        if not unknown:
-            return None
-        cosines = unit_rows(self._bert.states(unknown, pooling="mean")) @ self.vectors.T
-        instead = {
-            word: self.words[int(row.argmax())]
-            for word, row in zip(unknown, cosines, strict=True)
-            if float(row.max()) >= _NEAR
-        }
+        unknown = [word for word in dict.fromkeys(_words_of(text)) if self._unknown(word)] if self.words else []
+        instead = self._instead(unknown) if unknown else {}
         if not instead:
             return None
-        return _WORD.sub(lambda match: instead.get(match.group(), match.group()), text.casefold())
+        parts = sorted(map(re.escape, instead), key=len, reverse=True)
+        pattern = re.compile("|".join(rf"(?<![a-z]){part}(?![a-z])" if part.isascii() else part for part in parts))
+        said = pattern.sub(lambda match: instead[match.group()], text.casefold())
+        return " ".join(said.split())
+
+    def _instead(self, unknown: Sequence[str]) -> dict[str, str]:
+        """Of unknown words, the nearest known one: of their own language, else of the other one."""
+        owners, vectors = _read(self._bert, unknown)
+        found = {}
+        for place, word in enumerate(unknown):
+            near = np.full(len(self.words), -1.0)
+            np.maximum.at(near, self.owners, (vectors[owners == place] @ self.vectors.T).max(axis=0, initial=-1.0))
+            near = near.round(3)  # the first and most frequent of those that are as near
+            for language in (self._chinese == has_cjk(word), self._chinese != has_cjk(word)):
+                best = int(np.where(language, near, -1.0).argmax())
+                if language[best] and near[best] >= _NEAR:
+                    same = has_cjk(word) == has_cjk(self.words[best])
+                    found[word] = self.words[best] if same else f" {self.words[best]} "
+                    break
+        return found
 
     def _unknown(self, word: str) -> bool:
         """Whether neither a word nor its singular or plural is known."""
-        return bool(self.words) and len(word) >= _SHORTEST and self._known.isdisjoint(_forms(word))
+        if has_cjk(word):
+            return word not in self._known and bool(_meanings(word))
+        return len(word) >= _SHORTEST and self._known.isdisjoint(_forms(word))
+
+
+def _words_of(text: str) -> list[str]:
+    chinese = ChineseDictionary.cedict().words_in(text) if has_cjk(text) else []
+    return [*words_in(text), *chinese]
+
+
+def _every_chinese_word_in(text: str) -> set[str]:
+    return ChineseDictionary.cedict().every_word_in(text) if has_cjk(text) else set()
+
+
+def _meanings(word: str) -> list[str]:
+    """What MiniLM reads of a word."""
+    return ChineseDictionary.cedict().meanings(word) if has_cjk(word) else [word]
+
+
+def _read(bert: FrozenBert, words: Sequence[str]) -> tuple[NDArray[np.int32], Float32]:
+    """Of words, the owners [V] and vectors [V,H] of their meanings."""
+    meanings = [_meanings(word) for word in words]
+    owners = np.repeat(np.arange(len(words), dtype=np.int32), [len(some) for some in meanings])
+    return owners, unit_rows(bert.states([one for some in meanings for one in some], pooling="mean"))
 
 
 def _forms(word: str) -> Iterator[str]:

@@ -26,7 +26,7 @@ from interbert.search.topics.kinds import Kinds
 from interbert.search.topics.nearest_words import KnownWords
 
 FILE = "topics.safetensors"
-_FORMAT = "4"
+_FORMAT = "5"
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,7 @@ def save_memory(memory: TopicMemory, model: str | Path) -> None:
         "kind_starts": one.kinds.members.indptr.astype(np.int64),
         "kind_members": one.kinds.members.indices.astype(np.int32),
         "words": _as_bytes(memory.words.words),
+        "word_owners": memory.words.owners,
         "word_vectors": memory.words.vectors.astype(np.float16),
     }
     header = {
@@ -118,7 +119,7 @@ def load_memory(model: str | Path, fingerprint: str) -> TopicMemory | None:
             _kinds(arrays, len(texts)),
         )
         calibration = Calibration(**json.loads(header["calibration"]))
-        words = KnownWords(_as_texts(arrays["words"]), arrays["word_vectors"].astype(np.float32))
+        words = KnownWords(_as_texts(arrays["words"]), arrays["word_owners"], arrays["word_vectors"].astype(np.float32))
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
         if isinstance(error, CheckpointError):
             raise
@@ -177,7 +178,8 @@ def _check(examples: Examples, words: KnownWords, path: Path) -> None:
         and kinds.vectors.shape == (len(kinds.texts), examples.pictures.shape[1])
         and kinds.sentences.shape == (len(kinds.texts), examples.sentences.shape[2])
         and words.vectors.ndim == 2
-        and len(words.vectors) == len(words.words)
+        and words.owners.shape == (len(words.vectors),)
+        and np.array_equal(np.unique(words.owners), np.arange(len(words.words)))
         and all(np.isfinite(one).all() for one in numbers)
     )
     if not sound:

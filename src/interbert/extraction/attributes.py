@@ -1,7 +1,8 @@
-"""What the columns of a catalogue say of its products, as texts: evidence for topics beside the titles.
+"""What the columns of a catalogue say of its products, beside the titles: their attributes.
 
 A title leaves out what a shopper's topic asks for: no title says that a shirt is formal, a column does. Columns of
-training products are read once, when a model is taught topics; those of the products that pages rank are not.
+training products are read when a backbone is taught and when a model is taught topics; those of the products that
+pages rank are not.
 """
 
 from __future__ import annotations
@@ -30,14 +31,20 @@ def kinds_of(source: PictureSource, titles: Sequence[str] = ()) -> list[str]:
     Raises:
         SourceError: there is none.
     """
-    table = source.other_columns()
-    names = [name for name in table.column_names if name not in titles and _of_kinds(table[name])]
+    names = kinds_in(source, titles)
     if not names:
+        table = source.other_columns()
         raise SourceError(
             f"{source.name}: no column of text has few enough different values to say of what kind a product is. Name "
             f"some with --columns; there are: {', '.join(table.column_names) or 'none'}."
         )
     return names
+
+
+def kinds_in(source: PictureSource, titles: Sequence[str] = ()) -> list[str]:
+    """As :func:`kinds_of`, none where there is none."""
+    table = source.other_columns()
+    return [name for name in table.column_names if name not in titles and _of_kinds(table[name])]
 
 
 def attribute_values(source: PictureSource, columns: Sequence[str]) -> list[tuple[str, ...]]:

@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+from tests.adaptation.test_backbone import options
+from tests.conftest import shop_rows
+
+from interbert.adaptation.attribute_head import UNKNOWN, AttributeHead, Attributes
+from interbert.adaptation.backbone import LOG, finetune_backbone
+from interbert.errors import ColumnError
+
+WARM = ("red", "yellow", "orange", "purple")
+ROWS = [("red", "circle"), ("blue", ""), ("red", "square"), ("", "circle")]
+
+
+def test_values_become_numbers_and_unknown_ones_stay_unknown() -> None:
+    attributes = Attributes.of(("colour", "shape"), ROWS)
+    assert attributes.values == (("blue", "red"), ("circle", "square"))
+    assert attributes.numbers.tolist() == [[1, 0], [0, UNKNOWN], [1, 1], [UNKNOWN, 0]]
+    others = attributes.among([("green", "square"), ("blue", "circle")])
+    assert others.values == attributes.values
+    assert others.numbers.tolist() == [[UNKNOWN, 1], [0, 0]]
+    assert Attributes.none(3).numbers.shape == (3, 0)
+
+
+def test_the_loss_is_the_mean_over_columns_of_what_is_known() -> None:
+    torch.manual_seed(0)
+    head, features = AttributeHead(5, [2, 2]), torch.randn(4, 5)
+    numbers = torch.from_numpy(Attributes.of(("colour", "shape"), ROWS).numbers)
+    colour, shape = (one.log_softmax(dim=1) for one in head(features))
+    by_hand = -(colour[0, 1] + colour[1, 0] + colour[2, 1]) / 3 - (shape[0, 0] + shape[2, 1] + shape[3, 0]) / 3
+    torch.testing.assert_close(head.loss(features, numbers), by_hand / 2)
+    nothing = torch.full_like(numbers, UNKNOWN)
+    assert float(head.loss(features, nothing).detach()) == 0
+    likeliest = torch.stack([one.argmax(dim=1) for one in head(features)], dim=1)
+    assert head.right(features, likeliest).tolist() == [4, 4]
+    assert head.right(features, 1 - likeliest).tolist() == [0, 0]
+    assert head.right(features, nothing).tolist() == [0, 0]
+
+
+@pytest.fixture(scope="module")
+def catalogue(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The shop three times, with a column of two values, one of a value for each product, and one of numbers."""
+    rows = [
+        row
+        | {
+            "id": f"{row['id']}-{copy}",
+            "group": "one" if str(row["id"]).split("-")[0] in WARM else "other",
+            "year": 2026,
+        }
+        for copy in range(3)
+        for row in shop_rows()
+    ]
+    path = tmp_path_factory.mktemp("columns") / "shop.parquet"
+    pq.write_table(pa.Table.from_pylist(rows), path)
+    return path
+
+
+def history(out: Path) -> list[dict[str, float]]:
+    return [json.loads(line) for line in (out / LOG).read_text().splitlines()]
+
+
+def test_columns_of_few_values_are_found_and_told(
+    catalogue: Path, tiny_bert: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    finetune_backbone(options(catalogue, tmp_path / "out", tiny_bert, head_epochs=20, dropout=0.0))
+    assert "kinds of products in group" in capsys.readouterr().out
+    told = history(tmp_path / "out")
+    assert all(one["attributes"] > 0 for one in told[1:])
+    print(told)
+    assert told[-1]["group"] > 80  # half of the products have the more frequent value
+
+
+def test_columns_can_be_named_and_left_unread(catalogue: Path, shop: Path, tiny_bert: str, tmp_path: Path) -> None:
+    finetune_backbone(options(catalogue, tmp_path / "named", tiny_bert, columns=["year"], validation=str(shop)))
+    assert "attributes" in history(tmp_path / "named")[-1]
+    assert "year" not in history(tmp_path / "named")[-1]  # the validation products have no such column
+    finetune_backbone(options(catalogue, tmp_path / "unread", tiny_bert, column_loss_weight=0.0))
+    assert "attributes" not in history(tmp_path / "unread")[-1]
+    with pytest.raises(ColumnError, match="colour"):
+        finetune_backbone(options(catalogue, tmp_path / "missing", tiny_bert, columns=["colour"]))
+
+
+def test_unknown_values_are_numbers_of_nothing() -> None:
+    assert not np.isin(Attributes.of(("colour",), [("",), ("",)]).numbers, [0]).any()
