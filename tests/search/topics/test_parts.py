@@ -266,7 +266,7 @@ def test_words_that_no_title_has_are_said_with_the_nearest_that_titles_have() ->
 
 
 def test_chinese_words_that_no_title_has_are_said_with_the_nearest_by_what_they_mean() -> None:
-    titles = ["女士太阳镜 sunglasses", "男士手表 watch", "皮带 belt", "女士文胸"]
+    titles = ["女士太阳镜", "男士手表", "皮带", "女士文胸"]
     words = KnownWords.of(titles * 5)
     assert {"太阳镜", "手表", "皮带", "女士"} <= set(words.words)
     assert words.rewritten(["女士墨镜"]) == ["女士太阳镜"]
@@ -274,6 +274,13 @@ def test_chinese_words_that_no_title_has_are_said_with_the_nearest_by_what_they_
     assert words.rewritten(["太陽鏡"]) == ["太阳镜"]  # traditional characters
     assert words.rewritten(["沙发"]) == []
     assert words.rewritten(["囧囧"]) == []
+
+
+def test_a_chinese_word_is_said_with_several_in_both_languages() -> None:
+    words = KnownWords.of(["长裤 trousers", "牛仔裤 jeans", "太阳镜 sunglasses"] * 5 + ["短裤 shorts"] * 4)
+    assert words.rewritten(["男士裤子"]) == ["男士长裤", "男士 trousers"]
+    words = KnownWords.of(["长裤 trousers", "牛仔裤 jeans", "太阳镜 sunglasses", "裤装"] * 5 + ["短裤 shorts"] * 4)
+    assert words.rewritten(["裤子, 墨镜"]) == ["裤装, 太阳镜", "长裤, sunglasses", "trousers , sunglasses"]
 
 
 def test_words_are_said_in_the_other_language_where_their_own_has_none() -> None:

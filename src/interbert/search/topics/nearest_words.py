@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -33,8 +33,12 @@ _MOST = 20_000
 """Words that are kept, the most frequent."""
 _SHORTEST = 4
 """Letters of an English word that is replaced: the nearest word to "him" is "her"."""
-_NEAR = 0.65
-"""Cosine from which two words mean nearly the same."""
+_NEAR, _NEAR_CHINESE = 0.65, 0.6
+"""Cosine from which two words mean nearly the same; and two Chinese ones, by a dictionary's few words."""
+_NEARLY = 0.1
+"""What is less near than the nearest by no more than this is said, too."""
+_CHINESE_FOR_CHINESE, _ENGLISH_FOR_CHINESE = 3, 2
+"""Words of each language that a Chinese one is said with."""
 _WORD = re.compile(r"[^\W\d_]+")
 
 
@@ -74,7 +78,11 @@ class KnownWords:
         return cls(tuple(words), *_read(FrozenBert(MINILM), words))
 
     def rewritten(self, texts: Sequence[str]) -> list[str]:
-        """Further wordings of a topic: of each text with unknown words that have near known ones, one with these.
+        """Further wordings of a topic: each text with words that have near known ones in place of unknown words.
+
+        An English word is said with the nearest one. A Chinese one, whose meaning is short of words, is said with
+        several, in a wording each: 内衣 ("underwear") with 内裤, 短裤 and "innerwear". Either is said in the other
+        language where its own has none.
 
         Args:
             texts: wordings of the topic.
@@ -82,8 +90,8 @@ class KnownWords:
         Raises:
             MissingExtraError: a word is unknown, and MiniLM's package is not installed.
         """
-        found = (self._rewritten(text) for text in texts)
-        return [text for text in found if text is not None and text not in texts]
+        found = dict.fromkeys(said for text in texts for said in self._rewritten(text))
+        return [text for text in found if text not in texts]
 
     @cached_property
     def _bert(self) -> FrozenBert:
@@ -98,38 +106,58 @@ class KnownWords:
         """[W], the words that are Chinese."""
         return np.array([has_cjk(word) for word in self.words], dtype=np.bool_)
 
-    def _rewritten(self, text: str) -> str | None:
-        """The text with every unknown word replaced that can be; None where none can."""
+    def _rewritten(self, text: str) -> list[str]:
+        """The text with every unknown word replaced that can be, by its nearest word, the next one, and so on."""
         unknown = [word for word in dict.fromkeys(_words_of(text)) if self._unknown(word)] if self.words else []
         instead = self._instead(unknown) if unknown else {}
-        if not instead:
-            return None
-        parts = sorted(map(re.escape, instead), key=len, reverse=True)
-        pattern = re.compile("|".join(rf"(?<![a-z]){part}(?![a-z])" if part.isascii() else part for part in parts))
-        said = pattern.sub(lambda match: instead[match.group()], text.casefold())
-        return " ".join(said.split())
+        wordings = max(map(len, instead.values()), default=0)
+        return [
+            _replaced(text, {word: others[min(place, len(others) - 1)] for word, others in instead.items()})
+            for place in range(wordings)
+        ]
 
-    def _instead(self, unknown: Sequence[str]) -> dict[str, str]:
-        """Of unknown words, the nearest known one: of their own language, else of the other one."""
+    def _instead(self, unknown: Sequence[str]) -> dict[str, list[str]]:
+        """Of the unknown words that have near known ones, those to say it with."""
         owners, vectors = _read(self._bert, unknown)
         found = {}
         for place, word in enumerate(unknown):
             near = np.full(len(self.words), -1.0)
             np.maximum.at(near, self.owners, (vectors[owners == place] @ self.vectors.T).max(axis=0, initial=-1.0))
-            near = near.round(3)  # the first and most frequent of those that are as near
-            for language in (self._chinese == has_cjk(word), self._chinese != has_cjk(word)):
-                best = int(np.where(language, near, -1.0).argmax())
-                if language[best] and near[best] >= _NEAR:
-                    same = has_cjk(word) == has_cjk(self.words[best])
-                    found[word] = self.words[best] if same else f" {self.words[best]} "
-                    break
+            if has_cjk(word):
+                others = self._nearest(near, self._chinese, _NEAR_CHINESE, _CHINESE_FOR_CHINESE)
+                others += [f" {one} " for one in self._nearest(near, ~self._chinese, _NEAR, _ENGLISH_FOR_CHINESE)]
+            else:
+                others = self._nearest(near, ~self._chinese, _NEAR, 1)
+                others = others or [f" {one} " for one in self._nearest(near, self._chinese, _NEAR, 1)]
+            if others:
+                found[word] = others
         return found
+
+    def _nearest(self, near: NDArray[np.float64], among: NDArray[np.bool_], least: float, count: int) -> list[str]:
+        """Of some words, the nearest and those that are nearly as near, the more frequent first where they are equal.
+
+        Args:
+            near: [W] cosines.
+            among: [W] which words.
+            least: smallest cosine.
+            count: no more than so many.
+        """
+        level = np.where(among, near.round(3), -1.0)
+        order = np.argsort(-level, kind="stable")[:count]
+        return [self.words[place] for place in order if level[place] >= max(least, level[order[0]] - _NEARLY)]
 
     def _unknown(self, word: str) -> bool:
         """Whether neither a word nor its singular or plural is known."""
         if has_cjk(word):
             return word not in self._known and bool(_meanings(word))
         return len(word) >= _SHORTEST and self._known.isdisjoint(_forms(word))
+
+
+def _replaced(text: str, instead: Mapping[str, str]) -> str:
+    """A text, small, with whole words replaced."""
+    parts = sorted(map(re.escape, instead), key=len, reverse=True)
+    pattern = re.compile("|".join(rf"(?<![a-z]){part}(?![a-z])" if part.isascii() else part for part in parts))
+    return " ".join(pattern.sub(lambda match: instead[match.group()], text.casefold()).split())
 
 
 def _words_of(text: str) -> list[str]:
