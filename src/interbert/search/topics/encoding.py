@@ -16,6 +16,7 @@ from interbert.model.processing import mean_state, pad_texts
 from interbert.model.scoring import inference, on_device
 from interbert.progress import progress_bar
 from interbert.search.encoder import ProductEncoder
+from interbert.search.topics.conjuncts import conjuncts
 from interbert.search.topics.examples import TopicText
 
 Float32 = NDArray[np.float32]
@@ -52,7 +53,21 @@ def encode_wordings(encoder: ProductEncoder, texts: Sequence[str]) -> tuple[list
     ids, vectors = encoder.texts(texts)
     _, states = encode_titles(encoder, ids)
     short = directions(encoder, vectors)
-    return ids, vectors, [TopicText(*one) for one in zip(texts, short, states, strict=True)]
+    things = _things(encoder, texts)
+    return ids, vectors, [TopicText(*one) for one in zip(texts, short, states, things, strict=True)]
+
+
+def _things(encoder: ProductEncoder, texts: Sequence[str]) -> list[tuple[TopicText, ...]]:
+    """Of each text, the things that it joins, as far as the model knows words of theirs."""
+    joined = [(place, thing) for place, text in enumerate(texts) for thing in conjuncts(text)]
+    ids = encoder.processor.texts_to_ids([thing for _, thing in joined])
+    known = [(*one, own) for one, own in zip(joined, ids, strict=True) if encoder.knows(own)]
+    found: list[list[TopicText]] = [[] for _ in texts]
+    if known:
+        vectors, states = encode_titles(encoder, [own for *_, own in known])
+        for (place, thing, _), vector, state in zip(known, vectors, states, strict=True):
+            found[place].append(TopicText(thing, vector, state))
+    return [tuple(things) for things in found]
 
 
 def encode_titles(

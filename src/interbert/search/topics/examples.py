@@ -36,6 +36,8 @@ _SUREST = 20
 """Examples that say what the best level is."""
 _SPELLING, _SPELLING_CHINESE = 0.6, 1.5
 """What shared spelling counts beside one of the vectors' comparisons: a Chinese character carries a meaning."""
+_THINGS = 0.8
+"""What the nearest of the things that "and" joins counts, the whole text counting the rest."""
 _EXPANSION = 0.3
 """What the words that the best titles share count beside the topic's own, per standard deviation."""
 _FLOOR = 1e-6
@@ -53,6 +55,8 @@ class TopicText:
     """[D], of the dual encoder."""
     sentence: Float32
     """[H], mean state of the text's tokens, of length 1."""
+    things: tuple[TopicText, ...] = ()
+    """What "and" joins in it (:func:`~interbert.search.topics.conjuncts.conjuncts`), each by itself."""
 
 
 @dataclass(frozen=True)
@@ -144,9 +148,9 @@ class Examples:
         A title is compared by the dual encoder's vectors, in every field (they are taught by pictures, so they know
         both languages); by the sentence states, in the field that is nearest to the topic, which is the one in its
         language; and by spelling. The topic is compared with the kinds of products, too. All are standardised over the
-        examples, so that they can be added. Then the topic is expanded, as relevance models do (Lavrenko and Croft
-        2001): what the best titles share, in all their languages, is looked for in every title ("pullovers" finds
-        sweaters, and with them 毛衣).
+        examples, so that they can be added. Of things that "and" joins, the one that a title fits best counts most.
+        Then the topic is expanded, as relevance models do (Lavrenko and Croft 2001): what the best titles share, in all
+        their languages, is looked for in every title ("pullovers" finds sweaters, and with them 毛衣).
         """
         levels = standardised(np.mean([self._scores(one) for one in topic], axis=0))
         fitting = _fitting(levels)
@@ -202,6 +206,15 @@ class Examples:
         return Examples.of(pictures, pooled, self.fields, vectors, sentences, texts, self.kinds.select(keep))
 
     def _scores(self, topic: TopicText) -> Float32:
+        """How near each example is to a text, or to one of the things that it joins: standardised, [n]."""
+        whole = self._compared(topic)
+        if not topic.things:
+            return whole
+        apart = [self._compared(thing) for thing in topic.things]
+        either = np.max([one / max(_best_level(one), _FLOOR) for one in apart], axis=0)
+        return standardised((1 - _THINGS) * whole + _THINGS * standardised(either))
+
+    def _compared(self, topic: TopicText) -> Float32:
         by_vector = [standardised(field @ topic.vector) for field in self.vectors]
         states = max((field @ topic.sentence for field in self.sentences), key=lambda cosines: float(cosines.max()))
         compared = np.mean([*by_vector, standardised(states)], axis=0)
@@ -213,9 +226,14 @@ class Examples:
 
 def _fitting(levels: Float32) -> Float32:
     """Standardised scores [n] as how well each fits, 0 to 1: who is far below the best does not fit a little."""
-    best = float(np.sort(levels)[-_SUREST:].mean())
-    fitting: Float32 = (1 / (1 + np.exp((_BORDER * best - levels) / _SOFTNESS))).astype(np.float32)
+    border = _BORDER * _best_level(levels)
+    fitting: Float32 = (1 / (1 + np.exp((border - levels) / _SOFTNESS))).astype(np.float32)
     return fitting
+
+
+def _best_level(levels: Float32) -> float:
+    """What the best of [n] have, in the mean."""
+    return float(np.sort(levels)[-_SUREST:].mean())
 
 
 def _neighbours(pictures: Float32, known: Float32) -> tuple[NDArray[np.int32], Float32]:
