@@ -4,10 +4,10 @@
         --test test.parquet --out runs/fashion [--language en|zh] [--checkpoint MODEL]
 
 The files have the columns of the public data set ashraq/fashion-product-images-small (image, id, productDisplayName)
-and title_zh. The backbone learns from the English titles of train and is judged by validation; pretraining sees the
-titles of both languages; fine-tuning and ranking use --language. --checkpoint starts fine-tuning from a pretrained
-model directory, whose extractor is used. Everything is resumable: the same command continues. The last line is JSON
-with r@1, r@5, r@10 (per cent), median_rank and n.
+and title_zh. The backbone learns from the English titles and the other columns of train and is judged by validation;
+pretraining sees the titles of both languages; fine-tuning and ranking use --language. --checkpoint starts fine-tuning
+from a pretrained model directory, whose extractor is used. Everything is resumable: the same command continues. The
+last line is JSON with r@1, r@5, r@10 (per cent), median_rank and n.
 """
 
 from __future__ import annotations
@@ -84,6 +84,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--language", choices=sorted(COLUMNS), default="en")
     parser.add_argument("--checkpoint", help="pretrained model directory to fine-tune instead of pretraining")
     parser.add_argument("--backbone-epochs", type=int, default=6, help="0 takes ImageNet's backbone as it is")
+    parser.add_argument(
+        "--column-loss-weight", type=float, default=0.3, help="of the backbone; 0 leaves columns unread"
+    )
     parser.add_argument("--pretrain-epochs", type=float, default=1.0, help="passes over the titles of both languages")
     parser.add_argument("--finetune-epochs", type=float, default=1.0)
     return parser.parse_args()
@@ -97,6 +100,7 @@ def _teaching(arguments: argparse.Namespace, out: Path) -> BackboneOptions:
         validation=arguments.validation,
         input_size=BACKBONE_PIXELS,
         epochs=arguments.backbone_epochs,
+        column_loss_weight=arguments.column_loss_weight,
     )
 
 

@@ -75,6 +75,17 @@ def test_a_topic_finds_the_pictures_of_its_titles() -> None:
     assert (prototypes @ aim).min() > 0.5
 
 
+def test_titles_of_either_of_two_things_fit_both() -> None:
+    examples = three_kinds()
+    watch, shoes = (unit(examples.vectors[0, start : start + 30].mean(axis=0)) for start in (0, 30))
+    nothing = np.zeros_like(watch)  # the whole text is like no title
+    things = (TopicText("watch", watch, watch), TopicText("shoes", shoes, shoes))
+    fit = examples.fit([TopicText("?", nothing, nothing, things)])
+    assert fit[:60].min() > fit[60:].max()
+    assert fit[:30].mean() == pytest.approx(fit[30:60].mean(), abs=0.15)
+    assert examples.fit([TopicText("watch", watch, watch, things[:1])])[30:].max() < 0.5
+
+
 def test_words_of_the_best_titles_find_more_in_the_other_language() -> None:
     examples = three_kinds()
     found = examples.grams.typical(np.arange(3), np.ones(3, dtype=np.float32))
