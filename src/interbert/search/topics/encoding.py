@@ -60,6 +60,8 @@ def encode_wordings(encoder: ProductEncoder, texts: Sequence[str]) -> tuple[list
 def _things(encoder: ProductEncoder, texts: Sequence[str]) -> list[tuple[TopicText, ...]]:
     """Of each text, the things that it joins, as far as the model knows words of theirs."""
     joined = [(place, thing) for place, text in enumerate(texts) for thing in conjuncts(text)]
+    if not joined:
+        return [() for _ in texts]
     ids = encoder.processor.texts_to_ids([thing for _, thing in joined])
     known = [(*one, own) for one, own in zip(joined, ids, strict=True) if encoder.knows(own)]
     found: list[list[TopicText]] = [[] for _ in texts]
