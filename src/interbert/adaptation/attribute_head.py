@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 UNKNOWN = -1
+_FARTHEST = 20.0
+"""Standard deviations: a feature that hardly varies in a small catalogue must not outweigh all others as it learns."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ class AttributeHead(nn.Module):
 
     def forward(self, features: Tensor) -> list[Tensor]:
         """Standardised features [B,F] -> logits of each column."""
-        logits = self.linear(features)
+        logits = self.linear(features.clamp(-_FARTHEST, _FARTHEST))
         return [logits[:, start:end] for start, end in zip(self._bounds, self._bounds[1:], strict=False)]
 
     def loss(self, features: Tensor, numbers: Tensor) -> Tensor:

@@ -39,6 +39,8 @@ _NEARLY = 0.1
 """What is less near than the nearest by no more than this is said, too."""
 _CHINESE_FOR_CHINESE, _ENGLISH_FOR_CHINESE = 3, 2
 """Words of each language that a Chinese one is said with."""
+_MOST_UNKNOWN = 32
+"""Unknown words of a text that are looked up; one with more is no topic."""
 _WORD = re.compile(r"[^\W\d_]+")
 
 
@@ -108,7 +110,8 @@ class KnownWords:
 
     def _rewritten(self, text: str) -> list[str]:
         """The text with every unknown word replaced that can be, by its nearest word, the next one, and so on."""
-        unknown = [word for word in dict.fromkeys(_words_of(text)) if self._unknown(word)] if self.words else []
+        words = dict.fromkeys(_words_of(text)) if self.words else ()
+        unknown = [word for word in words if self._unknown(word)][:_MOST_UNKNOWN]
         instead = self._instead(unknown) if unknown else {}
         wordings = max(map(len, instead.values()), default=0)
         return [
