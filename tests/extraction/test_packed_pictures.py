@@ -93,6 +93,17 @@ def test_tar_files_of_img2dataset(tmp_path: Path, json_only: bool) -> None:
         assert source.columns.texts == ("caption",)
 
 
+def test_columns_of_packed_pictures_are_tables_as_others(tmp_path: Path) -> None:
+    red, blue = (file_bytes(draw(colour, "circle")) for colour in ("red", "blue"))
+    tar(tmp_path / "shop.tar", [("0.png", red), ("0.txt", b"red"), ("1.png", blue), ("1.txt", b"blue")])
+    source = open_source(str(tmp_path / "shop.tar"))
+    assert source.other_columns().num_columns == 0
+    assert source.other_columns(["caption"])["caption"].to_pylist() == ["red", "blue"]
+    assert source.select([1]).other_columns(["caption", "key"]).to_pylist() == [{"caption": "blue", "key": "1"}]
+    with pytest.raises(ColumnError, match="kind"):
+        source.other_columns(["kind"])
+
+
 def test_tar_members_with_long_names_and_in_folders(tmp_path: Path) -> None:
     deep = "x" * 90 + "/" + "y" * 150
     members = [(f"{deep}/{name}", data) for name, data in samples()]

@@ -140,10 +140,11 @@ class PictureSource:
                 raise ColumnError.missing(name, self._rows.column_names, self.name)
         ours = {self.columns.picture, self.columns.picture_id, self.columns.product_id, *self.columns.texts}
         wanted = [name for name in self._rows.column_names if name not in ours] if names is None else list(names)
-        if not wanted:
+        if not wanted or isinstance(self._rows, PackedRows):
             import pyarrow as pa
 
-            return pa.table({})
+            rows = range(len(self._ids)) if self._only is None else self._only
+            return pa.table({name: [self._rows.value(row, name) for row in rows] for name in wanted})
         light = self._rows.select_columns(wanted)
         if self._only is not None:
             light = light.select(self._only)
