@@ -86,6 +86,7 @@ def test_columns_can_be_named_and_left_unread(catalogue: Path, shop: Path, tiny_
     assert "attributes" not in history(tmp_path / "unread")[-1]
     with pytest.raises(ColumnError, match="colour"):
         finetune_backbone(options(catalogue, tmp_path / "missing", tiny_bert, columns=["colour"]))
+    assert not (tmp_path / "missing" / "maps").exists()  # it is said before any picture is read
 
 
 def test_unknown_values_are_numbers_of_nothing() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,7 @@ def _finetune(options: BackboneOptions) -> None:
     if claim_folder(out, recipe):
         print(f"{out}: this run is finished, nothing to do")
         return
+    columns = _columns(options, source)
     device = torch.device(pick_device(None))
     backbone = EfficientNetLite0().to(device)
     extractor = GridExtractor(GridSettings(input_size=options.input_size, scales=(1,)))
@@ -66,7 +68,7 @@ def _finetune(options: BackboneOptions) -> None:
     held_maps = maps
     if held_source is not None:
         held_maps = picture_maps(held_source, extractor, backbone, out / _MAPS / "validation", "reading validation")
-    attributes = _attributes(options, source, maps, held_source, held_maps)
+    attributes = _attributes(columns, source, maps, held_source, held_maps)
     train, judged, vocabulary = _catalogues(options, maps, held_maps, attributes, device)
     learner = BackboneLearner(backbone, _towers(options, train, vocabulary).to(device), train, options)
     _learn(learner, options, judged, out)
@@ -82,34 +84,40 @@ def _open(options: BackboneOptions, name: str) -> PictureSource:
     return open_source(name, mapping, options.split, need_texts=True)
 
 
+def _columns(options: BackboneOptions, source: PictureSource) -> list[str]:
+    """Columns that the pictures are told by, before hours are spent on reading them.
+
+    Raises:
+        ColumnError: one that was named is missing.
+    """
+    if not options.column_loss_weight:
+        return []
+    if options.columns:
+        attribute_values(source.select([]), options.columns)
+    columns = options.columns or kinds_in(source, source.columns.texts)
+    if columns:
+        print(f"{source.name}: kinds of products in {', '.join(columns)}", flush=True)
+    return columns
+
+
 def _attributes(
-    options: BackboneOptions,
+    columns: Sequence[str],
     source: PictureSource,
     maps: PictureMaps,
     held_source: PictureSource | None,
     held_maps: PictureMaps,
 ) -> tuple[Attributes, Attributes]:
-    """Of the pictures to learn from and of those to judge by.
-
-    Raises:
-        ColumnError: a column that was named is missing.
-    """
-    none = Attributes.none(len(maps)), Attributes.none(len(held_maps))
-    if not options.column_loss_weight:
-        return none
-    texts = {name for one in maps.captions for name in one.text_fields}
-    columns = options.columns or kinds_in(source, sorted(texts))
-    if not columns:
-        return none
-    print(f"{source.name}: kinds of products in {', '.join(columns)}", flush=True)
-    values = attribute_values(source, columns)
-    train = Attributes.of(columns, [values[one.source_row] for one in maps.captions])
+    """Of the pictures to learn from and of those to judge by, which may have other columns."""
+    train, held = Attributes.none(len(maps)), Attributes.none(len(held_maps))
+    if columns:
+        values = attribute_values(source, columns)
+        train = Attributes.of(columns, [values[one.source_row] for one in maps.captions])
     if held_source is None:
         return train, train
-    if not set(columns) <= set(held_source.column_names):
-        return train, none[1]
-    values = attribute_values(held_source, columns)
-    return train, train.among([values[one.source_row] for one in held_maps.captions])
+    if columns and set(columns) <= set(held_source.column_names):
+        values = attribute_values(held_source, columns)
+        held = train.among([values[one.source_row] for one in held_maps.captions])
+    return train, held
 
 
 def _catalogues(
