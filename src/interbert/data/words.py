@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from functools import lru_cache
 from itertools import pairwise
 
-_CJK = "\u3400-\u9fff\uf900-\ufaff"
-_WORD = re.compile(rf"[{_CJK}]|[^\W_{_CJK}]+")
-_CHARACTER = re.compile(f"[{_CJK}]")
+CJK = "\u3400-\u9fff\uf900-\ufaff"
+"""Chinese characters, as part of a regular expression's class."""
+_WORD = re.compile(rf"[{CJK}]|[^\W_{CJK}]+")
+_CHARACTER = re.compile(f"[{CJK}]")
 _REMEMBERED = 100_000
 """Texts whose words are kept: more than a batch draws from, less than a large catalogue has."""
 

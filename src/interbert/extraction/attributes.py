@@ -52,12 +52,14 @@ def attribute_values(source: PictureSource, columns: Sequence[str]) -> list[tupl
 
     Args:
         source: the catalogue.
-        columns: at least one; those that are named twice count once.
+        columns: those that are named twice count once; of none, the rows are empty.
 
     Raises:
         ColumnError: there is no such column.
     """
     names = list(dict.fromkeys(columns))
+    if not names:
+        return [()] * len(source)
     table = source.other_columns(names)
     return list(zip(*([_plain(value) for value in table[name].to_pylist()] for name in names), strict=True))
 

@@ -16,7 +16,7 @@ from interbert.data.words import has_cjk
 _BEHIND = re.compile(r"\s(?:for|to|with|in|of|from|on|by|under|that|which)\s", re.IGNORECASE)
 _AND = re.compile(r"\s+(?:and|or|&)\s+", re.IGNORECASE)
 _COMMA = re.compile(r"\s*,\s*(?:(?:and|or|&)\s+)?|\s+(?:and|or|&)\s+", re.IGNORECASE)
-_CHINESE_AND = "与和及或、，,"
+_CHINESE_AND = frozenset("与和及或、，,")
 _MOST = 6
 """Things of a text with more are not told apart: that is a list of words."""
 
@@ -37,6 +37,8 @@ def _english(text: str) -> list[str]:
 
 
 def _chinese(text: str) -> list[str]:
+    if _CHINESE_AND.isdisjoint(text):  # nothing to read a dictionary for
+        return []
     things: list[list[str]] = [[]]
     for word in _all_words(text):
         if word in _CHINESE_AND:  # 和 by itself, not that of 和服
