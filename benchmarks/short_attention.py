@@ -2,20 +2,24 @@
 
     python benchmarks/short_attention.py
     python benchmarks/short_attention.py --tune    # every size of block that is worth a try, and the fastest
+    python benchmarks/short_attention.py --build   # without a GPU: what the kernels take of each kind of card
 
 Sequences as at base size in pretraining: 57 tokens of 12 heads of 64 (joint), 20 of the same (text), 37 of 8 heads of
 96 (image), nothing padded, bf16, dropout 0.1 of the weights and none. Prints milliseconds (medians, by CUDA events) and
 the memory traffic over them: queries, keys, values and outputs once, in backward their gradients too. The last line is
-JSON.
+JSON. With `--build` it has registers, bytes of them that spill and shared memory for each kind of card.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 from collections.abc import Callable
+from dataclasses import asdict
 
 import torch
+from gpu_builds import Build, build
 from torch import Tensor
 
 from interbert.model import short_attention_kernels as kernels
@@ -25,13 +29,23 @@ SHAPES = {"joint": (57, 64, 12), "text": (20, 64, 12), "image": (37, 96, 8)}
 """Tokens, head size, heads."""
 BLOCKS = [(16, 2), (32, 2), (16, 4), (32, 4), (64, 4), (16, 8), (32, 8), (64, 8)]
 """Queries of a block, and warps."""
+CARDS = {80: 163, 86: 99, 90: 227, 100: 227, 120: 99}
+"""Compute capability -> KiB of shared memory that one block may take: A100, A10 (89 likewise), H200, B200, RTX 50."""
+BUILDS = [(57, 64), (20, 64), (37, 96), (128, 64), (128, 128)]
+"""Longest sequence and head size: base size in pretraining, and the largest that are taken."""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pairs", type=int, default=1024)
     parser.add_argument("--tune", action="store_true", help="try blocks of every size")
+    parser.add_argument(
+        "--build", nargs="*", type=int, choices=CARDS, help="compile for cards that need not be here; all of these"
+    )
     arguments = parser.parse_args()
+    if arguments.build is not None:
+        build_all(arguments.build or list(CARDS))
+        return
     if not torch.cuda.is_available():
         parser.error("there is no CUDA device here.")
     line: dict[str, object] = {"device": torch.cuda.get_device_name(), "pairs": arguments.pairs}
@@ -49,6 +63,34 @@ def main() -> None:
                 print(f"{other / mine:.2f} times as fast, {rate:.2f} TB/s", flush=True)
                 line[f"{name} {which} {dropout}"] = [round(mine, 4), round(other, 4)]
     print(json.dumps(line | {"versions": versions()}))
+
+
+def build_all(cards: list[int]) -> None:
+    """Compile both passes for every card, and tell what they take."""
+    table: dict[str, dict[str, int]] = {}
+    for capability in cards:
+        for which, (longest, size) in itertools.product(("forward", "backward"), BUILDS):
+            found = build_one(which, longest, size, capability)
+            name = f"{capability} {which} {longest} {size}"
+            table[name] = asdict(found)
+            print(f"{name:<22} {found.registers:>3} registers, {found.spilled:>3} bytes spilled, ", end="")
+            print(f"{found.shared / 2**10:>5.1f} of {CARDS[capability]} KiB shared, ", end="")
+            print(f"{found.instructions:,} instructions")
+    print(json.dumps(table))
+
+
+def build_one(
+    which: str, longest: int, size: int, capability: int, first_only: bool = False, masked: bool = False
+) -> Build:
+    """One pass as :mod:`interbert.model.short_attention_kernels` launches it, with dropout."""
+    kernel = getattr(kernels, f"_{which}")
+    constants = kernels.options(which, longest, size, first_only=first_only, masked=masked, drops=True)
+    warps, _ = constants.pop("num_warps"), constants.pop("num_stages")
+    known = dict.fromkeys(constants, "constexpr") | {"scale": "fp32", "share": "fp32", "total": "i32", "mask": "*u8"}
+    known |= {"starts": "*i32", "seed": "*i32"}
+    steps = {name: "i32" for name in kernel.arg_names if name.endswith(("_row", "_head"))}
+    tensors = {name: "*bf16" for name in kernel.arg_names if name not in known | steps}
+    return build(kernel, known | steps | tensors, constants, [*steps, *tensors], capability, warps)
 
 
 def our_passes(qkv: Tensor, length: int, dropout: float) -> dict[str, Callable[[], object]]:

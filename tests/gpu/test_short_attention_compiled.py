@@ -6,7 +6,7 @@ import pytest
 import torch
 from tests.model.test_short_attention import expected, starts_of
 
-from interbert.model.short_attention import attend_from_first, attend_within
+from interbert.model.short_attention import attend_from_first, attend_within, short_attention_fits
 
 
 @pytest.mark.parametrize(
@@ -19,6 +19,8 @@ def test_it_is_attention_and_so_are_its_gradients(
 ) -> None:
     torch.manual_seed(0)
     starts, longest = starts_of(lengths).cuda(), max(lengths)
+    if not short_attention_fits(starts.device, dtype, longest, [size]):
+        pytest.skip("this card is too small for blocks of this size")
     mask = None
     if masked:
         mask = torch.rand(sum(lengths), device="cuda") < 0.7

@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 from tests.conftest import tiny_config
 from tests.model.test_packing_for_kernel import NO_DROPOUT, batch, contrast_of, labels_of, real_of, results
 from tests.training.test_training import finetune_words, log_of, pretrain_words
+from torch._dynamo.utils import counters
 
 from interbert.cli.main import main
 from interbert.model import encoder, varlen
@@ -137,9 +138,13 @@ def test_fine_tuning_and_evaluation(shop_store: Path, tiny_bert: str, tmp_path: 
 
 @pytest.mark.slow
 def test_compiled_training(shop_store: Path, tiny_bert: str, tmp_path: Path) -> None:
+    counters.clear()
     words = pretrain_words(shop_store, tiny_bert, tmp_path / "m", "--training.max_steps", "4")
     assert main([*words, "--training.compile", "true"]) == 0
-    assert [line for line in log_of(tmp_path / "m") if "loss" in line]
+    losses = [line["loss"] for line in log_of(tmp_path / "m") if "loss" in line]
+    assert losses
+    assert np.isfinite(losses).all()
+    assert not counters["graph_break"]
 
 
 @pytest.mark.parametrize("bf16", [False, True])

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -16,6 +21,7 @@ from tests.model.test_packing_for_kernel import (
     results,
     steady_config,
 )
+from torch._dynamo.backends.registry import lookup_backend
 
 from interbert.model import encoder, layers, short_attention
 from interbert.model.modeling import InterBertForPreTraining
@@ -206,6 +212,39 @@ def test_it_is_traced_in_one_piece(taken):
     assert (compiled_gradients - gradients).norm() <= 1e-5 * gradients.norm()
 
 
+def test_a_compiled_model_computes_no_padding_and_is_not_made_anew_for_every_batch(taken):
+    torch.manual_seed(0)
+    torch.compiler.reset()
+    model = InterBertForPreTraining._from_config(steady_config(), attn_implementation="sdpa").train()
+    graphs = []
+
+    def backend(graph, inputs):
+        graphs.append(graph)
+        return lookup_backend("aot_eager")(graph, inputs)
+
+    compiled = torch.compile(model, backend=backend, fullgraph=True)
+    padding = [(1, 1), (2, 3), (1, 2), (3, 2), (4, 1), (5, 4)]
+    rows = set()
+    for number, (no_pieces, no_regions) in enumerate(padding):
+        inputs = batch()
+        for mask in ("attention_mask", "region_mask"):
+            inputs[mask].fill_(1)
+        inputs["attention_mask"][number % 3, 8 - no_pieces :] = 0
+        inputs["region_mask"][(number + 1) % 3, 6 - no_regions :] = 0
+        inputs |= labels_of(inputs) | real_of(inputs)
+        inputs["predicted_pieces"] = flat_positions(inputs["lm_labels"] != -100)
+        inputs["predicted_regions"] = flat_positions(inputs["masked_regions"])
+        losses, gradients = results(model, inputs)
+        taken.clear()
+        compiled_losses, compiled_gradients = results(compiled, inputs)
+        rows.add(taken[0])
+        assert taken[0] == inputs["attention_mask"].sum() + inputs["region_mask"].sum()
+        torch.testing.assert_close(compiled_losses["loss"], losses["loss"], rtol=1e-5, atol=1e-5)
+        assert (compiled_gradients - gradients).norm() <= 1e-5 * gradients.norm()
+    assert len(rows) == 4
+    assert len(graphs) == 2  # the second for any number of rows
+
+
 CPU = torch.device("cpu")
 
 
@@ -246,6 +285,7 @@ def test_the_kernels_are_tried_before_they_are_used(interpreted, monkeypatch):
 def test_where_it_fits(change, monkeypatch):
     pytest.importorskip("triton")
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: change.get("capability", (9, 0)))
+    monkeypatch.setattr(short_attention, "_has_room", lambda device: True)
     monkeypatch.setattr(torch.version, "hip", change.get("hip"))
     monkeypatch.setenv(short_attention.SWITCH, change.get("switch", "1"))
     monkeypatch.setattr(short_attention, "_works", lambda device, dtype: change.get("works", True))
@@ -265,3 +305,30 @@ def test_a_compiled_model_asks_in_one_piece_and_tries_nothing(monkeypatch):
         return number + 1 if short_attention_fits(CUDA, torch.bfloat16, 57, [64, 96]) else number
 
     assert torch.compile(fits, backend="eager", fullgraph=True)(torch.ones(1)) == 2
+
+
+def test_every_kernel_fits_the_cards_that_it_is_used_on():
+    """Compiled as for cards of 99 and 227 KiB of shared memory, an A10's and an H200's, by what Triton brings along."""
+    pytest.importorskip("triton")
+    script = Path(__file__).parents[2] / "benchmarks" / "short_attention.py"
+    words, compiled = [sys.executable, str(script), "--build", "86", "90"], os.environ | {"TRITON_INTERPRET": "0"}
+    run = subprocess.run(words, capture_output=True, text=True, env=compiled, timeout=300)
+    assert run.returncode == 0, run.stderr
+    table = json.loads(run.stdout.splitlines()[-1])
+    assert len(table) == 20
+    small = 99 * 2**10
+    too_large = {name for name, taken in table.items() if taken["shared"] > small}
+    assert too_large == {"86 backward 128 128", "90 backward 128 128"}
+    assert max(taken["shared"] for taken in table.values()) == short_attention.ROOM
+    assert not [name for name, taken in table.items() if name.startswith("90") and taken["spilled"]]
+    assert max(taken["spilled"] for taken in table.values()) < 100
+
+
+@pytest.mark.parametrize(("longest", "size", "fits"), [(64, 128, True), (65, 64, True), (65, 72, False)])
+def test_a_card_of_little_memory_takes_no_large_blocks(longest, size, fits, monkeypatch):
+    pytest.importorskip("triton")
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (8, 6))
+    little = SimpleNamespace(shared_memory_per_block_optin=99 * 2**10)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: little)
+    monkeypatch.setattr(short_attention, "_works", lambda device, dtype: True)
+    assert short_attention_fits(CUDA, torch.bfloat16, longest, [64, size]) == fits

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from interbert.model.configuration import InterBertConfig
+from interbert.model.dropout import Dropout
 from interbert.model.layers import LayerNorm
 
 
@@ -21,7 +22,7 @@ class TextEmbeddings(nn.Module):
         self.position_embeddings = nn.Embedding(config.max_position_embeddings, config.hidden_size)
         self.token_type_embeddings = nn.Embedding(config.type_vocab_size, config.hidden_size)
         self.layer_norm = LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
-        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+        self.dropout = Dropout(config.hidden_dropout_prob)
 
     def forward(self, input_ids: Tensor, token_type_ids: Tensor | None = None) -> Tensor:
         """Embed word pieces.
@@ -52,8 +53,8 @@ class ImageEmbeddings(nn.Module):
         self.feature_projection = nn.Linear(config.region_feature_size, config.hidden_size)
         self.location_projection = nn.Linear(5, config.hidden_size)
         self.layer_norm = LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
-        self.feature_dropout = nn.Dropout(config.region_feature_dropout_prob)
-        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+        self.feature_dropout = Dropout(config.region_feature_dropout_prob)
+        self.dropout = Dropout(config.hidden_dropout_prob)
 
     def forward(self, region_features: Tensor, region_locations: Tensor) -> Tensor:
         """Embed regions.

@@ -72,7 +72,7 @@ class InterBertEncoder(nn.Module):
             image_mask, real_regions = _whole(image, image_mask, real_regions)
         short = self._short(text, image)
         packings = PADDED
-        if skip_padding and not torch.compiler.is_compiling():  # N differs from batch to batch
+        if skip_padding and (short or not torch.compiler.is_compiling()):
             packings = self._packings(
                 text if image is None else image, text_mask, image_mask, real_pieces, real_regions, short
             )

@@ -16,6 +16,7 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from interbert.model.configuration import InterBertConfig
+from interbert.model.dropout import Dropout
 from interbert.model.packing import Packing
 from interbert.model.varlen import Sequences, ShortSequences
 
@@ -189,7 +190,7 @@ class BertLayer(GradientCheckpointingLayer):  # type: ignore[misc]
         self.activation = ACT2FN[config.hidden_act]
         self.output = nn.Linear(sizes.intermediate, config.hidden_size)
         self.output_layer_norm = LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
-        self.dropout = nn.Dropout(sizes.hidden_dropout)
+        self.dropout = Dropout(sizes.hidden_dropout)
 
     def forward(
         self,

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from interbert.errors import ConfigError
 from interbert.model.configuration import InterBertConfig
+from interbert.model.dropout import Dropout
 from interbert.model.heads import ContrastiveHead, Fusion
 from interbert.model.outputs import InterBertModelOutput
 from interbert.model.trunk import InterBertModel, InterBertPreTrainedModel
@@ -32,7 +33,7 @@ class Matcher(InterBertPreTrainedModel):
         super().__init__(config)
         self.interbert = InterBertModel(config)
         self.fusion = Fusion(config)
-        self.dropout = nn.Dropout(config.fusion_dropout_prob)
+        self.dropout = Dropout(config.fusion_dropout_prob)
         self.matching_head = nn.Linear(config.pooler_size, 2)
         if config.contrastive_size is not None:
             self.contrastive_head = ContrastiveHead(config)
@@ -197,7 +198,7 @@ class Matcher(InterBertPreTrainedModel):
             match = self.matching_head.weight[0] - self.matching_head.weight[1]
             by_head = contrastive_loss_from_scores((text_pooled * match) @ image_pooled.T, same)
             losses.append((_HEAD_SHARE if losses else 1.0, by_head))
-        assert losses, "neither a contrastive head nor a product to contrast"
+        assert len(losses) > 0, "neither a contrastive head nor a product to contrast"
         return torch.stack([weight * loss for weight, loss in losses]).sum() / sum(weight for weight, _ in losses)
 
     def _contrastive_loss(

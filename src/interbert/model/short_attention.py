@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 
 from interbert.errors import first_line
+from interbert.model.dropout import call_seed
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -34,6 +35,8 @@ LONGEST = 128
 _HEAD_STEP, _LEAST_HEAD, _LARGEST_HEAD = 8, 16, 128
 _OLDEST = (8, 0)
 """Compute capability (Ampere): bfloat16 in the matrix units."""
+ROOM = 112 * 2**10
+"""Bytes of shared memory that the largest block takes, of long sequences with large heads; many cards have 99 KiB."""
 
 
 def short_attention_fits(device: torch.device, dtype: torch.dtype, longest: int, head_sizes: Iterable[int]) -> bool:
@@ -45,7 +48,10 @@ def short_attention_fits(device: torch.device, dtype: torch.dtype, longest: int,
         longest: sequence of the batch.
         head_sizes: of all layers.
     """
+    head_sizes = list(head_sizes)
     if longest > LONGEST or not card_fits(device, dtype, head_sizes, _LARGEST_HEAD):
+        return False
+    if longest > LONGEST // 2 and max(head_sizes) > _LARGEST_HEAD // 2 and not _has_room(device):
         return False
     usable: bool = _usable(device, dtype, not torch.compiler.is_compiling())
     return usable
@@ -67,6 +73,12 @@ def card_fits(device: torch.device, dtype: torch.dtype, head_sizes: Iterable[int
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
 def _is_new(device: torch.device) -> bool:
     return torch.version.hip is None and torch.cuda.get_device_capability(device) >= _OLDEST
+
+
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+def _has_room(device: torch.device) -> bool:
+    card: Any = torch.cuda.get_device_properties(device)
+    return bool(card.shared_memory_per_block_optin >= ROOM)
 
 
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
@@ -136,10 +148,7 @@ def attend_from_first(
 
 
 def _seed(like: Tensor, dropout: float) -> Tensor | None:
-    """int32 [2], of the device's own generator: nothing is waited for, and recomputing a layer gives the same."""
-    if not dropout:
-        return None
-    return torch.randint(-(2**31), 2**31 - 1, (2,), device=like.device, dtype=torch.int32)
+    return call_seed(like.device) if dropout else None
 
 
 @functools.cache

@@ -25,10 +25,11 @@ BLOCKS: dict[tuple[str, int, int], tuple[int, int]] = {
     ("forward", 64, 64): (64, 4),
     ("backward", 64, 64): (64, 4),
     ("forward", 64, 128): (64, 4),
+    ("backward", 128, 128): (16, 8),
 }
-"""Pass, keys and head size of a block -> queries of a block, and warps: the fastest of those tried on an H200
-(benchmarks/results/mfu.md)."""
-_OTHER_BLOCK = (32, 4)
+"""Pass, keys and head size of a block -> queries of a block, and warps: the fastest of those tried on an H200, and in
+the last row the only one whose registers hold what it needs (benchmarks/results/mfu.md)."""
+_OTHER_BLOCK = (16, 4)
 
 
 @triton.jit
@@ -287,13 +288,29 @@ def _options(
 ) -> dict[str, bool | int]:
     first_only = len(query) != len(key)
     assert not first_only or len(query) == len(starts) - 1
-    size = query.shape[-1]
+    return options(of, longest, query.shape[-1], first_only=first_only, masked=mask is not None, drops=dropout > 0)
+
+
+def options(of: str, longest: int, size: int, *, first_only: bool, masked: bool, drops: bool) -> dict[str, bool | int]:
+    """What a kernel is compiled for.
+
+    Args:
+        of: forward or backward.
+        longest: sequence of the batch.
+        size: of a head.
+        first_only: one query of each sequence asks.
+        masked: some tokens are not attended to.
+        drops: some weights are dropped.
+
+    Returns:
+        the kernel's constants, and its number of warps and stages.
+    """
     columns, width = block_of(longest), block_of(size)
     rows, warps = BLOCKS.get((of, columns, width), _OTHER_BLOCK)
     return {
         "FIRST": first_only,
-        "MASKED": mask is not None,
-        "DROPS": dropout > 0,
+        "MASKED": masked,
+        "DROPS": drops,
         "SIZE": size,
         "ROWS": _LEAST_BLOCK if first_only else min(columns, rows),
         "COLUMNS": columns,

@@ -11,6 +11,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from interbert.model.configuration import InterBertConfig
+from interbert.model.dropout import Dropout
 from interbert.model.heads import Fusion, LMHead, RegionHead
 from interbert.model.outputs import InterBertForVLTasksOutput, InterBertTaskOutput
 from interbert.model.trunk import InterBertModel, InterBertPreTrainedModel, apply_to
@@ -27,7 +28,7 @@ class InterBertForVLTasks(InterBertPreTrainedModel):
         super().__init__(config)
         self.interbert = InterBertModel(config)
         self.fusion = Fusion(config)
-        self.dropout = nn.Dropout(config.fusion_dropout_prob)
+        self.dropout = Dropout(config.fusion_dropout_prob)
         self.lm_head = LMHead(config)
         self.region_head = RegionHead(config)
         self.matching_head = nn.Linear(config.pooler_size, 2)
@@ -81,7 +82,7 @@ class InterBertForMultipleChoice(InterBertPreTrainedModel):
         super().__init__(config)
         self.interbert = InterBertModel(config)
         self.fusion = Fusion(config)
-        self.dropout = nn.Dropout(config.fusion_dropout_prob)
+        self.dropout = Dropout(config.fusion_dropout_prob)
         self.logit_head = nn.Linear(config.pooler_size, 1)
         self.post_init()
 
@@ -132,7 +133,7 @@ class InterBertForSequenceClassification(InterBertPreTrainedModel):
         super().__init__(config)
         self.interbert = InterBertModel(config)
         self.fusion = Fusion(config)
-        self.dropout = nn.Dropout(config.fusion_dropout_prob)
+        self.dropout = Dropout(config.fusion_dropout_prob)
         self.prediction_head = nn.Linear(config.pooler_size, config.num_labels)
         self.post_init()
 

@@ -51,7 +51,7 @@ class TrainingOptions:
     attention: Literal["auto", "eager", "sdpa"] = "auto"
     """Attention while training; auto: sdpa on a GPU, eager on a CPU, where it is faster for short sequences."""
     compile: bool = False
-    """Compile the model with torch.compile."""
+    """Compile the model with torch.compile: worth its first minutes in long runs on a GPU, and nothing on a CPU."""
     shard: bool = False
     """Share weights, gradients and optimizer state out between the processes (FSDP2), for models that a device cannot
     hold; without it each process holds all of them. One process alone is not changed by it."""
