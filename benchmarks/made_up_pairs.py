@@ -21,7 +21,7 @@ from interbert.data.packed import PackedTexts
 from interbert.data.pairs import PairTable
 from interbert.data.sampling import EpochBatches
 from interbert.model.configuration import InterBertConfig
-from interbert.model.region_inputs import image_inputs, location_vectors
+from interbert.model.region_inputs import InterBertRegionFeatureExtractor
 from interbert.objectives.region_masking import RegionMasking
 from interbert.objectives.segment_masking import IGNORE_LABEL, SegmentMasking
 from interbert.regions.schema import Regions
@@ -46,6 +46,7 @@ class MadeUpPictures:
         self._config = config
         self._sizes = sizes
         self._seed = seed
+        self._extractor = InterBertRegionFeatureExtractor()
 
     def take(self, rows: Sequence[int]) -> list[Regions]:
         """Regions of rows."""
@@ -58,12 +59,9 @@ class MadeUpPictures:
         counts = generator.integers(low, high + 1, len(texts))
         return [[CLS, *generator.integers(FIRST_PIECE, self._config.vocab_size, n).tolist(), SEP] for n in counts]
 
-    def picture_inputs(
-        self, regions: Regions, zeroed: NDArray[np.bool_] | None = None, where: str = "regions"
-    ) -> Picture:
-        """One picture's inputs, some regions hidden."""
-        locations = location_vectors(regions.boxes, regions.width, regions.height)
-        return image_inputs(regions.features, locations, zeroed)
+    def picture_inputs(self, regions: Regions, where: str = "regions") -> Picture:
+        """One picture's inputs."""
+        return self._extractor.picture(regions, where)
 
     def _regions(self, row: int) -> Regions:
         generator = np.random.default_rng((self._seed, 1, row))

@@ -183,6 +183,8 @@ def synthetic_batch(
     }
     predicted = len(batch["predicted_pieces"]), len(batch["predicted_regions"])
     flops = step_flops(config, pieces.double().numpy(), regions.double().numpy(), *predicted)
+    if device.type == "cuda":  # as training loads them there
+        batch["region_features"] = batch["region_features"].bfloat16()
     return {name: value.to(device) for name, value in batch.items()}, flops
 
 

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from interbert.checkpoints.bert import bert_tokenizer
 from interbert.errors import ConfigError, RegionError
 from interbert.model.processing import InterBertProcessor
-from interbert.model.region_inputs import InterBertRegionFeatureExtractor, image_inputs, location_vectors
+from interbert.model.region_inputs import InterBertRegionFeatureExtractor, location_vectors
+from interbert.objectives.region_masking import hide_regions
 
 MEAN, STD = [1.0, -2.0, 0.5], [2.0, 0.5, 1.0]
 EXTRACTOR = {"name": "grid", "settings": {"scales": [1, 2]}, "feature_size": 3, "num_classes": None}
@@ -73,10 +74,13 @@ def test_the_global_token_comes_first_and_is_the_mean(processor):
 
 
 def test_hidden_regions_count_as_zeros_in_the_mean():
-    features = np.array([[3.0, 6.0], [9.0, 9.0], [0.0, 3.0]], dtype=np.float32)
-    seen, _ = image_inputs(features, np.zeros((3, 5), dtype=np.float32), np.array([False, True, False]))
+    features = np.array([[4.0, 6.0], [3.0, 6.0], [9.0, 9.0], [0.0, 3.0]], dtype=np.float32)
+    picture = features, np.zeros((4, 5), dtype=np.float32)
+    seen, locations = hide_regions(picture, np.array([False, True, False]))
     assert seen.tolist() == [[1, 3], [3, 6], [0, 0], [0, 3]]
-    assert features[1].tolist() == [9, 9]
+    assert locations is picture[1]
+    assert features.tolist() == [[4, 6], [3, 6], [9, 9], [0, 3]]
+    assert hide_regions(picture, np.zeros(3, dtype=bool))[0] is features
 
 
 def test_batches_are_padded(processor):

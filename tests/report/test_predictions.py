@@ -12,6 +12,7 @@ from interbert.checkpoints.directory import load_model, load_pretraining_model, 
 from interbert.extraction.class_names import class_names
 from interbert.model.modeling import InterBertForPreTraining
 from interbert.model.processing import InterBertProcessor
+from interbert.objectives.region_masking import hide_regions
 from interbert.regions.schema import ExtractorInfo
 from interbert.report.guesses import PairGuesses, share_right
 from interbert.report.guessing import guess_pairs
@@ -89,7 +90,7 @@ def test_the_model_s_own_logits_are_what_is_shown(
     pair = guesses[0]
     regions = held_out.store.take([pair.row])[0]
     hidden = np.isin(regions.boxes, [region.box for region in pair.regions]).all(axis=1)
-    features, locations = processor.picture_inputs(regions, hidden)
+    features, locations = hide_regions(processor.picture_inputs(regions), hidden)
     ids = processor.tokenizer.convert_tokens_to_ids(["[CLS]", *pair.pieces, "[SEP]"])
     model.eval()
     with torch.no_grad():

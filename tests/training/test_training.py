@@ -290,8 +290,8 @@ def test_a_loss_that_is_not_finite_names_objective_and_sample(
 
     original, spoilt = PairData.picture, 5
 
-    def picture(self: PairData, regions, row, zeroed=None):
-        features, locations = original(self, regions, row, zeroed)
+    def picture(self: PairData, regions, row):
+        features, locations = original(self, regions, row)
         return (features * float("nan") if row == spoilt else features), locations
 
     brief = ["--warm_start.head_epochs", "0", "--warm_start.epochs", "0", "--texts", "title"]

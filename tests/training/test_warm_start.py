@@ -43,7 +43,7 @@ class Shelf:
     def texts_to_ids(self, texts):
         return [[1, 20 + int(self.words[int(text)]), 2] for text in texts]
 
-    def picture_inputs(self, regions, zeroed=None, where="regions"):
+    def picture_inputs(self, regions, where="regions"):
         locations = np.tile(np.array([0, 0, 1, 1, 1], dtype=np.float32), (3, 1))
         return self.features[regions], locations
 
@@ -58,7 +58,7 @@ def learn(out: Path, options: WarmStartOptions = OPTIONS, **sizes) -> tuple[Inte
     table = PairTable(texts, numbers, np.full(PICTURES, -1), numbers, shelf.words.astype(np.int64))
     pairs = PairData(table, shelf, shelf, 0, "shelf")
     ids = [[1, 20 + word, 2] for word in range(WORDS)]
-    pictures = [shelf.picture_inputs(row, None) for row in range(PICTURES)]
+    pictures = [shelf.picture_inputs(row) for row in range(PICTURES)]
     task = RetrievalTask(
         RetrievalSet(tuple(map(str, range(WORDS))), tuple(numbers), np.arange(WORDS)[:, None] == shelf.words),
         ids,

@@ -20,7 +20,7 @@ from interbert.data.packed import packed_ids
 from interbert.data.pairs import PairTable
 from interbert.data.sampling import SampleKey
 from interbert.objectives.matching import MATCH, MISMATCH, draw_mismatch
-from interbert.objectives.region_masking import RegionMasking
+from interbert.objectives.region_masking import RegionMasking, hide_regions
 from interbert.objectives.seeding import sample_generator
 from interbert.objectives.segment_masking import SegmentMasking
 from interbert.regions.schema import Regions
@@ -49,10 +49,8 @@ class Encoder(Protocol):
     def texts_to_ids(self, texts: Sequence[str]) -> list[list[int]]:
         """Token ids with [CLS] and [SEP]."""
 
-    def picture_inputs(
-        self, regions: Regions, zeroed: NDArray[np.bool_] | None = None, where: str = "regions"
-    ) -> Picture:
-        """One picture's inputs, some regions hidden."""
+    def picture_inputs(self, regions: Regions, where: str = "regions") -> Picture:
+        """One picture's inputs."""
 
 
 @dataclass(frozen=True)
@@ -124,9 +122,9 @@ class PairData:
         unique = sorted(set(rows))
         return dict(zip(unique, self._store.take(unique), strict=True))
 
-    def picture(self, regions: Regions, row: int, zeroed: NDArray[np.bool_] | None = None) -> Picture:
+    def picture(self, regions: Regions, row: int) -> Picture:
         """Model inputs of a picture."""
-        return self.encoder.picture_inputs(regions, zeroed, f"{self._where}, row {row}")
+        return self.encoder.picture_inputs(regions, f"{self._where}, row {row}")
 
 
 class _Examples(Dataset[Example], ABC):
@@ -210,7 +208,7 @@ class PretrainingPairs(_OfOnePicture[PretrainingExample]):
         return PretrainingExample(
             input_ids=text.input_ids,
             lm_labels=text.labels,
-            picture=data.picture(regions, row, hidden.zeroed),
+            picture=hide_regions(own_picture, hidden.zeroed),
             masked_regions=np.concatenate([[False], hidden.predicted]),
             region_targets=self._targets(regions, own_picture),
             matching_label=label,

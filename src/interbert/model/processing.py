@@ -9,9 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from transformers import (
     AutoFeatureExtractor,
@@ -168,11 +166,9 @@ class InterBertProcessor(ProcessorMixin):  # type: ignore[misc]
         """Token ids of each text, [CLS] and [SEP] included, cut at ``max_text_tokens``."""
         return token_ids(self.tokenizer, texts, self.max_text_tokens)
 
-    def picture_inputs(
-        self, regions: RegionsLike, zeroed: NDArray[np.bool_] | None = None, where: str = "regions"
-    ) -> tuple[Float32, Float32]:
+    def picture_inputs(self, regions: RegionsLike, where: str = "regions") -> tuple[Float32, Float32]:
         """One picture's region_features [R,F] and region_locations [R,5]."""
-        return self.feature_extractor.picture(regions, zeroed, where)  # type: ignore[no-any-return]
+        return self.feature_extractor.picture(regions, where)  # type: ignore[no-any-return]
 
     @property
     def pad_token_id(self) -> int:

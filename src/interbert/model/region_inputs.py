@@ -68,26 +68,6 @@ def location_vectors(boxes: NDArray[Any], width: int, height: int) -> Float32:
     return np.concatenate([scaled, area[:, None]], axis=1).astype(np.float32)
 
 
-def image_inputs(
-    features: Float32, locations: Float32, zeroed: NDArray[np.bool_] | None = None
-) -> tuple[Float32, Float32]:
-    """Put the global token before the regions.
-
-    Args:
-        features: [N,F].
-        locations: [N,5].
-        zeroed: bool [N], regions hidden by masking. They become zeros before the global token's mean is taken, with
-            N still the divisor, so nothing leaks (SPEC part 2).
-
-    Returns:
-        region_features [N+1,F], region_locations [N+1,5].
-    """
-    if zeroed is not None and zeroed.any():
-        features = np.where(zeroed[:, None], np.float32(0), features)
-    with_global = np.concatenate([features.mean(axis=0, keepdims=True, dtype=np.float32), features])
-    return with_global, np.concatenate([np.array([GLOBAL_LOCATION], dtype=np.float32), locations])
-
-
 class InterBertRegionFeatureExtractor(FeatureExtractionMixin):  # type: ignore[misc]
     """How a model's regions are made and scaled.
 
@@ -150,37 +130,51 @@ class InterBertRegionFeatureExtractor(FeatureExtractionMixin):  # type: ignore[m
             self._maker = _wired[0](self.extractor, self.folder)
         return self._maker(pictures)
 
-    def standardise(self, features: NDArray[Any], where: str = "regions") -> Float32:
+    def standardise(self, features: NDArray[Any], where: str = "regions", out: Float32 | None = None) -> Float32:
         """Scale features [N,F] to about zero mean and unit variance per dimension over the training pictures.
+
+        Args:
+            features: of the regions.
+            where: they are from, for messages.
+            out: [N,F], is filled and returned; None for a new array.
 
         Raises:
             RegionError: the size is not the model's, or a value is not finite.
         """
-        values = np.asarray(features, dtype=np.float32)
-        if not np.isfinite(values).all():
+        if not np.isfinite(features).all():
             raise RegionError(f"{where}: a region feature is NaN or infinite. Extract this picture again.")
         wanted = self.extractor.get("feature_size")
-        if wanted is not None and values.shape[1] != wanted:
+        if wanted is not None and features.shape[1] != wanted:
             raise RegionError(
-                f"{where}: regions have {values.shape[1]} features, the model wants {wanted}. "
+                f"{where}: regions have {features.shape[1]} features, the model wants {wanted}. "
                 "Extract them with the model's own extractor."
             )
+        found = np.empty(features.shape, dtype=np.float32) if out is None else out
+        found[:] = features
         if self.feature_mean is None or self.feature_std is None:
-            return values
+            return found
         if self._scale is None:
             self._scale = (
                 np.array(self.feature_mean, dtype=np.float32),
                 1.0 / np.array(self.feature_std, dtype=np.float32),
             )
         mean, inverse = self._scale
-        return (values - mean) * inverse
+        found -= mean
+        found *= inverse
+        return found
 
-    def picture(
-        self, regions: RegionsLike, zeroed: NDArray[np.bool_] | None = None, where: str = "regions"
-    ) -> tuple[Float32, Float32]:
-        """One picture's region_features [N+1,F] and region_locations [N+1,5]; ``zeroed`` as in :func:`image_inputs`."""
-        features = self.standardise(regions.features, where)
-        return image_inputs(features, location_vectors(regions.boxes, regions.width, regions.height), zeroed)
+    def picture(self, regions: RegionsLike, where: str = "regions") -> tuple[Float32, Float32]:
+        """One picture's inputs: the global token, whose feature is the regions' mean, before the regions.
+
+        Returns:
+            region_features [N+1,F], region_locations [N+1,5].
+        """
+        count, size = np.shape(regions.features)
+        features = np.empty((count + 1, size), dtype=np.float32)
+        self.standardise(np.asarray(regions.features), where, features[1:])
+        features[1:].mean(axis=0, out=features[0])
+        locations = location_vectors(regions.boxes, regions.width, regions.height)
+        return features, np.concatenate([np.array([GLOBAL_LOCATION], dtype=np.float32), locations])
 
     def __call__(self, regions: Sequence[RegionsLike]) -> BatchFeature:
         """Padded inputs of a batch: region_features [B,R,F], region_locations [B,R,5], region_mask [B,R]."""

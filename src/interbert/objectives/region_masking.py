@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from interbert.errors import ConfigError
 
 Bool = NDArray[np.bool_]
+Float32 = NDArray[np.float32]
 
 
 class MaskedRegions(NamedTuple):
@@ -74,6 +75,23 @@ class RegionMasking:
         near = region_iou(boxes, width, height)[:, anchors] >= self.iou_threshold
         predicted = near.any(axis=1) | anchors
         return MaskedRegions(predicted, predicted)
+
+
+def hide_regions(picture: tuple[Float32, Float32], zeroed: Bool) -> tuple[Float32, Float32]:
+    """Inputs of a picture with some of its regions hidden by masking; the picture itself stays as it is.
+
+    Args:
+        picture: region_features [N+1,F], global token first, and region_locations [N+1,5].
+        zeroed: bool [N], which. They become zeros before the global token's mean is taken, with N still the divisor, so
+            nothing leaks (SPEC part 2).
+    """
+    if not zeroed.any():
+        return picture
+    features, locations = picture
+    hidden = features.copy()
+    hidden[1:][zeroed] = 0
+    hidden[1:].mean(axis=0, out=hidden[0])
+    return hidden, locations
 
 
 def region_iou(boxes: NDArray[Any], width: int, height: int) -> NDArray[np.float64]:

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from accelerate.data_loader import prepare_data_loader
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 from transformers import PreTrainedModel, PrinterCallback, TrainerCallback, TrainingArguments
 
 from interbert.checkpoints.directory import make_readable
@@ -31,6 +31,7 @@ from interbert.training.arguments import CHECKPOINTS
 from interbert.training.console import TrainingConsole
 from interbert.training.ema import EMA_FILE, WeightAverage
 from interbert.training.finite import FiniteWatch, diagnosis, of_all_processes
+from interbert.training.loader import batch_loader
 from interbert.training.model_card import write_model_card
 from interbert.training.objective_log import ObjectiveLog
 from interbert.training.optimizer import make_optimizer
@@ -115,14 +116,15 @@ class InterBertTrainer(ShardedTrainer):
 
     def get_train_dataloader(self) -> Any:
         """Batches by sample key; each process has its own already, so nobody shares them out again."""
-        loader: DataLoader[Any] = DataLoader(
+        arguments = self.args
+        for_gpu = arguments.dataloader_pin_memory
+        loader = batch_loader(
             self.train_dataset,
-            batch_sampler=self._batches,
-            collate_fn=self.data_collator,
-            num_workers=self.args.dataloader_num_workers,
-            pin_memory=self.args.dataloader_pin_memory,
-            # the store's library runs threads, which a forked child would not have
-            multiprocessing_context="forkserver" if self.args.dataloader_num_workers else None,
+            self._batches,
+            self.data_collator,
+            arguments.dataloader_num_workers,
+            for_gpu,
+            arguments.bf16,
         )
         return prepare_data_loader(
             loader,
@@ -130,7 +132,7 @@ class InterBertTrainer(ShardedTrainer):
             num_processes=1,
             process_index=0,
             put_on_device=True,
-            non_blocking=self.args.dataloader_pin_memory,
+            non_blocking=for_gpu,
         )
 
     def require_wrapper(self) -> None:
