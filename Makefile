@@ -10,7 +10,7 @@ OTHER_RUNTIMES := tests/export tests/search/test_scorer.py tests/checkpoints/tes
 AT_ONCE := -n auto --maxprocesses 4 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check format clean
+.PHONY: help install demo test gpu check format clean
 
 help: ## This list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -30,6 +30,12 @@ demo: $(INSTALLED) ## Learn from pictures and write demo/index.html (SOURCE=...,
 test: $(INSTALLED) ## Run the tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(AT_ONCE) $(addprefix --ignore=,$(OTHER_RUNTIMES))
 	$(BIN)/python -m pytest $(OTHER_RUNTIMES)
+
+gpu: $(INSTALLED) ## Test what only a GPU runs, and measure its share of the card's rate
+	$(BIN)/python -m pytest tests/gpu
+	$(BIN)/python benchmarks/short_attention.py
+	$(BIN)/python benchmarks/mfu.py --compile
+	$(BIN)/python benchmarks/mfu.py --varied --compile
 
 check: $(INSTALLED) ## Format, lint and strict types, nothing changed
 	$(BIN)/ruff format --check .

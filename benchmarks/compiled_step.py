@@ -135,6 +135,7 @@ def main() -> None:
     settings = InterBertConfig(**SIZES[arguments.size])
     settings._attn_implementation = "sdpa"
     batch, _ = synthetic_batch(settings, arguments.batch_size, torch.device("cpu"), arguments.varied)
+    batch["region_features"] = batch["region_features"].bfloat16()  # as training loads them for a GPU
     line: dict[str, Any] = {name: getattr(arguments, name) for name in ("size", "batch_size", "dropout", "varied")}
     for name, code in written(settings, batch).items():
         found = kernels_of(code)

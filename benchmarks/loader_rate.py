@@ -6,9 +6,9 @@
 Writes two region stores with random features of the paper's size (36 regions of 2,048 numbers, 1,601 classes: whole,
 and the 32 most probable; kept for the next run) and loads pretraining batches from each as training does: negatives,
 masks, region targets, the contrastive objective. Prints processor milliseconds a pair, where they go (by a profile of
-the same work, in shares), pairs a second of one process and of `--workers` of them, and how many processes
-`--consumes` pairs a second would take. Rows are read from the system's cache where they fit in memory. The last line
-is JSON.
+the same work, in shares), pairs a second without workers, with one and with `--workers` of them (which also hand their
+batches over), and how many `--consumes` pairs a second would take. Rows are read from the system's cache where they
+fit in memory. The last line is JSON.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=2000)
     parser.add_argument("--batches", type=int, default=20, help="of each measurement")
     parser.add_argument("--batch-size", type=int, default=64)
-    parser.add_argument("--workers", type=int, nargs="*", default=[1, 2])
+    parser.add_argument("--workers", type=int, nargs="*", default=[2], help="beside one")
     parser.add_argument("--consumes", type=float, help="pairs a second of a step, of benchmarks/mfu.py")
     parser.add_argument("--no-contrast", action="store_true", help="the published objectives alone")
     parser.add_argument("--init-from", default="minilm", help="BERT whose tokenizer is used")
@@ -127,11 +127,11 @@ def measure(path: Path, arguments: argparse.Namespace) -> dict[str, Any]:
         "pairs_per_second": round(count / seconds, 1),
         "shares": shares_of(profile),
     }
-    for workers in arguments.workers:
+    for workers in (1, *arguments.workers):
         loader = batch_loader(dataset, order, collate, workers, for_gpu=True, bf16=True)
         line[f"pairs_per_second_of_{workers}_workers"] = round(rate(iter(loader)), 1)
     if arguments.consumes:
-        line["processes_needed"] = round(arguments.consumes * used / count, 1)
+        line["workers_needed"] = round(arguments.consumes / line["pairs_per_second_of_1_workers"], 1)
     return line
 
 

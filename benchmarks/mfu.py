@@ -162,7 +162,6 @@ def synthetic_batch(
         "input_ids": ids,
         "region_features": torch.randn(pairs, REGIONS, config.region_feature_size, generator=generator),
         "region_locations": corners,
-        "region_targets": torch.rand(pairs, REGIONS, config.region_target_size, generator=generator).softmax(-1),
         "matching_labels": match,
     }
     pieces, regions = torch.full((pairs,), PIECES), torch.full((pairs,), REGIONS)
@@ -182,6 +181,7 @@ def synthetic_batch(
         "predicted_regions": flat_positions(hidden & (match == 0)[:, None]),
     }
     predicted = len(batch["predicted_pieces"]), len(batch["predicted_regions"])
+    batch["region_targets"] = torch.rand(predicted[1], config.region_target_size, generator=generator).softmax(-1)
     flops = step_flops(config, pieces.double().numpy(), regions.double().numpy(), *predicted)
     if device.type == "cuda":  # as training loads them there
         batch["region_features"] = batch["region_features"].bfloat16()

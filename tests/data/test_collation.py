@@ -38,7 +38,7 @@ def pretraining_example(pair, tokens, regions, label=0):
         lm_labels=np.where(ids == 2, 2, -100),
         picture=picture(regions, pair + 1),
         masked_regions=np.arange(regions) == 1,
-        region_targets=np.full((regions, 4), 0.25, dtype=np.float16),
+        region_targets=np.arange(regions, dtype=np.float16)[:, None] + np.full(4, 10 * pair, dtype=np.float16),
         matching_label=label,
         own_ids=np.arange(1, pair + 3),
         own_picture=picture(regions, -pair - 1),
@@ -67,7 +67,11 @@ def test_pretraining_batches_are_padded_and_masked(table):
     assert batch["region_locations"].shape == (2, 5, 5)
     assert batch["masked_regions"].dtype == torch.bool
     assert not batch["masked_regions"][0, 2:].any()
-    assert batch["region_targets"].shape == (2, 5, 4)
+    assert batch["predicted_regions"].tolist() == [1]  # the second pair is none
+    both = PretrainingCollator(table, PAD, contrast=False)([examples[0], pretraining_example(1, 2, 5)])
+    assert both["predicted_regions"].tolist() == [1, 6]
+    assert both["region_targets"].tolist() == [[1] * 4, [11] * 4]
+    assert batch["region_targets"].tolist() == [[1, 1, 1, 1]]
     assert batch["matching_labels"].tolist() == [0, 1]
     assert not any(name.startswith("contrast") for name in batch)
 

@@ -107,7 +107,10 @@ def test_region_loss_counts_matched_pairs_only():
     with torch.no_grad():
         mixed = model(**inputs, **labels, matching_labels=torch.tensor([0, 1, 1])).region_loss
         matched = model(**first, matching_labels=torch.tensor([0])).region_loss
+        labels |= {"region_targets": targets[0, 2:3], "predicted_regions": torch.tensor([2])}
+        alone_given = model(**inputs, **labels, matching_labels=torch.tensor([0, 1, 1])).region_loss
     torch.testing.assert_close(mixed, matched)
+    assert torch.equal(alone_given, mixed)
 
 
 def test_lm_loss_on_mismatched_pairs_is_a_switch():

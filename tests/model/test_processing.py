@@ -49,6 +49,22 @@ def test_features_are_standardised():
     np.testing.assert_array_equal(InterBertRegionFeatureExtractor().standardise(features), features)
 
 
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+@pytest.mark.parametrize("wrong", [[np.nan], [np.inf], [np.inf, -np.inf]])
+def test_features_that_are_not_finite_name_their_place(processor, dtype, wrong):
+    broken = regions()
+    broken.features = broken.features.astype(dtype)
+    processor.picture_inputs(broken)
+    broken.features[: len(wrong), 2] = wrong
+    with pytest.raises(RegionError, match=r"shop\.lance, row 7.*NaN or infinite"):
+        processor.picture_inputs(broken, where="shop.lance, row 7")
+
+
+def test_large_features_may_add_up_to_what_is_no_number():
+    features = np.full((3, 2), 3e38, dtype=np.float32)
+    np.testing.assert_array_equal(InterBertRegionFeatureExtractor().standardise(features), features)
+
+
 def test_location_vectors_worked_by_hand():
     boxes = np.array([[0, 0, 20, 10], [5, 5, 15, 25]])
     expected = [[0, 0, 0.5, 0.2, 0.1], [0.125, 0.1, 0.375, 0.5, 0.1]]
@@ -117,14 +133,6 @@ def test_a_text_that_just_fits_is_whole(processor):
 def test_no_room_for_a_piece_is_an_error(processor):
     with pytest.raises(ConfigError, match="max_text_tokens"):
         InterBertProcessor(processor.feature_extractor, processor.tokenizer, 2)
-
-
-@pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_features_that_are_not_finite_name_their_place(processor, value):
-    broken = regions()
-    broken.features[1, 2] = value
-    with pytest.raises(RegionError, match=r"shop\.lance, row 7.*NaN or infinite"):
-        processor.picture_inputs(broken, where="shop.lance, row 7")
 
 
 def test_features_of_the_wrong_size_name_their_place_and_both_sizes(processor):

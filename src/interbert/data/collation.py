@@ -25,9 +25,10 @@ from interbert.objectives.segment_masking import IGNORE_LABEL
 def pad(rows: Sequence[NDArray[Any]], value: float = 0) -> Tensor:
     """Arrays [L,...] of different L to one tensor [B, longest, ...]."""
     longest = max(len(row) for row in rows)
-    padded = np.full((len(rows), longest, *rows[0].shape[1:]), value, dtype=rows[0].dtype)
+    padded = np.empty((len(rows), longest, *rows[0].shape[1:]), dtype=rows[0].dtype)
     for index, row in enumerate(rows):
         padded[index, : len(row)] = row
+        padded[index, len(row) :] = value
     return torch.from_numpy(padded)
 
 
@@ -82,13 +83,15 @@ class PretrainingCollator:
         batch |= {
             "lm_labels": pad([one.lm_labels for one in examples], IGNORE_LABEL),
             "masked_regions": pad([one.masked_regions for one in examples]),
-            "region_targets": pad([one.region_targets for one in examples]),
             "matching_labels": torch.tensor([one.matching_label for one in examples]),
         }
         matched = batch["matching_labels"][:, None] == MATCH
         pieces = batch["lm_labels"] != IGNORE_LABEL
         batch["predicted_pieces"] = flat_positions(pieces if self._lm_on_mismatched else pieces & matched)
         batch["predicted_regions"] = flat_positions(batch["masked_regions"] & matched)
+        # of these alone: classes of all regions would be half of a batch's bytes
+        targets = [one.region_targets[one.masked_regions & (one.matching_label == MATCH)] for one in examples]
+        batch["region_targets"] = torch.from_numpy(np.concatenate(targets))
         if self._contrast:
             own = text_tensors([one.own_ids for one in examples], self._pad_id)
             batch |= {

@@ -189,8 +189,9 @@ class PretrainingPairs(_OfOnePicture[PretrainingExample]):
         self._mismatch = mismatch_probability
         tokenizer = data.encoder.tokenizer
         self._mask_id = int(tokenizer.mask_token_id)
-        self._special = np.array(sorted(tokenizer.all_special_ids), dtype=np.int64)
-        self._pieces = np.setdiff1d(np.arange(len(tokenizer), dtype=np.int64), self._special)
+        self._is_piece = np.ones(len(tokenizer), dtype=bool)
+        self._is_piece[tokenizer.all_special_ids] = False
+        self._pieces = self._is_piece.nonzero()[0]
 
     def _example(self, key: SampleKey, row: int, regions: Regions, batch: int) -> PretrainingExample:
         data = self.data
@@ -200,9 +201,7 @@ class PretrainingPairs(_OfOnePicture[PretrainingExample]):
             hard = generator.random() < self._hard(key.step)
             caption, label = self._negatives.draw(key.pair, "caption", hard, generator), MISMATCH
         ids = data.ids[caption]
-        text = self._text_masking(
-            ids, ~np.isin(ids, self._special), self._mask_id, self._pieces, data.draws(key, "text mask")
-        )
+        text = self._text_masking(ids, self._is_piece[ids], self._mask_id, self._pieces, data.draws(key, "text mask"))
         hidden = self._region_masking(regions.boxes, regions.width, regions.height, data.draws(key, "region mask"))
         own_picture = data.picture(regions, row)
         return PretrainingExample(

@@ -70,8 +70,9 @@ class InterBertForPreTraining(Matcher):
                 :class:`~interbert.model.trunk.InterBertModel`.
             lm_labels: int64 [B,T], the true piece where predicted and -100 elsewhere.
             masked_regions: bool [B,R], True where a region is predicted (never the global token).
-            region_targets: [B,R,C] class distributions, or [B,R,F] features when regressing; for the contrastive
-                objective and for regression they are of the unmasked picture.
+            region_targets: [B,R,C] class distributions, or [B,R,F] features when regressing; or those of
+                ``predicted_regions`` alone, [M,C] or [M,F]. For the contrastive objective and for regression they are
+                of the unmasked picture.
             matching_labels: int64 [B], 0 match, 1 mismatch.
             contrast_input_ids, contrast_attention_mask: int64 [B,T'], each picture's own caption, unmasked: the
                 contrastive objective's texts. None leaves that objective out.
@@ -176,5 +177,5 @@ class InterBertForPreTraining(Matcher):
                 predicted = predicted & (matching_labels == MATCH).unsqueeze(1)
             positions = flat_positions(predicted)
         logits = predict_at(self.region_head, hidden, positions)
-        targets = region_targets.flatten(0, 1)[positions]
+        targets = region_targets if region_targets.ndim == 2 else region_targets.flatten(0, 1)[positions]
         return logits, region_loss(logits, targets, self.config.region_objective, count)

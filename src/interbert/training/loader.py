@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from interbert.data.sampling import EpochBatches
+from interbert.memory import keep_freed_memory
 
 Collate = Callable[[Sequence[Any]], dict[str, Tensor]]
 FEATURES = ("region_features", "contrast_region_features")
@@ -37,9 +38,15 @@ def batch_loader(
         collate_fn=_Narrowed(collate) if for_gpu and bf16 else collate,
         num_workers=workers,
         pin_memory=for_gpu and torch.cuda.is_available(),
+        worker_init_fn=_start_worker,
         # the store's library runs threads, which a forked child would not have
         multiprocessing_context="forkserver" if workers else None,
     )
+
+
+def _start_worker(number: int) -> None:
+    """What the command does for its own process."""
+    keep_freed_memory()
 
 
 @dataclass(frozen=True)
