@@ -29,15 +29,10 @@ from typing import Any
 import numpy as np
 
 from interbert.memory import keep_freed_memory
-from interbert.progress import progress_bar
-from interbert.regions.schema import ExtractorInfo, RegionRecord, Regions
-from interbert.regions.store import RegionStore, is_store
 from interbert.training.provenance import versions
 
 SIZES = (10_000, 100_000, 1_000_000)
 FEATURES, CLASSES, REGIONS = 32, 8, 4
-WORDS = 500
-"""Different words that titles are made of."""
 _BLOCK = 10_000
 
 
@@ -54,12 +49,13 @@ def main() -> None:
     )
     parser.add_argument("--train-steps", type=int, default=60, help="pretraining steps of 32 pairs; 0 does not train")
     arguments = parser.parse_args()
+    from made_up_store import StoreSizes, made_up_store  # not where processes that measure memory begin
+
     bert = _tiny(Path(arguments.out) / "tiny") if arguments.init_from == "tiny" else arguments.init_from
     found = {}
     for rows in arguments.rows:
         path = Path(arguments.out) / f"store-{rows}"
-        if not is_store(path) or len(RegionStore.open(path)) < rows:
-            _write(path, rows)
+        made_up_store(path, StoreSizes(rows, REGIONS, FEATURES, CLASSES, (3, 8)), _BLOCK)
         context = multiprocessing.get_context("spawn")
         with context.Pool(1) as pool:
             line = pool.apply(measure, (str(path), arguments.batches, arguments.batch_size, bert))
@@ -84,57 +80,24 @@ def _tiny(folder: Path) -> str:
     return str(folder)
 
 
-def _write(path: Path, rows: int) -> None:
-    info = ExtractorInfo("random", {"seed": 0}, FEATURES, CLASSES)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    store = RegionStore.open_or_create(path, info)
-    generator = np.random.default_rng(rows)
-    with progress_bar(f"store of {rows:,}", rows, "rows") as advance:
-        for start in range(0, rows, _BLOCK):
-            store.append([_record(row, generator) for row in range(start, min(start + _BLOCK, rows))])
-            advance(min(_BLOCK, rows - start))
-
-
-def _record(row: int, generator: np.random.Generator) -> RegionRecord:
-    corners = np.sort(generator.uniform(0, 80, (REGIONS, 2, 2)), axis=1).reshape(REGIONS, 4).astype(np.float32)
-    probabilities = generator.dirichlet(np.ones(CLASSES), REGIONS).astype(np.float16)
-    features = generator.standard_normal((REGIONS, FEATURES)).astype(np.float16)
-    words = [f"word{number}" for number in generator.integers(0, WORDS, int(generator.integers(3, 9)))]
-    regions = Regions(corners, features, probabilities, 80, 80)
-    text = f"{' '.join(words)} {row}"
-    return RegionRecord(f"picture-{row}", "", f"{row:064x}", 0, row, (text,), ("title",), regions)
-
-
 def measure(path: str, batches: int, batch_size: int, bert: str) -> dict[str, Any]:
     """One store, in this process: seconds to open, milliseconds per sample, peak memory in MiB."""
-    from interbert.checkpoints.bert import bert_tokenizer
-    from interbert.data.collation import PretrainingCollator
-    from interbert.data.examples import PairData, PretrainingPairs
-    from interbert.data.negatives import Negatives
-    from interbert.data.sampling import EpochBatches
-    from interbert.model.processing import InterBertProcessor
-    from interbert.model.region_inputs import InterBertRegionFeatureExtractor
-    from interbert.objectives.region_masking import RegionMasking
-    from interbert.objectives.segment_masking import SegmentMasking
+    from made_up_store import pretraining_draws
+
     from interbert.training.session import open_data
 
     before = _peak()
     started = time.perf_counter()
     data = open_data(path, None, 0.001, 500, [], 0)
     table_seconds = time.perf_counter() - started
-    mean, deviation = data.store.feature_statistics()
-    extractor = InterBertRegionFeatureExtractor(data.store.info.to_dict(), mean.tolist(), deviation.tolist())
-    processor = InterBertProcessor(extractor, bert_tokenizer(bert), max_text_tokens=36)
-    pairs = PairData(data.table, data.store, processor, 0, path)
-    order = EpochBatches(pairs.lengths, batch_size, 0)
-    dataset = PretrainingPairs(pairs, Negatives(data.table), lambda step: 0.0, SegmentMasking(), RegionMasking())
-    collate = PretrainingCollator(data.table, processor.pad_token_id, contrast=True)
+    drawing = pretraining_draws(data, path, bert, batch_size)
     opened = time.perf_counter() - started
-    keys = list(islice(iter(order), len(order) // 2, len(order) // 2 + batches + 5))
+    middle = len(drawing.order) // 2
+    keys = list(islice(iter(drawing.order), middle, middle + batches + 5))
     milliseconds = []
     for batch in keys:
         started = time.perf_counter()
-        collate(dataset.__getitems__(batch))
+        drawing.collate(drawing.dataset.__getitems__(batch))
         milliseconds.append((time.perf_counter() - started) * 1000 / len(batch))
     return {
         "open_s": round(opened, 1),

@@ -23,27 +23,15 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
+from made_up_store import StoreSizes, made_up_store, pretraining_draws
 
-from interbert.data.collation import PretrainingCollator
-from interbert.data.examples import PairData, PretrainingPairs
-from interbert.data.negatives import Negatives
-from interbert.data.sampling import EpochBatches
 from interbert.memory import keep_freed_memory
-from interbert.model.processing import InterBertProcessor
-from interbert.model.region_inputs import InterBertRegionFeatureExtractor
-from interbert.objectives.region_masking import RegionMasking
-from interbert.objectives.segment_masking import SegmentMasking
-from interbert.progress import progress_bar
-from interbert.regions.schema import ExtractorInfo, RegionRecord, Regions
-from interbert.regions.store import RegionStore, is_store
 from interbert.training.loader import batch_loader
 from interbert.training.provenance import versions
 from interbert.training.session import open_data
 
 FEATURES, CLASSES, REGIONS, TOP = 2048, 1601, 36, 32
-WORDS = 500
 _BLOCK = 250
 PARTS = {
     "reading": "take",
@@ -68,49 +56,17 @@ def main() -> None:
     found: dict[str, dict[str, Any]] = {}
     for name, top in (("whole", None), (f"top {TOP}", TOP)):
         path = Path(arguments.out) / f"store-{arguments.rows}-{name.replace(' ', '-')}"
-        if not is_store(path) or len(RegionStore.open(path)) < arguments.rows:
-            write(path, arguments.rows, top)
+        made_up_store(path, StoreSizes(arguments.rows, REGIONS, FEATURES, CLASSES, (5, 14), top), _BLOCK)
         found[name] = measure(path, arguments)
         print(f"class distributions {name}: {json.dumps(found[name])}", flush=True)
     print(json.dumps({"stores": found, "threads": torch.get_num_threads(), "versions": versions()}))
 
 
-def write(path: Path, rows: int, top: int | None) -> None:
-    """A store of random regions."""
-    info = ExtractorInfo("random", {"seed": 0}, FEATURES, CLASSES)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    store = RegionStore.open_or_create(path, info, top_k_classes=top)
-    generator = np.random.default_rng(0)
-    with progress_bar(f"store of {rows:,}", rows, "rows") as advance:
-        for start in range(0, rows, _BLOCK):
-            store.append([record(row, generator) for row in range(start, min(start + _BLOCK, rows))])
-            advance(min(_BLOCK, rows - start))
-
-
-def record(row: int, generator: np.random.Generator) -> RegionRecord:
-    """A row."""
-    corners = np.sort(generator.uniform(0, 400, (REGIONS, 2, 2)), axis=1).reshape(REGIONS, 4).astype(np.float32)
-    shares = generator.exponential(size=(REGIONS, CLASSES)) ** 4
-    probabilities = (shares / shares.sum(1, keepdims=True)).astype(np.float16)
-    features = np.abs(generator.standard_normal((REGIONS, FEATURES))).astype(np.float16)
-    words = [f"word{number}" for number in generator.integers(0, WORDS, int(generator.integers(5, 15)))]
-    regions = Regions(corners, features, probabilities, 400, 400)
-    text = f"{' '.join(words)} {row}"
-    return RegionRecord(f"picture-{row}", "", f"{row:064x}", 0, row, (text,), ("title",), regions)
-
-
 def measure(path: Path, arguments: argparse.Namespace) -> dict[str, Any]:
     """Rates of one store."""
-    from interbert.checkpoints.bert import bert_tokenizer
-
     data = open_data(str(path), None, 0.001, 500, [], 0)
-    mean, deviation = data.store.feature_statistics()
-    extractor = InterBertRegionFeatureExtractor(data.store.info.to_dict(), mean.tolist(), deviation.tolist())
-    processor = InterBertProcessor(extractor, bert_tokenizer(arguments.init_from), max_text_tokens=36)
-    pairs = PairData(data.table, data.store, processor, 0, str(path))
-    order = EpochBatches(pairs.lengths, arguments.batch_size, 0)
-    dataset = PretrainingPairs(pairs, Negatives(data.table), no_hard, SegmentMasking(), RegionMasking())
-    collate = PretrainingCollator(data.table, processor.pad_token_id, contrast=not arguments.no_contrast)
+    drawing = pretraining_draws(data, str(path), arguments.init_from, arguments.batch_size, not arguments.no_contrast)
+    dataset, order, collate = drawing.dataset, drawing.order, drawing.collate
 
     def load(batches: Any) -> int:
         return sum(len(collate(dataset.__getitems__(batch))["input_ids"]) for batch in batches)
@@ -133,11 +89,6 @@ def measure(path: Path, arguments: argparse.Namespace) -> dict[str, Any]:
     if arguments.consumes:
         line["workers_needed"] = round(arguments.consumes / line["pairs_per_second_of_1_workers"], 1)
     return line
-
-
-def no_hard(step: int) -> float:
-    """Share of hard negatives."""
-    return 0.0
 
 
 def shares_of(profile: cProfile.Profile) -> dict[str, float]:

@@ -149,7 +149,7 @@ class InterBertRegionFeatureExtractor(FeatureExtractionMixin):  # type: ignore[m
             )
         found = np.empty(features.shape, dtype=np.float32) if out is None else out
         # torch widens 16 bits thirty times as fast as NumPy; it wants memory that may be written
-        torch.from_numpy(found).copy_(torch.from_numpy(np.array(features)))
+        torch.from_numpy(found).copy_(torch.from_numpy(np.require(features, requirements=["C", "W"])))
         with np.errstate(over="ignore", invalid="ignore"):
             sums = found.sum(axis=0)
         if not np.isfinite(sums).all() and not np.isfinite(found).all():  # finite ones may add up to what is not
