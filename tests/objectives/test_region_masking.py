@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from interbert.errors import ConfigError
-from interbert.model.region_inputs import image_inputs, location_vectors
-from interbert.objectives.region_masking import RegionMasking, region_iou, region_loss
+from interbert.model.region_inputs import InterBertRegionFeatureExtractor
+from interbert.objectives.region_masking import RegionMasking, hide_regions, region_iou, region_loss
 
 laws = settings(deadline=None, max_examples=100)
 
@@ -109,9 +109,15 @@ def test_a_hidden_region_changes_nothing_the_model_sees(picture, seed, mode):
     masked = masking(boxes, width, height, generator)
     features = generator.standard_normal((len(boxes), 6)).astype(np.float32)
     others = np.where(masked.zeroed[:, None], features + 100, features).astype(np.float32)
-    locations = location_vectors(boxes, width, height)
-    seen, _ = image_inputs(features, locations, masked.zeroed)
-    seen_of_others, _ = image_inputs(others, locations, masked.zeroed)
+    seen, seen_of_others = (
+        hide_regions(
+            InterBertRegionFeatureExtractor().picture(
+                SimpleNamespace(boxes=boxes, features=one, width=width, height=height)
+            ),
+            masked.zeroed,
+        )[0]
+        for one in (features, others)
+    )
     assert np.array_equal(seen, seen_of_others)
     assert (seen[1:][masked.zeroed] == 0).all()
     visible = features[~masked.zeroed].sum(axis=0)
