@@ -41,6 +41,17 @@ console()
 """
 """The command with one picture whose features are no numbers."""
 
+TRACED = """
+from interbert.cli.main import console
+from interbert.training import arguments
+plain = arguments.TrainingArguments
+def traced(**settings):
+    return plain(**settings, torch_compile_backend="aot_eager")
+arguments.TrainingArguments = traced
+console()
+"""
+"""The command with a compiler that generates no code, which takes minutes on a CPU."""
+
 
 def launch(words: list[str], processes: int = 1, program: tuple[str, ...] = ("-m", "interbert")) -> subprocess.Popen:
     start = [sys.executable]
@@ -56,8 +67,8 @@ def launch(words: list[str], processes: int = 1, program: tuple[str, ...] = ("-m
     )
 
 
-def finish(words: list[str], processes: int = 1) -> str:
-    running = launch(words, processes)
+def finish(words: list[str], processes: int = 1, program: tuple[str, ...] = ("-m", "interbert")) -> str:
+    running = launch(words, processes, program)
     output, errors = running.communicate(timeout=300)
     assert running.returncode == 0, errors[-3000:]
     return output
@@ -109,6 +120,19 @@ def test_two_processes_are_one_that_accumulates(shop_store: Path, tiny_bert: str
     finish(pretrain(shop_store, tiny_bert, tmp_path / "two", 4, *none), 2)
     finish(pretrain(shop_store, tiny_bert, tmp_path / "sum", 4, *none, "--training.gradient_accumulation=2"))
     require_equal(tmp_path / "two", tmp_path / "sum")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("more", [[], ["--training.shard=true"]], ids=["whole", "sharded"])
+def test_two_processes_train_a_compiled_model_alike(
+    more: list[str], shop_store: Path, tiny_bert: str, tmp_path: Path
+) -> None:
+    (tmp_path / "traced.py").write_text(TRACED)
+    more = [*more, "--model.contrastive_size=16", "--training.max_steps=4"]
+    finish(pretrain(shop_store, tiny_bert, tmp_path / "plain", 4, *more), 2)
+    words = pretrain(shop_store, tiny_bert, tmp_path / "compiled", 4, *more, "--training.compile=true")
+    finish(words, 2, (str(tmp_path / "traced.py"),))
+    require_equal(tmp_path / "plain", tmp_path / "compiled")
 
 
 @pytest.mark.slow

@@ -141,9 +141,8 @@ class InterBertTrainer(ShardedTrainer):
         Raises:
             TrainingError: they would train apart.
         """
-        wrapped = isinstance(self.model_wrapped, nn.parallel.DistributedDataParallel)
-        if self._options.shard:
-            wrapped = is_sharded(self.model_wrapped)
+        model: Any = getattr(self.model_wrapped, "_orig_mod", self.model_wrapped)  # what torch.compile has wrapped
+        wrapped = is_sharded(model) if self._options.shard else isinstance(model, nn.parallel.DistributedDataParallel)
         if self._batches.processes != self.args.world_size or (self.args.world_size > 1) != wrapped:
             raise TrainingError(
                 f"{self._batches.processes} processes were started, the trainer knows {self.args.world_size}, and the "
