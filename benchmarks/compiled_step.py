@@ -167,15 +167,12 @@ def pretend(ours: bool) -> None:
     """Let the compiler believe in the card, and the model on the CPU go the ways of CUDA."""
     config.fx_graph_cache = False
     config.benchmark_kernel = True  # writes down the bytes
-    for name in ("Worker.get_device_properties", "get_device_properties"):
-        place: Any = devices.CudaInterface
-        *parents, last = name.split(".")
-        for parent in parents:
-            place = getattr(place, parent)
-        setattr(place, last, staticmethod(lambda device=None: H200))
-    devices.CudaInterface.get_compute_capability = staticmethod(lambda device=None: CAPABILITY)  # type: ignore[method-assign]
-    devices.CudaInterface.is_available = staticmethod(lambda: True)  # type: ignore[method-assign]
+    card: Any = devices.CudaInterface
     replaced: list[tuple[Any, str, Any]] = [
+        (card, "is_available", staticmethod(lambda: True)),
+        (card, "get_compute_capability", staticmethod(lambda device=None: CAPABILITY)),
+        (card, "get_device_properties", staticmethod(lambda device=None: H200)),
+        (card.Worker, "get_device_properties", staticmethod(lambda device=None: H200)),
         (torch.cuda, "get_device_properties", lambda device=None: H200),
         (torch.cuda, "get_device_capability", lambda device=None: (9, 0)),
         (torch.cuda, "current_device", lambda: 0),
@@ -221,7 +218,7 @@ def written(settings: InterBertConfig, batch: dict[str, Tensor]) -> dict[str, st
             with V.set_fake_mode(detect_fake_mode(moved)):
                 compile_fx.compile_fx_inner(there, moved, **options)
         except Exception as error:
-            if WrittenError.__name__ not in repr(error):
+            if WrittenError.__name__ not in repr(error):  # the compiler wraps what is raised in it
                 raise
 
         def run(values: list[Any]) -> Any:

@@ -34,11 +34,12 @@ from interbert.training.session import open_data
 FEATURES, CLASSES, REGIONS, TOP = 2048, 1601, 36, 32
 _BLOCK = 250
 PARTS = {
-    "reading": "take",
-    "scaling": "picture_inputs",
-    "text": "SegmentMasking.__call__",
-    "collation": "PretrainingCollator.__call__",
+    "reading": ("store.py", "take"),
+    "scaling": ("processing.py", "picture_inputs"),
+    "text": ("segment_masking.py", "__call__"),
+    "collation": ("collation.py", "__call__"),
 }
+"""Name -> the end of the file's name and the function."""
 
 
 def main() -> None:
@@ -93,16 +94,13 @@ def measure(path: Path, arguments: argparse.Namespace) -> dict[str, Any]:
 
 def shares_of(profile: cProfile.Profile) -> dict[str, float]:
     """Parts of the time, by the functions that they are in."""
-    stats = pstats.Stats(profile)
-    names = {part: name.split(".")[-1] for part, name in PARTS.items()}
-    whole: float = stats.total_tt  # type: ignore[attr-defined]
+    stats: Any = pstats.Stats(profile)
     found = dict.fromkeys(PARTS, 0.0)
-    for (file, _, function), (_, _, _, seconds, _) in stats.stats.items():  # type: ignore[attr-defined]
-        for part, name in names.items():
-            right = {"reading": "store.py", "text": "segment_masking.py", "collation": "collation.py"}.get(part, "")
-            if function == name and file.endswith(right):
-                found[part] = max(found[part], seconds)
-    return {part: round(seconds / whole, 2) for part, seconds in found.items()}
+    for (file, _, function), (_, _, _, seconds, _) in stats.stats.items():
+        for part, (ending, name) in PARTS.items():
+            if function == name and file.endswith(f"/{ending}"):
+                found[part] += seconds / stats.total_tt
+    return {part: round(share, 2) for part, share in found.items()}
 
 
 def rate(batches: Iterator[dict[str, torch.Tensor]], warm: int = 4) -> float:

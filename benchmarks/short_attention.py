@@ -79,12 +79,10 @@ def build_all(cards: list[int]) -> None:
     print(json.dumps(table))
 
 
-def build_one(
-    which: str, longest: int, size: int, capability: int, first_only: bool = False, masked: bool = False
-) -> Build:
-    """One pass as :mod:`interbert.model.short_attention_kernels` launches it, with dropout."""
+def build_one(which: str, longest: int, size: int, capability: int) -> Build:
+    """One pass as :mod:`interbert.model.short_attention_kernels` launches it in training, nothing padded."""
     kernel = getattr(kernels, f"_{which}")
-    constants = kernels.options(which, longest, size, first_only=first_only, masked=masked, drops=True)
+    constants = kernels.options(which, longest, size, first_only=False, masked=False, drops=True)
     warps, _ = constants.pop("num_warps"), constants.pop("num_stages")
     known = dict.fromkeys(constants, "constexpr") | {"scale": "fp32", "share": "fp32", "total": "i32", "mask": "*u8"}
     known |= {"starts": "*i32", "seed": "*i32"}
