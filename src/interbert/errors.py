@@ -87,10 +87,10 @@ class ColumnError(SourceError):
             where: the source, as the user wrote it.
         """
         names = list(available)
-        lowered = {name.lower(): name for name in names}
+        lowered = {name.lower()[:60]: name for name in names}
         close = difflib.get_close_matches(column.lower(), list(lowered), n=1, cutoff=0.4)
-        hint = f" Did you mean {lowered[close[0]]!r}?" if close else ""
-        return cls(f"{where}: there is no column {column!r}.{hint} Columns: {', '.join(names)}.")
+        hint = f" Did you mean {lowered[close[0]][:60]!r}?" if close else ""
+        return cls(f"{where}: there is no column {column[:60]!r}.{hint} Columns: {listed(names)}.")
 
 
 class CheckpointError(UsageError):
@@ -125,6 +125,12 @@ class VectorIndexError(DataError):
 
 class StorageError(InterBertError, OSError):
     """The disk is full or not writable."""
+
+
+def listed(names: Iterable[str], most: int = 60) -> str:
+    """Names for a message, each cut to 60 characters: a file without a header has cells in their place."""
+    cut = [name if len(name) <= 60 else f"{name[:57]}..." for name in names]
+    return ", ".join(cut[:most]) + (f" and {len(cut) - most} more" if len(cut) > most else "")
 
 
 def first_line(error: BaseException, most: int = 200) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from interbert.errors import SourceError
+from interbert.errors import SourceError, listed
 from interbert.extraction.sources import PictureSource
 
 ATTRIBUTES = "attributes"
@@ -36,7 +36,7 @@ def kinds_of(source: PictureSource, titles: Sequence[str] = ()) -> list[str]:
         table = source.other_columns()
         raise SourceError(
             f"{source.name}: no column of text has few enough different values to say of what kind a product is. Name "
-            f"some with --columns; there are: {', '.join(table.column_names) or 'none'}."
+            f"some with --columns; there are: {listed(table.column_names) or 'none'}."
         )
     return names
 

@@ -11,7 +11,7 @@ from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
-from interbert.errors import ColumnError
+from interbert.errors import ColumnError, listed
 from interbert.extraction.given_settings import BoxFormat
 from interbert.extraction.pictures import PICTURE_SUFFIXES
 
@@ -88,13 +88,13 @@ def resolve_columns(
             raise ColumnError.missing(name, columns, where)
     picture = mapping.picture or _find_picture(columns, first_rows)
     if picture is None:
-        raise ColumnError(f"{where}: no column holds pictures. Name it with --picture. Columns: {', '.join(columns)}.")
+        raise ColumnError(f"{where}: no column holds pictures. Name it with --picture. Columns: {listed(columns)}.")
     texts = mapping.texts or _find_texts(
         [name for name in columns if name not in (picture, mapping.picture_id, mapping.boxes)], first_rows
     )
     if need_texts and not texts:
         raise ColumnError(
-            f"{where}: no column is clearly the text. Name one or more with --texts. Columns: {', '.join(columns)}."
+            f"{where}: no column is clearly the text. Name one or more with --texts. Columns: {listed(columns)}."
         )
     lowered = {name.lower(): name for name in columns}
     product = mapping.product_id or next((lowered[n] for n in _PRODUCT_NAMES if n in lowered), None)

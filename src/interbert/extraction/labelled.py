@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
-from interbert.errors import ColumnError, SourceError
+from interbert.errors import SourceError
 from interbert.extraction.columns import ColumnMapping
 from interbert.extraction.sources import PictureSource, open_source
 from interbert.extraction.tables import read_rows
@@ -29,10 +29,9 @@ def read_labelled(source: str, text: str | None, picture: str | None, label: str
         SourceError: the source is missing or empty, or a row has no label or no text; the row is named.
         ColumnError: a column is missing, with the nearest name that exists.
     """
-    rows, _ = read_rows(source)
-    for name in (label, text, picture):
-        if name is not None and name not in rows.column_names:
-            raise ColumnError.missing(name, rows.column_names, source)
+    found = read_rows(source)
+    found.require((label, text, picture), source)
+    rows = found.rows
     labels = tuple(_cell(value, source, row, label) for row, value in enumerate(rows[label]))
     texts = None
     if text is not None:

@@ -19,6 +19,8 @@ class PackedRows(ABC):
     column_names: Sequence[str]
     picture_id: str
     """The column with an id that is unique per picture."""
+    repeated = "An id names one picture"
+    """What to say where it is not."""
 
     @abstractmethod
     def __len__(self) -> int:

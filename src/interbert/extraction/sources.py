@@ -8,18 +8,19 @@ read where they lie.
 
 from __future__ import annotations
 
+import copy
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from interbert.errors import ColumnError, PictureError
-from interbert.extraction.columns import ColumnMapping, resolve_columns
+from interbert.extraction.columns import ColumnMapping, id_text, resolve_columns
 from interbert.extraction.given_settings import BoxFormat
 from interbert.extraction.packed_rows import PackedRows
 from interbert.extraction.pictures import load_picture
-from interbert.extraction.tables import read_rows
+from interbert.extraction.tables import SourceRows, read_rows
 from interbert.regions.caption_index import CaptionIndex
 
 if TYPE_CHECKING:
@@ -34,11 +35,12 @@ class SourceItem:
     where: str
     """The row in words, for messages."""
     data: bytes | Path | None
-    """The picture's file; None when it cannot be had, see ``problem``."""
+    """The picture's file; None when the row cannot be used, see ``problem``."""
     problem: str | None
     texts: tuple[str, ...]
     text_fields: tuple[str, ...]
     picture_id: str
+    """Empty when the row has none, and so cannot be used."""
     product_id: str
     boxes: Any = None
     """What the cell with the picture's boxes holds."""
@@ -57,8 +59,11 @@ class PictureSource:
         folder: Path | None,
         only: Sequence[int] | None = None,
         captions: CaptionIndex | None = None,
+        left_out: Mapping[str, str] | None = None,
     ) -> None:
         self.name = name
+        self.left_out = left_out or {}
+        """Columns that could not be read, with why."""
         self.columns = columns
         self._rows = rows
         self._folder = folder
@@ -69,18 +74,22 @@ class PictureSource:
     def select(self, rows: Sequence[int]) -> PictureSource:
         """The same source with only these rows; their picture ids stay."""
         only = [row if self._only is None else self._only[row] for row in rows]
-        chosen = PictureSource(self.name, self._rows, self.columns, self._folder, only, self._captions)
-        chosen._ids = [self._ids[row] for row in rows]
-        return chosen
+        return self._with([self._ids[row] for row in rows], only)
 
     def with_ids(self, ids: Sequence[str]) -> PictureSource:
-        """The same source with these picture ids, one a row and none twice; without product ids they are those too."""
-        named = PictureSource(self.name, self._rows, self.columns, self._folder, self._only)
-        named._ids = list(ids)
-        return named
+        """The same source with these picture ids, one a row and none twice; without product ids they are those too.
+
+        A row whose id is empty has none and cannot be used.
+        """
+        return self._with(list(ids), self._only)
+
+    def _with(self, ids: list[str], only: Sequence[int] | None) -> PictureSource:
+        other = copy.copy(self)
+        other._ids, other._only = ids, only
+        return other
 
     def products_and_texts(self) -> Iterator[tuple[str, tuple[str, ...]]]:
-        """Product id and texts of every row, without reading a picture."""
+        """Product id and texts of every row, without reading a picture; a row that lacks an id has its picture's."""
         wanted = [*self.columns.texts, *([self.columns.product_id] if self.columns.product_id else [])]
         if self._captions is not None and self.columns.picture_id is None and self.columns.picture is not None:
             wanted.append(self.columns.picture)  # its file's name is what captions are found by
@@ -88,6 +97,14 @@ class PictureSource:
         for row, name in enumerate(self._ids):
             values = light[row if self._only is None else self._only[row]]
             yield self._product(values, name), self._texts(values, name)[0]
+
+    def product_ids(self) -> Iterator[str]:
+        """Product id of every row, empty where the source's column has none."""
+        assert self.columns.product_id is not None
+        column = self._rows.select_columns([self.columns.product_id])[self.columns.product_id]
+        rows = range(len(self._ids)) if self._only is None else self._only
+        values = list(column)
+        return (id_text(values[row]) or "" for row in rows)
 
     def __len__(self) -> int:
         return len(self._ids)
@@ -103,7 +120,10 @@ class PictureSource:
         values = self._rows[row if self._only is None else self._only[row]]
         texts, text_fields = self._texts(values, self._ids[row])
         assert self.columns.picture is not None
-        data, problem = self._picture(values[self.columns.picture])
+        problem = self._missing_id(values, self._ids[row])
+        data = None
+        if problem is None:
+            data, problem = self._picture(values[self.columns.picture])
         return SourceItem(
             row=row,
             where=f"{self.name}, row {row}",
@@ -118,8 +138,19 @@ class PictureSource:
         )
 
     def _product(self, values: dict[str, Any], picture_id: str) -> str:
+        """A picture is a product of its own where the source has no product ids, or cannot be used for want of one."""
         value = values.get(self.columns.product_id) if self.columns.product_id else None
-        return picture_id if value is None else str(value)
+        return id_text(value) or picture_id
+
+    def _missing_id(self, values: dict[str, Any], picture_id: str) -> str | None:
+        """What is wrong with a row's ids: one made up, such as its number, would be another product's.
+
+        Such a row replaced the product that has its number, in the index or the store that it was added to.
+        """
+        for name, what in ((self.columns.picture_id, "picture"), (self.columns.product_id, "product")):
+            if name is not None and id_text(values[name]) is None:
+                return f"has no {what} id: {name!r} is empty. Fill it"
+        return None if picture_id else "has no id"
 
     @property
     def column_names(self) -> list[str]:
@@ -135,9 +166,7 @@ class PictureSource:
         Raises:
             ColumnError: one of ``names`` is missing.
         """
-        for name in names or ():
-            if name not in self._rows.column_names:
-                raise ColumnError.missing(name, self._rows.column_names, self.name)
+        SourceRows(self._rows, self._folder, self.left_out).require(names or (), self.name)
         ours = {self.columns.picture, self.columns.picture_id, self.columns.product_id, *self.columns.texts}
         wanted = [name for name in self._rows.column_names if name not in ours] if names is None else list(names)
         if not wanted or isinstance(self._rows, PackedRows):
@@ -162,12 +191,15 @@ class PictureSource:
         name = self.columns.picture_id
         if name is None:
             return [str(row) for row in range(len(self._rows))]
-        ids = [str(value) for value in self._rows[name]]
-        repeated = [value for value, count in Counter(ids).items() if count > 1]
+        ids = [id_text(value) or "" for value in self._rows[name]]
+        repeated = [value for value, count in Counter(ids).items() if count > 1 and value]
         if repeated:
+            remedy = "Use --product_id for ids that pictures share"
+            if isinstance(self._rows, PackedRows):
+                remedy = self._rows.repeated
             raise ColumnError(
-                f"{self.name}: column {name!r} is no picture id: {repeated[0]!r} stands in "
-                f"{sum(value == repeated[0] for value in ids)} rows. Use --product_id for ids that pictures share."
+                f"{self.name}: column {name!r} is no picture id: {repeated[0][:60]!r} stands in "
+                f"{sum(value == repeated[0] for value in ids)} rows. {remedy}."
             )
         return ids
 
@@ -252,18 +284,24 @@ def open_source(
         SourceError: it is missing, empty or unreadable.
         ColumnError: a column is missing.
     """
-    rows, folder = read_rows(source, split)
+    found = read_rows(source, split)
+    rows = found.rows
     sample = rows[: min(20, len(rows))]
     mapping = mapping or ColumnMapping()
+    named = (mapping.picture, mapping.picture_id, mapping.product_id, mapping.boxes, *mapping.texts)
+    found.require(named, source)
     if isinstance(rows, PackedRows) and mapping.picture_id is None:
         mapping = replace(mapping, picture_id=rows.picture_id)
     columns = resolve_columns(mapping, list(sample), sample, source, need_texts and captions is None)
+    if columns.product_id != mapping.product_id and not any(map(id_text, rows[columns.product_id])):
+        columns = replace(columns, product_id=None)  # nobody named it, and it says nothing
     if captions is not None and columns.picture_id is None and not _has_names(sample[columns.picture or ""]):
         raise ColumnError(
             f"{source}: its pictures have no names that captions could be found by. Name the column of their ids with "
             "--picture_id."
         )
-    return PictureSource(source, rows, columns, folder, captions=captions).of_splits()
+    opened = PictureSource(source, rows, columns, found.folder, captions=captions, left_out=found.left_out)
+    return opened.of_splits()
 
 
 def _has_names(pictures: Sequence[Any]) -> bool:

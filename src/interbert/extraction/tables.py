@@ -1,17 +1,21 @@
-"""Any table of rows: parquet, csv, json or jsonl files, folders, saved data sets and Hub ids, read by ``datasets``.
+"""Any table of rows: parquet, csv, json or jsonl files, folders, saved data sets and Hub ids.
 
-Pictures stay undecoded, as bytes or paths. Pictures packed into tsv and tar files are read by
-:mod:`interbert.extraction.packed_rows`.
+``datasets`` reads them, but for JSON, which :mod:`interbert.extraction.json_rows` does. Pictures stay undecoded, as
+bytes or paths. Pictures packed into tsv and tar files are read by :mod:`interbert.extraction.packed_rows`.
 """
 
 from __future__ import annotations
 
 import glob
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from interbert.errors import SourceError, first_line
+from interbert.errors import ColumnError, SourceError, first_line
+from interbert.extraction.delimited import table_form
+from interbert.extraction.joined_files import join
+from interbert.extraction.json_rows import read_json_rows
 from interbert.extraction.picture_tsv import PictureTsv, is_picture_tsv
 from interbert.extraction.pictures import PICTURE_SUFFIXES
 from interbert.extraction.tar_rows import TarRows
@@ -20,9 +24,32 @@ _BUILDERS = {".parquet": "parquet", ".csv": "csv", ".tsv": "csv", ".json": "json
 _METADATA = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
 
 
-def read_rows(source: str, split: str | None = None) -> tuple[Any, Path | None]:
-    """Rows of a source as a ``datasets.Dataset`` or ``PackedRows``, and the folder that paths in it are relative to
-    (None: resolved).
+@dataclass(frozen=True)
+class SourceRows:
+    """What a source holds."""
+
+    rows: Any
+    """A ``datasets.Dataset`` or ``PackedRows``."""
+    folder: Path | None = None
+    """What paths in the rows are relative to; None: they are resolved."""
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    """Columns that could not be read, with why: their types differ from file to file."""
+
+    def require(self, names: Iterable[str | None], where: str) -> None:
+        """Check that columns are there; None stands for none.
+
+        Raises:
+            ColumnError: one is missing, with the nearest name that exists, or could not be read, with why.
+        """
+        for name in names:
+            if name is not None and name in self.left_out:
+                raise ColumnError(f"{where}: column {name[:60]!r} {self.left_out[name]}. Write it alike in all files.")
+            if name is not None and name not in self.rows.column_names:
+                raise ColumnError.missing(name, self.rows.column_names, where)
+
+
+def read_rows(source: str, split: str | None = None) -> SourceRows:
+    """Rows of a source.
 
     Args:
         source: file, glob, folder or Hub id.
@@ -31,139 +58,103 @@ def read_rows(source: str, split: str | None = None) -> tuple[Any, Path | None]:
     Raises:
         SourceError: it is missing, empty or unreadable.
     """
-    rows, folder = _read(source, split)
-    if not len(rows):
+    found = _read(source, split)
+    if not len(found.rows):
         raise SourceError(f"{source}: holds no rows.")
-    return rows, folder
+    return found
 
 
-def _read(source: str, split: str | None) -> tuple[Any, Path | None]:
+def _read(source: str, split: str | None) -> SourceRows:
     if not source.strip():
         raise SourceError("the source is empty. Give a parquet, csv or jsonl file, a folder of pictures, or a Hub id.")
     path = Path(source).expanduser()
     if path.is_dir():
         return _read_folder(path, split)
     if path.is_file():
-        return _read_files([path]), path.parent
+        return _read_files([path], path.parent)
     if source.count("/") == 1 and path.parent.is_dir():
         raise SourceError(f"{source}: there is no such file or folder in {path.parent}.")
     if any(sign in source for sign in "*?["):
         files = [Path(name) for name in sorted(glob.glob(str(path), recursive=True))]
         if not files:
             raise SourceError(f"{source}: matches no file.")
-        return _read_files(files), files[0].parent
+        return _read_files(files, files[0].parent)
     if source.startswith((".", "/", "~")) or path.suffix.lower() in _BUILDERS or source.count("/") != 1:
         raise SourceError(
             f"{source}: there is no such file or folder. Give a parquet, csv or jsonl file, a folder of pictures, or a "
             "Hub id (owner/name)."
         )
-    return _read_hub(source, split), None
+    return SourceRows(_read_hub(source, split))
 
 
-def _read_files(files: Sequence[Path]) -> Any:
+def _read_files(files: Sequence[Path], folder: Path) -> SourceRows:
     kinds = {file.suffix.lower() for file in files}
     builders = {_BUILDERS.get(kind) for kind in kinds}
     builder = builders.pop() if len(builders) == 1 else None
     if builder is None and kinds != {".tar"}:
         raise SourceError(f"{files[0]}: files of this kind are not read; use {', '.join(_BUILDERS)}, .tar.")
-    if any(file.stat().st_size == 0 for file in files):
-        raise SourceError(f"{files[0]}: the file is empty.")
+    for file in files:
+        if file.stat().st_size == 0:
+            raise SourceError(f"{file}: the file is empty.")
     if builder is None:
-        return TarRows(files)
+        return SourceRows(TarRows(files), folder)
     if kinds == {".tsv"} and all(is_picture_tsv(file) for file in files):
-        return PictureTsv(files)
+        return SourceRows(PictureTsv(files), folder)
     if builder == "json":
-        _check_encoding(files)
-    options: dict[str, Any] = {}
-    if builder == "csv":  # cells as they are written: no numbers, no names that pandas takes for missing
-        separator = _separator(files[0])
-        options = {"sep": separator, "keep_default_na": False, "na_values": [""]}
-        options["features"] = _text_columns(files[0], separator)
-        _check_lengths(files, separator)
-    escaped = [glob.escape(str(file)) for file in files]
-    return _load(str(files[0]), builder, data_files=escaped, split="train", **options)
+        return SourceRows(read_json_rows(files), folder)
+    return _read_csv(files, folder) if builder == "csv" else _read_parquet(files, folder)
 
 
-def _check_encoding(files: Sequence[Path]) -> None:
-    """Refuse what is no UTF-8: it would come to light in the middle of the work.
-
-    Raises:
-        SourceError: naming the file.
-    """
-    for file in files:
-        try:
-            with file.open(encoding="utf-8-sig", newline="") as text:
-                while text.read(1 << 20):
-                    pass
-        except UnicodeDecodeError as error:
-            raise SourceError(f"{file}: is no text in UTF-8. Save it as UTF-8.") from error
+def _read_csv(files: Sequence[Path], folder: Path) -> SourceRows:
+    forms = {file: table_form(file) for file in files}
+    filled = [file for file, form in forms.items() if form.filled] or files
+    if len({forms[file] for file in filled}) == 1:
+        return SourceRows(_load(filled, "csv", **forms[filled[0]].options()), folder)
+    return _joined(filled, [_load([file], "csv", **forms[file].options()) for file in filled], folder)
 
 
-def _check_lengths(files: Sequence[Path], separator: str) -> None:
-    """Refuse rows with more cells than the header: a comma in a text would move everything after it.
+def _read_parquet(files: Sequence[Path], folder: Path) -> SourceRows:
+    import pyarrow.parquet as pq
 
-    Raises:
-        SourceError: naming file and line.
-    """
-    import csv
-
-    for file in files:
-        try:
-            with file.open(encoding="utf-8-sig", newline="") as lines:
-                rows = csv.reader(lines, delimiter=separator)
-                header = next(rows, [])
-                for row in rows:
-                    if len(row) > len(header):
-                        raise SourceError(
-                            f"{file}: line {rows.line_num} has {len(row)} cells, the header {len(header)}. Put quotes "
-                            f"around texts that hold {separator!r}."
-                        )
-        except UnicodeDecodeError as error:
-            raise SourceError(f"{file}: is no text in UTF-8. Save it as UTF-8.") from error
-        except (OSError, csv.Error) as error:
-            raise SourceError(f"{file}: cannot be read ({error}).") from error
+    schemas = [_parquet_schema(file) for file in files]
+    if all(schema.equals(schemas[0]) for schema in schemas):
+        return SourceRows(_load(files, "parquet"), folder)
+    filled = [file for file in files if pq.read_metadata(file).num_rows] or files
+    return _joined(filled, [_load([file], "parquet") for file in filled], folder)
 
 
-def _separator(file: Path) -> str:
-    """What stands between a table's columns, by its first line."""
-    if file.suffix.lower() == ".tsv":
-        return "\t"
-    with file.open(encoding="utf-8-sig", errors="replace", newline="") as lines:
-        header = lines.readline(100_000)
-    counts = {sign: header.count(sign) for sign in (",", ";", "\t", "|")}
-    return max(counts, key=lambda sign: counts[sign])
+def _joined(files: Sequence[Path], parts: Sequence[Any], folder: Path) -> SourceRows:
+    rows, left_out = join(files, parts)
+    return SourceRows(rows, folder, left_out)
 
 
-def _text_columns(file: Path, separator: str) -> Any:
-    import csv
-
-    import datasets
+def _parquet_schema(file: Path) -> Any:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
 
     try:
-        with file.open(encoding="utf-8-sig", newline="") as lines:
-            names = next(csv.reader(lines, delimiter=separator), [])
-    except (OSError, ValueError, csv.Error):
-        return None
-    return datasets.Features({name: datasets.Value("string") for name in names}) if all(names) else None
+        return pq.read_schema(file)
+    except (pa.ArrowException, OSError) as error:
+        raise SourceError(f"{file}: cannot be read ({first_line(error)}). Is the file complete?") from error
 
 
-def _read_folder(folder: Path, split: str | None) -> tuple[Any, Path | None]:
+def _read_folder(folder: Path, split: str | None) -> SourceRows:
     import datasets
 
     if (folder / "dataset_info.json").is_file() or (folder / "dataset_dict.json").is_file():
-        return _undecoded(_pick_split(str(folder), _saved(folder), split)), None
+        return SourceRows(_undecoded(_pick_split(str(folder), _saved(folder), split)))
     for name in _METADATA:
         if (folder / name).is_file():
-            return _read_files([folder / name]), folder
+            return _read_files([folder / name], folder)
     for suffix in (".tar", ".parquet"):  # img2dataset writes tables without pictures beside its tar files
         tables = sorted(file for file in folder.iterdir() if file.suffix.lower() == suffix)
         if tables:
-            return _read_files(tables), folder
+            return _read_files(tables, folder)
     pictures = sorted(file for file in folder.rglob("*") if file.suffix.lower() in PICTURE_SUFFIXES and file.is_file())
     if not pictures:
         raise SourceError(f"{folder}: holds neither pictures nor a {_METADATA[0]}.")
     names = [str(file.relative_to(folder)) for file in pictures]
-    return datasets.Dataset.from_dict({"file_name": names}), folder
+    return SourceRows(datasets.Dataset.from_dict({"file_name": names}), folder)
 
 
 def _saved(folder: Path) -> Any:
@@ -189,11 +180,12 @@ def _read_hub(source: str, split: str | None) -> Any:
     return _undecoded(_pick_split(source, loaded, split))
 
 
-def _load(name: str, builder: str, **options: Any) -> Any:
+def _load(files: Sequence[Path], builder: str, **options: Any) -> Any:
     import datasets
 
+    name, escaped = files[0], [glob.escape(str(file)) for file in files]
     try:
-        return _undecoded(datasets.load_dataset(builder, **options))
+        return _undecoded(datasets.load_dataset(builder, data_files=escaped, split="train", **options))
     except (datasets.exceptions.DatasetGenerationError, OSError, ValueError) as error:
         cause: BaseException = error.__cause__ or error
         reason = first_line(cause)

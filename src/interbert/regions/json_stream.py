@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,27 +14,47 @@ _CHUNK = 1 << 20
 _MAX_ELEMENT = 1 << 26
 
 
-def json_elements(path: Path) -> Iterator[tuple[str | None, Any]]:
+def json_elements(path: Path, decoder: json.JSONDecoder | None = None) -> Iterator[tuple[str | None, Any]]:
     """(key, element) of every element of the file's top level.
 
     Of an object, the elements of lists come one by one under their key, other values as they are; of a list, its
     elements come with the key None.
 
+    Args:
+        path: of the file.
+        decoder: of each element; Python's own when not given.
+
     Raises:
         SourceError: the file is no JSON, is cut off, or has an element of more than 64 million characters.
     """
+    with _opened(path, decoder) as text:
+        if text.take() == "[":
+            for element in _list(text):
+                yield None, element
+        else:
+            yield from _object(text)
+
+
+def json_values(path: Path, decoder: json.JSONDecoder | None = None) -> Iterator[Any]:
+    """Whole values that stand one after the other, over one line or many.
+
+    Raises:
+        SourceError: as :func:`json_elements`.
+    """
+    with _opened(path, decoder) as text:
+        while not text.at_end():
+            yield text.value()
+
+
+@contextmanager
+def _opened(path: Path, decoder: json.JSONDecoder | None) -> Iterator[_Text]:
     with path.open(encoding="utf-8-sig") as file:
-        text = _Text(path, file)
         try:
-            if text.take() == "[":
-                for element in _list(text):
-                    yield None, element
-            else:
-                yield from _object(text)
+            yield _Text(path, file, decoder or json.JSONDecoder())
         except UnicodeDecodeError as error:
             raise SourceError(f"{path}: is no text in UTF-8. Save it as UTF-8.") from error
         except RecursionError as error:
-            raise SourceError(f"{path}: is nested too deeply to be captions.") from error
+            raise SourceError(f"{path}: is nested too deeply.") from error
 
 
 def _object(text: _Text) -> Iterator[tuple[str, Any]]:
@@ -66,23 +87,29 @@ def _list(text: _Text) -> Iterator[Any]:
 class _Text:
     """The part of a file that is being read."""
 
-    def __init__(self, path: Path, file: Any) -> None:
+    def __init__(self, path: Path, file: Any, decoder: json.JSONDecoder) -> None:
         self._path = path
         self._file = file
         self._text = ""
         self._at = 0
         self._taken = ""
-        self._decoder = json.JSONDecoder()
+        self._decoder = decoder
 
-    def peek(self) -> str:
-        """The next character that is no space."""
+    def at_end(self) -> bool:
+        """Whether nothing but space is left; passes it."""
         while True:
             while self._at < len(self._text) and self._text[self._at] in " \t\r\n":
                 self._at += 1
             if self._at < len(self._text):
-                return self._text[self._at]
+                return False
             if not self._more(_CHUNK):
-                raise self.broken()
+                return True
+
+    def peek(self) -> str:
+        """The next character that is no space."""
+        if self.at_end():
+            raise self.broken()
+        return self._text[self._at]
 
     def take(self) -> str:
         """The next character that is no space, passed."""
@@ -108,8 +135,14 @@ class _Text:
             if 0 <= end < len(self._text):
                 self._at = end
                 return value
-            if len(self._text) - self._at > _MAX_ELEMENT or not self._more(ask):
+            begun = self._at
+            if len(self._text) - begun > _MAX_ELEMENT:
                 raise self.broken()
+            if not self._more(ask):
+                if end < 0:
+                    raise self.broken()
+                self._at = end - begun
+                return value
             ask *= 2
 
     def broken(self) -> SourceError:

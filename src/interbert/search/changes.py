@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from interbert.errors import ColumnError, SourceError
+from interbert.errors import SourceError
 from interbert.extraction.columns import ColumnMapping
 from interbert.extraction.same_source import picture_digest
 from interbert.extraction.sources import PictureSource
@@ -99,9 +99,9 @@ def update_columns(path: str | Path, source: str, id_column: str, split: str | N
     import pyarrow as pa
 
     index = ProductIndex.open(path)
-    rows, _ = read_rows(source, split)
-    if id_column not in rows.column_names:
-        raise ColumnError.missing(id_column, rows.column_names, source)
+    found = read_rows(source, split)
+    found.require([id_column], source)
+    rows = found.rows
     columns = [column for column in index.metadata_columns if column.name in rows.column_names]
     if not columns:
         known = ", ".join(column.name for column in index.metadata_columns) or "none"

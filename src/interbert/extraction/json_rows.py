@@ -1,0 +1,155 @@
+"""JSON and JSON Lines files as rows, every text as it is written.
+
+Read twice, a record at a time: once for the types of the columns, by all values of all files, and once into a temporary
+Arrow file that is mapped into memory. A large file never lies in memory as a whole. Not by ``datasets``: see
+:mod:`interbert.extraction.json_types`.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+import weakref
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from interbert.errors import SourceError, first_line, writing
+from interbert.extraction.json_types import JsonColumn, json_decoder
+from interbert.regions.json_stream import json_elements, json_values
+
+_BATCH = 1000
+_MAX_LINE = 1 << 26
+"""Characters of one record."""
+
+Record = dict[str, Any]
+
+
+def read_json_rows(files: Sequence[Path]) -> Any:
+    """Rows of files as a ``datasets.Dataset``; columns that a file lacks are null in its rows.
+
+    A file holds a record a line, a list of records, or records one after the other. A list of texts is a column
+    ``text``.
+
+    Raises:
+        SourceError: a file is no JSON in UTF-8, or a record is none; file and line are named.
+    """
+    import datasets
+
+    columns: dict[str, JsonColumn] = {}
+    count = 0
+    for record in _records(files):
+        count += 1
+        for name, value in record.items():
+            if name not in columns:
+                columns[name] = JsonColumn()
+            columns[name].see(value)
+    if not count or not columns:
+        raise SourceError(f"{files[0]}: holds no rows.")
+    for column in columns.values():
+        column.close()
+    folder = tempfile.mkdtemp(prefix="interbert-json-")
+    try:
+        with writing(folder):
+            _write(Path(folder, "rows.arrow"), files, columns)
+        rows = datasets.Dataset.from_file(str(Path(folder, "rows.arrow")))
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    weakref.finalize(rows, shutil.rmtree, folder, ignore_errors=True)
+    return rows
+
+
+def _write(path: Path, files: Sequence[Path], columns: dict[str, JsonColumn]) -> None:
+    import pyarrow as pa
+
+    types = {name: column.arrow_type() for name, column in columns.items()}
+    ways = {name: column.converter() for name, column in columns.items()}
+    schema = pa.schema([(_sound(name), kind) for name, kind in types.items()])
+    records = _records(files)
+    with pa.ipc.new_stream(str(path), schema) as stream:
+        while batch := list(islice(records, _BATCH)):
+            arrays = []
+            for name, kind in types.items():
+                values, way = [record.get(name) for record in batch], ways[name]
+                arrays.append(_array(values if way is None else [way(value) for value in values], kind))
+            stream.write_batch(pa.record_batch(arrays, schema=schema))
+
+
+def _array(values: list[Any], kind: Any) -> Any:
+    import pyarrow as pa
+
+    try:
+        return pa.array(values, kind)
+    except UnicodeEncodeError:  # half of a pair of surrogates: a title that was cut in the middle of an emoji
+        return pa.array(_sound(values), kind)
+
+
+def _sound(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, list):
+        return [_sound(one) for one in value]
+    return {name: _sound(one) for name, one in value.items()} if isinstance(value, dict) else value
+
+
+def _records(files: Sequence[Path]) -> Iterator[Record]:
+    for file in files:
+        try:
+            yield from _of_file(file)
+        except UnicodeDecodeError as error:
+            raise SourceError(f"{file}: is no text in UTF-8. Save it as UTF-8.") from error
+        except OSError as error:
+            raise SourceError(f"{file}: cannot be read ({error.strerror}).") from error
+
+
+def _of_file(file: Path) -> Iterator[Record]:
+    with file.open(encoding="utf-8-sig") as lines:
+        first = next((line for line in iter(lambda: lines.readline(_MAX_LINE), "") if line.strip()), "").strip()
+    if first.startswith("["):
+        yield from _of_list(file)
+    elif first:
+        yield from _of_lines(file) if _is_whole(first) else _of_values(file)
+
+
+def _of_list(file: Path) -> Iterator[Record]:
+    for number, (_, element) in enumerate(json_elements(file, json_decoder())):
+        # a list of texts has one column, as in `datasets`
+        yield _record({"text": element} if isinstance(element, str) else element, f"{file}: element {number}")
+
+
+def _of_values(file: Path) -> Iterator[Record]:
+    """Records over several lines each."""
+    for number, value in enumerate(json_values(file, json_decoder())):
+        yield _record(value, f"{file}: record {number}")
+
+
+def _of_lines(file: Path) -> Iterator[Record]:
+    decoder = json_decoder()
+    with file.open(encoding="utf-8-sig") as lines:
+        for number, line in enumerate(iter(lambda: lines.readline(_MAX_LINE), ""), 1):
+            text = line.strip()
+            if not text:
+                continue
+            try:
+                value = decoder.decode(text)
+            except (ValueError, RecursionError) as error:
+                reason = first_line(error, 80).split(": line 1 ")[0]
+                raise SourceError(f"{file}: line {number} is no JSON ({reason}). Is the file complete?") from error
+            yield _record(value, f"{file}: line {number}")
+
+
+def _is_whole(line: str) -> bool:
+    try:
+        json_decoder().decode(line)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _record(value: Any, where: str) -> Record:
+    if not isinstance(value, dict):
+        raise SourceError(f"{where} is no record, but {json.dumps(value)[:60]}. Records stand in braces: {{...}}.")
+    return value

@@ -1,0 +1,116 @@
+"""csv, tsv and parquet files: quotes as they are meant, and several files as one table."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from interbert.errors import ColumnError, SourceError
+from interbert.extraction.sources import open_source
+from interbert.extraction.tables import read_rows
+
+
+def cells(path: Path, content: str) -> list[list[str | None]]:
+    """Cells of every row of a file with this content."""
+    path.write_text(content, encoding="utf-8", newline="")
+    return [list(row.values()) for row in read_rows(str(path)).rows]
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize(("name", "separator"), [("a.tsv", "\t"), ("a.csv", "\t"), ("a.csv", "|")])
+def test_quotes_of_a_tsv_are_as_somebody_typed_them(tmp_path: Path, name: str, separator: str, end: str) -> None:
+    texts = ['"12 inch pan', "a pot", 'a 5" lid, red', '"best" cup', '"a whole quote"']
+    rows = [[f"{number}.png", text] for number, text in enumerate(texts)]
+    content = end.join(separator.join(row) for row in [["file", "title"], *rows]) + end
+    assert cells(tmp_path / name, content) == rows
+
+
+@pytest.mark.parametrize("quoting", [csv.QUOTE_MINIMAL, csv.QUOTE_ALL])
+@pytest.mark.parametrize("text", ['6" pan', "two\nlines", "a\ttab", '"'])
+def test_a_tsv_that_a_program_quoted_is_read_as_it_was_meant(tmp_path: Path, text: str, quoting: Any) -> None:
+    with (tmp_path / "a.tsv").open("w", newline="") as file:
+        csv.writer(file, delimiter="\t", quoting=quoting).writerows(
+            [["file", "title"], ["a.png", text], ["b.png", "x"]]
+        )
+    found = [list(row.values()) for row in read_rows(str(tmp_path / "a.tsv")).rows]
+    assert found == [["a.png", text], ["b.png", "x"]]
+
+
+def test_a_quote_in_a_csv_that_swallows_lines_is_named(tmp_path: Path) -> None:
+    assert cells(tmp_path / "a.csv", 'file,title\na.png,"a, ""b""\nc"\n') == [["a.png", 'a, "b"\nc']]
+    with pytest.raises(SourceError, match=r"a\.csv: line 2 .* in the middle of line 4\. Put quotes around the whole"):
+        cells(tmp_path / "a.csv", 'file,title\na.png,"12 inch\nb.png,x\nc.png,a 3" pan\nd.png,z\n')
+
+
+def test_a_long_text_is_a_text(tmp_path: Path) -> None:
+    before = csv.field_size_limit()
+    assert cells(tmp_path / "a.csv", f"file,title\na.png,{'x' * 200_000}\n") == [["a.png", "x" * 200_000]]
+    assert csv.field_size_limit() == before
+
+
+def test_csv_files_with_other_columns_and_separators_are_one_table(tmp_path: Path) -> None:
+    (tmp_path / "1.csv").write_text("a,b\n01,2\n")
+    (tmp_path / "2.csv").write_text("c;b\n3;4\n")
+    (tmp_path / "3.csv").write_text("a\n")
+    found = read_rows(str(tmp_path / "*.csv")).rows
+    assert list(found) == [{"a": "01", "b": "2", "c": None}, {"a": None, "b": "4", "c": "3"}]
+
+
+def parts(folder: Path, *columns: dict[str, Any]) -> str:
+    """A folder of parquet files with these columns."""
+    for number, one in enumerate(columns):
+        pq.write_table(pa.table(one), folder / f"part-{number}.parquet")
+    return str(folder)
+
+
+def test_parquet_parts_whose_columns_differ_in_type_are_unified(tmp_path: Path) -> None:
+    source = parts(
+        tmp_path,
+        {"note": pa.nulls(2), "price": [1, 2], "sku": ["000116", "a"], "stock": pa.array([1, 2], pa.int8())},
+        {"note": [0.5, None], "price": [1.5, None], "sku": [412.0, None], "stock": [3, 4]},
+        {"price": [7, 8], "sku": [5, 6], "extra": [True, False]},
+    )
+    table = read_rows(source).rows.with_format("arrow")[:].to_pydict()
+    assert table == {
+        "note": [None, None, 0.5, None, None, None],
+        "price": [1.0, 2.0, 1.5, None, 7.0, 8.0],
+        "sku": ["000116", "a", "412", None, "5", "6"],
+        "stock": [1, 2, 3, 4, None, None],
+        "extra": [None] * 4 + [True, False],
+    }
+
+
+def test_parquet_parts_whose_unused_columns_do_not_fit_are_read_and_the_columns_named(tmp_path: Path) -> None:
+    pictures = [b"\x89PNG"] * 2
+    source = parts(
+        tmp_path,
+        {"image": pictures, "title": ["a", "b"], "tags": [["x"], []], "big": [2**53 + 1, 1]},
+        {"image": pictures, "title": ["c", "d"], "tags": ["x", "y"], "big": [0.5, 1.0]},
+    )
+    opened = open_source(source)
+    assert [item.texts for item in opened] == [("a",), ("b",), ("c",), ("d",)]
+    assert all(item.problem is None for item in opened)
+    assert opened.column_names == ["image", "title"]
+    assert list(opened.left_out) == ["tags", "big"]
+    with pytest.raises(ColumnError, match=r"column 'tags' is list.* in part-0.parquet and string in part-1.parquet"):
+        opened.other_columns(["tags"])
+
+
+def test_parquet_parts_without_rows_and_damaged_ones(tmp_path: Path) -> None:
+    source = parts(tmp_path, {"a": pa.array([], pa.string())}, {"a": [1, 2]})
+    assert read_rows(source).rows["a"][:] == [1, 2]
+    (tmp_path / "part-2.parquet").write_bytes(b"PAR1 no")
+    with pytest.raises(SourceError, match=r"part-2\.parquet: cannot be read"):
+        read_rows(source)
+
+
+def test_a_message_cuts_long_cells(tmp_path: Path) -> None:
+    (tmp_path / "a.tsv").write_text(f"1\t{'A' * 300_000}\n2\tx\n")
+    with pytest.raises(ColumnError) as caught:
+        open_source(str(tmp_path / "a.tsv"))
+    assert len(str(caught.value)) < 400
