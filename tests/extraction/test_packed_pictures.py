@@ -170,6 +170,104 @@ def test_a_damaged_tar_gives_what_is_before_the_damage_and_a_row_that_names_it(t
     assert "what follows in it is not read" in (tmp_path / "s" / SKIPPED).read_text()
 
 
+def test_dots_in_names_of_samples(tmp_path: Path) -> None:
+    names = ("shoe_v1.2", "shoe_v1.3", "photo.2024.01.05", "a/b.c/x.y")
+    members = []
+    for name, colour in zip(names, COLOURS, strict=True):
+        members += [(f"{name}.png", content(colour)), (f"{name}.txt", f"a {colour} square".encode())]
+    source = open_source(str(tar(tmp_path / "a.tar", members)))
+    assert_colours(source)
+    assert source.picture_ids() == list(names)
+
+
+def test_a_name_with_a_dot_beside_one_without(tmp_path: Path) -> None:
+    members = [("shoe.png", content("red")), ("shoe.txt", b"red")]
+    members += [("shoe.v2.png", content("blue")), ("shoe.v2.txt", b"blue"), ("shoe.seg.png", content("green"))]
+    members += [("hat.jpg", content("black")), ("hat.png", content("green")), ("hat.txt", b"black"), ("hat.cls", b"1")]
+    source = open_source(str(tar(tmp_path / "a.tar", members)))
+    assert [(item.picture_id, item.texts, item.data) for item in source] == [
+        ("shoe", ("red",), content("red")),
+        ("shoe.v2", ("blue",), content("blue")),
+        ("shoe.seg.png", (), None),
+        ("hat", ("black",), content("black")),
+        ("hat.png", (), None),
+    ]
+    assert source[2].problem == "'shoe.seg.png' is not the picture of its sample 'shoe', but a further part of it"
+    assert source[4].problem == "'hat.png' is not the picture of its sample 'hat', but a further part of it"
+
+
+@pytest.mark.parametrize("folders", [False, True])
+def test_shards_that_each_count_from_zero(tmp_path: Path, folders: bool) -> None:
+    names = ["x/shard.tar", "y/shard.tar"] if folders else ["shard-0.tar", "shard-1.tar"]
+    for number, name in enumerate(names):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        pairs = enumerate(COLOURS[2 * number : 2 * number + 2])
+        tar(
+            tmp_path / name,
+            [
+                (f"{n:06}.{end}", data)
+                for n, c in pairs
+                for end, data in (("jpg", content(c)), ("txt", f"a {c} square".encode()))
+            ],
+        )
+    source = open_source(str(tmp_path / ("*/*.tar" if folders else "*.tar")))
+    assert_colours(source)
+    stems = [name.removesuffix(".tar") for name in names]
+    assert source.picture_ids() == [f"{stem}/{n:06}" for stem in stems for n in range(2)]
+    assert open_source(str(tmp_path / names[0])).picture_ids() == ["000000", "000001"]
+
+
+def test_a_key_that_stands_twice_in_a_tar_is_named_with_a_remedy_that_helps(tmp_path: Path) -> None:
+    members = [("a.jpg", content("red")), ("b.jpg", content("blue")), ("a.txt", b"red"), ("b.txt", b"blue")]
+    with pytest.raises(ColumnError, match=r"'shop/a' stands in 2 rows\. The files of a sample must stand together"):
+        open_source(str(tar(tmp_path / "shop.tar", members)))
+
+
+def ofa(path: Path, *lines: tuple[str, str, str, str], urlsafe: bool = False) -> Path:
+    """OFA's five columns: uniq-id, image-id, caption, labels, and the colour of a picture."""
+    encode = base64.urlsafe_b64encode if urlsafe else base64.b64encode
+    rows = ["\t".join((str(n), *line[:3], encode(content(line[3])).decode())) for n, line in enumerate(lines, 162365)]
+    path.write_text("\n".join(rows) + "\n", encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("urlsafe", [False, True])
+def test_ofas_five_columns_are_pictures_with_captions(tmp_path: Path, urlsafe: bool) -> None:
+    lines = [(f"{12450 + n}", f"a {colour} square", "sky&&dock", colour) for n, colour in enumerate(COLOURS)]
+    source = open_source(str(ofa(tmp_path / "caption_stage1_train.tsv", *lines, urlsafe=urlsafe)))
+    assert_colours(source)
+    assert source.picture_ids() == ["12450", "12451", "12452", "12453"]
+    assert source.columns.texts == ("caption",)
+    assert source.other_columns()["labels"].to_pylist() == ["sky&&dock"] * 4
+    assert main(["extract", str(tmp_path / "caption_stage1_train.tsv"), str(tmp_path / "s"), *SMALL]) == 0
+    store = RegionStore.open(tmp_path / "s")
+    assert [row.texts for row in store.captions()] == [(f"a {colour} square",) for colour in COLOURS]
+
+
+def test_lines_of_one_picture_are_one_row_with_all_captions(tmp_path: Path) -> None:
+    lines = [("7", "one", "x", "red"), ("8", 'a "b" && c', "", "blue"), ("7", "two", "x", "red"), ("7", "", "", "red")]
+    source = open_source(str(ofa(tmp_path / "a.tsv", *lines, ("8", "lost", "", "green"))))
+    assert [(item.picture_id, item.texts) for item in source][:2] == [("7", ("one", "two")), ("8", ('a "b"', "c"))]
+    assert source[2].problem == "another picture has its id '8'"
+    assert source[2].picture_id.startswith("line at byte")
+    assert len(source) == 3
+
+
+def test_a_cut_line_and_one_without_an_id_are_rows_that_say_so(tmp_path: Path) -> None:
+    path = ofa(tmp_path / "a.tsv", ("7", "one", "", "red"), ("", "two", "", "blue"))
+    path.write_text(path.read_text() + "1\t2\tcut\n")
+    problems = [item.problem for item in open_source(str(path))]
+    assert problems == [None, "has no picture id: 'image_id' is empty. Fill it", "the line has 3 cells, not 5"]
+
+
+def test_a_tsv_of_pictures_of_another_kind_says_so_in_short(tmp_path: Path) -> None:
+    big = base64.b64encode(content("red") + bytes(300_000)).decode()
+    (tmp_path / "vqa.tsv").write_text(f"1\t2\tquestion\tanswer\tlabels\t{big}\n")
+    with pytest.raises(SourceError, match=r"vqa\.tsv: its lines have 6 cells, the last a picture in base64") as caught:
+        open_source(str(tmp_path / "vqa.tsv"))
+    assert len(str(caught.value)) < 400
+
+
 def test_a_tar_that_is_none_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.tar").write_bytes(b"hello" * 300)
     source = open_source(str(tmp_path / "a.tar"), need_texts=False)

@@ -1,9 +1,14 @@
-"""MUGE's and OFA's picture files: a line is ``id<TAB>picture`` in base64, urlsafe or not."""
+"""Pictures in base64, a line each, urlsafe or not: MUGE's ``id<TAB>picture``, and OFA's five columns ``uniq-id<TAB>
+image-id<TAB>caption<TAB>labels<TAB>picture``.
+
+OFA repeats a picture for each of its captions: the lines of an image are one row with all its captions.
+"""
 
 from __future__ import annotations
 
+import hashlib
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,23 +16,43 @@ from interbert.errors import RegionError, SourceError
 from interbert.extraction.packed_rows import MAX_PICTURE, PackedRows
 from interbert.regions.importers.fields import from_base64
 
-_MAX_ID = 1000
+_MAX_HEAD = 1 << 16
+"""Bytes of what stands before a picture."""
 _MAX_LINE = MAX_PICTURE * 4 // 3
 _PICTURES = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"RIFF", b"BM", b"II*\0", b"MM\0*")
 _SAMPLE = 20
+_COLUMNS = {2: ("image_id", "image"), 5: ("image_id", "image", "caption", "labels")}
+"""Columns of a source by the cells of a line."""
+_CAPTIONS = "&&"
+"""Between captions, in OFA's validation and test files."""
 
 
 def is_picture_tsv(file: Path) -> bool:
-    """Whether one of a file's first lines is an id and a picture in base64."""
+    """Whether one of a file's first lines ends in a picture in base64.
+
+    Raises:
+        SourceError: it does, but has another number of cells than the lines of a known kind.
+    """
+    cells = _picture_cells(file)
+    if cells and cells not in _COLUMNS:
+        raise SourceError(
+            f"{file}: its lines have {cells} cells, the last a picture in base64. 2 are read (id, picture), or 5 "
+            "(uniq-id, image-id, caption, labels, picture)."
+        )
+    return cells > 0
+
+
+def _picture_cells(file: Path) -> int:
+    """Cells of the first line that ends in a picture; 0 without one."""
     with file.open("rb") as lines:
         for _ in range(_SAMPLE):
             line = lines.readline(_MAX_LINE)
             if not line:
-                return False
+                break
             cells = line.rstrip(b"\r\n").split(b"\t")
-            if len(cells) == 2 and _begins_as_picture(cells[1][:64]):
-                return True
-    return False
+            if len(cells) > 1 and _begins_as_picture(cells[-1][:64]):
+                return len(cells)
+    return 0
 
 
 def _begins_as_picture(encoded: bytes) -> bool:
@@ -40,52 +65,116 @@ def _begins_as_picture(encoded: bytes) -> bool:
 class PictureTsv(PackedRows):
     """Lines of one or several files; what is kept in memory is where each begins.
 
+    A line that cannot be read is a row that says so.
+
     Raises:
-        SourceError: a file cannot be read.
+        SourceError: a file cannot be read, or its lines are of another kind than those of the first.
     """
 
-    column_names = ("image_id", "image")
     picture_id = "image_id"
 
     def __init__(self, files: Sequence[Path]) -> None:
         self._files = list(files)
-        self._places = array("Q")  # file, offset, length
+        self._places = array("Q")  # of each line: file, offset, length
+        self._rows = array("Q")  # of each row: its first line
+        self._next = array("Q")  # of each line: the next one of its row, 0 for none
+        self._problems: dict[int, str] = {}  # of lines
+        known: dict[bytes, tuple[int, bytes]] = {}  # of each id: its last line, and a digest of the picture
         try:
+            kinds = [_picture_cells(file) for file in files]
+            if len(set(kinds)) > 1:
+                other = next(place for place, cells in enumerate(kinds) if cells != kinds[0])
+                raise SourceError(
+                    f"{files[other]}: its lines have {kinds[other]} cells, those of {files[0].name} {kinds[0]}. Give "
+                    "files of one kind."
+                )
+            self._cells = kinds[0]
+            self.column_names = _COLUMNS[self._cells]
             for number, file in enumerate(files):
-                self._index(number, file)
+                self._index(number, file, known)
         except OSError as error:
             raise SourceError(f"{files[0]}: cannot be read ({error.strerror}).") from error
 
-    def _index(self, number: int, file: Path) -> None:
-        with file.open("rb") as lines:
-            offset = start = 0
-            while piece := lines.readline(1 << 20):
-                offset += len(piece)
-                if piece.endswith(b"\n"):
-                    if offset - start > 2:
-                        self._places.extend((number, start, offset - start))
-                    start = offset
-            if offset > start:
-                self._places.extend((number, start, offset - start))
+    def _index(self, number: int, file: Path, known: dict[bytes, tuple[int, bytes]]) -> None:
+        for offset, length, head, digest in _lines(file):
+            line = len(self._places) // 3
+            self._places.extend((number, offset, length))
+            self._next.append(0)
+            cells = head.split(b"\t")
+            if len(cells) < self._cells:
+                self._problems[line] = f"the line has {len(cells)} cells, not {self._cells}"
+            elif before := known.get(name := cells[self._id_cell].strip()):
+                if before[1] == digest:
+                    self._next[before[0]] = line
+                    known[name] = line, digest
+                    continue
+                shown = name.decode("utf-8", "replace")[:60]
+                self._problems[line] = f"another picture has its id {shown!r}"
+            else:
+                known[name] = line, digest
+            self._rows.append(line)
+
+    @property
+    def _id_cell(self) -> int:
+        return 0 if self._cells == 2 else 1
 
     def __len__(self) -> int:
-        return len(self._places) // 3
+        return len(self._rows)
 
     def value(self, row: int, column: str) -> Any:
-        """The id as text, or the picture's bytes."""
-        number, offset, length = self._places[3 * row : 3 * row + 3]
+        """The id as text, the captions, the labels, or the picture's bytes."""
+        line = self._rows[row]
+        if line in self._problems:
+            if column == self.picture_id:
+                return f"line at byte {self._places[3 * line + 1]} of {self._files[self._places[3 * line]].name}"
+            return {"problem": self._problems[line]} if column == "image" else None
+        if column == "image":
+            return self._picture(line)
+        if column == "caption":
+            cells = [self._cell(one, 2) for one in self._lines_of(line)]
+            return [caption for cell in cells for caption in cell.split(_CAPTIONS)]
+        return self._cell(line, self._id_cell if column == self.picture_id else 3)
+
+    def _lines_of(self, line: int) -> Iterator[int]:
+        yield line
+        while line := self._next[line]:
+            yield line
+
+    def _read(self, line: int, most: int) -> bytes:
+        number, offset, length = self._places[3 * line : 3 * line + 3]
         with self._files[number].open("rb") as stream:
             stream.seek(offset)
-            head = stream.read(min(length, _MAX_ID + 1))
-            name, tab, begun = head.partition(b"\t")
-            if column == self.picture_id:
-                return name.decode("utf-8", "replace").strip() if tab else f"line without an id at byte {offset}"
-            if not tab:
-                return {"problem": "the line is no id and picture"}
-            if length > _MAX_LINE:
-                return {"problem": f"the line has {length:,} bytes; at most {_MAX_LINE:,} are read"}
-            encoded = begun + stream.read(length - len(head))
+            return stream.read(min(length, most))
+
+    def _cell(self, line: int, cell: int) -> str:
+        return self._read(line, _MAX_HEAD).split(b"\t", self._cells - 1)[cell].decode("utf-8", "replace").strip()
+
+    def _picture(self, line: int) -> Any:
+        length = self._places[3 * line + 2]
+        if length > _MAX_LINE:
+            return {"problem": f"the line has {length:,} bytes; at most {_MAX_LINE:,} are read"}
+        encoded = self._read(line, length).rstrip(b"\r\n").split(b"\t", self._cells - 1)[-1]
         try:
-            return from_base64(encoded.rstrip(b"\r\n"), "the picture", "", urlsafe=True)
+            return from_base64(encoded, "the picture", "", urlsafe=True)
         except RegionError as error:
             return {"problem": str(error).removeprefix(": ").rstrip(".")}
+
+
+def _lines(file: Path) -> Iterator[tuple[int, int, bytes, bytes]]:
+    """Offset, length, first bytes and a digest of the last cell of every line that is not empty."""
+    with file.open("rb") as lines:
+        offset = start = 0
+        head, digest = b"", hashlib.blake2b(digest_size=16)
+        while piece := lines.readline(1 << 20):
+            plain = piece.rstrip(b"\r\n")
+            if offset == start:
+                head, digest = plain[:_MAX_HEAD], hashlib.blake2b(plain.rpartition(b"\t")[2], digest_size=16)
+            else:
+                digest.update(plain)
+            offset += len(piece)
+            if piece.endswith(b"\n"):
+                if plain or offset - start > 2:
+                    yield start, offset - start, head, digest.digest()
+                start = offset
+        if offset > start:
+            yield start, offset - start, head, digest.digest()

@@ -1,11 +1,16 @@
 """Tar files of samples, as webdataset and img2dataset write them: ``KEY.jpg``, ``KEY.txt``, ``KEY.json``.
 
 Files with one key that stand together are a sample. Its text is the ``.txt``, or ``caption`` in the ``.json``.
+
+A key ends at the first dot of a file's name (webdataset: ``0001.seg.png`` belongs to sample ``0001``), unless no file
+that stands there is ``KEY.jpg``, ``KEY.txt`` or ``KEY.json``, or the name with the dot has picture and text of its own:
+then the dot is part of the key (``shoe_v1.2.png``, ``shoe_v1.2.txt``).
 """
 
 from __future__ import annotations
 
 import json
+import os
 from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -46,37 +51,71 @@ class TarRows(PackedRows):
     column_names = ("key", "image", "caption")
     picture_id = "key"
 
+    repeated = "The files of a sample must stand together in their tar file, under a name that no other sample has"
+
     def __init__(self, files: Sequence[Path]) -> None:
         self._files = list(files)
         self._places = array("Q")
         self._keys: list[str] = []
-        self._damage: dict[int, str] = {}
+        self._problems: dict[int, str] = {}
         for number, file in enumerate(self._files):
             try:
                 self._index(number, file)
             except OSError as error:
                 raise SourceError(f"{file}: cannot be read ({error.strerror}).") from error
+        if len(set(self._keys)) < len(self._keys):
+            self._name_by_file()
+
+    def _name_by_file(self) -> None:
+        """Shards that each count from 000000: a sample is called by its file and key."""
+        stems = [file.stem for file in self._files]
+        if len(set(stems)) < len(stems):
+            common = os.path.commonpath([file.absolute().parent for file in self._files])
+            stems = [file.absolute().relative_to(common).with_suffix("").as_posix() for file in self._files]
+        self._keys = [f"{stems[self._places[_WIDTH * row]]}/{key}" for row, key in enumerate(self._keys)]
 
     def _index(self, number: int, file: Path) -> None:
-        key, parts = "", dict[str, _Member]()
+        key, members = "", list[_Member]()
         with file.open("rb") as stream:
             try:
                 for member in _members(stream, file.stat().st_size):
-                    folder, slash, base = member.name.rpartition("/")
-                    stem, _, extension = base.partition(".")
-                    if folder + slash + stem != key:
-                        self._add(number, key, parts)
-                        key, parts = folder + slash + stem, {}
-                    kind = "picture" if f".{extension.lower()}" in PICTURE_SUFFIXES else extension.lower()
-                    parts.setdefault(kind, member)
-                self._add(number, key, parts)
+                    if _at_first_dot(member.name) != key:
+                        self._add_samples(number, key, members)
+                        key, members = _at_first_dot(member.name), []
+                    members.append(member)
+                self._add_samples(number, key, members)
             except DamagedTarError as error:
-                self._add(number, key, parts)
-                self._damage[len(self._keys)] = f"{file}: {error}; what follows in it is not read"
-                self._add(number, f"{file.name}, damaged", {"picture": _Member("", 0, 0)})
+                self._add_samples(number, key, members)
+                self._problems[len(self._keys)] = f"{file}: {error}; what follows in it is not read"
+                self._add(number, f"{file.name}, damaged", {})
+
+    def _add_samples(self, number: int, key: str, members: Sequence[_Member]) -> None:
+        """Files whose names are the same up to the first dot: one sample, or several with dots in their keys."""
+        own: dict[str, _Member] = {}
+        dotted: dict[str, dict[str, _Member]] = {}
+        further: list[_Member] = []
+        for one in members:
+            longer, extension = _at_last_dot(one.name)
+            kind = _kind(extension)
+            parts = own if longer == key else dotted.setdefault(longer, {})
+            if kind is not None and parts.setdefault(kind, one) is not one and kind == "picture":
+                further.append(one)
+        if own:
+            self._add(number, key, own)
+        for longer, parts in dotted.items():
+            if not own or len(parts) > 1:
+                self._add(number, longer, parts)
+            elif "picture" in parts:
+                further.append(parts["picture"])
+        for one in further:
+            self._problems[len(self._keys)] = (
+                f"{one.name[-80:]!r} is not the picture of its sample {key[-80:]!r}, but a further part of it"
+            )
+            self._add(number, one.name, {})
 
     def _add(self, number: int, key: str, parts: dict[str, _Member]) -> None:
-        if any(name in parts for name in _PARTS):
+        """A sample, or without parts a row that says what is wrong."""
+        if parts or len(self._keys) in self._problems:
             self._keys.append(key)
             self._places.append(number)
             for name in _PARTS:
@@ -90,8 +129,8 @@ class TarRows(PackedRows):
         """The key, the picture's bytes, or the caption (None when there is none)."""
         if column == "key":
             return self._keys[row]
-        if row in self._damage:
-            return {"problem": self._damage[row]} if column == "image" else None
+        if row in self._problems:
+            return {"problem": self._problems[row]} if column == "image" else None
         return self._picture(row) if column == "image" else self._caption(row)
 
     def _part(self, row: int, part: str) -> tuple[Path, int, int]:
@@ -118,6 +157,27 @@ class TarRows(PackedRows):
             return None
         caption = found.get("caption") if isinstance(found, dict) else None
         return caption if isinstance(caption, str) else None
+
+
+def _at_first_dot(name: str) -> str:
+    """A file's name without its extensions, with its folder."""
+    folder, slash, base = name.rpartition("/")
+    return folder + slash + base.partition(".")[0]
+
+
+def _at_last_dot(name: str) -> tuple[str, str]:
+    """A file's name without its last extension, with its folder; and that extension."""
+    folder, slash, base = name.rpartition("/")
+    stem, _, extension = base.rpartition(".")
+    return folder + slash + stem, extension
+
+
+def _kind(extension: str) -> str | None:
+    """What a sample's file is, None for what is not read."""
+    lowered = extension.lower()
+    if f".{lowered}" in PICTURE_SUFFIXES:
+        return "picture"
+    return lowered if lowered in ("txt", "json") else None
 
 
 def _read(file: Path, offset: int, size: int) -> bytes:
