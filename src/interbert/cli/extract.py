@@ -41,9 +41,10 @@ class Options:
     texts: list[str] = field(default_factory=list)
     """Columns that hold texts, one or several; found when not given."""
     picture_id: str | None = None
-    """Column with an id that is unique per picture; the row number when not given."""
+    """Column with an id that is unique per picture; the row number when not given. Rows without one are skipped."""
     product_id: str | None = None
-    """Column with an id that pictures of one product share; 'product_id', 'item_id' or 'id' when there is one."""
+    """Column with an id that pictures of one product share; 'product_id', 'item_id' or 'id' when there is one. Rows
+    without one are skipped."""
     split: str | None = None
     """Split of a Hub data set."""
     captions: str | None = None

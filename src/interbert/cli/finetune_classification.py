@@ -36,6 +36,7 @@ def _read(options: Options, source: str, name: str, processor: InterBertProcesso
     from interbert.extraction.extract import extract_to_store
     from interbert.extraction.extractor import build_extractor
     from interbert.extraction.labelled import read_labelled
+    from interbert.regions.commits import SKIPPED
     from interbert.regions.store import RegionStore
     from interbert.tasks.retrieval import encode_pictures
     from interbert.training.classify import Labelled
@@ -44,9 +45,10 @@ def _read(options: Options, source: str, name: str, processor: InterBertProcesso
     if found.pictures is None:
         return Labelled(found.labels, found.texts, None, found.fingerprint)
     regions = f"{options.out.rstrip('/')}.regions/{name}"
-    extract_to_store(
-        found.pictures, regions, build_extractor(processor.extractor_info, processor.extractor_folder), need_texts=False
-    )
+    extractor = build_extractor(processor.extractor_info, processor.extractor_folder)
+    report = extract_to_store(found.pictures, regions, extractor, need_texts=False)
+    if report.skipped:
+        print(f"{source}: {report.skipped} rows cannot be used, see {regions}/{SKIPPED}")
     store = RegionStore.open(regions)
     rows = {one.picture_id: one.row for one in store.captions() if one.view == 0}
     usable = [place for place, picture in enumerate(found.pictures.picture_ids()) if picture in rows]

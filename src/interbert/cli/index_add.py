@@ -40,7 +40,7 @@ class Options:
 
 def run(options: Options) -> None:
     """Add and say what was done."""
-    from interbert.cli.index_output import print_changes
+    from interbert.cli.index_output import print_changes, print_left_out
     from interbert.errors import UsageError
     from interbert.extraction.columns import ColumnMapping
     from interbert.extraction.sources import open_source
@@ -59,5 +59,6 @@ def run(options: Options) -> None:
         texts = tuple(options.texts or built["texts"])
         mapping = ColumnMapping(options.picture or built["picture"], texts, picture_id, product_id)
         source = open_source(options.source, mapping, options.split, need_texts=False)
+        print_left_out(source)
         changes = add_to_index(options.index, source, model=options.model, regions=options.regions, progress=True)
     print_changes(options.index, changes)

@@ -50,13 +50,14 @@ class Options:
 
 def run(options: Options) -> None:
     """Build and say what was done."""
-    from interbert.cli.index_output import print_changes
+    from interbert.cli.index_output import print_changes, print_left_out
     from interbert.extraction.columns import ColumnMapping
     from interbert.extraction.sources import open_source
     from interbert.search.build import build_index
 
     mapping = ColumnMapping(options.picture, tuple(options.texts), options.picture_id, options.product_id)
     source = open_source(options.source, mapping, options.split, need_texts=False)
+    print_left_out(source)
     changes = build_index(
         options.model,
         source,

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from interbert.errors import writing
+from interbert.extraction.sources import PictureSource
 from interbert.search.changes import Changes
 from interbert.search.engine import Result, SearchEngine
 from interbert.search.index import ProductIndex
@@ -35,6 +36,12 @@ def print_changes(path: str, changes: Changes) -> None:
         print(f"  skipped {name}: {reason}")
     if len(changes.skipped) > _SHOWN_SKIPS:
         print(f"  and {len(changes.skipped) - _SHOWN_SKIPS} more")
+
+
+def print_left_out(source: PictureSource) -> None:
+    """Columns of a source that could not be read, a line each."""
+    for name, reason in source.left_out.items():
+        print(f"{source.name}: column {name!r} is left out: it {reason}")
 
 
 def print_index(index: ProductIndex) -> None:

@@ -123,4 +123,4 @@ def extract_pictures(
             parts.append(done)
             advance(done.pictures)
     whole = Described.joined(parts)
-    return whole.records, [(one.picture_id, one.reason) for one in whole.refused]
+    return whole.records, [(one.picture_id or f"row {one.row}", one.reason) for one in whole.refused]

@@ -30,7 +30,7 @@ def require_same_source(store: RegionStore, source: PictureSource, texts: bool) 
         StoreError: naming the first row that differs.
     """
     names = source.picture_ids()
-    places = {name: row for row, name in enumerate(names)}
+    places = {name: row for row, name in enumerate(names) if name}
     # numbers and no objects: a store has millions of rows
     known = np.zeros((len(names), 2), dtype=np.int64)
     store_rows = np.full(len(names), -1, dtype=np.int64)

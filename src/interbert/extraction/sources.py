@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import copy
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -46,6 +46,11 @@ class SourceItem:
     """What the cell with the picture's boxes holds."""
     box_format: BoxFormat | None = None
     """What the numbers in it are; None when the source has no such column."""
+
+    @property
+    def called(self) -> str:
+        """The picture's id, or the row's number where there is none: for lists of what could not be used."""
+        return self.picture_id or f"row {self.row}"
 
 
 class PictureSource:
@@ -157,6 +162,14 @@ class PictureSource:
         """Every column of the source."""
         return list(self._rows.column_names)
 
+    def require(self, names: Iterable[str]) -> None:
+        """Check that columns are there and could be read.
+
+        Raises:
+            ColumnError: one is missing, or its types differ from file to file.
+        """
+        SourceRows(self._rows, self._folder, self.left_out).require(names, self.name)
+
     def other_columns(self, names: Sequence[str] | None = None) -> Any:
         """Arrow table of every row's other columns: neither pictures, nor ids, nor texts.
 
@@ -166,7 +179,7 @@ class PictureSource:
         Raises:
             ColumnError: one of ``names`` is missing.
         """
-        SourceRows(self._rows, self._folder, self.left_out).require(names or (), self.name)
+        self.require(names or ())
         ours = {self.columns.picture, self.columns.picture_id, self.columns.product_id, *self.columns.texts}
         wanted = [name for name in self._rows.column_names if name not in ours] if names is None else list(names)
         if not wanted or isinstance(self._rows, PackedRows):

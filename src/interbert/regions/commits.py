@@ -85,6 +85,13 @@ def _size(record: RegionRecord) -> int:
     return int(regions.features.nbytes) + (0 if regions.class_probs is None else int(regions.class_probs.nbytes))
 
 
+def read_skipped(store: str | Path) -> list[tuple[str, str]]:
+    """(picture id, or row when it has none, and reason) of what the last run could not use."""
+    lines = (Path(store) / SKIPPED).read_text(encoding="utf-8").split("\n")
+    listed = (json.loads(line) for line in lines if line)
+    return [(one["picture_id"] or f"row {one['row']}", one["reason"]) for one in listed]
+
+
 class SkipList:
     """The pictures a run could not use, one JSON line each; every run tries them again and lists them anew."""
 

@@ -20,6 +20,7 @@ from interbert.extraction.sources import PictureSource
 from interbert.model.processing import InterBertProcessor
 from interbert.model.retrieval import InterBertForImageTextRetrieval
 from interbert.model.scoring import score_matrix
+from interbert.regions.commits import read_skipped
 from interbert.regions.store import RegionStore
 
 Picture = tuple[NDArray[np.float32], NDArray[np.float32]]
@@ -104,7 +105,7 @@ class CatalogueSearch:
             entries = [Entry(one.picture_id, one.source_row, one.texts) for one in rows]
             found = store.take([one.row for one in rows])
             pictures = [self.processor.picture_inputs(one, where=regions) for one in found]
-            problems = [(name, "could not be read") for name in sorted(wanted - {one.picture_id for one in rows})]
+            problems = read_skipped(regions)
         if not entries:
             raise SourceError(f"{source.name}: none of its pictures could be used ({problems[0][1]}).")
         return Catalogue(tuple(entries), tuple(pictures), tuple(problems))

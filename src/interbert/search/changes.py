@@ -102,6 +102,7 @@ def update_columns(path: str | Path, source: str, id_column: str, split: str | N
     found = read_rows(source, split)
     found.require([id_column], source)
     rows = found.rows
+    found.require([column.name for column in index.metadata_columns if column.name in found.left_out], source)
     columns = [column for column in index.metadata_columns if column.name in rows.column_names]
     if not columns:
         known = ", ".join(column.name for column in index.metadata_columns) or "none"
@@ -140,16 +141,19 @@ def remove_from_index(
     """
     index = ProductIndex.open(path)
     condition = index.condition(where)
+    skipped: Problems = []
     with only_writer(path):
         writer = IndexWriter(index)
         removed = writer.delete_ids(list(index.pictures_of(list(ids)))) if ids else 0
         if condition is not None:
             removed += writer.delete(condition)
         if keep is not None:
-            there = set(identified(keep, lasting=True).picture_ids())
+            names = identified(keep, lasting=True).picture_ids()
+            there = set(names)
+            skipped = [(f"row {row}", "has no id: it keeps nothing") for row, name in enumerate(names) if not name]
             removed += writer.delete_ids([name for name in index.ids() if name not in there])
         writer.maintain()
-    return Changes(removed=removed)
+    return Changes(removed=removed, skipped=skipped)
 
 
 def source_mapping(manifest: Manifest) -> ColumnMapping:
@@ -162,6 +166,7 @@ def write_source(
     index: ProductIndex, encoder: ProductEncoder, source: PictureSource, regions: str | None, progress: bool
 ) -> Changes:
     """Encode and write what an index lacks of a source, and write what differs."""
+    source.require(column.name for column in index.metadata_columns if column.name in source.left_out)
     given = [column for column in index.metadata_columns if column.name in source.column_names]
     metadata = cast_columns(source.other_columns([column.name for column in given]), given, source.name)
     ids = source.picture_ids()

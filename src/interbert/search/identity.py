@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
 from interbert.errors import SourceError
 from interbert.extraction.sources import PictureSource
@@ -12,7 +13,8 @@ def identified(source: PictureSource, lasting: bool) -> PictureSource:
     """The source with picture ids that do not depend on the order of its rows.
 
     A column of picture ids is taken as it is. Else a picture has its product's id, further pictures of the product
-    ``ID#2``, ``ID#3`` in their order; without product ids the path of its file. Row numbers are the last resort.
+    ``ID#2``, ``ID#3`` in their order, but for ids that other products have; without product ids the path of its file.
+    Row numbers are the last resort. A row whose product's id or file's path is missing has no id and cannot be used.
 
     Args:
         source: any.
@@ -25,19 +27,29 @@ def identified(source: PictureSource, lasting: bool) -> PictureSource:
     if columns.picture_id is not None:
         return source
     if columns.product_id is not None:
-        seen: Counter[str] = Counter()
-        ids = []
-        for product, _ in source.products_and_texts():
-            seen[product] += 1
-            ids.append(product if seen[product] == 1 else f"{product}#{seen[product]}")
-        return source.with_ids(ids)
+        return source.with_ids(_numbered(list(source.product_ids())))
     assert columns.picture is not None
     names = source.other_columns([columns.picture])[columns.picture].to_pylist()
-    if all(isinstance(name, str) and name for name in names) and len(set(names)) == len(names):
-        return source.with_ids(names)
+    if all(name is None or isinstance(name, str) for name in names):
+        named = [name for name in names if name]
+        if named and len(set(named)) == len(named):
+            return source.with_ids([name or "" for name in names])
     if lasting:
         raise SourceError(
             f"{source.name}: its pictures have no ids, only row numbers, and those mean others in the index. Name a "
             "column with --product_id or --picture_id."
         )
     return source
+
+
+def _numbered(products: Sequence[str]) -> list[str]:
+    """An id a picture, none twice; empty where the product's is."""
+    taken, last = set(products), Counter[str]()
+    ids = []
+    for product in products:
+        name = product
+        last[product] += 1
+        while product and last[product] > 1 and (name := f"{product}#{last[product]}") in taken:
+            last[product] += 1
+        ids.append(name)
+    return ids

@@ -29,7 +29,7 @@ _ROOM = 1.25
 """Vectors of unknown length may be so much longer than the longest of the first pictures."""
 
 Problems = list[tuple[str, str]]
-"""(picture id, reason) of what could not be used."""
+"""(picture id, or row when it has none, and reason) of what could not be used."""
 
 
 class KnownRegions:
@@ -118,7 +118,7 @@ def write_products(
     try:
         with progress_bar("encoding", len(rows), "pictures", progress and bool(rows)) as advance:
             for chunk in decode_ahead(source, rows):
-                problems += [(one.item.picture_id, one.problem) for one in chunk if one.problem is not None]
+                problems += [(one.item.called, one.problem) for one in chunk if one.problem is not None]
                 usable = [one for one in chunk if one.picture is not None]
                 waiting += _encoded(encoder, usable, regions.of(usable), problems)
                 if len(waiting) >= COMMIT_ROWS:
@@ -153,7 +153,7 @@ def _encoded(
     sound: list[tuple[DecodedPicture, Views]] = []
     for one, found in zip(members, regions, strict=True):
         if isinstance(found, RegionError):
-            problems.append((one.item.picture_id, str(found)))
+            problems.append((one.item.called, str(found)))
         else:
             sound.append((one, found))
     if not sound:
