@@ -12,7 +12,7 @@ from interbert.errors import SourceError
 from interbert.extraction.columns import ColumnMapping
 from interbert.extraction.json_rows import read_json_rows
 from interbert.extraction.sources import open_source
-from interbert.extraction.tables import read_rows
+from interbert.extraction.tables import _read_hub, read_rows
 
 
 def rows(folder: Path, *contents: str) -> list[dict[str, object]]:
@@ -127,3 +127,17 @@ def test_the_temporary_file_goes_with_the_rows(tmp_path: Path, monkeypatch: pyte
     with pytest.raises(SourceError):
         read_rows(str(tmp_path / "a.jsonl"))
     assert not list((tmp_path / "scratch").iterdir())
+
+
+def test_json_of_the_hub_is_read_alike(tmp_path: Path) -> None:
+    """A folder stands for a repository: ``datasets`` finds files and splits of both in the same way."""
+    (tmp_path / "train.jsonl").write_text('{"sku": "000116", "day": "2026-01-01"}\n{"sku": 412, "day": ""}\n')
+    (tmp_path / "test.jsonl").write_text('{"sku": "7", "day": "2026-01-02"}\n')
+    assert list(_read_hub(str(tmp_path), None)) == [
+        {"sku": "000116", "day": "2026-01-01"},
+        {"sku": "412", "day": ""},
+    ]
+    assert list(_read_hub(str(tmp_path), "test")) == [{"sku": "7", "day": "2026-01-02"}]
+    assert list(_read_hub(str(tmp_path), "train[1:]")) == [{"sku": "412", "day": ""}]
+    with pytest.raises(SourceError, match=r"no split 'dev'.*train, test"):
+        _read_hub(str(tmp_path), "dev")

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from interbert.errors import ColumnError, SourceError, first_line
+from interbert.errors import ColumnError, InterBertError, SourceError, first_line
 from interbert.extraction.delimited import table_form
 from interbert.extraction.joined_files import join
 from interbert.extraction.json_rows import read_json_rows
@@ -169,15 +169,36 @@ def _saved(folder: Path) -> Any:
 
 def _read_hub(source: str, split: str | None) -> Any:
     import datasets
+    from datasets.packaged_modules.json.json import Json
 
     try:
+        builder = datasets.load_dataset_builder(source)
+        if isinstance(builder, Json):
+            return _read_hub_json(source, builder, split)
         loaded = datasets.load_dataset(source, split=split)
+    except InterBertError:
+        raise
     except Exception as error:
         reason = first_line(error)
         raise SourceError(
             f"{source}: no file or folder of that name, and the Hub does not give it ({reason})."
         ) from error
     return _undecoded(_pick_split(source, loaded, split))
+
+
+def _read_hub_json(source: str, builder: Any, split: str | None) -> Any:
+    """JSON files of the Hub, downloaded by ``datasets`` and read here."""
+    import datasets
+
+    manager = datasets.DownloadManager(download_config=datasets.DownloadConfig(token=builder.token))
+    named = {str(name): urls for name, urls in builder.config.data_files.items()}
+    name, part, _ = (split or "").partition("[")
+    files = manager.download_and_extract(_pick_split(source, named, name or None))
+    rows = read_json_rows([Path(file) for file in files])
+    if not part:
+        return rows
+    wanted = datasets.ReadInstruction.from_spec(split).to_absolute({name: len(rows)})[0]
+    return rows.select(range(wanted.from_ or 0, len(rows) if wanted.to is None else wanted.to))
 
 
 def _load(files: Sequence[Path], builder: str, **options: Any) -> Any:
