@@ -81,6 +81,8 @@ def run(options: Options) -> None:
     classes = "no classes" if info.num_classes is None else f"{info.num_classes} classes"
     print(f"{options.source}: {options.format}, regions of {info.feature_size} floats, {classes}")
     report = import_to_store(source, options.out, info, captions, options.keep_without_text, options.limit)
+    if report.unjoined:
+        print(f"{report.unjoined} captions could not be joined, see {options.out}/{SKIPPED}")
     if not report.written and not report.skipped and not report.left_out:
         print(f"{options.out}: complete with {report.already} pictures, nothing to do")
         return

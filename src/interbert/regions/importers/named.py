@@ -120,7 +120,8 @@ class NamedSource(ForeignSource):
         if found[0] is None or found[1] is None:
             known = self.sizes.find(name) if self.sizes is not None else None
             if known is None:
-                raise RegionError(f"{where}: has no picture size. Give a file of sizes with --sizes.")
+                why = "" if self.sizes is None else f" ({self.sizes.problem(name)})"
+                raise RegionError(f"{where}: has no picture size{why}. Give a file of sizes with --sizes.")
             return known
         return whole_number(found[0], "the width", where), whole_number(found[1], "the height", where)
 

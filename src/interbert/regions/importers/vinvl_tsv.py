@@ -134,8 +134,9 @@ class VinvlTsv(ForeignSource):
             return whole_number(width, "the width", where), whole_number(height, "the height", where)
         known = None if self._sizes is None else self._sizes.find(name)
         if known is None:
+            why = "" if self._sizes is None else f" ({self._sizes.problem(name)})"
             raise RegionError(
-                f"{where}: has no picture size. Name a file of objects with --objects, or of sizes (--sizes)."
+                f"{where}: has no picture size{why}. Name a file of objects with --objects, or of sizes (--sizes)."
             )
         return known
 
