@@ -203,7 +203,9 @@ def _boxes(rects: list[Any], where: str) -> NDArray[np.float32]:
         boxes = np.array(rects, dtype=np.float32)
     except (TypeError, ValueError, OverflowError) as error:
         raise RegionError(f"{where}: a rect is not four numbers.") from error
-    return boxes.reshape(len(rects), -1)
+    if boxes.shape != (len(rects), 4):
+        raise RegionError(f"{where}: a rect is not four numbers.")
+    return boxes
 
 
 def _labels(file: Path) -> dict[str, int]:
