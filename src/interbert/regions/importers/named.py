@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from interbert.errors import RegionError, SourceError
 from interbert.regions.importers.distributions import VISUAL_GENOME_CLASSES, spread
-from interbert.regions.importers.fields import array_field, region_count, whole_number
+from interbert.regions.importers.fields import array_field, region_count, text_of, whole_number
 from interbert.regions.importers.orientation import BOX_COLUMNS, columns_of, flat, matrix, upright
 from interbert.regions.importers.rows import MAX_REGIONS, ForeignRegions, ForeignRow, ForeignSource
 from interbert.regions.importers.sizes import SizeIndex
@@ -21,7 +21,12 @@ from interbert.regions.importers.sizes import SizeIndex
 Fields = Mapping[str, Any]
 
 NAMES = {
-    "id": ("image_id", "img_id", "image_ids", "img_ids", "image_name", "file_name", "filename", "ids", "id"),
+    "id": ("image_id", "img_id"),
+    "row ids": (
+        *("image_id", "img_id", "image_ids", "img_ids", "ids", "id", "image_name", "image_names"),
+        *("file_name", "file_names", "filename", "filenames", "keys", "names"),
+    ),
+    "caption": ("caption", "captions"),
     "features": ("features", "feature", "feat", "x", "image_features"),
     "boxes": ("boxes", "bbox", "bboxes", "bb", "image_bb"),
     "relative boxes": ("norm_bb", "normalized_boxes"),
@@ -32,13 +37,25 @@ NAMES = {
     "object ids": ("obj_id", "objects_id", "objects", "object_ids"),
     "object confidences": ("obj_conf", "objects_conf", "object_conf"),
 }
-"""What a field may be called."""
+"""What a field may be called; ``row ids`` are those of arrays with a row per picture."""
 _SAMPLE = 20
 
 
 def field_of(record: Fields, what: str) -> Any:
     """The value of a field under any of its names, None when it has none of them."""
     return next((record[name] for name in NAMES[what] if record.get(name) is not None), None)
+
+
+def id_of(record: Fields, where: str, what: str = "id") -> str:
+    """The id that a record has under one of its names (``id`` or ``row ids``).
+
+    Raises:
+        RegionError: it has none; the message names what was looked for.
+    """
+    value = field_of(record, what)
+    if value is None:
+        raise RegionError(f"{where}: has no picture's id (a field called {' or '.join(NAMES[what])}).")
+    return text_of(value, "the picture's id", where)
 
 
 class NamedSource(ForeignSource):
@@ -118,7 +135,7 @@ class NamedSource(ForeignSource):
                 field_of(record, "features"), count, (self.feature_size,), "features", where, rows, self._turned
             ),
             class_probs=self._probabilities(record, count, where, rows),
-            texts=texts_of(record.get("caption", record.get("captions"))),
+            texts=texts_of(field_of(record, "caption")),
         )
 
     def _size(self, record: Fields, where: str, name: str) -> tuple[int, int]:
