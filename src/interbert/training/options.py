@@ -215,7 +215,8 @@ class PretrainOptions:
     out: str
     """Model directory to write."""
     more_regions: dict[str, float] = field(default_factory=dict)
-    """Further stores of the same extractor, and how often an epoch visits their pairs: 1 once, 0.5 half of them."""
+    """Further stores of the same extractor, and how often an epoch visits their pairs: 1 once, 2 twice; with 0.5 every
+    epoch draws half of them, anew."""
     validation: str | None = None
     """Region store to validate on; a share of the training pictures is held out when not given."""
     validation_share: float = 0.05
@@ -261,7 +262,8 @@ class FinetuneRetrievalOptions:
     out: str
     """Model directory to write."""
     more_regions: dict[str, float] = field(default_factory=dict)
-    """Further stores of the same extractor, and how often an epoch visits their pairs: 1 once, 0.5 half of them."""
+    """Further stores of the same extractor, and how often an epoch visits their pairs: 1 once, 2 twice; with 0.5 every
+    epoch draws half of them, anew."""
     validation: str | None = None
     """Region store to validate on; a share of the training pictures is held out when not given."""
     validation_share: float = 0.05
