@@ -168,6 +168,15 @@ def test_ids_are_noticed_under_any_column(tmp_path, names):
     assert len(Qrels.read(file)) == 3  # a shopper types model numbers too
 
 
+def test_ids_that_became_floats_are_whole_numbers(tmp_path):
+    file = tmp_path / "q.jsonl"
+    file.write_text('{"query": "red", "product_id": 101.0}\n')
+    assert triples(Qrels.read(file)) == {("red", "101", 1.0)}
+    file.write_text('{"query": "red", "product_id": 101.5}\n')
+    with pytest.raises(DataError, match="row 1: has no product_id"):
+        Qrels.read(file)
+
+
 def test_a_score_is_a_grade_in_beirs_files_alone(tmp_path):
     file = tmp_path / "clicks.tsv"
     file.write_text("query\tproduct_id\tscore\nred\tp\t0\n")

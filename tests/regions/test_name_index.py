@@ -38,6 +38,9 @@ from interbert.regions.name_index import NameIndex
         (["1" * 5000], "2" * 5000, None),
         (["red"], "Red", None),
         (["10/1.jpg"], "1/1.jpg", None),
+        (["101.0"], "101", "101.0"),
+        (["101.5"], "101", None),
+        (["101.0", "101.jpg"], "101", "101.jpg"),
     ],
 )
 def test_names_meet_only_where_nothing_contradicts(names: list[str], image: str, found: str | None) -> None:

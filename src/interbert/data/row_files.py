@@ -112,5 +112,7 @@ def _json_rows(lines: IO[str]) -> Iterator[tuple[int, Row | str]]:
 
 
 def cell_text(value: Any) -> str:
-    """A field as text; numbers are ids; anything else is none."""
+    """A field as text; whole numbers are ids; anything else is none."""
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
     return str(value).strip() if isinstance(value, str | int) and not isinstance(value, bool) else ""

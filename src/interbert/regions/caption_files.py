@@ -196,7 +196,7 @@ def _of_record(record: Any, where: str, number: int, passed: list[PassedOver]) -
         passed.append(PassedOver(number, "", f"{where}: names no image."))
         return
     pictures = record[picture] if isinstance(record[picture], list) else [record[picture]]
-    names = [storable(str(one)) for one in pictures]
+    names = [storable(str(int(one) if isinstance(one, float) else one)) for one in pictures]
     if text is None and not any(name in record for name in _TEXT_NAMES):
         raise SourceError(f"{where}: has no text. Known names: {', '.join(_TEXT_NAMES)}.")
     texts = [] if text is None else list(_plain_texts(record[text]))
@@ -217,6 +217,8 @@ def _has_texts(element: Any) -> bool:
 def _is_id(value: Any) -> bool:
     if isinstance(value, list):
         return bool(value) and all(_is_id(one) and not isinstance(one, list) for one in value)
+    if isinstance(value, float):
+        return value.is_integer()
     return isinstance(value, int | str) and not isinstance(value, bool) and bool(str(value).strip())
 
 

@@ -22,6 +22,8 @@ from dataclasses import dataclass
 from typing import Any
 
 _ENDING = re.compile(r"\.(jpe?g|png|webp|gif|bmp|tiff?|npy|npz)$", re.IGNORECASE)
+_FLOAT = re.compile(r"(\d+)\.0+")
+"""What pandas makes of numbers in a column that has gaps."""
 _COCO = re.compile(r"COCO_\w+_0*(\d+)$")
 _DEEPEST = 8
 """Folders above the file that are looked at, the file's name among them."""
@@ -169,9 +171,11 @@ def _parts(name: str) -> _Parts:
     stem = _ENDING.sub("", file)
     coco = _COCO.match(stem)
     number = coco.group(1) if coco else stem
+    whole = _FLOAT.fullmatch(number)
+    number = whole.group(1) if whole else number
     shared = number.lstrip("0") or "0" if number.isdigit() else number
     above = [] if coco else folders[::-1][: _DEEPEST - 1]  # COCO's names say the folder themselves
-    return _Parts(file, number if coco else stem, "".join(f"{one}/" for one in (shared, *above)))
+    return _Parts(file, coco.group(1) if coco else stem, "".join(f"{one}/" for one in (shared, *above)))
 
 
 def _rank(image: _Parts, name: _Parts) -> int:

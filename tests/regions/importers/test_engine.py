@@ -264,6 +264,11 @@ def test_a_text_with_commas_that_are_not_in_quotes_is_not_cut(tmp_path: Path) ->
     assert [(line.row, line.picture_id) for line in index.passed_over] == [(3, "2")]
 
 
+def test_ids_that_became_floats_are_whole_numbers(tmp_path: Path) -> None:
+    (tmp_path / "c.jsonl").write_text('{"image_id": 101.0, "caption": "red"}\n')
+    assert CaptionIndex(tmp_path / "c.jsonl").find("101") == (("red",), ("caption",))
+
+
 def test_texts_of_chinese_clip_name_lists_of_images(tmp_path: Path) -> None:
     path = tmp_path / "train_texts.jsonl"
     path.write_text(
