@@ -407,6 +407,7 @@ def test_impossible_limits_of_an_evaluation_are_refused(mistake, option: tuple[s
         (["--plot", "p.svg"], "--plot needs --cascade K or --qrels FILE"),
         (["--queries", "5"], "--queries needs --cascade K"),
         (["--judged-only"], "--judged_only is about judgements"),
+        (["--query-texts", "q.jsonl"], "--query_texts is about judgements"),
         (["--qrels", "q.tsv", "--texts", "title"], "Give one of them"),
         (["--qrels", "q.tsv", "--min-grade", "0"], "--min_grade must be above 0, not 0.0: grade 0 means wrong"),
         (["--qrels", "q.tsv", "--judged-only", "--cascade", "5"], "no --cascade, --skip_joint or --plot"),

@@ -125,3 +125,80 @@ def test_judgements_of_a_product_lie_together_and_have_a_fingerprint(tmp_path):
     again = Qrels.read(file).fingerprint
     file.write_text(lines("\t") + "\np9\tred dress\t1")
     assert Qrels.read(file).fingerprint != again == qrels.fingerprint
+
+
+def beir(folder, header="query-id\tcorpus-id\tscore"):
+    """BEIR's files; q1 is "red dress"."""
+    (folder / "test.tsv").write_text(f"{header}\nq1\tp1\t2\nq1\tp2\t1\nq2\tp1\t0\n")
+    texts = [{"_id": name, "text": text, "metadata": {}} for name, text in (("q2", "blue"), ("q1", "red dress"))]
+    (folder / "queries.jsonl").write_text(
+        "".join(json.dumps(row) + "\n" for row in [*texts, {"_id": "q9", "text": "x"}])
+    )
+    return folder / "test.tsv", folder / "queries.jsonl"
+
+
+JOINED = {("red dress", "p1", 2.0), ("red dress", "p2", 1.0), ("blue", "p1", 0.0)}
+
+
+def test_queries_that_are_named_by_id_are_joined_with_their_texts(tmp_path):
+    file, texts = beir(tmp_path)
+    assert triples(Qrels.read(file, query_texts=texts)) == JOINED
+    assert triples(Qrels.read(file, ["query-id", "corpus-id", "score"], texts)) == JOINED
+    (tmp_path / "queries.tsv").write_text("query_id\tquery\nq1\tred dress\nq2\tblue\n")
+    assert triples(Qrels.read(file, query_texts=tmp_path / "queries.tsv")) == JOINED
+    other, _ = beir(tmp_path, "query\tproduct_id\tgrade")
+    assert triples(Qrels.read(other, query_texts=texts)) == JOINED
+
+
+@pytest.mark.parametrize("columns", [[], ["query-id", "corpus-id", "score"]])
+def test_ids_of_queries_are_never_ranked_by_as_texts(tmp_path, columns):
+    file, _ = beir(tmp_path)
+    with pytest.raises(DataError, match=r"test\.tsv: its column 'query-id' holds ids of queries.*--query_texts FILE"):
+        Qrels.read(file, columns)
+
+
+@pytest.mark.parametrize("names", [("q1", "q2"), ("17", "204"), ("PLAIN-2", "PLAIN-12")])
+def test_ids_are_noticed_under_any_column(tmp_path, names):
+    file = tmp_path / "q.tsv"
+    rows = "".join(f"{name}\tp\n" for name in names)
+    file.write_text(f"query\tproduct_id\n{rows}")
+    with pytest.raises(DataError, match=rf"'query' holds ids of queries \('{names[0]}', .*--query_texts"):
+        Qrels.read(file)
+    file.write_text(f"query\tproduct_id\n{rows}red dress 5\tp\n")
+    assert len(Qrels.read(file)) == 3  # a shopper types model numbers too
+
+
+def test_ids_that_became_floats_are_whole_numbers(tmp_path):
+    file = tmp_path / "q.jsonl"
+    file.write_text('{"query": "red", "product_id": 101.0}\n')
+    assert triples(Qrels.read(file)) == {("red", "101", 1.0)}
+    file.write_text('{"query": "red", "product_id": 101.5}\n')
+    with pytest.raises(DataError, match="row 1: has no product_id"):
+        Qrels.read(file)
+
+
+def test_a_score_is_a_grade_in_beirs_files_alone(tmp_path):
+    file = tmp_path / "clicks.tsv"
+    file.write_text("query\tproduct_id\tscore\nred\tp\t0\n")
+    assert triples(Qrels.read(file)) == {("red", "p", 1.0)}
+
+
+@pytest.mark.parametrize(
+    ("content", "error", "message"),
+    [
+        ('{"_id": "q1", "text": "red"}\n', DataError, r"test\.tsv, row 4: query 'q2' has no text in .*queries\.jsonl"),
+        ('{"_id": "q1", "text": "a"}\n{"_id": "q1", "text": "b"}\n', DataError, r"row 2: query 'q1' has another text"),
+        ('{"_id": "q1", "text": " "}\n', DataError, r"row 1: has no text"),
+        ('{"_id": "q1"}\n', ColumnError, r"names no column of query ids .*Columns: _id"),
+        ("nothing\n", DataError, "row 1: is no JSON"),
+        ("", SourceError, "holds no texts of queries"),
+    ],
+)
+def test_texts_of_queries_that_do_not_fit_are_named(tmp_path, content, error, message):
+    file, texts = beir(tmp_path)
+    texts.write_text(content)
+    with pytest.raises(error, match=message) as caught:
+        Qrels.read(file, query_texts=texts)
+    assert "\n" not in str(caught.value)
+    with pytest.raises(SourceError, match="no such file of texts of queries"):
+        Qrels.read(file, query_texts=tmp_path / "gone.jsonl")

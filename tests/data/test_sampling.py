@@ -174,3 +174,18 @@ def test_visits_are_as_asked_and_every_epoch_draws_its_share_anew():
         assert {key.visit for key in epoch if key.pair < 40} == {0}
         assert {key.visit for key in epoch if key.pair >= 80} == {0, 1, 2}
     assert {key.pair for key in epochs[0]} != {key.pair for key in epochs[1]}
+    # half of them, drawn anew: of two epochs running a quarter of the pairs comes in both, and a quarter in neither
+    drawn = np.zeros((40, 40), dtype=bool)
+    for number, epoch in enumerate(epochs):
+        drawn[number, [key.pair - 40 for key in epoch if 40 <= key.pair < 80]] = True
+    assert (drawn.sum(axis=1) == 20).all()
+    assert (drawn[:-1] & drawn[1:]).mean() == pytest.approx(0.25, abs=0.03)
+
+
+@pytest.mark.parametrize(("weight", "pairs"), [(0.001, 1), (0.5, 2), (0.9, 3), (1.01, 4), (2.5, 8)])
+def test_a_small_store_with_a_small_weight_is_still_visited(weight, pairs):
+    visits = np.array([1.0] * 10 + [weight] * 3)
+    batches = EpochBatches([5] * 13, 2, 0, visits=visits)
+    found = [sum(key.pair >= 10 for batch in epoch_of(batches, epoch) for key in batch) for epoch in range(5)]
+    assert max(found) == pairs
+    assert batches.pairs == 10 + pairs

@@ -162,6 +162,17 @@ def judgements(path: Path, store: Path) -> Path:
     return path
 
 
+def as_beir(qrels: Path, folder: Path) -> tuple[Path, Path]:
+    """The same judgements, and the texts of their queries by id."""
+    rows = [line.split("\t") for line in qrels.read_text().splitlines()[1:]]
+    ids = {text: f"q{number}" for number, text in enumerate(dict.fromkeys(text for text, _, _ in rows))}
+    lines = ["query-id\tcorpus-id\tscore", *("\t".join((ids[text], name, grade)) for text, name, grade in rows)]
+    (folder / "test.tsv").write_text("\n".join(lines))
+    texts = "".join(json.dumps({"_id": name, "text": text}) + "\n" for text, name in ids.items())
+    (folder / "queries.jsonl").write_text(texts)
+    return folder / "test.tsv", folder / "queries.jsonl"
+
+
 @pytest.mark.parametrize("mine", ["model", "batch"])
 def test_finetuning_and_evaluating_on_judgements(
     pretrained: Path, shop_store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], mine: str
@@ -184,6 +195,13 @@ def test_finetuning_and_evaluating_on_judgements(
     assert report["stages"][-1]["chance"]["r@1"] == pytest.approx(100 * (3 * 8 / 24 + 8 * 3 / 24) / 11)
     assert plot.read_text().startswith("<svg")
     assert "nDCG@5" in capsys.readouterr().out
+    named, texts = as_beir(qrels, tmp_path)
+    evaluate_beir = ["evaluate", "retrieval", str(model), str(shop_store), "--qrels", str(named), "--out", str(metrics)]
+    assert main([*evaluate_beir, "--query-texts", str(texts), "--timed-queries", "1"]) == 0
+    same = json.loads(metrics.read_text())["stages"]
+    assert [one["values"] for one in same] == [one["values"] for one in report["stages"] if one["kind"] != "cascade"]
+    assert main(evaluate_beir) == 2
+    assert "--query_texts FILE" in capsys.readouterr().err
     assert main([*evaluate, "--min-grade", "2", "--queries", "2", "--judged-only"]) == 0
     report = json.loads(metrics.read_text())
     assert (report["queries"], report["queries_of"], report["unused_queries"]) == (2, 3, 8)

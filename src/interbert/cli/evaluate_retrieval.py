@@ -9,7 +9,7 @@ samples the texts, when ranking everything jointly for all of them would take to
 
 --qrels FILE judges by judgements instead of by the store's own texts: a .tsv, .csv or .jsonl file with the columns
 query, product_id and, if it has grades, grade. Many products may be right for a query: R@k (one of the first k is
-right), MRR, nDCG@5/10 (gain 2^grade - 1).
+right), MRR, nDCG@5/10 (gain 2^grade - 1). BEIR's qrels name queries by id: --query_texts queries.jsonl has their texts.
 
     interbert evaluate retrieval models/retrieval regions/test --texts title --out metrics.json
     interbert evaluate retrieval models/pretrained regions/test --zero-shot
@@ -67,7 +67,7 @@ def _check(options: Options) -> None:
     if options.min_grade is not None and not options.min_grade > 0:
         raise UsageError(f"evaluate: --min_grade must be above 0, not {options.min_grade}: grade 0 means wrong.")
     if options.qrels is None:
-        for name in ("qrels_columns", "min_grade", "judged_only"):
+        for name in ("qrels_columns", "query_texts", "min_grade", "judged_only"):
             if getattr(options, name):
                 raise UsageError(f"evaluate: --{name} is about judgements. Give them with --qrels FILE.")
         if not options.cascade:
@@ -114,7 +114,7 @@ def _compare(options: Options, store: RegionStore, processor: InterBertProcessor
         table = PairTable.from_captions(store.captions(), options.texts, options.regions)
         data = JudgedSet.from_set(RetrievalSet.from_table(table, options.limit))
     else:
-        qrels = Qrels.read(options.qrels, options.qrels_columns)
+        qrels = Qrels.read(options.qrels, options.qrels_columns, options.query_texts)
         data = JudgedSet.from_captions(store.captions(), qrels, options.min_grade, options.judged_only, options.limit)
     model = load_model(options.model)
     everything = len(data.texts)
@@ -135,7 +135,7 @@ def _compare(options: Options, store: RegionStore, processor: InterBertProcessor
             f"{data.unused_queries} queries have no right product in {options.regions} and are left out; "
             f"{data.unused_judgements} judgements are of products that it does not have"
         )
-    judged = {name: getattr(options, name) for name in ("qrels", "min_grade", "judged_only")}
+    judged = {name: getattr(options, name) for name in ("qrels", "query_texts", "min_grade", "judged_only")}
     unused = {name: getattr(data, name) for name in ("unused_queries", "unused_judgements")}
     found = {"zero_shot": zero_shot, "queries": len(data.texts), "queries_of": everything, **judged, **unused}
     _write(options, store, found | report.to_dict())

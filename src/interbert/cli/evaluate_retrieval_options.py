@@ -27,6 +27,8 @@ class Options:
     """Judgements to rank by: query, product_id and grade in a .tsv, .csv or .jsonl file."""
     qrels_columns: list[str] = field(default_factory=list)
     """Its columns of the query, the product and the grade, when they have other names."""
+    query_texts: str | None = None
+    """Texts of the queries that --qrels names by id: BEIR's queries.jsonl, or a .tsv or .csv file of ids and texts."""
     min_grade: float | None = None
     """Products graded at least this are right for R@k and MRR; above 0 when not given."""
     judged_only: bool = False

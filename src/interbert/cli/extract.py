@@ -136,6 +136,8 @@ def run(options: Options) -> None:
         top_k_classes=options.top_k_classes,
         describer=describer,
     )
+    if report.unjoined:
+        print(f"{report.unjoined} captions could not be joined, see {options.out}/{SKIPPED}")
     if not report.written and not report.skipped:
         print(f"{options.out}: complete with {report.already} rows, nothing to do")
         return

@@ -12,8 +12,9 @@ FORMAT is one of:
     kdd-tsv           KDD Cup 2020 Multimodalities Recall: Taobao queries and products
 
 Data sets of pictures (MUGE, COCO, Flickr30K, Conceptual Captions through img2dataset) are read by interbert extract.
---captions joins texts by picture id: Karpathy's JSON, COCO's annotations, jsonline, results.csv, csv, tsv. The same
-command continues where it was stopped; records that cannot be used are skipped and listed in OUT/skipped.jsonl.
+--captions joins texts by picture id: Karpathy's JSON, COCO's annotations, jsonline, results.csv, csv, tsv; what is
+ambiguous is joined to nothing and listed. The same command continues where it was stopped; records that cannot be used
+are skipped and listed in OUT/skipped.jsonl.
 
     interbert import lxmert-tsv train2014_obj36.tsv regions/coco --captions dataset_coco.json
     interbert import kdd-tsv train.tsv regions/kdd
@@ -81,6 +82,8 @@ def run(options: Options) -> None:
     classes = "no classes" if info.num_classes is None else f"{info.num_classes} classes"
     print(f"{options.source}: {options.format}, regions of {info.feature_size} floats, {classes}")
     report = import_to_store(source, options.out, info, captions, options.keep_without_text, options.limit)
+    if report.unjoined:
+        print(f"{report.unjoined} captions could not be joined, see {options.out}/{SKIPPED}")
     if not report.written and not report.skipped and not report.left_out:
         print(f"{options.out}: complete with {report.already} pictures, nothing to do")
         return

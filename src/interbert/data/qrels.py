@@ -2,47 +2,45 @@
 
 A file has a row per judgement with the columns ``query``, ``product_id`` and, if it has grades, ``grade``:
 tab-separated (.tsv, .txt), comma-separated (.csv) or JSON lines (.jsonl, .ndjson), plain or with .gz. Without grades
-every row is right, as in a log of clicks. Other columns are passed over.
+every row is right, as in a log of clicks. Other columns are passed over. Files that name queries by id, as BEIR's
+(``query-id, corpus-id, score``), are read with the file of the queries' texts (:mod:`interbert.data.query_texts`).
 """
 
 from __future__ import annotations
 
-import csv
-import gzip
 import hashlib
-import json
 import math
-import sys
+import re
 from array import array
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from interbert.data.pairs import normal_text
+from interbert.data.query_texts import QUERY_IDS, QueryTexts, read_query_texts
+from interbert.data.row_files import BadRows, Row, cell_text, read_rows
 from interbert.errors import ColumnError, DataError, SourceError, UsageError
 from interbert.regions.schema import CaptionRow
 
 Int64 = NDArray[np.int64]
 
-_SEPARATORS = {".tsv": "\t", ".txt": "\t", ".csv": ","}
-_JSON_LINES = (".jsonl", ".ndjson")
 _NAMES = {
     "query": ("query", "query_text", "text", "search_term", "keyword"),
-    "product_id": ("product_id", "productid", "item_id", "itemid", "product", "sku", "doc_id", "docid"),
+    "product_id": (
+        *("product_id", "productid", "item_id", "itemid", "product", "sku", "doc_id", "docid"),
+        *("corpus-id", "corpus_id", "doc-id"),
+    ),
     "grade": ("grade", "relevance", "rel", "label", "gain"),
 }
-_MOST_NAMED = 5
 _LARGEST_GRADE = 30.0
 """A product's gain is 2^grade - 1: beyond this nothing else counts."""
-_LONGEST_FIELD = 1 << 28
-"""KDD Cup's files carry the regions of a picture in a field."""
-
-Row = Mapping[str, Any]
+_NO_TEXT = re.compile(r"[A-Za-z]{0,8}[-_:.]?\d+")
+"""What a query's number looks like: 17, q0, PLAIN-2."""
 
 
 @dataclass(frozen=True)
@@ -64,29 +62,27 @@ class Qrels:
     """[m], 0 means judged and wrong."""
 
     @classmethod
-    def read(cls, path: str | Path, columns: Sequence[str] = ()) -> Qrels:
+    def read(cls, path: str | Path, columns: Sequence[str] = (), query_texts: str | Path | None = None) -> Qrels:
         """Read a file.
 
         Args:
             path: of the file.
             columns: names of the query, the product and (if there are grades) the grade; the usual ones when empty.
+            query_texts: file with the texts of queries that ``path`` names by id.
 
         Raises:
             SourceError: there is no such file, it is of another kind, or it is empty.
             ColumnError: a column is missing.
-            DataError: rows are bad; they are named.
+            DataError: rows are bad; they are named. Or queries are ids, and there is no file of their texts.
         """
         path = Path(path)
         if not path.is_file():
             raise SourceError(f"{path}: there is no such file of judgements.")
         if len(columns) not in (0, 2, 3):
             raise UsageError(f"{path}: name the columns of the query, the product and the grade, in this order.")
-        builder = _Builder(str(path), tuple(columns))
-        try:
-            for number, row in _rows(path):
-                builder.add(number, row)
-        except (OSError, EOFError, UnicodeDecodeError, csv.Error) as error:
-            raise SourceError(f"{path}: cannot be read ({error}). It should be text in UTF-8, whole.") from error
+        builder = _Builder(str(path), tuple(columns), None if query_texts is None else read_query_texts(query_texts))
+        for number, row in read_rows(path, "judgements"):
+            builder.add(number, row)
         return builder.finished()
 
     def __len__(self) -> int:
@@ -122,9 +118,15 @@ class Judged:
     this is no pair, and no negative either."""
 
     @classmethod
-    def read(cls, path: str | Path, columns: Sequence[str] = (), min_grade: float | None = None) -> Judged:
+    def read(
+        cls,
+        path: str | Path,
+        columns: Sequence[str] = (),
+        min_grade: float | None = None,
+        query_texts: str | Path | None = None,
+    ) -> Judged:
         """Read a file, as :meth:`Qrels.read` does."""
-        return cls(Qrels.read(path, columns), min_grade)
+        return cls(Qrels.read(path, columns, query_texts), min_grade)
 
     @cached_property
     def _product_index(self) -> dict[str, int]:
@@ -153,53 +155,48 @@ class Judged:
 class _Builder:
     """Collects rows and what is wrong with some."""
 
-    def __init__(self, where: str, columns: tuple[str, ...]) -> None:
+    def __init__(self, where: str, columns: tuple[str, ...], query_texts: QueryTexts | None = None) -> None:
         self._where = where
         self._columns = columns
+        self._query_texts = query_texts
         self._names: dict[str, str] = {}
         self._queries: dict[str, int] = {}
         self._texts: list[str] = []
         self._products: dict[str, int] = {}
         self._pairs = array("q")
         self._grades = array("d")
-        self._bad: list[tuple[int, str]] = []
-        self._number_bad = 0
+        self._bad = BadRows(where)
 
     def add(self, number: int, row: Row | str) -> None:
         """The row of that number; ``row`` is what is wrong with it when it cannot be read at all."""
         if isinstance(row, str):
-            self._refuse(number, row)
+            self._bad.add(number, row)
             return
         if not self._names:
             self._names = self._resolved(list(row))
-        query, product = (_text(row.get(self._names[name])) for name in ("query", "product_id"))
+        query, product = (cell_text(row.get(self._names[name])) for name in ("query", "product_id"))
         grade = _grade(row.get(self._names["grade"])) if "grade" in self._names else 1.0
         if not query or not product:
-            self._refuse(number, f"has no {self._names['product_id' if query else 'query']}")
+            self._bad.add(number, f"has no {self._names['product_id' if query else 'query']}")
         elif isinstance(grade, str):
-            self._refuse(number, grade)
+            self._bad.add(number, grade)
+        elif self._query_texts is not None and query not in self._query_texts.texts:
+            self._bad.add(number, f"query {query[:40]!r} has no text in {self._query_texts.where}")
         else:
+            query = query if self._query_texts is None else self._query_texts.texts[query]
             place = self._queries.setdefault(normal_text(query), len(self._texts))
             if place == len(self._texts):
                 self._texts.append(query)
             self._pairs.extend((place, self._products.setdefault(product, len(self._products))))
             self._grades.append(grade)
 
-    def _refuse(self, number: int, reason: str) -> None:
-        self._number_bad += 1
-        if len(self._bad) <= _MOST_NAMED:
-            self._bad.append((number, reason))
-
     def finished(self) -> Qrels:
         """Everything that was added."""
-        if self._bad:
-            number, reason = self._bad[0]
-            others = ", ".join(str(one) for one, _ in self._bad[1:])
-            dots = ", ..." if self._number_bad > len(self._bad) else ""
-            more = f" {self._number_bad - 1} more bad rows: {others}{dots}." if others else ""
-            raise DataError(f"{self._where}, row {number}: {reason}.{more} Mend or remove them.")
+        self._bad.refuse()
         if not len(self._grades):
             raise SourceError(f"{self._where}: holds no judgements.")
+        if self._query_texts is None and len(self._texts) > 1 and all(map(_NO_TEXT.fullmatch, self._texts)):
+            raise self._ids_alone(self._names["query"])
         pairs = np.frombuffer(self._pairs, dtype=np.int64).reshape(-1, 2)
         grades = np.frombuffer(self._grades, dtype=np.float64)
         order = np.lexsort((-grades, pairs[:, 0], pairs[:, 1]))
@@ -217,16 +214,27 @@ class _Builder:
         )
 
     def _resolved(self, available: list[str]) -> dict[str, str]:
-        """Column of the query, the product and, if there is one, the grade."""
+        """Column of the query (its id, where the texts stand apart), the product and, if there is one, the grade."""
         if self._columns:
             for name in self._columns:
                 if name not in available:
                     raise ColumnError.missing(name, available, self._where)
-            return dict(zip(_NAMES, self._columns, strict=False))
+            found = dict(zip(_NAMES, self._columns, strict=False))
+        else:
+            found = self._usual(available)
+        if self._query_texts is None and found["query"].strip().lower() in QUERY_IDS:
+            raise self._ids_alone(found["query"])
+        return found
+
+    def _usual(self, available: list[str]) -> dict[str, str]:
         lowered = {str(name).strip().lower(): name for name in available}
+        names = dict(_NAMES)
+        names["query"] = (*names["query"], *QUERY_IDS) if self._query_texts is None else (*QUERY_IDS, *names["query"])
         found = {
-            role: next((lowered[name] for name in names if name in lowered), None) for role, names in _NAMES.items()
+            role: next((lowered[name] for name in called if name in lowered), None) for role, called in names.items()
         }
+        if found["grade"] is None and (found["query"] or "").strip().lower() in QUERY_IDS:
+            found["grade"] = lowered.get("score")  # BEIR's; elsewhere a score is what some system gave
         for role in ("query", "product_id"):
             if found[role] is None:
                 raise ColumnError(
@@ -236,54 +244,12 @@ class _Builder:
                 )
         return {role: name for role, name in found.items() if name is not None}
 
-
-def _rows(path: Path) -> Iterator[tuple[int, Row | str]]:
-    """Number, counted as editors count lines, and fields of each row, or what is wrong with it."""
-    kind = path.suffixes[-2] if path.suffix == ".gz" and len(path.suffixes) > 1 else path.suffix
-    kind = kind.lower()
-    if kind not in _SEPARATORS and kind not in _JSON_LINES:
-        raise SourceError(f"{path}: judgements come as .tsv, .csv or .jsonl (or these with .gz), not as {kind!r}.")
-    with _opened(path) as lines:
-        yield from _json_rows(lines) if kind in _JSON_LINES else _separated_rows(lines, _SEPARATORS[kind])
-
-
-def _opened(path: Path) -> IO[str]:
-    if path.suffix == ".gz":
-        return cast(IO[str], gzip.open(path, "rt", encoding="utf-8-sig", newline=""))
-    return path.open(encoding="utf-8-sig", newline="")
-
-
-def _separated_rows(lines: IO[str], separator: str) -> Iterator[tuple[int, Row | str]]:
-    csv.field_size_limit(min(sys.maxsize, _LONGEST_FIELD))
-    # a tab-separated log has quotes as they were typed
-    reader = csv.reader(lines, delimiter=separator, quoting=csv.QUOTE_NONE if separator == "\t" else csv.QUOTE_MINIMAL)
-    names = next(reader, None)
-    if names is None:
-        return
-    for values in reader:
-        if not values:
-            continue
-        if len(values) != len(names):
-            yield reader.line_num, f"has {len(values)} fields, the first row has {len(names)}"
-        else:
-            yield reader.line_num, dict(zip(names, values, strict=True))
-
-
-def _json_rows(lines: IO[str]) -> Iterator[tuple[int, Row | str]]:
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError):
-            yield number, "is no JSON"
-            continue
-        yield number, row if isinstance(row, dict) else "is no JSON object"
-
-
-def _text(value: Any) -> str:
-    """A field as text; numbers are ids; anything else is none."""
-    return str(value).strip() if isinstance(value, str | int) and not isinstance(value, bool) else ""
+    def _ids_alone(self, column: str) -> DataError:
+        shown = f" ({', '.join(repr(text[:40]) for text in self._texts[:3])})" if self._texts else ""
+        return DataError(
+            f"{self._where}: its column {column[:40]!r} holds ids of queries{shown}, and ids are no texts to rank by. "
+            "Give the file that has their texts (BEIR's queries.jsonl) with --query_texts FILE."
+        )
 
 
 def _grade(value: Any) -> float | str:

@@ -70,8 +70,9 @@ class EpochBatches(Sampler[list[SampleKey]]):
         batch_size: pairs per batch.
         seed: of the run.
         cut: processes and accumulation.
-        visits: [n] how often an epoch visits each pair, once when not given; of pairs with half a visit, each epoch
-            draws half.
+        visits: [n] how often an epoch visits each pair, once when not given. Whole visits are made in every epoch; for
+            the fraction, each epoch draws that share of the pairs that have it, anew and independently of the epochs
+            before: the nearest whole number of pairs, and never none.
 
     Raises:
         ConfigError: the pairs are too few to give every process a batch.
@@ -177,7 +178,7 @@ class _Visits:
         rest = np.zeros(pairs) if visits is None else visits - whole
         for share in np.unique(rest[rest > 0]):
             some = np.flatnonzero(rest == share)
-            self._shares.append((some, round(float(share) * len(some))))
+            self._shares.append((some, max(1, round(float(share) * len(some)))))
         self._whole = whole
 
     def __len__(self) -> int:

@@ -86,7 +86,7 @@ def describe(extractor: RegionExtractor, chunk: Sequence[DecodedPicture], views:
     for one in chunk:
         problem = one.problem
         if one.picture is not None and need_texts and not one.item.texts:
-            problem = f"{one.item.where}: has no text"
+            problem = f"{one.item.where}: has no text" + (f": {one.item.why_no_text}" if one.item.why_no_text else "")
         if one.picture is None or problem is not None:
             done.refused.append(Refused(one.item.row, one.item.picture_id, problem or "unreadable"))
         else:

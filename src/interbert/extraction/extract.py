@@ -33,6 +33,8 @@ class ExtractionReport:
     skipped: int
     """Pictures that could not be used, listed in ``skipped.jsonl`` inside the store."""
     seconds: float
+    unjoined: int = 0
+    """Lines of the caption file that gave no caption, and pictures kept although theirs are ambiguous; listed too."""
 
 
 def extract_to_store(
@@ -93,6 +95,8 @@ def _extract(
     writer = StoreWriter(store)
     skipped = SkipList(Path(store.path) / SKIPPED)
     try:
+        for note in source.unjoined(kept=not need_texts, limit=limit):
+            skipped.note(note, note.reason)
         with (
             progress_bar("extracting", len(views), "pictures", progress and bool(views)) as advance,
             closing(describer.describe(source, views, need_texts)) as parts,
@@ -110,7 +114,7 @@ def _extract(
             f"{source.name}: none of its {len(ids)} pictures could be used; the reasons are in "
             f"{Path(store.path) / SKIPPED}."
         )
-    return ExtractionReport(writer.written, len(there), skipped.count, time.monotonic() - started)
+    return ExtractionReport(writer.written, len(there), skipped.count, time.monotonic() - started, skipped.notes)
 
 
 def extract_pictures(

@@ -12,6 +12,7 @@ import copy
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ from interbert.extraction.given_settings import BoxFormat
 from interbert.extraction.packed_rows import PackedRows
 from interbert.extraction.pictures import load_picture
 from interbert.extraction.tables import SourceRows, read_rows
+from interbert.regions.caption_files import PassedOver
 from interbert.regions.caption_index import CaptionIndex
 
 if TYPE_CHECKING:
@@ -46,6 +48,8 @@ class SourceItem:
     """What the cell with the picture's boxes holds."""
     box_format: BoxFormat | None = None
     """What the numbers in it are; None when the source has no such column."""
+    why_no_text: str | None = None
+    """Why no captions were joined to it, where they are ambiguous."""
 
     @property
     def called(self) -> str:
@@ -140,6 +144,7 @@ class PictureSource:
             product_id=self._product(values, self._ids[row]),
             boxes=values[self.columns.boxes] if self.columns.boxes else None,
             box_format=self.columns.box_format if self.columns.boxes else None,
+            why_no_text=None if texts else self._why_no_caption(values, self._ids[row]),
         )
 
     def _product(self, values: dict[str, Any], picture_id: str) -> str:
@@ -225,10 +230,28 @@ class PictureSource:
                 if clean:
                     found.setdefault(clean, column)
         if self._captions is not None:
-            name = picture_id if self.columns.picture_id is not None else self._file_name(values) or picture_id
-            joined = self._captions.find(name) or ((), ())  # pictures of other splits have no text
+            joined = self._captions.find(self._caption_name(values, picture_id)) or ((), ())  # None: of other splits
             found |= {text: field for text, field in zip(*joined, strict=True) if text not in found}
         return tuple(found), tuple(found.values())
+
+    def _caption_name(self, values: dict[str, Any], picture_id: str) -> str:
+        return picture_id if self.columns.picture_id is not None else self._file_name(values) or picture_id
+
+    def _why_no_caption(self, values: dict[str, Any], picture_id: str) -> str | None:
+        if self._captions is None:
+            return None
+        return self._captions.match(self._caption_name(values, picture_id)).problem
+
+    def unjoined(self, kept: bool, limit: int | None = None) -> Iterator[PassedOver]:
+        """Lines of the caption file that gave no caption and, where pictures without text are kept, the ambiguous."""
+        if self._captions is None:
+            return
+        yield from self._captions.passed_over
+        for row, name in enumerate(islice(self._caption_names(), limit) if kept else ()):
+            problem = self._captions.match(name).problem
+            if problem:
+                reason = f"{self.name}, row {row}: has no caption: {problem}. It is kept without."
+                yield PassedOver(row, self._ids[row], reason)
 
     def of_splits(self) -> PictureSource:
         """Without the pictures whose captions are of other splits than those asked for."""
@@ -313,7 +336,9 @@ def open_source(
             f"{source}: its pictures have no names that captions could be found by. Name the column of their ids with "
             "--picture_id."
         )
-    opened = PictureSource(source, rows, columns, found.folder, captions=captions, left_out=found.left_out)
+    opened = PictureSource(source, rows, columns, found.folder, left_out=found.left_out)
+    if captions is not None:
+        opened._captions = captions.among(opened._caption_names)
     return opened.of_splits()
 
 

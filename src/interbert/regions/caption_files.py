@@ -1,14 +1,16 @@
 """Caption files of the field: (picture, text) pairs out of any of them.
 
 Karpathy's JSON (COCO, Flickr30K, Flickr8K), COCO's own annotations, the published code's jsonline and its ``{id:
-caption}`` JSON, MUGE's queries, Flickr30K's ``results.csv`` and ``.token`` files, and any jsonl, json list, csv or tsv
-whose columns have usual names.
+caption}`` JSON, MUGE's queries, Chinese-CLIP's ``*_texts.jsonl``, Flickr30K's ``results.csv`` and ``.token`` files, and
+any jsonl, json list, csv or tsv whose columns have usual names. What gives no caption is listed, never passed over in
+silence.
 """
 
 from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,11 +18,18 @@ from typing import Any, Literal
 
 from interbert.errors import SourceError
 from interbert.regions.json_stream import json_elements
+from interbert.regions.name_index import storable
 
 _ID_NAMES = ("cocoid", "image_id", "img_id", "item_id", "item_ids", "product_id", "img_path", "filename", "file_name")
 _MORE_ID_NAMES = ("image_name", "image", "img", "file", "key", "id", "imgid")
 _TEXT_NAMES = ("sentences", "captions", "caption", "query_text", "query", "comment", "raw", "text", "title", "sentence")
 _QUERIES = frozenset({"query_text", "query"})
+_ID_LISTS = ("image_ids",)
+"""Names of lists of ids, which only JSON has."""
+_TEXTS_ALONE = ("query_text", "text_id")
+"""What a record of a test set has, whose images are held back."""
+_NUMBER_AND_TEXT = re.compile(r"\s*\d+\s+(\S.*)", re.DOTALL)
+"""Flickr30K's results.csv has one line without its second separator: ``2199200615.jpg| 4   A dog runs ...``."""
 _MAX_LINE = 1 << 22
 _MAX_TEXT = 10_000
 
@@ -38,8 +47,27 @@ class Caption:
     """Karpathy's split, empty where the file has none."""
 
 
-def read_captions(path: str | Path) -> Iterator[Caption]:
+@dataclass(frozen=True)
+class PassedOver:
+    """A line, row or record that gave no caption."""
+
+    row: int
+    """Its number in the file, as its kind counts: lines and rows from 1, elements of a JSON list from 0."""
+    picture_id: str
+    """Of its image, empty where it names none."""
+    reason: str
+    """With the file and the row."""
+
+    def __str__(self) -> str:
+        return self.reason.rstrip(".")
+
+
+def read_captions(path: str | Path, passed_over: list[PassedOver] | None = None) -> Iterator[Caption]:
     """Every caption of a file, one after the other.
+
+    Args:
+        path: of the file.
+        passed_over: takes what gives no caption, as it is read.
 
     Raises:
         SourceError: the file is missing, damaged, or not of a known kind; the message names the line.
@@ -47,42 +75,43 @@ def read_captions(path: str | Path) -> Iterator[Caption]:
     file = Path(path).expanduser()
     if not file.is_file():
         raise SourceError(f"{file}: there is no such caption file.")
+    passed = [] if passed_over is None else passed_over
     if file.suffix.lower() in (".jsonl", ".jsonline", ".jsonlines"):
-        yield from _from_json_lines(file)
+        yield from _from_json_lines(file, passed)
     elif file.suffix.lower() == ".json":
-        yield from _from_json(file)
+        yield from _from_json(file, passed)
     else:
-        yield from _from_table(file)
+        yield from _from_table(file, passed)
 
 
-def _from_json_lines(file: Path) -> Iterator[Caption]:
+def _from_json_lines(file: Path, passed: list[PassedOver]) -> Iterator[Caption]:
     for number, line in _lines(file):
         try:
             record = json.loads(line) if line.strip() else None
         except (ValueError, RecursionError) as error:
             raise SourceError(f"{file}: line {number} is no JSON. Is the file complete?") from error
         if record is not None:
-            yield from _of_record(record, f"{file}, line {number}")
+            yield from _of_record(record, f"{file}, line {number}", number, passed)
 
 
-def _from_json(file: Path) -> Iterator[Caption]:
+def _from_json(file: Path, passed: list[PassedOver]) -> Iterator[Caption]:
     found = False
     for number, (key, element) in enumerate(json_elements(file)):
         where = f"{file}, element {number}"
         if key is None or key == "annotations" or (key == "images" and _has_texts(element)):
             found = True
-            yield from _of_record(element, where)
+            yield from _of_record(element, where, number, passed)
         elif key not in ("images", "licenses", "info", "dataset", "type", "categories") and _is_text(element):
             found = True
             for text in _plain_texts(element):
-                yield Caption(key, text, "caption", "")
+                yield Caption(storable(key), text, "caption", "")
     if not found:
         raise SourceError(
             f"{file}: holds no captions of a known form (Karpathy's, COCO's, {{id: caption}}, or a list)."
         )
 
 
-def _from_table(file: Path) -> Iterator[Caption]:
+def _from_table(file: Path, passed: list[PassedOver]) -> Iterator[Caption]:
     """A table with a header, Flickr30K's ``name#number`` lines, or plain id and text."""
     lines = _lines(file)
     _, first = next(lines, (0, ""))
@@ -95,10 +124,10 @@ def _from_table(file: Path) -> Iterator[Caption]:
     rows = csv.reader((line for _, line in lines), delimiter=separator, quoting=quoting)
     if named[0] is not None and named[1] is not None:
         picture, text = header.index(named[0]), header.index(named[1])
-        field = "query" if named[1] in _QUERIES else "caption"
+        table = _Table(file, header, separator, picture, text, "query" if named[1] in _QUERIES else "caption", passed)
     elif len(header) == 2:
-        picture, text, field = 0, 1, "caption"
-        yield from _of_cells(next(csv.reader([first], delimiter=separator, quoting=quoting)), 0, 1, field, file, 1)
+        table = _Table(file, header, separator, 0, 1, "caption", passed)
+        yield from table.captions(next(csv.reader([first], delimiter=separator, quoting=quoting)), 1)
     else:
         raise SourceError(
             f"{file}: its first line names no column of picture ids ({', '.join(_ID_NAMES[:4])} ...) and of texts "
@@ -107,38 +136,78 @@ def _from_table(file: Path) -> Iterator[Caption]:
     try:
         for number, row in enumerate(rows, 2):
             if any(cell.strip() for cell in row):
-                yield from _of_cells(row, picture, text, field, file, number)
+                yield from table.captions(row, number)
     except csv.Error as error:
         raise SourceError(f"{file}: cannot be read as a table ({error}).") from error
 
 
-def _of_cells(row: Sequence[str], picture: int, text: int, field: str, file: Path, number: int) -> Iterator[Caption]:
-    if len(row) <= max(picture, text):
-        raise SourceError(f"{file}: row {number} has {len(row)} cells; picture and text need {max(picture, text) + 1}.")
-    name = row[picture].strip().rsplit("#", 1)[0]  # Flickr30K: 1000092795.jpg#0
-    for clean in _plain_texts(row[text]):
-        yield Caption(name, clean, field, "")
+@dataclass(frozen=True)
+class _Table:
+    """Columns of a table, and where its unusable rows go."""
+
+    file: Path
+    header: Sequence[str]
+    separator: str
+    picture: int
+    text: int
+    field: str
+    passed: list[PassedOver]
+
+    def captions(self, row: Sequence[str], number: int) -> Iterator[Caption]:
+        """Of one row; ``number`` counts from 1, with the header."""
+        name = row[self.picture].strip() if len(row) > self.picture else ""
+        name = storable(name.rsplit("#", 1)[0])  # Flickr30K: 1000092795.jpg#0
+        text = self._text(row)
+        texts = [] if text is None else list(_plain_texts(text))
+        if not name or not texts:
+            reason = "has no text" if name and text is not None else "names no image"
+            if text is None:
+                reason = (
+                    f"has {len(row)} cells, the first row has {len(self.header)}; image and text are cells "
+                    f"{self.picture + 1} and {self.text + 1}"
+                )
+            self.passed.append(PassedOver(number, name, f"{self.file}, row {number} {reason}."))
+        for one in texts if name else ():
+            yield Caption(name, one, self.field, "")
+
+    def _text(self, row: Sequence[str]) -> str | None:
+        """The text's cell; None when the row has fewer or more cells than the header, so that it may be another."""
+        last = self.text == len(self.header) - 1
+        if len(row) == len(self.header) - 1 and last and self.header[-2:-1] == ["comment_number"]:
+            found = _NUMBER_AND_TEXT.fullmatch(row[-1])
+            return None if found is None else found.group(1)
+        if len(row) <= max(self.text, self.picture):
+            return None
+        if any(cell.strip() for cell in row[len(self.header) :]):
+            # without quotes a separator in the last cell can only be the text's own
+            return self.separator.join(row[self.text :]) if last and self.separator != "," else None
+        return row[self.text]
 
 
-def _of_record(record: Any, where: str) -> Iterator[Caption]:
+def _of_record(record: Any, where: str, number: int, passed: list[PassedOver]) -> Iterator[Caption]:
     if not isinstance(record, Mapping):
         raise SourceError(f"{where}: is no record of a picture and its texts.")
-    picture = next((name for name in (*_ID_NAMES, *_MORE_ID_NAMES) if _is_id(record.get(name))), None)
+    id_names = (*_ID_NAMES, *_ID_LISTS, *_MORE_ID_NAMES)
+    picture = next((name for name in id_names if _is_id(record.get(name))), None)
     text = next((name for name in _TEXT_NAMES if _is_text(record.get(name))), None)
     if picture is None:
-        if record.get("query_text") is not None:  # queries of a test set, whose answers are held back
-            return
-        raise SourceError(f"{where}: names no picture. Known names: {', '.join((*_ID_NAMES, *_MORE_ID_NAMES))}.")
-    if text is None:
-        if any(name in record for name in _TEXT_NAMES):  # empty: a picture without a caption
-            return
-        raise SourceError(f"{where}: has no text. Known names: {', '.join(_TEXT_NAMES)}.")
+        if not any(name in record for name in (*_TEXTS_ALONE, *_ID_LISTS)):
+            raise SourceError(f"{where}: names no picture. Known names: {', '.join(id_names)}.")
+        passed.append(PassedOver(number, "", f"{where}: names no image."))
+        return
     pictures = record[picture] if isinstance(record[picture], list) else [record[picture]]
-    field = "query" if text in _QUERIES else "caption"
+    names = [storable(str(int(one) if isinstance(one, float) else one)) for one in pictures]
+    if text is None and not any(name in record for name in _TEXT_NAMES):
+        raise SourceError(f"{where}: has no text. Known names: {', '.join(_TEXT_NAMES)}.")
+    texts = [] if text is None else list(_plain_texts(record[text]))
+    if not texts:
+        passed += [PassedOver(number, name, f"{where}: has no text.") for name in names]
     split = record.get("split")
-    for clean in _plain_texts(record[text]):
-        for one in pictures:
-            yield Caption(str(one), clean, field, split if isinstance(split, str) else "")
+    for clean in texts:
+        for name in names:
+            yield Caption(
+                name, clean, "query" if text in _QUERIES else "caption", split if isinstance(split, str) else ""
+            )
 
 
 def _has_texts(element: Any) -> bool:
@@ -148,6 +217,8 @@ def _has_texts(element: Any) -> bool:
 def _is_id(value: Any) -> bool:
     if isinstance(value, list):
         return bool(value) and all(_is_id(one) and not isinstance(one, list) for one in value)
+    if isinstance(value, float):
+        return value.is_integer()
     return isinstance(value, int | str) and not isinstance(value, bool) and bool(str(value).strip())
 
 

@@ -5,7 +5,6 @@ Held in a temporary file, not in memory: Conceptual Captions has three million.
 
 from __future__ import annotations
 
-import re
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,18 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from interbert.errors import SourceError, UsageError
-from interbert.regions.caption_files import Caption, read_captions
+from interbert.regions.caption_files import Caption, PassedOver, read_captions
+from interbert.regions.name_index import Match, NameIndex, Namer, normal_id
 
-_PICTURE = re.compile(r"\.(jpe?g|png|webp|gif|bmp|tiff?|npy|npz)$", re.IGNORECASE)
-_COCO = re.compile(r"COCO_\w+_0*(\d+)$")
-
-
-def normal_id(name: str) -> str:
-    """What names of one picture share: ``val2014/COCO_val2014_000000391895.jpg`` and ``391895`` are the same."""
-    stem = _PICTURE.sub("", name.strip().replace("\\", "/").rsplit("/", 1)[-1])
-    coco = _COCO.match(stem)
-    number = coco.group(1) if coco else stem
-    return number.lstrip("0") or "0" if number.isdigit() else number
+__all__ = ["CaptionIndex", "normal_id", "open_captions"]
 
 
 def open_captions(path: str | None, splits: Sequence[str]) -> CaptionIndex | None:
@@ -40,7 +31,7 @@ def open_captions(path: str | None, splits: Sequence[str]) -> CaptionIndex | Non
 
 
 class CaptionIndex:
-    """Texts by picture, looked up by the exact name first, then by :func:`normal_id`.
+    """Texts by image, looked up by the exact name first, then as :class:`~interbert.regions.name_index.NameIndex` does.
 
     Args:
         path: a caption file, see :mod:`interbert.regions.caption_files`.
@@ -50,6 +41,9 @@ class CaptionIndex:
         SourceError: the file cannot be read, holds no captions, or has no such split.
     """
 
+    passed_over: list[PassedOver]
+    """Lines or records of the file that gave no caption."""
+
     def __init__(self, path: str | Path, splits: Sequence[str] = ()) -> None:
         self.path = str(path)
         self.splits = tuple(splits)
@@ -58,47 +52,63 @@ class CaptionIndex:
 
     def _open(self) -> None:
         known: set[str] = set()
+        self.passed_over = []
         self._table = sqlite3.connect("", check_same_thread=False)
         self._table.execute("CREATE TABLE texts (id TEXT, text TEXT, field TEXT, wanted INTEGER)")
-        self._table.executemany("INSERT INTO texts VALUES (?, ?, ?, ?)", self._entries(read_captions(self.path), known))
+        captions = read_captions(self.path, self.passed_over)
+        self._table.executemany("INSERT INTO texts VALUES (?, ?, ?, ?)", self._entries(captions, known))
         self._table.execute("CREATE INDEX by_id ON texts (id)")
         if not self._count("SELECT COUNT(*) FROM texts"):
-            raise SourceError(f"{self.path}: holds no captions.")
+            first = f" ({self.passed_over[0]})" if self.passed_over else ""
+            raise SourceError(f"{self.path}: holds no captions{first}.")
         if not self._count("SELECT COUNT(*) FROM texts WHERE wanted"):
             raise SourceError(
                 f"{self.path}: has no captions of split {', '.join(self.splits)}. Its splits: "
                 f"{', '.join(sorted(known - {''})) or 'none'}."
             )
+        names = (str(name) for (name,) in self._table.execute("SELECT DISTINCT id FROM texts"))
+        self._names = NameIndex(names, self.path)
 
     def _entries(self, captions: Iterable[Caption], known: set[str]) -> Iterator[tuple[str, str, str, bool]]:
         for one in captions:
             known.add(one.split)
-            wanted = not self.splits or one.split in self.splits
-            for name in {one.picture, normal_id(one.picture)}:
-                yield name, one.text, one.field, wanted
+            yield one.picture, one.text, one.field, not self.splits or one.split in self.splits
 
     def _count(self, question: str) -> int:
         return int(self._table.execute(question).fetchone()[0])
 
-    def find(self, picture: str) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
+    def among(self, images: Namer) -> CaptionIndex:
+        """The same captions for images that are known, so that none takes another's: see :meth:`NameIndex.among`."""
+        narrowed = object.__new__(CaptionIndex)
+        narrowed.__dict__ |= self.__dict__
+        narrowed._names = self._names.among(images)
+        return narrowed
+
+    def match(self, image: str) -> Match:
+        """The name in the file that means this image, or why none does."""
+        return self._names.find(image)
+
+    def find(self, image: str) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
         """Distinct texts and the field of each, in the file's order.
 
         Returns:
-            Two empty tuples for a picture that the file does not know; None for one whose captions are of other splits.
+            Two empty tuples for an image that the file does not know, or that is ambiguous (:meth:`match` says why);
+            None for one whose captions are of other splits.
         """
-        for name in dict.fromkeys((picture, normal_id(picture))):
-            with self._lock:
-                rows = self._table.execute(
-                    "SELECT text, field, wanted FROM texts WHERE id = ? ORDER BY rowid", (name,)
-                ).fetchall()
-            if rows:
-                texts = {text: field for text, field, wanted in rows if wanted}
-                return (tuple(texts), tuple(texts.values())) if texts else None
-        return (), ()
+        name = self.match(image).name
+        if name is None:
+            return (), ()
+        with self._lock:
+            rows = self._table.execute(
+                "SELECT text, field, wanted FROM texts WHERE id = ? ORDER BY rowid", (name,)
+            ).fetchall()
+        texts = {text: field for text, field, wanted in rows if wanted}
+        return (tuple(texts), tuple(texts.values())) if texts else None
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"path": self.path, "splits": self.splits}
+        return {"path": self.path, "splits": self.splits, "rivals": self._names.rivals}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.path, self.splits, self._lock = state["path"], state["splits"], threading.Lock()
         self._open()
+        self._names.rivals = state["rivals"]

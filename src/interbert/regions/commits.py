@@ -98,10 +98,21 @@ class SkipList:
     def __init__(self, path: Path) -> None:
         self._file = path.open("w", encoding="utf-8") if path.parent.is_dir() else None
         self.count = 0
+        """Pictures."""
+        self.notes = 0
+        """Other lines."""
 
     def add(self, item: Listed, reason: str) -> None:
         """List one picture."""
         self.count += 1
+        self._write(item, reason)
+
+    def note(self, item: Listed, reason: str) -> None:
+        """List what is not a picture that could not be used, but must be said: it is counted apart."""
+        self.notes += 1
+        self._write(item, reason)
+
+    def _write(self, item: Listed, reason: str) -> None:
         if self._file is not None:
             line = {"row": item.row, "picture_id": item.picture_id, "reason": reason}
             self._file.write(json.dumps(line, ensure_ascii=False) + "\n")

@@ -17,7 +17,9 @@ class StoreMix(RegionReader):
     """Stores of one extractor, their rows numbered one store after the other.
 
     Args:
-        stores: folders or URIs, and how often an epoch visits each of their pairs (1 once, 0.5 every other epoch).
+        stores: folders or URIs, and their weights: how often an epoch visits each of their pairs. 1 is once, 2 twice;
+            of pairs with 0.5 every epoch draws half, anew, so that a pair may come in two epochs running or in none
+            of them; with 1.5 all come once and half of them again.
 
     Raises:
         StoreError: a store is missing, damaged, or made by another extractor than the first.

@@ -83,7 +83,7 @@ def held_out_pairs(run: Run, extractor: ExtractorInfo, regions: str | None = Non
 
 def _judged_pairs(run: Run, captions: Sequence[CaptionRow], name: str) -> PairTable:
     recipe = run.recipe
-    judged = Judged.read(recipe["qrels"], recipe["qrels_columns"], recipe["min_grade"])
+    judged = Judged.read(recipe["qrels"], recipe["qrels_columns"], recipe["min_grade"], recipe.get("query_texts"))
     if judged.qrels.fingerprint != run.origin["data"].get("qrels"):
         raise UsageError(
             f"{recipe['qrels']}: has changed since the run began, so which pairs were trained on is not known. Give "

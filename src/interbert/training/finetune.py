@@ -127,7 +127,7 @@ def _finetune(options: FinetuneRetrievalOptions) -> None:
 def _judged(options: FinetuneRetrievalOptions) -> Judged | None:
     if options.qrels is None:
         return None
-    return Judged.read(options.qrels, options.qrels_columns, options.min_grade)
+    return Judged.read(options.qrels, options.qrels_columns, options.min_grade, options.query_texts)
 
 
 def _finish(options: FinetuneRetrievalOptions, out: Path, task: RetrievalTask, pairs: PairData) -> None:

@@ -215,7 +215,8 @@ class PretrainOptions:
     out: str
     """Model directory to write."""
     more_regions: dict[str, float] = field(default_factory=dict)
-    """Further stores of the same extractor, and how often an epoch visits their pairs: 1 once, 0.5 half of them."""
+    """Further stores of the same extractor, and how often an epoch visits their pairs: 1 once, 2 twice; with 0.5 every
+    epoch draws half of them, anew."""
     validation: str | None = None
     """Region store to validate on; a share of the training pictures is held out when not given."""
     validation_share: float = 0.05
@@ -261,7 +262,8 @@ class FinetuneRetrievalOptions:
     out: str
     """Model directory to write."""
     more_regions: dict[str, float] = field(default_factory=dict)
-    """Further stores of the same extractor, and how often an epoch visits their pairs: 1 once, 0.5 half of them."""
+    """Further stores of the same extractor, and how often an epoch visits their pairs: 1 once, 2 twice; with 0.5 every
+    epoch draws half of them, anew."""
     validation: str | None = None
     """Region store to validate on; a share of the training pictures is held out when not given."""
     validation_share: float = 0.05
@@ -275,6 +277,8 @@ class FinetuneRetrievalOptions:
     that is right for it, and none of them ever as its negative. With --texts on the store's texts too."""
     qrels_columns: list[str] = field(default_factory=list)
     """Columns of the query, the product and the grade, when they have other names."""
+    query_texts: str | None = None
+    """Texts of the queries that qrels names by id: BEIR's queries.jsonl, or a .tsv or .csv file of ids and texts."""
     min_grade: float | None = None
     """Products graded at least this are trained on, above 0 when not given; what is graded lower and above 0 is left
     out, as a negative too."""
@@ -301,8 +305,8 @@ class FinetuneRetrievalOptions:
     def __post_init__(self) -> None:
         _check_validation(self.validation_share, self.validation_limit)
         _check_more(self.regions, self.more_regions)
-        if self.qrels is None and (self.qrels_columns or self.min_grade is not None):
-            raise ConfigError("qrels_columns and min_grade are about judgements. Give them with qrels.")
+        if self.qrels is None and (self.qrels_columns or self.min_grade is not None or self.query_texts is not None):
+            raise ConfigError("qrels_columns, query_texts and min_grade are about judgements. Give them with qrels.")
         if self.min_grade is not None and not self.min_grade > 0:
             raise ConfigError(f"min_grade must be above 0, not {self.min_grade}: grade 0 means wrong.")
         if self.qrels is not None and self.more_regions:

@@ -207,8 +207,81 @@ def test_the_exact_name_comes_before_what_names_share(tmp_path: Path) -> None:
     (tmp_path / "c.csv").write_text("id,caption\n007,bond\n7,seven\n")
     index = CaptionIndex(tmp_path / "c.csv")
     assert index.find("007") == (("bond",), ("caption",))
-    assert index.find("0007") == (("bond", "seven"), ("caption", "caption"))
+    assert index.find("7") == (("seven",), ("caption",))
+    assert index.find("0007") == ((), ())
+    assert index.match("0007").problem == f"it is ambiguous in {tmp_path / 'c.csv'}, which has '7' and '007'"
     assert index.find("8") == ((), ())
+
+
+def test_zeros_are_passed_over_only_where_one_image_and_one_caption_can_be_meant(tmp_path: Path) -> None:
+    (tmp_path / "c.csv").write_text("id,caption\n7,seven\n0012,twelve\n")
+    names = ["007", "7", "12", "0013"]
+    made = [replace(one, name=name) for one, name in zip(pictures(4), names, strict=True)]
+    path = writers.bottom_up(tmp_path / "a.tsv", made)
+    index = CaptionIndex(tmp_path / "c.csv")
+    report = run(path, tmp_path / "s", index)
+    assert {row.picture_id: row.texts for row in RegionStore.open(tmp_path / "s").captions()} == {
+        "7": ("seven",),
+        "12": ("twelve",),
+    }
+    assert (report.skipped, report.unjoined) == (2, 0)
+    assert [line["picture_id"] for line in skipped(tmp_path / "s")] == ["007", "0013"]
+    assert skipped(tmp_path / "s")[0]["reason"] == (
+        f"{path}, line 1: '007' has no caption in {tmp_path / 'c.csv'}: '7' in {tmp_path / 'c.csv'} is ambiguous: "
+        "'7' has it too."
+    )
+    report = run(path, tmp_path / "t", index, keep_without_text=True)
+    assert [row.texts for row in RegionStore.open(tmp_path / "t").captions()] == [(), ("seven",), ("twelve",), ()]
+    assert (report.skipped, report.unjoined) == (0, 1)
+    assert skipped(tmp_path / "t")[0]["reason"].endswith("It is kept without.")
+
+
+def test_rows_that_give_no_caption_are_counted_and_listed(tmp_path: Path) -> None:
+    captions = tmp_path / "results.csv"
+    captions.write_text(
+        "image_name| comment_number| comment\n1000.jpg| 0| a cat | on a mat\n1001.jpg| 4   A dog runs across .\n"
+        "1002.jpg| 1\n1002.jpg| 2|  \n"
+    )
+    path = writers.bottom_up(tmp_path / "a.tsv", pictures(3))
+    report = run(path, tmp_path / "s", CaptionIndex(captions))
+    assert [row.texts for row in RegionStore.open(tmp_path / "s").captions()] == [
+        ("a cat | on a mat",),
+        ("A dog runs across .",),
+    ]
+    assert (report.written, report.skipped, report.unjoined) == (2, 1, 2)
+    assert [(line["row"], line["picture_id"], line["reason"]) for line in skipped(tmp_path / "s")[:2]] == [
+        (4, "1002.jpg", f"{captions}, row 4 has 2 cells, the first row has 3; image and text are cells 1 and 3."),
+        (5, "1002.jpg", f"{captions}, row 5 has no text."),
+    ]
+
+
+def test_a_text_with_commas_that_are_not_in_quotes_is_not_cut(tmp_path: Path) -> None:
+    (tmp_path / "c.csv").write_text('id,caption\n1,"red, blue"\n2,red, blue\n3,green,\n')
+    index = CaptionIndex(tmp_path / "c.csv")
+    assert index.find("1") == (("red, blue",), ("caption",))
+    assert index.find("2") == ((), ())
+    assert index.find("3") == (("green",), ("caption",))
+    assert [(line.row, line.picture_id) for line in index.passed_over] == [(3, "2")]
+
+
+def test_ids_that_became_floats_are_whole_numbers(tmp_path: Path) -> None:
+    (tmp_path / "c.jsonl").write_text('{"image_id": 101.0, "caption": "red"}\n')
+    assert CaptionIndex(tmp_path / "c.jsonl").find("101") == (("red",), ("caption",))
+
+
+def test_texts_of_chinese_clip_name_lists_of_images(tmp_path: Path) -> None:
+    path = tmp_path / "train_texts.jsonl"
+    path.write_text(
+        '{"text_id": 8428, "text": "高级感托特包斜挎", "image_ids": [1076345, 517602]}\n'
+        '{"text_id": 8429, "text": "held back", "image_ids": []}\n{"text_id": 8430, "text": "held back"}\n',
+        encoding="utf-8",
+    )
+    index = CaptionIndex(path)
+    assert index.find("1076345") == index.find("517602") == (("高级感托特包斜挎",), ("caption",))
+    assert index.find("8428") == ((), ())
+    assert [line.reason for line in index.passed_over] == [
+        f"{path}, line {number}: names no image." for number in (2, 3)
+    ]
 
 
 @pytest.mark.parametrize(

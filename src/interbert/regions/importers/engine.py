@@ -42,6 +42,8 @@ class ImportReport:
     repeated: int
     """Records of a picture that was stored from another record, where the format means that (KDD Cup)."""
     seconds: float
+    unjoined: int = 0
+    """Lines of the caption file that gave no caption, and images kept although theirs are ambiguous; listed too."""
 
 
 @dataclass
@@ -96,7 +98,7 @@ class _Import:
         self._source = source
         self._out = Path(out)
         self._store = RegionStore.open_or_create(out, info)
-        self._captions = captions
+        self._captions = None if captions is None else captions.among(source.names)
         self._keep = keep_without_text
         self._writer = StoreWriter(self._store)
         self._skipped = SkipList(self._out / SKIPPED)
@@ -108,6 +110,8 @@ class _Import:
     def run(self, limit: int | None, progress: bool) -> ImportReport:
         started = time.monotonic()
         try:
+            for line in self._captions.passed_over if self._captions is not None else ():
+                self._skipped.note(line, line.reason)
             for row in self._watched(limit, progress):
                 self._take(row)
         finally:
@@ -120,7 +124,13 @@ class _Import:
         counts = self._counts
         seconds = time.monotonic() - started
         return ImportReport(
-            self._writer.written, counts.already, self._skipped.count, counts.left_out, counts.repeated, seconds
+            self._writer.written,
+            counts.already,
+            self._skipped.count,
+            counts.left_out,
+            counts.repeated,
+            seconds,
+            self._skipped.notes,
         )
 
     def _watched(self, limit: int | None, progress: bool) -> Iterator[ForeignRow]:
@@ -161,8 +171,14 @@ class _Import:
         foreign = row.read()
         texts = dict.fromkeys((*foreign.texts, *self._source.texts_of(row.picture_id)), self._source.text_field)
         texts |= dict(zip(*joined, strict=True))
-        if self._captions is not None and not texts and not self._keep:
-            raise RegionError(f"{row.where}: {row.picture_id!r} has no caption in {self._captions.path}.")
+        if self._captions is not None:
+            problem = self._captions.match(row.picture_id).problem
+            reason = f"{row.where}: {row.picture_id!r} has no caption in {self._captions.path}"
+            reason += f": {problem}." if problem else "."
+            if not texts and not self._keep:
+                raise RegionError(reason)
+            if problem:
+                self._skipped.note(row, f"{reason} It is kept without.")
         info = self._store.info
         regions = checked(foreign, row.where, info.feature_size, info.num_classes)
         record = RegionRecord(

@@ -52,13 +52,17 @@ def region_count(value: Any, where: str) -> int:
 
 
 def text_of(value: Any, name: str, where: str) -> str:
-    """A short text from text, bytes or a number.
+    """A short text from text, bytes or a number; a whole number is written without a decimal point.
 
     Raises:
-        RegionError: it is no text in UTF-8, is empty, or has more than 1,000 characters.
+        RegionError: there is none, it is no text in UTF-8, is empty, or has more than 1,000 characters.
     """
     if isinstance(value, np.ndarray) and value.size == 1:
         value = value.reshape(())[()]
+    if value is None or isinstance(value, np.ndarray | list | tuple | dict) or value != value:  # the last: NaN
+        raise RegionError(f"{where}: {name} is missing, or is no text or number.")
+    if isinstance(value, float | np.floating) and float(value).is_integer():
+        value = int(value)
     try:
         text = value.decode("utf-8") if isinstance(value, bytes) else str(value)
     except UnicodeDecodeError:
@@ -116,20 +120,12 @@ def array_from(raw: bytes, dtype: DTypeLike, rows: int, columns: int | None, nam
 
 
 def array_field(value: Any, dtype: DTypeLike, rows: int, columns: int | None, name: str, where: str) -> NDArray[Any]:
-    """[rows, columns] from an array, or from base64 of one; ``columns`` as in :func:`array_from`.
+    """[rows, columns] from base64 of an array; ``columns`` as in :func:`array_from`.
 
     Raises:
-        RegionError: it is neither, or its size does not fit.
+        RegionError: it is no base64, or its size does not fit.
     """
-    if not isinstance(value, np.ndarray):
-        return array_from(from_base64(value, name, where), dtype, rows, columns, name, where)
-    if value.dtype.kind not in "fiu" or value.nbytes > MAX_RECORD:
-        raise RegionError(f"{where}: {name} are {value.dtype} of shape {list(value.shape)}, no numbers of regions.")
-    expected = rows * max(columns or 1, 1)
-    if not value.size or (value.size != expected if columns is not None else value.size % expected):
-        raise RegionError(f"{where}: {name} have the shape {list(value.shape)}; there are {rows} regions.")
-    flat = value.reshape(-1)
-    return flat if columns == 0 else flat.reshape(rows, -1)
+    return array_from(from_base64(value, name, where), dtype, rows, columns, name, where)
 
 
 def _short(value: Any) -> str:

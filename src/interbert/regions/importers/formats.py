@@ -109,6 +109,8 @@ def open_format(name: str, source: str, **options: Any) -> ForeignSource:
     module, _, cls = kind.opener.partition(":")
     opener = getattr(import_module(f"interbert.regions.importers.{module}"), cls)
     opened: ForeignSource = opener(source, **given)
+    if "sizes" in given:
+        given["sizes"].compare(opened.names)
     return opened
 
 

@@ -12,10 +12,9 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from interbert.errors import RegionError
-from interbert.regions.importers.fields import text_of
 from interbert.regions.importers.isolated import Record
 from interbert.regions.importers.isolated_source import IsolatedSource
-from interbert.regions.importers.named import field_of
+from interbert.regions.importers.named import id_of
 from interbert.regions.importers.rows import ForeignRow
 
 
@@ -31,7 +30,7 @@ class H5(IsolatedSource):
             name, problem = record.key, record.problem
             if not name and not problem:
                 try:
-                    name = text_of(field_of(record.arrays, "id"), "the picture's id", where)
+                    name = id_of(record.arrays, where, "row ids")
                 except RegionError as error:
                     problem = str(error).removeprefix(f"{where}: ").rstrip(".")
             yield None, where, name, _reader(record, where, problem)

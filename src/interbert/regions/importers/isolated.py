@@ -8,7 +8,7 @@ import signal
 import struct
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Literal
@@ -40,16 +40,20 @@ class IsolatedFile:
     Args:
         kind: which library reads it.
         source: as the user wrote it.
+        names: of an HDF5 file, what its arrays are and may be called; others are not read.
 
     Raises:
-        SourceError: it is not there, or cannot be opened.
+        SourceError: it is not there, cannot be opened, or has no such arrays.
         MissingExtraError: the library is not installed.
     """
 
-    def __init__(self, kind: Literal["lmdb", "h5"], source: str) -> None:
+    def __init__(
+        self, kind: Literal["lmdb", "h5"], source: str, names: Mapping[str, Sequence[str]] | None = None
+    ) -> None:
         if importlib.util.find_spec(_PACKAGES[kind]) is None:
             raise MissingExtraError.of(_PACKAGES[kind], "import")
         self._kind = kind
+        self._names = json.dumps({what: list(called) for what, called in (names or {}).items()})
         self.name = source
         path = Path(source).expanduser()
         if not path.exists():
@@ -69,7 +73,7 @@ class IsolatedFile:
         Raises:
             SourceError: the file is damaged; what came before is good.
         """
-        command = [sys.executable, "-I", isolated_reader.__file__, self._kind, self._path, str(MAX_RECORD)]
+        command = [sys.executable, "-I", isolated_reader.__file__, self._kind, self._path, str(MAX_RECORD), self._names]
         with subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL
         ) as child:
@@ -85,6 +89,8 @@ class IsolatedFile:
                         raise SourceError(
                             f"{self.name}: cannot be read{after} ({header['error']}). Is the file complete?"
                         )
+                    if "unfit" in header:
+                        raise SourceError(f"{self.name}: {header['unfit']}.")
                     if "end" in header:
                         return
                     if "total" in header:

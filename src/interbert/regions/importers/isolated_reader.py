@@ -12,14 +12,26 @@ import struct
 import sys
 from typing import Any
 
+_SHOWN = 8
+"""Names of what is there that a message has."""
+
+
+class _UnfitError(ValueError):
+    """A sound file that does not hold what is needed."""
+
 
 def main() -> None:
-    """``isolated_reader.py lmdb|h5 PATH MAX_BYTES``."""
-    kind, path, limit = sys.argv[1], sys.argv[2], int(sys.argv[3])
+    """``isolated_reader.py lmdb|h5 PATH MAX_BYTES NAMES``; names: JSON of what fields are and may be called."""
+    kind, path, limit, names = sys.argv[1], sys.argv[2], int(sys.argv[3]), json.loads(sys.argv[4])
     try:
-        (_read_lmdb if kind == "lmdb" else _read_h5)(path, limit)
+        if kind == "lmdb":
+            _read_lmdb(path, limit)
+        else:
+            _read_h5(path, limit, names)
     except BrokenPipeError:  # the reader has what it wanted
         os._exit(0)
+    except _UnfitError as error:
+        _send({"unfit": " ".join(str(error).split())})
     except Exception as error:
         reason = " ".join(str(error).split())[:300] or type(error).__name__
         _send({"error": reason.removeprefix(f"{path}: ")})
@@ -65,34 +77,67 @@ def _send_value(key: bytes, value: Any, limit: int) -> None:
         _send({**header, "bytes": len(value)}, value)
 
 
-def _read_h5(path: str, limit: int) -> None:
+def _read_h5(path: str, limit: int, names: dict[str, list[str]]) -> None:
+    """Groups with the arrays of a picture each, or arrays with a row per picture.
+
+    Raises:
+        _UnfitError: it is neither.
+    """
     import h5py
 
+    known = [name for called in names.values() for name in called]
     with h5py.File(path, "r") as file:
-        names = list(file.keys())
-        flat = {name: file[name] for name in names if isinstance(file[name], h5py.Dataset)} if len(names) < 30 else {}
-        if "features" in flat:
-            _read_flat(flat, limit)
+        keys = list(file.keys())
+        flat = {name: file[name] for name in known if _is(file, name, h5py.Dataset)}
+        features = next((name for name in names["features"] if name in flat), None)
+        if features is not None:
+            if not any(name in flat for name in names["row ids"]):
+                raise _UnfitError(f"has {features}, but no picture ids: {_looked_for(keys, names['row ids'])}")
+            _read_flat(flat, features, limit)
             return
-        _send({"total": len(names)})
-        for name in names:
+        if keys and all(_is(file, name, h5py.Dataset) for name in keys[:_SHOWN]):
+            raise _UnfitError(f"has no features: {_looked_for(keys, names['features'])}")
+        _send({"total": len(keys)})
+        for name in keys:
             try:
                 group = file[name]
-                arrays = {key: _whole(group[key], limit) for key in list(group.keys())[:30]}
+                if not isinstance(group, h5py.Group):
+                    raise ValueError("an array, not a group of a picture's arrays")
+                arrays = {field: _whole(group[field], limit) for field in known if _is(group, field, h5py.Dataset)}
+                if not arrays:
+                    raise ValueError(_looked_for(list(group.keys()), names["features"]))
             except Exception as error:
-                _send({"key": name, "problem": f"cannot be read ({str(error)[:200]})"})
+                _send({"key": name, "problem": f"cannot be read ({str(error)[:300]})"})
                 continue
             _send_arrays(name, arrays)
 
 
-def _read_flat(flat: dict[str, Any], limit: int) -> None:
-    """Arrays with one row per picture."""
-    count = flat["features"].shape[0] if flat["features"].ndim else 0
-    rows = {name: one for name, one in flat.items() if one.ndim and one.shape[0] == count}
+def _is(group: Any, name: str, kind: type) -> bool:
+    try:
+        return name in group and isinstance(group[name], kind)
+    except Exception:  # damaged: whoever reads it says so
+        return False
+
+
+def _looked_for(there: list[str], names: list[str]) -> str:
+    shown = ", ".join(there[:_SHOWN]) + (", ..." if len(there) > _SHOWN else "")
+    return f"its fields are {shown[:200] or 'none'}; looked for {', '.join(names)}"
+
+
+def _read_flat(flat: dict[str, Any], features: str, limit: int) -> None:
+    """Arrays with one row per picture, or one value for all.
+
+    Raises:
+        _UnfitError: they have different numbers of rows.
+    """
+    count = flat[features].shape[0] if flat[features].ndim else 0
+    for name, one in flat.items():
+        if one.ndim and one.shape[0] != count:
+            raise _UnfitError(f"{name} has {one.shape[0]:,} rows, {features} has {count:,}. Which belong together?")
     _send({"total": count})
     for row in range(count):
         try:
-            arrays = {name: _whole(one, limit, row) for name, one in rows.items()}
+            arrays = {name: _whole(one, limit, row if one.ndim else None) for name, one in flat.items()}
         except Exception as error:
             _send({"key": "", "problem": f"cannot be read ({str(error)[:200]})"})
             continue

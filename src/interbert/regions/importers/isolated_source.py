@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar, Literal
 
 from interbert.regions.importers.isolated import IsolatedFile
-from interbert.regions.importers.named import NamedSource
+from interbert.regions.importers.named import NAMES, NamedSource
 from interbert.regions.importers.sizes import SizeIndex
 
 
@@ -33,6 +33,6 @@ class IsolatedSource(NamedSource):
         sizes: SizeIndex | None = None,
     ) -> None:
         self.name = source
-        self._file = IsolatedFile(self.kind, source)
+        self._file = IsolatedFile(self.kind, source, NAMES)
         self.total = self._file.total
         self.settle(feature_size, num_classes, sizes)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from itertools import islice
 from typing import Any
 
@@ -13,14 +13,20 @@ from numpy.typing import NDArray
 
 from interbert.errors import RegionError, SourceError
 from interbert.regions.importers.distributions import VISUAL_GENOME_CLASSES, spread
-from interbert.regions.importers.fields import MAX_RECORD, array_field, from_base64, region_count, whole_number
-from interbert.regions.importers.rows import ForeignRegions, ForeignRow, ForeignSource
+from interbert.regions.importers.fields import array_field, region_count, text_of, whole_number
+from interbert.regions.importers.orientation import BOX_COLUMNS, columns_of, flat, matrix, upright
+from interbert.regions.importers.rows import MAX_REGIONS, ForeignRegions, ForeignRow, ForeignSource
 from interbert.regions.importers.sizes import SizeIndex
 
 Fields = Mapping[str, Any]
 
 NAMES = {
     "id": ("image_id", "img_id"),
+    "row ids": (
+        *("image_id", "img_id", "image_ids", "img_ids", "ids", "id", "image_name", "image_names"),
+        *("file_name", "file_names", "filename", "filenames", "keys", "names"),
+    ),
+    "caption": ("caption", "captions"),
     "features": ("features", "feature", "feat", "x", "image_features"),
     "boxes": ("boxes", "bbox", "bboxes", "bb", "image_bb"),
     "relative boxes": ("norm_bb", "normalized_boxes"),
@@ -31,13 +37,25 @@ NAMES = {
     "object ids": ("obj_id", "objects_id", "objects", "object_ids"),
     "object confidences": ("obj_conf", "objects_conf", "object_conf"),
 }
-"""What a field may be called."""
+"""What a field may be called; ``row ids`` are those of arrays with a row per picture."""
 _SAMPLE = 20
 
 
 def field_of(record: Fields, what: str) -> Any:
     """The value of a field under any of its names, None when it has none of them."""
     return next((record[name] for name in NAMES[what] if record.get(name) is not None), None)
+
+
+def id_of(record: Fields, where: str, what: str = "id") -> str:
+    """The id that a record has under one of its names (``id`` or ``row ids``).
+
+    Raises:
+        RegionError: it has none; the message names what was looked for.
+    """
+    value = field_of(record, what)
+    if value is None:
+        raise RegionError(f"{where}: has no picture's id (a field called {' or '.join(NAMES[what])}).")
+    return text_of(value, "the picture's id", where)
 
 
 class NamedSource(ForeignSource):
@@ -50,6 +68,8 @@ class NamedSource(ForeignSource):
     """
 
     sizes: SizeIndex | None = None
+    _turned = False
+    """Whether features are [F, regions], where a record alone does not tell."""
 
     @abstractmethod
     def records(self) -> Iterator[tuple[ForeignRow | None, str, str, Callable[[], Fields]]]:
@@ -62,7 +82,7 @@ class NamedSource(ForeignSource):
             SourceError: none of the first records can be read.
         """
         self.sizes = sizes
-        kinds: Counter[tuple[int, int | None]] = Counter()
+        kinds: Counter[tuple[int, bool, int | None]] = Counter()
         problem = "it holds no records"
         for finished, where, _, fields in islice(self.records(), _SAMPLE):
             if finished is not None:
@@ -70,15 +90,15 @@ class NamedSource(ForeignSource):
             try:
                 record = fields()
                 count = _count(record, where)
-                features = _rows(field_of(record, "features"), count, "features", where)
-                kinds[features.shape[1], _classes(record, count, num_classes, where)] += 1
+                columns, turned = _columns(record, "features", count, feature_size, where)
+                kinds[columns, turned, _classes(record, count, num_classes, where)] += 1
             except RegionError as error:
                 problem = str(error)
         if not kinds and feature_size is None:
             raise SourceError(f"{self.name}: none of its first records can be read ({problem}).")
-        usual = kinds.most_common(1)[0][0] if kinds else (0, num_classes)
+        usual = kinds.most_common(1)[0][0] if kinds else (0, False, num_classes)
         self.feature_size = feature_size or usual[0]
-        self.num_classes = usual[1]
+        self._turned, self.num_classes = usual[1:]
 
     def rows(self) -> Iterator[ForeignRow]:
         """Every record in the file's order."""
@@ -100,19 +120,22 @@ class NamedSource(ForeignSource):
         """
         count = _count(record, where)
         width, height = self._size(record, where, name)
+        rows = {count, *_box_rows(record)}
         boxes = field_of(record, "boxes")
         if boxes is not None:
-            boxes = _rows(boxes, count, "boxes", where)[:, :4]
+            boxes = _rows(boxes, count, BOX_COLUMNS, "boxes", where, rows)[:, :4]
         else:
-            relative = _rows(field_of(record, "relative boxes"), count, "boxes", where)[:, :4]
-            boxes = relative * np.array([width, height, width, height], dtype=np.float32)[: relative.shape[1]]
+            relative = _rows(field_of(record, "relative boxes"), count, BOX_COLUMNS, "boxes", where, rows)[:, :4]
+            boxes = relative * np.array([width, height, width, height], dtype=np.float32)
         return ForeignRegions(
             width=width,
             height=height,
             boxes=boxes,
-            features=_rows(field_of(record, "features"), count, "features", where),
-            class_probs=self._probabilities(record, count, where),
-            texts=texts_of(record.get("caption", record.get("captions"))),
+            features=_rows(
+                field_of(record, "features"), count, (self.feature_size,), "features", where, rows, self._turned
+            ),
+            class_probs=self._probabilities(record, count, where, rows),
+            texts=texts_of(field_of(record, "caption")),
         )
 
     def _size(self, record: Fields, where: str, name: str) -> tuple[int, int]:
@@ -120,16 +143,17 @@ class NamedSource(ForeignSource):
         if found[0] is None or found[1] is None:
             known = self.sizes.find(name) if self.sizes is not None else None
             if known is None:
-                raise RegionError(f"{where}: has no picture size. Give a file of sizes with --sizes.")
+                why = "" if self.sizes is None else f" ({self.sizes.problem(name)})"
+                raise RegionError(f"{where}: has no picture size{why}. Give a file of sizes with --sizes.")
             return known
         return whole_number(found[0], "the width", where), whole_number(found[1], "the height", where)
 
-    def _probabilities(self, record: Fields, count: int, where: str) -> NDArray[Any] | None:
+    def _probabilities(self, record: Fields, count: int, where: str, rows: Collection[int]) -> NDArray[Any] | None:
         if self.num_classes is None:
             return None
         values = field_of(record, "class probabilities")
         if values is not None:
-            return _rows(values, count, "class probabilities", where)
+            return _rows(values, count, (self.num_classes,), "class probabilities", where, rows)
         ids, confidences = field_of(record, "object ids"), field_of(record, "object confidences")
         if ids is None:
             raise RegionError(f"{where}: has neither class probabilities nor object ids.")
@@ -148,40 +172,98 @@ def texts_of(value: Any) -> tuple[str, ...]:
 
 
 def _count(record: Fields, where: str) -> int:
+    """How many regions there are: as the record says, or as its boxes or features show."""
     given = field_of(record, "number of boxes")
     if given is not None:
         return region_count(given, where)
     features = field_of(record, "features")
-    if not isinstance(features, np.ndarray) or features.ndim != 2:
+    sides = features.shape if isinstance(features, np.ndarray) and features.ndim == 2 else ()
+    from_boxes = _box_rows(record)
+    found = next((rows for rows in from_boxes if rows in sides), from_boxes[0] if from_boxes else None)
+    if found is None and sides:
+        found = sides[0]
+    if found is None:
         raise RegionError(f"{where}: has no number of boxes.")
-    return region_count(len(features), where)
+    return region_count(found, where)
+
+
+def _box_rows(record: Fields) -> list[int]:
+    """How many rows its array of boxes may have, the likeliest first; none when it has no such array."""
+    for what in ("boxes", "relative boxes"):
+        boxes = field_of(record, what)
+        if isinstance(boxes, np.ndarray) and boxes.ndim == 2:
+            first, second = boxes.shape
+            ways = (
+                [(first, second), (second, first)] if second == 4 or first != 4 else [(second, first), (first, second)]
+            )
+            return [rows for rows, columns in ways if columns in BOX_COLUMNS]
+    return []
+
+
+def _columns(record: Fields, what: str, count: int, known: int | None, where: str) -> tuple[int, bool]:
+    """F of a field, and whether it is stored as [F, regions].
+
+    Raises:
+        RegionError: there is no such field, or what is known leaves open which of its sides counts regions.
+    """
+    value = field_of(record, what)
+    if not isinstance(value, np.ndarray):
+        return _decoded(value, count, what, where).shape[1], False
+    value = _one_region(value, count, what, where)
+    rows = {count, *_box_rows(record)}
+    found = columns_of(value, rows)
+    if found is not None:
+        return found
+    first, second = value.shape
+    if first == second or known == second:
+        return second, False
+    if known == first:
+        return first, True
+    if known is None and second < count <= first <= MAX_REGIONS:  # padded; the other side is too short for the regions
+        return second, False
+    remedy = "floats of a region with --feature_size" if what == "features" else "number of classes with --num_classes"
+    raise RegionError(
+        f"{where}: {what} have the shape {list(value.shape)}; there are {count} regions, so that either side could "
+        f"count them. Give the {remedy}."
+    )
 
 
 def _classes(record: Fields, count: int, num_classes: int | None, where: str) -> int | None:
-    values = field_of(record, "class probabilities")
-    if values is not None:
-        return int(_rows(values, count, "class probabilities", where).shape[1])
+    if field_of(record, "class probabilities") is not None:
+        return _columns(record, "class probabilities", count, num_classes, where)[0]
     return (num_classes or VISUAL_GENOME_CLASSES) if field_of(record, "object ids") is not None else None
 
 
-def _rows(value: Any, count: int, name: str, where: str) -> NDArray[Any]:
-    """[count, columns] of an array with as many rows or more (padding), or of base64."""
+def _rows(
+    value: Any,
+    count: int,
+    columns: Collection[int],
+    name: str,
+    where: str,
+    rows: Collection[int],
+    turned: bool = False,
+) -> NDArray[Any]:
+    """[count, columns] of an array, whichever way it lies and perhaps with padding, or of base64."""
+    if isinstance(value, np.ndarray):
+        return upright(_one_region(value, count, name, where), count, columns, name, where, rows, turned)
+    return upright(_decoded(value, count, name, where), count, columns, name, where)
+
+
+def _one_region(value: NDArray[Any], count: int, name: str, where: str) -> NDArray[Any]:
+    return matrix(value[None] if value.ndim == 1 and count == 1 else value, name, where)
+
+
+def _decoded(value: Any, count: int, name: str, where: str) -> NDArray[Any]:
+    """[count, columns] of base64, which has no shape of its own."""
     if value is None:
         known = next((names for what, names in NAMES.items() if what == name), (name,))
         raise RegionError(f"{where}: has no {name} (a field called {' or '.join(known)}).")
-    if isinstance(value, np.ndarray):
-        if value.ndim == 2 and len(value) > count:
-            value = value[:count]
-        return array_field(value, "<f4", count, None, name, where)
     if isinstance(value, list):
         raise RegionError(f"{where}: {name} is a list, not an array or base64.")
-    raw = from_base64(value, name, where)
-    if len(raw) > MAX_RECORD or not raw or len(raw) % (4 * count):
-        raise RegionError(f"{where}: {name} has {len(raw):,} bytes; {count} regions need a multiple of {4 * count:,}.")
-    return np.frombuffer(raw, dtype="<f4").reshape(count, -1)
+    return array_field(value, "<f4", count, None, name, where)
 
 
 def _flat(value: Any, dtype: str, count: int, name: str, where: str) -> NDArray[Any]:
-    if isinstance(value, np.ndarray) and value.ndim >= 1 and len(value) > count:
-        value = value[:count]
+    if isinstance(value, np.ndarray):
+        return flat(value, count, name, where)
     return array_field(value, dtype, count, 0, name, where)

@@ -16,9 +16,8 @@ from typing import Any
 import numpy as np
 
 from interbert.errors import MissingExtraError, RegionError, SourceError
-from interbert.regions.importers.fields import text_of
 from interbert.regions.importers.isolated import IsolatedFile, Record
-from interbert.regions.importers.named import NamedSource
+from interbert.regions.importers.named import NamedSource, id_of
 from interbert.regions.importers.rows import ForeignRow
 
 _KEYS = "__keys__"
@@ -67,7 +66,7 @@ class PretrainingLmdb(NamedSource):
             where = f"{self.name}, key {record.key[:100]!r}"
             try:
                 fields = _fields(record, where)
-                name = text_of(fields.get("image_id", fields.get("img_id")), "the picture's id", where)
+                name = id_of(fields, where)
             except RegionError as error:
                 yield None, where, "", _raiser(error)
                 continue

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from interbert.errors import RegionError
+from interbert.errors import RegionError, SourceError
 from interbert.regions.schema import Regions
 
 MAX_REGIONS = 1000
@@ -79,6 +79,15 @@ class ForeignSource(ABC):
         Raises:
             SourceError: the file cannot be read any further.
         """
+
+    def names(self) -> Iterator[str]:
+        """Every record's id, up to where the file cannot be read any further; nothing is decoded."""
+        try:
+            for row in self.rows():
+                if row.picture_id:
+                    yield row.picture_id
+        except SourceError:
+            return  # whoever reads the records says so
 
     def texts_of(self, picture_id: str) -> tuple[str, ...]:
         """Texts that the source has elsewhere for a picture."""

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from interbert.errors import RegionError, SourceError
-from interbert.regions.caption_index import normal_id
 from interbert.regions.importers.fields import whole_number
 from interbert.regions.json_stream import json_elements
+from interbert.regions.name_index import NameIndex, Namer, storable
 
 _IDS = ("image_id", "img_id", "file_name", "filename", "image", "id")
 _MAX_LINE = 1 << 26
@@ -34,26 +34,34 @@ class SizeIndex:
         self._table.execute("CREATE TABLE sizes (id TEXT, width INTEGER, height INTEGER)")
         read = _from_json if file.suffix.lower() == ".json" else _from_table
         try:
-            self._table.executemany("INSERT INTO sizes VALUES (?, ?, ?)", _named_twice(read(file)))
+            self._table.executemany("INSERT INTO sizes VALUES (?, ?, ?)", read(file))
         except (UnicodeDecodeError, csv.Error, RegionError, OverflowError) as error:
             raise SourceError(f"{path}: cannot be read as sizes ({error}).") from error
         self._table.execute("CREATE INDEX by_id ON sizes (id)")
         if self._table.execute("SELECT 1 FROM sizes LIMIT 1").fetchone() is None:
             raise SourceError(f"{path}: holds no sizes.")
+        self._names = NameIndex((str(one) for (one,) in self._table.execute("SELECT DISTINCT id FROM sizes")), path)
 
-    def find(self, name: str) -> tuple[int, int] | None:
-        """Width and height of a picture, None when they are not known."""
-        for one in dict.fromkeys((name, normal_id(name))):
-            found = self._table.execute("SELECT width, height FROM sizes WHERE id = ?", (one,)).fetchone()
-            if found is not None:
-                return int(found[0]), int(found[1])
-        return None
+    def compare(self, images: Namer) -> None:
+        """Say which images will be asked for, so that none takes another's size: see :meth:`NameIndex.among`."""
+        self._names = self._names.among(images)
 
+    def find(self, image: str) -> tuple[int, int] | None:
+        """Width and height of an image, None when they are not known, or when it is not certain which they are."""
+        name = self._names.find(image).name
+        sizes = [] if name is None else self._sizes_of(name)
+        return sizes[0] if len(sizes) == 1 else None
 
-def _named_twice(entries: Iterator[tuple[str, int, int]]) -> Iterator[tuple[str, int, int]]:
-    for name, width, height in entries:
-        for one in {name, normal_id(name)}:
-            yield one, width, height
+    def problem(self, image: str) -> str:
+        """Why an image has no size here, for messages."""
+        match = self._names.find(image)
+        if match.name is None:
+            return match.problem or f"{self.path} does not have {image!r}"
+        (width, height), (other_width, other_height), *_ = self._sizes_of(match.name)
+        return f"{match.name!r} is {width}x{height} and {other_width}x{other_height} in {self.path}"
+
+    def _sizes_of(self, name: str) -> list[tuple[int, int]]:
+        return self._table.execute("SELECT DISTINCT width, height FROM sizes WHERE id = ?", (name,)).fetchall()
 
 
 def _from_json(file: Path) -> Iterator[tuple[str, int, int]]:
@@ -91,4 +99,4 @@ def _of(element: Any, where: str, name: str | None = None) -> tuple[str, int, in
     height = element.get("height", element.get("image_h"))
     if name is None or width is None or height is None:
         raise SourceError(f"{where}: an id, a width and a height are needed.")
-    return name, whole_number(width, "the width", where), whole_number(height, "the height", where)
+    return storable(name.strip()), whole_number(width, "the width", where), whole_number(height, "the height", where)

@@ -134,8 +134,9 @@ class VinvlTsv(ForeignSource):
             return whole_number(width, "the width", where), whole_number(height, "the height", where)
         known = None if self._sizes is None else self._sizes.find(name)
         if known is None:
+            why = "" if self._sizes is None else f" ({self._sizes.problem(name)})"
             raise RegionError(
-                f"{where}: has no picture size. Name a file of objects with --objects, or of sizes (--sizes)."
+                f"{where}: has no picture size{why}. Name a file of objects with --objects, or of sizes (--sizes)."
             )
         return known
 
@@ -202,7 +203,9 @@ def _boxes(rects: list[Any], where: str) -> NDArray[np.float32]:
         boxes = np.array(rects, dtype=np.float32)
     except (TypeError, ValueError, OverflowError) as error:
         raise RegionError(f"{where}: a rect is not four numbers.") from error
-    return boxes.reshape(len(rects), -1)
+    if boxes.shape != (len(rects), 4):
+        raise RegionError(f"{where}: a rect is not four numbers.")
+    return boxes
 
 
 def _labels(file: Path) -> dict[str, int]:
