@@ -137,8 +137,7 @@ class IndexWriter:
         Pictures that those two do not know yet are found all the same: searches compare with each of them. Full text
         cannot wait: LanceDB scores titles that its index knows by how often words were when it was made, others by how
         often they are now, and ``optimize()`` goes on counting titles that were replaced. So it is made anew after
-        every change, in five seconds a million titles (benchmarks/results/search_scale.md), about what ``optimize()``
-        takes.
+        every change, which takes five to ten seconds a million titles (benchmarks/results/full_text.md).
 
         Args:
             finished: a build is complete that nobody reads yet: even if few wait, and its older versions go.
