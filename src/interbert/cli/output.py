@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
-from interbert.errors import UsageError
+from interbert.errors import UsageError, writing
 from interbert.extraction.sources import PictureSource
+from interbert.report.pictures import thumbnails
 from interbert.search.catalogue import Hit
-from interbert.search.page import PageHit, format_probability, render_results, thumbnail_uri
+from interbert.search.page import PageHit, format_probability, render_results
 from interbert.tasks.evaluation import RetrievalReport
 from interbert.tasks.metrics import DirectionMetrics
+
+_LISTED = 5
+_SIDE = 192
+"""Pixels of a thumbnail's long side."""
 
 
 def require_writable_file(path: str | None) -> None:
@@ -69,14 +75,23 @@ def print_hits(text: str, hits: list[Hit], count: int) -> None:
     Console().print(table)
 
 
-def write_results_page(path: Path, results: list[tuple[str, list[Hit]]], source: PictureSource, footer: str) -> None:
-    """All results with their pictures, as a page."""
-    rows = {hit.entry.picture_id: hit.entry.source_row for _, hits in results for hit in hits}
-    pictures = {}
-    for key, row in rows.items():
-        picture = source.open_picture(row)
-        if picture is not None:
-            pictures[key] = thumbnail_uri(picture)
+def print_not_shown(problems: Sequence[str]) -> None:
+    """Which pictures a page does not show, and why."""
+    for problem in problems[:_LISTED]:
+        print(f"not shown: {problem}")
+    if len(problems) > _LISTED:
+        print(f"not shown: {len(problems) - _LISTED} more pictures")
+
+
+def write_results_page(
+    path: Path, results: list[tuple[str, list[Hit]]], source: PictureSource, footer: str
+) -> list[str]:
+    """All results with their pictures, as a page.
+
+    Returns:
+        of each picture that is not shown, why.
+    """
+    shown = thumbnails(source, {hit.entry.picture_id: hit.entry for _, hits in results for hit in hits}, _SIDE)
     page_hits = [
         (
             text,
@@ -84,4 +99,6 @@ def write_results_page(path: Path, results: list[tuple[str, list[Hit]]], source:
         )
         for text, hits in results
     ]
-    path.write_text(render_results(page_hits, pictures, footer), encoding="utf-8")
+    with writing(path):
+        path.write_text(render_results(page_hits, shown.uris, footer), encoding="utf-8")
+    return shown.problems

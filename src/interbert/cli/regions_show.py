@@ -45,7 +45,7 @@ def run(options: Options) -> None:
     """Read, draw, write the page."""
     from pathlib import Path
 
-    from interbert.cli.output import require_writable_file
+    from interbert.cli.output import print_not_shown, require_writable_file
     from interbert.errors import require_range
     from interbert.extraction.columns import ColumnMapping
     from interbert.extraction.sources import open_source
@@ -62,7 +62,8 @@ def run(options: Options) -> None:
     if options.source is not None:
         mapping = ColumnMapping(options.picture, (), options.picture_id)
         source = open_source(options.source, mapping, options.split, need_texts=False)
-    write_region_page(store, rows, Path(options.out), source, names, options.top, options.boxes)
+    problems = write_region_page(store, rows, Path(options.out), source, names, options.top, options.boxes)
     if names is None and store.info.num_classes:
         print("what the classes are called is not known here: give a file with --names")
+    print_not_shown(problems)
     print(f"page: {options.out}")

@@ -43,7 +43,7 @@ def run(options: Options) -> None:
     """Read, predict, write the page."""
     from pathlib import Path
 
-    from interbert.cli.output import require_writable_file
+    from interbert.cli.output import print_not_shown, require_writable_file
     from interbert.errors import UsageError
     from interbert.extraction.columns import ColumnMapping
     from interbert.extraction.sources import open_source
@@ -65,4 +65,5 @@ def run(options: Options) -> None:
     for one, samples in zip(report.runs, report.samples, strict=True):
         if samples.note:
             print(f"{one.name}: no predictions. {samples.note}")
+    print_not_shown(report.not_shown)
     print(f"page: {out}")

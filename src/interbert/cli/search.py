@@ -116,7 +116,7 @@ def _search_index(options: Options, queries: list[str], page: str) -> None:
 def _search_pictures(options: Options, queries: list[str], page: str) -> None:
     from pathlib import Path
 
-    from interbert.cli.output import print_hits, write_results_page
+    from interbert.cli.output import print_hits, print_not_shown, write_results_page
     from interbert.errors import UsageError
     from interbert.extraction.columns import ColumnMapping
     from interbert.extraction.sources import open_source
@@ -144,5 +144,5 @@ def _search_pictures(options: Options, queries: list[str], page: str) -> None:
         print(f"{len(catalogue.problems)} pictures could not be used, such as {name}: {reason}")
     if page != "none":
         footer = f"{len(catalogue.entries)} pictures of {options.source}, ranked by {options.target}"
-        write_results_page(Path(page), list(zip(queries, results, strict=True)), source, footer)
+        print_not_shown(write_results_page(Path(page), list(zip(queries, results, strict=True)), source, footer))
         print(f"page: {page}")

@@ -26,8 +26,8 @@ from interbert.extraction.sources import PictureSource, open_source
 from interbert.progress import progress_bar
 from interbert.regions.store import RegionStore
 from interbert.report.charts import Chart, objective_charts, validation_charts
+from interbert.report.pictures import thumbnails
 from interbert.report.runs import read_run
-from interbert.search.page import thumbnail_uri
 from interbert.tasks.evaluation import evaluate_retrieval
 from interbert.tasks.retrieval import RetrievalSet
 from interbert.training.finetune import finetune_retrieval
@@ -188,14 +188,12 @@ class Demo:
     def _page(self) -> None:
         outcomes = read_outcomes(self._results)
         source = self._sources["test"]
-        rows = {name: row for row, name in enumerate(source.picture_ids())}
         shown = {key for one in outcomes for query in one.queries for key, _ in query.hits}
         shown |= {key for one in outcomes for query in one.queries for key in query.right}
-        pictures = {}
-        for key in sorted(shown):
-            picture = source.open_picture(rows[key])
-            if picture is not None:
-                pictures[key] = thumbnail_uri(picture, 112)
+        captions = {one.picture_id: one for one in RegionStore.open(self._regions("test")).captions() if one.view == 0}
+        images = thumbnails(source, {key: captions[key] for key in sorted(shown)}, 112)
+        for problem in images.problems:
+            print(f"not shown: {problem}")
         own = self.settings.source is not None
         page = DemoPage(
             subject=self.settings.source if own and self.settings.source else "OpenMoji",
@@ -209,7 +207,7 @@ class Demo:
                 "Chosen by the hash of their text, not by their result. Under each picture: the match probability. "
                 "A tick marks a right one."
             ),
-            pictures=pictures,
+            pictures=images.uris,
             charts=[
                 (title, self._charts(name))
                 for title, name in (("Pretraining", "pretrained"), ("Fine-tuning", "retrieval"))

@@ -86,8 +86,9 @@ def _size(record: RegionRecord) -> int:
 
 
 def read_skipped(store: str | Path) -> list[tuple[str, str]]:
-    """(picture id, or row when it has none, and reason) of what the last run could not use."""
-    lines = (Path(store) / SKIPPED).read_text(encoding="utf-8").split("\n")
+    """(picture id, or row when it has none, and reason) of what the last run could not use; a bucket keeps no list."""
+    path = Path(store) / SKIPPED
+    lines = path.read_text(encoding="utf-8").split("\n") if path.is_file() else []
     listed = (json.loads(line) for line in lines if line)
     return [(one["picture_id"] or f"row {one['row']}", one["reason"]) for one in listed]
 

@@ -9,7 +9,7 @@ from interbert.errors import UsageError, writing
 from interbert.extraction.sources import PictureSource
 from interbert.report.charts import Axis, place
 from interbert.report.page import Report, render_report
-from interbert.report.pictures import thumbnails
+from interbert.report.pictures import Thumbnails, thumbnails
 from interbert.report.runs import read_runs
 from interbert.report.samples import samples_of
 from interbert.training.trainer import LOG_HISTORY
@@ -44,8 +44,8 @@ def build_report(
             raise UsageError(f"{run.folder / LOG_HISTORY}: has no {axis}. Leave --axis out.")
     predicted = [samples_of(run, samples, regions) for run in runs]
     wanted = {key: caption for one in predicted for key, caption in one.captions.items()}
-    pictures = thumbnails(source, wanted) if source is not None else {}
-    report = Report(runs, predicted, pictures, axis)
+    shown = thumbnails(source, wanted).require(source) if source is not None else Thumbnails()
+    report = Report(runs, predicted, shown.uris, axis, shown.problems)
     page = render_report(report)
     with writing(out):
         out.write_text(page, encoding="utf-8")

@@ -31,12 +31,14 @@ class Report:
         samples: predictions of each run.
         pictures: data URI of each picture key; those missing are drawn as empty frames, or as their texts.
         axis: what the curves run over.
+        not_shown: of each picture that the source does not have, why.
     """
 
     runs: Sequence[Run]
     samples: Sequence[Samples]
     pictures: Mapping[str, str] = field(default_factory=dict)
     axis: Axis = "step"
+    not_shown: Sequence[str] = ()
 
 
 def render_report(report: Report) -> str:

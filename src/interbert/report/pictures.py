@@ -1,45 +1,104 @@
-"""The pictures of a store's rows, from the source that they were extracted from."""
+"""The images of a store's rows, from the source that they were extracted from, each proven to be the one.
+
+Rows of a source are no names: a source that was sorted anew, or grew, has other images in them.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from PIL import Image, ImageOps
 
 from interbert.errors import UsageError
 from interbert.extraction.same_source import picture_digest
 from interbert.extraction.sources import PictureSource
-from interbert.regions.schema import CaptionRow
 from interbert.search.page import thumbnail_uri
 
 SIDE = 224
 """Pixels of a thumbnail's long side."""
 
 
-def thumbnails(source: PictureSource, wanted: Mapping[str, CaptionRow], side: int = SIDE) -> dict[str, str]:
-    """Data URIs of pictures, by the keys of ``wanted``; a picture that the source does not have is left out.
+class Wanted(Protocol):
+    """What is known of an image to show, such as a :class:`~interbert.regions.schema.CaptionRow`."""
 
-    A picture is looked for under its id, then in its row, and is the one when its file has the digest that the store
-    has. Mirrored views are shown mirrored. ``side`` is in pixels, of the long side.
+    @property
+    def picture_id(self) -> str:
+        """Its id in the source."""
 
-    Raises:
-        UsageError: the source has none of them.
+    @property
+    def digest(self) -> str:
+        """SHA-256 of its file; empty where it is not known."""
+
+    @property
+    def source_row(self) -> int:
+        """Its row when the source was read; it may be another one by now."""
+
+    @property
+    def view(self) -> int:
+        """1 shows it mirrored."""
+
+
+@dataclass(frozen=True)
+class Thumbnails:
+    """Images to show."""
+
+    uris: dict[str, str] = field(default_factory=dict)
+    """Data URI of each image that was found, by its key."""
+    problems: list[str] = field(default_factory=list)
+    """Of each image that is not shown: what it is and why, in words."""
+
+    def require(self, source: PictureSource) -> Thumbnails:
+        """The same, unless all that was wanted is missing.
+
+        Raises:
+            UsageError: the source has none of the images.
+        """
+        if self.problems and not self.uris:
+            raise UsageError(
+                f"{source.name}: has none of the pictures to show ({self.problems[0]}). Give the source that the "
+                "regions were extracted from, and its --picture and --picture_id as they were then."
+            )
+        return self
+
+
+def thumbnails(source: PictureSource, wanted: Mapping[str, Wanted], side: int = SIDE) -> Thumbnails:
+    """Data URIs of images, by the keys of ``wanted``, and what of them the source does not have.
+
+    An image is looked for under its id. Where the digest of its file is known, the file under that id has to have it;
+    else so may the file in its row, which is the same image under another id. Where no digest is known, as of imported
+    regions, the id alone decides; a row number is an id only to a store that took its ids from the same rows.
+
+    Args:
+        source: with the images.
+        wanted: what is known of each.
+        side: pixels of the long side.
     """
-    from PIL import ImageOps
-
+    shown = Thumbnails()
     places = {name: place for place, name in enumerate(source.picture_ids())}
-    found = {}
-    for key, caption in wanted.items():
-        for place in dict.fromkeys((places.get(caption.picture_id), caption.source_row)):
-            if place is None or place >= len(source):
-                continue
-            if caption.digest and picture_digest(source[place]) != caption.digest:
-                continue
-            picture = source.open_picture(place)
-            if picture is not None:
-                found[key] = thumbnail_uri(ImageOps.mirror(picture) if caption.view == 1 else picture, side)
-                break
-    if wanted and not found:
-        raise UsageError(
-            f"{source.name}: has none of the pictures to show. Give the source that the regions were extracted from, "
-            "and its --picture and --picture_id as they were then."
-        )
-    return found
+    for key, one in wanted.items():
+        image = _find(source, places, one)
+        if isinstance(image, str):
+            shown.problems.append(f"image {one.picture_id[:80]!r}: {image}")
+        else:
+            shown.uris[key] = thumbnail_uri(ImageOps.mirror(image) if one.view == 1 else image, side)
+    return shown
+
+
+def _find(source: PictureSource, places: Mapping[str, int], one: Wanted) -> Image.Image | str:
+    """An image, or why there is none."""
+    named = places.get(one.picture_id)
+    if one.digest:
+        rows = [row for row in (named, one.source_row) if row is not None and 0 <= row < len(source)]
+        found = next((row for row in dict.fromkeys(rows) if picture_digest(source[row]) == one.digest), None)
+    else:
+        numbered = source.columns.picture_id is None and one.picture_id == str(named)
+        found = None if numbered and named != one.source_row else named
+    if found is not None:
+        return source.open_picture(found) or "its file cannot be read"
+    if named is None:
+        return "the source has no such id"
+    if not one.digest:
+        return "the source has no ids but row numbers, which mean other images here"
+    return "the source has another file under this id than the one whose regions are kept"

@@ -14,7 +14,7 @@ from interbert.regions.schema import CaptionRow, Regions
 from interbert.regions.store import RegionStore
 from interbert.report.framed import framed_picture
 from interbert.report.parts import shared_style
-from interbert.report.pictures import thumbnails
+from interbert.report.pictures import Thumbnails, thumbnails
 from interbert.report.svg import key
 from interbert.search.page import document, escape, format_probability, picture_classes, stylesheet
 
@@ -66,8 +66,11 @@ def write_region_page(
     names: Sequence[str] | None = None,
     top: int = 3,
     boxes: int = 36,
-) -> None:
+) -> list[str]:
     """Write the page.
+
+    Returns:
+        of each picture that is not shown, why.
 
     Args:
         store: with the regions.
@@ -85,10 +88,10 @@ def write_region_page(
     """
     wanted = set(rows)
     captions = {one.row: one for one in store.captions() if one.row in wanted}
-    pictures = {}
+    shown = Thumbnails()
     if source is not None:
-        pictures = thumbnails(source, {str(row): captions[row] for row in rows}, _SIDE)
-    rules, classes = picture_classes(pictures)
+        shown = thumbnails(source, {str(row): captions[row] for row in rows}, _SIDE).require(source)
+    rules, classes = picture_classes(shown.uris)
     cards = "\n".join(
         _card(captions[row], regions, classes.get(str(row)), names, top, boxes)
         for row, regions in zip(rows, store.take(rows), strict=True)
@@ -99,6 +102,7 @@ def write_region_page(
     page = document(f"Regions of {store.path}", css, body)
     with writing(out):
         out.write_text(page, encoding="utf-8")
+    return shown.problems
 
 
 def surest(regions: Regions, most: int) -> list[int]:

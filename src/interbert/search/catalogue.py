@@ -16,6 +16,7 @@ from interbert.checkpoints.directory import load_model, load_processor
 from interbert.errors import SourceError
 from interbert.extraction.extract import extract_pictures, extract_to_store
 from interbert.extraction.extractor import build_extractor
+from interbert.extraction.same_source import picture_digest
 from interbert.extraction.sources import PictureSource
 from interbert.model.processing import InterBertProcessor
 from interbert.model.retrieval import InterBertForImageTextRetrieval
@@ -32,7 +33,12 @@ class Entry:
 
     picture_id: str
     source_row: int
+    """Of the source that is searched."""
     texts: tuple[str, ...]
+    """As the source has them now."""
+    digest: str
+    """SHA-256 of the file that was scored; empty where a store of imported regions does not say."""
+    view: int = 0
 
 
 @dataclass(frozen=True)
@@ -95,17 +101,14 @@ class CatalogueSearch:
         extractor = build_extractor(self.processor.extractor_info, self.processor.extractor_folder)
         if regions is None:
             records, problems = extract_pictures(source, extractor, progress)
-            entries = [Entry(one.picture_id, one.source_row, one.texts) for one in records]
+            entries = [Entry(one.picture_id, one.source_row, one.texts, one.digest) for one in records]
             pictures = [self.processor.picture_inputs(one.regions, where=one.picture_id) for one in records]
         else:
             extract_to_store(source, regions, extractor, need_texts=False, progress=progress)
             store = RegionStore.open(regions)
-            wanted = set(source.picture_ids())
-            rows = [one for one in store.captions() if one.view == 0 and one.picture_id in wanted]
-            entries = [Entry(one.picture_id, one.source_row, one.texts) for one in rows]
-            found = store.take([one.row for one in rows])
+            rows, entries, problems = _stored(store, source)
+            found = store.take(rows)
             pictures = [self.processor.picture_inputs(one, where=regions) for one in found]
-            problems = read_skipped(regions)
         if not entries:
             raise SourceError(f"{source.name}: none of its pictures could be used ({problems[0][1]}).")
         return Catalogue(tuple(entries), tuple(pictures), tuple(problems))
@@ -136,3 +139,29 @@ class CatalogueSearch:
                 ]
             )
         return results
+
+
+def _stored(store: RegionStore, source: PictureSource) -> tuple[list[int], list[Entry], list[tuple[str, str]]]:
+    """What a store has of a source's pictures: its rows, the source's entries, and what cannot be used.
+
+    A store may be of an earlier state of the source, whose row numbers and texts are not those of today, and whose
+    pictures need not be either: every file is compared with the one whose regions are kept.
+    """
+    places = {name: row for row, name in enumerate(source.picture_ids())}
+    texts = [found for _, found in source.products_and_texts()]
+    rows, entries, problems = [], [], []
+    seen = set()
+    for one in store.captions():
+        place = places.get(one.picture_id)
+        if place is None or one.view != 0:
+            continue
+        seen.add(one.picture_id)
+        if one.digest and picture_digest(source[place]) not in (one.digest, None):
+            problems.append((one.picture_id, f"{store.path} has the regions of another file under this id"))
+        else:
+            rows.append(one.row)
+            entries.append(Entry(one.picture_id, place, texts[place], one.digest))
+    skipped = read_skipped(store.path)  # what the extraction could not use, with its reasons, rows without an id too
+    seen |= {"", *(name for name, _ in skipped)}
+    problems += [*skipped, *((name, "could not be read") for name in sorted(places.keys() - seen))]
+    return rows, entries, problems

@@ -25,7 +25,8 @@ from interbert.search.index import ProductIndex
 from interbert.search.index_model import index_encoder
 from interbert.search.manifest import Manifest
 from interbert.search.products import KnownRegions, Problems, write_products
-from interbert.search.writer import IndexWriter, full_text
+from interbert.search.terms import stored_terms
+from interbert.search.writer import IndexWriter
 
 _COMPARED_ROWS = 20_000
 
@@ -207,7 +208,7 @@ def _update_facts(writer: IndexWriter, ids: Sequence[str], stale: Mapping[int, F
         "picture_id": pa.array([ids[row] for row in stale]),
         "product_id": pa.array([product for product, _ in stale.values()]),
         "texts": pa.array([list(texts) for _, texts in stale.values()], pa.list_(pa.string())),
-        "fulltext": pa.array([full_text(texts) for _, texts in stale.values()]),
+        "fulltext": pa.array([stored_terms(texts) for _, texts in stale.values()]),
     }
     return writer.update(columns | {field: values.take(rows) for field, values in metadata.items()})
 

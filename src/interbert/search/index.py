@@ -19,13 +19,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from interbert.search.manifest import Manifest
-from interbert.search.table import IndexTable
+from interbert.search.table import FULL_TEXT_INDEX, IndexTable, table_state
+from interbert.search.terms import query_terms
 from interbert.search.tuning import EXACT, Probing, needs_probing, probing
 from interbert.search.vectors import to_query
 
 Float32 = NDArray[np.float32]
 
 _FULL_TEXT_WORDS = 64
+_MOST_TIES = 10_000
+"""Titles of one score that are looked through for the first ids: all of them in catalogues where that takes no time."""
 _LIGHT = ("picture_id", "product_id", "texts")
 
 
@@ -61,7 +64,7 @@ class ProductIndex(IndexTable):
 
     def __init__(self, path: str | Path, build: Manifest | None = None) -> None:
         super().__init__(path, build)
-        self._counts: dict[tuple[str, int], int] = {}
+        self._counts: dict[tuple[str, tuple[str, int]], int] = {}
 
     def recall(
         self,
@@ -99,29 +102,52 @@ class ProductIndex(IndexTable):
             found = self._nearest(query, wanted, condition, chosen, tokens)
             scores = self.batch_vectors(found["vector"].combine_chunks()) @ np.asarray(vector, dtype=np.float32)
             hits = self._hits(found, scores.tolist(), k, every_picture)
-            if len(hits) >= k or len(found) < wanted or wanted >= matching:
+            if len(hits) >= k or wanted >= matching == len(found):
                 return hits
+            if len(found) < wanted:  # the partitions that it looks into hold no more pictures
+                if chosen.partitions is None:
+                    return hits
+                chosen = EXACT
             wanted = min(2 * wanted, matching)
 
     def titles(self, text: str, k: int, where: str | None = None, *, tokens: bool = False) -> list[Hit]:
-        """The ``k`` products whose texts share most words with ``text`` (BM25; Chinese is segmented), best first.
+        """The ``k`` products whose texts share most terms with ``text``, best first, each by its best picture.
+
+        Scores are BM25 over terms (:mod:`interbert.search.terms`); of equal ones the first id is first.
 
         Raises:
             FilterError, VectorIndexError: as :meth:`recall`.
         """
+        self.refresh()
+        found = self._titles(text, k, self.condition(where))
+        hits: list[Hit] = []
+        for rows in self.by_ids(list(found), self._columns(tokens)):
+            hits += self._hits(rows, [found[name] for name in rows["picture_id"].to_pylist()], k, every_picture=True)
+        return sorted(hits, key=lambda hit: (-hit.score, hit.id))
+
+    def _titles(self, text: str, k: int, condition: str | None) -> dict[str, float]:
+        """BM25 of the best picture of each of the ``k`` best products, by picture id."""
         from lancedb.query import MatchQuery
 
-        self.refresh()
-        words = " ".join(text.split()[:_FULL_TEXT_WORDS])[: 40 * _FULL_TEXT_WORDS]
-        if not words or not any(one.name == "fulltext_idx" for one in self.table.list_indices()):
-            return []
-        query = self.table.search(MatchQuery(words, "fulltext"), query_type="fts")
-        condition = self.condition(where)
-        if condition is not None:
-            query = query.where(condition, prefilter=True)
         with self.reading():
-            found = query.select([*self._columns(tokens), "_score"]).limit(2 * k).to_arrow()
-        return self._hits(found, found["_score"].to_pylist(), k)
+            if not any(one.name == FULL_TEXT_INDEX for one in self.table.list_indices()):
+                return {}
+            words = query_terms(text) if self.counts_terms() else _first_words(text)
+            if not words or k < 1:
+                return {}
+            query = self.table.search(MatchQuery(words, "fulltext"), query_type="fts")
+            if condition is not None:
+                query = query.where(condition, prefilter=True)
+            query = query.select(["picture_id", "product_id", "_score"])
+            wanted = 4 * k
+            while True:
+                found = query.limit(wanted).to_arrow()
+                best = _best_of_products(found.to_pylist(), k)
+                lowest = min(found["_score"].to_pylist(), default=0.0)
+                several = len(best) == k and (lowest < min(best.values()) or wanted >= _MOST_TIES)
+                if several or len(found) < wanted:
+                    return best
+                wanted *= 4
 
     def hits(self, ids: Sequence[str]) -> list[Hit]:
         """Pictures by id, with score 0, in the order of ``ids``.
@@ -144,13 +170,16 @@ class ProductIndex(IndexTable):
 
     def _count(self, condition: str) -> int:
         """How many pictures a condition lets through; remembered for a version of the table."""
-        key = (condition, int(self.table.version))
-        if key not in self._counts:
+        table = self.table  # another thread may change over to a newer build
+        key = (condition, table_state(table))
+        known = self._counts.get(key)
+        if known is None:
+            with self.reading():
+                known = int(table.count_rows(condition))
             if len(self._counts) > 256:
                 self._counts.clear()
-            with self.reading():
-                self._counts[key] = int(self.table.count_rows(condition))
-        return self._counts[key]
+            self._counts[key] = known
+        return known
 
     def _probing(self, matching: int) -> Probing:
         return probing(self.partitions(), matching) if self.indexed_rows() else EXACT
@@ -191,3 +220,18 @@ class ProductIndex(IndexTable):
             )
             for place, row, vector in zip(order, chosen.drop_columns(["vector"]).to_pylist(), vectors, strict=False)
         ]
+
+
+def _best_of_products(rows: Sequence[Mapping[str, Any]], k: int) -> dict[str, float]:
+    """Score of the best picture of each of the ``k`` best products, by picture id, best first."""
+    best: dict[str, Mapping[str, Any]] = {}
+    for row in sorted(rows, key=lambda row: (-row["_score"], row["picture_id"])):
+        best.setdefault(row["product_id"], row)
+        if len(best) == k:
+            break
+    return {row["picture_id"]: row["_score"] for row in best.values()}
+
+
+def _first_words(text: str) -> str:
+    """A query of an index whose full text counts words."""
+    return " ".join(text.split()[:_FULL_TEXT_WORDS])[: 40 * _FULL_TEXT_WORDS]

@@ -29,6 +29,9 @@ Float32 = NDArray[np.float32]
 
 _REFRESH_SECONDS = 1.0
 _IDS_AT_ONCE = 1000
+FULL_TEXT_INDEX = "fulltext_idx"
+TERMS_TOKENIZER = "whitespace"
+"""Of the index of full text, whose column holds terms that spaces part (:mod:`interbert.search.terms`)."""
 
 
 def connect(path: str | Path) -> Any:
@@ -76,7 +79,7 @@ class IndexTable:
         self._database = connect(self.path)
         self._fixed = build is not None
         self._lock = threading.Lock()
-        self._partitions: dict[int, int] = {}
+        self._partitions: dict[tuple[str, int], int] = {}
         self.manifest = build or self._current()
         self.table = self._open(self.manifest)
         self._checked = time.monotonic()
@@ -214,13 +217,28 @@ class IndexTable:
 
     def partitions(self) -> int:
         """Partitions of the approximate index, which splits and joins them as it grows; remembered for a version."""
-        version = int(self.table.version)
-        if version not in self._partitions:
+        table = self.table  # another thread may change over to a newer build
+        state = table_state(table)
+        known = self._partitions.get(state)
+        if known is None:
             with self.reading():
-                parts = self.table.to_lance().stats.index_stats("vector_idx")["indices"]
+                parts = table.to_lance().stats.index_stats("vector_idx")["indices"]
+            known = max(int(one["num_partitions"]) for one in parts)
             self._partitions.clear()
-            self._partitions[version] = max(int(one["num_partitions"]) for one in parts)
-        return self._partitions[version]
+            self._partitions[state] = known
+        return known
+
+    def counts_terms(self) -> bool:
+        """Whether full text counts terms; until its first change, an index of interbert 0.1.0 counts ICU's words."""
+        tokenizers = [
+            one.index_details["base_tokenizer"] for one in self.table.list_indices() if one.name == FULL_TEXT_INDEX
+        ]
+        return tokenizers == [TERMS_TOKENIZER]
+
+    def full_text_version(self) -> int | None:
+        """Version of the table that the index of full text was made of; None without one."""
+        made = [one for one in self.table.to_lance().describe_indices() if one.name == FULL_TEXT_INDEX]
+        return min((int(part.dataset_version_at_last_update) for one in made for part in one.segments), default=None)
 
     def count_products(self) -> int:
         """Number of products."""
@@ -282,6 +300,11 @@ class IndexTable:
             raise VectorIndexError(
                 f"{self.path}: cannot be read ({first_line(error)}). See: interbert index verify {self.path}"
             ) from error
+
+
+def table_state(table: Any) -> tuple[str, int]:
+    """What the contents of a table depend on: every build is a table of its own, and counts its versions from 1."""
+    return table.name, int(table.version)
 
 
 def among(column: str, values: Sequence[str]) -> str:

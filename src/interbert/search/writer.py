@@ -19,7 +19,8 @@ from interbert.search.coding import encode_tokens
 from interbert.search.columns import arrow_type
 from interbert.search.index import ProductIndex
 from interbert.search.manifest import Manifest
-from interbert.search.table import among
+from interbert.search.table import FULL_TEXT_INDEX, TERMS_TOKENIZER, among
+from interbert.search.terms import stemming_language, stored_terms
 from interbert.search.vectors import to_stored
 
 Float32 = NDArray[np.float32]
@@ -30,6 +31,7 @@ _NOBODY_READS = timedelta(milliseconds=1)
 _UNINDEXED_ROWS = 5_000
 _UNINDEXED_SHARE = 0.05
 _IDS_AT_ONCE = 1000
+_TEXTS_AT_ONCE = 20_000
 
 
 @dataclass(frozen=True)
@@ -130,9 +132,12 @@ class IndexWriter:
         return sum(self.delete(among("picture_id", part)) for part in parts)
 
     def maintain(self, finished: bool = False) -> None:
-        """Bring the approximate index, full text and id index up to date where enough pictures wait for it.
+        """Bring full text up to date, and the approximate and the id index where enough pictures wait for them.
 
-        Pictures that they do not know yet are found all the same: searches compare with each of them.
+        Pictures that those two do not know yet are found all the same: searches compare with each of them. Full text
+        cannot wait: LanceDB scores titles that its index knows by how often words were when it was made, others by how
+        often they are now, and ``optimize()`` goes on counting titles that were replaced. So it is made anew after
+        every change, which takes five to ten seconds a million titles (benchmarks/results/full_text.md).
 
         Args:
             finished: a build is complete that nobody reads yet: even if few wait, and its older versions go.
@@ -140,18 +145,15 @@ class IndexWriter:
         Raises:
             StorageError: as :meth:`put`.
         """
-        from lancedb.index import FTS, BTree, IvfSq
+        from lancedb.index import BTree, IvfSq
 
         rows = len(self.index)
         if not rows:
             return
-        there = {one.name for one in self._table.list_indices()}
+        there = {one.name for one in self._table.list_indices()} - {FULL_TEXT_INDEX}
         with writing(self.index.path):
             if "picture_id_idx" not in there:
                 self._table.create_index("picture_id", config=BTree(), name="picture_id_idx")
-            if "fulltext_idx" not in there:
-                full_text = FTS(base_tokenizer="icu", stem=False, remove_stop_words=False)
-                self._table.create_index("fulltext", config=full_text, name="fulltext_idx")
             if "vector_idx" not in there and rows >= tuning.INDEX_FROM:
                 approximate = IvfSq(
                     distance_type="l2", num_partitions=tuning.partitions_for(rows), max_iterations=15, sample_rate=64
@@ -160,6 +162,36 @@ class IndexWriter:
             waiting = max(self._waiting(name) for name in there) if there else 0
             if finished or waiting > max(_UNINDEXED_ROWS, _UNINDEXED_SHARE * rows):
                 self._table.optimize(cleanup_older_than=_NOBODY_READS if finished else _KEEP_OLD)
+            self._index_titles()
+
+    def _index_titles(self) -> None:
+        """Make the index of full text anew unless nothing was committed since; always the last commit of a command."""
+        from lancedb.index import FTS
+
+        if not self.index.counts_terms():
+            self._store_terms()
+        if self.index.full_text_version() == int(self._table.version) - 1:
+            return
+        language = stemming_language(self._manifest.mapping["texts"])
+        full_text = FTS(
+            base_tokenizer=TERMS_TOKENIZER, language=language, stem=True, remove_stop_words=False, ascii_folding=True
+        )
+        self._table.create_index("fulltext", config=full_text, name=FULL_TEXT_INDEX, replace=True)
+        self._table.to_lance().cleanup_old_versions(_KEEP_OLD)  # with the indexes that were replaced
+
+    def _store_terms(self) -> None:
+        """Write the terms of texts where an earlier version of interbert wrote the texts themselves."""
+        import pyarrow as pa
+
+        for batch in self.index.scan(["picture_id", "texts", "fulltext"], _TEXTS_AT_ONCE):
+            rows = [
+                (row["picture_id"], terms)
+                for row in batch.to_pylist()
+                if (terms := stored_terms(row["texts"])) != row["fulltext"]
+            ]
+            self.update(
+                {"picture_id": pa.array([name for name, _ in rows]), "fulltext": pa.array([t for _, t in rows])}
+            )
 
     def _waiting(self, name: str) -> int:
         statistics = self._table.index_stats(name)
@@ -177,7 +209,7 @@ class IndexWriter:
             "product_id": [one.product_id for one in products],
             "digest": [one.digest for one in products],
             "texts": [list(one.texts) for one in products],
-            "fulltext": [full_text(one.texts) for one in products],
+            "fulltext": [stored_terms(one.texts) for one in products],
             "vector": pa.FixedSizeListArray.from_arrays(flat, manifest.stored_size),
             "regions": [encode_tokens(one.tokens, manifest.coding) for one in products],
             "thumbnail": [one.thumbnail for one in products],
@@ -188,8 +220,3 @@ class IndexWriter:
             for name, column in columns.items()
         ]
         return pa.Table.from_arrays(arrays, names=list(columns)).cast(schema)
-
-
-def full_text(texts: Sequence[str]) -> str:
-    """What full-text search reads of a picture's texts."""
-    return "\n".join(texts)
