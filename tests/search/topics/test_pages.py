@@ -12,6 +12,7 @@ import pytest
 from safetensors import safe_open
 from safetensors.numpy import save_file
 from tests.search.conftest import priced_rows, source_of, write_table
+from tests.search.topics.conftest import FULL, TOPICS, opened
 
 from interbert.cli.main import main
 from interbert.errors import CheckpointError, ColumnError, SourceError, UsageError
@@ -26,40 +27,9 @@ from interbert.search.topics.evaluation import evaluate_topics, ndcg_at, precisi
 from interbert.search.topics.learn import learn_topics
 from interbert.search.topics.nearest_words import KnownWords
 from interbert.search.topics.pages import build_topics, read_pages
-from interbert.search.topics.recommend import PageSettings, TopicRecommender
+from interbert.search.topics.recommend import TopicRecommender
 from interbert.search.topics.topic_file import Topic
 from interbert.search.topics.topic_memory import FILE, load_memory
-
-TOPICS = [
-    Topic("red", ("red paper", "红色"), relevant={"colour": ["red"]}),
-    Topic("circle", ("a circle on white paper",), where="price < 20", relevant={"colour": ["blue", "red"]}),
-    Topic("gone", ("square",), relevant={"colour": ["pink"]}),
-]
-FULL = PageSettings(least=0.0, duplicates=None, top_k=10)
-
-
-@pytest.fixture(scope="module")
-def taught(model: Path, shop_regions: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the tiny model that was taught topics."""
-    folder = Path(shutil.copytree(model, tmp_path_factory.mktemp("taught") / "model"))
-    learn_topics(folder, str(shop_regions))
-    return folder
-
-
-@pytest.fixture
-def index(taught: Path, index_path: Path) -> Path:
-    """The shop's index, whose own copy of the model was taught topics."""
-    shutil.copyfile(taught / FILE, next((index_path / "models").iterdir()) / FILE)
-    return index_path
-
-
-@pytest.fixture
-def recommender(index: Path) -> TopicRecommender:
-    return opened(index)
-
-
-def opened(index: Path, examples: Path | None = None) -> TopicRecommender:
-    return TopicRecommender.open(*SearchEngine.open(index).refresh(), examples)
 
 
 def stamps(folder: Path) -> dict[str, int]:

@@ -102,9 +102,7 @@ def learn_topics(
     else:
         judged = _titled(encoder, validation, validation_attributes, fields, limit, generator, progress, tokens=True)
         calibration = calibrate(encoder, examples, judged, phrases, seed, validation, progress)
-    memory = TopicMemory(examples, calibration, KnownWords.of(examples.texts))
-    save_memory(memory, model)
-    return memory
+    return save_memory(TopicMemory(examples, calibration, KnownWords.of(examples.texts)), model)
 
 
 def calibrate(
