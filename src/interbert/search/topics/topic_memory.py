@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from interbert.errors import CheckpointError, first_line, writing
+from interbert.regions.schema import CaptionRow
 from interbert.search.model_files import model_fingerprint
 from interbert.search.topics.calibration import Calibration
 from interbert.search.topics.examples import Examples
@@ -26,7 +27,25 @@ from interbert.search.topics.kinds import Kinds
 from interbert.search.topics.nearest_words import KnownWords
 
 FILE = "topics.safetensors"
+LEFT_OUT = "topics_left_out.jsonl"
 _FORMAT = "5"
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A picture of a store that was not read, or without its catalogue's columns."""
+
+    store: str
+    row: int
+    """Of the store."""
+    picture_id: str
+    product_id: str
+    reason: str
+
+    @classmethod
+    def of(cls, store: str, row: CaptionRow, reason: str) -> LeftOut:
+        """A store's row."""
+        return cls(store, row.row, row.picture_id, row.product_id, reason)
 
 
 @dataclass(frozen=True)
@@ -39,6 +58,8 @@ class TopicMemory:
     """Of the examples' texts."""
     fingerprint: str = ""
     """Identifies the file it was read from, or written to."""
+    left_out: tuple[LeftOut, ...] = ()
+    """When it was just learned: what of the stores it does not have."""
 
 
 FileStamp = tuple[int, int, int]
@@ -99,6 +120,20 @@ def save_memory(memory: TopicMemory, model: str | Path) -> TopicMemory:
         finally:
             part.unlink(missing_ok=True)
     return replace(memory, fingerprint=fingerprint)
+
+
+def list_left_out(listed: Sequence[LeftOut], model: str | Path) -> None:
+    """Write ``topics_left_out.jsonl`` beside the memory, one picture a line; no file when there is none.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
+    path = Path(model) / LEFT_OUT
+    with writing(path):
+        path.unlink(missing_ok=True)
+        if listed:
+            lines = (json.dumps(asdict(one), ensure_ascii=False) + "\n" for one in listed)
+            path.write_text("".join(lines), encoding="utf-8")
 
 
 def load_memory(model: str | Path, fingerprint: str) -> TopicMemory | None:
