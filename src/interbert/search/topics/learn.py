@@ -133,7 +133,7 @@ def calibrate(
             f"{where}: its titles have too little in common to calibrate topics on. Give more validation products."
         )
     likeness = examples.likeness(directions(encoder, judged.vectors), judged.pooled)
-    ids, vectors, wordings = encode_wordings(encoder, [one.text for one in made])
+    ids, vectors, wordings = encode_wordings(encoder, [one.text for one in made], examples)
     generator = np.random.default_rng(seed)
     transfers, joints, rights = [], [], []
     with progress_bar("calibrating", len(made), "topics", progress) as advance:

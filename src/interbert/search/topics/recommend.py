@@ -145,8 +145,9 @@ class TopicRecommender:
         self.require_columns(settings.spread)
         memory = self.memory
         more = [] if memory is None else memory.words.rewritten(texts)
-        ids, vectors, wordings = encode_wordings(self.encoder, [*texts, *more])
-        fit = None if memory is None else memory.examples.fit(wordings)
+        examples = None if memory is None else memory.examples
+        ids, vectors, wordings = encode_wordings(self.encoder, [*texts, *more], examples)
+        fit = None if examples is None else examples.fit(wordings)
         hits = self._candidates(vectors, fit, where, settings)
         if not hits:
             return Page([])
