@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from tests.conftest import shop_rows
 
 from interbert.adaptation.attribute_head import UNKNOWN, AttributeHead, Attributes
 from interbert.adaptation.backbone import LOG, finetune_backbone
-from interbert.errors import ColumnError
+from interbert.errors import ColumnError, SourceError
 
 WARM = ("red", "yellow", "orange", "purple")
 ROWS = [("red", "circle"), ("blue", ""), ("red", "square"), ("", "circle")]
@@ -102,3 +103,26 @@ def test_columns_named_twice_or_without_a_value_do_no_harm(shop: Path, tiny_bert
 
 def test_unknown_values_are_numbers_of_nothing() -> None:
     assert not np.isin(Attributes.of(("colour",), [("",), ("",)]).numbers, [0]).any()
+
+
+def test_a_stopped_run_goes_on_with_the_values_of_its_pictures_though_the_source_was_sorted_anew(
+    tiny_bert: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = shop_rows()
+    seen: list[Sequence[Sequence[str]]] = []
+
+    def stopping(_columns: Sequence[str], values: Sequence[Sequence[str]]) -> None:
+        seen.append(values)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("interbert.adaptation.backbone.Attributes.of", stopping)
+    chosen = options(tmp_path / "shop.parquet", tmp_path / "out", tiny_bert, columns=["id"], product_id="id")
+    for listed in (rows, rows[::-1]):
+        pq.write_table(pa.Table.from_pylist(listed), tmp_path / "shop.parquet")
+        with pytest.raises(KeyboardInterrupt):
+            finetune_backbone(chosen)
+    assert [len(set(values)) for values in seen] == [24, 24]
+    assert seen[0] == seen[1]
+    pq.write_table(pa.Table.from_pylist(rows[1:]), tmp_path / "shop.parquet")
+    with pytest.raises(SourceError, match="1 pictures of it cannot be found"):
+        finetune_backbone(chosen)

@@ -20,11 +20,12 @@ from interbert.adaptation.towers import Towers
 from interbert.carried import CARRIED, digest_of
 from interbert.checkpoints.bert import config_for_bert
 from interbert.data.pairs import PairTable
-from interbert.errors import ConfigError, writing
-from interbert.extraction.attributes import attribute_values, kinds_in
+from interbert.errors import ConfigError, SourceError, writing
+from interbert.extraction.attributes import kinds_in
 from interbert.extraction.columns import ColumnMapping
 from interbert.extraction.efficientnet import EfficientNetLite0
 from interbert.extraction.grid import GridExtractor, GridSettings
+from interbert.extraction.joining import CatalogueColumns
 from interbert.extraction.sources import PictureSource, open_source
 from interbert.extraction.weights import pick_device
 from interbert.tasks.metrics import direction_metrics
@@ -63,15 +64,15 @@ def _finetune(options: BackboneOptions) -> None:
     if len(source) > options.limit:
         chosen = np.random.default_rng(options.seed).permutation(len(source))[: options.limit]
         source = source.select(np.sort(chosen).tolist())
-    values = attribute_values(source, columns)  # before the pictures, so that a missing column is said at once
+    catalogue = CatalogueColumns(source, columns)  # before the pictures, so that a missing column is said at once
     maps = picture_maps(source, extractor, backbone, out / _MAPS / "train", "reading")
     held_maps = maps
     if held_source is not None:
         held_maps = picture_maps(held_source, extractor, backbone, out / _MAPS / "validation", "reading validation")
-    known = Attributes.of(columns, [values[one.source_row] for one in maps.captions])
+    known = Attributes.of(columns, _values(catalogue, maps, out))
     if known.columns:
         print(f"{source.name}: kinds of products in {', '.join(known.columns)}", flush=True)
-    attributes = known, known if held_source is None else _held_attributes(known, held_source, held_maps)
+    attributes = known, known if held_source is None else _held_attributes(known, held_source, held_maps, out)
     train, judged, vocabulary = _catalogues(options, maps, held_maps, attributes, device)
     learner = BackboneLearner(backbone, _towers(options, train, vocabulary).to(device), train, options)
     _learn(learner, options, judged, out)
@@ -91,15 +92,35 @@ def _columns(options: BackboneOptions, source: PictureSource) -> list[str]:
     """Columns that the pictures are told by."""
     if not options.column_loss_weight:
         return []
-    return list(dict.fromkeys(options.columns)) or kinds_in(source, source.columns.texts)
+    if options.columns:
+        return list(dict.fromkeys(options.columns))
+    found = kinds_in(source, source.columns.texts)
+    if found.left_out:
+        print(f"{source.name}: columns that are no kinds of products: {found.told()}", flush=True)
+    return list(found.taken)
 
 
-def _held_attributes(known: Attributes, held_source: PictureSource, held_maps: PictureMaps) -> Attributes:
+def _values(catalogue: CatalogueColumns, maps: PictureMaps, out: Path) -> list[tuple[str, ...]]:
+    """What the columns say of the pictures that were read, perhaps by an earlier run that was stopped.
+
+    Raises:
+        SourceError: the source has changed since then.
+    """
+    found = catalogue.join(maps.captions) if catalogue.columns else None
+    if found is not None and found.problems:
+        place, reason = found.problems[0]
+        raise SourceError(
+            f"{out}: {len(found.problems):,} pictures of it cannot be found in {catalogue.name} any more, such as "
+            f"{maps.captions[place].picture_id[:60]!r}: {reason}. Begin anew in another folder."
+        )
+    return [()] * len(maps) if found is None else found.values
+
+
+def _held_attributes(known: Attributes, held_source: PictureSource, held_maps: PictureMaps, out: Path) -> Attributes:
     """Of the pictures of another source to judge by, which may lack the columns."""
     if not set(known.columns) <= set(held_source.column_names):
         return Attributes.none(len(held_maps))
-    values = attribute_values(held_source, known.columns)
-    return known.among([values[one.source_row] for one in held_maps.captions])
+    return known.among(_values(CatalogueColumns(held_source, known.columns), held_maps, out))
 
 
 def _catalogues(

@@ -5,7 +5,8 @@ A page has what belongs to the topic with enough probability, so it may be short
 --spread trade probability for items that differ, in looks and in columns such as brand and category. OUT is a folder
 with a JSON file a page. The same command again looks only at what changed: pages of an index that is as it was are not
 touched, and after a change the joint model scores only pictures it has not scored for that topic. Titles and columns of
-the catalogue are never read to rank.
+the catalogue are never read to rank. A topic that cannot be made (a filter that is wrong) is listed and keeps the page
+that it had; the command then ends with exit code 2.
 
     interbert topics build indexes/shop topics.jsonl topics/
     interbert topics build indexes/shop topics.jsonl topics/ --texts text,text_zh --spread brand,category --least 0.7
@@ -54,6 +55,7 @@ class Options:
 def run(options: Options) -> None:
     """Build and say what was done."""
     from interbert.cli.topics_output import open_recommender, print_refresh
+    from interbert.errors import UsageError
     from interbert.search.topics.pages import build_topics
     from interbert.search.topics.recommend import PageSettings
     from interbert.search.topics.topic_file import read_topics
@@ -69,4 +71,10 @@ def run(options: Options) -> None:
     ).check()
     topics = read_topics(options.topics, options.texts)
     recommender = open_recommender(options.index, options.model, options.examples)
-    print_refresh(options.out, build_topics(recommender, topics, options.out, settings, progress=True), len(topics))
+    done = build_topics(recommender, topics, options.out, settings, progress=True)
+    print_refresh(options.out, done, len(topics))
+    if done.problems:
+        raise UsageError(
+            f"{options.topics}: {len(done.problems)} of {len(topics)} topics could not be made, for the reasons above. "
+            "The others are up to date. Correct these and run the same command again."
+        )

@@ -18,6 +18,10 @@ columns: a product without any is ranked by its picture alike.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from interbert.extraction.joining import CatalogueColumns
 
 
 @dataclass
@@ -36,8 +40,13 @@ class Options:
     """The source that REGIONS was extracted from, for its columns."""
     validation_catalogue: str | None = None
     """The source that the validation store was extracted from."""
+    picture_id: str | None = None
+    """Column of the catalogues with the pictures' ids, as it was named to extract."""
+    product_id: str | None = None
+    """Column of the catalogues with the products' ids; 'product_id', 'item_id' or 'id' when there is one."""
     columns: list[str] = field(default_factory=list)
-    """Columns that say of what kind a product is; those of text with few different values when not given."""
+    """Columns that say of what kind a product is; those of text with few different values when not given. Numbers and
+    dates are none unless they are named."""
     limit: int = 20_000
     """Examples at most, drawn at random."""
     phrases: int = 200
@@ -51,18 +60,19 @@ def run(options: Options) -> None:
     from interbert.errors import require_range
     from interbert.locking import only_writer
     from interbert.search.topics.learn import learn_topics
+    from interbert.search.topics.topic_memory import LEFT_OUT
 
     require_range("topics learn: --limit", options.limit, 2)
     require_range("topics learn: --phrases", options.phrases, 1)
     require_range("topics learn: --seed", options.seed, 0, 2**32)
-    attributes, validation_attributes = _attributes(options)
+    catalogue, validation_catalogue = _catalogues(options)
     with only_writer(options.model):
         memory = learn_topics(
             options.model,
             options.regions,
             options.validation,
-            attributes=attributes,
-            validation_attributes=validation_attributes,
+            catalogue=catalogue,
+            validation_catalogue=validation_catalogue,
             fields=options.texts,
             limit=options.limit,
             phrases=options.phrases,
@@ -70,36 +80,56 @@ def run(options: Options) -> None:
             progress=True,
         )
     found = memory.calibration
+    drawn = f", as many as --limit says of {options.regions}" if len(memory.examples) == options.limit else ""
     print(
-        f"{options.model}: {len(memory.examples):,} examples with texts in {', '.join(memory.examples.fields)}\n"
+        f"{options.model}: {len(memory.examples):,} examples with texts in {', '.join(memory.examples.fields)}{drawn}\n"
         f"log-odds = {found.transfer:.2f} x examples + {found.joint:.2f} x joint {found.bias:+.2f}, fitted on "
         f"{found.pairs:,} pairs of {found.topics} made topics (Brier score {found.brier:.3f})\n"
         f"titles say {100 * found.said:.0f}% of what is right; of items with a probability of a half or more, which "
         f"pages show, {100 * found.right:.0f}% are right"
     )
+    if memory.left_out:
+        first = memory.left_out[0]
+        print(
+            f"{len(memory.left_out):,} pictures were not read, or without columns, such as {first.picture_id[:60]!r}, "
+            f"row {first.row} of {first.store}: {first.reason}. All are listed in {options.model}/{LEFT_OUT}"
+        )
 
 
-def _attributes(options: Options) -> tuple[list[tuple[str, ...]] | None, list[tuple[str, ...]] | None]:
-    """Values of the columns of every row of both catalogues."""
+def _catalogues(options: Options) -> tuple[CatalogueColumns | None, CatalogueColumns | None]:
+    """Columns of both catalogues; says which."""
     from interbert.errors import UsageError
-    from interbert.extraction.attributes import attribute_values, kinds_of
+    from interbert.extraction.attributes import kinds_of
     from interbert.extraction.columns import ColumnMapping
+    from interbert.extraction.joining import CatalogueColumns
     from interbert.extraction.sources import open_source
+    from interbert.search.topics.kinds import COLUMNS
 
-    if options.columns and options.catalogue is None:
-        raise UsageError("topics learn: --columns are read from the catalogue: name it with --catalogue.")
+    if options.catalogue is None:
+        for name in ("columns", "picture_id", "product_id"):
+            if getattr(options, name):
+                raise UsageError(f"topics learn: --{name} are read from the catalogue: name it with --catalogue.")
     if options.validation is not None and (options.catalogue is None) != (options.validation_catalogue is None):
         raise UsageError("topics learn: give --catalogue and --validation_catalogue, or neither.")
     if options.validation is None and options.validation_catalogue is not None:
         raise UsageError("topics learn: --validation_catalogue belongs to the store of --validation, which is missing.")
     if options.catalogue is None:
         return None, None
+    mapping = ColumnMapping(picture_id=options.picture_id, product_id=options.product_id)
     sources = [
-        open_source(name, ColumnMapping(), need_texts=False)
+        open_source(name, mapping, need_texts=False)
         for name in (options.catalogue, options.validation_catalogue)
         if name is not None
     ]
-    columns = options.columns or kinds_of(sources[0], options.texts)
-    values = [attribute_values(source, columns) for source in sources]
+    columns = list(dict.fromkeys(options.columns))
+    told = ""
+    if not columns:
+        found = kinds_of(sources[0], options.texts)
+        columns, told = list(found.taken), found.told()
+    joined = [CatalogueColumns(source, columns) for source in sources]
     print(f"{options.catalogue}: kinds of products in {', '.join(columns)}")
-    return values[0], values[1] if len(values) > 1 else None
+    if told:
+        print(f"left out, unless named with --columns: {told}")
+    if len(columns) > COLUMNS:
+        print(f"read as titles alone, as kinds are made of {COLUMNS} columns: {', '.join(columns[COLUMNS:])}")
+    return joined[0], joined[1] if len(joined) > 1 else None

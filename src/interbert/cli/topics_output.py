@@ -40,9 +40,9 @@ def print_refresh(path: str, done: Refresh, topics: int) -> None:
         more = f" and {len(done.empty) - _SHOWN} more" if len(done.empty) > _SHOWN else ""
         print(f"no product is likely enough for: {', '.join(done.empty[:_SHOWN])}{more}")
     for name, problem in done.problems[:_SHOWN]:
-        print(f"topic {name} has no page: {problem}")
+        print(f"topic {name}: {'its page stays as it was' if name in done.kept else 'has no page'}: {problem}")
     if len(done.problems) > _SHOWN:
-        print(f"and {len(done.problems) - _SHOWN} more")
+        print(f"and {len(done.problems) - _SHOWN} more, all of them in {path}/topics.json")
 
 
 def print_topic_report(name: str, report: TopicReport) -> None:

@@ -8,9 +8,10 @@ pages rank are not.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from interbert.errors import SourceError, listed
+from interbert.errors import SourceError
 from interbert.extraction.sources import PictureSource
 
 ATTRIBUTES = "attributes"
@@ -18,11 +19,28 @@ ATTRIBUTES = "attributes"
 
 _LEAST_ROWS = 10
 """Products per value that a column must have in the mean: one with more values names products, and no kinds of them."""
+_LEAST_VALUES = 2
+_TRUTHS = frozenset({"true", "false", "yes", "no"})
 _NOTHING = frozenset({"", "na", "n/a", "nan", "none", "null", "unknown", "-"})
 
 
-def kinds_of(source: PictureSource, titles: Sequence[str] = ()) -> list[str]:
+@dataclass(frozen=True)
+class KindColumns:
+    """Which columns of a catalogue say of what kind a product is, and why the others do not."""
+
+    taken: tuple[str, ...]
+    left_out: dict[str, str]
+    """Reason by column."""
+
+    def told(self) -> str:
+        """What is left out, in words; "" when nothing is."""
+        return "; ".join(f"{name[:60]} ({why})" for name, why in self.left_out.items())
+
+
+def kinds_of(source: PictureSource, titles: Sequence[str] = ()) -> KindColumns:
     """Columns that say of what kind a product is: those of text with few different values.
+
+    Numbers and dates are none, whether a source has them as such or, like a csv file, as texts: they are quantities.
 
     Args:
         source: the catalogue.
@@ -31,20 +49,22 @@ def kinds_of(source: PictureSource, titles: Sequence[str] = ()) -> list[str]:
     Raises:
         SourceError: there is none.
     """
-    names = kinds_in(source, titles)
-    if not names:
-        table = source.other_columns()
+    found = kinds_in(source, titles)
+    if not found.taken:
         raise SourceError(
-            f"{source.name}: no column of text has few enough different values to say of what kind a product is. Name "
-            f"some with --columns; there are: {listed(table.column_names) or 'none'}."
+            f"{source.name}: no column says of what kind a product is: {found.told() or 'it has no further columns'}. "
+            "Name some with --columns."
         )
-    return names
+    return found
 
 
-def kinds_in(source: PictureSource, titles: Sequence[str] = ()) -> list[str]:
+def kinds_in(source: PictureSource, titles: Sequence[str] = ()) -> KindColumns:
     """As :func:`kinds_of`, none where there is none."""
     table = source.other_columns()
-    return [name for name in table.column_names if name not in titles and _of_kinds(table[name])]
+    reasons = {name: _why_no_kinds(table[name]) for name in table.column_names if name not in titles}
+    reasons |= {name: "read as a title" for name in table.column_names if name in titles}
+    taken = tuple(name for name, why in reasons.items() if why is None)
+    return KindColumns(taken, {name: why for name, why in reasons.items() if why is not None})
 
 
 def attribute_values(source: PictureSource, columns: Sequence[str]) -> list[tuple[str, ...]]:
@@ -69,15 +89,41 @@ def as_text(values: Sequence[str]) -> str:
     return " ".join(dict.fromkeys(value for value in values if value))
 
 
-def _of_kinds(column: Any) -> bool:
-    """Whether a column is of text and its values are shared by many rows."""
+def _why_no_kinds(column: Any) -> str | None:
+    """Why a column does not say of what kind a product is; None when it does."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
-        return False
-    different = len(pc.unique(column))
-    return 2 <= different <= len(column) / _LEAST_ROWS
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    kind = column.type
+    if pa.types.is_boolean(kind):
+        return "true or false"
+    if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
+        return "numbers"
+    if pa.types.is_temporal(kind):
+        return "dates"
+    if pa.types.is_null(kind):
+        return "empty"
+    if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
+        return "no single texts"
+    different, most = len(pc.unique(column)), len(column) // _LEAST_ROWS
+    if different > most:
+        return f"{different:,} different values in {len(column):,} rows; at most {most:,}, else they name products"
+    counted = pc.value_counts(column).to_pylist()
+    counts = {one["values"]: one["counts"] for one in counted if _plain(one["values"])}
+    if different < _LEAST_VALUES:
+        return "the same in every row" if counts else "empty"
+    if counts and all(str(value).strip().lower() in _TRUTHS for value in counts):
+        return "true or false"
+    if 2 * sum(count for value, count in counts.items() if _is_quantity(value)) > sum(counts.values()):
+        return "numbers or dates"
+    return None
+
+
+def _is_quantity(text: str) -> bool:
+    """Whether a text has digits and no letters: 7, 12,50, $1,019.99, 20%, 2026-01-05."""
+    return any(sign.isdigit() for sign in text) and not any(sign.isalpha() for sign in text)
 
 
 def _plain(value: Any) -> str:

@@ -79,6 +79,7 @@ class SearchEngine:
         self.encoder = encoder
         self._now = (index.pinned(), encoder)
         self._recommender: TopicRecommender | None = None
+        self._taught: tuple[Any, ...] = ()
 
     @classmethod
     def open(cls, index: str | Path, model: str | Path | None = None) -> SearchEngine:
@@ -192,11 +193,12 @@ class SearchEngine:
             CheckpointError: what the model was taught of topics is damaged.
             VectorIndexError: the index is damaged.
         """
-        from interbert.search.topics.recommend import PageSettings, TopicRecommender
+        from interbert.search.topics.recommend import PageSettings, TopicRecommender, memory_stamps
 
         index, encoder = self.refresh()
-        if self._recommender is None or self._recommender.encoder is not encoder:
-            self._recommender = TopicRecommender.open(index, encoder)
+        taught = memory_stamps(index)
+        if self._recommender is None or self._recommender.encoder is not encoder or self._taught != taught:
+            self._recommender, self._taught = TopicRecommender.open(index, encoder), taught
         self._recommender.index = index
         settings = PageSettings(top_k=top_k, least=least, spread=tuple(spread))
         if diversity is not None:

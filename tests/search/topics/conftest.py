@@ -1,7 +1,8 @@
-"""Regions of the small shop, for what reads titles."""
+"""Regions of the small shop, for what reads titles; its index with a model that was taught topics."""
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,18 @@ from tests.search.conftest import source_of
 from interbert.checkpoints.directory import load_processor
 from interbert.extraction.extract import extract_to_store
 from interbert.extraction.extractor import build_extractor
+from interbert.search.engine import SearchEngine
+from interbert.search.topics.learn import learn_topics
+from interbert.search.topics.recommend import PageSettings, TopicRecommender
+from interbert.search.topics.topic_file import Topic
+from interbert.search.topics.topic_memory import FILE
+
+TOPICS = [
+    Topic("red", ("red paper", "红色"), relevant={"colour": ["red"]}),
+    Topic("circle", ("a circle on white paper",), where="price < 20", relevant={"colour": ["blue", "red"]}),
+    Topic("gone", ("square",), relevant={"colour": ["pink"]}),
+]
+FULL = PageSettings(least=0.0, duplicates=None, top_k=10)
 
 
 @pytest.fixture(scope="session")
@@ -19,3 +32,27 @@ def shop_regions(model: Path, priced: Path, tmp_path_factory: pytest.TempPathFac
     extractor = build_extractor(load_processor(model).extractor_info)
     extract_to_store(source_of(priced), out, extractor, progress=False)
     return out
+
+
+@pytest.fixture(scope="session")
+def taught(model: Path, shop_regions: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the tiny model that was taught topics."""
+    folder = Path(shutil.copytree(model, tmp_path_factory.mktemp("taught") / "model"))
+    learn_topics(folder, str(shop_regions))
+    return folder
+
+
+@pytest.fixture
+def index(taught: Path, index_path: Path) -> Path:
+    """The shop's index, whose own copy of the model was taught topics."""
+    shutil.copyfile(taught / FILE, next((index_path / "models").iterdir()) / FILE)
+    return index_path
+
+
+@pytest.fixture
+def recommender(index: Path) -> TopicRecommender:
+    return opened(index)
+
+
+def opened(index: Path, examples: Path | None = None) -> TopicRecommender:
+    return TopicRecommender.open(*SearchEngine.open(index).refresh(), examples)

@@ -12,11 +12,13 @@ import pytest
 from safetensors import safe_open
 from safetensors.numpy import save_file
 from tests.search.conftest import priced_rows, source_of, write_table
+from tests.search.topics.conftest import FULL, TOPICS, opened
 
 from interbert.cli.main import main
 from interbert.errors import CheckpointError, ColumnError, SourceError, UsageError
 from interbert.extraction.attributes import ATTRIBUTES, as_text, attribute_values, kinds_of
 from interbert.extraction.columns import ColumnMapping
+from interbert.extraction.joining import CatalogueColumns
 from interbert.extraction.sources import open_source
 from interbert.search.build import build_index
 from interbert.search.changes import add_to_index, remove_from_index
@@ -26,40 +28,9 @@ from interbert.search.topics.evaluation import evaluate_topics, ndcg_at, precisi
 from interbert.search.topics.learn import learn_topics
 from interbert.search.topics.nearest_words import KnownWords
 from interbert.search.topics.pages import build_topics, read_pages
-from interbert.search.topics.recommend import PageSettings, TopicRecommender
+from interbert.search.topics.recommend import TopicRecommender
 from interbert.search.topics.topic_file import Topic
 from interbert.search.topics.topic_memory import FILE, load_memory
-
-TOPICS = [
-    Topic("red", ("red paper", "红色"), relevant={"colour": ["red"]}),
-    Topic("circle", ("a circle on white paper",), where="price < 20", relevant={"colour": ["blue", "red"]}),
-    Topic("gone", ("square",), relevant={"colour": ["pink"]}),
-]
-FULL = PageSettings(least=0.0, duplicates=None, top_k=10)
-
-
-@pytest.fixture(scope="module")
-def taught(model: Path, shop_regions: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the tiny model that was taught topics."""
-    folder = Path(shutil.copytree(model, tmp_path_factory.mktemp("taught") / "model"))
-    learn_topics(folder, str(shop_regions))
-    return folder
-
-
-@pytest.fixture
-def index(taught: Path, index_path: Path) -> Path:
-    """The shop's index, whose own copy of the model was taught topics."""
-    shutil.copyfile(taught / FILE, next((index_path / "models").iterdir()) / FILE)
-    return index_path
-
-
-@pytest.fixture
-def recommender(index: Path) -> TopicRecommender:
-    return opened(index)
-
-
-def opened(index: Path, examples: Path | None = None) -> TopicRecommender:
-    return TopicRecommender.open(*SearchEngine.open(index).refresh(), examples)
 
 
 def stamps(folder: Path) -> dict[str, int]:
@@ -293,11 +264,10 @@ def test_memory_that_is_damaged_or_another_model_s(taught: Path, model: Path, in
     ],
 )
 def test_memory_with_a_number_that_cannot_be_is_damaged(
-    taught: Path, shop_regions: Path, tmp_path: Path, part: str, value: float
+    taught: Path, shop_regions: Path, priced: Path, tmp_path: Path, part: str, value: float
 ) -> None:
     folder = Path(shutil.copytree(taught, tmp_path / "model"))
-    rows = [("red", "paper")] * len(priced_rows())
-    learn_topics(folder, str(shop_regions), attributes=rows)
+    learn_topics(folder, str(shop_regions), catalogue=CatalogueColumns(source_of(priced), ["colour", "sale"]))
     with safe_open(folder / FILE, framework="numpy") as file:
         header = file.metadata()
         arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
@@ -334,8 +304,6 @@ def test_learning_reads_the_columns_of_the_catalogue(
     ):
         assert main([*words, *more]) == 2
         assert message in capsys.readouterr().err
-    with pytest.raises(SourceError, match="more than the 3 rows"):
-        learn_topics(folder, str(shop_regions), attributes=[("red",), ("red",), ("blue",)])
 
 
 def test_columns_of_few_values_say_what_kind_a_product_is(tmp_path: Path) -> None:
@@ -354,7 +322,7 @@ def test_columns_of_few_values_say_what_kind_a_product_is(tmp_path: Path) -> Non
     ]
     (tmp_path / "metadata.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
     source = open_source(str(tmp_path), ColumnMapping(), need_texts=False)
-    assert kinds_of(source) == ["kind"]
+    assert kinds_of(source).taken == ("kind",)
     values = attribute_values(source, ["kind", "use", "use"])
     assert values[:2] == [("shirt", "at home"), ("", "at home")]
     assert [as_text(one) for one in values[:2]] == ["shirt at home", "at home"]

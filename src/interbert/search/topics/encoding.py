@@ -17,7 +17,8 @@ from interbert.model.scoring import inference, on_device
 from interbert.progress import progress_bar
 from interbert.search.encoder import ProductEncoder
 from interbert.search.topics.conjuncts import conjuncts
-from interbert.search.topics.examples import TopicText
+from interbert.search.topics.examples import Examples, TopicText
+from interbert.search.topics.title_words import TitleWords
 
 Float32 = NDArray[np.float32]
 
@@ -39,10 +40,13 @@ def directions(encoder: ProductEncoder, vectors: Float32) -> Float32:
     return vectors[:, : encoder.direction_size]
 
 
-def encode_wordings(encoder: ProductEncoder, texts: Sequence[str]) -> tuple[list[list[int]], Float32, list[TopicText]]:
+def encode_wordings(
+    encoder: ProductEncoder, texts: Sequence[str], examples: Examples | None = None
+) -> tuple[list[list[int]], Float32, list[TopicText]]:
     """Token ids, vectors for recall, and what :class:`~interbert.search.topics.examples.Examples` compare.
 
-    Of several wordings, those in a language that the model does not know are left out.
+    Of several wordings, those in a language that the model does not know are left out. What "and" joins is told apart
+    by the titles of ``examples``.
 
     Raises:
         UsageError: a text is empty, or none holds a word piece that the model knows.
@@ -53,23 +57,21 @@ def encode_wordings(encoder: ProductEncoder, texts: Sequence[str]) -> tuple[list
     ids, vectors = encoder.texts(texts)
     _, states = encode_titles(encoder, ids)
     short = directions(encoder, vectors)
-    things = _things(encoder, texts)
+    things = [()] * len(texts) if examples is None else _things(encoder, texts, examples.title_words)
     return ids, vectors, [TopicText(*one) for one in zip(texts, short, states, things, strict=True)]
 
 
-def _things(encoder: ProductEncoder, texts: Sequence[str]) -> list[tuple[TopicText, ...]]:
-    """Of each text, the things that it joins, as far as the model knows words of theirs."""
-    joined = [(place, thing) for place, text in enumerate(texts) for thing in conjuncts(text)]
-    if not joined:
-        return [() for _ in texts]
-    ids = encoder.processor.texts_to_ids([thing for _, thing in joined])
-    known = [(*one, own) for one, own in zip(joined, ids, strict=True) if encoder.knows(own)]
-    found: list[list[TopicText]] = [[] for _ in texts]
+def _things(encoder: ProductEncoder, texts: Sequence[str], titles: TitleWords) -> list[tuple[TopicText, ...]]:
+    """Of each text, the things that it joins; none where the model knows no word of one of them."""
+    apart = [conjuncts(text, titles) for text in texts]
+    ids = [encoder.processor.texts_to_ids(things) if things else [] for things in apart]
+    known = [place for place, own in enumerate(ids) if own and all(map(encoder.knows, own))]
+    found: list[tuple[TopicText, ...]] = [() for _ in texts]
     if known:
-        vectors, states = encode_titles(encoder, [own for *_, own in known])
-        for (place, thing, _), vector, state in zip(known, vectors, states, strict=True):
-            found[place].append(TopicText(thing, vector, state))
-    return [tuple(things) for things in found]
+        encoded = zip(*encode_titles(encoder, [one for place in known for one in ids[place]]), strict=True)
+        for place in known:
+            found[place] = tuple(TopicText(thing, *next(encoded)) for thing in apart[place])
+    return found
 
 
 def encode_titles(

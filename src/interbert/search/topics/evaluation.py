@@ -82,7 +82,7 @@ def evaluate_topics(
         progress: show a bar.
 
     Raises:
-        UsageError: no topic has a rule, or none has a relevant product.
+        UsageError: no topic has a rule, none has a relevant product, or one has a filter that is wrong; it is named.
         ColumnError: a rule names a column that the index does not have.
     """
     relevant, count = relevant_products(recommender, topics)
@@ -95,7 +95,11 @@ def evaluate_topics(
     seen: dict[str, set[str]] = {name: set() for name in names}
     with progress_bar("judging", len(judged), "topics", progress) as advance:
         for topic in judged:
-            for name, listed in _lists(recommender, topic, settings, unbounded, names).items():
+            try:
+                lists = _lists(recommender, topic, settings, unbounded, names)
+            except UsageError as error:
+                raise UsageError(f"topic {topic.topic_id}: {error}") from error
+            for name, listed in lists.items():
                 scores[name][topic.topic_id] = _score(recommender, listed, relevant[topic.topic_id])
                 seen[name] |= {product for _, product in listed[:GAIN_AT]}
             advance(1)

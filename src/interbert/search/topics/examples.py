@@ -24,6 +24,7 @@ from interbert.search.fusing import standardised
 from interbert.search.topics.grams import GramTable
 from interbert.search.topics.kinds import Kinds
 from interbert.search.topics.looks import KernelRegression, LookSpace
+from interbert.search.topics.title_words import TitleWords
 
 Float32 = NDArray[np.float32]
 
@@ -126,6 +127,11 @@ class Examples:
     def grams(self) -> GramTable:
         """Spelling of the texts."""
         return GramTable.of(self.texts, self.neighbours)
+
+    @cached_property
+    def title_words(self) -> TitleWords:
+        """Words of the texts."""
+        return TitleWords(self.texts)
 
     @cached_property
     def space(self) -> LookSpace:

@@ -28,7 +28,7 @@ _TOGETHER = 3
 """Values of a kind, at most."""
 _LEAST = 5
 """Products that a kind must have."""
-_COLUMNS = 10
+COLUMNS = 10
 """Columns that kinds are made of, the first ones: of thirty there would be thousands of kinds for each product."""
 _MOST = 10_000
 """Kinds that are kept, those with most products."""
@@ -82,7 +82,7 @@ def kinds_among(rows: Sequence[Sequence[str]]) -> tuple[list[str], Any]:
     Args:
         rows: of each product, its values by column, "" where there is none.
     """
-    columns = len(rows[0]) if rows else 0
+    columns = min(len(rows[0]), COLUMNS) if rows else 0
     different = [len({row[place] for row in rows}) for place in range(columns)]
     order = sorted(range(columns), key=lambda place: different[place])
     alike: dict[tuple[str, ...], set[str]] = {}

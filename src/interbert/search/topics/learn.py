@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from interbert.errors import SourceError
 from interbert.extraction.attributes import ATTRIBUTES, as_text
+from interbert.extraction.joining import CatalogueColumns
 from interbert.progress import progress_bar
 from interbert.regions.schema import CaptionRow, ExtractorInfo
 from interbert.regions.store import RegionStore
@@ -22,7 +23,7 @@ from interbert.search.topics.kinds import Kinds, kinds_among
 from interbert.search.topics.looks import pooled_look
 from interbert.search.topics.nearest_words import KnownWords
 from interbert.search.topics.phrases import Phrase, common_phrases
-from interbert.search.topics.topic_memory import TopicMemory, save_memory
+from interbert.search.topics.topic_memory import LeftOut, TopicMemory, list_left_out, save_memory
 
 Float32 = NDArray[np.float32]
 
@@ -44,8 +45,10 @@ class Titled:
     """[R,H] of each picture; empty where they were not asked for."""
     titles: list[dict[str, str]]
     """First text of each field, by field."""
-    values: list[Sequence[str]]
+    values: list[tuple[str, ...]]
     """Of each product's columns; empty where they were not read."""
+    left_out: list[LeftOut]
+    """What of the store was not used, or without its columns."""
 
 
 def learn_topics(
@@ -53,8 +56,8 @@ def learn_topics(
     regions: str,
     validation: str | None = None,
     *,
-    attributes: Sequence[Sequence[str]] | None = None,
-    validation_attributes: Sequence[Sequence[str]] | None = None,
+    catalogue: CatalogueColumns | None = None,
+    validation_catalogue: CatalogueColumns | None = None,
     fields: Sequence[str] = (),
     limit: int = 20_000,
     phrases: int = 200,
@@ -67,25 +70,29 @@ def learn_topics(
         model: directory of a model with a contrastive head; gets ``topics.safetensors``.
         regions: store of titled pictures, those that the model was trained on.
         validation: store of others; without, a twentieth of the examples serves, and probabilities come out too sure.
-        attributes: of every row of the catalogue that ``regions`` was extracted from, the values of its columns
-            (:func:`~interbert.extraction.attributes.attribute_values`); read as one more title, and as kinds.
-        validation_attributes: likewise of ``validation``.
+        catalogue: that ``regions`` was extracted from, with the columns to read as one more title, and as kinds.
+            Pictures are joined by id (:class:`~interbert.extraction.joining.CatalogueColumns`); those that are not in
+            it are examples by their titles alone.
+        validation_catalogue: likewise of ``validation``.
         fields: source columns whose texts to read; all when empty.
         limit: no more examples than so many, drawn at random.
         phrases: made topics per field to calibrate on.
         seed: of all draws.
         progress: show bars.
 
+    Returns:
+        what was kept, and in ``left_out`` what of the stores was not read, which ``topics_left_out.jsonl`` lists.
+
     Raises:
         CheckpointError: the model is missing or has no contrastive head.
         StoreError: a store is missing, or another extractor made it.
-        SourceError: a store has no titles, or too few to calibrate on.
+        SourceError: a store has no titles, or too few to calibrate on, or none of its pictures is in its catalogue.
         StorageError: the model directory cannot be written.
     """
     encoder = ProductEncoder.load(model)
     require_contrast(encoder, str(model))
     generator = np.random.default_rng(seed)
-    known = _titled(encoder, regions, attributes, fields, limit, generator, progress, tokens=validation is None)
+    known = _titled(encoder, regions, catalogue, fields, limit, generator, progress, tokens=validation is None)
     names = sorted({name for one in known.titles for name in one})
     examples = _examples(encoder, known, names, progress)
     if validation is None:
@@ -97,13 +104,15 @@ def learn_topics(
             [known.tokens[place] for place in np.flatnonzero(held)],
             [known.titles[place] for place in np.flatnonzero(held)],
             [],
+            [],
         )
         calibration = calibrate(encoder, examples.select(~held), judged, phrases, seed, regions, progress)
     else:
-        judged = _titled(encoder, validation, validation_attributes, fields, limit, generator, progress, tokens=True)
+        judged = _titled(encoder, validation, validation_catalogue, fields, limit, generator, progress, tokens=True)
         calibration = calibrate(encoder, examples, judged, phrases, seed, validation, progress)
-    memory = TopicMemory(examples, calibration, KnownWords.of(examples.texts))
-    save_memory(memory, model)
+    left_out = (*known.left_out, *judged.left_out)
+    memory = save_memory(TopicMemory(examples, calibration, KnownWords.of(examples.texts), left_out=left_out), model)
+    list_left_out(left_out, model)
     return memory
 
 
@@ -124,7 +133,7 @@ def calibrate(
             f"{where}: its titles have too little in common to calibrate topics on. Give more validation products."
         )
     likeness = examples.likeness(directions(encoder, judged.vectors), judged.pooled)
-    ids, vectors, wordings = encode_wordings(encoder, [one.text for one in made])
+    ids, vectors, wordings = encode_wordings(encoder, [one.text for one in made], examples)
     generator = np.random.default_rng(seed)
     transfers, joints, rights = [], [], []
     with progress_bar("calibrating", len(made), "topics", progress) as advance:
@@ -156,7 +165,7 @@ def _spread(scores: Float32, generator: np.random.Generator) -> NDArray[np.int64
 def _titled(
     encoder: ProductEncoder,
     path: str,
-    attributes: Sequence[Sequence[str]] | None,
+    catalogue: CatalogueColumns | None,
     fields: Sequence[str],
     limit: int,
     generator: np.random.Generator,
@@ -167,51 +176,69 @@ def _titled(
     store.require(ExtractorInfo.from_dict(encoder.processor.extractor_info))
     captions = list(store.captions())
     mirrors = {one.picture_id: (one.row,) for one in captions if one.view == 1}
-    listed = [(one, _titles(one, fields, attributes, path)) for one in captions if one.view == 0]
-    rows = [
-        (
-            (one.row, *mirrors.get(one.picture_id, ())),
-            titles,
-            () if attributes is None else attributes[one.source_row],
-        )
-        for one, titles in listed
-        if titles
-    ]
-    if len(rows) < 2:
-        wanted = f" in columns {', '.join(fields)}" if fields else ""
+    titled = [one for one in captions if one.view == 0 and (catalogue is not None or _titles(one, fields))]
+    if len(titled) > limit:
+        titled = [titled[place] for place in sorted(generator.permutation(len(titled))[:limit])]
+    valued, left_out = _valued(titled, catalogue, path)
+    titles = [_titles(one, fields, values) for one, values in zip(titled, valued, strict=True)]
+    kept = [place for place, one in enumerate(titles) if one]
+    wanted = f" in columns {', '.join(fields)}" if fields else ""
+    if len(kept) < 2:
         raise SourceError(f"{path}: holds too few titles{wanted}. Give a store whose pictures have texts.")
-    if len(rows) > limit:
-        rows = [rows[place] for place in sorted(generator.permutation(len(rows))[:limit])]
+    nothing = [one for one in captions if one.view == 0 and not _titles(one, fields)]
+    used = {titled[place].row for place in kept}
+    left_out += [LeftOut.of(path, one, f"has no text{wanted}") for one in nothing if one.row not in used]
+    rows = [(titled[place].row, *mirrors.get(titled[place].picture_id, ())) for place in kept]
+    vectors, pooled, embedded = _encoded(encoder, store, rows, progress, tokens)
+    return Titled(
+        vectors, pooled, embedded, [titles[place] for place in kept], [valued[place] for place in kept], left_out
+    )
+
+
+def _encoded(
+    encoder: ProductEncoder, store: RegionStore, rows: Sequence[tuple[int, ...]], progress: bool, tokens: bool
+) -> tuple[Float32, Float32, list[Float32]]:
+    """Of pictures by the store's rows of their views: vectors, pooled tokens, and tokens where they are asked for."""
     vectors, pooled, kept = [], [], []
     with progress_bar("encoding pictures", len(rows), "pictures", progress) as advance:
         for start in range(0, len(rows), _BLOCK):
-            part = [places for places, _, _ in rows[start : start + _BLOCK]]
+            part = rows[start : start + _BLOCK]
             taken = iter(store.take([row for places in part for row in places]))
             views = [tuple(next(taken) for _ in places) for places in part]
-            found, embedded = encoder.views(views, [f"{path}, row {places[0]}" for places in part])
+            found, embedded = encoder.views(views, [f"{store.path}, row {places[0]}" for places in part])
             vectors.append(found)
             pooled.append(pooled_look(embedded))
             kept += embedded if tokens else []
             advance(len(part))
-    titled, valued = [titles for _, titles, _ in rows], [values for _, _, values in rows]
-    return Titled(np.concatenate(vectors), np.concatenate(pooled), kept, titled, valued)
+    return np.concatenate(vectors), np.concatenate(pooled), kept
 
 
-def _titles(
-    row: CaptionRow, fields: Sequence[str], attributes: Sequence[Sequence[str]] | None, path: str
-) -> dict[str, str]:
+def _valued(
+    captions: Sequence[CaptionRow], catalogue: CatalogueColumns | None, path: str
+) -> tuple[list[tuple[str, ...]], list[LeftOut]]:
+    """Of each picture, the values of its columns in the catalogue, and the pictures that are not in it.
+
+    Raises:
+        SourceError: none is in it.
+    """
+    if catalogue is None:
+        return [()] * len(captions), []
+    found = catalogue.join(captions)
+    if captions and len(found.problems) == len(captions):
+        raise SourceError(
+            f"{path}: none of its {len(captions):,} pictures is in {catalogue.name}: {found.problems[0][1]}. Give the "
+            "catalogue that the store was extracted from, and name its ids with --product_id or --picture_id."
+        )
+    return found.values, [LeftOut.of(path, captions[place], reason) for place, reason in found.problems]
+
+
+def _titles(row: CaptionRow, fields: Sequence[str], values: Sequence[str] = ()) -> dict[str, str]:
     titles: dict[str, str] = {}
     for text, name in zip(row.texts, row.text_fields, strict=True):
         if not fields or name in fields:
             titles.setdefault(name, text)
-    if attributes is not None:
-        if row.source_row >= len(attributes):
-            raise SourceError(
-                f"{path}: was extracted from a catalogue with more than the {len(attributes):,} rows of the one whose "
-                "columns were given. Give the same file."
-            )
-        if said := as_text(attributes[row.source_row]):
-            titles[ATTRIBUTES] = said
+    if said := as_text(values):
+        titles[ATTRIBUTES] = said
     return titles
 
 

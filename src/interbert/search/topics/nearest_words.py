@@ -153,7 +153,7 @@ class KnownWords:
         """Whether neither a word nor its singular or plural is known."""
         if has_cjk(word):
             return word not in self._known and bool(_meanings(word))
-        return len(word) >= _SHORTEST and self._known.isdisjoint(_forms(word))
+        return len(word) >= _SHORTEST and self._known.isdisjoint(word_forms(word))
 
 
 def _replaced(text: str, instead: Mapping[str, str]) -> str:
@@ -184,7 +184,8 @@ def _read(bert: FrozenBert, words: Sequence[str]) -> tuple[NDArray[np.int32], Fl
     return owners, unit_rows(bert.states([one for some in meanings for one in some], pooling="mean"))
 
 
-def _forms(word: str) -> Iterator[str]:
+def word_forms(word: str) -> Iterator[str]:
+    """An English word, and what may be its plural or its singular."""
     yield from (word, f"{word}s", f"{word}es")
     for ending in ("s", "es"):
         if word.endswith(ending):

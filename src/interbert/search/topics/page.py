@@ -68,7 +68,7 @@ def _hit(item: Mapping[str, object], topic: str) -> PageHit:
             tuple(str(text) for text in texts) if isinstance(texts, list) else (),
             str(item["product_id"]),
         )
-    except (KeyError, ValueError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise DataError(f"topic {topic}: its page is damaged ({error}). Run interbert topics build again.") from error
 
 

@@ -19,15 +19,18 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from interbert.errors import DataError, UsageError, writing
+from interbert.errors import DataError, UsageError, first_line, writing
 from interbert.locking import only_writer
 from interbert.progress import progress_bar
 from interbert.search.engine import Result
+from interbert.search.index import ProductIndex
 from interbert.search.topics.recommend import Page, PageSettings, TopicRecommender
 from interbert.search.topics.topic_file import Topic
 
-_FORMAT = 1
+_FORMAT = 2
+"""Of how pages are made: raised when the same evidence gives other pages, so that all are looked at again."""
 _LIST, _PAGES, _SCORES = "topics.json", "pages", "scores"
+_REMEDY = "Run interbert topics build again."
 
 
 @dataclass
@@ -48,7 +51,9 @@ class Refresh:
     empty: list[str] = field(default_factory=list)
     """Topics without an item."""
     problems: list[tuple[str, str]] = field(default_factory=list)
-    """(topic, what is wrong with it): the other pages are made all the same."""
+    """(topic, what is wrong with it): the other pages are made all the same, and a page that was there stays."""
+    kept: list[str] = field(default_factory=list)
+    """Topics of ``problems`` that keep the page of an earlier build."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +78,8 @@ def build_topics(
 
     Args:
         recommender: of the index.
-        topics: what pages to have; pages of others are removed.
+        topics: what pages to have; pages of others are removed. One whose page cannot be made keeps the page that it
+            has, and is listed with the reason, also in ``topics.json``.
         out: folder; made when it is not there.
         settings: of all pages.
         progress: show a bar.
@@ -81,7 +87,7 @@ def build_topics(
     Raises:
         UsageError: ``out`` is something else, another command is writing it, or a column is not in the index.
         StorageError: the disk is full or not writable; pages already written stay.
-        VectorIndexError: the index is damaged.
+        VectorIndexError: the index cannot be read at all.
     """
     folder = Path(out)
     _require_place(folder)
@@ -92,23 +98,28 @@ def build_topics(
             (folder / name).mkdir(parents=True, exist_ok=True)
         done = Refresh()
         index.refresh()
-        version = f"{index.manifest.table}@{index.table.version}"
+        version = _version(index)
         with progress_bar("topics", len(topics), "topics", progress) as advance:
             for topic in topics:
                 try:
                     _refresh(recommender, topic, folder, settings, version, done)
-                except UsageError as error:
-                    _drop(folder, topic.topic_id)
+                except (UsageError, DataError) as error:  # of this topic: the others may be sound
                     done.problems.append((topic.topic_id, str(error)))
                 advance(1)
-        wanted = {topic.topic_id for topic in topics} - {name for name, _ in done.problems}
+        wanted = {topic.topic_id for topic in topics}
         for file in sorted((folder / _PAGES).glob("*.json")):
             if file.stem not in wanted:
                 _drop(folder, file.stem)
                 done.removed += 1
-        listed = [topic.topic_id for topic in topics if topic.topic_id in wanted]
+        done.kept = [name for name, _ in done.problems if _read_or_none(folder / _PAGES / f"{name}.json") is not None]
+        without = {name for name, _ in done.problems} - set(done.kept)
+        listed = [topic.topic_id for topic in topics if topic.topic_id not in without]
+        problems = [
+            {"topic_id": name, "reason": reason, "page": "kept" if name in done.kept else "none"}
+            for name, reason in done.problems
+        ]
         about = {"format": _FORMAT, "index": index.path, "source": index.manifest.source, "model": index.manifest.model}
-        _write(folder / _LIST, {**about, "settings": asdict(settings), "topics": listed})
+        _write(folder / _LIST, {**about, "settings": asdict(settings), "topics": listed, "problems": problems})
     return done
 
 
@@ -126,11 +137,33 @@ def read_pages(out: str | Path) -> tuple[str, list[BuiltPage]]:
     pages = []
     try:
         for name in about["topics"]:
-            one = _read(folder / _PAGES / f"{name}.json")
-            pages.append(BuiltPage(one["topic_id"], tuple(one["texts"]), one["where"], tuple(one["items"])))
+            pages.append(_built(folder / _PAGES / f"{name}.json"))
         return str(about["index"]), pages
     except (KeyError, TypeError) as error:
-        raise DataError(f"{out}: is damaged ({error} is missing). Run interbert topics build again.") from error
+        raise DataError(f"{folder / _LIST}: does not say what pages there are. {_REMEDY}") from error
+
+
+def _built(path: Path) -> BuiltPage:
+    """A page's file.
+
+    Raises:
+        DataError: it is missing, or not as a build writes it.
+    """
+    one = _read(path)
+    texts, items = one.get("texts"), one.get("items")
+    if (
+        not (isinstance(texts, list) and texts and all(isinstance(text, str) for text in texts))
+        or not (isinstance(items, list) and all(isinstance(item, dict) for item in items))
+        or "topic_id" not in one
+    ):
+        raise DataError(f"{path}: is no topic page. {_REMEDY}")
+    return BuiltPage(str(one["topic_id"]), tuple(texts), one.get("where"), tuple(items))
+
+
+def _version(index: ProductIndex) -> str:
+    """What changes whenever the index's table does: also where an index made anew has as many commits as the last."""
+    newest = index.table.list_versions()[-1]
+    return f"{index.manifest.table}@{newest['version']} of {newest['timestamp'].isoformat()}"
 
 
 def _refresh(
@@ -162,11 +195,11 @@ def _refresh(
 
 
 def _keys(recommender: TopicRecommender, topic: Topic, settings: PageSettings) -> tuple[str, str]:
-    """What joint scores depend on, and what the page depends on beside the catalogue; as short hashes."""
-    memory = "" if recommender.memory is None else recommender.memory.fingerprint
-    evidence = [recommender.index.manifest.model_fingerprint, list(topic.texts)]
-    whole = [_FORMAT, evidence, memory, topic.where, asdict(settings)]
-    return _hash(evidence), _hash(whole)
+    """What joint scores depend on beside the pictures, and what the page depends on; as short hashes."""
+    # the memory says a topic in further words, and joint scores are means over all of them
+    memory = None if recommender.memory is None else recommender.memory.fingerprint
+    evidence = [_FORMAT, recommender.index.manifest.model_fingerprint, memory, list(topic.texts)]
+    return _hash(evidence), _hash([evidence, topic.where, asdict(settings)])
 
 
 def _hash(value: Any) -> str:
@@ -221,17 +254,17 @@ def _read_or_none(path: Path) -> dict[str, Any] | None:
     """A file's object; None when it is missing or damaged, as it is made again then."""
     try:
         return _read(path)
-    except (DataError, OSError):
+    except DataError:
         return None
 
 
 def _read(path: Path) -> dict[str, Any]:
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: there is no such file. {_REMEDY}") from error
     except (OSError, ValueError) as error:
-        raise DataError(f"{path}: is damaged ({error}). Run interbert topics build again.") from error
+        raise DataError(f"{path}: is damaged ({first_line(error)}). {_REMEDY}") from error
     if not isinstance(value, dict):
-        raise DataError(f"{path}: is damaged. Run interbert topics build again.")
+        raise DataError(f"{path}: is damaged. {_REMEDY}")
     return value

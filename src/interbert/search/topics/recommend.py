@@ -6,6 +6,7 @@ Shapes: n candidates, D vector size.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,7 +25,7 @@ from interbert.search.topics.diversity import diversified
 from interbert.search.topics.encoding import directions, encode_wordings, require_contrast
 from interbert.search.topics.examples import Likeness
 from interbert.search.topics.looks import pooled_look
-from interbert.search.topics.topic_memory import TopicMemory, load_memory
+from interbert.search.topics.topic_memory import FILE, FileStamp, TopicMemory, file_stamp, load_memory
 
 Float32 = NDArray[np.float32]
 
@@ -73,7 +74,7 @@ class Page:
 
     items: list[Result]
     joint: dict[str, tuple[str, float]] = field(default_factory=dict)
-    """Of every picture that was scored: digest of its file, and the joint model's log-odds; to remember them. Empty
+    """Of every picture that was scored: what tells it apart, and the joint model's log-odds; to remember them. Empty
     where the calibration found that they add nothing."""
     scored: int = 0
     """Pictures that the joint model had to score, not counting the remembered ones."""
@@ -144,8 +145,9 @@ class TopicRecommender:
         self.require_columns(settings.spread)
         memory = self.memory
         more = [] if memory is None else memory.words.rewritten(texts)
-        ids, vectors, wordings = encode_wordings(self.encoder, [*texts, *more])
-        fit = None if memory is None else memory.examples.fit(wordings)
+        examples = None if memory is None else memory.examples
+        ids, vectors, wordings = encode_wordings(self.encoder, [*texts, *more], examples)
+        fit = None if examples is None else examples.fit(wordings)
         hits = self._candidates(vectors, fit, where, settings)
         if not hits:
             return Page([])
@@ -184,9 +186,19 @@ class TopicRecommender:
         return list(found.values())
 
     def _digests(self, hits: Sequence[Hit]) -> dict[str, str]:
-        """What tells each picture from any other, by its id: twelve hex digits of its file's hash."""
+        """What tells each picture, as the index has it, from any other, by its id: twelve hex digits.
+
+        The same file gives another vector with other boxes or with its mirror image, and other tokens in another
+        coding: an index that was built anew may have all of these, under the same ids.
+        """
         rows = self.index.existing([hit.id for hit in hits], ["digest"])
-        return {hit.id: str(rows[hit.id]["digest"])[:12] if hit.id in rows else hit.id for hit in hits}
+        digests = {}
+        for hit in hits:
+            file = str(rows[hit.id]["digest"]) if hit.id in rows else hit.id
+            whole = hashlib.sha256(f"{file} {self.index.manifest.coding}".encode())
+            whole.update(np.ascontiguousarray(hit.vector, dtype=np.float32).tobytes())
+            digests[hit.id] = whole.hexdigest()[:12]
+        return digests
 
     def _transfer(self, hits: Sequence[Hit], digests: Sequence[str], fit: Float32 | None) -> Float32:
         """What the examples say of each picture; what it has in common with them is looked up once for all topics."""
@@ -264,12 +276,23 @@ def find_memory(index: ProductIndex, examples: str | Path | None = None) -> Topi
                 f"{examples}: knows nothing of topics. Teach it with: interbert topics learn {examples} REGIONS"
             )
         return memory
-    if Path(manifest.model).is_dir():  # may have been taught after the index was built
+    taught, own = _memory_folders(index)
+    if taught.is_dir():  # may have been taught after the index was built
         with contextlib.suppress(CheckpointError):  # or trained anew, and then it is no concern of this index
-            memory = load_memory(manifest.model, manifest.model_fingerprint)
+            memory = load_memory(taught, manifest.model_fingerprint)
             if memory is not None:
                 return memory
-    return load_memory(model_folder(index.path, manifest.model_fingerprint), manifest.model_fingerprint)
+    return load_memory(own, manifest.model_fingerprint)
+
+
+def memory_stamps(index: ProductIndex) -> tuple[FileStamp | None, ...]:
+    """Of the files that :func:`find_memory` looks at: these change when topics are learned anew, in any process."""
+    return tuple(file_stamp(folder / FILE) for folder in _memory_folders(index))
+
+
+def _memory_folders(index: ProductIndex) -> tuple[Path, Path]:
+    """The directory that an index was built with, and the index's own copy of it."""
+    return Path(index.manifest.model), model_folder(index.path, index.manifest.model_fingerprint)
 
 
 def _one_per_product(hits: Sequence[tuple[Hit, float]]) -> list[tuple[Hit, float]]:

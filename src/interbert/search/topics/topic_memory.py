@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from interbert.errors import CheckpointError, first_line, writing
+from interbert.regions.schema import CaptionRow
 from interbert.search.model_files import model_fingerprint
 from interbert.search.topics.calibration import Calibration
 from interbert.search.topics.examples import Examples
@@ -26,7 +27,25 @@ from interbert.search.topics.kinds import Kinds
 from interbert.search.topics.nearest_words import KnownWords
 
 FILE = "topics.safetensors"
+LEFT_OUT = "topics_left_out.jsonl"
 _FORMAT = "5"
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A picture of a store that was not read, or without its catalogue's columns."""
+
+    store: str
+    row: int
+    """Of the store."""
+    picture_id: str
+    product_id: str
+    reason: str
+
+    @classmethod
+    def of(cls, store: str, row: CaptionRow, reason: str) -> LeftOut:
+        """A store's row."""
+        return cls(store, row.row, row.picture_id, row.product_id, reason)
 
 
 @dataclass(frozen=True)
@@ -38,11 +57,29 @@ class TopicMemory:
     words: KnownWords
     """Of the examples' texts."""
     fingerprint: str = ""
-    """Identifies the file it was read from."""
+    """Identifies the file it was read from, or written to."""
+    left_out: tuple[LeftOut, ...] = ()
+    """When it was just learned: what of the stores it does not have."""
 
 
-def save_memory(memory: TopicMemory, model: str | Path) -> None:
+FileStamp = tuple[int, int, int]
+"""Of a file: its place on the disk, its time and its size; another one when it was replaced."""
+
+
+def file_stamp(path: Path) -> FileStamp | None:
+    """Stamp of a file; None where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size
+
+
+def save_memory(memory: TopicMemory, model: str | Path) -> TopicMemory:
     """Write a model directory's file, whole or not at all.
+
+    Returns:
+        the memory with the file's fingerprint.
 
     Raises:
         StorageError: it cannot be written.
@@ -78,9 +115,25 @@ def save_memory(memory: TopicMemory, model: str | Path) -> None:
         try:
             save_file(arrays, part, header)
             part.chmod(0o644)
+            fingerprint = _fingerprint(part)
             os.replace(part, path)
         finally:
             part.unlink(missing_ok=True)
+    return replace(memory, fingerprint=fingerprint)
+
+
+def list_left_out(listed: Sequence[LeftOut], model: str | Path) -> None:
+    """Write ``topics_left_out.jsonl`` beside the memory, one picture a line; no file when there is none.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
+    path = Path(model) / LEFT_OUT
+    with writing(path):
+        path.unlink(missing_ok=True)
+        if listed:
+            lines = (json.dumps(asdict(one), ensure_ascii=False) + "\n" for one in listed)
+            path.write_text("".join(lines), encoding="utf-8")
 
 
 def load_memory(model: str | Path, fingerprint: str) -> TopicMemory | None:
@@ -93,12 +146,19 @@ def load_memory(model: str | Path, fingerprint: str) -> TopicMemory | None:
     Raises:
         CheckpointError: the file is damaged, or of another model.
     """
+    path = Path(model) if Path(model).is_file() else Path(model) / FILE
+    while (stamp := file_stamp(path)) is not None and path.is_file():
+        memory = _load(path, fingerprint)
+        if file_stamp(path) == stamp:  # else it was replaced while it was read
+            return memory
+    return None
+
+
+def _load(path: Path, fingerprint: str) -> TopicMemory:
     from safetensors import SafetensorError, safe_open
 
-    path = Path(model) if Path(model).is_file() else Path(model) / FILE
-    if not path.is_file():
-        return None
     try:
+        digest = _fingerprint(path)
         with safe_open(path, framework="numpy") as file:
             header = file.metadata() or {}
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
@@ -133,8 +193,12 @@ def load_memory(model: str | Path, fingerprint: str) -> TopicMemory | None:
             f"{path}: belongs to another model (fingerprint {header['model']}, not {fingerprint}). Make it again with: "
             "interbert topics learn MODEL REGIONS"
         )
+    return TopicMemory(examples, calibration, words, digest)
+
+
+def _fingerprint(path: Path) -> str:
     with path.open("rb") as data:
-        return TopicMemory(examples, calibration, words, hashlib.file_digest(data, "sha256").hexdigest()[:16])
+        return hashlib.file_digest(data, "sha256").hexdigest()[:16]
 
 
 def _as_bytes(texts: Sequence[str]) -> NDArray[np.uint8]:

@@ -1,0 +1,134 @@
+"""Columns of a catalogue for the pictures of a store that was extracted from it, in whatever order its rows are now."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from interbert.extraction.attributes import attribute_values
+from interbert.extraction.same_source import picture_digest
+from interbert.extraction.sources import PictureSource
+from interbert.regions.schema import CaptionRow
+
+Rows = Sequence[int]
+
+
+@dataclass(frozen=True)
+class Joined:
+    """What a catalogue says of pictures."""
+
+    values: list[tuple[str, ...]]
+    """Of each picture, its values by column; all "" where no row is known to be the picture's."""
+    problems: list[tuple[int, str]]
+    """(place among the pictures, why no row is its own)"""
+
+
+class CatalogueColumns:
+    """Columns of a catalogue, found by id and picture: row numbers are no ids, as tables are sorted anew.
+
+    A picture's row has its picture id, or its product id, and, where both files are known, the same picture. Of a
+    catalogue without ids the picture alone says which row it is.
+
+    Args:
+        source: the catalogue.
+        columns: those to read; named twice they count once.
+
+    Raises:
+        ColumnError: there is no such column.
+    """
+
+    def __init__(self, source: PictureSource, columns: Sequence[str]) -> None:
+        self.name = source.name
+        self.columns = tuple(dict.fromkeys(columns))
+        self._source = source
+        self._values = attribute_values(source, self.columns)
+        self._digests: dict[int, str | None] = {}
+
+    def join(self, captions: Sequence[CaptionRow]) -> Joined:
+        """Values of each picture of a store, and what is wrong with those that have no row."""
+        found = Joined([], [])
+        for place, one in enumerate(captions):
+            rows = self._rows_of(one)
+            different = {self._values[row] for row in rows}
+            if len(different) == 1:
+                found.values.append(self._values[rows[0]])
+                continue
+            found.values.append(("",) * len(self.columns))
+            if different:
+                reason = f"rows {rows[0]} and {rows[-1]} of {self.name} are both its own, with another "
+                reason += self._differing(rows)
+            else:
+                reason = self._why_none(one)
+            found.problems.append((place, reason))
+        return found
+
+    def _rows_of(self, one: CaptionRow) -> Rows:
+        """Rows that are this picture's, by the surest of what they have in common."""
+        for rows in (self._by_picture.get(one.picture_id, ()), self._by_product.get(one.product_id, ())):
+            if same := self._of_picture(rows, one.digest):
+                return same
+        if not one.digest or not _is_numbered(one):
+            return ()
+        if one.source_row < len(self._values) and self._digest(one.source_row) == one.digest:
+            return [one.source_row]  # not sorted anew: the other pictures need not be read
+        return self._by_digest.get(one.digest, ())
+
+    def _of_picture(self, rows: Rows, digest: str) -> Rows:
+        """Those of rows with the right id that have this picture, or else those whose picture cannot be compared."""
+        if not digest:
+            return rows
+        same = [row for row in rows if self._digest(row) == digest]
+        return same or [row for row in rows if self._digest(row) is None]
+
+    def _why_none(self, one: CaptionRow) -> str:
+        for what, name, known in (
+            ("picture", one.picture_id, self._by_picture),
+            ("product", one.product_id, self._by_product),
+        ):
+            if name in known:
+                return f"row {known[name][0]} of {self.name} has its {what} id {name[:60]!r}, but another picture"
+        if not self._by_picture and not self._by_product:
+            return f"{self.name} has no ids, and its picture is in no row"
+        return f"no row of {self.name} has its id {(one.product_id if self._by_product else one.picture_id)[:60]!r}"
+
+    def _differing(self, rows: Rows) -> str:
+        pairs = zip(*(self._values[row] for row in rows), strict=True)
+        return ", ".join(name for name, values in zip(self.columns, pairs, strict=True) if len(set(values)) > 1)
+
+    def _digest(self, row: int) -> str | None:
+        if row not in self._digests:
+            self._digests[row] = picture_digest(self._source[row])
+        return self._digests[row]
+
+    @cached_property
+    def _by_picture(self) -> dict[str, list[int]]:
+        return {} if self._source.columns.picture_id is None else _places(self._source.picture_ids())
+
+    @cached_property
+    def _by_product(self) -> dict[str, list[int]]:
+        column = self._source.columns.product_id
+        if column is None:
+            return {}
+        given = self._source.other_columns([column])[column].to_pylist()
+        ids = [product for product, _ in self._source.products_and_texts()]
+        return _places([name if value not in (None, "") else "" for name, value in zip(ids, given, strict=True)])
+
+    @cached_property
+    def _by_digest(self) -> dict[str, list[int]]:
+        return _places([self._digest(row) or "" for row in range(len(self._values))])
+
+
+def _places(names: Sequence[str]) -> dict[str, list[int]]:
+    """Where each name stands; "" is none."""
+    found: dict[str, list[int]] = defaultdict(list)
+    for place, name in enumerate(names):
+        if name:
+            found[name].append(place)
+    return dict(found)
+
+
+def _is_numbered(one: CaptionRow) -> bool:
+    """Whether a store's picture was extracted without any id, so that the number of a row stands in its place."""
+    return one.picture_id == one.product_id and one.picture_id.isdecimal()

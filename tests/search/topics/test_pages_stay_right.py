@@ -1,0 +1,203 @@
+"""Pages stay right when a topic goes wrong, topics are learned anew or an index is made anew: nothing lost or stale."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from tests.conftest import file_bytes
+from tests.search.conftest import priced_rows, source_of, write_table
+from tests.search.topics.conftest import FULL, TOPICS, opened
+
+from interbert.cli.main import main
+from interbert.errors import VectorIndexError
+from interbert.search.build import build_index
+from interbert.search.engine import SearchEngine
+from interbert.search.model_files import model_fingerprint
+from interbert.search.topics.learn import learn_topics
+from interbert.search.topics.nearest_words import KnownWords
+from interbert.search.topics.pages import build_topics, read_pages
+from interbert.search.topics.recommend import TopicRecommender
+from interbert.search.topics.topic_file import Topic
+from interbert.search.topics.topic_memory import TopicMemory, load_memory, save_memory
+
+
+def test_a_topic_that_goes_wrong_keeps_the_page_it_had(
+    recommender: TopicRecommender, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "topics"
+    build_topics(recommender, TOPICS, out, FULL)
+    before = {file: file.read_bytes() for file in (out / "pages").iterdir()}
+    now = [replace(TOPICS[0], where="colour = red"), *TOPICS[1:], Topic("new", ("red",), where="price <")]
+    plain = recommender.page
+
+    def damaged(texts, where, *rest):  # type: ignore[no-untyped-def]
+        if where == TOPICS[1].where:
+            raise VectorIndexError("a picture of it is damaged")
+        return plain(texts, where, *rest)
+
+    monkeypatch.setattr(recommender, "page", damaged)
+    done = build_topics(recommender, now, out, replace(FULL, top_k=9))
+    assert [name for name, _ in done.problems] == ["red", "circle", "new"]
+    assert (done.kept, done.removed, done.written) == (["red", "circle"], 0, 1)
+    assert all(
+        before[out / "pages" / f"{name}.json"] == (out / "pages" / f"{name}.json").read_bytes() for name in done.kept
+    )
+    assert [page.topic_id for page in read_pages(out)[1]] == ["red", "circle", "gone"]
+    listed = json.loads((out / "topics.json").read_text(encoding="utf-8"))["problems"]
+    assert [(one["topic_id"], one["page"]) for one in listed] == [("red", "kept"), ("circle", "kept"), ("new", "none")]
+    assert "character" in listed[0]["reason"]
+
+    monkeypatch.setattr(recommender, "page", plain)
+    mended = build_topics(recommender, TOPICS, out, FULL)
+    assert (mended.problems, len(read_pages(out)[1])) == ([], 3)
+    assert "problems" in json.loads((out / "topics.json").read_text(encoding="utf-8"))
+
+
+def test_the_command_lists_what_went_wrong_and_fails(
+    index: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, out = tmp_path / "topics.jsonl", tmp_path / "out"
+    sound = [{"topic_id": "red", "text": "red paper"}, {"topic_id": "round", "text": "a circle"}]
+    words = ["topics", "build", str(index), str(file), str(out), "--least", "0"]
+    file.write_text("\n".join(map(json.dumps, sound)), encoding="utf-8")
+    assert main(words) == 0
+    page = (out / "pages" / "red.json").read_bytes()
+    file.write_text("\n".join(map(json.dumps, [sound[0] | {"where": "prize < 5"}, sound[1]])), encoding="utf-8")
+    capsys.readouterr()
+    assert main(words) == 2
+    said = capsys.readouterr()
+    assert "topic red: its page stays as it was: filter, character 1" in said.out
+    assert "1 not looked at" in said.out
+    assert f"{file}: 1 of 2 topics could not be made" in said.err
+    assert (out / "pages" / "red.json").read_bytes() == page
+    assert main(["topics", "page", str(out), str(tmp_path / "topics.html")]) == 0
+    assert "red paper" in (tmp_path / "topics.html").read_text(encoding="utf-8")
+    lines = [{"topic_id": "red", "text": "red", "where": "prize < 5", "relevant": {"colour": ["red"]}}]
+    file.write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
+    assert main(["topics", "evaluate", str(index), str(file)]) == 2
+    assert "topic red: filter" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("pages/red.json", None, "there is no such file"),
+        ("pages/red.json", "[]", "is damaged"),
+        ("pages/red.json", '{"topic_id": "red"}', "is no topic page"),
+        ("pages/red.json", '{"topic_id": "red", "texts": ["red"], "items": ["x"]}', "is no topic page"),
+        ("pages/red.json", '{"topic_id": "red", "texts": ["red"], "items": [{"rank": null}]}', "is damaged"),
+        ("topics.json", "{}", "does not say"),
+        ("topics.json", '{"index": "x", "topics": 5}', "does not say"),
+        ("topics.json", None, "there are no topic pages here"),
+    ],
+)
+def test_a_folder_whose_files_are_gone_or_wrong_is_said_in_one_line(
+    recommender: TopicRecommender,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+    content: str | None,
+    message: str,
+) -> None:
+    out = tmp_path / "topics"
+    build_topics(recommender, TOPICS[:1], out, FULL)
+    (out / name).unlink()
+    if content is not None:
+        (out / name).write_text(content, encoding="utf-8")
+    assert main(["topics", "page", str(out), str(tmp_path / "topics.html")]) == 2
+    said = capsys.readouterr().err
+    assert message in said
+    assert said.count("\n") == 1
+
+
+def test_a_list_without_the_folder_of_pages_is_said_in_one_line(
+    recommender: TopicRecommender, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "topics"
+    build_topics(recommender, TOPICS, out, FULL)
+    shutil.rmtree(out / "pages")
+    assert main(["topics", "page", str(out), str(tmp_path / "topics.html")]) == 2
+    assert "there is no such file. Run interbert topics build again" in capsys.readouterr().err
+
+
+def relearned(model: Path, memory: TopicMemory, joint: float = 1.0) -> TopicMemory:
+    """Another memory of the same model, as another process may have learned it."""
+    return save_memory(replace(memory, calibration=replace(memory.calibration, transfer=1.0, joint=joint)), model)
+
+
+def test_topics_learned_anew_are_scored_anew(taught: Path, index: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(taught, tmp_path / "model"))
+    topic = Topic("round", ("circular paper",))  # said with "circle", which titles have
+    memory = load_memory(folder, model_fingerprint(folder))
+    assert memory is not None
+    relearned(folder, memory)
+    build_topics(opened(index, folder), [topic], tmp_path / "pages", FULL)
+    relearned(folder, replace(memory, words=KnownWords.none()))
+    again = build_topics(opened(index, folder), [topic], tmp_path / "pages", FULL)
+    fresh = build_topics(opened(index, folder), [topic], tmp_path / "fresh", FULL)
+    scores, wanted = (
+        json.loads((tmp_path / out / "scores" / "round.json").read_text(encoding="utf-8"))["joint"]
+        for out in ("pages", "fresh")
+    )
+    assert scores == wanted
+    assert again.scored == fresh.scored > 0
+
+
+def test_an_index_made_anew_at_the_same_place_is_looked_at_again(taught: Path, tmp_path: Path) -> None:
+    pages = []
+    for number, rows in enumerate((priced_rows()[:12], priced_rows()[12:])):
+        shutil.rmtree(tmp_path / "index", ignore_errors=True)
+        build_index(taught, source_of(write_table(tmp_path / f"{number}.parquet", rows)), tmp_path / "index")
+        done = build_topics(opened(tmp_path / "index"), TOPICS[:1], tmp_path / "topics", FULL)
+        assert done.untouched == 0
+        pages.append({item["id"] for item in read_pages(tmp_path / "topics")[1][0].items})
+    assert pages[1] <= {str(row["id"]) for row in priced_rows()[12:]}
+
+
+def test_what_is_remembered_of_a_picture_is_of_that_vector_and_coding(taught: Path, tmp_path: Path) -> None:
+    """An index built anew with mirror images has other vectors for the same files."""
+    rows = [dict(row, image=lopsided(place)) for place, row in enumerate(priced_rows())]
+    source = source_of(write_table(tmp_path / "shop.parquet", rows))
+    build_index(taught, source, tmp_path / "index")
+    engine = SearchEngine.open(tmp_path / "index")
+    engine.recommend("red paper", least=0.0)
+    build_topics(opened(tmp_path / "index"), TOPICS[:1], tmp_path / "topics", FULL)
+    build_index(taught, source, tmp_path / "index", rebuild=True, mirrored=True)
+    engine.index._checked = 0.0  # a second later
+    fresh = SearchEngine.open(tmp_path / "index")
+    assert engine.recommend("red paper", least=0.0) == fresh.recommend("red paper", least=0.0)
+    assert build_topics(opened(tmp_path / "index"), TOPICS[:1], tmp_path / "topics", FULL).scored == 24
+
+
+def lopsided(place: int) -> dict[str, object]:
+    picture = Image.new("RGB", (60, 80), "white")
+    picture.paste((10 * place, 0, 200), (0, 0, 20 + place, 80))
+    return {"bytes": file_bytes(picture), "path": f"{place}.png"}
+
+
+def test_an_open_engine_notices_that_topics_were_learned_anew(taught: Path, index: Path) -> None:
+    own = next((index / "models").iterdir())
+    engine = SearchEngine.open(index)
+    before = engine.recommend("red paper", least=0.0)
+    recommender = engine._recommender
+    assert engine.recommend("red paper", least=0.0) == before
+    assert engine._recommender is recommender  # nothing is read again
+    memory = load_memory(own, model_fingerprint(taught))
+    assert memory is not None
+    relearned(own, replace(memory, calibration=replace(memory.calibration, bias=-1.0)), joint=0.5)
+    after = engine.recommend("red paper", least=0.0)
+    assert after == SearchEngine.open(index).recommend("red paper", least=0.0)
+    assert [item.score for item in after] != [item.score for item in before]
+
+
+def test_a_learned_memory_has_the_fingerprint_of_its_file(taught: Path, shop_regions: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(taught, tmp_path / "model"))
+    learned = learn_topics(folder, str(shop_regions), seed=3)
+    loaded = load_memory(folder, model_fingerprint(folder))
+    assert loaded is not None
+    assert learned.fingerprint == loaded.fingerprint != ""
