@@ -134,15 +134,20 @@ class PairTable:
 
     def right(self, texts_of: Sequence[int] | Int64, pictures_of: Sequence[int] | Int64) -> NDArray[np.bool_]:
         """bool [k,m]: whether the text of each first pair is a right one for the picture of each second."""
-        texts, pictures = np.asarray(texts_of, dtype=np.int64), np.asarray(pictures_of, dtype=np.int64)
-        wanted = self.text_ids[texts][:, None] * self._stride + self.groups[pictures][None, :]
+        return self.right_of_groups(texts_of, self.groups[np.asarray(pictures_of, dtype=np.int64)])
+
+    def right_of_groups(self, texts_of: Sequence[int] | Int64, groups: Int64) -> NDArray[np.bool_]:
+        """bool [k,m]: whether the text of each pair is a right one for the pictures of each group."""
+        texts = np.asarray(texts_of, dtype=np.int64)
+        wanted = self.text_ids[texts][:, None] * self._stride + groups[None, :]
         place = np.searchsorted(self._right_keys, wanted).clip(max=len(self._right_keys) - 1)
         right: NDArray[np.bool_] = self._right_keys[place] == wanted
         return right
 
     @cached_property
     def _stride(self) -> int:
-        return int(max(self.groups.max(initial=0), self.also_right[:, 1].max(initial=0))) + 1
+        others = self.also_right[:, 1].max(initial=0), self.unpaired[:, 1].max(initial=0)
+        return int(max(self.groups.max(initial=0), *others)) + 1
 
     @cached_property
     def _right_keys(self) -> NDArray[np.int64]:

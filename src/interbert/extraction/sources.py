@@ -14,6 +14,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from interbert.errors import ColumnError, PictureError
 from interbert.extraction.columns import ColumnMapping, resolve_columns
 from interbert.extraction.given_settings import BoxFormat
@@ -24,6 +26,9 @@ from interbert.regions.caption_index import CaptionIndex
 
 if TYPE_CHECKING:
     from PIL import Image
+
+_FIRST, _SPREAD = 20, 20
+"""Rows that columns are found by."""
 
 
 @dataclass(frozen=True)
@@ -253,7 +258,7 @@ def open_source(
         ColumnError: a column is missing.
     """
     rows, folder = read_rows(source, split)
-    sample = rows[: min(20, len(rows))]
+    sample = _some_rows(rows)
     mapping = mapping or ColumnMapping()
     if isinstance(rows, PackedRows) and mapping.picture_id is None:
         mapping = replace(mapping, picture_id=rows.picture_id)
@@ -264,6 +269,13 @@ def open_source(
             "--picture_id."
         )
     return PictureSource(source, rows, columns, folder, captions=captions).of_splits()
+
+
+def _some_rows(rows: Any) -> dict[str, list[Any]]:
+    """Values of a few rows, by column: the first ones, and some of all over the source, which may be unlike them."""
+    places = sorted({*range(min(_FIRST, len(rows))), *np.linspace(0, len(rows) - 1, _SPREAD, dtype=int).tolist()})
+    listed = [rows[place] for place in places]
+    return {name: [one[name] for one in listed] for name in rows.column_names}
 
 
 def _has_names(pictures: Sequence[Any]) -> bool:
