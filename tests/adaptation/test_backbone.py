@@ -9,13 +9,15 @@ import pytest
 import torch
 from tests.conftest import draw, file_bytes
 
-from interbert.adaptation.backbone import LOG, finetune_backbone
+from interbert.adaptation.attribute_head import Attributes
+from interbert.adaptation.backbone import LOG, _sample, finetune_backbone
 from interbert.adaptation.features import random_crops
 from interbert.adaptation.learner import BackboneLearner
 from interbert.adaptation.options import BackboneOptions
 from interbert.carried import CARRIED, carry, digest_of
 from interbert.checkpoints.bert import bert_tokenizer
 from interbert.cli.main import main
+from interbert.data.pairs import PairTable
 from interbert.errors import ConfigError, TrainingError
 from interbert.extraction.class_names import class_names
 from interbert.extraction.columns import ColumnMapping
@@ -26,6 +28,7 @@ from interbert.extraction.grid import GridExtractor, GridSettings
 from interbert.extraction.sources import PictureSource, open_source
 from interbert.model.processing import InterBertProcessor
 from interbert.model.region_inputs import InterBertRegionFeatureExtractor
+from interbert.regions.schema import CaptionRow
 from interbert.regions.store import RegionStore
 
 SETTINGS = GridSettings(input_size=64, scales=(1,), features=("stride8", "stride16", "head"))
@@ -199,3 +202,21 @@ def test_a_finished_run_is_left_alone(
 ) -> None:
     finetune_backbone(options(shop, trained, tiny_bert))
     assert "nothing to do" in capsys.readouterr().out
+
+
+def test_validation_pictures_are_of_every_kind_in_proportion_though_the_source_is_sorted() -> None:
+    kinds = ["shoe"] * 800 + ["bag"] * 150 + ["hat"] * 50
+    rows = [
+        CaptionRow(row, f"p{row}", f"p{row}", "", 0, row, (f"{kind} {row}",) if row % 2 else (), ("title",) * (row % 2))
+        for row, kind in enumerate(kinds)
+    ]
+    table = PairTable.from_captions(rows)
+    attributes = Attributes.of(["kind", "use"], [(kind, "all") for kind in kinds])
+    chosen = BackboneOptions("shop", "out", validation_limit=100)
+    held, _ = _sample(table, attributes, chosen).gallery()
+    counts = [int(np.sum([kinds[row] == kind for row in held])) for kind in ("shoe", "bag", "hat")]
+    assert counts == pytest.approx([80, 15, 5], abs=1)
+    plain, groups = _sample(table, Attributes.none(1000), chosen).gallery()
+    assert len(plain) == len(groups) == 100
+    assert plain.max() > 900
+    assert len(_sample(table, attributes, replace(chosen, validation_limit=2000)).gallery()[0]) == 1000

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import dataclasses
 import errno
 import inspect
 import os
 import subprocess
 import sys
+import typing
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
@@ -17,6 +19,7 @@ from interbert.cli import extract as extract_verb
 from interbert.cli.main import main
 from interbert.cli.parser import option_kinds, parse_options
 from interbert.cli.verbs import VERBS, verb_module
+from interbert.errors import UsageError
 from interbert.regions.store import RegionStore
 
 SMALL = ["--input_size", "64", "--scales", "1", "--features", "head"]
@@ -217,6 +220,31 @@ def test_a_wrong_recipe_is_answered_in_one_line(
     mistake: Callable[..., str], tmp_path: Path, text: str, word: str
 ) -> None:
     assert word.lower() in mistake("extract", "--config", recipe(tmp_path / "r.yaml", text)).lower()
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_an_empty_value_in_a_recipe_names_the_option_in_every_verb(tmp_path: Path, verb: str) -> None:
+    options = verb_module(verb).Options
+    required = [one.name for one in fields(options) if one.default is one.default_factory is dataclasses.MISSING]
+    kinds = option_kinds(options)
+    config = "--recipe" if "config" in kinds else "--config"
+    groups = {name.rpartition(".")[0]: None for name in kinds if "." in name}
+    for name, kind in {**kinds, **groups}.items():
+        if name in required or type(None) in typing.get_args(kind):
+            continue
+        lines = [f"{'  ' * depth}{part}:" for depth, part in enumerate(name.split("."))]
+        for more in ("", f"{required[0]}: {[] if kinds[required[0]] == list[str] else 'y'}\n"):
+            file = recipe(tmp_path / "r.yaml", more + "\n".join(lines) + "\n")
+            with pytest.raises(UsageError, match=f"^{verb}: --{name} has no value"):
+                parse_options(verb, "", options, ["x"] * len(required) + [config, str(file)])
+
+
+def test_null_is_a_value_where_an_option_allows_none(tmp_path: Path) -> None:
+    file = recipe(tmp_path / "r.yaml", "training:\n  ema_decay:\nvalidation:\n")
+    options = verb_module("pretrain").Options
+    read = parse_options("pretrain", "", options, ["regions", "out", "--config", str(file)])
+    assert read.training.ema_decay is None
+    assert read.validation is None
 
 
 def test_a_wrong_key_deep_in_a_recipe_is_named(mistake: Callable[..., str], tmp_path: Path) -> None:

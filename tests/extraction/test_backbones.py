@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -110,6 +111,84 @@ def test_the_grid_extractor_takes_any_backbone(monkeypatch: pytest.MonkeyPatch, 
         np.testing.assert_allclose(regions.class_probs.astype(np.float32).sum(1), 1.0, atol=2e-3)
     else:
         assert regions.class_probs is None
+
+
+class OneSize(nn.Module):
+    """A network of timm's kind: tokens of patches of 16 pixels, of pictures of one size alone."""
+
+    def __init__(self, size: tuple[int, int], error: type[Exception]) -> None:
+        super().__init__()
+        self.size, self.error = size, error
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        if pictures.shape[-2:] != self.size:
+            raise self.error(f"Input size {tuple(pictures.shape[-2:])} doesn't match model {self.size}")
+        return nn.functional.avg_pool2d(pictures, 16).flatten(2).transpose(1, 2)
+
+
+@pytest.mark.parametrize("error", [AssertionError, ValueError, RuntimeError])
+@pytest.mark.parametrize("size", [(224, 224), (80, 112), (48, 48)])
+@torch.no_grad()
+def test_a_backbone_of_one_size_gets_every_picture_in_it(
+    monkeypatch: pytest.MonkeyPatch, size: tuple[int, int], error: type[Exception]
+) -> None:
+    made = HubBackbone("timm:tiny", OneSize(size, error), None, (0.0,) * 3, (1 / 255,) * 3, size)
+    assert made.input_size == size
+    flat = torch.full((1, 3, 64, 96), 200.0)
+    assert made.maps(flat)["head"].shape == (1, 3, size[0] // 16, size[1] // 16)
+    torch.testing.assert_close(made.maps(flat)["head"], torch.full((1, 3, size[0] // 16, size[1] // 16), 200.0))
+    monkeypatch.setattr(grid, "build_backbone", lambda name, weights: made)
+    extractor = GridExtractor(GridSettings("timm:tiny", 256, (1, 2), features=("colour", "head")))
+    assert extractor.info.settings["input_size"] == max(
+        64, -(-max(size) // 32) * 32
+    )  # what is seen, not what was asked
+    wide, tall = draw("red", "square", (120, 60)), draw("red", "square", (60, 120))
+    found = extractor.extract([wide, tall, draw("blue", "circle", (50, 50))])
+    assert [one.features.shape for one in found] == [(5, 30)] * 3
+    np.testing.assert_allclose(found[0].features, found[1].features, atol=3.0)  # both scaled to one square
+    again = GridExtractor(GridSettings(**{**extractor.info.settings, "scales": (1, 2), "features": ("colour", "head")}))
+    assert again.info.fingerprint == extractor.info.fingerprint
+
+
+def test_a_backbone_that_takes_any_size_is_not_bound_to_its_own() -> None:
+    trunk = nn.Sequential(nn.Conv2d(3, 7, 16, stride=16))
+    assert HubBackbone("timm:tiny", trunk, None, (0.5,) * 3, (0.2,) * 3, (224, 224)).input_size is None
+
+
+@torch.no_grad()
+def test_a_vision_transformer_of_transformers_is_given_its_own_size(tmp_path: Path) -> None:
+    from transformers import ViTConfig, ViTForImageClassification
+
+    torch.manual_seed(0)
+    config = ViTConfig(
+        image_size=96, patch_size=16, hidden_size=12, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16
+    )
+    model = ViTForImageClassification(config).eval()
+    model.save_pretrained(tmp_path / "vit")
+    extractor = GridExtractor(GridSettings(f"transformers:{tmp_path / 'vit'}", 256, (1,), features=("head",)))
+    assert extractor.backbone.input_size == (96, 96)
+    pictures = [draw("red", "circle", (200, 90)), draw("blue", "square", (90, 90))]
+    found = extractor.extract(pictures)
+    assert [one.features.shape for one in found] == [(1, 12)] * 2
+    pixels = grid.canvas_pixels(pictures, (96, 96))
+    mean, std = (
+        torch.tensor(values).view(1, 3, 1, 1) * 255 for values in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    )
+    patches = model.vit((pixels - mean) / std).last_hidden_state[:, 1:]
+    wanted = patches.transpose(1, 2).reshape(2, 12, 6, 6)
+    torch.testing.assert_close(extractor.backbone.maps(pixels)["head"], wanted)
+
+
+@torch.no_grad()
+def test_a_vision_transformer_of_torchvision_is_given_its_own_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torchvision
+
+    vit = torchvision.models.VisionTransformer(48, 16, 1, 2, 12, 16, num_classes=5).eval()
+    monkeypatch.setattr(torchvision.models, "get_model", lambda name, weights: vit)
+    backbone = build_backbone("torchvision:vit")
+    assert backbone.input_size == (48, 48)
+    assert (backbone.taps, backbone.num_classes) == ({"head": 12}, 5)
+    assert backbone.maps(torch.rand(2, 3, 64, 96) * 255)["head"].shape == (2, 12, 3, 3)
 
 
 @pytest.mark.parametrize("name", ["resnet", "", "hub:resnet18", "timm:", ":", "efficientnet_lite1"])

@@ -397,3 +397,10 @@ def test_a_mistyped_path_in_a_folder_that_is_there_never_goes_to_the_hub(
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SourceError, match="there is no such file or folder in regions"):
         open_source("regions/none")
+
+
+def test_columns_are_found_by_rows_all_over_a_source(tmp_path: Path) -> None:
+    photos(tmp_path)
+    names = [""] * 60 + ["red.png"] * 940  # sorted: those without a photo come first
+    file = table(tmp_path / "shop.csv", {"photo": names, "title": [f"thing {row}" for row in range(1000)]})
+    assert open_source(str(file)).columns.picture == "photo"

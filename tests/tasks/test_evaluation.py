@@ -12,6 +12,9 @@ from interbert.model.scoring import dual_matrix, score_matrix
 from interbert.regions.schema import CaptionRow
 from interbert.tasks import evaluation
 from interbert.tasks.evaluation import evaluate_retrieval, shuffled_pictures
+from interbert.tasks.graded import graded_metrics
+from interbert.tasks.judged import JudgedSet
+from interbert.tasks.metrics import retrieval_metrics
 from interbert.tasks.retrieval import RetrievalSet
 
 COUNT = 200
@@ -27,8 +30,16 @@ def stub(contrastive_size=None):
 
 
 def judged(monkeypatch, data, scores, **options):
-    monkeypatch.setattr(evaluation, "score_matrix", lambda *_: scores)
-    return evaluate_retrieval(stub(), data, [], [], bootstrap=50, **options)
+    def score_matrix(_, texts, pictures, *__, bf16=None):
+        return scores if bf16 is None else np.zeros((len(texts), len(pictures)))
+
+    monkeypatch.setattr(evaluation, "score_matrix", score_matrix)
+    return evaluate_retrieval(stub(), data, *nothing_of(data), bootstrap=50, **options)
+
+
+def nothing_of(data):
+    picture = (np.zeros((1, 2), dtype=np.float32), np.zeros((1, 5), dtype=np.float32))
+    return [[1]] * len(data.texts), [picture] * len(data.picture_rows)
 
 
 @pytest.mark.parametrize("texts", [1, 3])
@@ -42,6 +53,55 @@ def test_a_perfect_model_falls_to_chance_when_pictures_are_shuffled(monkeypatch,
         shuffled = np.mean([one.shuffled.recall[f"r@{k}"].value for one in reports])
         assert shuffled == pytest.approx(100 * k / COUNT, abs=1.5)
         assert reports[0].shuffled.chance[f"r@{k}"] == pytest.approx(100 * k / COUNT)
+
+
+def test_shuffled_columns_are_what_the_model_gives_for_shuffled_pictures(monkeypatch):
+    monkeypatch.setattr(scoring, "cpu_has_bf16", lambda: False)
+    torch.manual_seed(0)
+    model = InterBertForImageTextRetrieval(tiny_config(contrastive_size=8)).eval()
+    model.config.dual_prior = 2.0
+    generator = np.random.default_rng(0)
+    texts = [generator.integers(1, 60, 3 + row % 3).tolist() for row in range(3)]
+    pictures = [
+        (generator.standard_normal((n, 10), dtype=np.float32), generator.random((n, 5), dtype=np.float32))
+        for n in (2, 5, 3, 3, 6, 4)
+    ]
+    order = shuffled_pictures(several_texts_each(6, 1), seed=3)
+    assert order.tolist() != list(range(6))
+    again = score_matrix(model, texts, [pictures[place] for place in order])
+    np.testing.assert_allclose(again, score_matrix(model, texts, pictures)[:, order], atol=1e-4)
+
+
+def test_a_model_that_reads_the_pictures_is_at_chance_when_all_are_the_mean_picture(monkeypatch):
+    data = several_texts_each(40, 1)
+
+    def reads_pictures(_, texts, pictures, *__, **___):
+        return np.array([[features[0, text[0]] for features, _ in pictures] for text in texts])
+
+    monkeypatch.setattr(evaluation, "score_matrix", reads_pictures)
+    texts = [[place] for place in range(40)]
+    pictures = [(np.eye(40, dtype=np.float32)[[place]], np.zeros((1, 5), dtype=np.float32)) for place in range(40)]
+    report = evaluate_retrieval(stub(), data, texts, pictures, bootstrap=20)
+    assert report.joint.text_to_image.recall["r@1"].value == 100
+    for name, value in report.mean_image.chance.items():
+        assert report.mean_image.recall[name].value == pytest.approx(value)
+    assert report.mean_image.chance["r@1"] == pytest.approx(2.5)
+    assert report.mean_image.candidates == 40
+    written = report.to_dict()["mean_image_text_to_image"]
+    assert (written["candidates"], written["n"]) == (40, 32)
+
+
+def test_the_mean_picture_tells_on_a_model_that_reads_something_else(monkeypatch):
+    data = several_texts_each(40, 1)
+
+    def reads_places(_, texts, pictures, *__, **___):  # such as vectors that were kept of the real pictures
+        return np.eye(len(pictures))[[text[0] for text in texts]]
+
+    monkeypatch.setattr(evaluation, "score_matrix", reads_places)
+    _, pictures = nothing_of(data)
+    report = evaluate_retrieval(stub(), data, [[place] for place in range(40)], pictures, bootstrap=0)
+    assert report.mean_image.recall["r@1"].value == 100
+    assert report.shuffled.recall["r@1"].value < 20  # which the shuffled control does not see
 
 
 def test_both_directions_are_judged_each_on_its_own(monkeypatch):
@@ -67,9 +127,9 @@ def test_the_shuffle_is_a_permutation_and_the_seeds():
 
 def test_a_model_with_a_contrastive_head_is_judged_as_a_dual_encoder_too(monkeypatch):
     data = several_texts_each(10, 1)
-    monkeypatch.setattr(evaluation, "score_matrix", lambda *_: np.zeros((10, 10)))
+    monkeypatch.setattr(evaluation, "score_matrix", lambda *_, **__: np.zeros((10, 10)))
     monkeypatch.setattr(evaluation, "dual_matrix", lambda *_: data.relevant * 1.0)
-    report = evaluate_retrieval(stub(contrastive_size=4), data, [], [], bootstrap=0)
+    report = evaluate_retrieval(stub(contrastive_size=4), data, *nothing_of(data), bootstrap=0)
     assert report.dual.recall["r@1"].value == 100
     assert report.joint.text_to_image.recall["r@1"].value == 0
     assert report.to_dict()["dual_text_to_image"]["recall"]["r@1"]["value"] == 100
@@ -96,6 +156,7 @@ def test_a_real_model_end_to_end(monkeypatch):
     by_head = evaluation.direction_metrics(dual_matrix(model, texts, pictures, by="head"), data.relevant, 20, 0)
     assert report.by_head == by_head
     assert report.to_dict()["head_text_to_image"]["recall"]["r@1"]["value"] == by_head.recall["r@1"].value
+    assert report.mean_image.recall["r@1"].value == pytest.approx(report.mean_image.chance["r@1"])
     assert report.seconds > 0
 
 
@@ -108,6 +169,51 @@ def test_identical_texts_are_one_query_and_a_products_pictures_are_all_right():
     assert data.texts == ("red", "round", "crimson")
     assert data.picture_rows == (0, 1, 2)
     assert data.relevant.tolist() == [[True, True, True], [True, True, False], [True, True, False]]
-    first = RetrievalSet.from_table(table, limit=1)
-    assert first.texts == ("red", "round")
-    assert first.relevant.tolist() == [[True], [True]]
+    samples = {RetrievalSet.from_table(table, limit=2, seed=seed).picture_rows for seed in range(9)}
+    assert samples == {(0, 1), (2,)}  # a product's pictures stay together
+
+
+def test_pictures_without_texts_are_candidates_of_every_text_and_ask_for_none():
+    def row(index, *texts):
+        return CaptionRow(index, f"p{index}", "", "", 0, index, texts, ("title",) * len(texts))
+
+    table = PairTable.from_captions([row(index, *([f"text {index}"] if index % 7 == 3 else [])) for index in range(20)])
+    data = RetrievalSet.from_table(table)
+    assert (len(data.texts), data.picture_rows) == (3, tuple(range(20)))
+    assert np.argwhere(data.relevant).tolist() == [[0, 3], [1, 10], [2, 17]]
+    metrics = retrieval_metrics(np.zeros(data.relevant.shape), data.relevant)
+    assert (metrics.text_to_image.n, metrics.text_to_image.candidates) == (3, 20)
+    assert metrics.text_to_image.chance["r@1"] == pytest.approx(5.0)
+    assert metrics.text_to_image.median_rank == 20
+    assert (metrics.image_to_text.n, metrics.image_to_text.candidates) == (3, 3)
+    judged = JudgedSet.from_set(data)
+    graded = graded_metrics(np.zeros(judged.grades.shape), judged.grades, judged.right)
+    assert (graded.candidates, graded.chance["r@1"]) == (20, pytest.approx(5.0))
+    for seed in range(5):  # a sample always has something to ask for
+        some = RetrievalSet.from_table(table, limit=4, seed=seed)
+        assert len(some.picture_rows) == 4
+        assert 1 <= len(some.texts) == some.relevant.sum()
+
+
+def test_a_picture_without_a_text_is_right_for_its_products_texts():
+    shelf = [("a", "red"), ("a", None), ("b", "blue"), ("", None)]
+    rows = [
+        CaptionRow(index, f"p{index}", product, "", 0, index, (text,) if text else (), ("title",) if text else ())
+        for index, (product, text) in enumerate(shelf)
+    ]
+    data = RetrievalSet.from_table(PairTable.from_captions(rows))
+    assert data.relevant.tolist() == [[True, True, False, False], [False, False, True, False]]
+
+
+def test_a_sorted_store_is_sampled_over_all_its_rows():
+    def row(index):
+        return CaptionRow(index, f"p{index}", f"product {index // 2}", "", 0, index, (f"text {index}",), ("title",))
+
+    table = PairTable.from_captions(row(index) for index in range(1000))
+    first = RetrievalSet.from_table(table, limit=100, seed=1)
+    assert first.picture_rows == RetrievalSet.from_table(table, limit=100, seed=1).picture_rows
+    assert first.picture_rows != RetrievalSet.from_table(table, limit=100, seed=2).picture_rows
+    rows = np.array(first.picture_rows)
+    assert len(rows) == 100
+    assert (np.bincount(rows // 2, minlength=500) % 2 == 0).all()
+    assert (np.histogram(rows, bins=5, range=(0, 1000))[0] >= 8).all()

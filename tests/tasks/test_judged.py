@@ -38,8 +38,18 @@ def test_grades_of_queries_and_products(tmp_path):
     pooled = JudgedSet.from_captions(SHELF, found, judged_only=True)
     assert pooled.pool.tolist() == [[True, True, True], [False, True, False]]
     assert [one.tolist() for one in pooled.pairs()] == [[0, 0, 0, 0, 1], [0, 1, 2, 3, 2]]
-    first = JudgedSet.from_captions(SHELF, found, limit=1)
-    assert (first.texts, first.picture_rows) == (("x",), (0,))
+
+
+def test_a_sample_of_pictures_is_of_all_rows_has_whole_products_and_something_right(tmp_path):
+    found = qrels(tmp_path, ("x", "a", 3), ("w", "b", 2))
+    samples = {JudgedSet.from_captions(SHELF, found, limit=2, seed=seed).picture_rows for seed in range(20)}
+    assert samples == {(0, 3), (1, 4)}  # picture 4 alone answers nothing
+    shelf = [caption(row, f"s{row // 2}") for row in range(400)]
+    found = qrels(tmp_path, *((f"q{number}", f"s{number}", 1) for number in range(200)))
+    data = JudgedSet.from_captions(shelf, found, limit=100, seed=1)
+    assert data.picture_rows == JudgedSet.from_captions(shelf, found, limit=100, seed=1).picture_rows
+    assert (np.histogram(data.picture_rows, bins=4, range=(0, 400))[0] >= 10).all()
+    assert (data.products, len(data.picture_rows)) == (50, 100)
 
 
 def test_a_product_is_as_good_as_its_best_picture(tmp_path):

@@ -35,6 +35,24 @@ def test_a_part_that_misleads_gets_nothing() -> None:
     assert fit_mixture(misleading, misleading - right, right) == Mixture(1.0, 0.0, 0.0)
 
 
+def test_scores_that_do_not_vary_get_no_weight_and_nothing_is_fitted_where_nothing_can_be_told() -> None:
+    generator = np.random.default_rng(3)
+    right = np.arange(8) == generator.integers(0, 8, (50, 1))
+    telling = generator.normal(size=right.shape) + 2.0 * right
+    constant = np.full(right.shape, 0.7, dtype=np.float32)
+    found = fit_mixture(telling, constant, right)
+    assert found is not None
+    assert found.dual == 0.0
+    assert found.joint > 1.0
+    found = fit_mixture(constant, telling, right)
+    assert found is not None
+    assert found.joint == 0.0
+    assert fit_mixture(constant, constant, right) is None
+    assert fit_mixture(np.full((1, 1), 5.0), np.full((1, 1), 0.3), np.ones((1, 1), dtype=np.bool_)) is None
+    assert fit_mixture(telling, telling, np.zeros_like(right)) is None
+    assert np.isfinite(calibration(constant, right).offset)
+
+
 def test_calibration_turns_an_order_into_log_odds() -> None:
     generator = np.random.default_rng(2)
     right = np.arange(16) == generator.integers(0, 16, (500, 1))

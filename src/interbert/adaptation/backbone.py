@@ -20,6 +20,7 @@ from interbert.adaptation.towers import Towers
 from interbert.carried import CARRIED, digest_of
 from interbert.checkpoints.bert import config_for_bert
 from interbert.data.pairs import PairTable
+from interbert.data.subset import sample_groups
 from interbert.errors import ConfigError, SourceError, writing
 from interbert.extraction.attributes import kinds_in
 from interbert.extraction.columns import ColumnMapping
@@ -141,13 +142,24 @@ def _catalogues(
             f"{options.source}: {len(table) + len(held)} pairs are too few to hold {options.validation_share:.0%} out. "
             "Give a --validation source, or a larger --validation_share."
         )
-    held = held.select(np.isin(held.rows, np.unique(held.rows)[: options.validation_limit]))
+    held = _sample(held, attributes[1], options)
     texts = CatalogueTexts(options.init_from, table.texts, held.texts)
     train, judged = (
         Catalogue(of, part, texts.vectors(part.texts, device), texts.pieces(part.texts), said)
         for of, part, said in zip((maps, held_maps), (table, held), attributes, strict=True)
     )
     return train, judged, texts.vocabulary
+
+
+def _sample(held: PairTable, attributes: Attributes, options: BackboneOptions) -> PairTable:
+    """At most ``validation_limit`` pictures to judge by: whole products, each kind in proportion where it is known."""
+    rows, groups = held.gallery()
+    kinds = None
+    if attributes.columns:  # the column with most values says best what a product is
+        finest = max(range(len(attributes.columns)), key=lambda place: len(attributes.values[place]))
+        kinds = attributes.numbers[rows, finest]
+    chosen = rows[sample_groups(groups, options.validation_limit, options.seed, np.isin(rows, held.rows), kinds)]
+    return held.select(np.isin(held.rows, chosen), np.isin(held.unpaired[:, 0], chosen))
 
 
 def _towers(options: BackboneOptions, train: Catalogue, vocabulary: int) -> Towers:
@@ -186,15 +198,16 @@ def _learn(learner: BackboneLearner, options: BackboneOptions, judged: Catalogue
 def _judge(learner: BackboneLearner, judged: Catalogue, log: Path, losses: dict[str, float]) -> float:
     """R@1 of the validation texts over the validation pictures, written to the log and the screen."""
     described = learner.described(judged)
-    shown, first = np.unique(judged.table.rows, return_index=True)
-    right = judged.table.right(np.arange(len(judged.table)), first)
+    shown, groups = judged.table.gallery()
+    right = judged.table.right_of_groups(np.arange(len(judged.table)), groups)
     recall = direction_metrics(described.texts @ described.pictures[shown].T, right).recall
-    line = {"epoch": learner.epochs_done, **losses, **{name: one.value for name, one in recall.items()}}
+    found = {name: one.value for name, one in recall.items()}
+    line = {"epoch": learner.epochs_done, **losses, **found, "candidates": len(shown)}
     line = line | described.attributes | line  # a column's name may be one of the log's
     with writing(log), log.open("a", encoding="utf-8") as file:
         file.write(json.dumps(line) + "\n")
-    said = ", ".join(f"{name} {value:.2f}" for name, value in line.items() if name != "epoch")
-    print(f"pass {learner.epochs_done}: {said} ({len(shown)} validation pictures)", flush=True)
+    said = ", ".join(f"{name} {value:.2f}" for name, value in line.items() if name not in ("epoch", "candidates"))
+    print(f"pass {learner.epochs_done}: {said} (among {len(shown)} validation pictures)", flush=True)
     return float(line["r@1"])
 
 

@@ -231,7 +231,7 @@ class BackboneLearner:
         """What the averaged weights say of a catalogue's pairs and their pictures."""
         found = np.zeros((len(data.maps), self._towers.head.image_projection.out_features), dtype=np.float32)
         right = np.zeros(len(data.attributes.columns))
-        shown = np.unique(data.table.rows)
+        shown, _ = data.table.gallery()
         with self.averaged():
             self.learnt.eval()
             for pictures in data.maps.batches(shown, _EVALUATED, np.random.default_rng(0)):

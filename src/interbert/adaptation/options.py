@@ -33,7 +33,7 @@ class BackboneOptions:
     validation_share: float = 0.04
     """Share of pictures held out when there is no validation source."""
     validation_limit: int = 500
-    """At most so many validation pictures."""
+    """At most so many validation pictures: a sample by seed, whole products, each kind of them in proportion."""
     limit: int = 20_000
     """At most so many pictures to learn from, drawn at random; each takes 70 kB of disk while it learns."""
     init_from: str = "minilm"

@@ -17,6 +17,7 @@ from torch import Tensor
 from transformers import AutoConfig, AutoModelForMaskedLM, AutoTokenizer, PreTrainedTokenizerBase
 
 from interbert.checkpoints.adapter import LAYER_NAMES
+from interbert.checkpoints.normalising import fitted_to_vocabulary
 from interbert.checkpoints.quiet import quiet_library
 from interbert.errors import CheckpointError, MissingExtraError
 from interbert.model.configuration import InterBertConfig
@@ -88,7 +89,7 @@ def _parts(names: Iterable[str]) -> str:
 
 
 def bert_tokenizer(source: str) -> PreTrainedTokenizerBase:
-    """Tokenizer of a BERT, checked to have a real vocabulary."""
+    """Tokenizer of a BERT, checked to have a real vocabulary, and fitted to it (:mod:`.normalising`)."""
     directory = resolve_bert(source)
     try:
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(directory)
@@ -99,7 +100,7 @@ def bert_tokenizer(source: str) -> PreTrainedTokenizerBase:
         ) from error
     if len(tokenizer) < 100:
         raise CheckpointError(f"{source}: its tokenizer has only {len(tokenizer)} pieces; vocab.txt is missing.")
-    return tokenizer
+    return fitted_to_vocabulary(tokenizer)
 
 
 def config_for_bert(source: str, **overrides: Any) -> InterBertConfig:

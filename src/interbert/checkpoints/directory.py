@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from safetensors import SafetensorError
 
+from interbert.checkpoints.normalising import restore_normalizer
 from interbert.checkpoints.quiet import quiet_library
 from interbert.errors import CheckpointError, UsageError, first_line, writing
 from interbert.model.configuration import InterBertConfig
@@ -39,6 +40,7 @@ def load_processor(directory: str | Path) -> InterBertProcessor:
         raise CheckpointError(f"{directory}: its processor cannot be read ({first_line(error)}).") from error
     assert isinstance(processor, InterBertProcessor)
     _check_vocabulary(directory, len(processor.tokenizer))
+    restore_normalizer(processor.tokenizer, directory)
     return processor
 
 

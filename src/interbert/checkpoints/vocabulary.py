@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerBase
 
+from interbert.checkpoints.normalising import SPECIAL, normalising_settings
 from interbert.errors import CheckpointError
 
 UNKNOWN_TARGET = 0.01
@@ -146,11 +147,11 @@ def _with_pieces(tokenizer: PreTrainedTokenizerBase, pieces: Sequence[str]) -> P
     start = max(vocabulary.values()) + 1
     vocabulary |= {piece: start + offset for offset, piece in enumerate(pieces)}
     fields["truncation"] = fields["padding"] = None
-    names = ("unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
     grown: PreTrainedTokenizerBase = type(tokenizer)(
         tokenizer_object=Tokenizer.from_str(json.dumps(fields)),
         model_max_length=tokenizer.model_max_length,
-        **{name: getattr(tokenizer, name) for name in names},
+        **{name: getattr(tokenizer, name) for name in SPECIAL},
+        **normalising_settings(tokenizer),
     )
     # BertTokenizer of transformers 5.23 silently builds a 5-piece vocabulary when it ignores what it is given
     assert len(grown) == len(tokenizer) + len(pieces), (len(grown), len(tokenizer), len(pieces))

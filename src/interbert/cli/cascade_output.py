@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from rich.box import SIMPLE
@@ -12,7 +13,7 @@ from interbert.errors import writing
 from interbert.report.svg import number
 from interbert.report.tradeoff import Panel, Point, tradeoff_svg
 from interbert.tasks.cascade import CascadeReport, Stage, Timing
-from interbert.tasks.graded import GradedMetrics
+from interbert.tasks.metrics import Estimate
 
 _RECALL = ("r@1", "r@5", "r@10")
 _GRADED = ("mrr", "ndcg@5", "ndcg@10")
@@ -37,9 +38,11 @@ def print_cascade(report: CascadeReport, title: str, graded: bool) -> None:
         graded: show MRR and nDCG too.
     """
     console = Console(width=max(Console().width, _WIDTH))
-    _print_metrics(
-        console, report, title, _RECALL, "per cent, [95% bootstrap interval]; shuffled: has to be near chance"
+    caption = (
+        "per cent, [95% bootstrap interval]; among: products that a query ranks; controls, near chance: shuffled\n"
+        f"products, every picture the mean one ({report.mean_image.n} texts)"
     )
+    _print_metrics(console, report, title, _RECALL, caption)
     if graded:
         _print_metrics(console, report, "", _GRADED, "from 0 to 1, [95% bootstrap interval]")
     joint = report.stages[-1] if report.stages[-1].kind == "joint" else None
@@ -69,10 +72,14 @@ def _print_metrics(console: Console, report: CascadeReport, title: str, names: t
     table.add_column("", no_wrap=True)
     for name in names:
         table.add_column(name.upper().replace("NDCG", "nDCG"), justify="right", no_wrap=True)
+    table.add_column("among", justify="right", no_wrap=True)
+    among = f"{report.shuffled.candidates:,.6g}"
     for stage in report.stages:
-        table.add_row(stage_name(stage), *_cells(stage.metrics, names))
-    table.add_row("  shuffled", *_cells(report.shuffled, names))
-    table.add_row("  chance", *(_value(name, report.shuffled.chance[name]) for name in names))
+        table.add_row(stage_name(stage), *_cells(stage.metrics.values, names), f"{stage.metrics.candidates:,.6g}")
+    table.add_row("  shuffled", *_cells(report.shuffled.values, names), among)
+    if set(names) <= report.mean_image.recall.keys():
+        table.add_row("  mean image", *_cells(report.mean_image.recall, names), among)
+    table.add_row("  chance", *(_value(name, report.shuffled.chance[name]) for name in names), among)
     console.print(table)
 
 
@@ -82,8 +89,8 @@ def _value(name: str, value: float) -> str:
     return f"{value:.3f}"
 
 
-def _cells(metrics: GradedMetrics, names: tuple[str, ...]) -> list[str]:
-    found = [(name, metrics.values[name]) for name in names]
+def _cells(values: Mapping[str, Estimate], names: tuple[str, ...]) -> list[str]:
+    found = [(name, values[name]) for name in names]
     return [f"{_value(name, one.value)} [{_value(name, one.low)}, {_value(name, one.high)}]" for name, one in found]
 
 

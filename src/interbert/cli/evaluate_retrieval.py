@@ -1,7 +1,9 @@
 """Rank every picture of a region store for every text, jointly, and report the recall.
 
-Prints R@1/5/10 with bootstrap 95% intervals and the median rank in both directions; beside them chance, the control
-(the same evaluation with the pictures shuffled) and both recall scores of the dual encoder. --out writes all as JSON.
+Prints R@1/5/10 with bootstrap 95% intervals, the median rank and the number of candidates in both directions; beside
+them chance, two controls that have to fall to it (the pictures shuffled; the mean picture in the place of every one)
+and both recall scores of the dual encoder. Every picture of the store is a candidate, one without a text too. --out
+writes all as JSON.
 
 --cascade K [K ...] compares what a shop can wait for: recall only, the joint model on the K best recalled, and the
 full joint ranking, each with its time per query, alone and in a batch; --plot draws recall against time. --queries
@@ -90,7 +92,7 @@ def _rank(options: Options, store: RegionStore, processor: InterBertProcessor, z
     from interbert.tasks.retrieval import RetrievalSet
 
     table = PairTable.from_captions(store.captions(), options.texts, options.regions)
-    data = RetrievalSet.from_table(table, options.limit)
+    data = RetrievalSet.from_table(table, options.limit, options.seed)
     texts, pictures = data.encode(store, processor)
     model = load_model(options.model)
     with progress_bar("scoring", len(texts) * len(pictures), "pairs") as advance:
@@ -112,10 +114,12 @@ def _compare(options: Options, store: RegionStore, processor: InterBertProcessor
 
     if options.qrels is None:
         table = PairTable.from_captions(store.captions(), options.texts, options.regions)
-        data = JudgedSet.from_set(RetrievalSet.from_table(table, options.limit))
+        data = JudgedSet.from_set(RetrievalSet.from_table(table, options.limit, options.seed))
     else:
         qrels = Qrels.read(options.qrels, options.qrels_columns, options.query_texts)
-        data = JudgedSet.from_captions(store.captions(), qrels, options.min_grade, options.judged_only, options.limit)
+        data = JudgedSet.from_captions(
+            store.captions(), qrels, options.min_grade, options.judged_only, options.limit, options.seed
+        )
     model = load_model(options.model)
     everything = len(data.texts)
     data = data.sample(options.queries, options.seed)

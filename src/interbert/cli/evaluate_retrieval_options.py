@@ -40,8 +40,8 @@ class Options:
     timed_queries: int = 50
     """Texts that are timed one at a time; the full joint ranking is on 10 of them."""
     limit: int | None = None
-    """Only the first so many pictures, and their texts."""
+    """A sample of so many pictures by --seed, whole products, and their texts."""
     bootstrap: int = 1000
     """Resamplings of the queries for the intervals."""
     seed: int = 0
-    """Seed of the resampling, of the sample of texts and of the shuffled control."""
+    """Seed of the resampling, of the samples of texts and pictures and of the controls."""

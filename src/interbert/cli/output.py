@@ -43,23 +43,32 @@ def print_retrieval(report: RetrievalReport, zero_shot: bool) -> None:
         ("  dual encoder", report.dual),
         ("  matching head, sides apart", report.by_head),
         ("  shuffled", report.shuffled),
+        ("  mean image", report.mean_image),
         ("image to text", report.joint.image_to_text),
     ]
     first = report.joint.text_to_image
     title = f"{'zero-shot ' if zero_shot else ''}retrieval, {first.n} texts x {first.candidates} pictures"
-    caption = "per cent, [95% bootstrap interval]; shuffled: other pictures' columns, has to be near chance"
-    table = Table(title=title, caption=caption, title_justify="left", box=SIMPLE, padding=(0, 1, 0, 0))
+    caption = (
+        "per cent, [95% bootstrap interval]; controls, near chance: other pictures' columns (shuffled), every picture\n"
+        f"the mean one ({report.mean_image.n} texts)"
+    )
+    table = Table(
+        title=title, caption=caption, title_justify="left", caption_justify="left", box=SIMPLE, padding=(0, 1, 0, 0)
+    )
     table.add_column("")
     for name in first.recall:
         table.add_column(name.upper(), justify="right")
     table.add_column("median", justify="right")
+    table.add_column("among", justify="right")
     for label, metrics in rows:
         if metrics is not None:
             cells = [f"{one.value:.1f} [{one.low:.1f}, {one.high:.1f}]" for one in metrics.recall.values()]
-            table.add_row(label, *cells, f"{metrics.median_rank:g}")
-        if metrics is report.shuffled:
-            table.add_row("  chance", *(f"{value:.2f}" for value in first.chance.values()), "")
+            table.add_row(label, *cells, f"{metrics.median_rank:g}", str(metrics.candidates))
+        if metrics is report.mean_image:
+            chance = (f"{value:.2f}" for value in first.chance.values())
+            table.add_row("  chance", *chance, "", str(first.candidates))
     Console(width=None).print(table)
+    print("among: candidates that a query ranks")
     print(f"{report.scores.size} pairs in {report.seconds:.1f} s, {report.scores.size / report.seconds:.0f} pairs/s")
 
 

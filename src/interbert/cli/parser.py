@@ -8,10 +8,11 @@ import itertools
 import json
 import re
 import typing
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+import yaml
 from jsonargparse import ArgumentParser, DefaultHelpFormatter, set_parsing_settings
 
 from interbert.errors import UsageError
@@ -61,7 +62,9 @@ def parse_options(verb: str, description: str, options: type, words: Sequence[st
         given = _normalised(_joined_numbers(words, kinds), kinds)
         if required and typing.get_origin(kinds[required[-1]]) is list:
             given = _gathered(given, len(required) - 1)
-        parsed = parser.instantiate(parser.parse_args(given))
+        read = parser.parse_args(given)
+        _require_values(read.as_dict(), options)
+        parsed = parser.instantiate(read)
     except UnicodeDecodeError as error:
         raise UsageError(f"{verb}: the recipe is no text in UTF-8.") from error
     except (TypeError, AttributeError) as error:  # a section of the recipe that is no section
@@ -70,6 +73,9 @@ def parse_options(verb: str, description: str, options: type, words: Sequence[st
         message = _explained(str(error), verb, list(kinds))
         if re.search(r"(?i)problems parsing config|unexpected config", message):
             recipe = next((word for before, word in itertools.pairwise(words) if before == recipe_option), "")
+            empty = _only_empty(recipe, kinds)
+            if empty is not None:
+                raise UsageError(f"{verb}: {_has_no_value(empty, kinds.get(empty))}") from error
             message = f"{verb}: the recipe {recipe} is no YAML of options ({message.removeprefix(f'{verb}: ')})."
         raise UsageError(message) from error
     return options(**{field.name: getattr(parsed, field.name) for field in dataclasses.fields(options)})
@@ -87,6 +93,46 @@ def option_kinds(options: type, prefix: str = "") -> dict[str, Any]:
         else:
             kinds[name] = kind
     return kinds
+
+
+def _require_values(read: Mapping[str, Any], options: type, prefix: str = "") -> None:
+    """Check that what may not be null is not: jsonargparse lets null through for every type.
+
+    Raises:
+        UsageError: naming the option.
+    """
+    for name, kind in typing.get_type_hints(options).items():
+        if name not in read:
+            continue
+        value = read[name]
+        if value is not None and dataclasses.is_dataclass(kind):
+            _require_values(value, typing.cast(type, kind), f"{prefix}{name}.")
+        elif value is None and type(None) not in typing.get_args(kind):
+            raise UsageError(_has_no_value(f"{prefix}{name}", kind))
+
+
+def _only_empty(recipe: str, kinds: Mapping[str, Any]) -> str | None:
+    """The first option of a recipe in which none has a value: jsonargparse takes it for a text. None for any other."""
+    try:
+        read: Any = yaml.safe_load(Path(recipe).read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError):
+        return None
+    empty = isinstance(read, dict) and all(value is None for value in read.values())
+    names = [str(name) for name in read] if empty else []
+    known = [name for name in names if name in kinds or any(kind.startswith(f"{name}.") for kind in kinds)]
+    return known[0] if known and len(known) == len(names) else None
+
+
+def _has_no_value(name: str, kind: Any) -> str:
+    return f"--{name} has no value. Give it one{_wanted(kind)}, or leave the line out."
+
+
+def _wanted(kind: Any) -> str:
+    """What an option takes, in words: " (a number)"."""
+    if typing.get_origin(kind) is typing.Literal:
+        return f" ({', '.join(map(str, typing.get_args(kind)))})"
+    name = getattr(typing.get_origin(kind) or kind, "__name__", "")
+    return f" ({_PLAIN[name]})" if name in _PLAIN else ""
 
 
 def _is_required(field: dataclasses.Field[Any]) -> bool:

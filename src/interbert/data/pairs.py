@@ -47,6 +47,8 @@ class PairTable:
     """[n] equal for identical texts."""
     also_right: Int64 = field(default_factory=lambda: np.zeros((0, 2), dtype=np.int64))
     """[m,2] text ids and groups that are right for each other without being a pair: never negatives."""
+    unpaired: Int64 = field(default_factory=lambda: np.zeros((0, 2), dtype=np.int64))
+    """[m,2] store row and group of each picture as it is that no pair shows: candidates of a ranking, no more."""
 
     @classmethod
     def from_captions(
@@ -84,7 +86,8 @@ class PairTable:
         rows, places, pictures, hashes = columns.arrays()
         group_of, text_ids = groups.joined(), _by_first(hashes)
         also = columns.also_right(hashes, text_ids, group_of)
-        return cls(texts, rows, columns.mirrored(pictures), group_of[places], text_ids, also)
+        mirrored, unpaired = columns.mirrored(pictures), columns.unpaired(group_of)
+        return cls(texts, rows, mirrored, group_of[places], text_ids, also, unpaired)
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -93,18 +96,30 @@ class PairTable:
         """Two tables, the second with about ``share`` of the groups; no group and no text is on both sides.
 
         With ``repeat_texts`` texts may be: a query that many products answer is asked of the held-out ones too.
+        Of the groups without a text the same share is held out; their draw leaves that of the others as it is.
         """
+        generator = np.random.default_rng(seed)
         groups = np.unique(self.groups)
-        chosen = np.random.default_rng(seed).permutation(groups)[: max(1, round(share * len(groups)))]
-        held = np.isin(self.groups, chosen)
+        chosen = generator.permutation(groups)[: max(1, round(share * len(groups)))]
+        textless = np.setdiff1d(self.unpaired[:, 1], groups)
+        chosen = np.concatenate([chosen, generator.permutation(textless)[: round(share * len(textless))]])
+        held, held_unpaired = np.isin(self.groups, chosen), np.isin(self.unpaired[:, 1], chosen)
         shared_text = np.isin(self.text_ids, self.text_ids[~held])
-        return self.select(~held), self.select(held if repeat_texts else held & ~shared_text)
+        judged = held if repeat_texts else held & ~shared_text
+        return self.select(~held, ~held_unpaired), self.select(judged, held_unpaired)
 
-    def select(self, keep: NDArray[np.bool_]) -> PairTable:
-        """The pairs where ``keep`` [n] is True."""
+    def select(self, keep: NDArray[np.bool_], unpaired: NDArray[np.bool_] | None = None) -> PairTable:
+        """The pairs where ``keep`` [n] is True, and of the pictures without a pair those of ``unpaired``, or all."""
         texts = self.texts.chosen(np.flatnonzero(keep).tolist())
         rows, mirrored = self.rows[keep], self.mirrored_rows[keep]
-        return PairTable(texts, rows, mirrored, self.groups[keep], self.text_ids[keep], self.also_right)
+        others = self.unpaired if unpaired is None else self.unpaired[unpaired]
+        return PairTable(texts, rows, mirrored, self.groups[keep], self.text_ids[keep], self.also_right, others)
+
+    def gallery(self) -> tuple[Int64, Int64]:
+        """Store row, ascending, and group of every picture once: of the pairs and of those that no pair shows."""
+        rows = np.concatenate([self.rows, self.unpaired[:, 0]])
+        rows, first = np.unique(rows, return_index=True)
+        return rows, np.concatenate([self.groups, self.unpaired[:, 1]])[first]
 
     def is_right(self, text_of: int, picture_of: int) -> bool:
         """Whether pair ``text_of``'s text is a right one for pair ``picture_of``'s picture."""
@@ -119,15 +134,20 @@ class PairTable:
 
     def right(self, texts_of: Sequence[int] | Int64, pictures_of: Sequence[int] | Int64) -> NDArray[np.bool_]:
         """bool [k,m]: whether the text of each first pair is a right one for the picture of each second."""
-        texts, pictures = np.asarray(texts_of, dtype=np.int64), np.asarray(pictures_of, dtype=np.int64)
-        wanted = self.text_ids[texts][:, None] * self._stride + self.groups[pictures][None, :]
+        return self.right_of_groups(texts_of, self.groups[np.asarray(pictures_of, dtype=np.int64)])
+
+    def right_of_groups(self, texts_of: Sequence[int] | Int64, groups: Int64) -> NDArray[np.bool_]:
+        """bool [k,m]: whether the text of each pair is a right one for the pictures of each group."""
+        texts = np.asarray(texts_of, dtype=np.int64)
+        wanted = self.text_ids[texts][:, None] * self._stride + groups[None, :]
         place = np.searchsorted(self._right_keys, wanted).clip(max=len(self._right_keys) - 1)
         right: NDArray[np.bool_] = self._right_keys[place] == wanted
         return right
 
     @cached_property
     def _stride(self) -> int:
-        return int(max(self.groups.max(initial=0), self.also_right[:, 1].max(initial=0))) + 1
+        others = self.also_right[:, 1].max(initial=0), self.unpaired[:, 1].max(initial=0)
+        return int(max(self.groups.max(initial=0), *others)) + 1
 
     @cached_property
     def _right_keys(self) -> NDArray[np.int64]:
@@ -143,6 +163,19 @@ class _Columns:
         self._pairs = array("q")
         self._mirrors = array("q")
         self._also = array("q")
+        self._unpaired = array("q")
+
+    def add_unpaired(self, row: int, place: int) -> None:
+        self._unpaired.extend((row, place))
+
+    def unpaired(self, group_of: Int64) -> Int64:
+        """[m,2] store row and group of the pictures without a pair.
+
+        Args:
+            group_of: group of each place.
+        """
+        rows, places = np.frombuffer(self._unpaired, dtype=np.int64).reshape(-1, 2).T
+        return np.stack([rows, group_of[places]], axis=1)
 
     def add_pair(self, row: int, place: int, picture: int, text: int) -> None:
         self._pairs.extend((row, place, picture, text))
@@ -216,7 +249,10 @@ def _texts(
         for text in somewhat:
             columns.add_also_right(place, hash(normal_text(text)))
         own = {normal_text(text) for text in texts}
-        for text in texts + [query for query in right if normal_text(query) not in own]:
+        texts += [query for query in right if normal_text(query) not in own]
+        if not texts:
+            columns.add_unpaired(one.row, place)
+        for text in texts:
             columns.add_pair(one.row, place, picture, hash(normal_text(text)))
             yield text
 

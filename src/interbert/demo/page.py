@@ -29,6 +29,7 @@ class LanguageResult:
         median_rank: of the right picture.
         chance: recall of random ranking, by the same names.
         shuffled: recall of the same evaluation with the pictures shuffled, by the same names.
+        mean_image: recall when every picture is the mean picture, by the same names; empty when not measured.
         queries: texts asked.
         candidates: pictures ranked for each text.
     """
@@ -40,6 +41,7 @@ class LanguageResult:
     shuffled: Mapping[str, float]
     queries: int
     candidates: int
+    mean_image: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -133,18 +135,27 @@ def _table(results: Sequence[LanguageResult]) -> str:
             f"<small>[{100 * interval.low:.1f}, {100 * interval.high:.1f}]</small></td>"
             for interval in result.recalls.values()
         )
-        rows.append(f"<tr><td>{escape(result.name)}</td>{cells}<td>{result.median_rank:g}</td></tr>")
-        for label, values in (("pictures shuffled", result.shuffled), ("chance", result.chance)):
-            cells = "".join(f"<td>{100 * values[name]:.1f}</td>" if name in values else "<td></td>" for name in recalls)
-            rows.append(f'<tr class="control"><td>&emsp;{label}</td>{cells}<td></td></tr>')
+        among = f"<td>{result.candidates:,}</td>"
+        rows.append(f"<tr><td>{escape(result.name)}</td>{cells}<td>{result.median_rank:g}</td>{among}</tr>")
+        controls = (
+            ("pictures shuffled", result.shuffled),
+            ("every picture the mean one", result.mean_image),
+            ("chance", result.chance),
+        )
+        for label, values in controls:
+            if values:
+                cells = "".join(
+                    f"<td>{100 * values[name]:.1f}</td>" if name in values else "<td></td>" for name in recalls
+                )
+                rows.append(f'<tr class="control"><td>&emsp;{label}</td>{cells}<td></td>{among}</tr>')
     first = results[0]
     return (
         "<h2>Measured on pictures it never saw</h2>"
         f'<p class="soft">Each of {first.queries} texts ranks {first.candidates} held-out pictures, all '
-        "pairs scored jointly. Per cent, with bootstrap 95% intervals. With the pictures shuffled the same "
-        "evaluation has to fall to chance.</p>"
+        "pairs scored jointly. Per cent, with bootstrap 95% intervals. With the pictures shuffled, and with the mean "
+        "picture in the place of every one, the same evaluation has to fall to chance.</p>"
         '<div class="scroll"><table><thead><tr><th>Text to picture</th>'
-        f"{head}<th>median rank</th></tr></thead>"
+        f"{head}<th>median rank</th><th>among</th></tr></thead>"
         f"<tbody>{''.join(rows)}</tbody></table></div>"
     )
 

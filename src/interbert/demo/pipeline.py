@@ -234,10 +234,12 @@ class Demo:
         """Print what was measured, one line for each language."""
         for one in read_outcomes(self._results):
             recall, chance = one.result.recalls["r@1"], one.result.chance["r@1"]
+            mean = one.result.mean_image.get("r@1")
             print(
                 f"{one.result.name}: right picture first for {100 * recall.value:.1f}% of {one.result.queries} texts "
                 f"(95%: {100 * recall.low:.1f} to {100 * recall.high:.1f}) among {one.result.candidates} unseen "
                 f"pictures; chance {100 * chance:.1f}%, pictures shuffled {100 * one.result.shuffled['r@1']:.1f}%"
+                + (f", all the mean picture {100 * mean:.1f}%" if mean is not None else "")
             )
 
     def _step_times(self) -> Iterator[tuple[str, float]]:

@@ -50,6 +50,7 @@ def language_outcome(
         shuffled={k: one.value / 100 for k, one in report.shuffled.recall.items()},
         queries=joint.n,
         candidates=joint.candidates,
+        mean_image={k: one.value / 100 for k, one in report.mean_image.recall.items()},
     )
     ranks = best_ranks(report.scores, data.relevant)
     queries = []

@@ -8,7 +8,6 @@ Shapes: B pictures, M pooled regions, C channels of a map, K classes.
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -26,6 +25,8 @@ class Backbone(Protocol):
     taps: dict[str, int]
     """Channels of each map; ``head`` is always there and is what :meth:`classify` reads."""
     num_classes: int | None
+    input_size: tuple[int, int] | None
+    """Height and width in pixels that it is bound to, to which :meth:`maps` scales; None takes any size."""
 
     def maps(self, pictures: Tensor) -> dict[str, Tensor]:
         """RGB pictures f32 [B,3,height,width] in 0..255 -> maps [B,C,h,w] by tap."""
@@ -38,21 +39,42 @@ class Backbone(Protocol):
 
 
 class HubBackbone:
-    """A classifier of timm, torchvision or transformers: its last feature map and its own classifier."""
+    """A classifier of timm, torchvision or transformers: its last feature map and its own classifier.
 
-    def __init__(self, name: str, trunk: nn.Module, head: nn.Module | None, mean: Any, std: Any) -> None:
+    Args:
+        name: as settings have it.
+        trunk: normalised pictures -> a map or tokens.
+        head: pooled features -> logits; None where there is no classifier.
+        mean, std: of each colour, in 0..1.
+        own_size: height and width that it was trained with. A trunk that takes no other (a vision transformer whose
+            positions are learnt) gets every picture in this size.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        trunk: nn.Module,
+        head: nn.Module | None,
+        mean: Any,
+        std: Any,
+        own_size: tuple[int, int] | None = None,
+    ) -> None:
         self.name = name
         self._trunk = trunk.eval()
         self._head = head.eval() if head is not None else None
         self._mean = torch.tensor(mean, dtype=torch.float32).view(1, 3, 1, 1) * 255.0
         self._std = torch.tensor(std, dtype=torch.float32).view(1, 3, 1, 1) * 255.0
         self._extra_tokens = 0
+        self.input_size: tuple[int, int] | None = None
         with torch.inference_mode():
-            probe: Any = self._trunk(torch.zeros(1, 3, 224, 224))
+            if own_size is not None and not self._takes(_OTHER_SIZE):
+                self.input_size = own_size
+            blank = torch.zeros(1, 3, *(self.input_size or (224, 224)))
+            probe: Any = self._trunk(blank)
             tokens = getattr(probe, "last_hidden_state", probe)
-            if tokens.ndim == 3:  # the patches of a square picture are a square number, what is left are class tokens
-                self._extra_tokens = tokens.shape[1] - math.isqrt(tokens.shape[1]) ** 2
-            channels = int(self.maps(torch.zeros(1, 3, 224, 224))["head"].shape[1])
+            if tokens.ndim == 3:
+                self._extra_tokens = _tokens_beside_patches(tokens.shape[1], blank.shape[-2] / blank.shape[-1])
+            channels = int(self.maps(blank)["head"].shape[1])
             logits = self.classify(torch.zeros(1, channels))
         self.taps = {"head": channels}
         self.num_classes = None if logits is None else int(logits.shape[1])
@@ -65,8 +87,18 @@ class HubBackbone:
         self._mean, self._std = self._mean.to(device), self._std.to(device)
         return self
 
+    def _takes(self, size: tuple[int, int]) -> bool:
+        try:
+            self._trunk(torch.zeros(1, 3, *size))
+        except (RuntimeError, ValueError, AssertionError):  # as transformers, timm and torch say it
+            return False
+        return True
+
     def maps(self, pictures: Tensor) -> dict[str, Tensor]:
         """See :class:`Backbone`."""
+        if self.input_size is not None and pictures.shape[-2:] != self.input_size:
+            scaled = nn.functional.interpolate(pictures, self.input_size, mode="bicubic", antialias=True)
+            pictures = scaled.clamp(0.0, 255.0)
         output: Any = self._trunk((pictures - self._mean) / self._std)
         hidden: Tensor = getattr(output, "last_hidden_state", output)
         return {"head": _as_map(hidden, pictures.shape[-2] / pictures.shape[-1], self._extra_tokens)}
@@ -79,6 +111,15 @@ class HubBackbone:
         return logits
 
 
+def _tokens_beside_patches(tokens: int, aspect: float) -> int:
+    """How many class tokens there are: what is left of the largest grid that has the picture's shape."""
+    for extra in range(tokens):
+        width = round(((tokens - extra) / aspect) ** 0.5)
+        if width and width * round(width * aspect) == tokens - extra and abs(width * aspect % 1 - 0.5) > 0.499:
+            return extra
+    return 0
+
+
 def _as_map(hidden: Tensor, aspect: float, extra: int) -> Tensor:
     """[B,C,h,w] as it is; tokens [B,T,C] of a vision transformer as [B,C,h,w], the ``extra`` leading ones dropped."""
     if hidden.ndim == 4:
@@ -89,6 +130,8 @@ def _as_map(hidden: Tensor, aspect: float, extra: int) -> Tensor:
     return patches.transpose(1, 2).reshape(len(hidden), hidden.shape[2], height, width)
 
 
+_OTHER_SIZE = (192, 256)
+"""Size of a picture that a network is asked for, to see whether it takes any; no network's own."""
 _IMAGENET_MEAN, _IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
@@ -99,23 +142,28 @@ def _timm(name: str) -> HubBackbone:
         raise MissingExtraError.of("timm", "timm") from error
     model = timm.create_model(name, pretrained=True)
     data = timm.data.resolve_model_data_config(model)
-    trunk = _Method(model, "forward_features")
+    trunk = _TimmFeatures(model)
     head = model.get_classifier()
-    return HubBackbone(f"timm:{name}", trunk, head, data["mean"], data["std"])
+    return HubBackbone(f"timm:{name}", trunk, head, data["mean"], data["std"], tuple(data["input_size"][-2:]))
 
 
 def _torchvision(name: str) -> HubBackbone:
     import torchvision
 
     model = torchvision.models.get_model(name, weights="DEFAULT")
-    if hasattr(model, "features"):
+    size = getattr(model, "image_size", None)
+    trunk: nn.Module
+    if isinstance(model, torchvision.models.VisionTransformer):
+        trunk, head = _TorchvisionTokens(model), model.heads
+    elif hasattr(model, "features"):
         trunk, head = model.features, getattr(model, "classifier", getattr(model, "head", None))
     else:
         children = dict(model.named_children())
         head = children.pop("fc", None)
         children.pop("avgpool", None)
         trunk = nn.Sequential(*children.values())
-    return HubBackbone(f"torchvision:{name}", trunk, head, _IMAGENET_MEAN, _IMAGENET_STD)
+    own_size = (size, size) if isinstance(size, int) else None
+    return HubBackbone(f"torchvision:{name}", trunk, head, _IMAGENET_MEAN, _IMAGENET_STD, own_size)
 
 
 def _transformers(name: str) -> HubBackbone:
@@ -127,18 +175,38 @@ def _transformers(name: str) -> HubBackbone:
         mean, std = processor.image_mean, processor.image_std
     except (OSError, ValueError, AttributeError):
         mean, std = _IMAGENET_MEAN, _IMAGENET_STD
-    return HubBackbone(f"transformers:{name}", model.base_model, getattr(model, "classifier", None), mean, std)
+    size = getattr(getattr(model.config, "vision_config", model.config), "image_size", None)
+    own_size = (size, size) if isinstance(size, int) else (int(size[0]), int(size[1])) if size else None
+    head = getattr(model, "classifier", None)
+    return HubBackbone(f"transformers:{name}", model.base_model, head, mean, std, own_size)
 
 
-class _Method(nn.Module):
-    def __init__(self, model: nn.Module, method: str) -> None:
+class _TimmFeatures(nn.Module):
+    """A timm model's last features, with channels before places."""
+
+    def __init__(self, model: nn.Module) -> None:
         super().__init__()
         self.model = model
-        self.method = method
+        self.last = getattr(model, "output_fmt", "NCHW") == "NHWC"
 
     def forward(self, pictures: Tensor) -> Tensor:
-        hidden: Tensor = getattr(self.model, self.method)(pictures)
-        return hidden
+        hidden: Tensor = self.model.forward_features(pictures)  # type: ignore[operator]
+        return hidden.permute(0, 3, 1, 2) if self.last and hidden.ndim == 4 else hidden
+
+
+class _TorchvisionTokens(nn.Module):
+    """Tokens of torchvision's vision transformer, the class token first."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        patches = self.model._process_input(pictures)
+        tokens: Tensor = self.model.encoder(
+            torch.cat([self.model.class_token.expand(len(patches), -1, -1), patches], 1)
+        )
+        return tokens
 
 
 HUBS = {"timm": _timm, "torchvision": _torchvision, "transformers": _transformers}
@@ -166,6 +234,6 @@ def build_backbone(name: str, weights: Path | None = None) -> Backbone:
         )
     try:
         return HUBS[hub](model)
-    except (OSError, RuntimeError, ValueError, TypeError) as error:
+    except (OSError, RuntimeError, ValueError, TypeError, AssertionError) as error:
         reason = first_line(error)
         raise ConfigError(f"The backbone {name!r} could not be loaded ({reason}).") from error

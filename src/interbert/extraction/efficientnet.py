@@ -24,6 +24,7 @@ class EfficientNetLite0:
 
     name = EFFICIENTNET_LITE0
     num_classes: int | None = 1000
+    input_size: tuple[int, int] | None = None
 
     def __init__(self, weights: Path | None = None) -> None:
         try:

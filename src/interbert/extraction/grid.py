@@ -6,6 +6,7 @@ distribution (the backbone's own classifier on each region), and the picture's s
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, fields, replace
@@ -46,7 +47,8 @@ class GridSettings:
     """efficientnet_lite0 (offline), a folder that ``interbert finetune backbone`` wrote, or timm:NAME,
     torchvision:NAME, transformers:NAME. The folder's weights become ``efficientnet_lite0@digest``."""
     input_size: int = 256
-    """Long side in pixels of what the backbone sees, a multiple of 32."""
+    """Long side in pixels of what the backbone sees, a multiple of 32. One that takes no size but its own sees the
+    whole picture in that, and this becomes its next multiple of 32."""
     scales: tuple[int, ...] = (1, 2, 3)
     """Grids of windows: k means k x k; at most 36 windows in all."""
     overlap: float = 0.5
@@ -69,7 +71,8 @@ class GridExtractor:
     """Windows of a picture, each with its pooled features and class distribution.
 
     A picture is scaled to the one of three canvases (portrait 3:4, square, landscape 4:3) that is nearest to its
-    shape, so pictures batch densely and a picture gets the same regions alone and in a batch.
+    shape, so pictures batch densely and a picture gets the same regions alone and in a batch. There is one canvas alone
+    for a backbone that is bound to one size.
     """
 
     def __init__(
@@ -91,6 +94,11 @@ class GridExtractor:
         self.backbone = build_backbone(self.settings.backbone, self.carried)
         if self.device != "cpu":
             self.backbone.to(self.device)
+        self._fixed: tuple[int, int] | None = None
+        if self.backbone.input_size is not None:
+            height, width = (max(64, math.ceil(side / 32) * 32) for side in self.backbone.input_size)
+            self._fixed = width, height
+            self.settings = replace(self.settings, input_size=max(self._fixed))
         known = {"colour": 3 * _COLOUR_BINS**2, **self.backbone.taps}
         for name in self.settings.features:
             if name not in known:
@@ -146,6 +154,8 @@ class GridExtractor:
 
     def canvas(self, width: int, height: int) -> tuple[int, int]:
         """Width and height in pixels of what the backbone sees of a picture of this size."""
+        if self._fixed is not None:
+            return self._fixed
         long = self.settings.input_size
         short = max(64, round(long * 0.75 / 32) * 32)
         shapes = ((short, long), (long, long), (long, short))

@@ -16,6 +16,8 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from interbert.errors import ColumnError, PictureError
 from interbert.extraction.columns import ColumnMapping, id_text, resolve_columns
 from interbert.extraction.given_settings import BoxFormat
@@ -27,6 +29,9 @@ from interbert.regions.caption_index import CaptionIndex
 
 if TYPE_CHECKING:
     from PIL import Image
+
+_FIRST, _SPREAD = 20, 20
+"""Rows that columns are found by."""
 
 
 @dataclass(frozen=True)
@@ -322,7 +327,7 @@ def open_source(
     """
     found = read_rows(source, split)
     rows = found.rows
-    sample = rows[: min(20, len(rows))]
+    sample = _some_rows(rows)
     mapping = mapping or ColumnMapping()
     named = (mapping.picture, mapping.picture_id, mapping.product_id, mapping.boxes, *mapping.texts)
     found.require(named, source)
@@ -340,6 +345,13 @@ def open_source(
     if captions is not None:
         opened._captions = captions.among(opened._caption_names)
     return opened.of_splits()
+
+
+def _some_rows(rows: Any) -> dict[str, list[Any]]:
+    """Values of a few rows, by column: the first ones, and some of all over the source, which may be unlike them."""
+    places = sorted({*range(min(_FIRST, len(rows))), *np.linspace(0, len(rows) - 1, _SPREAD, dtype=int).tolist()})
+    listed = [rows[place] for place in places]
+    return {name: [one[name] for one in listed] for name in rows.column_names}
 
 
 def _has_names(pictures: Sequence[Any]) -> bool:

@@ -75,10 +75,13 @@ def held_out_pairs(run: Run, extractor: ExtractorInfo, regions: str | None = Non
     if not is_store(recipe["regions"]):
         return HeldOut(store, captions, table, f"{name}, which could not be compared with the training store")
     trained = {one.digest for one in RegionStore.open(recipe["regions"]).captions()} - {""}
-    unknown = np.array([captions[row].digest not in trained for row in table.rows], dtype=np.bool_)
+    unknown, others = (
+        np.array([captions[row].digest not in trained for row in rows], dtype=np.bool_)
+        for rows in (table.rows, table.unpaired[:, 0])
+    )
     if not unknown.any():
         raise UsageError(f"{name}: {run.name} was trained on all of its pictures. Give pairs that it does not know.")
-    return HeldOut(store, captions, table.select(unknown), f"{name}, without pictures of the training store")
+    return HeldOut(store, captions, table.select(unknown, others), f"{name}, without pictures of the training store")
 
 
 def _judged_pairs(run: Run, captions: Sequence[CaptionRow], name: str) -> PairTable:

@@ -55,7 +55,8 @@ def rank_texts(
         recipe: of the run, for the size of its validation.
         count: texts at most.
     """
-    data = RetrievalSet.from_table(held_out.table, int(recipe["validation_limit"]))
+    seed = int(recipe["training"]["seed"])
+    data = RetrievalSet.from_table(held_out.table, int(recipe["validation_limit"]), seed)
     shown = by_hash(data.texts)[:count]
     texts = processor.texts_to_ids([data.texts[place] for place in shown])
     pictures = encode_pictures(held_out.store, data.picture_rows, processor)

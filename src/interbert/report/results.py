@@ -73,7 +73,9 @@ def cards(run: Run) -> list[tuple[str, str]]:
     found = []
     value = run.reached(f"eval_{run.metric}")
     if value is not None and run.metric is not None:
-        found.append((f"{value:.1f}%", f"{METRICS[run.metric]}, model kept at step {run.kept_step:,.0f}"))
+        candidates = run.reached("eval_candidates")
+        among = "" if candidates is None else f" among {candidates:,.0f} pictures"
+        found.append((f"{value:.1f}%", f"{METRICS[run.metric]}{among}, model kept at step {run.kept_step:,.0f}"))
     found.append((f"{run.step:,}", "steps so far" if not run.finished else "steps"))
     if run.seconds is not None:
         found.append((duration(run.seconds), "so far" if not run.finished else "validations included"))
@@ -102,8 +104,10 @@ def results_table(runs: Sequence[Run]) -> str:
     """Several runs' figures, the best of each column set off."""
     metrics = [name for name in METRICS if any(run.metric == name for run in runs)]
     titles = {name: one.title for run in runs for name, one in finals(run.log).items()}
+    galleries = [run.reached("eval_candidates") for run in runs]
     columns = [
         *(_metric_column(runs, name) for name in metrics),
+        *([_column("among pictures", galleries, lambda value: f"{value:,.0f}")] if any(galleries) else []),
         _column("kept at step", [run.kept_step for run in runs], lambda value: f"{value:,.0f}"),
         *(_loss_column(runs, name, title) for name, title in titles.items()),
         _column("pairs/s", [run.pairs_per_second for run in runs], number),

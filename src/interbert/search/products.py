@@ -26,7 +26,7 @@ COMMIT_ROWS = 1024
 _THUMBNAIL_SIDE = 128
 _MEASURED = 64
 _ROOM = 1.25
-"""Vectors of unknown length may be so much longer than the longest of the first pictures."""
+"""Vectors of unknown length may be so much longer than the longest of the sample."""
 
 Problems = list[tuple[str, str]]
 """(picture id, or row when it has none, and reason) of what could not be used."""
@@ -130,10 +130,11 @@ def write_products(
 
 
 def measured_norm(encoder: ProductEncoder, source: PictureSource) -> float:
-    """A length that hardly any picture's vector exceeds, by the first pictures of a source."""
+    """A length that hardly any picture's vector exceeds, by a sample of a source's pictures."""
     regions = KnownRegions(encoder)  # a mean is never longer, so mirror images need not be looked at
     longest = 0.0
-    for chunk in decode_ahead(source, range(min(_MEASURED, len(source)))):
+    rows = np.random.default_rng(0).permutation(len(source))[:_MEASURED]  # sources are sorted: the first are alike
+    for chunk in decode_ahead(source, np.sort(rows).tolist()):
         usable = [one for one in chunk if one.picture is not None]
         found = zip(usable, regions.of(usable), strict=True)
         sound = {one.item.where: views for one, views in found if not isinstance(views, RegionError)}

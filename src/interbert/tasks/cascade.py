@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -19,9 +19,10 @@ from interbert.data.examples import Picture
 from interbert.model.cascade import Cascade
 from interbert.model.retrieval import InterBertForImageTextRetrieval
 from interbert.model.scoring import dual_matrix
+from interbert.tasks.controls import mean_picture_control
 from interbert.tasks.graded import GradedMetrics, graded_metrics
 from interbert.tasks.judged import JudgedSet
-from interbert.tasks.metrics import Estimate, estimates
+from interbert.tasks.metrics import DirectionMetrics, Estimate, estimates
 
 Floats = NDArray[np.floating]
 Kind = Literal["recall", "head", "cascade", "joint"]
@@ -82,7 +83,10 @@ class CascadeReport:
 
     stages: tuple[Stage, ...]
     shuffled: GradedMetrics
-    """The last stage's ranking with other products in the place of each: the control, has to be near chance."""
+    """The last stage's ranking with other products in the place of each: a control, has to be near chance."""
+    mean_image: DirectionMetrics
+    """The joint ranking (by recall only, where that is left out) of a sample of the texts when every picture is the
+    mean picture: a control, has to be at chance."""
     pictures: int
     products: int
     catalogue_seconds: float
@@ -94,6 +98,7 @@ class CascadeReport:
         return {
             "stages": [one.to_dict() for one in self.stages],
             "shuffled": self.shuffled.to_dict(),
+            "mean_image": self.mean_image.to_dict(),
             "pictures": self.pictures,
             "products": self.products,
             "catalogue_seconds": round(self.catalogue_seconds, 2),
@@ -169,7 +174,34 @@ def evaluate_cascade(
         stages = [_compared(one, stages[-1], plan) for one in stages]
     assert scores is not None, "a plan without a stage"
     return CascadeReport(
-        tuple(stages), judge.shuffled(scores), len(pictures), data.products, catalogue_seconds, torch.get_num_threads()
+        tuple(stages),
+        judge.shuffled(scores),
+        _mean_image(model, data, texts, pictures, scores, plan),
+        len(pictures),
+        data.products,
+        catalogue_seconds,
+        torch.get_num_threads(),
+    )
+
+
+def _mean_image(
+    model: InterBertForImageTextRetrieval,
+    data: JudgedSet,
+    texts: Texts,
+    pictures: Sequence[Picture],
+    scores: Floats,
+    plan: CascadePlan,
+) -> DirectionMetrics:
+    """The control: the last stage that scores every picture, over mean pictures."""
+
+    def score(asked: Texts, means: Sequence[Picture], places: NDArray[np.int64]) -> Floats:
+        chosen = data.of_texts(places)
+        runs = _Runs(Cascade(model, means, bf16=False), chosen, asked, replace(plan, timed=0), None)
+        found, _ = runs.joint() if plan.joint else runs.recall()
+        return chosen.of_products(found)
+
+    return mean_picture_control(
+        score, texts, pictures, data.of_products(scores), data.right, data.pool, plan.bootstrap, plan.seed
     )
 
 

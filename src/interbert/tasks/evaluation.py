@@ -1,7 +1,7 @@
 """The full ranking of a retrieval set, and everything that has to stand beside its recall to be believed.
 
-Every text is scored jointly with every picture (SPEC part 4). Beside the recall: chance, bootstrap intervals, the
-same evaluation with the pictures shuffled (it has to fall to chance), and the recall of both scores of the sides
+Every text is scored jointly with every picture (SPEC part 4). Beside the recall: chance, bootstrap intervals, two
+controls that have to fall to chance (:mod:`~interbert.tasks.controls`), and the recall of both scores of the sides
 encoded apart: the projections' and the matching head's.
 """
 
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from interbert.data.examples import Picture
 from interbert.model.retrieval import InterBertForImageTextRetrieval
 from interbert.model.scoring import dual_matrix, score_matrix
+from interbert.tasks.controls import mean_picture_control
 from interbert.tasks.metrics import DirectionMetrics, RetrievalMetrics, direction_metrics, retrieval_metrics
 from interbert.tasks.retrieval import RetrievalSet
 
@@ -36,7 +37,9 @@ class RetrievalReport:
     by_head: DirectionMetrics | None
     """Text to image by the matching head's inner product of separately encoded sides; None with fusion ``sum``."""
     shuffled: DirectionMetrics
-    """Text to image when every text's pictures are exchanged for others: the control."""
+    """Text to image when every text's pictures are exchanged for others: a control of the metric."""
+    mean_image: DirectionMetrics
+    """Text to image, of a sample of the texts, when every picture is the mean picture: a control of the model."""
     seconds: float
     """Time of the joint scoring alone."""
 
@@ -46,6 +49,7 @@ class RetrievalReport:
         return {
             **self.joint.to_dict(),
             "shuffled_text_to_image": self.shuffled.to_dict(),
+            "mean_image_text_to_image": self.mean_image.to_dict(),
             "dual_text_to_image": None if self.dual is None else self.dual.to_dict(),
             "head_text_to_image": None if self.by_head is None else self.by_head.to_dict(),
             "pairs": pairs,
@@ -71,7 +75,7 @@ def evaluate_retrieval(
         texts: token ids of each text.
         pictures: model inputs of each picture.
         bootstrap: resamplings of the queries; 0 gives intervals of no width.
-        seed: of the resampling and of the shuffled control.
+        seed: of the resampling and of the controls.
         progress: told how many pairs were scored.
     """
     started = time.monotonic()
@@ -85,7 +89,16 @@ def evaluate_retrieval(
     # scoring is a function of the pair, so exchanging pictures exchanges columns: nothing need be scored again
     control = direction_metrics(scores[:, shuffled_pictures(data, seed)], data.relevant, bootstrap, seed)
     joint = retrieval_metrics(scores, data.relevant, bootstrap, seed)
-    return RetrievalReport(scores, joint, dual, by_head, control, seconds)
+    blind = mean_picture_control(
+        lambda asked, means, _: score_matrix(model, asked, means, bf16=False),
+        texts,
+        pictures,
+        scores,
+        data.relevant,
+        bootstrap=bootstrap,
+        seed=seed,
+    )
+    return RetrievalReport(scores, joint, dual, by_head, control, blind, seconds)
 
 
 def shuffled_pictures(data: RetrievalSet, seed: int = 0) -> NDArray[np.int64]:

@@ -39,6 +39,8 @@ class GradedMetrics:
     """Of the first right candidate; 1 is best."""
     n: int
     """Queries."""
+    candidates: float
+    """That a query ranks; their mean, where pools give each its own."""
     of_queries: dict[str, Floats] = field(repr=False, compare=False)
     """Every metric of every query [n], for paired comparisons."""
 
@@ -78,7 +80,12 @@ def graded_metrics(
     counts = np.full(len(scores), scores.shape[1]) if pool is None else pool.sum(axis=1)
     chance = _chance(gains, best, right.sum(axis=1), counts)
     return GradedMetrics(
-        estimates(of_queries, bootstrap, seed), chance, float(np.median(ranks)), len(scores), of_queries
+        estimates(of_queries, bootstrap, seed),
+        chance,
+        float(np.median(ranks)),
+        len(scores),
+        float(counts.mean()),
+        of_queries,
     )
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from interbert.data.qrels import Qrels
+from interbert.data.subset import sample_groups
 from interbert.errors import DataError
 from interbert.regions.schema import CaptionRow
 from interbert.tasks.metrics import Bool
@@ -53,6 +54,7 @@ class JudgedSet:
         min_grade: float | None = None,
         judged_only: bool = False,
         limit: int | None = None,
+        seed: int = 0,
     ) -> JudgedSet:
         """Judgements of a store's products.
 
@@ -61,12 +63,15 @@ class JudgedSet:
             qrels: their ``product_id`` is the store's, or the picture id of rows without a product.
             min_grade: products graded at least this are right; above 0 when not given.
             judged_only: each query ranks the products alone that are judged for it.
-            limit: only the first so many pictures.
+            limit: only a sample of so many pictures, whole products.
+            seed: of the sample.
 
         Raises:
             DataError: no query has a right product in the store.
         """
-        named = [(one.product_id or one.picture_id, one.row) for one in captions if one.view == 0][:limit]
+        named = [(one.product_id or one.picture_id, one.row) for one in captions if one.view == 0]
+        if limit is not None:
+            named = _sample(named, limit, seed, qrels, min_grade)
         names = list(dict.fromkeys(name for name, _ in named))
         column = {name: place for place, name in enumerate(names)}
         product_of = np.array([column[name] for name, _ in named], dtype=np.int64)
@@ -110,7 +115,10 @@ class JudgedSet:
         """So many of the queries, drawn by ``seed``, with every product; all when there are no more."""
         if count is None or count >= len(self.texts):
             return self
-        kept = np.sort(np.random.default_rng(seed).permutation(len(self.texts))[:count])
+        return self.of_texts(np.sort(np.random.default_rng(seed).permutation(len(self.texts))[:count]))
+
+    def of_texts(self, kept: Int64) -> JudgedSet:
+        """Some of the queries, by their places, with every product."""
         return replace(
             self,
             texts=tuple(self.texts[place] for place in kept),
@@ -132,3 +140,15 @@ class JudgedSet:
         assert self.pool is not None
         texts, pictures = np.nonzero(self.pool[:, self.product_of])
         return texts, pictures
+
+
+def _sample(
+    named: list[tuple[str, int]], limit: int, seed: int, qrels: Qrels, min_grade: float | None
+) -> list[tuple[str, int]]:
+    """At most so many pictures (name of the product, store row), by whole products, one that is right among them."""
+    answers = {qrels.products[place] for place in np.unique(qrels.product_of[qrels.right(min_grade)])}
+    names = [name for name, _ in named]
+    number = {name: place for place, name in enumerate(dict.fromkeys(names))}
+    groups = np.array([number[name] for name in names], dtype=np.int64)
+    right = np.array([name in answers for name in names], dtype=np.bool_)
+    return [named[place] for place in sample_groups(groups, limit, seed, first=right)]

@@ -66,13 +66,16 @@ def retrieval_metrics(
 ) -> RetrievalMetrics:
     """Metrics of scores [texts, pictures] against ``relevant`` bool [texts, pictures].
 
+    Every picture is a candidate of every text; one without a text of its own asks for none.
+
     Raises:
-        DataError: a score is not finite, or a text or picture has nothing right.
+        DataError: a score is not finite, or a text has nothing right.
     """
     assert scores.shape == relevant.shape, (scores.shape, relevant.shape)
+    asking = relevant.any(axis=0)
     return RetrievalMetrics(
         direction_metrics(scores, relevant, bootstrap, seed),
-        direction_metrics(scores.T, relevant.T, bootstrap, seed),
+        direction_metrics(scores.T[asking], relevant.T[asking], bootstrap, seed),
     )
 
 
@@ -86,6 +89,38 @@ def direction_metrics(
     chance = {f"r@{k}": 100.0 * chance_recall(right, candidates, k) for k in RECALL_AT}
     recall = estimates(hits, bootstrap, seed)
     return DirectionMetrics(recall, chance, float(np.median(ranks)), len(ranks), candidates)
+
+
+def blind_metrics(
+    scores: NDArray[np.floating],
+    relevant: Bool,
+    tolerance: float,
+    pool: Bool | None = None,
+    bootstrap: int = 1000,
+    seed: int = 0,
+) -> DirectionMetrics:
+    """Metrics of a ranking in which most scores should be equal: of equal ones every order counts as equally likely.
+
+    Counted against us, as elsewhere, ties would put a model that sees nothing below chance; so it is at chance exactly.
+
+    Args:
+        scores: [queries, candidates].
+        relevant: bool [queries, candidates].
+        tolerance: scores that differ by no more are equal.
+        pool: bool [queries, candidates], the candidates that a query ranks; all when not given.
+        bootstrap, seed: as in :func:`estimates`.
+    """
+    ranked = np.ones_like(relevant) if pool is None else pool
+    right, wrong = relevant & ranked, ~relevant & ranked
+    best = np.where(right, scores, -np.inf).max(axis=1, keepdims=True)
+    before = (wrong & (scores > best + tolerance)).sum(axis=1)
+    with_it = (wrong & (np.abs(scores - best) <= tolerance)).sum(axis=1)
+    equal = (right & (scores >= best - tolerance)).sum(axis=1)
+    hits = {f"r@{k}": 100.0 * _hit_chance(equal, equal + with_it, k - before) for k in RECALL_AT}
+    counts, among = ranked.sum(axis=1), right.sum(axis=1)
+    chance = {f"r@{k}": float(100.0 * _hit_chance(among, counts, np.full(len(counts), k)).mean()) for k in RECALL_AT}
+    median = float(np.median(1 + before + with_it / (equal + 1.0)))  # the expected rank of the first of the equal
+    return DirectionMetrics(estimates(hits, bootstrap, seed), chance, median, len(counts), int(counts.max()))
 
 
 def estimates(of_queries: Mapping[str, NDArray[np.floating]], bootstrap: int, seed: int) -> dict[str, Estimate]:
@@ -119,8 +154,15 @@ def best_ranks(scores: NDArray[np.floating], relevant: Bool) -> Int64:
 
 def chance_recall(right: Int64, candidates: int, k: int) -> float:
     """Expected recall@k of a random ranking: 1 - C(candidates - right, k)/C(candidates, k), averaged over queries."""
-    k = min(k, candidates)
+    counts = np.full(len(right), candidates)
+    return float(_hit_chance(right, counts, np.full(len(right), k)).mean())
+
+
+def _hit_chance(right: Int64, candidates: Int64, k: Int64) -> NDArray[np.float64]:
+    """Chance [n] that one of ``right`` of so many candidates is among the first k of a random order."""
     missed = np.ones(len(right))
-    for place in range(k):
-        missed *= np.clip(candidates - right - place, 0, None) / (candidates - place)
-    return float(1.0 - missed.mean())
+    for place in range(int(k.max(initial=0))):
+        still = (place < k) & (place < candidates)
+        wrong_next = np.clip(candidates - right - place, 0, None) / np.maximum(candidates - place, 1)
+        missed = np.where(still, missed * wrong_next, missed)
+    return 1.0 - missed

@@ -19,6 +19,8 @@ from interbert.model.retrieval import InterBertForImageTextRetrieval
 Floats = NDArray[np.floating]
 _NEWTON_STEPS = 50
 _RIDGE = 1e-3  # keeps the fit finite when the pairs are separable
+_CONSTANT = 1e-6
+"""A score that varies by less than this share of its size tells nothing: scaled up, rounding would be all of it."""
 
 
 @dataclass(frozen=True)
@@ -35,8 +37,10 @@ class Mixture:
         return mixed
 
 
-def fit_mixture(joint: Floats, cosines: Floats, right: NDArray[np.bool_]) -> Mixture:
+def fit_mixture(joint: Floats, cosines: Floats, right: NDArray[np.bool_]) -> Mixture | None:
     """Logistic regression by Newton's method; neither part gets a negative weight.
+
+    None where there is nothing to fit: all candidates are right or all wrong, or neither score varies.
 
     Args:
         joint: [texts, k] joint logit differences of each text's candidates.
@@ -45,6 +49,8 @@ def fit_mixture(joint: Floats, cosines: Floats, right: NDArray[np.bool_]) -> Mix
     """
     features = np.stack([joint.ravel(), cosines.ravel()], axis=1).astype(np.float64)
     labels = right.ravel().astype(np.float64)
+    if labels.all() or not labels.any() or not _varies(features).any():
+        return None
     used = [0, 1]
     while used:
         weights = _logistic(features[:, used], labels)
@@ -69,9 +75,16 @@ def calibration(joint: Floats, right: NDArray[np.bool_]) -> Mixture:
     return Mixture(1.0, 0.0, -float(joint.mean()))  # it knows no order: at least it should favour no side
 
 
+def _varies(features: Floats) -> NDArray[np.bool_]:
+    """Whether each column [k] does, by more than rounding."""
+    size = np.abs(features).max(axis=0, initial=0.0)
+    varies: NDArray[np.bool_] = features.std(axis=0) > np.maximum(_CONSTANT * size, 1e-9)
+    return varies
+
+
 def _logistic(features: Floats, labels: Floats) -> Floats:
     """Weights of the columns and, last, the offset."""
-    spread = features.std(axis=0).clip(min=1e-9)
+    spread = np.where(_varies(features), features.std(axis=0), np.inf)  # a constant column gets no weight
     x = np.concatenate([features / spread, np.ones((len(features), 1))], axis=1)
     weights = np.zeros(x.shape[1])
     ridge = _RIDGE * np.eye(len(weights))

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from interbert.data.examples import Picture
 from interbert.data.pairs import PairTable
+from interbert.data.subset import sample_groups
 from interbert.model.processing import InterBertProcessor
 from interbert.model.scoring import dual_matrix, score_pairs
 from interbert.regions.reader import RegionReader
@@ -29,20 +30,21 @@ class RetrievalSet:
     picture_rows: tuple[int, ...]
     """Store row of each picture."""
     relevant: Bool
-    """[texts, pictures]"""
+    """[texts, pictures]; a picture without a text is a candidate that may be wrong for all."""
 
     @classmethod
-    def from_table(cls, table: PairTable, limit: int | None = None) -> RetrievalSet:
+    def from_table(cls, table: PairTable, limit: int | None = None, seed: int = 0) -> RetrievalSet:
         """Every picture of the table once, every text once (identical texts are one query with several right pictures).
 
         Args:
-            table: pairs.
-            limit: only the first so many pictures, and their texts.
+            table: pairs, and the pictures without a text that are ranked with theirs.
+            limit: only a sample of so many pictures, whole products, and their texts.
+            seed: of the sample.
         """
-        rows = list(dict.fromkeys(table.rows.tolist()))[:limit]
+        gallery, groups = table.gallery()
+        chosen = sample_groups(groups, limit, seed, first=np.isin(gallery, table.rows))
+        rows, picture_groups = gallery[chosen].tolist(), groups[chosen]
         column = {row: index for index, row in enumerate(rows)}
-        groups = dict(zip(table.rows.tolist(), table.groups.tolist(), strict=True))
-        picture_groups = np.array([groups[row] for row in rows])
         members = [pair for pair in range(len(table)) if int(table.rows[pair]) in column]
         first = {int(table.text_ids[pair]): pair for pair in reversed(members)}
         queries = sorted(first.values())
@@ -88,7 +90,7 @@ class RetrievalTask:
     Attributes:
         primary_metric: ``r@1`` of the mixture (of the joint model without a dual encoder), or ``dual_r@1``.
         data_size: how many pictures are ranked, in words.
-        mixture: of the last evaluation, how much joint and dual scores are worth.
+        mixture: of the last evaluation, how much joint and dual scores are worth; None where its pictures cannot tell.
     """
 
     greater_is_better = True
@@ -113,8 +115,12 @@ class RetrievalTask:
     def evaluate(self, model: Any) -> Mapping[str, float]:
         """Recall in percent: ``dual_r@k``, ``joint_r@k`` over the dual encoder's candidates, ``r@k`` of their mixture.
 
-        Without a dual encoder ``r@k`` is the joint model's over all pictures; :attr:`mixture` is None then.
+        Without a dual encoder ``r@k`` is the joint model's over all pictures; :attr:`mixture` is None then. Beside them
+        ``candidates``, how many pictures a text ranks.
         """
+        return {**self._recall(model), "candidates": float(self._data.relevant.shape[1])}
+
+    def _recall(self, model: Any) -> dict[str, float]:
         relevant = self._data.relevant
         if not model.config.contrastive_size:
             everything = np.tile(np.arange(relevant.shape[1]), (relevant.shape[0], 1))
@@ -128,21 +134,27 @@ class RetrievalTask:
             right = np.take_along_axis(relevant, candidates, axis=1)
             joint = score_pairs(model, self._texts, self._pictures, candidates)
             self.mixture = fit_mixture(joint, cosines, right)
+            mixed = joint if self.mixture is None else self.mixture(joint, cosines)
             metrics |= _recalls(_ranks_among(joint, right), "joint_r@")
-            metrics |= _recalls(_ranks_among(self.mixture(joint, cosines), right), "r@")
+            metrics |= _recalls(_ranks_among(mixed, right), "r@")
         return metrics
 
     def calibrate(self, model: Any, seed: int = 0) -> None:
         """Make the matching head's logits log-odds, in place, so that its loss starts from a sane value.
 
         A head taught by contrast knows an order and no scale: its first cross-entropy would undo what it knows. Fitted
-        on a right and a random wrong picture of each text, as pretraining has them.
+        on a right and a random wrong picture of each text, as pretraining has them; a text that every picture is right
+        for has no wrong one, and where all are such the head stays as it is.
         """
         relevant = self._data.relevant
         draws = np.random.default_rng(seed).random(relevant.shape)
         right, wrong = (np.where(side, draws, -1).argmax(axis=1) for side in (relevant, ~relevant))
-        candidates = np.stack([right, wrong], axis=1)
-        joint = score_pairs(model, self._texts, self._pictures, candidates)
+        told = ~relevant.all(axis=1)
+        if not told.any():
+            return
+        candidates, relevant = np.stack([right, wrong], axis=1)[told], relevant[told]
+        texts = [self._texts[place] for place in np.flatnonzero(told).tolist()]
+        joint = score_pairs(model, texts, self._pictures, candidates)
         build_in(model, calibration(joint, np.take_along_axis(relevant, candidates, axis=1)))
 
 

@@ -58,9 +58,14 @@ class TrainingConsole(TrainerCallback):  # type: ignore[misc]
 
 def log_line(logs: dict[str, float]) -> str:
     """A log entry in words: each objective's loss with its chance value, or validation recall."""
-    recalls = [f"{name.removeprefix('eval_')} {value:.1f}" for name, value in logs.items() if name.startswith("eval_")]
+    among = logs.get("eval_candidates")
+    recalls = [
+        f"{name.removeprefix('eval_')} {value:.1f}"
+        for name, value in logs.items()
+        if name.startswith("eval_") and name != "eval_candidates"
+    ]
     if recalls:
-        return "validation: " + ", ".join(recalls)
+        return f"validation: {', '.join(recalls)}{'' if among is None else f' among {among:.0f} pictures'}"
     losses = [
         f"{words} {logs[name]:.2f}" + (f" (chance {logs[f'{name}_chance']:.2f})" if f"{name}_chance" in logs else "")
         for name, words in _NAMES.items()

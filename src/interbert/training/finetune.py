@@ -154,6 +154,7 @@ def _mix_in_dual(model: InterBertForImageTextRetrieval, task: RetrievalTask) -> 
     """Add the dual score to the joint one, weighted as validation pairs have it; returns whether there is a weight."""
     task.evaluate(model)
     if task.mixture is None:
+        print(f"mixture: {task.data_size} cannot tell what the dual score is worth; the joint one ranks as it is")
         return False
     build_in(model, task.mixture)
     print(f"mixture: {task.mixture.joint:.2f} x joint + {task.mixture.dual:.1f} x cosine, fitted on {task.data_size}")

@@ -28,7 +28,9 @@ def write_model_card(folder: Path, kind: str, origin: Mapping[str, Any]) -> None
     training = dict(recipe.get("training", {}))
     reached = dict(origin.get("reached", {}))
     metrics = {name.removeprefix("eval_"): value for name, value in reached.items() if name.startswith("eval_")}
+    candidates = metrics.pop("candidates", None)
     rows = "\n".join(f"| {name} | {value:.1f} |" for name, value in metrics.items())
+    among = "" if candidates is None else f", each text ranking {candidates:.0f} pictures"
     settings = "\n".join(f"| {name} | {value} |" for name, value in training.items())
     data = "\n".join(f"- {name}: `{value}`" for name, value in origin["data"].items())
     versions = ", ".join(f"{name} {value}" for name, value in origin["versions"].items())
@@ -56,7 +58,7 @@ before people depend on them.
 
 ## How good it is
 
-On validation pictures that were not trained on, per cent, step {reached.get("step", 0)}:
+On validation pictures that were not trained on, per cent, step {reached.get("step", 0)}{among}:
 
 | | |
 | --- | --- |

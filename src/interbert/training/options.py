@@ -222,7 +222,7 @@ class PretrainOptions:
     validation_share: float = 0.05
     """Share of pictures held out when there is no validation store."""
     validation_limit: int = 500
-    """At most so many validation pictures."""
+    """At most so many validation pictures: a sample by training.seed, whole products."""
     texts: list[str] = field(default_factory=list)
     """Source columns whose texts to use; all when not given."""
     init_from: str = "minilm"
@@ -269,7 +269,7 @@ class FinetuneRetrievalOptions:
     validation_share: float = 0.05
     """Share of pictures held out when there is no validation store."""
     validation_limit: int = 500
-    """At most so many validation pictures."""
+    """At most so many validation pictures: a sample by training.seed, whole products."""
     texts: list[str] = field(default_factory=list)
     """Source columns whose texts to use; all when not given, or none beside qrels."""
     qrels: str | None = None

@@ -83,9 +83,9 @@ def open_data(
         regions: store to train on.
         validation: store to validate on.
         share: of the pictures that is held out when there is none.
-        limit: at most so many validation pictures.
+        limit: at most so many validation pictures, a sample of whole products.
         texts: columns whose texts are used; all when empty.
-        seed: of the split.
+        seed: of the split and of the sample.
         more: further stores, and how often an epoch visits their pairs.
         judged: judgements of the store's products, and of the validation store's if they name some of them.
 
@@ -113,7 +113,8 @@ def open_data(
     if pictures < _FEW:
         print(f"only {pictures} validation pictures: which step is best, and its figures, are mostly chance")
     visits = None if mix is None else mix.visits(table.rows)
-    return TrainingData(store, table, held_store, RetrievalSet.from_table(held, limit), held.texts, visits, judged)
+    validation_set = RetrievalSet.from_table(held, limit, seed)
+    return TrainingData(store, table, held_store, validation_set, held.texts, visits, judged)
 
 
 def _held_out(store: RegionReader, texts: list[str], where: str, judged: Judged | None) -> PairTable:
