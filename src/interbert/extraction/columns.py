@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from decimal import Decimal
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +41,27 @@ class ColumnMapping:
     boxes: str | None = None
     """Boxes of each picture; never found by itself."""
     box_format: BoxFormat = "xyxy"
+
+
+def id_text(value: Any) -> str | None:
+    """An id's cell as text, the same in every kind of source; None when there is no id in it.
+
+    Texts stay as they are written. Whole numbers that a library made floats or decimals lose their fraction (101.0 is
+    ``"101"``), as pandas does that to a column of whole numbers in which one is missing.
+
+    Args:
+        value: as a source gives it: text, number, None; None, NaN, NaT, infinity and blank texts are no ids.
+    """
+    if value is None or value != value:  # NaN, of any library, is not equal to itself
+        return None
+    if isinstance(value, Decimal | Real) and not isinstance(value, Integral):
+        number: Any = value  # of whatever library: float, Decimal and numpy's floats all become int without loss
+        if not math.isfinite(number):
+            return None
+        if number == int(number):
+            return str(int(number))
+    text = str(value)
+    return text if text.strip() else None
 
 
 def resolve_columns(
