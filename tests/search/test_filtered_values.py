@@ -227,5 +227,11 @@ def test_words_that_lead_nowhere_say_what_is_there(
         assert all(f"interbert {group} {verb}" in err for verb in verbs)
         code, out, _ = run(capsys, group, "--help")
         assert code == 0
-        assert all(f"{group} {verb} " in out for verb in verbs)
+        assert all(f"usage: interbert {group} {verb} ..." in out for verb in verbs)
         assert "pretrain" not in out.replace("pretraining", "")
+
+
+def test_a_page_may_spread_lists(values: ProductIndex) -> None:
+    from interbert.search.topics.recommend import _facet
+
+    assert [_facet(hit.metadata["tags"]) for hit in values.hits(["000", "003"])] == [("Summer", "red hat"), None]

@@ -130,7 +130,7 @@ def _search_pictures(options: Options, queries: list[str], page: str) -> None:
         if not Path(options.target, "config.json").is_file():
             raise UsageError(
                 f"{options.target}: there is no index here, and no model. Make an index with: interbert index build "
-                f"MODEL SOURCE {options.target}"
+                f"MODEL SOURCE {options.target}; or, with a model, search: say where the pictures are: --source FILE."
             )
         raise UsageError(
             "search: say where the pictures are: --source catalogue.parquet, or a folder, or a Hub id; "

@@ -72,10 +72,8 @@ def group_of(word: str) -> list[str]:
 
 def group_overview(word: str) -> str:
     """What ``interbert index --help`` prints: the verbs of the group."""
-    return (
-        f"usage: interbert {word} VERB [options]\n\n{_lines(group_of(word))}\n\n"
-        f"interbert {word} VERB --help explains a verb."
-    )
+    lines = "\n".join(f"usage: interbert {verb} ...\n  {VERBS[verb][1]}" for verb in group_of(word))
+    return f"{lines}\n\ninterbert {word} VERB --help explains a verb."
 
 
 def _lines(verbs: Sequence[str]) -> str:
