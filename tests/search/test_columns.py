@@ -1,10 +1,15 @@
 from __future__ import annotations
 
+import datetime
+from decimal import Decimal
+from pathlib import Path
+
 import pyarrow as pa
 import pytest
 
 from interbert.errors import ColumnError, SourceError
-from interbert.search.columns import cast_columns, find_columns
+from interbert.extraction.tables import read_rows
+from interbert.search.columns import Column, cast_columns, column_notes, find_columns
 
 
 def test_kinds_come_from_types_and_from_what_texts_say() -> None:
@@ -30,6 +35,7 @@ def test_kinds_come_from_types_and_from_what_texts_say() -> None:
         "Colour": "text",
         "year": "integer",
         "weight": "number",
+        "tags": "list",
     }
     values = {name: array.to_pylist() for name, array in cast_columns(table, columns, "shop.csv").items()}
     assert values["m_price"] == [9.5, 12.0, None]
@@ -45,11 +51,11 @@ def test_names_of_the_database_need_no_quotes_and_are_unique() -> None:
     assert fields == ["m_price_eur", "m_price_eur_2", "m_", "m__2"]
 
 
-def test_a_column_that_is_missing_or_holds_lists_is_named() -> None:
-    table = pa.table({"colour": ["a"], "tags": [["a"]]})
+def test_a_column_that_is_missing_or_holds_structures_is_named() -> None:
+    table = pa.table({"colour": ["a"], "tags": [{"a": 1}]})
     with pytest.raises(ColumnError, match=r"there is no column 'color'\. Did you mean 'colour'"):
         find_columns(table, "t", ["color"])
-    with pytest.raises(SourceError, match="column 'tags' holds no single values"):
+    with pytest.raises(SourceError, match="column 'tags' holds struct<a: int64>, neither single"):
         find_columns(table, "t", ["tags"])
 
 
@@ -58,3 +64,114 @@ def test_a_value_that_does_not_fit_is_named_with_its_row() -> None:
     with pytest.raises(SourceError, match=r"new.csv, row 1: 'stock' is 'many', but this column holds whole numbers"):
         cast_columns(pa.table({"stock": ["3", "many"]}), [column], "new.csv")
     assert cast_columns(pa.table({"other": [1, 2]}), [column], "t")["m_stock"].to_pylist() == [None, None]
+
+
+def kept(values: object, name: str = "x") -> tuple[str, str, list[object]]:
+    """Kind, unit and what is kept of a column."""
+    table = pa.table({name: values})
+    (column,) = find_columns(table, "t")
+    return column.kind, column.unit, cast_columns(table, [column], "t")[column.field].to_pylist()
+
+
+@pytest.mark.parametrize(
+    ("written", "kind", "unit", "values"),
+    [
+        (["$1,019.99", "$9.99", None, ""], "number", "$", [1019.99, 9.99, None, None]),
+        (["12,50 €", "1.019,00 €"], "number", "€", [12.5, 1019.0]),
+        (["￥１２", "8元"], "integer", "¥", [12, 8]),
+        (["1,234,567", "56"], "integer", "", [1234567, 56]),
+        (["1 019,99", "-2,5"], "number", "", [1019.99, -2.5]),
+        (["$1,019", "$20"], "integer", "$", [1019, 20]),
+        (["1.019", "nan"], "number", "", [1.019, None]),
+        (["1,019", "20"], "text", "", ["1,019", "20"]),
+        (["$5", "€6"], "text", "", ["$5", "€6"]),
+        (["12345678901234567890"], "text", "", ["12345678901234567890"]),
+        (["2026-01-05", "2026-01-05T10:00:00Z"], "date", "", ["2026-01-05", "2026-01-05T10:00:00Z"]),
+        (["2026/1/5", "2026年1月5日"], "date", "", ["2026-01-05", "2026-01-05"]),
+        (["2026-02-30"], "text", "", ["2026-02-30"]),
+    ],
+)
+def test_prices_and_dates_in_texts(written: list[str], kind: str, unit: str, values: list[object]) -> None:
+    assert kept(written) == (kind, unit, values)
+
+
+def test_numbers_are_what_their_decimals_say() -> None:
+    assert kept(pa.array([19.99, float("nan"), 0.1], pa.float32())) == ("number", "", [19.99, None, 0.1])
+    assert kept([Decimal("19.99"), None]) == ("number", "", [19.99, None])
+    assert kept(pa.array([2**63 + 5], pa.uint64()))[0] == "number"
+
+
+def test_dates_of_every_type_are_iso_texts() -> None:
+    moment = datetime.datetime(2026, 1, 5, 5, 30)
+    assert kept([datetime.date(2026, 1, 5)]) == ("date", "", ["2026-01-05"])
+    assert kept(pa.array([moment.date()], pa.date64())) == ("date", "", ["2026-01-05"])
+    for unit in ("s", "ms", "us", "ns"):
+        values = [moment, datetime.datetime(2026, 1, 5), None]
+        assert kept(pa.array(values, pa.timestamp(unit))) == ("date", "", ["2026-01-05 05:30:00", "2026-01-05", None])
+        zoned = pa.array(values[:1], pa.timestamp(unit, "Asia/Shanghai"))
+        assert kept(zoned) == ("date", "", ["2026-01-05 13:30:00+0800"])
+
+
+def test_lists_are_lists_of_texts() -> None:
+    assert kept([["a", "b"], [], None]) == ("list", "", [["a", "b"], [], None])
+    assert kept([[1, 2], None]) == ("list", "", [["1", "2"], None])
+    assert kept(pa.array([["a", "b"]] * 2, pa.list_(pa.string(), 2)))[2] == [["a", "b"]] * 2
+    column = Column("x", "x", "list")
+    assert cast_columns(pa.table({"x": ["a", None]}), [column], "t")["x"].to_pylist() == [["a"], None]
+
+
+def test_what_is_left_out_and_what_is_nearly_a_number_is_said_with_the_row() -> None:
+    table = pa.table(
+        {
+            "price": ["19.99", None, "12,50", "9.99"],
+            "cost": ["$5", "$6", "€7", "$8"],
+            "views": ["1,019", "20", "3", "4"],
+            "sku": ["007", "012", "x", "1"],
+            "blob": [b"a"] * 4,
+            "empty": pa.nulls(4),
+        }
+    )
+    notes = column_notes(table, find_columns(table, "t"))
+    assert len(notes) == 5
+    for note, part in zip(
+        notes,
+        [
+            "'price' is one of texts, which < and > do not compare: '12,50' (row 2) is no number, and 2 others are",
+            "'cost' is one of texts, which < and > do not compare: its values are not all of one currency, such as "
+            "'$5' (row 0) and '€7' (row 2)",
+            "'1,019' (row 0) can be read in two ways",
+            "'blob' is no filter column: it holds binary",
+            "'empty' is empty",
+        ],
+        strict=True,
+    ):
+        assert part in note
+
+
+def test_whole_numbers_widen_and_other_currencies_do_not_fit() -> None:
+    whole, dollars = Column("x", "x", "integer"), Column("x", "x", "number", "$", ".")
+
+    def cast(values: object, column: Column) -> object:
+        return cast_columns(pa.table({"x": values}), [column], "t")["x"].to_pylist()
+
+    assert cast([8, 8.5], whole) == [8.0, 8.5]
+    assert cast([101.0, None], whole) == [101, None]
+    assert cast(["8", "8.5"], whole) == [8.0, 8.5]
+    assert cast([Decimal("8.5")], whole) == [8.5]
+    assert cast(["$5", "7"], dollars) == [5.0, 7.0]
+    with pytest.raises(SourceError, match=r"row 1: 'x' is '€5', but this column holds numbers in \$"):
+        cast(["$5", "€5"], dollars)
+    with pytest.raises(SourceError, match="row 1: 'x' is 'soon', but this column holds dates"):
+        cast(["2026-01-05", "soon"], Column("x", "x", "date"))
+
+
+def test_json_values_of_mixed_types_are_numbers_where_all_are(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"price": 5}\n{"price": "19.99"}\n')
+    table = read_rows(str(tmp_path / "a.jsonl"))[0].with_format("arrow")[:]
+    columns = find_columns(table, "t")
+    assert cast_columns(table, columns, "t")["m_price"].to_pylist() == [5.0, 19.99]
+    cells = {"price": ["5", '"19.99"', None], "tags": ["1", "[1]", None]}
+    table = pa.table({name: pa.array(texts, pa.json_()) for name, texts in cells.items()})
+    columns = find_columns(table, "t")
+    assert cast_columns(table, columns, "t")["m_price"].to_pylist() == [5.0, 19.99, None]
+    assert [note.split(":")[0] for note in column_notes(table, columns)] == ["column 'tags' is no filter column"]

@@ -19,6 +19,8 @@ COLUMNS = {
         Column("Sale", "m_sale", "boolean"),
         Column("shop name", "m_shop_name", "text"),
         Column("颜色", "m_", "text"),
+        Column("day", "m_day", "date"),
+        Column("tags", "m_tags", "list"),
     )
 }
 
@@ -62,12 +64,19 @@ def test_what_people_write_becomes_a_condition(written: str, condition: str) -> 
         ("stock contains 'a'", 16, "'stock' holds no text"),
         ("price < 1e999", 9, "the number is too large"),
         ("price between 1 or 2", 17, "expected 'and' between"),
+        ("colour < 'b'", 10, "holds texts, whose order is that of their characters"),
+        ("colour between '1' and '2'", 16, "holds texts, whose order"),
+        ("day = 'soon'", 7, "'day' is compared with a quoted date"),
+        ("day = '2026-02-30'", 7, "'day' is compared with a quoted date"),
+        ("day < 2026", 7, "'day' is compared with a quoted date"),
+        ("tags = 'a'", 8, "'tags' is compared with contains"),
+        ("title contains 'a'", 1, "'title' is no filter column; build with --columns title"),
         ("(" * 60 + "price < 5" + ")" * 60, 51, "more than 50 conditions"),
     ],
 )
 def test_a_mistake_is_named_with_its_place(written: str, character: int, why: str) -> None:
     with pytest.raises(FilterError) as caught:
-        compile_filter(written, COLUMNS)
+        compile_filter(written, COLUMNS, {"title": "build with --columns title"})
     assert f"filter, character {character} " in str(caught.value)
     assert why in str(caught.value)
     assert len(str(caught.value).splitlines()) == 1

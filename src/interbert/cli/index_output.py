@@ -36,6 +36,13 @@ def print_changes(path: str, changes: Changes) -> None:
         print(f"  skipped {name}: {reason}")
     if len(changes.skipped) > _SHOWN_SKIPS:
         print(f"  and {len(changes.skipped) - _SHOWN_SKIPS} more")
+    print_notes(changes.notes)
+
+
+def print_notes(notes: Sequence[str]) -> None:
+    """What else to know, a line each."""
+    for note in notes:
+        print(f"  note: {note}")
 
 
 def print_left_out(source: PictureSource) -> None:
@@ -66,8 +73,8 @@ def print_index(index: ProductIndex) -> None:
         rows.append(("bytes per picture", f"{sum(sizes.values()):,.0f} ({parts})"))
     for name, text in rows:
         table.add_row(name, text)
-    for column in manifest.columns:
-        table.add_row("filter column", f"{column.name} ({column.kind})")
+    for column in index.metadata_columns:
+        table.add_row("filter column", f"{column.name} ({column.description})")
     for name, column_name in manifest.aliases.items():
         table.add_row("filter column", f"{name} (text, the {column_name.replace('_', ' ')})")
     Console().print(table)

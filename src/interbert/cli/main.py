@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from interbert import __version__
-from interbert.cli.verbs import VERBS, find_verb, overview, verb_module
+from interbert.cli.verbs import find_verb, group_of, group_overview, overview, verb_module
 from interbert.errors import InterBertError, Terminated
 from interbert.memory import keep_freed_memory
 
@@ -67,10 +67,9 @@ def _run(words: list[str]) -> None:
     if words[0] == "--version":
         print(f"interbert {__version__}")
         return
-    if words[-1] in ("-h", "--help") and " ".join(words[:2]) not in VERBS and words[0] not in VERBS:
-        group = [verb for verb in VERBS if verb.startswith(f"{words[0]} ")]
-        if group:
-            words = [*group[0].split(), "--help"]
+    if group_of(words[0]) and words[1:] in (["-h"], ["--help"]):
+        print(group_overview(words[0]))
+        return
     verb, rest = find_verb(words)
     module = verb_module(verb)
     from interbert.cli.parser import parse_options

@@ -27,7 +27,8 @@ class Options:
     image: str | None = None
     """Index: a picture file that results should look like."""
     where: str | None = None
-    """Index: a filter, such as "price < 50 and colour = 'black'"; with or, not, in (..), between, contains, is null."""
+    """Index: a filter, such as "price < 50 and colour = 'black'"; with or, not, in (..), between, contains, is null.
+    Rows without a colour do not fulfil colour != 'black': add "or colour is null" to have them."""
     top_k: int = 10
     """Results per text."""
     candidates: int = 32
@@ -84,9 +85,10 @@ def run(options: Options) -> None:
 def _search_index(options: Options, queries: list[str], page: str) -> None:
     from pathlib import Path
 
-    from interbert.cli.index_output import print_results, write_index_page
+    from interbert.cli.index_output import print_notes, print_results, write_index_page
     from interbert.errors import UsageError
     from interbert.search.engine import SearchEngine
+    from interbert.search.near import filter_notes
 
     if options.source:
         raise UsageError(f"search: {options.target} is an index, which has its own pictures. Leave --source out.")
@@ -108,6 +110,7 @@ def _search_index(options: Options, queries: list[str], page: str) -> None:
     names = [" + ".join(part for part in (text, options.image) if part) for text in queries]
     for name, found in zip(names, results, strict=True):
         print_results(name, found, len(engine.index))
+    print_notes(filter_notes(engine.index, options.where))
     if page != "none":
         write_index_page(Path(page), list(zip(names, results, strict=True)), engine)
         print(f"page: {page}")
@@ -124,6 +127,11 @@ def _search_pictures(options: Options, queries: list[str], page: str) -> None:
     from interbert.search.catalogue import CatalogueSearch
 
     if not options.source:
+        if not Path(options.target, "config.json").is_file():
+            raise UsageError(
+                f"{options.target}: there is no index here, and no model. Make an index with: interbert index build "
+                f"MODEL SOURCE {options.target}; or, with a model, search: say where the pictures are: --source FILE."
+            )
         raise UsageError(
             "search: say where the pictures are: --source catalogue.parquet, or a folder, or a Hub id; "
             f"{options.target} is no index."

@@ -50,10 +50,11 @@ def find_verb(words: Sequence[str]) -> tuple[str, list[str]]:
         if verb in VERBS:
             return verb, list(words[count:])
     first = words[0]
-    longer = [verb for verb in VERBS if verb.startswith(f"{first} ")]
+    longer = group_of(first)
     if longer:
         given = f"{words[1]!r}" if len(words) > 1 and not words[1].startswith("-") else "nothing"
-        raise UsageError(f"{first}: say what to {first}, not {given}. There is: interbert {longer[0]}")
+        there = ", ".join(f"interbert {verb}" for verb in longer)
+        raise UsageError(f"{first}: say what to {first}, not {given}. There is: {there}. See: interbert {first} --help")
     close = difflib.get_close_matches(first, [verb.split()[0] for verb in VERBS], n=1, cutoff=0.5)
     hint = f" Did you mean {close[0]!r}?" if close else ""
     raise UsageError(f"there is no verb {first!r}.{hint} Verbs: {', '.join(VERBS)}.")
@@ -64,10 +65,25 @@ def verb_module(verb: str) -> Any:
     return import_module(f"interbert.cli.{VERBS[verb][0]}")
 
 
+def group_of(word: str) -> list[str]:
+    """The verbs that begin with a word which is no verb itself, such as ``index``."""
+    return [] if word in VERBS else [verb for verb in VERBS if verb.startswith(f"{word} ")]
+
+
+def group_overview(word: str) -> str:
+    """What ``interbert index --help`` prints: the verbs of the group."""
+    lines = "\n".join(f"usage: interbert {verb} ...\n  {VERBS[verb][1]}" for verb in group_of(word))
+    return f"{lines}\n\ninterbert {word} VERB --help explains a verb."
+
+
+def _lines(verbs: Sequence[str]) -> str:
+    width = max(map(len, verbs))
+    return "\n".join(f"  {verb:<{width}}  {VERBS[verb][1]}" for verb in verbs)
+
+
 def overview() -> str:
     """What ``interbert --help`` prints."""
-    width = max(map(len, VERBS))
-    lines = "\n".join(f"  {verb:<{width}}  {what}" for verb, (_, what) in VERBS.items())
+    lines = _lines(list(VERBS))
     return (
         "usage: interbert VERB [options]\n\n"
         "InterBERT: vision-and-language interaction for multi-modal pretraining. Pictures and texts in; a pretrained,\n"

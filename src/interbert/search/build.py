@@ -13,7 +13,7 @@ from interbert.extraction.sources import PictureSource
 from interbert.locking import only_writer
 from interbert.search.changes import Changes, write_source
 from interbert.search.coding import Coding
-from interbert.search.columns import find_columns
+from interbert.search.columns import column_notes, find_columns
 from interbert.search.encoder import ProductEncoder
 from interbert.search.identity import identified
 from interbert.search.index import ProductIndex
@@ -75,6 +75,7 @@ def build_index(
             keep_model(model, model_folder(path, fingerprint))
         index = ProductIndex(path, build=manifest)
         changes = write_source(index, encoder, source, regions, progress)
+        changes.notes = [] if columns else column_notes(source.other_columns(), manifest.columns)
         if not len(index):
             raise SourceError(f"{source.name}: none of its pictures could be used ({changes.skipped[0][1]}).")
         IndexWriter(index).maintain(finished=True)

@@ -13,22 +13,24 @@ from pathlib import Path
 from typing import Any
 
 from interbert.errors import SourceError
-from interbert.extraction.columns import ColumnMapping
+from interbert.extraction.columns import ColumnMapping, id_text
 from interbert.extraction.same_source import picture_digest
 from interbert.extraction.sources import PictureSource
 from interbert.extraction.tables import read_rows
 from interbert.locking import only_writer
-from interbert.search.columns import cast_columns
+from interbert.search.columns import arrow_type, cast_columns, flat
 from interbert.search.encoder import ProductEncoder
 from interbert.search.identity import identified
 from interbert.search.index import ProductIndex
 from interbert.search.index_model import index_encoder
 from interbert.search.manifest import Manifest
+from interbert.search.near import filter_notes, near_ids
 from interbert.search.products import KnownRegions, Problems, write_products
 from interbert.search.terms import stored_terms
 from interbert.search.writer import IndexWriter
 
 _COMPARED_ROWS = 20_000
+_SHOWN = 5
 
 Fact = tuple[str, tuple[str, ...]]
 """Product id and texts of a picture."""
@@ -47,6 +49,8 @@ class Changes:
     removed: int = 0
     skipped: Problems = field(default_factory=list)
     """(picture id, reason) of what could not be used."""
+    notes: list[str] = field(default_factory=list)
+    """What else to know, in words: columns that are no filter columns, ids like others."""
 
 
 def add_to_index(
@@ -111,18 +115,60 @@ def update_columns(path: str | Path, source: str, id_column: str, split: str | N
     names = list(dict.fromkeys([id_column, *(column.name for column in columns)]))
     table = rows.select_columns(names).with_format("arrow")[:]
     arrays = cast_columns(table, columns, source)
+    place, skipped = _places(flat(table[id_column]).to_pylist(), id_column)
     with only_writer(path):
-        place = {str(value): row for row, value in enumerate(table[id_column].to_pylist())}
-        pictures = index.pictures_of(list(place))
+        pictures, unknown = index.find(list(place))
+        problems = [*_unknown(index, unknown), *skipped]
         if not pictures:
-            raise SourceError(f"{source}: none of its {len(place)} ids in column {id_column!r} is in {path}.")
+            first = f" ({problems[0][0]} {problems[0][1]})" if problems else ""
+            raise SourceError(f"{source}: none of its {len(place)} ids in column {id_column!r} is in {path}{first}.")
         chosen = pa.array([place[name] for name in pictures.values()], pa.int64())
         changed = {name: array.take(chosen) for name, array in arrays.items()}
         writer = IndexWriter(index)
+        writer.widen(changed)
         updated = writer.update({"picture_id": pa.array(list(pictures)), **changed})
         writer.maintain()
-    unknown = sorted(set(place) - set(pictures.values()))
-    return Changes(updated=updated, skipped=[(name, "is not in the index") for name in unknown])
+    left_out = [name for name in rows.column_names if name not in names]
+    return Changes(updated=updated, skipped=problems, notes=_unknown_columns(left_out))
+
+
+def _places(cells: Sequence[Any], id_column: str) -> tuple[dict[str, int], Problems]:
+    """Row of each id, and the rows that count for none."""
+    places: dict[str, int] = {}
+    skipped: Problems = []
+    for row, cell in enumerate(cells):
+        name = id_text(cell)
+        if name is None:
+            skipped.append((f"row {row}", f"has no id in column {id_column!r}"))
+            continue
+        if name in places:
+            skipped.append((name, f"row {places[name]}: the id stands in row {row}, too, which counts"))
+        places[name] = row
+    return places, skipped
+
+
+def _unknown(index: ProductIndex, names: Sequence[str]) -> Problems:
+    """Ids that an index lacks, with those that may be meant."""
+    near = near_ids(index, names, typos=True)
+    hints = {name: f". Did you mean {there!r}?" for name, there in near.items()}
+    return [(name, f"is not in the index{hints.get(name, '')}") for name in names]
+
+
+def _unknown_columns(names: Sequence[str]) -> list[str]:
+    """That a source has columns which the index was not built with."""
+    if not names:
+        return []
+    return [f"left out, since the index was built without: column {', '.join(names)}"]
+
+
+def _like_others(index: ProductIndex, names: Sequence[str]) -> list[str]:
+    """That new ids are written nearly like ids that are there, such as 7 and 007."""
+    near = near_ids(index, names) if len(index) else {}
+    if not near:
+        return []
+    shown = ", ".join(f"{name} (there is {there})" for name, there in list(near.items())[:_SHOWN])
+    more = f" and {len(near) - _SHOWN} more" if len(near) > _SHOWN else ""
+    return [f"new, but written nearly like ids that were there: {shown}{more}. If the same is meant, remove these"]
 
 
 def remove_from_index(
@@ -142,19 +188,21 @@ def remove_from_index(
     """
     index = ProductIndex.open(path)
     condition = index.condition(where)
-    skipped: Problems = []
+    notes = filter_notes(index, where)
     with only_writer(path):
         writer = IndexWriter(index)
-        removed = writer.delete_ids(list(index.pictures_of(list(ids)))) if ids else 0
+        pictures, unknown = index.find(list(ids))
+        skipped = _unknown(index, unknown)
+        removed = writer.delete_ids(list(pictures)) if pictures else 0
         if condition is not None:
             removed += writer.delete(condition)
         if keep is not None:
             names = identified(keep, lasting=True).picture_ids()
             there = set(names)
-            skipped = [(f"row {row}", "has no id: it keeps nothing") for row, name in enumerate(names) if not name]
+            skipped += [(f"row {row}", "has no id: it keeps nothing") for row, name in enumerate(names) if not name]
             removed += writer.delete_ids([name for name in index.ids() if name not in there])
         writer.maintain()
-    return Changes(removed=removed, skipped=skipped)
+    return Changes(removed=removed, skipped=skipped, notes=notes)
 
 
 def source_mapping(manifest: Manifest) -> ColumnMapping:
@@ -169,10 +217,12 @@ def write_source(
     """Encode and write what an index lacks of a source, and write what differs."""
     source.require(column.name for column in index.metadata_columns if column.name in source.left_out)
     given = [column for column in index.metadata_columns if column.name in source.column_names]
-    metadata = cast_columns(source.other_columns([column.name for column in given]), given, source.name)
+    table = source.other_columns([column.name for column in given])
+    metadata = cast_columns(table, given, source.name)
     ids = source.picture_ids()
     changes, pending, changed = Changes(), [], set()
     writer = IndexWriter(index)
+    writer.widen(metadata)
     facts = source.products_and_texts()
     for start in range(0, len(ids), _COMPARED_ROWS):
         block = ids[start : start + _COMPARED_ROWS]
@@ -187,14 +237,29 @@ def write_source(
                 stale[row] = fact
         changes.updated += _update_facts(writer, ids, stale, metadata)
     changes.unchanged = len(source) - len(pending) - changes.updated
+    changes.notes = _like_others(index, [ids[row] for row in pending if ids[row] not in changed])
     known_regions = KnownRegions(encoder, regions, index.manifest.mirrored)
+    every = metadata | _kept(index, ids, changed, metadata)
+    whole = {column.field: every[column.field] for column in index.metadata_columns}
     written, changes.skipped = write_products(
-        writer, encoder, source, pending, metadata, known_regions, frozenset(changed), progress
+        writer, encoder, source, pending, whole, known_regions, frozenset(changed), progress
     )
     changes.replaced = len(changed - {name for name, _ in changes.skipped})
     changes.added = written - changes.replaced
     writer.maintain()
     return changes
+
+
+def _kept(index: ProductIndex, ids: Sequence[str], changed: set[str], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Columns of the index that a source lacks: null for new pictures, as they are for those that are encoded anew."""
+    import pyarrow as pa
+
+    lacking = [column for column in index.metadata_columns if column.field not in given]
+    there = index.existing(sorted(changed), [column.field for column in lacking]) if lacking else {}
+    return {
+        column.field: pa.array([there.get(name, {}).get(column.field) for name in ids], arrow_type(column.kind))
+        for column in lacking
+    }
 
 
 def _update_facts(writer: IndexWriter, ids: Sequence[str], stale: Mapping[int, Fact], metadata: dict[str, Any]) -> int:

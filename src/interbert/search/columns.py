@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import re
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from interbert.errors import ColumnError, SourceError
+from interbert.search.parsing import (
+    Decimal,
+    NumberStyle,
+    date_texts,
+    number_style,
+    number_texts,
+    temporal_texts,
+    trimmed,
+)
 
-Kind = Literal["text", "integer", "number", "boolean"]
+Kind = Literal["text", "integer", "number", "boolean", "date", "list"]
 
-_INTEGER = r"^[-+]?(?:0|[1-9]\d{0,17})$"  # 007 is a name
-_NUMBER = r"^[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?$"
 _BOOLEAN = r"(?i)^(?:true|false)$"
 
 
@@ -25,40 +34,75 @@ class Column:
     field: str
     """As the database calls it: small letters, digits and _."""
     kind: Kind
+    unit: str = ""
+    """Currency sign of numbers that the source writes with one, such as ``$``."""
+    decimal: Decimal = ""
+    """What stands before the fraction in the source's texts; "" for plain numbers."""
 
     def to_dict(self) -> dict[str, str]:
         """Plain fields, for JSON."""
         return asdict(self)
 
+    @property
+    def description(self) -> str:
+        """The kind in words."""
+        words = {"list": "list of texts"}.get(self.kind, self.kind)
+        return f"{words}, {self.unit}" if self.unit else words
+
 
 def find_columns(table: Any, where: str, wanted: Sequence[str] = ()) -> list[Column]:
-    """Columns of an Arrow table with their kinds; texts that are all numbers (as in csv) are numbers.
+    """Columns of an Arrow table with their kinds; texts that are all numbers (as in csv), prices or dates are those.
 
     Args:
         table: no pictures in it.
         where: the source, for messages.
-        wanted: only these, and each of them; empty takes all whose values are single ones.
+        wanted: only these, and each of them; empty takes all whose values are single ones or lists of single ones.
 
     Raises:
         ColumnError: a wanted column is missing.
-        SourceError: a wanted one holds lists or structures.
+        SourceError: a wanted one holds structures or bytes.
     """
     for name in wanted:
         if name not in table.column_names:
             raise ColumnError.missing(name, table.column_names, where)
     columns: list[Column] = []
     for name in wanted or table.column_names:
-        kind = _kind(table[name])
-        if kind is None:
+        found = _found(flat(table[name]))
+        if found is None:
             if wanted:
-                raise SourceError(f"{where}: column {name!r} holds no single values, so no filter can use it.")
+                raise SourceError(
+                    f"{where}: column {name!r} holds {table[name].type}, neither single values nor a list of them, so "
+                    "no filter can use it."
+                )
             continue
-        columns.append(Column(name, _field(name, [one.field for one in columns]), kind))
+        columns.append(replace(found, name=name, field=_field(name, [one.field for one in columns])))
     return columns
+
+
+def column_notes(table: Any, columns: Sequence[Column]) -> list[str]:
+    """What users should know of a source's columns: those left out, and texts that are nearly numbers, with the row."""
+    kinds = {column.name: column.kind for column in columns}
+    notes = []
+    for name in table.column_names:
+        values = flat(table[name])
+        if name not in kinds:
+            notes.append(f"column {name!r} is no filter column: it holds {table[name].type}")
+        elif kinds[name] == "text" and not len(values.drop_null()):
+            notes.append(f"column {name!r} is empty, so it is one of texts until the index is built anew")
+        elif kinds[name] == "text" and _is_text(values.type):
+            why = number_style(values)
+            if isinstance(why, str):
+                notes.append(
+                    f"column {name!r} is one of texts, which < and > do not compare: {why}. Correct it and build "
+                    "the index anew (--rebuild) for numbers"
+                )
+    return notes
 
 
 def cast_columns(table: Any, columns: Sequence[Column], where: str) -> dict[str, Any]:
     """Arrow arrays by field, of the columns' kinds; those that the table lacks are null.
+
+    A column of whole numbers whose new values have fractions comes as float64: widen the index's column to it.
 
     Raises:
         SourceError: a value does not fit its column's kind; row and value are named.
@@ -67,90 +111,212 @@ def cast_columns(table: Any, columns: Sequence[Column], where: str) -> dict[str,
 
     arrays: dict[str, Any] = {}
     for column in columns:
-        kind = arrow_type(column.kind)
-        if column.name not in table.column_names:
-            arrays[column.field] = pa.nulls(len(table), kind)
-            continue
-        values = table[column.name].combine_chunks() if len(table) else pa.array([], kind)
-        arrays[column.field] = _cast(values, column, where)
+        if column.name in table.column_names and len(table):
+            arrays[column.field] = _cast(flat(table[column.name]), column, where)
+        else:
+            arrays[column.field] = pa.nulls(len(table), arrow_type(column.kind))
     return arrays
 
 
 def arrow_type(kind: Kind) -> Any:
-    """How a kind is stored."""
+    """How a kind is stored; dates as ISO texts, whose order is theirs."""
     import pyarrow as pa
 
-    return {"text": pa.string(), "integer": pa.int64(), "number": pa.float64(), "boolean": pa.bool_()}[kind]
+    types = {"integer": pa.int64(), "number": pa.float64(), "boolean": pa.bool_(), "list": pa.list_(pa.string())}
+    return types.get(kind, pa.string())
 
 
-def _kind(values: Any) -> Kind | None:
+def flat(values: Any) -> Any:
+    """A column as one Arrow array of plain values: no codes for them, and JSON's mixed values as texts."""
+    import pyarrow as pa
+
+    values = pa.concat_arrays(values.chunks) if values.num_chunks else pa.array([], values.type)
+    if isinstance(values.type, pa.JsonType):
+        values = _from_json(values.storage.cast(pa.string()))
+    if pa.types.is_dictionary(values.type):
+        values = values.dictionary_decode()
+    return values.cast(pa.string()) if _is_text(values.type) else values
+
+
+def _from_json(cells: Any) -> Any:
+    """Single JSON values as texts, numbers as they are written; structures where one of them is one."""
+    import pyarrow as pa
+
+    texts: list[str | None] = []
+    for cell in cells.to_pylist():
+        try:
+            value = None if cell is None else json.loads(cell, parse_int=str, parse_float=str)
+        except ValueError:
+            value = cell
+        if isinstance(value, list | dict):
+            return pa.nulls(len(cells), pa.struct([]))
+        texts.append(str(value).lower() if isinstance(value, bool) else value)
+    return pa.array(texts, pa.string())
+
+
+def _is_text(kind: Any) -> bool:
+    import pyarrow as pa
+
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
+
+
+def _is_list(kind: Any) -> bool:
+    import pyarrow as pa
+
+    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
+
+
+def _found(values: Any) -> Column | None:
+    """Kind of flat values, and how they write numbers; None for what no filter can use. Name and field are empty."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
     kind = values.type
-    if pa.types.is_dictionary(kind):
-        kind = kind.value_type
+    if _is_text(kind):
+        return _found_in_texts(values)
     if pa.types.is_boolean(kind):
-        return "boolean"
+        return Column("", "", "boolean")
     if pa.types.is_integer(kind):
-        return "integer"
+        large = pa.types.is_uint64(kind) and (pc.max(values).as_py() or 0) >= 2**63
+        return Column("", "", "number" if large else "integer")
     if pa.types.is_floating(kind) or pa.types.is_decimal(kind):
-        return "number"
+        return Column("", "", "number")
+    if pa.types.is_date(kind) or pa.types.is_timestamp(kind):
+        return Column("", "", "date")
     if pa.types.is_temporal(kind) or pa.types.is_null(kind):
-        return "text"
-    if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
-        return None
-    trimmed = pc.utf8_trim_whitespace(values.cast(pa.string()))
-    filled = trimmed.filter(pc.not_equal(trimmed, "")).drop_null()
-    if not len(filled):
-        return "text"
-    shapes: list[tuple[str, Kind]] = [(_INTEGER, "integer"), (_NUMBER, "number"), (_BOOLEAN, "boolean")]
-    for shape, found in shapes:
-        if pc.all(pc.match_substring_regex(filled, shape)).as_py():
-            named = found == "number" and pc.any(pc.match_substring_regex(filled, r"^[-+]?0\d")).as_py()
-            return "text" if named else found
-    return "text"
+        return Column("", "", "text")
+    if _is_list(kind):
+        single = _found(values.flatten())
+        return None if single is None or single.kind == "list" else Column("", "", "list")
+    return None
+
+
+def _found_in_texts(values: Any) -> Column:
+    import pyarrow.compute as pc
+
+    style = number_style(values)
+    if isinstance(style, NumberStyle):
+        return Column("", "", "integer" if style.whole else "number", style.unit, style.decimal)
+    filled = trimmed(values).drop_null()
+    if len(filled) and pc.all(pc.match_substring_regex(filled, _BOOLEAN)).as_py():
+        return Column("", "", "boolean")
+    return Column("", "", "text" if date_texts(values) is None else "date")
 
 
 def _cast(values: Any, column: Column, where: str) -> Any:
     import pyarrow as pa
+
+    fitted = _fitted(values, column)
+    if fitted is not None:
+        return fitted
+    row = bisect_left(range(1, len(values)), True, key=lambda count: _fitted(values.slice(0, count), column) is None)
+    value = values[row].as_py()
+    kind = _PLURAL[column.kind] + (f" in {column.unit}" if column.unit else "")
+    kind += " with a decimal comma" if column.decimal == "," else ""
+    read = number_style(values) if column.kind in ("integer", "number") and pa.types.is_string(values.type) else None
+    why = f" ({read})" if isinstance(read, str) else ""
+    raise SourceError(
+        f"{where}, row {row}: {column.name!r} is {str(value)[:60]!r}, but this column holds {kind}{why}. Correct the "
+        "row, or build the index anew."
+    )
+
+
+def _fitted(values: Any, column: Column) -> Any | None:
+    """Flat values as a column keeps them; None where one of them does not fit."""
+    import pyarrow as pa
+
+    try:
+        if column.kind in ("integer", "number"):
+            return _numbers(values, column)
+        if column.kind == "list":
+            return _lists(values)
+        if pa.types.is_date(values.type) or pa.types.is_timestamp(values.type):
+            return temporal_texts(values).cast(arrow_type(column.kind))
+        if column.kind == "date":
+            empty = _is_text(values.type) and not len(trimmed(values).drop_null())
+            return trimmed(values) if empty or pa.types.is_null(values.type) else date_texts(values)
+        if column.kind == "boolean" and _is_text(values.type):
+            values = trimmed(values)
+        if pa.types.is_floating(values.type):
+            values = _shortest(values)
+        return values.cast(arrow_type(column.kind))
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError):
+        return None
+
+
+def _numbers(values: Any, column: Column) -> Any | None:
+    """Whole numbers where the column's kind and the values are whole, else float64."""
+    import pyarrow as pa
+
+    if _is_text(values.type):
+        style: NumberStyle | str | None = NumberStyle(column.unit, column.decimal)
+        if not column.decimal:  # not known yet: the source says it, in the currency that the column has
+            style = number_style(values)
+        if not isinstance(style, NumberStyle):
+            style = NumberStyle()
+        values = number_texts(values, replace(style, unit=column.unit))
+    elif pa.types.is_temporal(values.type):
+        return None
+    elif pa.types.is_floating(values.type):
+        values = _shortest(values)
+    elif pa.types.is_decimal(values.type):
+        values = values.cast(pa.string())  # a cast to floats multiplies, and makes 19.990000000000002 of 19.99
+    if column.kind == "integer":
+        try:
+            return values.cast(pa.int64())
+        except pa.ArrowInvalid:
+            numbers = values.cast(pa.float64())
+            try:
+                return numbers.cast(pa.int64())  # 101.0
+            except pa.ArrowInvalid:
+                return numbers
+    return values.cast(pa.float64(), safe=not pa.types.is_integer(values.type))
+
+
+def _shortest(values: Any) -> Any:
+    """Floats as float64 of their shortest decimals, so that float32's 19.99 is 19.99; NaN, which is no number, null."""
+    import numpy as np
+    import pyarrow as pa
     import pyarrow.compute as pc
 
-    wanted = arrow_type(column.kind)
-    if pa.types.is_floating(values.type):
-        values = pc.if_else(pc.is_nan(values), pa.scalar(None, values.type), values)
-    try:
-        if column.kind != "text" and pa.types.is_string(values.type.value_type if _coded(values) else values.type):
-            trimmed = pc.utf8_trim_whitespace(values.cast(pa.string()))
-            values = pc.if_else(pc.equal(trimmed, ""), pa.scalar(None, pa.string()), trimmed)
-        return values.cast(wanted)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        row, value = _misfit(values, wanted)
-        raise SourceError(
-            f"{where}, row {row}: {column.name!r} is {str(value)[:60]!r}, but this column holds "
-            f"{_PLURAL[column.kind]}. Correct the row, or build the index anew."
-        ) from error
+    if pa.types.is_float16(values.type):
+        texts = values.to_numpy(zero_copy_only=False).astype(np.str_)
+        values = pa.array(texts, mask=np.asarray(values.is_null())).cast(pa.float64())
+    elif pa.types.is_float32(values.type):
+        values = values.cast(pa.string()).cast(pa.float64())
+    return pc.if_else(pc.is_nan(values), pa.scalar(None, values.type), values)
 
 
-def _coded(values: Any) -> bool:
+def _lists(values: Any) -> Any | None:
+    """Lists of texts; a single value is a list of one."""
+    import numpy as np
     import pyarrow as pa
 
-    return bool(pa.types.is_dictionary(values.type))
+    if pa.types.is_null(values.type):
+        return values.cast(arrow_type("list"))
+    if not _is_list(values.type):
+        members = _fitted(values, Column("", "", "text"))
+        counts = None if members is None else np.cumsum(np.asarray(members.is_valid()))
+        offsets = [] if counts is None else [0, *counts.tolist()]
+        if members is None:
+            return None
+        lists = pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), members.drop_null(), mask=members.is_null())
+        return lists.cast(arrow_type("list"))
+    plain = values.cast(pa.list_(values.type.value_type))
+    members = _fitted(flat(pa.chunked_array([plain.values])), Column("", "", "text"))
+    if members is None:
+        return None
+    return pa.ListArray.from_arrays(plain.offsets, members, mask=plain.is_null()).cast(arrow_type("list"))
 
 
-def _misfit(values: Any, wanted: Any) -> tuple[int, Any]:
-    """The first row whose value cannot be cast."""
-    import pyarrow as pa
-
-    for row, value in enumerate(values):
-        try:
-            pa.array([value.as_py()], values.type).cast(wanted)
-        except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-            return row, value.as_py()
-    return 0, None
-
-
-_PLURAL = {"text": "texts", "integer": "whole numbers", "number": "numbers", "boolean": "true or false"}
+_PLURAL = {
+    "text": "texts",
+    "integer": "whole numbers",
+    "number": "numbers",
+    "boolean": "true or false",
+    "date": "dates, such as 2026-01-05",
+    "list": "lists of texts",
+}
 
 
 def _field(name: str, taken: Iterable[str]) -> str:

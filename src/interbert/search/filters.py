@@ -15,6 +15,8 @@ Nothing that was written reaches the database: names are looked up, values are n
     name      = word | `any characters` | "any characters"
     value     = number | text | "true" | "false"
     text      = 'any characters, '' for a quote' | "any characters"
+
+What a condition means for the values of each kind is in :mod:`interbert.search.conditions`.
 """
 
 from __future__ import annotations
@@ -24,9 +26,12 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 
 from interbert.errors import FilterError
+from interbert.search import conditions
 from interbert.search.columns import Column
+from interbert.search.conditions import Value
 
 _MOST_CHARACTERS = 20_000
 _MOST_NESTED = 50
@@ -56,12 +61,27 @@ class _Token:
         return self.kind == "word" and self.text.lower() in words
 
 
-def compile_filter(text: str, columns: Mapping[str, Column]) -> str:
-    """A condition for the database.
+@dataclass(frozen=True)
+class Filter:
+    """A filter that was read."""
+
+    condition: str
+    """For the database."""
+    values: tuple[tuple[Column, str], ...]
+    """Texts that columns are compared with as a whole: by =, !=, in, and contains for lists."""
+    negated: tuple[Column, ...]
+    """Columns below !=, not: rows without a value fulfil neither a condition nor its negation."""
+    nulls: tuple[Column, ...]
+    """Columns asked whether they are null."""
+
+
+def read_filter(text: str, columns: Mapping[str, Column], unfiltered: Mapping[str, str] | None = None) -> Filter:
+    """Read a filter.
 
     Args:
         text: what the user wrote, such as ``price < 50 and colour = 'black'``.
         columns: by the names that users know.
+        unfiltered: columns that are there but that no filter can use, with what to do about it.
 
     Raises:
         FilterError: it is no filter, names an unknown column, or compares a column with a value of another kind; the
@@ -69,24 +89,34 @@ def compile_filter(text: str, columns: Mapping[str, Column]) -> str:
     """
     if len(text) > _MOST_CHARACTERS:
         raise FilterError(f"the filter has {len(text):,} characters, at most {_MOST_CHARACTERS:,} are read.")
-    return _Parser(text, columns).parse()
+    return _Parser(text, columns, unfiltered or {}).parse()
+
+
+def compile_filter(text: str, columns: Mapping[str, Column], unfiltered: Mapping[str, str] | None = None) -> str:
+    """The database's condition of a filter; arguments and errors as :func:`read_filter`."""
+    return read_filter(text, columns, unfiltered).condition
 
 
 class _Parser:
-    def __init__(self, text: str, columns: Mapping[str, Column]) -> None:
+    def __init__(self, text: str, columns: Mapping[str, Column], unfiltered: Mapping[str, str]) -> None:
         self._text = text
         self._columns = columns
+        self._unfiltered = unfiltered
+        self._values: list[tuple[Column, str]] = []
+        self._negated: list[Column] = []
+        self._nulls: list[Column] = []
+        self._negations = 0
         self._tokens = self._tokenize()
         self._place = 0
         self._depth = 0
 
-    def parse(self) -> str:
+    def parse(self) -> Filter:
         if self._next.kind == "end":
             raise self._error("the filter is empty; a condition such as price < 50 belongs here", self._next)
         condition = self._any()
         if self._next.kind != "end":
             raise self._error("expected 'and', 'or' or the end", self._next)
-        return condition
+        return Filter(condition, tuple(self._values), tuple(dict.fromkeys(self._negated)), tuple(self._nulls))
 
     def _tokenize(self) -> list[_Token]:
         tokens, place = [], 0
@@ -139,7 +169,10 @@ class _Parser:
             raise self._error(f"more than {_MOST_NESTED} conditions lie inside each other", self._next)
         try:
             if self._accept("not"):
-                return f"(NOT {self._factor()})"
+                self._negations += 1
+                inside = self._factor()
+                self._negations -= 1
+                return f"(NOT {inside})"
             if self._next.kind == "sign" and self._next.text == "(":
                 self._place += 1
                 inside = self._any()
@@ -151,27 +184,37 @@ class _Parser:
 
     def _condition(self) -> str:
         column = self._column()
-        operator = self._take()
-        if operator.kind == "operator":
-            return f"({column.field} {_OPERATORS[operator.text]} {self._value(column, operator.text)})"
-        if operator.is_word("is"):
-            negated = "NOT " if self._accept("not") else ""
+        token = self._take()
+        if token.kind == "operator":
+            operator = _OPERATORS[token.text]
+            self._note_negated(column, operator == "!=")
+            return conditions.compare(column, operator, self._value(column, operator))
+        if token.is_word("is"):
+            self._nulls.append(column)
+            negated = self._accept("not")
             if not self._accept("null"):
                 raise self._error("expected 'null' after 'is'", self._next)
-            return f"({column.field} IS {negated}NULL)"
-        negated = "NOT " if operator.is_word("not") else ""
+            return conditions.is_null(column, negated)
+        negated = token.is_word("not")
+        self._note_negated(column, negated)
         if negated:
-            operator = self._take()
-        if operator.is_word("in"):
-            return f"({negated}{column.field} IN ({', '.join(self._list(column))}))"
-        if operator.is_word("between"):
+            token = self._take()
+        if token.is_word("in"):
+            condition = conditions.among(column, self._list(column))
+        elif token.is_word("between"):
             low = self._value(column, ">=")
             if not self._accept("and"):
                 raise self._error("expected 'and' between the two ends", self._next)
-            return f"({negated}({column.field} >= {low} AND {column.field} <= {self._value(column, '<=')}))"
-        if operator.is_word("contains"):
-            return f"({negated}{self._contains(column)})"
-        raise self._error("expected =, !=, <, <=, >, >=, in, between, contains or is null", operator)
+            condition = conditions.between(column, low, self._value(column, "<="))
+        elif token.is_word("contains"):
+            condition = self._contains(column)
+        else:
+            raise self._error("expected =, !=, <, <=, >, >=, in, between, contains or is null", token)
+        return f"(NOT {condition})" if negated else f"({condition})"
+
+    def _note_negated(self, column: Column, negated: bool) -> None:
+        if negated or self._negations:
+            self._negated.append(column)
 
     def _column(self) -> Column:
         token = self._take()
@@ -186,10 +229,13 @@ class _Parser:
             return self._columns[same[0]]
         close = difflib.get_close_matches(name.lower(), [known.lower() for known in self._columns], n=1, cutoff=0.5)
         hint = f" Did you mean {next(k for k in self._columns if k.lower() == close[0])!r}?" if close else ""
+        for other, remedy in self._unfiltered.items():
+            if other.lower() == name.lower():
+                raise self._error(f"{other!r} is no filter column; {remedy}", token)
         known = ", ".join(self._columns) or "none"
         raise self._error(f"there is no column {name[:60]!r}.{hint} Columns: {known}", token)
 
-    def _list(self, column: Column) -> list[str]:
+    def _list(self, column: Column) -> list[Value]:
         self._expect("(", "before the list of values")
         values = [self._value(column, "=")]
         while self._next.kind == "sign" and self._next.text == ",":
@@ -200,29 +246,43 @@ class _Parser:
 
     def _contains(self, column: Column) -> str:
         token = self._take()
-        if column.kind != "text" or token.kind not in ("single", "double"):
-            wrong = "expected a quoted text" if column.kind == "text" else f"{column.name!r} holds no text"
+        if column.kind not in ("text", "date", "list") or token.kind not in ("single", "double"):
+            wrong = f"{column.name!r} holds no text" if column.kind in _NO_TEXT else "expected a quoted text"
             raise self._error(f"{wrong}: contains looks for a piece of text", token)
-        return f"(strpos(lower({column.field}), {_quoted(_unquoted(token.text).lower())}) > 0)"
+        text = _unquoted(token.text)
+        if column.kind == "list":
+            self._values.append((column, text))
+        return conditions.contains(column, text)
 
-    def _value(self, column: Column, operator: str) -> str:
+    def _value(self, column: Column, operator: str) -> Value:
         """A literal, checked against the column's kind."""
         token = self._take()
-        if column.kind == "boolean" and token.is_word("true", "false") and operator in ("=", "==", "!=", "<>"):
-            return token.text.upper()
+        quoted = token.kind in ("single", "double")
+        if column.kind == "boolean" and token.is_word("true", "false") and operator in ("=", "!="):
+            return token.text.lower() == "true"
         if column.kind in ("integer", "number") and token.kind == "number":
-            return self._number(token)
-        if column.kind == "text" and token.kind in ("single", "double"):
-            return _quoted(_unquoted(token.text))
+            if not math.isfinite(float(token.text)):
+                raise self._error("the number is too large", token)
+            return Decimal(token.text)
+        if column.kind in ("text", "date") and quoted:
+            text = _unquoted(token.text)
+            self._require_comparable(column, operator, text, token)
+            if column.kind == "text" and operator in ("=", "!="):
+                self._values.append((column, text))
+            return text
         raise self._error(f"{column.name!r} is compared with {_WANTED[column.kind]}", token)
 
-    def _number(self, token: _Token) -> str:
-        if re.fullmatch(r"[-+]?\d+", token.text) and abs(int(token.text)) < 2**63:
-            return str(int(token.text))
-        value = float(token.text)
-        if not math.isfinite(value):
-            raise self._error("the number is too large", token)
-        return repr(value)
+    def _require_comparable(self, column: Column, operator: str, text: str, token: _Token) -> None:
+        """Dates are compared with dates, and texts, whose order says nothing of what they mean, by = and !=."""
+        is_date = conditions.is_date(text)
+        if column.kind == "date" and not is_date:
+            raise self._error(f"{column.name!r} is compared with {_WANTED['date']}", token)
+        if column.kind == "text" and operator not in ("=", "!=") and not (is_date and len(text) >= len("2026-01-05")):
+            raise self._error(
+                f"{column.name!r} holds texts, whose order is that of their characters ('9' is above '10'), so they "
+                f"are compared by =, !=, in and contains. {_NUMBERS}",
+                token,
+            )
 
     def _error(self, why: str, token: _Token) -> FilterError:
         before = self._text[max(0, token.start - 30) : token.start]
@@ -231,17 +291,20 @@ class _Parser:
         return FilterError(f"filter, character {token.start + 1} ({shown}): {why}.")
 
 
+_NO_TEXT = ("integer", "number", "boolean")
+_NUMBERS = (
+    "Prices such as $1,019.99 become numbers when an index is built (--rebuild), if all rows are written in one way "
+    "and one currency"
+)
 _WANTED = {
     "text": "a quoted text, such as 'black'",
     "integer": "a number",
     "number": "a number",
     "boolean": "= or != and true or false",
+    "date": "a quoted date without time zone, such as '2026-01-05' or '2026-01-05 13:00'",
+    "list": "contains, such as contains 'black', or is null",
 }
 
 
 def _unquoted(text: str) -> str:
     return text[1:-1].replace(text[0] * 2, text[0])
-
-
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"

@@ -14,7 +14,9 @@ from interbert.errors import VectorIndexError
 from interbert.search.coding import Coding
 from interbert.search.columns import Column
 
-FORMAT = 1
+FORMAT = 2
+_READ = (1, 2)
+"""Format 1 knows no dates and lists, and no currencies."""
 TABLE = "manifest"
 _REMEDY = "It is damaged: build the index anew in another folder."
 
@@ -58,7 +60,8 @@ class Manifest:
 
     def same_build(self, other: Manifest) -> bool:
         """Whether the two describe the same work, so that one can go on where the other was stopped."""
-        return replace(self, table="", complete=False) == replace(other, table="", complete=False)
+        mine, others = (replace(one, table="", complete=False, format=FORMAT) for one in (self, other))
+        return mine == others
 
     def to_json(self) -> str:
         """Everything, as JSON."""
@@ -73,10 +76,10 @@ class Manifest:
         """
         try:
             fields = dict(json.loads(text))
-            if fields.get("format") != FORMAT:
+            if fields.get("format") not in _READ:
                 raise VectorIndexError(
-                    f"{where}: is an index of format {fields.get('format')}; this version reads {FORMAT}. Build it "
-                    "anew."
+                    f"{where}: is an index of format {fields.get('format')}; this version reads up to {FORMAT}. Build "
+                    "it anew."
                 )
             fields["columns"] = tuple(Column(**column) for column in fields["columns"])
             return cls(**fields)

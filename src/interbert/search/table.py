@@ -11,6 +11,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Self
@@ -21,7 +22,7 @@ from numpy.typing import NDArray
 from interbert.errors import InterBertError, MissingExtraError, VectorIndexError, first_line
 from interbert.search.coding import decode_tokens
 from interbert.search.columns import Column
-from interbert.search.filters import compile_filter
+from interbert.search.filters import Filter, read_filter
 from interbert.search.manifest import Manifest, read_manifests
 from interbert.search.vectors import from_stored
 
@@ -99,15 +100,24 @@ class IndexTable:
 
     @property
     def metadata_columns(self) -> tuple[Column, ...]:
-        """The catalogue's columns, which filters can use."""
-        return self.manifest.columns
+        """The catalogue's columns, which filters can use, with the kinds that the table has now.
+
+        A column of whole numbers is widened in the table by one commit, so that is where its kind is read.
+        """
+        schema = self.table.schema
+        return tuple(
+            replace(column, kind="number")
+            if column.kind == "integer" and str(schema.field(column.field).type) == "double"
+            else column
+            for column in self.manifest.columns
+        )
 
     @property
     def filter_names(self) -> dict[str, Column]:
         """Every name that a filter can use."""
         own = {name: Column(name, name, "text") for name in ("picture_id", "product_id")}
         aliases = {name: Column(name, column, "text") for name, column in self.manifest.aliases.items()}
-        return {**own, **aliases, **{column.name: column for column in self.manifest.columns}}
+        return {**own, **aliases, **{column.name: column for column in self.metadata_columns}}
 
     def refresh(self) -> None:
         """Look whether a newer build is to be searched; done by every search, once a second at most."""
@@ -132,7 +142,23 @@ class IndexTable:
         Raises:
             FilterError: at which character it is wrong.
         """
-        return None if where is None else compile_filter(where, self.filter_names)
+        return None if where is None else self.read_filter(where).condition
+
+    def read_filter(self, where: str) -> Filter:
+        """A filter over this index's columns.
+
+        Raises:
+            FilterError: at which character it is wrong.
+        """
+        known = ",".join(column.name for column in self.manifest.columns)
+        remedy = (
+            "its texts are shown and searched in full. To filter by them, too, build the index anew: interbert index "
+            f"build {self.manifest.model} {self.manifest.source} {self.path} --rebuild --columns {known}"
+        )
+        texts = {
+            name: f"{remedy},{name}".replace("--columns ,", "--columns ") for name in self.manifest.mapping["texts"]
+        }
+        return read_filter(where, self.filter_names, texts)
 
     def vectors(self, ids: Sequence[str]) -> Float32:
         """Vectors [n,D] of pictures, in the order of ``ids``.
@@ -185,6 +211,18 @@ class IndexTable:
             for row in found.to_pylist():
                 named.setdefault(row["picture_id"], row["product_id"])
         return named
+
+    def find(self, ids: Sequence[str]) -> tuple[dict[str, str], list[str]]:
+        """:meth:`pictures_of` some ids, and the ids that name none.
+
+        Earlier versions took the id 101 of a column that pandas had made one of floats for ``101.0``; it is found, too.
+        """
+        named = self.pictures_of(ids)
+        absent = set(ids) - set(named.values())
+        floats = {f"{name}.0": name for name in absent if name.isdecimal()}
+        named |= {picture: floats[name] for picture, name in self.pictures_of(list(floats)).items()}
+        found = set(named.values())
+        return named, [name for name in dict.fromkeys(ids) if name not in found]
 
     def ids(self, where: str | None = None) -> list[str]:
         """Ids of all pictures, or of those that a filter lets through, sorted.

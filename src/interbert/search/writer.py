@@ -6,7 +6,7 @@ Shapes: n pictures, D vector size.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
@@ -32,6 +32,8 @@ _UNINDEXED_ROWS = 5_000
 _UNINDEXED_SHARE = 0.05
 _IDS_AT_ONCE = 1000
 _TEXTS_AT_ONCE = 20_000
+_WIDE, _WHOLE = "__wide", "__whole"
+"""Ends of names that no column of a catalogue has (:func:`interbert.search.columns.find_columns`)."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,37 @@ class IndexWriter:
         self.index = index
         self._table = index.table
         self._manifest = index.manifest
+        self._drop_leftovers()
+
+    def widen(self, columns: dict[str, Any]) -> None:
+        """Turn columns of whole numbers into numbers where new values have fractions.
+
+        Readers see one or the other, never neither: the names change places in one commit.
+
+        Args:
+            columns: Arrow arrays by field, as they are going to be written.
+
+        Raises:
+            StorageError: as :meth:`put`.
+        """
+        import pyarrow as pa
+
+        kinds = {field.name: field.type for field in self._table.schema}
+        for name, values in columns.items():
+            if pa.types.is_int64(kinds[name]) and pa.types.is_float64(values.type):
+                with writing(self.index.path):
+                    self._table.add_columns({name + _WIDE: f"cast({name} as double)"})
+                    self._table.alter_columns(
+                        {"path": name, "rename": name + _WHOLE}, {"path": name + _WIDE, "rename": name}
+                    )
+                    self._drop_leftovers()
+
+    def _drop_leftovers(self) -> None:
+        """Drop columns of a :meth:`widen` that was stopped between its commits, or is done."""
+        names = [name for name in self._table.schema.names if name.endswith((_WIDE, _WHOLE))]
+        if names:
+            with writing(self.index.path):
+                self._table.drop_columns(names)
 
     def put(self, products: Sequence[Product], metadata: dict[str, Any], known: bool) -> None:
         """Add pictures, or replace those that have the same ids, in one commit.
@@ -201,7 +234,7 @@ class IndexWriter:
         import pyarrow as pa
 
         manifest = self._manifest
-        schema = table_schema(manifest)
+        schema = table_schema(replace(manifest, columns=self.index.metadata_columns))
         stored = to_stored(np.stack([one.vector for one in products]), manifest.stored_size, manifest.largest_norm)
         flat = pa.array(stored.astype(np.float16).reshape(-1))
         columns = {

@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -249,7 +250,7 @@ class TopicRecommender:
         if not heads:
             return []
         looks = np.stack([hits[place].vector[:size] for place in heads])
-        facets = [[hits[place].metadata.get(name) for place in heads] for name in settings.spread]
+        facets = [[_facet(hits[place].metadata.get(name)) for place in heads] for name in settings.spread]
         chosen = diversified(likely[heads], looks, facets, settings.diversity, settings.top_k)
         return [
             Result.of(
@@ -260,6 +261,11 @@ class TopicRecommender:
             )
             for rank, place in enumerate(chosen, start=1)
         ]
+
+
+def _facet(value: Any) -> Any:
+    """A column's value as what pages count; of lists, such as tags, all members together."""
+    return tuple(value) if isinstance(value, list) else value
 
 
 def find_memory(index: ProductIndex, examples: str | Path | None = None) -> TopicMemory | None:
