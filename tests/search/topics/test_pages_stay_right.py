@@ -123,6 +123,7 @@ def test_a_list_without_the_folder_of_pages_is_said_in_one_line(
     shutil.rmtree(out / "pages")
     assert main(["topics", "page", str(out), str(tmp_path / "topics.html")]) == 2
     assert "there is no such file. Run interbert topics build again" in capsys.readouterr().err
+    assert build_topics(recommender, TOPICS, out, FULL).written == 3
 
 
 def relearned(model: Path, memory: TopicMemory, joint: float = 1.0) -> TopicMemory:

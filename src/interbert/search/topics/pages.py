@@ -235,7 +235,8 @@ def _item(one: Result) -> dict[str, Any]:
 def _require_place(folder: Path) -> None:
     if any(parent.exists() and not parent.is_dir() for parent in (folder, *folder.parents)):
         raise UsageError(f"{folder}: is a file, or lies below one. Name a folder.")
-    if folder.exists() and any(folder.iterdir()) and not (folder / _PAGES).is_dir():
+    ours = (folder / _PAGES).is_dir() or "settings" in (_read_or_none(folder / _LIST) or {})
+    if folder.exists() and any(folder.iterdir()) and not ours:
         raise UsageError(f"{folder}: the folder is not empty and holds no topic pages. Name another folder.")
 
 
