@@ -15,7 +15,7 @@ from interbert.tasks.evaluation import evaluate_retrieval, shuffled_pictures
 from interbert.tasks.graded import graded_metrics
 from interbert.tasks.judged import JudgedSet
 from interbert.tasks.metrics import retrieval_metrics
-from interbert.tasks.retrieval import RetrievalSet
+from interbert.tasks.retrieval import RetrievalSet, RetrievalTask
 
 COUNT = 200
 
@@ -217,3 +217,34 @@ def test_a_sorted_store_is_sampled_over_all_its_rows():
     assert len(rows) == 100
     assert (np.bincount(rows // 2, minlength=500) % 2 == 0).all()
     assert (np.histogram(rows, bins=5, range=(0, 1000))[0] >= 8).all()
+
+
+def test_one_validation_picture_is_judged_and_fits_nothing(monkeypatch):
+    monkeypatch.setattr(scoring, "cpu_has_bf16", lambda: False)
+    torch.manual_seed(0)
+    model = InterBertForImageTextRetrieval(tiny_config(contrastive_size=8)).eval()
+    picture = (np.ones((3, 10), dtype=np.float32), np.ones((3, 5), dtype=np.float32))
+    data = RetrievalSet(("red", "round"), (7,), np.ones((2, 1), dtype=bool))
+    task = RetrievalTask(data, [[1, 5, 2], [1, 9, 8, 2]], [picture])
+    found = task.evaluate(model)
+    assert (found["r@1"], found["candidates"]) == (100, 1)
+    assert task.mixture is None
+    before = model.matching_head.weight.clone()
+    task.calibrate(model)
+    assert torch.equal(model.matching_head.weight, before)
+
+
+def test_texts_without_a_wrong_picture_do_not_calibrate(monkeypatch):
+    monkeypatch.setattr(scoring, "cpu_has_bf16", lambda: False)
+    torch.manual_seed(0)
+    model = InterBertForImageTextRetrieval(tiny_config(contrastive_size=8)).eval()
+    generator = np.random.default_rng(0)
+    pictures = [(generator.random((3, 10), dtype=np.float32), np.ones((3, 5), dtype=np.float32)) for _ in range(2)]
+    texts = [[1, 5, 2], [1, 9, 2], [1, 7, 2]]
+    every = RetrievalSet(("a", "b", "all"), (0, 1), np.array([[True, False], [False, True], [True, True]]))
+    some = RetrievalSet(("a", "b"), (0, 1), np.eye(2, dtype=bool))
+    other = InterBertForImageTextRetrieval(model.config)
+    other.load_state_dict(model.state_dict())
+    RetrievalTask(every, texts, pictures).calibrate(model)
+    RetrievalTask(some, texts[:2], pictures).calibrate(other)
+    torch.testing.assert_close(model.matching_head.weight, other.matching_head.weight)

@@ -39,8 +39,8 @@ def print_cascade(report: CascadeReport, title: str, graded: bool) -> None:
     """
     console = Console(width=max(Console().width, _WIDTH))
     caption = (
-        "per cent, [95% bootstrap interval]; among: products that a query ranks; controls, near chance: shuffled\n"
-        f"products, every picture the mean one ({report.mean_image.n} texts)"
+        "per cent, [95% bootstrap interval]; among: products that a query ranks; controls, near chance: "
+        f"shuffled products, every picture the mean one ({report.mean_image.n} texts)"
     )
     _print_metrics(console, report, title, _RECALL, caption)
     if graded:

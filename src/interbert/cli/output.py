@@ -20,6 +20,8 @@ from interbert.tasks.metrics import DirectionMetrics
 _LISTED = 5
 _SIDE = 192
 """Pixels of a thumbnail's long side."""
+_WIDTH = 108
+"""Characters of the widest table: a narrower terminal wraps it, which is better than cut numbers."""
 
 
 def require_writable_file(path: str | None) -> None:
@@ -49,8 +51,8 @@ def print_retrieval(report: RetrievalReport, zero_shot: bool) -> None:
     first = report.joint.text_to_image
     title = f"{'zero-shot ' if zero_shot else ''}retrieval, {first.n} texts x {first.candidates} pictures"
     caption = (
-        "per cent, [95% bootstrap interval]; controls, near chance: other pictures' columns (shuffled), every picture\n"
-        f"the mean one ({report.mean_image.n} texts)"
+        "per cent, [95% bootstrap interval]; controls, near chance: other pictures' columns (shuffled), "
+        f"every picture the mean one ({report.mean_image.n} texts)"
     )
     table = Table(
         title=title, caption=caption, title_justify="left", caption_justify="left", box=SIMPLE, padding=(0, 1, 0, 0)
@@ -67,7 +69,7 @@ def print_retrieval(report: RetrievalReport, zero_shot: bool) -> None:
         if metrics is report.mean_image:
             chance = (f"{value:.2f}" for value in first.chance.values())
             table.add_row("  chance", *chance, "", str(first.candidates))
-    Console(width=None).print(table)
+    Console(width=max(Console().width, _WIDTH)).print(table)
     print("among: candidates that a query ranks")
     print(f"{report.scores.size} pairs in {report.seconds:.1f} s, {report.scores.size / report.seconds:.0f} pairs/s")
 
