@@ -186,3 +186,12 @@ def test_only_retrieval_directories_are_pair_scorers(tmp_path):
         assert torch.allclose(model(**inputs, labels=labels).loss, retrieval(**inputs, matching_labels=1 - labels).loss)
     assert difference.shape == (3, 1)
     assert torch.allclose(difference.sigmoid()[:, 0], retrieval.score(**inputs), atol=1e-6)
+
+
+def test_a_model_leaves_its_configuration_to_the_caller():
+    config = tiny_config(num_labels=3)
+    before = config.to_dict()
+    pair_scorer = InterBertForPairScoring(config)
+    assert config.to_dict() == before
+    assert pair_scorer.config.num_labels == 1
+    assert interbert.InterBertForSequenceClassification(config).prediction_head.out_features == 3

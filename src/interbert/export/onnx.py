@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import logging
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -145,8 +146,7 @@ def _export(module: nn.Module, part: Part, example: dict[str, Tensor], file: Pat
     shapes = {
         name: {0: sizes["batch"], 1: sizes["image" if name.startswith("region") else "text"]} for name in part.inputs
     }
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-    with warnings.catch_warnings(), torch.no_grad():
+    with _quiet_exporter(), warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # of names of axes that are equal
         torch.onnx.export(
             module,
@@ -159,6 +159,18 @@ def _export(module: nn.Module, part: Part, example: dict[str, Tensor], file: Pat
             external_data=False,
             verbose=False,
         )
+
+
+@contextmanager
+def _quiet_exporter() -> Iterator[None]:
+    """No notes of the exporter's steps; its logger's level comes back."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def _check(module: nn.Module, part: Part, batches: Sequence[dict[str, Tensor]], file: Path) -> float:

@@ -6,6 +6,7 @@ A directory saved from the retrieval model names this class as its second archit
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 from torch import Tensor
@@ -19,6 +20,7 @@ class InterBertForPairScoring(InterBertForImageTextRetrieval):
     """Logit difference of match and mismatch as the only logit; its sigmoid is the match probability."""
 
     def __init__(self, config: InterBertConfig) -> None:
+        config = copy.deepcopy(config)  # the caller's stays as it is
         config.num_labels = 1
         super().__init__(config)
 
