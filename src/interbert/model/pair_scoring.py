@@ -13,7 +13,7 @@ from torch import Tensor
 from transformers.modeling_outputs import SequenceClassifierOutput
 
 from interbert.model.configuration import InterBertConfig
-from interbert.model.retrieval import InterBertForImageTextRetrieval
+from interbert.model.retrieval import InterBertForImageTextRetrieval, require_pairs
 
 
 class InterBertForPairScoring(InterBertForImageTextRetrieval):
@@ -26,7 +26,7 @@ class InterBertForPairScoring(InterBertForImageTextRetrieval):
 
     def forward(  # type: ignore[override]  # another task's labels
         self,
-        input_ids: Tensor,
+        input_ids: Tensor | None = None,
         attention_mask: Tensor | None = None,
         token_type_ids: Tensor | None = None,
         region_features: Tensor | None = None,
@@ -41,7 +41,12 @@ class InterBertForPairScoring(InterBertForImageTextRetrieval):
             input_ids, attention_mask, token_type_ids, region_features, region_locations, region_mask: as in
                 :class:`~interbert.model.trunk.InterBertModel`.
             labels: [B], 1 where text and picture match, 0 where not.
+
+        Raises:
+            ConfigError: text or picture is missing.
         """
+        require_pairs(input_ids, region_features)
+        assert input_ids is not None
         result = super().forward(
             input_ids,
             attention_mask,
