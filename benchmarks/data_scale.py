@@ -9,6 +9,14 @@ steps (random negatives, no warm start), and prints milliseconds per sample and 
 own (the rest is files of libraries, most of them torch's for GPUs, which the system drops when it needs room).
 `--init-from tiny` trains a model of 2 layers, whose memory is little beside that of libraries and data. The last line
 is JSON. The aims: under 2 GiB at a million rows, and time per sample flat.
+
+That is the data path without mined negatives and without the warm start. What these hold besides, at their default
+settings and with features as wide as the default extractor's, is measured with
+
+    python benchmarks/data_scale.py --out runs/data_scale --default-settings --rows 4000 12000
+
+which does, in a process for each size, what `interbert pretrain` does before its first step: pool every picture's
+features, mine neighbours, standardise the features for the warm start. Memory is the process's own, before and after.
 """
 
 from __future__ import annotations
@@ -33,6 +41,8 @@ from interbert.training.provenance import versions
 
 SIZES = (10_000, 100_000, 1_000_000)
 FEATURES, CLASSES, REGIONS = 32, 8, 4
+DEFAULT_FEATURES = 1459
+"""Numbers of a region by the default extractor."""
 _BLOCK = 10_000
 
 
@@ -47,10 +57,16 @@ def main() -> None:
         default="minilm",
         help="BERT whose tokenizer is used, and whose model is trained; tiny: a random one, 128 wide, 2 layers",
     )
+    parser.add_argument(
+        "--default-settings", action="store_true", help="memory of mined negatives and warm start alone"
+    )
     parser.add_argument("--train-steps", type=int, default=60, help="pretraining steps of 32 pairs; 0 does not train")
     arguments = parser.parse_args()
     from made_up_store import StoreSizes, made_up_store  # not where processes that measure memory begin
 
+    if arguments.default_settings:
+        _default_settings(Path(arguments.out), arguments.rows)
+        return
     bert = _tiny(Path(arguments.out) / "tiny") if arguments.init_from == "tiny" else arguments.init_from
     found = {}
     for rows in arguments.rows:
@@ -65,6 +81,47 @@ def main() -> None:
         found[rows] = line
         print(f"{rows:>9,} rows: {json.dumps(line)}", flush=True)
     print(json.dumps({"rows": found, "versions": versions()}))
+
+
+def _default_settings(out: Path, sizes: list[int]) -> None:
+    """Print the memory of every size, and what a row of it costs."""
+    from made_up_store import StoreSizes, made_up_store
+
+    found = {}
+    for rows in sizes:
+        path = out / f"store-{rows}-{DEFAULT_FEATURES}"
+        made_up_store(path, StoreSizes(rows, REGIONS, DEFAULT_FEATURES, CLASSES, (3, 8)), _BLOCK)
+        with multiprocessing.get_context("spawn").Pool(1) as pool:
+            found[rows] = pool.apply(before_the_first_step, (str(path),))
+        print(f"{rows:>9,} rows: {json.dumps(found[rows])}", flush=True)
+    few, many = min(found), max(found)
+    a_row = {name: round((found[many][name] - found[few][name]) * 1024 / max(many - few, 1), 2) for name in found[few]}
+    print(json.dumps({"rows": found, "kib_a_row": a_row, "versions": versions()}))
+
+
+def before_the_first_step(path: str) -> dict[str, float]:
+    """What pretraining holds of one store before its first step, in MiB of this process's own memory."""
+    from interbert.data.negatives import Negatives
+    from interbert.model.region_inputs import InterBertRegionFeatureExtractor
+    from interbert.training.options import NegativeOptions
+    from interbert.training.session import open_data
+
+    keep_freed_memory()  # as the command does
+    chosen = NegativeOptions()
+    with _own_memory() as own:
+        data = open_data(path, None, 0.05, 500, [], 0)
+        opened = own[-1]
+        pooled = data.pooled
+        time.sleep(0.3)
+        held = own[-1]
+        negatives = Negatives.mined(data.table, pooled, chosen.pool, chosen.near_same)
+        mean, std = pooled.mean(axis=0).tolist(), pooled.std(axis=0).tolist()
+        scaled = InterBertRegionFeatureExtractor(None, mean, std).standardise(pooled)
+        time.sleep(0.3)
+        after = own[-1]
+        assert negatives.table is data.table
+        assert scaled.shape == pooled.shape
+    return {"opened_mib": opened, "pooled_mib": held, "mined_and_scaled_mib": after, "peak_mib": max(own)}
 
 
 def _tiny(folder: Path) -> str:

@@ -1,7 +1,7 @@
 """InterBERT: vision-and-language interaction for multi-modal pretraining (arXiv 2003.13198).
 
-``import interbert`` makes its models known to transformers' Auto classes. In the command line the public names load on
-first use instead, so ``interbert --help`` stays quick.
+``import interbert`` makes its models known to transformers' Auto classes. In the command line itself the public names
+load on first use instead, so ``interbert --help`` stays quick.
 """
 
 from __future__ import annotations
@@ -66,14 +66,21 @@ def __dir__() -> list[str]:
     return sorted(__all__)
 
 
-def _connect() -> None:
-    """Wire models and extractors, but not in ``interbert ...``, whose verbs import what they need."""
-    program = sys.argv[0] if sys.argv else ""
-    if program == "-m" or Path(program).stem == "interbert":  # "-m": python -m interbert, while this file is read
-        return
-    from interbert.wiring import connect
+def _is_command() -> bool:
+    """Whether this process is ``interbert ...`` or ``python -m interbert ...``, whose verbs import what they need.
 
-    connect()
+    Anything else is somebody's program, to which the models are made known; taking the command for one only costs time.
+    """
+    if not sys.argv:
+        return False
+    if sys.argv[0] == "-m":  # Python still looks for the module of `python -m NAME`; sys.orig_argv alone has its name
+        name = "".join(sys.orig_argv[-len(sys.argv) :][:1]).removeprefix("-m")
+        return name.partition(".")[0] == "interbert"
+    program = Path(sys.argv[0]).absolute()
+    return program.name in ("interbert", "interbert.exe") and program.parent.name in ("bin", "Scripts")
 
 
-_connect()
+if not _is_command():
+    from interbert.wiring import connect as _connect
+
+    _connect()

@@ -186,3 +186,34 @@ def test_only_retrieval_directories_are_pair_scorers(tmp_path):
         assert torch.allclose(model(**inputs, labels=labels).loss, retrieval(**inputs, matching_labels=1 - labels).loss)
     assert difference.shape == (3, 1)
     assert torch.allclose(difference.sigmoid()[:, 0], retrieval.score(**inputs), atol=1e-6)
+
+
+def test_a_model_leaves_its_configuration_to_the_caller():
+    config = tiny_config(num_labels=3)
+    before = config.to_dict()
+    pair_scorer = InterBertForPairScoring(config)
+    assert config.to_dict() == before
+    assert pair_scorer.config.num_labels == 1
+    assert interbert.InterBertForSequenceClassification(config).prediction_head.out_features == 3
+
+
+def test_scores_are_the_same_in_training_mode():
+    torch.manual_seed(0)
+    model = interbert.InterBertForImageTextRetrieval(tiny_config(hidden_dropout_prob=0.5)).eval()
+    inputs = inputs_of(model.config)
+    expected = model.score(**inputs)
+    model.train()
+    assert torch.equal(model.score(**inputs), expected)
+    assert model.training
+
+
+@pytest.mark.parametrize("side", ["input_ids", "region_features"])
+def test_half_a_pair_has_no_score(side):
+    inputs = inputs_of(tiny_config())
+    inputs.pop(side)
+    for model in (
+        interbert.InterBertForImageTextRetrieval(tiny_config()).score,
+        InterBertForPairScoring(tiny_config()),
+    ):
+        with pytest.raises(ConfigError, match=f"A pair is a text and a picture: {side} is missing"):
+            model(**inputs)

@@ -78,6 +78,8 @@ def test_a_folder_is_complete_and_says_how_far_it_is_from_torch(exported):
     report = json.loads((exported / "export.json").read_text())
     assert report["largest difference from torch"].keys() == {part.file for part in PARTS}
     assert max(report["largest difference from torch"].values()) <= 1e-4
+    assert report["largest difference between batches"].keys() == {part.file for part in PARTS}
+    assert max(report["largest difference between batches"].values()) <= 1e-4
     assert InterBertProcessor.from_pretrained(exported).extractor_info["name"] == "grid"
     assert (exported / "config.json").is_file()
 
@@ -110,6 +112,59 @@ def test_an_int8_file_is_judged_by_recall(directory, shop_store, tmp_path, monke
 
     monkeypatch.setattr(quantise, "LARGEST_LOSS", -200.0)
     with pytest.raises(CheckpointError, match=r"falls from .* refused"):
+        export_onnx(directory, str(shop_store), tmp_path / "refused", ["title"], quantise=True, queries=24)
+    assert not (tmp_path / "refused").exists()
+
+
+@pytest.fixture(scope="module")
+def quantised(exported):
+    """The exported joint scorer in 8 bits."""
+    file = exported.parent / "joint.int8.onnx"
+    quantise.write_quantised(exported / "joint.onnx", file)
+    return file
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
+@pytest.mark.parametrize("name", ["float", "int8"])
+def test_a_pairs_score_does_not_depend_on_its_batch(exported, quantised, shop_store, directory, backend, name):
+    if backend == "openvino":
+        pytest.importorskip("openvino")
+    run = open_exported(quantised if name == "int8" else exported / "joint.onnx", backend)
+    processor = InterBertProcessor.from_pretrained(directory)
+    regions = RegionStore.open(shop_store).take(range(6))
+    texts = ["red", "a blue square with a very long description that goes on", "a", "绿色三角形", "", "grey paper"]
+
+    def scores(*pairs):
+        inputs = processor(text=[texts[one] for one in pairs], regions=[regions[one] for one in pairs])
+        return run({part: inputs[part].numpy() for part in PARTS[0].inputs})
+
+    alone = np.array([scores(one)[0] for one in range(6)])
+    assert np.ptp(alone) > 0.1
+    np.testing.assert_allclose(scores(0, 1, 2, 3, 4, 5), alone, atol=1e-4)
+    np.testing.assert_allclose(scores(2, 2, 2), alone[[2, 2, 2]], atol=1e-4)
+    np.testing.assert_allclose(scores(4, 1), alone[[4, 1]], atol=1e-4)  # the most padding
+
+
+@pytest.mark.slow
+def test_weights_are_in_8_bits(exported, quantised):
+    """The exporter transposes large weights at run time; only constants are quantised."""
+    onnx_file = pytest.importorskip("onnx")
+    graph = onnx_file.load(quantised).graph
+    constants = {one.name: int(np.prod(one.dims)) for one in graph.initializer}
+    left = [one for one in graph.node if one.op_type == "MatMul" and one.input[1] in constants]
+    assert not left
+    assert sum(one.op_type == "MatMulNBits" for one in graph.node) > 20
+    assert not any(one.op_type == "DynamicQuantizeLinear" for one in graph.node)
+
+
+@pytest.mark.slow
+def test_a_file_whose_scores_depend_on_their_batch_is_refused(directory, shop_store, tmp_path, monkeypatch):
+    from onnxruntime.quantization import quantize_dynamic
+
+    monkeypatch.setattr(quantise, "LARGEST_LOSS", 100.0)
+    monkeypatch.setattr(quantise, "write_quantised", quantize_dynamic)  # one scale for all pairs of a batch
+    with pytest.raises(CheckpointError, match=r"a pair's score changes by .* with the pairs beside it"):
         export_onnx(directory, str(shop_store), tmp_path / "refused", ["title"], quantise=True, queries=24)
     assert not (tmp_path / "refused").exists()
 

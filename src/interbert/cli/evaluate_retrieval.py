@@ -87,6 +87,7 @@ def _rank(options: Options, store: RegionStore, processor: InterBertProcessor, z
     from interbert.checkpoints.directory import load_model
     from interbert.cli.output import print_retrieval
     from interbert.data.pairs import PairTable
+    from interbert.model.scoring import asks_for_bf16
     from interbert.progress import progress_bar
     from interbert.tasks.evaluation import evaluate_retrieval
     from interbert.tasks.retrieval import RetrievalSet
@@ -96,7 +97,9 @@ def _rank(options: Options, store: RegionStore, processor: InterBertProcessor, z
     texts, pictures = data.encode(store, processor)
     model = load_model(options.model)
     with progress_bar("scoring", len(texts) * len(pictures), "pairs") as advance:
-        report = evaluate_retrieval(model, data, texts, pictures, options.bootstrap, options.seed, advance)
+        report = evaluate_retrieval(
+            model, data, texts, pictures, options.bootstrap, options.seed, advance, asks_for_bf16(options.precision)
+        )
     print_retrieval(report, zero_shot)
     _write(options, store, {"zero_shot": zero_shot, **report.to_dict()})
 
@@ -107,6 +110,7 @@ def _compare(options: Options, store: RegionStore, processor: InterBertProcessor
     from interbert.cli.cascade_output import print_cascade, write_plot
     from interbert.data.pairs import PairTable
     from interbert.data.qrels import Qrels
+    from interbert.model.scoring import asks_for_bf16
     from interbert.progress import progress_bar
     from interbert.tasks.cascade import CascadePlan, evaluate_cascade
     from interbert.tasks.judged import JudgedSet
@@ -125,7 +129,12 @@ def _compare(options: Options, store: RegionStore, processor: InterBertProcessor
     data = data.sample(options.queries, options.seed)
     texts, pictures = processor.texts_to_ids(data.texts), encode_pictures(store, data.picture_rows, processor)
     plan = CascadePlan(
-        tuple(options.cascade), not options.skip_joint, options.timed_queries, options.bootstrap, options.seed
+        tuple(options.cascade),
+        not options.skip_joint,
+        options.timed_queries,
+        options.bootstrap,
+        options.seed,
+        asks_for_bf16(options.precision),
     )
     for depth in set(options.cascade) - set(plan.of(len(pictures))):
         print(f"--cascade {depth}: there are {len(pictures)} pictures, so this is the joint ranking and is left out")
@@ -162,6 +171,7 @@ def _write(options: Options, store: RegionStore, found: dict[str, Any]) -> None:
         "regions": options.regions,
         "regions_fingerprint": store.fingerprint,
         "texts": options.texts,
+        "precision": options.precision,
         **found,
         "versions": versions(),
     }

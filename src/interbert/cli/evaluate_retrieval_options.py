@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 
 @dataclass
@@ -41,6 +42,8 @@ class Options:
     """Texts that are timed one at a time; the full joint ranking is on 10 of them."""
     limit: int | None = None
     """A sample of so many pictures by --seed, whole products, and their texts."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """auto: bf16 where the CPU or GPU multiplies it in hardware; fp32: the same on every machine."""
     bootstrap: int = 1000
     """Resamplings of the queries for the intervals."""
     seed: int = 0

@@ -7,6 +7,7 @@ import errno
 import inspect
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from typing import NoReturn
 
@@ -91,6 +92,7 @@ def _quiet_libraries() -> None:
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("LANCE_LOG", "error")
     os.environ.setdefault("DATASETS_VERBOSITY", "critical")
+    warnings.filterwarnings("ignore", module=r"PIL\.")  # what it warns of is either harmless or an error later
 
 
 def _fail(message: str, code: int) -> int:

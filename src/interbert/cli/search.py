@@ -14,6 +14,7 @@ separated by a vertical bar.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 
 @dataclass
@@ -45,6 +46,8 @@ class Options:
     """Write a page of pictures, search.html; --page names another file."""
     page: str | None = None
     """HTML page to write; 'none' writes none. A model directory as target writes search.html when not given."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """auto: bf16 where the CPU or GPU multiplies it in hardware; fp32: the same on every machine."""
     model: str | None = None
     """Index: where its model is, for an index in a bucket."""
     source: str = ""
@@ -87,12 +90,13 @@ def _search_index(options: Options, queries: list[str], page: str) -> None:
 
     from interbert.cli.index_output import print_notes, print_results, write_index_page
     from interbert.errors import UsageError
+    from interbert.model.scoring import asks_for_bf16
     from interbert.search.engine import SearchEngine
     from interbert.search.near import filter_notes
 
     if options.source:
         raise UsageError(f"search: {options.target} is an index, which has its own pictures. Leave --source out.")
-    engine = SearchEngine.open(options.target, options.model)
+    engine = SearchEngine.open(options.target, options.model, asks_for_bf16(options.precision))
     results = [
         engine.search(
             text or None,
@@ -123,6 +127,7 @@ def _search_pictures(options: Options, queries: list[str], page: str) -> None:
     from interbert.errors import UsageError
     from interbert.extraction.columns import ColumnMapping
     from interbert.extraction.sources import open_source
+    from interbert.model.scoring import asks_for_bf16
     from interbert.progress import progress_bar
     from interbert.search.catalogue import CatalogueSearch
 
@@ -141,7 +146,7 @@ def _search_pictures(options: Options, queries: list[str], page: str) -> None:
             raise UsageError(f"search: --{name} needs an index. Make one with: interbert index build")
     mapping = ColumnMapping(options.picture, tuple(options.texts), options.picture_id)
     source = open_source(options.source, mapping, options.split, need_texts=False)
-    engine = CatalogueSearch.load(options.target)
+    engine = CatalogueSearch.load(options.target, asks_for_bf16(options.precision))
     catalogue = engine.catalogue(source, options.regions, progress=True)
     with progress_bar("scoring", len(queries) * len(catalogue.entries), "pairs") as advance:
         results = engine.search(queries, catalogue, options.top_k, advance)

@@ -84,7 +84,7 @@ def _opened(path: Path) -> IO[str]:
 
 
 def _separated_rows(lines: IO[str], separator: str) -> Iterator[tuple[int, Row | str]]:
-    csv.field_size_limit(min(sys.maxsize, _LONGEST_FIELD))
+    csv.field_size_limit(max(csv.field_size_limit(), min(sys.maxsize, _LONGEST_FIELD)))  # the process's: never lowered
     # a tab-separated log has quotes as they were typed
     reader = csv.reader(lines, delimiter=separator, quoting=csv.QUOTE_NONE if separator == "\t" else csv.QUOTE_MINIMAL)
     names = next(reader, None)

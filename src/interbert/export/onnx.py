@@ -22,9 +22,10 @@ from torch import Tensor, nn
 from interbert.checkpoints.directory import load_model, load_processor, require_free, whole_folder
 from interbert.data.pairs import PairTable
 from interbert.errors import CheckpointError, MissingExtraError, UsageError
+from interbert.export.batches import BATCH_TOLERANCE, batch_dependence
 from interbert.export.modules import PARTS, Part
 from interbert.export.quantise import QuantisedRecall, quantise_joint
-from interbert.export.runtime import open_exported
+from interbert.export.runtime import level_of, open_exported
 from interbert.model.processing import InterBertProcessor, pad_texts
 from interbert.model.region_inputs import pad_pictures
 from interbert.model.retrieval import InterBertForImageTextRetrieval
@@ -46,6 +47,8 @@ class ExportReport:
 
     differences: dict[str, float]
     """File -> largest absolute difference on real inputs."""
+    between_batches: dict[str, float]
+    """File -> largest difference that a row's company in a batch, and padding, make."""
     quantised: QuantisedRecall | None
 
 
@@ -69,8 +72,9 @@ def export_onnx(
         queries: of the validation set, as many as are ranked to judge the quantised file.
 
     Raises:
-        CheckpointError: the model cannot be read, a file differs from torch by more than 1e-4, or the quantised one
-            costs more than half a point of R@1; nothing is kept then.
+        CheckpointError: the model cannot be read, a file differs from torch by more than 1e-4, a row's output depends
+            on its batch by more than that, or the quantised file costs more than half a point of R@1; nothing is kept
+            then.
         StoreError: the regions are missing or by another extractor.
         UsageError: ``out`` is there and not empty, or the store has too few pictures.
         MissingExtraError: onnx or onnxruntime is not installed.
@@ -104,19 +108,31 @@ def _write(
 ) -> ExportReport:
     ids, pictures = data.encode(store, processor)
     batches = _real_batches(ids, pictures, processor.pad_token_id)
-    differences = {}
+    differences, between = {}, {}
+    mixed = {name: tensor.numpy() for name, tensor in batches[-1].items()}
     for part in PARTS:
         module = part.module(model).eval()
         _export(module, part, batches[-1], folder / part.file, model.config.max_position_embeddings)
         differences[part.file] = _check(module, part, batches, folder / part.file)
+        run = open_exported(folder / part.file)
+        between[part.file] = batch_dependence(run, part.inputs, mixed, model.config.max_position_embeddings)
+        if not between[part.file] <= BATCH_TOLERANCE:
+            raise CheckpointError(
+                f"{part.file}: a row's output changes by {between[part.file]:.1e} with the rows beside it, more than "
+                f"{BATCH_TOLERANCE:.0e}; it is not kept."
+            )
     model.config.save_pretrained(folder)
     processor.save_pretrained(folder)
-    recall = quantise_joint(folder, model, data, ids, pictures) if quantise else None
-    content: dict[str, Any] = {"largest difference from torch": differences, "tolerance": TOLERANCE}
+    recall = quantise_joint(folder, model, data, ids, pictures, mixed) if quantise else None
+    content: dict[str, Any] = {
+        "largest difference from torch": differences,
+        "largest difference between batches": between,
+        "tolerance": TOLERANCE,
+    }
     if recall is not None:
         content["int8"] = recall.to_dict()
     (folder / REPORT).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    return ExportReport(differences, recall)
+    return ExportReport(differences, between, recall)
 
 
 def _real_batches(ids: Sequence[Sequence[int]], pictures: Sequence[Any], pad_id: int) -> list[dict[str, Tensor]]:
@@ -145,8 +161,7 @@ def _export(module: nn.Module, part: Part, example: dict[str, Tensor], file: Pat
     shapes = {
         name: {0: sizes["batch"], 1: sizes["image" if name.startswith("region") else "text"]} for name in part.inputs
     }
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-    with warnings.catch_warnings(), torch.no_grad():
+    with level_of(logging.getLogger("torch.onnx"), logging.ERROR), warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # of names of axes that are equal
         torch.onnx.export(
             module,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -54,10 +56,25 @@ def _onnxruntime(path: Path) -> Runner:
 def _openvino(path: Path, bf16: bool) -> Runner:
     import openvino
 
-    precision = "bf16" if bf16 else "f32"
-    compiled = openvino.compile_model(str(path), "CPU", {"INFERENCE_PRECISION_HINT": precision})
+    settings = {
+        "INFERENCE_PRECISION_HINT": "bf16" if bf16 else "f32",
+        # beside weights in 8 bits it would round activations too, and scores would depend on their batch
+        "DYNAMIC_QUANTIZATION_GROUP_SIZE": "0",
+    }
+    compiled = openvino.compile_model(str(path), "CPU", settings)
 
     def run(inputs: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
         return np.array(compiled(dict(inputs))[0], dtype=np.float32)
 
     return run
+
+
+@contextmanager
+def level_of(logger: logging.Logger, level: int) -> Iterator[None]:
+    """A library's notes from this level on alone; the logger's own level comes back."""
+    before = logger.level
+    logger.setLevel(level)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)

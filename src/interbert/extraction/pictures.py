@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 import io
 import os
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,7 +35,6 @@ def load_picture(data: bytes | Path, where: str, target_side: int | None = None)
     from PIL import Image, ImageOps, UnidentifiedImageError
 
     try:
-        _quiet_pillow()
         with Image.open(io.BytesIO(data) if isinstance(data, bytes) else data) as picture:
             if picture.width * picture.height > MAX_PIXELS:
                 raise PictureError(
@@ -68,12 +65,6 @@ def load_picture(data: bytes | Path, where: str, target_side: int | None = None)
         unknown = isinstance(error, UnidentifiedImageError)
         reason = "no known format" if unknown else first_line(error, 120)
         raise PictureError(f"{where}: not a readable picture ({reason}).") from error
-
-
-@functools.cache
-def _quiet_pillow() -> None:
-    """What Pillow warns of is either harmless or an error later; changing filters for each picture needs one thread."""
-    warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 def as_picture(picture: Image.Image | bytes | str | Path, where: str) -> Image.Image:

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from interbert.errors import ConfigError
 from interbert.model.configuration import InterBertConfig
 from interbert.model.cross_encoder_files import write_cross_encoder_files
 from interbert.model.matcher import Matcher, prior_logits
@@ -189,5 +190,26 @@ class InterBertForImageTextRetrieval(Matcher):
 
     @torch.inference_mode()
     def score(self, **inputs: Tensor) -> Tensor:
-        """Match probabilities [B] of pairs: softmax(matching logits)[0] (SPEC part 4)."""
-        return self(**inputs).logits.float().softmax(dim=-1)[:, 0]  # type: ignore[no-any-return]
+        """Match probabilities [B] of pairs: softmax(matching logits)[0] (SPEC part 4), without dropout in any mode.
+
+        Raises:
+            ConfigError: one side of the pairs is missing; what the other says alone is no match probability.
+        """
+        require_pairs(inputs.get("input_ids"), inputs.get("region_features"))
+        was_training = self.training
+        self.eval()
+        try:
+            return self(**inputs).logits.float().softmax(dim=-1)[:, 0]  # type: ignore[no-any-return]
+        finally:
+            self.train(was_training)
+
+
+def require_pairs(input_ids: Tensor | None, region_features: Tensor | None) -> None:
+    """Refuse half a pair.
+
+    Raises:
+        ConfigError: a side is missing; the message says which.
+    """
+    if input_ids is None or region_features is None:
+        missing = "input_ids" if input_ids is None else "region_features"
+        raise ConfigError(f"A pair is a text and a picture: {missing} is missing. Give the processor both sides.")

@@ -1,8 +1,12 @@
 """Joint scores of every text with every picture, the exact ranking the paper reports.
 
 The score is the matching logit difference (match minus mismatch) in float32: softmax saturates and would make ties
-(SPEC part 4). Each picture is embedded once. Pairs are sorted by text length and number of regions, so batches hold
-hardly any padding, and the last layers compute the first token alone.
+(SPEC part 4). Computed in float32 it is what ``model(...)`` gives, to 1e-4. In bf16, which is the default where the
+device has it, it has about two digits, and the last of them depends on what is scored beside it: bf16 rounds after
+every layer, and the products before it add up in another order for another batch.
+
+Each picture is embedded once. Pairs are sorted by text length and number of regions, so batches hold hardly any
+padding, and the last layers compute the first token alone.
 """
 
 from __future__ import annotations
@@ -66,10 +70,12 @@ def score_pairs(
     texts: Sequence[Sequence[int]],
     pictures: Sequence[Picture],
     candidates: NDArray[np.int64],
+    bf16: bool | None = None,
 ) -> Float32:
     """Joint scores of each text with its own candidates [texts, k] (indices of pictures); float32 [texts, k]."""
     owners = np.repeat(np.arange(len(texts)), candidates.shape[1])
-    return score_listed_pairs(model, texts, pictures, owners, candidates.reshape(-1)).reshape(candidates.shape)
+    scores = score_listed_pairs(model, texts, pictures, owners, candidates.reshape(-1), bf16=bf16)
+    return scores.reshape(candidates.shape)
 
 
 def score_listed_pairs(
@@ -80,11 +86,12 @@ def score_listed_pairs(
     picture_of: NDArray[np.int64],
     progress: Callable[[int], None] | None = None,
     pairs_per_batch: int = _PAIRS_PER_BATCH,
+    bf16: bool | None = None,
 ) -> Float32:
     """Joint scores of listed pairs.
 
     Args:
-        texts, pictures, progress, pairs_per_batch: as in :func:`score_matrix`.
+        texts, pictures, progress, pairs_per_batch, bf16: as in :func:`score_matrix`.
         text_of: int64 [pairs], index of each pair's text.
         picture_of: int64 [pairs], index of each pair's picture.
 
@@ -93,9 +100,9 @@ def score_listed_pairs(
     """
     if not len(text_of):
         return np.zeros(0, dtype=np.float32)
-    scores = _score(model, texts, pictures, text_of, picture_of, progress, pairs_per_batch)
+    scores = _score(model, texts, pictures, text_of, picture_of, progress, pairs_per_batch, bf16)
     if model.config.dual_prior is not None:
-        text_vectors, image_vectors = encode_all(model, texts, pictures)
+        text_vectors, image_vectors = encode_all(model, texts, pictures, bf16)
         cosines = np.einsum("pd,pd->p", text_vectors[text_of], image_vectors[picture_of])
         scores += cosines * np.float32(model.config.dual_prior)
     return require_finite(scores)
@@ -193,6 +200,11 @@ def cpu_has_bf16() -> bool:
     check = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
     amx = getattr(torch.cpu, "_is_amx_tile_supported", None)
     return any(bool(one()) for one in (check, amx) if one is not None)
+
+
+def asks_for_bf16(precision: Literal["auto", "fp32", "bf16"]) -> bool | None:
+    """A verb's option as :func:`score_matrix` and all others here take it."""
+    return None if precision == "auto" else precision == "bf16"
 
 
 def autocast(model: torch.nn.Module, bf16: bool | None = None) -> contextlib.AbstractContextManager[object]:

@@ -71,20 +71,24 @@ class CatalogueSearch:
     Args:
         model: with a matching head.
         processor: of the same model directory.
+        bf16: score in bf16; None does where the device has it.
     """
 
-    def __init__(self, model: InterBertForImageTextRetrieval, processor: InterBertProcessor) -> None:
+    def __init__(
+        self, model: InterBertForImageTextRetrieval, processor: InterBertProcessor, bf16: bool | None = None
+    ) -> None:
         self.model = model
         self.processor = processor
+        self._bf16 = bf16
 
     @classmethod
-    def load(cls, directory: str | Path) -> CatalogueSearch:
+    def load(cls, directory: str | Path, bf16: bool | None = None) -> CatalogueSearch:
         """Open a model directory.
 
         Raises:
             CheckpointError: it is missing, damaged or no retrieval model.
         """
-        return cls(load_model(directory), load_processor(directory))
+        return cls(load_model(directory), load_processor(directory), bf16)
 
     def catalogue(self, source: PictureSource, regions: str | None = None, progress: bool = False) -> Catalogue:
         """Extract the regions of a source's pictures.
@@ -128,7 +132,7 @@ class CatalogueSearch:
         if any(not text.strip() for text in texts):
             raise SourceError("the text to search for is empty. Say what the picture should show.")
         ids = self.processor.texts_to_ids(texts)
-        scores = score_matrix(self.model, ids, catalogue.pictures, progress)
+        scores = score_matrix(self.model, ids, catalogue.pictures, progress, bf16=self._bf16)
         results = []
         for line in scores:
             best = np.argsort(-line, kind="stable")[:top_k]

@@ -41,12 +41,16 @@ class ProductEncoder:
     Args:
         model: with a matching head.
         processor: of the same model directory.
+        bf16: encode texts and score jointly in bf16; None does where the device has it. Pictures' vectors, which are
+            kept, are float32 in any case.
 
     Raises:
         CheckpointError: the model has neither a contrastive head nor fusion ``mul``, so nothing can recall.
     """
 
-    def __init__(self, model: InterBertForImageTextRetrieval, processor: InterBertProcessor) -> None:
+    def __init__(
+        self, model: InterBertForImageTextRetrieval, processor: InterBertProcessor, bf16: bool | None = None
+    ) -> None:
         config = model.config
         if config.contrastive_size is None and config.fusion != "mul":
             raise CheckpointError(
@@ -55,17 +59,20 @@ class ProductEncoder:
             )
         self.model = model
         self.processor = processor
+        self.bf16 = bf16
         self._extractor: RegionExtractor | None = None
 
     @classmethod
-    def load(cls, directory: str | Path, device: str | torch.device | None = None) -> ProductEncoder:
-        """Open a model directory; ``device`` is a GPU when there is one.
+    def load(
+        cls, directory: str | Path, device: str | torch.device | None = None, bf16: bool | None = None
+    ) -> ProductEncoder:
+        """Open a model directory; ``device`` is a GPU when there is one, ``bf16`` as of the class.
 
         Raises:
             CheckpointError: it is missing, damaged, no retrieval model, or cannot recall.
         """
         chosen = device or ("cuda" if torch.cuda.is_available() else "cpu")
-        return cls(load_model(directory).to(chosen), load_processor(directory))
+        return cls(load_model(directory).to(chosen), load_processor(directory), bf16)
 
     @property
     def hidden_size(self) -> int:
@@ -183,7 +190,7 @@ class ProductEncoder:
                     f"the text {text[:40]!r} holds no word that the model knows. Say in words what the picture should "
                     "show."
                 )
-        vectors = encode_texts(self.model, ids)
+        vectors = encode_texts(self.model, ids, self.bf16)
         if self.model.config.contrastive_size is None:
             head = self.model.matching_head.weight.detach().float().cpu().numpy()
             vectors = vectors * (head[0] - head[1])
@@ -222,7 +229,7 @@ class ProductEncoder:
         if not len(text_of):
             return np.zeros(0, dtype=np.float32)
         padded, counts = self._padded(tokens)
-        scores = score_embedded(self.model, texts, padded, counts, text_of, picture_of)
+        scores = score_embedded(self.model, texts, padded, counts, text_of, picture_of, bf16=self.bf16)
         return scores + recalled * np.float32(self.model.config.dual_prior or 0.0)
 
     def _padded(self, tokens: Sequence[Float32]) -> tuple[Tensor, NDArray[np.int64]]:

@@ -82,19 +82,21 @@ class SearchEngine:
         self._taught: tuple[Any, ...] = ()
 
     @classmethod
-    def open(cls, index: str | Path, model: str | Path | None = None) -> SearchEngine:
+    def open(cls, index: str | Path, model: str | Path | None = None, bf16: bool | None = None) -> SearchEngine:
         """Open an index with its model.
 
         Args:
             index: folder or URI.
             model: where the model is, for an index in a bucket; a local index has its own copy.
+            bf16: score in bf16, which leaves probabilities about two digits; None does where the device has it, False
+                gives the same on every machine.
 
         Raises:
             VectorIndexError: the index is missing, unfinished or damaged.
             CheckpointError: ``model`` is not the model of the index.
         """
         opened = ProductIndex.open(index)
-        return cls(opened, index_encoder(opened, model))
+        return cls(opened, index_encoder(opened, model, bf16))
 
     def search(
         self,
@@ -217,7 +219,7 @@ class SearchEngine:
         newest = self.index.pinned()
         if newest.manifest != index.manifest:
             if newest.manifest.model_fingerprint != index.manifest.model_fingerprint:
-                encoder = index_encoder(newest)
+                encoder = index_encoder(newest, bf16=encoder.bf16)
             self._now, self.encoder = (newest, encoder), encoder
         return self._now
 

@@ -15,12 +15,13 @@ def model_folder(path: str | Path, fingerprint: str) -> Path:
     return Path(path) / "models" / fingerprint
 
 
-def index_encoder(index: ProductIndex, model: str | Path | None = None) -> ProductEncoder:
+def index_encoder(index: ProductIndex, model: str | Path | None = None, bf16: bool | None = None) -> ProductEncoder:
     """Load the model of an index.
 
     Args:
         index: opened.
         model: where to look for it instead of the index's own copy.
+        bf16: as of :class:`~interbert.search.encoder.ProductEncoder`.
 
     Raises:
         CheckpointError: it is another model, or missing.
@@ -28,7 +29,7 @@ def index_encoder(index: ProductIndex, model: str | Path | None = None) -> Produ
     manifest = index.manifest
     own = model_folder(index.path, manifest.model_fingerprint)
     if model is None and "://" not in index.path and own.is_dir():
-        return ProductEncoder.load(own)
+        return ProductEncoder.load(own, bf16=bf16)
     directory = str(model or manifest.model)
     if not Path(directory).is_dir():
         raise CheckpointError(f"{directory}: the model of {index.path} is not there. Say where it is with --model.")
@@ -38,7 +39,7 @@ def index_encoder(index: ProductIndex, model: str | Path | None = None) -> Produ
             f"{manifest.model_fingerprint}). Leave --model out, or build the index anew: interbert index build "
             f"{directory} {manifest.source} {index.path} --rebuild"
         )
-    return ProductEncoder.load(directory)
+    return ProductEncoder.load(directory, bf16=bf16)
 
 
 def model_has_changed(index: ProductIndex) -> bool:

@@ -118,6 +118,8 @@ class CascadePlan:
     """Queries to time one at a time."""
     bootstrap: int = 1000
     seed: int = 0
+    bf16: bool | None = None
+    """Score in bf16; None does where the device has it."""
 
     def of(self, pictures: int) -> tuple[int, ...]:
         """Depths below the number of pictures, ascending; the others are the joint ranking."""
@@ -154,7 +156,7 @@ def evaluate_cascade(
         DataError: a score is not finite.
     """
     started = time.perf_counter()
-    cascade = Cascade(model, pictures)
+    cascade = Cascade(model, pictures, plan.bf16)
     catalogue_seconds = time.perf_counter() - started
     judge = _Judge(data, plan)
     runs = _Runs(cascade, data, texts, plan, progress)
@@ -164,7 +166,7 @@ def evaluate_cascade(
         scores, timing = runs.recall()
         stages.append(Stage("recall", 0, judge(scores), timing))
     if cascade.by == "projections" and model.config.fusion == "mul":
-        stages.append(Stage("head", 0, judge(dual_matrix(model, texts, pictures, by="head")), None))
+        stages.append(Stage("head", 0, judge(dual_matrix(model, texts, pictures, plan.bf16, "head")), None))
     for depth in plan.of(len(pictures)) if data.pool is None else ():
         scores, timing = runs.cascade(depth)
         stages.append(Stage("cascade", depth, judge(scores), timing))

@@ -66,6 +66,7 @@ def evaluate_retrieval(
     bootstrap: int = 1000,
     seed: int = 0,
     progress: Callable[[int], None] | None = None,
+    bf16: bool | None = None,
 ) -> RetrievalReport:
     """Rank every picture for every text.
 
@@ -77,15 +78,16 @@ def evaluate_retrieval(
         bootstrap: resamplings of the queries; 0 gives intervals of no width.
         seed: of the resampling and of the controls.
         progress: told how many pairs were scored.
+        bf16: score in bf16; None does where the device has it.
     """
     started = time.monotonic()
-    scores = score_matrix(model, texts, pictures, progress)
+    scores = score_matrix(model, texts, pictures, progress, bf16=bf16)
     seconds = time.monotonic() - started
     dual = by_head = None
     if model.config.contrastive_size is not None:
-        dual = direction_metrics(dual_matrix(model, texts, pictures), data.relevant, bootstrap, seed)
+        dual = direction_metrics(dual_matrix(model, texts, pictures, bf16), data.relevant, bootstrap, seed)
     if model.config.fusion == "mul":
-        by_head = direction_metrics(dual_matrix(model, texts, pictures, by="head"), data.relevant, bootstrap, seed)
+        by_head = direction_metrics(dual_matrix(model, texts, pictures, bf16, "head"), data.relevant, bootstrap, seed)
     # scoring is a function of the pair, so exchanging pictures exchanges columns: nothing need be scored again
     control = direction_metrics(scores[:, shuffled_pictures(data, seed)], data.relevant, bootstrap, seed)
     joint = retrieval_metrics(scores, data.relevant, bootstrap, seed)
