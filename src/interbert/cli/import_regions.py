@@ -84,6 +84,9 @@ def run(options: Options) -> None:
     report = import_to_store(source, options.out, info, captions, options.keep_without_text, options.limit)
     if report.unjoined:
         print(f"{report.unjoined} captions could not be joined, see {options.out}/{SKIPPED}")
+    if report.absent[0]:
+        count, first = report.absent
+        print(f"{options.captions}: {count} images in it are not in {options.source}, such as {first[:60]!r}")
     if not report.written and not report.skipped and not report.left_out:
         print(f"{options.out}: complete with {report.already} pictures, nothing to do")
         return

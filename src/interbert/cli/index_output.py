@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,10 +19,14 @@ from interbert.search.index import ProductIndex
 from interbert.search.page import PageHit, format_probability, render_results
 
 _SHOWN_SKIPS = 5
+_SKIPPED = "skipped.jsonl"
 
 
 def print_changes(path: str, changes: Changes) -> None:
-    """What a command did, in one line, and the first pictures it could not use."""
+    """What a command did, in one line, and the pictures it could not use.
+
+    All of these are listed in ``skipped.jsonl`` inside the index; those of an index in a bucket are all printed.
+    """
     counts = [
         (changes.added, "added"),
         (changes.replaced, "encoded anew"),
@@ -32,11 +37,21 @@ def print_changes(path: str, changes: Changes) -> None:
     ]
     told = ", ".join(f"{count} {what}" for count, what in counts if count) or "nothing to do"
     print(f"{path}: {told}")
-    for name, reason in changes.skipped[:_SHOWN_SKIPS]:
+    shown = len(changes.skipped) if "://" in path else _SHOWN_SKIPS
+    for name, reason in changes.skipped[:shown]:
         print(f"  skipped {name}: {reason}")
-    if len(changes.skipped) > _SHOWN_SKIPS:
-        print(f"  and {len(changes.skipped) - _SHOWN_SKIPS} more")
+    if "://" not in path:
+        _list_skipped(Path(path) / _SKIPPED, changes)
+    if len(changes.skipped) > shown:
+        print(f"  and {len(changes.skipped) - shown} more, see {Path(path) / _SKIPPED}")
     print_notes(changes.notes)
+
+
+def _list_skipped(file: Path, changes: Changes) -> None:
+    """One JSON line each, in place of the list of the command before."""
+    lines = [json.dumps({"id": name, "reason": reason}, ensure_ascii=False) for name, reason in changes.skipped]
+    with writing(file):
+        file.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 
 
 def print_notes(notes: Sequence[str]) -> None:

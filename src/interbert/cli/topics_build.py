@@ -54,7 +54,7 @@ class Options:
 
 def run(options: Options) -> None:
     """Build and say what was done."""
-    from interbert.cli.topics_output import open_recommender, print_refresh
+    from interbert.cli.topics_output import open_recommender, print_filter_notes, print_refresh
     from interbert.errors import UsageError
     from interbert.search.topics.pages import build_topics
     from interbert.search.topics.recommend import PageSettings
@@ -73,6 +73,7 @@ def run(options: Options) -> None:
     recommender = open_recommender(options.index, options.model, options.examples)
     done = build_topics(recommender, topics, options.out, settings, progress=True)
     print_refresh(options.out, done, len(topics))
+    print_filter_notes(recommender.index, topics)
     if done.problems:
         raise UsageError(
             f"{options.topics}: {len(done.problems)} of {len(topics)} topics could not be made, for the reasons above. "

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Sequence
+
 from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
+from interbert.errors import FilterError
 from interbert.search.engine import SearchEngine
+from interbert.search.index import ProductIndex
+from interbert.search.near import filter_notes
 from interbert.search.topics.evaluation import TopicReport
 from interbert.search.topics.pages import Refresh
 from interbert.search.topics.recommend import TopicRecommender
+from interbert.search.topics.topic_file import Topic
 
 _SHOWN = 5
 
@@ -43,6 +50,14 @@ def print_refresh(path: str, done: Refresh, topics: int) -> None:
         print(f"topic {name}: {'its page stays as it was' if name in done.kept else 'has no page'}: {problem}")
     if len(done.problems) > _SHOWN:
         print(f"and {len(done.problems) - _SHOWN} more, all of them in {path}/topics.json")
+
+
+def print_filter_notes(index: ProductIndex, topics: Sequence[Topic]) -> None:
+    """What to know of the topics' filters, such as values that no product has, a line each."""
+    for where in dict.fromkeys(topic.where for topic in topics):
+        with contextlib.suppress(FilterError):  # told beside its topic
+            for note in filter_notes(index, where):
+                print(f"filter {str(where)[:60]}: {note}")
 
 
 def print_topic_report(name: str, report: TopicReport) -> None:

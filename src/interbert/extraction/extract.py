@@ -35,6 +35,8 @@ class ExtractionReport:
     seconds: float
     unjoined: int = 0
     """Lines of the caption file that gave no caption, and pictures kept although theirs are ambiguous; listed too."""
+    absent: tuple[int, str] = (0, "")
+    """How many images the caption file names that the source lacks, and one of them."""
 
 
 def extract_to_store(
@@ -114,7 +116,8 @@ def _extract(
             f"{source.name}: none of its {len(ids)} pictures could be used; the reasons are in "
             f"{Path(store.path) / SKIPPED}."
         )
-    return ExtractionReport(writer.written, len(there), skipped.count, time.monotonic() - started, skipped.notes)
+    seconds = time.monotonic() - started
+    return ExtractionReport(writer.written, len(there), skipped.count, seconds, skipped.notes, source.absent())
 
 
 def extract_pictures(

@@ -258,6 +258,10 @@ class PictureSource:
                 reason = f"{self.name}, row {row}: has no caption: {problem}. It is kept without."
                 yield PassedOver(row, self._ids[row], reason)
 
+    def absent(self) -> tuple[int, str]:
+        """How many images the caption file names that are not in the source, and one of them."""
+        return (0, "") if self._captions is None else self._captions.absent(self._caption_names())
+
     def of_splits(self) -> PictureSource:
         """Without the pictures whose captions are of other splits than those asked for."""
         if self._captions is None or not self._captions.splits:

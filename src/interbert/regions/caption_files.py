@@ -104,7 +104,8 @@ def _from_json(file: Path, passed: list[PassedOver]) -> Iterator[Caption]:
         elif key not in ("images", "licenses", "info", "dataset", "type", "categories") and _is_text(element):
             found = True
             for text in _plain_texts(element):
-                yield Caption(storable(key), text, "caption", "")
+                if _is_caption(text, storable(key), where, number, passed):
+                    yield Caption(storable(key), text, "caption", "")
     if not found:
         raise SourceError(
             f"{file}: holds no captions of a known form (Karpathy's, COCO's, {{id: caption}}, or a list)."
@@ -168,7 +169,8 @@ class _Table:
                 )
             self.passed.append(PassedOver(number, name, f"{self.file}, row {number} {reason}."))
         for one in texts if name else ():
-            yield Caption(name, one, self.field, "")
+            if _is_caption(one, name, f"{self.file}, row {number}", number, self.passed):
+                yield Caption(name, one, self.field, "")
 
     def _text(self, row: Sequence[str]) -> str | None:
         """The text's cell; None when the row has fewer or more cells than the header, so that it may be another."""
@@ -205,9 +207,10 @@ def _of_record(record: Any, where: str, number: int, passed: list[PassedOver]) -
     split = record.get("split")
     for clean in texts:
         for name in names:
-            yield Caption(
-                name, clean, "query" if text in _QUERIES else "caption", split if isinstance(split, str) else ""
-            )
+            if _is_caption(clean, name, where, number, passed):
+                yield Caption(
+                    name, clean, "query" if text in _QUERIES else "caption", split if isinstance(split, str) else ""
+                )
 
 
 def _has_texts(element: Any) -> bool:
@@ -231,9 +234,17 @@ def _is_text(value: Any) -> bool:
 def _plain_texts(value: Any) -> Iterator[str]:
     for one in value if isinstance(value, list) else [value]:
         text = one["raw"] if isinstance(one, Mapping) else one
-        clean = " ".join(text[:_MAX_TEXT].encode("utf-8", "replace").decode("utf-8").replace("\0", " ").split())
+        clean = " ".join(text.encode("utf-8", "replace").decode("utf-8").replace("\0", " ").split())
         if clean:
             yield clean
+
+
+def _is_caption(text: str, name: str, where: str, number: int, passed: list[PassedOver]) -> bool:
+    """Whether a text is short enough to be a caption; one that is not is listed."""
+    if len(text) > _MAX_TEXT:
+        reason = f"{where}: its text has {len(text):,} characters; at most {_MAX_TEXT:,} are read."
+        passed.append(PassedOver(number, name, reason))
+    return len(text) <= _MAX_TEXT
 
 
 def _choose(header: Sequence[str], names: Sequence[str]) -> str | None:

@@ -105,6 +105,18 @@ class CaptionIndex:
         texts = {text: field for text, field, wanted in rows if wanted}
         return (tuple(texts), tuple(texts.values())) if texts else None
 
+    def absent(self, images: Iterable[str]) -> tuple[int, str]:
+        """How many images the file has captions of, in the splits that are wanted, that are none of these; and one."""
+        with self._lock:
+            self._table.execute("CREATE TEMP TABLE used (id TEXT PRIMARY KEY) WITHOUT ROWID")
+            names = ((self.match(image).name,) for image in images)
+            self._table.executemany("INSERT OR IGNORE INTO used VALUES (?)", (one for one in names if one != (None,)))
+            count, first = self._table.execute(
+                "SELECT COUNT(DISTINCT id), MIN(id) FROM texts WHERE wanted AND id NOT IN (SELECT id FROM used)"
+            ).fetchone()
+            self._table.execute("DROP TABLE used")
+        return int(count), first or ""
+
     def __getstate__(self) -> dict[str, Any]:
         return {"path": self.path, "splits": self.splits, "rivals": self._names.rivals}
 

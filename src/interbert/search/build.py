@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
@@ -132,7 +133,8 @@ def _begin(path: str | Path, builds: Sequence[Manifest], manifest: Manifest) -> 
             last = builds[-1]
             if last.same_build(replace(manifest, largest_norm=last.largest_norm)):
                 return last
-        begun = replace(manifest, table=f"products_{len(builds):04d}")
+        # a name of its own: an open handle must notice an index that was deleted and built anew at the same place
+        begun = replace(manifest, table=f"products_{len(builds):04d}_{secrets.token_hex(4)}")
         append_manifest(database, begun, len(builds))
         database.create_table(begun.table, schema=table_schema(begun), mode="overwrite")
         return begun

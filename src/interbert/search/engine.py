@@ -32,6 +32,8 @@ Float32 = NDArray[np.float32]
 
 CANDIDATES = 32
 DUPLICATES = 0.995
+_WIDENINGS = 2
+"""So often four times as many candidates are recalled where near-duplicates leave fewer results than asked for."""
 
 
 @dataclass(frozen=True)
@@ -137,23 +139,56 @@ class SearchEngine:
         if not 0 <= image_weight <= 1:
             raise UsageError(f"search: image_weight must be between 0 and 1, not {image_weight}.")
         index, encoder = self.refresh()
-        wanted = max(candidates, 2 * top_k)
         likeness = None if image is None else image_vector(encoder, image, index.manifest.mirrored)
-        if text is None:
-            assert likeness is not None
-            hits = index.recall(likeness, wanted, where)
-            return self._results(hits, np.array([hit.score for hit in hits]), None, top_k, duplicates)
-        ids, vectors = encoder.texts([text])
-        pool = {hit.id: hit for hit in index.recall(vectors[0], wanted, where, tokens=rerank)}
+        query = None if text is None else encoder.texts([text])
+        wanted = max(candidates, 2 * top_k)
+        for _ in range(1 + _WIDENINGS):
+            if query is None:
+                assert likeness is not None
+                hits = index.recall(likeness, wanted, where)
+                order, probability = np.array([hit.score for hit in hits]), None
+            else:
+                by_title = index.titles(str(text), wanted, where, tokens=rerank) if titles else []
+                hits = self._candidates(query[1][0], likeness, by_title, wanted, where, rerank)
+                order, probability = self._ordered(query, likeness, hits, by_title, rerank, image_weight)
+            results = self._results(hits, order, probability, top_k, duplicates)
+            if len(results) >= top_k or len(hits) < wanted:
+                break
+            wanted *= 4  # near-duplicates took the places of other products
+        return results
+
+    def _candidates(
+        self,
+        query: Float32,
+        likeness: Float32 | None,
+        by_title: Sequence[Hit],
+        wanted: int,
+        where: str | None,
+        tokens: bool,
+    ) -> list[Hit]:
+        """Products near the text or the picture, or with its words, each by the picture nearest to the text."""
+        index, _ = self._now
+        pool = {hit.id: hit for hit in index.recall(query, wanted, where, tokens=tokens)}
         if likeness is not None:
-            pool |= {hit.id: hit for hit in index.recall(likeness, wanted, where, tokens=rerank)}
-        by_title = index.titles(text, wanted, where, tokens=rerank) if titles else []
+            pool |= {hit.id: hit for hit in index.recall(likeness, wanted, where, tokens=tokens)}
         pool |= {hit.id: hit for hit in by_title}
-        hits = one_per_product(list(pool.values()), vectors[0])
+        return one_per_product(list(pool.values()), query)
+
+    def _ordered(
+        self,
+        query: tuple[Sequence[Sequence[int]], Float32],
+        likeness: Float32 | None,
+        hits: Sequence[Hit],
+        by_title: Sequence[Hit],
+        rerank: bool,
+        image_weight: float,
+    ) -> tuple[NDArray[Any], NDArray[Any] | None]:
+        """What candidates are ordered by [n], and the probabilities [n] of a match where they are computed."""
         if not hits:
-            return []
+            return np.empty(0), None
+        ids, vectors = query
         recalled = np.stack([hit.vector for hit in hits]) @ vectors[0]
-        scores = encoder.joint(ids, _tokens(hits), recalled[None])[0] if rerank else recalled
+        scores = self._now[1].joint(ids, _tokens(hits), recalled[None])[0] if rerank else recalled
         probability = 1 / (1 + np.exp(-scores.clip(-60, 60))) if rerank else None
         order: NDArray[Any] = scores
         if likeness is not None:
@@ -162,7 +197,7 @@ class SearchEngine:
         if by_title:
             place = {hit.product_id: rank for rank, hit in enumerate(by_title)}
             order = reciprocal_ranks(order, [place.get(hit.product_id) for hit in hits])
-        return self._results(hits, order, probability, top_k, duplicates)
+        return order, probability
 
     def recommend(
         self,

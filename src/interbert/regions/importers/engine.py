@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from interbert.errors import RegionError, SourceError, StoreError
 from interbert.locking import only_writer
 from interbert.progress import progress_bar
 from interbert.regions.caption_index import CaptionIndex
-from interbert.regions.commits import SKIPPED, SkipList, StoreWriter
+from interbert.regions.commits import SKIPPED, SkipList, StoreWriter, read_skipped
 from interbert.regions.importers.rows import ForeignRow, ForeignSource, checked
 from interbert.regions.importers.scratch import SeenRows
 from interbert.regions.schema import ExtractorInfo, RegionRecord, Regions
@@ -44,6 +45,8 @@ class ImportReport:
     seconds: float
     unjoined: int = 0
     """Lines of the caption file that gave no caption, and images kept although theirs are ambiguous; listed too."""
+    absent: tuple[int, str] = (0, "")
+    """How many images the caption file names that the foreign file lacks, and one of them; unknown with a limit."""
 
 
 @dataclass
@@ -131,7 +134,14 @@ class _Import:
             counts.repeated,
             seconds,
             self._skipped.notes,
+            self._absent() if limit is None else (0, ""),
         )
+
+    def _absent(self) -> tuple[int, str]:
+        if self._captions is None:
+            return 0, ""
+        stored = (one.picture_id for one in self._store.captions() if one.view == 0)
+        return self._captions.absent(chain(stored, (name for name, _ in read_skipped(self._out))))
 
     def _watched(self, limit: int | None, progress: bool) -> Iterator[ForeignRow]:
         """The source's rows, with a progress bar that moves a thousand times at most."""
