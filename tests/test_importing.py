@@ -105,9 +105,9 @@ from interbert.checkpoints.bert import bert_tokenizer
 from interbert.extraction.grid import GridExtractor, GridSettings
 from interbert.model.region_inputs import InterBertRegionFeatureExtractor
 
+generator = torch.get_rng_state()
 info = GridExtractor(GridSettings(input_size=64, scales=(1, 2))).info
 tokenizer = bert_tokenizer({tiny_bert!r})
-generator = torch.get_rng_state()
 config = tiny_config(vocab_size=len(tokenizer), region_feature_size=info.feature_size)
 InterBertForImageTextRetrieval(config).save_pretrained({str(tmp_path)!r})
 InterBertProcessor(InterBertRegionFeatureExtractor(info.to_dict()), tokenizer).save_pretrained({str(tmp_path)!r})
