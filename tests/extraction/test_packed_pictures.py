@@ -150,6 +150,21 @@ def test_a_folder_of_coco_pictures_and_karpathys_captions(tmp_path: Path) -> Non
     assert (tmp_path / "s" / SKIPPED).read_text() == ""
 
 
+def test_images_of_a_caption_file_that_a_source_lacks_are_counted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for colour in COLOURS[:2]:
+        draw(colour, "square").save(folder / f"{colour}.png")
+    captions = tmp_path / "c.csv"
+    captions.write_text(f"image,caption\n{COLOURS[0]}.png,one\n{COLOURS[1]}.png,two\ngone.png,three\nlost.png,four\n")
+    words = ["extract", str(folder), str(tmp_path / "s"), "--captions", str(captions), *SMALL]
+    for _ in range(2):
+        assert main(words) == 0
+        assert f"{captions}: 2 images in it are not in {folder}, such as 'gone.png'" in capsys.readouterr().out
+
+
 def test_captions_need_names_to_be_joined_by(tmp_path: Path) -> None:
     pq.write_table(pa.table({"image": list(map(content, COLOURS)), "id": [100, 101, 102, 103]}), tmp_path / "a.parquet")
     index = CaptionIndex(queries(tmp_path / "q.jsonl"))

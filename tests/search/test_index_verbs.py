@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from tests.conftest import draw
-from tests.search.conftest import priced_rows, write_table
+from tests.search.conftest import priced_rows, source_of, write_table
 
 from interbert.cli.main import main
+from interbert.search.build import build_index
 from interbert.search.index import ProductIndex
 
 
@@ -59,6 +62,39 @@ def test_from_a_catalogue_to_results(
     assert (code, out) == (0, f"{index}: 3 removed")
     code, out, _ = run(capsys, "index", "remove", index, "--ids", "red-square")
     assert (code, len(ProductIndex.open(index))) == (0, 21)
+
+
+def test_every_row_that_an_index_cannot_use_is_listed(
+    capsys: pytest.CaptureFixture[str], index_path: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "prices.csv").write_text(
+        "id,price\n" + "".join(f"nobody-{number},3\n" for number in range(9)) + "red-circle,3\n"
+    )
+    words = ["index", "add", index_path, tmp_path / "prices.csv", "--columns-only"]
+    code, out, _ = run(capsys, *words)
+    assert code == 0
+    assert f"and 4 more, see {index_path}/skipped.jsonl" in out
+    listed = [json.loads(line) for line in (index_path / "skipped.jsonl").read_text().splitlines()]
+    assert [one["id"] for one in listed] == [f"nobody-{number}" for number in range(9)]
+    assert listed[0]["reason"].startswith("is not in the index")
+    assert run(capsys, "index", "remove", index_path, "--ids", "red-circle")[0] == 0
+    assert (index_path / "skipped.jsonl").read_text() == ""
+
+
+def test_an_open_index_notices_that_it_was_deleted_and_built_anew(model: Path, tmp_path: Path) -> None:
+    sources = [
+        write_table(tmp_path / f"{name}.parquet", rows)
+        for name, rows in (("a", priced_rows()), ("b", priced_rows()[:8]))
+    ]
+    build_index(model, source_of(sources[0]), tmp_path / "index")
+    index = ProductIndex.open(tmp_path / "index")
+    assert len(index.ids("price >= 5")) == 24
+    shutil.rmtree(tmp_path / "index")
+    shutil.copyfile(sources[1], sources[0])  # the same words, another catalogue
+    build_index(model, source_of(sources[0]), tmp_path / "index")
+    index._checked = 0.0
+    assert len(index.ids("price >= 5")) == 8
+    assert len(index.recall(index.vectors(["red-circle"])[0], 20, "price >= 5")) == 8
 
 
 @pytest.mark.parametrize(

@@ -75,6 +75,16 @@ def test_a_picture_finds_itself_first_alone_and_with_a_text(engine: SearchEngine
     assert engine.search("a red circle", picture, image_weight=0.0, titles=False)[0].id == text_only[0].id
 
 
+def test_near_duplicates_leave_room_for_others(model: Path, tmp_path: Path) -> None:
+    rows = priced_rows()[:10]
+    twins = [rows[0] | {"id": f"twin-{number}"} for number in range(40)]
+    build_index(model, source_of(write_table(tmp_path / "s.parquet", [*twins, *rows[1:]])), tmp_path / "index")
+    engine = SearchEngine.open(tmp_path / "index")
+    results = engine.search(image=draw("red", "circle"), top_k=5, candidates=8, duplicates=0.99999)
+    assert len(results) == 5
+    assert len(results[0].similar) == 39
+
+
 def test_near_duplicates_are_one_result(model: Path, tmp_path: Path) -> None:
     rows = priced_rows()[:4]
     rows += [row | {"id": f"again-{row['id']}"} for row in rows[:2]]

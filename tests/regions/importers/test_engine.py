@@ -255,6 +255,25 @@ def test_rows_that_give_no_caption_are_counted_and_listed(tmp_path: Path) -> Non
     ]
 
 
+def test_images_of_a_caption_file_that_are_not_there_are_counted_and_texts_that_are_none_are_listed(
+    tmp_path: Path,
+) -> None:
+    captions = tmp_path / "c.tsv"
+    captions.write_text(
+        f"image_id\tcaption\n1000\ta cat\n1001.jpg\t{'long ' * 2001}\n7\tnobody\n7\tagain\n8\tnor this\n"
+    )
+    path = writers.bottom_up(tmp_path / "a.tsv", pictures(3))
+    for _ in range(2):  # also when everything is there already
+        report = run(path, tmp_path / "s", CaptionIndex(captions))
+        assert (report.unjoined, report.absent) == (1, (2, "7"))
+    assert skipped(tmp_path / "s")[0] == {
+        "row": 3,
+        "picture_id": "1001.jpg",
+        "reason": f"{captions}, row 3: its text has 10,004 characters; at most 10,000 are read.",
+    }
+    assert run(path, tmp_path / "t", CaptionIndex(captions), keep_without_text=True).absent == (2, "7")
+
+
 def test_a_text_with_commas_that_are_not_in_quotes_is_not_cut(tmp_path: Path) -> None:
     (tmp_path / "c.csv").write_text('id,caption\n1,"red, blue"\n2,red, blue\n3,green,\n')
     index = CaptionIndex(tmp_path / "c.csv")
