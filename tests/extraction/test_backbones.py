@@ -180,6 +180,36 @@ def test_a_vision_transformer_of_transformers_is_given_its_own_size(tmp_path: Pa
 
 
 @torch.no_grad()
+@pytest.mark.parametrize(
+    ("name", "size", "shape"),
+    [
+        ("resnet10t", None, (512, 2, 3)),
+        ("vit_tiny_patch16_224", (224, 224), (192, 14, 14)),
+        ("swin_tiny_patch4_window7_224", (224, 224), (768, 7, 7)),  # channels last
+    ],
+)
+def test_networks_of_timm_give_maps_in_their_own_size(
+    monkeypatch: pytest.MonkeyPatch, name: str, size: tuple[int, int] | None, shape: tuple[int, int, int]
+) -> None:
+    import timm
+
+    torch.manual_seed(0)
+    network = timm.create_model(name, pretrained=False).eval()
+    monkeypatch.setattr(timm, "create_model", lambda name, pretrained: network)
+    backbone = build_backbone(f"timm:{name}")
+    assert backbone.input_size == size
+    assert (backbone.taps, backbone.num_classes) == ({"head": shape[0]}, 1000)
+    pixels = torch.rand(1, 3, *(size or (64, 96))) * 255
+    found = backbone.maps(pixels)["head"]
+    assert found.shape == (1, *shape)
+    data = timm.data.resolve_model_data_config(network)
+    mean, std = (torch.tensor(data[each]).view(1, 3, 1, 1) * 255 for each in ("mean", "std"))
+    hidden = network.forward_features((pixels - mean) / std)
+    wanted = {3: lambda: hidden[:, 1:].transpose(1, 2).reshape(1, *shape), 4: lambda: hidden}[hidden.ndim]()
+    torch.testing.assert_close(found, wanted.permute(0, 3, 1, 2) if name.startswith("swin") else wanted)
+
+
+@torch.no_grad()
 def test_a_vision_transformer_of_torchvision_is_given_its_own_size(monkeypatch: pytest.MonkeyPatch) -> None:
     import torchvision
 
