@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from interbert.errors import ConfigError, MissingExtraError
 from interbert.extraction import grid
-from interbert.extraction.backbones import EfficientNetLite0, HubBackbone, build_backbone
+from interbert.extraction.backbones import EfficientNetLite0, HubBackbone, _TimmFeatures, build_backbone
 from interbert.extraction.grid import GridExtractor, GridSettings
 
 
@@ -148,6 +148,19 @@ def test_a_backbone_of_one_size_gets_every_picture_in_it(
     np.testing.assert_allclose(found[0].features, found[1].features, atol=3.0)  # both scaled to one square
     again = GridExtractor(GridSettings(**{**extractor.info.settings, "scales": (1, 2), "features": ("colour", "head")}))
     assert again.info.fingerprint == extractor.info.fingerprint
+
+
+@torch.no_grad()
+def test_maps_with_channels_last_are_turned_round() -> None:
+    class Last(nn.Module):
+        output_fmt = "NHWC"
+
+        def forward_features(self, pictures: Tensor) -> Tensor:
+            return nn.functional.avg_pool2d(pictures, 16).permute(0, 2, 3, 1)
+
+    backbone = HubBackbone("timm:tiny", _TimmFeatures(Last()), None, (0.0,) * 3, (1 / 255,) * 3, (224, 224))
+    pictures = torch.rand(2, 3, 64, 96) * 255
+    torch.testing.assert_close(backbone.maps(pictures)["head"], nn.functional.avg_pool2d(pictures, 16))
 
 
 def test_a_backbone_that_takes_any_size_is_not_bound_to_its_own() -> None:
