@@ -179,7 +179,7 @@ def test_ids_of_floats_meet_and_rows_that_do_not_count_are_listed(model: Path, t
     assert {hit.id: hit.metadata["price"] for hit in index.hits(["101", "9.0"])} == {"101": 5.0, "9.0": 4.0}
     assert changes.updated == 2
     assert changes.skipped == [
-        ("7", "is not in the index. Did you mean '007'?"),
+        ("7", "is not in the index. Did you mean '007'? (row 2)"),
         ("row 1", "has no id in column 'id'"),
         ("101", "row 0: the id stands in row 4, too, which counts"),
     ]

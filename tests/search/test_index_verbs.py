@@ -47,7 +47,10 @@ def test_from_a_catalogue_to_results(
     assert (code, out) == (0, f"{index}: 1 added, 2 updated without encoding")
     (tmp_path / "prices.csv").write_text("id,price\nnew,3\nnobody,3\n")
     code, out, _ = run(capsys, "index", "add", index, tmp_path / "prices.csv", "--columns-only")
-    assert (code, out) == (0, f"{index}: 1 updated without encoding, 1 skipped skipped nobody: is not in the index")
+    assert (code, out) == (
+        0,
+        f"{index}: 1 updated without encoding, 1 skipped skipped nobody: is not in the index (row 1)",
+    )
     photo = tmp_path / "photo.png"
     draw("red", "circle").save(photo)
     words = ["search", index, "a red circle|blue", "--image", photo, "--where", "price < 9", "--top-k", "2"]
@@ -76,7 +79,8 @@ def test_every_row_that_an_index_cannot_use_is_listed(
     assert f"and 4 more, see {index_path}/skipped.jsonl" in out
     listed = [json.loads(line) for line in (index_path / "skipped.jsonl").read_text().splitlines()]
     assert [one["id"] for one in listed] == [f"nobody-{number}" for number in range(9)]
-    assert listed[0]["reason"].startswith("is not in the index")
+    assert listed[3]["reason"].startswith("is not in the index")
+    assert "(row 3)" in listed[3]["reason"]
     assert run(capsys, "index", "remove", index_path, "--ids", "red-circle")[0] == 0
     assert (index_path / "skipped.jsonl").read_text() == ""
 

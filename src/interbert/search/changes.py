@@ -118,7 +118,7 @@ def update_columns(path: str | Path, source: str, id_column: str, split: str | N
     place, skipped = _places(flat(table[id_column]).to_pylist(), id_column)
     with only_writer(path):
         pictures, unknown = index.find(list(place))
-        problems = [*_unknown(index, unknown), *skipped]
+        problems = [*((name, f"{why} (row {place[name]})") for name, why in _unknown(index, unknown)), *skipped]
         if not pictures:
             first = f" ({problems[0][0]} {problems[0][1]})" if problems else ""
             raise SourceError(f"{source}: none of its {len(place)} ids in column {id_column!r} is in {path}{first}.")
