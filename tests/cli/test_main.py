@@ -402,7 +402,7 @@ def test_output_that_nobody_reads_is_no_error() -> None:
 
 def test_help_does_not_load_what_only_a_run_needs() -> None:
     code = (
-        "import sys; sys.argv = ['interbert']; from interbert.cli.main import main; "
+        "import sys; sys.argv = ['/usr/bin/interbert']; from interbert.cli.main import main; "
         "from interbert.cli.verbs import VERBS; "
         "[main([*verb.split(), '--help']) for verb in VERBS]; "
         "print([name for name in ('torch', 'transformers', 'lance') if name in sys.modules], file=sys.stderr)"

@@ -45,7 +45,7 @@ def test_a_sample_of_pictures_is_of_all_rows_has_whole_products_and_something_ri
     samples = {JudgedSet.from_captions(SHELF, found, limit=2, seed=seed).picture_rows for seed in range(20)}
     assert samples == {(0, 3), (1, 4)}  # picture 4 alone answers nothing
     shelf = [caption(row, f"s{row // 2}") for row in range(400)]
-    found = qrels(tmp_path, *((f"q{number}", f"s{number}", 1) for number in range(200)))
+    found = qrels(tmp_path, *((f"query {number}", f"s{number}", 1) for number in range(200)))
     data = JudgedSet.from_captions(shelf, found, limit=100, seed=1)
     assert data.picture_rows == JudgedSet.from_captions(shelf, found, limit=100, seed=1).picture_rows
     assert (np.histogram(data.picture_rows, bins=4, range=(0, 400))[0] >= 10).all()
