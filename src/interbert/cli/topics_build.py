@@ -73,7 +73,7 @@ def run(options: Options) -> None:
     recommender = open_recommender(options.index, options.model, options.examples)
     done = build_topics(recommender, topics, options.out, settings, progress=True)
     print_refresh(options.out, done, len(topics))
-    print_filter_notes(recommender.index, topics)
+    print_filter_notes(recommender.index, [topic for topic in topics if topic.topic_id in done.empty])
     if done.problems:
         raise UsageError(
             f"{options.topics}: {len(done.problems)} of {len(topics)} topics could not be made, for the reasons above. "

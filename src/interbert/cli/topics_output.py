@@ -53,7 +53,7 @@ def print_refresh(path: str, done: Refresh, topics: int) -> None:
 
 
 def print_filter_notes(index: ProductIndex, topics: Sequence[Topic]) -> None:
-    """What to know of the topics' filters, such as values that no product has, a line each."""
+    """What to know of the filters of topics without an item, such as values that no product has, a line each."""
     for where in dict.fromkeys(topic.where for topic in topics):
         with contextlib.suppress(FilterError):  # told beside its topic
             for note in filter_notes(index, where):

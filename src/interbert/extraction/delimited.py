@@ -98,19 +98,21 @@ def _is_quoted(file: Path, separator: str) -> bool:
     everything), or around those cells alone that hold a quote, which it doubles. Else lines are parts of quoted cells,
     if all rows come out whole.
     """
-    cells: list[str] = []
+    any_quote, all_doubled = False, True
     with _opened(file) as lines:
         header = next(lines, "").rstrip("\r\n").split(separator)
         whole = True
         for line in lines:
             row = line.rstrip("\r\n").split(separator)
             whole &= len(row) == len(header) or row == [""]
-            cells += [cell for cell in row if cell.startswith('"')]
             if not whole:
                 break
+            for cell in row:
+                if cell.startswith('"'):
+                    any_quote = True
+                    all_doubled &= bool(_QUOTED.fullmatch(cell)) and '""' in cell[1:-1]
     if whole:
-        everything = all(_QUOTED.fullmatch(cell) for cell in header)
-        return everything or (bool(cells) and all(_QUOTED.fullmatch(cell) and '""' in cell[1:-1] for cell in cells))
+        return all(_QUOTED.fullmatch(cell) for cell in header) or (any_quote and all_doubled)
     try:
         with _opened(file) as lines:
             return all(len(row) in (0, len(header)) for row in csv.reader(lines, delimiter=separator, strict=True))

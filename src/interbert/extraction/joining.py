@@ -108,12 +108,7 @@ class CatalogueColumns:
 
     @cached_property
     def _by_product(self) -> dict[str, list[int]]:
-        column = self._source.columns.product_id
-        if column is None:
-            return {}
-        given = self._source.other_columns([column])[column].to_pylist()
-        ids = [product for product, _ in self._source.products_and_texts()]
-        return _places([name if value not in (None, "") else "" for name, value in zip(ids, given, strict=True)])
+        return {} if self._source.columns.product_id is None else _places(list(self._source.product_ids()))
 
     @cached_property
     def _by_digest(self) -> dict[str, list[int]]:

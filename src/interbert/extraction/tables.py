@@ -198,7 +198,9 @@ def _read_hub_json(source: str, builder: Any, split: str | None) -> Any:
     if not part:
         return rows
     wanted = datasets.ReadInstruction.from_spec(split).to_absolute({name: len(rows)})[0]
-    return rows.select(range(wanted.from_ or 0, len(rows) if wanted.to is None else wanted.to))
+    chosen = rows.select(range(wanted.from_ or 0, len(rows) if wanted.to is None else wanted.to))
+    chosen._all_rows = rows  # whose file goes with it
+    return chosen
 
 
 def _load(files: Sequence[Path], builder: str, **options: Any) -> Any:

@@ -237,13 +237,17 @@ def write_source(
                 stale[row] = fact
         changes.updated += _update_facts(writer, ids, stale, metadata)
     changes.unchanged = len(source) - len(pending) - changes.updated
-    changes.notes = _like_others(index, [ids[row] for row in pending if ids[row] not in changed])
+    changes.notes = _like_others(index, [ids[row] for row in pending if ids[row] and ids[row] not in changed])
     known_regions = KnownRegions(encoder, regions, index.manifest.mirrored)
     every = metadata | _kept(index, ids, changed, metadata)
     whole = {column.field: every[column.field] for column in index.metadata_columns}
-    written, changes.skipped = write_products(
-        writer, encoder, source, pending, whole, known_regions, frozenset(changed), progress
-    )
+    try:
+        written, changes.skipped = write_products(
+            writer, encoder, source, pending, whole, known_regions, frozenset(changed), progress
+        )
+    except KeyboardInterrupt:
+        writer.maintain()  # what was encoded is committed, and is searched like the rest
+        raise
     changes.replaced = len(changed - {name for name, _ in changes.skipped})
     changes.added = written - changes.replaced
     writer.maintain()

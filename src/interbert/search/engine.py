@@ -149,55 +149,13 @@ class SearchEngine:
                 order, probability = np.array([hit.score for hit in hits]), None
             else:
                 by_title = index.titles(str(text), wanted, where, tokens=rerank) if titles else []
-                hits = self._candidates(query[1][0], likeness, by_title, wanted, where, rerank)
-                order, probability = self._ordered(query, likeness, hits, by_title, rerank, image_weight)
-            results = self._results(hits, order, probability, top_k, duplicates)
+                hits = _candidates(index, query[1][0], likeness, by_title, wanted, where, rerank)
+                order, probability = _ordered(encoder, query, likeness, hits, by_title, rerank, image_weight)
+            results = _results(hits, order, probability, top_k, duplicates, encoder.direction_size)
             if len(results) >= top_k or len(hits) < wanted:
                 break
             wanted *= 4  # near-duplicates took the places of other products
         return results
-
-    def _candidates(
-        self,
-        query: Float32,
-        likeness: Float32 | None,
-        by_title: Sequence[Hit],
-        wanted: int,
-        where: str | None,
-        tokens: bool,
-    ) -> list[Hit]:
-        """Products near the text or the picture, or with its words, each by the picture nearest to the text."""
-        index, _ = self._now
-        pool = {hit.id: hit for hit in index.recall(query, wanted, where, tokens=tokens)}
-        if likeness is not None:
-            pool |= {hit.id: hit for hit in index.recall(likeness, wanted, where, tokens=tokens)}
-        pool |= {hit.id: hit for hit in by_title}
-        return one_per_product(list(pool.values()), query)
-
-    def _ordered(
-        self,
-        query: tuple[Sequence[Sequence[int]], Float32],
-        likeness: Float32 | None,
-        hits: Sequence[Hit],
-        by_title: Sequence[Hit],
-        rerank: bool,
-        image_weight: float,
-    ) -> tuple[NDArray[Any], NDArray[Any] | None]:
-        """What candidates are ordered by [n], and the probabilities [n] of a match where they are computed."""
-        if not hits:
-            return np.empty(0), None
-        ids, vectors = query
-        recalled = np.stack([hit.vector for hit in hits]) @ vectors[0]
-        scores = self._now[1].joint(ids, _tokens(hits), recalled[None])[0] if rerank else recalled
-        probability = 1 / (1 + np.exp(-scores.clip(-60, 60))) if rerank else None
-        order: NDArray[Any] = scores
-        if likeness is not None:
-            looks = np.stack([hit.vector for hit in hits]) @ likeness
-            order = (1 - image_weight) * standardised(scores) + image_weight * standardised(looks)
-        if by_title:
-            place = {hit.product_id: rank for rank, hit in enumerate(by_title)}
-            order = reciprocal_ranks(order, [place.get(hit.product_id) for hit in hits])
-        return order, probability
 
     def recommend(
         self,
@@ -272,27 +230,6 @@ class SearchEngine:
         with torch.inference_mode():
             return self.encoder.joint(texts, tokens, recalled)
 
-    def _results(
-        self,
-        hits: Sequence[Hit],
-        order: NDArray[Any],
-        probability: NDArray[Any] | None,
-        top_k: int,
-        duplicates: float | None,
-    ) -> list[Result]:
-        best = sorted(range(len(hits)), key=lambda place: (-float(order[place]), hits[place].id))
-        groups = collapsed([hits[place].vector for place in best], self.encoder.direction_size, duplicates)
-        members = [[best[place] for place in group] for group in groups[:top_k]]
-        return [
-            Result.of(
-                rank,
-                [hits[place] for place in group],
-                float(order[group[0]]),
-                None if probability is None else float(probability[group[0]]),
-            )
-            for rank, group in enumerate(members, start=1)
-        ]
-
 
 def image_vector(encoder: ProductEncoder, image: Image.Image | bytes | str | Path, mirrored: bool = False) -> Float32:
     """A picture's vector [D] as a query for pictures like it; ``mirrored`` as the index's pictures are.
@@ -309,6 +246,72 @@ def image_vector(encoder: ProductEncoder, image: Image.Image | bytes | str | Pat
     vectors, _ = encoder.views([views], [name])
     query: Float32 = encoder.picture_query(vectors)[0]
     return query
+
+
+def _candidates(
+    index: ProductIndex,
+    query: Float32,
+    likeness: Float32 | None,
+    by_title: Sequence[Hit],
+    wanted: int,
+    where: str | None,
+    tokens: bool,
+) -> list[Hit]:
+    """Products near the text or the picture, or with its words, each by the picture nearest to the text."""
+    pool = {hit.id: hit for hit in index.recall(query, wanted, where, tokens=tokens)}
+    if likeness is not None:
+        pool |= {hit.id: hit for hit in index.recall(likeness, wanted, where, tokens=tokens)}
+    pool |= {hit.id: hit for hit in by_title}
+    return one_per_product(list(pool.values()), query)
+
+
+def _ordered(
+    encoder: ProductEncoder,
+    query: tuple[Sequence[Sequence[int]], Float32],
+    likeness: Float32 | None,
+    hits: Sequence[Hit],
+    by_title: Sequence[Hit],
+    rerank: bool,
+    image_weight: float,
+) -> tuple[NDArray[Any], NDArray[Any] | None]:
+    """What candidates are ordered by [n], and the probabilities [n] of a match where they are computed."""
+    if not hits:
+        return np.empty(0), None
+    ids, vectors = query
+    recalled = np.stack([hit.vector for hit in hits]) @ vectors[0]
+    scores = encoder.joint(ids, _tokens(hits), recalled[None])[0] if rerank else recalled
+    probability = 1 / (1 + np.exp(-scores.clip(-60, 60))) if rerank else None
+    order: NDArray[Any] = scores
+    if likeness is not None:
+        looks = np.stack([hit.vector for hit in hits]) @ likeness
+        order = (1 - image_weight) * standardised(scores) + image_weight * standardised(looks)
+    if by_title:
+        place = {hit.product_id: rank for rank, hit in enumerate(by_title)}
+        order = reciprocal_ranks(order, [place.get(hit.product_id) for hit in hits])
+    return order, probability
+
+
+def _results(
+    hits: Sequence[Hit],
+    order: NDArray[Any],
+    probability: NDArray[Any] | None,
+    top_k: int,
+    duplicates: float | None,
+    size: int,
+) -> list[Result]:
+    """Groups of near-duplicates, by the first ``size`` numbers of their vectors, as results."""
+    best = sorted(range(len(hits)), key=lambda place: (-float(order[place]), hits[place].id))
+    groups = collapsed([hits[place].vector for place in best], size, duplicates)
+    members = [[best[place] for place in group] for group in groups[:top_k]]
+    return [
+        Result.of(
+            rank,
+            [hits[place] for place in group],
+            float(order[group[0]]),
+            None if probability is None else float(probability[group[0]]),
+        )
+        for rank, group in enumerate(members, start=1)
+    ]
 
 
 def _tokens(hits: Sequence[Hit]) -> list[Float32]:

@@ -27,7 +27,7 @@ from interbert.search.vectors import to_query
 Float32 = NDArray[np.float32]
 
 _FULL_TEXT_WORDS = 64
-_MOST_TIES = 10_000
+_MOST_TIES = 2_000
 """Titles of one score that are looked through for the first ids: all of them in catalogues where that takes no time."""
 _LIGHT = ("picture_id", "product_id", "texts")
 
@@ -147,7 +147,7 @@ class ProductIndex(IndexTable):
                 several = len(best) == k and (lowest < min(best.values()) or wanted >= _MOST_TIES)
                 if several or len(found) < wanted:
                     return best
-                wanted *= 4
+                wanted = min(4 * wanted, max(_MOST_TIES, wanted)) if len(best) == k else 4 * wanted
 
     def hits(self, ids: Sequence[str]) -> list[Hit]:
         """Pictures by id, with score 0, in the order of ``ids``.
