@@ -168,6 +168,22 @@ def test_ids_are_noticed_under_any_column(tmp_path, names):
     assert len(Qrels.read(file)) == 3  # a shopper types model numbers too
 
 
+def test_codes_that_people_type_are_queries_where_the_columns_are_named(tmp_path):
+    (tmp_path / "q.csv").write_text("query,product_id\nPS5,a\nAX3000,b\n")
+    with pytest.raises(DataError, match="ids are no texts.*name the columns with --qrels_columns"):
+        Qrels.read(tmp_path / "q.csv")
+    assert Qrels.read(tmp_path / "q.csv", ("query", "product_id")).queries == ("PS5", "AX3000")
+
+
+def test_a_column_that_may_be_the_grade_is_not_passed_over(tmp_path):
+    (tmp_path / "q.csv").write_text("query;product_id;esci_label\nred shoes;a;E\nred shoes;b;S\n")
+    with pytest.raises(ColumnError, match="its column 'esci_label' may be the grade, and is not read"):
+        Qrels.read(tmp_path / "q.csv")
+    (tmp_path / "q.csv").write_text("query;product_id;esci_label\nred shoes;a;2\nred shoes;b;1,5\n")
+    with pytest.raises(DataError, match="row 3: grade '1,5' is no number"):
+        Qrels.read(tmp_path / "q.csv", ("query", "product_id", "esci_label"))
+
+
 def test_ids_that_became_floats_are_whole_numbers(tmp_path):
     file = tmp_path / "q.jsonl"
     file.write_text('{"query": "red", "product_id": 101.0}\n')

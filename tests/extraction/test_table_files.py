@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import datetime
+import decimal
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +55,30 @@ def test_a_long_text_is_a_text(tmp_path: Path) -> None:
     assert csv.field_size_limit() == before
 
 
+@pytest.mark.parametrize(
+    ("content", "columns"),
+    [
+        (
+            ",id,ean\n0,007,0400\n1,7,12\n",
+            {"column 1": ["0", "1"], "id": ["007", "7"], "ean": ["0400", "12"]},
+        ),  # pandas
+        ('"","id"\n"1","007"\n"2","7"\n', {"column 1": ["1", "2"], "id": ["007", "7"]}),  # R
+        ("id;ean;\n007;0400;\n7;12;\n", {"id": ["007", "7"], "ean": ["0400", "12"], "column 3": [None, None]}),
+        ("sep=;\nid;price\n007;1,5\n7;2\n", {"id": ["007", "7"], "price": ["1,5", "2"]}),  # Excel
+        ("id,colour,colour\n007,red,blue\n", {"id": ["007"], "colour": ["red"], "colour (2)": ["blue"]}),
+    ],
+)
+def test_cells_of_every_header_are_texts(tmp_path: Path, content: str, columns: dict[str, list[str | None]]) -> None:
+    (tmp_path / "a.csv").write_text(content)
+    assert read_rows(str(tmp_path / "a.csv")).rows[:] == columns
+
+
+def test_a_line_is_named_as_an_editor_counts_it(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("sep=;\nid;title\n1;a\n2;b;c\n")
+    with pytest.raises(SourceError, match="line 4 has 3 cells, the header 2"):
+        read_rows(str(tmp_path / "a.csv"))
+
+
 def test_csv_files_with_other_columns_and_separators_are_one_table(tmp_path: Path) -> None:
     (tmp_path / "1.csv").write_text("a,b\n01,2\n")
     (tmp_path / "2.csv").write_text("c;b\n3;4\n")
@@ -82,6 +108,32 @@ def test_parquet_parts_whose_columns_differ_in_type_are_unified(tmp_path: Path) 
         "sku": ["000116", "a", "412", None, "5", "6"],
         "stock": [1, 2, 3, 4, None, None],
         "extra": [None] * 4 + [True, False],
+    }
+
+
+def test_values_of_unified_parts_are_as_they_are_written(tmp_path: Path) -> None:
+    source = parts(
+        tmp_path,
+        {
+            "id": pa.array(["0400638133393", "b", "c"]),
+            "price": pa.array([19.99, None, 0.1], pa.float32()),
+            "cost": pa.array([decimal.Decimal("19.99"), None, decimal.Decimal("0.10")]),
+            "since": pa.array([datetime.date(2026, 1, 5)] * 3),
+        },
+        {
+            "id": pa.array([4006381333931.0, float("nan"), 5.0]),
+            "price": pa.array([1.5, 2.5, 3.5]),
+            "cost": pa.array([1.5, 2.5, 3.5]),
+            "since": pa.array(["soon", None, "2026"]),
+        },
+    )
+    found = read_rows(source)
+    assert found.left_out == {}
+    assert found.rows[:] == {
+        "id": ["0400638133393", "b", "c", "4006381333931", None, "5"],
+        "price": [19.99, None, 0.1, 1.5, 2.5, 3.5],
+        "cost": [19.99, None, 0.1, 1.5, 2.5, 3.5],
+        "since": ["2026-01-05"] * 3 + ["soon", None, "2026"],
     }
 
 

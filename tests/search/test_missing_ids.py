@@ -133,4 +133,4 @@ def test_made_ids_are_those_of_no_other_product_and_a_file_without_a_name_has_no
     (tmp_path / "b.csv").write_text("image,title\nred.png,x\n,y\nblue.png,z\n")
     named = identified(open_source(str(tmp_path / "b.csv")), lasting=True)
     assert named.picture_ids() == ["red.png", "", "blue.png"]
-    assert [item.problem for item in named] == [None, "has no id", None]
+    assert [item.problem for item in named] == [None, "the picture is empty", None]

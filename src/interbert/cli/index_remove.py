@@ -21,7 +21,7 @@ class Options:
     ids: list[str] = field(default_factory=list)
     """Ids of products or of pictures."""
     where: str | None = None
-    """All products that this filter lets through."""
+    """All pictures that this filter lets through."""
     keep: str | None = None
     """A source with the columns that the index was built from: all products that it lacks."""
 

@@ -37,6 +37,8 @@ _NAMES = {
     ),
     "grade": ("grade", "relevance", "rel", "label", "gain"),
 }
+_GRADE = re.compile(r"label|grade|relevan|rating|judg", re.IGNORECASE)
+"""What a column of grades may be called, such as ``esci_label``."""
 _LARGEST_GRADE = 30.0
 """A product's gain is 2^grade - 1: beyond this nothing else counts."""
 _NO_TEXT = re.compile(r"[A-Za-z]{0,8}[-_:.]?\d+")
@@ -195,7 +197,8 @@ class _Builder:
         self._bad.refuse()
         if not len(self._grades):
             raise SourceError(f"{self._where}: holds no judgements.")
-        if self._query_texts is None and len(self._texts) > 1 and all(map(_NO_TEXT.fullmatch, self._texts)):
+        found_by_name = self._query_texts is None and not self._columns
+        if found_by_name and len(self._texts) > 1 and all(map(_NO_TEXT.fullmatch, self._texts)):
             raise self._ids_alone(self._names["query"])
         pairs = np.frombuffer(self._pairs, dtype=np.int64).reshape(-1, 2)
         grades = np.frombuffer(self._grades, dtype=np.float64)
@@ -242,13 +245,20 @@ class _Builder:
                     f"{', '.join(str(name)[:40] for name in available[:8])}. Say which is which with --qrels_columns "
                     "QUERY,PRODUCT,GRADE, or give it a first row of names."
                 )
+        unread = next((str(name) for name in available if found["grade"] is None and _GRADE.search(str(name))), None)
+        if unread is not None:
+            raise ColumnError(
+                f"{self._where}: its column {unread[:40]!r} may be the grade, and is not read. Name the columns with "
+                "--qrels_columns QUERY,PRODUCT,GRADE; a grade is a number."
+            )
         return {role: name for role, name in found.items() if name is not None}
 
     def _ids_alone(self, column: str) -> DataError:
         shown = f" ({', '.join(repr(text[:40]) for text in self._texts[:3])})" if self._texts else ""
         return DataError(
             f"{self._where}: its column {column[:40]!r} holds ids of queries{shown}, and ids are no texts to rank by. "
-            "Give the file that has their texts (BEIR's queries.jsonl) with --query_texts FILE."
+            "Give the file that has their texts (BEIR's queries.jsonl) with --query_texts FILE; if they are what "
+            "people typed, name the columns with --qrels_columns."
         )
 
 

@@ -90,6 +90,9 @@ def _separated_rows(lines: IO[str], separator: str) -> Iterator[tuple[int, Row |
     names = next(reader, None)
     if names is None:
         return
+    if separator == "," and len(names) == 1 and ";" in names[0]:  # as spreadsheets write csv where , is in numbers
+        names = next(csv.reader(names, delimiter=";"))
+        reader = csv.reader(lines, delimiter=";")
     for values in reader:
         if not values:
             continue

@@ -20,6 +20,7 @@ from interbert.errors import SourceError
 _TYPED = "\t|"
 """Separators that texts do not hold, so that nobody needs to quote; as caption files are read."""
 _QUOTED = re.compile(r'"(?:[^"]|"")*"')
+_SAID = re.compile(r'"?sep=([,;|\t])"?')
 _MAX_CELL = 1 << 26
 
 
@@ -34,6 +35,8 @@ class TableForm:
     """Cells of the header."""
     filled: bool = field(default=True, compare=False)
     """There are rows below it."""
+    skipped: int = 0
+    """Lines above it: Excel's, which says the separator."""
 
     def options(self) -> dict[str, Any]:
         """For the csv reader of ``datasets``: cells as texts, and no texts that pandas takes for missing."""
@@ -42,9 +45,17 @@ class TableForm:
         options: dict[str, Any] = {"sep": self.separator, "keep_default_na": False, "na_values": [""]}
         if not self.quoted:
             options["quoting"] = csv.QUOTE_NONE
-        if all(self.names):
-            options["features"] = datasets.Features({name: datasets.Value("string") for name in self.names})
+        options |= {"names": list(self.columns), "header": 0, "skiprows": self.skipped}
+        options["features"] = datasets.Features({name: datasets.Value("string") for name in self.columns})
         return options
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the columns: a cell without one (the row numbers of pandas and R) has one by its place, and one
+        that is there before has a number."""
+        named = [name or f"column {place}" for place, name in enumerate(self.names, 1)]
+        counts = [named[:place].count(name) for place, name in enumerate(named, 1)]
+        return tuple(name if count == 1 else f"{name} ({count})" for name, count in zip(named, counts, strict=True))
 
 
 def table_form(file: Path) -> TableForm:
@@ -58,17 +69,29 @@ def table_form(file: Path) -> TableForm:
         with _long_cells():
             separator = _separator(file)
             quoted = separator not in _TYPED or _is_quoted(file, separator)
+            skipped = int(_said_separator(file) is not None)
             with _opened(file) as lines:
-                names, filled = _check_rows(file, lines, separator, quoted)
+                names, filled = _check_rows(file, lines, separator, quoted, skipped)
     except UnicodeDecodeError as error:
         raise SourceError(f"{file}: is no text in UTF-8. Save it as UTF-8.") from error
     except (OSError, csv.Error) as error:
         raise SourceError(f"{file}: cannot be read ({error}).") from error
-    return TableForm(separator, quoted, tuple(names), filled)
+    return TableForm(separator, quoted, tuple(names), filled, skipped)
 
 
 def _opened(file: Path) -> TextIO:
-    return file.open(encoding="utf-8-sig", newline="")
+    """The file's lines from the header on."""
+    lines = file.open(encoding="utf-8-sig", newline="")
+    if _said_separator(file) is not None:
+        lines.readline(100)
+    return lines
+
+
+def _said_separator(file: Path) -> str | None:
+    """What a first line such as ``sep=;`` says, which Excel reads and writes."""
+    with file.open(encoding="utf-8-sig", errors="replace", newline="") as lines:
+        found = _SAID.fullmatch(lines.readline(100).rstrip("\r\n"))
+    return None if found is None else found.group(1)
 
 
 @contextmanager
@@ -83,8 +106,9 @@ def _long_cells() -> Iterator[None]:
 
 def _separator(file: Path) -> str:
     """What stands between a table's columns, by its first line."""
-    if file.suffix.lower() == ".tsv":
-        return "\t"
+    said = _said_separator(file)
+    if said is not None or file.suffix.lower() == ".tsv":
+        return said or "\t"
     with file.open(encoding="utf-8-sig", errors="replace", newline="") as lines:
         header = lines.readline(100_000)
     counts = {sign: header.count(sign) for sign in (",", ";", "\t", "|")}
@@ -120,7 +144,7 @@ def _is_quoted(file: Path, separator: str) -> bool:
         return False
 
 
-def _check_rows(file: Path, lines: TextIO, separator: str, quoted: bool) -> tuple[list[str], bool]:
+def _check_rows(file: Path, lines: TextIO, separator: str, quoted: bool, skipped: int) -> tuple[list[str], bool]:
     """The header, and whether there are rows; once every row is known to be read as it is meant.
 
     Raises:
@@ -140,15 +164,16 @@ def _check_rows(file: Path, lines: TextIO, separator: str, quoted: bool) -> tupl
     filled = False
     for row in rows:
         filled |= bool(row)
+        line = skipped + rows.line_num
         if len(row) > len(header):
             raise SourceError(
-                f"{file}: line {rows.line_num} has {len(row)} cells, the header {len(header)}. Put quotes around texts "
+                f"{file}: line {line} has {len(row)} cells, the header {len(header)}. Put quotes around texts "
                 f"that hold {separator!r}."
             )
         if len(taken) > 1 and not _closes(taken, separator):
             raise SourceError(
-                f"{file}: line {rows.line_num - len(taken) + 1} has a cell that begins with a quote, which is closed "
-                f"in the middle of line {rows.line_num}. Put quotes around the whole text and double those inside it."
+                f"{file}: line {line - len(taken) + 1} has a cell that begins with a quote, which is closed in the "
+                f"middle of line {line}. Put quotes around the whole text and double those inside it."
             )
         taken.clear()
     return header, filled

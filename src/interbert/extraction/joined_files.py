@@ -6,7 +6,6 @@ written by itself. ``datasets`` takes the types of the first file for those of a
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -71,19 +70,32 @@ def _common(one: Any, other: Any) -> Any:
 
 
 def _is_single(kind: Any) -> bool:
-    """A text or a number."""
+    """A text, a number, a truth value or a date."""
     import pyarrow as pa
 
-    tests = (pa.types.is_string, pa.types.is_large_string, pa.types.is_integer, pa.types.is_floating)
-    return any(test(kind) for test in tests)
+    texts = pa.types.is_string(kind) or pa.types.is_large_string(kind)
+    numbers = pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
+    return bool(texts or numbers or pa.types.is_boolean(kind) or pa.types.is_temporal(kind))
 
 
 def _cast(column: Any, wanted: Any) -> Any:
+    """Values in another type, as they are written: 19.99 of any type is 19.99, and NaN, which is no number, is null."""
     import pyarrow as pa
+    import pyarrow.compute as pc
 
-    if pa.types.is_floating(column.type) and pa.types.is_string(wanted):
-        with contextlib.suppress(pa.ArrowInvalid):
-            column = column.cast(pa.int64())  # numbers that a missing value made floats
+    if column.type == wanted:
+        return column
+    if pa.types.is_floating(column.type):
+        if pa.types.is_float16(column.type):
+            column = column.cast(pa.float32())
+        column = pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
+    if pa.types.is_string(wanted) and pa.types.is_floating(column.type):
+        whole = pc.and_(pc.is_finite(column), pc.equal(column, pc.floor(column)))
+        within = pc.less(pc.abs(column), pa.scalar(2.0**63).cast(column.type))
+        integers = pc.if_else(pc.and_(whole, within), column, pa.scalar(None, column.type)).cast(pa.int64())
+        return pc.coalesce(integers.cast(wanted), column.cast(wanted))  # 101.0, which a missing value made a float
+    if pa.types.is_floating(wanted) and (pa.types.is_float32(column.type) or pa.types.is_decimal(column.type)):
+        return column.cast(pa.string()).cast(wanted)
     return column.cast(wanted)
 
 

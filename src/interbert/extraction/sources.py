@@ -134,10 +134,12 @@ class PictureSource:
         values = self._rows[row if self._only is None else self._only[row]]
         texts, text_fields = self._texts(values, self._ids[row])
         assert self.columns.picture is not None
-        problem = self._missing_id(values, self._ids[row])
+        problem = self._missing_id(values)
         data = None
         if problem is None:
             data, problem = self._picture(values[self.columns.picture])
+        if problem is None and not self._ids[row]:
+            data, problem = None, "has no id"
         return SourceItem(
             row=row,
             where=f"{self.name}, row {row}",
@@ -157,7 +159,7 @@ class PictureSource:
         value = values.get(self.columns.product_id) if self.columns.product_id else None
         return id_text(value) or picture_id
 
-    def _missing_id(self, values: dict[str, Any], picture_id: str) -> str | None:
+    def _missing_id(self, values: dict[str, Any]) -> str | None:
         """What is wrong with a row's ids: one made up, such as its number, would be another product's.
 
         Such a row replaced the product that has its number, in the index or the store that it was added to.
@@ -165,7 +167,7 @@ class PictureSource:
         for name, what in ((self.columns.picture_id, "picture"), (self.columns.product_id, "product")):
             if name is not None and id_text(values[name]) is None:
                 return f"has no {what} id: {name!r} is empty. Fill it"
-        return None if picture_id else "has no id"
+        return None
 
     @property
     def column_names(self) -> list[str]:

@@ -30,6 +30,8 @@ _TEXTS_ALONE = ("query_text", "text_id")
 """What a record of a test set has, whose images are held back."""
 _NUMBER_AND_TEXT = re.compile(r"\s*\d+\s+(\S.*)", re.DOTALL)
 """Flickr30K's results.csv has one line without its second separator: ``2199200615.jpg| 4   A dog runs ...``."""
+_NUMBERED = re.compile(r"(.*\.(?:jpe?g|png|gif|bmp|webp))#\d+", re.IGNORECASE)
+"""Flickr's ``.token`` files number the captions of an image: ``1000092795.jpg#0``. Other ids may hold a ``#``."""
 _MAX_LINE = 1 << 22
 _MAX_TEXT = 10_000
 
@@ -118,10 +120,12 @@ def _from_table(file: Path, passed: list[PassedOver]) -> Iterator[Caption]:
     _, first = next(lines, (0, ""))
     if not first.strip():
         raise SourceError(f"{file}: the file is empty.")
-    separator = "\t" if "\t" in first else "|" if "|" in first else ","
+    separator = next(
+        (sign for sign in ("\t", "|") if sign in first), ";" if first.count(";") > first.count(",") else ","
+    )
     header = [cell.strip().lower() for cell in next(csv.reader([first], delimiter=separator))]
     named = _choose(header, (*_ID_NAMES, *_MORE_ID_NAMES)), _choose(header, _TEXT_NAMES)
-    quoting: Literal[0, 3] = 0 if separator == "," else 3  # QUOTE_MINIMAL, QUOTE_NONE
+    quoting: Literal[0, 3] = 0 if separator in ",;" else 3  # QUOTE_MINIMAL, QUOTE_NONE
     rows = csv.reader((line for _, line in lines), delimiter=separator, quoting=quoting)
     if named[0] is not None and named[1] is not None:
         picture, text = header.index(named[0]), header.index(named[1])
@@ -157,7 +161,7 @@ class _Table:
     def captions(self, row: Sequence[str], number: int) -> Iterator[Caption]:
         """Of one row; ``number`` counts from 1, with the header."""
         name = row[self.picture].strip() if len(row) > self.picture else ""
-        name = storable(name.rsplit("#", 1)[0])  # Flickr30K: 1000092795.jpg#0
+        name = storable(_NUMBERED.sub(r"\1", name))
         text = self._text(row)
         texts = [] if text is None else list(_plain_texts(text))
         if not name or not texts:

@@ -20,7 +20,7 @@ from interbert.extraction.tables import read_rows
 from interbert.locking import only_writer
 from interbert.search.columns import arrow_type, cast_columns, flat
 from interbert.search.encoder import ProductEncoder
-from interbert.search.identity import identified
+from interbert.search.identity import identified, numbered
 from interbert.search.index import ProductIndex
 from interbert.search.index_model import index_encoder
 from interbert.search.manifest import Manifest
@@ -115,7 +115,7 @@ def update_columns(path: str | Path, source: str, id_column: str, split: str | N
     names = list(dict.fromkeys([id_column, *(column.name for column in columns)]))
     table = rows.select_columns(names).with_format("arrow")[:]
     arrays = cast_columns(table, columns, source)
-    place, skipped = _places(flat(table[id_column]).to_pylist(), id_column)
+    place, skipped = _places(index, flat(table[id_column]).to_pylist(), id_column)
     with only_writer(path):
         pictures, unknown = index.find(list(place))
         problems = [*((name, f"{why} (row {place[name]})") for name, why in _unknown(index, unknown)), *skipped]
@@ -132,13 +132,19 @@ def update_columns(path: str | Path, source: str, id_column: str, split: str | N
     return Changes(updated=updated, skipped=problems, notes=_unknown_columns(left_out))
 
 
-def _places(cells: Sequence[Any], id_column: str) -> tuple[dict[str, int], Problems]:
-    """Row of each id, and the rows that count for none."""
+def _places(index: ProductIndex, cells: Sequence[Any], id_column: str) -> tuple[dict[str, int], Problems]:
+    """Row of each id, and the rows that count for none.
+
+    A product's further rows are those of its further pictures, as when the index was built, where it has these.
+    """
+    products = [id_text(cell) or "" for cell in cells]
+    names = numbered(products)
+    further = index.existing([name for name, product in zip(names, products, strict=True) if name != product], [])
     places: dict[str, int] = {}
     skipped: Problems = []
-    for row, cell in enumerate(cells):
-        name = id_text(cell)
-        if name is None:
+    for row, (product, own) in enumerate(zip(products, names, strict=True)):
+        name = own if own in further else product
+        if not name:
             skipped.append((f"row {row}", f"has no id in column {id_column!r}"))
             continue
         if name in places:
@@ -179,7 +185,7 @@ def remove_from_index(
     Args:
         path: of the index.
         ids: of products or pictures.
-        where: all that a filter lets through.
+        where: all pictures that a filter lets through; a note says what stays of their products.
         keep: everything that is not in this source.
 
     Raises:
@@ -195,6 +201,7 @@ def remove_from_index(
         skipped = _unknown(index, unknown)
         removed = writer.delete_ids(list(pictures)) if pictures else 0
         if condition is not None:
+            notes += _staying(index, condition)
             removed += writer.delete(condition)
         if keep is not None:
             names = identified(keep, lasting=True).picture_ids()
@@ -203,6 +210,16 @@ def remove_from_index(
             removed += writer.delete_ids([name for name in index.ids() if name not in there])
         writer.maintain()
     return Changes(removed=removed, skipped=skipped, notes=notes)
+
+
+def _staying(index: ProductIndex, condition: str) -> list[str]:
+    """That a filter lets some pictures of a product through, and not its others, which stay."""
+    with index.reading():
+        found = index.table.search().where(condition).select(["product_id"]).limit(None).to_arrow()
+    products = found["product_id"].unique().to_pylist()
+    more = sum(len(rows) for rows in index.by_ids(products, ["product_id"], "product_id")) - len(found)
+    told = f"{more} other pictures of these products stay, which the filter does not let through"
+    return [f"{told}. To remove whole products name them with --ids"] if more else []
 
 
 def source_mapping(manifest: Manifest) -> ColumnMapping:
@@ -237,7 +254,9 @@ def write_source(
                 stale[row] = fact
         changes.updated += _update_facts(writer, ids, stale, metadata)
     changes.unchanged = len(source) - len(pending) - changes.updated
-    changes.notes = _like_others(index, [ids[row] for row in pending if ids[row] and ids[row] not in changed])
+    changes.notes = _replaced_first(index, source, ids, changed) + _like_others(
+        index, [ids[row] for row in pending if ids[row] and ids[row] not in changed]
+    )
     known_regions = KnownRegions(encoder, regions, index.manifest.mirrored)
     every = metadata | _kept(index, ids, changed, metadata)
     whole = {column.field: every[column.field] for column in index.metadata_columns}
@@ -252,6 +271,21 @@ def write_source(
     changes.added = written - changes.replaced
     writer.maintain()
     return changes
+
+
+def _replaced_first(index: ProductIndex, source: PictureSource, ids: Sequence[str], changed: set[str]) -> list[str]:
+    """That another picture was taken for a product's first one, since a source has fewer of it than the index."""
+    if source.columns.picture_id is not None or source.columns.product_id is None or not changed:
+        return []
+    there, given = index.pictures_of(sorted(changed)), set(ids)
+    fewer = sorted({product for picture, product in there.items() if picture not in given})
+    if not fewer:
+        return []
+    more = f" and {len(fewer) - _SHOWN} more" if len(fewer) > _SHOWN else ""
+    return [
+        f"their first picture was replaced, and further ones stay that this source lacks: {', '.join(fewer[:_SHOWN])}"
+        f"{more}. To add a picture give all of a product's, or a column of picture ids"
+    ]
 
 
 def _kept(index: ProductIndex, ids: Sequence[str], changed: set[str], given: Mapping[str, Any]) -> dict[str, Any]:

@@ -27,7 +27,7 @@ def identified(source: PictureSource, lasting: bool) -> PictureSource:
     if columns.picture_id is not None:
         return source
     if columns.product_id is not None:
-        return source.with_ids(_numbered(list(source.product_ids())))
+        return source.with_ids(numbered(list(source.product_ids())))
     assert columns.picture is not None
     names = source.other_columns([columns.picture])[columns.picture].to_pylist()
     if all(name is None or isinstance(name, str) for name in names):
@@ -42,7 +42,7 @@ def identified(source: PictureSource, lasting: bool) -> PictureSource:
     return source
 
 
-def _numbered(products: Sequence[str]) -> list[str]:
+def numbered(products: Sequence[str]) -> list[str]:
     """An id a picture, none twice; empty where the product's is."""
     taken, last = set(products), Counter[str]()
     ids = []

@@ -274,6 +274,18 @@ def test_images_of_a_caption_file_that_are_not_there_are_counted_and_texts_that_
     assert run(path, tmp_path / "t", CaptionIndex(captions), keep_without_text=True).absent == (2, "7")
 
 
+def test_only_flickrs_names_have_the_number_of_a_caption_behind_them(tmp_path: Path) -> None:
+    (tmp_path / "c.csv").write_text("image_id;caption\nSKU;front\nSKU#2;back\n#3;hat\n1000.jpg#0;one\n1000.jpg#1;two\n")
+    index = CaptionIndex(tmp_path / "c.csv")
+    assert index.passed_over == []
+    assert {name: index.find(name)[0] for name in ("SKU", "SKU#2", "#3", "1000.jpg")} == {
+        "SKU": ("front",),
+        "SKU#2": ("back",),
+        "#3": ("hat",),
+        "1000.jpg": ("one", "two"),
+    }
+
+
 def test_a_text_with_commas_that_are_not_in_quotes_is_not_cut(tmp_path: Path) -> None:
     (tmp_path / "c.csv").write_text('id,caption\n1,"red, blue"\n2,red, blue\n3,green,\n')
     index = CaptionIndex(tmp_path / "c.csv")
