@@ -170,7 +170,7 @@ def test_ids_are_noticed_under_any_column(tmp_path, names):
 
 def test_codes_that_people_type_are_queries_where_the_columns_are_named(tmp_path):
     (tmp_path / "q.csv").write_text("query,product_id\nPS5,a\nAX3000,b\n")
-    with pytest.raises(DataError, match="ids are no texts.*name the columns with --qrels_columns"):
+    with pytest.raises(DataError, match=r"ids are no texts.*name the columns with --qrels_columns"):
         Qrels.read(tmp_path / "q.csv")
     assert Qrels.read(tmp_path / "q.csv", ("query", "product_id")).queries == ("PS5", "AX3000")
 

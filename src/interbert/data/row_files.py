@@ -90,16 +90,17 @@ def _separated_rows(lines: IO[str], separator: str) -> Iterator[tuple[int, Row |
     names = next(reader, None)
     if names is None:
         return
+    passed = 0
     if separator == "," and len(names) == 1 and ";" in names[0]:  # as spreadsheets write csv where , is in numbers
-        names = next(csv.reader(names, delimiter=";"))
+        names, passed = next(csv.reader(names, delimiter=";")), reader.line_num
         reader = csv.reader(lines, delimiter=";")
     for values in reader:
         if not values:
             continue
         if len(values) != len(names):
-            yield reader.line_num, f"has {len(values)} fields, the first row has {len(names)}"
+            yield passed + reader.line_num, f"has {len(values)} fields, the first row has {len(names)}"
         else:
-            yield reader.line_num, dict(zip(names, values, strict=True))
+            yield passed + reader.line_num, dict(zip(names, values, strict=True))
 
 
 def _json_rows(lines: IO[str]) -> Iterator[tuple[int, Row | str]]:
