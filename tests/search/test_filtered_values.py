@@ -126,6 +126,33 @@ def test_dates_that_earlier_versions_kept_as_texts_are_found(index_path: Path) -
     assert index.ids("colour > '2026-01-05'") == ["blue-circle"]
 
 
+@pytest.mark.parametrize(
+    ("condition", "found"),
+    [
+        ("= '2026-01-05T13:00:00'", ["blue", "green", "red"]),
+        ("= '2026-01-05 13:00'", ["blue", "green", "red"]),
+        ("!= '2026-01-05T13:00:00'", ["black", "yellow"]),
+        ("in ('2026-01-05T13:00:00', 'soon')", ["black", "blue", "green", "red"]),
+        ("not in ('2026-01-05T13:00')", ["black", "yellow"]),
+        ("= '2026-01-05T13:00:00Z'", ["blue"]),
+        ("= '2026-01-05'", ["blue", "green", "red"]),
+        ("= ' 2026-01-06'", ["yellow"]),
+        ("!= ' 2026-01-06'", ["black", "blue", "green", "red"]),
+        ("in (' 2026-01-06', 'soon')", ["black", "yellow"]),
+    ],
+)
+def test_moments_in_columns_of_texts_equal_themselves_however_they_are_written(
+    index_path: Path, condition: str, found: list[str]
+) -> None:
+    index = ProductIndex.open(index_path)
+    moments = {"red": "2026-01-05T13:00:00", "blue": "2026-01-05T13:00:00Z", "green": "2026-01-05 13:00:00.000000"}
+    texts = {f"{name}-circle": text for name, text in (moments | {"black": "soon", "yellow": " 2026-01-06"}).items()}
+    index.table.delete(f"picture_id NOT IN ({', '.join(map(repr, texts))})")
+    table = pa.table({"picture_id": list(texts), "m_colour": list(texts.values())})
+    index.table.merge_insert("picture_id").when_matched_update_all().execute(table)
+    assert index.ids(f"colour {condition}") == [f"{name}-circle" for name in found]
+
+
 def test_values_are_shown_as_they_were_written(values: ProductIndex) -> None:
     shown = values.hits(["000"])[0].metadata
     assert (shown["price"], shown["dollars"], shown["texts"]) == (19.99, 1019.99, "2026-01-04T23:59:59Z")
