@@ -14,6 +14,8 @@ from tests.search.conftest import priced_rows, source_of, write_table
 from tests.search.test_index_verbs import run
 
 from interbert.errors import SourceError
+from interbert.extraction.columns import ColumnMapping
+from interbert.extraction.sources import open_source
 from interbert.search.build import build_index
 from interbert.search.changes import add_to_index, remove_from_index, update_columns
 from interbert.search.index import ProductIndex
@@ -219,6 +221,29 @@ def test_ids_of_floats_meet_and_rows_that_do_not_count_are_listed(model: Path, t
     assert remove_from_index(tmp_path / "index", ids=["7"]).removed == 1
     with pytest.raises(SourceError, match=r"none of its 1 ids .*Did you mean '007'"):
         update_columns(tmp_path / "index", str(tmp_path / "none.parquet"), "id")
+
+
+def test_a_product_and_its_only_picture_are_both_found(model: Path, tmp_path: Path) -> None:
+    rows = [row | {"id": name, "picture": f"{name}_front"} for row, name in zip(priced_rows(), "ABC", strict=False)]
+    mapping = ColumnMapping("image", ("title",), "picture", "id")
+    source = open_source(str(write_table(tmp_path / "shop.parquet", rows)), mapping)
+    build_index(model, source, tmp_path / "index")
+    (tmp_path / "prices.csv").write_text("id,price\nA,1\nB,2\nA_front,3\n")
+    changes = update_columns(tmp_path / "index", str(tmp_path / "prices.csv"), "id")
+    assert (changes.updated, changes.skipped) == (
+        2,
+        [("A", "row 0: each of its pictures stands in a row of its own, too, which counts")],
+    )
+    assert ProductIndex.open(tmp_path / "index").hits(["A_front"])[0].metadata["price"] == 3
+    removed = remove_from_index(tmp_path / "index", ids=["A", "A_front", "D"])
+    assert (removed.removed, removed.skipped) == (1, [("D", "is not in the index")])
+
+
+def test_an_id_of_floats_and_the_whole_number_are_both_found(model: Path, tmp_path: Path) -> None:
+    rows = [row | {"id": name} for row, name in zip(priced_rows(), ["9.0", "x"], strict=False)]
+    build_index(model, source_of(write_table(tmp_path / "shop.parquet", rows)), tmp_path / "index")
+    removed = remove_from_index(tmp_path / "index", ids=["9", "9.0"])
+    assert (removed.removed, removed.skipped) == (1, [])
 
 
 def test_a_source_that_lacks_columns_can_be_added(index_path: Path, tmp_path: Path) -> None:
