@@ -246,6 +246,15 @@ def test_an_id_of_floats_and_the_whole_number_are_both_found(model: Path, tmp_pa
     assert (removed.removed, removed.skipped) == (1, [])
 
 
+def test_columns_that_were_asked_for_are_noted_and_no_others(model: Path, tmp_path: Path) -> None:
+    rows = [row | {"price": "12,50" if place == 2 else "9.99"} for place, row in enumerate(priced_rows()[:4])]
+    for row in rows:
+        row["cost"] = row["price"]
+    source = source_of(write_table(tmp_path / "shop.parquet", rows))
+    (note,) = build_index(model, source, tmp_path / "index", columns=["price", "colour"]).notes
+    assert "column 'price' is one of texts, which < and > do not compare: '12,50' (row 2) is no number" in note
+
+
 def test_a_source_that_lacks_columns_can_be_added(index_path: Path, tmp_path: Path) -> None:
     row = {name: value for name, value in priced_rows()[0].items() if name not in ("stock", "colour")}
     changes = add_to_index(index_path, source_of(write_table(tmp_path / "less.parquet", [row | {"id": "new"}])))
