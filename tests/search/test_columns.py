@@ -79,6 +79,11 @@ def kept(values: object, name: str = "x") -> tuple[str, str, list[object]]:
         (["$1,019.99", "$9.99", None, ""], "number", "$", [1019.99, 9.99, None, None]),
         (["12,50 €", "1.019,00 €"], "number", "€", [12.5, 1019.0]),
         (["￥１２", "8元"], "integer", "¥", [12, 8]),
+        (["¥100", "CN¥1,000", "RMB 5"], "integer", "¥", [100, 1000, 5]),
+        (["¥100", "1,000円", "JPY 5"], "integer", "円", [100, 1000, 5]),
+        (["JPY 1000"], "integer", "円", [1000]),
+        (["CNY 100", "JPY 1000"], "text", "", ["CNY 100", "JPY 1000"]),
+        (["¥5", "5元", "5円"], "text", "", ["¥5", "5元", "5円"]),
         (["1,234,567", "56"], "integer", "", [1234567, 56]),
         (["1 019,99", "-2,5"], "number", "", [1019.99, -2.5]),
         (["$1,019", "$20"], "integer", "$", [1019, 20]),
@@ -126,13 +131,14 @@ def test_what_is_left_out_and_what_is_nearly_a_number_is_said_with_the_row() -> 
             "price": ["19.99", None, "12,50", "9.99"],
             "cost": ["$5", "$6", "€7", "$8"],
             "views": ["1,019", "20", "3", "4"],
+            "fee": ["¥5", "6元", "7円", "¥8"],
             "sku": ["007", "012", "x", "1"],
             "blob": [b"a"] * 4,
             "empty": pa.nulls(4),
         }
     )
     notes = column_notes(table, find_columns(table, "t"))
-    assert len(notes) == 5
+    assert len(notes) == 6
     for note, part in zip(
         notes,
         [
@@ -140,6 +146,8 @@ def test_what_is_left_out_and_what_is_nearly_a_number_is_said_with_the_row() -> 
             "'cost' is one of texts, which < and > do not compare: its values are not all of one currency, such as "
             "'$5' (row 0) and '€7' (row 2)",
             "'1,019' (row 0) can be read in two ways",
+            "'fee' is one of texts, which < and > do not compare: its values are not all of one currency, such as "
+            "'6元' (row 1) and '7円' (row 2)",
             "'blob' is no filter column: it holds binary",
             "'empty' is empty",
         ],
@@ -161,13 +169,20 @@ def test_whole_numbers_widen_and_other_currencies_do_not_fit() -> None:
     assert cast(["$5", "7"], dollars) == [5.0, 7.0]
     with pytest.raises(SourceError, match=r"row 1: 'x' is '€5', but this column holds numbers in \$"):
         cast(["$5", "€5"], dollars)
+    yuan, yen = Column("x", "x", "integer", "¥", "."), Column("x", "x", "integer", "円", ".")
+    assert cast(["¥5", "CNY 6", "7"], yuan) == [5, 6, 7]
+    assert cast(["¥5", "JPY 6", "7"], yen) == [5, 6, 7]
+    with pytest.raises(SourceError, match="row 1: 'x' is '6円', but this column holds whole numbers in ¥"):
+        cast(["¥5", "6円"], yuan)
+    with pytest.raises(SourceError, match="row 1: 'x' is '6元', but this column holds whole numbers in 円"):
+        cast(["¥5", "6元"], yen)
     with pytest.raises(SourceError, match="row 1: 'x' is 'soon', but this column holds dates"):
         cast(["2026-01-05", "soon"], Column("x", "x", "date"))
 
 
 def test_json_values_of_mixed_types_are_numbers_where_all_are(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text('{"price": 5}\n{"price": "19.99"}\n')
-    table = read_rows(str(tmp_path / "a.jsonl"))[0].with_format("arrow")[:]
+    table = read_rows(str(tmp_path / "a.jsonl")).rows.with_format("arrow")[:]
     columns = find_columns(table, "t")
     assert cast_columns(table, columns, "t")["m_price"].to_pylist() == [5.0, 19.99]
     cells = {"price": ["5", '"19.99"', None], "tags": ["1", "[1]", None]}

@@ -14,6 +14,8 @@ from tests.search.conftest import priced_rows, source_of, write_table
 from tests.search.test_index_verbs import run
 
 from interbert.errors import SourceError
+from interbert.extraction.columns import ColumnMapping
+from interbert.extraction.sources import open_source
 from interbert.search.build import build_index
 from interbert.search.changes import add_to_index, remove_from_index, update_columns
 from interbert.search.index import ProductIndex
@@ -126,6 +128,33 @@ def test_dates_that_earlier_versions_kept_as_texts_are_found(index_path: Path) -
     assert index.ids("colour > '2026-01-05'") == ["blue-circle"]
 
 
+@pytest.mark.parametrize(
+    ("condition", "found"),
+    [
+        ("= '2026-01-05T13:00:00'", ["blue", "green", "red"]),
+        ("= '2026-01-05 13:00'", ["blue", "green", "red"]),
+        ("!= '2026-01-05T13:00:00'", ["black", "yellow"]),
+        ("in ('2026-01-05T13:00:00', 'soon')", ["black", "blue", "green", "red"]),
+        ("not in ('2026-01-05T13:00')", ["black", "yellow"]),
+        ("= '2026-01-05T13:00:00Z'", ["blue"]),
+        ("= '2026-01-05'", ["blue", "green", "red"]),
+        ("= ' 2026-01-06'", ["yellow"]),
+        ("!= ' 2026-01-06'", ["black", "blue", "green", "red"]),
+        ("in (' 2026-01-06', 'soon')", ["black", "yellow"]),
+    ],
+)
+def test_moments_in_columns_of_texts_equal_themselves_however_they_are_written(
+    index_path: Path, condition: str, found: list[str]
+) -> None:
+    index = ProductIndex.open(index_path)
+    moments = {"red": "2026-01-05T13:00:00", "blue": "2026-01-05T13:00:00Z", "green": "2026-01-05 13:00:00.000000"}
+    texts = {f"{name}-circle": text for name, text in (moments | {"black": "soon", "yellow": " 2026-01-06"}).items()}
+    index.table.delete(f"picture_id NOT IN ({', '.join(map(repr, texts))})")
+    table = pa.table({"picture_id": list(texts), "m_colour": list(texts.values())})
+    index.table.merge_insert("picture_id").when_matched_update_all().execute(table)
+    assert index.ids(f"colour {condition}") == [f"{name}-circle" for name in found]
+
+
 def test_values_are_shown_as_they_were_written(values: ProductIndex) -> None:
     shown = values.hits(["000"])[0].metadata
     assert (shown["price"], shown["dollars"], shown["texts"]) == (19.99, 1019.99, "2026-01-04T23:59:59Z")
@@ -192,6 +221,38 @@ def test_ids_of_floats_meet_and_rows_that_do_not_count_are_listed(model: Path, t
     assert remove_from_index(tmp_path / "index", ids=["7"]).removed == 1
     with pytest.raises(SourceError, match=r"none of its 1 ids .*Did you mean '007'"):
         update_columns(tmp_path / "index", str(tmp_path / "none.parquet"), "id")
+
+
+def test_a_product_and_its_only_picture_are_both_found(model: Path, tmp_path: Path) -> None:
+    rows = [row | {"id": name, "picture": f"{name}_front"} for row, name in zip(priced_rows(), "ABC", strict=False)]
+    mapping = ColumnMapping("image", ("title",), "picture", "id")
+    source = open_source(str(write_table(tmp_path / "shop.parquet", rows)), mapping)
+    build_index(model, source, tmp_path / "index")
+    (tmp_path / "prices.csv").write_text("id,price\nA,1\nB,2\nA_front,3\n")
+    changes = update_columns(tmp_path / "index", str(tmp_path / "prices.csv"), "id")
+    assert (changes.updated, changes.skipped) == (
+        2,
+        [("A", "row 0: each of its pictures stands in a row of its own, too, which counts")],
+    )
+    assert ProductIndex.open(tmp_path / "index").hits(["A_front"])[0].metadata["price"] == 3
+    removed = remove_from_index(tmp_path / "index", ids=["A", "A_front", "D"])
+    assert (removed.removed, removed.skipped) == (1, [("D", "is not in the index")])
+
+
+def test_an_id_of_floats_and_the_whole_number_are_both_found(model: Path, tmp_path: Path) -> None:
+    rows = [row | {"id": name} for row, name in zip(priced_rows(), ["9.0", "x"], strict=False)]
+    build_index(model, source_of(write_table(tmp_path / "shop.parquet", rows)), tmp_path / "index")
+    removed = remove_from_index(tmp_path / "index", ids=["9", "9.0"])
+    assert (removed.removed, removed.skipped) == (1, [])
+
+
+def test_columns_that_were_asked_for_are_noted_and_no_others(model: Path, tmp_path: Path) -> None:
+    rows = [row | {"price": "12,50" if place == 2 else "9.99"} for place, row in enumerate(priced_rows()[:4])]
+    for row in rows:
+        row["cost"] = row["price"]
+    source = source_of(write_table(tmp_path / "shop.parquet", rows))
+    (note,) = build_index(model, source, tmp_path / "index", columns=["price", "colour"]).notes
+    assert "column 'price' is one of texts, which < and > do not compare: '12,50' (row 2) is no number" in note
 
 
 def test_a_source_that_lacks_columns_can_be_added(index_path: Path, tmp_path: Path) -> None:

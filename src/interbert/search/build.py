@@ -76,7 +76,7 @@ def build_index(
             keep_model(model, model_folder(path, fingerprint))
         index = ProductIndex(path, build=manifest)
         changes = write_source(index, encoder, source, regions, progress)
-        changes.notes = [] if columns else column_notes(source.other_columns(), manifest.columns)
+        changes.notes = column_notes(source.other_columns(columns or None), manifest.columns)
         if not len(index):
             raise SourceError(f"{source.name}: none of its pictures could be used ({changes.skipped[0][1]}).")
         IndexWriter(index).maintain(finished=True)

@@ -31,6 +31,7 @@ from interbert.search.writer import IndexWriter
 
 _COMPARED_ROWS = 20_000
 _SHOWN = 5
+_OVERRULED = "each of its pictures stands in a row of its own, too, which counts"
 
 Fact = tuple[str, tuple[str, ...]]
 """Product id and texts of a picture."""
@@ -119,6 +120,8 @@ def update_columns(path: str | Path, source: str, id_column: str, split: str | N
     with only_writer(path):
         pictures, unknown = index.find(list(place))
         problems = [*((name, f"{why} (row {place[name]})") for name, why in _unknown(index, unknown)), *skipped]
+        overruled = place.keys() - {*pictures.values(), *unknown}
+        problems += [(name, f"row {place[name]}: {_OVERRULED}") for name in place if name in overruled]
         if not pictures:
             first = f" ({problems[0][0]} {problems[0][1]})" if problems else ""
             raise SourceError(f"{source}: none of its {len(place)} ids in column {id_column!r} is in {path}{first}.")

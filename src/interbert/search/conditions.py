@@ -52,7 +52,7 @@ def compare(column: Column, operator: str, value: Value) -> str:
     if isinstance(value, Decimal):
         return f"({_whole(field, operator, value) if column.kind == 'integer' else _number(field, operator, value)})"
     if is_date(value) and column.field.startswith("m_"):  # an id is what it says
-        return _date(column, operator, value.strip())
+        return _date(column, operator, value)
     return f"({field} {operator} {quoted(value)})"
 
 
@@ -122,26 +122,27 @@ def _whole(field: str, operator: str, value: Decimal) -> str:
     return meant.get(operator, f"{field} > {below}")
 
 
-def _date(column: Column, operator: str, value: str) -> str:
+def _date(column: Column, operator: str, written: str) -> str:
     """A date in a column of dates, or of texts some of which may be dates."""
-    value = value.replace("T", " ")
+    value = written.strip().replace("T", " ")
     field = column.field
     if ":" in value:  # as a source writes times, 13:00Z and T13:00 among them
         field = f"replace(replace({field}, 'T', ' '), 'Z', '')"
     low, high = quoted(re.sub(r" 00:00(:00(\.0+)?)?$", "", value)), quoted(value + _AFTER)
-    if column.kind == "text":
-        return _date_in_texts(column, field, operator, value, low, high)
+    if column.kind == "text" and operator in ("=", "!="):
+        return _date_among_texts(column, field, operator, value, written)
+    if column.kind == "text":  # of texts those alone that are dates
+        bound = {"<": f"< {low}", "<=": f"< {high}", ">": f">= {high}", ">=": f">= {low}"}[operator]
+        return f"({field} {bound} AND {column.field} LIKE '____-__-__%')"
     inside = f"{field} >= {low} AND {field} < {high}"
     meant = {"=": inside, "!=": f"NOT ({inside})", "<": f"{field} < {low}", "<=": f"{field} < {high}"}
     return f"({meant.get(operator, f'{field} >= {low}' if operator == '>=' else f'{field} >= {high}')})"
 
 
-def _date_in_texts(column: Column, field: str, operator: str, value: str, low: str, high: str) -> str:
-    """Of texts those alone that are dates: earlier versions kept dates as such texts, midnight as 00:00:00."""
-    if operator in ("=", "!="):
-        same = f"{column.field} = {quoted(value)}"
-        if len(value) in _TIMES:
-            same = f"({same} OR {column.field} LIKE {quoted(value + _TIMES[len(value)])})"
-        return f"({same})" if operator == "=" else f"(NOT ({same}))"
-    bound = {"<": f"< {low}", "<=": f"< {high}", ">": f">= {high}", ">=": f">= {low}"}[operator]
-    return f"({field} {bound} AND {column.field} LIKE '____-__-__%')"
+def _date_among_texts(column: Column, field: str, operator: str, value: str, written: str) -> str:
+    """Texts that are the value as it is written, or the same date: earlier versions kept midnight as 00:00:00."""
+    same = [f"{column.field} = {quoted(written)}", f"{field} = {quoted(value)}"]
+    if len(value) in _TIMES:
+        same.append(f"{field} LIKE {quoted(value + _TIMES[len(value)])}")
+    joint = " OR ".join(dict.fromkeys(same))
+    return f"({joint})" if operator == "=" else f"(NOT ({joint}))"

@@ -6,7 +6,9 @@ Everything works on whole Arrow columns. A text is one number only where no othe
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any, Literal
 
 Decimal = Literal["", ".", ","]
@@ -20,7 +22,10 @@ _PRICE = (
     rf"^(?P<sign>[-+]?)(?P<before>{_UNIT})?\s*(?P<inner>[-+]?)"
     rf"(?P<digits>\d(?:[\d.,' ]*[\d.,])?|[.,]\d+)\s*(?P<after>{_UNIT})?$"
 )
-_SAME_UNIT = {"元": "¥", "圆": "¥", "CNY": "¥", "RMB": "¥", "円": "¥", "JPY": "¥"}
+_YEN, _YUAN, _EITHER = "円", "元", "¥"
+_SAME_UNIT = dict.fromkeys(["圆", "CNY", "RMB", "CN¥", "RMB¥"], _YUAN) | dict.fromkeys(["JPY", "JP¥"], _YEN)
+_JOINED = {_EITHER: {_EITHER, _YUAN}, _YEN: {_EITHER, _YEN}}
+"""Units of columns in which a sign that two currencies share stands for one of them: ¥ is yuan, and yen beside 円."""
 _EITHER_MARK = ("", "€", "EUR", "CHF")
 """Units whose countries write decimals with a point or a comma."""
 _SPACED = r"\d{1,3}(?: \d{3})+|\d{1,3}(?:'\d{3})+|\d+"
@@ -87,15 +92,16 @@ def number_style(texts: Any) -> NumberStyle | str | None:
         row = pc.index(pc.or_(fits[best], missing), False).as_py()
         return _misread(texts, row, count) if 2 * count >= len(filled) else None
     found = pc.unique(units.filter(pc.is_valid(plain))).to_pylist()
-    if len(found) > 1:
-        rows = [pc.index(units, unit).as_py() for unit in found[:2]]
+    unit = _joint(found)
+    if unit is None:
+        rows = [pc.index(units, one).as_py() for one in _apart(found)]
         shown = " and ".join(f"{_cut(texts, row)} (row {row})" for row in rows)
         return f"its values are not all of one currency, such as {shown}"
-    decimal = _mark(digits, fits, found[0])
+    decimal = _mark(digits, fits, unit)
     if decimal is None:
         row = pc.index(pc.match_substring_regex(digits, r"[.,]"), True).as_py()
         return f"{_cut(texts, row)} (row {row}) can be read in two ways, and no other row says how"
-    return NumberStyle(found[0], decimal, not _any(digits.drop_null(), rf"\{decimal}"))
+    return NumberStyle(unit, decimal, not _any(digits.drop_null(), rf"\{decimal}"))
 
 
 def number_texts(texts: Any, style: NumberStyle) -> Any:
@@ -105,7 +111,7 @@ def number_texts(texts: Any, style: NumberStyle) -> Any:
 
     plain = _number_texts(texts)
     digits, units = _split(plain)
-    known = pc.is_in(units, value_set=pa.array(["", style.unit]))
+    known = pc.is_in(units, value_set=pa.array(["", *_JOINED.get(style.unit, {style.unit})]))
     ours = pc.match_substring_regex(plain, NUMBER)
     if style.decimal:
         point = style.decimal == "."
@@ -176,6 +182,17 @@ def _split(plain: Any) -> tuple[Any, Any]:
     for name, same in _SAME_UNIT.items():
         units = pc.if_else(pc.equal(units, name), pa.scalar(same), units)
     return pc.struct_field(parts, "digits"), pc.fill_null(units, "")
+
+
+def _joint(units: Sequence[str]) -> str | None:
+    """The one currency that these units are; None where they are several."""
+    joined = [unit for unit, parts in _JOINED.items() if parts.issuperset(units)]
+    return joined[0] if joined else units[0] if len(units) == 1 else None
+
+
+def _apart(units: Sequence[str]) -> tuple[str, str]:
+    """The first two units that are not one currency."""
+    return next(pair for pair in combinations(units, 2) if _joint(pair) is None)
 
 
 def _mark(digits: Any, fits: dict[Decimal, Any], unit: str) -> Decimal | None:

@@ -204,24 +204,29 @@ class IndexTable:
             known |= {row["picture_id"]: row for row in found.to_pylist()}
         return known
 
-    def pictures_of(self, ids: Sequence[str]) -> dict[str, str]:
-        """Every picture that ``ids``, of products or of pictures, name: its id, and the id it was named by."""
+    def pictures_of(self, ids: Sequence[str]) -> tuple[dict[str, str], set[str]]:
+        """Every picture that ``ids``, of products or of pictures, name, with the id that counts; and the ids that do.
+
+        A picture's own id counts before that of its product.
+        """
         named = {name: name for name in self.existing(ids, [])}
-        for found in self.by_ids(ids, ["picture_id", "product_id"], "product_id"):
-            for row in found.to_pylist():
+        found = set(named)
+        for batch in self.by_ids(ids, ["picture_id", "product_id"], "product_id"):
+            for row in batch.to_pylist():
                 named.setdefault(row["picture_id"], row["product_id"])
-        return named
+                found.add(row["product_id"])
+        return named, found
 
     def find(self, ids: Sequence[str]) -> tuple[dict[str, str], list[str]]:
-        """:meth:`pictures_of` some ids, and the ids that name none.
+        """The pictures that some ids name, with the id that counts, as :meth:`pictures_of`; and the ids that name none.
 
         Earlier versions took the id 101 of a column that pandas had made one of floats for ``101.0``; it is found, too.
         """
-        named = self.pictures_of(ids)
-        absent = set(ids) - set(named.values())
-        floats = {f"{name}.0": name for name in absent if name.isdecimal()}
-        named |= {picture: floats[name] for picture, name in self.pictures_of(list(floats)).items()}
-        found = set(named.values())
+        named, found = self.pictures_of(ids)
+        floats = {f"{name}.0": name for name in set(ids) - found if name.isdecimal()}
+        older, found_older = self.pictures_of(list(floats))
+        named = {picture: floats[name] for picture, name in older.items()} | named
+        found |= {floats[name] for name in found_older}
         return named, [name for name in dict.fromkeys(ids) if name not in found]
 
     def ids(self, where: str | None = None) -> list[str]:

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from sklearn.kernel_ridge import KernelRidge
 
 from interbert.search.topics.calibration import fit_calibration, probabilities
 from interbert.search.topics.diversity import diversified
+from interbert.search.topics.evaluation import relevant_products
 from interbert.search.topics.examples import Examples, TopicText
 from interbert.search.topics.grams import GramTable, grams_of
 from interbert.search.topics.kinds import Kinds, kinds_among
 from interbert.search.topics.looks import KernelRegression, LookSpace, pooled_look
 from interbert.search.topics.nearest_words import KnownWords
 from interbert.search.topics.phrases import common_phrases
+from interbert.search.topics.topic_file import Topic
 
 RNG = np.random.default_rng
 
@@ -299,3 +304,25 @@ def test_words_are_said_in_the_other_language_where_their_own_has_none() -> None
     assert english.rewritten(["女士墨镜"]) == ["女士 sunglasses"]
     chinese = KnownWords.of(["女士太阳镜", "男士手表"] * 5)
     assert chinese.rewritten(["sunglasses, wristwatches"]) == ["太阳镜 , 手表"]
+
+
+@pytest.mark.parametrize(
+    ("values", "listed", "right"),
+    [
+        (pa.array([5, 50, None]), ["5"], {"0"}),
+        (pa.array([5.0, 50.0, None]), ["5"], {"0"}),
+        (pa.array([5.0, 5.5, None]), ["5.0", "5.5"], {"0", "1"}),
+        (pa.array([["new", "red"], ["reddish"], []]), ["red", "blue"], {"0"}),
+        (pa.array(["red", "red hat", None]), ["red"], {"0"}),
+        (pa.array([True, False, None]), ["True"], {"0"}),
+        (pa.array(["2026-01-05", "2026-01-06", None]), ["2026-01-05"], {"0"}),
+    ],
+)
+def test_a_rule_of_relevance_names_values_of_every_kind(values: pa.Array, listed: list[str], right: set[str]) -> None:
+    table = pa.table({"product_id": ["0", "1", "2"], "m_x": values})
+    index = SimpleNamespace(
+        metadata_columns=[SimpleNamespace(name="x", field="m_x")],
+        scan=lambda fields, rows: table.select(fields).to_batches(rows),
+    )
+    recommender: Any = SimpleNamespace(index=index)
+    assert relevant_products(recommender, [Topic("t", ("t",), relevant={"x": listed})]) == ({"t": right}, 3)

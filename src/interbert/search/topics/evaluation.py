@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from interbert.errors import ColumnError, UsageError
+from interbert.extraction.columns import id_text
 from interbert.progress import progress_bar
 from interbert.search.topics.encoding import directions, encode_wordings
 from interbert.search.topics.recommend import PageSettings, TopicRecommender
@@ -123,21 +124,31 @@ def relevant_products(recommender: TopicRecommender, topics: Sequence[Topic]) ->
     for name in wanted:
         if name not in fields:
             raise ColumnError.missing(name, fields, index.path)
-    products: dict[str, list[Mapping[str, str]]] = {}
+    products: dict[str, list[Mapping[str, set[str]]]] = {}
     for batch in index.scan(["product_id", *(fields[name] for name in wanted)], 8192):
         for row in batch.to_pylist():
-            values = {name: str(row[fields[name]]) for name in wanted}
+            values = {name: _texts(row[fields[name]]) for name in wanted}
             products.setdefault(str(row["product_id"]), []).append(values)
     relevant = {
         topic.topic_id: {
             product
             for product, pictures in products.items()
             if topic.relevant
-            and any(all(values[name] in listed for name, listed in topic.relevant.items()) for values in pictures)
+            and any(
+                all(values[name].intersection(listed) for name, listed in topic.relevant.items()) for values in pictures
+            )
         }
         for topic in topics
     }
     return relevant, len(products)
+
+
+def _texts(value: Any) -> set[str]:
+    """What a rule may call a value: a list's members; a whole number without a fraction, even of a column of floats."""
+    if isinstance(value, list):
+        return {str(one) for one in value}
+    text = id_text(value)
+    return {str(value)} if text is None else {str(value), text}
 
 
 def precision_at(listed: Sequence[str], relevant: set[str], k: int = PRECISION_AT) -> float:
