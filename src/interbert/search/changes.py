@@ -280,7 +280,7 @@ def _replaced_first(index: ProductIndex, source: PictureSource, ids: Sequence[st
     """That another picture was taken for a product's first one, since a source has fewer of it than the index."""
     if source.columns.picture_id is not None or source.columns.product_id is None or not changed:
         return []
-    there, given = index.pictures_of(sorted(changed)), set(ids)
+    (there, _), given = index.pictures_of(sorted(changed)), set(ids)
     fewer = sorted({product for picture, product in there.items() if picture not in given})
     if not fewer:
         return []
