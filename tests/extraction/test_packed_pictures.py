@@ -162,7 +162,9 @@ def test_images_of_a_caption_file_that_a_source_lacks_are_counted(
     words = ["extract", str(folder), str(tmp_path / "s"), "--captions", str(captions), *SMALL]
     for _ in range(2):
         assert main(words) == 0
-        assert f"{captions}: 2 images in it are not in {folder}, such as 'gone.png'" in capsys.readouterr().out
+        assert (
+            f"{captions}: 2 images in it are joined to none of {folder}, such as 'gone.png'" in capsys.readouterr().out
+        )
 
 
 def test_captions_need_names_to_be_joined_by(tmp_path: Path) -> None:

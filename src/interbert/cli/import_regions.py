@@ -86,7 +86,9 @@ def run(options: Options) -> None:
         print(f"{report.unjoined} captions could not be joined, see {options.out}/{SKIPPED}")
     if report.absent[0]:
         count, first = report.absent
-        print(f"{options.captions}: {count} images in it are not in {options.source}, such as {first[:60]!r}")
+        print(
+            f"{options.captions}: {count} images in it are joined to none of {options.source}, such as {first[:60]!r}"
+        )
     if not report.written and not report.skipped and not report.left_out:
         print(f"{options.out}: complete with {report.already} pictures, nothing to do")
         return
