@@ -3,13 +3,16 @@ from __future__ import annotations
 import datetime
 from decimal import Decimal
 from pathlib import Path
+from typing import Any, cast
 
 import pyarrow as pa
 import pytest
 
 from interbert.errors import ColumnError, SourceError
 from interbert.extraction.tables import read_rows
-from interbert.search.columns import Column, cast_columns, column_notes, find_columns
+from interbert.search import columns as columns_module
+from interbert.search import parsing
+from interbert.search.columns import Column, Kind, cast_columns, column_notes, find_columns
 
 
 def test_kinds_come_from_types_and_from_what_texts_say() -> None:
@@ -64,6 +67,53 @@ def test_a_value_that_does_not_fit_is_named_with_its_row() -> None:
     with pytest.raises(SourceError, match=r"new.csv, row 1: 'stock' is 'many', but this column holds whole numbers"):
         cast_columns(pa.table({"stock": ["3", "many"]}), [column], "new.csv")
     assert cast_columns(pa.table({"other": [1, 2]}), [column], "t")["m_stock"].to_pylist() == [None, None]
+
+
+@pytest.mark.parametrize(
+    ("values", "kind", "decimal", "row"),
+    [
+        (["$5.50"] * 700 + ["oops"], "number", ".", 700),
+        (["$5.50"] * 3 + ["oops"] + ["$5.50"] * 700 + ["no"], "number", ".", 3),
+        (["oops"] + ["5"] * 700, "number", "", 0),
+        (["1,019"] * 600 + ["20.5", "oops"], "number", "", 601),
+        (["5"] * 700 + ["6.5", "oops"], "integer", "", 701),
+        (["true"] * 700 + ["maybe", None], "boolean", "", 700),
+        ([None] * 700 + ["2026-01-05", "soon"], "date", "", 701),
+    ],
+)
+def test_the_row_that_does_not_fit_is_found_in_few_looks_at_the_others(
+    monkeypatch: pytest.MonkeyPatch, values: list[str | None], kind: Kind, decimal: parsing.Decimal, row: int
+) -> None:
+    looked: list[int] = []
+    plain = columns_module._fitted
+
+    def counting(part: pa.Array, *rest: Any) -> Any:
+        looked.append(len(part))
+        return plain(part, *rest)
+
+    monkeypatch.setattr(columns_module, "_fitted", counting)
+    with pytest.raises(SourceError, match=f"new.csv, row {row}: 'x' is {values[row]!r}, but this"):
+        cast_columns(pa.table({"x": values}), [Column("x", "x", kind, "$" if decimal else "", decimal)], "new.csv")
+    assert sum(looked) <= 2 * len(values) + 1
+
+
+def test_numbers_that_fit_only_as_most_are_written_are_refused_with_one_that_does_not_fit() -> None:
+    with pytest.raises(SourceError, match=r"row 1: 'x' is '1,019\.99', but this column holds numbers"):
+        cast_columns(pa.table({"x": ["1e5", "1,019.99", "2,000.5"]}), [Column("x", "x", "number")], "t")
+
+
+@pytest.mark.parametrize(
+    "values", [[1, "inf"], [1, "-Infinity"], [1, "1e999"], [1.0, float("inf")], [1, -float("inf")]]
+)
+def test_infinity_is_no_whole_number(values: list[Any]) -> None:
+    texts = isinstance(values[1], str)
+    table = pa.table({"x": [str(one) for one in values] if texts else pa.array(values, pa.float64())})
+    for kind, words in {"integer": "whole numbers", "number": "numbers"}.items():
+        if texts or kind == "integer":
+            with pytest.raises(SourceError, match=f"t, row 1: 'x' is '{values[1]}', but this column holds {words}"):
+                cast_columns(table, [Column("x", "x", cast(Kind, kind))], "t")
+        else:
+            assert cast_columns(table, [Column("x", "x", "number")], "t")["x"].to_pylist() == values
 
 
 def kept(values: object, name: str = "x") -> tuple[str, str, list[object]]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
-from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
@@ -14,6 +14,7 @@ from interbert.search.parsing import (
     Decimal,
     NumberStyle,
     date_texts,
+    most_numbers,
     number_style,
     number_texts,
     temporal_texts,
@@ -204,16 +205,20 @@ def _found_in_texts(values: Any) -> Column:
 
 
 def _cast(values: Any, column: Column, where: str) -> Any:
-    import pyarrow as pa
-
-    fitted = _fitted(values, column)
+    read = number_style(values) if _needs_style(values, column) else None
+    style = read if isinstance(read, NumberStyle) else NumberStyle(column.unit, column.decimal)
+    fitted = _fitted(values, column, style)
     if fitted is not None:
         return fitted
-    row = bisect_left(range(1, len(values)), True, key=lambda count: _fitted(values.slice(0, count), column) is None)
+    most = number_style(most_numbers(values)) if isinstance(read, str) else None
+    row = _first_unfit(values, column, most if isinstance(most, NumberStyle) else style)
+    if isinstance(most, NumberStyle) and _fitted(values.slice(row, 1), column, most) is not None:
+        row = _first_unfit(values, column, style)  # it all fits as most rows are written, but that was not clear
     value = values[row].as_py()
     kind = _PLURAL[column.kind] + (f" in {column.unit}" if column.unit else "")
     kind += " with a decimal comma" if column.decimal == "," else ""
-    read = number_style(values) if column.kind in ("integer", "number") and pa.types.is_string(values.type) else None
+    if column.kind in ("integer", "number") and column.decimal and _is_text(values.type):
+        read = number_style(values)
     why = f" ({read})" if isinstance(read, str) else ""
     raise SourceError(
         f"{where}, row {row}: {column.name!r} is {str(value)[:60]!r}, but this column holds {kind}{why}. Correct the "
@@ -221,13 +226,30 @@ def _cast(values: Any, column: Column, where: str) -> Any:
     )
 
 
-def _fitted(values: Any, column: Column) -> Any | None:
-    """Flat values as a column keeps them; None where one of them does not fit."""
+def _needs_style(values: Any, column: Column) -> bool:
+    """Whether the source's texts, not the column, say how numbers are written."""
+    return column.kind in ("integer", "number") and not column.decimal and _is_text(values.type)
+
+
+def _first_unfit(values: Any, column: Column, style: NumberStyle) -> int:
+    """Row of the first of flat values that does not fit, where one does not; halving looks at each once at most."""
+    low, high = 0, len(values)
+    while high - low > 1:
+        middle = (low + high) // 2
+        if _fitted(values.slice(low, middle - low), column, style) is None:
+            high = middle
+        else:
+            low = middle
+    return low
+
+
+def _fitted(values: Any, column: Column, style: NumberStyle) -> Any | None:
+    """Flat values as a column keeps them, texts of numbers in one style; None where one of them does not fit."""
     import pyarrow as pa
 
     try:
         if column.kind in ("integer", "number"):
-            return _numbers(values, column)
+            return _numbers(values, column, style)
         if column.kind == "list":
             return _lists(values)
         if pa.types.is_date(values.type) or pa.types.is_timestamp(values.type):
@@ -244,16 +266,13 @@ def _fitted(values: Any, column: Column) -> Any | None:
         return None
 
 
-def _numbers(values: Any, column: Column) -> Any | None:
-    """Whole numbers where the column's kind and the values are whole, else float64."""
+def _numbers(values: Any, column: Column, style: NumberStyle) -> Any | None:
+    """Whole numbers where the column's kind and the values are whole, else float64; no text is infinite."""
     import pyarrow as pa
+    import pyarrow.compute as pc
 
+    finite = column.kind == "integer" or _is_text(values.type)
     if _is_text(values.type):
-        style: NumberStyle | str | None = NumberStyle(column.unit, column.decimal)
-        if not column.decimal:  # not known yet: the source says it, in the currency that the column has
-            style = number_style(values)
-        if not isinstance(style, NumberStyle):
-            style = NumberStyle()
         values = number_texts(values, replace(style, unit=column.unit))
     elif pa.types.is_temporal(values.type):
         return None
@@ -262,15 +281,15 @@ def _numbers(values: Any, column: Column) -> Any | None:
     elif pa.types.is_decimal(values.type):
         values = values.cast(pa.string())  # a cast to floats multiplies, and makes 19.990000000000002 of 19.99
     if column.kind == "integer":
-        try:
+        with contextlib.suppress(pa.ArrowInvalid):
             return values.cast(pa.int64())
-        except pa.ArrowInvalid:
-            numbers = values.cast(pa.float64())
-            try:
-                return numbers.cast(pa.int64())  # 101.0
-            except pa.ArrowInvalid:
-                return numbers
-    return values.cast(pa.float64(), safe=not pa.types.is_integer(values.type))
+    numbers = values.cast(pa.float64(), safe=column.kind == "integer" or not pa.types.is_integer(values.type))
+    if finite and pc.any(pc.is_inf(numbers)).as_py():
+        return None
+    if column.kind == "integer":
+        with contextlib.suppress(pa.ArrowInvalid):
+            return numbers.cast(pa.int64())  # 101.0
+    return numbers
 
 
 def _shortest(values: Any) -> Any:
@@ -295,7 +314,7 @@ def _lists(values: Any) -> Any | None:
     if pa.types.is_null(values.type):
         return values.cast(arrow_type("list"))
     if not _is_list(values.type):
-        members = _fitted(values, Column("", "", "text"))
+        members = _fitted(values, _TEXT, NumberStyle())
         counts = None if members is None else np.cumsum(np.asarray(members.is_valid()))
         offsets = [] if counts is None else [0, *counts.tolist()]
         if members is None:
@@ -303,12 +322,13 @@ def _lists(values: Any) -> Any | None:
         lists = pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), members.drop_null(), mask=members.is_null())
         return lists.cast(arrow_type("list"))
     plain = values.cast(pa.list_(values.type.value_type))
-    members = _fitted(flat(pa.chunked_array([plain.values])), Column("", "", "text"))
+    members = _fitted(flat(pa.chunked_array([plain.values])), _TEXT, NumberStyle())
     if members is None:
         return None
     return pa.ListArray.from_arrays(plain.offsets, members, mask=plain.is_null()).cast(arrow_type("list"))
 
 
+_TEXT = Column("", "", "text")
 _PLURAL = {
     "text": "texts",
     "integer": "whole numbers",

@@ -81,11 +81,9 @@ def number_style(texts: Any) -> NumberStyle | str | None:
     if _all(filled, NUMBER):
         return NumberStyle(whole=_all(filled, INTEGER))
     digits, units = _split(plain)
-    marks: tuple[Decimal, ...] = (".", ",")
-    fits = {mark: pc.fill_null(pc.match_substring_regex(digits, _DIGITS[mark]), False) for mark in marks}
+    fits, best = _marks(digits)
     if _any(digits.drop_null(), _NAMED):
         return None
-    best = max(marks, key=lambda mark: pc.sum(fits[mark]).as_py())
     missing = pc.is_null(plain)
     count = pc.sum(fits[best]).as_py()
     if count < len(filled):
@@ -102,6 +100,15 @@ def number_style(texts: Any) -> NumberStyle | str | None:
         row = pc.index(pc.match_substring_regex(digits, r"[.,]"), True).as_py()
         return f"{_cut(texts, row)} (row {row}) can be read in two ways, and no other row says how"
     return NumberStyle(unit, decimal, not _any(digits.drop_null(), rf"\{decimal}"))
+
+
+def most_numbers(texts: Any) -> Any:
+    """The texts of a column, null where they are no numbers as most of the column is written."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    fits, best = _marks(_split(_number_texts(texts))[0])
+    return pc.if_else(fits[best], texts, pa.scalar(None, texts.type))
 
 
 def number_texts(texts: Any, style: NumberStyle) -> Any:
@@ -182,6 +189,15 @@ def _split(plain: Any) -> tuple[Any, Any]:
     for name, same in _SAME_UNIT.items():
         units = pc.if_else(pc.equal(units, name), pa.scalar(same), units)
     return pc.struct_field(parts, "digits"), pc.fill_null(units, "")
+
+
+def _marks(digits: Any) -> tuple[dict[Decimal, Any], Decimal]:
+    """Which rows may have each mark before the fraction, and the mark of most rows."""
+    import pyarrow.compute as pc
+
+    marks: tuple[Decimal, ...] = (".", ",")
+    fits = {mark: pc.fill_null(pc.match_substring_regex(digits, _DIGITS[mark]), False) for mark in marks}
+    return fits, max(marks, key=lambda mark: pc.sum(fits[mark], min_count=0).as_py())
 
 
 def _joint(units: Sequence[str]) -> str | None:
