@@ -28,9 +28,10 @@ _DIGITS = {
     ".": rf"^(?:(?:\d{{1,3}}(?:,\d{{2,3}})*,\d{{3}}|{_SPACED})(?:\.\d*)?|\.\d+)$",
     ",": rf"^(?:(?:\d{{1,3}}(?:\.\d{{3}})+|{_SPACED})(?:,\d+)?|,\d+)$",
 }
+_ZONE = r"(?:Z|[-+]\d{2}:?\d{2})"
 _DATE = (
     r"^(?P<year>\d{4})[-/年](?P<month>\d{1,2})[-/月](?P<day>\d{1,2})日?"
-    r"(?P<time>(?:[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d{1,9})?)?(?:Z|[-+]\d{2}:?\d{2})?)?)$"
+    rf"(?P<time>(?:[T ]\d{{2}}:\d{{2}}(?::\d{{2}}(?:\.\d{{1,9}})?)?{_ZONE}?)?)$"
 )
 _ISO_DATE = r"^\d{4}-\d{2}-\d{2}(?:$|[T ])"
 
@@ -151,8 +152,8 @@ def temporal_texts(values: Any) -> Any:
     import pyarrow.compute as pc
 
     texts = values.cast(pa.string())
-    texts = pc.replace_substring_regex(texts, r"(\.\d*[1-9])0+", r"\1")
-    texts = pc.replace_substring_regex(texts, r"\.0+", "")
+    texts = pc.replace_substring_regex(texts, rf"(\.\d*?)0+({_ZONE}?)$", r"\1\2")
+    texts = pc.replace_substring_regex(texts, rf"\.({_ZONE}?)$", r"\1")
     return pc.replace_substring_regex(texts, "^(.{10}) 00:00:00$", r"\1")
 
 
