@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import datetime
+from decimal import Decimal
 
 import pyarrow as pa
 import pytest
 
-from interbert.search.columns import Column, cast_columns
+from interbert.errors import SourceError
+from interbert.search.columns import Column, Kind, cast_columns, find_columns
 
 
 def cast(values: object, column: Column) -> list[object]:
     """What a column keeps of new values."""
-    found: list[object] = cast_columns(pa.table({"x": values}), [column], "t")["x"].to_pylist()
-    return found
+    kept: list[object] = cast_columns(pa.table({"x": values}), [column], "t")["x"].to_pylist()
+    return kept
+
+
+def found(values: object) -> Column:
+    """The column that a build makes of values."""
+    (column,) = find_columns(pa.table({"x": values}), "t")
+    return Column("x", "x", column.kind, column.unit, column.decimal)
 
 
 @pytest.mark.parametrize(
@@ -29,3 +37,47 @@ def test_only_zeros_at_the_end_of_a_fraction_go(microseconds: int, written: str)
         assert cast(zoned, column) == [f"2026-01-05 10:00:00{written}+0800"]
         utc = pa.array([moment], pa.timestamp(unit, "UTC"))
         assert cast(utc, column) == [f"2026-01-05 10:00:00{written}Z"]
+
+
+def test_a_mark_of_decimals_that_no_price_showed_stays_unknown() -> None:
+    euros = found(["5 €", "899 €", "1 200 €"])
+    assert euros == Column("x", "x", "integer", "€", "")
+    assert cast(["5 €", "899 €", "1 200 €", "7"], euros) == [5, 899, 1200, 7]
+    assert cast(["12,50 €", "1.299 €"], euros) == [12.5, 1299.0]
+    assert cast(["12.50 €", "7"], euros) == [12.5, 7.0]
+    assert cast(["1.299,00 €"], euros) == [1299]
+    with pytest.raises(SourceError, match=r"row 1: 'x' is '1\.299 €'.*can be read in two ways"):
+        cast(["5 €", "1.299 €"], euros)
+    with pytest.raises(SourceError, match=r"row 0: 'x' is '1\.299 €'"):
+        cast(["1.299 €"], euros)
+    with pytest.raises(SourceError, match=r"row 1: 'x' is '\$5'"):
+        cast(["5 €", "$5"], euros)
+    dollars = found(["$5", "$899"])
+    assert dollars.decimal == ""
+    assert cast(["$1,299", "$7"], dollars) == [1299, 7]
+    assert found(["12,50 €", "5 €"]).decimal == ","
+
+
+@pytest.mark.parametrize("kind", ["integer", "number"])
+def test_codes_with_leading_zeros_are_no_numbers(kind: Kind) -> None:
+    for decimal in ("", ".", ","):
+        column = Column("x", "x", kind, "", decimal)
+        for code in ("0012345678905", "-007", "12345678901234567890"):
+            with pytest.raises(SourceError, match=f"row 1: 'x' is '{code}'"):
+                cast(["5", code], column)
+        assert cast(["0", None, ""], column) == [0, None, None]
+    assert cast(["0.5", "0"], Column("x", "x", kind)) == [0.5, 0.0]
+
+
+def test_a_boolean_is_true_or_false_and_no_number() -> None:
+    sale = Column("x", "x", "boolean")
+    for values in ([True, None, False], [1, None, 0], [1.0, None, 0.0], ["True", "", "false"], ["1", None, "0"]):
+        assert cast(values, sale) == [True, None, False]
+    assert cast(pa.nulls(2), sale) == [None, None]
+    assert cast([Decimal("1"), None, Decimal("0")], sale) == [True, None, False]
+    for values in ([1, 5], [1.0, 0.5], [0, -1], ["true", "5"], ["1", "yes"]):
+        with pytest.raises(SourceError, match=r"row 1: 'x' is .* but this column holds true or false"):
+            cast(values, sale)
+    for kind in ("integer", "number"):
+        with pytest.raises(SourceError, match="row 0: 'x' is 'True'"):
+            cast([True, False], Column("x", "x", kind))

@@ -14,6 +14,7 @@ from interbert.search.parsing import (
     Decimal,
     NumberStyle,
     date_texts,
+    holds_codes,
     number_style,
     number_texts,
     temporal_texts,
@@ -37,7 +38,7 @@ class Column:
     unit: str = ""
     """Currency sign of numbers that the source writes with one, such as ``$``."""
     decimal: Decimal = ""
-    """What stands before the fraction in the source's texts; "" for plain numbers."""
+    """What stands before the fraction in the source's texts; "" for plain numbers, and where no text showed it."""
 
     def to_dict(self) -> dict[str, str]:
         """Plain fields, for JSON."""
@@ -235,8 +236,8 @@ def _fitted(values: Any, column: Column) -> Any | None:
         if column.kind == "date":
             empty = _is_text(values.type) and not len(trimmed(values).drop_null())
             return trimmed(values) if empty or pa.types.is_null(values.type) else date_texts(values)
-        if column.kind == "boolean" and _is_text(values.type):
-            values = trimmed(values)
+        if column.kind == "boolean":
+            return _booleans(values)
         if pa.types.is_floating(values.type):
             values = _shortest(values)
         return values.cast(arrow_type(column.kind))
@@ -251,11 +252,13 @@ def _numbers(values: Any, column: Column) -> Any | None:
     if _is_text(values.type):
         style: NumberStyle | str | None = NumberStyle(column.unit, column.decimal)
         if not column.decimal:  # not known yet: the source says it, in the currency that the column has
-            style = number_style(values)
+            style = number_style(values, column.unit)
         if not isinstance(style, NumberStyle):
             style = NumberStyle()
+        if holds_codes(values):
+            return None
         values = number_texts(values, replace(style, unit=column.unit))
-    elif pa.types.is_temporal(values.type):
+    elif pa.types.is_temporal(values.type) or pa.types.is_boolean(values.type):
         return None
     elif pa.types.is_floating(values.type):
         values = _shortest(values)
@@ -271,6 +274,20 @@ def _numbers(values: Any, column: Column) -> Any | None:
             except pa.ArrowInvalid:
                 return numbers
     return values.cast(pa.float64(), safe=not pa.types.is_integer(values.type))
+
+
+def _booleans(values: Any) -> Any | None:
+    """Booleans of true and false, 1 and 0; None where a value is another."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if _is_text(values.type):
+        return trimmed(values).cast(pa.bool_())
+    if pa.types.is_boolean(values.type) or pa.types.is_null(values.type):
+        return values.cast(pa.bool_())
+    numbers = _numbers(values, Column("", "", "number"))
+    known = None if numbers is None else pc.is_in(numbers, value_set=pa.array([0.0, 1.0, None]))
+    return numbers.cast(pa.bool_()) if known is not None and pc.all(known).as_py() is not False else None
 
 
 def _shortest(values: Any) -> Any:

@@ -25,6 +25,7 @@ _EITHER_MARK = ("", "€", "EUR", "CHF")
 """Units whose countries write decimals with a point or a comma."""
 _SPACED = r"\d{1,3}(?: \d{3})+|\d{1,3}(?:'\d{3})+|\d+"
 _DIGITS = {
+    "": rf"^(?:{_SPACED})$",
     ".": rf"^(?:(?:\d{{1,3}}(?:,\d{{2,3}})*,\d{{3}}|{_SPACED})(?:\.\d*)?|\.\d+)$",
     ",": rf"^(?:(?:\d{{1,3}}(?:\.\d{{3}})+|{_SPACED})(?:,\d+)?|,\d+)$",
 }
@@ -43,7 +44,7 @@ class NumberStyle:
     unit: str = ""
     """Currency sign that every value carries, such as ``$``."""
     decimal: Decimal = ""
-    """What stands before the fraction where thousands are separated or a comma stands; "" for plain numbers."""
+    """What stands before the fraction where thousands are separated or a comma stands; "" where no text shows it."""
     whole: bool = False
     """No value has a fraction."""
 
@@ -57,11 +58,12 @@ def trimmed(texts: Any) -> Any:
     return pc.if_else(pc.equal(plain, ""), pa.scalar(None, pa.string()), plain)
 
 
-def number_style(texts: Any) -> NumberStyle | str | None:
+def number_style(texts: Any, unit: str | None = None) -> NumberStyle | str | None:
     """How a column of texts writes numbers.
 
     Args:
         texts: Arrow texts.
+        unit: that the column is known to have; it may be left out then. None finds it.
 
     Returns:
         the style; in words, with the row, why they are no numbers although most of them are; None for other texts.
@@ -88,6 +90,8 @@ def number_style(texts: Any) -> NumberStyle | str | None:
         row = pc.index(pc.or_(fits[best], missing), False).as_py()
         return _misread(texts, row, count) if 2 * count >= len(filled) else None
     found = pc.unique(units.filter(pc.is_valid(plain))).to_pylist()
+    if unit is not None and set(found) <= {"", unit}:
+        found = [unit]
     if len(found) > 1:
         rows = [pc.index(units, unit).as_py() for unit in found[:2]]
         shown = " and ".join(f"{_cut(texts, row)} (row {row})" for row in rows)
@@ -96,7 +100,14 @@ def number_style(texts: Any) -> NumberStyle | str | None:
     if decimal is None:
         row = pc.index(pc.match_substring_regex(digits, r"[.,]"), True).as_py()
         return f"{_cut(texts, row)} (row {row}) can be read in two ways, and no other row says how"
-    return NumberStyle(found[0], decimal, not _any(digits.drop_null(), rf"\{decimal}"))
+    return NumberStyle(found[0], decimal, not decimal or not _any(digits.drop_null(), rf"\{decimal}"))
+
+
+def holds_codes(texts: Any) -> bool:
+    """Whether a text looks like a number but is a name: 007, or more digits than 64 bits hold."""
+    plain = _number_texts(texts)
+    digits, _ = _split(plain)
+    return _any(plain.drop_null(), _NAMED) or _any(digits.drop_null(), _NAMED)
 
 
 def number_texts(texts: Any, style: NumberStyle) -> Any:
@@ -108,17 +119,14 @@ def number_texts(texts: Any, style: NumberStyle) -> Any:
     digits, units = _split(plain)
     known = pc.is_in(units, value_set=pa.array(["", style.unit]))
     ours = pc.match_substring_regex(plain, NUMBER)
-    if style.decimal:
-        point = style.decimal == "."
-        fits = pc.match_substring_regex(digits, _DIGITS[style.decimal])
-        joined = pc.replace_substring_regex(digits, "[, ']" if point else "[. ']", "")
-        joined = pc.replace_substring(joined, ",", ".")
-        signs = pc.struct_field(pc.extract_regex(plain, _PRICE), "sign")
-        inner = pc.struct_field(pc.extract_regex(plain, _PRICE), "inner")
-        joined = pc.binary_join_element_wise(signs, inner, joined, "")
-        styled = pc.if_else(pc.fill_null(pc.and_(fits, known), False), joined, plain)
-        plain = styled if not point else pc.if_else(ours, plain, styled)
-    return plain
+    fits = pc.match_substring_regex(digits, _DIGITS[style.decimal])
+    joined = pc.replace_substring_regex(digits, "[. ']" if style.decimal == "," else "[, ']", "")
+    joined = pc.replace_substring(joined, ",", ".")
+    signs = pc.struct_field(pc.extract_regex(plain, _PRICE), "sign")
+    inner = pc.struct_field(pc.extract_regex(plain, _PRICE), "inner")
+    joined = pc.binary_join_element_wise(signs, inner, joined, "")
+    styled = pc.if_else(pc.fill_null(pc.and_(fits, known), False), joined, plain)
+    return styled if style.decimal == "," else pc.if_else(ours, plain, styled)
 
 
 def date_texts(texts: Any) -> Any | None:
@@ -180,7 +188,7 @@ def _split(plain: Any) -> tuple[Any, Any]:
 
 
 def _mark(digits: Any, fits: dict[Decimal, Any], unit: str) -> Decimal | None:
-    """What stands before fractions; None where both readings are possible and differ."""
+    """What stands before fractions, "" where no text shows it; None where both readings are possible and differ."""
     import pyarrow.compute as pc
 
     filled = digits.drop_null()
@@ -188,7 +196,7 @@ def _mark(digits: Any, fits: dict[Decimal, Any], unit: str) -> Decimal | None:
     if not both:
         return "." if pc.sum(fits["."]).as_py() == len(filled) else ","
     if not _any(filled, r"[.,]"):
-        return "."
+        return ""
     return "." if unit not in _EITHER_MARK and not _any(filled, r"\.") else None
 
 
