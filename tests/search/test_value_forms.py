@@ -81,3 +81,40 @@ def test_a_boolean_is_true_or_false_and_no_number() -> None:
     for kind in ("integer", "number"):
         with pytest.raises(SourceError, match="row 0: 'x' is 'True'"):
             cast([True, False], Column("x", "x", kind))
+
+
+def test_floats_in_a_column_of_texts_are_written_as_ids_are() -> None:
+    texts = Column("x", "x", "text")
+    assert cast([4006381333931.0, float("nan"), None, 1.5], texts) == ["4006381333931", None, None, "1.5"]
+    assert cast(pa.array([7.0, 0.1], pa.float32()), texts) == ["7", "0.1"]
+    assert cast([Decimal("4006381333931.00"), Decimal("1.50")], texts) == ["4006381333931", "1.50"]
+    assert cast([4006381333931, 7], texts) == ["4006381333931", "7"]
+    assert cast([[4006381333931.0, 1.5]], Column("x", "x", "list")) == [["4006381333931", "1.5"]]
+
+
+def test_blank_texts_are_no_values() -> None:
+    assert cast(["red", "", " \t", None, " blue "], Column("x", "x", "text")) == ["red", None, None, None, " blue "]
+    assert cast([["red", "", None], [""], [], None], Column("x", "x", "list")) == [["red"], [], [], None]
+
+
+def test_lists_that_texts_spell_are_lists() -> None:
+    tags = Column("x", "x", "list")
+    written = [
+        "['red', 'hat']",
+        "[]",
+        ' ["it\'s", "caf\\u00e9"] ',
+        "[1, 2.5]",
+        "red, hat",
+        None,
+        "",
+        "['a, b', \"[c]\"]",
+    ]
+    members = [["red", "hat"], [], ["it's", "café"], ["1", "2.5"], ["red, hat"], None, None, ["a, b", "[c]"]]
+    assert cast(written, tags) == members
+    for text in ("[red]", "['red' 'hat']", "[['red']]", "[None]", "[True]", "[open('x')]", "[x for x in 'a']"):
+        with pytest.raises(SourceError, match=r"row 1: 'x' is .* but this column holds lists of texts"):
+            cast(["red", text], tags)
+    assert cast(['["\\ud83d\\ude00", 1.50]'], tags) == [["😀", "1.50"]]
+    for long in ('["\\ud83d"]', "[NaN]", "[" * 9000 + "]" * 9000, "[" + "1," * 20_000 + "]"):
+        with pytest.raises(SourceError, match="row 0"):
+            cast([long], tags)

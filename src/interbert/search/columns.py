@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from interbert.errors import ColumnError, SourceError
+from interbert.extraction.columns import id_text
 from interbert.search.parsing import (
     Decimal,
     NumberStyle,
@@ -17,6 +18,7 @@ from interbert.search.parsing import (
     holds_codes,
     number_style,
     number_texts,
+    spelled_list,
     temporal_texts,
     trimmed,
 )
@@ -238,11 +240,21 @@ def _fitted(values: Any, column: Column) -> Any | None:
             return trimmed(values) if empty or pa.types.is_null(values.type) else date_texts(values)
         if column.kind == "boolean":
             return _booleans(values)
-        if pa.types.is_floating(values.type):
-            values = _shortest(values)
-        return values.cast(arrow_type(column.kind))
+        return _texts(values)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError):
         return None
+
+
+def _texts(values: Any) -> Any:
+    """Values as texts; blank ones null, and floats that are whole numbers without a fraction, as ids are."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if pa.types.is_floating(values.type) or pa.types.is_decimal(values.type):
+        values = _shortest(values) if pa.types.is_floating(values.type) else values
+        return pa.array([id_text(value) for value in values.to_pylist()], pa.string())
+    texts = values.cast(pa.string())
+    return pc.if_else(pc.is_null(trimmed(texts)), pa.scalar(None, pa.string()), texts)
 
 
 def _numbers(values: Any, column: Column) -> Any | None:
@@ -286,8 +298,9 @@ def _booleans(values: Any) -> Any | None:
     if pa.types.is_boolean(values.type) or pa.types.is_null(values.type):
         return values.cast(pa.bool_())
     numbers = _numbers(values, Column("", "", "number"))
-    known = None if numbers is None else pc.is_in(numbers, value_set=pa.array([0.0, 1.0, None]))
-    return numbers.cast(pa.bool_()) if known is not None and pc.all(known).as_py() is not False else None
+    if numbers is None or pc.any(pc.invert(pc.is_in(numbers, value_set=pa.array([0.0, 1.0, None])))).as_py():
+        return None
+    return numbers.cast(pa.bool_())
 
 
 def _shortest(values: Any) -> Any:
@@ -305,25 +318,49 @@ def _shortest(values: Any) -> Any:
 
 
 def _lists(values: Any) -> Any | None:
-    """Lists of texts; a single value is a list of one."""
+    """Lists of texts, blank members left out; a single value is a list of one, a text that spells a list is that."""
     import numpy as np
     import pyarrow as pa
 
-    if pa.types.is_null(values.type):
-        return values.cast(arrow_type("list"))
+    if _is_text(values.type):
+        values = _spelled_lists(values)
+    if values is None or pa.types.is_null(values.type):
+        return None if values is None else values.cast(arrow_type("list"))
     if not _is_list(values.type):
-        members = _fitted(values, Column("", "", "text"))
-        counts = None if members is None else np.cumsum(np.asarray(members.is_valid()))
-        offsets = [] if counts is None else [0, *counts.tolist()]
-        if members is None:
-            return None
+        members = _texts(values)
+        offsets = [0, *np.cumsum(np.asarray(members.is_valid())).tolist()]
         lists = pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), members.drop_null(), mask=members.is_null())
         return lists.cast(arrow_type("list"))
     plain = values.cast(pa.list_(values.type.value_type))
     members = _fitted(flat(pa.chunked_array([plain.values])), Column("", "", "text"))
     if members is None:
         return None
-    return pa.ListArray.from_arrays(plain.offsets, members, mask=plain.is_null()).cast(arrow_type("list"))
+    lists = pa.ListArray.from_arrays(plain.offsets, members, mask=plain.is_null()).cast(arrow_type("list"))
+    if not members.null_count:
+        return lists
+    rows = lists.to_pylist()
+    filled = [None if row is None else [member for member in row if member is not None] for row in rows]
+    return pa.array(filled, arrow_type("list"))
+
+
+def _spelled_lists(texts: Any) -> Any | None:
+    """Texts with those in brackets, as csv files have lists, as lists; None where one of them is no list of texts."""
+    import pyarrow as pa
+
+    plain = trimmed(texts).to_pylist()
+    if not any(text is not None and _is_bracketed(text) for text in plain):
+        return texts
+    lists: list[list[str] | None] = []
+    for text in plain:
+        members = None if text is None else spelled_list(text) if _is_bracketed(text) else [text]
+        if members is None and text is not None:
+            return None
+        lists.append(members)
+    return pa.array(lists, arrow_type("list"))
+
+
+def _is_bracketed(text: str) -> bool:
+    return text.startswith("[") and text.endswith("]")
 
 
 _PLURAL = {
