@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from interbert.search.columns import Column
-from interbert.search.conditions import compare, contains
+from interbert.search.conditions import compare, contains, is_null
 from interbert.search.index import ProductIndex
 
 _BATCH_ROWS = 65_536
@@ -47,7 +47,7 @@ def filter_notes(index: ProductIndex, where: str | None) -> list[str]:
             hint = f" Did you mean {near!r}?" if near is not None else ""
             notes.append(f"no picture has {column.name} {value[:60]!r}.{hint}")
     for column in read.negated:
-        absent = 0 if column in read.nulls else _count(index, f"{column.field} IS NULL")
+        absent = 0 if column in read.nulls else _count(index, is_null(column, False))
         if absent:
             notes.append(
                 f"pictures without {column.name}: {absent}, which != and not leave out. To have them, too: "
