@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import datetime
 from decimal import Decimal
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
 
 from interbert.errors import SourceError
-from interbert.search.columns import Column, Kind, cast_columns, find_columns
+from interbert.search.columns import Column, Kind, cast_columns, column_notes, find_columns
+from interbert.search.index import ProductIndex
+from interbert.search.near import filter_notes
 
 
 def cast(values: object, column: Column) -> list[object]:
@@ -118,3 +121,55 @@ def test_lists_that_texts_spell_are_lists() -> None:
     for long in ('["\\ud83d"]', "[NaN]", "[" * 9000 + "]" * 9000, "[" + "1," * 20_000 + "]"):
         with pytest.raises(SourceError, match="row 0"):
             cast([long], tags)
+
+
+def notes(values: object) -> list[str]:
+    table = pa.table({"x": values})
+    return column_notes(table, find_columns(table, "t"))
+
+
+def test_dates_begin_with_the_year_and_others_are_said() -> None:
+    for written in ("2026.01.05", "2026/1/5", "2026-01-05", "2026.1.5"):
+        assert (found([written]).kind, cast([written], found([written]))) == ("date", ["2026-01-05"])
+    for values, row in (
+        (["2026-01-05", None, "soon", "2026/1/6"], "'soon' (row 2)"),
+        (["2026-01-05", "2026-02-30"], "'2026-02-30' (row 1)"),
+        (["05.01.2026", "06.01.2026"], "'05.01.2026' (row 0)"),
+        (["", "1/5/2026"], "'1/5/2026' (row 1)"),
+    ):
+        assert found(values).kind == "text"
+        (note,) = notes(values)
+        assert f"one of texts, not of dates: {row} is no date. Write dates as 2026-01-05" in note
+    assert notes(["red", "blue", "2026-01-05"]) == []
+    assert notes(["1.2.3", "10-12-14"]) == []
+
+
+def test_points_that_may_part_thousands_are_said() -> None:
+    (note,) = notes(["899", "1.299", None])
+    assert "'x': the point of '1.299' (row 1) was read as that of a decimal" in note
+    for values in (
+        ["899", "1.299", "9.5"],
+        ["0.125"],
+        ["899"],
+        ["1234.567"],
+        ["1.299", "12,50"],
+        ["1.299,00", "1.299"],
+    ):
+        assert notes(values) == [] or found(values).kind == "text"
+    assert notes([1.299, 899.0]) == []
+
+
+def test_a_date_beside_texts_that_are_no_dates_is_said(index_path: Path) -> None:
+    index = ProductIndex.open(index_path)
+    old = {"red-circle": "05.01.2026", "blue-circle": "06.01.2026"}
+    table = pa.table({"picture_id": list(old), "m_colour": list(old.values())})
+    index.table.merge_insert("picture_id").when_matched_update_all().execute(table)
+    for where in ("colour > '2026-01-05'", "colour between '2026-01-05' and '2026-02-01'"):
+        (note,) = filter_notes(index, where)
+        assert note.startswith("colour holds texts, 24 of which are no dates as filters compare them, such as '")
+        assert "Write dates as 2026-01-05" in note
+    assert len(filter_notes(index, "colour = '2026-01-05'")) == 2
+    assert len(filter_notes(index, "picture_id = '2026-01-05'")) == 1
+    dates = pa.table({"picture_id": index.ids(), "m_colour": ["2026-01-05"] * 24})
+    index.table.merge_insert("picture_id").when_matched_update_all().execute(dates)
+    assert filter_notes(index, "colour > '2026-01-04'") == []

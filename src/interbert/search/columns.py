@@ -14,7 +14,9 @@ from interbert.extraction.columns import id_text
 from interbert.search.parsing import (
     Decimal,
     NumberStyle,
+    date_note,
     date_texts,
+    group_note,
     holds_codes,
     number_style,
     number_texts,
@@ -85,6 +87,7 @@ def find_columns(table: Any, where: str, wanted: Sequence[str] = ()) -> list[Col
 def column_notes(table: Any, columns: Sequence[Column]) -> list[str]:
     """What users should know of a source's columns: those left out, and texts that are nearly numbers, with the row."""
     kinds = {column.name: column.kind for column in columns}
+    plain = {column.name for column in columns if column.kind == "number" and not column.decimal}
     notes = []
     for name in table.column_names:
         values = flat(table[name])
@@ -99,6 +102,16 @@ def column_notes(table: Any, columns: Sequence[Column]) -> list[str]:
                     f"column {name!r} is one of texts, which < and > do not compare: {why}. Correct it and build "
                     "the index anew (--rebuild) for numbers"
                 )
+            elif why is None and (undated := date_note(values)) is not None:
+                notes.append(
+                    f"column {name!r} is one of texts, not of dates: {undated}. Write dates as 2026-01-05 and "
+                    "build the index anew (--rebuild)"
+                )
+        elif name in plain and _is_text(values.type) and (read := group_note(values)) is not None:
+            notes.append(
+                f"column {name!r}: the point of {read} was read as that of a decimal, as in all its numbers with a "
+                "point. If it parts thousands, write them without and build the index anew (--rebuild)"
+            )
     return notes
 
 

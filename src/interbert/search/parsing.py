@@ -38,9 +38,11 @@ _DIGITS = {
 }
 _ZONE = r"(?:Z|[-+]\d{2}:?\d{2})"
 _DATE = (
-    r"^(?P<year>\d{4})[-/年](?P<month>\d{1,2})[-/月](?P<day>\d{1,2})日?"
+    r"^(?P<year>\d{4})[-/.年](?P<month>\d{1,2})[-/.月](?P<day>\d{1,2})日?"
     rf"(?P<time>(?:[T ]\d{{2}}:\d{{2}}(?::\d{{2}}(?:\.\d{{1,9}})?)?{_ZONE}?)?)$"
 )
+_LIKE_DATE = r"^\d{1,2}[-./]\d{1,2}[-./]\d{4}(?:$|[T ])"  # day and month may have changed places
+_GROUP = r"^[-+]?[1-9]\d{0,2}\.\d{3}$"
 _ISO_DATE = r"^\d{4}-\d{2}-\d{2}(?:$|[T ])"
 
 
@@ -161,6 +163,37 @@ def date_texts(texts: Any) -> Any | None:
     return pc.if_else(iso, plain, whole).cast(pa.string())
 
 
+def date_note(texts: Any) -> str | None:
+    """In words, with the row, why texts are no dates although most of them are; None for other texts."""
+    import pyarrow.compute as pc
+
+    plain = trimmed(texts)
+    filled = len(plain.drop_null())
+    unread = pc.fill_null(pc.match_substring_regex(plain, _LIKE_DATE), False)
+    if filled and 2 * pc.sum(unread).as_py() >= filled:
+        return f"{_shown(texts, pc.index(unread, True).as_py())} is no date"
+    dates = pc.fill_null(pc.match_substring_regex(plain, _DATE), False)
+    count = pc.sum(dates).as_py() or 0
+    if not count or 2 * count < filled:
+        return None
+    wrong = pc.and_(pc.is_valid(plain), pc.invert(dates))
+    row = pc.index(wrong, True).as_py()
+    if row < 0:  # all are written as dates, but one is in no calendar
+        row = next(row for row in range(len(plain)) if plain[row].is_valid and date_texts(plain[row : row + 1]) is None)
+    return f"{_shown(texts, row)} is no date"
+
+
+def group_note(texts: Any) -> str | None:
+    """The first number, with its row, whose point may part thousands, where that holds for all with a point."""
+    import pyarrow.compute as pc
+
+    plain = _number_texts(texts)
+    pointed = pc.fill_null(pc.match_substring(plain, "."), False)
+    if not pc.any(pointed).as_py() or not _all(plain.filter(pointed), _GROUP):
+        return None
+    return _shown(texts, pc.index(pointed, True).as_py())
+
+
 def temporal_texts(values: Any) -> Any:
     """Arrow dates and times as ISO texts of their own time zone: 2026-01-05, or 2026-01-05 13:00:00 with a time."""
     import pyarrow as pa
@@ -236,6 +269,10 @@ def _mark(digits: Any, fits: dict[Decimal, Any], unit: str) -> Decimal | None:
 def _misread(texts: Any, row: int, count: int) -> str:
     others = "the other is" if count == 1 else f"{count} others are"
     return f"{_cut(texts, row)} (row {row}) is no number, and {others}"
+
+
+def _shown(texts: Any, row: int) -> str:
+    return f"{_cut(texts, row)} (row {row})"
 
 
 def _cut(texts: Any, row: int) -> str:
