@@ -73,6 +73,10 @@ def values(model: Path, tmp_path_factory: pytest.TempPathFactory) -> ProductInde
         ("not whole = 1.5", "01235"),
         ("whole != 1.5", "01235"),
         ("whole in (1, 7.5, 10)", "03"),
+        ("whole in (1.0, 10)", "03"),
+        ("whole not in (1e1, 7)", "123"),
+        ("price in (5.0, 999e-2)", "15"),
+        ("whole in (5e1)", "1"),
         ("whole between 6.5 and 50.2", "015"),
         ("whole < 1e30 and whole > -1e30", "01235"),
         ("exact <= 19.99", "01345"),
@@ -80,7 +84,9 @@ def values(model: Path, tmp_path_factory: pytest.TempPathFactory) -> ProductInde
         ("dollars < 51", "1245"),
         ("tags contains 'summer'", "04"),
         ("tags contains 'sum'", "5"),
-        ("not tags contains 'summer'", "125"),
+        ("not tags contains 'summer'", "15"),
+        ("tags not contains 'summer'", "15"),
+        ("(tags not contains 'summer') or tags is null", "1235"),
         ("tags is null", "23"),
         ("tags is not null", "0145"),
         ("moment = '2026-01-05 13:00'", "2"),
@@ -169,6 +175,8 @@ def test_near_values_and_rows_without_one_are_named(values: ProductIndex) -> Non
     (note,) = filter_notes(values, "kind != 'Milk'")
     assert note.startswith("pictures without kind: 1, which != and not leave out.")
     assert note.endswith("(kind != 'Milk') or kind is null")
+    (note,) = filter_notes(values, "tags not contains 'summer'")
+    assert note.startswith("pictures without tags: 2, which")
     assert values.ids("(kind != 'Milk') or kind is null") == ["002", "003", "004"]
     assert filter_notes(values, "kind != 'Milk' or kind is null") == []
 

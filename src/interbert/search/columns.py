@@ -10,13 +10,18 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from interbert.errors import ColumnError, SourceError
+from interbert.extraction.columns import id_text
 from interbert.search.parsing import (
     Decimal,
     NumberStyle,
+    date_note,
     date_texts,
+    group_note,
+    holds_codes,
     most_numbers,
     number_style,
     number_texts,
+    spelled_list,
     temporal_texts,
     trimmed,
 )
@@ -38,7 +43,7 @@ class Column:
     unit: str = ""
     """Currency sign of numbers that the source writes with one, such as ``$``."""
     decimal: Decimal = ""
-    """What stands before the fraction in the source's texts; "" for plain numbers."""
+    """What stands before the fraction in the source's texts; "" for plain numbers, and where no text showed it."""
 
     def to_dict(self) -> dict[str, str]:
         """Plain fields, for JSON."""
@@ -83,6 +88,7 @@ def find_columns(table: Any, where: str, wanted: Sequence[str] = ()) -> list[Col
 def column_notes(table: Any, columns: Sequence[Column]) -> list[str]:
     """What users should know of a source's columns: those left out, and texts that are nearly numbers, with the row."""
     kinds = {column.name: column.kind for column in columns}
+    plain = {column.name for column in columns if column.kind == "number" and not column.decimal}
     notes = []
     for name in table.column_names:
         values = flat(table[name])
@@ -97,6 +103,16 @@ def column_notes(table: Any, columns: Sequence[Column]) -> list[str]:
                     f"column {name!r} is one of texts, which < and > do not compare: {why}. Correct it and build "
                     "the index anew (--rebuild) for numbers"
                 )
+            elif why is None and (undated := date_note(values)) is not None:
+                notes.append(
+                    f"column {name!r} is one of texts, not of dates: {undated}. Write dates as 2026-01-05 and "
+                    "build the index anew (--rebuild)"
+                )
+        elif name in plain and _is_text(values.type) and (read := group_note(values)) is not None:
+            notes.append(
+                f"column {name!r}: the point of {read} was read as that of a decimal, as in all its numbers with a "
+                "point. If it parts thousands, write them without and build the index anew (--rebuild)"
+            )
     return notes
 
 
@@ -205,7 +221,7 @@ def _found_in_texts(values: Any) -> Column:
 
 
 def _cast(values: Any, column: Column, where: str) -> Any:
-    read = number_style(values) if _needs_style(values, column) else None
+    read = number_style(values, column.unit) if _needs_style(values, column) else None
     style = read if isinstance(read, NumberStyle) else NumberStyle(column.unit, column.decimal)
     fitted = _fitted(values, column, style)
     if fitted is not None:
@@ -257,13 +273,23 @@ def _fitted(values: Any, column: Column, style: NumberStyle) -> Any | None:
         if column.kind == "date":
             empty = _is_text(values.type) and not len(trimmed(values).drop_null())
             return trimmed(values) if empty or pa.types.is_null(values.type) else date_texts(values)
-        if column.kind == "boolean" and _is_text(values.type):
-            values = trimmed(values)
-        if pa.types.is_floating(values.type):
-            values = _shortest(values)
-        return values.cast(arrow_type(column.kind))
+        if column.kind == "boolean":
+            return _booleans(values)
+        return _texts(values)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError):
         return None
+
+
+def _texts(values: Any) -> Any:
+    """Values as texts; blank ones null, and floats that are whole numbers without a fraction, as ids are."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if pa.types.is_floating(values.type) or pa.types.is_decimal(values.type):
+        values = _shortest(values) if pa.types.is_floating(values.type) else values
+        return pa.array([id_text(value) for value in values.to_pylist()], pa.string())
+    texts = values.cast(pa.string())
+    return pc.if_else(pc.is_null(trimmed(texts)), pa.scalar(None, pa.string()), texts)
 
 
 def _numbers(values: Any, column: Column, style: NumberStyle) -> Any | None:
@@ -273,8 +299,10 @@ def _numbers(values: Any, column: Column, style: NumberStyle) -> Any | None:
 
     finite = column.kind == "integer" or _is_text(values.type)
     if _is_text(values.type):
+        if holds_codes(values):
+            return None
         values = number_texts(values, replace(style, unit=column.unit))
-    elif pa.types.is_temporal(values.type):
+    elif pa.types.is_temporal(values.type) or pa.types.is_boolean(values.type):
         return None
     elif pa.types.is_floating(values.type):
         values = _shortest(values)
@@ -292,6 +320,21 @@ def _numbers(values: Any, column: Column, style: NumberStyle) -> Any | None:
     return numbers
 
 
+def _booleans(values: Any) -> Any | None:
+    """Booleans of true and false, 1 and 0; None where a value is another."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if _is_text(values.type):
+        return trimmed(values).cast(pa.bool_())
+    if pa.types.is_boolean(values.type) or pa.types.is_null(values.type):
+        return values.cast(pa.bool_())
+    numbers = _numbers(values, Column("", "", "number"), NumberStyle())
+    if numbers is None or pc.any(pc.invert(pc.is_in(numbers, value_set=pa.array([0.0, 1.0, None])))).as_py():
+        return None
+    return numbers.cast(pa.bool_())
+
+
 def _shortest(values: Any) -> Any:
     """Floats as float64 of their shortest decimals, so that float32's 19.99 is 19.99; NaN, which is no number, null."""
     import numpy as np
@@ -307,12 +350,14 @@ def _shortest(values: Any) -> Any:
 
 
 def _lists(values: Any) -> Any | None:
-    """Lists of texts; a single value is a list of one."""
+    """Lists of texts, blank members left out; a single value is a list of one, a text that spells a list is that."""
     import numpy as np
     import pyarrow as pa
 
-    if pa.types.is_null(values.type):
-        return values.cast(arrow_type("list"))
+    if _is_text(values.type):
+        values = _spelled_lists(values)
+    if values is None or pa.types.is_null(values.type):
+        return None if values is None else values.cast(arrow_type("list"))
     if not _is_list(values.type):
         members = _fitted(values, _TEXT, NumberStyle())
         counts = None if members is None else np.cumsum(np.asarray(members.is_valid()))
@@ -325,7 +370,32 @@ def _lists(values: Any) -> Any | None:
     members = _fitted(flat(pa.chunked_array([plain.values])), _TEXT, NumberStyle())
     if members is None:
         return None
-    return pa.ListArray.from_arrays(plain.offsets, members, mask=plain.is_null()).cast(arrow_type("list"))
+    lists = pa.ListArray.from_arrays(plain.offsets, members, mask=plain.is_null()).cast(arrow_type("list"))
+    if not members.null_count:
+        return lists
+    rows = lists.to_pylist()
+    filled = [None if row is None else [member for member in row if member is not None] for row in rows]
+    return pa.array(filled, arrow_type("list"))
+
+
+def _spelled_lists(texts: Any) -> Any | None:
+    """Texts with those in brackets, as csv files have lists, as lists; None where one of them is no list of texts."""
+    import pyarrow as pa
+
+    plain = trimmed(texts).to_pylist()
+    if not any(text is not None and _is_bracketed(text) for text in plain):
+        return texts
+    lists: list[list[str] | None] = []
+    for text in plain:
+        members = None if text is None else spelled_list(text) if _is_bracketed(text) else [text]
+        if members is None and text is not None:
+            return None
+        lists.append(members)
+    return pa.array(lists, arrow_type("list"))
+
+
+def _is_bracketed(text: str) -> bool:
+    return text.startswith("[") and text.endswith("]")
 
 
 _TEXT = Column("", "", "text")

@@ -61,7 +61,8 @@ def among(column: Column, values: Sequence[Value]) -> str:
     dates = any(isinstance(value, str) and is_date(value) for value in values)
     if dates or (column.kind == "integer" and not all(map(_is_whole, values))):
         return "(" + " OR ".join(compare(column, "=", value) for value in values) + ")"
-    return f"{column.field} IN ({', '.join(map(_literal, values))})"
+    literals = [str(int(value)) if column.kind == "integer" else _literal(value) for value in values]
+    return f"{column.field} IN ({', '.join(literals)})"
 
 
 def between(column: Column, low: Value, high: Value) -> str:
@@ -73,7 +74,8 @@ def contains(column: Column, text: str) -> str:
     """Whether a text has a piece, or a list a member, in any case of letters."""
     if column.kind != "list":
         return f"(strpos(lower({column.field}), {quoted(text.lower())}) > 0)"
-    joined = f"lower(array_to_string({column.field}, {quoted(_BETWEEN)}))"
+    # null for a list without members, too, which fulfils neither this nor its negation
+    joined = f"nullif(lower(array_to_string({column.field}, {quoted(_BETWEEN)})), '')"
     wanted = quoted(f"{_BETWEEN}{text.lower()}{_BETWEEN}")
     return f"(strpos({quoted(_BETWEEN)} || {joined} || {quoted(_BETWEEN)}, {wanted}) > 0)"
 

@@ -73,6 +73,8 @@ class Filter:
     """Columns below !=, not: rows without a value fulfil neither a condition nor its negation."""
     nulls: tuple[Column, ...]
     """Columns asked whether they are null."""
+    dates: tuple[Column, ...] = ()
+    """Columns of texts that are compared with dates."""
 
 
 def read_filter(text: str, columns: Mapping[str, Column], unfiltered: Mapping[str, str] | None = None) -> Filter:
@@ -105,6 +107,7 @@ class _Parser:
         self._values: list[tuple[Column, str]] = []
         self._negated: list[Column] = []
         self._nulls: list[Column] = []
+        self._dates: list[Column] = []
         self._negations = 0
         self._tokens = self._tokenize()
         self._place = 0
@@ -116,7 +119,8 @@ class _Parser:
         condition = self._any()
         if self._next.kind != "end":
             raise self._error("expected 'and', 'or' or the end", self._next)
-        return Filter(condition, tuple(self._values), tuple(dict.fromkeys(self._negated)), tuple(self._nulls))
+        negated, dates = tuple(dict.fromkeys(self._negated)), tuple(dict.fromkeys(self._dates))
+        return Filter(condition, tuple(self._values), negated, tuple(self._nulls), dates)
 
     def _tokenize(self) -> list[_Token]:
         tokens, place = [], 0
@@ -283,6 +287,9 @@ class _Parser:
                 f"are compared by =, !=, in and contains. {_NUMBERS}",
                 token,
             )
+        own = column.field.startswith("m_")  # an id is what it says
+        if own and column.kind == "text" and is_date and len(text.strip()) >= len("2026-01-05"):
+            self._dates.append(column)
 
     def _error(self, why: str, token: _Token) -> FilterError:
         before = self._text[max(0, token.start - 30) : token.start]

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from interbert.search.columns import Column
-from interbert.search.conditions import compare, contains
+from interbert.search.conditions import compare, contains, is_null
 from interbert.search.index import ProductIndex
 
 _BATCH_ROWS = 65_536
@@ -46,14 +46,29 @@ def filter_notes(index: ProductIndex, where: str | None) -> list[str]:
             near = _near(index, [value], [column.field], True).get(value)
             hint = f" Did you mean {near!r}?" if near is not None else ""
             notes.append(f"no picture has {column.name} {value[:60]!r}.{hint}")
+    notes += [note for column in read.dates if (note := _undated(index, column)) is not None]
     for column in read.negated:
-        absent = 0 if column in read.nulls else _count(index, f"{column.field} IS NULL")
+        absent = 0 if column in read.nulls else _count(index, is_null(column, False))
         if absent:
             notes.append(
                 f"pictures without {column.name}: {absent}, which != and not leave out. To have them, too: "
                 f"({where.strip()[:200]}) or {_named(column)} is null"
             )
     return notes
+
+
+def _undated(index: ProductIndex, column: Column) -> str | None:
+    """That texts which are compared with a date are none, so that no comparison finds them."""
+    condition = f"({column.field} IS NOT NULL AND {column.field} NOT LIKE '____-__-__%')"
+    count = _count(index, condition)
+    if not count:
+        return None
+    with index.reading():
+        sample = index.table.search().where(condition).select([column.field]).limit(1).to_arrow()[column.field][0]
+    return (
+        f"{column.name} holds texts, {count} of which are no dates as filters compare them, such as "
+        f"{str(sample.as_py())[:40]!r}. Write dates as 2026-01-05 and build the index anew (--rebuild)"
+    )
 
 
 def _named(column: Column) -> str:

@@ -6,6 +6,11 @@ Everything works on whole Arrow columns. A text is one number only where no othe
 
 from __future__ import annotations
 
+import ast
+import io
+import itertools
+import json
+import tokenize
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -13,6 +18,8 @@ from typing import Any, Literal
 
 Decimal = Literal["", ".", ","]
 
+_LONGEST_LIST = 20_000
+"""Characters of a list that a text spells."""
 INTEGER = r"^[-+]?(?:0|[1-9]\d{0,17})$"
 NUMBER = r"^[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?$"
 _NAMED = r"^[-+]?0\d|^[-+]?\d{19,}$"  # 007 is a name, and so is a number that no 64 bits hold
@@ -30,13 +37,17 @@ _EITHER_MARK = ("", "€", "EUR", "CHF")
 """Units whose countries write decimals with a point or a comma."""
 _SPACED = r"\d{1,3}(?: \d{3})+|\d{1,3}(?:'\d{3})+|\d+"
 _DIGITS = {
+    "": rf"^(?:{_SPACED})$",
     ".": rf"^(?:(?:\d{{1,3}}(?:,\d{{2,3}})*,\d{{3}}|{_SPACED})(?:\.\d*)?|\.\d+)$",
     ",": rf"^(?:(?:\d{{1,3}}(?:\.\d{{3}})+|{_SPACED})(?:,\d+)?|,\d+)$",
 }
+_ZONE = r"(?:Z|[-+]\d{2}:?\d{2})"
 _DATE = (
-    r"^(?P<year>\d{4})[-/年](?P<month>\d{1,2})[-/月](?P<day>\d{1,2})日?"
-    r"(?P<time>(?:[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d{1,9})?)?(?:Z|[-+]\d{2}:?\d{2})?)?)$"
+    r"^(?P<year>\d{4})[-/.年](?P<month>\d{1,2})[-/.月](?P<day>\d{1,2})日?"
+    rf"(?P<time>(?:[T ]\d{{2}}:\d{{2}}(?::\d{{2}}(?:\.\d{{1,9}})?)?{_ZONE}?)?)$"
 )
+_LIKE_DATE = r"^\d{1,2}[-./]\d{1,2}[-./]\d{4}(?:$|[T ])"  # day and month may have changed places
+_GROUP = r"^[-+]?[1-9]\d{0,2}\.\d{3}$"
 _ISO_DATE = r"^\d{4}-\d{2}-\d{2}(?:$|[T ])"
 
 
@@ -47,7 +58,7 @@ class NumberStyle:
     unit: str = ""
     """Currency sign that every value carries, such as ``$``."""
     decimal: Decimal = ""
-    """What stands before the fraction where thousands are separated or a comma stands; "" for plain numbers."""
+    """What stands before the fraction where thousands are separated or a comma stands; "" where no text shows it."""
     whole: bool = False
     """No value has a fraction."""
 
@@ -61,11 +72,12 @@ def trimmed(texts: Any) -> Any:
     return pc.if_else(pc.equal(plain, ""), pa.scalar(None, pa.string()), plain)
 
 
-def number_style(texts: Any) -> NumberStyle | str | None:
+def number_style(texts: Any, unit: str | None = None) -> NumberStyle | str | None:
     """How a column of texts writes numbers.
 
     Args:
         texts: Arrow texts.
+        unit: that the column is known to have; it may be left out then. None finds it.
 
     Returns:
         the style; in words, with the row, why they are no numbers although most of them are; None for other texts.
@@ -90,16 +102,18 @@ def number_style(texts: Any) -> NumberStyle | str | None:
         row = pc.index(pc.or_(fits[best], missing), False).as_py()
         return _misread(texts, row, count) if 2 * count >= len(filled) else None
     found = pc.unique(units.filter(pc.is_valid(plain))).to_pylist()
-    unit = _joint(found)
-    if unit is None:
+    if unit is not None and set(found) <= {"", unit}:
+        found = [unit]
+    joint = _joint(found)
+    if joint is None:
         rows = [pc.index(units, one).as_py() for one in _apart(found)]
         shown = " and ".join(f"{_cut(texts, row)} (row {row})" for row in rows)
         return f"its values are not all of one currency, such as {shown}"
-    decimal = _mark(digits, fits, unit)
+    decimal = _mark(digits, fits, joint)
     if decimal is None:
         row = pc.index(pc.match_substring_regex(digits, r"[.,]"), True).as_py()
         return f"{_cut(texts, row)} (row {row}) can be read in two ways, and no other row says how"
-    return NumberStyle(unit, decimal, not _any(digits.drop_null(), rf"\{decimal}"))
+    return NumberStyle(joint, decimal, not decimal or not _any(digits.drop_null(), rf"\{decimal}"))
 
 
 def most_numbers(texts: Any) -> Any:
@@ -111,6 +125,13 @@ def most_numbers(texts: Any) -> Any:
     return pc.if_else(fits[best], texts, pa.scalar(None, texts.type))
 
 
+def holds_codes(texts: Any) -> bool:
+    """Whether a text looks like a number but is a name: 007, or more digits than 64 bits hold."""
+    plain = _number_texts(texts)
+    digits, _ = _split(plain)
+    return _any(plain.drop_null(), _NAMED) or _any(digits.drop_null(), _NAMED)
+
+
 def number_texts(texts: Any, style: NumberStyle) -> Any:
     """The texts of a column with such numbers, as a cast to numbers reads them; others stay as they are written."""
     import pyarrow as pa
@@ -120,17 +141,14 @@ def number_texts(texts: Any, style: NumberStyle) -> Any:
     digits, units = _split(plain)
     known = pc.is_in(units, value_set=pa.array(["", *_JOINED.get(style.unit, {style.unit})]))
     ours = pc.match_substring_regex(plain, NUMBER)
-    if style.decimal:
-        point = style.decimal == "."
-        fits = pc.match_substring_regex(digits, _DIGITS[style.decimal])
-        joined = pc.replace_substring_regex(digits, "[, ']" if point else "[. ']", "")
-        joined = pc.replace_substring(joined, ",", ".")
-        signs = pc.struct_field(pc.extract_regex(plain, _PRICE), "sign")
-        inner = pc.struct_field(pc.extract_regex(plain, _PRICE), "inner")
-        joined = pc.binary_join_element_wise(signs, inner, joined, "")
-        styled = pc.if_else(pc.fill_null(pc.and_(fits, known), False), joined, plain)
-        plain = styled if not point else pc.if_else(ours, plain, styled)
-    return plain
+    fits = pc.match_substring_regex(digits, _DIGITS[style.decimal])
+    joined = pc.replace_substring_regex(digits, "[. ']" if style.decimal == "," else "[, ']", "")
+    joined = pc.replace_substring(joined, ",", ".")
+    signs = pc.struct_field(pc.extract_regex(plain, _PRICE), "sign")
+    inner = pc.struct_field(pc.extract_regex(plain, _PRICE), "inner")
+    joined = pc.binary_join_element_wise(signs, inner, joined, "")
+    styled = pc.if_else(pc.fill_null(pc.and_(fits, known), False), joined, plain)
+    return styled if style.decimal == "," else pc.if_else(ours, plain, styled)
 
 
 def date_texts(texts: Any) -> Any | None:
@@ -158,15 +176,72 @@ def date_texts(texts: Any) -> Any | None:
     return pc.if_else(iso, plain, whole).cast(pa.string())
 
 
+def date_note(texts: Any) -> str | None:
+    """In words, with the row, why texts are no dates although most of them are; None for other texts."""
+    import pyarrow.compute as pc
+
+    plain = trimmed(texts)
+    filled = len(plain.drop_null())
+    unread = pc.fill_null(pc.match_substring_regex(plain, _LIKE_DATE), False)
+    if filled and 2 * pc.sum(unread).as_py() >= filled:
+        return f"{_shown(texts, pc.index(unread, True).as_py())} is no date"
+    dates = pc.fill_null(pc.match_substring_regex(plain, _DATE), False)
+    count = pc.sum(dates).as_py() or 0
+    if not count or 2 * count < filled:
+        return None
+    wrong = pc.and_(pc.is_valid(plain), pc.invert(dates))
+    row = pc.index(wrong, True).as_py()
+    if row < 0:  # all are written as dates, but one is in no calendar
+        row = next(row for row in range(len(plain)) if plain[row].is_valid and date_texts(plain[row : row + 1]) is None)
+    return f"{_shown(texts, row)} is no date"
+
+
+def group_note(texts: Any) -> str | None:
+    """The first number, with its row, whose point may part thousands, where that holds for all with a point."""
+    import pyarrow.compute as pc
+
+    plain = _number_texts(texts)
+    pointed = pc.fill_null(pc.match_substring(plain, "."), False)
+    if not pc.any(pointed).as_py() or not _all(plain.filter(pointed), _GROUP):
+        return None
+    return _shown(texts, pc.index(pointed, True).as_py())
+
+
 def temporal_texts(values: Any) -> Any:
     """Arrow dates and times as ISO texts of their own time zone: 2026-01-05, or 2026-01-05 13:00:00 with a time."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
     texts = values.cast(pa.string())
-    texts = pc.replace_substring_regex(texts, r"(\.\d*[1-9])0+", r"\1")
-    texts = pc.replace_substring_regex(texts, r"\.0+", "")
+    texts = pc.replace_substring_regex(texts, rf"(\.\d*?)0+({_ZONE}?)$", r"\1\2")
+    texts = pc.replace_substring_regex(texts, rf"\.({_ZONE}?)$", r"\1")
     return pc.replace_substring_regex(texts, "^(.{10}) 00:00:00$", r"\1")
+
+
+def spelled_list(text: str) -> list[str] | None:
+    """Members of a list of texts and numbers as JSON or Python writes it; None for anything else.
+
+    Python joins texts that stand side by side, as numpy prints its arrays (``['red' 'hat']``): those are no list.
+    """
+    if len(text) > _LONGEST_LIST:
+        return None
+    try:
+        members = _json_or_python(text)
+        "".join(map(str, members)).encode()  # half of a surrogate pair is no text
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError, tokenize.TokenError):
+        return None
+    plain = all(isinstance(member, str | int | float) and not isinstance(member, bool) for member in members)
+    return [str(member) for member in members] if isinstance(members, list) and plain else None
+
+
+def _json_or_python(text: str) -> Any:
+    try:
+        return json.loads(text, parse_int=str, parse_float=str, parse_constant=ast.literal_eval)
+    except ValueError:
+        tokens = [one.type for one in tokenize.generate_tokens(io.StringIO(text).readline)]
+        if (tokenize.STRING, tokenize.STRING) in itertools.pairwise(tokens):
+            raise
+        return ast.literal_eval(text)
 
 
 def _number_texts(texts: Any) -> Any:
@@ -212,7 +287,7 @@ def _apart(units: Sequence[str]) -> tuple[str, str]:
 
 
 def _mark(digits: Any, fits: dict[Decimal, Any], unit: str) -> Decimal | None:
-    """What stands before fractions; None where both readings are possible and differ."""
+    """What stands before fractions, "" where no text shows it; None where both readings are possible and differ."""
     import pyarrow.compute as pc
 
     filled = digits.drop_null()
@@ -220,13 +295,17 @@ def _mark(digits: Any, fits: dict[Decimal, Any], unit: str) -> Decimal | None:
     if not both:
         return "." if pc.sum(fits["."]).as_py() == len(filled) else ","
     if not _any(filled, r"[.,]"):
-        return "."
+        return ""
     return "." if unit not in _EITHER_MARK and not _any(filled, r"\.") else None
 
 
 def _misread(texts: Any, row: int, count: int) -> str:
     others = "the other is" if count == 1 else f"{count} others are"
     return f"{_cut(texts, row)} (row {row}) is no number, and {others}"
+
+
+def _shown(texts: Any, row: int) -> str:
+    return f"{_cut(texts, row)} (row {row})"
 
 
 def _cut(texts: Any, row: int) -> str:
