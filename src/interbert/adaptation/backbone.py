@@ -32,7 +32,7 @@ from interbert.extraction.weights import pick_device
 from interbert.tasks.metrics import direction_metrics
 from interbert.training.provenance import provenance, write_provenance
 from interbert.training.session import as_recipe, claim_folder, mark_finished, one_run
-from interbert.training.whole_file import write_whole
+from interbert.whole_file import write_whole
 
 LOG = "log_history.jsonl"
 _CHECKPOINT = "checkpoint.pt"

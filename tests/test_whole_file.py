@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from interbert.training.whole_file import write_whole
+from interbert.whole_file import write_whole
 
 
 @pytest.mark.parametrize("before", [None, "old"])
