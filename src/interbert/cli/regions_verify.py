@@ -44,16 +44,19 @@ def run(options: Options) -> None:
     from interbert.regions.verify import verify
 
     require_replaceable(options.out, FINDINGS)
-    store = RegionStore.open(options.store)
     with only_writer(options.store) if options.remove else contextlib.nullcontext():
+        store = RegionStore.open(
+            options.store
+        )  # while it is held: rows that another command removes change the others'
         with progress_bar("verifying", len(store), "rows", bool(len(store))) as advance:
             result = verify(store, advance)
         wrong, unusual = result.of("damaged", "twice"), result.of("unusual")
+        if options.out is not None:  # first: rows that are gone cannot be listed any more
+            findings = result.of("damaged", "twice", "unusual")
+            lines = [json.dumps(asdict(one), ensure_ascii=False) + "\n" for one in findings]
+            write_output(options.out, "".join(lines), FINDINGS)
         if options.remove:
             store.remove([one.row for one in wrong])
-    if options.out is not None:
-        lines = [json.dumps(asdict(one), ensure_ascii=False) + "\n" for one in result.of("damaged", "twice", "unusual")]
-        write_output(options.out, "".join(lines), FINDINGS)
     for one in [*wrong[:_SHOWN], *unusual[:_SHOWN]]:
         print(f"row {one.row}: {one.kind}: {one.reason}")
     checked = "compared with their checksums" if result.has_checksums else "read; the store is older than checksums"
