@@ -11,6 +11,7 @@ import shutil
 from pathlib import Path
 
 from interbert.errors import ConfigError, writing
+from interbert.whole_file import replacing
 
 CARRIED = "region_extractor.safetensors"
 """Name of the file in a store's folder, a model directory, and the folder that training wrote."""
@@ -61,6 +62,5 @@ def carry(file: Path, folder: str | Path) -> None:
         return
     with writing(folder):
         target.parent.mkdir(parents=True, exist_ok=True)
-        part = target.with_name(f".{CARRIED}.part")
+    with replacing(target) as part:
         shutil.copyfile(file, part)
-        part.replace(target)

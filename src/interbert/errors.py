@@ -138,29 +138,43 @@ def first_line(error: BaseException, most: int = 200) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0][:most]
 
 
+_FULL = re.compile(
+    r"No space left|Disk quota exceeded|File too large|os error (?:28|122|27)\b"  # of Lance, safetensors, tokenizers
+    r"|PytorchStreamWriter failed|enforce fail at inline_container"  # of torch.save
+    r"|\d+ requested and \d+ written"  # of numpy, an OSError without a number
+)
+_DENIED = re.compile(r"Permission denied|Read-only file system|Operation not permitted")
+
+
+def storage_problem(error: BaseException) -> str | None:
+    """What is wrong with the disk, when that is what an error of any library says; else None.
+
+    A full disk is an OSError of Python, and text of a RuntimeError, a SafetensorError or a plain Exception of libraries
+    that write files themselves.
+    """
+    text = str(error)
+    if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) or _FULL.search(text):
+        return "the disk is full. What was finished stays; free some space and run the same command again."
+    denied = _DENIED.search(text)
+    if denied or getattr(error, "errno", None) in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return f"cannot be written ({denied.group() if denied else getattr(error, 'strerror', None)})."
+    return None
+
+
 @contextlib.contextmanager
 def writing(path: str | Path) -> Iterator[None]:
-    """Turn what goes wrong while the block writes below ``path`` into a :class:`StorageError`.
-
-    Libraries report a full disk in several ways: as an OSError, or as text inside another error.
-    """
+    """Turn what goes wrong while the block writes below ``path`` into a :class:`StorageError`."""
     try:
         yield
     except InterBertError:
         raise
-    except (OSError, RuntimeError, ValueError) as error:
-        number = getattr(error, "errno", None)
-        text = first_line(error)
-        full = number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-        if full or "No space left" in str(error) or "PytorchStreamWriter failed" in str(error):
-            raise StorageError(
-                f"{path}: the disk is full. What was finished stays; free some space and run the same command again."
-            ) from error
-        denied = re.search(r"Permission denied|Read-only file system|Operation not permitted", str(error))
-        if isinstance(error, OSError) or denied:
-            reason = getattr(error, "strerror", None) or (denied.group() if denied else text)
-            raise StorageError(f"{path}: cannot be written ({reason}).") from error
-        raise
+    except Exception as error:
+        problem = storage_problem(error)
+        if problem is None and isinstance(error, OSError):
+            problem = f"cannot be written ({error.strerror or first_line(error)})."
+        if problem is None:
+            raise
+        raise StorageError(f"{path}: {problem}") from error
 
 
 class TrainingError(InterBertError, RuntimeError):

@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+import errno
 import json
-from dataclasses import replace
+import signal
+import subprocess
+import sys
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +22,7 @@ from interbert.carried import CARRIED, carry, digest_of
 from interbert.checkpoints.bert import bert_tokenizer
 from interbert.cli.main import main
 from interbert.data.pairs import PairTable
-from interbert.errors import ConfigError, TrainingError
+from interbert.errors import ConfigError, StorageError, TrainingError
 from interbert.extraction.class_names import class_names
 from interbert.extraction.columns import ColumnMapping
 from interbert.extraction.efficientnet import EfficientNetLite0
@@ -161,6 +165,117 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_stopped(
     finetune_backbone(chosen)
     assert (tmp_path / "out" / CARRIED).read_bytes() == (trained / CARRIED).read_bytes()
     assert (tmp_path / "out" / LOG).read_text() == (trained / LOG).read_text()
+
+
+def require_same(out: Path, trained: Path) -> None:
+    assert (out / CARRIED).read_bytes() == (trained / CARRIED).read_bytes()
+    assert (out / LOG).read_text() == (trained / LOG).read_text()
+    assert sorted(file.name for file in out.iterdir()) == sorted(file.name for file in trained.iterdir())
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_a_pass_whose_checkpoint_has_no_room_did_not_happen(
+    number: int, trained: Path, shop: Path, tiny_bert: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save, saved = torch.save, []
+
+    def full(*given: object) -> None:
+        saved.append(given)
+        if len(saved) == number:
+            raise RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 576 vs 534")
+        save(*given)  # type: ignore[arg-type]
+
+    chosen, out = options(shop, tmp_path / "out", tiny_bert), tmp_path / "out"
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "save", full)
+        with pytest.raises(StorageError, match="the disk is full"):
+            finetune_backbone(chosen)
+    passes = len((out / LOG).read_text().splitlines()) if (out / LOG).exists() else 0
+    assert passes == number - 1  # the log tells of no pass that has no checkpoint
+    finetune_backbone(chosen)
+    require_same(out, trained)
+
+
+def test_a_disk_that_is_full_at_any_file_costs_nothing(
+    trained: Path, shop: Path, tiny_bert: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replace_file, files = Path.replace, []
+
+    def full(self: Path, target: Path) -> Path:
+        files.append(self)
+        if len(files) == number:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return replace_file(self, target)
+
+    chosen, out = options(shop, tmp_path / "out", tiny_bert), tmp_path / "out"
+    for number in range(1, 20):  # noqa: B007 (read by full)
+        files.clear()
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "replace", full)
+            try:
+                finetune_backbone(chosen)
+            except StorageError as error:
+                assert "the disk is full" in str(error)  # noqa: PT017
+                assert not list(out.glob(".*.part"))
+            else:
+                break
+    assert 4 < number < 19
+    require_same(out, trained)
+
+
+KILLED = """
+import json, os, signal, sys, torch
+from interbert.adaptation.backbone import finetune_backbone
+from interbert.adaptation.options import BackboneOptions
+save, saved = torch.save, []
+def killed(content, file):
+    saved.append(file)
+    save(content, file)
+    if len(saved) == 2: os.kill(os.getpid(), signal.SIGKILL)
+torch.save = killed
+finetune_backbone(BackboneOptions(**json.loads(sys.argv[1])))
+"""
+
+
+def test_a_run_that_is_killed_at_its_checkpoint_goes_on(
+    trained: Path, shop: Path, tiny_bert: str, tmp_path: Path
+) -> None:
+    chosen = options(shop, tmp_path / "out", tiny_bert)
+    command = [sys.executable, "-c", KILLED, json.dumps(asdict(chosen))]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == -signal.SIGKILL, done.stderr[-600:]
+    assert len((tmp_path / "out" / LOG).read_text().splitlines()) == 1
+    finetune_backbone(chosen)
+    assert (tmp_path / "out" / CARRIED).read_bytes() == (trained / CARRIED).read_bytes()
+    assert (tmp_path / "out" / LOG).read_text() == (trained / LOG).read_text()
+
+
+def test_a_run_that_an_earlier_version_left_broken_goes_on(
+    trained: Path, shop: Path, tiny_bert: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its log has the network as it was twice, and perhaps no network was kept."""
+    learn = BackboneLearner.epoch
+
+    def stop_in_the_second(self: BackboneLearner) -> dict[str, float]:
+        if self.epochs_done == 1:
+            raise KeyboardInterrupt
+        return learn(self)
+
+    chosen, out = options(shop, tmp_path / "out", tiny_bert), tmp_path / "out"
+    with monkeypatch.context() as patch:
+        patch.setattr(BackboneLearner, "epoch", stop_in_the_second)
+        with pytest.raises(KeyboardInterrupt):
+            finetune_backbone(chosen)
+    state = torch.load(out / "checkpoint.pt", weights_only=True)
+    torch.save(
+        {name: value for name, value in state.items() if name not in ("history", "upper")}, out / "checkpoint.pt"
+    )
+    lines = (out / LOG).read_text().splitlines(keepends=True)
+    (out / LOG).write_text("".join([lines[0], lines[0], lines[1], '{"epoch": 2, "r@']))
+    (out / CARRIED).unlink()
+    finetune_backbone(chosen)
+    assert (out / LOG).read_text() == (trained / LOG).read_text()
+    assert (out / CARRIED).read_bytes() == (trained / CARRIED).read_bytes()
 
 
 def test_a_loss_that_is_not_finite_stops(shop: Path, tiny_bert: str, tmp_path: Path) -> None:

@@ -5,11 +5,13 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from tests.conftest import tiny_config
+from tests.killing import kill_at
 from transformers import AutoProcessor
 
 from interbert.checkpoints.adapter import TASK_HEADS, reference_names, to_reference
 from interbert.checkpoints.convert import convert_reference, convert_to_reference
 from interbert.checkpoints.tensor_file import read_tensors, write_tensors
+from interbert.cli.main import main
 from interbert.errors import CheckpointError, ConfigError, UsageError
 from interbert.model.configuration import InterBertConfig
 from interbert.model.modeling import InterBertForPreTraining
@@ -274,3 +276,33 @@ def test_values_that_are_no_numbers_are_named(tmp_path):
     file, config = reference_file(tmp_path, change=spoil)
     with pytest.raises(CheckpointError, match=r"NaN or infinite values in bert\.t_pooler\.dense\.bias"):
         convert_reference(file, config, tmp_path / "ours")
+
+
+def test_a_conversion_that_is_killed_leaves_nothing_in_the_way(tmp_path):
+    file, config = reference_file(tmp_path)
+    words = ["convert", "reference", str(file), str(tmp_path / "ours"), "--config", str(config)]
+    kill_at(1, "folders", *words)
+    assert not (tmp_path / "ours").exists()
+    assert main(words) == 0
+    assert not list(tmp_path.glob(".ours*"))
+    back = ["convert", "to-reference", str(tmp_path / "ours"), str(tmp_path / "back.bin")]
+    kill_at(1, "files", *back)
+    assert not (tmp_path / "back.bin").exists()
+    assert not (tmp_path / "back.json").exists()
+    assert main(back) == 0
+    before, after = read_tensors(file), read_tensors(tmp_path / "back.bin")
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_a_full_disk_leaves_neither_file_and_is_one_line(tmp_path, monkeypatch, capsys):
+    file, config = reference_file(tmp_path)
+    convert_reference(file, config, tmp_path / "ours")
+
+    def full(*_, **__):
+        raise RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 576 vs 534")
+
+    monkeypatch.setattr(torch, "save", full)
+    assert main(["convert", "to-reference", str(tmp_path / "ours"), str(tmp_path / "back.bin")]) == 1
+    said = capsys.readouterr().err.splitlines()
+    assert said[-1].startswith(f"interbert: {tmp_path / 'back.bin'}: the disk is full.")
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["ours", "reference.bin"]

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from tests.conftest import tiny_config
+from tests.killing import kill_at
 
 pytest.importorskip("onnxruntime")
 pytest.importorskip("onnxscript")
@@ -184,3 +185,11 @@ def test_a_damaged_file_is_named(tmp_path):
         open_exported(tmp_path / "joint.onnx")
     with pytest.raises(CheckpointError, match="no such file"):
         open_exported(tmp_path / "absent.onnx")
+
+
+def test_an_export_that_is_killed_leaves_nothing_in_the_way(directory, shop_store, tmp_path):
+    words = ["export", "onnx", str(directory), str(shop_store), str(tmp_path / "onnx"), "--texts", "title"]
+    kill_at(1, "folders", *words)
+    assert not (tmp_path / "onnx").exists()
+    assert main(words) == 0
+    assert [one.name for one in tmp_path.iterdir()] == ["onnx"]

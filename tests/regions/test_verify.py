@@ -6,10 +6,12 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
+from tests.killing import kill_at
 from tests.regions.test_checksums import flip
 from tests.regions.test_layout import old_store
 from tests.regions.test_store import INFO, assert_same, files, record
 
+from interbert.cli.main import main
 from interbert.regions.conversion import to_table
 from interbert.regions.schema import Regions
 from interbert.regions.store import RegionStore
@@ -125,3 +127,20 @@ def test_a_summary_counts(tmp_path: Path) -> None:
     assert dict(facts(RegionStore.create(tmp_path / "top", INFO, 2)))["classes"] == (
         "4, stored the 2 most probable and the remainder"
     )
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_removal_that_is_killed_is_done_or_not(
+    number: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = three_commits(tmp_path / "s")
+    damage_row(store, 15)
+    words = ["regions", "verify", str(tmp_path / "s"), "--remove", "--out", str(tmp_path / "found.jsonl")]
+    kill_at(number, "removed", *words)
+    assert '"row": 15' in (tmp_path / "found.jsonl").read_text()
+    assert len(RegionStore.open(tmp_path / "s")) == 17 - number
+    assert main(words) == 0
+    assert ("1 rows removed" in capsys.readouterr().out) == (number == 1)
+    again = RegionStore.open(tmp_path / "s")
+    assert [one.picture_id for one in again.captions()] == [f"p{row}" for row in range(15)]
+    assert verify(again).of("damaged", "twice") == []

@@ -15,6 +15,7 @@ import pytest
 from tests.conftest import draw, file_bytes
 from tests.search.conftest import MAPPING, priced_rows, source_of, write_table
 
+from interbert.cli.main import main
 from interbert.errors import CheckpointError, SourceError, StorageError, UsageError, VectorIndexError
 from interbert.extraction.columns import ColumnMapping
 from interbert.extraction.extract import extract_to_store
@@ -434,6 +435,37 @@ def test_verify_finds_damage(index_path: Path) -> None:
         index.regions(["nobody"])
 
 
+MORE = {"name": "more", "field": "m_more", "kind": "text", "unit": "", "decimal": ""}
+WRONG = [
+    ("table", "manifest"),
+    ("table", "../other"),
+    ("table", 3),
+    ("model_fingerprint", "../../elsewhere"),
+    ("stored_size", 8),
+    ("stored_size", "16"),
+    ("vector_size", -3),
+    ("hidden_size", 0),
+    ("hidden_size", 1.5),
+    ("largest_norm", float("nan")),
+    ("largest_norm", None),
+    ("coding", "int4"),
+    ("columns", [MORE | {"kind": "colour"}]),
+    ("columns", 7),
+    ("aliases", {"id": 3}),
+    ("mapping", {}),
+    ("mirrored", "yes"),
+]
+
+
+def test_an_index_whose_sizes_are_not_its_model_s_is_named(
+    index_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fields = json.loads(ProductIndex.open(index_path).manifest.to_json()) | {"vector_size": 9, "hidden_size": 7}
+    table_module.connect(index_path).open_table("manifest").update(values={"manifest": json.dumps(fields)})
+    assert main(["search", str(index_path), "red"]) == 2
+    assert "says that its model has vectors of 9 numbers and hidden size 7" in capsys.readouterr().err
+
+
 def test_a_manifest_of_the_future_and_a_damaged_one_are_named(index_path: Path) -> None:
     index = ProductIndex.open(index_path)
     fields = json.loads(index.manifest.to_json()) | {"complete": True}
@@ -441,6 +473,10 @@ def test_a_manifest_of_the_future_and_a_damaged_one_are_named(index_path: Path) 
     for content, said in (
         (json.dumps(fields | {"format": 9}), "is an index of format 9"),
         ("{", "does not say how it was built"),
+        *((json.dumps(fields | {name: value}), "does not say how it was built") for name, value in WRONG),
+        (json.dumps(fields | {"table": "products_0007_gone"}), "its table products_0007_gone cannot be opened"),
+        (json.dumps(fields | {"vector_size": 20, "stored_size": 32}), "has vectors of 16 numbers, not what"),
+        (json.dumps(fields | {"columns": [*fields["columns"], MORE]}), "has no column m_more, not what"),
     ):
         manifests.update(values={"manifest": content})
         with pytest.raises(VectorIndexError, match=said):

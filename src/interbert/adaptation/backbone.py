@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from interbert.adaptation.attribute_head import Attributes
 from interbert.adaptation.learner import BackboneLearner, Catalogue
@@ -21,7 +24,7 @@ from interbert.carried import CARRIED, digest_of
 from interbert.checkpoints.bert import config_for_bert
 from interbert.data.pairs import PairTable
 from interbert.data.subset import sample_groups
-from interbert.errors import ConfigError, SourceError, writing
+from interbert.errors import ConfigError, SourceError
 from interbert.extraction.attributes import kinds_in
 from interbert.extraction.columns import ColumnMapping
 from interbert.extraction.efficientnet import EfficientNetLite0
@@ -32,7 +35,7 @@ from interbert.extraction.weights import pick_device
 from interbert.tasks.metrics import direction_metrics
 from interbert.training.provenance import provenance, write_provenance
 from interbert.training.session import as_recipe, claim_folder, mark_finished, one_run
-from interbert.training.whole_file import write_whole
+from interbert.whole_file import replacing, write_whole
 
 LOG = "log_history.jsonl"
 _CHECKPOINT = "checkpoint.pt"
@@ -56,6 +59,7 @@ def _finetune(options: BackboneOptions) -> None:
     source = _open(options, options.source)
     held_source = None if options.validation is None else _open(options, options.validation)
     if claim_folder(out, recipe):
+        _remove_work(out)  # of a run that was killed right after its end
         print(f"{out}: this run is finished, nothing to do")
         return
     columns = _columns(options, source)
@@ -77,11 +81,10 @@ def _finetune(options: BackboneOptions) -> None:
     train, judged, vocabulary = _catalogues(options, maps, held_maps, attributes, device)
     learner = BackboneLearner(backbone, _towers(options, train, vocabulary).to(device), train, options)
     _learn(learner, options, judged, out)
-    shutil.rmtree(out / _MAPS)
-    (out / _CHECKPOINT).unlink(missing_ok=True)
     data = {"source": source.name, "pictures": str(len(maps)), "weights": digest_of(out / CARRIED)}
     write_provenance(out, provenance(recipe, data))
     mark_finished(out)
+    _remove_work(out)
 
 
 def _open(options: BackboneOptions, name: str) -> PictureSource:
@@ -172,59 +175,104 @@ def _towers(options: BackboneOptions, train: Catalogue, vocabulary: int) -> Towe
     return Towers(config, mean, std + 1e-6, options.dropout)
 
 
+@dataclass
+class _Progress:
+    """What a run has reached; it stands in the checkpoint, and the log and the network beside it are written from it.
+
+    So a pass whose checkpoint was not written to its end did not happen: neither its line nor its network counts.
+    """
+
+    history: list[dict[str, Any]] = field(default_factory=list)
+    """Lines of the log: the network as it was, then one a pass."""
+    upper: dict[str, Tensor] | None = None
+    """The best pass's network; None before the first."""
+
+    @property
+    def best(self) -> float:
+        """R@1 of the best pass."""
+        return max((float(one["r@1"]) for one in self.history[1:]), default=-1.0)
+
+    def commit(self, learner: BackboneLearner, out: Path) -> None:
+        """Write the checkpoint, then what users read.
+
+        Raises:
+            StorageError: the disk is full; the passes before stay.
+        """
+        learner.save(out / _CHECKPOINT, {"history": self.history, "upper": self.upper})
+        self.publish(out)
+
+    def publish(self, out: Path) -> None:
+        """Write the log and the best network."""
+        write_whole(out / LOG, "".join(json.dumps(line) + "\n" for line in self.history))
+        if self.upper is not None:
+            with replacing(out / CARRIED) as part:
+                save_file({name: value.cpu() for name, value in self.upper.items()}, part)
+
+    @classmethod
+    def resumed(cls, learner: BackboneLearner, out: Path) -> _Progress:
+        """Of a run that was stopped; one of interbert 0.1.0 has its log and its network in their files alone."""
+        state = learner.load(out / _CHECKPOINT)
+        if "history" in state:
+            found = cls(state["history"], state["upper"])
+        else:
+            found = cls(_logged(out / LOG, learner.epochs_done))
+            if (out / CARRIED).is_file() and learner.epochs_done:
+                found.upper = load_file(out / CARRIED)
+            elif learner.epochs_done:  # after a full disk it kept none: this pass's is all that is left
+                found = cls([*found.history[:1], *found.history[1:][-1:]], learner.upper())
+        found.publish(out)
+        return found
+
+
 def _learn(learner: BackboneLearner, options: BackboneOptions, judged: Catalogue, out: Path) -> None:
     """All passes that are still to do; the network of the best is kept."""
-    log, checkpoint = out / LOG, out / _CHECKPOINT
-    if checkpoint.is_file():
-        learner.load(checkpoint)
-        _cut_log(log, learner.epochs_done)
+    if (out / _CHECKPOINT).is_file():
+        done = _Progress.resumed(learner, out)
     else:
         learner.fit_heads()
-        _judge(learner, judged, log, {})
-        learner.save(checkpoint)
+        done = _Progress([_judge(learner, judged, {})])
+        done.commit(learner, out)
+        _say(done.history[-1])
     while learner.epochs_done < options.epochs:
-        losses = learner.epoch()
-        best = max((one["r@1"] for one in _history(log)[1:]), default=-1.0)
-        if _judge(learner, judged, log, losses) >= best:
-            _keep(learner, out)
-        learner.save(checkpoint)
-    history = _history(log)
-    before, best = history[0]["r@1"], max(one["r@1"] for one in history[1:])
-    print(f"kept: the best of {options.epochs} passes, R@1 {best:.1f}; the network as it was: {before:.1f}", flush=True)
-    if best <= before:
+        line = _judge(learner, judged, learner.epoch())
+        if line["r@1"] >= done.best:
+            done.upper = learner.upper()
+        done.history.append(line)
+        done.commit(learner, out)
+        _say(line)
+    before = done.history[0]["r@1"]
+    print(
+        f"kept: the best of {options.epochs} passes, R@1 {done.best:.1f}; the network as it was: {before:.1f}",
+        flush=True,
+    )
+    if done.best <= before:
         print("the catalogue taught it nothing that shows on the validation pictures: extract without it", flush=True)
 
 
-def _judge(learner: BackboneLearner, judged: Catalogue, log: Path, losses: dict[str, float]) -> float:
-    """R@1 of the validation texts over the validation pictures, written to the log and the screen."""
+def _judge(learner: BackboneLearner, judged: Catalogue, losses: dict[str, float]) -> dict[str, Any]:
+    """The log's line: R@1 and more of the validation texts over the validation pictures."""
     described = learner.described(judged)
     shown, groups = judged.table.gallery()
     right = judged.table.right_of_groups(np.arange(len(judged.table)), groups)
     recall = direction_metrics(described.texts @ described.pictures[shown].T, right).recall
-    found = {name: one.value for name, one in recall.items()}
+    found = {name: float(one.value) for name, one in recall.items()}
     line = {"epoch": learner.epochs_done, **losses, **found, "candidates": len(shown)}
-    line = line | described.attributes | line  # a column's name may be one of the log's
-    with writing(log), log.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(line) + "\n")
+    return line | described.attributes | line  # a column's name may be one of the log's
+
+
+def _say(line: Mapping[str, Any]) -> None:
     said = ", ".join(f"{name} {value:.2f}" for name, value in line.items() if name not in ("epoch", "candidates"))
-    print(f"pass {learner.epochs_done}: {said} (among {len(shown)} validation pictures)", flush=True)
-    return float(line["r@1"])
+    print(f"pass {line['epoch']}: {said} (among {line['candidates']} validation pictures)", flush=True)
 
 
-def _history(log: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+def _logged(log: Path, epochs_done: int) -> list[dict[str, Any]]:
+    """Lines of a log up to a pass, each once; one that was not written to its end is of a later pass."""
+    lines = log.read_text(encoding="utf-8").splitlines(keepends=True)
+    found = [json.loads(line) for line in lines if line.endswith("\n")]
+    return list({int(one["epoch"]): one for one in found if one["epoch"] <= epochs_done}.values())
 
 
-def _cut_log(log: Path, epochs_done: int) -> None:
-    """Drop what a killed process judged after its last checkpoint."""
-    lines = [json.dumps(one) + "\n" for one in _history(log) if one["epoch"] <= epochs_done]
-    write_whole(log, "".join(lines))
-
-
-def _keep(learner: BackboneLearner, out: Path) -> None:
-    part = out / f".{CARRIED}.part"
-    with writing(out), learner.averaged():
-        upper = learner.learnt["upper"].state_dict()
-        save_file({name: value.cpu().contiguous() for name, value in upper.items()}, part)
-        part.chmod(0o644)
-        part.replace(out / CARRIED)
+def _remove_work(out: Path) -> None:
+    """Remove what only an unfinished run needs."""
+    shutil.rmtree(out / _MAPS, ignore_errors=True)
+    (out / _CHECKPOINT).unlink(missing_ok=True)

@@ -30,12 +30,13 @@ from interbert.adaptation.maps import PictureMaps
 from interbert.adaptation.options import BackboneOptions
 from interbert.adaptation.towers import Towers
 from interbert.data.pairs import PairTable
-from interbert.errors import TrainingError, writing
+from interbert.errors import TrainingError
 from interbert.extraction.efficientnet import EfficientNetLite0
 from interbert.model.processing import pad_texts
 from interbert.objectives.contrastive import contrastive_loss_from_scores, find_answers
 from interbert.progress import progress_bar
 from interbert.training.optimizer import up_then_down
+from interbert.whole_file import replacing
 
 _HEADS_BATCH = 1024
 _HEADS_RATE = 2e-3
@@ -264,16 +265,26 @@ class BackboneLearner:
         finally:
             self.learnt.load_state_dict(learning)
 
-    def save(self, file: Path) -> None:
-        """Write everything that another process needs to go on.
+    def upper(self) -> dict[str, Tensor]:
+        """Averaged weights of the network's upper layers, on the CPU."""
+        with self.averaged():
+            state = self.learnt["upper"].state_dict()
+            return {name: value.cpu().clone().contiguous() for name, value in state.items()}
+
+    def save(self, file: Path, beside: Mapping[str, Any]) -> None:
+        """Write everything that another process needs to go on, whole or not at all.
+
+        Args:
+            file: to write.
+            beside: what else belongs to this moment: tensors and plain values.
 
         Raises:
             StorageError: the disk is full.
         """
-        part = file.with_name(file.name + ".part")
-        with writing(file):
+        with replacing(file) as part:
             torch.save(
                 {
+                    **beside,
                     "learnt": self.learnt.state_dict(),
                     "average": self.average.state_dict(),
                     "optimizer": self._optimizer.state_dict(),
@@ -283,17 +294,17 @@ class BackboneLearner:
                 },
                 part,
             )
-            part.replace(file)
 
-    def load(self, file: Path) -> None:
-        """Go on from what :meth:`save` wrote."""
-        state = torch.load(file, map_location=self._device, weights_only=True)
+    def load(self, file: Path) -> dict[str, Any]:
+        """Go on from what :meth:`save` wrote; returns all of it."""
+        state: dict[str, Any] = torch.load(file, map_location=self._device, weights_only=True)
         self.learnt.load_state_dict(state["learnt"])
         self.average.load_state_dict(state["average"])
         self._optimizer.load_state_dict(state["optimizer"])
         self._schedule.load_state_dict(state["schedule"])
         self._queue = [(vectors, pairs.cpu().numpy()) for vectors, pairs in state["queue"]]
         self.epochs_done = int(state["epochs_done"])
+        return state
 
 
 def _average(decay: float) -> Any:

@@ -26,7 +26,7 @@ from interbert.extraction.in_process import decode_ahead
 from interbert.extraction.sources import PictureSource
 from interbert.progress import progress_bar
 from interbert.regions.schema import CaptionRow
-from interbert.training.whole_file import write_whole
+from interbert.whole_file import write_whole
 
 _DONE = "maps.json"
 _BATCH = 8

@@ -27,13 +27,14 @@ from interbert.checkpoints.adapter import (
 from interbert.checkpoints.bert import bert_tokenizer
 from interbert.checkpoints.directory import require_free, require_interbert, whole_folder
 from interbert.checkpoints.quiet import quiet_library
-from interbert.checkpoints.tensor_file import listed, read_tensors, write_tensors
-from interbert.errors import CheckpointError, ConfigError, UsageError, writing
+from interbert.checkpoints.tensor_file import listed, read_tensors, require_file_place, write_tensors
+from interbert.errors import CheckpointError, ConfigError, UsageError
 from interbert.model.configuration import InterBertConfig
 from interbert.model.modeling import InterBertForPreTraining
 from interbert.model.processing import InterBertProcessor
 from interbert.model.region_inputs import InterBertRegionFeatureExtractor
 from interbert.model.tasks import InterBertForVLTasks
+from interbert.whole_file import replacing
 
 _TIED = ("cls.predictions.decoder.weight", "bert.embeddings.word_embeddings.weight")
 
@@ -188,6 +189,7 @@ def convert_to_reference(directory: str | Path, out: str | Path) -> ToReference:
     file = Path(out)
     if file.suffix == ".json":
         raise UsageError(f"{file}: the configuration goes there. Name the checkpoint {file.with_suffix('.bin')}.")
+    require_file_place(file)
     for path in (file, file.with_suffix(".json")):
         if path.is_file():
             raise UsageError(f"{path}: is there already. Name another file, or remove it.")
@@ -197,10 +199,9 @@ def convert_to_reference(directory: str | Path, out: str | Path) -> ToReference:
     theirs, dropped = to_reference(state, config)
     heads = {name for name in reference_names(config).values() if name.split(".")[0] in TASK_HEADS}
     absent = [name for name in reference_names(config).values() if name not in theirs and name not in heads]
-    write_tensors(theirs, file)
-    with writing(file):
-        fields = config_to_reference(config)
-        file.with_suffix(".json").write_text(json.dumps(fields, indent=2) + "\n", encoding="utf-8")
+    with replacing(file.with_suffix(".json")) as settings:
+        settings.write_text(json.dumps(config_to_reference(config), indent=2) + "\n", encoding="utf-8")
+        write_tensors(theirs, file)
     return ToReference(len(theirs), tuple(dropped), tuple(absent))
 
 

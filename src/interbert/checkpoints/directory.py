@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,12 +15,16 @@ from safetensors import SafetensorError
 from interbert.checkpoints.normalising import restore_normalizer
 from interbert.checkpoints.quiet import quiet_library
 from interbert.errors import CheckpointError, UsageError, first_line, writing
+from interbert.locking import only_writer
 from interbert.model.configuration import InterBertConfig
 from interbert.model.modeling import InterBertForPreTraining
 from interbert.model.processing import InterBertProcessor
 from interbert.model.retrieval import InterBertForImageTextRetrieval
 from interbert.model.tasks import InterBertForSequenceClassification
 from interbert.model.trunk import InterBertPreTrainedModel
+
+_PART, _WHOLE = "best.part", "best.whole"
+"""Of a model directory: what is being written, and what has been and takes its place."""
 
 _Model = TypeVar("_Model", bound=InterBertPreTrainedModel)
 
@@ -164,12 +167,17 @@ def require_free(folder: Path) -> None:
 def whole_folder(folder: Path) -> Iterator[Path]:
     """A folder to write into that becomes ``folder`` when the block ends well, and leaves nothing when it does not.
 
+    What a killed process left of it is removed by the next one that writes the same folder.
+
     Raises:
+        UsageError: another command is writing it.
         StorageError: it cannot be written.
     """
-    with writing(folder):
+    with only_writer(folder), writing(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
-        part = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+        part = folder.with_name(f".{folder.name}.part")
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir(mode=0o700)
         try:
             yield part
             make_readable(part)
@@ -179,6 +187,43 @@ def whole_folder(folder: Path) -> Iterator[Path]:
             part.replace(folder)
         finally:
             shutil.rmtree(part, ignore_errors=True)
+
+
+@contextmanager
+def replaced_files(folder: Path) -> Iterator[Path]:
+    """A folder to write into whose files replace those of a model directory when the block ends well.
+
+    Killed while they change places, :func:`finish_replacing` does the rest.
+
+    Raises:
+        StorageError: it cannot be written; the directory is as it was.
+    """
+    finish_replacing(folder)
+    part = folder / _PART
+    with writing(folder):
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir()
+        try:
+            yield part
+            make_readable(part)
+            part.replace(folder / _WHOLE)
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
+    finish_replacing(folder)
+
+
+def finish_replacing(folder: Path) -> None:
+    """Put files in their places that :func:`replaced_files` had written to their end.
+
+    Raises:
+        StorageError: a file cannot be moved.
+    """
+    whole = folder / _WHOLE
+    if whole.is_dir():
+        with writing(folder):
+            for file in sorted(whole.iterdir()):
+                file.replace(folder / file.name)
+            whole.rmdir()
 
 
 def make_readable(folder: Path) -> None:

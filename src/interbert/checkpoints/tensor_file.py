@@ -15,7 +15,8 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from interbert.errors import CheckpointError, UsageError, writing
+from interbert.errors import CheckpointError, UsageError
+from interbert.whole_file import replacing
 
 _WRAPPERS = ("state_dict", "model_state_dict", "model")
 """Keys under which training scripts keep the weights beside an optimizer's state."""
@@ -81,17 +82,20 @@ def write_tensors(tensors: Mapping[str, Tensor], path: str | Path) -> None:
         StorageError: the disk is full or not writable.
     """
     file = Path(path)
+    require_file_place(file)
+    with replacing(file) as part, part.open("wb") as stream:
+        torch.save(dict(tensors), stream)
+
+
+def require_file_place(file: Path) -> None:
+    """Check that a file can be made at a path.
+
+    Raises:
+        UsageError: the path is a folder, or its folder does not exist.
+    """
     if file.is_dir() or not file.resolve().parent.is_dir():
         problem = "is a folder" if file.is_dir() else "its folder does not exist"
         raise UsageError(f"{file}: {problem}. Name a file in a folder that exists.")
-    part = file.with_name(file.name + ".part")
-    with writing(file):
-        try:
-            with part.open("wb") as stream:
-                torch.save(dict(tensors), stream)
-            part.replace(file)
-        finally:
-            part.unlink(missing_ok=True)
 
 
 def listed(names: list[str], most: int = 8) -> str:

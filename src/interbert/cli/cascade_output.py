@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 
 from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
-from interbert.errors import writing
+from interbert.outputs import DRAWING, write_output
 from interbert.report.svg import number
 from interbert.report.tradeoff import Panel, Point, tradeoff_svg
 from interbert.tasks.cascade import CascadeReport, Stage, Timing
@@ -134,6 +133,5 @@ def write_plot(report: CascadeReport, title: str, path: str) -> None:
         Panel("time per query, all at once", points(False)),
     ]
     svg = tradeoff_svg(title, [name.upper() for name in _RECALL], [panel for panel in panels if panel.points])
-    with writing(path):
-        Path(path).write_text(svg, encoding="utf-8")
+    write_output(path, svg, DRAWING)
     print(f"plot: {path}")

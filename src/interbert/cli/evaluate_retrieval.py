@@ -33,13 +33,13 @@ if TYPE_CHECKING:
 def run(options: Options) -> None:
     """Evaluate and print a table."""
     from interbert.checkpoints.directory import is_pretrained_only, load_processor
-    from interbert.cli.output import require_writable_file
     from interbert.errors import CheckpointError
+    from interbert.outputs import DRAWING, RETRIEVAL_METRICS, require_replaceable
     from interbert.regions.schema import ExtractorInfo
     from interbert.regions.store import RegionStore
 
-    require_writable_file(options.out)
-    require_writable_file(options.plot)
+    require_replaceable(options.out, RETRIEVAL_METRICS)
+    require_replaceable(options.plot, DRAWING)
     _check(options)
     processor = load_processor(options.model)
     zero_shot = is_pretrained_only(options.model)
@@ -159,9 +159,8 @@ def _compare(options: Options, store: RegionStore, processor: InterBertProcessor
 def _write(options: Options, store: RegionStore, found: dict[str, Any]) -> None:
     """Write the metrics, where that is wanted."""
     import json
-    from pathlib import Path
 
-    from interbert.errors import writing
+    from interbert.outputs import RETRIEVAL_METRICS, write_output
     from interbert.training.provenance import versions
 
     if options.out is None:
@@ -175,8 +174,7 @@ def _write(options: Options, store: RegionStore, found: dict[str, Any]) -> None:
         **found,
         "versions": versions(),
     }
-    with writing(options.out):
-        Path(options.out).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    write_output(options.out, json.dumps(content, indent=2) + "\n", RETRIEVAL_METRICS)
     print(f"metrics: {options.out}")
 
 

@@ -41,24 +41,26 @@ class Options:
 def run(options: Options) -> None:
     """Add and say what was done."""
     from interbert.cli.index_output import print_changes, print_left_out
-    from interbert.errors import UsageError
     from interbert.extraction.columns import ColumnMapping
-    from interbert.extraction.sources import open_source
+    from interbert.extraction.sources import PictureSource, open_source
     from interbert.search.changes import add_to_index, update_columns
-    from interbert.search.index import ProductIndex
+    from interbert.search.manifest import Manifest
 
-    built = ProductIndex.open(options.index).manifest.mapping
-    picture_id = options.picture_id or built["picture_id"]
-    product_id = options.product_id or built["product_id"]
-    if options.columns_only:
-        named = product_id or picture_id
-        if named is None:
-            raise UsageError("index add: say which column holds the products' ids: --product_id.")
-        changes = update_columns(options.index, options.source, named, options.split)
-    else:
-        texts = tuple(options.texts or built["texts"])
-        mapping = ColumnMapping(options.picture or built["picture"], texts, picture_id, product_id)
+    def opened(manifest: Manifest) -> PictureSource:
+        built = manifest.mapping
+        mapping = ColumnMapping(
+            options.picture or built["picture"],
+            tuple(options.texts or built["texts"]),
+            options.picture_id or built["picture_id"],
+            options.product_id or built["product_id"],
+        )
         source = open_source(options.source, mapping, options.split, need_texts=False)
         print_left_out(source)
-        changes = add_to_index(options.index, source, model=options.model, regions=options.regions, progress=True)
+        return source
+
+    if options.columns_only:
+        named = options.product_id or options.picture_id
+        changes = update_columns(options.index, options.source, named, options.split)
+    else:
+        changes = add_to_index(options.index, opened, model=options.model, regions=options.regions, progress=True)
     print_changes(options.index, changes)

@@ -11,12 +11,13 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
-from interbert.errors import writing
 from interbert.extraction.sources import PictureSource
+from interbert.outputs import PAGE, write_output
 from interbert.search.changes import Changes
 from interbert.search.engine import Result, SearchEngine
 from interbert.search.index import ProductIndex
 from interbert.search.page import PageHit, format_probability, render_results
+from interbert.whole_file import write_whole
 
 _SHOWN_SKIPS = 5
 _SKIPPED = "skipped.jsonl"
@@ -50,8 +51,7 @@ def print_changes(path: str, changes: Changes) -> None:
 def _list_skipped(file: Path, changes: Changes) -> None:
     """One JSON line each, in place of the list of the command before."""
     lines = [json.dumps({"id": name, "reason": reason}, ensure_ascii=False) for name, reason in changes.skipped]
-    with writing(file):
-        file.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    write_whole(file, "".join(f"{line}\n" for line in lines))
 
 
 def print_notes(notes: Sequence[str]) -> None:
@@ -121,5 +121,4 @@ def write_index_page(path: Path, results: Sequence[tuple[str, Sequence[Result]]]
     ]
     manifest = engine.index.manifest
     footer = f"{len(engine.index):,} pictures of {manifest.source}, ranked by {manifest.model}"
-    with writing(path):
-        path.write_text(render_results(page, pictures, footer), encoding="utf-8")
+    write_output(path, render_results(page, pictures, footer), PAGE)

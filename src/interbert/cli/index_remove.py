@@ -30,15 +30,16 @@ def run(options: Options) -> None:
     """Remove and say what was done."""
     from interbert.cli.index_output import print_changes
     from interbert.errors import UsageError
-    from interbert.extraction.sources import open_source
+    from interbert.extraction.sources import PictureSource, open_source
     from interbert.search.changes import remove_from_index, source_mapping
-    from interbert.search.index import ProductIndex
+    from interbert.search.manifest import Manifest
 
     if not options.ids and options.where is None and options.keep is None:
         raise UsageError("index remove: say what to remove: --ids, --where, or all but the products of --keep.")
-    keep = None
-    if options.keep is not None:
-        mapping = source_mapping(ProductIndex.open(options.index).manifest)
-        keep = open_source(options.keep, mapping, need_texts=False)
+
+    def opened(manifest: Manifest) -> PictureSource:
+        return open_source(options.keep or "", source_mapping(manifest), need_texts=False)
+
+    keep = None if options.keep is None else opened
     changes = remove_from_index(options.index, ids=options.ids, where=options.where, keep=keep)
     print_changes(options.index, changes)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import errno
 import inspect
 import os
 import sys
@@ -13,7 +12,7 @@ from typing import NoReturn
 
 from interbert import __version__
 from interbert.cli.verbs import find_verb, group_of, group_overview, overview, verb_module
-from interbert.errors import InterBertError, Terminated
+from interbert.errors import InterBertError, Terminated, first_line, storage_problem
 from interbert.memory import keep_freed_memory
 
 INTERRUPTED, TERMINATED = 130, 143
@@ -53,11 +52,12 @@ def main(words: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # `interbert ... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EDQUOT):
+    except Exception as error:
+        if storage_problem(error) is None:
             raise
-        where = f"{error.filename}: " if error.filename else ""
-        return _fail(f"{where}{(error.strerror or str(error)).lower()}. What was finished stays.", 1)
+        where = f"{error.filename}: " if isinstance(error, OSError) and error.filename else ""
+        said = getattr(error, "strerror", None) or first_line(error)
+        return _fail(f"{where}{said.lower()}. What was finished stays.", 1)
     return 0
 
 

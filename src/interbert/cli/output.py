@@ -9,8 +9,8 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
-from interbert.errors import UsageError, writing
 from interbert.extraction.sources import PictureSource
+from interbert.outputs import PAGE, write_output
 from interbert.report.pictures import thumbnails
 from interbert.search.catalogue import Hit
 from interbert.search.page import PageHit, format_probability, render_results
@@ -22,20 +22,6 @@ _SIDE = 192
 """Pixels of a thumbnail's long side."""
 _WIDTH = 108
 """Characters of the widest table: a narrower terminal wraps it, which is better than cut numbers."""
-
-
-def require_writable_file(path: str | None) -> None:
-    """Check before long work that its result can be written; None passes.
-
-    Raises:
-        UsageError: the path is a folder, or its folder does not exist.
-    """
-    if path is None:
-        return
-    if Path(path).is_dir():
-        raise UsageError(f"{path}: is a folder. Name a file.")
-    if not Path(path).resolve().parent.is_dir():
-        raise UsageError(f"{path}: its folder does not exist. Make it, or name another.")
 
 
 def print_retrieval(report: RetrievalReport, zero_shot: bool) -> None:
@@ -110,6 +96,5 @@ def write_results_page(
         )
         for text, hits in results
     ]
-    with writing(path):
-        path.write_text(render_results(page_hits, shown.uris, footer), encoding="utf-8")
+    write_output(path, render_results(page_hits, shown.uris, footer), PAGE)
     return shown.problems

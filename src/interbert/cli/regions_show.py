@@ -45,16 +45,17 @@ def run(options: Options) -> None:
     """Read, draw, write the page."""
     from pathlib import Path
 
-    from interbert.cli.output import print_not_shown, require_writable_file
+    from interbert.cli.output import print_not_shown
     from interbert.errors import require_range
     from interbert.extraction.columns import ColumnMapping
     from interbert.extraction.sources import open_source
+    from interbert.outputs import PAGE, require_replaceable
     from interbert.regions.store import RegionStore
     from interbert.report.region_page import names_of, rows_to_show, write_region_page
 
     for name in ("count", "top", "boxes"):
         require_range(f"regions show: --{name}", getattr(options, name), 1)
-    require_writable_file(options.out)
+    require_replaceable(options.out, PAGE)
     store = RegionStore.open(options.store)
     rows = rows_to_show(store, options.rows, options.count)
     names = names_of(store, options.names)

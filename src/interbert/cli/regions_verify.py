@@ -35,26 +35,28 @@ def run(options: Options) -> None:
     import contextlib
     import json
     from dataclasses import asdict
-    from pathlib import Path
 
-    from interbert.cli.output import require_writable_file
     from interbert.errors import StoreError
     from interbert.locking import only_writer
+    from interbert.outputs import FINDINGS, require_replaceable, write_output
     from interbert.progress import progress_bar
     from interbert.regions.store import RegionStore
     from interbert.regions.verify import verify
 
-    require_writable_file(options.out)
-    store = RegionStore.open(options.store)
+    require_replaceable(options.out, FINDINGS)
     with only_writer(options.store) if options.remove else contextlib.nullcontext():
+        store = RegionStore.open(
+            options.store
+        )  # while it is held: rows that another command removes change the others'
         with progress_bar("verifying", len(store), "rows", bool(len(store))) as advance:
             result = verify(store, advance)
         wrong, unusual = result.of("damaged", "twice"), result.of("unusual")
+        if options.out is not None:  # first: rows that are gone cannot be listed any more
+            findings = result.of("damaged", "twice", "unusual")
+            lines = [json.dumps(asdict(one), ensure_ascii=False) + "\n" for one in findings]
+            write_output(options.out, "".join(lines), FINDINGS)
         if options.remove:
             store.remove([one.row for one in wrong])
-    if options.out is not None:
-        lines = [json.dumps(asdict(one), ensure_ascii=False) + "\n" for one in result.of("damaged", "twice", "unusual")]
-        Path(options.out).write_text("".join(lines), encoding="utf-8")
     for one in [*wrong[:_SHOWN], *unusual[:_SHOWN]]:
         print(f"row {one.row}: {one.kind}: {one.reason}")
     checked = "compared with their checksums" if result.has_checksums else "read; the store is older than checksums"

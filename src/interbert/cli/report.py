@@ -43,10 +43,11 @@ def run(options: Options) -> None:
     """Read, predict, write the page."""
     from pathlib import Path
 
-    from interbert.cli.output import print_not_shown, require_writable_file
+    from interbert.cli.output import print_not_shown
     from interbert.errors import UsageError
     from interbert.extraction.columns import ColumnMapping
     from interbert.extraction.sources import open_source
+    from interbert.outputs import PAGE, require_replaceable
     from interbert.report.build import build_report
 
     if options.samples < 0:
@@ -55,12 +56,13 @@ def run(options: Options) -> None:
         raise UsageError("report: name a model directory. See: interbert report --help")
     if options.out is None and len(options.runs) > 1:
         raise UsageError("report: say where the page of several runs goes: --out comparison.html")
-    require_writable_file(options.out)
+    out = Path(options.runs[0]) / "report.html" if options.out is None else Path(options.out)
+    if out.parent.is_dir() or options.out is not None:  # a run that is not there is named below
+        require_replaceable(out, PAGE)
     source = None
     if options.source is not None:
         mapping = ColumnMapping(options.picture, (), options.picture_id)
         source = open_source(options.source, mapping, options.split, need_texts=False)
-    out = Path(options.runs[0]) / "report.html" if options.out is None else Path(options.out)
     report = build_report(options.runs, out, source, options.regions, options.samples, options.axis)
     for one, samples in zip(report.runs, report.samples, strict=True):
         if samples.note:

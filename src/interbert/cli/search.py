@@ -68,14 +68,14 @@ def run(options: Options) -> None:
     """Search, print and write the page."""
     from pathlib import Path
 
-    from interbert.cli.output import require_writable_file
     from interbert.errors import UsageError
+    from interbert.outputs import PAGE, require_replaceable
 
     indexed = "://" in options.target or Path(options.target, "manifest.lance").is_dir()
     if options.top_k < 1:
         raise UsageError(f"search: --top_k must be at least 1, not {options.top_k}.")
     page = options.page or ("search.html" if options.html or not indexed else "none")
-    require_writable_file(None if page == "none" else page)
+    require_replaceable(None if page == "none" else page, PAGE)
     queries = [text.strip() for text in options.text.split("|")]
     if not all(queries) and not (indexed and options.image and not options.text.strip()):
         raise UsageError(f"search: {options.text!r} holds an empty text. Say what the picture should show.")

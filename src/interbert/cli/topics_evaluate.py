@@ -48,16 +48,14 @@ class Options:
 def run(options: Options) -> None:
     """Evaluate and print a table per field of texts."""
     import json
-    from pathlib import Path
 
-    from interbert.cli.output import require_writable_file
     from interbert.cli.topics_output import open_recommender, print_topic_report
-    from interbert.errors import writing
+    from interbert.outputs import TOPIC_METRICS, require_replaceable, write_output
     from interbert.search.topics.evaluation import evaluate_topics
     from interbert.search.topics.recommend import PageSettings
     from interbert.search.topics.topic_file import read_topics
 
-    require_writable_file(options.out)
+    require_replaceable(options.out, TOPIC_METRICS)
     settings = PageSettings(
         least=options.least,
         diversity=options.diversity,
@@ -82,6 +80,5 @@ def run(options: Options) -> None:
         }
     if options.out is not None:
         about = {"index": options.index, "topics": options.topics, "by_field": content}
-        with writing(options.out):
-            Path(options.out).write_text(json.dumps(about, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        write_output(options.out, json.dumps(about, indent=2, ensure_ascii=False) + "\n", TOPIC_METRICS)
         print(f"metrics: {options.out}")

@@ -22,19 +22,15 @@ class Options:
 
 def run(options: Options) -> None:
     """Read pages and pictures, and write the file."""
-    from pathlib import Path
-
-    from interbert.cli.output import require_writable_file
-    from interbert.errors import writing
+    from interbert.outputs import PAGE, require_replaceable, write_output
     from interbert.search.index import ProductIndex
     from interbert.search.topics.page import page_pictures, render_topics
     from interbert.search.topics.pages import read_pages
 
-    require_writable_file(options.out)
+    require_replaceable(options.out, PAGE)
     path, pages = read_pages(options.pages)
     index = ProductIndex.open(options.index or path)
     footer = f"{len(pages)} topics over {len(index):,} pictures of {index.manifest.source}, by {index.manifest.model}"
     content = render_topics(pages, page_pictures(index, pages), footer)
-    with writing(options.out):
-        Path(options.out).write_text(content, encoding="utf-8")
+    write_output(options.out, content, PAGE)
     print(f"page: {options.out}")

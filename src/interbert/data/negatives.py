@@ -18,6 +18,7 @@ from safetensors.numpy import load_file, save_file
 from interbert.data.pairs import PairTable
 from interbert.data.words import NearSame, words_of
 from interbert.errors import SourceError
+from interbert.whole_file import replacing
 
 Float32 = NDArray[np.float32]
 Int64 = NDArray[np.int64]
@@ -140,11 +141,14 @@ class Negatives:
         return cls(table, [captions], [others], near_same)
 
     def save(self, file: Path) -> None:
-        """Write the pools: mining them again takes minutes."""
+        """Write the pools: mining them again takes minutes.
+
+        Raises:
+            StorageError: the disk is full or not writable.
+        """
         arrays = {f"{side} {kind}": pool for side, pools in self._pools.items() for kind, pool in enumerate(pools)}
-        part = file.with_name(f"{file.name}.part")
-        save_file({name: array.astype(np.int32) for name, array in arrays.items()}, part)
-        part.replace(file)
+        with replacing(file) as part:
+            save_file({name: array.astype(np.int32) for name, array in arrays.items()}, part)
 
     @classmethod
     def load(cls, table: PairTable, file: Path, near_same: float | None = None) -> Negatives:

@@ -32,6 +32,7 @@ from pathlib import Path
 from interbert.data.grouping import joined
 from interbert.demo.captions import Glyph, load_glyphs
 from interbert.errors import MissingExtraError, SourceError
+from interbert.whole_file import replacing, write_whole
 
 SPLITS = ("train", "validation", "test")
 _LAW = 4  # raise when the meaning of the files changes, so that old ones are made anew
@@ -171,7 +172,7 @@ def prepare_openmoji(
     for split, positions in splits.items():
         _write_split(out / f"{split}.parquet", [glyphs[i] for i in positions], [pictures[i] for i in positions])
     rows = {split: len(positions) for split, positions in splits.items()}
-    done.write_text(json.dumps({"fingerprint": fingerprint, "rows": rows, "recipe": recipe}), encoding="utf-8")
+    write_whole(done, json.dumps({"fingerprint": fingerprint, "rows": rows, "recipe": recipe}))
     return OpenMojiSummary(rows, fingerprint, reused=False)
 
 
@@ -198,6 +199,5 @@ def _write_split(path: Path, glyphs: Sequence[Glyph], pictures: Sequence[bytes])
         "group": pa.array([glyph.group for glyph in glyphs], pa.string()),
         "category": pa.array([glyph.category for glyph in glyphs], pa.string()),
     }
-    part = path.with_name(path.name + ".part")
-    pq.write_table(pa.table(columns), part)
-    part.replace(path)
+    with replacing(path) as part:
+        pq.write_table(pa.table(columns), part)

@@ -23,6 +23,7 @@ from interbert.extraction.columns import ColumnMapping
 from interbert.extraction.extract import extract_to_store
 from interbert.extraction.grid import GridExtractor, GridSettings
 from interbert.extraction.sources import PictureSource, open_source
+from interbert.outputs import PAGE, write_output
 from interbert.progress import progress_bar
 from interbert.regions.store import RegionStore
 from interbert.report.charts import Chart, objective_charts, validation_charts
@@ -224,7 +225,7 @@ class Demo:
             else "Pictures: OpenMoji (openmoji.org), CC BY-SA 4.0. Names: Unicode CLDR, through the package emoji.",
             names={key: key for key in shown},
         )
-        (self.folder / "index.html").write_text(render_demo(page), encoding="utf-8")
+        write_output(self.folder / "index.html", render_demo(page), PAGE)
 
     def _charts(self, name: str) -> list[Chart]:
         run = replace(read_run(self._model(name)).logged_run, name="")

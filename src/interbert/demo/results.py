@@ -15,6 +15,7 @@ from interbert.report.parts import QueryResult, by_hash
 from interbert.tasks.evaluation import RetrievalReport
 from interbert.tasks.metrics import best_ranks
 from interbert.tasks.retrieval import RetrievalSet
+from interbert.whole_file import write_whole
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ def write_outcomes(path: Path, outcomes: Sequence[LanguageOutcome]) -> None:
         }
         for one in outcomes
     ]
-    path.write_text(json.dumps(records, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    write_whole(path, json.dumps(records, ensure_ascii=False, indent=1) + "\n")
 
 
 def read_outcomes(path: Path) -> list[LanguageOutcome]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from interbert.training.whole_file import write_whole
+from interbert.whole_file import write_whole
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,7 @@ from interbert.model.retrieval import InterBertForImageTextRetrieval
 from interbert.regions.schema import ExtractorInfo
 from interbert.regions.store import RegionStore
 from interbert.tasks.retrieval import RetrievalSet
+from interbert.whole_file import write_whole
 
 TOLERANCE = 1e-4
 """Largest difference from torch that a file may have."""
@@ -131,7 +132,7 @@ def _write(
     }
     if recall is not None:
         content["int8"] = recall.to_dict()
-    (folder / REPORT).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    write_whole(folder / REPORT, json.dumps(content, indent=2) + "\n")
     return ExportReport(differences, between, recall)
 
 

@@ -10,6 +10,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from interbert.whole_file import write_whole
+
 _FORWARD = {"method": "forward", "method_output_name": "logits"}
 
 _FILES: dict[str, Any] = {
@@ -38,9 +40,9 @@ PAIR_SCORER = "InterBertForPairScoring"
 def write_cross_encoder_files(folder: Path) -> None:
     """Describe a saved retrieval model as a cross-encoder, in the library's own files and in ``config.json``."""
     for name, content in _FILES.items():
-        (folder / name).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        write_whole(folder / name, json.dumps(content, indent=2) + "\n")
     file = folder / "config.json"
     config = json.loads(file.read_text(encoding="utf-8"))
     if PAIR_SCORER not in config["architectures"]:
         config["architectures"].append(PAIR_SCORER)
-        file.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+        write_whole(file, json.dumps(config, indent=2, sort_keys=True) + "\n")

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from interbert.errors import UsageError, writing
+from interbert.errors import UsageError
 from interbert.extraction.sources import PictureSource
+from interbert.outputs import PAGE, write_output
 from interbert.report.charts import Axis, place
 from interbert.report.page import Report, render_report
 from interbert.report.pictures import Thumbnails, thumbnails
@@ -34,7 +35,7 @@ def build_report(
         axis: what the curves run over.
 
     Raises:
-        UsageError: a folder holds no run, or ``axis`` is not in its log.
+        UsageError: a folder holds no run, ``axis`` is not in its log, or ``out`` is a file that is no page.
         DataError: a file of a run is damaged, or ``regions`` do not fit.
         StorageError: the page cannot be written.
     """
@@ -47,6 +48,5 @@ def build_report(
     shown = thumbnails(source, wanted).require(source) if source is not None else Thumbnails()
     report = Report(runs, predicted, shown.uris, axis, shown.problems)
     page = render_report(report)
-    with writing(out):
-        out.write_text(page, encoding="utf-8")
+    write_output(out, page, PAGE)
     return report

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from interbert.errors import UsageError, writing
+from interbert.errors import UsageError
 from interbert.extraction.class_names import class_names
 from interbert.extraction.sources import PictureSource
+from interbert.outputs import PAGE, write_output
 from interbert.regions.schema import CaptionRow, Regions
 from interbert.regions.store import RegionStore
 from interbert.report.framed import framed_picture
@@ -82,7 +83,7 @@ def write_region_page(
         boxes: regions of each picture, the surest first.
 
     Raises:
-        UsageError: the source has none of the pictures.
+        UsageError: the source has none of the pictures, or ``out`` is a file that is no page.
         StoreError: a row is damaged.
         StorageError: the page cannot be written.
     """
@@ -100,8 +101,7 @@ def write_region_page(
     css = shared_style() + stylesheet("interbert.report", "report.css") + rules
     body = f'<h1>Regions</h1>\n<p class="lead">{escape(store.path)}: {intro}</p>\n<div class="pairs">\n{cards}\n</div>'
     page = document(f"Regions of {store.path}", css, body)
-    with writing(out):
-        out.write_text(page, encoding="utf-8")
+    write_output(out, page, PAGE)
     return shown.problems
 
 

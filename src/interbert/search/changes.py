@@ -7,12 +7,12 @@ written alone.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from interbert.errors import SourceError
+from interbert.errors import SourceError, UsageError
 from interbert.extraction.columns import ColumnMapping, id_text
 from interbert.extraction.same_source import picture_digest
 from interbert.extraction.sources import PictureSource
@@ -36,6 +36,13 @@ _OVERRULED = "each of its pictures stands in a row of its own, too, which counts
 Fact = tuple[str, tuple[str, ...]]
 """Product id and texts of a picture."""
 
+OpenSource = Callable[[Manifest], PictureSource]
+"""Opens a source by the columns that an index was built from.
+
+All of an index is read while its folder is held: a build that another command completes before that takes the place of
+the one that is known, and what is written to that one is gone.
+"""
+
 
 @dataclass
 class Changes:
@@ -56,7 +63,7 @@ class Changes:
 
 def add_to_index(
     path: str | Path,
-    source: PictureSource,
+    source: PictureSource | OpenSource,
     *,
     model: str | Path | None = None,
     regions: str | None = None,
@@ -66,7 +73,8 @@ def add_to_index(
 
     Args:
         path: of the index.
-        source: pictures with the texts and columns that the index has; a column it lacks stays as it is.
+        source: pictures with the texts and columns that the index has; a column it lacks stays as it is. A function
+            opens them, for the build that is written.
         model: where the model is, for an index in a bucket.
         regions: store of the same extractor with regions of some of the pictures, which need not be found again.
         progress: show a bar.
@@ -78,23 +86,22 @@ def add_to_index(
         StorageError: the disk is full or not writable; what was committed stays.
         VectorIndexError: there is no index, or it is damaged.
     """
-    index = ProductIndex.open(path)
-    encoder = index_encoder(index, model)
-    source = identified(source, lasting=True)
     with only_writer(path):
-        changes = write_source(ProductIndex(path, build=index.manifest), encoder, source, regions, progress)
+        index = ProductIndex.open(path)
+        source = identified(source(index.manifest) if callable(source) else source, lasting=True)
+        changes = write_source(index.pinned(), index_encoder(index, model), source, regions, progress)
     if changes.skipped and len(changes.skipped) == len(source):
         raise SourceError(f"{source.name}: none of its pictures could be used ({changes.skipped[0][1]}).")
     return changes
 
 
-def update_columns(path: str | Path, source: str, id_column: str, split: str | None = None) -> Changes:
+def update_columns(path: str | Path, source: str, id_column: str | None = None, split: str | None = None) -> Changes:
     """Change columns, such as price and stock, of products that are there; no picture is read and none encoded.
 
     Args:
         path: of the index.
         source: any table with ``id_column`` and some of the index's columns.
-        id_column: ids of products, or of pictures.
+        id_column: ids of products, or of pictures; the column that the index was built with when not given.
         split: of a Hub data set.
 
     Raises:
@@ -102,9 +109,17 @@ def update_columns(path: str | Path, source: str, id_column: str, split: str | N
         SourceError: no product or no column of it is in the index, or a value does not fit.
         VectorIndexError, StorageError, UsageError: as :func:`add_to_index`.
     """
+    with only_writer(path):
+        return _update_columns(ProductIndex.open(path).pinned(), source, id_column, split)
+
+
+def _update_columns(index: ProductIndex, source: str, id_column: str | None, split: str | None) -> Changes:
     import pyarrow as pa
 
-    index = ProductIndex.open(path)
+    mapping = index.manifest.mapping
+    id_column = id_column or mapping["product_id"] or mapping["picture_id"]
+    if id_column is None:
+        raise UsageError("index add: say which column holds the products' ids: --product_id.")
     found = read_rows(source, split)
     found.require([id_column], source)
     rows = found.rows
@@ -117,20 +132,19 @@ def update_columns(path: str | Path, source: str, id_column: str, split: str | N
     table = rows.select_columns(names).with_format("arrow")[:]
     arrays = cast_columns(table, columns, source)
     place, skipped = _places(index, flat(table[id_column]).to_pylist(), id_column)
-    with only_writer(path):
-        pictures, unknown = index.find(list(place))
-        problems = [*((name, f"{why} (row {place[name]})") for name, why in _unknown(index, unknown)), *skipped]
-        overruled = place.keys() - {*pictures.values(), *unknown}
-        problems += [(name, f"row {place[name]}: {_OVERRULED}") for name in place if name in overruled]
-        if not pictures:
-            first = f" ({problems[0][0]} {problems[0][1]})" if problems else ""
-            raise SourceError(f"{source}: none of its {len(place)} ids in column {id_column!r} is in {path}{first}.")
-        chosen = pa.array([place[name] for name in pictures.values()], pa.int64())
-        changed = {name: array.take(chosen) for name, array in arrays.items()}
-        writer = IndexWriter(index)
-        writer.widen(changed)
-        updated = writer.update({"picture_id": pa.array(list(pictures)), **changed})
-        writer.maintain()
+    pictures, unknown = index.find(list(place))
+    problems = [*((name, f"{why} (row {place[name]})") for name, why in _unknown(index, unknown)), *skipped]
+    overruled = place.keys() - {*pictures.values(), *unknown}
+    problems += [(name, f"row {place[name]}: {_OVERRULED}") for name in place if name in overruled]
+    if not pictures:
+        first = f" ({problems[0][0]} {problems[0][1]})" if problems else ""
+        raise SourceError(f"{source}: none of its {len(place)} ids in column {id_column!r} is in {index.path}{first}.")
+    chosen = pa.array([place[name] for name in pictures.values()], pa.int64())
+    changed = {name: array.take(chosen) for name, array in arrays.items()}
+    writer = IndexWriter(index)
+    writer.widen(changed)
+    updated = writer.update({"picture_id": pa.array(list(pictures)), **changed})
+    writer.maintain()
     left_out = [name for name in rows.column_names if name not in names]
     return Changes(updated=updated, skipped=problems, notes=_unknown_columns(left_out))
 
@@ -181,7 +195,11 @@ def _like_others(index: ProductIndex, names: Sequence[str]) -> list[str]:
 
 
 def remove_from_index(
-    path: str | Path, *, ids: Sequence[str] = (), where: str | None = None, keep: PictureSource | None = None
+    path: str | Path,
+    *,
+    ids: Sequence[str] = (),
+    where: str | None = None,
+    keep: PictureSource | OpenSource | None = None,
 ) -> Changes:
     """Remove products; searches do not find them from the next one on.
 
@@ -189,16 +207,16 @@ def remove_from_index(
         path: of the index.
         ids: of products or pictures.
         where: all pictures that a filter lets through; a note says what stays of their products.
-        keep: everything that is not in this source.
+        keep: everything that is not in this source; as ``source`` of :func:`add_to_index`.
 
     Raises:
         FilterError: the filter is wrong.
         VectorIndexError, StorageError, UsageError: as :func:`add_to_index`.
     """
-    index = ProductIndex.open(path)
-    condition = index.condition(where)
-    notes = filter_notes(index, where)
     with only_writer(path):
+        index = ProductIndex.open(path).pinned()
+        condition, notes = index.condition(where), filter_notes(index, where)
+        kept = None if keep is None else identified(keep(index.manifest) if callable(keep) else keep, lasting=True)
         writer = IndexWriter(index)
         pictures, unknown = index.find(list(ids))
         skipped = _unknown(index, unknown)
@@ -206,8 +224,8 @@ def remove_from_index(
         if condition is not None:
             notes += _staying(index, condition)
             removed += writer.delete(condition)
-        if keep is not None:
-            names = identified(keep, lasting=True).picture_ids()
+        if kept is not None:
+            names = kept.picture_ids()
             there = set(names)
             skipped += [(f"row {row}", "has no id: it keeps nothing") for row, name in enumerate(names) if not name]
             removed += writer.delete_ids([name for name in index.ids() if name not in there])

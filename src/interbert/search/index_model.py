@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from interbert.errors import CheckpointError
+from interbert.errors import CheckpointError, VectorIndexError
 from interbert.search.encoder import ProductEncoder
 from interbert.search.index import ProductIndex
 from interbert.search.model_files import model_fingerprint
@@ -25,11 +25,12 @@ def index_encoder(index: ProductIndex, model: str | Path | None = None, bf16: bo
 
     Raises:
         CheckpointError: it is another model, or missing.
+        VectorIndexError: the index does not say its sizes.
     """
     manifest = index.manifest
     own = model_folder(index.path, manifest.model_fingerprint)
     if model is None and "://" not in index.path and own.is_dir():
-        return ProductEncoder.load(own, bf16=bf16)
+        return _fitting(ProductEncoder.load(own, bf16=bf16), index)
     directory = str(model or manifest.model)
     if not Path(directory).is_dir():
         raise CheckpointError(f"{directory}: the model of {index.path} is not there. Say where it is with --model.")
@@ -39,7 +40,19 @@ def index_encoder(index: ProductIndex, model: str | Path | None = None, bf16: bo
             f"{manifest.model_fingerprint}). Leave --model out, or build the index anew: interbert index build "
             f"{directory} {manifest.source} {index.path} --rebuild"
         )
-    return ProductEncoder.load(directory, bf16=bf16)
+    return _fitting(ProductEncoder.load(directory, bf16=bf16), index)
+
+
+def _fitting(encoder: ProductEncoder, index: ProductIndex) -> ProductEncoder:
+    """The model, when its sizes are those that the index says."""
+    manifest = index.manifest
+    sizes, said = (encoder.vector_size, encoder.hidden_size), (manifest.vector_size, manifest.hidden_size)
+    if sizes != said:
+        raise VectorIndexError(
+            f"{index.path}: says that its model has vectors of {said[0]} numbers and hidden size {said[1]}, but they "
+            f"are {sizes[0]} and {sizes[1]}. It is damaged: build the index anew in another folder."
+        )
+    return encoder
 
 
 def model_has_changed(index: ProductIndex) -> bool:

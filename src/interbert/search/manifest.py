@@ -7,12 +7,15 @@ the old one in a single commit, on a disk and in a bucket alike.
 from __future__ import annotations
 
 import json
+import math
+import re
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, get_args
 
 from interbert.errors import VectorIndexError
 from interbert.search.coding import Coding
-from interbert.search.columns import Column
+from interbert.search.columns import Column, Kind
+from interbert.search.vectors import stored_size
 
 FORMAT = 2
 _READ = (1, 2)
@@ -82,11 +85,39 @@ class Manifest:
                     "it anew."
                 )
             fields["columns"] = tuple(Column(**column) for column in fields["columns"])
-            return cls(**fields)
-        except (ValueError, TypeError, KeyError) as error:
+            manifest = cls(**fields)
+            _require_possible(manifest)
+            return manifest
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
             if isinstance(error, VectorIndexError):
                 raise
             raise VectorIndexError(f"{where}: does not say how it was built. {_REMEDY}") from error
+
+
+def _require_possible(manifest: Manifest) -> None:
+    """Check what tables, files and shapes are told by.
+
+    Raises:
+        ValueError: a field has a value that no build writes.
+    """
+    one, mapping = manifest, manifest.mapping
+    names = [part for column in one.columns for part in (column.name, column.field, column.unit, column.decimal)]
+    texts = [one.model, one.source, *one.aliases, *one.aliases.values(), *mapping["texts"], *names]
+    optional = [mapping[name] for name in ("picture", "picture_id", "product_id") if mapping[name] is not None]
+    sound = (
+        re.fullmatch(r"products_[0-9a-z_]+", one.table)
+        and re.fullmatch(r"[0-9a-f]{16}", one.model_fingerprint)  # a folder is called so
+        and all(type(size) is int and size > 0 for size in (one.vector_size, one.hidden_size))
+        and one.stored_size == stored_size(one.vector_size)
+        and math.isfinite(one.largest_norm)
+        and one.largest_norm > 0
+        and one.coding in get_args(Coding)
+        and all(column.kind in get_args(Kind) for column in one.columns)
+        and all(type(text) is str for text in [*texts, *optional])
+        and all(type(flag) is bool for flag in (one.mirrored, one.complete))
+    )
+    if not sound:
+        raise ValueError
 
 
 def read_manifests(database: Any, where: str) -> list[Manifest]:
@@ -101,7 +132,11 @@ def read_manifests(database: Any, where: str) -> list[Manifest]:
         absent = "not found" in str(error).lower()
         what = "there is no index here. Make one with: interbert index build MODEL SOURCE INDEX" if absent else _REMEDY
         raise VectorIndexError(f"{where}: {what}") from error
-    return [Manifest.from_json(row["manifest"], where) for row in sorted(rows, key=lambda row: row["number"])]
+    try:
+        texts = [str(row["manifest"]) for row in sorted(rows, key=lambda row: row["number"])]
+    except (KeyError, TypeError) as error:
+        raise VectorIndexError(f"{where}: does not say how it was built. {_REMEDY}") from error
+    return [Manifest.from_json(text, where) for text in texts]
 
 
 def append_manifest(database: Any, manifest: Manifest, number: int) -> None:

@@ -19,7 +19,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from interbert.errors import InterBertError, MissingExtraError, VectorIndexError, first_line
+from interbert.errors import InterBertError, MissingExtraError, UsageError, VectorIndexError, first_line
 from interbert.search.coding import decode_tokens
 from interbert.search.columns import Column
 from interbert.search.filters import Filter, read_filter
@@ -30,6 +30,8 @@ Float32 = NDArray[np.float32]
 
 _REFRESH_SECONDS = 1.0
 _IDS_AT_ONCE = 1000
+_FIELDS = ("picture_id", "product_id", "digest", "texts", "fulltext", "vector", "regions", "thumbnail")
+"""Columns of the table of every index."""
 FULL_TEXT_INDEX = "fulltext_idx"
 TERMS_TOKENIZER = "whitespace"
 """Of the index of full text, whose column holds terms that spaces part (:mod:`interbert.search.terms`)."""
@@ -135,6 +137,20 @@ class IndexTable:
             same = copy.copy(self)
         same._fixed = True
         return same
+
+    def require_newest(self) -> None:
+        """Check that no other build has taken the place of this one, which would lose what is written to it.
+
+        Raises:
+            UsageError: one has.
+        """
+        builds = read_manifests(self._database, self.path)
+        newest = [one for one in builds if one.complete or not self.manifest.complete][-1:]
+        if [one.table for one in newest] != [self.manifest.table]:
+            raise UsageError(
+                f"{self.path}: another command has built it anew meanwhile, so changes to the build before are not in "
+                "it. Run the same command again."
+            )
 
     def condition(self, where: str | None) -> str | None:
         """The database's condition of a filter.
@@ -305,12 +321,22 @@ class IndexTable:
 
     def _open(self, build: Manifest) -> Any:
         try:
-            return self._database.open_table(build.table)
+            table = self._database.open_table(build.table)
+            schema = table.schema
         except (ValueError, OSError, RuntimeError) as error:
             raise VectorIndexError(
                 f"{self.path}: its table {build.table} cannot be opened ({first_line(error)}). It is damaged: build "
                 "the index anew."
             ) from error
+        size = getattr(schema.field("vector").type, "list_size", None) if "vector" in schema.names else None
+        lacking = [field for field in _FIELDS + tuple(one.field for one in build.columns) if field not in schema.names]
+        if size != build.stored_size or lacking:
+            what = f"has no column {', '.join(lacking)}" if lacking else f"has vectors of {size} numbers"
+            raise VectorIndexError(
+                f"{self.path}: its table {build.table} {what}, not what its manifest says. It is damaged: build the "
+                "index anew."
+            )
+        return table
 
     def tokens_of(self, data: bytes, name: str) -> Float32:
         """Embedded tokens [R,H] of what the database keeps of picture ``name``."""

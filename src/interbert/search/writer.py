@@ -5,7 +5,8 @@ Shapes: n pictures, D vector size.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
@@ -82,6 +83,13 @@ class IndexWriter:
         self._manifest = index.manifest
         self._drop_leftovers()
 
+    @contextlib.contextmanager
+    def _committing(self) -> Iterator[None]:
+        """Commit to the build that is searched, or that is being made, alone: the lock is of one machine."""
+        self.index.require_newest()
+        with writing(self.index.path):
+            yield
+
     def widen(self, columns: dict[str, Any]) -> None:
         """Turn columns of whole numbers into numbers where new values have fractions.
 
@@ -98,7 +106,7 @@ class IndexWriter:
         kinds = {field.name: field.type for field in self._table.schema}
         for name, values in columns.items():
             if pa.types.is_int64(kinds[name]) and pa.types.is_float64(values.type):
-                with writing(self.index.path):
+                with self._committing():
                     self._table.add_columns({name + _WIDE: f"cast({name} as double)"})
                     self._table.alter_columns(
                         {"path": name, "rename": name + _WHOLE}, {"path": name + _WIDE, "rename": name}
@@ -109,7 +117,7 @@ class IndexWriter:
         """Drop columns of a :meth:`widen` that was stopped between its commits, or is done."""
         names = [name for name in self._table.schema.names if name.endswith((_WIDE, _WHOLE))]
         if names:
-            with writing(self.index.path):
+            with self._committing():
                 self._table.drop_columns(names)
 
     def put(self, products: Sequence[Product], metadata: dict[str, Any], known: bool) -> None:
@@ -122,11 +130,12 @@ class IndexWriter:
 
         Raises:
             StorageError: the disk is full or not writable; what was committed stays.
+            UsageError: another build has taken this one's place.
         """
         if not products:
             return
         rows = self._rows(products, metadata)
-        with writing(self.index.path):
+        with self._committing():
             if known:
                 merge = self._table.merge_insert("picture_id").when_matched_update_all().when_not_matched_insert_all()
                 merge.execute(rows)
@@ -146,7 +155,7 @@ class IndexWriter:
 
         if not len(columns["picture_id"]):
             return 0
-        with writing(self.index.path):
+        with self._committing():
             done = self._table.merge_insert("picture_id").when_matched_update_all().execute(pa.table(columns))
         return int(done.num_updated_rows)
 
@@ -156,7 +165,7 @@ class IndexWriter:
         Raises:
             StorageError: as :meth:`put`.
         """
-        with writing(self.index.path):
+        with self._committing():
             return int(self._table.delete(condition).num_deleted_rows)
 
     def delete_ids(self, ids: Sequence[str]) -> int:
@@ -182,9 +191,10 @@ class IndexWriter:
 
         rows = len(self.index)
         if not rows:
+            self.index.require_newest()
             return
         there = {one.name for one in self._table.list_indices()} - {FULL_TEXT_INDEX}
-        with writing(self.index.path):
+        with self._committing():
             if "picture_id_idx" not in there:
                 self._table.create_index("picture_id", config=BTree(), name="picture_id_idx")
             if "vector_idx" not in there and rows >= tuning.INDEX_FROM:
@@ -196,6 +206,7 @@ class IndexWriter:
             if finished or waiting > max(_UNINDEXED_ROWS, _UNINDEXED_SHARE * rows):
                 self._table.optimize(cleanup_older_than=_NOBODY_READS if finished else _KEEP_OLD)
             self._index_titles()
+        self.index.require_newest()  # else the last commit may have gone to a build that nobody searches any more
 
     def _index_titles(self) -> None:
         """Make the index of full text anew unless nothing was committed since; always the last commit of a command."""

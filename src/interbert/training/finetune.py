@@ -11,14 +11,14 @@ from torch import Tensor
 from transformers import TrainingArguments, set_seed
 
 from interbert.checkpoints.bert import bert_names
-from interbert.checkpoints.directory import load_model, load_processor, make_readable
+from interbert.checkpoints.directory import load_model, load_processor, replaced_files
 from interbert.checkpoints.quiet import quiet_library
 from interbert.data.collation import RetrievalCollator
 from interbert.data.examples import PairData, RetrievalPairs, TruePairs
 from interbert.data.negatives import Negatives
 from interbert.data.qrels import Judged
 from interbert.data.sampling import EpochBatches
-from interbert.errors import ConfigError, writing
+from interbert.errors import ConfigError
 from interbert.model.processing import InterBertProcessor
 from interbert.model.retrieval import InterBertForImageTextRetrieval
 from interbert.model.scoring import encode_all, encode_texts
@@ -138,9 +138,8 @@ def _finish(options: FinetuneRetrievalOptions, out: Path, task: RetrievalTask, p
     mixed = options.dual_prior and _mix_in_dual(model, task)
     if not options.hub_correction and not mixed:
         return
-    with writing(out), quiet_library():
-        model.save_pretrained(out)
-        make_readable(out)
+    with replaced_files(out) as part, quiet_library():
+        model.save_pretrained(part)
 
 
 def _query_bank(model: InterBertForImageTextRetrieval, pairs: PairData, seed: int) -> Tensor:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from interbert.whole_file import write_whole
+
 CARD = "README.md"
 
 _USES = {
@@ -76,4 +78,4 @@ Data, by fingerprint of the region store:
 
 Everything else: `provenance.json`. Versions: {versions}. Commit: {origin.get("git") or "not known"}.
 """
-    (folder / CARD).write_text(card, encoding="utf-8")
+    write_whole(folder / CARD, card)

@@ -17,7 +17,7 @@ from interbert.data.collation import PretrainingCollator
 from interbert.data.examples import PairData, PretrainingPairs
 from interbert.data.negatives import Negatives
 from interbert.data.sampling import EpochBatches
-from interbert.errors import ConfigError, writing
+from interbert.errors import ConfigError
 from interbert.model.configuration import InterBertConfig
 from interbert.model.modeling import InterBertForPreTraining
 from interbert.model.processing import InterBertProcessor
@@ -45,6 +45,7 @@ from interbert.training.session import (
 )
 from interbert.training.trainer import InterBertTrainer, last_checkpoint
 from interbert.training.warm_start import WarmStartData, can_warm_start, warm_start
+from interbert.whole_file import write_whole
 
 INITIALISATION = "initialisation.json"
 """What a BERT filled and what started random, by name; in the model directory."""
@@ -156,9 +157,7 @@ def _model(
         filled -= {"interbert.text_embeddings.word_embeddings.weight"}  # new rows have as far to go as random ones
     total = sum(parameter.numel() for parameter in model.parameters())
     print(f"model: {total:,} parameters; {report}")
-    with writing(options.out):
-        content = json.dumps(report.to_dict(), indent=2) + "\n"
-        (Path(options.out) / INITIALISATION).write_text(content, encoding="utf-8")
+    write_whole(Path(options.out) / INITIALISATION, json.dumps(report.to_dict(), indent=2) + "\n")
     return model, filled
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from interbert.installed import installed_versions
+from interbert.whole_file import write_whole
 
 PROVENANCE = "provenance.json"
 _PACKAGES = ("interbert", "torch", "transformers", "tokenizers", "pylance", "numpy")
@@ -33,7 +34,7 @@ def versions() -> dict[str, str]:
 
 def write_provenance(folder: Path, content: Mapping[str, Any]) -> None:
     """Write ``provenance.json`` into a model directory."""
-    (folder / PROVENANCE).write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_whole(folder / PROVENANCE, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
 
 def _git_hash() -> str | None:

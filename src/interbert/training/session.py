@@ -28,6 +28,7 @@ from interbert.regions.schema import ExtractorInfo
 from interbert.regions.store import RegionStore
 from interbert.tasks.retrieval import RetrievalSet
 from interbert.training.options import NegativeOptions
+from interbert.whole_file import is_part, write_whole
 
 if TYPE_CHECKING:
     from transformers import TrainingArguments
@@ -171,8 +172,7 @@ def run_negatives(
             found = Negatives.mined(data.table, data.pooled, chosen.pool, chosen.near_same)
         else:
             found = by_model()
-        with writing(out):
-            found.save(file)
+        found.save(file)
         return found
 
 
@@ -186,14 +186,14 @@ def claim_folder(out: Path, recipe: Mapping[str, Any]) -> bool:
     if out.is_file() or any(parent.is_file() for parent in out.parents):
         raise UsageError(f"{out}: is a file, or lies below one. Name a folder.")
     file = out / RECIPE
-    if out.is_dir() and not file.exists() and any(out.iterdir()):
+    if out.is_dir() and not file.exists() and any(not is_part(child) for child in out.iterdir()):
         raise UsageError(f"{out}: the folder is not empty and holds no run. Name another, so that nothing is replaced.")
     with writing(out):
         out.mkdir(parents=True, exist_ok=True)
         if file.exists() and _has_begun(out):  # else it never got to a first step
             _require_same(out, json.loads(file.read_text(encoding="utf-8")), recipe)
         else:
-            file.write_text(json.dumps(recipe, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+            write_whole(file, json.dumps(recipe, indent=2, ensure_ascii=False) + "\n")
     return (out / FINISHED).exists()
 
 
@@ -208,13 +208,12 @@ def claim_regions(out: Path, store: RegionReader) -> None:
     if file.exists() and _has_begun(out):
         store.require(ExtractorInfo.from_json(file.read_text(encoding="utf-8")))
     elif main_process():
-        with writing(out):
-            file.write_text(store.info.to_json() + "\n", encoding="utf-8")
+        write_whole(file, store.info.to_json() + "\n")
 
 
 def _has_begun(out: Path) -> bool:
     """Whether a run got further than its settings."""
-    return any(child.name not in (RECIPE, REGIONS) for child in out.iterdir())
+    return any(child.name not in (RECIPE, REGIONS) and not is_part(child) for child in out.iterdir())
 
 
 def main_process() -> bool:
@@ -241,9 +240,13 @@ def one_run(out: str) -> Iterator[None]:
 
 
 def mark_finished(out: Path) -> None:
-    """Remember that the run reached its end; of several processes the first does."""
+    """Remember that the run reached its end; of several processes the first does.
+
+    Raises:
+        StorageError: the file cannot be written.
+    """
     if main_process():
-        (out / FINISHED).write_text("{}\n")
+        write_whole(out / FINISHED, "{}\n")
 
 
 def as_recipe(options: Any) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 from transformers import PreTrainedModel, PrinterCallback, TrainerCallback, TrainingArguments
 
-from interbert.checkpoints.directory import make_readable
+from interbert.checkpoints.directory import finish_replacing, replaced_files
 from interbert.checkpoints.quiet import quiet_library
 from interbert.data.sampling import EpochBatches, SampleKey
 from interbert.errors import TrainingError, writing
@@ -41,7 +41,7 @@ from interbert.training.provenance import PROVENANCE, write_provenance
 from interbert.training.sharded_trainer import ShardedTrainer
 from interbert.training.sharding import is_sharded
 from interbert.training.stopping import StopBetweenSteps
-from interbert.training.whole_file import write_whole
+from interbert.whole_file import write_whole
 
 LOG_HISTORY = "log_history.jsonl"
 STATE = "training.json"
@@ -227,7 +227,8 @@ class InterBertTrainer(ShardedTrainer):
         logs["seconds"] = round(self._pace.seconds, 1)
         super().log(logs, start_time)
         if self.is_world_process_zero():
-            with (self._out / LOG_HISTORY).open("a", encoding="utf-8") as file:
+            log = self._out / LOG_HISTORY
+            with writing(log), log.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(self.state.log_history[-1]) + "\n")
 
     def _over_processes(self, value: Tensor) -> Tensor:
@@ -255,18 +256,13 @@ class InterBertTrainer(ShardedTrainer):
 
     def _keep(self, model: PreTrainedModel, metrics: Mapping[str, float]) -> None:
         """Write the whole model directory: beside it first, so that a kill leaves the old one or the new one."""
-        part = self._out / "best.part"
-        with writing(self._out), quiet_library():
+        with replaced_files(self._out) as part, quiet_library():
             model.save_pretrained(part)
             self._processor.save_pretrained(part)
             reached = {"step": self.state.global_step, "epoch": self.state.epoch, **metrics}
             origin = self._origin | {"reached": reached}
             write_provenance(part, origin)
             write_model_card(part, type(model).__name__, origin)
-            make_readable(part)
-            for file in sorted(part.iterdir()):
-                file.replace(self._out / file.name)
-            part.rmdir()
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
         self._require_finite(self._watch.late())
@@ -282,6 +278,8 @@ class InterBertTrainer(ShardedTrainer):
     def train_or_resume(self) -> None:
         """Train, from the last whole checkpoint when there is one."""
         checkpoint = last_checkpoint(self._out)
+        if self.is_world_process_zero():
+            finish_replacing(self._out)
         if checkpoint is not None:
             self._best = json.loads((checkpoint / STATE).read_text())["best"]
             if self.average is not None and (checkpoint / EMA_FILE).exists():

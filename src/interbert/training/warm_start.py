@@ -42,6 +42,7 @@ from interbert.tasks.retrieval import RetrievalTask
 from interbert.training.arguments import CHECKPOINTS
 from interbert.training.optimizer import up_then_down
 from interbert.training.options import WarmStartOptions
+from interbert.whole_file import replacing
 
 WARM_START = "warm_start.safetensors"
 
@@ -105,12 +106,11 @@ def warm_start(
 
 def _keep(model: InterBertForPreTraining, kept: Path, stages: int) -> None:
     """Write what was learnt so far; calibration counts as one more stage."""
-    part = kept.with_name(kept.name + ".part")
+    learnt = {name: value.detach().cpu().contiguous() for name, value in _trained(model).items()}
     with writing(kept):
         kept.parent.mkdir(parents=True, exist_ok=True)
-        learnt = {name: value.detach().cpu().contiguous() for name, value in _trained(model).items()}
+    with replacing(kept) as part:
         save_file(learnt, part, metadata={"stages": str(stages)})
-        part.replace(kept)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 from tests.conftest import file_bytes
+from tests.killing import kill_at
 from tests.search.conftest import priced_rows, source_of, write_table
+from tests.search.test_two_writers import command
 from tests.search.topics.conftest import FULL, TOPICS, opened
 
 from interbert.cli.main import main
@@ -202,3 +204,28 @@ def test_a_learned_memory_has_the_fingerprint_of_its_file(taught: Path, shop_reg
     loaded = load_memory(folder, model_fingerprint(folder))
     assert loaded is not None
     assert learned.fingerprint == loaded.fingerprint != ""
+
+
+def test_a_build_of_pages_goes_on_after_a_kill_and_beside_changes_of_the_index(
+    index: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, out = tmp_path / "topics.jsonl", tmp_path / "out"
+    texts = {"red": "red paper", "round": "a circle", "blue": "blue paper"}
+    file.write_text("\n".join(json.dumps({"topic_id": name, "text": text}) for name, text in texts.items()))
+    words = ["topics", "build", str(index), str(file), str(out), "--least", "0"]
+    kill_at(3, "files", *words)  # the first topic is done, of the second nothing
+    assert [one.name for one in sorted((out / "pages").glob("*.json"))] == ["red.json"]
+    more = [row | {"id": f"new-{place}"} for place, row in enumerate(priced_rows()[:4])]
+    new = write_table(tmp_path / "new.parquet", more)
+    adding = command("index", "add", index, new)
+    building = command(*words)
+    ended = [process.communicate(timeout=300) for process in (adding, building)]
+    assert [adding.returncode, building.returncode] == [0, 0], ended
+    assert main(words) == 0
+    capsys.readouterr()
+    assert main(words) == 0
+    assert "3 not looked at" in capsys.readouterr().out
+    _, pages = read_pages(out)
+    assert [page.topic_id for page in pages] == list(texts)
+    shown = {name for page in pages for item in page.items for name in (item["id"], *item["similar"])}
+    assert {f"new-{place}" for place in range(4)} & shown

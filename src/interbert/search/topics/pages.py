@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -26,6 +25,7 @@ from interbert.search.engine import Result
 from interbert.search.index import ProductIndex
 from interbert.search.topics.recommend import Page, PageSettings, TopicRecommender
 from interbert.search.topics.topic_file import Topic
+from interbert.whole_file import write_whole
 
 _FORMAT = 2
 """Of how pages are made: raised when the same evidence gives other pages, so that all are looked at again."""
@@ -241,9 +241,7 @@ def _require_place(folder: Path) -> None:
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:
-    part = path.with_suffix(".part")
-    part.write_text(json.dumps(content, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
-    os.replace(part, path)
+    write_whole(path, json.dumps(content, ensure_ascii=False, indent=1) + "\n")
 
 
 def _drop(folder: Path, name: str) -> None:

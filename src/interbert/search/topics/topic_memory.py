@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -25,6 +24,7 @@ from interbert.search.topics.calibration import Calibration
 from interbert.search.topics.examples import Examples
 from interbert.search.topics.kinds import Kinds
 from interbert.search.topics.nearest_words import KnownWords
+from interbert.whole_file import replacing, write_whole
 
 FILE = "topics.safetensors"
 LEFT_OUT = "topics_left_out.jsonl"
@@ -110,15 +110,9 @@ def save_memory(memory: TopicMemory, model: str | Path) -> TopicMemory:
         "calibration": json.dumps(asdict(memory.calibration)),
     }
     path = Path(model) / FILE
-    part = path.with_suffix(".part")
-    with writing(path):
-        try:
-            save_file(arrays, part, header)
-            part.chmod(0o644)
-            fingerprint = _fingerprint(part)
-            os.replace(part, path)
-        finally:
-            part.unlink(missing_ok=True)
+    with replacing(path) as part:
+        save_file(arrays, part, header)
+        fingerprint = _fingerprint(part)
     return replace(memory, fingerprint=fingerprint)
 
 
@@ -129,11 +123,11 @@ def list_left_out(listed: Sequence[LeftOut], model: str | Path) -> None:
         StorageError: it cannot be written.
     """
     path = Path(model) / LEFT_OUT
+    if listed:
+        write_whole(path, "".join(json.dumps(asdict(one), ensure_ascii=False) + "\n" for one in listed))
+        return
     with writing(path):
         path.unlink(missing_ok=True)
-        if listed:
-            lines = (json.dumps(asdict(one), ensure_ascii=False) + "\n" for one in listed)
-            path.write_text("".join(lines), encoding="utf-8")
 
 
 def load_memory(model: str | Path, fingerprint: str) -> TopicMemory | None:

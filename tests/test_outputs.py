@@ -1,0 +1,85 @@
+"""A file that is there is replaced only by one of its kind."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from interbert.cli.main import main
+from interbert.errors import UsageError
+from interbert.outputs import DRAWING, FINDINGS, PAGE, RETRIEVAL_METRICS, TOPIC_METRICS, Kind, write_output
+
+METRICS = {"model": "m", "regions": "r", "regions_fingerprint": "f", "queries": 3}
+SOUND = [
+    (PAGE, "<!doctype html>\n<html>"),
+    (PAGE, "\ufeff  <!DOCTYPE HTML>"),
+    (DRAWING, '<svg viewBox="0 0 1 1">'),
+    (DRAWING, '<?xml version="1.0"?>\n<svg>'),
+    (FINDINGS, '{"row": 1, "reason": "' + 900 * "x" + '", "kind": "damaged"}\n{"row": 2}\n'),
+    (RETRIEVAL_METRICS, json.dumps(METRICS)),
+    (TOPIC_METRICS, json.dumps({"index": "i", "topics": "t", "by_field": {}})),
+    (PAGE, ""),
+]
+OTHERS = [
+    "PAR1\0\1",
+    '{"model_type": "interbert"}',
+    '{"topics": ["a"], "settings": {}}',
+    "id,title\n1,shirt\n",
+    "[1]",
+    "{",
+]
+
+
+@pytest.mark.parametrize(("kind", "text"), SOUND)
+def test_the_same_kind_is_replaced(kind: Kind, text: str, tmp_path: Path) -> None:
+    file = tmp_path / "out"
+    file.write_text(text, encoding="utf-8")
+    write_output(file, "new", kind)
+    assert file.read_text() == "new"
+
+
+@pytest.mark.parametrize("kind", [PAGE, DRAWING, FINDINGS, RETRIEVAL_METRICS, TOPIC_METRICS])
+@pytest.mark.parametrize("text", OTHERS)
+def test_another_kind_stays(kind: Kind, text: str, tmp_path: Path) -> None:
+    file = tmp_path / "out"
+    file.write_text(text)
+    with pytest.raises(UsageError, match="is there already and is not"):
+        write_output(file, "new", kind)
+    assert file.read_text() == text
+
+
+def test_a_link_is_followed_and_a_device_is_written(tmp_path: Path) -> None:
+    (tmp_path / "page.html").write_text("<html>")
+    (tmp_path / "link").symlink_to(tmp_path / "page.html")
+    write_output(tmp_path / "link", "<html>new", PAGE)
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "page.html").read_text() == "<html>new"
+    write_output("/dev/null", "<html>new", PAGE)
+    assert not Path("/dev/null").is_file()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("regions", "show", "store", "--out", "FILE"),
+        ("regions", "verify", "store", "--out", "FILE"),
+        ("report", "run", "--out", "FILE"),
+        ("topics", "page", "pages", "FILE"),
+        ("search", "model", "red", "--source", "x", "--page", "FILE"),
+        ("evaluate", "retrieval", "model", "store", "--out", "FILE"),
+        ("evaluate", "retrieval", "model", "store", "--cascade", "2", "--plot", "FILE"),
+        ("topics", "evaluate", "index", "topics.jsonl", "--out", "FILE"),
+    ],
+)
+def test_every_verb_refuses_before_it_does_anything(
+    words: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "config.json"
+    file.write_text('{"model_type": "interbert"}')
+    code = main([str(file) if word == "FILE" else word for word in words])
+    assert code == 2
+    assert f"{file}: is there already and is not" in capsys.readouterr().err
+    assert file.read_text() == '{"model_type": "interbert"}'
+    assert list(tmp_path.iterdir()) == [file]
