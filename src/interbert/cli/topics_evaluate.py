@@ -14,6 +14,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from interbert.terminal import say
+
 
 @dataclass
 class Options:
@@ -84,4 +86,4 @@ def run(options: Options) -> None:
         about = {"index": options.index, "topics": options.topics, "by_field": content}
         with writing(options.out):
             Path(options.out).write_text(json.dumps(about, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        print(f"metrics: {options.out}")
+        say(f"metrics: {options.out}")

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from interbert.terminal import say
+
 
 @dataclass
 class Options:
@@ -37,4 +39,4 @@ def run(options: Options) -> None:
     content = render_topics(pages, page_pictures(index, pages), footer)
     with writing(options.out):
         Path(options.out).write_text(content, encoding="utf-8")
-    print(f"page: {options.out}")
+    say(f"page: {options.out}")

@@ -96,9 +96,10 @@ def write_region_page(
         _card(captions[row], regions, classes.get(str(row)), names, top, boxes)
         for row, regions in zip(rows, store.take(rows), strict=True)
     )
-    intro = f"{len(rows)} of {len(store):,} rows; regions by {store.info.name}, fingerprint {store.info.fingerprint}"
+    about = f"{len(rows)} of {len(store):,} rows; regions by {store.info.name}, fingerprint {store.info.fingerprint}"
+    intro = escape(f"{store.path}: {about}")
     css = shared_style() + stylesheet("interbert.report", "report.css") + rules
-    body = f'<h1>Regions</h1>\n<p class="lead">{escape(store.path)}: {intro}</p>\n<div class="pairs">\n{cards}\n</div>'
+    body = f'<h1>Regions</h1>\n<p class="lead">{intro}</p>\n<div class="pairs">\n{cards}\n</div>'
     page = document(f"Regions of {store.path}", css, body)
     with writing(out):
         out.write_text(page, encoding="utf-8")

@@ -27,6 +27,7 @@ from interbert.regions.reader import RegionReader
 from interbert.regions.schema import ExtractorInfo
 from interbert.regions.store import RegionStore
 from interbert.tasks.retrieval import RetrievalSet
+from interbert.terminal import say
 from interbert.training.options import NegativeOptions
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ def open_data(
             )
     pictures = len(set(held.rows.tolist()))
     if pictures < _FEW:
-        print(f"only {pictures} validation pictures: which step is best, and its figures, are mostly chance")
+        say(f"only {pictures} validation pictures: which step is best, and its figures, are mostly chance")
     visits = None if mix is None else mix.visits(table.rows)
     validation_set = RetrievalSet.from_table(held, limit, seed)
     return TrainingData(store, table, held_store, validation_set, held.texts, visits, judged)
@@ -120,7 +121,7 @@ def open_data(
 def _held_out(store: RegionReader, texts: list[str], where: str, judged: Judged | None) -> PairTable:
     """Pairs of a validation store: as judged, or its own texts where the judgements name none of its products."""
     if judged is not None and not judged.names_any(store.captions()):
-        print(f"{judged.qrels.where} calls no product of {where} right: validation is on the store's own texts")
+        say(f"{judged.qrels.where} calls no product of {where} right: validation is on the store's own texts")
         judged = None
     return PairTable.from_captions(store.captions(), texts, where, judged)
 
