@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from interbert.redaction import without_credentials
 from interbert.terminal import printable
 
 
@@ -50,5 +51,5 @@ def progress_bar(what: str, total: int, unit: str, shown: bool = True) -> Iterat
         bar.update(task, advance=more, rate=f"{rate:,.0f} {unit}/s")
 
     with bar:
-        task = bar.add_task(printable(what), total=total, rate="")
+        task = bar.add_task(printable(without_credentials(what)), total=total, rate="")
         yield advance

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 
+from interbert.redaction import without_credentials
+
 _BREAKS = re.compile(r"[\t\n\v\f\r\x85\u2028\u2029]+")
 """What would begin another line or column, where a forged message could stand."""
 _ACTING = re.compile(
@@ -33,5 +35,5 @@ def _escape(found: re.Match[str]) -> str:
 
 
 def say(text: object, flush: bool = False) -> None:
-    """Print one line for people, as :func:`printable` makes it."""
-    print(printable(text), flush=flush)
+    """Print one line for people, as :func:`printable` makes it, in which no URI has credentials."""
+    print(printable(without_credentials(str(text))), flush=flush)

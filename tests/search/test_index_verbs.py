@@ -168,7 +168,11 @@ def test_titles_and_ids_are_shown_as_text_whatever_they_hold(
     evil = "[/b] x \x1b[2J\x07 \u202eexe.gpj"
     shown = r"[/b] x \x1b[2J\x07 \u202eexe.gpj"
     rows = [row | {"title": evil} for row in priced_rows()[:3]]
-    rows = [*rows, rows[0] | {"id": evil}, rows[1] | {"id": f"{evil}2", "image": {"bytes": b"no picture", "path": None}}]
+    rows = [
+        *rows,
+        rows[0] | {"id": evil},
+        rows[1] | {"id": f"{evil}2", "image": {"bytes": b"no picture", "path": None}},
+    ]
     source, index = write_table(tmp_path / "evil.parquet", rows), tmp_path / "index"
     columns = ("--texts", "title", "--columns", "colour")
     outputs = [

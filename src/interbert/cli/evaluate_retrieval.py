@@ -163,13 +163,14 @@ def _write(options: Options, store: RegionStore, found: dict[str, Any]) -> None:
     from pathlib import Path
 
     from interbert.errors import writing
+    from interbert.redaction import published
     from interbert.training.provenance import versions
 
     if options.out is None:
         return
     content = {
-        "model": options.model,
-        "regions": options.regions,
+        "model": published(options.model),
+        "regions": published(options.regions),
         "regions_fingerprint": store.fingerprint,
         "texts": options.texts,
         "precision": options.precision,

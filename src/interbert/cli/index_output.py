@@ -69,6 +69,7 @@ def print_left_out(source: PictureSource) -> None:
 def print_index(index: ProductIndex) -> None:
     """What an index holds."""
     manifest = index.manifest
+    source, model = manifest.origin
     pictures = len(index)
     indexed = index.indexed_rows()
     search = f"approximate, {pictures - indexed} pictures wait to be indexed" if indexed else "exact"
@@ -77,8 +78,8 @@ def print_index(index: ProductIndex) -> None:
     rows = [
         ("pictures", f"{pictures:,}"),
         ("products", f"{index.count_products():,}"),
-        ("model", f"{manifest.model}, fingerprint {manifest.model_fingerprint}"),
-        ("built from", manifest.source),
+        ("model", f"{model}, fingerprint {manifest.model_fingerprint}"),
+        ("built from", source),
         ("vectors", f"{manifest.vector_size} numbers{views}, search is {search}"),
         ("regions", f"{manifest.coding}, hidden size {manifest.hidden_size}"),
     ]
@@ -119,7 +120,7 @@ def write_index_page(path: Path, results: Sequence[tuple[str, Sequence[Result]]]
         (query, [PageHit(one.rank, one.id, one.probability, one.texts, one.product_id) for one in found])
         for query, found in results
     ]
-    manifest = engine.index.manifest
-    footer = f"{len(engine.index):,} pictures of {manifest.source}, ranked by {manifest.model}"
+    source, model = engine.index.manifest.origin
+    footer = f"{len(engine.index):,} pictures of {source}, ranked by {model}"
     with writing(path):
         path.write_text(render_results(page, pictures, footer), encoding="utf-8")

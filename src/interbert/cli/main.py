@@ -15,6 +15,7 @@ from interbert import __version__
 from interbert.cli.verbs import find_verb, group_of, group_overview, overview, verb_module
 from interbert.errors import InterBertError, Terminated
 from interbert.memory import keep_freed_memory
+from interbert.redaction import without_credentials
 from interbert.terminal import printable
 
 INTERRUPTED, TERMINATED = 130, 143
@@ -98,7 +99,7 @@ def _quiet_libraries() -> None:
 
 def _fail(message: str, code: int) -> int:
     sys.stdout.flush()
-    line = f"interbert: {printable(message)}\n"
+    line = f"interbert: {printable(without_credentials(message))}\n"
     sys.stderr.write(line)  # at once: print writes the line's end apart, where others may write
     return code
 

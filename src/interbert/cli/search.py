@@ -131,6 +131,7 @@ def _search_pictures(options: Options, queries: list[str], page: str) -> None:
     from interbert.extraction.sources import open_source
     from interbert.model.scoring import asks_for_bf16
     from interbert.progress import progress_bar
+    from interbert.redaction import published
     from interbert.search.catalogue import CatalogueSearch
 
     if not options.source:
@@ -158,6 +159,6 @@ def _search_pictures(options: Options, queries: list[str], page: str) -> None:
         name, reason = catalogue.problems[0]
         say(f"{len(catalogue.problems)} pictures could not be used, such as {name}: {reason}")
     if page != "none":
-        footer = f"{len(catalogue.entries)} pictures of {options.source}, ranked by {options.target}"
+        footer = published(f"{len(catalogue.entries)} pictures of {options.source}, ranked by {options.target}")
         print_not_shown(write_results_page(Path(page), list(zip(queries, results, strict=True)), source, footer))
         say(f"page: {page}")

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from interbert.redaction import without_credentials
 from interbert.terminal import printable
 
 
@@ -15,14 +16,14 @@ class TextTable(Table):
     """A rich table without rich's markup: a title ``[/b] x`` is text, and does not end something bold.
 
     Args:
-        title: above it; "" for none.
+        title: above it, URIs in it without credentials; "" for none.
         caption: below it; "" for none.
         layout: further arguments of rich's table.
     """
 
     def __init__(self, title: str = "", caption: str = "", **layout: Any) -> None:
         super().__init__(
-            title=_text(title, "table.title") if title else None,
+            title=_text(without_credentials(title), "table.title") if title else None,
             caption=_text(caption, "table.caption") if caption else None,
             title_justify="left",
             **layout,

@@ -55,6 +55,7 @@ def run(options: Options) -> None:
     from interbert.cli.output import require_writable_file
     from interbert.cli.topics_output import open_recommender, print_topic_report
     from interbert.errors import writing
+    from interbert.redaction import published
     from interbert.search.topics.evaluation import evaluate_topics
     from interbert.search.topics.recommend import PageSettings
     from interbert.search.topics.topic_file import read_topics
@@ -83,7 +84,7 @@ def run(options: Options) -> None:
             "methods": {method: score.to_dict() for method, score in report.methods.items()},
         }
     if options.out is not None:
-        about = {"index": options.index, "topics": options.topics, "by_field": content}
+        about = {"index": published(options.index), "topics": published(options.topics), "by_field": content}
         with writing(options.out):
             Path(options.out).write_text(json.dumps(about, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         say(f"metrics: {options.out}")

@@ -35,7 +35,8 @@ def run(options: Options) -> None:
     require_writable_file(options.out)
     path, pages = read_pages(options.pages)
     index = ProductIndex.open(options.index or path)
-    footer = f"{len(pages)} topics over {len(index):,} pictures of {index.manifest.source}, by {index.manifest.model}"
+    source, model = index.manifest.origin
+    footer = f"{len(pages)} topics over {len(index):,} pictures of {source}, by {model}"
     content = render_topics(pages, page_pictures(index, pages), footer)
     with writing(options.out):
         Path(options.out).write_text(content, encoding="utf-8")

@@ -24,6 +24,7 @@ from interbert.extraction.extract import extract_to_store
 from interbert.extraction.grid import GridExtractor, GridSettings
 from interbert.extraction.sources import PictureSource, open_source
 from interbert.progress import progress_bar
+from interbert.redaction import published
 from interbert.regions.store import RegionStore
 from interbert.report.charts import Chart, objective_charts, validation_charts
 from interbert.report.pictures import thumbnails
@@ -197,7 +198,7 @@ class Demo:
             say(f"not shown: {problem}")
         own = self.settings.source is not None
         page = DemoPage(
-            subject=self.settings.source if own and self.settings.source else "OpenMoji",
+            subject=published(self.settings.source) if own and self.settings.source else "OpenMoji",
             lead=(
                 "InterBERT was pretrained on pictures and their texts (masked words, masked regions, matching), "
                 "fine-tuned to tell right pairs from wrong ones, and asked for pictures it has never seen."

@@ -10,6 +10,7 @@ import numpy as np
 from interbert.errors import UsageError, writing
 from interbert.extraction.class_names import class_names
 from interbert.extraction.sources import PictureSource
+from interbert.redaction import published
 from interbert.regions.schema import CaptionRow, Regions
 from interbert.regions.store import RegionStore
 from interbert.report.framed import framed_picture
@@ -97,10 +98,11 @@ def write_region_page(
         for row, regions in zip(rows, store.take(rows), strict=True)
     )
     about = f"{len(rows)} of {len(store):,} rows; regions by {store.info.name}, fingerprint {store.info.fingerprint}"
-    intro = escape(f"{store.path}: {about}")
+    name = published(str(store.path))
+    intro = escape(f"{name}: {about}")
     css = shared_style() + stylesheet("interbert.report", "report.css") + rules
     body = f'<h1>Regions</h1>\n<p class="lead">{intro}</p>\n<div class="pairs">\n{cards}\n</div>'
-    page = document(f"Regions of {store.path}", css, body)
+    page = document(f"Regions of {name}", css, body)
     with writing(out):
         out.write_text(page, encoding="utf-8")
     return shown.problems

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from interbert.errors import VectorIndexError
+from interbert.redaction import published, without_credentials
 from interbert.search.coding import Coding
 from interbert.search.columns import Column
 
@@ -28,7 +29,7 @@ class Manifest:
     table: str
     """LanceDB table with the products."""
     model: str
-    """Model directory, as it was given."""
+    """Model directory, as it was given: to look there when the index has no copy of its own."""
     model_fingerprint: str
     source: str
     """What it was built from, as it was given."""
@@ -63,6 +64,11 @@ class Manifest:
         mine, others = (replace(one, table="", complete=False, format=FORMAT) for one in (self, other))
         return mine == others
 
+    @property
+    def origin(self) -> tuple[str, str]:
+        """Names of source and model as they may be shown to others: without the folders of the machine of the build."""
+        return published(self.source), published(self.model)
+
     def to_json(self) -> str:
         """Everything, as JSON."""
         return json.dumps(asdict(self), ensure_ascii=False)
@@ -82,6 +88,7 @@ class Manifest:
                     "it anew."
                 )
             fields["columns"] = tuple(Column(**column) for column in fields["columns"])
+            fields |= {name: without_credentials(str(fields[name])) for name in ("model", "source")}
             return cls(**fields)
         except (ValueError, TypeError, KeyError) as error:
             if isinstance(error, VectorIndexError):

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from interbert.redaction import published
+
 CARD = "README.md"
 
 _USES = {
@@ -24,6 +26,7 @@ def write_model_card(folder: Path, kind: str, origin: Mapping[str, Any]) -> None
         kind: name of the model class.
         origin: provenance with ``reached``.
     """
+    origin = published(origin)
     recipe = dict(origin["recipe"])
     training = dict(recipe.get("training", {}))
     reached = dict(origin.get("reached", {}))

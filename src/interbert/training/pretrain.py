@@ -25,6 +25,7 @@ from interbert.model.region_inputs import InterBertRegionFeatureExtractor
 from interbert.objectives.matching import PRETRAINING_MISMATCHES
 from interbert.objectives.region_masking import RegionMasking
 from interbert.objectives.segment_masking import SegmentMasking
+from interbert.redaction import published
 from interbert.regions.reader import RegionReader
 from interbert.tasks.retrieval import RetrievalTask
 from interbert.terminal import say
@@ -158,7 +159,7 @@ def _model(
     total = sum(parameter.numel() for parameter in model.parameters())
     say(f"model: {total:,} parameters; {report}")
     with writing(options.out):
-        content = json.dumps(report.to_dict(), indent=2) + "\n"
+        content = json.dumps(published(report.to_dict()), indent=2) + "\n"
         (Path(options.out) / INITIALISATION).write_text(content, encoding="utf-8")
     return model, filled
 

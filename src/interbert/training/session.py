@@ -22,6 +22,7 @@ from interbert.data.qrels import Judged
 from interbert.errors import ConfigError, UsageError, writing
 from interbert.locking import only_writer
 from interbert.objectives.matching import hard_share
+from interbert.redaction import stripped
 from interbert.regions.mix import StoreMix
 from interbert.regions.reader import RegionReader
 from interbert.regions.schema import ExtractorInfo
@@ -248,14 +249,14 @@ def mark_finished(out: Path) -> None:
 
 
 def as_recipe(options: Any) -> dict[str, Any]:
-    """Options as plain nested dictionaries."""
+    """Options as plain nested dictionaries, URIs in them without credentials."""
     assert is_dataclass(options)
     assert not isinstance(options, type)
-    return asdict(options)
+    return dict(stripped(asdict(options)))
 
 
 def _require_same(out: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-    old, new = flat(before), flat(json.loads(json.dumps(now)))
+    old, new = flat(stripped(before)), flat(json.loads(json.dumps(now)))  # earlier versions wrote credentials
     new = {name: value for name, value in new.items() if name in old or value != []}  # a list that came later
     changed = [name for name in sorted(old.keys() | new.keys()) if old.get(name) != new.get(name)]
     if changed:
