@@ -83,8 +83,15 @@ def _run(words: list[str]) -> None:
         if done.code not in (0, None):
             raise
         return
+    _read_weights_alone()
     _quiet_libraries()
     module.run(options)
+
+
+def _read_weights_alone() -> None:
+    """Whatever a library loads with torch, also a network fetched from a hub, is read without running its pickle."""
+    os.environ.pop("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", None)
+    os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"] = "1"
 
 
 def _quiet_libraries() -> None:
