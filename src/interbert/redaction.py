@@ -10,26 +10,46 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-_SCHEME = r"(?i:\b[a-z][a-z0-9+.-]*://)"
-_USER = re.compile(
-    rf"""({_SCHEME})(?:[^\s/?#'"<>]*@"""  # up to the host, as RFC 3986 has it
-    # secrets of AWS hold slashes, which people do not escape; a port is none
-    r"""|[^\s/?#:@\['"<>]*:(?!\d{1,5}(?:[/?#\s'"]|$))[^\s'"<>]*@)"""
+_WORD = re.compile(r"""[^\s'"<>]+""")
+_PORT = re.compile(r"\d{0,5}(?:[/?#]|$)")
+_AFTER = re.compile(r"[:.,;)\]]+$")
+_NAMED = re.compile(
+    r"""(?i)[?&#;][\w.-]{0,64}(?:token|secret|passw|pwd|sig|credential|key|auth)[\w.-]{0,64}=[^\s&'"<>]*"""
 )
-_QUERY = re.compile(rf"""({_SCHEME}[^\s?'"<>]*)\?[^\s'"<>]*?(?=[:.,;)\]]*(?:[\s'"<>]|$))""")
-_WHOLE = re.compile(rf"{_SCHEME}[^?]*")
-_NAMED = re.compile(r"""(?i)[?&#;][\w.-]*(?:token|secret|passw|pwd|sig|credential|key|auth)[\w.-]*=[^\s&'"<>]*""")
+_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,30}://")
 _FOLDERS = re.compile(
-    r"""(?<![\w.:/\\~-])(?:file://)?"""
-    r"""(?:~\w*/(?:[^\s'"<>|]*/)?|/[^\s'"<>|]*/|[A-Za-z]:\\(?:[^\s'"<>|]*\\)?)(?=[^\s/'"<>|])"""
+    r"""(?<![\w.:/\\~-])(?:file://)?(?:~\w{0,64}/(?:[^\s'"<>|]{0,1024}/)?|/[^\s'"<>|]{0,1024}/"""
+    r"""|[A-Za-z]:\\(?:[^\s'"<>|]{0,1024}\\)?)(?=[^\s/'"<>|])"""
 )
 
 
 def without_credentials(text: str) -> str:
-    """A text in which no URI has a user part or a query; all else stays, a URI's host, path and ``@revision`` too."""
+    """A text in which no URI has a user part or a query; all else stays, a URI's host, path and ``@revision`` too.
+
+    The time is linear in the text's length.
+    """
     if "://" in text:
-        text = _QUERY.sub(r"\1", _USER.sub(r"\1", text))
+        text = _WORD.sub(lambda word: _open_uris(word.group()), text)
     return _NAMED.sub("", text)
+
+
+def _open_uris(word: str) -> str:
+    """A word, its URIs without user part and query; what stands after the query's end, such as a full stop, stays."""
+    first, *rest = word.split("://")
+    return "://".join([first, *map(_open_uri, rest)])
+
+
+def _open_uri(rest: str) -> str:
+    """What stands behind a scheme, from the host to the end of the path."""
+    authority = re.split("[/?#]", rest, maxsplit=1)[0]
+    user, colon, secret = rest.partition(":")
+    if "@" in authority:  # RFC 3986: the user part ends before the authority's last @
+        rest = rest[authority.rindex("@") + 1 :]
+    elif colon and not re.search(r"[/?#\[]", user) and not _PORT.match(secret) and "@" in secret:
+        rest = rest.rpartition("@")[2]  # secrets of AWS hold slashes, which people do not escape
+    path, mark, query = rest.partition("?")
+    after = _AFTER.search(query[-8:])
+    return path + (after.group() if mark and after else "")
 
 
 def stripped(value: Any) -> Any:
@@ -46,9 +66,9 @@ def published(value: Any) -> Any:
 
 
 def _without_query(text: str) -> str:
+    """As :func:`without_credentials`; of a URI that is the whole text also a query behind spaces."""
     text = without_credentials(text)
-    whole = _WHOLE.match(text)
-    return whole.group() if whole else text
+    return text.partition("?")[0] if _URI.match(text) and "\n" not in text else text
 
 
 def _mapped(value: Any, change: Any) -> Any:

@@ -48,10 +48,10 @@ def require_own_files(directory: str | Path) -> None:
             )
     for name in _INDEXES:
         placed = _read(folder / name).get("weight_map", {})
-        for file in placed.values() if isinstance(placed, Mapping) else ():
-            if not isinstance(file, str) or Path(file).name != file or "\\" in file:
+        for file in {str(one) for one in placed.values()} if isinstance(placed, Mapping) else ():
+            if Path(file).name != file or "\\" in file:
                 raise CheckpointError(
-                    f"{folder / name}: names a file outside its folder ({str(file)[:120]}). Put the model's files into "
+                    f"{folder / name}: names a file outside its folder ({file[:120]}). Put the model's files into "
                     "one folder and name them alone."
                 )
 

@@ -202,3 +202,25 @@ def test_a_learned_memory_has_the_fingerprint_of_its_file(taught: Path, shop_reg
     loaded = load_memory(folder, model_fingerprint(folder))
     assert loaded is not None
     assert learned.fingerprint == loaded.fingerprint != ""
+
+
+def test_topic_pages_name_their_index_and_a_file_of_this_machine_knows_where_it_is(
+    recommender: TopicRecommender, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, page = tmp_path / "topics", tmp_path / "topics.html"
+    build_topics(recommender, TOPICS[:1], out, FULL)
+    path = str(recommender.index.path)
+    about = json.loads((out / "topics.json").read_text(encoding="utf-8"))
+    assert about["index"] == Path(path).name
+    assert not any("/" in str(about[name]) for name in ("index", "source", "model"))
+    assert main(["topics", "page", str(out), str(page)]) == 0
+    assert str(Path(path).parent) not in page.read_text(encoding="utf-8")
+    (out / "built_from.json").unlink()  # as earlier versions wrote it
+    (out / "topics.json").write_text(json.dumps(about | {"index": path}), encoding="utf-8")
+    assert main(["topics", "page", str(out), str(page)]) == 0
+    capsys.readouterr()
+    assert main(["index", "info", path]) == 0
+    shown = "".join(capsys.readouterr().out.split())
+    manifest = recommender.index.manifest
+    assert manifest.model not in shown
+    assert f"model{Path(manifest.model).name},fingerprint" in shown
