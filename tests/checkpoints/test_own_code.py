@@ -92,7 +92,9 @@ def test_a_bert_and_a_backbone_are_refused_likewise(tiny_bert: str, changed: Cal
         build_backbone(f"transformers:{folder}")
 
 
-@pytest.mark.parametrize("outside", ["../whole/model.safetensors", "/etc/x.safetensors", "a\\b.safetensors", [".."]])
+@pytest.mark.parametrize(
+    "outside", ["../whole/model.safetensors", "/etc/x.safetensors", "a\\b.safetensors", "..", [".."]]
+)
 @pytest.mark.parametrize("index", ["model.safetensors.index.json", "pytorch_model.bin.index.json"])
 def test_an_index_that_names_files_outside_its_folder_is_refused(
     whole: Path, changed: Callable[..., Path], tmp_path: Path, index: str, outside: object
@@ -128,6 +130,10 @@ def test_damaged_settings_are_named_and_sound_directories_pass(
     require_own_files(tiny_bert)
     require_own_files("owner/name")
     folder = changed(whole, "config.json")
-    (folder / "generation_config.json").write_text("[" * 100_000)
-    with pytest.raises(CheckpointError, match=r"generation_config.json: is damaged"):
-        require_own_files(folder)
+    (folder / "processor_config.json").write_text("[" * 100_000)
+    with pytest.raises(CheckpointError, match="its processor cannot be read"):
+        load_processor(folder)
+    with (folder / "generation_config.json").open("wb") as file:
+        file.truncate(2**26 + 1)
+    with pytest.raises(CheckpointError, match=r"generation_config.json: has 67,108,865 bytes; .* are not read"):
+        load_model(folder)
