@@ -32,15 +32,20 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from interbert.redaction import without_credentials
+
 
 class Terminated(KeyboardInterrupt):
     """SIGTERM ended the work between two steps, with everything saved."""
 
 
 class InterBertError(Exception):
-    """Base of all errors that carry a message for the user."""
+    """Base of all errors that carry a message for the user, in which no URI has credentials."""
 
     exit_code = 1
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*(without_credentials(one) if isinstance(one, str) else one for one in args))
 
 
 class UsageError(InterBertError, ValueError):

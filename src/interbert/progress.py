@@ -6,6 +6,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from interbert.redaction import without_credentials
+from interbert.terminal import printable
+
 
 @contextmanager
 def progress_bar(what: str, total: int, unit: str, shown: bool = True) -> Iterator[Callable[[int], None]]:
@@ -27,10 +30,10 @@ def progress_bar(what: str, total: int, unit: str, shown: bool = True) -> Iterat
     )
 
     bar = Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"),
+        TextColumn("{task.fields[rate]}", markup=False),
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
@@ -48,5 +51,5 @@ def progress_bar(what: str, total: int, unit: str, shown: bool = True) -> Iterat
         bar.update(task, advance=more, rate=f"{rate:,.0f} {unit}/s")
 
     with bar:
-        task = bar.add_task(what, total=total, rate="")
+        task = bar.add_task(printable(without_credentials(what)), total=total, rate="")
         yield advance

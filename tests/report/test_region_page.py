@@ -87,3 +87,13 @@ def test_regions_without_classes_keep_their_order() -> None:
     assert surest(plain, 5) == [0, 1]
     assert top_classes(plain, 0, 3, None) == []
     assert surest(replace(plain, class_probs=PROBABILITIES), 5) == [1, 0]
+
+
+def test_what_an_extractor_is_called_is_escaped(tmp_path: Path) -> None:
+    store = RegionStore.create(tmp_path / "<i>", replace(INFO, name="<script>x</script>"))
+    regions = Regions(BOXES, np.ones((2, 6), np.float16), PROBABILITIES, 60, 80)
+    store.append([RegionRecord("<u>", "0", "", 0, 0, ("<u>",), ("title",), regions)])
+    write_region_page(store, [0], tmp_path / "p.html")
+    page = (tmp_path / "p.html").read_text(encoding="utf-8")
+    assert "&lt;script&gt;x" in page
+    assert not any(tag in page for tag in ("<script", "<i>", "<u>"))

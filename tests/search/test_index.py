@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +32,7 @@ from interbert.search.encoder import ProductEncoder
 from interbert.search.engine import SearchEngine
 from interbert.search.index import ProductIndex
 from interbert.search.index_model import index_encoder, model_has_changed
+from interbert.search.manifest import Manifest
 from interbert.search.verify import verify_index
 
 
@@ -529,3 +531,12 @@ def test_many_products_get_an_approximate_index_that_finds_nearly_all(
     writer.maintain(finished=True)
     assert index.indexed_rows() == 1025
     assert share(None) > 0.9
+
+
+def test_an_index_keeps_no_credentials_and_goes_on_with_one_that_did(built: Path) -> None:
+    now = ProductIndex.open(built).manifest
+    uri = "s3://key:hidden@bucket/shop?token=hidden"
+    before = json.loads(now.to_json()) | {"source": uri, "model": uri}
+    read = Manifest.from_json(json.dumps(before), "x")
+    assert (read.source, read.model) == ("s3://bucket/shop", "s3://bucket/shop")
+    assert read.same_build(replace(now, source="s3://bucket/shop", model="s3://bucket/shop"))

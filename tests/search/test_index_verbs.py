@@ -159,3 +159,32 @@ def test_without_lancedb_the_extra_is_named(priced: Path, model: Path, tmp_path:
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=300)
     assert done.returncode == 2, done.stderr[-500:]
     assert "pip install 'interbert[search]'" in done.stderr.splitlines()[-1]
+
+
+def test_titles_and_ids_are_shown_as_text_whatever_they_hold(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, model: Path, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    evil = "[/b] x \x1b[2J\x07 \u202eexe.gpj"
+    shown = r"[/b] x \x1b[2J\x07 \u202eexe.gpj"
+    rows = [row | {"title": evil} for row in priced_rows()[:3]]
+    rows = [
+        *rows,
+        rows[0] | {"id": evil},
+        rows[1] | {"id": f"{evil}2", "image": {"bytes": b"no picture", "path": None}},
+    ]
+    source, index = write_table(tmp_path / "evil.parquet", rows), tmp_path / "index"
+    columns = ("--texts", "title", "--columns", "colour")
+    outputs = [
+        run(capsys, "index", "build", model, source, index, *columns),  # lists what it skipped
+        run(capsys, "index", "info", index),
+        run(capsys, "search", index, evil, "--top-k", "4"),
+        run(capsys, "search", index, evil, "--where", "colour = '\x1b[2J'"),
+        run(capsys, "search", model, evil, "--source", source, "--texts", "title", "--picture-id", "id"),
+        run(capsys, "regions", "info", f"{tmp_path}/{evil}"),
+    ]
+    assert [code for code, _, _ in outputs] == [0, 0, 0, 0, 0, 2], outputs
+    for place in (0, 2, 4):
+        assert shown in outputs[place][1]
+    assert shown in outputs[5][2]
+    assert not set("\x1b\x07\u202e") & {sign for _, out, err in outputs for sign in out + err}

@@ -21,6 +21,11 @@ def test_user_text_is_escaped_everywhere() -> None:
     assert 'aria-label="<' not in page
 
 
+def test_half_a_character_does_not_keep_a_page_from_being_written() -> None:
+    page = render_results([("a \udc80 b", [])], {})
+    assert "a \ufffd b" in page.encode().decode()
+
+
 def test_page_asks_for_nothing_from_outside_and_holds_each_picture_once() -> None:
     uri = thumbnail_uri(Image.new("RGB", (300, 200), "red"))
     hits = [PageHit(1, "k", 0.9, ("a",)), PageHit(2, "missing", 0.1, ("b",))]

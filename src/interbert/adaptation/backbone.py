@@ -33,6 +33,7 @@ from interbert.extraction.joining import CatalogueColumns
 from interbert.extraction.sources import PictureSource, open_source
 from interbert.extraction.weights import pick_device
 from interbert.tasks.metrics import direction_metrics
+from interbert.terminal import say
 from interbert.training.provenance import provenance, write_provenance
 from interbert.training.session import as_recipe, claim_folder, mark_finished, one_run
 from interbert.whole_file import replacing, write_whole
@@ -60,7 +61,7 @@ def _finetune(options: BackboneOptions) -> None:
     held_source = None if options.validation is None else _open(options, options.validation)
     if claim_folder(out, recipe):
         _remove_work(out)  # of a run that was killed right after its end
-        print(f"{out}: this run is finished, nothing to do")
+        say(f"{out}: this run is finished, nothing to do")
         return
     columns = _columns(options, source)
     device = torch.device(pick_device(None))
@@ -76,7 +77,7 @@ def _finetune(options: BackboneOptions) -> None:
         held_maps = picture_maps(held_source, extractor, backbone, out / _MAPS / "validation", "reading validation")
     known = Attributes.of(columns, _values(catalogue, maps, out))
     if known.columns:
-        print(f"{source.name}: kinds of products in {', '.join(known.columns)}", flush=True)
+        say(f"{source.name}: kinds of products in {', '.join(known.columns)}", flush=True)
     attributes = known, known if held_source is None else _held_attributes(known, held_source, held_maps, out)
     train, judged, vocabulary = _catalogues(options, maps, held_maps, attributes, device)
     learner = BackboneLearner(backbone, _towers(options, train, vocabulary).to(device), train, options)
@@ -100,7 +101,7 @@ def _columns(options: BackboneOptions, source: PictureSource) -> list[str]:
         return list(dict.fromkeys(options.columns))
     found = kinds_in(source, source.columns.texts)
     if found.left_out:
-        print(f"{source.name}: columns that are no kinds of products: {found.told()}", flush=True)
+        say(f"{source.name}: columns that are no kinds of products: {found.told()}", flush=True)
     return list(found.taken)
 
 
@@ -241,12 +242,12 @@ def _learn(learner: BackboneLearner, options: BackboneOptions, judged: Catalogue
         done.commit(learner, out)
         _say(line)
     before = done.history[0]["r@1"]
-    print(
+    say(
         f"kept: the best of {options.epochs} passes, R@1 {done.best:.1f}; the network as it was: {before:.1f}",
         flush=True,
     )
     if done.best <= before:
-        print("the catalogue taught it nothing that shows on the validation pictures: extract without it", flush=True)
+        say("the catalogue taught it nothing that shows on the validation pictures: extract without it", flush=True)
 
 
 def _judge(learner: BackboneLearner, judged: Catalogue, losses: dict[str, float]) -> dict[str, Any]:
@@ -262,7 +263,7 @@ def _judge(learner: BackboneLearner, judged: Catalogue, losses: dict[str, float]
 
 def _say(line: Mapping[str, Any]) -> None:
     said = ", ".join(f"{name} {value:.2f}" for name, value in line.items() if name not in ("epoch", "candidates"))
-    print(f"pass {line['epoch']}: {said} (among {line['candidates']} validation pictures)", flush=True)
+    say(f"pass {line['epoch']}: {said} (among {line['candidates']} validation pictures)", flush=True)
 
 
 def _logged(log: Path, epochs_done: int) -> list[dict[str, Any]]:

@@ -26,6 +26,7 @@ from interbert.extraction.in_process import decode_ahead
 from interbert.extraction.sources import PictureSource
 from interbert.progress import progress_bar
 from interbert.regions.schema import CaptionRow
+from interbert.terminal import say
 from interbert.whole_file import write_whole
 
 _DONE = "maps.json"
@@ -112,7 +113,7 @@ def _write(
                 writer.add(canvas, members, *_describe(backbone, canvas, [one.picture for one in members]))
             advance(len(chunk))
     if skipped:
-        print(f"{source.name}: {skipped} pictures left out: unreadable, or without a text", flush=True)
+        say(f"{source.name}: {skipped} pictures left out: unreadable, or without a text", flush=True)
     writer.finish()
 
 

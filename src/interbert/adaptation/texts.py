@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from interbert.checkpoints.frozen_bert import FrozenBert
 from interbert.checkpoints.vocabulary import grow_vocabulary
 from interbert.model.processing import token_ids
+from interbert.terminal import say
 
 
 class CatalogueTexts:
@@ -25,7 +26,7 @@ class CatalogueTexts:
     def __init__(self, source: str, training: Sequence[str], validation: Sequence[str]) -> None:
         self._bert = FrozenBert(source)
         grown, growth = grow_vocabulary(self._bert.tokenizer, training, validation)
-        print(f"vocabulary: {growth}", flush=True)
+        say(f"vocabulary: {growth}", flush=True)
         self.vocabulary = len(grown)
         """Pieces, those of the BERT and those added for this catalogue."""
         self._grown = grown

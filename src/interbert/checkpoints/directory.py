@@ -10,9 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from safetensors import SafetensorError
-
 from interbert.checkpoints.normalising import restore_normalizer
+from interbert.checkpoints.own_code import require_own_files
 from interbert.checkpoints.quiet import quiet_library
 from interbert.errors import CheckpointError, UsageError, first_line, writing
 from interbert.locking import only_writer
@@ -38,8 +37,8 @@ def load_processor(directory: str | Path) -> InterBertProcessor:
     require_interbert(directory)
     try:
         with quiet_library():
-            processor = InterBertProcessor.from_pretrained(str(directory))
-    except (OSError, ValueError, TypeError, KeyError) as error:
+            processor = InterBertProcessor.from_pretrained(str(directory), trust_remote_code=False)
+    except Exception as error:  # whatever broken settings, or packages that they need, make the library stumble over
         raise CheckpointError(f"{directory}: its processor cannot be read ({first_line(error)}).") from error
     assert isinstance(processor, InterBertProcessor)
     _check_vocabulary(directory, len(processor.tokenizer))
@@ -95,8 +94,12 @@ def _open(kind: type[_Model], directory: str | Path, **overrides: Any) -> tuple[
     require_interbert(directory)
     try:
         with quiet_library():
-            model, info = kind.from_pretrained(str(directory), output_loading_info=True, **overrides)
-    except (OSError, ValueError, RuntimeError, SafetensorError, KeyError, TypeError) as error:
+            model, info = kind.from_pretrained(
+                str(directory), output_loading_info=True, trust_remote_code=False, **overrides
+            )
+    except MemoryError:
+        raise
+    except Exception as error:  # as above: ImportError of a quantisation's package, AttributeError of an unknown dtype
         raise CheckpointError(f"{directory}: its weights cannot be read ({first_line(error)}).") from error
     assert isinstance(model, kind)
     return model, sorted(info["missing_keys"])
@@ -132,7 +135,7 @@ def require_interbert(directory: str | Path) -> None:
     """Refuse what is no InterBERT directory; what looks like a Hub id passes.
 
     Raises:
-        CheckpointError: there is no model, or one of another kind.
+        CheckpointError: there is no model, one of another kind, or one that asks for code or files outside itself.
     """
     folder = Path(directory)
     config = folder / "config.json"
@@ -149,6 +152,7 @@ def require_interbert(directory: str | Path) -> None:
         raise CheckpointError(f"{config}: is damaged ({first_line(error)}).") from error
     if kind != "interbert":
         raise CheckpointError(f"{directory}: is a {kind!r} model, not an InterBERT.")
+    require_own_files(folder)
 
 
 def require_free(folder: Path) -> None:

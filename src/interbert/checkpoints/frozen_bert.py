@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from transformers import AutoModel
 
-from interbert.checkpoints.bert import bert_tokenizer, resolve_bert
-from interbert.checkpoints.quiet import quiet_library
+from interbert.checkpoints.bert import bert_tokenizer, load_bert
 from interbert.model.processing import mean_state, pad_texts, token_ids
 
 _BATCH = 256
@@ -31,8 +30,7 @@ class FrozenBert:
 
     def __init__(self, source: str) -> None:
         self.tokenizer = bert_tokenizer(source)
-        with quiet_library():
-            self._bert = AutoModel.from_pretrained(resolve_bert(source)).eval()
+        self._bert = load_bert(AutoModel, source).eval()
 
     @torch.inference_mode()
     def states(

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from rich.box import SIMPLE
-from rich.console import Console
-from rich.table import Table
 
+from interbert.cli.tables import TextTable, print_table
 from interbert.outputs import DRAWING, write_output
 from interbert.report.svg import number
 from interbert.report.tradeoff import Panel, Point, tradeoff_svg
 from interbert.tasks.cascade import CascadeReport, Stage, Timing
 from interbert.tasks.metrics import Estimate
+from interbert.terminal import say
 
 _RECALL = ("r@1", "r@5", "r@10")
 _GRADED = ("mrr", "ndcg@5", "ndcg@10")
@@ -36,38 +36,33 @@ def print_cascade(report: CascadeReport, title: str, graded: bool) -> None:
         title: of the table.
         graded: show MRR and nDCG too.
     """
-    console = Console(width=max(Console().width, _WIDTH))
     caption = (
         "per cent, [95% bootstrap interval]; among: products that a query ranks; controls, near chance: "
         f"shuffled products, every picture the mean one ({report.mean_image.n} texts)"
     )
-    _print_metrics(console, report, title, _RECALL, caption)
+    _print_metrics(report, title, _RECALL, caption)
     if graded:
-        _print_metrics(console, report, "", _GRADED, "from 0 to 1, [95% bootstrap interval]")
+        _print_metrics(report, "", _GRADED, "from 0 to 1, [95% bootstrap interval]")
     joint = report.stages[-1] if report.stages[-1].kind == "joint" else None
-    times = Table(title="milliseconds per query", title_justify="left", box=SIMPLE, padding=(0, 1, 0, 0))
+    times = TextTable(title="milliseconds per query", box=SIMPLE, padding=(0, 1, 0, 0))
     times.add_column("", no_wrap=True)
     for name in ("alone", "p95", "batched", "processor", "times faster than joint"):
         times.add_column(name, justify="right", no_wrap=True)
     for stage in report.stages:
         if stage.timing is not None:
             times.add_row(stage_name(stage), *_times(stage.timing), _factors(stage, joint))
-    console.print(times)
-    print("alone: one query at a time, median and 95%; batched: all at once; processor: its time for all at once")
+    print_table(times, _WIDTH)
+    say("alone: one query at a time, median and 95%; batched: all at once; processor: its time for all at once")
     threads = "one thread" if report.threads == 1 else f"{report.threads} threads"
-    print(f"{report.pictures} pictures were encoded beforehand, in {report.catalogue_seconds:.1f} s; {threads}")
+    say(f"{report.pictures} pictures were encoded beforehand, in {report.catalogue_seconds:.1f} s; {threads}")
     for stage in report.stages if joint is not None else ():
         if stage.kind == "cascade" and stage.below_joint is not None:
             one = stage.below_joint
-            print(
-                f"{stage_name(stage)}: R@1 {one.value:+.1f} [{one.low:+.1f}, {one.high:+.1f}] beside the joint ranking"
-            )
+            say(f"{stage_name(stage)}: R@1 {one.value:+.1f} [{one.low:+.1f}, {one.high:+.1f}] beside the joint ranking")
 
 
-def _print_metrics(console: Console, report: CascadeReport, title: str, names: tuple[str, ...], caption: str) -> None:
-    table = Table(
-        title=title, caption=caption, title_justify="left", caption_justify="left", box=SIMPLE, padding=(0, 1, 0, 0)
-    )
+def _print_metrics(report: CascadeReport, title: str, names: tuple[str, ...], caption: str) -> None:
+    table = TextTable(title=title, caption=caption, caption_justify="left", box=SIMPLE, padding=(0, 1, 0, 0))
     table.add_column("", no_wrap=True)
     for name in names:
         table.add_column(name.upper().replace("NDCG", "nDCG"), justify="right", no_wrap=True)
@@ -79,7 +74,7 @@ def _print_metrics(console: Console, report: CascadeReport, title: str, names: t
     if set(names) <= report.mean_image.recall.keys():
         table.add_row("  mean image", *_cells(report.mean_image.recall, names), among)
     table.add_row("  chance", *(_value(name, report.shuffled.chance[name]) for name in names), among)
-    console.print(table)
+    print_table(table, _WIDTH)
 
 
 def _value(name: str, value: float) -> str:
@@ -134,4 +129,4 @@ def write_plot(report: CascadeReport, title: str, path: str) -> None:
     ]
     svg = tradeoff_svg(title, [name.upper() for name in _RECALL], [panel for panel in panels if panel.points])
     write_output(path, svg, DRAWING)
-    print(f"plot: {path}")
+    say(f"plot: {path}")

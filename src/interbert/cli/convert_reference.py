@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from interbert.terminal import say
+
 
 @dataclass
 class Options:
@@ -35,6 +37,6 @@ def run(options: Options) -> None:
         raise UsageError("convert reference: name the configuration: --config bert_base_6layer_interbert.json")
     model = convert_reference(options.file, options.config, options.out, options.tokenizer)
     count = sum(parameter.numel() for parameter in model.parameters())
-    print(f"{options.out}: {type(model).__name__}, {count:,} parameters")
+    say(f"{options.out}: {type(model).__name__}, {count:,} parameters")
     if options.tokenizer is None:
-        print("without a processor: name the BERT it was trained from with --tokenizer to have one")
+        say("without a processor: name the BERT it was trained from with --tokenizer to have one")

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from interbert.terminal import say
+
 
 @dataclass
 class Options:
@@ -28,8 +30,8 @@ def run(options: Options) -> None:
     from interbert.checkpoints.tensor_file import listed
 
     report = convert_to_reference(options.model, options.out)
-    print(f"{options.out}: {report.written} tensors; configuration: {Path(options.out).with_suffix('.json')}")
+    say(f"{options.out}: {report.written} tensors; configuration: {Path(options.out).with_suffix('.json')}")
     if report.dropped:
-        print(f"left out, the published code has no place for them: {listed(list(report.dropped))}")
+        say(f"left out, the published code has no place for them: {listed(list(report.dropped))}")
     if report.absent:
-        print(f"not in this model, start random there: {listed(list(report.absent))}")
+        say(f"not in this model, start random there: {listed(list(report.absent))}")

@@ -12,6 +12,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from interbert.terminal import say
+
 
 @dataclass
 class Options:
@@ -74,12 +76,12 @@ def run(options: Options) -> None:
     def announce(state: StepState) -> None:
         step = state.step
         if state.done:
-            print(f"  done in {state.seconds:.0f} s", flush=True)
+            say(f"  done in {state.seconds:.0f} s", flush=True)
         else:
             expected = step.expected_seconds * recipe.slowness() * (effort if step.expected_seconds > 100 else 1)
-            print(f"[{numbers[step.name]}/{len(steps)}] {step.title} (about {expected:.0f} s on two cores)", flush=True)
+            say(f"[{numbers[step.name]}/{len(steps)}] {step.title} (about {expected:.0f} s on two cores)", flush=True)
 
     states = StepRunner(folder / "state", steps).run(announce)
-    print(f"{sum(state.seconds for state in states):.0f} s of work in all")
+    say(f"{sum(state.seconds for state in states):.0f} s of work in all")
     demo.summarise()
-    print(f"page: {folder / 'index.html'}")
+    say(f"page: {folder / 'index.html'}")

@@ -24,6 +24,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from interbert.cli.evaluate_retrieval_options import Options
+from interbert.terminal import say
 
 if TYPE_CHECKING:
     from interbert.model.processing import InterBertProcessor
@@ -137,14 +138,14 @@ def _compare(options: Options, store: RegionStore, processor: InterBertProcessor
         asks_for_bf16(options.precision),
     )
     for depth in set(options.cascade) - set(plan.of(len(pictures))):
-        print(f"--cascade {depth}: there are {len(pictures)} pictures, so this is the joint ranking and is left out")
+        say(f"--cascade {depth}: there are {len(pictures)} pictures, so this is the joint ranking and is left out")
     with progress_bar("scoring", plan.pairs(data), "pairs") as advance:
         report = evaluate_cascade(model, data, texts, pictures, plan, advance)
     count = f"{len(data.texts)}{f' of {everything}' if len(data.texts) < everything else ''} texts"
     title = f"{'zero-shot ' if zero_shot else ''}retrieval, {count} x {data.products} products"
     print_cascade(report, title, graded=options.qrels is not None)
     if data.unused_queries or data.unused_judgements:
-        print(
+        say(
             f"{data.unused_queries} queries have no right product in {options.regions} and are left out; "
             f"{data.unused_judgements} judgements are of products that it does not have"
         )
@@ -161,13 +162,14 @@ def _write(options: Options, store: RegionStore, found: dict[str, Any]) -> None:
     import json
 
     from interbert.outputs import RETRIEVAL_METRICS, write_output
+    from interbert.redaction import published
     from interbert.training.provenance import versions
 
     if options.out is None:
         return
     content = {
-        "model": options.model,
-        "regions": options.regions,
+        "model": published(options.model),
+        "regions": published(options.regions),
         "regions_fingerprint": store.fingerprint,
         "texts": options.texts,
         "precision": options.precision,
@@ -175,7 +177,7 @@ def _write(options: Options, store: RegionStore, found: dict[str, Any]) -> None:
         "versions": versions(),
     }
     write_output(options.out, json.dumps(content, indent=2) + "\n", RETRIEVAL_METRICS)
-    print(f"metrics: {options.out}")
+    say(f"metrics: {options.out}")
 
 
 __all__ = ["Options", "run"]

@@ -12,6 +12,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from interbert.terminal import say
+
 
 @dataclass
 class Options:
@@ -41,10 +43,10 @@ def run(options: Options) -> None:
     report = export_onnx(options.model, options.regions, options.out, options.texts, options.quantise, options.queries)
     for file, difference in report.differences.items():
         between = report.between_batches[file]
-        print(f"{options.out}/{file}: differs from torch by {difference:.1e} at most, between batches by {between:.1e}")
+        say(f"{options.out}/{file}: differs from torch by {difference:.1e} at most, between batches by {between:.1e}")
     if report.quantised is not None:
         recall = report.quantised
-        print(
+        say(
             f"{options.out}/joint.int8.onnx: R@1 {recall.int8_r1:.1f}, of the float file {recall.float_r1:.1f} "
             f"({recall.queries} queries, {recall.candidates} pictures each); differs between batches by "
             f"{recall.between_batches:.1e}"

@@ -26,6 +26,7 @@ from typing import Literal
 from interbert.extraction.detector_settings import DetectorSettings
 from interbert.extraction.frcnn.settings import FrcnnSettings
 from interbert.extraction.given_settings import GivenSettings
+from interbert.terminal import say
 
 
 @dataclass
@@ -119,7 +120,7 @@ def run(options: Options) -> None:
     source = open_source(options.source, mapping, options.split, not options.allow_no_text, captions)
     extractor = build_chosen(options)
     columns = source.columns
-    print(f"{options.source}: {len(source)} rows, pictures in {columns.picture!r}, texts in {list(columns.texts)}")
+    say(f"{options.source}: {len(source)} rows, pictures in {columns.picture!r}, texts in {list(columns.texts)}")
     describer = None
     if options.ray or options.ray_address is not None:
         from interbert.extraction.on_ray import ExtractorRecipe, OnRay
@@ -137,19 +138,17 @@ def run(options: Options) -> None:
         describer=describer,
     )
     if report.unjoined:
-        print(f"{report.unjoined} captions could not be joined, see {options.out}/{SKIPPED}")
+        say(f"{report.unjoined} captions could not be joined, see {options.out}/{SKIPPED}")
     if report.absent[0]:
         count, first = report.absent
-        print(
-            f"{options.captions}: {count} images in it are joined to none of {options.source}, such as {first[:60]!r}"
-        )
+        say(f"{options.captions}: {count} images in it are joined to none of {options.source}, such as {first[:60]!r}")
     if not report.written and not report.skipped:
-        print(f"{options.out}: complete with {report.already} rows, nothing to do")
+        say(f"{options.out}: complete with {report.already} rows, nothing to do")
         return
     rate = report.written / max(report.seconds, 1e-6)
-    print(
+    say(
         f"{options.out}: {report.written} rows written in {report.seconds:.0f} s ({rate:.0f}/s), "
         f"{report.already} were there"
     )
     if report.skipped:
-        print(f"{report.skipped} pictures skipped, see {options.out}/{SKIPPED}")
+        say(f"{report.skipped} pictures skipped, see {options.out}/{SKIPPED}")

@@ -13,6 +13,7 @@ Stores and models take the network along. The same command continues a stopped r
 from __future__ import annotations
 
 from interbert.adaptation.options import BackboneOptions as Options
+from interbert.terminal import say
 
 
 def run(options: Options) -> None:
@@ -20,7 +21,7 @@ def run(options: Options) -> None:
     from interbert.adaptation.backbone import finetune_backbone
 
     finetune_backbone(options)
-    print(f"backbone: {options.out}")
+    say(f"backbone: {options.out}")
 
 
 __all__ = ["Options", "run"]

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from interbert.terminal import say
 from interbert.training.options import FinetuneClassificationOptions as Options
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def run(options: Options) -> None:
     if options.validation is not None:
         validation = _read(options, options.validation, "validation", processor)
     finetune_classification(options, processor, train, validation)
-    print(f"model: {options.out}")
+    say(f"model: {options.out}")
 
 
 def _read(options: Options, source: str, name: str, processor: InterBertProcessor) -> Labelled:
@@ -48,7 +49,7 @@ def _read(options: Options, source: str, name: str, processor: InterBertProcesso
     extractor = build_extractor(processor.extractor_info, processor.extractor_folder)
     report = extract_to_store(found.pictures, regions, extractor, need_texts=False)
     if report.skipped:
-        print(f"{source}: {report.skipped} rows cannot be used, see {regions}/{SKIPPED}")
+        say(f"{source}: {report.skipped} rows cannot be used, see {regions}/{SKIPPED}")
     store = RegionStore.open(regions)
     rows = {one.picture_id: one.row for one in store.captions() if one.view == 0}
     usable = [place for place, picture in enumerate(found.pictures.picture_ids()) if picture in rows]

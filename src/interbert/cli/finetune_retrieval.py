@@ -9,6 +9,7 @@ judgements or clicks: each query with every product that is right for it.
 
 from __future__ import annotations
 
+from interbert.terminal import say
 from interbert.training.options import FinetuneRetrievalOptions as Options
 
 
@@ -17,7 +18,7 @@ def run(options: Options) -> None:
     from interbert.training.finetune import finetune_retrieval
 
     finetune_retrieval(options)
-    print(f"model: {options.out}")
+    say(f"model: {options.out}")
 
 
 __all__ = ["Options", "run"]

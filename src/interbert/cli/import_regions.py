@@ -26,6 +26,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from interbert.terminal import say
+
 
 @dataclass
 class Options:
@@ -80,26 +82,24 @@ def run(options: Options) -> None:
     captions = open_captions(options.captions, options.caption_split)
     info = importer_info(source, options.made_by or options.format)
     classes = "no classes" if info.num_classes is None else f"{info.num_classes} classes"
-    print(f"{options.source}: {options.format}, regions of {info.feature_size} floats, {classes}")
+    say(f"{options.source}: {options.format}, regions of {info.feature_size} floats, {classes}")
     report = import_to_store(source, options.out, info, captions, options.keep_without_text, options.limit)
     if report.unjoined:
-        print(f"{report.unjoined} captions could not be joined, see {options.out}/{SKIPPED}")
+        say(f"{report.unjoined} captions could not be joined, see {options.out}/{SKIPPED}")
     if report.absent[0]:
         count, first = report.absent
-        print(
-            f"{options.captions}: {count} images in it are joined to none of {options.source}, such as {first[:60]!r}"
-        )
+        say(f"{options.captions}: {count} images in it are joined to none of {options.source}, such as {first[:60]!r}")
     if not report.written and not report.skipped and not report.left_out:
-        print(f"{options.out}: complete with {report.already} pictures, nothing to do")
+        say(f"{options.out}: complete with {report.already} pictures, nothing to do")
         return
     rate = (report.written + report.already) / max(report.seconds, 1e-6)
-    print(
+    say(
         f"{options.out}: {report.written} pictures written in {report.seconds:.0f} s ({rate:.0f}/s), "
         f"{report.already} were there"
     )
     if report.repeated:
-        print(f"{report.repeated} more records of these pictures: their texts are joined")
+        say(f"{report.repeated} more records of these pictures: their texts are joined")
     if report.left_out:
-        print(f"{report.left_out} pictures left out: their captions are of other splits")
+        say(f"{report.left_out} pictures left out: their captions are of other splits")
     if report.skipped:
-        print(f"{report.skipped} records skipped, see {options.out}/{SKIPPED}")
+        say(f"{report.skipped} records skipped, see {options.out}/{SKIPPED}")

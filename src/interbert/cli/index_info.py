@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from interbert.terminal import say
+
 
 @dataclass
 class Options:
@@ -26,7 +28,7 @@ def run(options: Options) -> None:
     print_index(index)
     if model_has_changed(index):
         manifest = index.manifest
-        print(
+        say(
             f"{manifest.model} has changed since. Searches use the index's own copy; to use the new one: interbert "
             f"index build {manifest.model} {manifest.source} {options.index} --rebuild"
         )

@@ -8,15 +8,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rich.box import SIMPLE
-from rich.console import Console
-from rich.table import Table
 
+from interbert.cli.tables import TextTable, print_table
 from interbert.extraction.sources import PictureSource
 from interbert.outputs import PAGE, write_output
 from interbert.search.changes import Changes
 from interbert.search.engine import Result, SearchEngine
 from interbert.search.index import ProductIndex
 from interbert.search.page import PageHit, format_probability, render_results
+from interbert.terminal import say
 from interbert.whole_file import write_whole
 
 _SHOWN_SKIPS = 5
@@ -37,14 +37,14 @@ def print_changes(path: str, changes: Changes) -> None:
         (len(changes.skipped), "skipped"),
     ]
     told = ", ".join(f"{count} {what}" for count, what in counts if count) or "nothing to do"
-    print(f"{path}: {told}")
+    say(f"{path}: {told}")
     shown = len(changes.skipped) if "://" in path else _SHOWN_SKIPS
     for name, reason in changes.skipped[:shown]:
-        print(f"  skipped {name}: {reason}")
+        say(f"  skipped {name}: {reason}")
     if "://" not in path:
         _list_skipped(Path(path) / _SKIPPED, changes)
     if len(changes.skipped) > shown:
-        print(f"  and {len(changes.skipped) - shown} more, see {Path(path) / _SKIPPED}")
+        say(f"  and {len(changes.skipped) - shown} more, see {Path(path) / _SKIPPED}")
     print_notes(changes.notes)
 
 
@@ -57,28 +57,29 @@ def _list_skipped(file: Path, changes: Changes) -> None:
 def print_notes(notes: Sequence[str]) -> None:
     """What else to know, a line each."""
     for note in notes:
-        print(f"  note: {note}")
+        say(f"  note: {note}")
 
 
 def print_left_out(source: PictureSource) -> None:
     """Columns of a source that could not be read, a line each."""
     for name, reason in source.left_out.items():
-        print(f"{source.name}: column {name!r} is left out: it {reason}")
+        say(f"{source.name}: column {name!r} is left out: it {reason}")
 
 
 def print_index(index: ProductIndex) -> None:
     """What an index holds."""
     manifest = index.manifest
+    source, model = manifest.origin
     pictures = len(index)
     indexed = index.indexed_rows()
     search = f"approximate, {pictures - indexed} pictures wait to be indexed" if indexed else "exact"
     views = ", means of pictures and mirror images" if manifest.mirrored else ""
-    table = Table(title=index.path, title_justify="left", box=SIMPLE, show_header=False, padding=(0, 1, 0, 0))
+    table = TextTable(title=index.path, box=SIMPLE, show_header=False, padding=(0, 1, 0, 0))
     rows = [
         ("pictures", f"{pictures:,}"),
         ("products", f"{index.count_products():,}"),
-        ("model", f"{manifest.model}, fingerprint {manifest.model_fingerprint}"),
-        ("built from", manifest.source),
+        ("model", f"{model}, fingerprint {manifest.model_fingerprint}"),
+        ("built from", source),
         ("vectors", f"{manifest.vector_size} numbers{views}, search is {search}"),
         ("regions", f"{manifest.coding}, hidden size {manifest.hidden_size}"),
     ]
@@ -92,19 +93,19 @@ def print_index(index: ProductIndex) -> None:
         table.add_row("filter column", f"{column.name} ({column.description})")
     for name, column_name in manifest.aliases.items():
         table.add_row("filter column", f"{name} (text, the {column_name.replace('_', ' ')})")
-    Console().print(table)
+    print_table(table)
 
 
 def print_results(query: str, results: Sequence[Result], count: int) -> None:
     """One query's results, as a table."""
-    table = Table(title=f"{query}  (best {len(results)} of {count:,} pictures)", title_justify="left")
+    table = TextTable(title=f"{query}  (best {len(results)} of {count:,} pictures)")
     for name in ("rank", "product", "match", "texts", "similar"):
         table.add_column(name, justify="right" if name in ("rank", "match", "similar") else "left")
     for one in results:
         match = "" if one.probability is None else format_probability(one.probability)
         similar = f"+{len(one.similar)}" if one.similar else ""
         table.add_row(str(one.rank), one.product_id, match, " / ".join(one.texts), similar)
-    Console().print(table)
+    print_table(table)
 
 
 def write_index_page(path: Path, results: Sequence[tuple[str, Sequence[Result]]], engine: SearchEngine) -> None:
@@ -119,6 +120,6 @@ def write_index_page(path: Path, results: Sequence[tuple[str, Sequence[Result]]]
         (query, [PageHit(one.rank, one.id, one.probability, one.texts, one.product_id) for one in found])
         for query, found in results
     ]
-    manifest = engine.index.manifest
-    footer = f"{len(engine.index):,} pictures of {manifest.source}, ranked by {manifest.model}"
+    source, model = engine.index.manifest.origin
+    footer = f"{len(engine.index):,} pictures of {source}, ranked by {model}"
     write_output(path, render_results(page, pictures, footer), PAGE)

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from interbert.terminal import say
+
 
 @dataclass
 class Options:
@@ -28,14 +30,14 @@ def run(options: Options) -> None:
     index = ProductIndex.open(options.index)
     found = verify_index(index, index_encoder(index, options.model), progress=True)
     if found.cosine is not None:
-        print(f"stored regions give the stored vectors: cosine {found.cosine:.4f} or more")
+        say(f"stored regions give the stored vectors: cosine {found.cosine:.4f} or more")
     if found.recall is not None:
-        print(f"recall@100 of approximate against exact search: {found.recall:.3f}")
+        say(f"recall@100 of approximate against exact search: {found.recall:.3f}")
     for problem in found.problems[:20]:
-        print(problem)
+        say(problem)
     if found.problems:
         raise VectorIndexError(
             f"{options.index}: {len(found.problems)} problems in {found.pictures} pictures. Remove and add the "
             "products that are named, or build the index anew with --rebuild."
         )
-    print(f"{options.index}: whole, {found.products} products, {found.pictures} pictures")
+    say(f"{options.index}: whole, {found.products} products, {found.pictures} pictures")

@@ -14,6 +14,8 @@ from interbert import __version__
 from interbert.cli.verbs import find_verb, group_of, group_overview, overview, verb_module
 from interbert.errors import InterBertError, Terminated, first_line, storage_problem
 from interbert.memory import keep_freed_memory
+from interbert.redaction import without_credentials
+from interbert.terminal import printable
 
 INTERRUPTED, TERMINATED = 130, 143
 """Exit codes after Ctrl-C and after SIGTERM, as shells have them."""
@@ -81,8 +83,15 @@ def _run(words: list[str]) -> None:
         if done.code not in (0, None):
             raise
         return
+    _read_weights_alone()
     _quiet_libraries()
     module.run(options)
+
+
+def _read_weights_alone() -> None:
+    """Whatever a library loads with torch, also a network fetched from a hub, is read without running its pickle."""
+    os.environ.pop("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", None)
+    os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"] = "1"
 
 
 def _quiet_libraries() -> None:
@@ -97,7 +106,8 @@ def _quiet_libraries() -> None:
 
 def _fail(message: str, code: int) -> int:
     sys.stdout.flush()
-    sys.stderr.write(f"interbert: {message}\n")  # at once: print writes the line's end apart, where others may write
+    line = f"interbert: {printable(without_credentials(message))}\n"
+    sys.stderr.write(line)  # at once: print writes the line's end apart, where others may write
     return code
 
 

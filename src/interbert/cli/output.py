@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rich.box import SIMPLE
-from rich.console import Console
-from rich.table import Table
 
+from interbert.cli.tables import TextTable, print_table
 from interbert.extraction.sources import PictureSource
 from interbert.outputs import PAGE, write_output
 from interbert.report.pictures import thumbnails
@@ -16,6 +15,7 @@ from interbert.search.catalogue import Hit
 from interbert.search.page import PageHit, format_probability, render_results
 from interbert.tasks.evaluation import RetrievalReport
 from interbert.tasks.metrics import DirectionMetrics
+from interbert.terminal import say
 
 _LISTED = 5
 _SIDE = 192
@@ -40,9 +40,7 @@ def print_retrieval(report: RetrievalReport, zero_shot: bool) -> None:
         "per cent, [95% bootstrap interval]; controls, near chance: other pictures' columns (shuffled), "
         f"every picture the mean one ({report.mean_image.n} texts)"
     )
-    table = Table(
-        title=title, caption=caption, title_justify="left", caption_justify="left", box=SIMPLE, padding=(0, 1, 0, 0)
-    )
+    table = TextTable(title=title, caption=caption, caption_justify="left", box=SIMPLE, padding=(0, 1, 0, 0))
     table.add_column("")
     for name in first.recall:
         table.add_column(name.upper(), justify="right")
@@ -55,29 +53,29 @@ def print_retrieval(report: RetrievalReport, zero_shot: bool) -> None:
         if metrics is report.mean_image:
             chance = (f"{value:.2f}" for value in first.chance.values())
             table.add_row("  chance", *chance, "", str(first.candidates))
-    Console(width=max(Console().width, _WIDTH)).print(table)
-    print("among: candidates that a query ranks")
-    print(f"{report.scores.size} pairs in {report.seconds:.1f} s, {report.scores.size / report.seconds:.0f} pairs/s")
+    print_table(table, _WIDTH)
+    say("among: candidates that a query ranks")
+    say(f"{report.scores.size} pairs in {report.seconds:.1f} s, {report.scores.size / report.seconds:.0f} pairs/s")
 
 
 def print_hits(text: str, hits: list[Hit], count: int) -> None:
     """One text's results, as a table."""
-    table = Table(title=f"{text}  (best {len(hits)} of {count})", title_justify="left")
+    table = TextTable(title=f"{text}  (best {len(hits)} of {count})")
     for name in ("rank", "picture", "match", "texts"):
         table.add_column(name, justify="right" if name in ("rank", "match") else "left")
     for hit in hits:
         table.add_row(
             str(hit.rank), hit.entry.picture_id, format_probability(hit.probability), " / ".join(hit.entry.texts)
         )
-    Console().print(table)
+    print_table(table)
 
 
 def print_not_shown(problems: Sequence[str]) -> None:
     """Which pictures a page does not show, and why."""
     for problem in problems[:_LISTED]:
-        print(f"not shown: {problem}")
+        say(f"not shown: {problem}")
     if len(problems) > _LISTED:
-        print(f"not shown: {len(problems) - _LISTED} more pictures")
+        say(f"not shown: {len(problems) - _LISTED} more pictures")
 
 
 def write_results_page(

@@ -10,6 +10,7 @@ a stopped run.
 
 from __future__ import annotations
 
+from interbert.terminal import say
 from interbert.training.options import PretrainOptions as Options
 
 
@@ -18,7 +19,7 @@ def run(options: Options) -> None:
     from interbert.training.pretrain import pretrain
 
     pretrain(options)
-    print(f"model: {options.out}")
+    say(f"model: {options.out}")
 
 
 __all__ = ["Options", "run"]

@@ -19,16 +19,13 @@ class Options:
 
 def run(options: Options) -> None:
     """Read and print."""
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
+    from interbert.cli.tables import TextTable, print_table
     from interbert.regions.store import RegionStore
     from interbert.regions.summary import facts
 
-    table = Table(title=options.store, title_justify="left", show_header=False, box=None, padding=(0, 2, 0, 0))
+    table = TextTable(title=options.store, show_header=False, box=None, padding=(0, 2, 0, 0))
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in facts(RegionStore.open(options.store)):
-        table.add_row(name, escape(value))
-    Console().print(table)
+        table.add_row(name, value)
+    print_table(table)

@@ -12,6 +12,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from interbert.terminal import say
+
 
 @dataclass
 class Options:
@@ -65,6 +67,6 @@ def run(options: Options) -> None:
         source = open_source(options.source, mapping, options.split, need_texts=False)
     problems = write_region_page(store, rows, Path(options.out), source, names, options.top, options.boxes)
     if names is None and store.info.num_classes:
-        print("what the classes are called is not known here: give a file with --names")
+        say("what the classes are called is not known here: give a file with --names")
     print_not_shown(problems)
-    print(f"page: {options.out}")
+    say(f"page: {options.out}")

@@ -14,6 +14,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from interbert.terminal import say
+
 
 @dataclass
 class Options:
@@ -58,11 +60,11 @@ def run(options: Options) -> None:
         if options.remove:
             store.remove([one.row for one in wrong])
     for one in [*wrong[:_SHOWN], *unusual[:_SHOWN]]:
-        print(f"row {one.row}: {one.kind}: {one.reason}")
+        say(f"row {one.row}: {one.kind}: {one.reason}")
     checked = "compared with their checksums" if result.has_checksums else "read; the store is older than checksums"
-    print(f"{options.store}: {result.rows} rows {checked}, {len(wrong)} of them wrong, {len(unusual)} unusual")
+    say(f"{options.store}: {result.rows} rows {checked}, {len(wrong)} of them wrong, {len(unusual)} unusual")
     if options.remove and wrong:
-        print(f"{len(wrong)} rows removed; interbert extract with the same source makes them anew")
+        say(f"{len(wrong)} rows removed; interbert extract with the same source makes them anew")
     elif wrong:
         raise StoreError(
             f"{options.store}: {len(wrong)} rows are damaged or stand twice. --remove takes them out; the same "

@@ -14,6 +14,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from interbert.terminal import say
+
 
 @dataclass
 class Options:
@@ -66,6 +68,6 @@ def run(options: Options) -> None:
     report = build_report(options.runs, out, source, options.regions, options.samples, options.axis)
     for one, samples in zip(report.runs, report.samples, strict=True):
         if samples.note:
-            print(f"{one.name}: no predictions. {samples.note}")
+            say(f"{one.name}: no predictions. {samples.note}")
     print_not_shown(report.not_shown)
-    print(f"page: {out}")
+    say(f"page: {out}")

@@ -16,6 +16,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from interbert.terminal import say
+
 
 @dataclass
 class Options:
@@ -117,7 +119,7 @@ def _search_index(options: Options, queries: list[str], page: str) -> None:
     print_notes(filter_notes(engine.index, options.where))
     if page != "none":
         write_index_page(Path(page), list(zip(names, results, strict=True)), engine)
-        print(f"page: {page}")
+        say(f"page: {page}")
 
 
 def _search_pictures(options: Options, queries: list[str], page: str) -> None:
@@ -129,6 +131,7 @@ def _search_pictures(options: Options, queries: list[str], page: str) -> None:
     from interbert.extraction.sources import open_source
     from interbert.model.scoring import asks_for_bf16
     from interbert.progress import progress_bar
+    from interbert.redaction import published
     from interbert.search.catalogue import CatalogueSearch
 
     if not options.source:
@@ -154,8 +157,8 @@ def _search_pictures(options: Options, queries: list[str], page: str) -> None:
         print_hits(text, hits, len(catalogue.entries))
     if catalogue.problems:
         name, reason = catalogue.problems[0]
-        print(f"{len(catalogue.problems)} pictures could not be used, such as {name}: {reason}")
+        say(f"{len(catalogue.problems)} pictures could not be used, such as {name}: {reason}")
     if page != "none":
-        footer = f"{len(catalogue.entries)} pictures of {options.source}, ranked by {options.target}"
+        footer = published(f"{len(catalogue.entries)} pictures of {options.source}, ranked by {options.target}")
         print_not_shown(write_results_page(Path(page), list(zip(queries, results, strict=True)), source, footer))
-        print(f"page: {page}")
+        say(f"page: {page}")

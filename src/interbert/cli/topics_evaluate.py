@@ -14,6 +14,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from interbert.terminal import say
+
 
 @dataclass
 class Options:
@@ -51,6 +53,7 @@ def run(options: Options) -> None:
 
     from interbert.cli.topics_output import open_recommender, print_topic_report
     from interbert.outputs import TOPIC_METRICS, require_replaceable, write_output
+    from interbert.redaction import published
     from interbert.search.topics.evaluation import evaluate_topics
     from interbert.search.topics.recommend import PageSettings
     from interbert.search.topics.topic_file import read_topics
@@ -79,6 +82,6 @@ def run(options: Options) -> None:
             "methods": {method: score.to_dict() for method, score in report.methods.items()},
         }
     if options.out is not None:
-        about = {"index": options.index, "topics": options.topics, "by_field": content}
+        about = {"index": published(options.index), "topics": published(options.topics), "by_field": content}
         write_output(options.out, json.dumps(about, indent=2, ensure_ascii=False) + "\n", TOPIC_METRICS)
-        print(f"metrics: {options.out}")
+        say(f"metrics: {options.out}")

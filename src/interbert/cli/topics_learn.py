@@ -20,6 +20,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from interbert.terminal import say
+
 if TYPE_CHECKING:
     from interbert.extraction.joining import CatalogueColumns
 
@@ -81,7 +83,7 @@ def run(options: Options) -> None:
         )
     found = memory.calibration
     drawn = f", as many as --limit says of {options.regions}" if len(memory.examples) == options.limit else ""
-    print(
+    say(
         f"{options.model}: {len(memory.examples):,} examples with texts in {', '.join(memory.examples.fields)}{drawn}\n"
         f"log-odds = {found.transfer:.2f} x examples + {found.joint:.2f} x joint {found.bias:+.2f}, fitted on "
         f"{found.pairs:,} pairs of {found.topics} made topics (Brier score {found.brier:.3f})\n"
@@ -90,7 +92,7 @@ def run(options: Options) -> None:
     )
     if memory.left_out:
         first = memory.left_out[0]
-        print(
+        say(
             f"{len(memory.left_out):,} pictures were not read, or without columns, such as {first.picture_id[:60]!r}, "
             f"row {first.row} of {first.store}: {first.reason}. All are listed in {options.model}/{LEFT_OUT}"
         )
@@ -127,9 +129,9 @@ def _catalogues(options: Options) -> tuple[CatalogueColumns | None, CatalogueCol
         found = kinds_of(sources[0], options.texts)
         columns, told = list(found.taken), found.told()
     joined = [CatalogueColumns(source, columns) for source in sources]
-    print(f"{options.catalogue}: kinds of products in {', '.join(columns)}")
+    say(f"{options.catalogue}: kinds of products in {', '.join(columns)}")
     if told:
-        print(f"left out, unless named with --columns: {told}")
+        say(f"left out, unless named with --columns: {told}")
     if len(columns) > COLUMNS:
-        print(f"read as titles alone, as kinds are made of {COLUMNS} columns: {', '.join(columns[COLUMNS:])}")
+        say(f"read as titles alone, as kinds are made of {COLUMNS} columns: {', '.join(columns[COLUMNS:])}")
     return joined[0], joined[1] if len(joined) > 1 else None

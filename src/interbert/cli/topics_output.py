@@ -6,9 +6,8 @@ import contextlib
 from collections.abc import Sequence
 
 from rich.box import SIMPLE
-from rich.console import Console
-from rich.table import Table
 
+from interbert.cli.tables import TextTable, print_table
 from interbert.errors import FilterError
 from interbert.search.engine import SearchEngine
 from interbert.search.index import ProductIndex
@@ -17,6 +16,7 @@ from interbert.search.topics.evaluation import TopicReport
 from interbert.search.topics.pages import Refresh
 from interbert.search.topics.recommend import TopicRecommender
 from interbert.search.topics.topic_file import Topic
+from interbert.terminal import say
 
 _SHOWN = 5
 
@@ -26,7 +26,7 @@ def open_recommender(index: str, model: str | None, examples: str | None) -> Top
     engine = SearchEngine.open(index, model)
     recommender = TopicRecommender.open(*engine.refresh(), examples)
     if recommender.memory is None:
-        print(
+        say(
             "note: the model was not taught topics, so pages are ranked by its match probability alone, uncalibrated. "
             "Teach it with: interbert topics learn MODEL REGIONS; then give --examples MODEL"
         )
@@ -42,14 +42,14 @@ def print_refresh(path: str, done: Refresh, topics: int) -> None:
         (done.removed, "removed"),
     ]
     told = ", ".join(f"{count} {what}" for count, what in counts if count) or "nothing to do"
-    print(f"{path}: {topics} topics: {told}; {done.items} items; {done.scored} pairs scored")
+    say(f"{path}: {topics} topics: {told}; {done.items} items; {done.scored} pairs scored")
     if done.empty:
         more = f" and {len(done.empty) - _SHOWN} more" if len(done.empty) > _SHOWN else ""
-        print(f"no product is likely enough for: {', '.join(done.empty[:_SHOWN])}{more}")
+        say(f"no product is likely enough for: {', '.join(done.empty[:_SHOWN])}{more}")
     for name, problem in done.problems[:_SHOWN]:
-        print(f"topic {name}: {'its page stays as it was' if name in done.kept else 'has no page'}: {problem}")
+        say(f"topic {name}: {'its page stays as it was' if name in done.kept else 'has no page'}: {problem}")
     if len(done.problems) > _SHOWN:
-        print(f"and {len(done.problems) - _SHOWN} more, all of them in {path}/topics.json")
+        say(f"and {len(done.problems) - _SHOWN} more, all of them in {path}/topics.json")
 
 
 def print_filter_notes(index: ProductIndex, topics: Sequence[Topic]) -> None:
@@ -57,7 +57,7 @@ def print_filter_notes(index: ProductIndex, topics: Sequence[Topic]) -> None:
     for where in dict.fromkeys(topic.where for topic in topics):
         with contextlib.suppress(FilterError):  # told beside its topic
             for note in filter_notes(index, where):
-                print(f"filter {str(where)[:60]}: {note}")
+                say(f"filter {str(where)[:60]}: {note}")
 
 
 def print_topic_report(name: str, report: TopicReport) -> None:
@@ -65,7 +65,7 @@ def print_topic_report(name: str, report: TopicReport) -> None:
     left = f", {len(report.left_out)} without relevant products left out" if report.left_out else ""
     title = f"{name}: {report.judged} topics over {report.products:,} products{left}"
     caption = "shown, wrong: of the first 10; coverage: products in some topic's first 20; diversity: 1 - mean cosine"
-    table = Table(title=title, caption=caption, title_justify="left", box=SIMPLE, padding=(0, 1, 0, 0))
+    table = TextTable(title=title, caption=caption, box=SIMPLE, padding=(0, 1, 0, 0))
     table.add_column("")
     for column in ("P@10", "nDCG@20", "shown", "wrong", "coverage", "diversity"):
         table.add_column(column, justify="right")
@@ -79,4 +79,4 @@ def print_topic_report(name: str, report: TopicReport) -> None:
             f"{100 * one.coverage:.1f}%",
             f"{one.diversity:.3f}",
         )
-    Console().print(table)
+    print_table(table)

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from interbert.terminal import say
+
 
 @dataclass
 class Options:
@@ -30,7 +32,8 @@ def run(options: Options) -> None:
     require_replaceable(options.out, PAGE)
     path, pages = read_pages(options.pages)
     index = ProductIndex.open(options.index or path)
-    footer = f"{len(pages)} topics over {len(index):,} pictures of {index.manifest.source}, by {index.manifest.model}"
+    source, model = index.manifest.origin
+    footer = f"{len(pages)} topics over {len(index):,} pictures of {source}, by {model}"
     content = render_topics(pages, page_pictures(index, pages), footer)
     write_output(options.out, content, PAGE)
-    print(f"page: {options.out}")
+    say(f"page: {options.out}")

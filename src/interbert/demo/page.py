@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from interbert.redaction import published
 from interbert.report.charts import Chart
 from interbert.report.parts import QueryResult, chart_grid, chart_legend, fact_cards, query_card, shared_style
 from interbert.search.page import document, escape, picture_classes, stylesheet
@@ -173,7 +174,7 @@ def _making(page: DemoPage) -> str:
         for name, seconds in page.steps
     )
     facts = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in page.facts)
-    commands = escape("\n".join(page.commands))
+    commands = escape("\n".join(map(published, page.commands)))
     following = f"<h2>Try next</h2><pre>{commands}</pre>" if commands else ""
     return (
         '<h2>How it was made</h2><div class="scroll"><table class="steps">'

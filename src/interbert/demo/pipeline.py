@@ -25,12 +25,14 @@ from interbert.extraction.grid import GridExtractor, GridSettings
 from interbert.extraction.sources import PictureSource, open_source
 from interbert.outputs import PAGE, write_output
 from interbert.progress import progress_bar
+from interbert.redaction import published
 from interbert.regions.store import RegionStore
 from interbert.report.charts import Chart, objective_charts, validation_charts
 from interbert.report.pictures import thumbnails
 from interbert.report.runs import read_run
 from interbert.tasks.evaluation import evaluate_retrieval
 from interbert.tasks.retrieval import RetrievalSet
+from interbert.terminal import say
 from interbert.training.finetune import finetune_retrieval
 from interbert.training.pretrain import pretrain
 from interbert.training.provenance import versions
@@ -194,10 +196,10 @@ class Demo:
         captions = {one.picture_id: one for one in RegionStore.open(self._regions("test")).captions() if one.view == 0}
         images = thumbnails(source, {key: captions[key] for key in sorted(shown)}, 112)
         for problem in images.problems:
-            print(f"not shown: {problem}")
+            say(f"not shown: {problem}")
         own = self.settings.source is not None
         page = DemoPage(
-            subject=self.settings.source if own and self.settings.source else "OpenMoji",
+            subject=published(self.settings.source) if own and self.settings.source else "OpenMoji",
             lead=(
                 "InterBERT was pretrained on pictures and their texts (masked words, masked regions, matching), "
                 "fine-tuned to tell right pairs from wrong ones, and asked for pictures it has never seen."
@@ -236,7 +238,7 @@ class Demo:
         for one in read_outcomes(self._results):
             recall, chance = one.result.recalls["r@1"], one.result.chance["r@1"]
             mean = one.result.mean_image.get("r@1")
-            print(
+            say(
                 f"{one.result.name}: right picture first for {100 * recall.value:.1f}% of {one.result.queries} texts "
                 f"(95%: {100 * recall.low:.1f} to {100 * recall.high:.1f}) among {one.result.candidates} unseen "
                 f"pictures; chance {100 * chance:.1f}%, pictures shuffled {100 * one.result.shuffled['r@1']:.1f}%"

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from interbert.errors import ConfigError, MissingExtraError, first_line
+from interbert.errors import ConfigError, InterBertError, MissingExtraError, first_line
 from interbert.extraction.efficientnet import EFFICIENTNET_LITE0, EfficientNetLite0
 
 
@@ -169,9 +169,12 @@ def _torchvision(name: str) -> HubBackbone:
 def _transformers(name: str) -> HubBackbone:
     from transformers import AutoImageProcessor, AutoModelForImageClassification
 
-    model = AutoModelForImageClassification.from_pretrained(name)
+    from interbert.checkpoints.own_code import require_own_files
+
+    require_own_files(name)
+    model = AutoModelForImageClassification.from_pretrained(name, trust_remote_code=False)
     try:
-        processor = AutoImageProcessor.from_pretrained(name)
+        processor = AutoImageProcessor.from_pretrained(name, trust_remote_code=False)
         mean, std = processor.image_mean, processor.image_std
     except (OSError, ValueError, AttributeError):
         mean, std = _IMAGENET_MEAN, _IMAGENET_STD
@@ -234,6 +237,8 @@ def build_backbone(name: str, weights: Path | None = None) -> Backbone:
         )
     try:
         return HUBS[hub](model)
-    except (OSError, RuntimeError, ValueError, TypeError, AssertionError) as error:
+    except InterBertError:
+        raise
+    except (OSError, RuntimeError, ValueError, TypeError, AssertionError, ImportError, AttributeError) as error:
         reason = first_line(error)
         raise ConfigError(f"The backbone {name!r} could not be loaded ({reason}).") from error

@@ -57,7 +57,9 @@ def _transformers_names(model: str, revision: str | None = None) -> Sequence[str
     from transformers import AutoConfig
 
     try:
-        labels = AutoConfig.from_pretrained(model, revision=revision, local_files_only=True).id2label
+        labels = AutoConfig.from_pretrained(
+            model, revision=revision, local_files_only=True, trust_remote_code=False
+        ).id2label
     except (OSError, ValueError):
         return None
     return [labels[place] for place in sorted(labels)]

@@ -202,16 +202,18 @@ def load_detector(where: str) -> LoadedDetector:
     """
     from transformers import AutoImageProcessor, AutoModelForObjectDetection
 
+    from interbert.checkpoints.own_code import require_own_files
     from interbert.checkpoints.quiet import quiet_library
 
     folder, found_at = find_weights(where, OPTION)
     if not folder.is_dir():
         raise ConfigError(f"{where}: is a file. Give {OPTION} the folder with config.json and the weights.")
     weights = weight_files(folder)
+    require_own_files(folder)
     try:
         with quiet_library():
-            model = AutoModelForObjectDetection.from_pretrained(folder, local_files_only=True)
-            processor = AutoImageProcessor.from_pretrained(folder, local_files_only=True)
+            model = AutoModelForObjectDetection.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+            processor = AutoImageProcessor.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except Exception as error:  # whatever a broken folder makes the library stumble over
         reason = first_line(error)
         raise ConfigError(f"{where}: is no object detector that transformers can load ({reason}).") from error

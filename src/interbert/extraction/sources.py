@@ -24,6 +24,7 @@ from interbert.extraction.given_settings import BoxFormat
 from interbert.extraction.packed_rows import PackedRows
 from interbert.extraction.pictures import load_picture
 from interbert.extraction.tables import SourceRows, read_rows
+from interbert.redaction import without_credentials
 from interbert.regions.caption_files import PassedOver
 from interbert.regions.caption_index import CaptionIndex
 
@@ -75,7 +76,7 @@ class PictureSource:
         captions: CaptionIndex | None = None,
         left_out: Mapping[str, str] | None = None,
     ) -> None:
-        self.name = name
+        self.name = without_credentials(name)
         self.left_out = left_out or {}
         """Columns that could not be read, with why."""
         self.columns = columns

@@ -106,6 +106,11 @@ class InterBertProcessor(ProcessorMixin):  # type: ignore[misc]
         self.feature_extractor.carry_weights(save_directory)
         return super().save_pretrained(save_directory, **kwargs)
 
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **kwargs: Any) -> Any:
+        """Load as every processor does; a directory's own code is not asked for, and refused."""
+        return super().from_pretrained(pretrained_model_name_or_path, **({"trust_remote_code": False} | kwargs))
+
     def __call__(
         self,
         text: str | Sequence[str] | None = None,

@@ -102,8 +102,8 @@ class InterBertRegionFeatureExtractor(FeatureExtractionMixin):  # type: ignore[m
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **kwargs: Any) -> Any:
-        """Load as every feature extractor does, and remember where the extractor's own weights are."""
-        loaded = super().from_pretrained(pretrained_model_name_or_path, **kwargs)
+        """Load as every feature extractor does, running no code; remember where the extractor's own weights are."""
+        loaded = super().from_pretrained(pretrained_model_name_or_path, **({"trust_remote_code": False} | kwargs))
         loaded.folder = _folder_of_weights(pretrained_model_name_or_path, kwargs)
         return loaded
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from interbert.redaction import published
 from interbert.report.svg import key
 from interbert.search.page import escape
 
@@ -16,7 +17,8 @@ class Row:
 
     Attributes:
         name: of the entry.
-        values: of each record, as text; None where it has no such entry.
+        values: of each record, as text; None where it has no such entry. Those of absolute paths are compared whole
+            and shown as names.
     """
 
     name: str
@@ -58,7 +60,7 @@ def comparison_table(names: Sequence[str], rows: Sequence[Row], mark: bool = Tru
     head = f"<thead><tr><th></th>{''.join(heads)}</tr></thead>" if len(names) > 1 else ""
     lines = []
     for row in rows:
-        cells = "".join(f"<td>{'' if value is None else escape(value)}</td>" for value in row.values)
+        cells = "".join(f"<td>{'' if value is None else escape(published(value))}</td>" for value in row.values)
         css = ' class="differs"' if mark and row.differs else ""
-        lines.append(f'<tr{css}><th scope="row">{escape(row.name)}</th>{cells}</tr>')
+        lines.append(f'<tr{css}><th scope="row">{escape(published(row.name))}</th>{cells}</tr>')
     return f'<div class="scroll"><table class="settings">{head}<tbody>{"".join(lines)}</tbody></table></div>'

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from interbert.checkpoints.bert import FillReport
 from interbert.errors import DataError
+from interbert.redaction import published
 from interbert.report.charts import Axis, objective_charts, progress_charts, validation_charts
 from interbert.report.comparison import comparison_table, rows_of
 from interbert.report.pair_cards import pair_cards
@@ -105,8 +106,8 @@ def _samples(report: Report, pictures: Mapping[str, str]) -> str:
 
 def _run_samples(samples: Samples, pictures: Mapping[str, str]) -> str:
     if samples.note:
-        return f'<p class="note">No predictions. {escape(samples.note)}</p>'
-    origin = f'<p class="soft">Pairs of {escape(samples.origin)}.</p>'
+        return f'<p class="note">No predictions. {escape(published(samples.note))}</p>'
+    origin = f'<p class="soft">Pairs of {escape(published(samples.origin))}.</p>'
     if samples.guesses:
         return origin + pair_cards(samples.guesses, samples.keys, pictures)
     if samples.rankings is None:
@@ -139,14 +140,16 @@ def _initialisation(run: Run, named: bool) -> str:
     name = f"<b>{escape(run.name)}</b>: " if named else ""
     if not run.initialisation:
         start = run.recipe.get("model") or run.recipe.get("init_from") or "not known"
-        return f"<p>{name}{escape(start)}</p>"
+        return f"<p>{name}{escape(published(start))}</p>"
     try:
         report = FillReport.from_dict(run.initialisation)
     except (KeyError, TypeError, ValueError) as error:
         file = run.folder / INITIALISATION
         raise DataError(f"{file}: is damaged (no {error}). Remove it to see the page without it.") from error
     lists = _names(report.filled, "filled") + _names(report.random, "started random")
-    return f"<p>{name}{escape(report)}. Rows of the vocabulary filled: {report.vocab_size:,}.</p>{lists}"
+    return (
+        f"<p>{name}{escape(published(str(report)))}. Rows of the vocabulary filled: {report.vocab_size:,}.</p>{lists}"
+    )
 
 
 def _names(parameters: Sequence[str], what: str) -> str:

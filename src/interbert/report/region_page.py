@@ -11,6 +11,7 @@ from interbert.errors import UsageError
 from interbert.extraction.class_names import class_names
 from interbert.extraction.sources import PictureSource
 from interbert.outputs import PAGE, write_output
+from interbert.redaction import published
 from interbert.regions.schema import CaptionRow, Regions
 from interbert.regions.store import RegionStore
 from interbert.report.framed import framed_picture
@@ -97,10 +98,12 @@ def write_region_page(
         _card(captions[row], regions, classes.get(str(row)), names, top, boxes)
         for row, regions in zip(rows, store.take(rows), strict=True)
     )
-    intro = f"{len(rows)} of {len(store):,} rows; regions by {store.info.name}, fingerprint {store.info.fingerprint}"
+    about = f"{len(rows)} of {len(store):,} rows; regions by {store.info.name}, fingerprint {store.info.fingerprint}"
+    name = published(str(store.path))
+    intro = escape(f"{name}: {about}")
     css = shared_style() + stylesheet("interbert.report", "report.css") + rules
-    body = f'<h1>Regions</h1>\n<p class="lead">{escape(store.path)}: {intro}</p>\n<div class="pairs">\n{cards}\n</div>'
-    page = document(f"Regions of {store.path}", css, body)
+    body = f'<h1>Regions</h1>\n<p class="lead">{intro}</p>\n<div class="pairs">\n{cards}\n</div>'
+    page = document(f"Regions of {name}", css, body)
     write_output(out, page, PAGE)
     return shown.problems
 

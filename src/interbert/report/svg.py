@@ -249,5 +249,5 @@ def _table(chart: Chart) -> str:
         rows.append(f"<tr><td>{_exact(x)}</td>{line}</tr>")
     return (
         '<details><summary>values</summary><div class="scroll"><table class="values">'
-        f"<thead><tr><th>{chart.axis}</th>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div></details>"
+        f"<thead><tr><th>{escape(chart.axis)}</th>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div></details>"
     )

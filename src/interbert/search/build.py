@@ -12,6 +12,7 @@ from typing import Any
 from interbert.errors import SourceError, UsageError, writing
 from interbert.extraction.sources import PictureSource
 from interbert.locking import only_writer
+from interbert.redaction import without_credentials
 from interbert.search.changes import Changes, write_source
 from interbert.search.coding import Coding
 from interbert.search.columns import column_notes, find_columns
@@ -98,9 +99,9 @@ def _describe(
     norm = encoder.largest_norm
     return Manifest(
         table="",
-        model=str(model),
+        model=without_credentials(str(model)),
         model_fingerprint=fingerprint,
-        source=source.name,
+        source=without_credentials(source.name),
         vector_size=encoder.vector_size,
         stored_size=stored_size(encoder.vector_size),
         largest_norm=measured_norm(encoder, source) if norm is None else norm,

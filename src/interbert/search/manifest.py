@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, get_args
 
 from interbert.errors import VectorIndexError
+from interbert.redaction import published, without_credentials
 from interbert.search.coding import Coding
 from interbert.search.columns import Column, Kind
 from interbert.search.vectors import stored_size
@@ -31,7 +32,7 @@ class Manifest:
     table: str
     """LanceDB table with the products."""
     model: str
-    """Model directory, as it was given."""
+    """Model directory, as it was given: to look there when the index has no copy of its own."""
     model_fingerprint: str
     source: str
     """What it was built from, as it was given."""
@@ -66,6 +67,11 @@ class Manifest:
         mine, others = (replace(one, table="", complete=False, format=FORMAT) for one in (self, other))
         return mine == others
 
+    @property
+    def origin(self) -> tuple[str, str]:
+        """Names of source and model as they may be shown to others: without the folders of the machine of the build."""
+        return published(self.source), published(self.model)
+
     def to_json(self) -> str:
         """Everything, as JSON."""
         return json.dumps(asdict(self), ensure_ascii=False)
@@ -85,6 +91,7 @@ class Manifest:
                     "it anew."
                 )
             fields["columns"] = tuple(Column(**column) for column in fields["columns"])
+            fields |= {name: without_credentials(str(fields[name])) for name in ("model", "source")}
             manifest = cls(**fields)
             _require_possible(manifest)
             return manifest

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import io
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib import resources
@@ -12,6 +13,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+_HALVES = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -34,8 +37,8 @@ class PageHit:
 
 
 def escape(text: object) -> str:
-    """Text safe inside HTML, attributes included."""
-    return html.escape(str(text), quote=True)
+    """Text safe inside HTML, attributes included; half a character, which no UTF-8 can hold, becomes U+FFFD."""
+    return html.escape(_HALVES.sub("\ufffd", str(text)), quote=True)
 
 
 def stylesheet(package: str, name: str) -> str:

@@ -19,6 +19,7 @@ from interbert.model.processing import InterBertProcessor
 from interbert.model.region_inputs import InterBertRegionFeatureExtractor
 from interbert.model.tasks import InterBertForSequenceClassification
 from interbert.tasks.classification import ClassificationTask
+from interbert.terminal import say
 from interbert.training.arguments import attention_for_training, cut_of, trainer_arguments
 from interbert.training.chance import label_entropy
 from interbert.training.options import FinetuneClassificationOptions
@@ -112,7 +113,7 @@ def _finetune(
         raise ConfigError(f"{options.validation or options.source}: the label {unknown[0]!r} is in no training item.")
     out = Path(options.out)
     if claim_folder(out, recipe):
-        print(f"{out}: this run is finished, nothing to do")
+        say(f"{out}: this run is finished, nothing to do")
         return
     set_seed(options.training.seed)
     model = _model(options, labels, len(processor.tokenizer))
@@ -161,7 +162,7 @@ def _model(
     )
     config.pooler_size = config.hidden_size
     model = InterBertForSequenceClassification(config)
-    print(f"model: {initialise_from_bert(model, options.model)}")
+    say(f"model: {initialise_from_bert(model, options.model)}")
     return model
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from transformers import TrainerCallback
 
 from interbert.progress import progress_bar
+from interbert.terminal import say
 
 _NAMES = {
     "lm_loss": "words",
@@ -48,7 +49,7 @@ class TrainingConsole(TrainerCallback):  # type: ignore[misc]
         if state.is_world_process_zero and logs:
             line = log_line(logs)
             if line:
-                print(f"step {state.global_step}/{state.max_steps}  {line}", flush=True)
+                say(f"step {state.global_step}/{state.max_steps}  {line}", flush=True)
 
     def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Close the bar."""

@@ -25,6 +25,7 @@ from interbert.model.scoring import encode_all, encode_texts
 from interbert.regions.schema import ExtractorInfo
 from interbert.tasks.mixture import build_in
 from interbert.tasks.retrieval import RetrievalTask, encode_pictures
+from interbert.terminal import say
 from interbert.training.arguments import attention_for_training, cut_of, trainer_arguments
 from interbert.training.chance import chance_values
 from interbert.training.options import FinetuneRetrievalOptions
@@ -79,7 +80,7 @@ def _finetune(options: FinetuneRetrievalOptions) -> None:
     data.store.require(ExtractorInfo.from_dict(processor.extractor_info))
     out = Path(options.out)
     if claim_folder(out, recipe):
-        print(f"{out}: this run is finished, nothing to do")
+        say(f"{out}: this run is finished, nothing to do")
         return
     set_seed(options.training.seed)
     model = load_model(options.model, **_overrides(options))
@@ -153,12 +154,12 @@ def _mix_in_dual(model: InterBertForImageTextRetrieval, task: RetrievalTask) -> 
     """Add the dual score to the joint one, weighted as validation pairs have it; returns whether there is a weight."""
     task.evaluate(model)
     if task.mixture is None:
-        print(f"mixture: {task.data_size} cannot tell what the dual score is worth; the joint one ranks as it is")
+        say(f"mixture: {task.data_size} cannot tell what the dual score is worth; the joint one ranks as it is")
         return False
     build_in(model, task.mixture)
-    print(f"mixture: {task.mixture.joint:.2f} x joint + {task.mixture.dual:.1f} x cosine, fitted on {task.data_size}")
+    say(f"mixture: {task.mixture.joint:.2f} x joint + {task.mixture.dual:.1f} x cosine, fitted on {task.data_size}")
     if task.mixture.joint == 0:
-        print("the joint pass adds nothing on them: the ranking is the dual encoder's alone")
+        say("the joint pass adds nothing on them: the ranking is the dual encoder's alone")
     return True
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from interbert.redaction import published
 from interbert.whole_file import write_whole
 
 CARD = "README.md"
@@ -26,6 +27,7 @@ def write_model_card(folder: Path, kind: str, origin: Mapping[str, Any]) -> None
         kind: name of the model class.
         origin: provenance with ``reached``.
     """
+    origin = published(origin)
     recipe = dict(origin["recipe"])
     training = dict(recipe.get("training", {}))
     reached = dict(origin.get("reached", {}))

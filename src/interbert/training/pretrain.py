@@ -25,8 +25,10 @@ from interbert.model.region_inputs import InterBertRegionFeatureExtractor
 from interbert.objectives.matching import PRETRAINING_MISMATCHES
 from interbert.objectives.region_masking import RegionMasking
 from interbert.objectives.segment_masking import SegmentMasking
+from interbert.redaction import published
 from interbert.regions.reader import RegionReader
 from interbert.tasks.retrieval import RetrievalTask
+from interbert.terminal import say
 from interbert.training.arguments import attention_for_training, cut_of, trainer_arguments
 from interbert.training.chance import chance_values
 from interbert.training.options import ModelOptions, PretrainOptions
@@ -77,7 +79,7 @@ def _pretrain(options: PretrainOptions) -> None:
     )
     out = Path(options.out)
     if claim_folder(out, recipe):
-        print(f"{out}: this run is finished, nothing to do")
+        say(f"{out}: this run is finished, nothing to do")
         return
     claim_regions(out, data.store)
     set_seed(options.training.seed)
@@ -128,7 +130,7 @@ def _pretrain(options: PretrainOptions) -> None:
 
 def _processor(options: PretrainOptions, data: TrainingData) -> InterBertProcessor:
     tokenizer, growth = grow_vocabulary(bert_tokenizer(options.init_from), data.table.texts, data.validation_texts)
-    print(f"vocabulary: {growth}")
+    say(f"vocabulary: {growth}")
     mean, std = data.store.feature_statistics(seed=options.training.seed)
     scaling = InterBertRegionFeatureExtractor(data.store.info.to_dict(), mean.tolist(), std.tolist(), data.store.folder)
     return InterBertProcessor(scaling, tokenizer, options.max_text_tokens)
@@ -153,11 +155,12 @@ def _model(
         ids = processor.texts_to_ids([data.table.texts[pair] for pair in chosen])
         groups, latin = data.table.groups[chosen].tolist(), latin_pieces(processor.tokenizer)
         translated = fill_new_rows(words, report.vocab_size, ids, groups, latin, options.training.seed)
-        print(f"vocabulary: {translated} new pieces start from known ones that describe the same pictures")
+        say(f"vocabulary: {translated} new pieces start from known ones that describe the same pictures")
         filled -= {"interbert.text_embeddings.word_embeddings.weight"}  # new rows have as far to go as random ones
     total = sum(parameter.numel() for parameter in model.parameters())
-    print(f"model: {total:,} parameters; {report}")
-    write_whole(Path(options.out) / INITIALISATION, json.dumps(report.to_dict(), indent=2) + "\n")
+    say(f"model: {total:,} parameters; {report}")
+    content = json.dumps(published(report.to_dict()), indent=2) + "\n"
+    write_whole(Path(options.out) / INITIALISATION, content)
     return model, filled
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from interbert.installed import installed_versions
+from interbert.redaction import published
 from interbert.whole_file import write_whole
 
 PROVENANCE = "provenance.json"
@@ -17,11 +18,14 @@ _PACKAGES = ("interbert", "torch", "transformers", "tokenizers", "pylance", "num
 
 
 def provenance(recipe: Mapping[str, Any], data: Mapping[str, str]) -> dict[str, Any]:
-    """Git hash, resolved recipe, versions, machine, and fingerprints of the data."""
+    """Git hash, resolved recipe, versions, machine, and fingerprints of the data.
+
+    It is published with the model: what lay at an absolute path is named alone. The run's ``recipe.json`` has paths.
+    """
     return {
         "git": _git_hash(),
-        "recipe": dict(recipe),
-        "data": dict(data),
+        "recipe": published(recipe),
+        "data": published(data),
         "versions": versions(),
         "machine": f"{platform.machine()}, {platform.system()}, Python {platform.python_version()}",
     }

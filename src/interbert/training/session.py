@@ -22,11 +22,13 @@ from interbert.data.qrels import Judged
 from interbert.errors import ConfigError, UsageError, writing
 from interbert.locking import only_writer
 from interbert.objectives.matching import hard_share
+from interbert.redaction import stripped
 from interbert.regions.mix import StoreMix
 from interbert.regions.reader import RegionReader
 from interbert.regions.schema import ExtractorInfo
 from interbert.regions.store import RegionStore
 from interbert.tasks.retrieval import RetrievalSet
+from interbert.terminal import say
 from interbert.training.options import NegativeOptions
 from interbert.whole_file import is_part, write_whole
 
@@ -112,7 +114,7 @@ def open_data(
             )
     pictures = len(set(held.rows.tolist()))
     if pictures < _FEW:
-        print(f"only {pictures} validation pictures: which step is best, and its figures, are mostly chance")
+        say(f"only {pictures} validation pictures: which step is best, and its figures, are mostly chance")
     visits = None if mix is None else mix.visits(table.rows)
     validation_set = RetrievalSet.from_table(held, limit, seed)
     return TrainingData(store, table, held_store, validation_set, held.texts, visits, judged)
@@ -121,7 +123,7 @@ def open_data(
 def _held_out(store: RegionReader, texts: list[str], where: str, judged: Judged | None) -> PairTable:
     """Pairs of a validation store: as judged, or its own texts where the judgements name none of its products."""
     if judged is not None and not judged.names_any(store.captions()):
-        print(f"{judged.qrels.where} calls no product of {where} right: validation is on the store's own texts")
+        say(f"{judged.qrels.where} calls no product of {where} right: validation is on the store's own texts")
         judged = None
     return PairTable.from_captions(store.captions(), texts, where, judged)
 
@@ -250,14 +252,14 @@ def mark_finished(out: Path) -> None:
 
 
 def as_recipe(options: Any) -> dict[str, Any]:
-    """Options as plain nested dictionaries."""
+    """Options as plain nested dictionaries, URIs in them without credentials."""
     assert is_dataclass(options)
     assert not isinstance(options, type)
-    return asdict(options)
+    return dict(stripped(asdict(options)))
 
 
 def _require_same(out: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-    old, new = flat(before), flat(json.loads(json.dumps(now)))
+    old, new = flat(stripped(before)), flat(json.loads(json.dumps(now)))  # earlier versions wrote credentials
     new = {name: value for name, value in new.items() if name in old or value != []}  # a list that came later
     changed = [name for name in sorted(old.keys() | new.keys()) if old.get(name) != new.get(name)]
     if changed:

@@ -13,6 +13,7 @@ import torch.distributed as dist
 from transformers import TrainerCallback
 
 from interbert.errors import Terminated
+from interbert.terminal import say
 
 
 class StopBetweenSteps(TrainerCallback):  # type: ignore[misc]
@@ -47,7 +48,8 @@ class StopBetweenSteps(TrainerCallback):  # type: ignore[misc]
             raise _stopped_by(number)
         self._signal = number
         again = "press Ctrl-C again" if number == signal.SIGINT else "send it again"
-        print(f"\nstopping after this step and saving; {again} to stop at once", flush=True)
+        say("")  # the bar's line ends here
+        say(f"stopping after this step and saving; {again} to stop at once", flush=True)
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> Any:
         """Open the way the processes ask each other."""

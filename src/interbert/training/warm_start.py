@@ -39,6 +39,7 @@ from interbert.model.region_inputs import GLOBAL_LOCATION
 from interbert.model.scoring import autocast
 from interbert.progress import progress_bar
 from interbert.tasks.retrieval import RetrievalTask
+from interbert.terminal import say
 from interbert.training.arguments import CHECKPOINTS
 from interbert.training.optimizer import up_then_down
 from interbert.training.options import WarmStartOptions
@@ -211,7 +212,7 @@ class _Learner:
                 optimizer.zero_grad()
                 advance(size)
         last = losses[-max(1, steps // epochs) :]
-        print(f"{title}: contrast {np.mean(last):.2f} in the last pass (chance {np.log(size):.2f})", flush=True)
+        say(f"{title}: contrast {np.mean(last):.2f} in the last pass (chance {np.log(size):.2f})", flush=True)
 
     def _pool_shortcut(self, chosen: NDArray[np.int64], generator: np.random.Generator) -> Tensor:
         """Pooled pictures [B,P] from the embedded global token alone, no layer between."""

@@ -229,3 +229,25 @@ def test_a_build_of_pages_goes_on_after_a_kill_and_beside_changes_of_the_index(
     assert [page.topic_id for page in pages] == list(texts)
     shown = {name for page in pages for item in page.items for name in (item["id"], *item["similar"])}
     assert {f"new-{place}" for place in range(4)} & shown
+
+
+def test_topic_pages_name_their_index_and_a_file_of_this_machine_knows_where_it_is(
+    recommender: TopicRecommender, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, page = tmp_path / "topics", tmp_path / "topics.html"
+    build_topics(recommender, TOPICS[:1], out, FULL)
+    path = str(recommender.index.path)
+    about = json.loads((out / "topics.json").read_text(encoding="utf-8"))
+    assert about["index"] == Path(path).name
+    assert not any("/" in str(about[name]) for name in ("index", "source", "model"))
+    assert main(["topics", "page", str(out), str(page)]) == 0
+    assert str(Path(path).parent) not in page.read_text(encoding="utf-8")
+    (out / "built_from.json").unlink()  # as earlier versions wrote it
+    (out / "topics.json").write_text(json.dumps(about | {"index": path}), encoding="utf-8")
+    assert main(["topics", "page", str(out), str(page)]) == 0
+    capsys.readouterr()
+    assert main(["index", "info", path]) == 0
+    shown = "".join(capsys.readouterr().out.split())
+    manifest = recommender.index.manifest
+    assert manifest.model not in shown
+    assert f"model{Path(manifest.model).name},fingerprint" in shown

@@ -2,7 +2,8 @@
 
 ::
 
-    OUT/topics.json          settings, index, and the list of pages
+    OUT/topics.json          settings, the names of index, source and model, and the list of pages
+    OUT/built_from.json      where the index is: of this machine, not to publish
     OUT/pages/ID.json        what a page shows
     OUT/scores/ID.json       what it was made from: to know when nothing changed, and not to score a pair twice
 
@@ -21,6 +22,7 @@ from typing import Any
 from interbert.errors import DataError, UsageError, first_line, writing
 from interbert.locking import only_writer
 from interbert.progress import progress_bar
+from interbert.redaction import published, stripped
 from interbert.search.engine import Result
 from interbert.search.index import ProductIndex
 from interbert.search.topics.recommend import Page, PageSettings, TopicRecommender
@@ -29,7 +31,7 @@ from interbert.whole_file import write_whole
 
 _FORMAT = 2
 """Of how pages are made: raised when the same evidence gives other pages, so that all are looked at again."""
-_LIST, _PAGES, _SCORES = "topics.json", "pages", "scores"
+_LIST, _PAGES, _SCORES, _BUILT_FROM = "topics.json", "pages", "scores", "built_from.json"
 _REMEDY = "Run interbert topics build again."
 
 
@@ -118,8 +120,13 @@ def build_topics(
             {"topic_id": name, "reason": reason, "page": "kept" if name in done.kept else "none"}
             for name, reason in done.problems
         ]
-        about = {"format": _FORMAT, "index": index.path, "source": index.manifest.source, "model": index.manifest.model}
-        _write(folder / _LIST, {**about, "settings": asdict(settings), "topics": listed, "problems": problems})
+        source, model = index.manifest.origin
+        about = {"format": _FORMAT, "index": published(index.path), "source": source, "model": model}
+        _write(folder / _BUILT_FROM, {"index": stripped(index.path)})
+        _write(
+            folder / _LIST,
+            {**about, "settings": asdict(settings), "topics": listed, "problems": published(problems)},
+        )
     return done
 
 
@@ -138,7 +145,8 @@ def read_pages(out: str | Path) -> tuple[str, list[BuiltPage]]:
     try:
         for name in about["topics"]:
             pages.append(_built(folder / _PAGES / f"{name}.json"))
-        return str(about["index"]), pages
+        private = folder / _BUILT_FROM  # earlier versions wrote the path into the list
+        return str((_read(private) if private.is_file() else about)["index"]), pages
     except (KeyError, TypeError) as error:
         raise DataError(f"{folder / _LIST}: does not say what pages there are. {_REMEDY}") from error
 

@@ -1,0 +1,99 @@
+"""Model directories that ask for more than their own files: code of their own, or weights elsewhere.
+
+transformers asks on the terminal whether to run a directory's code, and a person in a hurry says yes; some settings it
+passes over, and loads something else than was saved. Nothing of a directory is ever run here: it is refused by name.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from interbert.errors import CheckpointError
+
+_SETTINGS = (
+    "config.json",
+    "tokenizer_config.json",
+    "processor_config.json",
+    "preprocessor_config.json",
+    "image_processor_config.json",
+    "feature_extractor_config.json",
+    "generation_config.json",
+)
+_INDEXES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
+_LARGEST = 64 * 2**20
+"""Bytes of a settings file; real ones have some kilobytes, an index of shards some megabytes."""
+
+
+def require_own_files(directory: str | Path) -> None:
+    """Refuse a local model directory that needs code of its own, or names weights outside itself; others pass.
+
+    Code is asked for by ``auto_map``, by a tokenizer class that transformers does not have, and by an attention that
+    is a kernel of the Hub (``owner/name``). A Hub id passes; its files are loaded with ``trust_remote_code=False``.
+
+    Raises:
+        CheckpointError: it does, or a settings file is too large.
+    """
+    folder = Path(directory)
+    if not folder.is_dir():
+        return
+    for name in _SETTINGS:
+        settings = _read(folder / name)
+        for wanted in _code(settings):
+            raise CheckpointError(
+                f"{folder / name}: asks for code of its own ({wanted[:120]}), which is never run. Give a model that "
+                "transformers loads without it."
+            )
+    for name in _INDEXES:
+        placed = _read(folder / name).get("weight_map", {})
+        for file in placed.values() if isinstance(placed, Mapping) else ():
+            if not isinstance(file, str) or file in ("", ".", "..") or "/" in file or "\\" in file:
+                raise CheckpointError(
+                    f"{folder / name}: names a file outside its folder ({str(file)[:120]}). Put the model's files into "
+                    "one folder and name them alone."
+                )
+
+
+def _read(file: Path) -> Mapping[str, Any]:
+    """A settings file's object; empty where there is none.
+
+    Raises:
+        CheckpointError: the file is too large.
+    """
+    if not file.is_file():
+        return {}
+    size = file.stat().st_size
+    if size > _LARGEST:
+        raise CheckpointError(f"{file}: has {size:,} bytes; settings of more than {_LARGEST:,} are not read.")
+    try:
+        fields = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}  # nothing can be asked for in it; who loads it says that it is damaged
+    return fields if isinstance(fields, dict) else {}
+
+
+def _code(value: Any, depth: int = 0) -> Iterator[str]:
+    """What settings ask for that only running code could give, in words; parts of a processor are settings too."""
+    if isinstance(value, list) and depth < 20:
+        for one in value:
+            yield from _code(one, depth + 1)
+    if not isinstance(value, Mapping) or depth >= 20:
+        return
+    for name, one in value.items():
+        if name in ("auto_map", "custom_pipelines", "custom_generate") and one:
+            yield f"{name}: {json.dumps(one, ensure_ascii=False)}"
+        elif name == "tokenizer_class" and isinstance(one, str) and not _known(one):
+            yield f"{name}: {one}"
+        elif name.endswith("attn_implementation") and "/" in json.dumps(one):
+            yield f"{name}: {json.dumps(one, ensure_ascii=False)}"
+        else:
+            yield from _code(one, depth + 1)
+
+
+def _known(tokenizer: str) -> bool:
+    """Whether transformers has a tokenizer of this name, or was told of one."""
+    from transformers.models.auto.tokenization_auto import tokenizer_class_from_name
+
+    return tokenizer_class_from_name(tokenizer) is not None
