@@ -22,7 +22,7 @@ from interbert.errors import ColumnError, PictureError
 from interbert.extraction.columns import ColumnMapping, id_text, resolve_columns
 from interbert.extraction.given_settings import BoxFormat
 from interbert.extraction.packed_rows import PackedRows
-from interbert.extraction.pictures import load_picture
+from interbert.extraction.pictures import NEEDED_SIDE, load_picture
 from interbert.extraction.tables import SourceRows, read_rows
 from interbert.regions.caption_files import PassedOver
 from interbert.regions.caption_index import CaptionIndex
@@ -202,7 +202,7 @@ class PictureSource:
             light = light.select(self._only)
         return light.with_format("arrow")[:]
 
-    def open_picture(self, row: int, target_side: int = 512) -> Image.Image | None:
+    def open_picture(self, row: int, target_side: int = NEEDED_SIDE) -> Image.Image | None:
         """A row's picture as RGB, for showing; None when it cannot be read."""
         item = self[row]
         try:
