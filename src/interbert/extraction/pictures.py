@@ -8,6 +8,7 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -37,7 +38,7 @@ _MOST_THREADS = 16
 _ORIENTATION = 0x0112
 
 PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
-_FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "PPM", "ICO", "AVIF", "JPEG2000", "TGA", "PCX")
+_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "PPM", "ICO", "AVIF", "JPEG2000", "TGA", "PCX")
 """What Pillow may decode. Not EPS, which it hands to Ghostscript; nor files whose size is not that of their pixels."""
 
 _One = TypeVar("_One")
@@ -99,7 +100,7 @@ def load_picture(
     from PIL import Image, UnidentifiedImageError
 
     try:
-        with Image.open(io.BytesIO(file_bytes(data, where)), formats=_FORMATS) as picture:
+        with Image.open(io.BytesIO(file_bytes(data, where)), formats=_formats()) as picture:
             pixels = _counted(picture, where)
             side = target_side or (large_side if pixels > LARGE_PIXELS else None)
             if side is not None and picture.format == "JPEG":
@@ -173,6 +174,15 @@ def in_chunks(
             chunk, pixels = [], 0
     if chunk:
         yield chunk
+
+
+@cache
+def _formats() -> list[str]:
+    """Those of the known formats that this Pillow reads; it has to be told to look for all of them."""
+    from PIL import Image
+
+    Image.init()
+    return [name for name in _FORMATS if name in Image.OPEN]
 
 
 def _counted(picture: Image.Image, where: str) -> int:
