@@ -26,6 +26,9 @@ from interbert.model.region_inputs import RegionMaker, RegionsLike, wire_regions
 from interbert.model.tasks import InterBertForMultipleChoice, InterBertForSequenceClassification
 from interbert.model.trunk import InterBertModel
 
+_CHUNK = 64
+"""Images that are decoded at a time, at most."""
+
 
 def connect() -> None:
     """Register the models and wire region extraction; safe to repeat."""
@@ -47,11 +50,12 @@ def region_maker(info: Mapping[str, Any], folder: str | Path | None = None) -> R
         ConfigError: such regions cannot be made here (they were imported).
     """
     from interbert.extraction.extractor import build_extractor
-    from interbert.extraction.pictures import as_picture
+    from interbert.extraction.pictures import as_picture, in_chunks
 
     extractor = build_extractor(info, folder)
 
     def make(pictures: Sequence[Any]) -> Sequence[RegionsLike]:
-        return extractor.extract([as_picture(one, f"picture {place}") for place, one in enumerate(pictures)])
+        opened = (as_picture(one, f"picture {place}") for place, one in enumerate(pictures))
+        return [regions for chunk in in_chunks(opened, _CHUNK, lambda one: one) for regions in extractor.extract(chunk)]
 
     return make

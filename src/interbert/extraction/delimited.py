@@ -13,15 +13,17 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from interbert.errors import SourceError
+from interbert.extraction.table_limits import BATCH_BYTES, MAX_CELL, MAX_COLUMNS, MAX_LINE
 
 _TYPED = "\t|"
 """Separators that texts do not hold, so that nobody needs to quote; as caption files are read."""
 _QUOTED = re.compile(r'"(?:[^"]|"")*"')
 _SAID = re.compile(r'"?sep=([,;|\t])"?')
-_MAX_CELL = 1 << 26
+_CHUNK_ROWS = 10_000
+"""Rows that ``datasets`` converts at a time, unless they are long."""
 
 
 @dataclass(frozen=True)
@@ -37,12 +39,16 @@ class TableForm:
     """There are rows below it."""
     skipped: int = 0
     """Lines above it: Excel's, which says the separator."""
+    longest: int = field(default=0, compare=False)
+    """Characters of the longest row."""
 
     def options(self) -> dict[str, Any]:
         """For the csv reader of ``datasets``: cells as texts, and no texts that pandas takes for missing."""
         import datasets
 
         options: dict[str, Any] = {"sep": self.separator, "keep_default_na": False, "na_values": [""]}
+        if self.longest * _CHUNK_ROWS > BATCH_BYTES:
+            options["chunksize"] = max(1, BATCH_BYTES // self.longest)
         if not self.quoted:
             options["quoting"] = csv.QUOTE_NONE
         options |= {"names": list(self.columns), "header": 0, "skiprows": self.skipped}
@@ -62,29 +68,38 @@ def table_form(file: Path) -> TableForm:
     """How a file is written.
 
     Raises:
-        SourceError: it is no text in UTF-8, a row has more cells than the header, or a quote swallows lines; file and
-            line are named.
+        SourceError: it is no text in UTF-8, a row has more cells than the header, a quote swallows lines, or a cell, a
+            row or the header is longer than is read; file and line are named.
     """
     try:
         with _long_cells():
             separator = _separator(file)
             quoted = separator not in _TYPED or _is_quoted(file, separator)
             skipped = int(_said_separator(file) is not None)
-            with _opened(file) as lines:
-                names, filled = _check_rows(file, lines, separator, quoted, skipped)
+            names, filled, longest = _check_rows(file, separator, quoted, skipped)
     except UnicodeDecodeError as error:
         raise SourceError(f"{file}: is no text in UTF-8. Save it as UTF-8.") from error
     except (OSError, csv.Error) as error:
         raise SourceError(f"{file}: cannot be read ({error}).") from error
-    return TableForm(separator, quoted, tuple(names), filled, skipped)
+    return TableForm(separator, quoted, tuple(names), filled, skipped, longest)
 
 
-def _opened(file: Path) -> TextIO:
-    """The file's lines from the header on."""
-    lines = file.open(encoding="utf-8-sig", newline="")
-    if _said_separator(file) is not None:
-        lines.readline(100)
-    return lines
+def _lines(file: Path) -> Iterator[str]:
+    """Lines of a file from the header on, none of them longer than is read.
+
+    Raises:
+        SourceError: one is.
+    """
+    first = 2 if _said_separator(file) is not None else 1
+    with file.open(encoding="utf-8-sig", newline="") as lines:
+        if first == 2:
+            lines.readline(100)
+        for number, line in enumerate(iter(lambda: lines.readline(MAX_LINE + 1), ""), first):
+            if len(line) > MAX_LINE:
+                raise SourceError(
+                    f"{file}: line {number} has more than {MAX_LINE:,} characters, which are not read. Is it a table?"
+                )
+            yield line
 
 
 def _said_separator(file: Path) -> str | None:
@@ -97,7 +112,7 @@ def _said_separator(file: Path) -> str | None:
 @contextmanager
 def _long_cells() -> Iterator[None]:
     """Let the csv module read long texts: its limit is the whole process's."""
-    before = csv.field_size_limit(_MAX_CELL)
+    before = csv.field_size_limit(MAX_CELL)
     try:
         yield
     finally:
@@ -122,47 +137,58 @@ def _is_quoted(file: Path, separator: str) -> bool:
     everything), or around those cells alone that hold a quote, which it doubles. Else lines are parts of quoted cells,
     if all rows come out whole.
     """
-    any_quote, all_doubled = False, True
-    with _opened(file) as lines:
-        header = next(lines, "").rstrip("\r\n").split(separator)
-        whole = True
-        for line in lines:
-            row = line.rstrip("\r\n").split(separator)
-            whole &= len(row) == len(header) or row == [""]
-            if not whole:
-                break
-            for cell in row:
-                if cell.startswith('"'):
-                    any_quote = True
-                    all_doubled &= bool(_QUOTED.fullmatch(cell)) and '""' in cell[1:-1]
+    lines = _lines(file)
+    header = next(lines, "").rstrip("\r\n").split(separator)
+    whole, begun, doubled = True, False, True
+    for line in lines:
+        row = line.rstrip("\r\n").split(separator)
+        whole &= len(row) == len(header) or row == [""]
+        for cell in row:
+            if cell.startswith('"'):
+                begun = True
+                doubled = doubled and bool(_QUOTED.fullmatch(cell)) and '""' in cell[1:-1]
+        if not whole:
+            break
     if whole:
-        return all(_QUOTED.fullmatch(cell) for cell in header) or (any_quote and all_doubled)
+        return all(_QUOTED.fullmatch(cell) for cell in header) or (begun and doubled)
     try:
-        with _opened(file) as lines:
-            return all(len(row) in (0, len(header)) for row in csv.reader(lines, delimiter=separator, strict=True))
+        return all(len(row) in (0, len(header)) for row in csv.reader(_lines(file), delimiter=separator, strict=True))
     except csv.Error:
         return False
 
 
-def _check_rows(file: Path, lines: TextIO, separator: str, quoted: bool, skipped: int) -> tuple[list[str], bool]:
-    """The header, and whether there are rows; once every row is known to be read as it is meant.
+def _check_rows(file: Path, separator: str, quoted: bool, skipped: int) -> tuple[list[str], bool, int]:
+    """The header, whether there are rows, and how long they are; once every row is known to be read as it is meant.
 
     Raises:
-        SourceError: a row has more cells than the header (a comma in a text would move everything after it), or goes
-            over lines to a quote in the middle of a text.
+        SourceError: a row has more cells than the header (a comma in a text would move everything after it), goes over
+            lines to a quote in the middle of a text, or is longer than is read.
     """
     taken: list[str] = []
+    size = 0
 
     def noted() -> Iterator[str]:
-        for line in lines:
+        nonlocal size
+        for line in _lines(file):
             taken.append(line)
+            size += len(line)
+            if size > MAX_LINE:
+                raise SourceError(
+                    f"{file}: the row that ends at line {skipped + rows.line_num + 1} or below has more than {MAX_LINE:,} "
+                    "characters, which are not read. Does a quote lack its closing one?"
+                )
             yield line
 
     rows = csv.reader(noted(), delimiter=separator, quoting=csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE)
-    header = next(rows, [])
+    header = _next(rows, file, skipped) or []
+    if len(header) > MAX_COLUMNS:
+        raise SourceError(
+            f"{file}: has {len(header):,} columns; at most {MAX_COLUMNS:,} are read. Leave some out, or check that its "
+            f"cells are separated by {separator!r}."
+        )
     taken.clear()
-    filled = False
-    for row in rows:
+    filled, longest, size = False, 0, 0
+    while (row := _next(rows, file, skipped)) is not None:
         filled |= bool(row)
         line = skipped + rows.line_num
         if len(row) > len(header):
@@ -175,8 +201,26 @@ def _check_rows(file: Path, lines: TextIO, separator: str, quoted: bool, skipped
                 f"{file}: line {line - len(taken) + 1} has a cell that begins with a quote, which is closed in the "
                 f"middle of line {line}. Put quotes around the whole text and double those inside it."
             )
+        longest, size = max(longest, size), 0
         taken.clear()
-    return header, filled
+    return header, filled, longest
+
+
+def _next(rows: Any, file: Path, skipped: int) -> list[str] | None:
+    """The next row; None behind the last one.
+
+    Raises:
+        SourceError: it has a cell that is longer than is read.
+    """
+    try:
+        return next(rows, None)
+    except csv.Error as error:
+        if "field limit" not in str(error):
+            raise
+        raise SourceError(
+            f"{file}: line {skipped + rows.line_num} has a cell of more than {MAX_CELL:,} characters, which are not read. "
+            "Shorten it, or leave its column out; where it goes on over many lines, a quote is not closed."
+        ) from error
 
 
 def _closes(lines: Sequence[str], separator: str) -> bool:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from itertools import islice
+from dataclasses import replace
 from typing import Protocol
 
 from interbert.errors import PictureError, RegionError
@@ -13,8 +14,7 @@ from interbert.extraction.describing import DecodedPicture, Described, Views, de
 from interbert.extraction.extractor import RegionExtractor
 from interbert.extraction.given import shrink
 from interbert.extraction.given_boxes import read_boxes
-from interbert.extraction.pictures import load_picture, threads_beside_gpu
-from interbert.extraction.same_source import file_bytes
+from interbert.extraction.pictures import NEEDED_SIDE, file_bytes, in_chunks, load_picture, threads_beside_gpu
 from interbert.extraction.sources import PictureSource, SourceItem
 
 _CHUNK = 64
@@ -50,6 +50,8 @@ def decode_ahead(
 ) -> Iterator[list[DecodedPicture]]:
     """Chunks of decoded pictures; the next chunk is decoded while the caller computes on this one.
 
+    A chunk ends early where its pictures are large, at a megapixel for each that it may have (64: 256 MiB).
+
     Args:
         source: is read by one thread at a time.
         rows: of it.
@@ -60,37 +62,39 @@ def decode_ahead(
         ThreadPoolExecutor(max_workers=1, thread_name_prefix="read") as pool,
         ThreadPoolExecutor(max_workers=threads, thread_name_prefix="decode") as decode,
     ):
-        ahead: Future[list[DecodedPicture]] | None = None
-        for members in _chunks(rows, chunk or _CHUNK):
-            following = pool.submit(_decode_all, source, members, decode if threads > 1 else None)
-            if ahead is not None:
-                yield ahead.result()
-            ahead = following
-        if ahead is not None:
-            yield ahead.result()
+        items = (source[row] for row in rows)
+        decoded = map(_decode, items) if threads == 1 else _in_order(decode, items, threads)
+        chunks = in_chunks(decoded, chunk or _CHUNK, lambda one: one.picture)
+        ahead = pool.submit(next, chunks, None)
+        while (done := ahead.result()) is not None:
+            ahead = pool.submit(next, chunks, None)
+            yield done
 
 
-def _chunks(rows: Iterable[int], size: int) -> Iterator[list[int]]:
-    rest = iter(rows)
-    return iter(lambda: list(islice(rest, size)), [])
-
-
-def _decode_all(source: Rows, members: Sequence[int], pool: Executor | None) -> list[DecodedPicture]:
-    items = (source[row] for row in members)
-    return list(map(_decode, items) if pool is None else pool.map(_decode, items))
+def _in_order(pool: Executor, items: Iterable[SourceItem], threads: int) -> Iterator[DecodedPicture]:
+    """Decoded by several threads, which are no more than an image each ahead of whoever takes them."""
+    waiting: deque[Future[DecodedPicture]] = deque()
+    for item in items:
+        waiting.append(pool.submit(_decode, item))
+        if len(waiting) > threads:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
 
 
 def _decode(item: SourceItem) -> DecodedPicture:
+    """An image, with its file no longer in memory."""
+    bare = replace(item, data=None)
     if item.data is None:
-        return DecodedPicture(item, "", None, f"{item.where}: {item.problem}")
+        return DecodedPicture(bare, "", None, f"{item.where}: {item.problem}")
     boxes = size = None
     try:
-        data = file_bytes(item.data)
+        data = file_bytes(item.data, item.where)
         # given boxes are pixels of the whole picture, which then cannot be decoded at a smaller scale
-        picture = load_picture(data, item.where, target_side=512 if item.box_format is None else None)
+        picture = load_picture(data, item.where, target_side=NEEDED_SIDE if item.box_format is None else None)
         if item.box_format is not None:
             size = picture.size
             picture, boxes = shrink(picture, read_boxes(item.boxes, item.box_format, size, item.where))
     except (PictureError, RegionError, OSError) as error:
-        return DecodedPicture(item, "", None, str(error))
-    return DecodedPicture(item, hashlib.sha256(data).hexdigest(), picture, None, boxes, size)
+        return DecodedPicture(bare, "", None, str(error))
+    return DecodedPicture(bare, hashlib.sha256(data).hexdigest(), picture, None, boxes, size)

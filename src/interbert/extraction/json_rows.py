@@ -17,13 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from interbert.errors import SourceError, first_line, writing
-from interbert.extraction.json_types import JsonColumn, json_decoder
+from interbert.extraction.json_types import JsonColumn, Names, characters, is_deeper, json_decoder
+from interbert.extraction.table_limits import BATCH_BYTES, MAX_COLUMNS, MAX_DEPTH, MAX_RECORD, MAX_VALUES
 from interbert.regions.json_stream import json_elements, json_values
 
 _BATCH = 1000
-_MAX_LINE = 1 << 26
-"""Characters of one record."""
-
 Record = dict[str, Any]
 
 
@@ -39,13 +37,19 @@ def read_json_rows(files: Sequence[Path]) -> Any:
     import datasets
 
     columns: dict[str, JsonColumn] = {}
+    names = Names(MAX_COLUMNS)
     count = 0
     for record in _records(files):
         count += 1
         for name, value in record.items():
             if name not in columns:
-                columns[name] = JsonColumn()
+                columns[name] = JsonColumn(names)
             columns[name].see(value)
+        if len(columns) > MAX_COLUMNS:
+            raise SourceError(
+                f"{files[0]}: has more than {MAX_COLUMNS:,} columns, of which none are read: record {count} of its "
+                "files is the first to go beyond. Give all records the same names."
+            )
     if not count or not columns:
         raise SourceError(f"{files[0]}: holds no rows.")
     for column in columns.values():
@@ -70,12 +74,24 @@ def _write(path: Path, files: Sequence[Path], columns: dict[str, JsonColumn]) ->
     schema = pa.schema([(_sound(name), kind) for name, kind in types.items()])
     records = _records(files)
     with pa.ipc.new_stream(str(path), schema) as stream:
-        while batch := list(islice(records, _BATCH)):
+        while batch := _batch(records):
             arrays = []
             for name, kind in types.items():
                 values, way = [record.get(name) for record in batch], ways[name]
                 arrays.append(_array(values if way is None else [way(value) for value in values], kind))
             stream.write_batch(pa.record_batch(arrays, schema=schema))
+
+
+def _batch(records: Iterator[Record]) -> list[Record]:
+    """The next records, as many as are held at a time."""
+    batch: list[Record] = []
+    size = 0
+    for record in islice(records, _BATCH):
+        batch.append(record)
+        size += characters(record)
+        if size > BATCH_BYTES:
+            break
+    return batch
 
 
 def _array(values: list[Any], kind: Any) -> Any:
@@ -107,7 +123,7 @@ def _records(files: Sequence[Path]) -> Iterator[Record]:
 
 def _of_file(file: Path) -> Iterator[Record]:
     with file.open(encoding="utf-8-sig") as lines:
-        first = next((line for line in iter(lambda: lines.readline(_MAX_LINE), "") if line.strip()), "").strip()
+        first = next((line for line in iter(lambda: lines.readline(MAX_RECORD), "") if line.strip()), "").strip()
     if first.startswith("["):
         yield from _of_list(file)
     elif first:
@@ -115,36 +131,52 @@ def _of_file(file: Path) -> Iterator[Record]:
 
 
 def _of_list(file: Path) -> Iterator[Record]:
-    for number, (_, element) in enumerate(json_elements(file, json_decoder())):
+    for number, (_, element) in enumerate(json_elements(file, json_decoder(), MAX_VALUES)):
         # a list of texts has one column, as in `datasets`
         yield _record({"text": element} if isinstance(element, str) else element, f"{file}: element {number}")
 
 
 def _of_values(file: Path) -> Iterator[Record]:
     """Records over several lines each."""
-    for number, value in enumerate(json_values(file, json_decoder())):
+    for number, value in enumerate(json_values(file, json_decoder(), MAX_VALUES)):
         yield _record(value, f"{file}: record {number}")
 
 
 def _of_lines(file: Path) -> Iterator[Record]:
     decoder = json_decoder()
     with file.open(encoding="utf-8-sig") as lines:
-        for number, line in enumerate(iter(lambda: lines.readline(_MAX_LINE), ""), 1):
+        for number, line in enumerate(iter(lambda: lines.readline(MAX_RECORD), ""), 1):
             text = line.strip()
             if not text:
                 continue
+            if len(line) == MAX_RECORD:
+                raise SourceError(f"{file}: line {number} has more than {MAX_RECORD:,} characters. Is it a table?")
+            if text.count(",") > MAX_VALUES:
+                raise SourceError(
+                    f"{file}: line {number} has more than {MAX_VALUES:,} values, which are not read. Is it one record?"
+                )
             try:
                 value = decoder.decode(text)
-            except (ValueError, RecursionError) as error:
+            except RecursionError as error:
+                raise _too_deep(f"{file}: line {number}") from error
+            except ValueError as error:
                 reason = first_line(error, 80).split(": line 1 ")[0]
                 raise SourceError(f"{file}: line {number} is no JSON ({reason}). Is the file complete?") from error
             yield _record(value, f"{file}: line {number}")
 
 
+def _too_deep(where: str) -> SourceError:
+    return SourceError(f"{where} is nested deeper than {MAX_DEPTH} levels, which are not read. Write it as text.")
+
+
 def _is_whole(line: str) -> bool:
+    if line.count(",") > MAX_VALUES:
+        return len(line) < MAX_RECORD  # refused where lines are read, with its number
     try:
         json_decoder().decode(line)
-    except (ValueError, RecursionError):
+    except RecursionError:
+        return True  # likewise
+    except ValueError:
         return False
     return True
 
@@ -152,4 +184,6 @@ def _is_whole(line: str) -> bool:
 def _record(value: Any, where: str) -> Record:
     if not isinstance(value, dict):
         raise SourceError(f"{where} is no record, but {json.dumps(value)[:60]}. Records stand in braces: {{...}}.")
+    if is_deeper(value, MAX_DEPTH):
+        raise _too_deep(where)
     return value

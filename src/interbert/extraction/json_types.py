@@ -39,12 +39,32 @@ def json_decoder() -> json.JSONDecoder:
     return json.JSONDecoder(parse_float=WrittenNumber)
 
 
+class Names:
+    """How many more names the objects of a file may have, all of them together."""
+
+    def __init__(self, left: int) -> None:
+        self.left = left
+
+    def take(self) -> bool:
+        """One more; whether there was one."""
+        self.left -= 1
+        return self.left >= 0
+
+
 class JsonColumn:
-    """What the values of a column are, seen one by one."""
+    """What the values of a column are, seen one by one.
 
-    __slots__ = ("_depth", "_fields", "_item", "_kinds")
+    Objects in which a file has more names than are read are kept as JSON text: their names are values.
 
-    def __init__(self, depth: int = 0) -> None:
+    Args:
+        names: that the objects of the file may still have.
+        depth: levels above this one.
+    """
+
+    __slots__ = ("_depth", "_fields", "_item", "_kinds", "_names")
+
+    def __init__(self, names: Names, depth: int = 0) -> None:
+        self._names = names
         self._kinds = 0
         self._depth = depth
         self._item: JsonColumn | None = None
@@ -61,18 +81,22 @@ class JsonColumn:
             self._kinds |= _INTEGER if -_EXACT <= value <= _EXACT else _LONG if -_MOST <= value < _MOST else _KEPT
         elif kind is bool:
             self._kinds |= _BOOLEAN
-        elif self._depth >= _DEEPEST and kind in (list, dict):
+        elif kind in (list, dict) and (self._depth >= _DEEPEST or self._kinds & _KEPT):
             self._kinds |= _KEPT
         elif kind is list:
             self._kinds |= _LIST
-            self._item = self._item or JsonColumn(self._depth + 1)
+            self._item = self._item or JsonColumn(self._names, self._depth + 1)
             for one in value:
                 self._item.see(one)
         elif kind is dict:
             self._kinds |= _OBJECT
             for name, one in value.items():
                 if name not in self._fields:
-                    self._fields[name] = JsonColumn(self._depth + 1)
+                    if not self._names.take():
+                        self._kinds |= _KEPT
+                        self._fields.clear()
+                        break
+                    self._fields[name] = JsonColumn(self._names, self._depth + 1)
                 self._fields[name].see(one)
         else:
             self._kinds |= _NUMBER
@@ -118,6 +142,30 @@ class JsonColumn:
     @property
     def _holds_lists(self) -> bool:
         return bool(self._kinds & _LIST) and not self._kinds & _OBJECT
+
+
+def is_deeper(value: Any, levels: int) -> bool:
+    """Whether lists and objects lie in each other, more than so many."""
+    inside = [value]
+    for _ in range(levels + 1):
+        inside = [
+            one
+            for holder in inside
+            for one in (holder.values() if isinstance(holder, dict) else holder)
+            if isinstance(one, list | dict)
+        ]
+        if not inside:
+            return False
+    return True
+
+
+def characters(value: Any) -> int:
+    """About how many characters a value has, so that as many as fit are held at a time."""
+    if isinstance(value, str):
+        return len(value)
+    if isinstance(value, list):
+        return 8 + sum(map(characters, value))
+    return 8 + (sum(map(characters, value.values())) if isinstance(value, dict) else 0)
 
 
 def as_written(value: Any) -> str | None:

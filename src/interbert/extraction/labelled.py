@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from interbert.errors import SourceError
 from interbert.extraction.columns import ColumnMapping
 from interbert.extraction.sources import PictureSource, open_source
+from interbert.extraction.table_limits import MAX_TEXT
 from interbert.extraction.tables import read_rows
 
 
@@ -47,4 +48,8 @@ def _cell(value: object, source: str, row: int, column: str) -> str:
     clean = "" if value is None else str(value).strip()
     if not clean:
         raise SourceError(f"{source}, row {row}: {column!r} is empty. Fill it, or leave the row out.")
+    if len(clean) > MAX_TEXT:
+        raise SourceError(
+            f"{source}, row {row}: {column!r} has {len(clean):,} characters; at most {MAX_TEXT:,} are read. Shorten it."
+        )
     return clean

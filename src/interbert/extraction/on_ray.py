@@ -19,7 +19,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -28,14 +28,16 @@ from interbert.carried import CARRIED
 from interbert.errors import ConfigError, InterBertError, MissingExtraError, UsageError, first_line
 from interbert.extraction.describing import Described, Refused, Views, describe
 from interbert.extraction.extractor import RegionExtractor, build_extractor
+from interbert.extraction.in_memory import file_size, rows_within, with_bytes
 from interbert.extraction.in_process import decode_ahead
-from interbert.extraction.same_source import file_bytes
 from interbert.extraction.sources import PictureSource, SourceItem
 from interbert.memory import keep_freed_memory
 from interbert.regions.schema import ExtractorInfo
 
 TASK_PICTURES = 128
 """Pictures of one task, a multiple of a chunk: some seconds of work, some ten megabytes each way."""
+_TASK_BYTES = 1 << 26
+"""Bytes of the files of one task: it has fewer pictures where they are large."""
 _READERS = 8
 """Threads that read picture files ahead."""
 _RETRIES = 3
@@ -115,9 +117,9 @@ class OnRay:
             job = _Job(
                 ray, ray.put((uuid.uuid4().hex, self._make, max(1, int(self._cpus)))), self._task(ray), need_texts
             )
-            rest = iter(views)
-            tasks = iter(lambda: list(islice(rest, self._task_pictures)), [])
-            waiting: deque[tuple[list[int], Future[Any]]] = deque()
+            rest, most = iter(views), min(self._task_pictures, rows_within(_TASK_BYTES, source, list(views)))
+            tasks = iter(lambda: list(islice(rest, most)), [])
+            waiting: deque[tuple[list[int], Future[_Started]]] = deque()
             try:
                 while True:
                     room = 2 * self._slots(ray) + 2 - len(waiting)  # asked each time: nodes come and go
@@ -131,7 +133,7 @@ class OnRay:
                 readers.shutdown(cancel_futures=True)
                 for _, started in waiting:
                     if not started.cancelled() and started.exception() is None:
-                        ray.cancel(started.result())
+                        ray.cancel(started.result().reference)
 
     def _task(self, ray: Any) -> Any:
         # max_calls 0: a worker with a GPU would end after each task, and load the network anew for the next
@@ -157,6 +159,15 @@ class OnRay:
 
 
 @dataclass(frozen=True)
+class _Started:
+    """A task that was handed out."""
+
+    reference: Any
+    rows: int
+    """How many of the rows it has: the first ones, whose files fit into a task."""
+
+
+@dataclass(frozen=True)
 class _Job:
     """Tasks of one extraction."""
 
@@ -165,18 +176,32 @@ class _Job:
     task: Any
     need_texts: bool
 
-    def start(self, source: PictureSource, rows: Sequence[int], views: Views, retries: int | None = None) -> Any:
-        """Read rows and hand them out."""
-        items = [_with_bytes(source[row]) for row in rows]
+    def start(self, source: PictureSource, rows: Sequence[int], views: Views, retries: int | None = None) -> _Started:
+        """Read rows and hand them out, until their files have the bytes of a task."""
+        items, size = [], 0
+        for row in rows:
+            items.append(with_bytes(source[row]))
+            size += file_size(items[-1])
+            if size >= _TASK_BYTES:
+                break
         task = self.task.options(max_retries=_RETRIES if retries is None else retries)
-        return task.remote(self.maker, items, {row: views[row] for row in rows}, self.need_texts)
+        wanted = {row: views[row] for row in rows[: len(items)]}
+        return _Started(task.remote(self.maker, items, wanted, self.need_texts), len(items))
 
-    def finish(self, reference: Any, source: PictureSource, rows: Sequence[int], views: Views) -> Described:
-        """Wait for rows; when their workers keep dying, find the picture that kills them.
+    def finish(self, started: _Started, source: PictureSource, rows: Sequence[int], views: Views) -> Described:
+        """Wait for rows, and then hand out those that did not fit into their task.
 
         Raises:
             UsageError: workers die on every picture, or the cluster fails.
         """
+        parts = [self._wait(started.reference, source, rows[: started.rows], views)]
+        while rows := rows[started.rows :]:
+            started = self.start(source, rows, views)
+            parts.append(self._wait(started.reference, source, rows[: started.rows], views))
+        return Described.joined(parts)
+
+    def _wait(self, reference: Any, source: PictureSource, rows: Sequence[int], views: Views) -> Described:
+        """Wait for a task; when its workers keep dying, find the picture that kills them."""
         errors = self.ray.exceptions
         try:
             done: Described = self.ray.get(reference)
@@ -233,16 +258,6 @@ def _work(
         _built[name] = make()
     chunks = decode_ahead(items, range(len(items)))
     return Described.joined(describe(_built[name], chunk, views, need_texts) for chunk in chunks)
-
-
-def _with_bytes(item: SourceItem) -> SourceItem:
-    """A row that needs no disk."""
-    if item.data is None or isinstance(item.data, bytes):
-        return item
-    try:
-        return replace(item, data=file_bytes(item.data))
-    except OSError as error:
-        return replace(item, data=None, problem=f"cannot be read ({error.strerror or error})")
 
 
 @contextmanager

@@ -9,8 +9,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-MAX_PICTURE = 1 << 26
-"""Bytes of a picture's file inside a packed one."""
+from interbert.extraction.pictures import MAX_FILE
+
+MAX_PICTURE = MAX_FILE
+"""Bytes of a picture's file inside a packed one, as of any other."""
 
 
 class PackedRows(ABC):

@@ -101,7 +101,9 @@ class PictureTsv(PackedRows):
             self._places.extend((number, offset, length))
             self._next.append(0)
             cells = head.split(b"\t")
-            if len(cells) < self._cells:
+            if len(cells) < self._cells and len(head) == _MAX_HEAD:
+                self._problems[line] = f"what stands before the picture has more than {_MAX_HEAD:,} bytes"
+            elif len(cells) < self._cells:
                 self._problems[line] = f"the line has {len(cells)} cells, not {self._cells}"
             elif before := known.get(name := cells[self._id_cell].strip()):
                 if before[1] == digest:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from itertools import islice
-from pathlib import Path
 
 import numpy as np
 
-from interbert.errors import StoreError
+from interbert.errors import PictureError, StoreError
+from interbert.extraction.pictures import file_bytes
 from interbert.extraction.sources import PictureSource, SourceItem
 from interbert.regions.store import RegionStore
 
@@ -57,15 +57,6 @@ def require_same_source(store: RegionStore, source: PictureSource, texts: bool) 
 def picture_digest(item: SourceItem) -> str | None:
     """SHA-256 of a picture's file, as a store has it; None when it cannot be read, which extraction reports."""
     try:
-        return None if item.data is None else hashlib.sha256(file_bytes(item.data)).hexdigest()
-    except OSError:
+        return None if item.data is None else hashlib.sha256(file_bytes(item.data, item.where)).hexdigest()
+    except (OSError, PictureError):
         return None
-
-
-def file_bytes(data: bytes | Path) -> bytes:
-    """A picture's file as a source gives it.
-
-    Raises:
-        OSError: it cannot be read.
-    """
-    return data if isinstance(data, bytes) else data.read_bytes()

@@ -22,7 +22,8 @@ from interbert.errors import ColumnError, PictureError
 from interbert.extraction.columns import ColumnMapping, id_text, resolve_columns
 from interbert.extraction.given_settings import BoxFormat
 from interbert.extraction.packed_rows import PackedRows
-from interbert.extraction.pictures import load_picture
+from interbert.extraction.pictures import NEEDED_SIDE, load_picture
+from interbert.extraction.table_limits import MAX_ID, MAX_TEXT, MAX_TEXTS
 from interbert.extraction.tables import SourceRows, read_rows
 from interbert.redaction import without_credentials
 from interbert.regions.caption_files import PassedOver
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 
 _FIRST, _SPREAD = 20, 20
 """Rows that columns are found by."""
+_BEGINNING = 64
+"""Bytes of an image's file that are kept to find columns by."""
 
 
 @dataclass(frozen=True)
@@ -135,7 +138,7 @@ class PictureSource:
         values = self._rows[row if self._only is None else self._only[row]]
         texts, text_fields = self._texts(values, self._ids[row])
         assert self.columns.picture is not None
-        problem = self._missing_id(values)
+        problem = self._missing_id(values) or self._long_text(values)
         data = None
         if problem is None:
             data, problem = self._picture(values[self.columns.picture])
@@ -166,8 +169,24 @@ class PictureSource:
         Such a row replaced the product that has its number, in the index or the store that it was added to.
         """
         for name, what in ((self.columns.picture_id, "picture"), (self.columns.product_id, "product")):
-            if name is not None and id_text(values[name]) is None:
+            if name is None:
+                continue
+            if id_text(values[name]) is None:
                 return f"has no {what} id: {name!r} is empty. Fill it"
+            if len(id_text(values[name]) or "") > MAX_ID:
+                return f"its {what} id in {name!r} has more than {MAX_ID:,} characters, which are not read. Shorten it"
+        return None
+
+    def _long_text(self, values: dict[str, Any]) -> str | None:
+        """What is wrong with a row's texts where they are more than titles are."""
+        for column in self.columns.texts:
+            value = values[column]
+            texts = value if isinstance(value, list | tuple) else [value]
+            if len(texts) > MAX_TEXTS:
+                return f"it has {len(texts):,} texts in {column!r}; at most {MAX_TEXTS:,} are read. Leave some out"
+            longest = max((len(text) for text in texts if isinstance(text, str)), default=0)
+            if longest > MAX_TEXT:
+                return f"its text in {column!r} has {longest:,} characters; at most {MAX_TEXT:,} are read. Shorten it"
         return None
 
     @property
@@ -205,7 +224,7 @@ class PictureSource:
             light = light.select(self._only)
         return light.with_format("arrow")[:]
 
-    def open_picture(self, row: int, target_side: int = 512) -> Image.Image | None:
+    def open_picture(self, row: int, target_side: int = NEEDED_SIDE) -> Image.Image | None:
         """A row's picture as RGB, for showing; None when it cannot be read."""
         item = self[row]
         try:
@@ -231,7 +250,7 @@ class PictureSource:
 
     def _texts(self, values: dict[str, Any], picture_id: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
         found: dict[str, str] = {}
-        for column in self.columns.texts:
+        for column in () if self._long_text(values) else self.columns.texts:
             value = values[column]
             for text in value if isinstance(value, list | tuple) else [value]:
                 clean = " ".join(str(text).split()) if text is not None else ""
@@ -357,8 +376,15 @@ def open_source(
 def _some_rows(rows: Any) -> dict[str, list[Any]]:
     """Values of a few rows, by column: the first ones, and some of all over the source, which may be unlike them."""
     places = sorted({*range(min(_FIRST, len(rows))), *np.linspace(0, len(rows) - 1, _SPREAD, dtype=int).tolist()})
-    listed = [rows[place] for place in places]
+    listed = [{name: _beginning(value) for name, value in rows[place].items()} for place in places]
     return {name: [one[name] for one in listed] for name in rows.column_names}
+
+
+def _beginning(value: Any) -> Any:
+    """A cell without most of an image's file: dozens are held at a time."""
+    if isinstance(value, dict):
+        return {name: _beginning(one) for name, one in value.items()}
+    return value[:_BEGINNING] if isinstance(value, bytes) else value
 
 
 def _has_names(pictures: Sequence[Any]) -> bool:

@@ -7,15 +7,17 @@ bytes or paths. Pictures packed into tsv and tar files are read by :mod:`interbe
 from __future__ import annotations
 
 import glob
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from interbert.errors import ColumnError, InterBertError, SourceError, first_line
-from interbert.extraction.delimited import table_form
+from interbert.extraction.delimited import TableForm, table_form
 from interbert.extraction.joined_files import join
 from interbert.extraction.json_rows import read_json_rows
+from interbert.extraction.parquet_rows import read_parquet, require_bounded
 from interbert.extraction.picture_tsv import PictureTsv, is_picture_tsv
 from interbert.extraction.pictures import PICTURE_SUFFIXES
 from interbert.extraction.tar_rows import TarRows
@@ -109,8 +111,8 @@ def _read_csv(files: Sequence[Path], folder: Path) -> SourceRows:
     forms = {file: table_form(file) for file in files}
     filled = [file for file, form in forms.items() if form.filled] or files
     if len({forms[file] for file in filled}) == 1:
-        return SourceRows(_load(filled, "csv", **forms[filled[0]].options()), folder)
-    return _joined(filled, [_load([file], "csv", **forms[file].options()) for file in filled], folder)
+        return SourceRows(_load(filled, partial(_csv, forms[filled[0]])), folder)
+    return _joined(filled, [_load([file], partial(_csv, forms[file])) for file in filled], folder)
 
 
 def _read_parquet(files: Sequence[Path], folder: Path) -> SourceRows:
@@ -118,9 +120,9 @@ def _read_parquet(files: Sequence[Path], folder: Path) -> SourceRows:
 
     schemas = [_parquet_schema(file) for file in files]
     if all(schema.equals(schemas[0]) for schema in schemas):
-        return SourceRows(_load(files, "parquet"), folder)
+        return SourceRows(_load(files, read_parquet), folder)
     filled = [file for file in files if pq.read_metadata(file).num_rows] or files
-    return _joined(filled, [_load([file], "parquet") for file in filled], folder)
+    return _joined(filled, [_load([file], read_parquet) for file in filled], folder)
 
 
 def _joined(files: Sequence[Path], parts: Sequence[Any], folder: Path) -> SourceRows:
@@ -133,6 +135,7 @@ def _parquet_schema(file: Path) -> Any:
     import pyarrow.parquet as pq
 
     try:
+        require_bounded(file)
         return pq.read_schema(file)
     except (pa.ArrowException, OSError) as error:
         raise SourceError(f"{file}: cannot be read ({first_line(error)}). Is the file complete?") from error
@@ -203,14 +206,23 @@ def _read_hub_json(source: str, builder: Any, split: str | None) -> Any:
     return chosen
 
 
-def _load(files: Sequence[Path], builder: str, **options: Any) -> Any:
+def _csv(form: TableForm, files: Sequence[Path]) -> Any:
     import datasets
 
-    name, escaped = files[0], [glob.escape(str(file)) for file in files]
+    escaped = [glob.escape(str(file)) for file in files]
+    return datasets.load_dataset("csv", data_files=escaped, split="train", **form.options())
+
+
+def _load(files: Sequence[Path], read: Callable[[Sequence[Path]], Any]) -> Any:
+    import datasets
+
+    name = files[0]
     try:
-        return _undecoded(datasets.load_dataset(builder, data_files=escaped, split="train", **options))
+        return _undecoded(read(files))
     except (datasets.exceptions.DatasetGenerationError, OSError, ValueError) as error:
         cause: BaseException = error.__cause__ or error
+        if isinstance(cause, InterBertError):
+            raise cause from None
         reason = first_line(cause)
         if "corresponds to no data" in reason or "BatchSize must be greater than 0" in reason:
             raise SourceError(f"{name}: holds no rows.") from error

@@ -142,17 +142,26 @@ class TarRows(PackedRows):
         file, offset, size = self._part(row, "picture")
         if not offset:
             return {"problem": "the sample has no picture"}
+        if self._long_text(row):
+            return {"problem": f"its text has more than {_MAX_TEXT:,} bytes, which are not read"}
         if size > MAX_PICTURE:
             return {"problem": f"the picture has {size:,} bytes; at most {MAX_PICTURE:,} are read"}
         return _read(file, offset, size) or {"problem": "the picture is empty"}
 
+    def _long_text(self, row: int) -> bool:
+        """Whether the file that the caption stands in is larger than is read."""
+        _, text, text_size = self._part(row, "txt")
+        return (text_size if text else self._part(row, "json")[2]) > _MAX_TEXT
+
     def _caption(self, row: int) -> str | None:
+        if self._long_text(row):
+            return None
         file, offset, size = self._part(row, "txt")
         if offset:
-            return _read(file, offset, min(size, _MAX_TEXT)).decode("utf-8", "replace")
+            return _read(file, offset, size).decode("utf-8", "replace")
         file, offset, size = self._part(row, "json")
         try:
-            found = json.loads(_read(file, offset, min(size, _MAX_TEXT))) if offset else None
+            found = json.loads(_read(file, offset, size)) if offset else None
         except (ValueError, RecursionError):
             return None
         caption = found.get("caption") if isinstance(found, dict) else None

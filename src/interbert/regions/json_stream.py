@@ -14,7 +14,9 @@ _CHUNK = 1 << 20
 _MAX_ELEMENT = 1 << 26
 
 
-def json_elements(path: Path, decoder: json.JSONDecoder | None = None) -> Iterator[tuple[str | None, Any]]:
+def json_elements(
+    path: Path, decoder: json.JSONDecoder | None = None, most_values: int | None = None
+) -> Iterator[tuple[str | None, Any]]:
     """(key, element) of every element of the file's top level.
 
     Of an object, the elements of lists come one by one under their key, other values as they are; of a list, its
@@ -23,11 +25,13 @@ def json_elements(path: Path, decoder: json.JSONDecoder | None = None) -> Iterat
     Args:
         path: of the file.
         decoder: of each element; Python's own when not given.
+        most_values: that an element may have inside; None counts none.
 
     Raises:
-        SourceError: the file is no JSON, is cut off, or has an element of more than 64 million characters.
+        SourceError: the file is no JSON, is cut off, or has an element of more than 64 million characters or of more
+            values than it may have.
     """
-    with _opened(path, decoder) as text:
+    with _opened(path, decoder, most_values) as text:
         if text.take() == "[":
             for element in _list(text):
                 yield None, element
@@ -35,22 +39,22 @@ def json_elements(path: Path, decoder: json.JSONDecoder | None = None) -> Iterat
             yield from _object(text)
 
 
-def json_values(path: Path, decoder: json.JSONDecoder | None = None) -> Iterator[Any]:
+def json_values(path: Path, decoder: json.JSONDecoder | None = None, most_values: int | None = None) -> Iterator[Any]:
     """Whole values that stand one after the other, over one line or many.
 
     Raises:
         SourceError: as :func:`json_elements`.
     """
-    with _opened(path, decoder) as text:
+    with _opened(path, decoder, most_values) as text:
         while not text.at_end():
             yield text.value()
 
 
 @contextmanager
-def _opened(path: Path, decoder: json.JSONDecoder | None) -> Iterator[_Text]:
+def _opened(path: Path, decoder: json.JSONDecoder | None, most_values: int | None) -> Iterator[_Text]:
     with path.open(encoding="utf-8-sig") as file:
         try:
-            yield _Text(path, file, decoder or json.JSONDecoder())
+            yield _Text(path, file, decoder or json.JSONDecoder(), most_values)
         except UnicodeDecodeError as error:
             raise SourceError(f"{path}: is no text in UTF-8. Save it as UTF-8.") from error
         except RecursionError as error:
@@ -87,13 +91,14 @@ def _list(text: _Text) -> Iterator[Any]:
 class _Text:
     """The part of a file that is being read."""
 
-    def __init__(self, path: Path, file: Any, decoder: json.JSONDecoder) -> None:
+    def __init__(self, path: Path, file: Any, decoder: json.JSONDecoder, most_values: int | None) -> None:
         self._path = path
         self._file = file
         self._text = ""
         self._at = 0
         self._taken = ""
         self._decoder = decoder
+        self._most_values = most_values
 
     def at_end(self) -> bool:
         """Whether nothing but space is left; passes it."""
@@ -137,7 +142,13 @@ class _Text:
                 return value
             begun = self._at
             if len(self._text) - begun > _MAX_ELEMENT:
-                raise self.broken()
+                raise SourceError(f"{self._path}: an element has more than {_MAX_ELEMENT:,} characters. Is it a table?")
+            # one element alone fills what was read, since it is not whole yet
+            if self._most_values is not None and self._text.count(",", begun) > self._most_values:
+                raise SourceError(
+                    f"{self._path}: an element has more than {self._most_values:,} values, which are not read. Is it "
+                    "one record?"
+                )
             if not self._more(ask):
                 if end < 0:
                     raise self.broken()

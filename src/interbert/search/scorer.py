@@ -14,7 +14,7 @@ from torch import Tensor
 from interbert.checkpoints.directory import load_model, load_processor
 from interbert.errors import UsageError
 from interbert.extraction.extractor import RegionExtractor, build_extractor
-from interbert.extraction.pictures import as_picture
+from interbert.extraction.pictures import as_picture, in_chunks
 from interbert.model.processing import InterBertProcessor
 from interbert.model.retrieval import InterBertForImageTextRetrieval
 from interbert.model.scoring import score_listed_pairs
@@ -160,11 +160,11 @@ class InterBertScorer:
         if raw and self._extractor is None:
             self._extractor = build_extractor(self.processor.extractor_info, self.processor.extractor_folder)
         regions = dict(enumerate(pictures))
-        for start in range(0, len(raw), _EXTRACT_BATCH):
-            places = raw[start : start + _EXTRACT_BATCH]
+        opened = ((place, as_picture(pictures[place], f"picture {place}")) for place in raw)
+        for chunk in in_chunks(opened, _EXTRACT_BATCH, lambda one: one[1]):
             assert self._extractor is not None
-            opened = [as_picture(pictures[place], f"picture {place}") for place in places]
-            regions |= dict(zip(places, self._extractor.extract(opened), strict=True))
+            found = self._extractor.extract([picture for _, picture in chunk])
+            regions |= dict(zip((place for place, _ in chunk), found, strict=True))
         return [self.processor.picture_inputs(one, where=f"picture {place}") for place, one in regions.items()]
 
 
