@@ -13,7 +13,9 @@ from interbert.errors import RegionError
 from interbert.regions.importers.rows import MAX_REGIONS
 
 MAX_RECORD = 1 << 26
-"""Bytes of one record, one field or one array; 100 regions with features, classes and attributes take 2 MB."""
+"""Bytes of one record, all its arrays and texts together; 100 regions with classes and attributes take 2 MB."""
+MAX_ELEMENTS = 1_000_000
+"""Values of one record where each is an object of its own (a pickle, JSON); a million take about 100 MB."""
 _MAX_DIGITS = 12
 
 
