@@ -12,6 +12,8 @@ from interbert.errors import SourceError
 
 _CHUNK = 1 << 20
 _MAX_ELEMENT = 1 << 26
+_MAX_VALUES = 1_000_000
+"""Values inside one element: each is an object of its own, of up to 25 times its characters."""
 
 
 def json_elements(path: Path, decoder: json.JSONDecoder | None = None) -> Iterator[tuple[str | None, Any]]:
@@ -25,7 +27,8 @@ def json_elements(path: Path, decoder: json.JSONDecoder | None = None) -> Iterat
         decoder: of each element; Python's own when not given.
 
     Raises:
-        SourceError: the file is no JSON, is cut off, or has an element of more than 64 million characters.
+        SourceError: the file is no JSON, is cut off, or has an element of more than 64 million characters, or of more
+            than a million values.
     """
     with _opened(path, decoder) as text:
         if text.take() == "[":
@@ -138,12 +141,21 @@ class _Text:
             begun = self._at
             if len(self._text) - begun > _MAX_ELEMENT:
                 raise self.broken()
+            if end < 0 and self._values() > _MAX_VALUES:
+                raise SourceError(
+                    f"{self._path}: has an element of more than {_MAX_VALUES:,} values, which would fill the memory. "
+                    "Is it complete? Else write it as a list of smaller ones."
+                )
             if not self._more(ask):
                 if end < 0:
                     raise self.broken()
                 self._at = end - begun
                 return value
             ask *= 2
+
+    def _values(self) -> int:
+        """How many values there are in what is read and has no end so far: it is all of one element."""
+        return sum(self._text.count(sign, self._at) for sign in ",[{")
 
     def broken(self) -> SourceError:
         """The error for what is no JSON."""

@@ -116,6 +116,8 @@ def _answers(file: Path) -> set[tuple[str, str]]:
     try:
         found = json.loads(small_text(file))
         return {(str(query), str(product)) for query, products in found.items() for product in products}
+    except SourceError:
+        raise
     except FileNotFoundError as error:
         raise SourceError(f"{file}: there is no such file of answers.") from error
     except (OSError, ValueError, AttributeError, TypeError, RecursionError) as error:

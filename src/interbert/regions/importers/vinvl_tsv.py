@@ -225,6 +225,8 @@ def _labels(file: Path) -> dict[str, int]:
             labels = {str(name): int(number) for name, number in found.items()}
         else:
             labels = {line.strip(): place for place, line in enumerate(text.splitlines(), 1) if line.strip()}
+    except SourceError:
+        raise
     except FileNotFoundError as error:
         raise SourceError(f"{file}: there is no such file of labels.") from error
     except (OSError, ValueError, AttributeError, TypeError, RecursionError) as error:
