@@ -32,6 +32,9 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+MAX_MESSAGE = 4000
+"""Characters of a message; the longest that is meant lists 60 columns."""
+
 
 class Terminated(KeyboardInterrupt):
     """SIGTERM ended the work between two steps, with everything saved."""
@@ -41,6 +44,10 @@ class InterBertError(Exception):
     """Base of all errors that carry a message for the user."""
 
     exit_code = 1
+
+    def __str__(self) -> str:
+        """The message; what a file or an option puts into it, however long, leaves its beginning and its end."""
+        return shortened(super().__str__(), MAX_MESSAGE)
 
 
 class UsageError(InterBertError, ValueError):
@@ -125,6 +132,14 @@ class VectorIndexError(DataError):
 
 class StorageError(InterBertError, OSError):
     """The disk is full or not writable."""
+
+
+def shortened(text: str, most: int = 100) -> str:
+    """A text of so many characters at most: of a longer one its beginning and its end, where the remedy stands."""
+    if len(text) <= most:
+        return text
+    end = most // 4
+    return f"{text[: most - end - 5]} ... {text[-end:]}"
 
 
 def listed(names: Iterable[str], most: int = 60) -> str:

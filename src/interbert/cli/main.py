@@ -13,7 +13,7 @@ from typing import NoReturn
 
 from interbert import __version__
 from interbert.cli.verbs import find_verb, group_of, group_overview, overview, verb_module
-from interbert.errors import InterBertError, Terminated
+from interbert.errors import MAX_MESSAGE, InterBertError, Terminated, shortened
 from interbert.memory import keep_freed_memory
 
 INTERRUPTED, TERMINATED = 130, 143
@@ -54,6 +54,8 @@ def main(words: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            return _fail(f"{shortened(str(error.filename))}: the name is too long for a file or folder.", 2)
         if error.errno not in (errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EDQUOT):
             raise
         where = f"{error.filename}: " if error.filename else ""
@@ -97,7 +99,8 @@ def _quiet_libraries() -> None:
 
 def _fail(message: str, code: int) -> int:
     sys.stdout.flush()
-    sys.stderr.write(f"interbert: {message}\n")  # at once: print writes the line's end apart, where others may write
+    line = shortened(" ".join(message.splitlines()), MAX_MESSAGE)
+    sys.stderr.write(f"interbert: {line}\n")  # at once: print writes the line's end apart, where others may write
     return code
 
 
