@@ -150,7 +150,7 @@ def option_kinds(options: type, prefix: str = "") -> dict[str, Any]:
 
 
 def _require_values(read: Mapping[str, Any], options: type, prefix: str = "") -> None:
-    """Check that what may not be null is not (jsonargparse lets null through for every type), and that no text has a NUL.
+    """Check that what may not be null is not (jsonargparse lets null through for every type), and that no text has NUL.
 
     Raises:
         UsageError: naming the option.
