@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import subprocess
 import sys
 import tempfile
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from interbert.errors import StorageError, UsageError
+from interbert.errors import UsageError
 from interbert.locking import only_writer
 
 HOLD = """
@@ -37,21 +38,53 @@ def test_a_folder_has_one_writer_until_its_process_is_gone(tmp_path: Path) -> No
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("taken", ["file", "link", "lock"])
-def test_a_taken_place_of_the_lock_is_one_line(taken: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the folder of locks would be made."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    locks = tmp_path / f"interbert-locks-{os.getuid()}"
-    if taken == "file":
-        locks.write_text("mine")
-    elif taken == "link":
-        (tmp_path / "elsewhere").mkdir()
-        locks.symlink_to(tmp_path / "elsewhere")
-    else:
-        with only_writer(tmp_path / "store"):
-            lock = next(locks.glob("*.lock"))
-        lock.unlink(missing_ok=True)
-        lock.mkdir()
-    with pytest.raises(StorageError, match=r"Remove|TMPDIR") as caught, only_writer(tmp_path / "store"):
+    return tmp_path / f"interbert-locks-{os.getuid()}"
+
+
+def test_the_folder_of_locks_is_this_users_alone(tmp_path: Path, locks: Path) -> None:
+    with only_writer(tmp_path / "store"):
         pass
-    assert str(locks) in str(caught.value)
-    assert "\n" not in str(caught.value)
+    assert stat.S_IMODE(locks.stat().st_mode) == 0o700
+    locks.chmod(0o777)
+    with only_writer(tmp_path / "store"):
+        pass
+    assert stat.S_IMODE(locks.stat().st_mode) == 0o700
+
+
+@pytest.mark.parametrize("kind", ["file", "link", "lost link", "somebody else's"])
+def test_what_others_prepared_under_its_name_is_refused(
+    tmp_path: Path, locks: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "other").mkdir()
+    if kind == "file":
+        locks.write_text("mine")
+    elif kind == "somebody else's":
+        locks.mkdir()
+        owner = os.getuid()
+        monkeypatch.setattr(os, "getuid", lambda: owner + 1)
+        locks.rename(tmp_path / f"interbert-locks-{owner + 1}")
+    else:
+        locks.symlink_to(tmp_path / ("other" if kind == "link" else "nowhere"))
+    message = r"interbert-locks-\d+: locks are kept there, and it is no folder of yours"
+    with pytest.raises(UsageError, match=message), only_writer(tmp_path / "store"):
+        pass
+    assert not list((tmp_path / "other").iterdir())
+    assert kind != "file" or locks.read_text() == "mine"
+
+
+@pytest.mark.parametrize("kind", ["link", "folder"])
+def test_a_lock_that_is_no_file_is_refused(tmp_path: Path, locks: Path, kind: str) -> None:
+    with only_writer(tmp_path / "store"):
+        (file,) = locks.glob("*.lock")
+        file.unlink()
+    victim = tmp_path / "victim"
+    victim.write_text("kept")
+    file.symlink_to(victim) if kind == "link" else file.mkdir()
+    message = r"\.lock: is no regular file; locks are kept there. Remove it"
+    with pytest.raises(UsageError, match=message), only_writer(tmp_path / "store"):
+        pass
+    assert victim.read_text() == "kept"

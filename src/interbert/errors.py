@@ -34,6 +34,9 @@ from pathlib import Path
 
 from interbert.redaction import without_credentials
 
+MAX_MESSAGE = 4000
+"""Characters of a message; the longest that is meant lists 60 columns."""
+
 
 class Terminated(KeyboardInterrupt):
     """SIGTERM ended the work between two steps, with everything saved."""
@@ -46,6 +49,10 @@ class InterBertError(Exception):
 
     def __init__(self, *args: object) -> None:
         super().__init__(*(without_credentials(one) if isinstance(one, str) else one for one in args))
+
+    def __str__(self) -> str:
+        """The message; what a file or an option puts into it, however long, leaves its beginning and its end."""
+        return shortened(super().__str__(), MAX_MESSAGE)
 
 
 class UsageError(InterBertError, ValueError):
@@ -130,6 +137,14 @@ class VectorIndexError(DataError):
 
 class StorageError(InterBertError, OSError):
     """The disk is full or not writable."""
+
+
+def shortened(text: str, most: int = 100) -> str:
+    """A text of so many characters at most: of a longer one its beginning and its end, where the remedy stands."""
+    if len(text) <= most:
+        return text
+    end = most // 4
+    return f"{text[: most - end - 5]} ... {text[-end:]}"
 
 
 def listed(names: Iterable[str], most: int = 60) -> str:

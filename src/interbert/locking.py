@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import stat
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-from interbert.errors import StorageError, UsageError, first_line
+from interbert.errors import UsageError, writing
 
 
-@contextmanager
+@contextlib.contextmanager
 def only_writer(folder: str | Path) -> Iterator[None]:
     """Hold a folder (or URI) for the length of a block; a killed process lets go of it.
 
@@ -23,50 +23,50 @@ def only_writer(folder: str | Path) -> Iterator[None]:
         folder: need not exist.
 
     Raises:
-        UsageError: another process holds it.
-        StorageError: the lock cannot be made: its folder's name is taken, or is a link or somebody else's.
+        UsageError: another process holds it, or the place of locks is a file, a link or somebody else's.
+        StorageError: the lock cannot be written.
     """
     from filelock import FileLock, Timeout
 
+    locks = _own_folder(Path(tempfile.gettempdir()) / f"interbert-locks-{_user()}")
     name = str(folder) if "://" in str(folder) else str(Path(folder).resolve())
     key = hashlib.sha256(name.encode()).hexdigest()[:16]
-    lock = FileLock(_lock_folder() / f"{key}.lock")
-    try:
-        lock.acquire(blocking=False)
-    except Timeout:
-        raise UsageError(f"{folder}: another command is writing it. Wait until it is done, or name another.") from None
-    except (OSError, NotImplementedError) as error:  # a folder in its place, a file system without locks, a full disk
-        raise StorageError(
-            f"{lock.lock_file}: {folder} cannot be locked ({getattr(error, 'strerror', None) or first_line(error)}). "
-            "Remove what is there, or set TMPDIR to another folder."
-        ) from error
+    file = locks / f"{key}.lock"
+    lock = FileLock(file)
+    if file.is_symlink() or (file.exists() and not file.is_file()):
+        raise UsageError(f"{file}: is no regular file; locks are kept there. Remove it.")
+    with writing(file):
+        try:
+            lock.acquire(blocking=False)
+        except Timeout:
+            raise UsageError(
+                f"{folder}: another command is writing it. Wait until it is done, or name another."
+            ) from None
+        except NotImplementedError as error:  # a file system without locks
+            raise UsageError(f"{file}: {folder} cannot be locked there. Set TMPDIR to another folder.") from error
     try:
         yield
     finally:
         lock.release()
 
 
-def _lock_folder() -> Path:
-    """Where locks lie; made when it is not there.
+def _own_folder(locks: Path) -> Path:
+    """The folder of locks, made when it is not there; others may prepare something under its name, which is known.
 
     Raises:
-        StorageError: it cannot be made, or something else has its name.
+        UsageError: it is no folder, a link, or another user's.
+        StorageError: it cannot be made.
     """
-    folder = Path(tempfile.gettempdir()) / f"interbert-locks-{_user()}"
-    try:
-        folder.mkdir(mode=0o700, exist_ok=True)
-        found = folder.lstat()
-    except OSError as error:
-        raise StorageError(
-            f"{folder}: the folder of locks cannot be made ({error.strerror}). Remove what is there, or set TMPDIR to "
-            "another folder."
-        ) from error
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != _user():
-        raise StorageError(
-            f"{folder}: is to be the folder of this user's locks, but is a link, or somebody else's. Remove it, or set "
-            "TMPDIR to another folder."
+    with writing(locks), contextlib.suppress(FileExistsError):
+        locks.mkdir(mode=0o700)
+    found = locks.lstat()
+    if not stat.S_ISDIR(found.st_mode) or (hasattr(os, "getuid") and found.st_uid != os.getuid()):
+        raise UsageError(
+            f"{locks}: locks are kept there, and it is no folder of yours. Remove it, or set TMPDIR to one of yours."
         )
-    return folder
+    if stat.S_IMODE(found.st_mode) & 0o022:  # earlier versions made it as the umask says
+        locks.chmod(0o700)
+    return locks
 
 
 def _user() -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import errno
 import inspect
 import os
 import sys
@@ -12,7 +13,7 @@ from typing import NoReturn
 
 from interbert import __version__
 from interbert.cli.verbs import find_verb, group_of, group_overview, overview, verb_module
-from interbert.errors import InterBertError, Terminated, first_line, storage_problem
+from interbert.errors import MAX_MESSAGE, InterBertError, Terminated, first_line, shortened, storage_problem
 from interbert.memory import keep_freed_memory
 from interbert.redaction import without_credentials
 from interbert.terminal import printable
@@ -55,6 +56,8 @@ def main(words: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:
+        if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+            return _fail(f"{shortened(str(error.filename))}: the name is too long for a file or folder.", 2)
         if storage_problem(error) is None:
             raise
         where = f"{error.filename}: " if isinstance(error, OSError) and error.filename else ""
@@ -106,8 +109,8 @@ def _quiet_libraries() -> None:
 
 def _fail(message: str, code: int) -> int:
     sys.stdout.flush()
-    line = f"interbert: {printable(without_credentials(message))}\n"
-    sys.stderr.write(line)  # at once: print writes the line's end apart, where others may write
+    text = printable(without_credentials(shortened(" ".join(message.splitlines()), MAX_MESSAGE)))
+    sys.stderr.write(f"interbert: {text}\n")  # at once: print writes the line's end apart, where others may write
     return code
 
 

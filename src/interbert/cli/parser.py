@@ -15,9 +15,15 @@ from typing import Any, NoReturn
 import yaml
 from jsonargparse import ArgumentParser, DefaultHelpFormatter, set_parsing_settings
 
-from interbert.errors import UsageError
+from interbert.errors import UsageError, shortened
 
 set_parsing_settings(docstring_parse_attribute_docstrings=True)
+
+MAX_RECIPE = 1 << 20
+"""Bytes of a recipe, and characters of its values."""
+MAX_RECIPE_VALUES = 10_000
+"""Values of a recipe, counted wherever they stand: YAML's ``*name`` repeats what ``&name`` has."""
+_MAX_REASON = 500
 
 
 class _Formatter(DefaultHelpFormatter):  # type: ignore[misc]
@@ -54,8 +60,8 @@ def parse_options(verb: str, description: str, options: type, words: Sequence[st
     )
     recipe_option = "--recipe" if "config" in kinds else "--config"
     for before, word in itertools.pairwise(words):
-        if before == recipe_option and not Path(word).is_file():
-            raise UsageError(f"{verb}: there is no recipe {word}.")
+        if before == recipe_option:
+            _check_recipe(verb, word)
     parser.add_argument(recipe_option, action="config", help="YAML recipe with any of the options below.")
     parser.add_class_arguments(options, as_positional=True)
     try:
@@ -76,9 +82,57 @@ def parse_options(verb: str, description: str, options: type, words: Sequence[st
             empty = _only_empty(recipe, kinds)
             if empty is not None:
                 raise UsageError(f"{verb}: {_has_no_value(empty, kinds.get(empty))}") from error
-            message = f"{verb}: the recipe {recipe} is no YAML of options ({message.removeprefix(f'{verb}: ')})."
+            reason = shortened(message.removeprefix(f"{verb}: "), _MAX_REASON)
+            message = f"{verb}: the recipe {shortened(recipe)} is no YAML of options ({reason})."
         raise UsageError(message) from error
     return options(**{field.name: getattr(parsed, field.name) for field in dataclasses.fields(options)})
+
+
+def _check_recipe(verb: str, word: str) -> None:
+    """Check a recipe before it is parsed: a few lines of YAML that repeat each other are gigabytes when parsed.
+
+    What is no YAML is left to the parser, which names the place.
+
+    Raises:
+        UsageError: there is none, it is too large, or stands for too much.
+    """
+    name = f"{verb}: the recipe {shortened(word)}"
+    try:
+        path = Path(word)
+        if not path.is_file():
+            raise UsageError(f"{verb}: there is no recipe {shortened(word)}.")
+        with path.open("rb") as stream:
+            raw = stream.read(MAX_RECIPE + 1)
+        if len(raw) > MAX_RECIPE:
+            raise UsageError(f"{name} has more than {MAX_RECIPE:,} bytes. Is it another file?")
+        values, characters = _unfolded(yaml.compose(raw.decode("utf-8"), yaml.SafeLoader), {})
+    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        return
+    except (RecursionError, ValueError) as error:
+        if isinstance(error, UsageError):
+            raise
+        raise UsageError(f"{name} is nested too deeply, or repeats itself.") from error
+    if values > MAX_RECIPE_VALUES or characters > MAX_RECIPE:
+        raise UsageError(
+            f"{name} has more than {MAX_RECIPE_VALUES:,} values or {MAX_RECIPE:,} characters when its repetitions "
+            "(&, *) are written out. Write its options plainly."
+        )
+
+
+def _unfolded(node: yaml.Node | None, known: dict[int, tuple[int, int] | None]) -> tuple[int, int]:
+    """Values and characters of a node of YAML with its repetitions written out; each node is looked at once."""
+    if node is None or isinstance(node, yaml.ScalarNode):
+        return 1, 0 if node is None else len(node.value)
+    if id(node) in known:
+        found = known[id(node)]
+        if found is None:
+            raise ValueError("it contains itself")
+        return found
+    known[id(node)] = None
+    inner = itertools.chain.from_iterable(node.value) if isinstance(node, yaml.MappingNode) else node.value
+    parts = [_unfolded(one, known) for one in inner]
+    known[id(node)] = total = 1 + sum(values for values, _ in parts), sum(characters for _, characters in parts)
+    return total
 
 
 def option_kinds(options: type, prefix: str = "") -> dict[str, Any]:
@@ -96,7 +150,7 @@ def option_kinds(options: type, prefix: str = "") -> dict[str, Any]:
 
 
 def _require_values(read: Mapping[str, Any], options: type, prefix: str = "") -> None:
-    """Check that what may not be null is not: jsonargparse lets null through for every type.
+    """Check that what may not be null is not (jsonargparse lets null through for every type), and that no text has NUL.
 
     Raises:
         UsageError: naming the option.
@@ -109,6 +163,8 @@ def _require_values(read: Mapping[str, Any], options: type, prefix: str = "") ->
             _require_values(value, typing.cast(type, kind), f"{prefix}{name}.")
         elif value is None and type(None) not in typing.get_args(kind):
             raise UsageError(_has_no_value(f"{prefix}{name}", kind))
+        elif any(isinstance(one, str) and "\0" in one for one in (value if isinstance(value, list) else [value])):
+            raise UsageError(f"--{prefix}{name} holds the character NUL, which no path or name may have.")
 
 
 def _only_empty(recipe: str, kinds: Mapping[str, Any]) -> str | None:
@@ -200,7 +256,7 @@ def _explained(message: str, verb: str, names: Sequence[str]) -> str:
         close = difflib.get_close_matches(word.lstrip("-").split("=")[0], names, n=1, cutoff=0.5)
         hint = f" Did you mean --{close[0]}?" if close else ""
         kind = "option" if word.startswith("-") or "." in word or close else "word"
-        return f"{verb}: there is no {kind} {word}.{hint} See: interbert {verb} --help"
+        return f"{verb}: there is no {kind} {shortened(word)}.{hint} See: interbert {verb} --help"
     missing = re.search(r"the following arguments are required: (.*)", message)
     if missing:
         return f"{verb}: {missing.group(1).upper()} is missing. See: interbert {verb} --help"
@@ -212,8 +268,8 @@ def _explained(message: str, verb: str, names: Sequence[str]) -> str:
         choices = re.search(r"[Ll]iteral\[(.*?)\]", message) or re.search(r"Expected one of (\{.*?\})", message)
         wanted = choices.group(1) if choices else _PLAIN.get(wanted or "", wanted)
         text = f" It takes: {wanted}." if wanted else ""
-        return f"{verb}: --{invalid.group(1)} cannot be {value.group(1).strip()!r}.{text}"
-    return f"{verb}: " + " ".join(message.split())
+        return f"{verb}: --{invalid.group(1)} cannot be {shortened(value.group(1).strip())!r}.{text}"
+    return f"{verb}: " + shortened(" ".join(message.split()), _MAX_REASON)
 
 
 _PLAIN = {"int": "a whole number", "float": "a number", "bool": "true or false", "list": "a list such as a,b"}

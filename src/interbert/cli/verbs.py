@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
 
-from interbert.errors import UsageError
+from interbert.errors import UsageError, shortened
 
 VERBS: dict[str, tuple[str, str]] = {
     "extract": ("extract", "pictures and texts to a region store"),
@@ -52,12 +52,12 @@ def find_verb(words: Sequence[str]) -> tuple[str, list[str]]:
     first = words[0]
     longer = group_of(first)
     if longer:
-        given = f"{words[1]!r}" if len(words) > 1 and not words[1].startswith("-") else "nothing"
+        given = f"{shortened(words[1])!r}" if len(words) > 1 and not words[1].startswith("-") else "nothing"
         there = ", ".join(f"interbert {verb}" for verb in longer)
         raise UsageError(f"{first}: say what to {first}, not {given}. There is: {there}. See: interbert {first} --help")
     close = difflib.get_close_matches(first, [verb.split()[0] for verb in VERBS], n=1, cutoff=0.5)
     hint = f" Did you mean {close[0]!r}?" if close else ""
-    raise UsageError(f"there is no verb {first!r}.{hint} Verbs: {', '.join(VERBS)}.")
+    raise UsageError(f"there is no verb {shortened(first)!r}.{hint} Verbs: {', '.join(VERBS)}.")
 
 
 def verb_module(verb: str) -> Any:

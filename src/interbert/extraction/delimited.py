@@ -174,8 +174,8 @@ def _check_rows(file: Path, separator: str, quoted: bool, skipped: int) -> tuple
             size += len(line)
             if size > MAX_LINE:
                 raise SourceError(
-                    f"{file}: the row that ends at line {skipped + rows.line_num + 1} or below has more than {MAX_LINE:,} "
-                    "characters, which are not read. Does a quote lack its closing one?"
+                    f"{file}: the row that ends at line {skipped + rows.line_num + 1} or below has more than "
+                    f"{MAX_LINE:,} characters, which are not read. Does a quote lack its closing one?"
                 )
             yield line
 
@@ -218,8 +218,8 @@ def _next(rows: Any, file: Path, skipped: int) -> list[str] | None:
         if "field limit" not in str(error):
             raise
         raise SourceError(
-            f"{file}: line {skipped + rows.line_num} has a cell of more than {MAX_CELL:,} characters, which are not read. "
-            "Shorten it, or leave its column out; where it goes on over many lines, a quote is not closed."
+            f"{file}: line {skipped + rows.line_num} has a cell of more than {MAX_CELL:,} characters, which are not "
+            "read. Shorten it, or leave its column out; where it goes on over many lines, a quote is not closed."
         ) from error
 
 

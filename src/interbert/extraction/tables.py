@@ -20,6 +20,7 @@ from interbert.extraction.json_rows import read_json_rows
 from interbert.extraction.parquet_rows import read_parquet, require_bounded
 from interbert.extraction.picture_tsv import PictureTsv, is_picture_tsv
 from interbert.extraction.pictures import PICTURE_SUFFIXES
+from interbert.extraction.saved_folders import require_own_files
 from interbert.extraction.tar_rows import TarRows
 
 _BUILDERS = {".parquet": "parquet", ".csv": "csv", ".tsv": "csv", ".json": "json", ".jsonl": "json"}
@@ -145,7 +146,7 @@ def _read_folder(folder: Path, split: str | None) -> SourceRows:
     import datasets
 
     if (folder / "dataset_info.json").is_file() or (folder / "dataset_dict.json").is_file():
-        return SourceRows(_undecoded(_pick_split(str(folder), _saved(folder), split)))
+        return SourceRows(_undecoded(_pick_split(str(folder), _saved(folder), split)), folder)
     for name in _METADATA:
         if (folder / name).is_file():
             return _read_files([folder / name], folder)
@@ -163,6 +164,7 @@ def _read_folder(folder: Path, split: str | None) -> SourceRows:
 def _saved(folder: Path) -> Any:
     import datasets
 
+    require_own_files(folder)
     try:
         return datasets.load_from_disk(str(folder))
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -12,10 +12,12 @@ from interbert.errors import SourceError
 
 _CHUNK = 1 << 20
 _MAX_ELEMENT = 1 << 26
+_MAX_VALUES = 1_000_000
+"""Values inside one element: each is an object of its own, of up to 25 times its characters."""
 
 
 def json_elements(
-    path: Path, decoder: json.JSONDecoder | None = None, most_values: int | None = None
+    path: Path, decoder: json.JSONDecoder | None = None, most_values: int = _MAX_VALUES
 ) -> Iterator[tuple[str | None, Any]]:
     """(key, element) of every element of the file's top level.
 
@@ -25,10 +27,10 @@ def json_elements(
     Args:
         path: of the file.
         decoder: of each element; Python's own when not given.
-        most_values: that an element may have inside; None counts none.
+        most_values: that an element may have inside.
 
     Raises:
-        SourceError: the file is no JSON, is cut off, or has an element of more than 64 million characters or of more
+        SourceError: the file is no JSON, is cut off, or has an element of more than 64 million characters, or of more
             values than it may have.
     """
     with _opened(path, decoder, most_values) as text:
@@ -39,7 +41,7 @@ def json_elements(
             yield from _object(text)
 
 
-def json_values(path: Path, decoder: json.JSONDecoder | None = None, most_values: int | None = None) -> Iterator[Any]:
+def json_values(path: Path, decoder: json.JSONDecoder | None = None, most_values: int = _MAX_VALUES) -> Iterator[Any]:
     """Whole values that stand one after the other, over one line or many.
 
     Raises:
@@ -51,7 +53,7 @@ def json_values(path: Path, decoder: json.JSONDecoder | None = None, most_values
 
 
 @contextmanager
-def _opened(path: Path, decoder: json.JSONDecoder | None, most_values: int | None) -> Iterator[_Text]:
+def _opened(path: Path, decoder: json.JSONDecoder | None, most_values: int) -> Iterator[_Text]:
     with path.open(encoding="utf-8-sig") as file:
         try:
             yield _Text(path, file, decoder or json.JSONDecoder(), most_values)
@@ -91,7 +93,7 @@ def _list(text: _Text) -> Iterator[Any]:
 class _Text:
     """The part of a file that is being read."""
 
-    def __init__(self, path: Path, file: Any, decoder: json.JSONDecoder, most_values: int | None) -> None:
+    def __init__(self, path: Path, file: Any, decoder: json.JSONDecoder, most_values: int) -> None:
         self._path = path
         self._file = file
         self._text = ""
@@ -144,7 +146,7 @@ class _Text:
             if len(self._text) - begun > _MAX_ELEMENT:
                 raise SourceError(f"{self._path}: an element has more than {_MAX_ELEMENT:,} characters. Is it a table?")
             # one element alone fills what was read, since it is not whole yet
-            if self._most_values is not None and self._text.count(",", begun) > self._most_values:
+            if end < 0 and self._values() > self._most_values:
                 raise SourceError(
                     f"{self._path}: an element has more than {self._most_values:,} values, which are not read. Is it "
                     "one record?"
@@ -155,6 +157,10 @@ class _Text:
                 self._at = end - begun
                 return value
             ask *= 2
+
+    def _values(self) -> int:
+        """How many values there are in what is read and has no end so far: it is all of one element."""
+        return sum(self._text.count(sign, self._at) for sign in ",[{")
 
     def broken(self) -> SourceError:
         """The error for what is no JSON."""

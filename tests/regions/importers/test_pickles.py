@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from interbert.regions.importers.fields import MAX_ELEMENTS
 from interbert.regions.importers.pickles import UnsafePickleError, loads
 
 
@@ -48,10 +49,10 @@ def test_a_dictionary_in_an_array_of_objects_is_read_as_mmf_saves_it() -> None:
     np.testing.assert_array_equal(found["bbox"], info["bbox"])
 
 
-def refused(content: bytes) -> str | None:
+def refused(content: bytes, most: int = MAX_ELEMENTS) -> str | None:
     """Why a pickle is refused; None when it is data."""
     try:
-        loads(content)
+        loads(content, most)
     except UnsafePickleError as error:
         return str(error)
     return None
@@ -149,3 +150,88 @@ def test_flipped_bytes_and_cuts_give_data_or_a_refusal() -> None:
         reasons.append(refused(bytes(broken[:cut])))
     assert 200 < sum(reason is not None for reason in reasons) < 2000
     assert "" not in reasons
+
+
+def shared() -> dict[str, bytes]:
+    """Pickles of some kilobytes whose values are enormous when every reference is followed."""
+    doubled = (
+        b"\x80\x04]("
+        + b"N" * 9
+        + b"e"
+        + b"\x94"
+        + b"".join(b"0](" + b"h" + bytes([number]) + b"h" + bytes([number]) + b"e\x94" for number in range(60))
+    )
+    megabyte = b"\x80\x04X" + struct.pack("<I", 1_000_000) + b"x" * 1_000_000 + b"\x940"
+    name = b"c_codecs\nencode\n\x940"
+    return {
+        "lists of the same list": doubled + b".",
+        "cubic": b"\x80\x04](" + b"N" * 2000 + b"e\x940](" + b"h\x00" * 2000 + b"e\x940](" + b"h\x01" * 2000 + b"e.",
+        "a text encoded again and again": megabyte + name + b"](" + b"h\x01h\x00\x85R" * 5000 + b"e.",
+        "a text in a thousand places": megabyte + b"](" + b"h\x00" * 1000 + b"e.",
+        "a function's thousands of arguments": b"\x80\x04(" + b"N" * 9000 + b"t\x940cnumpy\nndarray\nh\x00R.",
+        "pairs again and again": b"\x80\x04]("
+        + b"K\x01K\x02\x86" * 1000
+        + b"e\x940"
+        + b"ccollections\nOrderedDict\n\x940]("
+        + b"h\x01h\x00\x85R" * 9000
+        + b"e.",
+        "a key of tuples of tuples": b"\x80\x04N\x85\x940" + b"}h\x00" + b"2\x86" * 40 + b"Ns.",
+        "a list that holds itself": b"\x80\x04]\x94h\x00a.",
+        "a number of a million digits": b"\x80\x02\x8b" + struct.pack("<i", 500_000) + b"\x7f" * 500_000 + b".",
+    }
+
+
+@pytest.mark.parametrize("name", shared())
+def test_what_is_shared_is_measured_where_it_is_seen_and_made_once(name: str) -> None:
+    content = shared()[name]
+    tracemalloc.start()
+    try:
+        reason = refused(content, 100_000)
+        assert tracemalloc.get_traced_memory()[1] < 60_000_000
+    finally:
+        tracemalloc.stop()
+    assert reason is not None
+    assert len(reason) < 200
+
+
+def test_each_limit_is_named_and_what_is_within_it_is_read() -> None:
+    many = list(range(300))
+    assert loads(pickle.dumps([many] * 3), 1000) == [many] * 3
+    with pytest.raises(UnsafePickleError, match="more than 1,000 elements"):
+        loads(pickle.dumps([many] * 4), 1000)
+    with pytest.raises(UnsafePickleError, match="more than 1,000 steps"):
+        loads(pickle.dumps(list(range(1001))), 1000)
+    text = "x" * (1 << 20)
+    assert len(loads(pickle.dumps([text] * 60))) == 60
+    with pytest.raises(UnsafePickleError, match="more than 67,108,864 bytes"):
+        loads(pickle.dumps([text] * 65))
+    deep: Any = 1
+    for _ in range(100):
+        deep = [deep]
+    assert loads(pickle.dumps(deep)) == deep
+    with pytest.raises(UnsafePickleError, match="nested more than 100 deep"):
+        loads(pickle.dumps([deep]))
+    with pytest.raises(UnsafePickleError, match="nested more than 100 deep"):  # seen first where it is not deep
+        loads(pickle.dumps([deep[0][0], [[[deep]]]]))
+
+
+def test_an_array_in_several_places_is_one_array() -> None:
+    array = np.ones((2, 3), np.float32)
+    found = loads(pickle.dumps({"a": array, "b": [[[[array]]]]}))
+    assert found["a"] is found["b"][0][0][0][0]
+    np.testing.assert_array_equal(found["a"], array)
+
+
+def test_keys_are_numbers_short_texts_and_flat_tuples_of_them() -> None:
+    value = {1: 1, "a": 2, b"b": 3, (1, "x"): 4, None: 5, 1.5: 6}
+    assert loads(pickle.dumps({**value, np.int64(9): 7})) == {**value, 9: 7}
+    assert loads(pickle.dumps([{1, 2}, frozenset("ab")])) == [{1, 2}, frozenset("ab")]
+    for key in ("x" * 1001, ((1,), 2), 1 << 70, frozenset([1])):
+        with pytest.raises(UnsafePickleError, match="has a key that is neither a number nor a text"):
+            loads(pickle.dumps({key: 1}))
+
+
+def test_a_name_of_a_megabyte_is_cut_in_the_refusal() -> None:
+    with pytest.raises(UnsafePickleError, match="which is no data; nothing was run") as caught:
+        loads(b"\x80\x02c" + b"m" * 1_000_000 + b"\nname\n.")
+    assert len(str(caught.value)) < 200

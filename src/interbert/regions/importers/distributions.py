@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from interbert.errors import RegionError
+from interbert.regions.importers.rows import require_numbers
 
 VISUAL_GENOME_CLASSES = 1601
 """1,600 object classes and background, which is class 0 and which detectors' top ids leave out."""
@@ -28,6 +29,7 @@ def spread(
     Raises:
         RegionError: an id is no class, or a confidence no probability.
     """
+    require_numbers(len(ids) * num_classes, where)
     classes = ids.astype(np.int64) + int(background)
     wrong = np.flatnonzero((classes < int(background)) | (classes >= num_classes))
     if len(wrong):

@@ -3,18 +3,48 @@
 from __future__ import annotations
 
 import binascii
+import json
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from interbert.errors import RegionError
+from interbert.errors import RegionError, SourceError
 from interbert.regions.importers.rows import MAX_REGIONS
 
 MAX_RECORD = 1 << 26
-"""Bytes of one record, one field or one array; 100 regions with features, classes and attributes take 2 MB."""
+"""Bytes of one record, all its arrays and texts together; 100 regions with classes and attributes take 2 MB."""
+MAX_ELEMENTS = 1_000_000
+"""Values of one record where each is an object of its own (a pickle, JSON); a million take about 100 MB."""
 _MAX_DIGITS = 12
+
+
+class RecordSize:
+    """Bytes of one record's arrays and texts, counted before each is read.
+
+    Args:
+        where: the record, for messages.
+        limit: bytes that all of them may have.
+    """
+
+    def __init__(self, where: str, limit: int = MAX_RECORD) -> None:
+        self._where, self._limit = where, limit
+        self.left = limit
+        """Bytes that the rest of the record may have."""
+
+    def take(self, size: int, what: str = "an array") -> None:
+        """Count one that is about to be read.
+
+        Raises:
+            RegionError: the record has more than its limit with it.
+        """
+        if size > self.left:
+            raise RegionError(
+                f"{self._where}: {what} of {size:,} bytes; at most {self._limit:,} are read, of all that a picture has."
+            )
+        self.left -= size
 
 
 def whole_number(value: Any, name: str, where: str) -> int:
@@ -103,6 +133,21 @@ def from_base64(value: Any, name: str, where: str, urlsafe: bool = False) -> byt
         raise RegionError(f"{where}: {name} is no base64 ({str(error).lower()}).") from None
 
 
+def json_from(raw: bytes, where: str) -> Any:
+    """The value of a record's JSON.
+
+    Raises:
+        RegionError: it is no JSON, or has more than a million elements.
+    """
+    elements = sum(raw.count(sign) for sign in b",[{")
+    if elements > MAX_ELEMENTS:
+        raise RegionError(f"{where}: its JSON has {elements:,} elements; at most {MAX_ELEMENTS:,} are read.")
+    try:
+        return json.loads(raw)
+    except (ValueError, RecursionError):
+        raise RegionError(f"{where}: is no id and JSON.") from None
+
+
 def array_from(raw: bytes, dtype: DTypeLike, rows: int, columns: int | None, name: str, where: str) -> NDArray[Any]:
     """[rows, columns] from plain bytes; ``columns`` None means as many as there are, 0 a flat array [rows].
 
@@ -117,6 +162,23 @@ def array_from(raw: bytes, dtype: DTypeLike, rows: int, columns: int | None, nam
         raise RegionError(f"{where}: {name} has {len(raw):,} bytes; {rows} regions need {wanted}.")
     values = np.frombuffer(raw, dtype=kind)
     return values if columns == 0 else values.reshape(rows, -1)
+
+
+def small_text(file: Path) -> str:
+    """The text of a small file beside the regions: names of classes, answers.
+
+    Raises:
+        SourceError: it is no regular file, or larger than 64 MiB.
+        OSError: it is not there, or cannot be read.
+        UnicodeDecodeError: it is no UTF-8.
+    """
+    if file.exists() and not file.is_file():
+        raise SourceError(f"{file}: is no regular file.")
+    with file.open("rb") as stream:
+        raw = stream.read(MAX_RECORD + 1)
+    if len(raw) > MAX_RECORD:
+        raise SourceError(f"{file}: is larger than {MAX_RECORD:,} bytes; is it another file?")
+    return raw.decode("utf-8")
 
 
 def array_field(value: Any, dtype: DTypeLike, rows: int, columns: int | None, name: str, where: str) -> NDArray[Any]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 
 from interbert.errors import RegionError
-from interbert.regions.importers.fields import text_of
+from interbert.regions.importers.fields import MAX_ELEMENTS, text_of
 from interbert.regions.importers.isolated import Record
 from interbert.regions.importers.isolated_source import IsolatedSource
 from interbert.regions.importers.named import field_of
@@ -19,6 +19,9 @@ from interbert.regions.importers.rows import ForeignRegions, ForeignRow
 from interbert.regions.importers.scratch import Offsets
 
 _KEYS = "keys"
+_STEPS_A_KEY = 10
+"""Steps of a pickle for one more id in the list of ids; protocol 2 takes 8."""
+_MOST_KEYS = 4_000_000
 
 
 class FinetuningLmdb(IsolatedSource):
@@ -32,7 +35,11 @@ class FinetuningLmdb(IsolatedSource):
         for record in self._file.records():
             where = f"{self.name}, key {record.key[:100]!r}"
             if record.key == _KEYS and not record.problem:
-                listed = Offsets(self._listed(record))
+                try:
+                    listed = Offsets(self._listed(record))
+                except UnsafePickleError as error:
+                    problem = f"{where}: cannot be read ({error}); whether all its ids are there is not known."
+                    yield _missing(problem, "", 0), problem, "", dict
                 continue
             listed.use(record.key)
             yield None, where, self._name(record), lambda record=record, where=where: _fields(record, where)  # type: ignore[misc]
@@ -41,11 +48,12 @@ class FinetuningLmdb(IsolatedSource):
             yield _missing(problem, name, self.total), problem, name, dict
 
     def _listed(self, record: Record) -> Iterator[tuple[str, int]]:
-        """Ids in the record ``keys``; a damaged list is no reason to refuse the records themselves."""
-        try:
-            names = loads(record.content)
-        except UnsafePickleError:
-            return
+        """Ids in the record ``keys``.
+
+        Raises:
+            UnsafePickleError: as :func:`loads`.
+        """
+        names = loads(record.content, MAX_ELEMENTS + _STEPS_A_KEY * min(int(self.total), _MOST_KEYS))
         for place, name in enumerate(names if isinstance(names, list) else []):
             yield (name.decode("latin1") if isinstance(name, bytes) else str(name)), place
 

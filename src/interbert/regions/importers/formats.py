@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
-from interbert.errors import UsageError
+from interbert.errors import UsageError, shortened
 from interbert.regions.importers.rows import ForeignSource
 from interbert.regions.schema import ExtractorInfo
 
@@ -82,7 +82,7 @@ def find_format(name: str) -> Format:
         raise UsageError(f"import: {name} has pictures, not regions; extract them: {PICTURE_FORMATS[name]}")
     close = difflib.get_close_matches(name, FORMATS, n=1, cutoff=0.4)
     hint = f" Did you mean {close[0]!r}?" if close else ""
-    raise UsageError(f"import: there is no format {name!r}.{hint} Formats: {', '.join(FORMATS)}.")
+    raise UsageError(f"import: there is no format {shortened(name)!r}.{hint} Formats: {', '.join(FORMATS)}.")
 
 
 def open_format(name: str, source: str, **options: Any) -> ForeignSource:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import signal
 import struct
 import subprocess
@@ -62,6 +63,8 @@ class IsolatedFile:
             raise SourceError(f"{source}: the folder holds no data.mdb; it is no LMDB.")
         if kind == "h5" and path.is_dir():
             raise SourceError(f"{source}: is a folder, not an HDF5 file.")
+        if not path.is_dir() and not path.is_file():
+            raise SourceError(f"{source}: is no regular file.")
         self._path = str(path)
         self.total = 0
         for _ in self.records(limit=0):
@@ -75,7 +78,11 @@ class IsolatedFile:
         """
         command = [sys.executable, "-I", isolated_reader.__file__, self._kind, self._path, str(MAX_RECORD), self._names]
         with subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            stdin=subprocess.DEVNULL,
+            env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},  # its threads' buffers count as the reader's memory
         ) as child:
             assert child.stdout is not None
             done = 0

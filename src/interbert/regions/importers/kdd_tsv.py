@@ -17,7 +17,7 @@ from typing import Literal
 from interbert.errors import RegionError, SourceError
 from interbert.regions.importers.detector_tsv import unusable
 from interbert.regions.importers.distributions import spread
-from interbert.regions.importers.fields import array_field, region_count, text_of, whole_number
+from interbert.regions.importers.fields import array_field, region_count, small_text, text_of, whole_number
 from interbert.regions.importers.lines import Line, LineFiles
 from interbert.regions.importers.rows import ForeignRegions, ForeignRow, ForeignSource
 
@@ -114,8 +114,10 @@ class KddTsv(ForeignSource):
 
 def _answers(file: Path) -> set[tuple[str, str]]:
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
+        found = json.loads(small_text(file))
         return {(str(query), str(product)) for query, products in found.items() for product in products}
+    except SourceError:
+        raise
     except FileNotFoundError as error:
         raise SourceError(f"{file}: there is no such file of answers.") from error
     except (OSError, ValueError, AttributeError, TypeError, RecursionError) as error:

@@ -12,6 +12,8 @@ from interbert.errors import RegionError, SourceError
 from interbert.regions.importers.fields import MAX_RECORD
 
 _MEGABYTE = 1e6
+_MAX_CELLS = 100
+"""Cells of a line; a known layout has 13 at most."""
 
 
 @dataclass(frozen=True)
@@ -32,14 +34,16 @@ class Line:
         """What stands between the tabs.
 
         Raises:
-            RegionError: the line is too long, or has another number of cells than ``count``.
+            RegionError: the line is too long, or has another number of cells than ``count``, or more than 100.
         """
         if self.content is None:
             raise RegionError(f"{self.where}: is longer than {MAX_RECORD:,} bytes. Are its line ends missing?")
-        cells = self.content.split(b"\t")
-        if count is not None and len(cells) != count:
-            raise RegionError(f"{self.where}: has {len(cells)} fields, not {count}.")
-        return cells
+        found = self.content.count(b"\t") + 1
+        if count is not None and found != count:
+            raise RegionError(f"{self.where}: has {found:,} fields, not {count}.")
+        if found > _MAX_CELLS:
+            raise RegionError(f"{self.where}: has {found:,} fields; at most {_MAX_CELLS} are read.")
+        return self.content.split(b"\t")
 
 
 class LineFiles:

@@ -39,6 +39,9 @@ NAMES = {
 }
 """What a field may be called; ``row ids`` are those of arrays with a row per picture."""
 _SAMPLE = 20
+_MAX_TEXTS = 1000
+_MAX_TEXT = 10_000
+"""Characters, as in caption files."""
 
 
 def field_of(record: Fields, what: str) -> Any:
@@ -135,7 +138,7 @@ class NamedSource(ForeignSource):
                 field_of(record, "features"), count, (self.feature_size,), "features", where, rows, self._turned
             ),
             class_probs=self._probabilities(record, count, where, rows),
-            texts=texts_of(field_of(record, "caption")),
+            texts=texts_of(field_of(record, "caption"), where),
         )
 
     def _size(self, record: Fields, where: str, name: str) -> tuple[int, int]:
@@ -163,9 +166,19 @@ class NamedSource(ForeignSource):
         return spread(ids, confidences, self.num_classes, where, background=True)
 
 
-def texts_of(value: Any) -> tuple[str, ...]:
-    """Captions in a record: a text, or a list of them."""
+def texts_of(value: Any, where: str) -> tuple[str, ...]:
+    """Captions in a record: a text, or a list of them.
+
+    Raises:
+        RegionError: more than 1,000, or one of more than 10,000 characters.
+    """
     values = value if isinstance(value, list | tuple) else [value]
+    longest = max((len(one) for one in values if isinstance(one, str | bytes)), default=0)
+    if len(values) > _MAX_TEXTS or longest > _MAX_TEXT:
+        raise RegionError(
+            f"{where}: has {len(values):,} captions, the longest of {longest:,} characters; at most {_MAX_TEXTS:,} of "
+            f"{_MAX_TEXT:,} are read."
+        )
     texts = [one.decode("utf-8", "replace") if isinstance(one, bytes) else one for one in values]
     clean = (" ".join(one.encode("utf-8", "replace").decode().split()) for one in texts if isinstance(one, str))
     return tuple(dict.fromkeys(one for one in clean if one))

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from interbert.errors import RegionError, SourceError
-from interbert.regions.importers.fields import text_of
+from interbert.regions.importers.fields import RecordSize, text_of
 from interbert.regions.importers.named import NamedSource
 from interbert.regions.importers.numpy_files import read_npy, read_npz
 from interbert.regions.importers.rows import ForeignRow
@@ -82,7 +82,8 @@ def _fields(file: Path, name: str) -> Mapping[str, Any]:
         arrays = dict(read_npz(file, where))
         info = arrays.get("info")
         return {**_named(info), **arrays} if isinstance(info, dict) else arrays
-    value = read_npy(file, where)
+    size = RecordSize(where)
+    value = read_npy(file, where, size)
     if isinstance(value, dict):
         return _named(value)
     if not isinstance(value, np.ndarray):
@@ -90,7 +91,7 @@ def _fields(file: Path, name: str) -> Mapping[str, Any]:
     beside = file.with_name(file.stem + _INFO)
     if not beside.is_file():
         raise RegionError(f"{where}: has no boxes: {beside.name} is not beside it.")
-    info = read_npy(beside, str(beside))
+    info = read_npy(beside, str(beside), size)
     if not isinstance(info, dict):
         raise RegionError(f"{beside}: holds a {type(info).__name__}, not a dictionary.")
     return {**_named(info), "features": value}

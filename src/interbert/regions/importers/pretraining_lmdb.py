@@ -16,11 +16,14 @@ from typing import Any
 import numpy as np
 
 from interbert.errors import MissingExtraError, RegionError, SourceError
+from interbert.regions.importers.fields import MAX_ELEMENTS
 from interbert.regions.importers.isolated import IsolatedFile, Record
 from interbert.regions.importers.named import NamedSource, id_of
 from interbert.regions.importers.rows import ForeignRow
 
 _KEYS = "__keys__"
+_MAX_MEMBERS = 4096
+"""Members of one list or dictionary; arrays are none."""
 _LAYOUTS = {
     8: ("features", "cls_prob", "boxes", "num_boxes", "image_h", "image_w", "image_id", "caption"),
     13: (
@@ -94,7 +97,7 @@ def _fields(record: Record, where: str) -> Mapping[str, Any]:
     if not _is_msgpack(record.content):
         raise RegionError(f"{where}: {_OLD_PYARROW}.")
     try:
-        value = msgpack.unpackb(record.content, raw=False, strict_map_key=False, object_hook=_array)
+        value = _unpacked(record.content)
     except RegionError as error:
         raise RegionError(f"{where}: {error}") from error
     except (
@@ -112,6 +115,35 @@ def _fields(record: Record, where: str) -> Mapping[str, Any]:
         return {str(key): one for key, one in value.items()}
     count = len(value) if isinstance(value, list) else 0
     raise RegionError(f"{where}: is a {type(value).__name__} of {count} members; 8 or 13, or names, are expected.")
+
+
+def _unpacked(content: bytes) -> Any:
+    """The value of msgpack; each byte of it may be a list of its own, so they are counted."""
+    import msgpack
+
+    count = 0
+
+    def counted(value: Any) -> Any:
+        nonlocal count
+        count += 1 + len(value)
+        if count > MAX_ELEMENTS:
+            raise RegionError(f"has more than {MAX_ELEMENTS:,} elements.")
+        return _array(value) if isinstance(value, dict) else value
+
+    return msgpack.unpackb(
+        content,
+        raw=False,
+        strict_map_key=False,
+        object_hook=counted,
+        list_hook=counted,
+        ext_hook=_refused,
+        max_array_len=_MAX_MEMBERS,
+        max_map_len=_MAX_MEMBERS,
+    )
+
+
+def _refused(code: int, content: bytes) -> Any:
+    raise RegionError("a value of a type of its own is refused.")
 
 
 def _array(value: dict[Any, Any]) -> Any:

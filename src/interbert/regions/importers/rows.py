@@ -18,6 +18,8 @@ from interbert.regions.schema import Regions
 
 MAX_REGIONS = 1000
 """More regions than any detector keeps; a picture that claims more is refused before anything is allocated for it."""
+MAX_NUMBERS = 1 << 24
+"""Numbers of one picture, of all its arrays: 64 MiB of float32, whatever type they are read as."""
 MAX_SIDE = 100_000
 """Pixels."""
 _SLACK = 0.01
@@ -112,11 +114,23 @@ def checked(foreign: ForeignRegions, where: str, feature_size: int, num_classes:
             f"{where}: features have the shape {list(foreign.features.shape)}, not [{count}, {feature_size}]. If all "
             "rows have another size, give it with --feature_size."
         )
+    numbers = foreign.features.size + (0 if foreign.class_probs is None else foreign.class_probs.size)
+    require_numbers(numbers, where)
     probabilities = _distribution(foreign.class_probs, count, num_classes, where)
     boxes = _inside(np.asarray(foreign.boxes, dtype=np.float32), width, height, where)
     with np.errstate(over="ignore"):  # what is too large becomes infinite, and is refused as that
         features = foreign.features.astype(np.float16)
     return Regions(boxes, features, probabilities, width, height).validate(where)
+
+
+def require_numbers(count: int, where: str) -> None:
+    """Check how many numbers a record's arrays have before they become wider types.
+
+    Raises:
+        RegionError: more than 16,777,216.
+    """
+    if count > MAX_NUMBERS:
+        raise RegionError(f"{where}: its regions have {count:,} numbers; at most {MAX_NUMBERS:,} are read.")
 
 
 def _side(value: int, name: str, where: str) -> int:

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import csv
-import json
 import sqlite3
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from interbert.errors import RegionError, SourceError
-from interbert.regions.importers.fields import whole_number
+from interbert.regions.importers.fields import json_from, whole_number
 from interbert.regions.json_stream import json_elements
 from interbert.regions.name_index import NameIndex, Namer, storable
 
 _IDS = ("image_id", "img_id", "file_name", "filename", "image", "id")
-_MAX_LINE = 1 << 26
+_MAX_LINE = 1 << 24
+"""Characters; a prediction of VinVL, which has sizes too, takes less than 1 million."""
+_MAX_COLUMNS = 1000
 
 
 class SizeIndex:
@@ -72,23 +73,30 @@ def _from_json(file: Path) -> Iterator[tuple[str, int, int]]:
 
 def _from_table(file: Path) -> Iterator[tuple[str, int, int]]:
     """``id<TAB>JSON`` with height and width in it, or a csv or tsv with a header."""
+    first = next(_lines(file), "")
+    if "{" in first:
+        for number, line in enumerate(_lines(file), 1):
+            where = f"{file}, line {number}"
+            name, _, content = line.partition("\t")
+            element = json_from(content.encode(), where)
+            element = element[0] if isinstance(element, list) and element else element
+            yield _of(element, where, name)
+        return
+    separator = "\t" if "\t" in first else ","
+    if first.count(separator) > _MAX_COLUMNS:
+        raise SourceError(f"{file}: has more than {_MAX_COLUMNS:,} columns; it is no table of sizes.")
+    for number, row in enumerate(csv.DictReader(_lines(file), delimiter=separator), 2):
+        yield _of(row, f"{file}, line {number}")
+
+
+def _lines(file: Path) -> Iterator[str]:
     with file.open(encoding="utf-8-sig", newline="") as lines:
-        first = lines.readline(_MAX_LINE)
-        lines.seek(0)
-        if "{" in first:
-            number = 0
-            while line := lines.readline(_MAX_LINE):
-                number += 1
-                name, _, content = line.partition("\t")
-                try:
-                    element = json.loads(content)
-                except (ValueError, RecursionError) as error:
-                    raise SourceError(f"{file}: line {number} is no id and JSON.") from error
-                element = element[0] if isinstance(element, list) and element else element
-                yield _of(element, f"{file}, line {number}", name)
-            return
-        for number, row in enumerate(csv.DictReader(lines, delimiter="\t" if "\t" in first else ","), 2):
-            yield _of(row, f"{file}, line {number}")
+        number = 0
+        while line := lines.readline(_MAX_LINE + 1):
+            number += 1
+            if len(line) > _MAX_LINE:
+                raise SourceError(f"{file}: line {number} has more than {_MAX_LINE:,} characters. Is it another file?")
+            yield line
 
 
 def _of(element: Any, where: str, name: str | None = None) -> tuple[str, int, int]:

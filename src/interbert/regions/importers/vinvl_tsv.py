@@ -25,7 +25,9 @@ from interbert.regions.importers.fields import (
     array_field,
     array_from,
     from_base64,
+    json_from,
     region_count,
+    small_text,
     text_of,
     whole_number,
 )
@@ -91,7 +93,8 @@ class VinvlTsv(ForeignSource):
     def _read(self, line: Line, name: str) -> ForeignRegions:
         cells, where = line.cells(), line.where
         own = _json_of(cells[1], where) if len(cells) == 2 else {}
-        beside = self._objects.find(name, where) if self._objects is not None else {}
+        left = MAX_RECORD - len(line.content or b"")
+        beside = self._objects.find(name, where, left) if self._objects is not None else {}
         width, height = self._size({**own, **beside}, where, name)
         listed = _list_of(beside.get("objects"), where) or _list_of(own.get("objects"), where)
         features, relative = self._features(own, cells, listed, where)
@@ -165,24 +168,29 @@ class _ObjectFile:
         if len(lines.files) != 1:
             raise SourceError(f"{path}: name one file of objects, not {len(lines.files)}.")
         self._stream = lines.files[0].open("rb")
-        entries = ((line.content.split(b"\t")[0].strip(), line.offset) for line in lines if line.content is not None)
+        entries = ((line.content.split(b"\t", 1)[0].strip(), line.offset) for line in lines if line.content is not None)
         self._offsets = Offsets((name.decode("utf-8", "replace"), offset) for name, offset in entries)
         self._path = path
 
-    def find(self, name: str, where: str) -> Objects:
+    def find(self, name: str, where: str, limit: int) -> Objects:
+        """Of a picture.
+
+        Raises:
+            RegionError: it has none, or they have more than ``limit`` bytes: what its line of features leaves.
+        """
         offset = self._offsets.find(name)
         if offset is None:
             raise RegionError(f"{where}: {name!r} has no objects in {self._path}.")
         self._stream.seek(offset)
-        cells = self._stream.readline(MAX_RECORD).rstrip(b"\r\n").split(b"\t")
+        line = self._stream.readline(limit + 2)
+        if len(line) > limit:
+            raise RegionError(f"{where}: with its objects in {self._path} it is longer than {MAX_RECORD:,} bytes.")
+        cells = line.rstrip(b"\r\n").split(b"\t", 2)
         return _json_of(cells[1] if len(cells) > 1 else b"", f"{self._path}, {name}")
 
 
 def _json_of(cell: bytes, where: str) -> Objects:
-    try:
-        value = json.loads(cell)
-    except (ValueError, RecursionError) as error:
-        raise RegionError(f"{where}: is no id and JSON.") from error
+    value = json_from(cell, where)
     if isinstance(value, list):
         return {"objects": value}
     if not isinstance(value, dict):
@@ -210,13 +218,15 @@ def _boxes(rects: list[Any], where: str) -> NDArray[np.float32]:
 
 def _labels(file: Path) -> dict[str, int]:
     try:
-        text = file.read_text(encoding="utf-8")
+        text = small_text(file)
         if file.suffix.lower() == ".json":
             found = json.loads(text)
             found = found.get("label_to_idx", found)
             labels = {str(name): int(number) for name, number in found.items()}
         else:
             labels = {line.strip(): place for place, line in enumerate(text.splitlines(), 1) if line.strip()}
+    except SourceError:
+        raise
     except FileNotFoundError as error:
         raise SourceError(f"{file}: there is no such file of labels.") from error
     except (OSError, ValueError, AttributeError, TypeError, RecursionError) as error:

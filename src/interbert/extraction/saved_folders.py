@@ -1,0 +1,81 @@
+"""Folders that ``datasets`` saved: what their lists name is inside them, before ``datasets`` opens it.
+
+Its ``load_from_disk`` joins the names in ``state.json`` and ``dataset_dict.json`` to the folder as they are written, so
+that ``../`` and an absolute path open any file of the machine, and a link or a pipe whatever it leads to.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from interbert.errors import SourceError
+
+DICT, STATE, INFO = "dataset_dict.json", "state.json", "dataset_info.json"
+MAX_LIST = 1 << 24
+"""Bytes of one of these files; a data set of ten thousand files takes 1 MB."""
+_MAX_SPLITS = 1000
+
+
+def require_own_files(folder: Path) -> None:
+    """Check that a saved data set is made of regular files inside its folder.
+
+    Args:
+        folder: with ``dataset_dict.json``, or with ``state.json`` and ``dataset_info.json``.
+
+    Raises:
+        SourceError: a list is missing, no JSON or too large, or names what is not inside, not there, or no file.
+    """
+    if not (folder / DICT).exists():
+        _require_files(folder, folder)
+        return
+    splits = _read(folder, DICT, folder).get("splits")
+    if not isinstance(splits, list) or len(splits) > _MAX_SPLITS or not all(isinstance(one, str) for one in splits):
+        raise SourceError(f"{folder}: {DICT} has no list of at most {_MAX_SPLITS:,} splits.")
+    for split in splits:
+        if not _inside(folder, split, folder).is_dir():
+            raise SourceError(f"{folder}: {DICT} names {split[:60]!r}, which is no folder in it. Is it complete?")
+        _require_files(folder / split, folder)
+
+
+def _require_files(part: Path, folder: Path) -> None:
+    """Check the files of one data set, which is the folder or one of its splits."""
+    _read(part, INFO, folder)
+    files = _read(part, STATE, folder).get("_data_files")
+    for one in files if isinstance(files, list) else [None]:
+        name = one.get("filename") if isinstance(one, dict) else None
+        if not isinstance(name, str):
+            raise SourceError(f"{folder}: {STATE} has no list of files.")
+        _require_file(part, name, folder)
+
+
+def _require_file(part: Path, name: str, folder: Path) -> Path:
+    path = _inside(part, name, folder)
+    if not path.is_file():
+        raise SourceError(f"{folder}: {name[:60]!r} is no regular file in it. Is it complete?")
+    return path
+
+
+def _inside(part: Path, name: str, folder: Path) -> Path:
+    try:
+        path = (part / name).resolve()
+    except (OSError, ValueError, RuntimeError):  # too long, with a NUL, or a link to itself
+        raise SourceError(f"{folder}: {name[:60]!r} is no path in it.") from None
+    if not path.is_relative_to(folder.resolve()):
+        raise SourceError(f"{folder}: it names {name[:60]!r}, which leads out of it. Such files are not opened.")
+    return path
+
+
+def _read(part: Path, name: str, folder: Path) -> dict[str, Any]:
+    with _require_file(part, name, folder).open("rb") as stream:
+        raw = stream.read(MAX_LIST + 1)
+    if len(raw) > MAX_LIST:
+        raise SourceError(f"{folder}: {name} is larger than {MAX_LIST:,} bytes.")
+    try:
+        found = json.loads(raw)
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        raise SourceError(f"{folder}: {name} is no JSON of names. Is it complete?")
+    return found
