@@ -67,6 +67,20 @@ def test_from_a_catalogue_to_results(
     assert (code, len(ProductIndex.open(index))) == (0, 21)
 
 
+def test_a_bucket_that_cannot_be_opened_is_one_line_without_keys(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import lancedb
+
+    def refuse(*_: object, **__: object) -> None:
+        raise RuntimeError("lance error: no such bucket\nsecond line")
+
+    monkeypatch.setattr(lancedb, "connect", refuse)
+    code, _, err = run(capsys, "index", "info", "s3://key:secret@bucket/x?token=abc")
+    assert code == 2
+    assert err == "interbert: s3://bucket/x: cannot be opened (lance error: no such bucket).\n"
+
+
 def test_every_row_that_an_index_cannot_use_is_listed(
     capsys: pytest.CaptureFixture[str], index_path: Path, tmp_path: Path
 ) -> None:

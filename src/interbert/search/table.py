@@ -42,6 +42,7 @@ def connect(path: str | Path) -> Any:
 
     Raises:
         MissingExtraError: LanceDB is not installed.
+        VectorIndexError: the folder or bucket cannot be opened.
     """
     os.environ.setdefault("LANCEDB_LOG", "error")  # its warnings are about its own doings
     os.environ.setdefault("LANCE_INCLUDE_VECTOR_CENTROIDS", "false")  # statistics are read for counts alone
@@ -49,7 +50,10 @@ def connect(path: str | Path) -> Any:
         import lancedb
     except ImportError as error:
         raise MissingExtraError.of("lancedb", "search") from error
-    return lancedb.connect(str(path), read_consistency_interval=timedelta(0))
+    try:
+        return lancedb.connect(str(path), read_consistency_interval=timedelta(0))
+    except (OSError, ValueError, RuntimeError) as error:  # a bucket that is not there, or not this user's
+        raise VectorIndexError(f"{path}: cannot be opened ({first_line(error)}).") from error
 
 
 def is_index(path: str | Path) -> bool:
