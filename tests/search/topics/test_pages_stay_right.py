@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,7 +27,7 @@ from interbert.search.topics.nearest_words import KnownWords
 from interbert.search.topics.pages import build_topics, read_pages
 from interbert.search.topics.recommend import TopicRecommender
 from interbert.search.topics.topic_file import Topic
-from interbert.search.topics.topic_memory import TopicMemory, load_memory, save_memory
+from interbert.search.topics.topic_memory import FILE, TopicMemory, load_memory, save_memory
 
 
 def test_a_topic_that_goes_wrong_keeps_the_page_it_had(
@@ -251,3 +253,25 @@ def test_topic_pages_name_their_index_and_a_file_of_this_machine_knows_where_it_
     manifest = recommender.index.manifest
     assert manifest.model not in shown
     assert f"model{Path(manifest.model).name},fingerprint" in shown
+
+
+SMALL_DISK = (
+    "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000)); "
+    "from interbert.cli.main import main; sys.exit(main(sys.argv[1:]))"
+)
+
+
+def test_a_full_disk_leaves_the_memory_and_the_page_that_were_there(
+    taught: Path, shop_regions: Path, tmp_path: Path
+) -> None:
+    before, page = (taught / FILE).read_bytes(), tmp_path / "page.html"
+    page.write_text("<html>old")
+    for words in (["topics", "learn", taught, shop_regions], ["regions", "show", shop_regions, "--out", page]):
+        given = [sys.executable, "-c", SMALL_DISK, *(str(word) for word in words)]
+        done = subprocess.run(given, capture_output=True, text=True, timeout=300)
+        assert done.returncode == 1
+        assert "the disk is full" in done.stderr.splitlines()[-1]
+        assert "Traceback" not in done.stderr
+    assert (taught / FILE).read_bytes() == before
+    assert page.read_text() == "<html>old"
+    assert not [file for folder in (taught, tmp_path) for file in folder.glob(".*.part")]
