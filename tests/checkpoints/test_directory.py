@@ -1,12 +1,21 @@
+import errno
 import json
 import re
+from pathlib import Path
 
 import pytest
 import torch
 
 from interbert.checkpoints.bert import bert_tokenizer
-from interbert.checkpoints.directory import is_pretrained_only, load_model, load_pretraining_model, load_processor
-from interbert.errors import CheckpointError
+from interbert.checkpoints.directory import (
+    finish_replacing,
+    is_pretrained_only,
+    load_model,
+    load_pretraining_model,
+    load_processor,
+    replaced_files,
+)
+from interbert.errors import CheckpointError, StorageError
 from interbert.model.configuration import InterBertConfig
 from interbert.model.modeling import InterBertForPreTraining
 from interbert.model.processing import InterBertProcessor
@@ -172,3 +181,35 @@ def test_a_configuration_of_wrong_types_is_refused(directory):
     change_config(directory, hidden_size="8")
     with pytest.raises(CheckpointError, match="hidden_size"):
         load_model(directory)
+
+
+def test_files_of_a_model_change_places_together_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def state() -> list[str]:
+        return [(tmp_path / name).read_text() for name in ("config.json", "weights")]
+
+    def write(text: str) -> None:
+        with replaced_files(tmp_path) as part:
+            (part / "config.json").write_text(text)
+            if text == "half":
+                raise OSError(errno.ENOSPC, "No space left on device")
+            (part / "weights").write_text(text)
+
+    write("old")
+    with pytest.raises(StorageError, match="the disk is full"):
+        write("half")
+    assert state() == ["old", "old"]
+    place = Path.replace
+
+    def killed(self: Path, target: Path) -> Path:
+        if self.name == "weights":
+            raise KeyboardInterrupt
+        return place(self, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", killed)
+        with pytest.raises(KeyboardInterrupt):
+            write("new")
+    assert state() == ["new", "old"]  # what a kill between two files leaves
+    finish_replacing(tmp_path)
+    assert state() == ["new", "new"]
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["config.json", "weights"]
