@@ -13,7 +13,7 @@ from interbert.redaction import without_credentials
 _BREAKS = re.compile(r"[\t\n\v\f\r\x85\u2028\u2029]+")
 """What would begin another line or column, where a forged message could stand."""
 _ACTING = re.compile(
-    "[\x00-\x1f\x7f-\x9f"  # control characters
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f"  # control characters
     "\u061c\u200e\u200f\u202a-\u202e\u2066-\u206f"  # direction
     "\ud800-\udfff]"  # halves of characters, as in names of files that are no UTF-8: they cannot be written at all
 )
@@ -26,7 +26,12 @@ def printable(text: object) -> str:
     their escapes.
     Everything else stays, also joiners of scripts and emoji.
     """
-    return _ACTING.sub(_escape, _BREAKS.sub(" ", str(text)))
+    return inert(_BREAKS.sub(" ", str(text)))
+
+
+def inert(text: str) -> str:
+    """As :func:`printable`, for a page: its line breaks and tabs stay."""
+    return _ACTING.sub(_escape, text)
 
 
 def _escape(found: re.Match[str]) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from tests.conftest import tiny_config
-from transformers import AutoModel
+from transformers import AutoModel, BertModel
 
 from interbert.checkpoints.bert import bert_tokenizer, config_for_bert, load_bert
 from interbert.checkpoints.convert import convert_to_reference
@@ -25,6 +25,7 @@ from interbert.model.retrieval import InterBertForImageTextRetrieval
 from interbert.search.model_files import model_fingerprint
 
 OWN = {"AutoTokenizer": ["own.Own", None], "AutoProcessor": "own.Own", "AutoFeatureExtractor": "own.Own"}
+ELSEWHERE = {"audio_tokenizer_class": "BertModel", "audio_tokenizer_name_or_path": "../other"}
 
 
 @pytest.fixture(scope="module")
@@ -103,6 +104,33 @@ def test_an_index_that_names_files_outside_its_folder_is_refused(
     (folder / "model.safetensors").unlink()
     for load in (load_model, load_processor, lambda one: convert_to_reference(one, tmp_path / "out.bin")):
         with pytest.raises(CheckpointError, match=f"{index}: names a file outside its folder"):
+            load(folder)
+
+
+def test_a_tokenizer_s_files_lie_beside_its_settings(whole: Path, changed: Callable[..., Path]) -> None:
+    folder = changed(whole, "tokenizer_config.json", fast_tokenizer_files=["../other/tokenizer.4.0.0.json"])
+    for load in (load_model, load_processor, model_fingerprint):
+        with pytest.raises(
+            CheckpointError, match=r"tokenizer_config.json: names a file outside its folder \(\.\./other"
+        ):
+            load(folder)
+
+
+@pytest.mark.parametrize(
+    ("file", "settings", "said"),
+    [
+        ("processor_config.json", {"audio_tokenizer": ELSEWHERE}, "names an audio tokenizer"),
+        ("audio_tokenizer_config.json", ELSEWHERE, "names an audio tokenizer"),
+        ("adapter_config.json", {"base_model_name_or_path": "../other"}, "is an adapter of another model"),
+    ],
+)
+def test_a_model_that_settings_name_elsewhere_is_not_loaded(
+    whole: Path, changed: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, file: str, settings: Any, said: str
+) -> None:
+    monkeypatch.setattr(BertModel, "from_pretrained", lambda *_, **__: pytest.fail("it was loaded"))
+    folder = changed(whole, file, **settings)
+    for load in (load_model, load_processor, lambda name: build_backbone(f"transformers:{name}")):
+        with pytest.raises(CheckpointError, match=f"{file}: {said}"):
             load(folder)
 
 

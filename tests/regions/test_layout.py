@@ -75,6 +75,35 @@ def test_metadata_that_is_no_json_is_an_error_that_names_the_store(tmp_path: Pat
             RegionStore.open(tmp_path / "s")
 
 
+@pytest.mark.parametrize(
+    ("key", "wrong"),
+    [
+        ("made_by", b"1"),
+        ("made_by", b'{"torch": [1]}'),
+        ("made_by", b"[" * 100_000),
+        ("extractor", b"[" * 100_000),
+        ("extractor", b'{"name": ["x"], "settings": {}, "feature_size": 8, "num_classes": 4}'),
+        ("extractor", b'{"name": "x", "settings": {}, "feature_size": 1e400, "num_classes": 4}'),
+        ("extractor", b'{"name": "x", "settings": {}, "feature_size": 0, "num_classes": 4}'),
+        ("extractor", b'{"name": "x", "settings": {}, "feature_size": 8, "num_classes": "4"}'),
+    ],
+)
+def test_metadata_that_no_extraction_writes_is_an_error_too(tmp_path: Path, key: str, wrong: bytes) -> None:
+    schema = RowLayout.new(INFO).schema
+    schema = schema.with_metadata(schema.metadata | {f"interbert.{key}".encode(): wrong})
+    with pytest.raises(StoreError, match="does not say who extracted it"):
+        RowLayout.of(schema, "s")
+
+
+@pytest.mark.parametrize("name", ["features", "class_probs"])
+def test_columns_of_another_width_than_the_extractor_s_are_refused(name: str) -> None:
+    schema = RowLayout.new(INFO).schema
+    for kind in (pa.list_(pa.list_(pa.float16(), 3)), pa.string()):
+        wrong = schema.set(schema.get_field_index(name), pa.field(name, kind))
+        with pytest.raises(StoreError, match=f"{name!r} does not have the"):
+            RowLayout.of(wrong, "s")
+
+
 @pytest.mark.parametrize("top", [0, -1, 4, 5])
 def test_an_impossible_number_of_classes_is_refused_before_anything_is_written(tmp_path: Path, top: int) -> None:
     with pytest.raises(ConfigError, match="below the 4 classes"):

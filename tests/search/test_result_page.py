@@ -26,6 +26,14 @@ def test_half_a_character_does_not_keep_a_page_from_being_written() -> None:
     assert "a \ufffd b" in page.encode().decode()
 
 
+def test_nothing_in_a_title_or_id_acts_on_a_page() -> None:
+    evil = "a\x1b[31m\x00b\u202ec\u2066d\x85e"
+    page = render_results([(evil, [PageHit(1, evil, 0.5, (evil,), evil)])], {}, footer=evil)
+    assert not set(page) & set("\x1b\x00\u202e\u2066\x85")
+    assert page.count(r"a\x1b[31m\x00b\u202ec\u2066d\x85e") == 4  # heading, caption, label, footer
+    assert ">שלום 👩‍🔬\tx\ny</h2>" in render_results([("שלום 👩‍🔬\tx\ny", [])], {})  # the rest stays
+
+
 def test_page_asks_for_nothing_from_outside_and_holds_each_picture_once() -> None:
     uri = thumbnail_uri(Image.new("RGB", (300, 200), "red"))
     hits = [PageHit(1, "k", 0.9, ("a",)), PageHit(2, "missing", 0.1, ("b",))]

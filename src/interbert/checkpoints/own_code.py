@@ -21,7 +21,10 @@ _SETTINGS = (
     "image_processor_config.json",
     "feature_extractor_config.json",
     "generation_config.json",
+    "audio_tokenizer_config.json",
 )
+_ADAPTER = "adapter_config.json"
+"""With peft, transformers loads the model that it names in the place of the directory's own."""
 _INDEXES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
 _LARGEST = 64 * 2**20
 """Bytes of a settings file; real ones have some kilobytes, an index of shards some megabytes."""
@@ -31,7 +34,8 @@ def require_own_files(directory: str | Path) -> None:
     """Refuse a local model directory that needs code of its own, or names weights outside itself; others pass.
 
     Code is asked for by ``auto_map``, by a tokenizer class that transformers does not have, and by an attention that
-    is a kernel of the Hub (``owner/name``). A Hub id passes; its files are loaded with ``trust_remote_code=False``.
+    is a kernel of the Hub (``owner/name``). Other places are named by an index of shards, a list of tokenizers, an
+    audio tokenizer and an adapter's base. A Hub id passes; its files are loaded with ``trust_remote_code=False``.
 
     Raises:
         CheckpointError: it does, or a settings file is too large.
@@ -39,8 +43,19 @@ def require_own_files(directory: str | Path) -> None:
     folder = Path(directory)
     if not folder.is_dir():
         return
+    if (folder / _ADAPTER).exists():
+        raise CheckpointError(
+            f"{folder / _ADAPTER}: is an adapter of another model, which is loaded from elsewhere. Merge the two with "
+            "peft's merge_and_unload, and give the result."
+        )
     for name in _SETTINGS:
         settings = _read(folder / name)
+        if (name.startswith("audio_tokenizer") and settings) or settings.get("audio_tokenizer"):
+            raise CheckpointError(
+                f"{folder / name}: names an audio tokenizer, which is a model from elsewhere. Leave it out: nothing "
+                "here hears."
+            )
+        _require_plain(folder / name, settings.get("fast_tokenizer_files"))
         for wanted in _code(settings):
             raise CheckpointError(
                 f"{folder / name}: asks for code of its own ({wanted[:120]}), which is never run. Give a model that "
@@ -48,12 +63,17 @@ def require_own_files(directory: str | Path) -> None:
             )
     for name in _INDEXES:
         placed = _read(folder / name).get("weight_map", {})
-        for file in placed.values() if isinstance(placed, Mapping) else ():
-            if not isinstance(file, str) or file in ("", ".", "..") or "/" in file or "\\" in file:
-                raise CheckpointError(
-                    f"{folder / name}: names a file outside its folder ({str(file)[:120]}). Put the model's files into "
-                    "one folder and name them alone."
-                )
+        _require_plain(folder / name, list(placed.values()) if isinstance(placed, Mapping) else None)
+
+
+def _require_plain(settings: Path, files: Any) -> None:
+    """Refuse names of files that lead out of the folder of the settings in which they stand."""
+    for file in files if isinstance(files, list) else [] if files is None else [files]:
+        if not isinstance(file, str) or file in ("", ".", "..") or "/" in file or "\\" in file:
+            raise CheckpointError(
+                f"{settings}: names a file outside its folder ({str(file)[:120]}). Put the model's files into one "
+                "folder and name them alone."
+            )
 
 
 def _read(file: Path) -> Mapping[str, Any]:

@@ -44,6 +44,8 @@ SIZE_COLUMNS = ["width", "height"]
 ROW_CHECKSUM, REGIONS_CHECKSUM = "row_checksum", "regions_checksum"
 _WHOLE, _TOP = ["class_probs"], ["class_ids", "class_shares"]
 _EXTRACTOR_KEY, _VERSION_KEY, _MADE_BY_KEY = b"interbert.extractor", b"interbert.layout", b"interbert.made_by"
+_LARGEST_WIDTH = 2**31
+"""Numbers of a feature or a distribution stay below: more fit into no Arrow list."""
 _MOST_CLASSES = 2**16
 _LIBRARIES = ("interbert", "pylance", "torch", "torchvision", "transformers", "timm", "efficientnet-lite-pytorch")
 _REMEDY = "It is damaged: remove the folder and extract the pictures again."
@@ -93,17 +95,23 @@ class RowLayout:
             info = ExtractorInfo.from_json(said[_EXTRACTOR_KEY].decode())
             version = int(said.get(_VERSION_KEY, b"1"))
             made_by = json.loads(said[_MADE_BY_KEY]) if _MADE_BY_KEY in said else None
-        except (ValueError, KeyError, TypeError) as error:
+            _require_possible(info, made_by)
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
             raise StoreError(f"{where}: does not say who extracted it. {_REMEDY}") from error
         if version > LAYOUT_VERSION:
             raise StoreError(
                 f"{where}: has layout {version}, this interbert reads up to {LAYOUT_VERSION}. Install a newer one."
             )
         names = set(schema.names)
-        top = schema.field(_TOP[0]).type.value_type.list_size if _TOP[0] in names else None
+        top = _width(schema, _TOP[0]) if _TOP[0] in names else None
         layout = cls(info, top, ROW_CHECKSUM in names or version > 1, version, made_by)
         if lacking := sorted(set(layout.columns) - names):
             raise StoreError(f"{where}: has no column {lacking[0]!r}. {_REMEDY}")
+        for name, told in (("features", info.feature_size), ("class_probs", info.num_classes or 1)):
+            if name in names and _width(schema, name) != told:
+                raise StoreError(
+                    f"{where}: {name!r} does not have the {told} numbers that its extractor gives. {_REMEDY}"
+                )
         return layout
 
     @property
@@ -152,3 +160,25 @@ class RowLayout:
         if self.version > 1:
             said |= {_VERSION_KEY: str(self.version).encode(), _MADE_BY_KEY: json.dumps(self.made_by).encode()}
         return pa.schema([(name, kinds[name]) for name in self.columns], metadata=said)
+
+
+def _require_possible(info: ExtractorInfo, made_by: Any) -> None:
+    """Check what shapes and names are told by.
+
+    Raises:
+        ValueError: a field has a value that no extraction writes.
+    """
+    sound = (
+        type(info.name) is str
+        and all(type(name) is str for name in info.settings)
+        and 0 < info.feature_size < _LARGEST_WIDTH
+        and (info.num_classes is None or (type(info.num_classes) is int and 0 < info.num_classes < _LARGEST_WIDTH))
+        and (made_by is None or (isinstance(made_by, dict) and all(type(one) is str for one in made_by.values())))
+    )
+    if not sound:
+        raise ValueError
+
+
+def _width(schema: Any, name: str) -> int | None:
+    """Numbers per region of a column; None when it is no list of lists of a fixed length."""
+    return getattr(getattr(schema.field(name).type, "value_type", None), "list_size", None)

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import TYPE_CHECKING
 
+from interbert.terminal import inert
+
 if TYPE_CHECKING:
     from PIL.Image import Image
 
@@ -37,8 +39,11 @@ class PageHit:
 
 
 def escape(text: object) -> str:
-    """Text safe inside HTML, attributes included; half a character, which no UTF-8 can hold, becomes U+FFFD."""
-    return html.escape(_HALVES.sub("\ufffd", str(text)), quote=True)
+    """Text safe inside HTML, attributes included.
+
+    Half a character, which no UTF-8 can hold, becomes U+FFFD; control and direction characters become their escapes.
+    """
+    return html.escape(inert(_HALVES.sub("\ufffd", str(text))), quote=True)
 
 
 def stylesheet(package: str, name: str) -> str:
