@@ -84,3 +84,18 @@ def test_errors_and_lines_have_no_credentials(capsys: pytest.CaptureFixture[str]
         assert str(kind(f"{secret}: there is no store.")) == "s3://bucket/shop: there is no store."
     say(f"{secret}: done")
     assert capsys.readouterr().out == "s3://bucket/shop: done\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("transformers:/home/anna/vit", "transformers:vit"),  # as --grid.backbone is written
+        ("file:/home/anna/shop.parquet", "file:shop.parquet"),
+        ("C:/Users/anna/shop.parquet", "C:shop.parquet"),
+        (r"\\server\anna\shop.parquet", "shop.parquet"),
+        ("https://host:80/a/b", "https://host:80/a/b"),
+        ("timm:resnet18", "timm:resnet18"),
+    ],
+)
+def test_a_path_behind_a_colon_and_one_of_a_windows_share_are_names_too(text: str, name: str) -> None:
+    assert published(text) == name

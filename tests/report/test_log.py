@@ -30,7 +30,7 @@ def test_a_last_line_that_is_being_written_is_left_out(log: Path) -> None:
     assert read_log(log.with_name("gone")) == []
 
 
-@pytest.mark.parametrize("line", ['{"step": 2, "lo', "[]", "17"])
+@pytest.mark.parametrize("line", ['{"step": 2, "lo', "[]", "17", "[" * 100_000])
 def test_another_damaged_line_is_named(log: Path, line: str) -> None:
     log.write_text(f'{{"step": 1}}\n{line}\n{{"step": 3}}\n')
     with pytest.raises(DataError, match=r"log_history.jsonl, line 2: .* Remove the line"):

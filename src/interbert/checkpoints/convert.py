@@ -148,7 +148,7 @@ def _read_config(path: str | Path) -> InterBertConfig:
         fields = json.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise CheckpointError(f"{path}: there is no configuration to read ({error.strerror}).") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{path}: is no JSON ({error}).") from error
     if not isinstance(fields, dict):
         raise CheckpointError(f"{path}: must be a JSON object with the reference's fields.")
@@ -216,7 +216,7 @@ def _read_directory(directory: Path) -> tuple[InterBertConfig, dict[str, Tensor]
     if index.is_file():
         try:
             names = sorted({str(name) for name in json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()})
-        except (ValueError, KeyError, AttributeError, TypeError) as error:
+        except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
             raise CheckpointError(f"{index}: is damaged.") from error
     state: dict[str, Tensor] = {}
     for name in names:

@@ -148,7 +148,7 @@ def require_interbert(directory: str | Path) -> None:
         )
     try:
         kind = dict(json.loads(config.read_text(encoding="utf-8"))).get("model_type")
-    except (ValueError, TypeError, OSError) as error:
+    except (ValueError, TypeError, OSError, RecursionError) as error:
         raise CheckpointError(f"{config}: is damaged ({first_line(error)}).") from error
     if kind != "interbert":
         raise CheckpointError(f"{directory}: is a {kind!r} model, not an InterBERT.")

@@ -47,7 +47,10 @@ def json_object(text: str) -> dict[str, Any]:
     Raises:
         ValueError: the text is something else.
     """
-    found = json.loads(text)
+    try:
+        found = json.loads(text)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
     if not isinstance(found, dict):
         raise ValueError(f"a {type(found).__name__}, not an object")
     return found

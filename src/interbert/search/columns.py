@@ -163,7 +163,7 @@ def _from_json(cells: Any) -> Any:
     for cell in cells.to_pylist():
         try:
             value = None if cell is None else json.loads(cell, parse_int=str, parse_float=str)
-        except ValueError:
+        except (ValueError, RecursionError):
             value = cell
         if isinstance(value, list | dict):
             return pa.nulls(len(cells), pa.struct([]))

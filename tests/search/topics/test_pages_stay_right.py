@@ -92,6 +92,8 @@ def test_the_command_lists_what_went_wrong_and_fails(
     [
         ("pages/red.json", None, "there is no such file"),
         ("pages/red.json", "[]", "is damaged"),
+        ("pages/red.json", "[" * 100_000, "is damaged"),
+        ("topics.json", "[" * 100_000, "is damaged"),
         ("pages/red.json", '{"topic_id": "red"}', "is no topic page"),
         ("pages/red.json", '{"topic_id": "red", "texts": ["red"], "items": ["x"]}', "is no topic page"),
         ("pages/red.json", '{"topic_id": "red", "texts": ["red"], "items": [{"rank": null}]}', "is damaged"),

@@ -270,7 +270,7 @@ def _read(path: Path) -> dict[str, Any]:
         value = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise DataError(f"{path}: there is no such file. {_REMEDY}") from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{path}: is damaged ({first_line(error)}). {_REMEDY}") from error
     if not isinstance(value, dict):
         raise DataError(f"{path}: is damaged. {_REMEDY}")

@@ -80,7 +80,7 @@ def _topic(line: str, fields: Sequence[str], where: str, otherwise: str) -> Topi
         raise UsageError(f"{where}: is {len(line):,} characters long; a topic has at most {_LONGEST:,}.")
     try:
         values = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"{where}: is no JSON ({error}). Write one object per line.") from error
     if not isinstance(values, dict):
         raise UsageError(f'{where}: is no object. Write {{"topic_id": ..., "text": ...}}.')

@@ -174,7 +174,7 @@ def _load(path: Path, fingerprint: str) -> TopicMemory:
         )
         calibration = Calibration(**json.loads(header["calibration"]))
         words = KnownWords(_as_texts(arrays["words"]), arrays["word_owners"], arrays["word_vectors"].astype(np.float32))
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError, RecursionError) as error:
         if isinstance(error, CheckpointError):
             raise
         reason = first_line(error)
