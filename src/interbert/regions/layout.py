@@ -181,4 +181,5 @@ def _require_possible(info: ExtractorInfo, made_by: Any) -> None:
 
 def _width(schema: Any, name: str) -> int | None:
     """Numbers per region of a column; None when it is no list of lists of a fixed length."""
-    return getattr(getattr(schema.field(name).type, "value_type", None), "list_size", None)
+    width: int | None = getattr(getattr(schema.field(name).type, "value_type", None), "list_size", None)
+    return width
