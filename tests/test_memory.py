@@ -10,15 +10,16 @@ from interbert import memory
 
 FAULTS = """
 import ctypes, resource, sys
+sys.argv[0] = "bin/interbert"  # as the command, which loads nothing else
 from interbert.memory import keep_freed_memory
 from interbert.memory import _LARGE
 kept = keep_freed_memory() if sys.argv[1] == "keep" else False
 libc = ctypes.CDLL(None)
 libc.malloc.restype, libc.malloc.argtypes, libc.free.argtypes = ctypes.c_void_p, [ctypes.c_size_t], [ctypes.c_void_p]
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-for _ in range(20):
-    block = libc.malloc(100_000_000)
-    ctypes.memset(block, 1, 100_000_000)
+for _ in range(4):
+    block = libc.malloc(50_000_000)
+    ctypes.memset(block, 1, 50_000_000)
     libc.free(block)
 print(kept, resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
@@ -38,7 +39,7 @@ def test_memory_that_was_freed_is_not_asked_for_again() -> None:
     if not kept:
         pytest.skip("another C library")
     _, many = faults("leave")
-    assert few < many / 5
+    assert few < many / 2  # the first of four blocks
 
 
 @pytest.mark.parametrize("name", ["MALLOC_MMAP_THRESHOLD_", "GLIBC_TUNABLES"])

@@ -1,6 +1,7 @@
 """Exported files against torch, under both runtimes."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -50,6 +51,14 @@ def exported(directory, shop_store):
     return out
 
 
+@pytest.fixture
+def written(exported, monkeypatch):
+    """Exports of ``directory`` take the files of ``exported``, which take most of the time, and check them anew."""
+    monkeypatch.setattr(
+        onnx, "_export", lambda module, part, batch, file, most: shutil.copy(exported / part.file, file)
+    )
+
+
 def pairs(directory, shop_store, count):
     """Inputs of pairs the export has not checked, and what torch makes of them."""
     model = InterBertForImageTextRetrieval.from_pretrained(directory).eval()
@@ -86,7 +95,7 @@ def test_a_folder_is_complete_and_says_how_far_it_is_from_torch(exported):
 
 
 @pytest.mark.slow
-def test_a_file_that_differs_is_not_kept(directory, shop_store, tmp_path, monkeypatch):
+def test_a_file_that_differs_is_not_kept(directory, shop_store, written, tmp_path, monkeypatch):
     monkeypatch.setattr(onnx, "TOLERANCE", 0.0)
     with pytest.raises(CheckpointError, match=r"joint\.onnx: differs from torch by"):
         export_onnx(directory, str(shop_store), tmp_path / "onnx")
@@ -94,7 +103,7 @@ def test_a_file_that_differs_is_not_kept(directory, shop_store, tmp_path, monkey
 
 
 @pytest.mark.slow
-def test_an_int8_file_is_judged_by_recall(directory, shop_store, tmp_path, monkeypatch):
+def test_an_int8_file_is_judged_by_recall(directory, shop_store, written, tmp_path, monkeypatch):
     monkeypatch.setattr(quantise, "LARGEST_LOSS", 100.0)  # an untrained model's few right answers come and go
     recall = export_onnx(directory, str(shop_store), tmp_path / "kept", ["title"], quantise=True, queries=24).quantised
     assert recall is not None
@@ -160,7 +169,7 @@ def test_weights_are_in_8_bits(exported, quantised):
 
 
 @pytest.mark.slow
-def test_a_file_whose_scores_depend_on_their_batch_is_refused(directory, shop_store, tmp_path, monkeypatch):
+def test_a_file_whose_scores_depend_on_their_batch_is_refused(directory, shop_store, written, tmp_path, monkeypatch):
     from onnxruntime.quantization import quantize_dynamic
 
     monkeypatch.setattr(quantise, "LARGEST_LOSS", 100.0)
@@ -187,7 +196,7 @@ def test_a_damaged_file_is_named(tmp_path):
         open_exported(tmp_path / "absent.onnx")
 
 
-def test_an_export_that_is_killed_leaves_nothing_in_the_way(directory, shop_store, tmp_path):
+def test_an_export_that_is_killed_leaves_nothing_in_the_way(directory, shop_store, written, tmp_path):
     words = ["export", "onnx", str(directory), str(shop_store), str(tmp_path / "onnx"), "--texts", "title"]
     kill_at(1, "folders", *words)
     assert not (tmp_path / "onnx").exists()

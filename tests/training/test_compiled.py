@@ -17,12 +17,17 @@ GRAPHS = 4
 """The first batch's, any batch's, and those of batches with no region to predict or of another number of pairs."""
 
 
+# aot_eager traces the backward pass too, which takes longer than the rest: fine-tuning's graph is the smaller one, and
+# tests/training/test_processes.py and tests/model/test_short_attention.py have pretraining's
+BACKENDS = {"pretrain": "eager", "finetune": "aot_eager"}
+
+
 @pytest.fixture
-def traced(monkeypatch: pytest.MonkeyPatch) -> None:
+def traced(task: str, monkeypatch: pytest.MonkeyPatch) -> None:
     plain = arguments.TrainingArguments
 
     def with_backend(**settings: object) -> arguments.TrainingArguments:
-        return plain(**settings | ({"torch_compile_backend": "aot_eager"} if settings["torch_compile"] else {}))
+        return plain(**settings | ({"torch_compile_backend": BACKENDS[task]} if settings["torch_compile"] else {}))
 
     monkeypatch.setattr(arguments, "TrainingArguments", with_backend)
     torch.compiler.reset()
@@ -33,7 +38,7 @@ def losses_of(out: Path) -> list[float]:
     return [line["loss"] for line in log_of(out) if "loss" in line]
 
 
-@pytest.mark.parametrize("task", ["pretrain", "finetune"])
+@pytest.mark.parametrize("task", BACKENDS)
 def test_a_run_is_traced_in_one_piece_and_for_any_batch(
     task: str, shop_store: Path, tiny_bert: str, tmp_path: Path, traced: None
 ) -> None:
