@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from interbert.bounded_files import MAX_FILE, read_json
 from interbert.errors import CheckpointError
 
 _SETTINGS = (
@@ -23,8 +24,12 @@ _SETTINGS = (
     "generation_config.json",
 )
 _INDEXES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
-_LARGEST = 64 * 2**20
-"""Bytes of a settings file; real ones have some kilobytes, an index of shards some megabytes."""
+_VOCABULARIES = (
+    *("tokenizer.json", "vocab.txt", "vocab.json", "merges.txt", "added_tokens.json", "special_tokens_map.json"),
+    *("chat_template.jinja", "chat_template.json"),
+)
+_LARGEST = MAX_FILE
+"""Bytes of a settings file or a vocabulary; real ones have some kilobytes, an index of shards or pieces megabytes."""
 
 
 def require_own_files(directory: str | Path) -> None:
@@ -34,11 +39,13 @@ def require_own_files(directory: str | Path) -> None:
     is a kernel of the Hub (``owner/name``). A Hub id passes; its files are loaded with ``trust_remote_code=False``.
 
     Raises:
-        CheckpointError: it does, or a settings file is too large.
+        CheckpointError: it does, or a file of settings or pieces is too large, or nested too deeply.
     """
     folder = Path(directory)
     if not folder.is_dir():
         return
+    for name in _VOCABULARIES:
+        _require_small(folder / name)
     for name in _SETTINGS:
         settings = _read(folder / name)
         for wanted in _code(settings):
@@ -60,18 +67,24 @@ def _read(file: Path) -> Mapping[str, Any]:
     """A settings file's object; empty where there is none.
 
     Raises:
-        CheckpointError: the file is too large.
+        CheckpointError: the file is too large, or goes beyond another limit.
     """
     if not file.is_file():
         return {}
-    size = file.stat().st_size
+    _require_small(file)
+    try:
+        fields = read_json(file)
+    except (OSError, json.JSONDecodeError, UnicodeDecodeError):
+        return {}  # nothing can be asked for in it; who loads it says that it is damaged
+    except ValueError as error:
+        raise CheckpointError(f"{file}: {error}.") from error
+    return fields if isinstance(fields, dict) else {}
+
+
+def _require_small(file: Path) -> None:
+    size = file.stat().st_size if file.is_file() else 0
     if size > _LARGEST:
         raise CheckpointError(f"{file}: has {size:,} bytes; settings of more than {_LARGEST:,} are not read.")
-    try:
-        fields = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return {}  # nothing can be asked for in it; who loads it says that it is damaged
-    return fields if isinstance(fields, dict) else {}
 
 
 def _code(value: Any, depth: int = 0) -> Iterator[str]:
