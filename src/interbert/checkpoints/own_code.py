@@ -77,6 +77,8 @@ def _read(file: Path) -> Mapping[str, Any]:
     except (OSError, json.JSONDecodeError, UnicodeDecodeError):
         return {}  # nothing can be asked for in it; who loads it says that it is damaged
     except ValueError as error:
+        if isinstance(error.__cause__, RecursionError):
+            return {}  # nor can the library read it, which is called with more of the stack in use
         raise CheckpointError(f"{file}: {error}.") from error
     return fields if isinstance(fields, dict) else {}
 
