@@ -13,7 +13,19 @@ import interbert
 
 ROOT = Path(interbert.__file__).parent
 EVERYWHERE = {
-    *("carried", "errors", "installed", "locking", "memory", "outputs", "progress", "redaction", "terminal"),
+    *(
+        "bounded_files",
+        "bounded_yaml",
+        "carried",
+        "errors",
+        "installed",
+        "locking",
+        "memory",
+        "outputs",
+        "progress",
+        "redaction",
+        "terminal",
+    ),
     *("whole_file", "__init__"),
 }
 MAY_IMPORT = {

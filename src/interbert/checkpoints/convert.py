@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from interbert.bounded_files import read_json
 from interbert.checkpoints.adapter import (
     TASK_HEADS,
     config_from_reference,
@@ -145,7 +146,7 @@ def _fitting(
 
 def _read_config(path: str | Path) -> InterBertConfig:
     try:
-        fields = json.loads(Path(path).read_text(encoding="utf-8"))
+        fields = read_json(path)
     except OSError as error:
         raise CheckpointError(f"{path}: there is no configuration to read ({error.strerror}).") from error
     except (ValueError, RecursionError) as error:
@@ -215,8 +216,8 @@ def _read_directory(directory: Path) -> tuple[InterBertConfig, dict[str, Tensor]
     names = ["model.safetensors"]
     if index.is_file():
         try:
-            names = sorted({str(name) for name in json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()})
-        except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
+            names = sorted({str(name) for name in read_json(index)["weight_map"].values()})
+        except (ValueError, KeyError, AttributeError, TypeError) as error:
             raise CheckpointError(f"{index}: is damaged.") from error
     state: dict[str, Tensor] = {}
     for name in names:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from collections.abc import Iterator, Sequence
@@ -10,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
+from interbert.bounded_files import read_json
 from interbert.checkpoints.normalising import restore_normalizer
 from interbert.checkpoints.own_code import require_own_files
 from interbert.checkpoints.quiet import quiet_library
@@ -51,7 +51,7 @@ def _check_vocabulary(directory: str | Path, pieces: int) -> None:
     config = Path(directory) / "config.json"
     if not config.is_file():
         return
-    rows = json.loads(config.read_text(encoding="utf-8")).get("vocab_size", InterBertConfig().vocab_size)
+    rows = read_json(config).get("vocab_size", InterBertConfig().vocab_size)
     if not 0.9 * rows <= pieces <= rows:
         raise CheckpointError(
             f"{directory}: its tokenizer has {pieces} pieces, its word embedding {rows} rows: tokenizer.json is "
@@ -127,7 +127,7 @@ def is_pretrained_only(directory: str | Path) -> bool:
     config = Path(directory) / "config.json"
     if not config.is_file():
         return False
-    fields = json.loads(config.read_text(encoding="utf-8"))
+    fields = read_json(config)
     return "InterBertForPreTraining" in (fields.get("architectures") or [])
 
 
@@ -147,8 +147,8 @@ def require_interbert(directory: str | Path) -> None:
             f"{directory}: there is no model here (no config.json). Train one with: interbert pretrain"
         )
     try:
-        kind = dict(json.loads(config.read_text(encoding="utf-8"))).get("model_type")
-    except (ValueError, TypeError, OSError, RecursionError) as error:
+        kind = dict(read_json(config)).get("model_type")
+    except (ValueError, TypeError, OSError) as error:
         raise CheckpointError(f"{config}: is damaged ({first_line(error)}).") from error
     if kind != "interbert":
         raise CheckpointError(f"{directory}: is a {kind!r} model, not an InterBERT.")

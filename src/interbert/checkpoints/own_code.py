@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from interbert.bounded_files import MAX_FILE, read_json
 from interbert.errors import CheckpointError
 
 _SETTINGS = (
@@ -26,8 +27,12 @@ _SETTINGS = (
 _ADAPTER = "adapter_config.json"
 """With peft, transformers loads the model that it names in the place of the directory's own."""
 _INDEXES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
-_LARGEST = 64 * 2**20
-"""Bytes of a settings file; real ones have some kilobytes, an index of shards some megabytes."""
+_VOCABULARIES = (
+    *("tokenizer.json", "vocab.txt", "vocab.json", "merges.txt", "added_tokens.json", "special_tokens_map.json"),
+    *("chat_template.jinja", "chat_template.json"),
+)
+_LARGEST = MAX_FILE
+"""Bytes of a settings file or a vocabulary; real ones have some kilobytes, an index of shards or pieces megabytes."""
 
 
 def require_own_files(directory: str | Path) -> None:
@@ -38,7 +43,7 @@ def require_own_files(directory: str | Path) -> None:
     audio tokenizer and an adapter's base. A Hub id passes; its files are loaded with ``trust_remote_code=False``.
 
     Raises:
-        CheckpointError: it does, or a settings file is too large.
+        CheckpointError: it does, or a file of settings or pieces is too large, or nested too deeply.
     """
     folder = Path(directory)
     if not folder.is_dir():
@@ -48,6 +53,8 @@ def require_own_files(directory: str | Path) -> None:
             f"{folder / _ADAPTER}: is an adapter of another model, which is loaded from elsewhere. Merge the two with "
             "peft's merge_and_unload, and give the result."
         )
+    for name in _VOCABULARIES:
+        _require_small(folder / name)
     for name in _SETTINGS:
         settings = _read(folder / name)
         if (name.startswith("audio_tokenizer") and settings) or settings.get("audio_tokenizer"):
@@ -80,18 +87,26 @@ def _read(file: Path) -> Mapping[str, Any]:
     """A settings file's object; empty where there is none.
 
     Raises:
-        CheckpointError: the file is too large.
+        CheckpointError: the file is too large, or goes beyond another limit.
     """
     if not file.is_file():
         return {}
-    size = file.stat().st_size
+    _require_small(file)
+    try:
+        fields = read_json(file)
+    except (OSError, json.JSONDecodeError, UnicodeDecodeError):
+        return {}  # nothing can be asked for in it; who loads it says that it is damaged
+    except ValueError as error:
+        if isinstance(error.__cause__, RecursionError):
+            return {}  # nor can the library read it, which is called with more of the stack in use
+        raise CheckpointError(f"{file}: {error}.") from error
+    return fields if isinstance(fields, dict) else {}
+
+
+def _require_small(file: Path) -> None:
+    size = file.stat().st_size if file.is_file() else 0
     if size > _LARGEST:
         raise CheckpointError(f"{file}: has {size:,} bytes; settings of more than {_LARGEST:,} are not read.")
-    try:
-        fields = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return {}  # nothing can be asked for in it; who loads it says that it is damaged
-    return fields if isinstance(fields, dict) else {}
 
 
 def _code(value: Any, depth: int = 0) -> Iterator[str]:

@@ -15,14 +15,11 @@ from typing import Any, NoReturn
 import yaml
 from jsonargparse import ArgumentParser, DefaultHelpFormatter, set_parsing_settings
 
+from interbert.bounded_yaml import require_bounded_yaml
 from interbert.errors import UsageError, shortened
 
 set_parsing_settings(docstring_parse_attribute_docstrings=True)
 
-MAX_RECIPE = 1 << 20
-"""Bytes of a recipe, and characters of its values."""
-MAX_RECIPE_VALUES = 10_000
-"""Values of a recipe, counted wherever they stand: YAML's ``*name`` repeats what ``&name`` has."""
 _MAX_REASON = 500
 
 
@@ -101,38 +98,13 @@ def _check_recipe(verb: str, word: str) -> None:
         path = Path(word)
         if not path.is_file():
             raise UsageError(f"{verb}: there is no recipe {shortened(word)}.")
-        with path.open("rb") as stream:
-            raw = stream.read(MAX_RECIPE + 1)
-        if len(raw) > MAX_RECIPE:
-            raise UsageError(f"{name} has more than {MAX_RECIPE:,} bytes. Is it another file?")
-        values, characters = _unfolded(yaml.compose(raw.decode("utf-8"), yaml.SafeLoader), {})
+        require_bounded_yaml(path)
     except (OSError, UnicodeDecodeError, yaml.YAMLError):
         return
-    except (RecursionError, ValueError) as error:
+    except ValueError as error:
         if isinstance(error, UsageError):
             raise
-        raise UsageError(f"{name} is nested too deeply, or repeats itself.") from error
-    if values > MAX_RECIPE_VALUES or characters > MAX_RECIPE:
-        raise UsageError(
-            f"{name} has more than {MAX_RECIPE_VALUES:,} values or {MAX_RECIPE:,} characters when its repetitions "
-            "(&, *) are written out. Write its options plainly."
-        )
-
-
-def _unfolded(node: yaml.Node | None, known: dict[int, tuple[int, int] | None]) -> tuple[int, int]:
-    """Values and characters of a node of YAML with its repetitions written out; each node is looked at once."""
-    if node is None or isinstance(node, yaml.ScalarNode):
-        return 1, 0 if node is None else len(node.value)
-    if id(node) in known:
-        found = known[id(node)]
-        if found is None:
-            raise ValueError("it contains itself")
-        return found
-    known[id(node)] = None
-    inner = itertools.chain.from_iterable(node.value) if isinstance(node, yaml.MappingNode) else node.value
-    parts = [_unfolded(one, known) for one in inner]
-    known[id(node)] = total = 1 + sum(values for values, _ in parts), sum(characters for _, characters in parts)
-    return total
+        raise UsageError(f"{name} {error}") from error
 
 
 def option_kinds(options: type, prefix: str = "") -> dict[str, Any]:

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from interbert.data.pairs import normal_text
 from interbert.data.query_texts import QUERY_IDS, QueryTexts, read_query_texts
-from interbert.data.row_files import BadRows, Row, cell_text, read_rows
+from interbert.data.row_files import BadRows, Row, cell_text, read_rows, too_long
 from interbert.errors import ColumnError, DataError, SourceError, UsageError
 from interbert.regions.schema import CaptionRow
 
@@ -180,6 +180,8 @@ class _Builder:
         grade = _grade(row.get(self._names["grade"])) if "grade" in self._names else 1.0
         if not query or not product:
             self._bad.add(number, f"has no {self._names['product_id' if query else 'query']}")
+        elif long := too_long(query, product):
+            self._bad.add(number, long)
         elif isinstance(grade, str):
             self._bad.add(number, grade)
         elif self._query_texts is not None and query not in self._query_texts.texts:

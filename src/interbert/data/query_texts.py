@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from interbert.data.row_files import BadRows, Row, cell_text, read_rows
+from interbert.data.row_files import BadRows, Row, cell_text, read_rows, too_long
 from interbert.errors import ColumnError, SourceError
 
 QUERY_IDS = ("query-id", "query_id", "queryid", "qid")
@@ -44,6 +44,8 @@ def read_query_texts(path: str | Path) -> QueryTexts:
         query, text = (cell_text(row.get(name)) for name in names)
         if not query or not text:
             bad.add(number, f"has no {names[1] if query else names[0]}")
+        elif long := too_long(query, text):
+            bad.add(number, long)
         elif texts.setdefault(query, text) != text:
             bad.add(number, f"query {query[:40]!r} has another text than before")
     bad.refuse()

@@ -5,18 +5,24 @@ from __future__ import annotations
 import csv
 import gzip
 import json
-import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, Any, Literal, cast
 
+from interbert.bounded_files import json_value
 from interbert.errors import DataError, SourceError
 
 _SEPARATORS = {".tsv": "\t", ".txt": "\t", ".csv": ","}
 _JSON_LINES = (".jsonl", ".ndjson")
 _MOST_NAMED = 5
-_LONGEST_FIELD = 1 << 28
-"""KDD Cup's files carry the regions of a picture in a field."""
+_MAX_ROW = 1 << 26
+"""Characters of the lines of a row; KDD Cup's files carry the regions of a picture, as those importers read them."""
+_MAX_COLUMNS = 10_000
+_MAX_TEXT = 100_000
+"""Characters of a query or an id, as of a title."""
+_UNPACKED, _UNPACKED_TIMES = 1 << 30, 100
+"""A .gz file may hold so many bytes of text, or so many times its own size: the larger. Logs of clicks shrink to a
+tenth."""
 
 Row = Mapping[str, Any]
 
@@ -73,7 +79,8 @@ def _rows(path: Path, what: str) -> Iterator[tuple[int, Row | str]]:
     kind = kind.lower()
     if kind not in _SEPARATORS and kind not in _JSON_LINES:
         raise SourceError(f"{path}: {what} come as .tsv, .csv or .jsonl (or these with .gz), not as {kind!r}.")
-    with _opened(path) as lines:
+    with _opened(path) as opened:
+        lines = _Lines(path, opened)
         yield from _json_rows(lines) if kind in _JSON_LINES else _separated_rows(lines, _SEPARATORS[kind])
 
 
@@ -83,36 +90,90 @@ def _opened(path: Path) -> IO[str]:
     return path.open(encoding="utf-8-sig", newline="")
 
 
-def _separated_rows(lines: IO[str], separator: str) -> Iterator[tuple[int, Row | str]]:
-    csv.field_size_limit(max(csv.field_size_limit(), min(sys.maxsize, _LONGEST_FIELD)))  # the process's: never lowered
+class _Lines:
+    """Lines of a file, which are counted before they are held: of a row, and of all that a packed file holds.
+
+    Raises:
+        SourceError: a row or the file is longer than is read.
+    """
+
+    def __init__(self, path: Path, stream: IO[str]) -> None:
+        self._path, self._stream = path, stream
+        self._most = max(_UNPACKED, _UNPACKED_TIMES * path.stat().st_size)  # a plain file never comes to that
+        self._read = 0
+        self._row = 0
+        self.number = 0
+        """Of the line that was read last, from 1."""
+
+    def __iter__(self) -> Iterator[str]:
+        while line := self._stream.readline(_MAX_ROW + 1 - self._row):
+            self.number += 1
+            self._row += len(line)
+            self._read += len(line)
+            if self._row > _MAX_ROW:
+                raise SourceError(
+                    f"{self._path}: the row that line {self.number} belongs to has more than {_MAX_ROW:,} characters, "
+                    "which are not read. Does a quote lack its closing one?"
+                )
+            if self._read > self._most:
+                raise SourceError(
+                    f"{self._path}: unpacks to more than {self._most:,} characters, which are not read. Unpack it, or "
+                    "split it into smaller files."
+                )
+            yield line
+
+    def next_row(self) -> None:
+        """The next line is another row's."""
+        self._row = 0
+
+
+def _separated_rows(lines: _Lines, separator: str) -> Iterator[tuple[int, Row | str]]:
+    csv.field_size_limit(max(csv.field_size_limit(), _MAX_ROW))  # the process's: never lowered
     # a tab-separated log has quotes as they were typed
-    reader = csv.reader(lines, delimiter=separator, quoting=csv.QUOTE_NONE if separator == "\t" else csv.QUOTE_MINIMAL)
+    quoting: Literal[0, 3] = csv.QUOTE_NONE if separator == "\t" else csv.QUOTE_MINIMAL
+    reader = csv.reader(lines, delimiter=separator, quoting=quoting)
     names = next(reader, None)
     if names is None:
         return
-    passed = 0
     if separator == "," and len(names) == 1 and ";" in names[0]:  # as spreadsheets write csv where , is in numbers
-        names, passed = next(csv.reader(names, delimiter=";")), reader.line_num
+        names, separator = next(csv.reader(names, delimiter=";")), ";"
         reader = csv.reader(lines, delimiter=";")
+    lines.next_row()
+    if len(names) > _MAX_COLUMNS:
+        yield lines.number, f"has {len(names):,} columns, of which {_MAX_COLUMNS:,} at most are read"
+        return
     for values in reader:
+        lines.next_row()
         if not values:
             continue
         if len(values) != len(names):
-            yield passed + reader.line_num, f"has {len(values)} fields, the first row has {len(names)}"
+            yield lines.number, f"has {len(values)} fields, the first row has {len(names)}"
         else:
-            yield passed + reader.line_num, dict(zip(names, values, strict=True))
+            yield lines.number, dict(zip(names, values, strict=True))
 
 
-def _json_rows(lines: IO[str]) -> Iterator[tuple[int, Row | str]]:
+def _json_rows(lines: _Lines) -> Iterator[tuple[int, Row | str]]:
     for number, line in enumerate(lines, start=1):
+        lines.next_row()
         if not line.strip():
             continue
         try:
-            row = json.loads(line)
-        except (ValueError, RecursionError):
+            row = json_value(line)
+        except json.JSONDecodeError:
             yield number, "is no JSON"
             continue
+        except ValueError as error:  # beyond a limit
+            yield number, str(error)
+            continue
         yield number, row if isinstance(row, dict) else "is no JSON object"
+
+
+def too_long(*cells: str) -> str | None:
+    """What is wrong with a row one of whose queries and ids is longer than is read; None for other rows."""
+    longest = max(map(len, cells))
+    if longest <= _MAX_TEXT:
+        return None
+    return f"has a text or an id of {longest:,} characters, of which {_MAX_TEXT:,} at most are read"
 
 
 def cell_text(value: Any) -> str:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from interbert.bounded_files import json_value
 from interbert.errors import ConfigError, RegionError
 from interbert.extraction.given_settings import BoxFormat
 
@@ -71,8 +71,8 @@ def _rows(value: Any, where: str) -> Sequence[Any]:
         if len(value) > _TEXT_LIMIT:
             raise RegionError(f"{where}: its boxes are {len(value)} characters long; at most {_TEXT_LIMIT} are read.")
         try:
-            value = json.loads(value) if value.strip() else []
-        except (ValueError, RecursionError) as error:
+            value = json_value(value if isinstance(value, str) else value.decode()) if value.strip() else []
+        except ValueError as error:
             raise RegionError(f"{where}: its boxes are no JSON list: {_short(value)}.") from error
     if value is None:
         return []

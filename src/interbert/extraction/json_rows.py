@@ -16,8 +16,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from interbert.bounded_files import is_deeper
 from interbert.errors import SourceError, first_line, writing
-from interbert.extraction.json_types import JsonColumn, Names, characters, is_deeper, json_decoder
+from interbert.extraction.json_types import JsonColumn, Names, characters, json_decoder
 from interbert.extraction.table_limits import BATCH_BYTES, MAX_COLUMNS, MAX_DEPTH, MAX_RECORD, MAX_VALUES
 from interbert.regions.json_stream import json_elements, json_values
 
@@ -184,6 +185,6 @@ def _is_whole(line: str) -> bool:
 def _record(value: Any, where: str) -> Record:
     if not isinstance(value, dict):
         raise SourceError(f"{where} is no record, but {json.dumps(value)[:60]}. Records stand in braces: {{...}}.")
-    if is_deeper(value, MAX_DEPTH):
+    if is_deeper(value, 1 + MAX_DEPTH):
         raise _too_deep(where)
     return value

@@ -144,21 +144,6 @@ class JsonColumn:
         return bool(self._kinds & _LIST) and not self._kinds & _OBJECT
 
 
-def is_deeper(value: Any, levels: int) -> bool:
-    """Whether lists and objects lie in each other, more than so many."""
-    inside = [value]
-    for _ in range(levels + 1):
-        inside = [
-            one
-            for holder in inside
-            for one in (holder.values() if isinstance(holder, dict) else holder)
-            if isinstance(one, list | dict)
-        ]
-        if not inside:
-            return False
-    return True
-
-
 def characters(value: Any) -> int:
     """About how many characters a value has, so that as many as fit are held at a time."""
     if isinstance(value, str):

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from interbert.bounded_files import MAX_LEVELS, is_deeper, json_value
 from interbert.errors import SourceError
 from interbert.regions.json_stream import json_elements
 from interbert.regions.name_index import storable
@@ -33,7 +34,12 @@ _NUMBER_AND_TEXT = re.compile(r"\s*\d+\s+(\S.*)", re.DOTALL)
 _NUMBERED = re.compile(r"(.*\.(?:jpe?g|png|gif|bmp|webp))#\d+", re.IGNORECASE)
 """Flickr's ``.token`` files number the captions of an image: ``1000092795.jpg#0``. Other ids may hold a ``#``."""
 _MAX_LINE = 1 << 22
+_MAX_COLUMNS = 10_000
+_MAX_CELL = 1 << 20
+"""Characters of a table's cell."""
 _MAX_TEXT = 10_000
+_MAX_CAPTIONS = 100_000
+"""Captions of a record: each of its texts is one of each of its images."""
 
 
 @dataclass(frozen=True)
@@ -89,9 +95,11 @@ def read_captions(path: str | Path, passed_over: list[PassedOver] | None = None)
 def _from_json_lines(file: Path, passed: list[PassedOver]) -> Iterator[Caption]:
     for number, line in _lines(file):
         try:
-            record = json.loads(line) if line.strip() else None
-        except (ValueError, RecursionError) as error:
+            record = json_value(line) if line.strip() else None
+        except json.JSONDecodeError as error:
             raise SourceError(f"{file}: line {number} is no JSON. Is the file complete?") from error
+        except ValueError as error:
+            raise SourceError(f"{file}, line {number}: {error}.") from error
         if record is not None:
             yield from _of_record(record, f"{file}, line {number}", number, passed)
 
@@ -100,6 +108,8 @@ def _from_json(file: Path, passed: list[PassedOver]) -> Iterator[Caption]:
     found = False
     for number, (key, element) in enumerate(json_elements(file)):
         where = f"{file}, element {number}"
+        if is_deeper(element, MAX_LEVELS):
+            raise SourceError(f"{where}: it is nested deeper than {MAX_LEVELS} levels, which are not read.")
         if key is None or key == "annotations" or (key == "images" and _has_texts(element)):
             found = True
             yield from _of_record(element, where, number, passed)
@@ -123,6 +133,18 @@ def _from_table(file: Path, passed: list[PassedOver]) -> Iterator[Caption]:
     separator = next(
         (sign for sign in ("\t", "|") if sign in first), ";" if first.count(";") > first.count(",") else ","
     )
+    if first.count(separator) > _MAX_COLUMNS:
+        raise SourceError(f"{file}: its first line has more than {_MAX_COLUMNS:,} columns. Is it a table of captions?")
+    csv.field_size_limit(max(csv.field_size_limit(), _MAX_CELL))  # the process's: never lowered
+    try:
+        yield from _of_rows(file, first, lines, separator, passed)
+    except csv.Error as error:
+        raise SourceError(f"{file}: cannot be read as a table ({error}). Does a quote lack its closing one?") from error
+
+
+def _of_rows(
+    file: Path, first: str, lines: Iterator[tuple[int, str]], separator: str, passed: list[PassedOver]
+) -> Iterator[Caption]:
     header = [cell.strip().lower() for cell in next(csv.reader([first], delimiter=separator))]
     named = _choose(header, (*_ID_NAMES, *_MORE_ID_NAMES)), _choose(header, _TEXT_NAMES)
     quoting: Literal[0, 3] = 0 if separator in ",;" else 3  # QUOTE_MINIMAL, QUOTE_NONE
@@ -138,12 +160,9 @@ def _from_table(file: Path, passed: list[PassedOver]) -> Iterator[Caption]:
             f"{file}: its first line names no column of picture ids ({', '.join(_ID_NAMES[:4])} ...) and of texts "
             f"({', '.join(_TEXT_NAMES[1:5])} ...). Put a header on top."
         )
-    try:
-        for number, row in enumerate(rows, 2):
-            if any(cell.strip() for cell in row):
-                yield from table.captions(row, number)
-    except csv.Error as error:
-        raise SourceError(f"{file}: cannot be read as a table ({error}).") from error
+    for number, row in enumerate(rows, 2):
+        if any(cell.strip() for cell in row):
+            yield from table.captions(row, number)
 
 
 @dataclass(frozen=True)
@@ -208,6 +227,11 @@ def _of_record(record: Any, where: str, number: int, passed: list[PassedOver]) -
     texts = [] if text is None else list(_plain_texts(record[text]))
     if not texts:
         passed += [PassedOver(number, name, f"{where}: has no text.") for name in names]
+    if len(texts) * len(names) > _MAX_CAPTIONS:
+        raise SourceError(
+            f"{where}: has {len(texts):,} texts of {len(names):,} images; at most {_MAX_CAPTIONS:,} captions of a "
+            "record are read. Is it one record?"
+        )
     split = record.get("split")
     for clean in texts:
         for name in names:

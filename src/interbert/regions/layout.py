@@ -34,6 +34,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from interbert.bounded_files import json_value
 from interbert.errors import ConfigError, StoreError
 from interbert.installed import installed_versions
 from interbert.regions.schema import ExtractorInfo
@@ -94,9 +95,9 @@ class RowLayout:
         try:
             info = ExtractorInfo.from_json(said[_EXTRACTOR_KEY].decode())
             version = int(said.get(_VERSION_KEY, b"1"))
-            made_by = json.loads(said[_MADE_BY_KEY]) if _MADE_BY_KEY in said else None
+            made_by = json_value(said[_MADE_BY_KEY].decode()) if _MADE_BY_KEY in said else None
             _require_possible(info, made_by)
-        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
             raise StoreError(f"{where}: does not say who extracted it. {_REMEDY}") from error
         if version > LAYOUT_VERSION:
             raise StoreError(

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from interbert.bounded_files import json_value
 from interbert.errors import RegionError
 
 
@@ -148,7 +149,7 @@ class ExtractorInfo:
     @classmethod
     def from_json(cls, text: str) -> ExtractorInfo:
         """Inverse of :meth:`to_json`."""
-        return cls.from_dict(json.loads(text))
+        return cls.from_dict(json_value(text))
 
     def differences(self, other: ExtractorInfo) -> str:
         """Readable list of what differs: ``scales [1, 2], asked for [1, 2, 3]``."""

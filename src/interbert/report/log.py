@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from interbert.bounded_files import json_value, read_small_text
 from interbert.errors import DataError
 
 Entry = Mapping[str, float]
@@ -25,9 +25,11 @@ def read_log(path: str | Path) -> list[Entry]:
     if not file.is_file():
         return []
     try:
-        lines = file.read_text(encoding="utf-8").split("\n")
+        lines = read_small_text(file).split("\n")
     except UnicodeDecodeError as error:
         raise DataError(f"{file}: is no text in UTF-8. Restore it, or repeat the run in another folder.") from error
+    except ValueError as error:
+        raise DataError(f"{file}: {error}. Is it the log of a training run?") from error
     entries = []
     for number, line in enumerate(lines, start=1):
         if not line.strip():
@@ -45,12 +47,9 @@ def json_object(text: str) -> dict[str, Any]:
     """A JSON object.
 
     Raises:
-        ValueError: the text is something else.
+        ValueError: the text is something else, or beyond a limit of :mod:`interbert.bounded_files`.
     """
-    try:
-        found = json.loads(text)
-    except RecursionError as error:
-        raise ValueError("nested too deeply") from error
+    found = json_value(text)
     if not isinstance(found, dict):
         raise ValueError(f"a {type(found).__name__}, not an object")
     return found

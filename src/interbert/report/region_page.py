@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from interbert.bounded_files import read_small_text
 from interbert.errors import UsageError
 from interbert.extraction.class_names import class_names
 from interbert.extraction.sources import PictureSource
@@ -22,6 +23,8 @@ from interbert.search.page import document, escape, format_probability, picture_
 
 _SIDE = 480
 """Pixels of a picture's long side."""
+_MAX_NAMES = 1 << 20
+"""Bytes of a file with names of classes; 1,600 names take 20,000."""
 
 
 def rows_to_show(store: RegionStore, rows: Sequence[int], count: int) -> list[int]:
@@ -50,9 +53,10 @@ def names_of(store: RegionStore, file: str | None) -> Sequence[str] | None:
     if file is None:
         return class_names(store.info)
     try:
-        names = Path(file).read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{file}: cannot be read as names of classes, one a line in UTF-8.") from error
+        names = read_small_text(file, _MAX_NAMES).splitlines()
+    except (OSError, ValueError) as error:
+        large = f" of at most {_MAX_NAMES:,} bytes"
+        raise UsageError(f"{file}: cannot be read as names of classes, one a line in UTF-8,{large}.") from error
     if len(names) + 1 == store.info.num_classes:
         names = ["background", *names]
     if len(names) != store.info.num_classes:

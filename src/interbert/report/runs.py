@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
+from interbert.bounded_files import read_small_text
 from interbert.errors import DataError, UsageError
 from interbert.report.charts import LoggedRun, primary_metric
 from interbert.report.log import Entry, json_object, last_value, read_log
@@ -145,7 +146,7 @@ def _read_json(file: Path, remedy: str, sections: Sequence[str] = ()) -> Mapping
     if not file.is_file():
         return {}
     try:
-        found = json_object(file.read_text(encoding="utf-8"))
+        found = json_object(read_small_text(file))
         for name in sections:
             if not isinstance(found.get(name, {}), dict):
                 raise ValueError(f"{name} is no object")

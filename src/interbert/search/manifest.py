@@ -12,6 +12,7 @@ import re
 from dataclasses import asdict, dataclass, replace
 from typing import Any, get_args
 
+from interbert.bounded_files import json_value
 from interbert.errors import VectorIndexError
 from interbert.redaction import published, without_credentials
 from interbert.search.coding import Coding
@@ -84,7 +85,7 @@ class Manifest:
             VectorIndexError: it is none, or of a later version.
         """
         try:
-            fields = dict(json.loads(text))
+            fields = dict(json_value(text))
             if fields.get("format") not in _READ:
                 raise VectorIndexError(
                     f"{where}: is an index of format {fields.get('format')}; this version reads up to {FORMAT}. Build "

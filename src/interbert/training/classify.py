@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from transformers import set_seed
 
+from interbert.bounded_files import read_json
 from interbert.checkpoints.bert import bert_names, bert_tokenizer, config_for_bert, initialise_from_bert
 from interbert.checkpoints.directory import load_classifier, load_processor
 from interbert.data.examples import Picture
@@ -49,10 +50,12 @@ class Labelled:
 
 def is_model_directory(model: str) -> bool:
     """Whether ``model`` is a directory of an InterBERT, and not the name of a BERT."""
-    import json
-
     file = Path(model) / "config.json"
-    return file.is_file() and json.loads(file.read_text(encoding="utf-8")).get("model_type") == "interbert"
+    try:
+        fields = read_json(file) if file.is_file() else {}
+    except ValueError:
+        return True  # who loads it says that it is damaged
+    return isinstance(fields, dict) and fields.get("model_type") == "interbert"
 
 
 def processor_for(options: FinetuneClassificationOptions) -> InterBertProcessor:

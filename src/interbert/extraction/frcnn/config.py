@@ -141,10 +141,14 @@ def read_port_config(path: Path) -> FrcnnConfig:
     """
     import yaml
 
+    from interbert.bounded_yaml import require_bounded_yaml
+
     try:
-        found = yaml.safe_load(path.read_text(encoding="utf-8"))
+        found = yaml.safe_load(require_bounded_yaml(path))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ConfigError(f"{path}: is no readable YAML. Take config.yaml from beside the weights again.") from error
+    except ValueError as error:
+        raise ConfigError(f"{path}: {error}") from error
     if not isinstance(found, Mapping):
         raise ConfigError(f"{path}: holds no settings. Take config.yaml from beside the weights again.")
     tree = _lowered(found)

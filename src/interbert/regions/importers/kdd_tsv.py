@@ -8,12 +8,12 @@ candidate; queries become texts there for the products that the answer file name
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
+from interbert.bounded_files import json_value
 from interbert.errors import RegionError, SourceError
 from interbert.regions.importers.detector_tsv import unusable
 from interbert.regions.importers.distributions import spread
@@ -114,11 +114,11 @@ class KddTsv(ForeignSource):
 
 def _answers(file: Path) -> set[tuple[str, str]]:
     try:
-        found = json.loads(small_text(file))
+        found = json_value(small_text(file))
         return {(str(query), str(product)) for query, products in found.items() for product in products}
     except SourceError:
         raise
     except FileNotFoundError as error:
         raise SourceError(f"{file}: there is no such file of answers.") from error
-    except (OSError, ValueError, AttributeError, TypeError, RecursionError) as error:
+    except (OSError, ValueError, AttributeError, TypeError) as error:
         raise SourceError(f"{file}: is no JSON of query ids with lists of product ids.") from error

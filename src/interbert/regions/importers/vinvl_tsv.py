@@ -9,7 +9,6 @@ hold a ``feature`` each is a source by itself.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from interbert.bounded_files import json_value
 from interbert.errors import RegionError, SourceError
 from interbert.regions.importers.detector_tsv import unusable
 from interbert.regions.importers.distributions import spread
@@ -220,7 +220,7 @@ def _labels(file: Path) -> dict[str, int]:
     try:
         text = small_text(file)
         if file.suffix.lower() == ".json":
-            found = json.loads(text)
+            found = json_value(text)
             found = found.get("label_to_idx", found)
             labels = {str(name): int(number) for name, number in found.items()}
         else:
@@ -229,7 +229,7 @@ def _labels(file: Path) -> dict[str, int]:
         raise
     except FileNotFoundError as error:
         raise SourceError(f"{file}: there is no such file of labels.") from error
-    except (OSError, ValueError, AttributeError, TypeError, RecursionError) as error:
+    except (OSError, ValueError, AttributeError, TypeError) as error:
         raise SourceError(f"{file}: is neither JSON with label_to_idx nor a class per line.") from error
     if not labels or min(labels.values()) < 0 or max(labels.values()) > 100_000:
         raise SourceError(f"{file}: its class numbers are not between 0 and 100,000.")

@@ -19,6 +19,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from interbert.bounded_files import read_json
 from interbert.errors import DataError, UsageError, first_line, writing
 from interbert.locking import only_writer
 from interbert.progress import progress_bar
@@ -267,7 +268,7 @@ def _read_or_none(path: Path) -> dict[str, Any] | None:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = read_json(path)
     except FileNotFoundError as error:
         raise DataError(f"{path}: there is no such file. {_REMEDY}") from error
     except (OSError, ValueError, RecursionError) as error:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from interbert.errors import UsageError
+from interbert.bounded_files import json_value
+from interbert.errors import UsageError, listed
 
 _ID = re.compile(r"[^\W_][\w.-]{0,99}")
 _LONGEST = 100_000
+"""Characters of a line."""
+_MOST = 1_000_000
+"""Topics of a file: each becomes two files of its own."""
 
 
 @dataclass(frozen=True)
@@ -49,10 +53,12 @@ def read_topics(path: str | Path, fields: Sequence[str] = ("text",), leave_out: 
     topics: list[Topic] = []
     seen: dict[str, int] = {}
     try:
-        for number, line in enumerate(file.read_text(encoding="utf-8-sig").splitlines(), start=1):
+        for number, line in _lines(file):
             if not line.strip():
                 continue
             topic = _topic(line, fields, f"{path}, line {number}", f"t{len(seen)}")
+            if len(seen) == _MOST:
+                raise UsageError(f"{path}: has more than {_MOST:,} topics, which are not read. Split it.")
             if topic.topic_id.casefold() in seen:  # files of some disks do not tell cases apart
                 raise UsageError(
                     f"{path}, line {number}: topic_id {topic.topic_id!r} is that of line "
@@ -64,7 +70,7 @@ def read_topics(path: str | Path, fields: Sequence[str] = ("text",), leave_out: 
             elif not leave_out:
                 raise UsageError(
                     f"{path}, line {number}: has no text in {', '.join(map(repr, fields))}. "
-                    f"It has: {', '.join(json.loads(line)) or 'nothing'}."
+                    f"It has: {listed(json.loads(line)) or 'nothing'}."
                 )
     except UnicodeDecodeError as error:
         raise UsageError(f"{path}: is no text in UTF-8. Save it as UTF-8.") from error
@@ -75,12 +81,19 @@ def read_topics(path: str | Path, fields: Sequence[str] = ("text",), leave_out: 
     return topics
 
 
+def _lines(file: Path) -> Iterator[tuple[int, str]]:
+    """Lines with their numbers; of one that is too long, as much as shows that it is, and no more of the file."""
+    with file.open(encoding="utf-8-sig") as stream:
+        for number, line in enumerate(iter(lambda: stream.readline(_LONGEST + 2), ""), start=1):
+            yield number, line.removesuffix("\n")
+
+
 def _topic(line: str, fields: Sequence[str], where: str, otherwise: str) -> Topic:
     if len(line) > _LONGEST:
-        raise UsageError(f"{where}: is {len(line):,} characters long; a topic has at most {_LONGEST:,}.")
+        raise UsageError(f"{where}: is more than {_LONGEST:,} characters long, which no topic is.")
     try:
-        values = json.loads(line)
-    except (ValueError, RecursionError) as error:
+        values = json_value(line)
+    except ValueError as error:
         raise UsageError(f"{where}: is no JSON ({error}). Write one object per line.") from error
     if not isinstance(values, dict):
         raise UsageError(f'{where}: is no object. Write {{"topic_id": ..., "text": ...}}.')
