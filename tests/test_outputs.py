@@ -9,7 +9,16 @@ import pytest
 
 from interbert.cli.main import main
 from interbert.errors import UsageError
-from interbert.outputs import DRAWING, FINDINGS, PAGE, RETRIEVAL_METRICS, TOPIC_METRICS, Kind, write_output
+from interbert.outputs import (
+    DRAWING,
+    FINDINGS,
+    PAGE,
+    RETRIEVAL_METRICS,
+    TOPIC_METRICS,
+    Kind,
+    require_apart,
+    write_output,
+)
 
 METRICS = {"model": "m", "regions": "r", "regions_fingerprint": "f", "queries": 3}
 SOUND = [
@@ -83,3 +92,10 @@ def test_every_verb_refuses_before_it_does_anything(
     assert f"{file}: is there already and is not" in capsys.readouterr().err
     assert file.read_text() == '{"model_type": "interbert"}'
     assert list(tmp_path.iterdir()) == [file]
+
+
+def test_two_options_name_two_files(tmp_path: Path) -> None:
+    require_apart({"--out": str(tmp_path / "a.json"), "--plot": str(tmp_path / "a.svg"), "--page": None})
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(UsageError, match="is named by --out and --plot"):
+        require_apart({"--out": str(tmp_path / "a"), "--plot": str(tmp_path / "folder" / ".." / "a")})

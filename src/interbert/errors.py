@@ -162,8 +162,17 @@ _FULL = re.compile(
     r"No space left|Disk quota exceeded|File too large|os error (?:28|122|27)\b"  # of Lance, safetensors, tokenizers
     r"|PytorchStreamWriter failed|enforce fail at inline_container"  # of torch.save
     r"|\d+ requested and \d+ written"  # of numpy, an OSError without a number
+    r"|database or disk is full"  # of sqlite
 )
-_DENIED = re.compile(r"Permission denied|Read-only file system|Operation not permitted")
+_DENIED = re.compile(
+    r"Permission denied|Read-only file system|Operation not permitted|disk I/O error"
+)  # sqlite: the last
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether an error of any library says that a disk is full; so may one that reads, when it keeps a copy."""
+    full = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    return getattr(error, "errno", None) in full or _FULL.search(str(error)) is not None
 
 
 def storage_problem(error: BaseException) -> str | None:
@@ -172,10 +181,9 @@ def storage_problem(error: BaseException) -> str | None:
     A full disk is an OSError of Python, and text of a RuntimeError, a SafetensorError or a plain Exception of libraries
     that write files themselves.
     """
-    text = str(error)
-    if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) or _FULL.search(text):
+    if is_full(error):
         return "the disk is full. What was finished stays; free some space and run the same command again."
-    denied = _DENIED.search(text)
+    denied = _DENIED.search(str(error))
     if denied or getattr(error, "errno", None) in (errno.EACCES, errno.EPERM, errno.EROFS):
         return f"cannot be written ({denied.group() if denied else getattr(error, 'strerror', None)})."
     return None

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -88,6 +88,18 @@ def require_replaceable(path: str | Path | None, kind: Kind) -> None:
         raise UsageError(
             f"{path}: is there already and is not {kind.name}, so it is not replaced. Name another file, or remove it."
         )
+
+
+def require_apart(paths: Mapping[str, str | None]) -> None:
+    """Check that options name different files, however they are spelt.
+
+    Raises:
+        UsageError: two name one.
+    """
+    places: dict[Path, str] = {}
+    for option, path in paths.items():
+        if path is not None and (other := places.setdefault(Path(path).resolve(), option)) != option:
+            raise UsageError(f"{path}: is named by {other} and {option}. Name two files.")
 
 
 def write_output(path: str | Path, text: str, kind: Kind) -> None:

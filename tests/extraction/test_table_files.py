@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import datetime
 import decimal
+import json
+import resource
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from interbert.errors import ColumnError, SourceError
+from interbert.errors import ColumnError, SourceError, StorageError
 from interbert.extraction.sources import open_source
 from interbert.extraction.tables import read_rows
 
@@ -166,3 +168,22 @@ def test_a_message_cuts_long_cells(tmp_path: Path) -> None:
     with pytest.raises(ColumnError) as caught:
         open_source(str(tmp_path / "a.tsv"))
     assert len(str(caught.value)) < 400
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.parquet", "a.jsonl"])
+def test_a_table_that_has_no_room_for_its_copy_is_not_called_damaged(tmp_path: Path, name: str) -> None:
+    file, rows = tmp_path / name, [{"image": f"{number}.png", "title": "a shoe"} for number in range(50)]
+    if name == "a.csv":
+        file.write_text("image,title\n" + "".join(f"{row['image']},{row['title']}\n" for row in rows))
+    elif name == "a.jsonl":
+        file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    else:
+        pq.write_table(pa.Table.from_pylist(rows), file)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (500, hard))
+    try:
+        with pytest.raises(StorageError, match="the disk is full"):
+            read_rows(str(file), None)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert len(read_rows(str(file), None).rows) == 50

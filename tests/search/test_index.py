@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ from interbert.extraction.columns import ColumnMapping
 from interbert.extraction.extract import extract_to_store
 from interbert.extraction.sources import open_source
 from interbert.locking import only_writer
+from interbert.search import build as build_module
 from interbert.search import encoder as encoder_module
 from interbert.search import products as products_module
 from interbert.search import table as table_module
@@ -307,6 +309,27 @@ def test_a_build_that_is_killed_goes_on_after_the_last_commit(model: Path, price
     assert (changes.unchanged, changes.added) == (16, 8)
     index = ProductIndex.open(path)
     assert verify_index(index, index_encoder(index)).problems == []
+
+
+@pytest.mark.parametrize("begun", ["manifest", "products"])
+def test_a_table_that_had_no_room_for_its_first_version_is_made_again(
+    begun: str, model: Path, priced: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / "index"
+    if begun == "manifest":
+        (place / "manifest.lance" / "data").mkdir(parents=True)
+        (place / "manifest.lance" / "data" / "0.lance").write_bytes(b"")
+    else:
+        with monkeypatch.context() as patch:
+            patch.setattr(build_module, "keep_model", Mock(side_effect=StorageError("full")))
+            with pytest.raises(StorageError):
+                build_index(model, source_of(priced), place)
+        (table,) = place.glob("products_*")
+        for version in (table / "_versions").iterdir():
+            version.unlink()
+    assert build_index(model, source_of(priced), place).added == 24
+    assert len(ProductIndex.open(place)) == 24
+    assert len(list(place.glob("products_*"))) == 1
 
 
 def test_ctrl_c_keeps_what_was_encoded(

@@ -35,12 +35,13 @@ def run(options: Options) -> None:
     """Evaluate and print a table."""
     from interbert.checkpoints.directory import is_pretrained_only, load_processor
     from interbert.errors import CheckpointError
-    from interbert.outputs import DRAWING, RETRIEVAL_METRICS, require_replaceable
+    from interbert.outputs import DRAWING, RETRIEVAL_METRICS, require_apart, require_replaceable
     from interbert.regions.schema import ExtractorInfo
     from interbert.regions.store import RegionStore
 
     require_replaceable(options.out, RETRIEVAL_METRICS)
     require_replaceable(options.plot, DRAWING)
+    require_apart({"--out": options.out, "--plot": options.plot})
     _check(options)
     processor = load_processor(options.model)
     zero_shot = is_pretrained_only(options.model)

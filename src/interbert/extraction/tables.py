@@ -13,7 +13,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from interbert.errors import ColumnError, InterBertError, SourceError, first_line
+from interbert.errors import (
+    ColumnError,
+    InterBertError,
+    SourceError,
+    StorageError,
+    first_line,
+    is_full,
+    storage_problem,
+)
 from interbert.extraction.delimited import TableForm, table_form
 from interbert.extraction.joined_files import join
 from interbert.extraction.json_rows import read_json_rows
@@ -184,6 +192,7 @@ def _read_hub(source: str, split: str | None) -> Any:
     except InterBertError:
         raise
     except Exception as error:
+        _require_room(error)
         reason = first_line(error)
         raise SourceError(
             f"{source}: no file or folder of that name, and the Hub does not give it ({reason})."
@@ -225,10 +234,25 @@ def _load(files: Sequence[Path], read: Callable[[Sequence[Path]], Any]) -> Any:
         cause: BaseException = error.__cause__ or error
         if isinstance(cause, InterBertError):
             raise cause from None
+        _require_room(cause)
         reason = first_line(cause)
         if "corresponds to no data" in reason or "BatchSize must be greater than 0" in reason:
             raise SourceError(f"{name}: holds no rows.") from error
         raise SourceError(f"{name}: cannot be read ({reason}). Is the file complete?") from error
+
+
+def _require_room(error: BaseException) -> None:
+    """Check that a table could be kept: ``datasets`` writes a copy of what it reads, and a full disk is no bad file.
+
+    Raises:
+        StorageError: the disk of the copies is full.
+    """
+    import datasets
+
+    problem = storage_problem(error) if is_full(error) or is_full(error.__cause__ or error) else None
+    if problem is not None:
+        cache = datasets.config.HF_DATASETS_CACHE
+        raise StorageError(f"{cache}: {problem} HF_DATASETS_CACHE names another folder for copies.") from error
 
 
 def _pick_split(name: str, loaded: Any, split: str | None) -> Any:

@@ -20,7 +20,7 @@ from interbert.search.encoder import ProductEncoder
 from interbert.search.identity import identified
 from interbert.search.index import ProductIndex
 from interbert.search.index_model import model_folder
-from interbert.search.manifest import Manifest, append_manifest, read_manifests, table_names
+from interbert.search.manifest import Manifest, append_manifest, has_table, read_manifests, table_names
 from interbert.search.model_files import keep_model, model_fingerprint
 from interbert.search.products import measured_norm
 from interbert.search.table import connect, is_index
@@ -130,7 +130,7 @@ def _begin(path: str | Path, builds: Sequence[Manifest], manifest: Manifest) -> 
         if "://" not in str(path):
             Path(path).mkdir(parents=True, exist_ok=True)
         database = connect(path)
-        if builds and not builds[-1].complete and builds[-1].table in table_names(database):
+        if builds and not builds[-1].complete and has_table(database, builds[-1].table):
             last = builds[-1]
             if last.same_build(replace(manifest, largest_norm=last.largest_norm)):
                 return last

@@ -152,10 +152,21 @@ def append_manifest(database: Any, manifest: Manifest, number: int) -> None:
     import pyarrow as pa
 
     row = pa.table({"number": pa.array([number], pa.int64()), "manifest": pa.array([manifest.to_json()])})
-    if TABLE in table_names(database):
+    if number or has_table(database, TABLE):
         database.open_table(TABLE).add(row)
-    else:
-        database.create_table(TABLE, row)
+    else:  # what a full disk or a kill left of a first one has no version that anyone could read
+        database.create_table(TABLE, row, mode="overwrite" if TABLE in table_names(database) else "create")
+
+
+def has_table(database: Any, name: str) -> bool:
+    """Whether a table was made: a full disk or a kill leaves a folder without a version, which is listed, too."""
+    try:
+        database.open_table(name)
+    except (ValueError, OSError, RuntimeError) as error:
+        if "not found" in str(error).lower():
+            return False
+        raise
+    return True
 
 
 def table_names(database: Any) -> list[str]:

@@ -18,7 +18,7 @@ from tests.search.test_two_writers import command
 from tests.search.topics.conftest import FULL, TOPICS, opened
 
 from interbert.cli.main import main
-from interbert.errors import VectorIndexError
+from interbert.errors import UsageError, VectorIndexError
 from interbert.search.build import build_index
 from interbert.search.engine import SearchEngine
 from interbert.search.model_files import model_fingerprint
@@ -277,3 +277,16 @@ def test_a_full_disk_leaves_the_memory_and_the_page_that_were_there(
     assert (taught / FILE).read_bytes() == before
     assert page.read_text() == "<html>old"
     assert not [file for folder in (taught, tmp_path) for file in folder.glob(".*.part")]
+
+
+def test_files_of_others_in_a_folder_called_pages_stay(recommender: TopicRecommender, tmp_path: Path) -> None:
+    site = tmp_path / "site"
+    (site / "pages").mkdir(parents=True)
+    (site / "pages" / "about.json").write_text('{"title": "About us"}')
+    with pytest.raises(UsageError, match="holds no topic pages"):
+        build_topics(recommender, TOPICS[:1], site, FULL)
+    out = tmp_path / "topics"
+    build_topics(recommender, TOPICS[:1], out, FULL)
+    (out / "pages" / "about.json").write_text('{"title": "About us"}')
+    build_topics(recommender, TOPICS[:1], out, FULL)
+    assert (out / "pages" / "about.json").read_text() == '{"title": "About us"}'

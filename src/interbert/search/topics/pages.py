@@ -28,7 +28,7 @@ from interbert.search.engine import Result
 from interbert.search.index import ProductIndex
 from interbert.search.topics.recommend import Page, PageSettings, TopicRecommender
 from interbert.search.topics.topic_file import Topic
-from interbert.whole_file import write_whole
+from interbert.whole_file import is_part, write_whole
 
 _FORMAT = 2
 """Of how pages are made: raised when the same evidence gives other pages, so that all are looked at again."""
@@ -111,7 +111,7 @@ def build_topics(
                 advance(1)
         wanted = {topic.topic_id for topic in topics}
         for file in sorted((folder / _PAGES).glob("*.json")):
-            if file.stem not in wanted:
+            if file.stem not in wanted and _is_page(file):
                 _drop(folder, file.stem)
                 done.removed += 1
         done.kept = [name for name, _ in done.problems if _read_or_none(folder / _PAGES / f"{name}.json") is not None]
@@ -244,9 +244,22 @@ def _item(one: Result) -> dict[str, Any]:
 def _require_place(folder: Path) -> None:
     if any(parent.exists() and not parent.is_dir() for parent in (folder, *folder.parents)):
         raise UsageError(f"{folder}: is a file, or lies below one. Name a folder.")
-    ours = (folder / _PAGES).is_dir() or "settings" in (_read_or_none(folder / _LIST) or {})
+    ours = "settings" in (_read_or_none(folder / _LIST) or {}) or _is_begun(folder)
     if folder.exists() and any(folder.iterdir()) and not ours:
         raise UsageError(f"{folder}: the folder is not empty and holds no topic pages. Name another folder.")
+
+
+def _is_begun(folder: Path) -> bool:
+    """Whether a folder without a list is what a killed build left: others, too, have a folder called pages."""
+    if not folder.is_dir():
+        return False
+    others = [one for one in folder.iterdir() if one.name not in (_PAGES, _SCORES, _BUILT_FROM) and not is_part(one)]
+    return not others and all(_is_page(file) or is_part(file) for file in (folder / _PAGES).glob("*"))
+
+
+def _is_page(file: Path) -> bool:
+    page = _read_or_none(file) or {}
+    return page.get("topic_id") == file.stem and "items" in page
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:
