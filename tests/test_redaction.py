@@ -23,6 +23,13 @@ from interbert.terminal import say
         ("'https://u:secret@host/a?token=secret': cannot be read.", "'https://host/a': cannot be read."),
         ("(https://host/a?token=secret). Try s3://k:secret@b/c", "(https://host/a). Try s3://b/c"),
         ("https://host/a?token=secret: 403", "https://host/a: 403"),
+        ("s3:/key:se/c+ret@bucket/shop: no folder", "s3:/bucket/shop: no folder"),  # as pathlib writes it
+        ("S3 bucket name 'key:secret@b.example' contains dots", "S3 bucket name 'b.example' contains dots"),
+        ("hf://datasets/me:secret@owner/name", "hf://datasets/owner/name"),
+        ("token hf_abcdefghijklmnopqrstuvwxyz0123 is invalid", "token hf_... is invalid"),
+        ("AccountName=a;AccountKey=secret==;b=1", "AccountName=a"),
+        ("AccountKey=secret== was refused", "AccountKey=... was refused"),
+        ("aws_secret_access_key=se/cret refused", "aws_secret_access_key=... refused"),
     ],
 )
 def test_credentials_of_a_uri_are_left_out_wherever_it_stands(text: str, left: str) -> None:
@@ -39,6 +46,12 @@ def test_credentials_of_a_uri_are_left_out_wherever_it_stands(text: str, left: s
         "data/what?.csv",
         "a@b.example: is this red? yes/no",
         "owner/name@revision",
+        "timm:resnet18@v1",
+        "efficientnet_lite0@digest",
+        "hf_model_of_shoes",
+        "sort key=price, tokens=5",
+        "12:30 @cafe, 3:2@home",
+        "/shop/a:b/c@d.png",
     ],
 )
 def test_what_holds_no_credentials_stays(text: str) -> None:

@@ -16,6 +16,18 @@ _AFTER = re.compile(r"[:.,;)\]]+$")
 _NAMED = re.compile(
     r"""(?i)[?&#;][\w.-]{0,64}(?:token|secret|passw|pwd|sig|credential|key|auth)[\w.-]{0,64}=[^\s&'"<>]*"""
 )
+_BARE = re.compile(
+    r"""(?i)(?<![\w-])((?:shared_?access_?(?:key|signature)|(?:aws_)?secret_?access_?key|(?:aws_)?session_?token"""
+    r"""|account_?key|client_?secret|password|(?:hf|api|access|auth|sas)_?(?:token|key))=)[^\s&;'"<>]+"""
+)
+"""Settings outside of a URI, as in a connection string: ``AccountKey=...``; the name stays."""
+_TOKEN = re.compile(r"(?<![A-Za-z0-9])hf_[A-Za-z0-9]{20,}")
+"""An access token of the Hugging Face Hub."""
+_USER = re.compile(
+    r"""(?<=:/)[^\s/'"<>@:]{1,128}:[^\s'"<>@]{1,1024}@"""  # a URI that became a path: s3:/key:secret@bucket
+    r"""|(?<=/)[^\s/'"<>@:]{1,128}:[^\s/'"<>@]{1,1024}@"""
+    r"""|(?<=['"])[^\s/'"<>@:]{1,128}:[^\s/'"<>@]{1,1024}@(?=[\w-]+\.)"""  # a host alone, as libraries name it
+)
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,30}://")
 _FOLDERS = re.compile(
     r"""(?:(?<![\w.:/\\~-])|(?<=\w:)(?!//))(?:file://)?(?:~\w{0,64}/(?:[^\s'"<>|]{0,1024}/)?|/[^\s'"<>|]{0,1024}/"""
@@ -26,11 +38,13 @@ _FOLDERS = re.compile(
 def without_credentials(text: str) -> str:
     """A text in which no URI has a user part or a query; all else stays, a URI's host, path and ``@revision`` too.
 
+    Keys of connection strings, tokens of the Hub and a user part that stands without its scheme are left out likewise.
     The time is linear in the text's length.
     """
     if "://" in text:
         text = _WORD.sub(lambda word: _open_uris(word.group()), text)
-    return _NAMED.sub("", text)
+    text = _TOKEN.sub("hf_...", _BARE.sub(r"\1...", _NAMED.sub("", text)))
+    return _USER.sub("", text) if "@" in text else text
 
 
 def _open_uris(word: str) -> str:

@@ -10,11 +10,13 @@ from typing import Any
 
 import datasets
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from tests.conftest import draw, file_bytes
 
 from interbert.errors import SourceError
 from interbert.extraction.sources import open_source
+from interbert.extraction.tables import read_rows
 
 RAW = file_bytes(draw("red", "square", (20, 20)))
 
@@ -100,3 +102,79 @@ def test_a_picture_that_a_row_names_lies_in_the_folder(tmp_path: Path) -> None:
             stream.write_table(bare.cast(table.schema))
         (item,) = open_source(str(folder))
         assert "leads out of" in str(item.problem)
+
+
+@pytest.mark.parametrize("form", ["list", "struct", "deep"])
+@pytest.mark.parametrize("kind", ["saved", "parquet"])
+def test_what_other_columns_name_is_not_opened(
+    tmp_path: Path, form: str, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``datasets`` decodes a picture inside of a list or struct with the row: it opens any file that its path names."""
+    picture = datasets.Image()
+    (tmp_path / "outside.png").write_bytes(RAW)
+    cell = {"bytes": None, "path": str(tmp_path / "outside.png")}
+    feature: Any = {"list": datasets.List(picture), "struct": {"a": picture}}.get(form) or datasets.List(
+        {"b": datasets.LargeList({"a": picture})}
+    )
+    value: Any = {"list": [cell], "struct": {"a": cell}, "deep": [{"b": [{"a": cell}]}]}[form]
+    source = with_column(tmp_path / "s", kind, feature, value)
+    monkeypatch.setattr(datasets.Image, "decode_example", refused)
+    rows = open_source(str(source))
+    assert [item.texts for item in rows] == [("a red square",)]
+    assert rows.other_columns().to_pylist() == [{"more": value}]
+
+
+@pytest.mark.parametrize("kind", ["saved", "parquet"])
+@pytest.mark.parametrize("feature", [datasets.Audio(), datasets.Video(), datasets.Pdf()])
+def test_a_column_of_sounds_or_films_needs_no_package(tmp_path: Path, kind: str, feature: Any) -> None:
+    source = with_column(tmp_path / "s", kind, feature, {"bytes": b"x", "path": None})
+    assert [item.texts for item in open_source(str(source))] == [("a red square",)]
+
+
+def test_json_values_of_a_column_are_still_parsed(tmp_path: Path) -> None:
+    folder = tmp_path / "s"
+    datasets.Dataset.from_dict(
+        {"image": [{"bytes": RAW, "path": None}], "title": ["a"], "more": [{"b": 1}]},
+        datasets.Features(
+            {"image": datasets.Image(decode=False), "title": datasets.Value("string"), "more": datasets.Json()}
+        ),
+    ).save_to_disk(str(folder))
+    assert read_rows(str(folder)).rows[0]["more"] == {"b": 1}
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("_data_files", [], "s: holds no rows"),
+        ("_split", 9, "the saved data set cannot be read"),
+        ("_format_columns", {"a": 1}, "the saved data set cannot be read"),
+        ("_format_kwargs", [7], "the saved data set cannot be read"),
+    ],
+)
+def test_a_state_with_wrong_values_is_one_line(tmp_path: Path, field: str, value: Any, message: str) -> None:
+    folder = saved(tmp_path / "s")
+    changed(folder / "state.json", lambda state: state.update({field: value}))
+    with pytest.raises(SourceError, match=message):
+        open_source(str(folder))
+
+
+def refused(*_: Any, **__: Any) -> None:
+    raise AssertionError("was opened")
+
+
+def with_column(place: Path, kind: str, feature: Any, value: Any) -> Path:
+    """A saved folder or a parquet file of one row, written past ``datasets``, which would put files into it."""
+    features = datasets.Features(
+        {"image": datasets.Image(decode=False), "title": datasets.Value("string"), "more": feature}
+    )
+    row = {"image": {"bytes": RAW, "path": None}, "title": "a red square", "more": value}
+    table = pa.Table.from_pylist([row], schema=features.arrow_schema)
+    if kind == "parquet":
+        pq.write_table(table, place.with_suffix(".parquet"))
+        return place.with_suffix(".parquet")
+    datasets.Dataset.from_dict({name: [None] for name in features}, features).save_to_disk(str(place))
+    (file,) = place.glob("*.arrow")
+    file.unlink()
+    with pa.ipc.new_stream(str(file), table.schema) as stream:
+        stream.write_table(table)
+    return place

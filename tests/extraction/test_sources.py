@@ -404,3 +404,14 @@ def test_columns_are_found_by_rows_all_over_a_source(tmp_path: Path) -> None:
     names = [""] * 60 + ["red.png"] * 940  # sorted: those without a photo come first
     file = table(tmp_path / "shop.csv", {"photo": names, "title": [f"thing {row}" for row in range(1000)]})
     assert open_source(str(file)).columns.picture == "photo"
+
+
+def test_reasons_name_no_credentials_of_a_cells_address(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text(
+        f"id,title,image\n1,a,https://me:{'secret' * 30}@host/a.png\n2,b,s3://key:secret@bucket/b.png?sig=secret\n"
+        "3,c,../key:secret@host.example/c.png\n"
+    )
+    problems = [item.problem for item in open_source(str(tmp_path / "a.csv"))]
+    assert "https://host/a.png: is an address" in str(problems[0])
+    assert problems[1] == "s3://bucket/b.png: there is no such file"
+    assert "secret" not in str(problems)

@@ -12,6 +12,7 @@ from rich.box import SIMPLE
 from interbert.cli.tables import TextTable, print_table
 from interbert.extraction.sources import PictureSource
 from interbert.outputs import PAGE, write_output
+from interbert.redaction import without_credentials
 from interbert.search.changes import Changes
 from interbert.search.engine import Result, SearchEngine
 from interbert.search.index import ProductIndex
@@ -50,7 +51,10 @@ def print_changes(path: str, changes: Changes) -> None:
 
 def _list_skipped(file: Path, changes: Changes) -> None:
     """One JSON line each, in place of the list of the command before."""
-    lines = [json.dumps({"id": name, "reason": reason}, ensure_ascii=False) for name, reason in changes.skipped]
+    lines = [
+        json.dumps({"id": name, "reason": without_credentials(reason)}, ensure_ascii=False)
+        for name, reason in changes.skipped
+    ]
     write_whole(file, "".join(f"{line}\n" for line in lines))
 
 

@@ -43,6 +43,8 @@ def _require_files(part: Path, folder: Path) -> None:
     """Check the files of one data set, which is the folder or one of its splits."""
     _read(part, INFO, folder)
     files = _read(part, STATE, folder).get("_data_files")
+    if files == []:
+        raise SourceError(f"{folder}: holds no rows.")
     for one in files if isinstance(files, list) else [None]:
         name = one.get("filename") if isinstance(one, dict) else None
         if not isinstance(name, str):

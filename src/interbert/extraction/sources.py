@@ -317,18 +317,19 @@ class PictureSource:
             return value, None
         if not value:
             return None, "the picture is empty"
+        shown = without_credentials(str(value))  # before it is cut: half a user part is not known as one
         if str(value).startswith(("http://", "https://")):
-            return None, f"{str(value)[:80]}: is an address. Download the pictures first and give their paths"
+            return None, f"{shown[:80]}: is an address. Download the pictures first and give their paths"
         folder = (self._folder or Path()).resolve()
         try:
             path = (folder / str(value)).resolve()
             if not path.is_relative_to(folder):
-                return None, f"the path {value} leads out of {self._folder}"
+                return None, f"the path {shown} leads out of {self._folder}"
             if path.is_file():
                 return path, None
         except (OSError, ValueError):  # too long, or with a NUL
-            return None, f"{str(value)[:80]!r}: is no path of a picture"
-        return None, f"{value}: there is no such file"
+            return None, f"{shown[:80]!r}: is no path of a picture"
+        return None, f"{shown}: there is no such file"
 
 
 def open_source(

@@ -6,6 +6,7 @@ bytes or paths. Pictures packed into tsv and tar files are read by :mod:`interbe
 
 from __future__ import annotations
 
+import dataclasses
 import glob
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -175,7 +176,7 @@ def _saved(folder: Path) -> Any:
     require_own_files(folder)
     try:
         return datasets.load_from_disk(str(folder))
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except Exception as error:  # its lists may hold anything, of which `datasets` makes errors of every kind
         reason = first_line(error)
         raise SourceError(f"{folder}: the saved data set cannot be read ({reason}). Is it complete?") from error
 
@@ -269,10 +270,31 @@ def _pick_split(name: str, loaded: Any, split: str | None) -> Any:
 
 
 def _undecoded(rows: Any) -> Any:
-    """Leave pictures as bytes or paths: decoding is ours, with its limits."""
+    """Leave pictures as bytes or paths, also inside of lists and structs: decoding is ours, with its limits.
+
+    ``datasets`` decodes every column of a row that is looked at, and opens whatever file or address a cell names.
+    """
     import datasets
 
-    for name, feature in (rows.features or {}).items():
-        if isinstance(feature, datasets.Image):
-            rows = rows.cast_column(name, datasets.Image(decode=False))
-    return rows
+    found = rows.features or {}
+    plain = datasets.Features({name: _without_decoding(feature) for name, feature in found.items()})
+    if plain == found:
+        return rows
+    info = rows.info.copy()
+    info.features = plain
+    return datasets.Dataset(rows.data, info, rows.split)
+
+
+def _without_decoding(feature: Any) -> Any:
+    """A feature whose members stay as they are stored; JSON alone is parsed, which opens nothing."""
+    import datasets
+
+    if isinstance(feature, dict):
+        return {name: _without_decoding(one) for name, one in feature.items()}
+    if isinstance(feature, list):
+        return [_without_decoding(one) for one in feature]
+    if isinstance(feature, datasets.List | datasets.LargeList):
+        return dataclasses.replace(feature, feature=_without_decoding(feature.feature))
+    if getattr(feature, "decode", False) and not isinstance(feature, getattr(datasets, "Json", ())):
+        return dataclasses.replace(feature, decode=False)
+    return feature

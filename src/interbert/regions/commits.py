@@ -8,6 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Protocol
 
+from interbert.redaction import without_credentials
 from interbert.regions.schema import RegionRecord
 from interbert.regions.store import RegionStore
 
@@ -115,7 +116,7 @@ class SkipList:
 
     def _write(self, item: Listed, reason: str) -> None:
         if self._file is not None:
-            line = {"row": item.row, "picture_id": item.picture_id, "reason": reason}
+            line = {"row": item.row, "picture_id": item.picture_id, "reason": without_credentials(reason)}
             self._file.write(json.dumps(line, ensure_ascii=False) + "\n")
             self._file.flush()
 
