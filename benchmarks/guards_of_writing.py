@@ -7,6 +7,7 @@ products, a random model of hidden size 32, a region store and an index.
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -52,9 +53,11 @@ def started(words: list[str], **environment: str) -> subprocess.Popen[str]:
     )
 
 
-def done(words: list[str], **environment: str) -> None:
-    """Run a command before the one that is measured."""
-    started(words, **environment).communicate(timeout=600)
+def done(words: list[str], **environment: str) -> int:
+    """Run a command before the one that is measured; returns its exit code."""
+    process = started(words, **environment)
+    process.communicate(timeout=600)
+    return process.returncode
 
 
 def shop(folder: Path) -> Path:
@@ -117,7 +120,8 @@ def killed(name: str, *words: str, at: int) -> Callable[[Path], Case]:
     def make(folder: Path) -> Case:
         shop(folder)
         given = [word.replace("@", f"{folder}/") for word in (*name.split(), *words)]
-        done(given, GUARD_KILL_AT=str(at))
+        if done(given, GUARD_KILL_AT=str(at)) != -signal.SIGKILL:
+            raise RuntimeError(f"{name}: ended before its file {at}")
         return Case(given)
 
     return make
@@ -127,7 +131,7 @@ _LEARN = ("--columns", "kind", "--catalogue", "@shop.parquet", "--phrases", "4")
 _SMALL = ("--epochs", "1", "--head_epochs", "1", "--input_size", "64", "--batch_size", "4")
 
 CASES: dict[str, Callable[[Path], Case]] = {
-    "`index add` while `index build --rebuild` writes": beside,
+    "`index add` started while `index build --rebuild` writes": beside,
     "the same `index add` after the rebuild (12 products and 4)": partial(beside, again=True),
     "`extract` on a full disk": full("extract", "@shop.parquet", "@out", "--input_size", "64", kept="shop.parquet"),
     "`topics learn` on a full disk": full("topics learn", "@model", "@store", *_LEARN, kept="model/config.json"),
@@ -138,7 +142,7 @@ CASES: dict[str, Callable[[Path], Case]] = {
     "`index add` on a full disk": full("index add", "@index", "@more.parquet", kept="shop.parquet"),
     "`index build` again after a disk without any room": index_without_room,
     "`convert to-reference` again after kill -9": killed("convert to-reference", "@model", "@a.bin", at=1),
-    "`finetune backbone` again after kill -9 at its checkpoint": killed(
+    "`finetune backbone` again after kill -9 at its third file": killed(
         "finetune backbone", "@shop.parquet", "@out", *_SMALL, at=3
     ),
     "`topics build` again after kill -9 at its second file": killed(
