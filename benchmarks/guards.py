@@ -1,7 +1,8 @@
 """What inputs beyond a limit cost: outcome, seconds and peak memory of the command that is given each.
 
-    OMP_NUM_THREADS=1 python benchmarks/guards.py
+    OMP_NUM_THREADS=1 python benchmarks/guards.py [WORD]
 
+WORD: only the inputs whose names have it.
 Every input is made here, in a temporary folder, and is small or plain on disk: what it would become is what is limited.
 Each command runs in a process of its own; the first row, a sound catalogue, is what the command takes by itself.
 Prints a Markdown table (docs/security.md has it).
@@ -11,7 +12,6 @@ from __future__ import annotations
 
 import json
 import resource
-import subprocess
 import sys
 import tempfile
 import time
@@ -23,17 +23,10 @@ import h5py
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from guards_of_writing import CASES, Case, started
 from PIL import Image
 
 Words = list[str]
-_CHILD = (
-    "import resource, runpy, sys\n"
-    "sys.argv = ['/usr/bin/interbert', *sys.argv[1:]]\n"
-    "from interbert.cli.main import main\n"
-    "code = main(sys.argv[1:])\n"
-    "print('peak', resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024, file=sys.stderr)\n"
-    "sys.exit(code)\n"
-)
 
 
 def picture(folder: Path, size: tuple[int, int] = (60, 80)) -> Path:
@@ -144,7 +137,7 @@ def made_by(folder: Path) -> Words:
     return ["extract", sound(folder)[1], str(folder / "out"), "--config", str(path)]
 
 
-INPUTS: dict[str, Callable[[Path], Words]] = {
+INPUTS: dict[str, Callable[[Path], Words | Case]] = {
     "a sound catalogue of one product": sound,
     "a title of 50 million characters (jsonl)": long_title,
     "100,000 equal titles of 95,000 characters, 9.5 GB of values in a small parquet file": dictionary,
@@ -159,30 +152,34 @@ INPUTS: dict[str, Callable[[Path], Words]] = {
     "a recipe whose aliases stand for 9^12 values": recipe,
     "a model directory that asks for code of its own": own_code,
     "a recipe with a column's name of 2.8 million characters": made_by,
+    **CASES,
 }
 
 
-def measured() -> Iterator[tuple[str, int, float, int, str]]:
-    """Name, exit code, seconds, peak MiB and the last line of each command."""
-    for name, make in INPUTS.items():
+def measured(word: str) -> Iterator[tuple[str, int, float, int, str]]:
+    """Name, exit code, seconds, peak MiB and the last line of each command whose name has ``word``."""
+    for name, make in ((name, make) for name, make in INPUTS.items() if word in name):
         with tempfile.TemporaryDirectory() as folder:
-            words = make(Path(folder))
-            started = time.monotonic()
-            done = subprocess.run([sys.executable, "-c", _CHILD, *words], capture_output=True, text=True, timeout=900)
-            seconds = time.monotonic() - started
-            *_, said, peak = ["", *done.stderr.strip().splitlines()]
-            said = said if done.returncode else done.stdout.strip().splitlines()[-1]
+            made = make(Path(folder))
+            case = made if isinstance(made, Case) else Case(made)
+            began = time.monotonic()
+            process = started(case.words, **case.environment)
+            out, error = process.communicate(timeout=900)
+            seconds, code = time.monotonic() - began, process.returncode
+            *_, said, peak = ["", *error.strip().splitlines()]
+            said = said if code else ["", *out.strip().splitlines()][-1]
             skipped = Path(folder, "out", "skipped.jsonl")
-            if skipped.is_file() and skipped.stat().st_size:
+            if not isinstance(made, Case) and skipped.is_file() and skipped.stat().st_size:
                 said = json.loads(skipped.read_text(encoding="utf-8").splitlines()[0])["reason"]
             number = int(peak.split()[-1]) if peak.startswith("peak ") else -1
-            yield name, done.returncode, seconds, number, said.replace(folder, "FOLDER").replace("|", "\\|")[:200]
+            text = said.replace(folder, "FOLDER").replace("|", "\\|")[:200] + case.after()
+            yield name, code, seconds, number, text
 
 
 def main() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (20 << 30, 20 << 30))  # what is not limited ends here, not the machine
     print("| input | exit code | seconds | peak MiB | said |\n| --- | --- | --- | --- | --- |")
-    for name, code, seconds, peak, said in measured():
+    for name, code, seconds, peak, said in measured(sys.argv[1] if len(sys.argv) > 1 else ""):
         print(f"| {name} | {code} | {seconds:.1f} | {peak:,} | {said} |", flush=True)
 
 

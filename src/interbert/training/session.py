@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, redirect_stdout
 from dataclasses import asdict, dataclass, is_dataclass
@@ -19,7 +20,15 @@ from torch import distributed
 from interbert.data.negatives import Negatives
 from interbert.data.pairs import PairTable
 from interbert.data.qrels import Judged
-from interbert.errors import ConfigError, UsageError, writing
+from interbert.errors import (
+    ConfigError,
+    InterBertError,
+    StorageError,
+    UsageError,
+    is_full,
+    storage_problem,
+    writing,
+)
 from interbert.locking import only_writer
 from interbert.objectives.matching import hard_share
 from interbert.redaction import stripped
@@ -229,6 +238,7 @@ def one_run(out: str) -> Iterator[None]:
 
     Raises:
         UsageError: another command is writing the folder.
+        StorageError: a library that keeps something of the run found the disk full.
     """
     with ExitStack() as stack:
         if main_process():
@@ -236,9 +246,32 @@ def one_run(out: str) -> Iterator[None]:
         else:
             nowhere = stack.enter_context(Path(os.devnull).open("w", encoding="utf-8"))
             stack.enter_context(redirect_stdout(nowhere))
-        yield
+        with _full_disk_said_once(out):
+            yield
         if distributed.is_available() and distributed.is_initialized():
             distributed.destroy_process_group()
+
+
+@contextmanager
+def _full_disk_said_once(out: str) -> Iterator[None]:
+    """TensorBoard's writer dies of a full disk in a thread of its own, whose error the run's next step raises again."""
+    usual = threading.excepthook
+
+    def hook(args: threading.ExceptHookArgs) -> None:
+        if args.exc_value is None or not is_full(args.exc_value):
+            usual(args)
+
+    threading.excepthook = hook
+    try:
+        yield
+    except InterBertError:
+        raise
+    except Exception as error:
+        if is_full(error):
+            raise StorageError(f"{getattr(error, 'filename', None) or out}: {storage_problem(error)}") from error
+        raise
+    finally:
+        threading.excepthook = usual
 
 
 def mark_finished(out: Path) -> None:
