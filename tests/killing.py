@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
+
+from tests.forked import Fork
 
 _COMMAND = """
 import os, signal, sys
@@ -37,6 +37,6 @@ def kill_at(number: int, what: str, *words: object) -> None:
         what: ``files``, ``folders``, or ``removed``: right before (1) or after (2) rows of a store are removed.
         words: of the command line.
     """
-    command = [sys.executable, "-c", _COMMAND, str(number), what, *(str(word) for word in words)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
-    assert done.returncode == -signal.SIGKILL, done.stdout[-300:] + done.stderr[-600:]
+    run = Fork(_COMMAND, number, what, *words)
+    output, errors = run.communicate()
+    assert run.returncode == -signal.SIGKILL, output[-300:] + errors[-600:]

@@ -3,8 +3,6 @@ from __future__ import annotations
 import errno
 import json
 import signal
-import subprocess
-import sys
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -12,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from tests.conftest import draw, file_bytes
+from tests.forked import Fork
 
 from interbert.adaptation.attribute_head import Attributes
 from interbert.adaptation.backbone import LOG, _sample, finetune_backbone
@@ -241,9 +240,8 @@ def test_a_run_that_is_killed_at_its_checkpoint_goes_on(
     trained: Path, shop: Path, tiny_bert: str, tmp_path: Path
 ) -> None:
     chosen = options(shop, tmp_path / "out", tiny_bert)
-    command = [sys.executable, "-c", KILLED, json.dumps(asdict(chosen))]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
-    assert done.returncode == -signal.SIGKILL, done.stderr[-600:]
+    run = Fork(KILLED, json.dumps(asdict(chosen)))
+    assert run.wait() == -signal.SIGKILL, run.communicate()[1][-600:]
     assert len((tmp_path / "out" / LOG).read_text().splitlines()) == 1
     finetune_backbone(chosen)
     assert (tmp_path / "out" / CARRIED).read_bytes() == (trained / CARRIED).read_bytes()

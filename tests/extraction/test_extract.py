@@ -4,8 +4,6 @@ import errno
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -16,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image, ImageOps
 from tests.conftest import draw, file_bytes
+from tests.forked import COMMAND, Fork
 
 from interbert.cli.main import main
 from interbert.errors import SourceError, StoreError
@@ -287,18 +286,11 @@ def test_an_extractor_that_stumbles_over_everything_is_broken(
         extract_to_store(open_source(many(tmp_path / "a.parquet", 6)), tmp_path / "s", extractor, progress=False)
 
 
-def start(words: list[str]) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-c", SLOW, *words],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-    )
+def start(words: list[str]) -> Fork:
+    return Fork(SLOW, *words)
 
 
-def wait_for_commits(out: Path, process: subprocess.Popen[str], commits: int) -> None:
+def wait_for_commits(out: Path, process: Fork, commits: int) -> None:
     for _ in range(1200):
         if len(list(out.glob("_versions/*.manifest"))) > commits:
             return
@@ -389,13 +381,13 @@ def test_two_extractions_into_one_folder_do_not_write_twice(
     shop: Path, tmp_path: Path, extractor: GridExtractor
 ) -> None:
     words = ["extract", str(shop), str(tmp_path / "s"), "--texts", "title,title_zh", "--picture_id", "id", *SMALL]
-    code = "import time\nfrom interbert.extraction import grid\n" + SLOW
-    first = subprocess.Popen([sys.executable, "-c", code, *words], stderr=subprocess.PIPE)
+    first = Fork(SLOW, *words)
     end = time.monotonic() + 60
     while not (tmp_path / "s" / "_versions").exists() and time.monotonic() < end:
         time.sleep(0.02)
-    second = subprocess.run([sys.executable, "-m", "interbert", *words], capture_output=True, text=True)
+    second = Fork(COMMAND, *words)
+    _, errors = second.communicate()
     assert first.wait(timeout=120) == 0
     assert second.returncode in (0, 2)  # 0: the first was done by then
-    assert second.returncode == 0 or "another command is writing it" in second.stderr
+    assert second.returncode == 0 or "another command is writing it" in errors
     assert len(keys(tmp_path / "s")) == len(set(keys(tmp_path / "s"))) == 24

@@ -3,8 +3,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -15,6 +13,7 @@ from unittest.mock import Mock
 import numpy as np
 import pytest
 from tests.conftest import draw, file_bytes
+from tests.forked import Fork
 from tests.search.conftest import MAPPING, priced_rows, source_of, write_table
 
 from interbert.cli.main import main
@@ -299,10 +298,8 @@ def test_a_build_that_is_killed_goes_on_after_the_last_commit(model: Path, price
         "writer.IndexWriter.put = put\n"
         f"build_index({str(model)!r}, source_of({str(priced)!r}), {str(path)!r})\n"
     )
-    killed = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, cwd=Path(__file__).parents[2]
-    )
-    assert killed.returncode == -signal.SIGKILL, killed.stderr[-600:]
+    killed = Fork(script)
+    assert killed.wait() == -signal.SIGKILL, killed.communicate()[1][-600:]
     with pytest.raises(VectorIndexError, match="first build is not complete"):
         ProductIndex.open(path)
     changes = build_index(model, source_of(priced), path)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tests.forked import COMMAND, Fork
 from tests.search.conftest import priced_rows, source_of, write_table
 
 import interbert.search.changes as changes_module
@@ -21,12 +20,9 @@ from interbert.search.manifest import append_manifest, read_manifests
 from interbert.search.table import connect
 from interbert.search.writer import IndexWriter, table_schema
 
-COMMAND = "import sys; from interbert.cli.main import main; sys.exit(main(sys.argv[1:]))"
 
-
-def command(*words: object) -> subprocess.Popen[str]:
-    given = [sys.executable, "-c", COMMAND, *(str(word) for word in words)]
-    return subprocess.Popen(given, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+def command(*words: object) -> Fork:
+    return Fork(COMMAND, *words)
 
 
 def new_rows(tmp_path: Path) -> Path:

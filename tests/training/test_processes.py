@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from safetensors.torch import load_file
+from tests.forked import COMMAND, together
 
 from interbert.cli.main import main
 from interbert.regions.store import RegionStore
@@ -54,12 +55,10 @@ console()
 """The command with a compiler that generates no code, which takes minutes on a CPU."""
 
 
-def launch(words: list[str], processes: int = 1, program: tuple[str, ...] = ("-m", "interbert")) -> subprocess.Popen:
-    start = [sys.executable]
-    if processes > 1:
-        start += ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+def torchrun(words: list[str]) -> subprocess.Popen[str]:
+    start = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     return subprocess.Popen(
-        [*start, *program, *words],
+        [*start, "-m", "interbert", *words],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -68,15 +67,14 @@ def launch(words: list[str], processes: int = 1, program: tuple[str, ...] = ("-m
     )
 
 
-def finish(words: list[str], processes: int = 1, program: tuple[str, ...] = ("-m", "interbert")) -> str:
-    """Output of a run that has to end well. One process is this one, without its output: another loads torch anew."""
+def finish(words: list[str], processes: int = 1, script: str = COMMAND) -> str:
+    """Output of a run that has to end well. One process is this one, without its output."""
     if processes == 1:
         assert main(words) == 0
         return ""
-    running = launch(words, processes, program)
-    output, errors = running.communicate(timeout=300)
-    assert running.returncode == 0, errors[-3000:]
-    return output
+    ended = together(script, words, processes)
+    assert [code for code, _, _ in ended] == [0] * processes, [errors[-3000:] for _, _, errors in ended]
+    return "".join(output for _, output, _ in ended)
 
 
 def last_checkpoint(out: Path) -> Path:
@@ -139,11 +137,10 @@ def test_two_processes_are_one_that_accumulates(shop_store: Path, tiny_bert: str
 def test_two_processes_train_a_compiled_model_alike(
     more: list[str], shop_store: Path, tiny_bert: str, tmp_path: Path
 ) -> None:
-    (tmp_path / "traced.py").write_text(TRACED)
     more = [*more, "--model.contrastive_size=16", "--training.max_steps=4"]
     finish(pretrain(shop_store, tiny_bert, tmp_path / "plain", 4, *more), 2)
     words = pretrain(shop_store, tiny_bert, tmp_path / "compiled", 4, *more, "--training.compile=true")
-    finish(words, 2, (str(tmp_path / "traced.py"),))
+    finish(words, 2, TRACED)
     require_equal(tmp_path / "plain", tmp_path / "compiled")
 
 
@@ -152,7 +149,7 @@ def test_sigterm_to_one_process_saves_in_all_and_a_rerun_continues(
     shop_store: Path, tiny_bert: str, tmp_path: Path
 ) -> None:
     words = pretrain(shop_store, tiny_bert, tmp_path / "m", 4, "--training.epochs=20", "--model.contrastive_size=16")
-    running = launch(words, 2)
+    running = torchrun(words)
     end = time.monotonic() + 120
     while not (tmp_path / "m" / "log_history.jsonl").exists():
         assert running.poll() is None, running.communicate()[1][-2000:]
@@ -212,11 +209,10 @@ def test_sharded_weights_train_as_copied_ones_and_go_on_after_a_stop(
 def test_a_sharded_run_names_the_sample_of_the_process_that_met_it(
     shop_store: Path, tiny_bert: str, tmp_path: Path
 ) -> None:
-    (tmp_path / "spoilt.py").write_text(SPOILT)
     words = pretrain(shop_store, tiny_bert, tmp_path / "m", 4, "--training.shard=true", "--texts=title")
-    running = launch(words, 2, (str(tmp_path / "spoilt.py"),))
-    _, errors = running.communicate(timeout=300)
-    assert running.returncode != 0
+    ended = together(SPOILT, words, 2)
+    assert all(code != 0 for code, _, _ in ended)
+    errors = "".join(errors for _, _, errors in ended)
     wrong = list(RegionStore.open(shop_store).captions())[5].texts[0]
     told = [line for line in errors.splitlines() if line.startswith("interbert: step ")]
     assert len(set(told)) == 1, errors[-3000:]

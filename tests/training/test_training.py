@@ -7,8 +7,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+from tests.forked import COMMAND, Fork
 
 from interbert.checkpoints.directory import load_model, load_processor
 from interbert.checkpoints.vocabulary import unknown_share
@@ -47,19 +46,11 @@ def log_of(out: Path) -> list[dict]:
     return [json.loads(line) for line in (out / "log_history.jsonl").read_text().splitlines()]
 
 
-def run_in_process(words: list[str]) -> subprocess.Popen:
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(
-        [sys.executable, "-m", "interbert", *words],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-        env=environment,
-    )
+def run_in_process(words: list[str]) -> Fork:
+    return Fork(COMMAND, *words)
 
 
-def wait_for(path_exists, process: subprocess.Popen, seconds: float = 120) -> None:
+def wait_for(path_exists, process: Fork, seconds: float = 120) -> None:
     end = time.monotonic() + seconds
     while not path_exists():
         assert process.poll() is None, process.communicate()[1][-800:]

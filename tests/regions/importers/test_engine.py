@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.forked import Fork
 from tests.regions.importers import writers
 from tests.regions.importers.writers import SIZE, Foreign, pictures
 
@@ -389,7 +388,7 @@ sys.exit(main(sys.argv[1:]))
 def test_a_process_that_is_killed_leaves_whole_commits_and_the_next_completes(tmp_path: Path) -> None:
     path = writers.bottom_up(tmp_path / "a.tsv", pictures(60))
     words = ["import", "bottom-up-tsv", str(path), str(tmp_path / "s"), "--feature_size", str(SIZE)]
-    child = subprocess.Popen([sys.executable, "-c", SLOW, *words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    child = Fork(SLOW, *words)
     deadline = time.monotonic() + 120
     while len(list((tmp_path / "s").glob("data/*.lance"))) < 2 and time.monotonic() < deadline:
         time.sleep(0.02)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from PIL import Image
 from tests.conftest import file_bytes
+from tests.forked import Fork
 from tests.killing import kill_at
 from tests.search.conftest import priced_rows, source_of, write_table
 from tests.search.test_two_writers import command
@@ -269,11 +268,11 @@ def test_a_full_disk_leaves_the_memory_and_the_page_that_were_there(
     before, page = (taught / FILE).read_bytes(), tmp_path / "page.html"
     page.write_text("<html>old")
     for words in (["topics", "learn", taught, shop_regions], ["regions", "show", shop_regions, "--out", page]):
-        given = [sys.executable, "-c", SMALL_DISK, *(str(word) for word in words)]
-        done = subprocess.run(given, capture_output=True, text=True, timeout=300)
-        assert done.returncode == 1
-        assert "the disk is full" in done.stderr.splitlines()[-1]
-        assert "Traceback" not in done.stderr
+        run = Fork(SMALL_DISK, *words)
+        _, errors = run.communicate()
+        assert run.returncode == 1, errors
+        assert "the disk is full" in errors.splitlines()[-1]
+        assert "Traceback" not in errors
     assert (taught / FILE).read_bytes() == before
     assert page.read_text() == "<html>old"
     assert not [file for folder in (taught, tmp_path) for file in folder.glob(".*.part")]
