@@ -24,8 +24,8 @@ $(INSTALLED): pyproject.toml
 	$(BIN)/python -m pip install --quiet -e '.[dev]'
 	@touch $@
 
-demo: $(INSTALLED) ## Learn from pictures and write demo/index.html (SOURCE=..., TEXTS=... for your own)
-	$(BIN)/interbert demo demo $(if $(SOURCE),--source '$(SOURCE)') $(if $(TEXTS),--texts '$(TEXTS)')
+demo: $(INSTALLED) ## Learn from images and write demo/index.html (SOURCE=..., TEXTS=... for your own)
+	$(BIN)/interbert demo demo $(if $(SOURCE),--source '$(SOURCE)') $(if $(TEXTS),--text-columns '$(TEXTS)')
 
 test: $(INSTALLED) ## Run the tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(AT_ONCE) $(addprefix --ignore=,$(OTHER_RUNTIMES))

@@ -6,9 +6,9 @@ DIR is a checkout of the reference's code (not part of this project, not changed
 weights is converted in memory. First both must give the same losses on one batch and the same matching scores, in
 fp32 without dropout. Then both are timed in one run, in turn:
 
-* training: forward, backward, clipping and optimizer, dropout on. The reference pads texts to 36 tokens and pictures
+* training: forward, backward, clipping and optimizer, dropout on. The reference pads texts to 36 tokens and images
   to 36 regions, runs its heads at every position and has its own Adam; ours takes the batches its sampler makes.
-* scoring every text with every picture: the reference by its Flickr30K evaluation (30 tokens, 101 regions, the whole
+* scoring every text with every image: the reference by its Flickr30K evaluation (30 tokens, 101 regions, the whole
   forward for each pair), ours by `interbert.model.scoring`.
 
 Printed are pairs a second and the ratio to the reference of the same round: median [least, most]. The reference
@@ -31,9 +31,9 @@ from typing import Any
 import numpy as np
 import torch
 from both_sides import OurScoring, OurTraining, ReferenceScoring, ReferenceTraining, converted, gradients
-from made_up_pairs import Sizes, our_batch, pretraining_batches, reference_batch, retrieval_set
 from numpy.typing import NDArray
 from reference_code import NotTheReferenceError, Reference
+from synthetic_pairs import Sizes, our_batch, pretraining_batches, reference_batch, retrieval_set
 from torch import Tensor
 
 from interbert.checkpoints.adapter import config_from_reference
@@ -43,8 +43,8 @@ from interbert.model.retrieval import InterBertForImageTextRetrieval
 from interbert.model.scoring import autocast
 from interbert.training.provenance import versions
 
-TRAINING = Sizes(pieces=(8, 20), regions=(10, 36))
-SCORING = Sizes(pieces=(12, 20), regions=(10, 60))
+TRAINING = Sizes(tokens=(8, 20), regions=(10, 36))
+SCORING = Sizes(tokens=(12, 20), regions=(10, 60))
 REFERENCE_TRAINING_PADS = (36, 36)
 REFERENCE_SCORING_PADS = (30, 102)
 """Text tokens, and image tokens with the global one."""
@@ -82,10 +82,10 @@ def _arguments() -> argparse.Namespace:
         "--batch-size", type=int, default=64, help="training: pairs a step (the reference's recipe: 64)"
     )
     parser.add_argument("--batches", type=int, default=3, help="training: steps a round")
-    parser.add_argument("--texts", type=int, default=8, help="scoring: each is scored with every picture")
+    parser.add_argument("--text-columns", type=int, default=8, help="scoring: each is scored with every image")
     parser.add_argument("--pictures", type=int, default=64)
     parser.add_argument(
-        "--reference-block", type=int, default=64, help="scoring: pictures per forward of the reference (500 there)"
+        "--reference-block", type=int, default=64, help="scoring: images per forward of the reference (500 there)"
     )
     return parser.parse_args()
 
@@ -119,17 +119,17 @@ def _training(
 def _scoring(
     reference: Reference, config: InterBertConfig, arguments: argparse.Namespace
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    texts, pictures = retrieval_set(config, SCORING, arguments.texts, arguments.pictures, arguments.seed)
+    texts, images = retrieval_set(config, SCORING, arguments.texts, arguments.images, arguments.seed)
     torch.manual_seed(arguments.seed)
     model = reference.retrieval_model().eval()
     converted_model = converted(model, InterBertForImageTextRetrieval, config).eval()
-    theirs = ReferenceScoring(model, texts, pictures, REFERENCE_SCORING_PADS, arguments.reference_block)
-    ours = {f"ours {kind}": OurScoring(converted_model, texts, pictures, kind == "bf16") for kind in ("fp32", "bf16")}
+    theirs = ReferenceScoring(model, texts, images, REFERENCE_SCORING_PADS, arguments.reference_block)
+    ours = {f"ours {kind}": OurScoring(converted_model, texts, images, kind == "bf16") for kind in ("fp32", "bf16")}
     equal = _compare_scores(theirs, ours)
-    real = np.mean([len(ids) for ids in texts]) + np.mean([len(features) for features, _ in pictures])
-    print(f"scoring: {len(texts)} texts x {len(pictures)} pictures; tokens a pair: {real:.1f} real, ", end="")
+    real = np.mean([len(ids) for ids in texts]) + np.mean([len(features) for features, _ in images])
+    print(f"scoring: {len(texts)} texts x {len(images)} images; tokens a pair: {real:.1f} real, ", end="")
     print(f"{sum(REFERENCE_SCORING_PADS)} in the reference's")
-    return equal, _race({"reference": theirs, **ours}, len(texts) * len(pictures), arguments.rounds)
+    return equal, _race({"reference": theirs, **ours}, len(texts) * len(images), arguments.rounds)
 
 
 def _compare_losses(

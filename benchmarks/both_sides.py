@@ -11,13 +11,13 @@ from reference_code import Reference
 from torch import Tensor, nn
 
 from interbert.checkpoints.adapter import from_reference, to_reference
-from interbert.data.examples import Picture
 from interbert.model.configuration import InterBertConfig
 from interbert.model.modeling import InterBertForPreTraining
 from interbert.model.processing import pad_texts
-from interbert.model.region_inputs import pad_pictures
+from interbert.model.region_inputs import pad_images
 from interbert.model.retrieval import InterBertForImageTextRetrieval
 from interbert.model.scoring import autocast, score_matrix
+from interbert.region_arrays import RegionArrays
 from interbert.training.arguments import attention_for_training
 from interbert.training.optimizer import make_optimizer
 from interbert.training.options import TrainingOptions
@@ -82,24 +82,24 @@ class OurTraining:
 
 
 class ReferenceScoring:
-    """Scores as the reference's Flickr30K evaluation computes them: one text with a block of padded pictures.
+    """Scores as the reference's Flickr30K evaluation computes them: one text with a block of padded images.
 
     Args:
-        pads: tokens of every text, image tokens of every picture.
-        block: pictures per forward.
+        pads: tokens of every text, image tokens of every image.
+        block: images per forward.
     """
 
     def __init__(
-        self, model: Any, texts: list[list[int]], pictures: list[Picture], pads: tuple[int, int], block: int
+        self, model: Any, texts: list[list[int]], images: list[RegionArrays], pads: tuple[int, int], block: int
     ) -> None:
         tokens, regions = pads
-        filler = (np.zeros((regions, pictures[0][0].shape[1]), np.float32), np.zeros((regions, 5), np.float32))
-        padded = pad_pictures([*pictures, filler])
-        self._pictures = {name: side[:-1] for name, side in padded.items()}
+        filler = (np.zeros((regions, images[0][0].shape[1]), np.float32), np.zeros((regions, 5), np.float32))
+        padded = pad_images([*images, filler])
+        self._images = {name: side[:-1] for name, side in padded.items()}
         self._texts = {name: side[:-1] for name, side in pad_texts([*texts, [0] * tokens]).items()}
         self._model = model
         self._block = block
-        self.probabilities: NDArray[np.float32] = np.zeros((len(texts), len(pictures)), dtype=np.float32)
+        self.probabilities: NDArray[np.float32] = np.zeros((len(texts), len(images)), dtype=np.float32)
         self.differences = self.probabilities.copy()
 
     @torch.no_grad()
@@ -107,7 +107,7 @@ class ReferenceScoring:
         for row, (ids, mask) in enumerate(zip(*self._texts.values(), strict=True)):
             for start in range(0, self.probabilities.shape[1], self._block):
                 block = slice(start, start + self._block)
-                features, locations, region_mask = (side[block] for side in self._pictures.values())
+                features, locations, region_mask = (side[block] for side in self._images.values())
                 count = len(features)
                 joint = torch.cat([region_mask, mask.expand(count, -1)], dim=-1)
                 segments = torch.zeros_like(mask)[None]
@@ -123,9 +123,9 @@ class OurScoring:
     """Scores by :func:`interbert.model.scoring.score_matrix`."""
 
     def __init__(
-        self, model: InterBertForImageTextRetrieval, texts: list[list[int]], pictures: list[Picture], bf16: bool
+        self, model: InterBertForImageTextRetrieval, texts: list[list[int]], images: list[RegionArrays], bf16: bool
     ) -> None:
-        self._inputs = (model, texts, pictures)
+        self._inputs = (model, texts, images)
         self._bf16 = bf16
         self.differences: NDArray[np.float32] = np.zeros((0, 0), dtype=np.float32)
 

@@ -236,7 +236,7 @@ def written(settings: InterBertConfig, batch: dict[str, Tensor]) -> dict[str, st
         compiled = torch.compile(
             model,
             fullgraph=True,
-            dynamic="real_pieces" in batch,  # as many tokens as there are, so other numbers in every batch
+            dynamic="real_tokens" in batch,  # as many tokens as there are, so other numbers in every batch
             backend=lambda graph, values: compile_fx.compile_fx(graph, values, lower),
         )
         with torch.autocast("cpu", dtype=torch.bfloat16):

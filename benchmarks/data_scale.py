@@ -15,7 +15,7 @@ settings and with features as wide as the default extractor's, is measured with
 
     python benchmarks/data_scale.py --out runs/data_scale --default-settings --rows 4000 12000
 
-which does, in a process for each size, what `interbert pretrain` does before its first step: pool every picture's
+which does, in a process for each size, what `interbert pretrain` does before its first step: pool every image's
 features, mine neighbours, standardise the features for the warm start. Memory is the process's own, before and after.
 """
 
@@ -62,7 +62,7 @@ def main() -> None:
     )
     parser.add_argument("--train-steps", type=int, default=60, help="pretraining steps of 32 pairs; 0 does not train")
     arguments = parser.parse_args()
-    from made_up_store import StoreSizes, made_up_store  # not where processes that measure memory begin
+    from synthetic_store import StoreSizes, synthetic_store  # not where processes that measure memory begin
 
     if arguments.default_settings:
         _default_settings(Path(arguments.out), arguments.rows)
@@ -71,7 +71,7 @@ def main() -> None:
     found = {}
     for rows in arguments.rows:
         path = Path(arguments.out) / f"store-{rows}"
-        made_up_store(path, StoreSizes(rows, REGIONS, FEATURES, CLASSES, (3, 8)), _BLOCK)
+        synthetic_store(path, StoreSizes(rows, REGIONS, FEATURES, CLASSES, (3, 8)), _BLOCK)
         context = multiprocessing.get_context("spawn")
         with context.Pool(1) as pool:
             line = pool.apply(measure, (str(path), arguments.batches, arguments.batch_size, bert))
@@ -85,12 +85,12 @@ def main() -> None:
 
 def _default_settings(out: Path, sizes: list[int]) -> None:
     """Print the memory of every size, and what a row of it costs."""
-    from made_up_store import StoreSizes, made_up_store
+    from synthetic_store import StoreSizes, synthetic_store
 
     found = {}
     for rows in sizes:
         path = out / f"store-{rows}-{DEFAULT_FEATURES}"
-        made_up_store(path, StoreSizes(rows, REGIONS, DEFAULT_FEATURES, CLASSES, (3, 8)), _BLOCK)
+        synthetic_store(path, StoreSizes(rows, REGIONS, DEFAULT_FEATURES, CLASSES, (3, 8)), _BLOCK)
         with multiprocessing.get_context("spawn").Pool(1) as pool:
             found[rows] = pool.apply(before_the_first_step, (str(path),))
         print(f"{rows:>9,} rows: {json.dumps(found[rows])}", flush=True)
@@ -104,7 +104,7 @@ def before_the_first_step(path: str) -> dict[str, float]:
     from interbert.data.negatives import Negatives
     from interbert.model.region_inputs import InterBertRegionFeatureExtractor
     from interbert.training.options import NegativeOptions
-    from interbert.training.session import open_data
+    from interbert.training.run_setup import open_data
 
     keep_freed_memory()  # as the command does
     chosen = NegativeOptions()
@@ -125,7 +125,7 @@ def before_the_first_step(path: str) -> dict[str, float]:
 
 
 def _tiny(folder: Path) -> str:
-    """A random small BERT with MiniLM's word pieces."""
+    """A random small BERT with MiniLM's tokens."""
     from transformers import BertConfig, BertModel
 
     from interbert.checkpoints.bert import bert_tokenizer
@@ -139,9 +139,9 @@ def _tiny(folder: Path) -> str:
 
 def measure(path: str, batches: int, batch_size: int, bert: str) -> dict[str, Any]:
     """One store, in this process: seconds to open, milliseconds per sample, peak memory in MiB."""
-    from made_up_store import pretraining_draws
+    from synthetic_store import pretraining_draws
 
-    from interbert.training.session import open_data
+    from interbert.training.run_setup import open_data
 
     before = _peak()
     started = time.perf_counter()

@@ -1,15 +1,15 @@
 """How much of its bare network's speed the whole `interbert extract` command keeps, for each extractor.
 
-    python benchmarks/extraction.py catalogue.parquet --texts title
+    python benchmarks/extraction.py catalogue.parquet --text-columns title
     python benchmarks/extraction.py photos/ --extractor frcnn --limit 8
     python benchmarks/extraction.py photos/ --extractor detector
     python benchmarks/extraction.py photos/ --extractor given
     python benchmarks/extraction.py photos/ --extractor detector --device cuda
 
-Times, alternating in one run on the same pictures: the bare network (pictures already decoded, scaled and in memory,
+Times, alternating in one run on the same images: the bare network (images already decoded, scaled and in memory,
 at the faster batch size), and the whole command in a process of its own (reading, decoding, scaling, network, choice of
 boxes, pooling, class distributions, writing the store). Prints both rates and their ratio. Start-up is timed by a run
-on one picture and taken off, so that few pictures are enough. `--clock cpu` counts seconds of computing instead of
+on one image and taken off, so that few images are enough. `--clock cpu` counts seconds of computing instead of
 seconds that pass: what to use on a machine with other work on it. Detectors have random weights of the real sizes
 (`benchmarks/extraction_networks.py`). The goal is 0.80. On a CPU: what is measured is one core's when OMP_NUM_THREADS
 says so.
@@ -44,27 +44,27 @@ _IN_MEMORY = {"grid": 512, "given": 512, "frcnn": 4, "detector": 32}
 _BOXES = [[0.1, 0.1, 0.5, 0.9], [0.4, 0.2, 0.9, 0.7], [0.0, 0.0, 1.0, 1.0], [0.3, 0.3, 0.6, 0.6]] * 3
 
 
-def prepare(arguments: argparse.Namespace, pictures: list[Image.Image], work: Path) -> tuple[list[Bare], list[str]]:
+def prepare(arguments: argparse.Namespace, images: list[Image.Image], work: Path) -> tuple[list[Bare], list[str]]:
     """The bare network's passes, and what the command needs in order to run the same network."""
     kind = arguments.extractor
     device = arguments.device
     words = ["--extractor", kind, "--device", device]
     if kind == "frcnn":
-        make_frcnn(work / kind, pictures[0])
-        return bare_frcnn(pictures, work / kind, device), [*words, "--frcnn.weights", str(work / kind)]
+        make_frcnn(work / kind, images[0])
+        return bare_frcnn(images, work / kind, device), [*words, "--frcnn.weights", str(work / kind)]
     if kind == "detector":
         folder = Path(arguments.model) if arguments.model else work / kind
         if not arguments.model:
             make_rt_detr(folder)
-        return bare_detector(pictures, folder, device), [*words, "--detector.model", str(folder)]
+        return bare_detector(images, folder, device), [*words, "--detector.model", str(folder)]
     if kind == "given":
         words += ["--given.column", "boxes", "--given.format", "xyxy_relative"]
-    return bare_grid(pictures, device), words
+    return bare_grid(images, device), words
 
 
-def source_with_boxes(source: str, picture: str | None, work: Path) -> str:
-    """The same pictures with twelve boxes each."""
-    opened = open_source(source, ColumnMapping(picture), need_texts=False)
+def source_with_boxes(source: str, image: str | None, work: Path) -> str:
+    """The same images with twelve boxes each."""
+    opened = open_source(source, ColumnMapping(image), need_texts=False)
     rows = []
     for item in opened:
         path = work / f"{item.row}.jpg"
@@ -84,7 +84,7 @@ def seconds_so_far(clock: str) -> float:
 
 
 def bare_rate(passes: list[Bare], count: int, clock: str, device: str) -> float:
-    """Pictures per second of the fastest pass."""
+    """Images per second of the fastest pass."""
     rates = []
     for run in passes:
         started = seconds_so_far(clock)
@@ -98,19 +98,19 @@ def bare_rate(passes: list[Bare], count: int, clock: str, device: str) -> float:
 
 def command_seconds(arguments: argparse.Namespace, source: str, words: list[str], count: int) -> float:
     """Seconds of the whole command."""
-    texts = ["--texts", arguments.texts] if arguments.texts else ["--allow_no_text"]
-    picture = ["--picture", arguments.picture] if arguments.picture and arguments.extractor != "given" else []
+    texts = ["--text-columns", arguments.texts] if arguments.texts else ["--allow-no-text"]
+    image = ["--image-column", arguments.image] if arguments.image and arguments.extractor != "given" else []
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "interbert", "extract", source, f"{folder}/regions", "--limit", str(count)]
         started = seconds_so_far(arguments.clock)
         subprocess.run(
-            [*command, *texts, *picture, *words], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            [*command, *texts, *image, *words], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
         return seconds_so_far(arguments.clock) - started
 
 
 def command_rate(arguments: argparse.Namespace, source: str, words: list[str], count: int) -> float:
-    """Pictures per second of the whole command, start-up taken off."""
+    """Images per second of the whole command, start-up taken off."""
     seconds = command_seconds(arguments, source, words, count)
     return (count - 1) / (seconds - command_seconds(arguments, source, words, 1))
 
@@ -118,31 +118,31 @@ def command_rate(arguments: argparse.Namespace, source: str, words: list[str], c
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("source")
-    parser.add_argument("--texts", help="columns with texts, comma separated; pictures alone when not given")
-    parser.add_argument("--picture", help="column with pictures; found when not given")
+    parser.add_argument("--text-columns", help="columns with texts, comma separated; images alone when not given")
+    parser.add_argument("--image-column", help="column with images; found when not given")
     parser.add_argument("--extractor", choices=("grid", "frcnn", "detector", "given"), default="grid")
     parser.add_argument("--model", help="folder of a detector of transformers; a random RT-DETR when not given")
-    parser.add_argument("--limit", type=int, default=4000, help="pictures (default 4000)")
+    parser.add_argument("--limit", type=int, default=4000, help="images (default 4000)")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--clock", choices=("wall", "cpu"), default="wall")
     arguments = parser.parse_args()
     keep_freed_memory()  # as the command does
 
-    mapping = ColumnMapping(arguments.picture, tuple(arguments.texts.split(",")) if arguments.texts else ())
+    mapping = ColumnMapping(arguments.image, tuple(arguments.texts.split(",")) if arguments.texts else ())
     source = open_source(arguments.source, mapping, need_texts=bool(arguments.texts))
     count = min(arguments.limit, len(source))
-    opened = [source.open_picture(row) for row in range(min(count, _IN_MEMORY[arguments.extractor]))]
-    pictures = [one for one in opened if one is not None]
+    opened = [source.open_image(row) for row in range(min(count, _IN_MEMORY[arguments.extractor]))]
+    images = [one for one in opened if one is not None]
     with tempfile.TemporaryDirectory() as work:
-        passes, words = prepare(arguments, pictures, Path(work))
+        passes, words = prepare(arguments, images, Path(work))
         name = arguments.source
         if arguments.extractor == "given":
-            name = source_with_boxes(arguments.source, arguments.picture, Path(work))
-        bare_rate(passes, len(pictures), arguments.clock, arguments.device)  # warm up
+            name = source_with_boxes(arguments.source, arguments.image, Path(work))
+        bare_rate(passes, len(images), arguments.clock, arguments.device)  # warm up
         rounds = []
         for number in range(arguments.repeats):
-            bare = bare_rate(passes, len(pictures), arguments.clock, arguments.device)
+            bare = bare_rate(passes, len(images), arguments.clock, arguments.device)
             command = command_rate(arguments, name, words, count)
             rounds.append((bare, command, command / bare))
             print(

@@ -16,19 +16,19 @@ if TYPE_CHECKING:
     from PIL import Image
 
 Bare = Callable[[], None]
-"""One pass over the pictures in memory."""
+"""One pass over the images in memory."""
 
 _SURENESS = 4.0
 """Standard deviation of a trained detector's class logits, about."""
 
 
-def bare_grid(pictures: Sequence[Image.Image], device: str) -> list[Bare]:
-    """EfficientNet-Lite0 on scaled pictures, and its classifier on every window, in small and in large batches."""
+def bare_grid(images: Sequence[Image.Image], device: str) -> list[Bare]:
+    """EfficientNet-Lite0 on scaled images, and its classifier on every window, in small and in large batches."""
     from interbert.extraction.grid import GridExtractor, canvas_pixels
 
     extractor = GridExtractor(device=device)
     windows = sum(scale**2 for scale in extractor.settings.scales)
-    canvases = [canvas_pixels([one], extractor.canvas(*one.size))[0].to(device) for one in pictures]
+    canvases = [canvas_pixels([one], extractor.canvas(*one.size))[0].to(device) for one in images]
     by_shape = [[one for one in canvases if one.shape == shape] for shape in {one.shape for one in canvases}]
 
     def run(batch: int) -> None:
@@ -41,13 +41,13 @@ def bare_grid(pictures: Sequence[Image.Image], device: str) -> list[Bare]:
     return [lambda: run(16), lambda: run(64)] if device == "cpu" else [lambda: run(64), lambda: run(256)]
 
 
-def bare_frcnn(pictures: Sequence[Image.Image], folder: Path, device: str) -> list[Bare]:
-    """Trunk, proposal network, res5 on 300 pooled regions and the last layers, one scaled picture at a time."""
+def bare_frcnn(images: Sequence[Image.Image], folder: Path, device: str) -> list[Bare]:
+    """Trunk, proposal network, res5 on 300 pooled regions and the last layers, one scaled image at a time."""
     from interbert.extraction.frcnn.loading import load_frcnn
     from interbert.extraction.frcnn.pixels import detector_pixels
 
     model = load_frcnn(str(folder)).model.to(device).fuse()
-    pixels = [detector_pixels(one, model.config, device)[None] for one in pictures]
+    pixels = [detector_pixels(one, model.config, device)[None] for one in images]
     regions = torch.rand(300, model.trunk.out_channels, 14, 14, device=device).contiguous(
         memory_format=torch.channels_last
     )
@@ -61,13 +61,13 @@ def bare_frcnn(pictures: Sequence[Image.Image], folder: Path, device: str) -> li
     return [run]
 
 
-def bare_detector(pictures: Sequence[Image.Image], folder: Path, device: str) -> list[Bare]:
-    """The detector on processed pictures, in small and in large batches."""
+def bare_detector(images: Sequence[Image.Image], folder: Path, device: str) -> list[Bare]:
+    """The detector on processed images, in small and in large batches."""
     from interbert.extraction.detectors import load_detector
 
     loaded = load_detector(str(folder))
     model = loaded.model.to(device).eval()
-    pixels = [loaded.processor(images=[one], return_tensors="pt")["pixel_values"][0].to(device) for one in pictures]
+    pixels = [loaded.processor(images=[one], return_tensors="pt")["pixel_values"][0].to(device) for one in images]
 
     def run(batch: int) -> None:
         for start in range(0, len(pixels), batch):
@@ -76,7 +76,7 @@ def bare_detector(pictures: Sequence[Image.Image], folder: Path, device: str) ->
     return [lambda: run(1), lambda: run(4)] if device == "cpu" else [lambda: run(8), lambda: run(32)]
 
 
-def make_frcnn(folder: Path, picture: Image.Image) -> None:
+def make_frcnn(folder: Path, image: Image.Image) -> None:
     """Random weights of the paper's detector, as the public ports store them."""
     from interbert.extraction.frcnn.config import DETECTRON2
     from interbert.extraction.frcnn.keys import to_port
@@ -87,7 +87,7 @@ def make_frcnn(folder: Path, picture: Image.Image) -> None:
     model = Frcnn(DETECTRON2)
     predictor = model.head.predictor
     with torch.inference_mode():
-        feature_map = model.feature_map(detector_pixels(picture, DETECTRON2)[None])
+        feature_map = model.feature_map(detector_pixels(image, DETECTRON2)[None])
         whole = torch.tensor([[0.0, 0.0, 16.0 * feature_map.shape[3], 16.0 * feature_map.shape[2]]])
         logits = predictor.classes(model.head.describe(feature_map, [whole]))
     predictor.classes.weight.data *= _SURENESS / float(logits.std())

@@ -47,7 +47,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("source", help="parquet file")
     parser.add_argument("qrels", help="tab-separated file to write")
-    parser.add_argument("--least", type=int, default=2, help="products that a query must have with grade 3")
+    parser.add_argument("--min-probability", type=int, default=2, help="products that a query must have with grade 3")
     parser.add_argument(
         "--from-grade", type=int, default=1, help="3 to train on: what is less right is then a negative"
     )

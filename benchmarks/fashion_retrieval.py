@@ -96,7 +96,7 @@ def _teaching(arguments: argparse.Namespace, out: Path) -> BackboneOptions:
     return BackboneOptions(
         source=arguments.train,
         out=str(out / "backbone"),
-        texts=[COLUMNS["en"]],
+        text_columns=[COLUMNS["en"]],
         validation=arguments.validation,
         input_size=BACKBONE_PIXELS,
         epochs=arguments.backbone_epochs,
@@ -128,7 +128,7 @@ def _pretraining(stores: dict[str, str], out: str, epochs: float) -> PretrainOpt
         regions=stores["train"],
         validation=stores["validation"],
         out=out,
-        texts=list(COLUMNS.values()),
+        text_columns=list(COLUMNS.values()),
         model=ModelOptions(region_dropout=0.2, lm_loss_weight=0.5),
         negatives=NegativeOptions(hard_share=0.5, random_epochs=0.5, rise_epochs=0.5),
         training=TrainingOptions(
@@ -143,7 +143,7 @@ def _finetuning(stores: dict[str, str], model: str, out: str, column: str, epoch
         regions=stores["train"],
         validation=stores["validation"],
         out=out,
-        texts=[column],
+        text_columns=[column],
         contrastive_loss_weight=1.0,
         negatives=NegativeOptions(mine="model", pool=32, hard_share=0.8, random_epochs=0.1, rise_epochs=0.2),
         training=TrainingOptions(
@@ -163,9 +163,9 @@ def _rank(
     model, processor = load_model(directory), load_processor(directory)
     store = RegionStore.open(regions)
     data = RetrievalSet.from_table(PairTable.from_captions(store.captions(), [column], regions))
-    texts, pictures = data.encode(store, processor)
-    with progress_bar("ranking", len(texts) * len(pictures), "pairs") as advance:
-        report = evaluate_retrieval(model, data, texts, pictures, progress=advance)
+    texts, images = data.encode(store, processor)
+    with progress_bar("ranking", len(texts) * len(images), "pairs") as advance:
+        report = evaluate_retrieval(model, data, texts, images, progress=advance)
     seconds["ranking"] = report.seconds
     details = report.to_dict() | {
         "language": arguments.language,
@@ -177,7 +177,7 @@ def _rank(
     first = report.joint.text_to_image
     dual = report.dual
     print(f"seconds: {details['seconds_by_step']}")
-    print(f"shuffled pictures: r@1 {report.shuffled.recall['r@1'].value:.2f}, chance {first.chance['r@1']:.2f}")
+    print(f"shuffled images: r@1 {report.shuffled.recall['r@1'].value:.2f}, chance {first.chance['r@1']:.2f}")
     if dual is not None:
         print("dual encoder: " + ", ".join(f"{name} {one.value:.1f}" for name, one in dual.recall.items()))
     line = {name: round(one.value, 2) for name, one in first.recall.items()}

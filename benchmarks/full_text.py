@@ -1,6 +1,6 @@
 """What bringing full text up to date costs after a change: LanceDB's ``optimize()`` against an index made anew.
 
-    python benchmarks/full_text.py --titles 100000 1000000 --scratch runs/full_text
+    python benchmarks/full_text.py --full-text 100000 1000000 --scratch runs/full_text
 
 Titles are ten made-up words with the frequencies of Zipf's law; 1,000 more are added. Results: results/full_text.md.
 """
@@ -63,7 +63,7 @@ def measure(count: int, scratch: Path) -> dict[str, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--titles", type=int, nargs="+", default=[100_000, 1_000_000])
+    parser.add_argument("--full-text", type=int, nargs="+", default=[100_000, 1_000_000])
     parser.add_argument("--scratch", type=Path, required=True)
     options = parser.parse_args()
     results = [measure(count, options.scratch) for count in options.titles]

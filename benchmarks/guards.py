@@ -29,7 +29,7 @@ from PIL import Image
 Words = list[str]
 
 
-def picture(folder: Path, size: tuple[int, int] = (60, 80)) -> Path:
+def image(folder: Path, size: tuple[int, int] = (60, 80)) -> Path:
     """A white PNG."""
     path = folder / f"{size[0]}.png"
     if not path.exists():
@@ -39,20 +39,20 @@ def picture(folder: Path, size: tuple[int, int] = (60, 80)) -> Path:
 
 def sound(folder: Path) -> Words:
     path = folder / "sound.csv"
-    path.write_text(f"id,title,image\n1,a shoe,{picture(folder).name}\n")
-    return ["extract", str(path), str(folder / "out"), "--input_size", "64"]
+    path.write_text(f"id,title,image\n1,a shoe,{image(folder).name}\n")
+    return ["extract", str(path), str(folder / "out"), "--input-size", "64"]
 
 
 def long_title(folder: Path) -> Words:
     path = folder / "long.jsonl"
-    path.write_text(json.dumps({"id": "1", "title": "x" * 50_000_000, "image": picture(folder).name}))
+    path.write_text(json.dumps({"id": "1", "title": "x" * 50_000_000, "image": image(folder).name}))
     return ["extract", str(path), str(folder / "out")]
 
 
 def dictionary(folder: Path) -> Words:
     path = folder / "dictionary.parquet"
     titles = pa.DictionaryArray.from_arrays(pa.array(np.zeros(100_000, np.int32)), pa.array(["shoe " * 19_000]))
-    pq.write_table(pa.table({"title": titles, "image": pa.array([picture(folder).name] * 100_000)}), path)
+    pq.write_table(pa.table({"title": titles, "image": pa.array([image(folder).name] * 100_000)}), path)
     return ["extract", str(path), str(folder / "out")]
 
 
@@ -64,7 +64,7 @@ def deep_json(folder: Path) -> Words:
 
 def long_cell(folder: Path) -> Words:
     path = folder / "cell.csv"
-    path.write_text(f"id,title,image\n1,{'x' * 2_000_000},{picture(folder).name}\n")
+    path.write_text(f"id,title,image\n1,{'x' * 2_000_000},{image(folder).name}\n")
     return ["extract", str(path), str(folder / "out")]
 
 
@@ -76,15 +76,15 @@ def many_columns(folder: Path) -> Words:
 
 def many_pixels(folder: Path) -> Words:
     path = folder / "pixels.csv"
-    path.write_text(f"id,title,image\n1,a wall,{picture(folder, (12_000, 12_000)).name}\n")
+    path.write_text(f"id,title,image\n1,a wall,{image(folder, (12_000, 12_000)).name}\n")
     return ["extract", str(path), str(folder / "out")]
 
 
-def large_pictures(folder: Path) -> Words:
+def large_images(folder: Path) -> Words:
     path = folder / "large.csv"
-    name = picture(folder, (9_000, 9_000)).name
+    name = image(folder, (9_000, 9_000)).name
     path.write_text("id,title,image\n" + "".join(f"{number},a wall,{name}\n" for number in range(8)))
-    return ["extract", str(path), str(folder / "out"), "--input_size", "64"]
+    return ["extract", str(path), str(folder / "out"), "--input-size", "64"]
 
 
 def shared_pickle(folder: Path) -> Words:
@@ -144,8 +144,8 @@ INPUTS: dict[str, Callable[[Path], Words | Case]] = {
     "900 levels of lists (jsonl)": deep_json,
     "a csv cell of 2 million characters": long_cell,
     "a csv header of 20,000 columns": many_columns,
-    "a picture of 144 million pixels": many_pixels,
-    "8 pictures of 81 million pixels each": large_pictures,
+    "an image of 144 million pixels": many_pixels,
+    "8 images of 81 million pixels each": large_images,
     "a pickle of 40 lists, each twice the one before": shared_pickle,
     "an npz record of two arrays of 40 MB, compressed": npz_sum,
     "HDF5 with a link to another file": h5_link,

@@ -128,12 +128,12 @@ def killed(name: str, *words: str, at: int) -> Callable[[Path], Case]:
 
 
 _LEARN = ("--columns", "kind", "--catalogue", "@shop.parquet", "--phrases", "4")
-_SMALL = ("--epochs", "1", "--head_epochs", "1", "--input_size", "64", "--batch_size", "4")
+_SMALL = ("--epochs", "1", "--head-epochs", "1", "--input-size", "64", "--batch-size", "4")
 
 CASES: dict[str, Callable[[Path], Case]] = {
     "`index add` started while `index build --rebuild` writes": beside,
     "the same `index add` after the rebuild (12 products and 4)": partial(beside, again=True),
-    "`extract` on a full disk": full("extract", "@shop.parquet", "@out", "--input_size", "64", kept="shop.parquet"),
+    "`extract` on a full disk": full("extract", "@shop.parquet", "@out", "--input-size", "64", kept="shop.parquet"),
     "`topics learn` on a full disk": full("topics learn", "@model", "@store", *_LEARN, kept="model/config.json"),
     "`convert to-reference` on a full disk": full("convert to-reference", "@model", "@a.bin", kept="model/config.json"),
     "`regions show` on a full disk, over a page": full(
@@ -185,9 +185,9 @@ def main(folder: Path) -> None:
 
     rows = []
     for number, colour in enumerate(("red", "green", "blue", "black", "white", "grey") * 2):
-        picture, kind = folder / f"{number}.png", ("square", "disc")[number // 6]
-        Image.new("RGB", (64 + number, 64), colour).save(picture)
-        rows.append({"id": f"p{number}", "title": f"a {colour} {kind}", "kind": kind, "image": picture.name})
+        image, kind = folder / f"{number}.png", ("square", "disc")[number // 6]
+        Image.new("RGB", (64 + number, 64), colour).save(image)
+        rows.append({"id": f"p{number}", "title": f"a {colour} {kind}", "kind": kind, "image": image.name})
     more = [row | {"id": f"more-{number}"} for number, row in enumerate(rows[:4])]
     for name, table in (("shop", rows), ("more", more)):
         pq.write_table(pa.Table.from_pylist(table), folder / f"{name}.parquet")

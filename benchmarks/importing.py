@@ -2,8 +2,8 @@
 
     python benchmarks/importing.py --out runs/importing
 
-Writes LXMERT files of random regions (36 x 2048, as the original; 0.4 MB a picture), imports each with the whole
-command, and once more when everything is there. Prints pictures and megabytes per second and the peak of resident
+Writes LXMERT files of random regions (36 x 2048, as the original; 0.4 MB an image), imports each with the whole
+command, and once more when everything is there. Prints images and megabytes per second and the peak of resident
 memory. The aim: a peak that does not grow with the file. The last line is JSON.
 """
 
@@ -35,7 +35,7 @@ def main() -> None:
     parser.add_argument(
         "--out", required=True, type=Path, help="folder for the files and stores; emptied of them after"
     )
-    parser.add_argument("--sizes", type=int, nargs="+", default=SIZES, help="pictures in each file")
+    parser.add_argument("--sizes", type=int, nargs="+", default=SIZES, help="images in each file")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     results = []
@@ -47,7 +47,7 @@ def main() -> None:
             result = imported(source, store)
             results.append({"what": what, "pictures": count, "megabytes": source.stat().st_size / 1e6, **result})
             print(
-                f"{what}, {count} pictures: {count / result['seconds']:.0f} pictures/s, "
+                f"{what}, {count} images: {count / result['seconds']:.0f} images/s, "
                 f"{results[-1]['megabytes'] / result['seconds']:.0f} MB/s, {result['cpu_seconds']:.1f} s of a core, "
                 f"peak {result['peak_mib']:.0f} MiB"
             )
@@ -60,7 +60,7 @@ def main() -> None:
 
 def write(path: Path, count: int) -> None:
     rng = np.random.default_rng(0)
-    with path.open("wb") as file, progress_bar("writing", count, "pictures") as advance:
+    with path.open("wb") as file, progress_bar("writing", count, "images") as advance:
         for number in range(count):
             start = rng.uniform(0, 200, (REGIONS, 2))
             arrays: dict[str, NDArray[Any]] = {

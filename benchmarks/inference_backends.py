@@ -1,10 +1,10 @@
 """Joint scoring by torch (fp32, bf16, compiled), onnxruntime and OpenVINO: the same pairs, speed, recall, sameness.
 
     python benchmarks/inference_backends.py --model models/retrieval --regions regions/validation \\
-        --exported models/onnx --texts title
+        --exported models/onnx --text-columns title
 
 --exported is what `interbert export onnx` wrote for the model. Every backend scores each text with the dual encoder's
-16 best pictures, --rounds times in turn; printed are the ratio of torch fp32's time to its own, the spread of the
+16 best images, --rounds times in turn; printed are the ratio of torch fp32's time to its own, the spread of the
 ratios over the rounds, the R@1 it gets, its largest difference from torch fp32, and the largest difference that a
 pair's company in a batch and padding make to its score. --other-int8 adds two ways to quantise that the export does not
 use: dynamic, with one scale per tensor, and 8-bit activations with a scale per row. --only NAMES measures some alone.
@@ -32,7 +32,7 @@ from interbert.export.modules import PARTS, JointScorer
 from interbert.export.ranking import Ranking
 from interbert.export.runtime import Runner, open_exported
 from interbert.model.processing import pad_texts
-from interbert.model.region_inputs import pad_pictures
+from interbert.model.region_inputs import pad_images
 from interbert.progress import progress_bar
 from interbert.regions.store import RegionStore
 from interbert.tasks.retrieval import RetrievalSet
@@ -44,7 +44,7 @@ def main() -> None:
     parser.add_argument("--model", required=True, help="retrieval model directory")
     parser.add_argument("--regions", required=True, help="region store with texts")
     parser.add_argument("--exported", required=True, help="folder that interbert export onnx wrote")
-    parser.add_argument("--texts", nargs="*", default=[], help="columns of the store")
+    parser.add_argument("--text-columns", nargs="*", default=[], help="columns of the store")
     parser.add_argument("--queries", type=int, default=200)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--other-int8", action="store_true", help="dynamic, and per row, too")
@@ -54,11 +54,11 @@ def main() -> None:
     store = RegionStore.open(arguments.regions)
     table = PairTable.from_captions(store.captions(), arguments.texts, arguments.regions)
     data = RetrievalSet.from_table(table, arguments.queries)
-    ids, pictures = data.encode(store, processor)
-    ranking = Ranking.of(model, data, ids, pictures)
-    fewer = [len(features) - place % 2 for place, (features, _) in enumerate(pictures[:8])]  # a grid's all have as many
-    cut = [(features[:most], boxes[:most]) for (features, boxes), most in zip(pictures, fewer, strict=False)]
-    mixed = {name: one.numpy() for name, one in (pad_texts(ids[:8]) | pad_pictures(cut)).items()}
+    ids, images = data.encode(store, processor)
+    ranking = Ranking.of(model, data, ids, images)
+    fewer = [len(features) - place % 2 for place, (features, _) in enumerate(images[:8])]  # a grid's all have as many
+    cut = [(features[:most], boxes[:most]) for (features, boxes), most in zip(images, fewer, strict=False)]
+    mixed = {name: one.numpy() for name, one in (pad_texts(ids[:8]) | pad_images(cut)).items()}
     file = Path(arguments.exported) / "joint.onnx"
     small = file.with_name("joint.int8.onnx")
     module = JointScorer(model).eval()
@@ -91,7 +91,7 @@ def main() -> None:
                 seconds[name].append(time.perf_counter() - started)
     base = np.array(seconds["torch fp32"])
     lines = {}
-    print(f"{ranking.pairs} pairs, {ranking.candidates.shape[1]} pictures a text; speed over torch fp32 [least, most]")
+    print(f"{ranking.pairs} pairs, {ranking.candidates.shape[1]} images a text; speed over torch fp32 [least, most]")
     for name, found in seconds.items():
         ratios = base / np.array(found)
         middle = float(np.median(ratios))

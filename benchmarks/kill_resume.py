@@ -32,14 +32,14 @@ from interbert.training.provenance import versions
 
 EVERYWHERE = [
     "--training.precision=fp32",
-    "--training.batch_size=8",
-    "--training.gradient_accumulation=2",
-    "--training.ema_decay=0.99",
-    "--training.validations_per_epoch=4",
-    "--training.log_steps=3",
-    "--validation_share=0.2",
-    "--negatives.random_epochs=0.2",
-    "--negatives.rise_epochs=0.3",
+    "--training.batch-size=8",
+    "--training.gradient-accumulation=2",
+    "--training.ema-decay=0.99",
+    "--training.validations-per-epoch=4",
+    "--training.log-steps=3",
+    "--validation-share=0.2",
+    "--negatives.random-epochs=0.2",
+    "--negatives.rise-epochs=0.3",
 ]
 TIMES = ("seconds", "pairs_per_second")
 """Fields of log lines that are not the training's."""
@@ -85,8 +85,8 @@ def main() -> None:
     out.mkdir(parents=True)
     os.environ["OMP_NUM_THREADS"] = str(arguments.threads)
     moments = random.Random(arguments.seed)
-    both = [*EVERYWHERE, f"--training.max_steps={arguments.steps}", f"--training.workers={arguments.workers}"]
-    unwarmed = ["--warm_start.head_epochs=0", "--warm_start.epochs=0", f"--init_from={arguments.init_from}"]
+    both = [*EVERYWHERE, f"--training.max-steps={arguments.steps}", f"--training.workers={arguments.workers}"]
+    unwarmed = ["--warm-start.head-epochs=0", "--warm-start.epochs=0", f"--init-from={arguments.init_from}"]
     pretraining = Kind("pretraining", ["pretrain", arguments.regions], [*both, *unwarmed, "--training.epochs=50"])
     pretraining.whole = out / "pretraining"
     start = ["finetune", "retrieval", str(pretraining.whole), arguments.regions]

@@ -24,12 +24,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from made_up_store import StoreSizes, made_up_store, pretraining_draws
+from synthetic_store import StoreSizes, pretraining_draws, synthetic_store
 
 from interbert.memory import keep_freed_memory
 from interbert.training.loader import batch_loader
 from interbert.training.provenance import versions
-from interbert.training.session import open_data
+from interbert.training.run_setup import open_data
 
 FEATURES, CLASSES, REGIONS, TOP = 2048, 1601, 36, 32
 _BLOCK = 250
@@ -57,7 +57,7 @@ def main() -> None:
     found: dict[str, dict[str, Any]] = {}
     for name, top in (("whole", None), (f"top {TOP}", TOP)):
         path = Path(arguments.out) / f"store-{arguments.rows}-{name.replace(' ', '-')}"
-        made_up_store(path, StoreSizes(arguments.rows, REGIONS, FEATURES, CLASSES, (5, 14), top), _BLOCK)
+        synthetic_store(path, StoreSizes(arguments.rows, REGIONS, FEATURES, CLASSES, (5, 14), top), _BLOCK)
         found[name] = measure(path, arguments)
         print(f"class distributions {name}: {json.dumps(found[name])}", flush=True)
     print(json.dumps({"stores": found, "threads": torch.get_num_threads(), "versions": versions()}))

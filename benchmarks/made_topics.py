@@ -1,7 +1,7 @@
 """Topics with rules of relevance, made from the attributes of a fashion catalogue in many wordings, for development.
 
     python benchmarks/made_topics.py catalogue.parquet topics.jsonl --count 150 --seed 0
-    interbert topics evaluate INDEX topics.jsonl --texts text,text_zh
+    interbert topics evaluate INDEX topics.jsonl --text-columns text,text_zh
 
 Each has a kind of product and, by chance, a colour, a use or a season, and whom it is for; every part in one of
 several English and Chinese wordings, some of which no title has ("timepieces", "pullovers"). The columns are those of
@@ -153,7 +153,7 @@ class Maker:
         return self._random.choice(english.split("|")), self._random.choice(chinese.split("|"))
 
 
-def made_topics(catalogues: Sequence[str], count: int, least: int, seed: int) -> list[dict[str, object]]:
+def made_topics(catalogues: Sequence[str], count: int, min_probability: int, seed: int) -> list[dict[str, object]]:
     """Up to ``count`` different topics that ``least`` products or more of the catalogues fit."""
     columns = ["gender", "subCategory", "articleType", "baseColour", "season", "usage"]
     rows = [row for path in catalogues for row in pq.read_table(path, columns=columns).to_pylist()]
@@ -166,7 +166,7 @@ def made_topics(catalogues: Sequence[str], count: int, least: int, seed: int) ->
         text, text_zh, rule = maker.topic()
         key = json.dumps(rule, sort_keys=True)
         fitting = sum(all(row[name] in values for name, values in rule.items()) for row in rows)
-        if key not in seen and fitting >= least:
+        if key not in seen and fitting >= min_probability:
             seen.add(key)
             name = f"d{len(topics):03d}"
             topics.append({"topic_id": name, "text": text, "text_zh": text_zh, "relevant": rule})
@@ -178,11 +178,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("catalogues", nargs="+", help="parquet files whose products have to fit; the last is written")
     parser.add_argument("--count", type=int, default=150)
-    parser.add_argument("--least", type=int, default=3, help="products that have to fit a topic")
+    parser.add_argument("--min-probability", type=int, default=3, help="products that have to fit a topic")
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     *catalogues, out = given.catalogues
-    topics = made_topics(catalogues, given.count, given.least, given.seed)
+    topics = made_topics(catalogues, given.count, given.min_probability, given.seed)
     Path(out).write_text("".join(json.dumps(one, ensure_ascii=False) + "\n" for one in topics), encoding="utf-8")
     print(f"{out}: {len(topics)} topics")
 

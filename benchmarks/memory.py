@@ -3,7 +3,7 @@
     OMP_NUM_THREADS=1 python benchmarks/memory.py
 
 Times three kinds of work on synthetic input, each round in a process of its own, alternating with and without: a
-training step (mini size, 32 pairs, bf16), exact scoring of 512 pairs, and describing 64 decoded pictures by the grid
+training step (mini size, 32 pairs, bf16), exact scoring of 512 pairs, and describing 64 decoded images by the grid
 extractor. Prints seconds of computing (not of the clock) as median [least, most], the ratio, and the peak of resident
 memory. The last line is JSON.
 """
@@ -66,15 +66,15 @@ def scoring() -> Callable[[], object]:
     return score
 
 
-def pictures() -> Callable[[], object]:
-    """64 pictures through the grid extractor."""
+def images() -> Callable[[], object]:
+    """64 images through the grid extractor."""
     noise = np.random.default_rng(0).integers(0, 255, (64, 80, 60, 3), dtype=np.uint8)
     decoded = [Image.fromarray(one) for one in noise]
     extractor = GridExtractor(device="cpu")
     return lambda: extractor.extract(decoded)
 
 
-WORK = {"training step": training, "scoring": scoring, "pictures": pictures}
+WORK = {"training step": training, "scoring": scoring, "pictures": images}
 
 
 def measure(name: str, keep: bool) -> tuple[float, float]:

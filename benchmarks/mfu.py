@@ -6,11 +6,11 @@
     python benchmarks/mfu.py --kernels others     # without our kernels for short sequences
 
 Measures bf16 matrix products of the device first, then pretraining steps of this library's model, its losses and its
-optimizer on synthetic batches: 36 regions and the global token, 20 word pieces, nothing padded. FLOPs are counted from
+optimizer on synthetic batches: 36 regions and the global token, 20 tokens, nothing padded. FLOPs are counted from
 the shapes (two per multiply-add of every matrix product and of attention; backward twice the forward), not from a
 profiler. Prints rounds' median [least, most]; the last line is JSON.
 
-With `--varied` pairs have 10 to 36 regions and 8 to 20 pieces, and FLOPs are those of real tokens. On a GPU packed and
+With `--varied` pairs have 10 to 36 regions and 8 to 20 tokens, and FLOPs are those of real tokens. On a GPU packed and
 padded steps are then timed in turn; with `--kernels others` both without dropout on attention weights unless flash-attn
 is installed, PyTorch's own having none. A CPU always packs.
 """
@@ -167,25 +167,25 @@ def synthetic_batch(
         "region_locations": corners,
         "matching_labels": match,
     }
-    pieces, regions = torch.full((pairs,), PIECES), torch.full((pairs,), REGIONS)
+    tokens, regions = torch.full((pairs,), PIECES), torch.full((pairs,), REGIONS)
     if varied:
-        pieces = torch.randint(FEWEST_PIECES, PIECES + 1, (pairs,), generator=generator)
+        tokens = torch.randint(FEWEST_PIECES, PIECES + 1, (pairs,), generator=generator)
         regions = torch.randint(FEWEST_REGIONS, REGIONS + 1, (pairs,), generator=generator)
-        batch["attention_mask"] = (torch.arange(PIECES) < pieces[:, None]).long()
+        batch["attention_mask"] = (torch.arange(PIECES) < tokens[:, None]).long()
         batch["region_mask"] = (torch.arange(REGIONS) < regions[:, None]).long()
-        batch["real_pieces"] = flat_positions(batch["attention_mask"])
+        batch["real_tokens"] = flat_positions(batch["attention_mask"])
         batch["real_regions"] = flat_positions(batch["region_mask"])
         masked &= batch["attention_mask"].bool()
         hidden &= batch["region_mask"].bool()
     batch |= {
         "lm_labels": ids.masked_fill(~masked, -100),
         "masked_regions": hidden,
-        "predicted_pieces": flat_positions(masked),
+        "predicted_tokens": flat_positions(masked),
         "predicted_regions": flat_positions(hidden & (match == 0)[:, None]),
     }
-    predicted = len(batch["predicted_pieces"]), len(batch["predicted_regions"])
+    predicted = len(batch["predicted_tokens"]), len(batch["predicted_regions"])
     batch["region_targets"] = torch.rand(predicted[1], config.region_target_size, generator=generator).softmax(-1)
-    flops = step_flops(config, pieces.double().numpy(), regions.double().numpy(), *predicted)
+    flops = step_flops(config, tokens.double().numpy(), regions.double().numpy(), *predicted)
     if device.type == "cuda":  # as training loads them there
         batch["region_features"] = batch["region_features"].bfloat16()
     return {name: value.to(device) for name, value in batch.items()}, flops
@@ -193,17 +193,17 @@ def synthetic_batch(
 
 def step_flops(
     config: InterBertConfig,
-    pieces: NDArray[np.float64],
+    tokens: NDArray[np.float64],
     regions: NDArray[np.float64],
-    predicted_pieces: int,
+    predicted_tokens: int,
     predicted_regions: int,
 ) -> float:
     """Floating-point operations of forward and backward of a batch, two per multiply-add.
 
     Args:
         config: of the model.
-        pieces, regions: [B] word pieces and image tokens of each pair.
-        predicted_pieces, predicted_regions: how many there are.
+        tokens, regions: [B] tokens and image tokens of each pair.
+        predicted_tokens, predicted_regions: how many there are.
     """
     hidden = config.hidden_size
 
@@ -211,12 +211,12 @@ def step_flops(
         weights = 4 * hidden * hidden + 2 * hidden * intermediate
         return number * float((2 * lengths * weights + 4 * lengths * lengths * hidden).sum())
 
-    trunk = layers(config.num_interaction_layers, pieces + regions, config.intermediate_size)
-    trunk += layers(config.num_text_layers, pieces, config.intermediate_size)
+    trunk = layers(config.num_interaction_layers, tokens + regions, config.intermediate_size)
+    trunk += layers(config.num_text_layers, tokens, config.intermediate_size)
     trunk += layers(config.num_image_layers, regions, config.image_intermediate_size)
     trunk += 2 * float(regions.sum()) * hidden * (config.region_feature_size + 5)
-    trunk += len(pieces) * 4 * hidden * config.pooler_size
-    heads = 2 * predicted_pieces * hidden * (hidden + config.vocab_size)
+    trunk += len(tokens) * 4 * hidden * config.pooler_size
+    heads = 2 * predicted_tokens * hidden * (hidden + config.vocab_size)
     heads += 2 * predicted_regions * hidden * (hidden + config.region_target_size)
     return 3 * (trunk + heads)
 
@@ -225,13 +225,13 @@ def matrix_rate(device: torch.device) -> float:
     """bf16 operations per second of the device's best large matrix product."""
     best = 0.0
     for size in (4096, 8192) if device.type == "cuda" else (1024, 2048):
-        left, right = (torch.randn(size, size, device=device, dtype=torch.bfloat16) for _ in range(2))
+        left, relevant = (torch.randn(size, size, device=device, dtype=torch.bfloat16) for _ in range(2))
         times = 30 if device.type == "cuda" else 3
-        left @ right
+        left @ relevant
         _wait(device)
         started = time.perf_counter()
         for _ in range(times):
-            left @ right
+            left @ relevant
         _wait(device)
         best = max(best, 2 * size**3 * times / (time.perf_counter() - started))
     return best

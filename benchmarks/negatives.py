@@ -1,11 +1,11 @@
-"""What each kind of hard negatives gives: one pretrained model, fine-tuned with each, judged on pictures held out.
+"""What each kind of hard negatives gives: one pretrained model, fine-tuned with each, judged on images held out.
 
     python benchmarks/negatives.py --model runs/fashion/pretrained --regions runs/fashion/regions/train \\
-        --validation runs/fashion/regions/test --texts productDisplayName --out runs/negatives --steps 200
+        --validation runs/fashion/regions/test --text-columns productDisplayName --out runs/negatives --steps 200
 
-Same start, seed, order of pairs and number of steps for all; only where the wrong captions and pictures come from
-differs. --validation names pictures that no training has seen: every kind is judged after its last step, none is
-chosen by it. Prints recall of the joint pass alone among the dual encoder's 16 nearest pictures, of the dual encoder,
+Same start, seed, order of pairs and number of steps for all; only where the wrong captions and images come from
+differs. --validation names images that no training has seen: every kind is judged after its last step, none is
+chosen by it. Prints recall of the joint pass alone among the dual encoder's 16 nearest images, of the dual encoder,
 and of their mixture. Resumable: the same command goes on. The last line is JSON.
 """
 
@@ -25,7 +25,7 @@ from interbert.training.trainer import LOG_HISTORY
 HARD = NegativeOptions(hard_share=0.8, random_epochs=0.05, rise_epochs=0.1)
 KINDS = {
     "random alone": replace(HARD, hard_share=0.0),
-    "neighbours (TF-IDF, picture features)": HARD,
+    "neighbours (TF-IDF, image features)": HARD,
     "neighbours, near-same texts not spared": replace(HARD, near_same=None),
     "the model's, as it starts": replace(HARD, mine="model"),
     "the batch's, as it learns": replace(HARD, mine="batch"),
@@ -38,7 +38,7 @@ def main() -> None:
     parser.add_argument("--model", required=True, help="pretrained model directory")
     parser.add_argument("--regions", required=True, help="store to train on")
     parser.add_argument("--validation", required=True, help="store to judge on")
-    parser.add_argument("--texts", nargs="*", default=[], help="columns whose texts to use")
+    parser.add_argument("--text-columns", nargs="*", default=[], help="columns whose texts to use")
     parser.add_argument("--out", required=True, help="folder for the runs")
     parser.add_argument("--steps", type=int, default=200, help="steps of 32 true pairs")
     parser.add_argument("--pictures", type=int, default=1000, help="at most so many to judge on")
@@ -51,9 +51,9 @@ def main() -> None:
                 model=arguments.model,
                 regions=arguments.regions,
                 validation=arguments.validation,
-                validation_limit=arguments.pictures,
+                validation_limit=arguments.images,
                 out=str(out),
-                texts=arguments.texts,
+                text_columns=arguments.texts,
                 contrastive_loss_weight=1.0,
                 negatives=negatives,
                 training=TrainingOptions(

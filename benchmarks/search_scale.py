@@ -30,13 +30,13 @@ from numpy.typing import NDArray
 
 from interbert.extraction.columns import ColumnMapping
 from interbert.extraction.sources import open_source
-from interbert.search import tuning
+from interbert.search import ann_parameters
 from interbert.search.changes import add_to_index
-from interbert.search.encoder import ProductEncoder
 from interbert.search.engine import SearchEngine
 from interbert.search.index import ProductIndex
 from interbert.search.index_model import index_encoder
 from interbert.search.manifest import append_manifest
+from interbert.search.query_encoder import ProductEncoder
 from interbert.search.table import connect
 from interbert.search.vectors import to_query, to_stored
 from interbert.search.writer import IndexWriter, table_schema
@@ -68,7 +68,7 @@ class Row:
     milliseconds: Times
     """Of recalling a hundred."""
     cascade: Times | None = None
-    """Of the whole search at K=32, text to results, pictures alone."""
+    """Of the whole search at K=32, text to results, images alone."""
 
     def line(self) -> str:
         """As a row of a Markdown table."""
@@ -207,18 +207,18 @@ def measure_index(
     index: ProductIndex, encoder: ProductEncoder, titles: list[str], queries: Float32, exact: list[set[int]], real: int
 ) -> dict[str, Any]:
     """Recall and latency of an index, and of the whole cascade."""
-    found = [{int(hit.id[1:]) for hit in index.recall(query, _AT)} for query in queries]
+    found = [{int(hit.id[1:]) for hit in index.vector_search(query, _AT)} for query in queries]
     recall, recall_real = shares(exact, found, real, len(index))
     engine = SearchEngine(index, encoder)
-    times = timed(lambda place: index.recall(queries[place % len(queries)], _AT), len(queries))
-    for titles_too in (True, False):  # the second is what the row shows: pictures alone, as the goal is stated
+    times = timed(lambda place: index.vector_search(queries[place % len(queries)], _AT), len(queries))
+    for titles_too in (True, False):  # the second is what the row shows: images alone, as the goal is stated
 
         def search(place: int, both: bool = titles_too) -> None:
-            engine.search(titles[place % len(titles)], candidates=_CASCADE, top_k=10, titles=both)
+            engine.search(titles[place % len(titles)], candidates=_CASCADE, top_k=10, full_text=both)
 
         cascade = timed(search, min(100, len(titles)))
         print(f"  cascade, {'with' if titles_too else 'without'} full text: {shown(cascade)} ms")
-    k32 = timed(lambda place: index.recall(queries[place % len(queries)], _CASCADE), len(queries))
+    k32 = timed(lambda place: index.vector_search(queries[place % len(queries)], _CASCADE), len(queries))
     print(f"  recall of 32: {shown(k32)} ms")
     return {"recall": recall, "recall_real": recall_real, "milliseconds": times, "cascade": cascade}
 
@@ -227,9 +227,9 @@ def filtered(index: ProductIndex, queries: Float32, where: str) -> str:
     """What a filter does to recall and time, in words."""
     found = []
     for query in queries[:50]:
-        exact = {hit.id for hit in index.recall(query, _AT, where, exact=True)}
-        found.append(len(exact & {hit.id for hit in index.recall(query, _AT, where)}) / max(len(exact), 1))
-    times = timed(lambda place: index.recall(queries[place % len(queries)], _AT, where), 50)
+        exact = {hit.id for hit in index.vector_search(query, _AT, where, exact=True)}
+        found.append(len(exact & {hit.id for hit in index.vector_search(query, _AT, where)}) / max(len(exact), 1))
+    times = timed(lambda place: index.vector_search(queries[place % len(queries)], _AT, where), 50)
     matching = index.table.count_rows(index.condition(where))
     return f"  {where}: {matching:,} products, recall@100 {statistics.mean(found):.3f}, {shown(times)} ms"
 
@@ -292,12 +292,12 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=200, help="so many queries")
     parser.add_argument("--sizes", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
     parser.add_argument("--where", nargs="*", default=[], help="filters to measure recall under")
-    parser.add_argument("--hnsw_up_to", type=int, default=1_000_000, help="largest size for which faiss HNSW is built")
+    parser.add_argument("--hnsw-up-to", type=int, default=1_000_000, help="largest size for which faiss HNSW is built")
     parser.add_argument(
         "--real", action=argparse.BooleanOptionalAction, default=True, help="measure the index itself too"
     )
     parser.add_argument("--add", help="a source like that of the index, whose products are added to every size")
-    parser.add_argument("--add_regions", help="their region store")
+    parser.add_argument("--add-regions", help="their region store")
     parser.add_argument("--scratch", type=Path, required=True, help="folder for the indexes; removed at the end")
     parser.add_argument("--out", type=Path, help="Markdown file")
     options = parser.parse_args()
@@ -312,7 +312,7 @@ def main() -> None:
     for size in [*([0] if options.real else []), *options.sizes]:
         vectors, origins = vectors_of(real, encoder, size or len(real))
         exact = exact_first(queries, vectors)
-        tuning.INDEX_FROM, tuning._EXACT_UP_TO = (1, 1) if not size else (20_000, 20_000)
+        ann_parameters.INDEX_FROM, ann_parameters._EXACT_UP_TO = (1, 1) if not size else (20_000, 20_000)
         path = options.scratch / f"index_{size}"
         index, seconds = write_index(path, like, rows, vectors, origins)
         measured = measure_index(index, encoder, titles, queries, exact, len(real))

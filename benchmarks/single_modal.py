@@ -1,4 +1,4 @@
-"""Does the model stay good at texts alone? A BERT, an InterBERT made from it, and one pretrained on pictures and texts.
+"""Does the model stay good at texts alone? A BERT, an InterBERT made from it, and one pretrained on images and texts.
 
     python benchmarks/single_modal.py --train train.jsonl --validation dev.jsonl --test test.jsonl \\
         --pretrained runs/fashion/pretrained --out runs/single_modal
@@ -27,7 +27,7 @@ from transformers import AutoModelForSequenceClassification, set_seed
 
 from interbert.checkpoints.bert import bert_tokenizer, config_for_bert, initialise_from_bert, resolve_bert
 from interbert.checkpoints.directory import load_classifier, load_processor
-from interbert.checkpoints.quiet import quiet_library
+from interbert.checkpoints.transformers_logging import quiet_transformers
 from interbert.data.sampling import EpochBatches
 from interbert.model.processing import pad_texts
 from interbert.model.scoring import autocast
@@ -56,7 +56,7 @@ def main() -> None:
     out = Path(arguments.out)
     out.mkdir(parents=True, exist_ok=True)
     data = {split: _read(getattr(arguments, split)) for split in ("train", "validation", "test")}
-    right: dict[str, list[NDArray[np.bool_]]] = {arm: [] for arm in ARMS}
+    relevant: dict[str, list[NDArray[np.bool_]]] = {arm: [] for arm in ARMS}
     for seed in range(arguments.seeds):
         for arm in ARMS:
             file = out / f"{arm}-{seed}-{arguments.epochs}-{arguments.batch_size}-{arguments.learning_rate:g}.npy"
@@ -71,8 +71,8 @@ def main() -> None:
                     f"({time.monotonic() - started:.0f} s)",
                     flush=True,
                 )
-            right[arm].append(np.load(file))
-    _report(right)
+            relevant[arm].append(np.load(file))
+    _report(relevant)
 
 
 def _read(path: str) -> tuple[list[str], NDArray[np.int64]]:
@@ -82,7 +82,7 @@ def _read(path: str) -> tuple[list[str], NDArray[np.int64]]:
 
 def _arm(arm: str, arguments: argparse.Namespace) -> Arm:
     if arm == "a":
-        with quiet_library():
+        with quiet_transformers():
             model = AutoModelForSequenceClassification.from_pretrained(resolve_bert(arguments.bert), num_labels=2)
         return model, bert_tokenizer(arguments.bert)
     if arm == "c":
@@ -130,9 +130,9 @@ def _train(
             optimizer.step()
             schedule.step()
             optimizer.zero_grad()
-        accuracy = float(_right(model, ids["validation"], labels["validation"]).mean() * 100)
+        accuracy = float(_relevant(model, ids["validation"], labels["validation"]).mean() * 100)
         if accuracy > best:
-            best, answers = accuracy, _right(model, ids["test"], labels["test"])
+            best, answers = accuracy, _relevant(model, ids["test"], labels["test"])
     return answers, best
 
 
@@ -141,7 +141,7 @@ def _ids(tokenizer: Any, texts: list[str]) -> list[list[int]]:
 
 
 @torch.no_grad()
-def _right(model: nn.Module, ids: list[list[int]], labels: NDArray[np.int64]) -> NDArray[np.bool_]:
+def _relevant(model: nn.Module, ids: list[list[int]], labels: NDArray[np.int64]) -> NDArray[np.bool_]:
     model.eval()
     order = np.argsort([len(one) for one in ids], kind="stable")
     found = np.empty(len(ids), dtype=np.int64)
@@ -151,13 +151,13 @@ def _right(model: nn.Module, ids: list[list[int]], labels: NDArray[np.int64]) ->
         with autocast(model):
             logits: Tensor = forward(**pad_texts([ids[index] for index in chosen])).logits
         found[chosen] = logits.float().argmax(dim=1).numpy()
-    right: NDArray[np.bool_] = found == labels
-    return right
+    relevant: NDArray[np.bool_] = found == labels
+    return relevant
 
 
-def _report(right: dict[str, list[NDArray[np.bool_]]], draws: int = 10_000) -> None:
+def _report(relevant: dict[str, list[NDArray[np.bool_]]], draws: int = 10_000) -> None:
     """Accuracy of each arm, and (a) - (c) with seeds and sentences drawn anew in pairs."""
-    table = {arm: np.stack(answers) * 100.0 for arm, answers in right.items()}
+    table = {arm: np.stack(answers) * 100.0 for arm, answers in relevant.items()}
     generator = np.random.default_rng(0)
     seeds, sentences = table["a"].shape
     means: dict[str, list[float]] = {arm: [] for arm in table}

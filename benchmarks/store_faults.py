@@ -165,9 +165,9 @@ def check(folder: Path, acknowledged: int, before: int, tally: Tally) -> int:
     for row, found, same, one in pairs:
         arrays = ("boxes", "features", "class_probs")
         equal = all(np.array_equal(getattr(found, name), getattr(same, name)) for name in arrays)
-        if not equal or captions[row].picture_id != one.picture_id or captions[row].texts != one.texts:
+        if not equal or captions[row].image_id != one.image_id or captions[row].texts != one.texts:
             tally.faults.append(f"row {row} is not what was written")
-    if len({one.picture_id for one in captions.values()}) != rows:
+    if len({one.image_id for one in captions.values()}) != rows:
         tally.faults.append("a row stands twice")
     tally.rows_compared += len(wanted)
     shutil.rmtree(folder.with_name("reference"))

@@ -1,4 +1,4 @@
-"""Pictures, region stores and tiny models that tests share; no network, no GPU, seconds at most."""
+"""Images, region stores and tiny models that tests share; no network, no GPU, seconds at most."""
 
 from __future__ import annotations
 
@@ -37,22 +37,22 @@ SHAPES = {"circle": "圆形", "square": "方形", "triangle": "三角形"}
 
 def draw(colour: str, shape: str, size: tuple[int, int] = (60, 80)) -> Image.Image:
     """A coloured shape on white."""
-    picture = Image.new("RGB", size, "white")
-    pen = ImageDraw.Draw(picture)
-    left, top, right, bottom = size[0] // 6, size[1] // 6, size[0] * 5 // 6, size[1] * 5 // 6
+    image = Image.new("RGB", size, "white")
+    pen = ImageDraw.Draw(image)
+    left, top, relevant, bottom = size[0] // 6, size[1] // 6, size[0] * 5 // 6, size[1] * 5 // 6
     if shape == "circle":
-        pen.ellipse((left, top, right, bottom), fill=colour)
+        pen.ellipse((left, top, relevant, bottom), fill=colour)
     elif shape == "square":
-        pen.rectangle((left, top, right, bottom), fill=colour)
+        pen.rectangle((left, top, relevant, bottom), fill=colour)
     else:
-        pen.polygon(((size[0] // 2, top), (right, bottom), (left, bottom)), fill=colour)
-    return picture
+        pen.polygon(((size[0] // 2, top), (relevant, bottom), (left, bottom)), fill=colour)
+    return image
 
 
-def file_bytes(picture: Image.Image, kind: str = "PNG") -> bytes:
-    """A picture as a file."""
+def file_bytes(image: Image.Image, kind: str = "PNG") -> bytes:
+    """An image as a file."""
     out = io.BytesIO()
-    picture.save(out, kind)
+    image.save(out, kind)
     return out.getvalue()
 
 
@@ -103,7 +103,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def shop_store(shop: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Region store of the shop: 5 windows a picture, both titles."""
+    """Region store of the shop: 5 windows an image, both titles."""
     from interbert.extraction.columns import ColumnMapping
     from interbert.extraction.extract import extract_to_store
     from interbert.extraction.grid import GridExtractor, GridSettings

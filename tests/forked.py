@@ -24,14 +24,14 @@ import numpy
 import torch
 
 PRELOADED = [
-    "interbert.wiring",
+    "interbert.auto_classes",
     "interbert.cli.parser",
     "interbert.extraction.extract",
     "interbert.extraction.grid",
     "interbert.training.finetune",
     "interbert.training.pretrain",
     "interbert.search.build",
-    "interbert.search.topics.learn",
+    "interbert.search.topics.fit",
     "torch.utils.tensorboard",
 ]
 """Modules of the server. Not lance, whose threads a fork loses; of these, only pyarrow's memory has one, and heals."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
 import json
 from collections.abc import Callable
@@ -133,3 +134,11 @@ def test_sound_files_of_every_line_end_are_counted_as_editors_do(tmp_path: Path)
     with pytest.raises(InterBertError, match=r"row 4: has 3 fields"):
         Qrels.read(file)
     assert bounded_files.MAX_LEVELS == 60
+
+
+def test_a_captions_cell_has_its_limit_where_another_reader_raised_csvs_own(tmp_path: Path) -> None:
+    before = csv.field_size_limit(1 << 24)
+    try:
+        test_a_file_beyond_a_limit_is_one_line_that_names_it(tmp_path, "caption's header")
+    finally:
+        csv.field_size_limit(before)

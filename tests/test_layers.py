@@ -16,7 +16,10 @@ EVERYWHERE = {
     *(
         "bounded_files",
         "bounded_yaml",
-        "carried",
+        "extractor_weights",
+        "region_arrays",
+        "stored_names",
+        "deprecation",
         "errors",
         "installed",
         "locking",
@@ -26,7 +29,7 @@ EVERYWHERE = {
         "redaction",
         "terminal",
     ),
-    *("whole_file", "__init__"),
+    *("atomic_write", "__init__"),
 }
 MAY_IMPORT = {
     "objectives": set(),

@@ -15,7 +15,7 @@ from tests.documented import blocks, commands, run
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-TRAINING = "--training.batch_size 8 --training.max_steps 2 --negatives.pool 4 --validation_share 0.2"
+TRAINING = "--training.batch-size 8 --training.max-steps 2 --negatives.pool 4 --validation-share 0.2"
 
 
 @pytest.fixture(scope="module")
@@ -40,12 +40,12 @@ def test_every_command_runs(
 ) -> None:
     monkeypatch.chdir(workplace)
     tiny = {
-        "extract": "--input_size 64",
-        "pretrain": f"--init_from {tiny_bert} --model.pooler_size 16 {TRAINING}",
+        "extract": "--input-size 64",
+        "pretrain": f"--init-from {tiny_bert} --model.pooler-size 16 {TRAINING}",
         "report": "--samples 2",
         "finetune": TRAINING,
         "evaluate": "--bootstrap 10",
-        "search": "--top_k 3",
+        "search": "--top-k 3",
     }
     for line in commands(README):
         if line.startswith("interbert "):

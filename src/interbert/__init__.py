@@ -81,6 +81,6 @@ def _is_command() -> bool:
 
 
 if not _is_command():
-    from interbert.wiring import connect as _connect
+    from interbert.auto_classes import connect as _connect
 
     _connect()

@@ -8,12 +8,12 @@ prints the message alone, without a traceback, and exits with ``exit_code``.
     InterBertError
     ├── UsageError (ValueError)       an option, a path or a recipe is wrong; exit code 2
     │   ├── ConfigError               a model or recipe field has an impossible value
-    │   ├── SourceError               a source of pictures and texts is missing, empty or unreadable
+    │   ├── SourceError               a source of images and texts is missing, empty or unreadable
     │   │   └── ColumnError           a column that was named is not there
     │   ├── CheckpointError           a checkpoint or model directory does not fit
     │   └── FilterError               a filter is wrong at a character that is named
     ├── DataError (ValueError)        something inside the data is wrong; exit code 2
-    │   ├── PictureError              one picture cannot be used
+    │   ├── ImageError              one image cannot be used
     │   ├── RegionError               region arrays have wrong shapes or values that are not finite
     │   ├── StoreError                a region store is missing, damaged or made by another extractor
     │   └── VectorIndexError          a search index is missing, unfinished or damaged
@@ -29,6 +29,7 @@ import difflib
 import errno
 import math
 import re
+import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -83,7 +84,7 @@ def require_range(name: str, value: float | None, least: float, below: float = m
 
 
 class SourceError(UsageError):
-    """A source of pictures and texts is missing, empty or unreadable."""
+    """A source of images and texts is missing, empty or unreadable."""
 
 
 class ColumnError(SourceError):
@@ -119,8 +120,8 @@ class DataError(InterBertError, ValueError):
     exit_code = 2
 
 
-class PictureError(DataError):
-    """One picture cannot be used."""
+class ImageError(DataError):
+    """One image cannot be used."""
 
 
 class RegionError(DataError):
@@ -218,3 +219,11 @@ class MissingExtraError(InterBertError, ImportError):
     def of(cls, package: str, extra: str) -> MissingExtraError:
         """Build the error that names the command which installs ``package``."""
         return cls(f"{package} is not installed. Install it with: pip install 'interbert[{extra}]'")
+
+
+def __getattr__(name: str) -> type[InterBertError]:
+    """``PictureError``, as :class:`ImageError` was called: for one more release."""
+    if name == "PictureError":
+        warnings.warn("interbert.errors.PictureError is ImageError now.", DeprecationWarning, stacklevel=2)
+        return ImageError
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

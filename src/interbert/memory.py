@@ -2,7 +2,7 @@
 
 By default glibc gives every large block back to the system when it is freed and asks for it anew in the next step; the
 system then clears each page again at its first touch. A step of a network frees and takes the same large blocks over
-and over: on a CPU a fifth of training and half of describing pictures went into pages (`benchmarks/results/memory.md`).
+and over: on a CPU a fifth of training and half of describing images went into pages (`benchmarks/results/memory.md`).
 What is computed does not change.
 """
 

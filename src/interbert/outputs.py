@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from interbert.atomic_write import atomic_write
 from interbert.errors import UsageError
-from interbert.whole_file import write_whole
 
 _MOST_BYTES = 16 * 2**20
 """Larger files are not looked through, and no command writes such metrics."""
@@ -110,4 +110,4 @@ def write_output(path: str | Path, text: str, kind: Kind) -> None:
         StorageError: the disk is full or not writable; what was there stays.
     """
     require_replaceable(path, kind)
-    write_whole(path, text)
+    atomic_write(path, text)

@@ -16,8 +16,8 @@ def progress_bar(what: str, total: int, unit: str, shown: bool = True) -> Iterat
 
     Example::
 
-        with progress_bar("scoring", texts * pictures, "pairs") as advance:
-            score_matrix(model, texts, pictures, advance)
+        with progress_bar("scoring", texts * images, "pairs") as advance:
+            score_matrix(model, texts, images, advance)
     """
     from rich.console import Console
     from rich.progress import (

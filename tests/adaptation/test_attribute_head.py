@@ -41,9 +41,9 @@ def test_the_loss_is_the_mean_over_columns_of_what_is_known() -> None:
     nothing = torch.full_like(numbers, UNKNOWN)
     assert float(head.loss(features, nothing).detach()) == 0
     likeliest = torch.stack([one.argmax(dim=1) for one in head(features)], dim=1)
-    assert head.right(features, likeliest).tolist() == [4, 4]
-    assert head.right(features, 1 - likeliest).tolist() == [0, 0]
-    assert head.right(features, nothing).tolist() == [0, 0]
+    assert head.correct(features, likeliest).tolist() == [4, 4]
+    assert head.correct(features, 1 - likeliest).tolist() == [0, 0]
+    assert head.correct(features, nothing).tolist() == [0, 0]
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +87,7 @@ def test_columns_can_be_named_and_left_unread(catalogue: Path, shop: Path, tiny_
     assert "attributes" not in history(tmp_path / "unread")[-1]
     with pytest.raises(ColumnError, match="colour"):
         finetune_backbone(options(catalogue, tmp_path / "missing", tiny_bert, columns=["colour"]))
-    assert not (tmp_path / "missing" / "maps").exists()  # it is said before any picture is read
+    assert not (tmp_path / "missing" / "maps").exists()  # it is said before any image is read
 
 
 def test_columns_named_twice_or_without_a_value_do_no_harm(shop: Path, tiny_bert: str, tmp_path: Path) -> None:
@@ -105,7 +105,7 @@ def test_unknown_values_are_numbers_of_nothing() -> None:
     assert not np.isin(Attributes.of(("colour",), [("",), ("",)]).numbers, [0]).any()
 
 
-def test_a_stopped_run_goes_on_with_the_values_of_its_pictures_though_the_source_was_sorted_anew(
+def test_a_stopped_run_goes_on_with_the_values_of_its_images_though_the_source_was_sorted_anew(
     tiny_bert: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows = shop_rows()
@@ -116,7 +116,7 @@ def test_a_stopped_run_goes_on_with_the_values_of_its_pictures_though_the_source
         raise KeyboardInterrupt
 
     monkeypatch.setattr("interbert.adaptation.backbone.Attributes.of", stopping)
-    chosen = options(tmp_path / "shop.parquet", tmp_path / "out", tiny_bert, columns=["id"], product_id="id")
+    chosen = options(tmp_path / "shop.parquet", tmp_path / "out", tiny_bert, columns=["id"], product_id_column="id")
     for listed in (rows, rows[::-1]):
         pq.write_table(pa.Table.from_pylist(listed), tmp_path / "shop.parquet")
         with pytest.raises(KeyboardInterrupt):
@@ -124,5 +124,5 @@ def test_a_stopped_run_goes_on_with_the_values_of_its_pictures_though_the_source
     assert [len(set(values)) for values in seen] == [24, 24]
     assert seen[0] == seen[1]
     pq.write_table(pa.Table.from_pylist(rows[1:]), tmp_path / "shop.parquet")
-    with pytest.raises(SourceError, match="1 pictures of it cannot be found"):
+    with pytest.raises(SourceError, match="1 images of it cannot be found"):
         finetune_backbone(chosen)

@@ -17,7 +17,6 @@ from interbert.adaptation.backbone import LOG, _sample, finetune_backbone
 from interbert.adaptation.features import random_crops
 from interbert.adaptation.learner import BackboneLearner
 from interbert.adaptation.options import BackboneOptions
-from interbert.carried import CARRIED, carry, digest_of
 from interbert.checkpoints.bert import bert_tokenizer
 from interbert.cli.main import main
 from interbert.data.pairs import PairTable
@@ -28,7 +27,8 @@ from interbert.extraction.efficientnet import EfficientNetLite0
 from interbert.extraction.extract import extract_to_store
 from interbert.extraction.extractor import build_extractor
 from interbert.extraction.grid import GridExtractor, GridSettings
-from interbert.extraction.sources import PictureSource, open_source
+from interbert.extraction.sources import ImageSource, open_source
+from interbert.extractor_weights import WEIGHTS_FILE, copy_weights, digest_of
 from interbert.model.processing import InterBertProcessor
 from interbert.model.region_inputs import InterBertRegionFeatureExtractor
 from interbert.regions.schema import CaptionRow
@@ -39,7 +39,7 @@ SETTINGS = GridSettings(input_size=64, scales=(1,), features=("stride8", "stride
 
 def options(shop: Path, out: Path, bert: str, **values: object) -> BackboneOptions:
     chosen: dict[str, object] = {
-        "texts": ["title"],
+        "text_columns": ["title"],
         "init_from": bert,
         "input_size": 64,
         "epochs": 2,
@@ -47,7 +47,7 @@ def options(shop: Path, out: Path, bert: str, **values: object) -> BackboneOptio
         "batch_size": 8,
         "validation_share": 0.25,
         "more_texts": 6,
-        "more_pictures": 8,
+        "more_images": 8,
         "ema_decay": 0.5,
     }
     return BackboneOptions(str(shop), str(out), **(chosen | values))  # type: ignore[arg-type]
@@ -60,20 +60,20 @@ def trained(shop: Path, tiny_bert: str, tmp_path_factory: pytest.TempPathFactory
     return out
 
 
-def shop_source(shop: Path) -> PictureSource:
+def shop_source(shop: Path) -> ImageSource:
     return open_source(str(shop), ColumnMapping("image", ("title",), "id"))
 
 
 def test_only_the_upper_layers_change_and_nothing_but_them_is_kept(trained: Path) -> None:
-    before, after = EfficientNetLite0(), EfficientNetLite0(trained / CARRIED)
-    picture = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0)) * 255
+    before, after = EfficientNetLite0(), EfficientNetLite0(trained / WEIGHTS_FILE)
+    image = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0)) * 255
     with torch.inference_mode():
-        one, other = before.maps(picture), after.maps(picture)
+        one, other = before.maps(image), after.maps(image)
     torch.testing.assert_close(one["stride8"], other["stride8"], rtol=0, atol=0)
     assert not torch.allclose(one["head"], other["head"])
     assert not (trained / "maps").exists()
     assert not (trained / "checkpoint.pt").exists()
-    assert (trained / CARRIED).stat().st_mode & 0o444 == 0o444
+    assert (trained / WEIGHTS_FILE).stat().st_mode & 0o444 == 0o444
     assert "weights" in json.loads((trained / "provenance.json").read_text())["data"]
 
 
@@ -88,17 +88,17 @@ def test_the_catalogue_teaches_it(shop: Path, tmp_path: Path) -> None:
 
 def test_a_store_carries_the_network_and_gives_it_back(trained: Path, shop: Path, tmp_path: Path) -> None:
     extractor = GridExtractor(replace(SETTINGS, backbone=str(trained)))
-    digest = digest_of(trained / CARRIED)
+    digest = digest_of(trained / WEIGHTS_FILE)
     assert extractor.info.settings["backbone"] == f"efficientnet_lite0@{digest}"
     names = class_names(extractor.info)
     assert names is not None
     assert len(names) == 1000
     extract_to_store(shop_source(shop), tmp_path / "store", extractor, progress=False)
     store = RegionStore.open(tmp_path / "store")
-    picture = draw("red", "circle")
-    again = build_extractor(store.info, store.folder).extract([picture])[0]
-    np.testing.assert_array_equal(again.features, extractor.extract([picture])[0].features)
-    plain = GridExtractor(SETTINGS).extract([picture])[0]
+    image = draw("red", "circle")
+    again = build_extractor(store.info, store.folder).extract([image])[0]
+    np.testing.assert_array_equal(again.features, extractor.extract([image])[0].features)
+    plain = GridExtractor(SETTINGS).extract([image])[0]
     assert not np.array_equal(again.features, plain.features)
     assert again.class_probs is not None
     np.testing.assert_allclose(again.class_probs.astype(np.float32).sum(axis=1), 1, atol=2e-3)
@@ -112,9 +112,9 @@ def test_a_model_carries_the_network(trained: Path, tmp_path: Path) -> None:
     assert loaded.folder == tmp_path / "first"
     assert "folder" not in json.loads((tmp_path / "first" / "preprocessor_config.json").read_text())
     loaded.save_pretrained(tmp_path / "second")
-    assert digest_of(tmp_path / "second" / CARRIED) == digest_of(trained / CARRIED)
-    picture = file_bytes(draw("blue", "square"))
-    made = InterBertRegionFeatureExtractor.from_pretrained(tmp_path / "second").regions([picture])[0]
+    assert digest_of(tmp_path / "second" / WEIGHTS_FILE) == digest_of(trained / WEIGHTS_FILE)
+    image = file_bytes(draw("blue", "square"))
+    made = InterBertRegionFeatureExtractor.from_pretrained(tmp_path / "second").regions([image])[0]
     np.testing.assert_array_equal(made.features, extractor.extract([draw("blue", "square")])[0].features)
 
 
@@ -126,8 +126,8 @@ def test_a_processor_carries_the_network(trained: Path, tiny_bert: str, tmp_path
     assert loaded.extractor_folder == tmp_path / "model"
     assert str(trained) not in (tmp_path / "model" / "processor_config.json").read_text()
     rebuilt = build_extractor(loaded.extractor_info, loaded.extractor_folder)
-    picture = draw("blue", "square")
-    np.testing.assert_array_equal(rebuilt.extract([picture])[0].features, extractor.extract([picture])[0].features)
+    image = draw("blue", "square")
+    np.testing.assert_array_equal(rebuilt.extract([image])[0].features, extractor.extract([image])[0].features)
 
 
 def test_missing_and_damaged_networks_are_named(trained: Path, tmp_path: Path) -> None:
@@ -136,14 +136,14 @@ def test_missing_and_damaged_networks_are_named(trained: Path, tmp_path: Path) -
         build_extractor(info, tmp_path)
     with pytest.raises(ConfigError, match="are not here"):
         build_extractor(info)
-    whole = (trained / CARRIED).read_bytes()
-    (tmp_path / CARRIED).write_bytes(whole[:-100])
+    whole = (trained / WEIGHTS_FILE).read_bytes()
+    (tmp_path / WEIGHTS_FILE).write_bytes(whole[:-100])
     with pytest.raises(ConfigError, match="damaged, or holds other weights"):
         build_extractor(info, tmp_path)
     with pytest.raises(ConfigError, match="holds no upper layers"):
         GridExtractor(replace(SETTINGS, backbone=str(tmp_path)))
     with pytest.raises(ConfigError, match="local folders only"):
-        carry(trained / CARRIED, "s3://bucket/store")
+        copy_weights(trained / WEIGHTS_FILE, "s3://bucket/store")
 
 
 def test_a_stopped_run_goes_on_as_if_it_had_not_stopped(
@@ -162,12 +162,12 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_stopped(
         finetune_backbone(chosen)
     monkeypatch.undo()
     finetune_backbone(chosen)
-    assert (tmp_path / "out" / CARRIED).read_bytes() == (trained / CARRIED).read_bytes()
+    assert (tmp_path / "out" / WEIGHTS_FILE).read_bytes() == (trained / WEIGHTS_FILE).read_bytes()
     assert (tmp_path / "out" / LOG).read_text() == (trained / LOG).read_text()
 
 
 def require_same(out: Path, trained: Path) -> None:
-    assert (out / CARRIED).read_bytes() == (trained / CARRIED).read_bytes()
+    assert (out / WEIGHTS_FILE).read_bytes() == (trained / WEIGHTS_FILE).read_bytes()
     assert (out / LOG).read_text() == (trained / LOG).read_text()
     assert sorted(file.name for file in out.iterdir()) == sorted(file.name for file in trained.iterdir())
 
@@ -244,7 +244,7 @@ def test_a_run_that_is_killed_at_its_checkpoint_goes_on(
     assert run.wait() == -signal.SIGKILL, run.communicate()[1][-600:]
     assert len((tmp_path / "out" / LOG).read_text().splitlines()) == 1
     finetune_backbone(chosen)
-    assert (tmp_path / "out" / CARRIED).read_bytes() == (trained / CARRIED).read_bytes()
+    assert (tmp_path / "out" / WEIGHTS_FILE).read_bytes() == (trained / WEIGHTS_FILE).read_bytes()
     assert (tmp_path / "out" / LOG).read_text() == (trained / LOG).read_text()
 
 
@@ -270,10 +270,10 @@ def test_a_run_that_an_earlier_version_left_broken_goes_on(
     )
     lines = (out / LOG).read_text().splitlines(keepends=True)
     (out / LOG).write_text("".join([lines[0], lines[0], lines[1], '{"epoch": 2, "r@']))
-    (out / CARRIED).unlink()
+    (out / WEIGHTS_FILE).unlink()
     finetune_backbone(chosen)
     assert (out / LOG).read_text() == (trained / LOG).read_text()
-    assert (out / CARRIED).read_bytes() == (trained / CARRIED).read_bytes()
+    assert (out / WEIGHTS_FILE).read_bytes() == (trained / WEIGHTS_FILE).read_bytes()
 
 
 def test_a_loss_that_is_not_finite_stops(shop: Path, tiny_bert: str, tmp_path: Path) -> None:
@@ -295,10 +295,10 @@ def test_crops_keep_their_inside() -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--smallest_crop", "0.1"], "smallest_crop must be from 0.2 to 1"),
-        (["--batch_size", "1"], "batch_size"),
-        (["--validation_share", "0.9"], "validation_share"),
-        (["--texts", "[nothing]"], "nothing"),
+        (["--smallest-crop", "0.1"], "smallest_crop must be from 0.2 to 1"),
+        (["--batch-size", "1"], "batch_size"),
+        (["--validation-share", "0.9"], "validation_share"),
+        (["--text-columns", "[nothing]"], "nothing"),
     ],
 )
 def test_bad_options_are_one_line(
@@ -317,7 +317,7 @@ def test_a_finished_run_is_left_alone(
     assert "nothing to do" in capsys.readouterr().out
 
 
-def test_validation_pictures_are_of_every_kind_in_proportion_though_the_source_is_sorted() -> None:
+def test_validation_images_are_of_every_kind_in_proportion_though_the_source_is_sorted() -> None:
     kinds = ["shoe"] * 800 + ["bag"] * 150 + ["hat"] * 50
     rows = [
         CaptionRow(row, f"p{row}", f"p{row}", "", 0, row, (f"{kind} {row}",) if row % 2 else (), ("title",) * (row % 2))

@@ -17,9 +17,9 @@ from transformers import (
 )
 
 import interbert
-from interbert.errors import ConfigError, PictureError
+from interbert.errors import ConfigError, ImageError
 from interbert.extraction.grid import GridExtractor, GridSettings
-from interbert.extraction.pictures import load_picture
+from interbert.extraction.images import load_image
 from interbert.model.pair_scoring import InterBertForPairScoring
 
 SETTINGS = GridSettings(input_size=64, scales=(1, 2))
@@ -131,34 +131,34 @@ def processor_directory(tmp_path_factory, tiny_bert):
     return folder
 
 
-def test_a_processor_turns_a_picture_and_a_text_into_inputs(processor_directory, tmp_path):
+def test_a_processor_turns_a_image_and_a_text_into_inputs(processor_directory, tmp_path):
     processor = AutoProcessor.from_pretrained(processor_directory)
-    picture = draw("red", "circle")
+    image = draw("red", "circle")
     file = tmp_path / "circle.png"
-    file.write_bytes(file_bytes(picture))
-    regions = GridExtractor(SETTINGS).extract([picture])
+    file.write_bytes(file_bytes(image))
+    regions = GridExtractor(SETTINGS).extract([image])
     expected = processor(text="a red circle", regions=regions)
-    for given in (picture, str(file), file, file.read_bytes(), [picture]):
+    for given in (image, str(file), file, file.read_bytes(), [image]):
         inputs = processor(text="a red circle", images=given)
         assert inputs.keys() == expected.keys()
         assert all(torch.equal(inputs[name], expected[name]) for name in expected)
 
 
-def test_a_picture_of_any_mode_is_read_as_extraction_reads_it(processor_directory, tmp_path):
+def test_a_image_of_any_mode_is_read_as_extraction_reads_it(processor_directory, tmp_path):
     processor = AutoProcessor.from_pretrained(processor_directory)
-    picture = draw("blue", "square").convert("RGBA")
+    image = draw("blue", "square").convert("RGBA")
     file = tmp_path / "square.png"
-    file.write_bytes(file_bytes(picture))
-    ours = processor(images=picture)["region_features"]
-    theirs = processor(regions=GridExtractor(SETTINGS).extract([load_picture(file, "it")]))["region_features"]
+    file.write_bytes(file_bytes(image))
+    ours = processor(images=image)["region_features"]
+    theirs = processor(regions=GridExtractor(SETTINGS).extract([load_image(file, "it")]))["region_features"]
     assert torch.equal(ours, theirs)
 
 
-def test_what_is_no_picture_is_named(processor_directory, tmp_path):
+def test_what_is_no_image_is_named(processor_directory, tmp_path):
     processor = AutoProcessor.from_pretrained(processor_directory)
-    with pytest.raises(PictureError, match=r"absent\.png"):
+    with pytest.raises(ImageError, match=r"absent\.png"):
         processor(images=str(tmp_path / "absent.png"))
-    with pytest.raises(PictureError, match="picture 1: is a int"):
+    with pytest.raises(ImageError, match="image 1: is a int"):
         processor(images=[draw("red", "circle"), 7])
     with pytest.raises(ConfigError, match="not both"):
         processor(images=draw("red", "circle"), regions=[])
@@ -215,5 +215,5 @@ def test_half_a_pair_has_no_score(side):
         interbert.InterBertForImageTextRetrieval(tiny_config()).score,
         InterBertForPairScoring(tiny_config()),
     ):
-        with pytest.raises(ConfigError, match=f"A pair is a text and a picture: {side} is missing"):
+        with pytest.raises(ConfigError, match=f"A pair is a text and an image: {side} is missing"):
             model(**inputs)

@@ -173,7 +173,7 @@ def test_an_empty_folder_is_used(tmp_path):
 
 def test_a_tokenizer_of_another_size_is_refused(tmp_path, tiny_bert):
     file, config = reference_file(tmp_path)
-    with pytest.raises(CheckpointError, match="30522 pieces, the word embedding 120 rows"):
+    with pytest.raises(CheckpointError, match="30522 tokens, the word embedding 120 rows"):
         convert_reference(file, config, tmp_path / "ours", tokenizer=tiny_bert)
     assert not (tmp_path / "ours").exists()
 

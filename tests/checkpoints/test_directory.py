@@ -167,7 +167,7 @@ def test_a_damaged_processor(directory):
 
 def test_a_directory_without_its_tokenizer_is_refused(directory):
     (directory / "tokenizer.json").unlink()
-    with pytest.raises(CheckpointError, match=r"its tokenizer has \d+ pieces, its word embedding 30522 rows"):
+    with pytest.raises(CheckpointError, match=r"its tokenizer has \d+ tokens, its word embedding 30522 rows"):
         load_processor(directory)
 
 

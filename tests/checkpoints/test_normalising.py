@@ -19,10 +19,10 @@ MANY = [chr(code) for code in range(0x5000, 0x5050)]
 TEXT = "Nike T恤 XXL ADIDAS"
 
 
-def bert(folder: Path, pieces: list[str], lower: bool = False) -> str:
+def bert(folder: Path, tokens: list[str], lower: bool = False) -> str:
     """A folder with a vocabulary and the published settings of bert-base-chinese."""
     folder.mkdir(exist_ok=True)
-    (folder / "vocab.txt").write_text("\n".join(dict.fromkeys([*NAMES, *pieces])) + "\n", encoding="utf-8")
+    (folder / "vocab.txt").write_text("\n".join(dict.fromkeys([*NAMES, *tokens])) + "\n", encoding="utf-8")
     (folder / "tokenizer_config.json").write_text(json.dumps({"do_lower_case": lower, "model_max_length": 512}))
     (folder / "config.json").write_text(json.dumps({"model_type": "bert"}))
     return str(folder)
@@ -38,14 +38,14 @@ def reloaded(tokenizer: PreTrainedTokenizerBase, folder: Path) -> PreTrainedToke
 
 def test_a_vocabulary_without_capitals_is_read_in_small_letters(tmp_path: Path) -> None:
     tokenizer = bert_tokenizer(bert(tmp_path / "bert", SMALL + WORDS + MANY))
-    pieces = ["nike", "t", "恤", "xx", "##l", "adidas"]
-    assert tokenizer.tokenize(TEXT) == pieces
+    tokens = ["nike", "t", "恤", "xx", "##l", "adidas"]
+    assert tokenizer.tokenize(TEXT) == tokens
     grown, growth = grow_vocabulary(tokenizer, [TEXT, TEXT], [TEXT])
     assert growth.added == ()
     assert grown is tokenizer
     for number, one in enumerate((tokenizer, grow_vocabulary(tokenizer, ["鞋鞋", "鞋"], ["鞋"])[0])):
         again = reloaded(one, tmp_path / f"model{number}")
-        assert again.tokenize(TEXT) == pieces
+        assert again.tokenize(TEXT) == tokens
         assert again("ADIDAS 新款")["input_ids"] == one("adidas 新款")["input_ids"]
         assert again.tokenize("[MASK]") == ["[MASK]"]
     assert tokenizer.unk_token_id not in tokenizer("Ｎike Café ÉCLAIR")["input_ids"][2:]
@@ -62,8 +62,8 @@ def test_signs_that_are_not_known_are_read_as_those_that_are(tmp_path: Path) -> 
 
 
 def test_a_sign_that_is_known_stays_and_so_does_one_that_nothing_known_stands_for(tmp_path: Path) -> None:
-    pieces = [one for one in SMALL + WORDS + MANY if one != "-"]
-    tokenizer = bert_tokenizer(bert(tmp_path / "bert", [*pieces, "“", "”"]))
+    tokens = [one for one in SMALL + WORDS + MANY if one != "-"]
+    tokenizer = bert_tokenizer(bert(tmp_path / "bert", [*tokens, "“", "”"]))
     assert tokenizer.tokenize("“a” ‘a’ —") == ["“", "a", "”", "'", "a", "'", "[UNK]"]
 
 

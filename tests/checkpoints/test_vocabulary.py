@@ -51,7 +51,7 @@ def test_known_pieces_keep_their_ids(minilm, grown):
     tokenizer, growth = grown
     old, new = minilm.get_vocab(), tokenizer.get_vocab()
     assert old.items() <= new.items()
-    assert {new[piece] for piece in growth.added} == set(range(len(minilm), len(tokenizer)))
+    assert {new[token] for token in growth.added} == set(range(len(minilm), len(tokenizer)))
     assert tokenizer.all_special_ids == minilm.all_special_ids
 
 

@@ -18,11 +18,12 @@ from interbert import __version__
 from interbert.cli import extract as extract_verb
 from interbert.cli.main import main
 from interbert.cli.parser import option_kinds, parse_options
+from interbert.cli.renamed import RENAMED, spelled
 from interbert.cli.verbs import VERBS, verb_module
 from interbert.errors import UsageError
 from interbert.regions.store import RegionStore
 
-SMALL = ["--input_size", "64", "--scales", "1", "--features", "head"]
+SMALL = ["--input-size", "64", "--scales", "1", "--features", "head"]
 
 
 @pytest.fixture
@@ -83,8 +84,9 @@ def test_the_help_of_a_verb_mentions_every_option(call: Callable[..., tuple[int,
     code, shown, errors = call(*verb.split(), "--help")
     assert (code, errors) == (0, "")
     module = verb_module(verb)
+    required = [field.name for field in dataclasses.fields(module.Options) if field.default is field.default_factory]
     for name in option_kinds(module.Options):
-        assert name in shown, name
+        assert (name if name in required else spelled(name)) in shown, name
     assert f"usage: interbert {verb}" in shown
     assert (module.__doc__ or "").splitlines()[0] in shown
 
@@ -124,20 +126,20 @@ def test_the_version_is_that_of_the_package(call: Callable[..., tuple[int, str, 
         (["extract", "a"], "extract: OUT is missing"),
         (["pretrain"], "pretrain: REGIONS, OUT is missing"),
         (["extract", "a", "b", "c"], "extract: there is no word c."),
-        (["extract", "a", "b", "--texs", "t"], "Did you mean --texts?"),
+        (["extract", "a", "b", "--texs", "t"], "Did you mean --text-columns?"),
         (["extract", "a", "b", "--zzz", "t"], "extract: there is no option --zzz. See: interbert extract --help"),
         (["extract", "a", "b", "--mirored"], "Did you mean --mirrored?"),
         (["pretrain", "a", "b", "--training.epoch", "3"], "Did you mean --training.epochs?"),
-        (["extract", "a", "b", "--text", "title"], "Did you mean --texts?"),
+        (["extract", "a", "b", "--text", "title"], "Did you mean --text-columns?"),
         (["extract", "a", "b", "--limit", "many"], "--limit cannot be 'many'. It takes: a whole number."),
         (["extract", "a", "b", "--overlap", "much"], "--overlap cannot be 'much'. It takes: a number."),
         (["extract", "a", "b", "--scales", "1,x"], "--scales cannot be"),
         (["extract", "a", "b", "--mirrored=maybe"], "--mirrored cannot be 'maybe'. It takes: true or false."),
         (["pretrain", "a", "b", "--training.schedule", "square"], "--training.schedule cannot be 'square'."),
-        (["pretrain", "a", "b", "--training.batch_size", "0"], "training.batch_size must be at least 1, not 0"),
+        (["pretrain", "a", "b", "--training.batch-size", "0"], "training.batch_size must be at least 1, not 0"),
         (["extract", "a", "b", "--limit"], "--limit"),
         (["demo"], "demo: OUT is missing"),
-        (["search", "m", "text"], "search: say where the pictures are: --source"),
+        (["search", "m", "text"], "search: say where the images are: --source"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -152,10 +154,10 @@ def test_the_values_that_an_option_takes_are_listed(mistake: Callable[..., str])
     assert all(one in shown for one in ("linear", "cosine", "step"))
 
 
-@pytest.mark.parametrize("spelling", ["--picture-id", "--picture_id"])
+@pytest.mark.parametrize("spelling", ["--image-id-column", "--image_id_column", "--picture_id", "--picture-id"])
 def test_options_are_spelled_with_either_dash(options: Callable[..., extract_verb.Options], spelling: str) -> None:
-    assert options("a", "b", spelling, "sku").picture_id == "sku"
-    assert options("a", "b", f"{spelling}=my-sku").picture_id == "my-sku"
+    assert options("a", "b", spelling, "sku").image_id_column == "sku"
+    assert options("a", "b", f"{spelling}=my-sku").image_id_column == "my-sku"
 
 
 def test_switches_need_no_value(options: Callable[..., extract_verb.Options]) -> None:
@@ -169,9 +171,9 @@ def test_switches_need_no_value(options: Callable[..., extract_verb.Options]) ->
 
 
 def test_lists_are_separated_by_commas(options: Callable[..., extract_verb.Options]) -> None:
-    assert options("a", "b", "--texts", "title,title_zh").texts == ["title", "title_zh"]
-    assert options("a", "b", "--texts=title").texts == ["title"]
-    assert options("a", "b", "--texts", "[title, title_zh]").texts == ["title", "title_zh"]
+    assert options("a", "b", "--text-columns", "title,title_zh").text_columns == ["title", "title_zh"]
+    assert options("a", "b", "--text-columns=title").text_columns == ["title"]
+    assert options("a", "b", "--text-columns", "[title, title_zh]").text_columns == ["title", "title_zh"]
     assert options("a", "b", "--scales", "2,3").scales == [2, 3]
     assert options("a", "b", "--scales", "2").scales == [2]
 
@@ -180,14 +182,14 @@ def test_lists_are_separated_by_commas(options: Callable[..., extract_verb.Optio
     "name", ["标题", "product name", "title: long", "2024", "yes", "null", "a#b", "it's", "{x}", "price $", "1.5", "*"]
 )
 def test_a_column_may_have_any_name(options: Callable[..., extract_verb.Options], name: str) -> None:
-    given = options("a", "b", "--texts", name, "--picture", f"{name} 1")
-    assert (given.texts, given.picture) == ([name], f"{name} 1")
+    given = options("a", "b", "--text-columns", name, "--image-column", f"{name} 1")
+    assert (given.text_columns, given.image_column) == ([name], f"{name} 1")
 
 
 def test_values_may_hold_signs_of_their_own(options: Callable[..., extract_verb.Options]) -> None:
-    given = options("a-b_c=d.parquet", "out-dir", "--picture", "photo-url", "--backbone=timm:resnet-50")
+    given = options("a-b_c=d.parquet", "out-dir", "--image-column", "photo-url", "--backbone=timm:resnet-50")
     assert (given.source, given.out) == ("a-b_c=d.parquet", "out-dir")
-    assert (given.picture, given.backbone) == ("photo-url", "timm:resnet-50")
+    assert (given.image_column, given.backbone) == ("photo-url", "timm:resnet-50")
     assert options("2024", "001").source == "2024"
 
 
@@ -196,10 +198,10 @@ def test_a_recipe_is_read_and_the_command_line_overrides_it(
 ) -> None:
     path = recipe(tmp_path / "r.yaml", "source: a\nout: b\ntexts: [title, 标题]\nlimit: 5\nmirrored: true\n")
     given = options("--config", path)
-    assert (given.source, given.out, given.texts) == ("a", "b", ["title", "标题"])
+    assert (given.source, given.out, given.text_columns) == ("a", "b", ["title", "标题"])
     assert (given.limit, given.mirrored, given.overlap) == (5, True, 0.5)
-    given = options("--config", path, "--limit", "7", "--texts", "other")
-    assert (given.source, given.limit, given.texts) == ("a", 7, ["other"])
+    given = options("--config", path, "--limit", "7", "--text-columns", "other")
+    assert (given.source, given.limit, given.text_columns) == ("a", 7, ["other"])
     rest = recipe(tmp_path / "rest.yaml", "limit: 5\n")
     given = options("c", "d", "--config", rest)
     assert (given.source, given.out, given.limit) == ("c", "d", 5)
@@ -235,7 +237,7 @@ def test_an_empty_value_in_a_recipe_names_the_option_in_every_verb(tmp_path: Pat
         lines = [f"{'  ' * depth}{part}:" for depth, part in enumerate(name.split("."))]
         for more in ("", f"{required[0]}: {[] if kinds[required[0]] == list[str] else 'y'}\n"):
             file = recipe(tmp_path / "r.yaml", more + "\n".join(lines) + "\n")
-            with pytest.raises(UsageError, match=f"^{verb}: --{name} has no value"):
+            with pytest.raises(UsageError, match=f"^{verb}: {spelled(name)} has no value"):
                 parse_options(verb, "", options, ["x"] * len(required) + [config, str(file)])
 
 
@@ -261,7 +263,18 @@ def test_a_recipe_that_is_not_there_is_named(mistake: Callable[..., str], tmp_pa
 def test_a_whole_extraction_says_what_it_did_and_a_rerun_that_nothing_is_left(
     call: Callable[..., tuple[int, str, str]], shop: Path, tmp_path: Path
 ) -> None:
-    words = ["extract", shop, tmp_path / "s", "--texts", "title,title_zh", "--picture-id", "id", "--limit", "3", *SMALL]
+    words = [
+        "extract",
+        shop,
+        tmp_path / "s",
+        "--text-columns",
+        "title,title_zh",
+        "--image-id-column",
+        "id",
+        "--limit",
+        "3",
+        *SMALL,
+    ]
     code, shown, _ = call(*words)
     assert code == 0
     assert f"{tmp_path / 's'}: 3 rows written" in shown
@@ -278,13 +291,13 @@ def test_a_missing_source_is_named_and_nothing_is_made(mistake: Callable[..., st
 
 
 def test_a_wrong_column_suggests_the_right_one(mistake: Callable[..., str], shop: Path, tmp_path: Path) -> None:
-    shown = mistake("extract", shop, tmp_path / "s", "--texts", "titel")
+    shown = mistake("extract", shop, tmp_path / "s", "--text-columns", "titel")
     assert f"{shop}: there is no column 'titel'. Did you mean 'title'? Columns: image, title, title_zh, id." in shown
     assert not (tmp_path / "s").exists()
 
 
 def test_an_empty_folder_is_named(mistake: Callable[..., str], tmp_path: Path) -> None:
-    assert f"{tmp_path}: holds neither pictures" in mistake("extract", tmp_path, tmp_path / "s")
+    assert f"{tmp_path}: holds neither images" in mistake("extract", tmp_path, tmp_path / "s")
 
 
 @pytest.mark.parametrize(
@@ -292,7 +305,7 @@ def test_an_empty_folder_is_named(mistake: Callable[..., str], tmp_path: Path) -
     [
         (["--features", "head,stride4"], "no feature 'stride4'"),
         (["--scales", "7"], "49 windows"),
-        (["--input_size", "100"], "input_size"),
+        (["--input-size", "100"], "input_size"),
         (["--backbone", "resnet"], "no backbone 'resnet'"),
         (["--limit", "0"], "--limit"),
         (["--limit", "-3"], "--limit"),
@@ -302,7 +315,7 @@ def test_an_empty_folder_is_named(mistake: Callable[..., str], tmp_path: Path) -
 def test_an_impossible_setting_is_named(
     mistake: Callable[..., str], shop: Path, tmp_path: Path, words: list[str], message: str
 ) -> None:
-    assert message in mistake("extract", shop, tmp_path / "s", "--texts", "title", *words)
+    assert message in mistake("extract", shop, tmp_path / "s", "--text-columns", "title", *words)
 
 
 @pytest.mark.parametrize("below", [False, True])
@@ -312,17 +325,17 @@ def test_an_output_folder_that_is_a_file_is_named(
     out = tmp_path / "file.txt"
     out.write_text("mine")
     out = out / "below" if below else out
-    code, _, shown = call("extract", shop, out, "--texts", "title", "--limit", "2", *SMALL)
+    code, _, shown = call("extract", shop, out, "--text-columns", "title", "--limit", "2", *SMALL)
     assert code in (1, 2)
     assert [line for line in shown.splitlines() if str(out) in line]
     assert (tmp_path / "file.txt").read_text() == "mine"
 
 
-def test_a_picture_that_is_listed_twice_by_its_id_is_named(mistake: Callable[..., str], tmp_path: Path) -> None:
+def test_a_image_that_is_listed_twice_by_its_id_is_named(mistake: Callable[..., str], tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(file_bytes(draw("red", "circle")))
     recipe(tmp_path / "metadata.csv", "file_name,title,sku\na.png,x,7\na.png,y,7\n")
-    shown = mistake("extract", tmp_path, tmp_path / "s", "--picture-id", "sku")
-    assert "'sku' is no picture id" in shown
+    shown = mistake("extract", tmp_path, tmp_path / "s", "--image-id-column", "sku")
+    assert "'sku' is no image id" in shown
 
 
 @pytest.mark.parametrize("name", ["gone", "empty"])
@@ -434,13 +447,13 @@ def test_impossible_limits_of_an_evaluation_are_refused(mistake, option: tuple[s
         (["--cascade", "many"], "--cascade cannot be"),
         (["--plot", "p.svg"], "--plot needs --cascade K or --qrels FILE"),
         (["--queries", "5"], "--queries needs --cascade K"),
-        (["--judged-only"], "--judged_only is about judgements"),
-        (["--query-texts", "q.jsonl"], "--query_texts is about judgements"),
-        (["--qrels", "q.tsv", "--texts", "title"], "Give one of them"),
-        (["--qrels", "q.tsv", "--min-grade", "0"], "--min_grade must be above 0, not 0.0: grade 0 means wrong"),
-        (["--qrels", "q.tsv", "--judged-only", "--cascade", "5"], "no --cascade, --skip_joint or --plot"),
+        (["--judged-only"], "--judged-only is about judgements"),
+        (["--query-texts", "q.jsonl"], "--query-texts is about judgements"),
+        (["--qrels", "q.tsv", "--text-columns", "title"], "Give one of them"),
+        (["--qrels", "q.tsv", "--min-grade", "0"], "--min-grade must be above 0, not 0.0: grade 0 means wrong"),
+        (["--qrels", "q.tsv", "--judged-only", "--cascade", "5"], "no --cascade, --skip-joint or --plot"),
         (["--cascade", "5", "--plot", "nowhere/p.svg"], "its folder does not exist"),
-        (["--cascade", "5", "--timed-queries", "-1"], "--timed_queries must be at least 0"),
+        (["--cascade", "5", "--timed-queries", "-1"], "--timed-queries must be at least 0"),
     ],
 )
 def test_a_cascade_that_cannot_be_is_refused(mistake, words: list[str], message: str) -> None:
@@ -483,3 +496,23 @@ def test_one_of_several_processes_ends_without_finalisation(processes: str, fina
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
     assert (done.returncode, done.stdout.split()) == (2, ["told", "finalised"] if finalised else ["told"])
     assert "no-such-verb" in done.stderr
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_no_option_has_the_name_that_another_had_before(verb: str) -> None:
+    assert not set(RENAMED) & set(option_kinds(verb_module(verb).Options))
+
+
+def test_old_names_work_with_one_line_that_names_the_new_ones(
+    options: Callable[..., extract_verb.Options], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text("texts: [title, tags]\npicture: photo\n")
+    given = options("a", "b", "--config", str(recipe), "--picture_id", "sku", "--top_k_classes=5")
+    assert (given.text_columns, given.image_column, given.image_id_column) == (["title", "tags"], "photo", "sku")
+    assert given.top_k_classes == 5
+    words, fields = capsys.readouterr().err.splitlines()
+    assert words.startswith("interbert: --picture_id is --image-id-column, --top_k_classes is --top-k-classes. ")
+    assert fields.startswith("interbert: texts: is text_columns:, picture: is image_column:. ")
+    options("a", "b", "--image-id-column", "sku")
+    assert not capsys.readouterr().err

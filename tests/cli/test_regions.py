@@ -18,7 +18,7 @@ def test_info_says_who_extracted_and_what_is_there(shop_store: Path, capsys: pyt
     shown = " ".join(capsys.readouterr().out.split())
     store = RegionStore.open(shop_store)
     for words in (
-        "24: 24 pictures",
+        "24: 24 images",
         "title 24, title_zh 24",
         store.info.fingerprint,
         "checksums: every row",
@@ -52,11 +52,11 @@ def test_verify_names_what_is_wrong_and_takes_it_out_when_asked(
     assert "15 rows compared with their checksums, 0 of them wrong" in capsys.readouterr().out
 
 
-def test_show_writes_a_page_of_the_pictures_asked_for(
+def test_show_writes_a_page_of_the_images_asked_for(
     shop: Path, shop_store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     page = tmp_path / "page.html"
-    words = ["regions", "show", str(shop_store), "--source", str(shop), "--picture_id", "id", "--out", str(page)]
+    words = ["regions", "show", str(shop_store), "--source", str(shop), "--image-id-column", "id", "--out", str(page)]
     assert main([*words, "--rows", "3,0", "--boxes", "4", "--top", "2"]) == 0
     text = page.read_text(encoding="utf-8")
     assert text.count('<article class="q pair wide">') == 2

@@ -27,7 +27,7 @@ def text(*ids):
     return np.array(ids, dtype=np.int64)
 
 
-def picture(tokens, value):
+def image(tokens, value):
     return np.full((tokens, 3), value, dtype=np.float32), np.full((tokens, 5), value / 10, dtype=np.float32)
 
 
@@ -36,12 +36,12 @@ def pretraining_example(pair, tokens, regions, label=0):
     return PretrainingExample(
         input_ids=ids,
         lm_labels=np.where(ids == 2, 2, -100),
-        picture=picture(regions, pair + 1),
+        image=image(regions, pair + 1),
         masked_regions=np.arange(regions) == 1,
         region_targets=np.arange(regions, dtype=np.float16)[:, None] + np.full(4, 10 * pair, dtype=np.float16),
         matching_label=label,
         own_ids=np.arange(1, pair + 3),
-        own_picture=picture(regions, -pair - 1),
+        own_image=image(regions, -pair - 1),
         key=SampleKey(0, 0, pair),
     )
 
@@ -76,7 +76,7 @@ def test_pretraining_batches_are_padded_and_masked(table):
     assert not any(name.startswith("contrast") for name in batch)
 
 
-def test_the_contrast_gets_unmasked_captions_and_pictures(table):
+def test_the_contrast_gets_unmasked_captions_and_images(table):
     examples = [pretraining_example(pair, 3, pair + 2) for pair in range(3)]
     batch = PretrainingCollator(table, PAD, contrast=True)(examples)
     assert batch["contrast_input_ids"].tolist() == [[1, 2, PAD, PAD], [1, 2, 3, PAD], [1, 2, 3, 4]]
@@ -90,7 +90,7 @@ def test_retrieval_batches_lay_four_pairs_a_sample_side_by_side(table):
     examples = [
         RetrievalExample(
             tuple(text(*range(1, length + 1)) for length in (2, 3, 2, 1)),
-            tuple(picture(tokens, 10 * pair + tokens) for tokens in (2, 2, 3, 2)),
+            tuple(image(tokens, 10 * pair + tokens) for tokens in (2, 2, 3, 2)),
             (0, 1, 1, 1),
             SampleKey(0, 0, pair),
         )
@@ -102,7 +102,7 @@ def test_retrieval_batches_lay_four_pairs_a_sample_side_by_side(table):
     assert batch["region_features"][:, 0, 0].tolist() == [2, 2, 3, 2, 22, 22, 23, 22]
     assert batch["matching_labels"].tolist() == [0, 1, 1, 1] * 2
     assert batch["contrast_rows"].tolist() == [0, 4]
-    assert batch["real_pieces"].tolist() == [0, 1, 3, 4, 5, 6, 7, 9, 12, 13, 15, 16, 17, 18, 19, 21]
+    assert batch["real_tokens"].tolist() == [0, 1, 3, 4, 5, 6, 7, 9, 12, 13, 15, 16, 17, 18, 19, 21]
     assert batch["real_regions"].tolist() == flat_positions(batch["region_mask"]).tolist()
     assert batch["contrast_same"].all()
     assert "contrast_rows" not in RetrievalCollator(table, PAD, contrast=False)(examples)
@@ -111,21 +111,21 @@ def test_retrieval_batches_lay_four_pairs_a_sample_side_by_side(table):
 def test_where_losses_are_taken_is_listed(table):
     examples = [pretraining_example(0, 4, 2), pretraining_example(1, 2, 5, label=1)]
     batch = PretrainingCollator(table, PAD, contrast=False)(examples)
-    assert batch["predicted_pieces"].tolist() == [1, 5]
-    assert batch["predicted_regions"].tolist() == [1]  # the other picture's caption is not its own
+    assert batch["predicted_tokens"].tolist() == [1, 5]
+    assert batch["predicted_regions"].tolist() == [1]  # the other image's caption is not its own
     strict = PretrainingCollator(table, PAD, contrast=False, lm_on_mismatched=False)(examples)
-    assert strict["predicted_pieces"].tolist() == [1]
+    assert strict["predicted_tokens"].tolist() == [1]
 
 
 def test_where_nothing_is_padded_is_listed(table):
     examples = [pretraining_example(0, 4, 2), pretraining_example(1, 2, 5, label=1)]
     batch = PretrainingCollator(table, PAD, contrast=True)(examples)
-    assert batch["real_pieces"].tolist() == [0, 1, 2, 3, 4, 5]
+    assert batch["real_tokens"].tolist() == [0, 1, 2, 3, 4, 5]
     assert batch["real_regions"].tolist() == [0, 1, 5, 6, 7, 8, 9]
-    assert batch["contrast_real_pieces"].tolist() == [0, 1, 3, 4, 5]
+    assert batch["contrast_real_tokens"].tolist() == [0, 1, 3, 4, 5]
     labelled = LabelledCollator(PAD)
-    item = LabelledItem((1, 2), picture(1, 0), 0), LabelledItem((1,), picture(2, 0), 1)
-    assert labelled(item)["real_pieces"].tolist() == [0, 1, 2]
+    item = LabelledItem((1, 2), image(1, 0), 0), LabelledItem((1,), image(2, 0), 1)
+    assert labelled(item)["real_tokens"].tolist() == [0, 1, 2]
     assert labelled(item)["real_regions"].tolist() == [0, 2, 3]
     assert next(iter(batch)) == "input_ids"  # engines take its length for the batch's
 

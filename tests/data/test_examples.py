@@ -6,8 +6,8 @@ import pytest
 from interbert.checkpoints.bert import bert_tokenizer
 from interbert.checkpoints.vocabulary import grow_vocabulary
 from interbert.data.examples import PairData, PretrainingPairs, RetrievalPairs
+from interbert.data.flat_arrays import FlatTexts
 from interbert.data.negatives import Negatives
-from interbert.data.packed import PackedTexts
 from interbert.data.pairs import PairTable
 from interbert.data.sampling import SampleKey
 from interbert.model.processing import InterBertProcessor
@@ -91,7 +91,7 @@ def original(example):
 
 
 @pytest.mark.parametrize("hard", [0.0, 1.0])
-def test_half_the_captions_are_another_pictures(hard, pair_data, captions):
+def test_half_the_captions_are_another_images(hard, pair_data, captions):
     data = pair_data()
     pairs = pretraining(data, hard)
     products = [row for row, one in enumerate(captions) for _ in one.texts]
@@ -100,9 +100,9 @@ def test_half_the_captions_are_another_pictures(hard, pair_data, captions):
     labels = []
     for epoch in range(16):
         for example in pairs.__getitems__(keys(data, epoch)):
-            right = named[tuple(original(example))] == products[example.key.pair]
-            assert right == (example.matching_label == 0)
-            if right:
+            relevant = named[tuple(original(example))] == products[example.key.pair]
+            assert relevant == (example.matching_label == 0)
+            if relevant:
                 assert (original(example) == data.ids[example.key.pair]).all()
             labels.append(example.matching_label)
     assert np.mean(labels) == pytest.approx(0.5, abs=0.06)
@@ -129,7 +129,7 @@ def test_hidden_regions_are_zero_in_the_input_and_whole_in_the_contrast(pair_dat
     seen = 0
     for epoch in range(3):
         for example in pretraining(data).__getitems__(keys(data, epoch)):
-            (features, locations), (whole, same_locations) = example.picture, example.own_picture
+            (features, locations), (whole, same_locations) = example.image, example.own_image
             hidden = example.masked_regions
             assert not hidden[0]
             assert (features[hidden] == 0).all()
@@ -148,7 +148,7 @@ def test_region_targets_are_the_detectors_or_the_whole_features(pair_data, shop_
     (regions,) = RegionStore.open(shop_store).take([row])
     key = SampleKey(0, 0, 5)
     regressed = pretraining(data, objective="regress")[key]
-    assert (regressed.region_targets == regressed.own_picture[0]).all()
+    assert (regressed.region_targets == regressed.own_image[0]).all()
     classified = pretraining(data)[key]
     assert classified.region_targets.shape == (6, regions.class_probs.shape[1])
     assert (classified.region_targets[1:] == regions.class_probs).all()
@@ -158,19 +158,19 @@ def test_retrieval_gives_one_right_pair_and_three_wrong_ones(pair_data, captions
     data = pair_data()
     products = [row for row, one in enumerate(captions) for _ in one.texts]
     product_of_text = {tuple(ids): product for ids, product in zip(data.ids, products, strict=True)}
-    product_of_picture = {
-        data.picture(regions, row)[0].tobytes(): row for row, regions in data.regions(range(len(captions))).items()
+    product_of_image = {
+        data.image(regions, row)[0].tobytes(): row for row, regions in data.regions(range(len(captions))).items()
     }
-    assert len(product_of_picture) == 24
+    assert len(product_of_image) == 24
     for epoch in range(3):
         for example in retrieval(data).__getitems__(keys(data, epoch)):
             own = products[example.key.pair]
             texts = [product_of_text[tuple(ids)] for ids in example.texts]
-            pictures = [product_of_picture[features.tobytes()] for features, _ in example.pictures]
-            assert [a == b for a, b in zip(texts, pictures, strict=True)] == [True, False, False, False]
+            images = [product_of_image[features.tobytes()] for features, _ in example.images]
+            assert [a == b for a, b in zip(texts, images, strict=True)] == [True, False, False, False]
             assert example.labels == (0, 1, 1, 1)
             assert (example.texts[0] == data.ids[example.key.pair]).all()
-            assert texts[0] == texts[2] == pictures[0] == pictures[1] == pictures[3] == own
+            assert texts[0] == texts[2] == images[0] == images[1] == images[3] == own
 
 
 def test_the_last_wrong_caption_of_retrieval_is_a_hard_one(pair_data):
@@ -189,7 +189,7 @@ def test_the_curriculum_is_asked_for_the_keys_step(pair_data):
     assert asked == [7, 7]
 
 
-def test_mirrored_pictures_come_half_the_time(processor):
+def test_mirrored_images_come_half_the_time(processor):
     def regions(value):
         return Regions(np.array([[0, 0, 4, 4]], dtype=np.float32), np.full((1, 3), value), None, 8, 8)
 
@@ -197,11 +197,11 @@ def test_mirrored_pictures_come_half_the_time(processor):
         def take(self, rows):
             return [regions(float(row + 1)) for row in rows]
 
-    texts = PackedTexts(("red", "blue"))
+    texts = FlatTexts(("red", "blue"))
     table = PairTable(texts, np.array([0, 1]), np.array([2, -1]), np.array([0, 1]), np.array([0, 1]))
     data = PairData(table, Store(), processor, 0, "memory")
     pairs = pretraining(data, mismatch_probability=0.0)
-    firsts = [[int(pairs[SampleKey(epoch, 0, pair)].own_picture[0][1, 0]) for epoch in range(300)] for pair in (0, 1)]
+    firsts = [[int(pairs[SampleKey(epoch, 0, pair)].own_image[0][1, 0]) for epoch in range(300)] for pair in (0, 1)]
     assert set(firsts[1]) == {2}
     assert np.mean(np.array(firsts[0]) == 3) == pytest.approx(0.5, abs=0.1)
     assert set(firsts[0]) == {1, 3}

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from interbert.data.negatives import Negatives, _by_shards, picture_vectors, text_neighbours, vector_neighbours
+from interbert.data.negatives import Negatives, _by_shards, image_vectors, text_neighbours, vector_neighbours
 from interbert.data.pairs import PairTable
 from interbert.data.words import words_of
 from interbert.errors import SourceError
@@ -21,11 +21,11 @@ def table_of(*rows):
 
 
 def really_wrong(rows, lender, other, side):
-    """Whether ``other``'s text (or picture) is wrong for ``lender``, from the rows alone."""
+    """Whether ``other``'s text (or image) is wrong for ``lender``, from the rows alone."""
     pairs = [(row, text.casefold(), product) for row, (texts, product) in enumerate(rows) for text in texts]
-    text_of, picture_of = (other, lender) if side == "caption" else (lender, other)
+    text_of, image_of = (other, lender) if side == "caption" else (lender, other)
     _, text, _ = pairs[text_of]
-    row, _, product = pairs[picture_of]
+    row, _, product = pairs[image_of]
     return all(text != its for r, its, p in pairs if r == row or (product and p == product))
 
 
@@ -36,7 +36,7 @@ row_lists = st.lists(
 
 
 @settings(deadline=None, max_examples=150)
-@given(row_lists, st.sampled_from(["caption", "picture"]), st.booleans(), st.integers(0, 2**32 - 1))
+@given(row_lists, st.sampled_from(["caption", "image"]), st.booleans(), st.integers(0, 2**32 - 1))
 def test_a_negative_is_never_right(rows, side, hard, seed):
     table = table_of(*rows)
     count = len(table)
@@ -61,7 +61,7 @@ def test_one_wrong_pair_among_thousands_is_found():
 def test_random_negatives_come_from_everywhere():
     table = table_of(*[([f"text {row}"], "") for row in range(20)])
     generator = np.random.default_rng(0)
-    drawn = {Negatives(table).draw(3, "picture", False, generator) for _ in range(500)}
+    drawn = {Negatives(table).draw(3, "image", False, generator) for _ in range(500)}
     assert drawn == set(range(20)) - {3}
 
 
@@ -72,7 +72,7 @@ def test_hard_negatives_come_from_the_pools_and_from_each_of_them():
     negatives = Negatives(table, [near, far], [far])
     generator = np.random.default_rng(0)
     assert {negatives.draw(0, "caption", True, generator) for _ in range(100)} == {1, 2, 28, 29}
-    assert {negatives.draw(0, "picture", True, generator) for _ in range(100)} == {28, 29}
+    assert {negatives.draw(0, "image", True, generator) for _ in range(100)} == {28, 29}
 
 
 def test_a_pool_of_right_pairs_falls_back_on_random_ones():
@@ -116,18 +116,18 @@ def test_asking_for_more_neighbours_than_there_are_gives_all():
 
 
 @pytest.mark.parametrize("size", [6, 400])
-def test_mined_picture_pools_hold_pictures_that_look_alike(size):
+def test_mined_image_pools_hold_images_that_look_alike(size):
     generator = np.random.default_rng(0)
     centres = generator.standard_normal((4, size)) * 3
     pooled = (np.repeat(centres, 5, axis=0) + 0.1 * generator.standard_normal((20, size))).astype(np.float32)
-    vectors = picture_vectors(pooled)
+    vectors = image_vectors(pooled)
     assert vectors.shape == (20, min(size, 256))
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
     near = vector_neighbours(vectors, vectors, 4)
     assert (near // 5 == np.arange(20)[:, None] // 5).all()
 
 
-def test_mined_negatives_draw_from_text_and_picture_neighbours():
+def test_mined_negatives_draw_from_text_and_image_neighbours():
     texts = ["red shoe", "blue shoe", "red pan", "blue pan"]
     table = table_of(*[([text], "") for text in texts])
     pooled = np.array([[0, 0], [5, 5], [5, 4.9], [0, 0.1]], dtype=np.float32)
@@ -141,17 +141,17 @@ def test_mined_negatives_draw_from_text_and_picture_neighbours():
 def test_a_dual_encoders_vectors_make_pools_for_each_side():
     table = table_of(*[([f"text {row}"], "") for row in range(3)])
     texts = np.array([[1, 0], [0, 1], [0.9, 0.1]], dtype=np.float32)
-    pictures = np.array([[1, 0], [0.8, 0.3], [0, 1]], dtype=np.float32)
-    negatives = Negatives.from_vectors(table, texts, pictures, pool_size=1)
+    images = np.array([[1, 0], [0.8, 0.3], [0, 1]], dtype=np.float32)
+    negatives = Negatives.from_vectors(table, texts, images, pool_size=1)
     generator = np.random.default_rng(0)
     assert [negatives.draw(pair, "caption", True, generator) for pair in range(3)] == [2, 0, 1]
-    assert [negatives.draw(pair, "picture", True, generator) for pair in range(3)] == [1, 2, 0]
+    assert [negatives.draw(pair, "image", True, generator) for pair in range(3)] == [1, 2, 0]
 
 
 def test_nearly_the_same_texts_are_no_negatives():
     table = table_of((["red shoe for men"], ""), (["For men: red shoe"], ""), (["blue hat"], ""))
     everyone = np.tile(np.arange(3), (3, 1))
-    for side in ("caption", "picture"):
+    for side in ("caption", "image"):
         spared = Negatives(table, [everyone], [everyone], near_same=0.9)
         strict = Negatives(table, [everyone], [everyone])
         drawn = [
@@ -165,7 +165,7 @@ def test_pools_are_kept_in_a_file(tmp_path):
     mined = Negatives.mined(table, np.random.default_rng(0).standard_normal((12, 5)).astype(np.float32), 4)
     mined.save(tmp_path / "pools")
     again = Negatives.load(table, tmp_path / "pools")
-    for side in ("caption", "picture"):
+    for side in ("caption", "image"):
         draws = [[one.draw(3, side, True, np.random.default_rng(seed)) for seed in range(30)] for one in (mined, again)]
         assert draws[0] == draws[1]
 

@@ -8,9 +8,9 @@ from interbert.errors import SourceError
 from interbert.regions.schema import CaptionRow
 
 
-def caption(row, texts, picture="", product="", digest="", view=0, fields=None):
+def caption(row, texts, image="", product="", digest="", view=0, fields=None):
     fields = fields or ("title",) * len(texts)
-    return CaptionRow(row, picture or f"p{row}", product, digest, view, row, tuple(texts), tuple(fields))
+    return CaptionRow(row, image or f"p{row}", product, digest, view, row, tuple(texts), tuple(fields))
 
 
 @st.composite
@@ -26,7 +26,7 @@ def stores(draw):
     return [caption(row, texts, "", product, digest) for row, (texts, product, digest) in enumerate(rows)]
 
 
-def test_every_text_of_every_picture_is_a_pair_in_order():
+def test_every_text_of_every_image_is_a_pair_in_order():
     table = PairTable.from_captions([caption(0, ["red", "blue"]), caption(1, []), caption(2, ["green"])])
     assert table.texts == ("red", "blue", "green")
     assert table.rows.tolist() == [0, 0, 2]
@@ -53,29 +53,29 @@ def test_no_text_left_names_the_columns_there_are():
         PairTable.from_captions([caption(0, [])])
 
 
-@pytest.mark.parametrize("shared", ["picture", "product", "digest"])
-def test_a_shared_picture_product_or_file_makes_the_texts_right_for_both(shared):
+@pytest.mark.parametrize("shared", ["image", "product", "digest"])
+def test_a_shared_image_product_or_file_makes_the_texts_right_for_both(shared):
     table = PairTable.from_captions([caption(0, ["red"], **{shared: "s"}), caption(1, ["crimson"], **{shared: "s"})])
-    assert table.is_right(0, 1)
-    assert table.is_right(1, 0)
+    assert table.is_relevant(0, 1)
+    assert table.is_relevant(1, 0)
 
 
 def test_empty_keys_join_nothing():
     table = PairTable.from_captions([caption(0, ["red"]), caption(1, ["blue"])])
-    assert not table.is_right(0, 1)
+    assert not table.is_relevant(0, 1)
 
 
-def test_identical_texts_are_right_for_each_others_pictures():
+def test_identical_texts_are_right_for_each_others_images():
     table = PairTable.from_captions([caption(0, ["Red  shoe"]), caption(1, ["red shoe "]), caption(2, ["red shoes"])])
-    assert table.is_right(0, 1)
-    assert not table.is_right(0, 2)
+    assert table.is_relevant(0, 1)
+    assert not table.is_relevant(0, 2)
     assert normal_text("  Red\tSHOE\n") == "red shoe"
 
 
-def test_a_text_is_right_for_a_picture_that_has_it_elsewhere():
+def test_a_text_is_right_for_a_image_that_has_it_elsewhere():
     table = PairTable.from_captions([caption(0, ["a", "b"]), caption(1, ["b", "c"])])
-    assert [table.is_right(pair, picture_of=2) for pair in range(4)] == [False, True, True, True]
-    assert [table.is_right(pair, picture_of=0) for pair in range(4)] == [True, True, True, False]
+    assert [table.is_relevant(pair, image_of=2) for pair in range(4)] == [False, True, True, True]
+    assert [table.is_relevant(pair, image_of=0) for pair in range(4)] == [True, True, True, False]
 
 
 @settings(deadline=None, max_examples=100)
@@ -88,12 +88,12 @@ def test_same_is_symmetric_and_true_on_the_diagonal(rows, data):
     assert (same == same.T).all()
     for i, a in enumerate(pairs):
         for j, b in enumerate(pairs):
-            assert same[i, j] == (table.is_right(a, b) or table.is_right(b, a))
+            assert same[i, j] == (table.is_relevant(a, b) or table.is_relevant(b, a))
 
 
 @settings(deadline=None, max_examples=100)
 @given(stores(), st.floats(0.05, 0.9), st.integers(0, 99))
-def test_a_split_shares_neither_pictures_nor_texts(rows, share, seed):
+def test_a_split_shares_neither_images_nor_texts(rows, share, seed):
     table = PairTable.from_captions(rows)
     train, held = table.split(share, seed)
     assert not set(train.groups) & set(held.groups)

@@ -58,7 +58,7 @@ def test_of_several_grades_of_one_pair_the_largest_counts(tmp_path):
 def test_columns_may_have_other_names_and_further_ones_are_passed_over(tmp_path):
     file = tmp_path / "q.tsv"
     file.write_text("suche\tbilder\tware\tnote\nrot\t" + "x" * 300_000 + "\tp1\t2\n")
-    with pytest.raises(ColumnError, match=r"q\.tsv.*no column 'query'.*suche, bilder, ware, note.*--qrels_columns"):
+    with pytest.raises(ColumnError, match=r"q\.tsv.*no column 'query'.*suche, bilder, ware, note.*--qrels-columns"):
         Qrels.read(file)
     assert triples(Qrels.read(file, ["suche", "ware", "note"])) == {("rot", "p1", 2.0)}
     assert triples(Qrels.read(file, ["suche", "ware"])) == {("rot", "p1", 1.0)}
@@ -120,8 +120,8 @@ def test_judgements_of_a_product_lie_together_and_have_a_fingerprint(tmp_path):
     for product in range(len(qrels.products)):
         where = qrels.of_product(product)
         assert set(qrels.product_of[where]) == {product}
-    assert qrels.right(2).tolist() == (qrels.grades >= 2).tolist()
-    assert np.all(qrels.right(None) == (qrels.grades > 0))
+    assert qrels.relevant(2).tolist() == (qrels.grades >= 2).tolist()
+    assert np.all(qrels.relevant(None) == (qrels.grades > 0))
     again = Qrels.read(file).fingerprint
     file.write_text(lines("\t") + "\np9\tred dress\t1")
     assert Qrels.read(file).fingerprint != again == qrels.fingerprint
@@ -153,7 +153,7 @@ def test_queries_that_are_named_by_id_are_joined_with_their_texts(tmp_path):
 @pytest.mark.parametrize("columns", [[], ["query-id", "corpus-id", "score"]])
 def test_ids_of_queries_are_never_ranked_by_as_texts(tmp_path, columns):
     file, _ = beir(tmp_path)
-    with pytest.raises(DataError, match=r"test\.tsv: its column 'query-id' holds ids of queries.*--query_texts FILE"):
+    with pytest.raises(DataError, match=r"test\.tsv: its column 'query-id' holds ids of queries.*--query-texts FILE"):
         Qrels.read(file, columns)
 
 
@@ -162,7 +162,7 @@ def test_ids_are_noticed_under_any_column(tmp_path, names):
     file = tmp_path / "q.tsv"
     rows = "".join(f"{name}\tp\n" for name in names)
     file.write_text(f"query\tproduct_id\n{rows}")
-    with pytest.raises(DataError, match=rf"'query' holds ids of queries \('{names[0]}', .*--query_texts"):
+    with pytest.raises(DataError, match=rf"'query' holds ids of queries \('{names[0]}', .*--query-texts"):
         Qrels.read(file)
     file.write_text(f"query\tproduct_id\n{rows}red dress 5\tp\n")
     assert len(Qrels.read(file)) == 3  # a shopper types model numbers too
@@ -170,7 +170,7 @@ def test_ids_are_noticed_under_any_column(tmp_path, names):
 
 def test_codes_that_people_type_are_queries_where_the_columns_are_named(tmp_path):
     (tmp_path / "q.csv").write_text("query,product_id\nPS5,a\nAX3000,b\n")
-    with pytest.raises(DataError, match=r"ids are no texts.*name the columns with --qrels_columns"):
+    with pytest.raises(DataError, match=r"ids are no texts.*name the columns with --qrels-columns"):
         Qrels.read(tmp_path / "q.csv")
     assert Qrels.read(tmp_path / "q.csv", ("query", "product_id")).queries == ("PS5", "AX3000")
 

@@ -1,4 +1,4 @@
-"""The demo page: curves against chance, right pictures framed, everything escaped, nothing from outside."""
+"""The demo page: curves against chance, right images framed, everything escaped, nothing from outside."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def make_page(text: str = "dog") -> DemoPage:
         results=[english],
         queries={"English": queries},
         queries_note="Drawn by hash.",
-        pictures={"a": PIXEL, "b": PIXEL + "BB"},
+        images={"a": PIXEL, "b": PIXEL + "BB"},
         charts=[("Pretraining", [chart])],
         steps=[("Extract regions", 60.0), ("Pretrain", 300.0)],
         facts=[("machine", "2 cores")],
@@ -43,15 +43,15 @@ def make_page(text: str = "dog") -> DemoPage:
     )
 
 
-def test_page_shows_numbers_ranks_and_frames_the_right_picture() -> None:
+def test_page_shows_numbers_ranks_and_frames_the_right_image() -> None:
     page = render_demo(make_page())
     assert "learnt in 6 minutes" in page
     assert "40 times chance" in page
     assert "25.0 <small>[20.0, 30.0]</small>" in page
     assert "found first" in page
-    assert "right picture at rank 23" in page
+    assert "right image at rank 23" in page
     assert page.count('class="pick right"') == 1
-    assert page.count("pictures shuffled") >= 1
+    assert page.count("images shuffled") >= 1
     assert "chance 0.693" in page
 
 

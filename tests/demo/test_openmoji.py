@@ -70,18 +70,18 @@ def test_no_group_is_on_both_sides_and_held_out_names_are_distinct(small: Path) 
     assert not groups["train"] & groups["test"]
     assert not groups["validation"] & groups["test"]
     everything = [row for members in split_rows.values() for row in members]
-    pictures = {row["image"]["bytes"] for row in split_rows["train"]}
+    images = {row["image"]["bytes"] for row in split_rows["train"]}
     for row in split_rows["test"] + split_rows["validation"]:
         assert sum(other["title"] == row["title"] for other in everything) == 1
         assert sum(other["title_zh"] == row["title_zh"] for other in everything) == 1
-        assert row["image"]["bytes"] not in pictures
+        assert row["image"]["bytes"] not in images
 
 
-def test_pictures_are_opaque_on_white(small: Path) -> None:
-    picture = Image.open(io.BytesIO(rows(small, "train")[0]["image"]["bytes"])).convert("RGBA")
-    assert picture.size == (32, 32)
-    assert picture.getpixel((0, 0)) == (255, 255, 255, 255)
-    assert len(set(picture.convert("RGB").tobytes())) > 3
+def test_images_are_opaque_on_white(small: Path) -> None:
+    image = Image.open(io.BytesIO(rows(small, "train")[0]["image"]["bytes"])).convert("RGBA")
+    assert image.size == (32, 32)
+    assert image.getpixel((0, 0)) == (255, 255, 255, 255)
+    assert len(set(image.convert("RGB").tobytes())) > 3
 
 
 def test_second_run_writes_nothing_and_other_settings_do(small: Path) -> None:
@@ -94,7 +94,7 @@ def test_second_run_writes_nothing_and_other_settings_do(small: Path) -> None:
     assert again.rows["test"] == 10
 
 
-def test_split_joins_equal_pictures_and_prefers_the_plain_form() -> None:
+def test_split_joins_equal_images_and_prefers_the_plain_form() -> None:
     glyphs = [glyph("A-2642", "A"), glyph("A"), glyph("B"), glyph("C"), glyph("D", fair=False)]
     splits = assign_splits(glyphs, [b"1", b"2", b"3", b"3", b"4"], test=1, validation=1)
     held_out = splits["test"] + splits["validation"]
@@ -106,5 +106,5 @@ def test_a_name_that_two_groups_share_is_not_held_out() -> None:
     glyphs = [glyph("A", title="twin"), glyph("B", title="twin"), glyph("C")]
     splits = assign_splits(glyphs, [b"1", b"2", b"3"], test=1, validation=0)
     assert splits["test"] == [2]
-    with pytest.raises(SourceError, match="Only 1 pictures can be held out"):
+    with pytest.raises(SourceError, match="Only 1 images can be held out"):
         assign_splits(glyphs, [b"1", b"2", b"3"], test=1, validation=1)

@@ -27,7 +27,7 @@ def catalogue(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def words(out: Path, bert: str, *more: str) -> list[str]:
-    return ["demo", str(out), "--init_from", bert, "--effort", "0.01", "--test", "12", "--validation", "6", *more]
+    return ["demo", str(out), "--init-from", bert, "--effort", "0.01", "--test", "12", "--validation", "6", *more]
 
 
 def test_openmoji_in_two_languages(tiny_bert: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -35,11 +35,11 @@ def test_openmoji_in_two_languages(tiny_bert: str, tmp_path: Path, capsys: pytes
     out = tmp_path / "demo"
     assert main(words(out, tiny_bert, "--limit", "80")) == 0, capsys.readouterr().err
     printed = capsys.readouterr().out
-    assert "English: right picture first" in printed
-    assert "Chinese: right picture first" in printed
+    assert "English: right image first" in printed
+    assert "Chinese: right image first" in printed
     page = (out / "index.html").read_text(encoding="utf-8")
     assert page.count('<article class="q">') == 24
-    assert "pictures shuffled" in page
+    assert "images shuffled" in page
     assert "How it learnt" in page
     results = json.loads((out / "results.json").read_text(encoding="utf-8"))
     assert [one["result"]["candidates"] for one in results] == [12, 12]
@@ -51,7 +51,7 @@ def test_openmoji_in_two_languages(tiny_bert: str, tmp_path: Path, capsys: pytes
     assert (out / "index.html").read_text(encoding="utf-8") == page
 
 
-def test_the_users_own_pictures(
+def test_the_users_own_images(
     catalogue: Path, tiny_bert: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "mine"

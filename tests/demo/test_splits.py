@@ -75,12 +75,12 @@ def test_rows_without_a_text_are_left_out() -> None:
 
 
 @pytest.mark.parametrize(("count", "most"), [(SMALLEST - 1, 1000), (0, 1000), (100, 10)])
-def test_too_few_pictures_are_an_error_that_says_how_many_it_takes(count: int, most: int) -> None:
+def test_too_few_images_are_an_error_that_says_how_many_it_takes(count: int, most: int) -> None:
     with pytest.raises(SourceError, match=rf"shop\.csv: .* too few.*at least {SMALLEST}"):
         split_rows(apart(count), most=most, test=10, validation=8)
 
 
-def test_pictures_that_all_share_a_text_cannot_be_ranked() -> None:
+def test_images_that_all_share_a_text_cannot_be_ranked() -> None:
     rows = [(f"p{row}", ("the same",)) for row in range(60)]
     with pytest.raises(SourceError, match="share one product or text"):
         split_rows(Rows(rows), most=1000, test=10, validation=8)

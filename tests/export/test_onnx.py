@@ -36,7 +36,7 @@ def directory(shop_store, tiny_bert, tmp_path_factory):
         vocab_size=len(tokenizer),
         region_feature_size=info.feature_size,
         contrastive_size=8,
-        dual_prior=2.0,
+        dual_score_weight=2.0,
         max_position_embeddings=40,
     )
     InterBertForImageTextRetrieval(config).save_pretrained(folder)
@@ -47,7 +47,7 @@ def directory(shop_store, tiny_bert, tmp_path_factory):
 @pytest.fixture(scope="module")
 def exported(directory, shop_store):
     out = directory.parent / "onnx"
-    assert main(["export", "onnx", str(directory), str(shop_store), str(out), "--texts", "title"]) == 0
+    assert main(["export", "onnx", str(directory), str(shop_store), str(out), "--text-columns", "title"]) == 0
     return out
 
 
@@ -118,7 +118,7 @@ def test_an_int8_file_is_judged_by_recall(directory, shop_store, written, tmp_pa
     data = RetrievalSet.from_table(PairTable.from_captions(store.captions(), ["title"], "shop"), 24)
     scores = score_matrix(model, *data.encode(store, processor))
     first = data.relevant[np.arange(len(scores)), scores.argmax(axis=1)].mean() * 100
-    assert abs(recall.float_r1 - first) <= 100 * 2 / 24  # the CPU may score in bf16, over all pictures
+    assert abs(recall.float_r1 - first) <= 100 * 2 / 24  # the CPU may score in bf16, over all images
 
     monkeypatch.setattr(quantise, "LARGEST_LOSS", -200.0)
     with pytest.raises(CheckpointError, match=r"falls from .* refused"):
@@ -197,7 +197,7 @@ def test_a_damaged_file_is_named(tmp_path):
 
 
 def test_an_export_that_is_killed_leaves_nothing_in_the_way(directory, shop_store, written, tmp_path):
-    words = ["export", "onnx", str(directory), str(shop_store), str(tmp_path / "onnx"), "--texts", "title"]
+    words = ["export", "onnx", str(directory), str(shop_store), str(tmp_path / "onnx"), "--text-columns", "title"]
     kill_at(1, "folders", *words)
     assert not (tmp_path / "onnx").exists()
     assert main(words) == 0

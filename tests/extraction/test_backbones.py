@@ -23,9 +23,9 @@ class TokenTrunk(nn.Module):
         super().__init__()
         self.extra, self.wrapped = extra, wrapped
 
-    def forward(self, pictures: Tensor) -> Any:
-        patches = nn.functional.avg_pool2d(pictures, 32).flatten(2).transpose(1, 2)
-        tokens = torch.cat([-torch.ones(len(pictures), self.extra, 3), patches], dim=1)
+    def forward(self, images: Tensor) -> Any:
+        patches = nn.functional.avg_pool2d(images, 32).flatten(2).transpose(1, 2)
+        tokens = torch.cat([-torch.ones(len(images), self.extra, 3), patches], dim=1)
         return type("Output", (), {"last_hidden_state": tokens})() if self.wrapped else tokens
 
 
@@ -45,9 +45,9 @@ def test_folded_batch_norms_give_the_packages_own_logits() -> None:
     theirs.load_state_dict(weights)
     theirs.eval()
     ours = EfficientNetLite0()
-    pictures = torch.rand(2, 3, 96, 128, generator=torch.Generator().manual_seed(0)) * 255
-    wanted = theirs((pictures - 127.0) / 128.0)
-    found = ours.classify(ours.maps(pictures)["head"].mean((2, 3)))
+    images = torch.rand(2, 3, 96, 128, generator=torch.Generator().manual_seed(0)) * 255
+    wanted = theirs((images - 127.0) / 128.0)
+    found = ours.classify(ours.maps(images)["head"].mean((2, 3)))
     assert wanted.std() > 0.1
     torch.testing.assert_close(found, wanted, rtol=0, atol=1e-4)
 
@@ -63,7 +63,7 @@ def test_maps_have_the_channels_and_strides_that_their_names_say() -> None:
 
 
 @torch.no_grad()
-def test_a_hub_backbone_scales_pictures_with_its_own_mean_and_deviation() -> None:
+def test_a_hub_backbone_scales_images_with_its_own_mean_and_deviation() -> None:
     backbone = HubBackbone("timm:tiny", nn.Identity(), None, (0.5, 0.25, 0.0), (0.5, 0.25, 1.0))
     pixels = torch.full((1, 3, 2, 2), 255.0)
     torch.testing.assert_close(backbone.maps(pixels)["head"][0, :, 0, 0], torch.tensor([1.0, 3.0, 1.0]))
@@ -77,23 +77,23 @@ def test_a_hub_backbone_is_built_from_a_trunk_and_a_head_and_does_not_drop_out()
     backbone = convolutional()
     assert backbone.taps == {"head": 7}
     assert backbone.num_classes == 4
-    pictures = torch.rand(2, 3, 64, 96) * 255
-    first = backbone.maps(pictures)["head"]
+    images = torch.rand(2, 3, 64, 96) * 255
+    first = backbone.maps(images)["head"]
     assert first.shape == (2, 7, 4, 6)
-    torch.testing.assert_close(first, backbone.maps(pictures)["head"])
+    torch.testing.assert_close(first, backbone.maps(images)["head"])
 
 
 @pytest.mark.parametrize("wrapped", [False, True])
 @pytest.mark.parametrize("extra", [0, 1, 2])
 @pytest.mark.parametrize("size", [(96, 128), (128, 96), (128, 128), (64, 64)])
 @torch.no_grad()
-def test_tokens_become_a_map_of_the_pictures_shape_without_class_tokens(
+def test_tokens_become_a_map_of_the_images_shape_without_class_tokens(
     size: tuple[int, int], extra: int, wrapped: bool
 ) -> None:
     backbone = HubBackbone("transformers:tiny", TokenTrunk(extra, wrapped), None, (0.0,) * 3, (1 / 255,) * 3)
-    pictures = torch.rand(2, 3, *size)
-    wanted = nn.functional.avg_pool2d(pictures, 32)
-    torch.testing.assert_close(backbone.maps(pictures)["head"], wanted)
+    images = torch.rand(2, 3, *size)
+    wanted = nn.functional.avg_pool2d(images, 32)
+    torch.testing.assert_close(backbone.maps(images)["head"], wanted)
 
 
 @pytest.mark.parametrize("head", [True, False])
@@ -114,22 +114,22 @@ def test_the_grid_extractor_takes_any_backbone(monkeypatch: pytest.MonkeyPatch, 
 
 
 class OneSize(nn.Module):
-    """A network of timm's kind: tokens of patches of 16 pixels, of pictures of one size alone."""
+    """A network of timm's kind: tokens of patches of 16 pixels, of images of one size alone."""
 
     def __init__(self, size: tuple[int, int], error: type[Exception]) -> None:
         super().__init__()
         self.size, self.error = size, error
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        if pictures.shape[-2:] != self.size:
-            raise self.error(f"Input size {tuple(pictures.shape[-2:])} doesn't match model {self.size}")
-        return nn.functional.avg_pool2d(pictures, 16).flatten(2).transpose(1, 2)
+    def forward(self, images: Tensor) -> Tensor:
+        if images.shape[-2:] != self.size:
+            raise self.error(f"Input size {tuple(images.shape[-2:])} doesn't match model {self.size}")
+        return nn.functional.avg_pool2d(images, 16).flatten(2).transpose(1, 2)
 
 
 @pytest.mark.parametrize("error", [AssertionError, ValueError, RuntimeError])
 @pytest.mark.parametrize("size", [(224, 224), (80, 112), (48, 48)])
 @torch.no_grad()
-def test_a_backbone_of_one_size_gets_every_picture_in_it(
+def test_a_backbone_of_one_size_gets_every_image_in_it(
     monkeypatch: pytest.MonkeyPatch, size: tuple[int, int], error: type[Exception]
 ) -> None:
     made = HubBackbone("timm:tiny", OneSize(size, error), None, (0.0,) * 3, (1 / 255,) * 3, size)
@@ -155,12 +155,12 @@ def test_maps_with_channels_last_are_turned_round() -> None:
     class Last(nn.Module):
         output_fmt = "NHWC"
 
-        def forward_features(self, pictures: Tensor) -> Tensor:
-            return nn.functional.avg_pool2d(pictures, 16).permute(0, 2, 3, 1)
+        def forward_features(self, images: Tensor) -> Tensor:
+            return nn.functional.avg_pool2d(images, 16).permute(0, 2, 3, 1)
 
     backbone = HubBackbone("timm:tiny", _TimmFeatures(Last()), None, (0.0,) * 3, (1 / 255,) * 3, (224, 224))
-    pictures = torch.rand(2, 3, 64, 96) * 255
-    torch.testing.assert_close(backbone.maps(pictures)["head"], nn.functional.avg_pool2d(pictures, 16))
+    images = torch.rand(2, 3, 64, 96) * 255
+    torch.testing.assert_close(backbone.maps(images)["head"], nn.functional.avg_pool2d(images, 16))
 
 
 def test_a_backbone_that_takes_any_size_is_not_bound_to_its_own() -> None:
@@ -180,10 +180,10 @@ def test_a_vision_transformer_of_transformers_is_given_its_own_size(tmp_path: Pa
     model.save_pretrained(tmp_path / "vit")
     extractor = GridExtractor(GridSettings(f"transformers:{tmp_path / 'vit'}", 256, (1,), features=("head",)))
     assert extractor.backbone.input_size == (96, 96)
-    pictures = [draw("red", "circle", (200, 90)), draw("blue", "square", (90, 90))]
-    found = extractor.extract(pictures)
+    images = [draw("red", "circle", (200, 90)), draw("blue", "square", (90, 90))]
+    found = extractor.extract(images)
     assert [one.features.shape for one in found] == [(1, 12)] * 2
-    pixels = grid.canvas_pixels(pictures, (96, 96))
+    pixels = grid.canvas_pixels(images, (96, 96))
     mean, std = (
         torch.tensor(values).view(1, 3, 1, 1) * 255 for values in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
     )

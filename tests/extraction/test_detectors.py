@@ -45,13 +45,13 @@ def test_regions_are_the_detectors_own_queries(name: str, folders: dict[str, Pat
     """Boxes as transformers' own post-processing places them, embeddings and labels of the same queries."""
     extractor = opened(folders[name], min_boxes=QUERIES, max_boxes=QUERIES)
     assert (extractor.info.feature_size, extractor.info.num_classes) == (16, LABELS[name] + 1)
-    picture = noise(90, 60, seed=2)
-    regions = extractor.extract([picture])[0].validate("here")
+    image = noise(90, 60, seed=2)
+    regions = extractor.extract([image])[0].validate("here")
     assert regions.boxes.shape == (QUERIES, 4)
     model = AutoModelForObjectDetection.from_pretrained(folders[name]).eval()
     processor = AutoImageProcessor.from_pretrained(folders[name])
     with torch.inference_mode():
-        outputs = model(**processor(images=[picture], return_tensors="pt"))
+        outputs = model(**processor(images=[image], return_tensors="pt"))
     cx, cy, w, h = outputs.pred_boxes[0].double().numpy().T
     theirs = np.stack([(cx - w / 2) * 90, (cy - h / 2) * 60, (cx + w / 2) * 90, (cy + h / 2) * 60], axis=1)
     theirs = theirs.clip(0, [90, 60, 90, 60])
@@ -69,12 +69,12 @@ def test_regions_are_the_detectors_own_queries(name: str, folders: dict[str, Pat
 
 
 @pytest.mark.parametrize("name", MAKERS)
-def test_a_picture_gets_the_same_regions_alone_and_in_a_batch(name: str, folders: dict[str, Path]) -> None:
+def test_a_image_gets_the_same_regions_alone_and_in_a_batch(name: str, folders: dict[str, Path]) -> None:
     extractor = opened(folders[name], min_boxes=6, max_boxes=6)
-    pictures = [noise(*size, seed=seed) for seed, size in enumerate([(90, 60), (60, 90), (90, 60), (50, 50), (90, 60)])]
-    for picture, batched in zip(pictures, extractor.extract(pictures), strict=True):
-        single = extractor.extract([picture])[0]
-        assert (batched.width, batched.height) == picture.size
+    images = [noise(*size, seed=seed) for seed, size in enumerate([(90, 60), (60, 90), (90, 60), (50, 50), (90, 60)])]
+    for image, batched in zip(images, extractor.extract(images), strict=True):
+        single = extractor.extract([image])[0]
+        assert (batched.width, batched.height) == image.size
         np.testing.assert_allclose(batched.boxes, single.boxes, atol=0.05)
         ours, theirs = (one.features.astype(np.float32) for one in (batched, single))
         np.testing.assert_allclose(ours, theirs, rtol=1e-2, atol=1e-2)
@@ -82,9 +82,7 @@ def test_a_picture_gets_the_same_regions_alone_and_in_a_batch(name: str, folders
 
 @pytest.mark.parametrize("name", MAKERS)
 @pytest.mark.parametrize("size", [(1, 1), (300, 7), (300, 40), (8, 300)])
-def test_a_picture_of_any_shape_has_regions_inside_it(
-    name: str, size: tuple[int, int], folders: dict[str, Path]
-) -> None:
+def test_a_image_of_any_shape_has_regions_inside_it(name: str, size: tuple[int, int], folders: dict[str, Path]) -> None:
     regions = opened(folders[name]).extract([Image.new("RGB", size, "red")])[0].validate("here")
     assert (regions.width, regions.height) == size
     assert (regions.boxes >= 0).all()
@@ -106,7 +104,7 @@ def test_scores_of_each_label_by_itself_leave_nothing_what_the_surest_leaves() -
     np.testing.assert_allclose(nothing, [1, 0, 0, 0], atol=1e-6)
 
 
-def test_boxes_are_corners_inside_the_picture() -> None:
+def test_boxes_are_corners_inside_the_image() -> None:
     found = corner_boxes(torch.tensor([[0.5, 0.5, 0.4, 0.2], [0.9, 0.1, 0.4, 0.4]]))
     np.testing.assert_allclose(found.numpy(), [[0.3, 0.4, 0.7, 0.6], [0.7, 0.0, 1.0, 0.3]], atol=1e-6)
 
@@ -165,7 +163,7 @@ def test_a_truncated_detector_is_an_error_of_one_line(tmp_path: Path) -> None:
 
 def test_the_command_extracts_and_continues(shop: Path, tmp_path: Path, folders: dict[str, Path]) -> None:
     words = ["extract", str(shop), str(tmp_path / "s"), "--extractor", "detector", "--device", "cpu"]
-    words += ["--detector.model", str(folders["d_fine"]), "--detector.min_boxes", "4", "--detector.max_boxes", "7"]
+    words += ["--detector.model", str(folders["d_fine"]), "--detector.min-boxes", "4", "--detector.max-boxes", "7"]
     assert main([*words, "--limit", "5"]) == 0
     assert main(words) == 0
     store = RegionStore.open(tmp_path / "s")

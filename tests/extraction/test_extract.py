@@ -20,15 +20,15 @@ from interbert.cli.main import main
 from interbert.errors import SourceError, StoreError
 from interbert.extraction import in_process
 from interbert.extraction.columns import ColumnMapping
-from interbert.extraction.extract import extract_pictures, extract_to_store
+from interbert.extraction.extract import extract_images, extract_to_store
 from interbert.extraction.grid import GridExtractor, GridSettings
-from interbert.extraction.pictures import load_picture
-from interbert.extraction.sources import PictureSource, open_source
+from interbert.extraction.images import load_image
+from interbert.extraction.sources import ImageSource, open_source
 from interbert.regions import commits
 from interbert.regions.commits import SKIPPED
 from interbert.regions.store import RegionStore
 
-SMALL = ["--input_size", "64", "--scales", "1", "--features", "colour,head"]
+SMALL = ["--input-size", "64", "--scales", "1", "--features", "colour,head"]
 
 SLOW = """
 import signal, sys, time
@@ -52,19 +52,19 @@ def extractor() -> GridExtractor:
     return GridExtractor(GridSettings(input_size=64, scales=(1,), features=("colour", "head")))
 
 
-def shop_source(shop: Path) -> PictureSource:
+def shop_source(shop: Path) -> ImageSource:
     return open_source(str(shop), ColumnMapping("image", ("title", "title_zh"), "id"))
 
 
-def write(path: Path, pictures: list[bytes | None], titles: list[str | None]) -> str:
-    pq.write_table(pa.table({"image": pictures, "title": titles}), path)
+def write(path: Path, images: list[bytes | None], titles: list[str | None]) -> str:
+    pq.write_table(pa.table({"image": images, "title": titles}), path)
     return str(path)
 
 
 def many(path: Path, count: int) -> str:
-    """So many pictures, each of its own grey."""
-    pictures = [file_bytes(Image.new("L", (8, 8), row)) for row in range(count)]
-    return write(path, pictures, [f"grey {row}" for row in range(count)])
+    """So many images, each of its own grey."""
+    images = [file_bytes(Image.new("L", (8, 8), row)) for row in range(count)]
+    return write(path, images, [f"grey {row}" for row in range(count)])
 
 
 def skipped(out: Path) -> list[dict]:
@@ -73,7 +73,7 @@ def skipped(out: Path) -> list[dict]:
 
 def keys(out: Path) -> list[tuple[str, int]]:
     """Every row's key, repeats and all."""
-    return [(row.picture_id, row.view) for row in RegionStore.open(out).captions()]
+    return [(row.image_id, row.view) for row in RegionStore.open(out).captions()]
 
 
 def test_every_row_is_written_with_its_texts_ids_and_regions(
@@ -86,15 +86,15 @@ def test_every_row_is_written_with_its_texts_ids_and_regions(
     assert store.info == extractor.info
     rows = list(store.captions())
     for item, row, regions in zip(source, rows, store.take(range(24)), strict=True):
-        assert (row.picture_id, row.view, row.source_row, row.texts, row.text_fields) == (
-            item.picture_id,
+        assert (row.image_id, row.view, row.source_row, row.texts, row.text_fields) == (
+            item.image_id,
             0,
             item.row,
             item.texts,
             ("title", "title_zh"),
         )
         assert isinstance(item.data, bytes)
-        wanted = extractor.extract([load_picture(item.data, "")])[0]
+        wanted = extractor.extract([load_image(item.data, "")])[0]
         np.testing.assert_allclose(
             regions.features.astype(np.float32), wanted.features.astype(np.float32), rtol=2e-3, atol=1e-3
         )
@@ -106,20 +106,20 @@ def test_what_cannot_be_used_is_skipped_and_listed_with_row_and_reason(
     tmp_path: Path, extractor: GridExtractor
 ) -> None:
     good = file_bytes(draw("red", "circle"))
-    pictures = [good, b"", b"not a picture", good[: len(good) // 2], None, good, good]
-    name = write(tmp_path / "a.parquet", pictures, ["a", "b", "c", "d", "e", None, "g"])
+    images = [good, b"", b"not an image", good[: len(good) // 2], None, good, good]
+    name = write(tmp_path / "a.parquet", images, ["a", "b", "c", "d", "e", None, "g"])
     report = extract_to_store(open_source(name), tmp_path / "s", extractor, progress=False)
     assert (report.written, report.skipped) == (2, 5)
     assert keys(tmp_path / "s") == [("0", 0), ("6", 0)]
     listed = skipped(tmp_path / "s")
     assert [one["row"] for one in listed] == [1, 2, 3, 4, 5]
     assert [one["picture_id"] for one in listed] == ["1", "2", "3", "4", "5"]
-    reasons = ["not a readable picture", "not a readable picture", "not a readable picture", "empty", "has no text"]
+    reasons = ["not a readable image", "not a readable image", "not a readable image", "empty", "has no text"]
     for one, reason in zip(listed, reasons, strict=True):
         assert reason in one["reason"]
 
 
-def test_a_picture_whose_path_cannot_exist_is_skipped_like_any_other(tmp_path: Path, extractor: GridExtractor) -> None:
+def test_a_image_whose_path_cannot_exist_is_skipped_like_any_other(tmp_path: Path, extractor: GridExtractor) -> None:
     (tmp_path / "red.png").write_bytes(file_bytes(draw("red", "circle")))
     rows = {"file": ["red.png", "x" * 3000 + ".png"], "title": ["a", "b"]}
     pq.write_table(pa.table(rows), tmp_path / "a.parquet")
@@ -128,7 +128,7 @@ def test_a_picture_whose_path_cannot_exist_is_skipped_like_any_other(tmp_path: P
     assert (report.written, report.skipped) == (1, 1)
 
 
-def test_pictures_without_a_text_are_kept_when_texts_are_not_needed(tmp_path: Path, extractor: GridExtractor) -> None:
+def test_images_without_a_text_are_kept_when_texts_are_not_needed(tmp_path: Path, extractor: GridExtractor) -> None:
     name = write(tmp_path / "a.parquet", [file_bytes(draw("red", "circle"))] * 2, ["a", None])
     source = open_source(name)
     report = extract_to_store(source, tmp_path / "s", extractor, need_texts=False, progress=False)
@@ -137,7 +137,7 @@ def test_pictures_without_a_text_are_kept_when_texts_are_not_needed(tmp_path: Pa
 
 def test_a_rerun_writes_nothing_twice_and_lists_anew_what_it_skips(tmp_path: Path, extractor: GridExtractor) -> None:
     good = file_bytes(draw("red", "circle"))
-    name = write(tmp_path / "a.parquet", [good, b"not a picture", good], ["a", "b", "c"])
+    name = write(tmp_path / "a.parquet", [good, b"not an image", good], ["a", "b", "c"])
     extract_to_store(open_source(name), tmp_path / "s", extractor, progress=False)
     fingerprint = RegionStore.open(tmp_path / "s").fingerprint
     report = extract_to_store(open_source(name), tmp_path / "s", extractor, progress=False)
@@ -152,11 +152,11 @@ def test_mirrored_views_are_added_once_and_are_mirrored(shop: Path, tmp_path: Pa
     for written in (2, 0):
         report = extract_to_store(source, tmp_path / "s", extractor, mirrored=True, progress=False)
         assert report.written == written
-    names = source.picture_ids()
+    names = source.image_ids()
     assert keys(tmp_path / "s") == [(names[0], 0), (names[1], 0), (names[0], 1), (names[1], 1)]
     data = source[0].data
     assert isinstance(data, bytes)
-    turned = extractor.extract([ImageOps.mirror(load_picture(data, ""))])[0]
+    turned = extractor.extract([ImageOps.mirror(load_image(data, ""))])[0]
     taken = RegionStore.open(tmp_path / "s").take([2])[0]
     np.testing.assert_allclose(
         taken.features.astype(np.float32), turned.features.astype(np.float32), rtol=2e-3, atol=1e-3
@@ -168,7 +168,7 @@ def test_a_limit_takes_the_first_rows_and_more_can_follow(shop: Path, tmp_path: 
     for limit, written in ((5, 5), (7, 2), (5, 0)):
         report = extract_to_store(source, tmp_path / "s", extractor, limit=limit, progress=False)
         assert report.written == written
-    assert [name for name, _ in keys(tmp_path / "s")] == source.picture_ids()[:7]
+    assert [name for name, _ in keys(tmp_path / "s")] == source.image_ids()[:7]
 
 
 def test_chunks_and_commits_of_any_size_give_the_same_rows(
@@ -182,11 +182,9 @@ def test_chunks_and_commits_of_any_size_give_the_same_rows(
     assert sorted(found) == sorted((str(row), view) for row in range(11) for view in (0, 1))
 
 
-def test_a_source_without_one_usable_picture_says_where_the_reasons_are(
-    tmp_path: Path, extractor: GridExtractor
-) -> None:
+def test_a_source_without_one_usable_image_says_where_the_reasons_are(tmp_path: Path, extractor: GridExtractor) -> None:
     name = write(tmp_path / "a.parquet", [b"x", b"y"], ["a", "b"])
-    with pytest.raises(SourceError, match=f"none of its 2 pictures.*{tmp_path / 's' / SKIPPED}"):
+    with pytest.raises(SourceError, match=f"none of its 2 images.*{tmp_path / 's' / SKIPPED}"):
         extract_to_store(open_source(name), tmp_path / "s", extractor, progress=False)
     assert len(skipped(tmp_path / "s")) == 2
 
@@ -202,11 +200,11 @@ def test_a_store_of_another_extractor_is_not_added_to(shop: Path, tmp_path: Path
 
 def test_a_small_catalogue_is_extracted_in_memory_with_its_problems(tmp_path: Path, extractor: GridExtractor) -> None:
     good = file_bytes(draw("red", "circle"))
-    name = write(tmp_path / "a.parquet", [good, b"not a picture", good], ["a", "b", None])
-    records, problems = extract_pictures(open_source(name), extractor)
-    assert [record.picture_id for record in records] == ["0", "2"]
+    name = write(tmp_path / "a.parquet", [good, b"not an image", good], ["a", "b", None])
+    records, problems = extract_images(open_source(name), extractor)
+    assert [record.image_id for record in records] == ["0", "2"]
     assert [name for name, _ in problems] == ["1"]
-    assert "not a readable picture" in problems[0][1]
+    assert "not a readable image" in problems[0][1]
 
 
 def test_a_full_disk_keeps_the_commits_and_a_rerun_completes(
@@ -234,16 +232,16 @@ def test_a_full_disk_keeps_the_commits_and_a_rerun_completes(
     assert keys(tmp_path / "s") == [(str(row), 0) for row in range(20)]
 
 
-def test_a_picture_that_has_no_finite_regions_does_not_lose_the_others(
+def test_a_image_that_has_no_finite_regions_does_not_lose_the_others(
     tmp_path: Path, extractor: GridExtractor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = open_source(many(tmp_path / "a.parquet", 6))
     plain = GridExtractor.extract
 
-    def overflowing(self: GridExtractor, pictures: list[Image.Image]) -> list:
-        found = plain(self, pictures)
-        for picture, regions in zip(pictures, found, strict=True):
-            if picture.getpixel((0, 0)) == (3, 3, 3):
+    def overflowing(self: GridExtractor, images: list[Image.Image]) -> list:
+        found = plain(self, images)
+        for image, regions in zip(images, found, strict=True):
+            if image.getpixel((0, 0)) == (3, 3, 3):
                 regions.features[0, 0] = np.inf
         return found
 
@@ -254,16 +252,16 @@ def test_a_picture_that_has_no_finite_regions_does_not_lose_the_others(
 
 
 @pytest.mark.parametrize("mirrored", [False, True])
-def test_a_picture_that_the_network_stumbles_over_does_not_lose_the_others(
+def test_a_image_that_the_network_stumbles_over_does_not_lose_the_others(
     mirrored: bool, tmp_path: Path, extractor: GridExtractor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = open_source(many(tmp_path / "a.parquet", 6))
     plain = GridExtractor.extract
 
-    def stumbling(self: GridExtractor, pictures: list[Image.Image]) -> list:
-        if any(picture.getpixel((0, 0)) == (3, 3, 3) for picture in pictures):
+    def stumbling(self: GridExtractor, images: list[Image.Image]) -> list:
+        if any(image.getpixel((0, 0)) == (3, 3, 3) for image in images):
             raise ValueError("Size must contain 'height'\nand more")
-        return plain(self, pictures)
+        return plain(self, images)
 
     monkeypatch.setattr(GridExtractor, "extract", stumbling)
     report = extract_to_store(source, tmp_path / "s", extractor, mirrored=mirrored, progress=False)
@@ -273,7 +271,7 @@ def test_a_picture_that_the_network_stumbles_over_does_not_lose_the_others(
     assert refused["row"] == 3
     assert "row 3: the extractor cannot describe it" in refused["reason"]
     assert "(Size must contain 'height')" in refused["reason"]
-    records, problems = extract_pictures(source, extractor)
+    records, problems = extract_images(source, extractor)
     assert [name for name, _ in problems] == ["3"]
     assert len(records) == 5
 
@@ -281,7 +279,7 @@ def test_a_picture_that_the_network_stumbles_over_does_not_lose_the_others(
 def test_an_extractor_that_stumbles_over_everything_is_broken(
     tmp_path: Path, extractor: GridExtractor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(GridExtractor, "extract", lambda self, pictures: 1 / 0)
+    monkeypatch.setattr(GridExtractor, "extract", lambda self, images: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         extract_to_store(open_source(many(tmp_path / "a.parquet", 6)), tmp_path / "s", extractor, progress=False)
 
@@ -336,19 +334,19 @@ def test_ctrl_c_keeps_what_was_computed_and_says_how_to_go_on(tmp_path: Path) ->
 
 
 def test_a_source_that_changed_under_the_same_ids_is_refused(tmp_path: Path, extractor: GridExtractor) -> None:
-    pictures = [file_bytes(Image.new("L", (8, 8), row)) for row in range(6)]
+    images = [file_bytes(Image.new("L", (8, 8), row)) for row in range(6)]
     titles: list[str | None] = [f"grey {row}" for row in range(6)]
     out = tmp_path / "s"
-    extract_to_store(open_source(write(tmp_path / "a.parquet", pictures, titles)), out, extractor, progress=False)
+    extract_to_store(open_source(write(tmp_path / "a.parquet", images, titles)), out, extractor, progress=False)
     before = RegionStore.open(out).fingerprint
 
-    reversed_pictures = open_source(write(tmp_path / "b.parquet", pictures[::-1], titles))
-    with pytest.raises(StoreError, match=r"b\.parquet, row 0: the store has another picture under its id"):
-        extract_to_store(reversed_pictures, out, extractor, progress=False)
-    with pytest.raises(StoreError, match="another picture"):  # searching never reads the texts
-        extract_to_store(reversed_pictures, out, extractor, need_texts=False, progress=False)
+    reversed_images = open_source(write(tmp_path / "b.parquet", images[::-1], titles))
+    with pytest.raises(StoreError, match=r"b\.parquet, row 0: the store has another image under its id"):
+        extract_to_store(reversed_images, out, extractor, progress=False)
+    with pytest.raises(StoreError, match="another image"):  # searching never reads the texts
+        extract_to_store(reversed_images, out, extractor, need_texts=False, progress=False)
 
-    corrected = open_source(write(tmp_path / "c.parquet", pictures, [*titles[:4], "gray 4", titles[5]]))
+    corrected = open_source(write(tmp_path / "c.parquet", images, [*titles[:4], "gray 4", titles[5]]))
     with pytest.raises(StoreError, match=r"c\.parquet, row 4: its texts are \['gray 4'\], the store has \['grey 4'\]"):
         extract_to_store(corrected, out, extractor, progress=False)
     assert extract_to_store(corrected, out, extractor, need_texts=False, progress=False).written == 0
@@ -366,10 +364,10 @@ def test_an_address_instead_of_a_file_says_what_to_do(tmp_path: Path, extractor:
     (tmp_path / "a.png").write_bytes(file_bytes(draw("red", "circle")))
     table.write_text("image,title\na.png,red\nhttps://shop.example/b.png,blue\n")
     extract_to_store(open_source(str(table)), tmp_path / "s", extractor, progress=False)
-    assert "Download the pictures first" in skipped(tmp_path / "s")[0]["reason"]
+    assert "Download the images first" in skipped(tmp_path / "s")[0]["reason"]
 
 
-def test_an_extraction_that_failed_before_its_first_picture_does_not_claim_the_folder(
+def test_an_extraction_that_failed_before_its_first_image_does_not_claim_the_folder(
     shop: Path, tmp_path: Path, extractor: GridExtractor
 ) -> None:
     RegionStore.create(tmp_path / "s", GridExtractor(GridSettings(input_size=96)).info)
@@ -380,7 +378,16 @@ def test_an_extraction_that_failed_before_its_first_picture_does_not_claim_the_f
 def test_two_extractions_into_one_folder_do_not_write_twice(
     shop: Path, tmp_path: Path, extractor: GridExtractor
 ) -> None:
-    words = ["extract", str(shop), str(tmp_path / "s"), "--texts", "title,title_zh", "--picture_id", "id", *SMALL]
+    words = [
+        "extract",
+        str(shop),
+        str(tmp_path / "s"),
+        "--text-columns",
+        "title,title_zh",
+        "--image-id-column",
+        "id",
+        *SMALL,
+    ]
     first = Fork(SLOW, *words)
     end = time.monotonic() + 60
     while not (tmp_path / "s" / "_versions").exists() and time.monotonic() < end:

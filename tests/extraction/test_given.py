@@ -102,7 +102,7 @@ _ANYTHING = strategies.recursive(
 
 @hypothesis_settings(max_examples=200, deadline=None)
 @for_any(value=_ANYTHING, form=strategies.sampled_from(["xyxy", "xywh", "xyxy_relative", "xywh_relative"]))
-def test_any_cell_is_boxes_inside_the_picture_or_a_named_refusal(value: object, form: str) -> None:
+def test_any_cell_is_boxes_inside_the_image_or_a_named_refusal(value: object, form: str) -> None:
     try:
         boxes = read_boxes(value, form, (100, 50), "row 1")
     except RegionError:
@@ -118,7 +118,7 @@ def test_an_unknown_format_is_named() -> None:
         require_format("yxyx")
 
 
-def test_a_mirrored_box_lies_where_the_mirrored_picture_has_it() -> None:
+def test_a_mirrored_box_lies_where_the_mirrored_image_has_it() -> None:
     boxes = np.float32([[0, 1, 10, 20], [90, 3, 100, 5]])
     np.testing.assert_array_equal(mirror_boxes(boxes, 100), [[90, 1, 100, 20], [0, 3, 10, 5]])
     np.testing.assert_array_equal(mirror_boxes(mirror_boxes(boxes, 100), 100), boxes)
@@ -128,11 +128,11 @@ def test_a_mirrored_box_lies_where_the_mirrored_picture_has_it() -> None:
 
 
 def test_a_box_that_is_a_window_gets_what_the_window_gets(grid: GridExtractor) -> None:
-    pictures = [noise(60, 80, 1), noise(90, 60, 2), noise(60, 80, 3)]
-    windows = [grid_windows(*one.size, (1, 2)) for one in pictures]
+    images = [noise(60, 80, 1), noise(90, 60, 2), noise(60, 80, 3)]
+    windows = [grid_windows(*one.size, (1, 2)) for one in images]
     order = [3, 0, 4, 1]
-    given = grid.describe(pictures, [windows[0], windows[1][order], windows[2][:1]])
-    own = grid.extract(pictures)
+    given = grid.describe(images, [windows[0], windows[1][order], windows[2][:1]])
+    own = grid.extract(images)
     for found, wanted, rows in zip(given, own, (range(5), order, [0]), strict=True):
         for name in ("features", "class_probs"):
             ours, theirs = getattr(found, name), getattr(wanted, name)[list(rows)]
@@ -145,11 +145,11 @@ def test_given_boxes_stand_alone_or_after_the_extractors_own(
     kind: str, grid: GridExtractor, frcnn: FrcnnExtractor
 ) -> None:
     describer = grid if kind == "grid" else frcnn
-    picture, boxes = noise(60, 80), np.float32([[30, 20, 50, 70], [1, 2, 30, 40]])
-    alone = GivenExtractor(describer).extract_given([picture], [boxes])[0].validate("here")
+    image, boxes = noise(60, 80), np.float32([[30, 20, 50, 70], [1, 2, 30, 40]])
+    alone = GivenExtractor(describer).extract_given([image], [boxes])[0].validate("here")
     np.testing.assert_array_equal(alone.boxes, boxes)
-    both = GivenExtractor(describer, keep_found=True).extract_given([picture], [boxes])[0].validate("here")
-    own = describer.extract([picture])[0]
+    both = GivenExtractor(describer, keep_found=True).extract_given([image], [boxes])[0].validate("here")
+    own = describer.extract([image])[0]
     np.testing.assert_array_equal(both.boxes, np.concatenate((own.boxes, boxes)))
     for name in ("features", "class_probs"):
         wanted = np.concatenate((getattr(own, name), getattr(alone, name)))
@@ -166,31 +166,31 @@ def test_the_info_is_its_describers_and_says_how_boxes_came(grid: GridExtractor,
         build_extractor(made[0].info.to_dict() | {"settings": {"described_by": "detector"}})
 
 
-def test_a_picture_without_boxes_cannot_be_extracted(grid: GridExtractor) -> None:
+def test_a_image_without_boxes_cannot_be_extracted(grid: GridExtractor) -> None:
     extractor = GivenExtractor(grid)
     assert extractor.extract([]) == []
     with pytest.raises(ConfigError, match=r"described at given boxes.*--given\.column"):
         extract_view(extractor, [noise(9, 9)], [], 0)
 
 
-def test_a_mirrored_view_has_mirrored_boxes_on_the_mirrored_picture(grid: GridExtractor) -> None:
-    picture = noise(60, 80)
+def test_a_mirrored_view_has_mirrored_boxes_on_the_mirrored_image(grid: GridExtractor) -> None:
+    image = noise(60, 80)
     boxes = np.float32([[0, 0, 30, 80], [10, 20, 25, 60]])
-    flipped = picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-    found = extract_view(GivenExtractor(grid), [picture], [boxes], 1)[0]
+    flipped = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    found = extract_view(GivenExtractor(grid), [image], [boxes], 1)[0]
     wanted = grid.describe([flipped], [np.float32([[30, 0, 60, 80], [35, 20, 50, 60]])])[0]
     np.testing.assert_array_equal(found.boxes, wanted.boxes)
     np.testing.assert_array_equal(found.features, wanted.features)
 
 
-def test_a_large_picture_is_made_smaller_with_its_boxes_and_its_regions_are_of_its_own_size(
+def test_a_large_image_is_made_smaller_with_its_boxes_and_its_regions_are_of_its_own_size(
     grid: GridExtractor,
 ) -> None:
-    picture, boxes = Image.new("RGB", (4000, 1000), "red"), np.float32([[1000, 100, 3000, 600]])
-    small, on_it = shrink(picture, boxes)
+    image, boxes = Image.new("RGB", (4000, 1000), "red"), np.float32([[1000, 100, 3000, 600]])
+    small, on_it = shrink(image, boxes)
     assert small.size == (2048, 512)
     np.testing.assert_allclose(on_it, [[512, 51.2, 1536, 307.2]], rtol=1e-6)
-    back = at_size(grid.describe([small], [on_it])[0], picture.size)
+    back = at_size(grid.describe([small], [on_it])[0], image.size)
     assert (back.width, back.height) == (4000, 1000)
     np.testing.assert_allclose(back.boxes, boxes, rtol=1e-6)
     assert shrink(small, on_it)[0] is small
@@ -201,8 +201,8 @@ def test_a_large_picture_is_made_smaller_with_its_boxes_and_its_regions_are_of_i
 
 
 def write_source(path: Path, boxes: list) -> Path:
-    pictures = [file_bytes(draw("red", "circle"))] * len(boxes)
-    pq.write_table(pa.table({"image": pictures, "title": ["a"] * len(boxes), "crops": boxes}), path)
+    images = [file_bytes(draw("red", "circle"))] * len(boxes)
+    pq.write_table(pa.table({"image": images, "title": ["a"] * len(boxes), "crops": boxes}), path)
     return path
 
 
@@ -211,7 +211,7 @@ def test_the_command_stores_given_boxes_and_lists_rows_whose_boxes_are_none(
 ) -> None:
     source = write_source(tmp_path / "a.parquet", [[[5.0, 5, 20, 30], [0, 0, 60, 80]], [], [[50.0, 0, 10, 10]]])
     words = ["extract", str(source), str(tmp_path / "s"), "--extractor", "given", "--given.column", "crops"]
-    words += ["--given.format", "xywh", "--input_size", "64", "--features", "colour,head", "--device", "cpu"]
+    words += ["--given.format", "xywh", "--input-size", "64", "--features", "colour,head", "--device", "cpu"]
     assert main(words) == 0
     store = RegionStore.open(tmp_path / "s")
     assert store.info.name == "given"
@@ -222,15 +222,15 @@ def test_the_command_stores_given_boxes_and_lists_rows_whose_boxes_are_none(
     assert skipped["row"] == 1
     assert "has no boxes" in skipped["reason"]
     capsys.readouterr()
-    assert main([*words[:-6], "--input_size", "96"]) == 2
+    assert main([*words[:-6], "--input-size", "96"]) == 2
     assert "made by another extractor" in capsys.readouterr().err
 
 
-def test_boxes_as_text_in_a_csv_are_read_and_stay_pixels_of_a_large_picture(tmp_path: Path) -> None:
+def test_boxes_as_text_in_a_csv_are_read_and_stay_pixels_of_a_large_image(tmp_path: Path) -> None:
     Image.new("RGB", (4000, 3000), "red").save(tmp_path / "big.jpg")
     (tmp_path / "metadata.csv").write_text('file_name,title,boxes\nbig.jpg,a,"[[3000, 2000, 3900, 2900]]"\n')
     words = ["extract", str(tmp_path), str(tmp_path / "s"), "--extractor", "given", "--given.column", "boxes"]
-    assert main([*words, "--input_size", "64", "--texts", "title", "--features", "colour"]) == 0
+    assert main([*words, "--input-size", "64", "--text-columns", "title", "--features", "colour"]) == 0
     regions = RegionStore.open(tmp_path / "s").take([0])[0]
     assert (regions.width, regions.height) == (4000, 3000)
     np.testing.assert_allclose(regions.boxes, [[3000, 2000, 3900, 2900]], atol=0.01)
@@ -253,7 +253,7 @@ def test_boxes_as_text_in_a_csv_are_read_and_stay_pixels_of_a_large_picture(tmp_
         (["--device", "cuda:77"], "The device 'cuda:77' cannot be used"),
         (["--frcnn.weights", "x"], "--frcnn options are read by --extractor frcnn"),
         (["--given.column", "crops"], "--given options are read by --extractor given"),
-        (["--frcnn.min_boxes", "0", "--extractor", "frcnn"], "min_boxes"),
+        (["--frcnn.min-boxes", "0", "--extractor", "frcnn"], "min_boxes"),
     ],
 )
 def test_a_wrong_choice_is_an_error_of_one_line(
@@ -267,7 +267,7 @@ def test_a_wrong_choice_is_an_error_of_one_line(
     assert not (tmp_path / "s").exists()
 
 
-# the ten COCO pictures and the boxes that their original features were made at
+# the ten COCO images and the boxes that their original features were made at
 
 
 @pytest.mark.skipif(not COCO.is_dir(), reason="INTERBERT_DATA names no folder with butd_coco10")
@@ -299,7 +299,7 @@ def test_boxes_of_the_original_features_pass_through_with_the_right_geometry(
         for one in boxes:
             scaled[round(float(one.sum()), 1)] = (shape, one)
     for row, caption in zip(store.take(range(10)), store.captions(), strict=True):
-        known = next(one for one in rows if one["title"] == caption.picture_id)
+        known = next(one for one in rows if one["title"] == caption.image_id)
         assert (row.width, row.height) == (known["width"], known["height"])
         assert row.boxes.shape == (36, 4)
         assert row.features.shape == (36, frcnn.info.feature_size)

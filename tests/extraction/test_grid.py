@@ -23,14 +23,14 @@ def noise(width: int, height: int, seed: int = 0) -> Image.Image:
     return Image.fromarray(values).resize((width, height))
 
 
-def test_a_picture_gets_the_same_regions_alone_and_in_a_batch(extractor: GridExtractor) -> None:
+def test_a_image_gets_the_same_regions_alone_and_in_a_batch(extractor: GridExtractor) -> None:
     sizes = [(60, 80), (80, 60), (70, 70), (300, 40), (33, 200), (61, 79), (128, 128), (9, 9), (40, 300), (50, 50)]
-    pictures = [noise(*size, seed=seed) for seed, size in enumerate(sizes)] * 2
-    together = extractor.extract(pictures)
+    images = [noise(*size, seed=seed) for seed, size in enumerate(sizes)] * 2
+    together = extractor.extract(images)
     assert len(together) == 20
-    for picture, batched in zip(pictures, together, strict=True):
-        single = extractor.extract([picture])[0]
-        assert (batched.width, batched.height) == picture.size
+    for image, batched in zip(images, together, strict=True):
+        single = extractor.extract([image])[0]
+        assert (batched.width, batched.height) == image.size
         np.testing.assert_array_equal(batched.boxes, single.boxes)
         for name in ("features", "class_probs"):
             ours, theirs = getattr(batched, name), getattr(single, name)
@@ -49,12 +49,12 @@ def test_regions_have_the_sizes_that_the_info_says(extractor: GridExtractor) -> 
     assert (regions.class_probs >= 0).all()
 
 
-def test_no_picture_gives_no_regions(extractor: GridExtractor) -> None:
+def test_no_image_gives_no_regions(extractor: GridExtractor) -> None:
     assert extractor.extract([]) == []
 
 
 @pytest.mark.parametrize("size", [(1, 1), (5000, 2), (3, 4000), (1, 500)])
-def test_a_picture_of_any_shape_has_regions_inside_it(extractor: GridExtractor, size: tuple[int, int]) -> None:
+def test_a_image_of_any_shape_has_regions_inside_it(extractor: GridExtractor, size: tuple[int, int]) -> None:
     regions = extractor.extract([Image.new("RGB", size, "red")])[0].validate("here")
     assert (regions.width, regions.height) == size
     assert (regions.boxes >= 0).all()
@@ -63,9 +63,9 @@ def test_a_picture_of_any_shape_has_regions_inside_it(extractor: GridExtractor, 
 
 def test_colours_are_read_where_they_are() -> None:
     extractor = GridExtractor(GridSettings(input_size=64, scales=(2,), overlap=0.0, features=("colour",)))
-    picture = Image.new("RGB", (64, 64), "white")
-    picture.paste((255, 0, 0), (0, 0, 32, 32))
-    regions = extractor.extract([picture])[0]
+    image = Image.new("RGB", (64, 64), "white")
+    image.paste((255, 0, 0), (0, 0, 32, 32))
+    regions = extractor.extract([image])[0]
     colours = regions.features.astype(np.float32).reshape(4, 3, 3, 3)  # window, channel, row, column
     np.testing.assert_allclose(colours[0, :, 0, 0], [1, 0, 0], atol=0.02)
     np.testing.assert_allclose(colours[1:, :, 2, 2], 1.0, atol=0.02)
@@ -82,7 +82,7 @@ def test_the_class_distribution_does_not_depend_on_which_features_are_kept() -> 
     ("size", "canvas"),
     [((100, 100), (256, 256)), ((300, 400), (192, 256)), ((400, 300), (256, 192)), ((9000, 10), (256, 192))],
 )
-def test_a_picture_is_scaled_to_the_canvas_nearest_to_its_shape(size: tuple[int, int], canvas: tuple[int, int]) -> None:
+def test_a_image_is_scaled_to_the_canvas_nearest_to_its_shape(size: tuple[int, int], canvas: tuple[int, int]) -> None:
     assert GridExtractor(GridSettings(input_size=256)).canvas(*size) == canvas
 
 

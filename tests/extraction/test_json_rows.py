@@ -39,13 +39,13 @@ def test_dates_stay_texts_and_ids_keep_their_zeros(tmp_path: Path, name: str) ->
         for number in range(2):
             part = records[2 * number : 2 * number + 2] if "*" in name else records
             (tmp_path / name.replace("*", str(number))).write_text("\n".join(map(json.dumps, part)))
-    source = open_source(str(tmp_path / name), ColumnMapping(picture="image", texts=("title",)))
+    source = open_source(str(tmp_path / name), ColumnMapping(image="image", texts=("title",)))
     ids = ["2026-01-01", "000116", "412", "12:30"]
     assert [item.product_id for item in source] == ids
     assert [item.texts for item in source] == [("2026-01-05",), ("2026-01-05T10:00:00Z", "x"), ("1",), ("2",)]
     assert source.other_columns()["launched"].to_pylist() == ["2026-01-05", None, "2026-01-05 10:00", ""]
-    named = open_source(str(tmp_path / name), ColumnMapping("image", ("title",), picture_id="sku"))
-    assert named.picture_ids() == ids
+    named = open_source(str(tmp_path / name), ColumnMapping("image", ("title",), image_id="sku"))
+    assert named.image_ids() == ids
 
 
 def test_types_are_those_of_all_values_of_all_files(tmp_path: Path) -> None:

@@ -18,19 +18,19 @@ from PIL import Image
 from tests.conftest import file_bytes
 
 from interbert.cli.main import main
-from interbert.errors import ConfigError, MissingExtraError, PictureError, UsageError
+from interbert.errors import ConfigError, ImageError, MissingExtraError, UsageError
 from interbert.extraction import on_ray
 from interbert.extraction.extract import extract_to_store
 from interbert.extraction.on_ray import ExtractorRecipe, OnRay
-from interbert.extraction.sources import PictureSource, open_source
+from interbert.extraction.sources import ImageSource, open_source
 from interbert.regions.schema import ExtractorInfo, Regions
 from interbert.regions.store import RegionStore
 
 
 class Greys:
-    """An extractor that costs nothing: one region, its feature the picture's grey.
+    """An extractor that costs nothing: one region, its feature the image's grey.
 
-    What a picture does to its worker stands in its colour: 251 kills it, 252 kills it the first time, 253 raises.
+    What an image does to its worker stands in its colour: 251 kills it, 252 kills it the first time, 253 raises.
     """
 
     info = ExtractorInfo("greys", {}, feature_size=3, num_classes=None)
@@ -40,19 +40,19 @@ class Greys:
     def __init__(self, folder: str, pause: float = 0.0) -> None:
         self.folder, self.pause = Path(folder), pause
 
-    def extract(self, pictures: list[Image.Image]) -> list[Regions]:
+    def extract(self, images: list[Image.Image]) -> list[Regions]:
         (self.folder / f"worker-{os.getpid()}").touch()
         time.sleep(self.pause)
-        return [self._regions(picture) for picture in pictures]
+        return [self._regions(image) for image in images]
 
-    def _regions(self, picture: Image.Image) -> Regions:
-        grey = picture.getpixel((0, 0))[0]
+    def _regions(self, image: Image.Image) -> Regions:
+        grey = image.getpixel((0, 0))[0]
         if grey == 251 or (grey == 252 and self._first_time()):
             os.kill(os.getpid(), signal.SIGKILL)
         if grey == 253:
-            raise PictureError("this picture raises")
-        features = np.array([[grey, grey / 2, picture.width]], dtype=np.float16)
-        return Regions(np.array([[0, 0, 4, 4]], np.float32), features, None, *picture.size)
+            raise ImageError("this image raises")
+        features = np.array([[grey, grey / 2, image.width]], dtype=np.float16)
+        return Regions(np.array([[0, 0, 4, 4]], np.float32), features, None, *image.size)
 
     def _first_time(self) -> bool:
         try:
@@ -62,10 +62,10 @@ class Greys:
         return True
 
 
-def source_of(folder: Path, greys: list[int | None]) -> PictureSource:
-    pictures = [b"junk" if grey is None else file_bytes(Image.new("L", (8, 8), grey)) for grey in greys]
+def source_of(folder: Path, greys: list[int | None]) -> ImageSource:
+    images = [b"junk" if grey is None else file_bytes(Image.new("L", (8, 8), grey)) for grey in greys]
     file = folder / "greys.parquet"
-    pq.write_table(pa.table({"image": pictures, "title": [f"grey {row}" for row in range(len(greys))]}), file)
+    pq.write_table(pa.table({"image": images, "title": [f"grey {row}" for row in range(len(greys))]}), file)
     return open_source(str(file))
 
 
@@ -102,7 +102,7 @@ def test_two_workers_give_the_rows_of_one_process_and_go_on_where_they_were(tmp_
     source = source_of(tmp_path, [*range(20), None, *range(21, 40)])
     extract_to_store(source, tmp_path / "one", Greys(str(tmp_path)), mirrored=True, progress=False)
     (tmp_path / f"worker-{os.getpid()}").unlink()
-    workers_of = OnRay(lambda: Greys(str(tmp_path), pause=0.2), task_pictures=4)
+    workers_of = OnRay(lambda: Greys(str(tmp_path), pause=0.2), task_images=4)
     for limit, written in ((10, 20), (None, 58), (None, 0)):
         report = extract_to_store(
             source, tmp_path / "two", Greys(str(tmp_path)), True, limit=limit, progress=False, describer=workers_of
@@ -119,7 +119,7 @@ def test_two_workers_give_the_rows_of_one_process_and_go_on_where_they_were(tmp_
 
 def test_rows_come_in_the_order_of_the_source(tmp_path: Path, cluster: None) -> None:
     source = source_of(tmp_path, list(range(30)))
-    workers_of = OnRay(lambda: Greys(str(tmp_path)), task_pictures=3)
+    workers_of = OnRay(lambda: Greys(str(tmp_path)), task_images=3)
     extract_to_store(source, tmp_path / "s", Greys(str(tmp_path)), progress=False, describer=workers_of)
     assert [row[1] for row in rows_of(tmp_path / "s")] == [str(row) for row in range(30)]
 
@@ -140,7 +140,7 @@ def test_a_worker_that_is_killed_costs_no_row(tmp_path: Path, cluster: None) -> 
 
     thread = threading.Thread(target=kill_the_first)
     thread.start()
-    workers_of = OnRay(lambda: Greys(str(tmp_path), pause=0.5), task_pictures=5)
+    workers_of = OnRay(lambda: Greys(str(tmp_path), pause=0.5), task_images=5)
     report = extract_to_store(source, tmp_path / "s", Greys(str(tmp_path)), progress=False, describer=workers_of)
     thread.join()
     assert killed
@@ -150,12 +150,12 @@ def test_a_worker_that_is_killed_costs_no_row(tmp_path: Path, cluster: None) -> 
 
 
 @pytest.mark.slow
-def test_a_picture_that_kills_every_worker_is_refused_by_name_and_no_other(
+def test_a_image_that_kills_every_worker_is_refused_by_name_and_no_other(
     tmp_path: Path, cluster: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(on_ray, "_RETRIES", 1)  # each costs a new worker
     source = source_of(tmp_path, [252, 3, 251, 4])
-    two = OnRay(lambda: Greys(str(tmp_path)), task_pictures=2)
+    two = OnRay(lambda: Greys(str(tmp_path)), task_images=2)
     report = extract_to_store(source, tmp_path / "s", Greys(str(tmp_path)), progress=False, describer=two)
     assert (report.written, report.skipped) == (3, 1)
     assert [row[1] for row in rows_of(tmp_path / "s")] == ["0", "1", "3"]
@@ -167,7 +167,7 @@ def test_a_picture_that_kills_every_worker_is_refused_by_name_and_no_other(
 def test_what_a_worker_raises_is_raised_here(tmp_path: Path, cluster: None) -> None:
     source = source_of(tmp_path, [1, 253, 2])
     workers_of = OnRay(lambda: Greys(str(tmp_path)))
-    with pytest.raises(PictureError, match="this picture raises"):
+    with pytest.raises(ImageError, match="this image raises"):
         extract_to_store(source, tmp_path / "s", Greys(str(tmp_path)), progress=False, describer=workers_of)
 
 
@@ -185,7 +185,18 @@ def test_a_worker_that_fits_nowhere_is_said_so(tmp_path: Path, cluster: None) ->
 def test_the_command_gives_equal_stores(
     shop: Path, tmp_path: Path, cluster: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = ["--texts", "title", "--picture_id", "id", "--input_size", "64", "--scales", "1", "--top_k_classes", "16"]
+    words = [
+        "--text-columns",
+        "title",
+        "--image-id-column",
+        "id",
+        "--input-size",
+        "64",
+        "--scales",
+        "1",
+        "--top-k-classes",
+        "16",
+    ]
     assert main(["extract", str(shop), str(tmp_path / "one"), *words]) == 0
     assert main(["extract", str(shop), str(tmp_path / "two"), *words, "--ray"]) == 0
     one, two = (RegionStore.open(tmp_path / name) for name in ("one", "two"))
@@ -205,7 +216,7 @@ def test_without_ray_the_command_says_what_to_install(
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'interbert\[ray\]'"):
         OnRay(lambda: Greys(str(tmp_path)))
-    assert main(["extract", str(shop), str(tmp_path / "s"), "--texts", "title", "--ray"]) == 2
+    assert main(["extract", str(shop), str(tmp_path / "s"), "--text-columns", "title", "--ray"]) == 2
     assert capsys.readouterr().err.strip() == (
         "interbert: ray is not installed. Install it with: pip install 'interbert[ray]'"
     )
@@ -241,17 +252,17 @@ def test_a_cluster_that_fails_is_one_line_and_what_was_finished_stays(
 
     monkeypatch.setattr(ray, "get", failing)
     source = source_of(tmp_path, list(range(12)))
-    workers_of = OnRay(lambda: Greys(str(tmp_path)), task_pictures=4)
+    workers_of = OnRay(lambda: Greys(str(tmp_path)), task_images=4)
     with pytest.raises(UsageError, match=r"the cluster failed \(RaySystemError: .*the head is gone"):
         extract_to_store(source, tmp_path / "s", Greys(str(tmp_path)), progress=False, describer=workers_of)
     assert [row[1] for row in rows_of(tmp_path / "s")] == [str(row) for row in range(8)]
 
 
 def test_weights_that_were_trained_here_travel_to_the_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from interbert.carried import CARRIED
+    from interbert.extractor_weights import WEIGHTS_FILE
 
     extractor = Greys(str(tmp_path))
-    weights = tmp_path / "w" / CARRIED
+    weights = tmp_path / "w" / WEIGHTS_FILE
     weights.parent.mkdir()
     weights.write_bytes(b"weights")
     monkeypatch.setattr(extractor, "carried", weights, raising=False)
@@ -260,7 +271,7 @@ def test_weights_that_were_trained_here_travel_to_the_workers(tmp_path: Path, mo
 
     def build(info: ExtractorInfo, folder: str | None = None) -> Greys:
         assert info == Greys.info
-        seen.append(b"" if folder is None else (Path(folder) / CARRIED).read_bytes())
+        seen.append(b"" if folder is None else (Path(folder) / WEIGHTS_FILE).read_bytes())
         return extractor
 
     monkeypatch.setattr(on_ray, "build_extractor", build)

@@ -17,7 +17,7 @@ def test_scale_k_gives_k_times_k_windows(scales: tuple[int, ...], count: int) ->
 
 @pytest.mark.parametrize("overlap", [0.0, 0.3, 0.5, 0.99])
 @pytest.mark.parametrize("scale", range(1, 7))
-def test_the_windows_of_each_scale_cover_the_picture_and_stay_inside(scale: int, overlap: float) -> None:
+def test_the_windows_of_each_scale_cover_the_image_and_stay_inside(scale: int, overlap: float) -> None:
     for width, height in [(1, 1), (60, 80), (333, 777), (5000, 3), (7, 4999)]:
         boxes = grid_windows(width, height, [scale], overlap)
         assert (boxes >= 0).all()
@@ -41,7 +41,7 @@ def test_windows_overlap_by_the_share_asked_for() -> None:
     np.testing.assert_allclose(half[3], [0.25, 0.25, 1, 1])
 
 
-def test_windows_come_coarse_to_fine_and_the_first_is_the_whole_picture() -> None:
+def test_windows_come_coarse_to_fine_and_the_first_is_the_whole_image() -> None:
     boxes = grid_windows(60, 80, (1, 2, 3))
     np.testing.assert_allclose(boxes[0], [0, 0, 60, 80])
     areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])

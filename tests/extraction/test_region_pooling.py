@@ -11,7 +11,7 @@ SIZES = [(16, 16), (8, 6), (3, 4), (1, 1), (2, 5)]
 
 
 def some_boxes(count: int, seed: int) -> Tensor:
-    """[count,4] as fractions of a picture, some of them over its edges, one as thin as a line, one everything."""
+    """[count,4] as fractions of an image, some of them over its edges, one as thin as a line, one everything."""
     generator = torch.Generator().manual_seed(seed)
     corners = torch.rand(count, 2, 2, generator=generator) * 1.4 - 0.2
     boxes = torch.cat((corners.amin(dim=1), corners.amax(dim=1)), dim=1)
@@ -20,8 +20,8 @@ def some_boxes(count: int, seed: int) -> Tensor:
     return boxes
 
 
-def a_map(pictures: int, size: tuple[int, int]) -> Tensor:
-    return torch.randn(pictures, 5, *size, generator=torch.Generator().manual_seed(0))
+def a_map(images: int, size: tuple[int, int]) -> Tensor:
+    return torch.randn(images, 5, *size, generator=torch.Generator().manual_seed(0))
 
 
 def by_torchvision(feature_map: Tensor, boxes: list[Tensor], bins: int, samples: int) -> Tensor:
@@ -43,7 +43,7 @@ def test_pooling_is_the_roi_align_of_torchvision(size: tuple[int, int], bins: in
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_pictures_with_different_numbers_of_boxes_are_pooled_together(size: tuple[int, int]) -> None:
+def test_images_with_different_numbers_of_boxes_are_pooled_together(size: tuple[int, int]) -> None:
     feature_map = a_map(3, size)
     boxes = [some_boxes(count, seed=count) for count in (2, 9, 5)]
     padded = torch.nn.utils.rnn.pad_sequence(boxes, batch_first=True)

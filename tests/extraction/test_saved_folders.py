@@ -90,7 +90,7 @@ def test_a_pipe_or_a_missing_file_is_named(tmp_path: Path, name: str) -> None:
             open_source(str(folder))
 
 
-def test_a_picture_that_a_row_names_lies_in_the_folder(tmp_path: Path) -> None:
+def test_a_image_that_a_row_names_lies_in_the_folder(tmp_path: Path) -> None:
     (tmp_path / "outside.png").write_bytes(RAW)
     for number, path in enumerate((str(tmp_path / "outside.png"), "../outside.png")):
         folder = saved(tmp_path / f"s{number}")
@@ -109,12 +109,12 @@ def test_a_picture_that_a_row_names_lies_in_the_folder(tmp_path: Path) -> None:
 def test_what_other_columns_name_is_not_opened(
     tmp_path: Path, form: str, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """``datasets`` decodes a picture inside of a list or struct with the row: it opens any file that its path names."""
-    picture = datasets.Image()
+    """``datasets`` decodes an image inside of a list or struct with the row: it opens any file that its path names."""
+    image = datasets.Image()
     (tmp_path / "outside.png").write_bytes(RAW)
     cell = {"bytes": None, "path": str(tmp_path / "outside.png")}
-    feature: Any = {"list": datasets.List(picture), "struct": {"a": picture}}.get(form) or datasets.List(
-        {"b": datasets.LargeList({"a": picture})}
+    feature: Any = {"list": datasets.List(image), "struct": {"a": image}}.get(form) or datasets.List(
+        {"b": datasets.LargeList({"a": image})}
     )
     value: Any = {"list": [cell], "struct": {"a": cell}, "deep": [{"b": [{"a": cell}]}]}[form]
     source = with_column(tmp_path / "s", kind, feature, value)

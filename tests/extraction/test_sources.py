@@ -11,8 +11,8 @@ from tests.conftest import draw, file_bytes
 
 from interbert.errors import ColumnError, SourceError
 from interbert.extraction.columns import ColumnMapping
-from interbert.extraction.pictures import load_picture
-from interbert.extraction.sources import PictureSource, open_source
+from interbert.extraction.images import load_image
+from interbert.extraction.sources import ImageSource, open_source
 
 COLOURS = ("red", "green", "blue", "black")
 
@@ -46,21 +46,21 @@ def titles() -> list[str]:
     return [f"a {colour} square" for colour in COLOURS]
 
 
-def assert_whole(source: PictureSource, texts: bool = True) -> None:
-    """Every picture is read, in the middle of its own colour, with its own text."""
+def assert_whole(source: ImageSource, texts: bool = True) -> None:
+    """Every image is read, in the middle of its own colour, with its own text."""
     assert len(source) == 4
     colours = set()
     for item in source:
         assert item.problem is None
         assert item.data is not None
-        pixel = load_picture(item.data, item.where).getpixel((10, 10))
+        pixel = load_image(item.data, item.where).getpixel((10, 10))
         colour = next(one for one in COLOURS if draw(one, "square", (20, 20)).getpixel((10, 10)) == pixel)
         colours.add(colour)
         assert item.texts == ((f"a {colour} square",) if texts else ())
     assert colours == set(COLOURS)
 
 
-def test_a_parquet_file_with_embedded_pictures(tmp_path: Path) -> None:
+def test_a_parquet_file_with_embedded_images(tmp_path: Path) -> None:
     source = open_source(str(parquet(tmp_path / "a.parquet", {"image": embedded(), "title": titles()})))
     assert source.columns == ColumnMapping("image", ("title",), None, None)
     assert_whole(source)
@@ -74,14 +74,14 @@ def test_a_parquet_file_with_plain_bytes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("name", "separator"), [("a.csv", ","), ("a.tsv", "\t"), ("a.CSV", ",")])
-def test_a_table_beside_its_pictures(tmp_path: Path, name: str, separator: str) -> None:
+def test_a_table_beside_its_images(tmp_path: Path, name: str, separator: str) -> None:
     photos(tmp_path / "img")
     columns = {"file": [f"img/{colour}.png" for colour in COLOURS], "title": titles()}
     assert_whole(open_source(str(table(tmp_path / name, columns, separator))))
 
 
 @pytest.mark.parametrize("name", ["a.jsonl", "a.json"])
-def test_json_lines_beside_their_pictures(tmp_path: Path, name: str) -> None:
+def test_json_lines_beside_their_images(tmp_path: Path, name: str) -> None:
     photos(tmp_path)
     rows = [{"path": f"{colour}.png", "text": title} for colour, title in zip(COLOURS, titles(), strict=True)]
     lines = "\n".join(json.dumps(row) for row in rows)
@@ -103,11 +103,11 @@ def test_a_folder_with_metadata(tmp_path: Path, name: str) -> None:
     assert_whole(open_source(str(folder)))
 
 
-def test_a_bare_folder_of_pictures_needs_no_texts_to_be_searched(tmp_path: Path) -> None:
+def test_a_bare_folder_of_images_needs_no_texts_to_be_searched(tmp_path: Path) -> None:
     photos(tmp_path / "p" / "deep" / "er", ".PNG")
-    (tmp_path / "p" / "notes.txt").write_text("not a picture")
+    (tmp_path / "p" / "notes.txt").write_text("not an image")
     assert_whole(open_source(str(tmp_path / "p"), need_texts=False), texts=False)
-    with pytest.raises(ColumnError, match="--texts"):
+    with pytest.raises(ColumnError, match="--text-columns"):
         open_source(str(tmp_path / "p"))
 
 
@@ -163,49 +163,49 @@ def test_missing_texts_of_a_table_are_no_texts(tmp_path: Path) -> None:
 def test_a_cell_of_a_table_is_taken_as_it_is_written(tmp_path: Path, title: str) -> None:
     photos(tmp_path)
     columns = {"file": ["red.png", "blue.png"], "title": [title, "x"], "sku": ["007", "7"], "item_id": ["0012", ""]}
-    source = open_source(str(table(tmp_path / "a.csv", columns)), ColumnMapping(texts=("title",), picture_id="sku"))
+    source = open_source(str(table(tmp_path / "a.csv", columns)), ColumnMapping(texts=("title",), image_id="sku"))
     assert source[0].texts == (title,)
-    assert source.picture_ids() == ["007", "7"]
+    assert source.image_ids() == ["007", "7"]
     assert [item.product_id for item in source] == ["0012", "7"]
 
 
-def test_several_pictures_of_a_product_share_its_id_and_keep_their_own(tmp_path: Path) -> None:
+def test_several_images_of_a_product_share_its_id_and_keep_their_own(tmp_path: Path) -> None:
     columns = {"image": embedded(), "title": titles(), "item_id": [7, 7, None, 8], "sku": ["a", "b", "c", "d"]}
-    source = open_source(str(parquet(tmp_path / "a.parquet", columns)), ColumnMapping(picture_id="sku"))
+    source = open_source(str(parquet(tmp_path / "a.parquet", columns)), ColumnMapping(image_id="sku"))
     assert [item.product_id for item in source] == ["7", "7", "c", "8"]
-    assert [item.picture_id for item in source] == ["a", "b", "c", "d"]
-    with pytest.raises(ColumnError, match=r"'item_id' is no picture id: '7' stands in 2 rows.*--product_id"):
-        open_source(str(tmp_path / "a.parquet"), ColumnMapping(picture_id="item_id"))
+    assert [item.image_id for item in source] == ["a", "b", "c", "d"]
+    with pytest.raises(ColumnError, match=r"'item_id' is no image id: '7' stands in 2 rows.*--product-id-column"):
+        open_source(str(tmp_path / "a.parquet"), ColumnMapping(image_id="item_id"))
 
 
 @pytest.mark.parametrize(
     "mapping",
     [
-        ColumnMapping(picture="imag"),
+        ColumnMapping(image="imag"),
         ColumnMapping(texts=("titel",)),
-        ColumnMapping(picture_id="skus"),
+        ColumnMapping(image_id="skus"),
         ColumnMapping(product_id="itemid"),
     ],
 )
 def test_a_wrong_column_name_suggests_the_right_one(tmp_path: Path, mapping: ColumnMapping) -> None:
     columns = {"image": embedded(), "title": titles(), "sku": list("abcd"), "item_id": [1, 2, 3, 4]}
     path = parquet(tmp_path / "a.parquet", columns)
-    right = {"imag": "image", "titel": "title", "skus": "sku", "itemid": "item_id"}
-    wrong = mapping.picture or mapping.picture_id or mapping.product_id or mapping.texts[0]
+    relevant = {"imag": "image", "titel": "title", "skus": "sku", "itemid": "item_id"}
+    wrong = mapping.image or mapping.image_id or mapping.product_id or mapping.texts[0]
     with pytest.raises(ColumnError) as caught:
         open_source(str(path), mapping)
-    assert str(caught.value).startswith(f"{path}: there is no column '{wrong}'. Did you mean '{right[wrong]}'?")
+    assert str(caught.value).startswith(f"{path}: there is no column '{wrong}'. Did you mean '{relevant[wrong]}'?")
 
 
-def test_a_source_without_pictures_lists_its_columns(tmp_path: Path) -> None:
+def test_a_source_without_images_lists_its_columns(tmp_path: Path) -> None:
     path = table(tmp_path / "a.csv", {"name": ["red"], "price": [3]})
-    with pytest.raises(ColumnError, match=r"no column holds pictures.*--picture.*name, price"):
+    with pytest.raises(ColumnError, match=r"no column holds images.*--image-column.*name, price"):
         open_source(str(path))
 
 
 def test_texts_that_could_be_several_columns_are_asked_for(tmp_path: Path) -> None:
     path = parquet(tmp_path / "a.parquet", {"image": embedded(), "front": titles(), "back": titles()})
-    with pytest.raises(ColumnError, match=r"--texts.*front, back"):
+    with pytest.raises(ColumnError, match=r"--text-columns.*front, back"):
         open_source(str(path))
 
 
@@ -281,7 +281,7 @@ def test_a_file_of_an_unknown_kind_is_named_with_the_kinds_that_are_read(tmp_pat
 
 
 def test_an_empty_folder_is_named(tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match=f"{tmp_path}: holds neither pictures"):
+    with pytest.raises(SourceError, match=f"{tmp_path}: holds neither images"):
         open_source(str(tmp_path))
 
 
@@ -308,27 +308,27 @@ def test_a_path_that_leads_out_of_the_folder_is_refused(tmp_path: Path) -> None:
     ["gone.png", None, "", "x" * 5000 + ".png", "nul\0.png"],
     ids=["gone", "none", "empty", "endless", "nul byte"],
 )
-def test_a_picture_that_is_not_there_has_a_problem_and_the_others_are_read(tmp_path: Path, name: str | None) -> None:
+def test_a_image_that_is_not_there_has_a_problem_and_the_others_are_read(tmp_path: Path, name: str | None) -> None:
     photos(tmp_path)
     rows = {"file": ["red.png", name], "title": ["t"] * 2}
     source = open_source(str(parquet(tmp_path / "a.parquet", rows)))
-    picture = source.open_picture(0)
-    assert picture is not None
-    assert picture.size == (20, 20)
+    image = source.open_image(0)
+    assert image is not None
+    assert image.size == (20, 20)
     assert source[1].data is None
     assert source[1].problem
-    assert source.open_picture(1) is None
+    assert source.open_image(1) is None
 
 
-def test_selected_rows_keep_their_ids_texts_and_pictures(tmp_path: Path) -> None:
+def test_selected_rows_keep_their_ids_texts_and_images(tmp_path: Path) -> None:
     columns = {"image": embedded(), "title": titles(), "product_id": ["p", "q", "q", "r"]}
     source = open_source(str(parquet(tmp_path / "a.parquet", columns)))
     chosen = source.select([3, 1])
     assert len(chosen) == 2
-    assert chosen.picture_ids() == ["3", "1"]
+    assert chosen.image_ids() == ["3", "1"]
     for item, row in zip(chosen, [3, 1], strict=True):
         whole = source[row]
-        assert (item.picture_id, item.product_id, item.texts) == (whole.picture_id, whole.product_id, whole.texts)
+        assert (item.image_id, item.product_id, item.texts) == (whole.image_id, whole.product_id, whole.texts)
         assert item.data == whole.data
     assert list(chosen.products_and_texts()) == [("r", ("a black square",)), ("q", ("a green square",))]
 
@@ -336,12 +336,12 @@ def test_selected_rows_keep_their_ids_texts_and_pictures(tmp_path: Path) -> None
 def test_a_selection_of_a_selection_is_taken_from_the_selection(tmp_path: Path) -> None:
     source = open_source(str(parquet(tmp_path / "a.parquet", {"image": embedded(), "title": titles()})))
     twice = source.select([3, 1]).select([0])
-    assert twice.picture_ids() == ["3"]
+    assert twice.image_ids() == ["3"]
     assert twice[0].texts == ("a black square",)
     assert list(twice.products_and_texts()) == [("3", ("a black square",))]
 
 
-def test_products_and_texts_do_not_need_the_pictures(tmp_path: Path) -> None:
+def test_products_and_texts_do_not_need_the_images(tmp_path: Path) -> None:
     rows = {"file": ["gone.png"] * 3, "title": ["a", None, "c"], "product_id": [1, 1, None]}
     source = open_source(str(parquet(tmp_path / "a.parquet", rows)))
     assert list(source.products_and_texts()) == [("1", ("a",)), ("1", ()), ("2", ("c",))]
@@ -403,7 +403,7 @@ def test_columns_are_found_by_rows_all_over_a_source(tmp_path: Path) -> None:
     photos(tmp_path)
     names = [""] * 60 + ["red.png"] * 940  # sorted: those without a photo come first
     file = table(tmp_path / "shop.csv", {"photo": names, "title": [f"thing {row}" for row in range(1000)]})
-    assert open_source(str(file)).columns.picture == "photo"
+    assert open_source(str(file)).columns.image == "photo"
 
 
 def test_reasons_name_no_credentials_of_a_cells_address(tmp_path: Path) -> None:

@@ -140,11 +140,11 @@ def test_values_of_unified_parts_are_as_they_are_written(tmp_path: Path) -> None
 
 
 def test_parquet_parts_whose_unused_columns_do_not_fit_are_read_and_the_columns_named(tmp_path: Path) -> None:
-    pictures = [b"\x89PNG"] * 2
+    images = [b"\x89PNG"] * 2
     source = parts(
         tmp_path,
-        {"image": pictures, "title": ["a", "b"], "tags": [["x"], []], "big": [2**53 + 1, 1]},
-        {"image": pictures, "title": ["c", "d"], "tags": ["x", "y"], "big": [0.5, 1.0]},
+        {"image": images, "title": ["a", "b"], "tags": [["x"], []], "big": [2**53 + 1, 1]},
+        {"image": images, "title": ["c", "d"], "tags": ["x", "y"], "big": [0.5, 1.0]},
     )
     opened = open_source(source)
     assert [item.texts for item in opened] == [("a",), ("b",), ("c",), ("d",)]

@@ -99,7 +99,7 @@ def save_detector(name: str, folder: Path, seed: int = 0) -> Path:
     torch.manual_seed(seed)
     model, processor = MAKERS[name]()
     with torch.no_grad():
-        for weight in model.parameters():  # what starts at zero would answer the same to every picture
+        for weight in model.parameters():  # what starts at zero would answer the same to every image
             weight.add_(torch.randn_like(weight) * 0.1)
     model.save_pretrained(folder)
     processor.save_pretrained(folder)

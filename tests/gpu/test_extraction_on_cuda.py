@@ -26,7 +26,7 @@ BOXES = np.array([[2, 3, 30, 31], [0, 0, 33, 40], [10.5, 5.25, 20.75, 25]], dtyp
 
 
 @pytest.fixture(scope="module")
-def pictures() -> list[Image.Image]:
+def images() -> list[Image.Image]:
     return [noise(*size, seed=seed) for seed, size in enumerate(SIZES)]
 
 
@@ -41,24 +41,24 @@ def require_alike(ours: list[Regions], theirs: list[Regions], tolerance: float =
             assert np.linalg.norm(found - expected) <= tolerance * np.linalg.norm(expected), name
 
 
-def test_windows(pictures: list[Image.Image]) -> None:
+def test_windows(images: list[Image.Image]) -> None:
     settings = GridSettings(input_size=128)
     extractor = GridExtractor(settings)
     assert extractor.device == "cuda"
-    require_alike(extractor.extract(pictures), GridExtractor(settings, device="cpu").extract(pictures))
+    require_alike(extractor.extract(images), GridExtractor(settings, device="cpu").extract(images))
 
 
-def test_given_boxes(pictures: list[Image.Image]) -> None:
-    boxes = [BOXES[: 1 + number % 3] for number in range(len(pictures))]
-    found = [GridExtractor(device=device).describe(pictures, boxes) for device in ("cuda", "cpu")]
+def test_given_boxes(images: list[Image.Image]) -> None:
+    boxes = [BOXES[: 1 + number % 3] for number in range(len(images))]
+    found = [GridExtractor(device=device).describe(images, boxes) for device in ("cuda", "cpu")]
     require_alike(*found)
 
 
 @pytest.mark.parametrize("name", MAKERS)
-def test_detectors(name: str, pictures: list[Image.Image], tmp_path: Path) -> None:
+def test_detectors(name: str, images: list[Image.Image], tmp_path: Path) -> None:
     """All queries, wherever they come: random weights make some nearly equal, and rounding decides their order."""
     settings = DetectorSettings(str(save_detector(name, tmp_path)), min_boxes=QUERIES, max_boxes=QUERIES)
-    cuda, cpu = (open_detector(settings, device).extract(pictures) for device in ("cuda", "cpu"))
+    cuda, cpu = (open_detector(settings, device).extract(images) for device in ("cuda", "cpu"))
     for one, other in zip(cuda, cpu, strict=True):
         assert one.validate("here").boxes.shape == other.boxes.shape == (QUERIES, 4)
         distances = np.abs(one.boxes[:, None] - other.boxes[None]).max(axis=2) / max(one.width, one.height)
@@ -67,24 +67,24 @@ def test_detectors(name: str, pictures: list[Image.Image], tmp_path: Path) -> No
         assert np.linalg.norm(found - expected) <= 0.05 * np.linalg.norm(expected)
 
 
-def test_the_papers_detector(pictures: list[Image.Image], tmp_path: Path) -> None:
+def test_the_papers_detector(images: list[Image.Image], tmp_path: Path) -> None:
     settings = FrcnnSettings(str(write_port(tmp_path / "frcnn", TINY)))
     cuda, cpu = (open_frcnn(settings, device) for device in ("cuda", "cpu"))
-    boxes = [BOXES[: 1 + number % 3] for number in range(len(pictures))]
-    require_alike(cuda.describe(pictures, boxes), cpu.describe(pictures, boxes))
-    found = cuda.extract(pictures)
-    assert [len(one.boxes) > 0 for one in found] == [True] * len(pictures)
+    boxes = [BOXES[: 1 + number % 3] for number in range(len(images))]
+    require_alike(cuda.describe(images, boxes), cpu.describe(images, boxes))
+    found = cuda.extract(images)
+    assert [len(one.boxes) > 0 for one in found] == [True] * len(images)
     for one in found:
         one.validate("here")
 
 
 def test_the_command_writes_the_same_store(shop: Path, tmp_path: Path) -> None:
-    words = ["--texts", "title,title_zh", "--picture_id", "id", "--input_size", "64", "--mirrored", "true"]
+    words = ["--text-columns", "title,title_zh", "--image-id-column", "id", "--input-size", "64", "--mirrored", "true"]
     for device in ("cuda", "cpu"):
         assert main(["extract", str(shop), str(tmp_path / device), *words, "--device", device]) == 0
     cuda, cpu = (RegionStore.open(tmp_path / device) for device in ("cuda", "cpu"))
     assert cuda.fingerprint == cpu.fingerprint
-    listed = [[(one.picture_id, one.view, one.texts) for one in store.captions()] for store in (cuda, cpu)]
+    listed = [[(one.image_id, one.view, one.texts) for one in store.captions()] for store in (cuda, cpu)]
     assert listed[0] == listed[1]
     assert len(listed[0]) == 48
     require_alike(cuda.take(range(48)), cpu.take(range(48)))

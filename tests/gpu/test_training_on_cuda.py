@@ -21,11 +21,11 @@ from interbert.model.scoring import encode_all, score_matrix
 from interbert.objectives.positions import flat_positions
 from interbert.training.optimizer import make_optimizer
 from interbert.training.options import TrainingOptions
-from interbert.training.session import FINISHED
+from interbert.training.run_setup import FINISHED
 
 SIZES = {"hidden_size": 64, "num_attention_heads": 4, "image_num_attention_heads": 2, "pooler_size": 64}
 PAIR = ("input_ids", "attention_mask", "region_features", "region_locations", "region_mask")
-PAIR += ("real_pieces", "real_regions")
+PAIR += ("real_tokens", "real_regions")
 NO_ATTENTION_DROPOUT = {name: 0.0 for name in NO_DROPOUT if "attention" in name}
 
 
@@ -33,8 +33,8 @@ def pretraining_inputs() -> dict[str, torch.Tensor]:
     """A padded batch on the GPU with all that the collator adds."""
     inputs = batch()
     inputs |= labels_of(inputs) | contrast_of(inputs)
-    inputs |= real_of(inputs) | {"contrast_real_pieces": flat_positions(inputs["contrast_attention_mask"])}
-    inputs |= {"predicted_pieces": flat_positions(inputs["lm_labels"] != -100)}
+    inputs |= real_of(inputs) | {"contrast_real_tokens": flat_positions(inputs["contrast_attention_mask"])}
+    inputs |= {"predicted_tokens": flat_positions(inputs["lm_labels"] != -100)}
     inputs |= {"predicted_regions": flat_positions(inputs["masked_regions"])}
     inputs |= {"contrast_same": torch.eye(len(inputs["input_ids"]), dtype=torch.bool)}
     return {name: value.cuda() for name, value in inputs.items()}
@@ -111,7 +111,7 @@ def test_the_command_packs_trains_and_goes_on_after_a_stop(
 
     monkeypatch.setattr(varlen.ShortSequences, "within", within)
     words = pretrain_words(shop_store, tiny_bert, tmp_path / "m", "--training.epochs", "3")
-    words += ["--warm_start.head_epochs", "2", "--warm_start.epochs", "2", "--training.ema_decay", "0.9"]
+    words += ["--warm-start.head-epochs", "2", "--warm-start.epochs", "2", "--training.ema-decay", "0.9"]
     assert main(words) == 0
     assert set(packed) == {(torch.bfloat16, None)}
     whole = log_of(tmp_path / "m")
@@ -130,16 +130,16 @@ def test_the_command_packs_trains_and_goes_on_after_a_stop(
 
 
 def test_fine_tuning_and_evaluation(shop_store: Path, tiny_bert: str, tmp_path: Path) -> None:
-    assert main(pretrain_words(shop_store, tiny_bert, tmp_path / "p", "--training.max_steps", "2")) == 0
-    words = finetune_words(tmp_path / "p", shop_store, tmp_path / "m", "--training.max_steps", "4")
+    assert main(pretrain_words(shop_store, tiny_bert, tmp_path / "p", "--training.max-steps", "2")) == 0
+    words = finetune_words(tmp_path / "p", shop_store, tmp_path / "m", "--training.max-steps", "4")
     assert main([*words, "--negatives.mine", "model"]) == 0
-    assert main(["evaluate", "retrieval", str(tmp_path / "m"), str(shop_store), "--texts", "title"]) == 0
+    assert main(["evaluate", "retrieval", str(tmp_path / "m"), str(shop_store), "--text-columns", "title"]) == 0
 
 
 @pytest.mark.slow
 def test_compiled_training(shop_store: Path, tiny_bert: str, tmp_path: Path) -> None:
     counters.clear()
-    words = pretrain_words(shop_store, tiny_bert, tmp_path / "m", "--training.max_steps", "4")
+    words = pretrain_words(shop_store, tiny_bert, tmp_path / "m", "--training.max-steps", "4")
     assert main([*words, "--training.compile", "true"]) == 0
     losses = [line["loss"] for line in log_of(tmp_path / "m") if "loss" in line]
     assert losses
@@ -155,14 +155,14 @@ def test_scores_are_the_cpus(bf16: bool) -> None:
     ).eval()
     generator = np.random.default_rng(0)
     texts = [generator.integers(1, 60, length).tolist() for length in (9, 3, 5, 3, 12, 3, 5, 1)]
-    pictures = [
+    images = [
         (generator.standard_normal((n, 10), dtype=np.float32), generator.random((n, 5), dtype=np.float32))
         for n in (4, 7, 1, 7, 2, 5)
     ]
-    expected = score_matrix(model, texts, pictures, bf16=False)
-    vectors = encode_all(model, texts, pictures)
-    found = score_matrix(model.cuda(), texts, pictures, bf16=bf16)
+    expected = score_matrix(model, texts, images, bf16=False)
+    vectors = encode_all(model, texts, images)
+    found = score_matrix(model.cuda(), texts, images, bf16=bf16)
     limit = 0.05 * expected.std() if bf16 else 1e-4
     assert np.abs(found - expected).max() <= limit
-    for ours, theirs in zip(encode_all(model, texts, pictures), vectors, strict=True):
+    for ours, theirs in zip(encode_all(model, texts, images), vectors, strict=True):
         assert np.abs(np.asarray(ours) - np.asarray(theirs)).max() <= 0.05

@@ -11,21 +11,21 @@ from interbert.model.trunk import InterBertModel
 
 def batch(lengths=(5, 8, 3), regions=(4, 2, 6), seed=0):
     generator = torch.Generator().manual_seed(seed)
-    tokens, images = max(lengths), max(regions)
+    tokens, tokens_of_image = max(lengths), max(regions)
     count = len(lengths)
     return {
         "input_ids": torch.randint(1, 60, (count, tokens), generator=generator),
         "attention_mask": (torch.arange(tokens) < torch.tensor(lengths)[:, None]).long(),
-        "region_features": torch.randn(count, images, 10, generator=generator),
-        "region_locations": torch.rand(count, images, 5, generator=generator),
-        "region_mask": (torch.arange(images) < torch.tensor(regions)[:, None]).long(),
+        "region_features": torch.randn(count, tokens_of_image, 10, generator=generator),
+        "region_locations": torch.rand(count, tokens_of_image, 5, generator=generator),
+        "region_mask": (torch.arange(tokens_of_image) < torch.tensor(regions)[:, None]).long(),
     }
 
 
 def alone(inputs, row):
     tokens = int(inputs["attention_mask"][row].sum())
-    images = int(inputs["region_mask"][row].sum())
-    cut = {name: (images if name.startswith("region") else tokens) for name in inputs}
+    tokens_of_image = int(inputs["region_mask"][row].sum())
+    cut = {name: (tokens_of_image if name.startswith("region") else tokens) for name in inputs}
     return {name: value[row : row + 1, : cut[name]] for name, value in inputs.items()}
 
 
@@ -37,10 +37,10 @@ def test_a_padded_item_gets_what_it_gets_alone(attention):
         together = model(**inputs)
         for row in range(3):
             single = model(**alone(inputs, row))
-            tokens, images = single.text_hidden_state.shape[1], single.image_hidden_state.shape[1]
+            tokens, tokens_of_image = single.text_hidden_state.shape[1], single.image_hidden_state.shape[1]
             pairs = [
                 (together.text_hidden_state[row, :tokens], single.text_hidden_state[0]),
-                (together.image_hidden_state[row, :images], single.image_hidden_state[0]),
+                (together.image_hidden_state[row, :tokens_of_image], single.image_hidden_state[0]),
                 (together.matching_logits[row], single.matching_logits[0]),
             ]
             for padded, ours in pairs:
@@ -154,14 +154,14 @@ def test_a_pretrained_directory_opens_as_a_retrieval_model(tmp_path):
     torch.testing.assert_close(texts.norm(dim=-1), torch.ones(3))
 
 
-def test_multiple_choice_repeats_the_picture():
+def test_multiple_choice_repeats_the_image():
     model = InterBertForMultipleChoice(tiny_config()).eval()
     inputs = batch()
     choices = {name: torch.stack([inputs[name], inputs[name].flip(0)], 1) for name in ("input_ids", "attention_mask")}
-    pictures = {name: value for name, value in inputs.items() if name.startswith("region")}
+    images = {name: value for name, value in inputs.items() if name.startswith("region")}
     with torch.no_grad():
-        output = model(**choices, **pictures, labels=torch.tensor([0, 1, 0]))
-        straight = model(**{n: v[:, :1] for n, v in choices.items()}, **pictures)
+        output = model(**choices, **images, labels=torch.tensor([0, 1, 0]))
+        straight = model(**{n: v[:, :1] for n, v in choices.items()}, **images)
     assert output.logits.shape == (3, 2)
     torch.testing.assert_close(output.logits[:, :1], straight.logits, rtol=0, atol=1e-5)
     assert torch.isfinite(output.loss)
@@ -207,11 +207,11 @@ def test_impossible_configurations(field, value):
         tiny_config(**{field: value})
 
 
-def test_unequal_numbers_of_texts_and_pictures_are_refused():
+def test_unequal_numbers_of_texts_and_images_are_refused():
     model = InterBertForPreTraining(tiny_config())
     inputs = batch()
     inputs["input_ids"], inputs["attention_mask"] = inputs["input_ids"][:2], inputs["attention_mask"][:2]
-    with pytest.raises(ConfigError, match="2 texts and 3 pictures make no pairs"):
+    with pytest.raises(ConfigError, match="2 texts and 3 images make no pairs"):
         model(**inputs)
 
 
@@ -231,7 +231,7 @@ def test_the_table_of_words_adds_what_single_pieces_say_to_a_text_vector():
         torch.testing.assert_close(after[1], before[1], rtol=0, atol=0)
         pooled = model.interbert(ids, mask, pooled_only=True).text_pooled
         projected = model.contrastive_head.text_projection(pooled)[0]
-        projected[3] += 4.0 / 2.0  # four pieces
+        projected[3] += 4.0 / 2.0  # four tokens
         torch.testing.assert_close(after[0], torch.nn.functional.normalize(projected, dim=0), rtol=0, atol=1e-6)
         alone = model.encode_text(ids[1:, :3])
         torch.testing.assert_close(alone[0], after[1], rtol=0, atol=1e-5)
@@ -253,23 +253,23 @@ def test_a_table_of_words_needs_vectors_to_add_to():
         tiny_config(contrastive_lexical=True)
 
 
-def test_a_query_bank_takes_its_share_off_pictures_that_are_near_every_text(tmp_path):
+def test_a_query_bank_takes_its_share_off_images_that_are_near_every_text(tmp_path):
     model = InterBertForImageTextRetrieval(tiny_config(contrastive_size=8, hidden_dropout_prob=0.0)).eval()
     inputs = batch()
-    pictures = {name: value for name, value in inputs.items() if name.startswith("region")}
+    images = {name: value for name, value in inputs.items() if name.startswith("region")}
     texts = (inputs["input_ids"], inputs["attention_mask"])
     with torch.no_grad():
-        cosines = model.encode_text(*texts) @ model.encode_image(**pictures).T
+        cosines = model.encode_text(*texts) @ model.encode_image(**images).T
         bank = torch.nn.functional.normalize(torch.randn(5, 8, generator=torch.Generator().manual_seed(1)), dim=-1)
-        near = bank @ model.encode_image(**pictures).T
+        near = bank @ model.encode_image(**images).T
         model.keep_query_bank(bank, 0.5)
         scale = model.contrastive_head.scale
         expected = cosines - 0.5 * ((scale * near).exp().mean(dim=0).log() / scale)
-        corrected = model.encode_text(*texts) @ model.encode_image(**pictures).T
+        corrected = model.encode_text(*texts) @ model.encode_image(**images).T
         torch.testing.assert_close(corrected, expected, rtol=0, atol=1e-5)
         model.save_pretrained(tmp_path)
         again = InterBertForImageTextRetrieval.from_pretrained(tmp_path).eval()
-        torch.testing.assert_close(again.encode_image(**pictures), model.encode_image(**pictures), rtol=0, atol=1e-6)
+        torch.testing.assert_close(again.encode_image(**images), model.encode_image(**images), rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("kind", [InterBertForPreTraining, InterBertForImageTextRetrieval])

@@ -62,7 +62,7 @@ def kernel(monkeypatch):
 
 def real_of(inputs):
     """What the collators add to a batch."""
-    masks = {"attention_mask": "real_pieces", "region_mask": "real_regions"}
+    masks = {"attention_mask": "real_tokens", "region_mask": "real_regions"}
     return {name: flat_positions(inputs[mask]) for mask, name in masks.items() if mask in inputs}
 
 
@@ -153,14 +153,14 @@ def test_pretraining_gets_the_losses_and_gradients_of_the_padded_batch(checkpoin
         model.activation_checkpointing_enable()
     inputs = batch()
     inputs |= labels_of(inputs) | contrast_of(inputs)
-    real = real_of(inputs) | {"contrast_real_pieces": flat_positions(inputs["contrast_attention_mask"])}
+    real = real_of(inputs) | {"contrast_real_tokens": flat_positions(inputs["contrast_attention_mask"])}
     asked = both_ways(model, inputs, real, kernel)
     assert asked.count(1) == 2 + 2 * checkpointing  # the contrast's sides, each computed again for its gradients
 
 
 @pytest.mark.parametrize("kind", ["contrast", "in batch", "dual prior"])
 def test_fine_tuning_gets_the_losses_and_gradients_of_the_padded_batch(kind, kernel):
-    prior = {"dual_prior": 2.0} if kind == "dual prior" else {}
+    prior = {"dual_score_weight": 2.0} if kind == "dual prior" else {}
     model = InterBertForImageTextRetrieval(steady_config(contrastive_size=8, **prior)).train()
     inputs = batch() | {"matching_labels": torch.tensor([0, 1, 0])}
     if kind == "in batch":
@@ -180,12 +180,12 @@ def test_classification_gets_the_losses_and_gradients_of_the_padded_batch(kernel
     assert both_ways(model, inputs, real_of(inputs), kernel) == [14, 14, 1, 1]
 
 
-@pytest.mark.parametrize("missing", ["real_pieces", "real_regions", "nothing", "masks"])
+@pytest.mark.parametrize("missing", ["real_tokens", "real_regions", "nothing", "masks"])
 def test_what_is_not_known_or_not_padded_stays_padded(missing, kernel):
     text_mask, image_mask = mask_of([3, 1], 3), mask_of([2, 1], 2)
     if missing == "nothing":
         text_mask, image_mask = torch.ones_like(text_mask), torch.ones_like(image_mask)
-    real = {"real_pieces": flat_positions(text_mask), "real_regions": flat_positions(image_mask)}
+    real = {"real_tokens": flat_positions(text_mask), "real_regions": flat_positions(image_mask)}
     real |= {missing: None} if missing in real else {}
     masks = (None, None) if missing == "masks" else (text_mask, image_mask)
     assert Packings.for_kernel(*masks, **real, sequences_of=sequences_of) is PADDED
@@ -209,8 +209,8 @@ def test_no_value_is_looked_at(kernel):
     model = InterBertForPreTraining(tiny_config(contrastive_size=8, **no_dropout)).train()
     inputs = batch()
     inputs |= labels_of(inputs) | contrast_of(inputs)
-    inputs |= real_of(inputs) | {"contrast_real_pieces": flat_positions(inputs["contrast_attention_mask"])}
-    inputs |= {"predicted_pieces": flat_positions(inputs["lm_labels"] != -100)}
+    inputs |= real_of(inputs) | {"contrast_real_tokens": flat_positions(inputs["contrast_attention_mask"])}
+    inputs |= {"predicted_tokens": flat_positions(inputs["lm_labels"] != -100)}
     inputs |= {"predicted_regions": flat_positions(inputs["masked_regions"])}
     inputs |= {"contrast_same": torch.eye(3, dtype=torch.bool), "predicted_counts": torch.tensor([5.0, 3.0])}
     on_meta = {name: value.to("meta") for name, value in inputs.items()}
@@ -218,7 +218,7 @@ def test_no_value_is_looked_at(kernel):
     model(**on_meta).loss.backward()
     assert kernel
     with pytest.raises((RuntimeError, NotImplementedError)):  # as it would here
-        model(**{name: value for name, value in on_meta.items() if name != "predicted_pieces"})
+        model(**{name: value for name, value in on_meta.items() if name != "predicted_tokens"})
 
 
 @pytest.mark.parametrize("attention", ["eager", "sdpa"])

@@ -33,8 +33,8 @@ def test_a_saved_processor_gives_the_same_inputs(processor, tmp_path, used_befor
         processor(text="warm up", regions=regions())
     processor.save_pretrained(tmp_path)
     loaded = InterBertProcessor.from_pretrained(tmp_path)
-    texts, pictures = ["a red shoe", "blue"], [regions(3, seed=1), regions(1, seed=2)]
-    ours, theirs = processor(text=texts, regions=pictures), loaded(text=texts, regions=pictures)
+    texts, images = ["a red shoe", "blue"], [regions(3, seed=1), regions(1, seed=2)]
+    ours, theirs = processor(text=texts, regions=images), loaded(text=texts, regions=images)
     assert ours.keys() == theirs.keys()
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
     assert loaded.max_text_tokens == 12
@@ -54,10 +54,10 @@ def test_features_are_standardised():
 def test_features_that_are_not_finite_name_their_place(processor, dtype, wrong):
     broken = regions()
     broken.features = broken.features.astype(dtype)
-    processor.picture_inputs(broken)
+    processor.image_inputs(broken)
     broken.features[: len(wrong), 2] = wrong
     with pytest.raises(RegionError, match=r"shop\.lance, row 7.*NaN or infinite"):
-        processor.picture_inputs(broken, where="shop.lance, row 7")
+        processor.image_inputs(broken, where="shop.lance, row 7")
 
 
 def test_large_features_may_add_up_to_what_is_no_number():
@@ -73,7 +73,7 @@ def test_location_vectors_worked_by_hand():
 
 @settings(deadline=None, max_examples=80)
 @given(st.integers(1, 200), st.integers(1, 200), st.lists(st.floats(0, 1), min_size=4, max_size=4))
-def test_location_vectors_stay_within_the_picture(width, height, corners):
+def test_location_vectors_stay_within_the_image(width, height, corners):
     x1, x2 = sorted(corners[:2])
     y1, y2 = sorted(corners[2:])
     (vector,) = location_vectors(np.array([[x1 * width, y1 * height, x2 * width, y2 * height]]), width, height)
@@ -82,7 +82,7 @@ def test_location_vectors_stay_within_the_picture(width, height, corners):
 
 def test_the_global_token_comes_first_and_is_the_mean(processor):
     one = regions(3)
-    features, locations = processor.picture_inputs(one)
+    features, locations = processor.image_inputs(one)
     assert features.shape == (4, 3)
     assert locations[0].tolist() == [0, 0, 1, 1, 1]
     np.testing.assert_allclose(features[0], features[1:].mean(axis=0), atol=1e-6)
@@ -91,12 +91,12 @@ def test_the_global_token_comes_first_and_is_the_mean(processor):
 
 def test_hidden_regions_count_as_zeros_in_the_mean():
     features = np.array([[4.0, 6.0], [3.0, 6.0], [9.0, 9.0], [0.0, 3.0]], dtype=np.float32)
-    picture = features, np.zeros((4, 5), dtype=np.float32)
-    seen, locations = hide_regions(picture, np.array([False, True, False]))
+    image = features, np.zeros((4, 5), dtype=np.float32)
+    seen, locations = hide_regions(image, np.array([False, True, False]))
     assert seen.tolist() == [[1, 3], [3, 6], [0, 0], [0, 3]]
-    assert locations is picture[1]
+    assert locations is image[1]
     assert features.tolist() == [[4, 6], [3, 6], [9, 9], [0, 3]]
-    assert hide_regions(picture, np.zeros(3, dtype=bool))[0] is features
+    assert hide_regions(image, np.zeros(3, dtype=bool))[0] is features
 
 
 def test_batches_are_padded(processor):
@@ -137,4 +137,4 @@ def test_no_room_for_a_piece_is_an_error(processor):
 
 def test_features_of_the_wrong_size_name_their_place_and_both_sizes(processor):
     with pytest.raises(RegionError, match="row 7: regions have 4 features, the model wants 3"):
-        processor.picture_inputs(regions(size=4), where="row 7")
+        processor.image_inputs(regions(size=4), where="row 7")

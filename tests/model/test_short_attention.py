@@ -146,7 +146,7 @@ def test_pretraining_gets_the_losses_and_gradients_of_plain_attention(packed, ta
     model = InterBertForPreTraining._from_config(config, attn_implementation="sdpa").train()
     inputs = batch()
     inputs |= labels_of(inputs) | contrast_of(inputs)
-    real = real_of(inputs) | {"contrast_real_pieces": flat_positions(inputs["contrast_attention_mask"])}
+    real = real_of(inputs) | {"contrast_real_tokens": flat_positions(inputs["contrast_attention_mask"])}
     losses, gradients = results(model, inputs | (real if packed else {}))
     rows = int(inputs["attention_mask"].sum() + inputs["region_mask"].sum()) if packed else 3 * (8 + 6)
     assert taken[0] == rows
@@ -204,7 +204,7 @@ def test_it_is_traced_in_one_piece(taken):
     model = InterBertForPreTraining._from_config(config, attn_implementation="sdpa").train()
     inputs = batch()
     inputs |= labels_of(inputs)
-    inputs |= {"predicted_pieces": flat_positions(inputs["lm_labels"] != -100)}
+    inputs |= {"predicted_tokens": flat_positions(inputs["lm_labels"] != -100)}
     inputs |= {"predicted_regions": flat_positions(inputs["masked_regions"])}
     losses, gradients = results(model, inputs)
     compiled, compiled_gradients = results(torch.compile(model, backend="aot_eager", fullgraph=True), inputs)
@@ -232,7 +232,7 @@ def test_a_compiled_model_computes_no_padding_and_is_not_made_anew_for_every_bat
         inputs["attention_mask"][number % 3, 8 - no_pieces :] = 0
         inputs["region_mask"][(number + 1) % 3, 6 - no_regions :] = 0
         inputs |= labels_of(inputs) | real_of(inputs)
-        inputs["predicted_pieces"] = flat_positions(inputs["lm_labels"] != -100)
+        inputs["predicted_tokens"] = flat_positions(inputs["lm_labels"] != -100)
         inputs["predicted_regions"] = flat_positions(inputs["masked_regions"])
         losses, gradients = results(model, inputs)
         taken.clear()

@@ -22,7 +22,7 @@ def test_it_is_the_mean_cross_entropy_of_rows_and_columns():
     assert contrastive_loss_from_scores(scores).item() == pytest.approx(by_hand(scores), abs=1e-5)
 
 
-def test_pairs_that_share_picture_or_text_are_not_negatives():
+def test_pairs_that_share_image_or_text_are_not_negatives():
     torch.manual_seed(1)
     scores = torch.randn(4, 4)
     same = torch.eye(4, dtype=torch.bool)

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from interbert.objectives.matching import MATCH, MISMATCH, chance_loss, draw_mismatch, hard_share, matching_loss
+from interbert.objectives.matching import MATCH, MISMATCH, baseline_loss, draw_mismatch, hard_share, matching_loss
 
 
 def test_class_zero_means_match():
@@ -30,7 +30,7 @@ def test_an_empty_batch_costs_nothing():
 
 @pytest.mark.parametrize(("share", "value"), [(0.5, 0.6931), (0.75, 0.5623), (0.0, 0.0), (1.0, 0.0)])
 def test_chance_values(share, value):
-    assert chance_loss(share) == pytest.approx(value, abs=1e-4)
+    assert baseline_loss(share) == pytest.approx(value, abs=1e-4)
 
 
 def test_the_chance_value_is_the_best_that_constant_logits_reach():
@@ -38,7 +38,7 @@ def test_the_chance_value_is_the_best_that_constant_logits_reach():
     losses = [
         matching_loss(torch.tensor([[bias, 0.0]]).expand(100, 2), labels).item() for bias in np.linspace(-3, 3, 601)
     ]
-    assert min(losses) == pytest.approx(chance_loss(0.75), abs=1e-4)
+    assert min(losses) == pytest.approx(baseline_loss(0.75), abs=1e-4)
 
 
 @pytest.mark.parametrize("probability", [0.0, 0.5, 0.75, 1.0])

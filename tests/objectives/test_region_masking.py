@@ -14,7 +14,7 @@ laws = settings(deadline=None, max_examples=100)
 
 
 @st.composite
-def pictures(draw):
+def images(draw):
     width, height = draw(st.integers(2, 60)), draw(st.integers(2, 60))
     xs, ys = st.floats(0, width, width=32), st.floats(0, height, width=32)
     corners = draw(st.lists(st.tuples(xs, ys, xs, ys), min_size=1, max_size=10))
@@ -43,9 +43,9 @@ def apart(count):
 
 
 @laws
-@given(pictures())
-def test_iou_follows_the_plus_one_pixel_convention(picture):
-    boxes, width, height = picture
+@given(images())
+def test_iou_follows_the_plus_one_pixel_convention(image):
+    boxes, width, height = image
     ours = region_iou(boxes, width, height)
     for i, a in enumerate(boxes):
         for j, b in enumerate(boxes):
@@ -59,9 +59,9 @@ def test_iou_of_two_boxes_worked_by_hand():
 
 
 @laws
-@given(pictures(), st.data())
-def test_what_overlaps_an_anchor_is_hidden_and_nothing_else(picture, data):
-    boxes, width, height = picture
+@given(images(), st.data())
+def test_what_overlaps_an_anchor_is_hidden_and_nothing_else(image, data):
+    boxes, width, height = image
     anchors = np.array(data.draw(st.lists(st.booleans(), min_size=len(boxes), max_size=len(boxes))))
     masked = RegionMasking()(boxes, width, height, with_anchors(anchors))
     assert (masked.predicted == masked.zeroed).all()
@@ -101,9 +101,9 @@ def test_plain_mode_predicts_fifteen_in_a_hundred_and_hides_nine_in_ten_of_them(
 
 
 @laws
-@given(pictures(), st.integers(0, 2**32 - 1), st.sampled_from(["iou", "plain"]))
-def test_a_hidden_region_changes_nothing_the_model_sees(picture, seed, mode):
-    boxes, width, height = picture
+@given(images(), st.integers(0, 2**32 - 1), st.sampled_from(["iou", "plain"]))
+def test_a_hidden_region_changes_nothing_the_model_sees(image, seed, mode):
+    boxes, width, height = image
     generator = np.random.default_rng(seed)
     masking = RegionMasking(mode, anchor_probability=0.4, plain_probability=0.5)
     masked = masking(boxes, width, height, generator)
@@ -111,7 +111,7 @@ def test_a_hidden_region_changes_nothing_the_model_sees(picture, seed, mode):
     others = np.where(masked.zeroed[:, None], features + 100, features).astype(np.float32)
     seen, seen_of_others = (
         hide_regions(
-            InterBertRegionFeatureExtractor().picture(
+            InterBertRegionFeatureExtractor().image(
                 SimpleNamespace(boxes=boxes, features=one, width=width, height=height)
             ),
             masked.zeroed,

@@ -15,28 +15,28 @@ seeds = st.integers(0, 2**32 - 1)
 shares = st.one_of(st.none(), st.floats(0.01, 1.0))
 
 
-def caption(pieces, padding=0):
-    ids = np.concatenate([[101], np.arange(5000, 5000 + pieces), [102], np.zeros(padding)]).astype(np.int64)
+def caption(tokens, padding=0):
+    ids = np.concatenate([[101], np.arange(5000, 5000 + tokens), [102], np.zeros(padding)]).astype(np.int64)
     maskable = np.zeros(len(ids), dtype=bool)
-    maskable[1 : pieces + 1] = True
+    maskable[1 : tokens + 1] = True
     return ids, maskable
 
 
-def mask(masking, pieces, seed, padding=0):
-    ids, maskable = caption(pieces, padding)
+def mask(masking, tokens, seed, padding=0):
+    ids, maskable = caption(tokens, padding)
     return ids, maskable, masking(ids, maskable, MASK, PIECES, np.random.default_rng(seed))
 
 
-def segments(pieces, draws, **options):
+def segments(tokens, draws, **options):
     generator = np.random.default_rng(7)
     masking = SegmentMasking(**options)
-    return [np.flatnonzero(masking.choose(pieces, generator)) for _ in range(draws)]
+    return [np.flatnonzero(masking.choose(tokens, generator)) for _ in range(draws)]
 
 
 @laws
 @given(counts, st.integers(0, 5), seeds, shares)
-def test_the_segment_is_contiguous_and_labels_are_the_originals(pieces, padding, seed, share):
-    ids, maskable, masked = mask(SegmentMasking(max_share=share), pieces, seed, padding)
+def test_the_segment_is_contiguous_and_labels_are_the_originals(tokens, padding, seed, share):
+    ids, maskable, masked = mask(SegmentMasking(max_share=share), tokens, seed, padding)
     predicted = np.flatnonzero(masked.labels != -100)
     assert maskable[predicted].all()
     assert (np.diff(predicted) == 1).all()
@@ -49,8 +49,8 @@ def test_the_segment_is_contiguous_and_labels_are_the_originals(pieces, padding,
 
 @laws
 @given(counts, seeds)
-def test_token_mode_touches_maskable_pieces_only(pieces, seed):
-    ids, maskable, masked = mask(SegmentMasking("token", token_probability=0.5), pieces, seed, padding=3)
+def test_token_mode_touches_maskable_pieces_only(tokens, seed):
+    ids, maskable, masked = mask(SegmentMasking("token", token_probability=0.5), tokens, seed, padding=3)
     predicted = masked.labels != -100
     assert not (predicted & ~maskable).any()
     assert (masked.labels[predicted] == ids[predicted]).all()
@@ -59,17 +59,17 @@ def test_token_mode_touches_maskable_pieces_only(pieces, seed):
 
 @laws
 @given(st.integers(0, 3), seeds, shares)
-def test_fewer_than_four_pieces_predict_nothing(pieces, seed, share):
-    ids, _, masked = mask(SegmentMasking(max_share=share), pieces, seed)
+def test_fewer_than_four_pieces_predict_nothing(tokens, seed, share):
+    ids, _, masked = mask(SegmentMasking(max_share=share), tokens, seed)
     assert (masked.labels == -100).all()
     assert (masked.input_ids == ids).all()
 
 
 @laws
 @given(st.integers(4, 60), seeds, st.floats(0.01, 1.0))
-def test_max_share_caps_the_segment(pieces, seed, share):
-    chosen = SegmentMasking(max_share=share).choose(pieces, np.random.default_rng(seed))
-    assert chosen.sum() <= max(1, share * pieces)
+def test_max_share_caps_the_segment(tokens, seed, share):
+    chosen = SegmentMasking(max_share=share).choose(tokens, np.random.default_rng(seed))
+    assert chosen.sum() <= max(1, share * tokens)
 
 
 def test_the_input_stays_as_it_was():
@@ -79,17 +79,17 @@ def test_the_input_stays_as_it_was():
 
 
 def test_four_pieces_follow_the_plain_law():
-    pieces, draws = 4, 20_000
+    tokens, draws = 4, 20_000
     seen = {}
-    for segment in segments(pieces, draws):
+    for segment in segments(tokens, draws):
         key = (int(segment[0]), len(segment)) if len(segment) else None
         seen[key] = seen.get(key, 0) + 1
     expected = {}
-    for start in range(pieces + 1):
-        for length in range(1, pieces + 1):
-            kept = min(length, pieces - start)
+    for start in range(tokens + 1):
+        for length in range(1, tokens + 1):
+            kept = min(length, tokens - start)
             key = (start, kept) if kept else None
-            expected[key] = expected.get(key, 0) + 1 / (pieces * (pieces + 1))
+            expected[key] = expected.get(key, 0) + 1 / (tokens * (tokens + 1))
     assert seen.keys() == expected.keys()
     for key, probability in expected.items():
         assert seen[key] / draws == pytest.approx(probability, abs=0.015), key

@@ -50,7 +50,7 @@ def model_inputs(inputs):
 
 
 def training_inputs(inputs):
-    """The reference's labels in our form: -100 for ignored pieces, the global token in front of region labels."""
+    """The reference's labels in our form: -100 for ignored tokens, the global token in front of region labels."""
     masked = inputs["region_label"] == 1
     target = inputs["region_target"]
     return {

@@ -81,7 +81,7 @@ def test_texts_and_ids_that_are_not_what_was_written_are_refused(
         list(store.captions())
 
 
-def test_regions_in_the_row_of_another_picture_are_noticed(tmp_path: Path) -> None:
+def test_regions_in_the_row_of_another_image_are_noticed(tmp_path: Path) -> None:
     store = RegionStore.create(tmp_path / "s", INFO)
     table = to_table([record(4), record(9)], store.layout)
     moved = ["width", "height", "boxes", "features", "class_probs", "regions_checksum"]
@@ -114,7 +114,7 @@ def test_no_flipped_bit_of_a_data_file_goes_unnoticed_or_crashes(tmp_path: Path)
             continue
         for regions, caption, one in zip(taken, captions, wanted, strict=True):
             assert_same(regions, one.regions)
-            assert (caption.picture_id, caption.texts, caption.digest) == (one.picture_id, one.texts, one.digest)
+            assert (caption.image_id, caption.texts, caption.digest) == (one.image_id, one.texts, one.digest)
     assert len(refused) > 40
     assert all(str(tmp_path / "s") in message for message in refused)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tests.regions.importers.damage import damaged, rounds
-from tests.regions.importers.writers import SIZE, pictures
+from tests.regions.importers.writers import SIZE, images
 
 from interbert.errors import RegionError, StoreError
 from interbert.regions.schema import ExtractorInfo, RegionRecord, Regions
@@ -19,7 +19,7 @@ from interbert.regions.store import RegionStore
 def filled(path: Path) -> RegionStore:
     store = RegionStore.create(path, ExtractorInfo("x", {}, SIZE, 4))
     for first in (0, 4):
-        made = enumerate(pictures(4, first=first))
+        made = enumerate(images(4, first=first))
         store.append(
             [
                 RegionRecord(one.name, one.name, "", 0, row, one.texts, ("caption",) * 2, regions)

@@ -39,7 +39,7 @@ def test_a_store_without_checksums_is_read_and_added_to_in_its_own_layout(tmp_pa
     assert lance.dataset(str(tmp_path / "s")).schema.names == OLD.schema.names
     for row, regions in enumerate(store.take(range(6))):
         assert_same(regions, record(row).regions)
-    assert [one.picture_id for one in store.captions()] == [f"p{row}" for row in range(6)]
+    assert [one.image_id for one in store.captions()] == [f"p{row}" for row in range(6)]
 
 
 def test_a_layout_is_read_back_from_its_schema_and_pickles(tmp_path: Path) -> None:

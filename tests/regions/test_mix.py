@@ -45,7 +45,7 @@ def test_rows_go_on_from_store_to_store(mix, tmp_path):
     assert mix.fingerprint == f"{a.fingerprint} + {b.fingerprint}"
 
 
-def test_equal_ids_in_two_stores_are_other_pictures_and_equal_files_are_one(mix, tmp_path):
+def test_equal_ids_in_two_stores_are_other_images_and_equal_files_are_one(mix, tmp_path):
     groups = PairTable.from_captions(mix.captions()).groups
     assert len(set(groups.tolist())) == 8
     for name in "cd":

@@ -48,8 +48,8 @@ def test_training_reads_a_bucket_and_a_folder_together(
     bucket: str, shop_store: Path, tiny_bert: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     copied(shop_store, f"{bucket}/train")
-    words = ["pretrain", f"{bucket}/train", str(tmp_path / "m"), "--init_from", tiny_bert, "--training.max_steps=2"]
-    words += ["--more_regions", f'{{"{shop_store}": 0.5}}', "--training.batch_size=8", "--validation_share=0.2"]
-    words += ["--warm_start.head_epochs=0", "--warm_start.epochs=0", "--negatives.pool=4"]
+    words = ["pretrain", f"{bucket}/train", str(tmp_path / "m"), "--init-from", tiny_bert, "--training.max-steps=2"]
+    words += ["--more-regions", f'{{"{shop_store}": 0.5}}', "--training.batch-size=8", "--validation-share=0.2"]
+    words += ["--warm-start.head-epochs=0", "--warm-start.epochs=0", "--negatives.pool=4"]
     assert main(words) == 0, capsys.readouterr().err
     assert "kept: step" in capsys.readouterr().out

@@ -19,12 +19,12 @@ INFO = ExtractorInfo("grid", {"input_size": 64, "scales": [1, 2]}, feature_size=
 
 
 def record(row: int, count: int | None = None, classes: int | None = 4, view: int = 0) -> RegionRecord:
-    """A picture with as many regions as its row says, features that grow with the row."""
+    """An image with as many regions as its row says, features that grow with the row."""
     rng = np.random.default_rng(row)
     count = row % 5 + 1 if count is None else count
     probabilities = None if classes is None else rng.dirichlet(np.ones(classes), count).astype(np.float16)
     return RegionRecord(
-        picture_id=f"p{row}",
+        image_id=f"p{row}",
         product_id=f"product{row // 2}",
         digest=f"{row:064x}",
         view=view,
@@ -72,7 +72,7 @@ def test_what_was_written_is_read_back_with_any_number_of_regions(tmp_path: Path
     for row, caption in enumerate(store.captions()):
         wanted = record(row)
         assert caption.row == row
-        for name in ("picture_id", "product_id", "digest", "view", "source_row", "texts", "text_fields"):
+        for name in ("image_id", "product_id", "digest", "view", "source_row", "texts", "text_fields"):
             assert getattr(caption, name) == getattr(wanted, name), name
 
 
@@ -160,7 +160,7 @@ def test_damaged_data_is_an_error_that_names_the_store(tmp_path: Path, how: str,
     filled(tmp_path / "s")
     damage(tmp_path / "s", how)
     arguments = [[0, 1]] if read == "take" else []
-    with pytest.raises(StoreError, match=f"{tmp_path / 's'}: .*extract the pictures again"):
+    with pytest.raises(StoreError, match=f"{tmp_path / 's'}: .*extract the images again"):
         list(getattr(RegionStore.open(tmp_path / "s"), read)(*arguments))  # captions are read as they are taken
 
 

@@ -52,7 +52,7 @@ def test_damaged_and_repeated_rows_are_found_and_taken_out(tmp_path: Path) -> No
     store.remove([one.row for one in found])
     again = RegionStore.open(tmp_path / "s")
     assert verify(again).of("damaged", "twice") == []
-    assert [one.picture_id for one in again.captions()] == [f"p{row}" for row in [*range(15), 16]]
+    assert [one.image_id for one in again.captions()] == [f"p{row}" for row in [*range(15), 16]]
     assert_same(again.take([15])[0], record(16).regions)
     assert summarise(again).removed == 1  # the file of the other one is no longer part of the store
 
@@ -70,7 +70,7 @@ def test_the_rows_of_a_lost_file_are_named_and_can_be_taken_out(tmp_path: Path, 
     assert [one.row for one in found] == [5, 6, 7, 8, 9]
     store.remove([one.row for one in found])
     again = RegionStore.open(tmp_path / "s")
-    assert [one.picture_id for one in again.captions()] == [f"p{row}" for row in [*range(5), *range(10, 15)]]
+    assert [one.image_id for one in again.captions()] == [f"p{row}" for row in [*range(5), *range(10, 15)]]
     assert_same(again.take([5])[0], record(10).regions)
     again.append([record(5)])
     assert verify(again).of("damaged", "twice") == []
@@ -94,9 +94,9 @@ def test_what_is_possible_and_strange_is_said_and_kept(tmp_path: Path) -> None:
     )
     assert list(unusual(plain)) == []
     assert list(unusual(replace(plain, class_probs=None))) == []
-    assert list(unusual(replace(plain, width=7))) == ["a box leaves the picture by 3 pixels"]
+    assert list(unusual(replace(plain, width=7))) == ["a box leaves the image by 3 pixels"]
     assert list(unusual(replace(plain, boxes=plain.boxes - [[9, 0, 0, 0], [0, 0, 0, 0]]))) == [
-        "a box leaves the picture by 9 pixels"
+        "a box leaves the image by 9 pixels"
     ]
     assert list(unusual(replace(plain, boxes=plain.boxes * [[1, 1, 1, 1], [1, 1, 0.5, 1]]))) == ["1 boxes have no area"]
     assert list(unusual(replace(plain, class_probs=plain.class_probs / 2))) == [
@@ -113,14 +113,14 @@ def test_a_summary_counts(tmp_path: Path) -> None:
     store = three_commits(tmp_path / "s")
     store.append([record(2, view=1)])
     found = summarise(store)
-    assert (found.rows, found.pictures, found.mirrored, found.products) == (16, 15, 1, 8)
+    assert (found.rows, found.images, found.mirrored, found.products) == (16, 15, 1, 8)
     assert (found.without_text, found.texts) == (5, {"title": 15})
     assert found.regions is not None
     assert found.regions[::2] == (1, 5)
     assert found.bytes == sum(file.stat().st_size for file in files(tmp_path / "s", "data/*.lance"))
     assert (found.commits, found.files, found.removed) == (5, 4, 0)
     said = dict(facts(store))
-    assert said["rows"] == "16: 15 pictures, 1 mirrored views"
+    assert said["rows"] == "16: 15 images, 1 mirrored views"
     assert said["fingerprint"] == INFO.fingerprint
     assert said["layout"] == "2, checksums: every row"
     assert said["classes"] == "4, stored whole"
@@ -142,5 +142,5 @@ def test_a_removal_that_is_killed_is_done_or_not(
     assert main(words) == 0
     assert ("1 rows removed" in capsys.readouterr().out) == (number == 1)
     again = RegionStore.open(tmp_path / "s")
-    assert [one.picture_id for one in again.captions()] == [f"p{row}" for row in range(15)]
+    assert [one.image_id for one in again.captions()] == [f"p{row}" for row in range(15)]
     assert verify(again).of("damaged", "twice") == []

@@ -11,23 +11,23 @@ import pytest
 
 from interbert.cli.main import main
 
-BRIEF = ["--training.batch_size", "8", "--training.log_steps", "1", "--validation_share", "0.3"]
+BRIEF = ["--training.batch-size", "8", "--training.log-steps", "1", "--validation-share", "0.3"]
 
 
 @pytest.fixture(scope="session")
 def pretrained(shop_store: Path, tiny_bert: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("report") / "pretrained"
-    words = ["pretrain", str(shop_store), str(out), "--init_from", tiny_bert, "--model.pooler_size", "16", *BRIEF]
-    words += ["--model.contrastive_size", "16", "--negatives.hard_share", "0", "--training.max_steps", "2"]
-    assert main([*words, "--warm_start.head_epochs", "0", "--warm_start.epochs", "0"]) == 0
+    words = ["pretrain", str(shop_store), str(out), "--init-from", tiny_bert, "--model.pooler-size", "16", *BRIEF]
+    words += ["--model.contrastive-size", "16", "--negatives.hard-share", "0", "--training.max-steps", "2"]
+    assert main([*words, "--warm-start.head-epochs", "0", "--warm-start.epochs", "0"]) == 0
     return out
 
 
 @pytest.fixture(scope="session")
 def retrieval(pretrained: Path, shop_store: Path) -> Path:
     out = pretrained.parent / "retrieval"
-    words = ["finetune", "retrieval", str(pretrained), str(shop_store), str(out), *BRIEF, "--texts", "title"]
-    assert main([*words, "--training.max_steps", "2", "--negatives.hard_share", "0", "--rerank", "3"]) == 0
+    words = ["finetune", "retrieval", str(pretrained), str(shop_store), str(out), *BRIEF, "--text-columns", "title"]
+    assert main([*words, "--training.max-steps", "2", "--negatives.hard-share", "0", "--rerank", "3"]) == 0
     return out
 
 

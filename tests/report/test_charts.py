@@ -26,8 +26,8 @@ def points_in(svg: str) -> list[tuple[float, float]]:
 def test_each_objective_has_its_chance_value_and_the_whole_loss_only_where_it_has_no_parts() -> None:
     runs = [LoggedRun(LOG, "a"), LoggedRun(CLASSIFIER, "b")]
     charts = {chart.title: chart for chart in objective_charts(runs)}
-    assert list(charts) == ["Text/picture matching", "Loss"]
-    matching, loss = charts["Text/picture matching"].curves[0], charts["Loss"].curves[0]
+    assert list(charts) == ["Text/image matching", "Loss"]
+    matching, loss = charts["Text/image matching"].curves[0], charts["Loss"].curves[0]
     assert matching.points == ((20.0, 0.7), (40.0, 0.5))
     assert (matching.chance, matching.name, matching.slot) == (0.56, "a", 0)
     assert (loss.chance, loss.name, loss.slot) == (0.69, "b", 1)  # its colour is that of its run, not of its place
@@ -35,7 +35,7 @@ def test_each_objective_has_its_chance_value_and_the_whole_loss_only_where_it_ha
 
 def test_validation_begins_with_what_the_model_is_chosen_by_and_marks_what_was_kept() -> None:
     charts = validation_charts([LoggedRun(LOG, "a", kept_step=0.0)])
-    assert [chart.title for chart in charts] == ["Right picture first (R@1)", "R@1 of the dual encoder"]
+    assert [chart.title for chart in charts] == ["Right image first (R@1)", "R@1 of the dual encoder"]
     assert [chart.curves[0].kept for chart in charts] == [(0.0, 10.0), (0.0, 9.0)]
     assert validation_charts([LoggedRun(CLASSIFIER)])[0].title == "Accuracy"
     assert [chart.title for chart in progress_charts([LoggedRun(LOG)])] == ["Gradient norm before clipping"]

@@ -11,7 +11,7 @@ import pytest
 from tests.conftest import draw
 
 from interbert.checkpoints.directory import load_processor
-from interbert.data.qrels import Judged
+from interbert.data.qrels import QrelsTexts
 from interbert.errors import StoreError, UsageError
 from interbert.extraction.columns import ColumnMapping
 from interbert.extraction.extract import extract_to_store
@@ -21,7 +21,7 @@ from interbert.regions.schema import ExtractorInfo
 from interbert.regions.store import RegionStore
 from interbert.report.held_out import held_out_pairs
 from interbert.report.runs import Run, read_run
-from interbert.training.session import open_data
+from interbert.training.run_setup import open_data
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +70,7 @@ def test_what_a_run_with_a_validation_store_was_trained_on_is_refused(
         held_out_pairs(run, replace(extractor, num_classes=7))
 
 
-def test_of_another_store_only_pictures_count_that_the_training_store_does_not_have(
+def test_of_another_store_only_images_count_that_the_training_store_does_not_have(
     run: Run, extractor: ExtractorInfo, shop: Path, tmp_path: Path
 ) -> None:
     folder = tmp_path / "pictures"
@@ -84,7 +84,7 @@ def test_of_another_store_only_pictures_count_that_the_training_store_does_not_h
     extract_to_store(source, store, build_extractor(extractor), progress=False)
     found = held_out_pairs(run, extractor, str(store))
     assert found.table.texts == ("a pink square",)
-    assert found.origin == f"{store}, without pictures of the training store"
+    assert found.origin == f"{store}, without images of the training store"
     gone = changed(run, regions=str(tmp_path / "gone"))
     assert "could not be compared" in held_out_pairs(gone, extractor, str(store)).origin
     assert json.loads(extractor.to_json())["num_classes"] == 1000
@@ -94,16 +94,16 @@ def test_of_a_run_on_judgements_they_are_the_products_that_it_held_out(
     run: Run, extractor: ExtractorInfo, tmp_path: Path
 ) -> None:
     store = run.recipe["regions"]
-    products = [one.product_id or one.picture_id for one in RegionStore.open(store).captions()]
+    products = [one.product_id or one.image_id for one in RegionStore.open(store).captions()]
     file = tmp_path / "q.tsv"
     file.write_text("query\tproduct_id\n" + "".join(f"{name.split('-')[0]} thing\t{name}\n" for name in products[::2]))
-    judged = Judged.read(file)
+    judged = QrelsTexts.read(file)
     data = open_data(store, None, 0.3, 500, [], run.recipe["training"]["seed"], judged=judged)
     recipe = {"qrels": str(file), "qrels_columns": [], "min_grade": None}
     trained = replace(changed(run, **recipe), origin={**run.origin, "data": data.fingerprints()})
     found = held_out_pairs(trained, extractor)
-    assert tuple(found.table.gallery()[0].tolist()) == data.validation.picture_rows
-    assert set(found.table.rows.tolist()) < set(data.validation.picture_rows)  # products without a judgement are ranked
+    assert tuple(found.table.gallery()[0].tolist()) == data.validation.image_rows
+    assert set(found.table.rows.tolist()) < set(data.validation.image_rows)  # products without a judgement are ranked
     assert not set(found.table.rows.tolist()) & set(data.table.rows.tolist())
     file.write_text(file.read_text() + f"other thing\t{products[1]}\n")
     with pytest.raises(UsageError, match=r"q\.tsv: has changed since the run began"):

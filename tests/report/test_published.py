@@ -29,7 +29,7 @@ def test_a_model_directory_and_its_page_hold_names_and_the_recipe_the_paths(retr
 
 def test_a_recipe_with_credentials_is_the_same_run_without_them(tmp_path: Path) -> None:
     from interbert.training.options import FinetuneRetrievalOptions
-    from interbert.training.session import as_recipe, claim_folder
+    from interbert.training.run_setup import as_recipe, claim_folder
 
     recipe = as_recipe(FinetuneRetrievalOptions("model", SECRET, "out"))
     assert recipe["regions"] == "s3://bucket/shop"

@@ -45,7 +45,7 @@ def test_boxes_lie_where_they_are_and_classes_are_named_surest_first(tmp_path: P
     assert "class 1 <small>90%" in page
 
 
-def test_pictures_come_from_the_source_mirrored_when_the_view_is(tmp_path: Path) -> None:
+def test_images_come_from_the_source_mirrored_when_the_view_is(tmp_path: Path) -> None:
     left = draw("white", "square")
     left.paste("black", (0, 0, 20, 80))
     pq.write_table(pa.table({"image": [file_bytes(left)], "title": ["x"]}), tmp_path / "a.parquet")

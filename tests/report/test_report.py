@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from interbert.cli.main import main
-from interbert.report.guesses import Guess, HiddenRegion, PairGuesses
 from interbert.report.pair_cards import pair_cards
+from interbert.report.predictions import MaskedRegion, PairPredictions, Prediction
 
 EVIL = '<img src=x onerror="alert(1)">'
 
@@ -43,8 +43,8 @@ def refused(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
     return run
 
 
-def test_a_pretraining_run_with_its_pictures(pretrained: Path, shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    words = ["report", str(pretrained), "--source", str(shop), "--picture-id", "id", "--samples", "4"]
+def test_a_pretraining_run_with_its_images(pretrained: Path, shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["report", str(pretrained), "--source", str(shop), "--image-id-column", "id", "--samples", "4"]
     assert main(words) == 0
     out = pretrained / "report.html"
     assert f"page: {out}" in capsys.readouterr().out
@@ -70,12 +70,12 @@ def test_curves_over_minutes(pretrained: Path, report: Callable[..., str]) -> No
     assert "<article" not in page
 
 
-def test_a_retrieval_run_without_pictures_names_what_it_found(retrieval: Path, report: Callable[..., str]) -> None:
+def test_a_retrieval_run_without_images_names_what_it_found(retrieval: Path, report: Callable[..., str]) -> None:
     page = report(retrieval, "--samples", "4")
     assert page.count('<article class="q">') == 2
     assert "data:image" not in page
     assert "its best 3 by the joint model" in page
-    assert " on white paper" in page.split('class="picture none">')[1].split("<")[0]
+    assert " on white paper" in page.split('class="image none">')[1].split("<")[0]
 
 
 def test_several_runs_share_their_axes_and_what_differs_is_named(
@@ -83,17 +83,17 @@ def test_several_runs_share_their_axes_and_what_differs_is_named(
 ) -> None:
     page = report(pretrained, retrieval, "--samples", "0")
     assert "2 runs side by side" in page
-    matching = page.split("<figcaption>Text/picture matching")[1].split("</svg>")[0]
+    matching = page.split("<figcaption>Text/image matching")[1].split("</svg>")[0]
     assert matching.count('class="line s0"') == matching.count('class="line s1"') == 1
     # losses with other chance values, here matching's, cannot be compared; those with one can
     best = re.findall(r'class="big">[\d.]+<br><small>(?:<b.*?</b>|chance) ([\d.]+)', page)
     assert best == ["2.08"]
     different = page.split('id="differences"')[1].split("</table>")[0]
     assert ">training.learning_rate<" not in different  # both have the default
-    assert ">texts<" in different
+    assert ">text_columns<" in different
     assert ">out<" not in different
     whole = page.split('id="settings"')[1].split("</table>")[0]
-    assert '<tr class="differs"><th scope="row">texts</th><td>[]</td><td>title</td></tr>' in whole
+    assert '<tr class="differs"><th scope="row">text_columns</th><td>[]</td><td>title</td></tr>' in whole
     assert "<article" not in page
 
 
@@ -155,13 +155,13 @@ def test_pairs_that_cannot_be_had_are_a_note_unless_they_were_asked_for(
     assert "has no &#x27;text&#x27;: another version of interbert wrote it" in report(run)
 
 
-def test_a_source_of_other_pictures_is_refused(pretrained: Path, tmp_path: Path, refused: Callable[..., str]) -> None:
+def test_a_source_of_other_images_is_refused(pretrained: Path, tmp_path: Path, refused: Callable[..., str]) -> None:
     from tests.conftest import draw
 
     (tmp_path / "other").mkdir()
     draw("pink", "square", (50, 50)).save(tmp_path / "other" / "a.png")
     shown = refused(pretrained, "--source", tmp_path / "other", "--out", tmp_path / "page.html", "--samples", "2")
-    assert "has none of the pictures to show" in shown
+    assert "has none of the images to show" in shown
     assert not (tmp_path / "page.html").exists()
 
 
@@ -178,10 +178,10 @@ def test_everything_that_a_file_says_is_escaped(fake_run: Callable[..., Path], r
 
 
 def test_what_a_model_and_its_data_say_is_escaped() -> None:
-    guess = Guess(EVIL, 0.5)
-    region = HiddenRegion((0.0, 0.0, 30.0, 40.0), guess, (guess,))
-    regressed = HiddenRegion((10.0, 0.0, 60.0, 80.0), error=12.5, chance=2000.0)
-    pair = PairGuesses(0, EVIL, (EVIL,), (), (region, regressed), 60, 80, 0.9, guess)
+    guess = Prediction(EVIL, 0.5)
+    region = MaskedRegion((0.0, 0.0, 30.0, 40.0), guess, (guess,))
+    regressed = MaskedRegion((10.0, 0.0, 60.0, 80.0), error=12.5, chance=2000.0)
+    pair = PairPredictions(0, EVIL, (EVIL,), (), (region, regressed), 60, 80, 0.9, guess)
     html = pair_cards([pair], {0: "k"}, {})
     assert "<img" not in html
     assert 'style="left:0.0%;top:0.0%;width:50.0%;height:50.0%"' in html

@@ -16,22 +16,22 @@ from tests.conftest import draw, file_bytes
 
 from interbert.errors import UsageError
 from interbert.extraction.columns import ColumnMapping
-from interbert.extraction.sources import PictureSource, open_source
+from interbert.extraction.sources import ImageSource, open_source
 from interbert.regions.schema import CaptionRow
-from interbert.report.pictures import Thumbnails, thumbnails
+from interbert.report.images import Thumbnails, thumbnails
 
 FILES = {name: file_bytes(draw(name, "square")) for name in ("red", "green", "blue", "yellow")}
 
 
-def source(path: Path, names: list[str], ids: bool) -> PictureSource:
+def source(path: Path, names: list[str], ids: bool) -> ImageSource:
     table = {"image": [FILES[name] for name in names], "title": names} | ({"sku": names} if ids else {})
     pq.write_table(pa.table(table), path)
     return open_source(str(path), ColumnMapping("image", ("title",), "sku" if ids else None))
 
 
-def caption(name: str, row: int, digest: bool = True, picture_id: str | None = None) -> CaptionRow:
+def caption(name: str, row: int, digest: bool = True, image_id: str | None = None) -> CaptionRow:
     sha = hashlib.sha256(FILES[name]).hexdigest() if digest else ""
-    return CaptionRow(row, picture_id or name, name, sha, 0, row, (name,), ("title",))
+    return CaptionRow(row, image_id or name, name, sha, 0, row, (name,), ("title",))
 
 
 def colours(shown: Thumbnails) -> dict[str, str]:
@@ -67,7 +67,7 @@ def test_another_file_under_an_id_is_not_shown_but_said(tmp_path: Path) -> None:
         "image 'blue': the source has no such id",
     ]
     assert shown.require(changed) is shown
-    with pytest.raises(UsageError, match="has none of the pictures to show"):
+    with pytest.raises(UsageError, match="has none of the images to show"):
         thumbnails(changed, {"red": caption("red", 0)}).require(changed)
 
 
@@ -80,8 +80,8 @@ def test_without_digests_a_row_is_no_name(tmp_path: Path) -> None:
     rows = source(tmp_path / "a.parquet", ["red", "green"], ids=False)
     wanted = {
         "no id": caption("green", 1, digest=False),  # its row holds whatever the source has there
-        "a number": caption("blue", 7, digest=False, picture_id="1"),
-        "a row": caption("green", 1, digest=False, picture_id="1"),
+        "a number": caption("blue", 7, digest=False, image_id="1"),
+        "a row": caption("green", 1, digest=False, image_id="1"),
     }
     shown = thumbnails(rows, wanted)
     assert colours(shown) == {"a row": "green"}

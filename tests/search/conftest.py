@@ -15,7 +15,7 @@ from tests.conftest import shop_rows, tiny_config
 from interbert.checkpoints.bert import bert_tokenizer
 from interbert.extraction.columns import ColumnMapping
 from interbert.extraction.grid import GridExtractor, GridSettings
-from interbert.extraction.sources import PictureSource, open_source
+from interbert.extraction.sources import ImageSource, open_source
 from interbert.model.processing import InterBertProcessor
 from interbert.model.region_inputs import InterBertRegionFeatureExtractor
 from interbert.model.retrieval import InterBertForImageTextRetrieval
@@ -34,7 +34,7 @@ def make_model(tiny_bert: str, tmp_path_factory: pytest.TempPathFactory) -> Call
         tokenizer = bert_tokenizer(tiny_bert)
         torch.manual_seed(seed)
         sizes = {"vocab_size": len(tokenizer), "region_feature_size": extractor.info.feature_size}
-        sizes |= {"contrastive_size": 8, "dual_prior": 2.0, "max_position_embeddings": 40}
+        sizes |= {"contrastive_size": 8, "dual_score_weight": 2.0, "max_position_embeddings": 40}
         model = InterBertForImageTextRetrieval(tiny_config(**(sizes | fields)))
         if model.config.query_bank_size is not None:
             model.contrastive_head.query_bank = torch.nn.functional.normalize(torch.randn(5, 8), dim=-1)
@@ -65,7 +65,7 @@ def write_table(path: Path, rows: list[dict[str, object]]) -> Path:
     return path
 
 
-def source_of(path: Path) -> PictureSource:
+def source_of(path: Path) -> ImageSource:
     return open_source(str(path), MAPPING, need_texts=False)
 
 

@@ -26,7 +26,7 @@ def shown_images(page: Path) -> dict[str, np.ndarray]:
     """What the page shows under each id."""
     text = page.read_text(encoding="utf-8")
     files = dict(re.findall(r"\.(p\d+)\{background-image:url\(\"data:image/\w+;base64,([^\"]+)", text))
-    cards = re.findall(r'<div class="picture (p\d+|none)".*?<div class="id">([^<]+)</div>', text, re.S)
+    cards = re.findall(r'<div class="image (p\d+|none)".*?<div class="id">([^<]+)</div>', text, re.S)
     return {
         name: np.asarray(Image.open(io.BytesIO(base64.b64decode(files[key]))).convert("RGB")).astype(int)
         for key, name in cards
@@ -38,7 +38,7 @@ def test_a_source_that_was_sorted_anew_shows_each_image_under_its_own_id(
     model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     rows = priced_rows()[:6]
-    words = ["search", str(model), "a red circle", "--picture_id", "id", "--texts", "title", "--top_k", "6"]
+    words = ["search", str(model), "a red circle", "--image-id-column", "id", "--text-columns", "title", "--top-k", "6"]
     words += ["--regions", str(tmp_path / "regions")]
     pages = []
     for name, order in (("a", rows), ("b", rows[::-1])):
@@ -68,10 +68,20 @@ def test_an_image_whose_file_changed_under_its_id_is_left_out_and_named(
     monkeypatch.setattr(same_source, "_COMPARED", 1)  # of a large source only some files are compared
     changed = write_table(tmp_path / "b.parquet", rows)
     catalogue = engine.catalogue(open_source(str(changed), MAPPING), regions)
-    assert [one.picture_id for one in catalogue.entries] == [rows[place]["id"] for place in (0, 2, 3)]
+    assert [one.image_id for one in catalogue.entries] == [rows[place]["id"] for place in (0, 2, 3)]
     assert catalogue.entries[1].texts == ("what it is called today",)
     assert catalogue.problems == ((rows[1]["id"], f"{regions} has the regions of another file under this id"),)
-    words = ["search", str(model), "a circle", "--picture_id", "id", "--texts", "title", "--source", str(changed)]
+    words = [
+        "search",
+        str(model),
+        "a circle",
+        "--image-id-column",
+        "id",
+        "--text-columns",
+        "title",
+        "--source",
+        str(changed),
+    ]
     assert main([*words, "--regions", regions, "--page", str(tmp_path / "p.html")]) == 0
-    assert f"1 pictures could not be used, such as {rows[1]['id']}" in capsys.readouterr().out
+    assert f"1 images could not be used, such as {rows[1]['id']}" in capsys.readouterr().out
     assert set(shown_images(tmp_path / "p.html")) == {rows[place]["id"] for place in (0, 2, 3)}

@@ -19,7 +19,7 @@ from interbert.extraction.sources import open_source
 from interbert.search.build import build_index
 from interbert.search.changes import add_to_index, remove_from_index, update_columns
 from interbert.search.index import ProductIndex
-from interbert.search.near import filter_notes
+from interbert.search.suggestions import filter_notes
 from interbert.search.writer import IndexWriter
 
 MOMENTS = [
@@ -101,7 +101,7 @@ def test_a_filter_finds_what_it_says_and_removes_and_counts_the_same(
     wanted = [f"00{place}" for place in found]
     assert values.ids(where) == wanted
     assert values.table.count_rows(values.condition(where)) == len(wanted)
-    assert {hit.id for hit in values.titles("lemon", 6, where)} == set(wanted)
+    assert {hit.id for hit in values.full_text_search("lemon", 6, where)} == set(wanted)
 
 
 @pytest.mark.parametrize("column", ["day", "moment", "zoned", "texts"])
@@ -168,15 +168,15 @@ def test_values_are_shown_as_they_were_written(values: ProductIndex) -> None:
 
 
 def test_near_values_and_rows_without_one_are_named(values: ProductIndex) -> None:
-    assert filter_notes(values, "kind = 'milk'") == ["no picture has kind 'milk'. Did you mean 'Milk'?"]
-    assert filter_notes(values, "kind in ('fish', 'Milk')") == ["no picture has kind 'fish'. Did you mean 'Ｆｉｓｈ '?"]
-    assert filter_notes(values, "tags contains 'sumer'") == ["no picture has tags 'sumer'. Did you mean 'summer'?"]
+    assert filter_notes(values, "kind = 'milk'") == ["no image has kind 'milk'. Did you mean 'Milk'?"]
+    assert filter_notes(values, "kind in ('fish', 'Milk')") == ["no image has kind 'fish'. Did you mean 'Ｆｉｓｈ '?"]
+    assert filter_notes(values, "tags contains 'sumer'") == ["no image has tags 'sumer'. Did you mean 'summer'?"]
     assert filter_notes(values, "kind = 'Milk'") == []
     (note,) = filter_notes(values, "kind != 'Milk'")
-    assert note.startswith("pictures without kind: 1, which != and not leave out.")
+    assert note.startswith("images without kind: 1, which != and not leave out.")
     assert note.endswith("(kind != 'Milk') or kind is null")
     (note,) = filter_notes(values, "tags not contains 'summer'")
-    assert note.startswith("pictures without tags: 2, which")
+    assert note.startswith("images without tags: 2, which")
     assert values.ids("(kind != 'Milk') or kind is null") == ["002", "003", "004"]
     assert filter_notes(values, "kind != 'Milk' or kind is null") == []
 
@@ -231,7 +231,7 @@ def test_ids_of_floats_meet_and_rows_that_do_not_count_are_listed(model: Path, t
         update_columns(tmp_path / "index", str(tmp_path / "none.parquet"), "id")
 
 
-def test_a_product_and_its_only_picture_are_both_found(model: Path, tmp_path: Path) -> None:
+def test_a_product_and_its_only_image_are_both_found(model: Path, tmp_path: Path) -> None:
     rows = [row | {"id": name, "picture": f"{name}_front"} for row, name in zip(priced_rows(), "ABC", strict=False)]
     mapping = ColumnMapping("image", ("title",), "picture", "id")
     source = open_source(str(write_table(tmp_path / "shop.parquet", rows)), mapping)
@@ -240,7 +240,7 @@ def test_a_product_and_its_only_picture_are_both_found(model: Path, tmp_path: Pa
     changes = update_columns(tmp_path / "index", str(tmp_path / "prices.csv"), "id")
     assert (changes.updated, changes.skipped) == (
         2,
-        [("A", "row 0: each of its pictures stands in a row of its own, too, which counts")],
+        [("A", "row 0: each of its images stands in a row of its own, too, which counts")],
     )
     assert ProductIndex.open(tmp_path / "index").hits(["A_front"])[0].metadata["price"] == 3
     removed = remove_from_index(tmp_path / "index", ids=["A", "A_front", "D"])
@@ -286,7 +286,7 @@ def test_words_that_lead_nowhere_say_what_is_there(
     code, _, err = run(capsys, "search", built, "red", "--where", "title contains 'lemon'", "--page", "none")
     assert (code, "--columns price,colour,stock,sale,title" in err) == (2, True)
     code, out, _ = run(capsys, "search", built, "red", "--where", "colour = 'Red'", "--page", "none")
-    assert (code, "no picture has colour 'Red'. Did you mean 'red'?" in out) == (0, True)
+    assert (code, "no image has colour 'Red'. Did you mean 'red'?" in out) == (0, True)
     for group, verbs in {
         "index": ("build", "add", "remove", "verify", "info"),
         "finetune": ("retrieval", "backbone"),

@@ -14,11 +14,11 @@ from lancedb.index import FTS, IvfSq
 from tests.conftest import draw, file_bytes
 from tests.search.conftest import source_of, write_table
 
+from interbert.search.ann_parameters import Probing
 from interbert.search.build import build_index
 from interbert.search.changes import add_to_index, remove_from_index
 from interbert.search.index import Hit, ProductIndex
 from interbert.search.manifest import Manifest
-from interbert.search.tuning import Probing
 from interbert.search.writer import IndexWriter, Product
 
 DRESSES = {f"dress-{place}": f"classic dress {place}" for place in range(29)} | {"for-men": "sandals for men"}
@@ -60,7 +60,7 @@ def titled(titles: Mapping[str, str]) -> list[Product]:
 
 
 def ranking(index: ProductIndex, text: str, k: int = 100) -> list[tuple[str, float]]:
-    return [(hit.id, round(hit.score, 4)) for hit in index.titles(text, k)]
+    return [(hit.id, round(hit.score, 4)) for hit in index.full_text_search(text, k)]
 
 
 def fresh(empty: Callable[[str], ProductIndex], titles: Mapping[str, str], name: str) -> ProductIndex:
@@ -117,9 +117,9 @@ def test_a_command_that_was_killed_is_made_up_for_by_the_next(empty: Callable[[s
 
 @pytest.mark.slow
 def test_titles_added_by_the_command_rank_as_in_a_build_of_all(model: Path, tmp_path: Path) -> None:
-    picture = {"bytes": file_bytes(draw("red", "circle")), "path": "a.png"}
-    rows = [{"image": picture, "title": title, "title_zh": "", "id": name} for name, title in DRESSES.items()]
-    more = [{"image": picture, "title": title, "title_zh": "", "id": name} for name, title in SANDALS.items()]
+    image = {"bytes": file_bytes(draw("red", "circle")), "path": "a.png"}
+    rows = [{"image": image, "title": title, "title_zh": "", "id": name} for name, title in DRESSES.items()]
+    more = [{"image": image, "title": title, "title_zh": "", "id": name} for name, title in SANDALS.items()]
     first, second = write_table(tmp_path / "a.parquet", rows), write_table(tmp_path / "b.parquet", more)
     build_index(model, source_of(first), tmp_path / "index")
     add_to_index(tmp_path / "index", source_of(second))
@@ -136,18 +136,18 @@ def test_titles_added_by_the_command_rank_as_in_a_build_of_all(model: Path, tmp_
 def test_products_with_many_images_leave_room_for_others(empty: Callable[[str], ProductIndex]) -> None:
     index = empty("shirts")
     shirts = [
-        product(f"shirt-{number}#{image}", [f"red shirt {number}"], f"shirt-{number}")
+        product(f"shirt-{number}#{number_of_image}", [f"red shirt {number}"], f"shirt-{number}")
         for number in range(12)
-        for image in range(8)
+        for number_of_image in range(8)
     ]
     put(index, [*shirts, product("hat", ["blue hat"])]).maintain()
     for k in (1, 3, 10, 12):
-        hits = index.titles("red shirt", k)
+        hits = index.full_text_search("red shirt", k)
         assert [hit.product_id for hit in hits] == sorted(f"shirt-{number}" for number in range(12))[:k]
         assert [hit.id for hit in hits] == [f"{hit.product_id}#0" for hit in hits]
-    assert len(index.titles("red shirt", 50)) == 12
-    assert len(index.titles("red blue", 50)) == 13
-    (hit,) = index.titles("red shirt", 3, "product_id = 'shirt-3'", tokens=True)
+    assert len(index.full_text_search("red shirt", 50)) == 12
+    assert len(index.full_text_search("red blue", 50)) == 13
+    (hit,) = index.full_text_search("red shirt", 3, "product_id = 'shirt-3'", tokens=True)
     assert hit.tokens is not None
     assert hit.metadata["price"] is None
 
@@ -155,9 +155,9 @@ def test_products_with_many_images_leave_room_for_others(empty: Callable[[str], 
 def test_recall_looks_further_where_one_product_fills_the_partitions(
     empty: Callable[[str], ProductIndex], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from interbert.search import tuning
+    from interbert.search import ann_parameters
 
-    monkeypatch.setattr(tuning, "INDEX_FROM", 10)
+    monkeypatch.setattr(ann_parameters, "INDEX_FROM", 10)
     index = empty("full")
     rng = np.random.default_rng(0)
     near = np.eye(9)[0] + 0.01 * rng.normal(size=(300, 9))
@@ -166,10 +166,10 @@ def test_recall_looks_further_where_one_product_fills_the_partitions(
     put(index, [*many, *(product(f"p{place}", ["one"], None, vector) for place, vector in enumerate(far))]).maintain()
     assert index.indexed_rows() == 340
     query = np.eye(9, dtype=np.float32)[0]
-    exact = [hit.id for hit in index.recall(query, 10, exact=True)]
+    exact = [hit.id for hit in index.vector_search(query, 10, exact=True)]
     assert len(exact) == 10
-    assert [hit.id for hit in index.recall(query, 10, probes=Probing(1, 2.0))] == exact
-    assert len(index.recall(query, 320, probes=Probing(1, 2.0), every_picture=True)) == 320
+    assert [hit.id for hit in index.vector_search(query, 10, probes=Probing(1, 2.0))] == exact
+    assert len(index.vector_search(query, 320, probes=Probing(1, 2.0), every_image=True)) == 320
 
 
 def test_plurals_characters_and_parts_of_names_are_found(empty: Callable[[str], ProductIndex]) -> None:
@@ -197,9 +197,9 @@ def test_plurals_characters_and_parts_of_names_are_found(empty: Callable[[str], 
         "cafe chair": "cafe",
         "围巾": "scarf",
     }.items():
-        assert [hit.id for hit in index.titles(text, 1)] == [wanted], text
-    assert index.titles("tom", 5) == []
-    assert index.titles("!?", 5) == []
+        assert [hit.id for hit in index.full_text_search(text, 1)] == [wanted], text
+    assert index.full_text_search("tom", 5) == []
+    assert index.full_text_search("!?", 5) == []
 
 
 def test_words_are_stemmed_in_the_language_of_the_columns(empty: Callable[[str], ProductIndex]) -> None:
@@ -207,9 +207,9 @@ def test_words_are_stemmed_in_the_language_of_the_columns(empty: Callable[[str],
     german = {**index.manifest.mapping, "texts": ["titel_de", "titel_zh"]}
     index = ProductIndex(index.path, build=replace(index.manifest, mapping=german))
     put(index, [product("house", ["Häuser"]), product("tree", ["Bäume"]), product("hat", ["帽子"])]).maintain()
-    assert [hit.id for hit in index.titles("haus", 5)] == ["house"]
-    assert [hit.id for hit in index.titles("Baum", 5)] == ["tree"]
-    assert [hit.id for hit in index.titles("帽子", 5)] == ["hat"]
+    assert [hit.id for hit in index.full_text_search("haus", 5)] == ["house"]
+    assert [hit.id for hit in index.full_text_search("Baum", 5)] == ["tree"]
+    assert [hit.id for hit in index.full_text_search("帽子", 5)] == ["hat"]
 
 
 @pytest.fixture
@@ -225,16 +225,16 @@ def old(empty: Callable[[str], ProductIndex]) -> ProductIndex:
 
 
 def test_an_index_of_an_earlier_version_is_searched_by_its_words(old: ProductIndex) -> None:
-    assert [hit.id for hit in old.titles("tomato", 3)] == ["tomato"]
-    assert [hit.id for hit in old.titles("olive Hat", 3)] == ["hat"]
-    assert old.titles("tomatoes", 3) == []
+    assert [hit.id for hit in old.full_text_search("tomato", 3)] == ["tomato"]
+    assert [hit.id for hit in old.full_text_search("olive Hat", 3)] == ["hat"]
+    assert old.full_text_search("tomatoes", 3) == []
 
 
 def test_the_first_change_of_an_index_of_an_earlier_version_brings_terms(old: ProductIndex) -> None:
     searching = ProductIndex.open(old.path)
     put(old, [product("boots", ["AX3000 boots"])]).maintain()
     for text, wanted in (("tomatoes", "tomato"), ("帽子", "hat"), ("hats", "hat"), ("3000", "boots")):
-        assert [hit.id for hit in searching.titles(text, 3)] == [wanted]
+        assert [hit.id for hit in searching.full_text_search(text, 3)] == [wanted]
     other = Manifest.from_json(old.manifest.to_json(), "index")
     assert other == old.manifest
 
@@ -254,15 +254,15 @@ def test_an_open_handle_counts_what_a_filter_lets_through_in_the_table_that_it_s
     searching = ProductIndex.open(path)
     vector = np.ones(9, dtype=np.float32)
     pinned = searching.pinned()
-    assert searching.recall(vector, 10, "colour = 'red'") == []
+    assert searching.vector_search(vector, 10, "colour = 'red'") == []
     build_index(model, source_of(write_table(tmp_path / "rows.parquet", rows)), path, rebuild=True)
 
     def found(index: ProductIndex) -> list[Hit]:
-        return index.recall(vector, 10, "colour = 'red'")
+        return index.vector_search(vector, 10, "colour = 'red'")
 
     assert [hit.id for hit in found(searching)] == [hit.id for hit in found(ProductIndex.open(path))] == ["red-circle"]
     assert found(pinned) == []
-    assert len(searching.recall(vector, 10, "colour = 'blue'")) == 1
+    assert len(searching.vector_search(vector, 10, "colour = 'blue'")) == 1
 
 
 def test_an_open_handle_knows_the_partitions_of_the_table_that_it_searches(

@@ -23,36 +23,36 @@ from interbert.extraction.extract import extract_to_store
 from interbert.extraction.sources import open_source
 from interbert.locking import only_writer
 from interbert.search import build as build_module
-from interbert.search import encoder as encoder_module
 from interbert.search import products as products_module
+from interbert.search import query_encoder as encoder_module
 from interbert.search import table as table_module
 from interbert.search import writer as writer_module
 from interbert.search.build import build_index
 from interbert.search.changes import add_to_index, remove_from_index, update_columns
-from interbert.search.encoder import ProductEncoder
 from interbert.search.engine import SearchEngine
 from interbert.search.index import ProductIndex
 from interbert.search.index_model import index_encoder, model_has_changed
 from interbert.search.manifest import Manifest
+from interbert.search.query_encoder import ProductEncoder
 from interbert.search.verify import verify_index
 
 
 @pytest.fixture
 def encoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """How many pictures each call of the encoder gets."""
+    """How many images each call of the encoder gets."""
     counts: list[int] = []
-    plain = ProductEncoder.pictures
+    plain = ProductEncoder.images
 
     def counting(self: ProductEncoder, regions, where):  # type: ignore[no-untyped-def]
         counts.append(len(regions))
         return plain(self, regions, where)
 
-    monkeypatch.setattr(encoder_module.ProductEncoder, "pictures", counting)
+    monkeypatch.setattr(encoder_module.ProductEncoder, "images", counting)
     return counts
 
 
 def plain_vectors(model: Path, path: Path, ids: list[str]) -> np.ndarray:
-    """Vectors of the shop's pictures, encoded one after the other."""
+    """Vectors of the shop's images, encoded one after the other."""
     encoder = ProductEncoder.load(model)
     rows = {str(row["id"]): row for row in priced_rows()}
     vectors = []
@@ -89,12 +89,12 @@ def test_recall_orders_by_the_exact_inner_product(built: Path) -> None:
     vector = index_encoder(index).texts(["a red circle"])[1][0]
     ids = index.ids()
     scores = index.vectors(ids) @ vector
-    hits = index.recall(vector, 7)
+    hits = index.vector_search(vector, 7)
     assert [hit.id for hit in hits] == [ids[place] for place in np.argsort(-scores)[:7]]
     np.testing.assert_allclose([hit.score for hit in hits], np.sort(-scores)[:7] * -1, atol=1e-5)
-    assert len(index.recall(vector, 100)) == 24
+    assert len(index.vector_search(vector, 100)) == 24
     assert hits[0].tokens is None
-    assert index.recall(vector, 1, tokens=True)[0].tokens.shape == (6, 24)
+    assert index.vector_search(vector, 1, tokens=True)[0].tokens.shape == (6, 24)
 
 
 @pytest.mark.parametrize(
@@ -112,19 +112,19 @@ def test_recall_orders_by_the_exact_inner_product(built: Path) -> None:
 )
 def test_filters_keep_recall(built: Path, where: str, wanted: set[str]) -> None:
     index = ProductIndex.open(built)
-    hits = index.recall(np.ones(9, dtype=np.float32), 24, where)
+    hits = index.vector_search(np.ones(9, dtype=np.float32), 24, where)
     assert {hit.id for hit in hits} == wanted == set(index.ids(where))
 
 
 def test_without_a_contrastive_head_the_matching_heads_product_recalls(
     make_model: Callable[..., Path], priced: Path, tmp_path: Path
 ) -> None:
-    model = make_model(contrastive_size=None, dual_prior=None)
+    model = make_model(contrastive_size=None, dual_score_weight=None)
     build_index(model, source_of(priced), tmp_path / "index")
     index = ProductIndex.open(tmp_path / "index")
     encoder = index_encoder(index)
     vector = encoder.texts(["a red circle"])[1][0]
-    (first, *_, last) = index.recall(vector, 24)
+    (first, *_, last) = index.vector_search(vector, 24)
     rows = {str(row["id"]): row for row in priced_rows()}
     differences = []
     for hit in (first, last):
@@ -140,7 +140,7 @@ def test_without_a_contrastive_head_the_matching_heads_product_recalls(
 
 
 def test_a_model_that_cannot_recall_says_why(make_model: Callable[..., Path], priced: Path, tmp_path: Path) -> None:
-    model = make_model(contrastive_size=None, dual_prior=None, fusion="sum")
+    model = make_model(contrastive_size=None, dual_score_weight=None, fusion="sum")
     with pytest.raises(CheckpointError, match="cannot recall: with fusion 'sum'"):
         build_index(model, source_of(priced), tmp_path / "index")
     assert not (tmp_path / "index").exists()
@@ -150,7 +150,7 @@ def test_adding_encodes_only_what_is_new(index_path: Path, tmp_path: Path, encod
     rows = priced_rows()
     rows[0]["price"] = 99.0  # a price
     rows[1]["title"] = "an emerald circle"  # a text
-    rows[2]["image"] = {"bytes": file_bytes(draw("navy", "circle")), "path": "new.png"}  # a picture
+    rows[2]["image"] = {"bytes": file_bytes(draw("navy", "circle")), "path": "new.png"}  # an image
     rows.append(rows[3] | {"id": "new-one"})
     before = ProductIndex.open(index_path).vectors(["blue-circle", "red-circle"])
     changes = add_to_index(index_path, source_of(write_table(tmp_path / "new.parquet", rows)))
@@ -163,12 +163,12 @@ def test_adding_encodes_only_what_is_new(index_path: Path, tmp_path: Path, encod
     assert np.array_equal(after[1], before[1])
     assert index.hits(["red-circle"])[0].metadata["price"] == 99.0
     assert index.hits(["green-circle"])[0].texts[0] == "an emerald circle"
-    assert [hit.id for hit in index.titles("emerald", 3)] == ["green-circle"]
+    assert [hit.id for hit in index.full_text_search("emerald", 3)] == ["green-circle"]
     again = add_to_index(index_path, source_of(tmp_path / "new.parquet"))
     assert (again.unchanged, encoded) == (25, [2])
 
 
-def test_prices_and_stock_change_without_a_picture(index_path: Path, tmp_path: Path, encoded: list[int]) -> None:
+def test_prices_and_stock_change_without_a_image(index_path: Path, tmp_path: Path, encoded: list[int]) -> None:
     prices = tmp_path / "prices.csv"
     prices.write_text("id,price,stock,colour_of_box\nred-circle,1.25,7,x\nblue-square,,0,x\nnobody,3,3,x\n")
     changes = update_columns(index_path, str(prices), "id")
@@ -193,14 +193,14 @@ def test_prices_and_stock_change_without_a_picture(index_path: Path, tmp_path: P
 def test_removed_products_are_gone_at_once(index_path: Path, tmp_path: Path) -> None:
     searching = ProductIndex.open(index_path)
     assert remove_from_index(index_path, ids=["red-circle", "it's"]).removed == 1
-    assert "red-circle" not in {hit.id for hit in searching.recall(np.ones(9, dtype=np.float32), 30)}
+    assert "red-circle" not in {hit.id for hit in searching.vector_search(np.ones(9, dtype=np.float32), 30)}
     assert remove_from_index(index_path, where="colour = 'blue'").removed == 3
     kept = write_table(tmp_path / "kept.parquet", priced_rows()[-2:])
     assert remove_from_index(index_path, keep=source_of(kept)).removed == 18
     assert searching.ids() == ["black-triangle", "grey-triangle"]
 
 
-def test_several_pictures_of_a_product_are_one_result(model: Path, tmp_path: Path) -> None:
+def test_several_images_of_a_product_are_one_result(model: Path, tmp_path: Path) -> None:
     rows = priced_rows()[:6]
     for row in rows[:4]:
         row["id"] = "set"
@@ -208,9 +208,9 @@ def test_several_pictures_of_a_product_are_one_result(model: Path, tmp_path: Pat
     index = ProductIndex.open(tmp_path / "index")
     assert index.ids() == ["orange-circle", "purple-circle", "set", "set#2", "set#3", "set#4"]
     vector = index.vectors(["set#3"])[0]
-    hits = index.recall(vector, 3)
+    hits = index.vector_search(vector, 3)
     assert sorted(hit.product_id for hit in hits) == ["orange-circle", "purple-circle", "set"]
-    assert len(index.recall(vector, 6, every_picture=True)) == 6
+    assert len(index.vector_search(vector, 6, every_image=True)) == 6
     best = max(("set", "set#2", "set#3", "set#4"), key=lambda name: float(index.vectors([name])[0] @ vector))
     assert next(hit.id for hit in hits if hit.product_id == "set") == best
     assert remove_from_index(tmp_path / "index", ids=["set"]).removed == 4
@@ -239,7 +239,7 @@ def test_an_index_is_not_overwritten_but_rebuilt(
     def search() -> None:
         try:
             while not done.is_set():
-                assert len(searching.search("a red circle", top_k=3, titles=False)) == 3
+                assert len(searching.search("a red circle", top_k=3, full_text=False)) == 3
                 seen.add(searching.index.manifest.model_fingerprint)
         except BaseException as error:
             errors.append(error)
@@ -416,16 +416,16 @@ def test_what_is_no_index_is_named(tmp_path: Path, model: Path, priced: Path) ->
         build_index(model, source_of(priced), tmp_path / "mine.txt" / "index")
 
 
-def test_pictures_that_cannot_be_used_are_listed(model: Path, tmp_path: Path) -> None:
+def test_images_that_cannot_be_used_are_listed(model: Path, tmp_path: Path) -> None:
     rows = priced_rows()[:3]
-    rows[1]["image"] = {"bytes": b"no picture", "path": "x.png"}
+    rows[1]["image"] = {"bytes": b"no image", "path": "x.png"}
     changes = build_index(model, source_of(write_table(tmp_path / "bad.parquet", rows)), tmp_path / "index")
     assert changes.added == 2
     ((name, reason),) = changes.skipped
     assert name == "blue-circle" or name == str(rows[1]["id"])
-    assert "row 1: not a readable picture" in reason
-    rows = [row | {"image": {"bytes": b"no picture", "path": "x.png"}} for row in rows]
-    with pytest.raises(SourceError, match="none of its pictures could be used"):
+    assert "row 1: not a readable image" in reason
+    rows = [row | {"image": {"bytes": b"no image", "path": "x.png"}} for row in rows]
+    with pytest.raises(SourceError, match="none of its images could be used"):
         build_index(model, source_of(write_table(tmp_path / "worse.parquet", rows)), tmp_path / "other")
 
 
@@ -445,7 +445,7 @@ def test_verify_finds_damage(index_path: Path) -> None:
     index = ProductIndex.open(index_path)
     encoder = index_encoder(index)
     found = verify_index(index, encoder)
-    assert (found.problems, found.pictures, found.products) == ([], 24, 24)
+    assert (found.problems, found.images, found.products) == ([], 24, 24)
     assert found.cosine is not None
     assert found.cosine > 0.99
     table = index.table
@@ -453,7 +453,7 @@ def test_verify_finds_damage(index_path: Path) -> None:
     assert "red-circle: its regions are damaged" in verify_index(ProductIndex.open(index_path), encoder).problems[0]
     with pytest.raises(VectorIndexError, match="red-circle: its regions are damaged"):
         ProductIndex.open(index_path).regions(["red-circle"])
-    with pytest.raises(VectorIndexError, match="has no picture 'nobody'"):
+    with pytest.raises(VectorIndexError, match="has no image 'nobody'"):
         index.regions(["nobody"])
 
 
@@ -508,12 +508,12 @@ def test_a_manifest_of_the_future_and_a_damaged_one_are_named(index_path: Path) 
 def test_many_products_get_an_approximate_index_that_finds_nearly_all(
     index_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from interbert.search import tuning
+    from interbert.search import ann_parameters
 
     rng = np.random.default_rng(0)
     index = ProductIndex.open(index_path)
-    monkeypatch.setattr(tuning, "INDEX_FROM", 500)
-    monkeypatch.setattr(tuning, "_EXACT_UP_TO", 100)
+    monkeypatch.setattr(ann_parameters, "INDEX_FROM", 500)
+    monkeypatch.setattr(ann_parameters, "_EXACT_UP_TO", 100)
     vectors = rng.normal(size=(1000, 9)).astype(np.float32)
     vectors[:, :8] /= np.linalg.norm(vectors[:, :8], axis=1, keepdims=True)
     vectors[:, 8] *= 0.1
@@ -535,8 +535,8 @@ def test_many_products_get_an_approximate_index_that_finds_nearly_all(
     def share(where: str | None) -> float:
         shares = []
         for query in rng.normal(size=(10, 9)).astype(np.float32):
-            exact = [hit.id for hit in index.recall(query, 20, where, exact=True)]
-            shares.append(len(set(exact) & {hit.id for hit in index.recall(query, 20, where)}) / 20)
+            exact = [hit.id for hit in index.vector_search(query, 20, where, exact=True)]
+            shares.append(len(set(exact) & {hit.id for hit in index.vector_search(query, 20, where)}) / 20)
         return float(np.mean(shares))
 
     assert share(None) > 0.9
@@ -547,7 +547,7 @@ def test_many_products_get_an_approximate_index_that_finds_nearly_all(
     add = writer_module.Product("late", "late", "", ("late",), b"", axis, np.ones((2, 24), np.float32))
     one = {"m_price": pa.array([1.0]), "m_colour": pa.nulls(1, pa.string())}
     writer.put([add], one | {"m_stock": pa.nulls(1, pa.int64()), "m_sale": pa.nulls(1, pa.bool_())}, known=False)
-    assert index.recall(axis, 1)[0].id == "late", "what waits to be indexed is found all the same"
+    assert index.vector_search(axis, 1)[0].id == "late", "what waits to be indexed is found all the same"
     writer.maintain(finished=True)
     assert index.indexed_rows() == 1025
     assert share(None) > 0.9

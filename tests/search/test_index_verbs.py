@@ -31,16 +31,16 @@ def test_from_a_catalogue_to_results(
 ) -> None:
     index, page = tmp_path / "index", tmp_path / "page.html"
     code, out, _ = run(
-        capsys, "index", "build", model, priced, index, "--texts", "title,title_zh", "--columns", "price,colour"
+        capsys, "index", "build", model, priced, index, "--text-columns", "title,title_zh", "--columns", "price,colour"
     )
     assert (code, out) == (0, f"{index}: 24 added")
     code, out, _ = run(capsys, "index", "info", index)
     assert code == 0
-    for part in ("pictures 24", "products 24", "price (number)", "colour (text)", "id (text, the product id)", "exact"):
+    for part in ("images 24", "products 24", "price (number)", "colour (text)", "id (text, the product id)", "exact"):
         assert part in out
     code, out, _ = run(capsys, "index", "verify", index)
     assert code == 0
-    assert out.endswith("whole, 24 products, 24 pictures")
+    assert out.endswith("whole, 24 products, 24 images")
     rows = [row | {"price": 1.0} for row in priced_rows()[:2]] + [priced_rows()[2] | {"id": "new"}]
     more = write_table(tmp_path / "more.parquet", rows)
     code, out, _ = run(capsys, "index", "add", index, more)
@@ -56,7 +56,7 @@ def test_from_a_catalogue_to_results(
     words = ["search", index, "a red circle|blue", "--image", photo, "--where", "price < 9", "--top-k", "2"]
     code, out, _ = run(capsys, *words, "--page", page)
     assert code == 0
-    assert out.count("best 2 of 25 pictures") == 2
+    assert out.count("best 2 of 25 images") == 2
     assert page.read_text(encoding="utf-8").count("data:image/jpeg") >= 2
     code, out, _ = run(capsys, "search", index, "", "--image", photo, "--top-k", "1")
     assert code == 0
@@ -112,7 +112,7 @@ def test_an_open_index_notices_that_it_was_deleted_and_built_anew(model: Path, t
     build_index(model, source_of(sources[0]), tmp_path / "index")
     index._checked = 0.0
     assert len(index.ids("price >= 5")) == 8
-    assert len(index.recall(index.vectors(["red-circle"])[0], 20, "price >= 5")) == 8
+    assert len(index.vector_search(index.vectors(["red-circle"])[0], 20, "price >= 5")) == 8
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def test_an_open_index_notices_that_it_was_deleted_and_built_anew(model: Path, t
         (["search", "INDEX", "red", "--where", "price <"], "filter, character 8"),
         (["search", "INDEX", "red", "--where", "1=1; drop table x"], "filter, character 4"),
         (["search", "INDEX", "red", "--image", "gone.jpg"], "gone.jpg: the file is not there."),
-        (["search", "INDEX", "red", "--source", "x.parquet"], "is an index, which has its own pictures"),
+        (["search", "INDEX", "red", "--source", "x.parquet"], "is an index, which has its own images"),
         (["search", "INDEX", ""], "holds an empty text"),
         (["search", "INDEX", "😀"], "holds no word that the model knows"),
         (["search", "INDEX", "red", "--model", "gone"], "the model of"),
@@ -162,7 +162,7 @@ def test_a_damaged_index_fails_verification(
     code, out, err = run(capsys, "index", "verify", index_path)
     assert code == 2
     assert "red-circle: its regions are damaged" in out
-    assert "1 problems in 24 pictures" in err
+    assert "1 problems in 24 images" in err
 
 
 def test_without_lancedb_the_extra_is_named(priced: Path, model: Path, tmp_path: Path) -> None:
@@ -185,16 +185,16 @@ def test_titles_and_ids_are_shown_as_text_whatever_they_hold(
     rows = [
         *rows,
         rows[0] | {"id": evil},
-        rows[1] | {"id": f"{evil}2", "image": {"bytes": b"no picture", "path": None}},
+        rows[1] | {"id": f"{evil}2", "image": {"bytes": b"no image", "path": None}},
     ]
     source, index = write_table(tmp_path / "evil.parquet", rows), tmp_path / "index"
-    columns = ("--texts", "title", "--columns", "colour")
+    columns = ("--text-columns", "title", "--columns", "colour")
     outputs = [
         run(capsys, "index", "build", model, source, index, *columns),  # lists what it skipped
         run(capsys, "index", "info", index),
         run(capsys, "search", index, evil, "--top-k", "4"),
         run(capsys, "search", index, evil, "--where", "colour = '\x1b[2J'"),
-        run(capsys, "search", model, evil, "--source", source, "--texts", "title", "--picture-id", "id"),
+        run(capsys, "search", model, evil, "--source", source, "--text-columns", "title", "--image-id-column", "id"),
         run(capsys, "regions", "info", f"{tmp_path}/{evil}"),
     ]
     assert [code for code, _, _ in outputs] == [0, 0, 0, 0, 0, 2], outputs

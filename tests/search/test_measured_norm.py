@@ -13,7 +13,7 @@ from interbert.search.products import KnownRegions, measured_norm
 
 
 class _Encoder:
-    """A picture's vector is as long as its largest colour."""
+    """An image's vector is as long as its largest colour."""
 
     def views(self, views: list[tuple[Regions, ...]], where: list[str]) -> tuple[np.ndarray, list[None]]:
         return np.array([[one[0].features.max()] for one in views]), [None] * len(views)
@@ -25,9 +25,9 @@ def test_of_a_sorted_source_the_length_is_that_of_all(tmp_path: Path, monkeypatc
             lambda value, dark=name < 150: 1 if dark else value
         ).convert("RGB").save(tmp_path / f"{name:03}.png")
 
-    def regions(_: KnownRegions, chunk: list[products.DecodedPicture]) -> list[tuple[Regions, ...]]:
+    def regions(_: KnownRegions, chunk: list[products.DecodedImage]) -> list[tuple[Regions, ...]]:
         size = np.ones((1, 4), dtype=np.float32)
-        return [(Regions(size, np.asarray(one.picture).reshape(1, -1), None, 8, 8),) for one in chunk]
+        return [(Regions(size, np.asarray(one.image).reshape(1, -1), None, 8, 8),) for one in chunk]
 
     monkeypatch.setattr(KnownRegions, "of", regions)
     source = open_source(str(tmp_path), need_texts=False)

@@ -1,4 +1,4 @@
-"""An index whose vectors are means over pictures and their mirror images."""
+"""An index whose vectors are means over images and their mirror images."""
 
 from __future__ import annotations
 
@@ -13,41 +13,41 @@ from tests.search.conftest import priced_rows, source_of, write_table
 
 from interbert.extraction.columns import ColumnMapping
 from interbert.extraction.extract import extract_to_store
-from interbert.extraction.sources import PictureSource, open_source
+from interbert.extraction.sources import ImageSource, open_source
 from interbert.search.build import build_index
 from interbert.search.changes import add_to_index
-from interbert.search.encoder import ProductEncoder
 from interbert.search.engine import image_vector
 from interbert.search.index import ProductIndex
-from interbert.search.topics.learn import learn_topics
+from interbert.search.query_encoder import ProductEncoder
+from interbert.search.topics.fit import fit_topics
 from interbert.search.verify import verify_index
 
 DIRECTIONS = slice(0, 8)
 
 
 def lopsided(colour: str, shape: str) -> Image.Image:
-    """A shape with a grey left half of the ground, so that its mirror image is another picture."""
-    picture = draw(colour, shape)
-    picture.paste("grey", (0, 0, picture.width // 3, picture.height))
-    return picture
+    """A shape with a grey left half of the ground, so that its mirror image is another image."""
+    image = draw(colour, shape)
+    image.paste("grey", (0, 0, image.width // 3, image.height))
+    return image
 
 
-def source(path: Path, flipped: bool) -> PictureSource:
+def source(path: Path, flipped: bool) -> ImageSource:
     rows = priced_rows()
     for row in rows:
-        picture = lopsided(*str(row["id"]).split("-"))
-        shown = ImageOps.mirror(picture) if flipped else picture
+        image = lopsided(*str(row["id"]).split("-"))
+        shown = ImageOps.mirror(image) if flipped else image
         row["image"] = {"bytes": file_bytes(shown), "path": "x.png"}
     return source_of(write_table(path, rows))
 
 
 @pytest.fixture(scope="module")
-def plain(tmp_path_factory: pytest.TempPathFactory) -> PictureSource:
+def plain(tmp_path_factory: pytest.TempPathFactory) -> ImageSource:
     return source(tmp_path_factory.mktemp("plain") / "shop.parquet", flipped=False)
 
 
 @pytest.fixture(scope="module")
-def regions(model: Path, plain: PictureSource, tmp_path_factory: pytest.TempPathFactory) -> str:
+def regions(model: Path, plain: ImageSource, tmp_path_factory: pytest.TempPathFactory) -> str:
     """Store with mirror images."""
     path = str(tmp_path_factory.mktemp("mirrored") / "regions")
     named = open_source(plain.name, ColumnMapping("image", ("title", "title_zh"), "id"))
@@ -60,9 +60,7 @@ def index_of(path: Path) -> tuple[ProductIndex, np.ndarray]:
     return index, index.vectors(sorted(index.ids()))
 
 
-def test_vectors_are_means_with_a_hub_correction_of_their_own(
-    model: Path, plain: PictureSource, tmp_path: Path
-) -> None:
+def test_vectors_are_means_with_a_hub_correction_of_their_own(model: Path, plain: ImageSource, tmp_path: Path) -> None:
     flipped = source(tmp_path / "flipped.parquet", flipped=True)
     build_index(model, plain, tmp_path / "plain")
     build_index(model, flipped, tmp_path / "flipped")
@@ -83,15 +81,15 @@ def test_vectors_are_means_with_a_hub_correction_of_their_own(
     assert verify_index(both, encoder).problems == []
 
 
-def test_a_picture_is_sought_by_both_its_views(model: Path) -> None:
-    encoder, picture = ProductEncoder.load(model), lopsided("red", "circle")
-    query, turned = (image_vector(encoder, one, mirrored=True) for one in (picture, ImageOps.mirror(picture)))
+def test_a_image_is_sought_by_both_its_views(model: Path) -> None:
+    encoder, image = ProductEncoder.load(model), lopsided("red", "circle")
+    query, turned = (image_vector(encoder, one, mirrored=True) for one in (image, ImageOps.mirror(image)))
     np.testing.assert_allclose(query, turned, atol=1e-5)
-    assert np.abs(query - image_vector(encoder, picture)).max() > 1e-3
+    assert np.abs(query - image_vector(encoder, image)).max() > 1e-3
 
 
-def test_mirror_images_of_a_store_are_taken_and_later_pictures_treated_alike(
-    model: Path, plain: PictureSource, regions: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_mirror_images_of_a_store_are_taken_and_later_images_treated_alike(
+    model: Path, plain: ImageSource, regions: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     build_index(model, plain, tmp_path / "both", mirrored=True)
     _, means = index_of(tmp_path / "both")
@@ -108,10 +106,10 @@ def test_mirror_images_of_a_store_are_taken_and_later_pictures_treated_alike(
 
 
 def test_examples_of_topics_are_means_where_their_store_has_mirror_images(
-    model: Path, plain: PictureSource, regions: str, tmp_path: Path
+    model: Path, plain: ImageSource, regions: str, tmp_path: Path
 ) -> None:
     build_index(model, plain, tmp_path / "both", mirrored=True)
     index = ProductIndex.open(tmp_path / "both")
-    memory = learn_topics(next((tmp_path / "both" / "models").iterdir()), regions)
+    memory = fit_topics(next((tmp_path / "both" / "models").iterdir()), regions)
     ids = [str(row["id"]) for row in priced_rows()]
-    np.testing.assert_allclose(memory.examples.pictures, index.vectors(ids)[:, DIRECTIONS], atol=2e-3)
+    np.testing.assert_allclose(memory.examples.images, index.vectors(ids)[:, DIRECTIONS], atol=2e-3)

@@ -1,4 +1,4 @@
-"""Rows without an id are refused and listed; they never become another product, or another one's picture."""
+"""Rows without an id are refused and listed; they never become another product, or another one's image."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def shop(path: Path, ids: list[Any], first: int = 0) -> Path:
 
 
 def facts(index: Path) -> dict[str, tuple[str, list[str]]]:
-    """Digest and texts of every picture of an index."""
+    """Digest and texts of every image of an index."""
     table = ProductIndex.open(index).table.to_arrow().select(["picture_id", "product_id", "digest", "texts"])
     return {row["picture_id"]: (row["product_id"], row["digest"], row["texts"]) for row in table.to_pylist()}
 
@@ -77,14 +77,14 @@ def test_a_row_without_a_product_id_replaces_no_product(
         remove_from_index(small, ids=["8", "9"])
 
 
-def test_a_row_without_a_picture_id_replaces_no_picture(model: Path, tmp_path: Path) -> None:
+def test_a_row_without_a_image_id_replaces_no_image(model: Path, tmp_path: Path) -> None:
     mapping = ColumnMapping("image", ("title",), "id", None)
     first = open_source(str(shop(tmp_path / "first.parquet", ["a", "b"])), mapping, need_texts=False)
     build_index(model, first, tmp_path / "index")
     more = open_source(str(shop(tmp_path / "more.parquet", ["c", None, ""], 2)), mapping, need_texts=False)
     changes = add_to_index(tmp_path / "index", more)
     assert (changes.added, [name for name, _ in changes.skipped]) == (1, ["row 1", "row 2"])
-    assert all("has no picture id: 'id' is empty" in reason for _, reason in changes.skipped)
+    assert all("has no image id: 'id' is empty" in reason for _, reason in changes.skipped)
     assert sorted(facts(tmp_path / "index")) == ["a", "b", "c"]
 
 
@@ -109,7 +109,7 @@ def test_a_search_of_a_source_lists_rows_without_an_id(
         assert main(["search", str(model), "red", "--source", str(source), "--page", "none", *more]) == 0
         out = " ".join(capsys.readouterr().out.split())
         assert "best 2 of 2" in out
-        assert "1 pictures could not be used, such as 1: " in out
+        assert "1 images could not be used, such as 1: " in out
         assert "has no product id: 'id' is empty" in out
 
 
@@ -129,8 +129,8 @@ def test_what_is_kept_is_told_by_ids_alone(small: Path, tmp_path: Path) -> None:
 
 def test_made_ids_are_those_of_no_other_product_and_a_file_without_a_name_has_none(tmp_path: Path) -> None:
     source = open_source(str(shop(tmp_path / "a.csv", ["a", "a#2", "a", "", "a"])), MAPPING)
-    assert identified(source, lasting=True).picture_ids() == ["a", "a#2", "a#3", "", "a#4"]
+    assert identified(source, lasting=True).image_ids() == ["a", "a#2", "a#3", "", "a#4"]
     (tmp_path / "b.csv").write_text("image,title\nred.png,x\n,y\nblue.png,z\n")
     named = identified(open_source(str(tmp_path / "b.csv")), lasting=True)
-    assert named.picture_ids() == ["red.png", "", "blue.png"]
-    assert [item.problem for item in named] == [None, "the picture is empty", None]
+    assert named.image_ids() == ["red.png", "", "blue.png"]
+    assert [item.problem for item in named] == [None, "the image is empty", None]

@@ -1,4 +1,4 @@
-"""The search page is one file, escapes everything, and shows every picture once."""
+"""The search page is one file, escapes everything, and shows every image once."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import io
 import pytest
 from PIL import Image
 
-from interbert.search.page import PageHit, format_probability, render_results, thumbnail_uri
+from interbert.search.page import TopicItem, format_probability, render_results, thumbnail_uri
 
 EVIL = '<script>alert("x")</script>'
 
 
 def test_user_text_is_escaped_everywhere() -> None:
-    hit = PageHit(1, "k", 0.5, captions=(EVIL,), label=EVIL)
+    hit = TopicItem(1, "k", 0.5, captions=(EVIL,), label=EVIL)
     page = render_results([(EVIL, [hit])], {"k": thumbnail_uri(Image.new("RGB", (4, 4)))}, footer=EVIL)
     assert "<script" not in page
     assert page.count("&lt;script&gt;") == 5  # heading, caption, alt text, label, footer
@@ -28,19 +28,19 @@ def test_half_a_character_does_not_keep_a_page_from_being_written() -> None:
 
 def test_nothing_in_a_title_or_id_acts_on_a_page() -> None:
     evil = "a\x1b[31m\x00b\u202ec\u2066d\x85e"
-    page = render_results([(evil, [PageHit(1, evil, 0.5, (evil,), evil)])], {}, footer=evil)
+    page = render_results([(evil, [TopicItem(1, evil, 0.5, (evil,), evil)])], {}, footer=evil)
     assert not set(page) & set("\x1b\x00\u202e\u2066\x85")
     assert page.count(r"a\x1b[31m\x00b\u202ec\u2066d\x85e") == 4  # heading, caption, label, footer
     assert ">שלום 👩‍🔬\tx\ny</h2>" in render_results([("שלום 👩‍🔬\tx\ny", [])], {})  # the rest stays
 
 
-def test_page_asks_for_nothing_from_outside_and_holds_each_picture_once() -> None:
+def test_page_asks_for_nothing_from_outside_and_holds_each_image_once() -> None:
     uri = thumbnail_uri(Image.new("RGB", (300, 200), "red"))
-    hits = [PageHit(1, "k", 0.9, ("a",)), PageHit(2, "missing", 0.1, ("b",))]
+    hits = [TopicItem(1, "k", 0.9, ("a",)), TopicItem(2, "missing", 0.1, ("b",))]
     page = render_results([("one", hits), ("two", hits[:1])], {"k": uri})
     assert page.count(uri) == 1
-    assert page.count('class="picture p0"') == 2
-    assert page.count("no picture") == 1
+    assert page.count('class="image p0"') == 2
+    assert page.count("no image") == 1
     for external in ("http:", "https:", "//cdn", "<link", "@import", "<script"):
         assert external not in page
     assert "prefers-color-scheme:dark" in page
@@ -49,8 +49,8 @@ def test_page_asks_for_nothing_from_outside_and_holds_each_picture_once() -> Non
 @pytest.mark.parametrize("noisy", [False, True])
 def test_thumbnail_fits_its_box(noisy: bool) -> None:
     bands = [Image.effect_noise((500, 250), 90) for _ in range(3)]
-    picture = Image.merge("RGB", bands) if noisy else Image.new("RGB", (500, 250), "blue")
-    kind, data = thumbnail_uri(picture, 100).split(";base64,")
+    image = Image.merge("RGB", bands) if noisy else Image.new("RGB", (500, 250), "blue")
+    kind, data = thumbnail_uri(image, 100).split(";base64,")
     thumbnail = Image.open(io.BytesIO(base64.b64decode(data)))
     assert thumbnail.size == (100, 50)
     assert kind == ("data:image/jpeg" if noisy else "data:image/png")

@@ -5,14 +5,14 @@ from tests.conftest import draw, file_bytes
 
 from interbert import InterBertForImageTextRetrieval, InterBertScorer
 from interbert.checkpoints.bert import bert_tokenizer
-from interbert.errors import CheckpointError, PictureError, UsageError
+from interbert.errors import CheckpointError, ImageError, UsageError
 from interbert.extraction.grid import GridExtractor, GridSettings
 from interbert.model import scoring
 from interbert.model.processing import InterBertProcessor
 from interbert.model.region_inputs import InterBertRegionFeatureExtractor
 
 TEXTS = ["red", "a blue square on white paper", "a green thing"]
-PICTURES = [draw("red", "circle"), draw("blue", "square"), draw("green", "triangle"), draw("black", "circle")]
+IMAGES = [draw("red", "circle"), draw("blue", "square"), draw("green", "triangle"), draw("black", "circle")]
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,7 @@ def directory(tmp_path_factory, tiny_bert):
         vocab_size=len(tokenizer),
         region_feature_size=extractor.info.feature_size,
         contrastive_size=8,
-        dual_prior=2.0,
+        dual_score_weight=2.0,
         max_position_embeddings=40,
     )
     model = InterBertForImageTextRetrieval(config)
@@ -45,10 +45,10 @@ def scorer(directory):
 
 @pytest.fixture(scope="module")
 def expected(directory):
-    """Match probabilities [texts, pictures], one plain forward pass each."""
+    """Match probabilities [texts, images], one plain forward pass each."""
     model = InterBertForImageTextRetrieval.from_pretrained(directory).eval()
     processor = InterBertProcessor.from_pretrained(directory)
-    return np.array([[model.score(**processor(text=t, images=p)).item() for p in PICTURES] for t in TEXTS])
+    return np.array([[model.score(**processor(text=t, images=p)).item() for p in IMAGES] for t in TEXTS])
 
 
 CLOSE = {"atol": 1e-4}
@@ -56,7 +56,7 @@ ROUNDED = 1e-4  # region features are float16: in a batch one of two hundred is 
 
 
 def test_predict_gives_match_probabilities_in_the_order_given(scorer, expected):
-    pairs = [(text, picture) for text in TEXTS for picture in PICTURES]
+    pairs = [(text, image) for text in TEXTS for image in IMAGES]
     scores = scorer.predict(pairs, batch_size=2)
     assert scores.dtype == np.float32
     np.testing.assert_allclose(scores, expected.ravel(), **CLOSE)
@@ -65,25 +65,25 @@ def test_predict_gives_match_probabilities_in_the_order_given(scorer, expected):
     np.testing.assert_allclose(backwards[::-1], scores, **CLOSE)
 
 
-def test_pictures_come_as_paths_bytes_pil_and_stored_regions(scorer, expected, tmp_path):
-    picture = PICTURES[1]
+def test_images_come_as_paths_bytes_pil_and_stored_regions(scorer, expected, tmp_path):
+    image = IMAGES[1]
     file = tmp_path / "square.png"
-    file.write_bytes(file_bytes(picture))
-    regions = GridExtractor(GridSettings(input_size=64, scales=(1, 2), features=("colour", "head"))).extract([picture])
-    given = [picture, file, str(file), file.read_bytes(), regions[0]]
+    file.write_bytes(file_bytes(image))
+    regions = GridExtractor(GridSettings(input_size=64, scales=(1, 2), features=("colour", "head"))).extract([image])
+    given = [image, file, str(file), file.read_bytes(), regions[0]]
     scores = scorer.predict([(TEXTS[0], one) for one in given])
     np.testing.assert_allclose(scores, np.full(5, expected[0, 1]), **CLOSE)
 
 
 def test_pairs_may_be_dictionaries_and_a_single_pair_gives_a_single_score(scorer, expected):
-    pair = {"text": TEXTS[2], "image": PICTURES[0]}
+    pair = {"text": TEXTS[2], "image": IMAGES[0]}
     assert scorer.predict(pair) == pytest.approx(expected[2, 0], abs=CLOSE["atol"])
-    assert scorer.predict((TEXTS[2], PICTURES[0])) == scorer.predict(pair)
+    assert scorer.predict((TEXTS[2], IMAGES[0])) == scorer.predict(pair)
     assert scorer.predict([pair]).shape == (1,)
 
 
 def test_return_shapes_are_those_of_a_cross_encoder(scorer):
-    pairs = [(TEXTS[0], one) for one in PICTURES]
+    pairs = [(TEXTS[0], one) for one in IMAGES]
     assert isinstance(scorer.predict(pairs), np.ndarray)
     tensor = scorer.predict(pairs, convert_to_tensor=True)
     assert tensor.shape == (4,)
@@ -95,19 +95,19 @@ def test_return_shapes_are_those_of_a_cross_encoder(scorer):
     assert torch.allclose(logits.sigmoid(), tensor, atol=1e-3)
 
 
-def test_rank_orders_pictures_for_a_text(scorer, expected):
-    results = scorer.rank(TEXTS[1], PICTURES)
+def test_rank_orders_images_for_a_text(scorer, expected):
+    results = scorer.rank(TEXTS[1], IMAGES)
     assert [one["corpus_id"] for one in results] == np.argsort(-expected[1]).tolist()
     assert results == sorted(results, key=lambda one: -one["score"])
     assert results[0].keys() == {"corpus_id", "score"}
-    top = scorer.rank(TEXTS[1], PICTURES, top_k=2, return_documents=True)
+    top = scorer.rank(TEXTS[1], IMAGES, top_k=2, return_documents=True)
     assert [one["corpus_id"] for one in top] == [one["corpus_id"] for one in results[:2]]
-    assert top[0]["image"] is PICTURES[top[0]["corpus_id"]]
+    assert top[0]["image"] is IMAGES[top[0]["corpus_id"]]
     assert scorer.rank(TEXTS[1], []) == []
 
 
-def test_rank_orders_texts_for_a_picture(scorer, expected):
-    results = scorer.rank(PICTURES[3], TEXTS, return_documents=True)
+def test_rank_orders_texts_for_a_image(scorer, expected):
+    results = scorer.rank(IMAGES[3], TEXTS, return_documents=True)
     assert [one["corpus_id"] for one in results] == np.argsort(-expected[:, 3]).tolist()
     assert results[0]["text"] == TEXTS[results[0]["corpus_id"]]
 
@@ -115,19 +115,19 @@ def test_rank_orders_texts_for_a_picture(scorer, expected):
 @pytest.mark.parametrize(
     ("pair", "message"),
     [
-        (("red",), "pair 1: must be a text and a picture"),
-        ("red", "pair 1: must be a text and a picture"),
-        ((PICTURES[0], "red"), "pair 1: must be a text and a picture, in this order"),
+        (("red",), "pair 1: must be a text and an image"),
+        ("red", "pair 1: must be a text and an image"),
+        ((IMAGES[0], "red"), "pair 1: must be a text and an image, in this order"),
         ({"text": "red"}, "pair 1"),
     ],
 )
 def test_what_is_no_pair_is_named(scorer, pair, message):
     with pytest.raises(UsageError, match=message):
-        scorer.predict([("red", PICTURES[0]), pair])
+        scorer.predict([("red", IMAGES[0]), pair])
 
 
 def test_what_cannot_be_read_is_named(scorer, tmp_path):
-    with pytest.raises(PictureError, match=r"absent\.png: the file is not there"):
+    with pytest.raises(ImageError, match=r"absent\.png: the file is not there"):
         scorer.predict([("red", str(tmp_path / "absent.png"))])
     with pytest.raises(CheckpointError, match="no model here"):
         InterBertScorer(tmp_path)
@@ -144,33 +144,33 @@ class TestSentenceTransformers:
     @pytest.mark.parametrize(
         "form",
         [
-            lambda text, picture: ({"text": text}, {"image": picture}),
-            lambda text, picture: ({"image": picture}, {"text": text}),
-            lambda text, picture: (text, {"image": picture}),
-            lambda text, picture: (text, picture),
-            lambda text, picture: (picture, text),
+            lambda text, image: ({"text": text}, {"image": image}),
+            lambda text, image: ({"image": image}, {"text": text}),
+            lambda text, image: (text, {"image": image}),
+            lambda text, image: (text, image),
+            lambda text, image: (image, text),
         ],
     )
     def test_texts_and_images_get_the_same_scores_in_every_form(self, cross_encoder, expected, form):
-        pairs = [form(text, picture) for text in TEXTS for picture in PICTURES]
+        pairs = [form(text, image) for text in TEXTS for image in IMAGES]
         np.testing.assert_allclose(cross_encoder.predict(pairs), expected.ravel(), atol=ROUNDED)
 
     def test_one_input_with_both_is_understood_too(self, cross_encoder, expected):
         """``predict`` takes pairs only; its ``preprocess`` takes a dictionary with both sides."""
-        inputs = [{"text": TEXTS[0], "image": picture} for picture in PICTURES]
+        inputs = [{"text": TEXTS[0], "image": image} for image in IMAGES]
         with torch.no_grad():
             logits = cross_encoder(cross_encoder.preprocess(inputs))["scores"]
         np.testing.assert_allclose(logits.sigmoid()[:, 0], expected[0], atol=ROUNDED)
 
     def test_rank(self, cross_encoder, expected):
-        results = cross_encoder.rank(TEXTS[1], PICTURES)
+        results = cross_encoder.rank(TEXTS[1], IMAGES)
         assert [one["corpus_id"] for one in results] == np.argsort(-expected[1]).tolist()
 
     def test_its_reranking_evaluator(self, cross_encoder, expected):
         from sentence_transformers.cross_encoder.evaluation import CrossEncoderRerankingEvaluator
 
         samples = [
-            {"query": text, "positive": [PICTURES[place]], "negative": PICTURES[:place] + PICTURES[place + 1 :]}
+            {"query": text, "positive": [IMAGES[place]], "negative": IMAGES[:place] + IMAGES[place + 1 :]}
             for place, text in enumerate(TEXTS)
         ]
         evaluator = CrossEncoderRerankingEvaluator(samples, at_k=4, name="shapes", show_progress_bar=False)
@@ -182,7 +182,7 @@ class TestSentenceTransformers:
 
         cross_encoder.save_pretrained(str(tmp_path), create_model_card=False)
         again = CrossEncoder(str(tmp_path), device="cpu")
-        pair = {"text": TEXTS[0], "image": PICTURES[0]}
+        pair = {"text": TEXTS[0], "image": IMAGES[0]}
         assert again.predict(pair) == pytest.approx(expected[0, 0], abs=1e-5)
         ours = InterBertScorer(tmp_path)
         assert ours.predict(pair) == pytest.approx(expected[0, 0], abs=CLOSE["atol"])
@@ -199,18 +199,18 @@ def test_mtebs_cross_encoder_wrapper_gives_the_same_scores(directory, expected):
     from sentence_transformers import CrossEncoder
     from torch.utils.data import DataLoader
 
-    pairs = [(text, picture) for text in TEXTS for picture in PICTURES]
+    pairs = [(text, image) for text in TEXTS for image in IMAGES]
     texts = Dataset.from_dict({"text": [text for text, _ in pairs]})
-    pictures = Dataset.from_dict(
+    images = Dataset.from_dict(
         {"image": [{"bytes": file_bytes(one), "path": None} for _, one in pairs], "id": list(range(len(pairs)))},
         features=Features({"image": Image(), "id": Value("int64")}),
     )
     wrapper = mteb_models.CrossEncoderWrapper(CrossEncoder(str(directory), device="cpu"))
-    # it does not ask the model what it takes: without this it would drop the pictures
+    # it does not ask the model what it takes: without this it would drop the images
     wrapper.mteb_model_meta = wrapper.mteb_model_meta.model_copy(update={"modalities": ["text", "image"]})
     scores = wrapper.predict(
         DataLoader(texts, batch_size=5, collate_fn=_custom_collate_fn),
-        DataLoader(pictures, batch_size=5, collate_fn=_custom_collate_fn),
+        DataLoader(images, batch_size=5, collate_fn=_custom_collate_fn),
         task_metadata=None,
         hf_split="test",
         hf_subset="default",
@@ -225,7 +225,7 @@ def odds(probabilities):
 
 def test_a_pair_has_one_score_whoever_computes_it_and_whatever_is_beside_it(scorer, expected, monkeypatch):
     monkeypatch.setattr(scoring, "cpu_has_bf16", lambda: True)  # what this machine has is not asked
-    pairs = [(text, picture) for text in TEXTS for picture in PICTURES]
+    pairs = [(text, image) for text in TEXTS for image in IMAGES]
     plain = expected.ravel().astype(np.float64)
     together = scorer.predict(pairs, activation_fn=torch.nn.Identity())
     alone = [scorer.predict(pair, activation_fn=torch.nn.Identity()) for pair in pairs]
@@ -234,7 +234,7 @@ def test_a_pair_has_one_score_whoever_computes_it_and_whatever_is_beside_it(scor
 
 
 def test_bf16_is_for_the_caller_to_choose(directory, scorer, expected, monkeypatch):
-    pairs = [(text, picture) for text in TEXTS for picture in PICTURES]
+    pairs = [(text, image) for text in TEXTS for image in IMAGES]
     rough = InterBertScorer(directory, bf16=True).predict(pairs)
     assert 1e-4 < np.abs(rough - expected.ravel()).max() < 3e-2
     monkeypatch.setattr(scoring, "cpu_has_bf16", lambda: False)

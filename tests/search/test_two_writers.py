@@ -88,7 +88,7 @@ def test_nothing_is_written_to_a_build_that_another_machine_has_replaced(index_p
 
 def test_two_commands_at_once_lose_nothing(index_path: Path, model: Path, priced: Path, tmp_path: Path) -> None:
     new = new_rows(tmp_path)
-    one = command("index", "build", model, priced, index_path, "--texts", "title,title_zh", "--rebuild")
+    one = command("index", "build", model, priced, index_path, "--text-columns", "title,title_zh", "--rebuild")
     other = command("index", "add", index_path, new)
     ended = [process.communicate(timeout=300) for process in (one, other)]
     codes = [one.returncode, other.returncode]

@@ -12,7 +12,7 @@ import pytest
 from interbert.errors import SourceError
 from interbert.search.columns import Column, Kind, cast_columns, column_notes, find_columns
 from interbert.search.index import ProductIndex
-from interbert.search.near import filter_notes
+from interbert.search.suggestions import filter_notes
 
 
 def cast(values: object, column: Column) -> list[object]:

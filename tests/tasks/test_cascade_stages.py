@@ -7,9 +7,9 @@ from interbert.errors import ConfigError
 from interbert.model.retrieval import InterBertForImageTextRetrieval
 from interbert.model.scoring import dual_matrix, score_matrix
 from interbert.tasks.cascade import CascadePlan, behind_candidates, evaluate_cascade
-from interbert.tasks.graded import graded_metrics
-from interbert.tasks.judged import JudgedSet
+from interbert.tasks.graded_relevance import graded_metrics
 from interbert.tasks.metrics import direction_metrics
+from interbert.tasks.relevance import RelevanceSet
 from interbert.tasks.retrieval import RetrievalSet
 
 COUNT = 14
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.usefixtures("float32")
 def model():
     torch.manual_seed(0)
     model = InterBertForImageTextRetrieval(tiny_config(contrastive_size=8)).eval()
-    model.config.dual_prior = 2.0
+    model.config.dual_score_weight = 2.0
     return model
 
 
@@ -33,7 +33,7 @@ def texts():
 
 
 @pytest.fixture(scope="module")
-def pictures():
+def images():
     generator = np.random.default_rng(1)
     return [
         (generator.standard_normal((3, 10), dtype=np.float32), generator.random((3, 5), dtype=np.float32))
@@ -46,11 +46,11 @@ def plain():
     return RetrievalSet(tuple(map(str, range(COUNT))), tuple(range(COUNT)), np.eye(COUNT, dtype=bool))
 
 
-def test_every_stage_is_judged_and_timed(model, texts, pictures, plain):
+def test_every_stage_is_judged_and_timed(model, texts, images, plain):
     done = []
     plan = CascadePlan((5, 2, 2, 99), timed=3, bootstrap=50)
-    data = JudgedSet.from_set(plain)
-    report = evaluate_cascade(model, data, texts, pictures, plan, done.append)
+    data = RelevanceSet.from_set(plain)
+    report = evaluate_cascade(model, data, texts, images, plan, done.append)
     assert sum(done) == plan.pairs(data) == COUNT * (2 + 5 + COUNT)
     assert [(one.kind, one.candidates) for one in report.stages] == [
         ("recall", 0),
@@ -61,9 +61,9 @@ def test_every_stage_is_judged_and_timed(model, texts, pictures, plain):
     ]
     recall, head, *cascades, joint = report.stages
     for stage, scores in (
-        (recall, dual_matrix(model, texts, pictures)),
-        (head, dual_matrix(model, texts, pictures, by="head")),
-        (joint, score_matrix(model, texts, pictures)),
+        (recall, dual_matrix(model, texts, images)),
+        (head, dual_matrix(model, texts, images, by="head")),
+        (joint, score_matrix(model, texts, images)),
     ):
         expected = direction_metrics(scores, plain.relevant, 50, 0)
         assert {name: stage.metrics.values[name] for name in expected.recall} == expected.recall
@@ -88,9 +88,9 @@ def test_candidates_come_first_by_their_fused_scores_and_then_the_others_as_reca
     assert np.argsort(-scores[0]).tolist() == [1, 0, 2, 3, 4]
 
 
-def test_a_cascade_keeps_what_recall_found_beyond_its_depth(model, texts, pictures, plain):
+def test_a_cascade_keeps_what_recall_found_beyond_its_depth(model, texts, images, plain):
     report = evaluate_cascade(
-        model, JudgedSet.from_set(plain), texts, pictures, CascadePlan((2,), joint=False, timed=0, bootstrap=0)
+        model, RelevanceSet.from_set(plain), texts, images, CascadePlan((2,), joint=False, timed=0, bootstrap=0)
     )
     recall, _, cascade = report.stages
     for name in ("r@5", "r@10"):
@@ -100,28 +100,28 @@ def test_a_cascade_keeps_what_recall_found_beyond_its_depth(model, texts, pictur
     assert cascade.timing.timed == 0
 
 
-def test_judgements_with_pools_score_no_other_pairs(model, texts, pictures):
+def test_judgements_with_pools_score_no_other_pairs(model, texts, images):
     generator = np.random.default_rng(0)
     pool = generator.random((COUNT, 7)) < 0.5
     grades = (generator.integers(0, 3, (COUNT, 7)) * pool).astype(np.float32)
     grades[:, 2], pool[:, 2] = 1, True
-    data = JudgedSet(
+    data = RelevanceSet(
         tuple(map(str, range(COUNT))), tuple(range(COUNT)), np.repeat(np.arange(7), 2), grades, grades > 0, pool
     )
     done = []
     plan = CascadePlan(bootstrap=0)
-    report = evaluate_cascade(model, data, texts, pictures, plan, done.append)
+    report = evaluate_cascade(model, data, texts, images, plan, done.append)
     assert sum(done) == plan.pairs(data) == 2 * pool.sum()
-    best = score_matrix(model, texts, pictures).reshape(COUNT, 7, 2).max(axis=2)
+    best = score_matrix(model, texts, images).reshape(COUNT, 7, 2).max(axis=2)
     expected = graded_metrics(best, grades, grades > 0, pool, bootstrap=0)
     assert report.stages[-1].metrics.values == expected.values
 
 
-def test_a_model_without_a_recall_score_is_ranked_jointly_alone(texts, pictures, plain):
+def test_a_model_without_a_recall_score_is_ranked_jointly_alone(texts, images, plain):
     torch.manual_seed(0)
     model = InterBertForImageTextRetrieval(tiny_config(fusion="sum")).eval()
-    data = JudgedSet.from_set(plain)
-    report = evaluate_cascade(model, data, texts, pictures, CascadePlan(timed=0, bootstrap=0))
+    data = RelevanceSet.from_set(plain)
+    report = evaluate_cascade(model, data, texts, images, CascadePlan(timed=0, bootstrap=0))
     assert [one.kind for one in report.stages] == ["joint"]
     with pytest.raises(ConfigError, match="contrastive_size"):
-        evaluate_cascade(model, data, texts, pictures, CascadePlan((3,)))
+        evaluate_cascade(model, data, texts, images, CascadePlan((3,)))

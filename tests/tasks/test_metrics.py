@@ -7,7 +7,7 @@ from interbert.errors import DataError
 from interbert.tasks.metrics import best_ranks, chance_recall, direction_metrics, retrieval_metrics
 
 
-def right(*columns, candidates=4):
+def relevance_of(*columns, candidates=4):
     relevant = np.zeros((len(columns), candidates), dtype=bool)
     for row, chosen in enumerate(columns):
         relevant[row, list(chosen)] = True
@@ -16,18 +16,18 @@ def right(*columns, candidates=4):
 
 def test_ranks_worked_by_hand():
     scores = np.array([[0.9, 0.1, 0.5, 0.2], [0.9, 0.1, 0.5, 0.2], [0.9, 0.1, 0.5, 0.2]])
-    assert best_ranks(scores, right([0], [2], [1])).tolist() == [1, 2, 4]
+    assert best_ranks(scores, relevance_of([0], [2], [1])).tolist() == [1, 2, 4]
 
 
 def test_ties_count_against_us():
-    assert best_ranks(np.zeros((2, 4)), right([0], [3])).tolist() == [4, 4]
-    assert best_ranks(np.array([[1.0, 1.0, 0.0, 2.0]]), right([1])).tolist() == [3]
+    assert best_ranks(np.zeros((2, 4)), relevance_of([0], [3])).tolist() == [4, 4]
+    assert best_ranks(np.array([[1.0, 1.0, 0.0, 2.0]]), relevance_of([1])).tolist() == [3]
 
 
-def test_with_several_right_pictures_the_best_counts_and_right_ones_do_not_compete():
+def test_with_several_right_images_the_best_counts_and_right_ones_do_not_compete():
     scores = np.array([[0.9, 0.8, 0.7, 0.6], [0.6, 0.6, 0.9, 0.6]])
-    assert best_ranks(scores, right([1, 3], [0, 1])).tolist() == [2, 3]
-    assert best_ranks(scores, right([0, 1, 2, 3], [2, 3])).tolist() == [1, 1]
+    assert best_ranks(scores, relevance_of([1, 3], [0, 1])).tolist() == [2, 3]
+    assert best_ranks(scores, relevance_of([0, 1, 2, 3], [2, 3])).tolist() == [1, 1]
 
 
 @settings(deadline=None, max_examples=100)
@@ -39,7 +39,7 @@ def test_ranks_are_what_sorting_gives(queries, candidates, seed):
     relevant[np.arange(queries), generator.integers(0, candidates, queries)] = True
     for row, rank in enumerate(best_ranks(scores, relevant)):
         wrong_ones_first = sorted(zip(-scores[row], relevant[row], strict=True))
-        assert rank == 1 + [is_right for _, is_right in wrong_ones_first].index(True)
+        assert rank == 1 + [is_relevant for _, is_relevant in wrong_ones_first].index(True)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
@@ -47,12 +47,12 @@ def test_scores_that_are_not_finite_are_an_error(value):
     scores = np.zeros((2, 4))
     scores[1, 2] = value
     with pytest.raises(DataError, match="NaN or infinite"):
-        best_ranks(scores, right([0], [1]))
+        best_ranks(scores, relevance_of([0], [1]))
 
 
 def test_a_query_without_a_right_candidate_is_named():
     with pytest.raises(DataError, match="query 1 has no right candidate"):
-        best_ranks(np.zeros((3, 4)), right([0], [], [1]))
+        best_ranks(np.zeros((3, 4)), relevance_of([0], [], [1]))
 
 
 def test_recalls_and_median_rank_worked_by_hand():
@@ -61,7 +61,7 @@ def test_recalls_and_median_rank_worked_by_hand():
     for row, rank in enumerate(ranks):
         scores[row, 1:rank] = 2
     scores[:, 0] = 1
-    metrics = direction_metrics(scores, right([0], [0], [0], [0], candidates=20))
+    metrics = direction_metrics(scores, relevance_of([0], [0], [0], [0], candidates=20))
     assert {name: one.value for name, one in metrics.recall.items()} == {"r@1": 25.0, "r@5": 50.0, "r@10": 75.0}
     assert metrics.median_rank == 4.5
     assert (metrics.n, metrics.candidates) == (4, 20)
@@ -69,7 +69,7 @@ def test_recalls_and_median_rank_worked_by_hand():
 
 
 def test_both_directions():
-    # text 1 prefers its picture; picture 1 prefers text 2
+    # text 1 prefers its image; image 1 prefers text 2
     scores = np.array([[3.0, 0.0], [1.0, 2.0], [0.0, 2.5]])
     relevant = np.array([[True, False], [False, True], [True, False]])
     metrics = retrieval_metrics(scores, relevant)
@@ -94,7 +94,7 @@ def test_the_interval_holds_the_truth_nineteen_times_in_twenty():
     for _ in range(150):
         scores = np.zeros((150, 12))
         scores[:, 0] = np.where(generator.random(150) < 0.4, 1, -1)
-        one = direction_metrics(scores, right(*[[0]] * 150, candidates=12), bootstrap=300).recall["r@1"]
+        one = direction_metrics(scores, relevance_of(*[[0]] * 150, candidates=12), bootstrap=300).recall["r@1"]
         covered.append(one.low <= 40 <= one.high)
     assert 0.88 <= np.mean(covered) <= 0.99
 
@@ -102,7 +102,7 @@ def test_the_interval_holds_the_truth_nineteen_times_in_twenty():
 def test_more_queries_make_a_narrower_interval_and_no_bootstrap_none():
     def width(queries, bootstrap=500):
         scores = np.tile([[1.0, 0.0], [0.0, 1.0]], (queries // 2, 1))
-        one = direction_metrics(scores, right(*[[0]] * queries, candidates=2), bootstrap).recall["r@1"]
+        one = direction_metrics(scores, relevance_of(*[[0]] * queries, candidates=2), bootstrap).recall["r@1"]
         return one.high - one.low
 
     assert width(400) < 0.7 * width(40)
@@ -111,7 +111,7 @@ def test_more_queries_make_a_narrower_interval_and_no_bootstrap_none():
 
 def test_chance_is_what_random_scores_get():
     generator = np.random.default_rng(0)
-    relevant = right([0], [1, 5, 7], [2, 3], candidates=12)
+    relevant = relevance_of([0], [1, 5, 7], [2, 3], candidates=12)
     count = relevant.sum(axis=1)
     ranks = np.array([best_ranks(generator.random((3, 12)), relevant) for _ in range(6000)])
     for k in (1, 5, 10):

@@ -1,4 +1,4 @@
-"""Classification through the command line: texts alone, pictures alone."""
+"""Classification through the command line: texts alone, images alone."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from interbert.tasks.classification import macro_f1
 
 GOOD = ["a fine film", "truly great", "lovely and warm", "a joy to see", "great fun", "fine and lovely"]
 BAD = ["a dull film", "truly awful", "boring and cold", "a pain to see", "awful noise", "dull and boring"]
-SMALL = ["--training.batch_size", "8", "--training.learning_rate", "3e-3", "--training.epochs", "12"]
+SMALL = ["--training.batch-size", "8", "--training.learning-rate", "3e-3", "--training.epochs", "12"]
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +38,7 @@ def test_texts_alone_from_a_bert(
     reviews: Path, tiny_bert: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ["finetune", "classification", tiny_bert, str(reviews / "train.csv"), str(tmp_path / "m")]
-    words += ["--text", "sentence", "--validation", str(reviews / "dev.csv"), "--max_text_tokens", "32", *SMALL]
+    words += ["--text", "sentence", "--validation", str(reviews / "dev.csv"), "--max-text-tokens", "32", *SMALL]
     assert main(words) == 0
     shown = capsys.readouterr().out
     assert "of 72, accuracy 100.0 (4 validation texts)" in shown
@@ -53,11 +53,11 @@ def test_texts_alone_from_a_bert(
     assert "nothing to do" in capsys.readouterr().out
 
 
-def test_pictures_alone_from_an_interbert(shop_store: Path, tiny_bert: str, tmp_path: Path) -> None:
+def test_images_alone_from_an_interbert(shop_store: Path, tiny_bert: str, tmp_path: Path) -> None:
     pretrained = tmp_path / "pretrained"
-    brief = ["--training.max_steps", "1", "--warm_start.epochs", "0", "--warm_start.head_epochs", "0"]
-    words = ["pretrain", str(shop_store), str(pretrained), "--init_from", tiny_bert, "--model.pooler_size", "16"]
-    assert main([*words, "--model.contrastive_size", "16", "--training.batch_size", "8", *brief]) == 0
+    brief = ["--training.max-steps", "1", "--warm-start.epochs", "0", "--warm-start.head-epochs", "0"]
+    words = ["pretrain", str(shop_store), str(pretrained), "--init-from", tiny_bert, "--model.pooler-size", "16"]
+    assert main([*words, "--model.contrastive-size", "16", "--training.batch-size", "8", *brief]) == 0
     rows = [
         {"photo": {"bytes": file_bytes(draw(colour, shape, (60 + size, 80))), "path": None}, "colour": colour}
         for colour in ("red", "blue")
@@ -66,7 +66,7 @@ def test_pictures_alone_from_an_interbert(shop_store: Path, tiny_bert: str, tmp_
     ]
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "shapes.parquet")
     words = ["finetune", "classification", str(pretrained), str(tmp_path / "shapes.parquet"), str(tmp_path / "m")]
-    assert main([*words, "--picture", "photo", "--label", "colour", "--validation_share", "0.25", *SMALL]) == 0
+    assert main([*words, "--image-column", "photo", "--label", "colour", "--validation-share", "0.25", *SMALL]) == 0
     assert max(one["eval_accuracy"] for one in log_of(tmp_path / "m") if "eval_accuracy" in one) == 100.0
 
 
@@ -76,7 +76,7 @@ def test_pictures_alone_from_an_interbert(shop_store: Path, tiny_bert: str, tmp_
         ("sentence,label\na,good\nb,\n", [], "row 1: 'label' is empty"),
         ("sentence,label\na,good\nb,good\n", [], "has 1 label in 'label'; a classifier needs two"),
         ("sentence,tone\na,good\nb,bad\n", [], "there is no column 'label'"),
-        ("sentence,label\na,good\nb,bad\n", ["--max_text_tokens", "600"], "is more than the 64 positions"),
+        ("sentence,label\na,good\nb,bad\n", ["--max-text-tokens", "600"], "is more than the 64 positions"),
     ],
 )
 def test_what_cannot_be_learnt_is_named(
@@ -84,15 +84,15 @@ def test_what_cannot_be_learnt_is_named(
 ) -> None:
     (tmp_path / "train.csv").write_text(change)
     words = ["finetune", "classification", tiny_bert, str(tmp_path / "train.csv"), str(tmp_path / "m")]
-    given = ["--text", "sentence", "--validation", str(tmp_path / "train.csv"), "--max_text_tokens", "32", *more]
+    given = ["--text", "sentence", "--validation", str(tmp_path / "train.csv"), "--max-text-tokens", "32", *more]
     assert main([*words, *given]) == 2
     assert message in capsys.readouterr().err
 
 
-def test_a_bert_cannot_look_at_pictures(tiny_bert: str, shop: Path, tmp_path: Path, capsys) -> None:
+def test_a_bert_cannot_look_at_images(tiny_bert: str, shop: Path, tmp_path: Path, capsys) -> None:
     words = ["finetune", "classification", tiny_bert, str(shop), str(tmp_path / "m")]
-    assert main([*words, "--picture", "image", "--label", "id"]) == 2
-    assert "pictures need one: pretrain first" in capsys.readouterr().err
+    assert main([*words, "--image-column", "image", "--label", "id"]) == 2
+    assert "images need one: pretrain first" in capsys.readouterr().err
     assert main(words) == 2
     assert "name the column with the text" in capsys.readouterr().err
 

@@ -42,8 +42,8 @@ def losses_of(out: Path) -> list[float]:
 def test_a_run_is_traced_in_one_piece_and_for_any_batch(
     task: str, shop_store: Path, tiny_bert: str, tmp_path: Path, traced: None
 ) -> None:
-    options = ["--training.max_steps", "12", "--training.epochs", "9", "--training.precision", "fp32"]
-    options += ["--training.log_steps", "1"]
+    options = ["--training.max-steps", "12", "--training.epochs", "9", "--training.precision", "fp32"]
+    options += ["--training.log-steps", "1"]
     steady = ["--model.dropout", "0"]  # padding, which is not computed without a compiler, draws other numbers
 
     def run(name: str, *more: str) -> list[float]:
@@ -56,7 +56,7 @@ def test_a_run_is_traced_in_one_piece_and_for_any_batch(
         return losses_of(out)
 
     if task == "finetune":
-        start = pretrain_words(shop_store, tiny_bert, tmp_path / "start", *steady, "--training.max_steps", "1")
+        start = pretrain_words(shop_store, tiny_bert, tmp_path / "start", *steady, "--training.max-steps", "1")
         assert main(start) == 0
     plain = run("plain")
     compiled = run("compiled", "--training.compile", "true")

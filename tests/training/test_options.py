@@ -11,7 +11,7 @@ from interbert.training.options import (
     PretrainOptions,
     TrainingOptions,
 )
-from interbert.training.session import curriculum
+from interbert.training.run_setup import curriculum
 
 
 @pytest.mark.parametrize(

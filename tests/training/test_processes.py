@@ -19,29 +19,29 @@ from interbert.regions.store import RegionStore
 
 SAME = [
     "--training.epochs=1",
-    "--training.log_steps=1",
+    "--training.log-steps=1",
     "--training.precision=fp32",
     "--model.dropout=0",
-    "--model.pooler_size=16",
+    "--model.pooler-size=16",
     "--negatives.pool=4",
-    "--validation_share=0.2",
-    "--warm_start.head_epochs=0",
-    "--warm_start.epochs=0",
-    "--training.ema_decay=0.9",
+    "--validation-share=0.2",
+    "--warm-start.head-epochs=0",
+    "--warm-start.epochs=0",
+    "--training.ema-decay=0.9",
 ]
 
 
 SPOILT = """
 from interbert.cli.main import console
 from interbert.data.examples import PairData
-original = PairData.picture
-def picture(self, regions, row):
+original = PairData.image
+def image(self, regions, row):
     features, locations = original(self, regions, row)
     return (features * float("nan") if row == 5 else features), locations
-PairData.picture = picture
+PairData.image = image
 console()
 """
-"""The command with one picture whose features are no numbers."""
+"""The command with one image whose features are no numbers."""
 
 TRACED = """
 from interbert.cli.main import console
@@ -104,12 +104,12 @@ def require_equal(first: Path, second: Path) -> None:
 
 
 def pretrain(store: Path, bert: str, out: Path, batch: int, *more: str) -> list[str]:
-    return ["pretrain", str(store), str(out), f"--init_from={bert}", f"--training.batch_size={batch}", *SAME, *more]
+    return ["pretrain", str(store), str(out), f"--init-from={bert}", f"--training.batch-size={batch}", *SAME, *more]
 
 
 @pytest.mark.slow
 def test_two_processes_are_one_of_twice_the_batch(shop_store: Path, tiny_bert: str, tmp_path: Path) -> None:
-    contrast = ["--model.contrastive_size=16"]
+    contrast = ["--model.contrastive-size=16"]
     finish(pretrain(shop_store, tiny_bert, tmp_path / "two", 4, *contrast), 2)
     finish(pretrain(shop_store, tiny_bert, tmp_path / "one", 8, *contrast))
     require_equal(tmp_path / "one", tmp_path / "two")
@@ -119,9 +119,9 @@ def test_two_processes_are_one_of_twice_the_batch(shop_store: Path, tiny_bert: s
 
 @pytest.mark.slow
 def test_two_processes_are_one_that_accumulates(shop_store: Path, tiny_bert: str, tmp_path: Path) -> None:
-    none = ["--model.contrastive_size=null"]
+    none = ["--model.contrastive-size=null"]
     finish(pretrain(shop_store, tiny_bert, tmp_path / "two", 4, *none), 2)
-    finish(pretrain(shop_store, tiny_bert, tmp_path / "sum", 4, *none, "--training.gradient_accumulation=2"))
+    finish(pretrain(shop_store, tiny_bert, tmp_path / "sum", 4, *none, "--training.gradient-accumulation=2"))
     require_equal(tmp_path / "two", tmp_path / "sum")
 
 
@@ -137,7 +137,7 @@ def test_two_processes_are_one_that_accumulates(shop_store: Path, tiny_bert: str
 def test_two_processes_train_a_compiled_model_alike(
     more: list[str], shop_store: Path, tiny_bert: str, tmp_path: Path
 ) -> None:
-    more = [*more, "--model.contrastive_size=16", "--training.max_steps=4"]
+    more = [*more, "--model.contrastive-size=16", "--training.max-steps=4"]
     finish(pretrain(shop_store, tiny_bert, tmp_path / "plain", 4, *more), 2)
     words = pretrain(shop_store, tiny_bert, tmp_path / "compiled", 4, *more, "--training.compile=true")
     finish(words, 2, TRACED)
@@ -148,7 +148,7 @@ def test_two_processes_train_a_compiled_model_alike(
 def test_sigterm_to_one_process_saves_in_all_and_a_rerun_continues(
     shop_store: Path, tiny_bert: str, tmp_path: Path
 ) -> None:
-    words = pretrain(shop_store, tiny_bert, tmp_path / "m", 4, "--training.epochs=20", "--model.contrastive_size=16")
+    words = pretrain(shop_store, tiny_bert, tmp_path / "m", 4, "--training.epochs=20", "--model.contrastive-size=16")
     running = torchrun(words)
     end = time.monotonic() + 120
     while not (tmp_path / "m" / "log_history.jsonl").exists():
@@ -168,23 +168,23 @@ def test_sigterm_to_one_process_saves_in_all_and_a_rerun_continues(
 
 @pytest.mark.slow
 def test_fine_tuning_contrasts_the_pairs_of_all_processes(shop_store: Path, tiny_bert: str, tmp_path: Path) -> None:
-    start = ["--training.max_steps=1", "--model.contrastive_size=16"]
+    start = ["--training.max-steps=1", "--model.contrastive-size=16"]
     finish(pretrain(shop_store, tiny_bert, tmp_path / "m", 8, *start))
     same = [word for word in SAME if not word.startswith(("--model", "--warm"))] + ["--dropout=0"]
     words = ["finetune", "retrieval", str(tmp_path / "m"), str(shop_store)]
-    finish([*words, str(tmp_path / "two"), "--training.batch_size=4", *same], 2)
-    finish([*words, str(tmp_path / "one"), "--training.batch_size=8", *same])
+    finish([*words, str(tmp_path / "two"), "--training.batch-size=4", *same], 2)
+    finish([*words, str(tmp_path / "one"), "--training.batch-size=8", *same])
     require_equal(tmp_path / "one", tmp_path / "two")
     assert len(losses(tmp_path / "two", "contrastive_loss")) > 1
 
 
 @pytest.mark.slow
 def test_fine_tuning_without_contrast_runs_in_two_processes(shop_store: Path, tiny_bert: str, tmp_path: Path) -> None:
-    brief = ["--training.max_steps=1", "--model.contrastive_size=16"]
+    brief = ["--training.max-steps=1", "--model.contrastive-size=16"]
     finish(pretrain(shop_store, tiny_bert, tmp_path / "p", 4, *brief))
     words = ["finetune", "retrieval", str(tmp_path / "p"), str(shop_store), str(tmp_path / "m")]
-    words += ["--contrastive_loss_weight=0", "--training.max_steps=2", "--training.batch_size=4", "--negatives.pool=4"]
-    output = finish([*words, "--validation_share=0.2"], 2)
+    words += ["--contrastive-loss-weight=0", "--training.max-steps=2", "--training.batch-size=4", "--negatives.pool=4"]
+    output = finish([*words, "--validation-share=0.2"], 2)
     assert output.count("kept: step") == 1
     assert output.count("mixture:") <= 1
 
@@ -193,7 +193,7 @@ def test_fine_tuning_without_contrast_runs_in_two_processes(shop_store: Path, ti
 def test_sharded_weights_train_as_copied_ones_and_go_on_after_a_stop(
     shop_store: Path, tiny_bert: str, tmp_path: Path
 ) -> None:
-    words = ["--model.contrastive_size=16", "--training.gradient_accumulation=2"]
+    words = ["--model.contrastive-size=16", "--training.gradient-accumulation=2"]
     finish(pretrain(shop_store, tiny_bert, tmp_path / "copied", 2, *words), 2)
     words += ["--training.shard=true"]
     finish(pretrain(shop_store, tiny_bert, tmp_path / "sharded", 2, *words), 2)
@@ -209,7 +209,7 @@ def test_sharded_weights_train_as_copied_ones_and_go_on_after_a_stop(
 def test_a_sharded_run_names_the_sample_of_the_process_that_met_it(
     shop_store: Path, tiny_bert: str, tmp_path: Path
 ) -> None:
-    words = pretrain(shop_store, tiny_bert, tmp_path / "m", 4, "--training.shard=true", "--texts=title")
+    words = pretrain(shop_store, tiny_bert, tmp_path / "m", 4, "--training.shard=true", "--text-columns=title")
     ended = together(SPOILT, words, 2)
     assert all(code != 0 for code, _, _ in ended)
     errors = "".join(errors for _, _, errors in ended)

@@ -23,12 +23,12 @@ from interbert.regions.schema import ExtractorInfo
 from interbert.regions.store import RegionStore
 from interbert.training.ema import WeightAverage
 
-SMALL = ["--training.batch_size", "8", "--training.log_steps", "1", "--validation_share", "0.2"]
+SMALL = ["--training.batch-size", "8", "--training.log-steps", "1", "--validation-share", "0.2"]
 
 
 def pretrain_words(store: Path, bert: str, out: Path, *more: str) -> list[str]:
-    words = ["pretrain", str(store), str(out), "--init_from", bert, "--model.pooler_size", "16"]
-    return [*words, "--model.contrastive_size", "16", "--negatives.pool", "4", *SMALL, *more]
+    words = ["pretrain", str(store), str(out), "--init-from", bert, "--model.pooler-size", "16"]
+    return [*words, "--model.contrastive-size", "16", "--negatives.pool", "4", *SMALL, *more]
 
 
 def finetune_words(model: Path, store: Path, out: Path, *more: str) -> list[str]:
@@ -77,8 +77,17 @@ def test_every_log_line_has_its_time_and_training_lines_their_rate(pretrained: P
     assert not any("pairs_per_second" in one for one in log if "eval_dual_r@1" in one)
 
 
-def test_a_few_pictures_are_learnt(shop_store: Path, tiny_bert: str, tmp_path: Path) -> None:
-    words = ["--training.epochs", "16", "--training.learning_rate", "3e-3", "--model.dropout", "0", "--texts", "title"]
+def test_a_few_images_are_learnt(shop_store: Path, tiny_bert: str, tmp_path: Path) -> None:
+    words = [
+        "--training.epochs",
+        "16",
+        "--training.learning-rate",
+        "3e-3",
+        "--model.dropout",
+        "0",
+        "--text-columns",
+        "title",
+    ]
     assert main(pretrain_words(shop_store, tiny_bert, tmp_path / "m", *words)) == 0
     contrast = [one["contrastive_loss"] for one in log_of(tmp_path / "m") if "contrastive_loss" in one]
     assert sum(contrast[-9:]) < 0.85 * sum(contrast[:9])  # three epochs each, of two large batches and a small one
@@ -116,7 +125,7 @@ def test_finetuning_evaluating_and_searching_follow(
     pretrained: Path, shop_store: Path, shop: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     model = tmp_path / "retrieval"
-    words = ["--training.epochs", "1", "--texts", "title"]
+    words = ["--training.epochs", "1", "--text-columns", "title"]
     assert main(finetune_words(pretrained, shop_store, model, *words)) == 0
     losses = [one for one in log_of(model) if "matching_loss" in one]
     assert losses[0]["matching_loss_chance"] == pytest.approx(0.5623, abs=1e-3)
@@ -125,7 +134,7 @@ def test_finetuning_evaluating_and_searching_follow(
     assert 15 < len(bank) < 24  # the titles that it was trained on, not those that were held out
     torch.testing.assert_close(bank.norm(dim=1), torch.ones(len(bank)), rtol=0, atol=1e-2)
     metrics = tmp_path / "metrics.json"
-    evaluate = ["evaluate", "retrieval", str(model), str(shop_store), "--out", str(metrics), "--texts", "title"]
+    evaluate = ["evaluate", "retrieval", str(model), str(shop_store), "--out", str(metrics), "--text-columns", "title"]
     assert main(evaluate) == 0
     report = json.loads(metrics.read_text())
     assert report["zero_shot"] is False
@@ -136,7 +145,7 @@ def test_finetuning_evaluating_and_searching_follow(
     assert main(["evaluate", "retrieval", str(pretrained), str(shop_store), "--zero-shot", "--limit", "5"]) == 0
     page = tmp_path / "page.html"
     search = ["search", str(model), "red circle|绿色方形", "--source", str(shop), "--page", str(page), "--top-k", "3"]
-    assert main([*search, "--picture-id", "id", "--regions", str(tmp_path / "kept")]) == 0
+    assert main([*search, "--image-id-column", "id", "--regions", str(tmp_path / "kept")]) == 0
     printed = capsys.readouterr().out
     assert "best 3 of 24" in printed
     assert page.read_text(encoding="utf-8").count('class="hit"') == 6
@@ -145,7 +154,7 @@ def test_finetuning_evaluating_and_searching_follow(
 
 def judgements(path: Path, store: Path) -> Path:
     """Which colours and shapes are right for the shop's products; "a circle" and the like have eight each."""
-    names = [one.product_id or one.picture_id for one in RegionStore.open(store).captions()]
+    names = [one.product_id or one.image_id for one in RegionStore.open(store).captions()]
     colour_shape = [name.split("-") for name in names]
     rows = [f"a {shape}\t{name}\t3" for name, (_, shape) in zip(names, colour_shape, strict=True)]
     rows += [f"something {colour}\t{name}\t1" for name, (colour, _) in zip(names, colour_shape, strict=True)]
@@ -169,7 +178,7 @@ def test_finetuning_and_evaluating_on_judgements(
     pretrained: Path, shop_store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], mine: str
 ) -> None:
     qrels, model, metrics = judgements(tmp_path / "q.tsv", shop_store), tmp_path / "m", tmp_path / "metrics.json"
-    words = ["--qrels", str(qrels), "--validation", str(shop_store), "--training.max_steps", "3"]
+    words = ["--qrels", str(qrels), "--validation", str(shop_store), "--training.max-steps", "3"]
     assert main(finetune_words(pretrained, shop_store, model, *words, "--negatives.mine", mine)) == 0
     origin = json.loads((model / "provenance.json").read_text())
     assert origin["recipe"]["qrels"] == qrels.name  # published: names, no folders of this machine
@@ -192,7 +201,7 @@ def test_finetuning_and_evaluating_on_judgements(
     same = json.loads(metrics.read_text())["stages"]
     assert [one["values"] for one in same] == [one["values"] for one in report["stages"] if one["kind"] != "cascade"]
     assert main(evaluate_beir) == 2
-    assert "--query_texts FILE" in capsys.readouterr().err
+    assert "--query-texts FILE" in capsys.readouterr().err
     assert main([*evaluate, "--min-grade", "2", "--queries", "2", "--judged-only"]) == 0
     report = json.loads(metrics.read_text())
     assert (report["queries"], report["queries_of"], report["unused_queries"]) == (2, 3, 8)
@@ -212,7 +221,7 @@ def test_regions_of_another_extractor_are_refused(
     pretrained: Path, shop: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     other = tmp_path / "other"
-    words = ["extract", str(shop), str(other), "--texts", "title", "--scales", "1", "--input-size", "64"]
+    words = ["extract", str(shop), str(other), "--text-columns", "title", "--scales", "1", "--input-size", "64"]
     assert main(words) == 0
     capsys.readouterr()
     assert main(finetune_words(pretrained, other, tmp_path / "model")) == 2
@@ -239,7 +248,7 @@ def test_a_run_does_not_go_on_with_regions_that_another_extractor_put_in_their_p
 def test_after_kill_nine_the_run_ends_with_the_weights_of_one_that_was_never_killed(
     pretrained: Path, shop_store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = ["--training.epochs", "4", "--training.validations_per_epoch", "2", "--training.ema_decay", "0.9"]
+    words = ["--training.epochs", "4", "--training.validations-per-epoch", "2", "--training.ema-decay", "0.9"]
     killed, whole = tmp_path / "killed", tmp_path / "whole"
     process = run_in_process(finetune_words(pretrained, shop_store, killed, *words))
     wait_for(lambda: list(killed.glob("checkpoints/checkpoint-*/training.json")), process)
@@ -282,7 +291,7 @@ def test_ctrl_c_saves_and_a_rerun_continues(shop_store: Path, tiny_bert: str, tm
 def test_a_loss_that_is_not_finite_stops_with_what_to_do(
     shop_store: Path, tiny_bert: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = pretrain_words(shop_store, tiny_bert, tmp_path / "model", "--training.learning_rate", "1e30")
+    words = pretrain_words(shop_store, tiny_bert, tmp_path / "model", "--training.learning-rate", "1e30")
     assert main([*words, "--training.warmup", "0"]) == 1
     assert "not finite (every sample's lm_loss" in capsys.readouterr().err
 
@@ -296,14 +305,14 @@ def test_a_loss_that_is_not_finite_names_objective_and_sample(
 ) -> None:
     from interbert.data.examples import PairData
 
-    original, spoilt = PairData.picture, 5
+    original, spoilt = PairData.image, 5
 
-    def picture(self: PairData, regions, row):
+    def image(self: PairData, regions, row):
         features, locations = original(self, regions, row)
         return (features * float("nan") if row == spoilt else features), locations
 
-    brief = ["--warm_start.head_epochs", "0", "--warm_start.epochs", "0", "--texts", "title"]
-    monkeypatch.setattr(PairData, "picture", picture)
+    brief = ["--warm-start.head-epochs", "0", "--warm-start.epochs", "0", "--text-columns", "title"]
+    monkeypatch.setattr(PairData, "image", image)
     assert main([*pretrain_words(shop_store, tiny_bert, tmp_path / "model"), *brief]) == 1
     message = capsys.readouterr().err
     wrong = list(RegionStore.open(shop_store).captions())[spoilt].texts[0]
@@ -364,8 +373,8 @@ def test_loader_processes_give_the_same_training(pretrained: Path, shop_store: P
 def test_without_a_dual_encoder_pretraining_judges_the_joint_model(
     shop_store: Path, tiny_bert: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = ["--model.contrastive_size", "null", "--warm_start.head_epochs", "0", "--warm_start.epochs", "0"]
-    assert main([*pretrain_words(shop_store, tiny_bert, tmp_path / "m"), *words, "--training.max_steps", "2"]) == 0
+    words = ["--model.contrastive-size", "null", "--warm-start.head-epochs", "0", "--warm-start.epochs", "0"]
+    assert main([*pretrain_words(shop_store, tiny_bert, tmp_path / "m"), *words, "--training.max-steps", "2"]) == 0
     assert any("eval_r@1" in one for one in log_of(tmp_path / "m"))
     assert "kept: step" in capsys.readouterr().out
     assert load_model(tmp_path / "m").config.contrastive_size is None
@@ -374,19 +383,19 @@ def test_without_a_dual_encoder_pretraining_judges_the_joint_model(
 def test_a_start_that_failed_does_not_claim_the_folder(
     shop_store: Path, tiny_bert: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    brief = ["--training.max_steps", "1", "--warm_start.head_epochs", "0", "--warm_start.epochs", "0"]
+    brief = ["--training.max-steps", "1", "--warm-start.head-epochs", "0", "--warm-start.epochs", "0"]
     assert main([*pretrain_words(shop_store, "absent/", tmp_path / "m"), *brief]) == 2
     assert main([*pretrain_words(shop_store, tiny_bert, tmp_path / "m"), *brief]) == 0
     shown = capsys.readouterr().out
     assert "of 1, dual_r@1" in shown
-    assert "validation pictures: which step is best" in shown
+    assert "validation images: which step is best" in shown
 
 
 def test_finetuning_logs_into_its_own_folder_and_judges_its_start_as_step_0(
     pretrained: Path, shop_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert main(finetune_words(pretrained, shop_store, Path("m"), "--training.max_steps", "1")) == 0
+    assert main(finetune_words(pretrained, shop_store, Path("m"), "--training.max-steps", "1")) == 0
     assert [path.name for path in tmp_path.iterdir()] == ["m"]
     assert [one["step"] for one in log_of(tmp_path / "m") if "eval_r@1" in one] == [0, 1]
     modes = {file.stat().st_mode & 0o777 for file in (tmp_path / "m").iterdir() if file.is_file()}
@@ -404,7 +413,7 @@ def test_a_folder_with_something_else_in_it_is_left_alone(
 
 
 def test_negatives_of_the_batch_follow_the_model(pretrained: Path, shop_store: Path, tmp_path: Path) -> None:
-    words = ["--negatives.mine=batch", "--training.epochs=2", "--negatives.random_epochs=0"]
+    words = ["--negatives.mine=batch", "--training.epochs=2", "--negatives.random-epochs=0"]
     assert main(finetune_words(pretrained, shop_store, tmp_path / "m", *words)) == 0
     lines = [one for one in log_of(tmp_path / "m") if "matching_loss" in one]
     assert lines[0]["matching_loss_chance"] == pytest.approx(0.6365, abs=1e-3)
@@ -417,7 +426,7 @@ def test_a_rerun_takes_the_pools_that_were_mined(
     from interbert.data.negatives import Negatives
     from interbert.training.trainer import InterBertTrainer
 
-    words = finetune_words(pretrained, shop_store, tmp_path / "m", "--training.max_steps=1")
+    words = finetune_words(pretrained, shop_store, tmp_path / "m", "--training.max-steps=1")
     with monkeypatch.context() as patch:
         patch.setattr(InterBertTrainer, "train_or_resume", lambda self: (_ for _ in ()).throw(KeyboardInterrupt))
         assert main(words) == 130
@@ -427,7 +436,7 @@ def test_a_rerun_takes_the_pools_that_were_mined(
 
 
 def test_the_reference_optimizer_is_one_switch(pretrained: Path, shop_store: Path, tmp_path: Path) -> None:
-    words = ["--training.reference_quirks=true", "--training.max_steps=2"]
+    words = ["--training.reference-quirks=true", "--training.max-steps=2"]
     assert main(finetune_words(pretrained, shop_store, tmp_path / "m", *words)) == 0
     saved = max((tmp_path / "m" / "checkpoints").glob("checkpoint-*"))
     state = torch.load(saved / "optimizer.pt", weights_only=True)

@@ -8,7 +8,7 @@ import torch
 from tests.conftest import tiny_config
 
 from interbert.data.examples import PairData
-from interbert.data.packed import PackedTexts
+from interbert.data.flat_arrays import FlatTexts
 from interbert.data.pairs import PairTable
 from interbert.errors import ConfigError, TrainingError
 from interbert.model.modeling import InterBertForPreTraining
@@ -17,7 +17,7 @@ from interbert.training.arguments import CHECKPOINTS
 from interbert.training.options import WarmStartOptions
 from interbert.training.warm_start import WARM_START, WarmStartData, _Learner, can_warm_start, warm_start
 
-PICTURES = 256
+IMAGES = 256
 WORDS = 8
 SIZES = {"contrastive_size": 16, "hidden_size": 48, "num_interaction_layers": 1, "initializer_range": 0.1}
 OPTIONS = WarmStartOptions(
@@ -27,14 +27,14 @@ BRIEF = WarmStartOptions(head_epochs=2, epochs=2, batch_size=32)
 
 
 class Shelf:
-    """Pictures whose feature says which word describes them."""
+    """Images whose feature says which word describes them."""
 
     tokenizer = None
 
     def __init__(self) -> None:
         generator = np.random.default_rng(0)
-        self.words = generator.integers(0, WORDS, PICTURES)
-        self.features = generator.normal(0, 0.3, (PICTURES, 3, 10)).astype(np.float32)
+        self.words = generator.integers(0, WORDS, IMAGES)
+        self.features = generator.normal(0, 0.3, (IMAGES, 3, 10)).astype(np.float32)
         self.features[:, :, :WORDS] += 3 * np.eye(WORDS, dtype=np.float32)[self.words][:, None]
 
     def take(self, rows):
@@ -43,7 +43,7 @@ class Shelf:
     def texts_to_ids(self, texts):
         return [[1, 20 + int(self.words[int(text)]), 2] for text in texts]
 
-    def picture_inputs(self, regions, where="regions"):
+    def image_inputs(self, regions, where="regions"):
         locations = np.tile(np.array([0, 0, 1, 1, 1], dtype=np.float32), (3, 1))
         return self.features[regions], locations
 
@@ -53,25 +53,25 @@ def learn(out: Path, options: WarmStartOptions = OPTIONS, **sizes) -> tuple[Inte
     model = InterBertForPreTraining(tiny_config(**(SIZES | sizes)))
     out.mkdir(exist_ok=True)
     shelf = Shelf()
-    numbers = np.arange(PICTURES)
-    texts = PackedTexts(map(str, numbers))
-    table = PairTable(texts, numbers, np.full(PICTURES, -1), numbers, shelf.words.astype(np.int64))
+    numbers = np.arange(IMAGES)
+    texts = FlatTexts(map(str, numbers))
+    table = PairTable(texts, numbers, np.full(IMAGES, -1), numbers, shelf.words.astype(np.int64))
     pairs = PairData(table, shelf, shelf, 0, "shelf")
     ids = [[1, 20 + word, 2] for word in range(WORDS)]
-    pictures = [shelf.picture_inputs(row) for row in range(PICTURES)]
+    images = [shelf.image_inputs(row) for row in range(IMAGES)]
     task = RetrievalTask(
         RetrievalSet(tuple(map(str, range(WORDS))), tuple(numbers), np.arange(WORDS)[:, None] == shelf.words),
         ids,
-        pictures,
+        images,
     )
     warm_start(model, WarmStartData(pairs, shelf.features[:, 0], task), options, out, False)
     return model.eval(), shelf
 
 
 def recall(model: InterBertForPreTraining, shelf: Shelf, by_head: bool) -> float:
-    """How often a picture is nearest to its word, in dual-encoder mode."""
+    """How often an image is nearest to its word, in dual-encoder mode."""
     ids = torch.tensor([[1, 20 + word, 2] for word in range(WORDS)])
-    locations = torch.tensor([0.0, 0, 1, 1, 1]).expand(PICTURES, 3, 5)
+    locations = torch.tensor([0.0, 0, 1, 1, 1]).expand(IMAGES, 3, 5)
     with torch.no_grad():
         if by_head:
             text = model.interbert(ids, pooled_only=True).text_pooled
@@ -83,7 +83,7 @@ def recall(model: InterBertForPreTraining, shelf: Shelf, by_head: bool) -> float
 
 
 @pytest.mark.parametrize("by_head", [False, True])
-def test_pictures_find_their_words_afterwards_by_cosine_and_by_matching_head(tmp_path: Path, by_head: bool) -> None:
+def test_images_find_their_words_afterwards_by_cosine_and_by_matching_head(tmp_path: Path, by_head: bool) -> None:
     model, shelf = learn(tmp_path)
     assert recall(model, shelf, by_head) > 0.8
     untaught = learn(tmp_path / "none", WarmStartOptions(head_epochs=1, epochs=0, head_learning_rate=1e-9))[0]
@@ -164,16 +164,16 @@ def test_a_loss_that_is_not_finite_names_the_option_and_keeps_nothing(tmp_path: 
 
 def test_matching_starts_below_its_chance_value(tmp_path: Path) -> None:
     model, shelf = learn(tmp_path)
-    words = torch.arange(PICTURES) % WORDS
-    right = torch.from_numpy(shelf.words) == words
-    locations = torch.tensor([0.0, 0, 1, 1, 1]).expand(PICTURES, 3, 5)
+    words = torch.arange(IMAGES) % WORDS
+    relevant = torch.from_numpy(shelf.words) == words
+    locations = torch.tensor([0.0, 0, 1, 1, 1]).expand(IMAGES, 3, 5)
     ids = torch.stack([torch.tensor([1, 20 + int(word), 2]) for word in words])
     with torch.no_grad():
         logits = model(
             ids, region_features=torch.from_numpy(shelf.features), region_locations=locations
         ).matching_logits
-    losses = torch.nn.functional.cross_entropy(logits, (~right).long(), reduction="none")
-    assert float(losses[right].mean() + losses[~right].mean()) / 2 < 0.65  # chance: 0.693
+    losses = torch.nn.functional.cross_entropy(logits, (~relevant).long(), reduction="none")
+    assert float(losses[relevant].mean() + losses[~relevant].mean()) / 2 < 0.65  # chance: 0.693
 
 
 def test_a_summing_model_keeps_its_matching_head_and_is_only_centred(tmp_path: Path) -> None:

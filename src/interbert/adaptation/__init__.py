@@ -1,1 +1,1 @@
-"""Teaching the picture network of an extractor a catalogue's own pictures and words."""
+"""Teaching the image network of an extractor a catalogue's own images and words."""

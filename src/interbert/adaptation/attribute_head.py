@@ -1,9 +1,9 @@
-"""Telling pictures by the columns of the catalogue: a linear head for each column, thrown away afterwards.
+"""Telling images by the columns of the catalogue: a linear head for each column, thrown away afterwards.
 
 Titles leave much of a product unsaid, so a network that learns titles alone may lose what it is for or whom it is for;
 columns say it of every product.
 
-Shapes: n pictures, B batch, A columns, F pooled features.
+Shapes: n images, B batch, A columns, F pooled features.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _FARTHEST = 20.0
 
 @dataclass(frozen=True)
 class Attributes:
-    """Values of pictures' columns as numbers."""
+    """Values of images' columns as numbers."""
 
     columns: tuple[str, ...]
     """[A] names; empty where none were read."""
@@ -34,9 +34,9 @@ class Attributes:
     """[n,A] place among its column's values; UNKNOWN where there is none."""
 
     @classmethod
-    def none(cls, pictures: int) -> Attributes:
-        """Of pictures whose columns were not read."""
-        return cls((), (), np.empty((pictures, 0), dtype=np.int64))
+    def none(cls, images: int) -> Attributes:
+        """Of images whose columns were not read."""
+        return cls((), (), np.empty((images, 0), dtype=np.int64))
 
     @classmethod
     def of(cls, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Attributes:
@@ -79,7 +79,7 @@ class AttributeHead(nn.Module):
         return [logits[:, start:end] for start, end in zip(self._bounds, self._bounds[1:], strict=False)]
 
     def loss(self, features: Tensor, numbers: Tensor) -> Tensor:
-        """Mean over columns of the mean cross-entropy of the pictures whose value is known.
+        """Mean over columns of the mean cross-entropy of the images whose value is known.
 
         Args:
             features: [B,F].
@@ -92,8 +92,8 @@ class AttributeHead(nn.Module):
         ]
         return torch.stack(losses).mean()
 
-    def right(self, features: Tensor, numbers: Tensor) -> Tensor:
-        """Of each column, how many pictures have the likeliest value; [A]."""
+    def correct(self, features: Tensor, numbers: Tensor) -> Tensor:
+        """Of each column, how many images have the likeliest value; [A]."""
         return torch.stack(
             [(logits.argmax(dim=1) == wanted).sum() for logits, wanted in zip(self(features), numbers.T, strict=True)]
         )

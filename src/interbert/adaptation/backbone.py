@@ -16,27 +16,27 @@ from torch import Tensor
 
 from interbert.adaptation.attribute_head import Attributes
 from interbert.adaptation.learner import BackboneLearner, Catalogue
-from interbert.adaptation.maps import PictureMaps, picture_maps
+from interbert.adaptation.maps import ImageMaps, image_maps
 from interbert.adaptation.options import BackboneOptions
+from interbert.adaptation.projection_heads import ProjectionHeads
 from interbert.adaptation.texts import CatalogueTexts
-from interbert.adaptation.towers import Towers
-from interbert.carried import CARRIED, digest_of
+from interbert.atomic_write import atomic_write, replacing
 from interbert.checkpoints.bert import config_for_bert
 from interbert.data.pairs import PairTable
 from interbert.data.subset import sample_groups
 from interbert.errors import ConfigError, SourceError
-from interbert.extraction.attributes import kinds_in
+from interbert.extraction.attributes import facet_columns_in
 from interbert.extraction.columns import ColumnMapping
 from interbert.extraction.efficientnet import EfficientNetLite0
 from interbert.extraction.grid import GridExtractor, GridSettings
 from interbert.extraction.joining import CatalogueColumns
-from interbert.extraction.sources import PictureSource, open_source
+from interbert.extraction.sources import ImageSource, open_source
 from interbert.extraction.weights import pick_device
+from interbert.extractor_weights import WEIGHTS_FILE, digest_of
 from interbert.tasks.metrics import direction_metrics
 from interbert.terminal import say
 from interbert.training.provenance import provenance, write_provenance
-from interbert.training.session import as_recipe, claim_folder, mark_finished, one_run
-from interbert.whole_file import replacing, write_whole
+from interbert.training.run_setup import as_recipe, claim_folder, mark_finished, one_run
 
 LOG = "log_history.jsonl"
 _CHECKPOINT = "checkpoint.pt"
@@ -70,43 +70,45 @@ def _finetune(options: BackboneOptions) -> None:
     if len(source) > options.limit:
         chosen = np.random.default_rng(options.seed).permutation(len(source))[: options.limit]
         source = source.select(np.sort(chosen).tolist())
-    catalogue = CatalogueColumns(source, columns)  # before the pictures, so that a missing column is said at once
-    maps = picture_maps(source, extractor, backbone, out / _MAPS / "train", "reading")
+    catalogue = CatalogueColumns(source, columns)  # before the images, so that a missing column is said at once
+    maps = image_maps(source, extractor, backbone, out / _MAPS / "train", "reading")
     held_maps = maps
     if held_source is not None:
-        held_maps = picture_maps(held_source, extractor, backbone, out / _MAPS / "validation", "reading validation")
+        held_maps = image_maps(held_source, extractor, backbone, out / _MAPS / "validation", "reading validation")
     known = Attributes.of(columns, _values(catalogue, maps, out))
     if known.columns:
         say(f"{source.name}: kinds of products in {', '.join(known.columns)}", flush=True)
     attributes = known, known if held_source is None else _held_attributes(known, held_source, held_maps, out)
     train, judged, vocabulary = _catalogues(options, maps, held_maps, attributes, device)
-    learner = BackboneLearner(backbone, _towers(options, train, vocabulary).to(device), train, options)
+    learner = BackboneLearner(backbone, _heads_of(options, train, vocabulary).to(device), train, options)
     _learn(learner, options, judged, out)
-    data = {"source": source.name, "pictures": str(len(maps)), "weights": digest_of(out / CARRIED)}
+    data = {"source": source.name, "images": str(len(maps)), "weights": digest_of(out / WEIGHTS_FILE)}
     write_provenance(out, provenance(recipe, data))
     mark_finished(out)
     _remove_work(out)
 
 
-def _open(options: BackboneOptions, name: str) -> PictureSource:
-    mapping = ColumnMapping(options.picture, tuple(options.texts), options.picture_id, options.product_id)
+def _open(options: BackboneOptions, name: str) -> ImageSource:
+    mapping = ColumnMapping(
+        options.image_column, tuple(options.text_columns), options.image_id_column, options.product_id_column
+    )
     return open_source(name, mapping, options.split, need_texts=True)
 
 
-def _columns(options: BackboneOptions, source: PictureSource) -> list[str]:
-    """Columns that the pictures are told by."""
+def _columns(options: BackboneOptions, source: ImageSource) -> list[str]:
+    """Columns that the images are told by."""
     if not options.column_loss_weight:
         return []
     if options.columns:
         return list(dict.fromkeys(options.columns))
-    found = kinds_in(source, source.columns.texts)
+    found = facet_columns_in(source, source.columns.texts)
     if found.left_out:
         say(f"{source.name}: columns that are no kinds of products: {found.told()}", flush=True)
     return list(found.taken)
 
 
-def _values(catalogue: CatalogueColumns, maps: PictureMaps, out: Path) -> list[tuple[str, ...]]:
-    """What the columns say of the pictures that were read, perhaps by an earlier run that was stopped.
+def _values(catalogue: CatalogueColumns, maps: ImageMaps, out: Path) -> list[tuple[str, ...]]:
+    """What the columns say of the images that were read, perhaps by an earlier run that was stopped.
 
     Raises:
         SourceError: the source has changed since then.
@@ -115,14 +117,14 @@ def _values(catalogue: CatalogueColumns, maps: PictureMaps, out: Path) -> list[t
     if found is not None and found.problems:
         place, reason = found.problems[0]
         raise SourceError(
-            f"{out}: {len(found.problems):,} pictures of it cannot be found in {catalogue.name} any more, such as "
-            f"{maps.captions[place].picture_id[:60]!r}: {reason}. Begin anew in another folder."
+            f"{out}: {len(found.problems):,} images of it cannot be found in {catalogue.name} any more, such as "
+            f"{maps.captions[place].image_id[:60]!r}: {reason}. Begin anew in another folder."
         )
     return [()] * len(maps) if found is None else found.values
 
 
-def _held_attributes(known: Attributes, held_source: PictureSource, held_maps: PictureMaps, out: Path) -> Attributes:
-    """Of the pictures of another source to judge by, which may lack the columns."""
+def _held_attributes(known: Attributes, held_source: ImageSource, held_maps: ImageMaps, out: Path) -> Attributes:
+    """Of the images of another source to judge by, which may lack the columns."""
     if not set(known.columns) <= set(held_source.column_names):
         return Attributes.none(len(held_maps))
     return known.among(_values(CatalogueColumns(held_source, known.columns), held_maps, out))
@@ -130,33 +132,33 @@ def _held_attributes(known: Attributes, held_source: PictureSource, held_maps: P
 
 def _catalogues(
     options: BackboneOptions,
-    maps: PictureMaps,
-    held_maps: PictureMaps,
+    maps: ImageMaps,
+    held_maps: ImageMaps,
     attributes: tuple[Attributes, Attributes],
     device: torch.device,
 ) -> tuple[Catalogue, Catalogue, int]:
-    """What to learn from, what to judge by, and the number of word pieces."""
-    table = PairTable.from_captions(maps.captions, options.texts, options.source)
+    """What to learn from, what to judge by, and the number of tokens."""
+    table = PairTable.from_captions(maps.captions, options.text_columns, options.source)
     if held_maps is maps:
         table, held = table.split(options.validation_share, options.seed)
     else:
-        held = PairTable.from_captions(held_maps.captions, options.texts, options.validation or "")
+        held = PairTable.from_captions(held_maps.captions, options.text_columns, options.validation or "")
     if len(table) < 2 or not len(held):
         raise ConfigError(
             f"{options.source}: {len(table) + len(held)} pairs are too few to hold {options.validation_share:.0%} out. "
-            "Give a --validation source, or a larger --validation_share."
+            "Give a --validation source, or a larger --validation-share."
         )
     held = _sample(held, attributes[1], options)
     texts = CatalogueTexts(options.init_from, table.texts, held.texts)
     train, judged = (
-        Catalogue(of, part, texts.vectors(part.texts, device), texts.pieces(part.texts), said)
+        Catalogue(of, part, texts.vectors(part.texts, device), texts.tokens(part.texts), said)
         for of, part, said in zip((maps, held_maps), (table, held), attributes, strict=True)
     )
     return train, judged, texts.vocabulary
 
 
 def _sample(held: PairTable, attributes: Attributes, options: BackboneOptions) -> PairTable:
-    """At most ``validation_limit`` pictures to judge by: whole products, each kind in proportion where it is known."""
+    """At most ``validation_limit`` images to judge by: whole products, each kind in proportion where it is known."""
     rows, groups = held.gallery()
     kinds = None
     if attributes.columns:  # the column with most values says best what a product is
@@ -166,14 +168,14 @@ def _sample(held: PairTable, attributes: Attributes, options: BackboneOptions) -
     return held.select(np.isin(held.rows, chosen), np.isin(held.unpaired[:, 0], chosen))
 
 
-def _towers(options: BackboneOptions, train: Catalogue, vocabulary: int) -> Towers:
+def _heads_of(options: BackboneOptions, train: Catalogue, vocabulary: int) -> ProjectionHeads:
     pooled = train.maps.pooled[np.unique(train.table.rows)].reshape(-1, train.maps.pooled.shape[2])
     config = config_for_bert(options.init_from, vocab_size=vocabulary, region_feature_size=pooled.shape[1])
     config.contrastive_size = config.pooler_size = config.hidden_size
     config.contrastive_lexical = True
     mean, std = torch.from_numpy(pooled.mean(axis=0)), torch.from_numpy(pooled.std(axis=0))
     torch.manual_seed(options.seed)
-    return Towers(config, mean, std + 1e-6, options.dropout)
+    return ProjectionHeads(config, mean, std + 1e-6, options.dropout)
 
 
 @dataclass
@@ -204,9 +206,9 @@ class _Progress:
 
     def publish(self, out: Path) -> None:
         """Write the log and the best network."""
-        write_whole(out / LOG, "".join(json.dumps(line) + "\n" for line in self.history))
+        atomic_write(out / LOG, "".join(json.dumps(line) + "\n" for line in self.history))
         if self.upper is not None:
-            with replacing(out / CARRIED) as part:
+            with replacing(out / WEIGHTS_FILE) as part:
                 save_file({name: value.cpu() for name, value in self.upper.items()}, part)
 
     @classmethod
@@ -217,8 +219,8 @@ class _Progress:
             found = cls(state["history"], state["upper"])
         else:
             found = cls(_logged(out / LOG, learner.epochs_done))
-            if (out / CARRIED).is_file() and learner.epochs_done:
-                found.upper = load_file(out / CARRIED)
+            if (out / WEIGHTS_FILE).is_file() and learner.epochs_done:
+                found.upper = load_file(out / WEIGHTS_FILE)
             elif learner.epochs_done:  # after a full disk it kept none: this pass's is all that is left
                 found = cls([*found.history[:1], *found.history[1:][-1:]], learner.upper())
         found.publish(out)
@@ -247,15 +249,15 @@ def _learn(learner: BackboneLearner, options: BackboneOptions, judged: Catalogue
         flush=True,
     )
     if done.best <= before:
-        say("the catalogue taught it nothing that shows on the validation pictures: extract without it", flush=True)
+        say("the catalogue taught it nothing that shows on the validation images: extract without it", flush=True)
 
 
 def _judge(learner: BackboneLearner, judged: Catalogue, losses: dict[str, float]) -> dict[str, Any]:
-    """The log's line: R@1 and more of the validation texts over the validation pictures."""
+    """The log's line: R@1 and more of the validation texts over the validation images."""
     described = learner.described(judged)
     shown, groups = judged.table.gallery()
-    right = judged.table.right_of_groups(np.arange(len(judged.table)), groups)
-    recall = direction_metrics(described.texts @ described.pictures[shown].T, right).recall
+    relevant = judged.table.relevant_to_groups(np.arange(len(judged.table)), groups)
+    recall = direction_metrics(described.texts @ described.images[shown].T, relevant).recall
     found = {name: float(one.value) for name, one in recall.items()}
     line = {"epoch": learner.epochs_done, **losses, **found, "candidates": len(shown)}
     return line | described.attributes | line  # a column's name may be one of the log's
@@ -263,7 +265,7 @@ def _judge(learner: BackboneLearner, judged: Catalogue, losses: dict[str, float]
 
 def _say(line: Mapping[str, Any]) -> None:
     said = ", ".join(f"{name} {value:.2f}" for name, value in line.items() if name not in ("epoch", "candidates"))
-    say(f"pass {line['epoch']}: {said} (among {line['candidates']} validation pictures)", flush=True)
+    say(f"pass {line['epoch']}: {said} (among {line['candidates']} validation images)", flush=True)
 
 
 def _logged(log: Path, epochs_done: int) -> list[dict[str, Any]]:

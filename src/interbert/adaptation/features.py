@@ -1,4 +1,4 @@
-"""The vector that stands for a whole picture while the backbone learns: its maps, averaged."""
+"""The vector that stands for a whole image while the backbone learns: its maps, averaged."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def random_crops(maps: Tensor, smallest: float, generator: torch.Generator) -> T
     """Cut a random part out of each map [B,C,h,w] and stretch it to the map's size.
 
     Args:
-        maps: of whole pictures.
+        maps: of whole images.
         smallest: shortest side of a part, as a share of the map's; 1 gives the maps back.
         generator: where, and how large.
     """

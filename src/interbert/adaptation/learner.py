@@ -1,12 +1,12 @@
-"""The upper layers of a picture network and two heads, taught by contrast with frozen text vectors.
+"""The upper layers of an image network and two heads, taught by contrast with frozen text vectors.
 
-A batch of pictures is told from its own texts and many more, and its texts from its own pictures and those of the steps
+A batch of images is told from its own texts and many more, and its texts from its own images and those of the steps
 before (vectors of steps before cost nothing: He et al. 2020, section 3.1, without the second network). Where the
-catalogue has columns that say of what kind a product is, the pictures are told by those, too. The classifier learns
+catalogue has columns that say of what kind a product is, the images are told by those, too. The classifier learns
 beside it to say of the new features what the network said of the old ones, and does not change them, so that class
 distributions stay what region masking predicts.
 
-Shapes: B batch, M more texts, Q pictures of steps before, D contrastive size.
+Shapes: B batch, M more texts, Q images of steps before, D contrastive size.
 """
 
 from __future__ import annotations
@@ -26,9 +26,10 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from interbert.adaptation.attribute_head import UNKNOWN, AttributeHead, Attributes
 from interbert.adaptation.features import pooled_features, random_crops
-from interbert.adaptation.maps import PictureMaps
+from interbert.adaptation.maps import ImageMaps
 from interbert.adaptation.options import BackboneOptions
-from interbert.adaptation.towers import Towers
+from interbert.adaptation.projection_heads import ProjectionHeads
+from interbert.atomic_write import replacing
 from interbert.data.pairs import PairTable
 from interbert.errors import TrainingError
 from interbert.extraction.efficientnet import EfficientNetLite0
@@ -36,7 +37,6 @@ from interbert.model.processing import pad_texts
 from interbert.objectives.contrastive import contrastive_loss_from_scores, find_answers
 from interbert.progress import progress_bar
 from interbert.training.optimizer import up_then_down
-from interbert.whole_file import replacing
 
 _HEADS_BATCH = 1024
 _HEADS_RATE = 2e-3
@@ -46,17 +46,17 @@ _EVALUATED = 64
 
 @dataclass(frozen=True)
 class Catalogue:
-    """Pictures with their texts."""
+    """Images with their texts."""
 
-    maps: PictureMaps
+    maps: ImageMaps
     table: PairTable
     """Its rows are numbers of ``maps``."""
     vectors: NDArray[np.float32]
     """[pairs,H] of the frozen BERT."""
-    pieces: Sequence[Sequence[int]]
+    tokens: Sequence[Sequence[int]]
     """Of each pair's text."""
     attributes: Attributes
-    """Of each picture of ``maps``."""
+    """Of each image of ``maps``."""
 
 
 @dataclass(frozen=True)
@@ -65,10 +65,10 @@ class Described:
 
     texts: NDArray[np.float32]
     """[pairs,D], of length 1."""
-    pictures: NDArray[np.float32]
-    """[n,D], of length 1; zeros of pictures that no pair has."""
+    images: NDArray[np.float32]
+    """[n,D], of length 1; zeros of images that no pair has."""
     attributes: dict[str, float]
-    """Per cent of the pairs' pictures whose value is told rightly, by column; empty where columns were not read."""
+    """Per cent of the pairs' images whose value is told rightly, by column; empty where columns were not read."""
 
 
 class BackboneLearner:
@@ -81,25 +81,27 @@ class BackboneLearner:
         options: how.
     """
 
-    def __init__(self, backbone: EfficientNetLite0, towers: Towers, train: Catalogue, options: BackboneOptions) -> None:
+    def __init__(
+        self, backbone: EfficientNetLite0, heads: ProjectionHeads, train: Catalogue, options: BackboneOptions
+    ) -> None:
         self._backbone = backbone
-        self._towers = towers
+        self._heads_of = heads
         self._train = train
         self._options = options
         self._device = backbone.device
-        self._heads = nn.ModuleDict({"towers": towers})
+        self._heads = nn.ModuleDict({"towers": heads})
         self._attributes: AttributeHead | None = None
         if train.attributes.columns:
             sizes = [len(values) for values in train.attributes.values]
             self._attributes = AttributeHead(train.maps.pooled.shape[2], sizes).to(self._device)
             self._heads["attributes"] = self._attributes
-        self.learnt = nn.ModuleDict({"upper": backbone.upper, **self._heads})
-        self.average = AveragedModel(self.learnt, multi_avg_fn=_average(options.ema_decay))
-        self._pairs_of = _pairs_by_picture(train.table, len(train.maps))
-        self._pictures = np.flatnonzero([len(pairs) > 0 for pairs in self._pairs_of])
+        self.trained = nn.ModuleDict({"upper": backbone.upper, **self._heads})
+        self.average = AveragedModel(self.trained, multi_avg_fn=_average(options.ema_decay))
+        self._pairs_of = _pairs_by_image(train.table, len(train.maps))
+        self._images = np.flatnonzero([len(pairs) > 0 for pairs in self._pairs_of])
         self._queue: list[tuple[Tensor, NDArray[np.int64]]] = []
         steps = sum(
-            -(-int((train.maps.canvas[self._pictures] == canvas).sum()) // options.batch_size)
+            -(-int((train.maps.canvas[self._images] == canvas).sum()) // options.batch_size)
             for canvas in range(len(train.maps.files))
         )
         self._steps = max(1, steps * options.epochs)
@@ -132,7 +134,7 @@ class BackboneLearner:
         steps = options.head_epochs * (len(table) // size)
         optimizer = torch.optim.AdamW(self._heads.parameters(), lr=_HEADS_RATE, weight_decay=0.01, fused=True)
         schedule = up_then_down(optimizer, steps)
-        self._towers.train()
+        self._heads_of.train()
         torch.manual_seed(options.seed)
         with progress_bar("heads", steps * size, "pairs") as advance:
             for epoch in range(options.head_epochs):
@@ -142,114 +144,114 @@ class BackboneLearner:
                     pairs = order[start : start + size]
                     views = generator.integers(0, 2, size)
                     features = torch.from_numpy(self._train.maps.pooled[table.rows[pairs], views]).to(self._device)
-                    pictures = self._towers.pictures(features)
+                    images = self._heads_of.images(features)
                     same = torch.from_numpy(table.same(pairs.tolist())).to(self._device)
-                    scores = self._towers.scale * (self._texts(self._train, pairs) @ pictures.T)
+                    scores = self._heads_of.scale * (self._texts(self._train, pairs) @ images.T)
                     losses = {"contrast": contrastive_loss_from_scores(scores, same)}
                     losses |= self._attribute_loss(features, table.rows[pairs])
                     _descend(losses, optimizer, self._heads.parameters(), "heads")
                     schedule.step()
                     advance(size)
-        self.average.module.load_state_dict(self.learnt.state_dict())
+        self.average.module.load_state_dict(self.trained.state_dict())
 
     def epoch(self) -> dict[str, float]:
-        """One pass over the pictures; returns the mean losses."""
+        """One pass over the images; returns the mean losses."""
         options, epoch = self._options, self.epochs_done
         generator = np.random.default_rng((options.seed, 1, epoch))
         torch.manual_seed(options.seed + 1 + epoch)
         crops = torch.Generator().manual_seed(options.seed + 1 + epoch)
-        batches = self._train.maps.batches(self._pictures, options.batch_size, generator)
+        batches = self._train.maps.batches(self._images, options.batch_size, generator)
         losses: list[dict[str, float]] = []
-        self.learnt.train()
+        self.trained.train()
         title = f"backbone, pass {epoch + 1} of {options.epochs}"
-        with progress_bar(title, sum(map(len, batches)), "pictures") as advance:
-            for pictures in batches:
-                parts = self._losses(pictures, generator, crops)
-                _descend(parts, self._optimizer, self.learnt.parameters(), title)
+        with progress_bar(title, sum(map(len, batches)), "images") as advance:
+            for images in batches:
+                parts = self._losses(images, generator, crops)
+                _descend(parts, self._optimizer, self.trained.parameters(), title)
                 self._schedule.step()
-                self.average.update_parameters(self.learnt)
+                self.average.update_parameters(self.trained)
                 losses.append({name: part.item() for name, part in parts.items()})
-                advance(len(pictures))
+                advance(len(images))
         self.epochs_done += 1
         return {name: float(np.mean([one[name] for one in losses])) for name in losses[0]}
 
     def _losses(
-        self, pictures: NDArray[np.int64], generator: np.random.Generator, crops: torch.Generator
+        self, images: NDArray[np.int64], generator: np.random.Generator, crops: torch.Generator
     ) -> dict[str, Tensor]:
         maps, table, options = self._train.maps, self._train.table, self._options
-        views = generator.integers(0, 2, len(pictures))
-        pairs = np.array([generator.choice(self._pairs_of[picture]) for picture in pictures])
+        views = generator.integers(0, 2, len(images))
+        pairs = np.array([generator.choice(self._pairs_of[image]) for image in images])
         more = generator.choice(len(table), min(options.more_texts, len(table)), replace=False)
-        lower = maps.read(pictures, views).to(self._device).contiguous(memory_format=torch.channels_last)
+        lower = maps.read(images, views).to(self._device).contiguous(memory_format=torch.channels_last)
         lower = random_crops(lower, options.smallest_crop, crops)
         upper = self._backbone.upper_maps(lower)
         features = pooled_features(lower, upper)
-        images = self._towers.pictures(features)
+        image_vectors = self._heads_of.images(features)
         texts = self._texts(self._train, np.concatenate([pairs, more]))
         own = texts[: len(pairs)]
-        image_right = table.right(np.concatenate([pairs, more]), pairs).T
+        relevant_images = table.relevant(np.concatenate([pairs, more]), pairs).T
         before = [vectors for vectors, _ in self._queue]
         earlier = np.concatenate([pairs, *(rows for _, rows in self._queue)])
-        text_right = table.right(pairs, earlier)
-        scale = self._towers.scale
+        relevant_texts = table.relevant(pairs, earlier)
+        scale = self._heads_of.scale
         contrast = 0.5 * (
-            find_answers(scale * images @ texts.T, self._also_right(image_right))
-            + find_answers(scale * own @ torch.cat([images, *before]).T, self._also_right(text_right))
+            find_answers(scale * image_vectors @ texts.T, self._also_relevant(relevant_images))
+            + find_answers(scale * own @ torch.cat([image_vectors, *before]).T, self._also_relevant(relevant_texts))
         )
-        self._remember(images.detach(), pairs)
-        wanted = torch.from_numpy(maps.classes[pictures, views].astype(np.float32)).to(self._device)
+        self._remember(image_vectors.detach(), pairs)
+        wanted = torch.from_numpy(maps.classes[images, views].astype(np.float32)).to(self._device)
         logits = self._backbone.classify(upper["head"].detach().mean(dim=(2, 3)))
         classes = nn.functional.cross_entropy(logits, wanted)
-        return {"contrast": contrast, "classes": classes, **self._attribute_loss(features, pictures)}
+        return {"contrast": contrast, "classes": classes, **self._attribute_loss(features, images)}
 
-    def _attribute_loss(self, features: Tensor, pictures: NDArray[np.int64]) -> dict[str, Tensor]:
-        """Weighted loss of pictures' columns, by its name; empty where none were read."""
+    def _attribute_loss(self, features: Tensor, images: NDArray[np.int64]) -> dict[str, Tensor]:
+        """Weighted loss of images' columns, by its name; empty where none were read."""
         if self._attributes is None:
             return {}
-        numbers = torch.from_numpy(self._train.attributes.numbers[pictures]).to(self._device)
-        loss = self._attributes.loss(self._towers.standardised(features), numbers)
+        numbers = torch.from_numpy(self._train.attributes.numbers[images]).to(self._device)
+        loss = self._attributes.loss(self._heads_of.standardised(features), numbers)
         return {"attributes": self._options.column_loss_weight * loss}
 
-    def _also_right(self, right: NDArray[np.bool_]) -> Tensor:
+    def _also_relevant(self, relevant: NDArray[np.bool_]) -> Tensor:
         """What is right besides the answers on the diagonal."""
-        others = right.copy()
+        others = relevant.copy()
         np.fill_diagonal(others, False)
         return torch.from_numpy(others).to(self._device)
 
-    def _remember(self, images: Tensor, pairs: NDArray[np.int64]) -> None:
-        self._queue.append((images, pairs))
-        while sum(len(rows) for _, rows in self._queue) > self._options.more_pictures:
+    def _remember(self, image_vectors: Tensor, pairs: NDArray[np.int64]) -> None:
+        self._queue.append((image_vectors, pairs))
+        while sum(len(rows) for _, rows in self._queue) > self._options.more_images:
             self._queue.pop(0)
 
     def _texts(self, data: Catalogue, pairs: NDArray[np.int64]) -> Tensor:
         """Unit vectors [B,D] of pairs' texts."""
-        batch = {name: one.to(self._device) for name, one in pad_texts([data.pieces[pair] for pair in pairs]).items()}
+        batch = {name: one.to(self._device) for name, one in pad_texts([data.tokens[pair] for pair in pairs]).items()}
         vectors = torch.from_numpy(data.vectors[pairs]).to(self._device)
-        return self._towers.texts(vectors, batch["input_ids"], batch["attention_mask"])
+        return self._heads_of.texts(vectors, batch["input_ids"], batch["attention_mask"])
 
     @torch.inference_mode()
     def described(self, data: Catalogue) -> Described:
-        """What the averaged weights say of a catalogue's pairs and their pictures."""
-        found = np.zeros((len(data.maps), self._towers.head.image_projection.out_features), dtype=np.float32)
-        right = np.zeros(len(data.attributes.columns))
+        """What the averaged weights say of a catalogue's pairs and their images."""
+        found = np.zeros((len(data.maps), self._heads_of.head.image_projection.out_features), dtype=np.float32)
+        correct = np.zeros(len(data.attributes.columns))
         shown, _ = data.table.gallery()
         with self.averaged():
-            self.learnt.eval()
-            for pictures in data.maps.batches(shown, _EVALUATED, np.random.default_rng(0)):
-                lower = data.maps.read(pictures, np.zeros(len(pictures), dtype=np.int64)).to(self._device)
+            self.trained.eval()
+            for images in data.maps.batches(shown, _EVALUATED, np.random.default_rng(0)):
+                lower = data.maps.read(images, np.zeros(len(images), dtype=np.int64)).to(self._device)
                 upper = self._backbone.upper_maps(lower)
                 features = pooled_features(lower, upper)
-                found[pictures] = self._towers.pictures(features).cpu().numpy()
+                found[images] = self._heads_of.images(features).cpu().numpy()
                 if self._attributes is not None and data.attributes.columns:
-                    numbers = torch.from_numpy(data.attributes.numbers[pictures]).to(self._device)
-                    right += self._attributes.right(self._towers.standardised(features), numbers).cpu().numpy()
+                    numbers = torch.from_numpy(data.attributes.numbers[images]).to(self._device)
+                    correct += self._attributes.correct(self._heads_of.standardised(features), numbers).cpu().numpy()
             texts = [
                 self._texts(data, np.arange(start, min(start + 1024, len(data.table)))).cpu()
                 for start in range(0, len(data.table), 1024)
             ]
         known = (data.attributes.numbers[shown] != UNKNOWN).sum(axis=0)
         shares = {
-            name: float(100 * right[place] / known[place])
+            name: float(100 * correct[place] / known[place])
             for place, name in enumerate(data.attributes.columns)
             if known[place]
         }
@@ -258,17 +260,17 @@ class BackboneLearner:
     @contextmanager
     def averaged(self) -> Iterator[None]:
         """The averaged weights in place of those that learn, for the length of a block."""
-        learning = {name: value.clone() for name, value in self.learnt.state_dict().items()}
-        self.learnt.load_state_dict(self.average.module.state_dict())
+        learning = {name: value.clone() for name, value in self.trained.state_dict().items()}
+        self.trained.load_state_dict(self.average.module.state_dict())
         try:
             yield
         finally:
-            self.learnt.load_state_dict(learning)
+            self.trained.load_state_dict(learning)
 
     def upper(self) -> dict[str, Tensor]:
         """Averaged weights of the network's upper layers, on the CPU."""
         with self.averaged():
-            state = self.learnt["upper"].state_dict()
+            state = self.trained["upper"].state_dict()
             return {name: value.cpu().clone().contiguous() for name, value in state.items()}
 
     def save(self, file: Path, beside: Mapping[str, Any]) -> None:
@@ -285,7 +287,7 @@ class BackboneLearner:
             torch.save(
                 {
                     **beside,
-                    "learnt": self.learnt.state_dict(),
+                    "learnt": self.trained.state_dict(),
                     "average": self.average.state_dict(),
                     "optimizer": self._optimizer.state_dict(),
                     "schedule": self._schedule.state_dict(),
@@ -298,7 +300,7 @@ class BackboneLearner:
     def load(self, file: Path) -> dict[str, Any]:
         """Go on from what :meth:`save` wrote; returns all of it."""
         state: dict[str, Any] = torch.load(file, map_location=self._device, weights_only=True)
-        self.learnt.load_state_dict(state["learnt"])
+        self.trained.load_state_dict(state["learnt"])
         self.average.load_state_dict(state["average"])
         self._optimizer.load_state_dict(state["optimizer"])
         self._schedule.load_state_dict(state["schedule"])
@@ -321,7 +323,7 @@ def _descend(losses: Mapping[str, Tensor], optimizer: torch.optim.Optimizer, par
     optimizer.zero_grad()
 
 
-def _pairs_by_picture(table: PairTable, pictures: int) -> list[NDArray[np.int64]]:
+def _pairs_by_image(table: PairTable, images: int) -> list[NDArray[np.int64]]:
     order = np.argsort(table.rows, kind="stable")
-    bounds = np.searchsorted(table.rows[order], np.arange(pictures + 1))
+    bounds = np.searchsorted(table.rows[order], np.arange(images + 1))
     return [order[start:end] for start, end in pairwise(bounds)]

@@ -1,6 +1,6 @@
-"""What the frozen lower layers say of every picture, computed once and kept on disk while the upper layers learn.
+"""What the frozen lower layers say of every image, computed once and kept on disk while the upper layers learn.
 
-Shapes: n pictures, V = 2 views (as it is, mirrored), C channels of the map at stride 8, F pooled features, K classes.
+Shapes: n images, V = 2 views (as it is, mirrored), C channels of the map at stride 8, F pooled features, K classes.
 """
 
 from __future__ import annotations
@@ -18,31 +18,31 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from interbert.adaptation.features import pooled_features
+from interbert.atomic_write import atomic_write
 from interbert.errors import SourceError, writing
-from interbert.extraction.describing import DecodedPicture
+from interbert.extraction.describing import DecodedImage
 from interbert.extraction.efficientnet import EfficientNetLite0
 from interbert.extraction.grid import GridExtractor, canvas_pixels
 from interbert.extraction.in_process import decode_ahead
-from interbert.extraction.sources import PictureSource
+from interbert.extraction.sources import ImageSource
 from interbert.progress import progress_bar
 from interbert.regions.schema import CaptionRow
 from interbert.terminal import say
-from interbert.whole_file import write_whole
 
-_DONE = "maps.json"
+_DONE = "images.json"
 _BATCH = 8
 
 
 @dataclass(frozen=True)
-class PictureMaps:
-    """Maps, pooled vectors and classes of a source's usable pictures."""
+class ImageMaps:
+    """Maps, pooled vectors and classes of a source's usable images."""
 
     captions: list[CaptionRow]
-    """[n] ids and texts; ``row`` is the picture's number here."""
+    """[n] ids and texts; ``row`` is the image's number here."""
     files: list[NDArray[np.float16]]
     """One [count,V,C,h,w] for each canvas."""
     canvas: NDArray[np.int64]
-    """[n] which file a picture is in."""
+    """[n] which file an image is in."""
     place: NDArray[np.int64]
     """[n] and where in it."""
     pooled: NDArray[np.float32]
@@ -53,27 +53,27 @@ class PictureMaps:
     def __len__(self) -> int:
         return len(self.captions)
 
-    def read(self, pictures: NDArray[np.int64], views: NDArray[np.int64]) -> Tensor:
-        """Maps f32 [B,C,h,w] of pictures of one canvas."""
-        file = self.files[int(self.canvas[pictures[0]])]
-        return torch.from_numpy(file[self.place[pictures], views].astype(np.float32))
+    def read(self, images: NDArray[np.int64], views: NDArray[np.int64]) -> Tensor:
+        """Maps f32 [B,C,h,w] of images of one canvas."""
+        file = self.files[int(self.canvas[images[0]])]
+        return torch.from_numpy(file[self.place[images], views].astype(np.float32))
 
-    def batches(self, pictures: NDArray[np.int64], size: int, order: np.random.Generator) -> list[NDArray[np.int64]]:
-        """All pictures once, in random batches of one canvas each."""
+    def batches(self, images: NDArray[np.int64], size: int, order: np.random.Generator) -> list[NDArray[np.int64]]:
+        """All images once, in random batches of one canvas each."""
         found: list[NDArray[np.int64]] = []
         for canvas in range(len(self.files)):
-            members = order.permutation(pictures[self.canvas[pictures] == canvas])
+            members = order.permutation(images[self.canvas[images] == canvas])
             found += [members[start : start + size] for start in range(0, len(members), size)]
         return [found[index] for index in order.permutation(len(found))]
 
 
-def picture_maps(
-    source: PictureSource, extractor: GridExtractor, backbone: EfficientNetLite0, folder: Path, title: str
-) -> PictureMaps:
-    """Maps of every picture of a source that can be read and has a text; what ``folder`` holds already is used.
+def image_maps(
+    source: ImageSource, extractor: GridExtractor, backbone: EfficientNetLite0, folder: Path, title: str
+) -> ImageMaps:
+    """Maps of every image of a source that can be read and has a text; what ``folder`` holds already is used.
 
     Raises:
-        SourceError: there is no such picture.
+        SourceError: there is no such image.
         StorageError: the disk is full.
     """
     done = folder / _DONE
@@ -84,7 +84,7 @@ def picture_maps(
             _write(source, extractor, backbone, folder, title)
     summary = json.loads(done.read_text(encoding="utf-8"))
     if not summary["captions"]:
-        raise SourceError(f"{source.name}: none of its {len(source)} pictures could be used with a text.")
+        raise SourceError(f"{source.name}: none of its {len(source)} images could be used with a text.")
     captions = [
         CaptionRow(**(row | {k: tuple(row[k]) for k in ("texts", "text_fields")})) for row in summary["captions"]
     ]
@@ -93,27 +93,27 @@ def picture_maps(
         np.memmap(folder / f"canvas{number}.bin", np.float16, "r").reshape(-1, *shape)
         for number, shape in enumerate(summary["shapes"])
     ]
-    return PictureMaps(captions, files, **arrays)
+    return ImageMaps(captions, files, **arrays)
 
 
 def _write(
-    source: PictureSource, extractor: GridExtractor, backbone: EfficientNetLite0, folder: Path, title: str
+    source: ImageSource, extractor: GridExtractor, backbone: EfficientNetLite0, folder: Path, title: str
 ) -> None:
     writer = _MapsWriter(folder)
     skipped = 0
-    with progress_bar(title, len(source), "pictures") as advance:
+    with progress_bar(title, len(source), "images") as advance:
         for chunk in decode_ahead(source, range(len(source))):
-            usable = [one for one in chunk if one.picture is not None and one.item.texts]
+            usable = [one for one in chunk if one.image is not None and one.item.texts]
             skipped += len(chunk) - len(usable)
-            canvases: dict[tuple[int, int], list[DecodedPicture]] = {}
+            canvases: dict[tuple[int, int], list[DecodedImage]] = {}
             for one in usable:
-                assert one.picture is not None
-                canvases.setdefault(extractor.canvas(*one.picture.size), []).append(one)
+                assert one.image is not None
+                canvases.setdefault(extractor.canvas(*one.image.size), []).append(one)
             for canvas, members in sorted(canvases.items(), key=lambda one: writer.number(one[0])):
-                writer.add(canvas, members, *_describe(backbone, canvas, [one.picture for one in members]))
+                writer.add(canvas, members, *_describe(backbone, canvas, [one.image for one in members]))
             advance(len(chunk))
     if skipped:
-        say(f"{source.name}: {skipped} pictures left out: unreadable, or without a text", flush=True)
+        say(f"{source.name}: {skipped} images left out: unreadable, or without a text", flush=True)
     writer.finish()
 
 
@@ -136,19 +136,19 @@ class _MapsWriter:
     def add(
         self,
         canvas: tuple[int, int],
-        members: Sequence[DecodedPicture],
+        members: Sequence[DecodedImage],
         maps: NDArray[np.float16],
         pooled: NDArray[np.float32],
         classes: NDArray[np.float16],
     ) -> None:
-        """Pictures of one canvas with what the network says of them."""
+        """Images of one canvas with what the network says of them."""
         number = self.number(canvas)
         if number == len(self._shapes):
             self._shapes.append(list(maps.shape[1:]))
         with (self._folder / f"canvas{number}.bin").open("ab") as file:
             maps.tofile(file)
         for one in members:
-            item, ids = one.item, (one.item.picture_id, one.item.product_id, one.digest)
+            item, ids = one.item, (one.item.image_id, one.item.product_id, one.digest)
             self._captions.append(CaptionRow(len(self._captions), *ids, 0, item.row, item.texts, item.text_fields))
         self._canvas += [number] * len(members)
         self._pooled.append(pooled)
@@ -166,17 +166,17 @@ class _MapsWriter:
             for name, values in arrays.items():
                 np.save(self._folder / f"{name}.npy", values)
         summary = {"shapes": self._shapes, "captions": [asdict(one) for one in self._captions]}
-        write_whole(self._folder / _DONE, json.dumps(summary))
+        atomic_write(self._folder / _DONE, json.dumps(summary))
 
 
 @torch.inference_mode()
 def _describe(
-    backbone: EfficientNetLite0, canvas: tuple[int, int], pictures: Sequence[Any]
+    backbone: EfficientNetLite0, canvas: tuple[int, int], images: Sequence[Any]
 ) -> tuple[NDArray[np.float16], NDArray[np.float32], NDArray[np.float16]]:
-    """Maps [B,V,C,h,w], pooled vectors [B,V,F] and class distributions [B,V,K] of pictures of one canvas."""
+    """Maps [B,V,C,h,w], pooled vectors [B,V,F] and class distributions [B,V,K] of images of one canvas."""
     maps, vectors, distributions = [], [], []
-    for start in range(0, len(pictures), _BATCH):
-        pixels = canvas_pixels(pictures[start : start + _BATCH], canvas)
+    for start in range(0, len(images), _BATCH):
+        pixels = canvas_pixels(images[start : start + _BATCH], canvas)
         views = []
         for view in (pixels, pixels.flip(3)):
             lower = backbone.lower_map(view.to(backbone.device))

@@ -1,4 +1,4 @@
-"""A catalogue's texts as a frozen BERT has them, and their word pieces."""
+"""A catalogue's texts as a frozen BERT has them, and their tokens."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class CatalogueTexts:
         """Pieces, those of the BERT and those added for this catalogue."""
         self._grown = grown
 
-    def pieces(self, texts: Sequence[str]) -> list[list[int]]:
+    def tokens(self, texts: Sequence[str]) -> list[list[int]]:
         """Piece ids of each text, cut as in pretraining."""
         return token_ids(self._grown, texts)
 

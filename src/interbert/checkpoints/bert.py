@@ -19,7 +19,7 @@ from transformers import AutoConfig, AutoModelForMaskedLM, AutoTokenizer, PreTra
 from interbert.checkpoints.adapter import LAYER_NAMES
 from interbert.checkpoints.normalising import fitted_to_vocabulary
 from interbert.checkpoints.own_code import require_own_files
-from interbert.checkpoints.quiet import quiet_library
+from interbert.checkpoints.transformers_logging import quiet_transformers
 from interbert.errors import CheckpointError, MissingExtraError, first_line
 from interbert.model.configuration import InterBertConfig
 from interbert.model.trunk import InterBertPreTrainedModel
@@ -105,7 +105,7 @@ def bert_tokenizer(source: str) -> PreTrainedTokenizerBase:
             f"{source}: no tokenizer could be loaded ({first_line(error)}). Give a local BERT directory or a Hub id."
         ) from error
     if len(tokenizer) < 100:
-        raise CheckpointError(f"{source}: its tokenizer has only {len(tokenizer)} pieces; vocab.txt is missing.")
+        raise CheckpointError(f"{source}: its tokenizer has only {len(tokenizer)} tokens; vocab.txt is missing.")
     return fitted_to_vocabulary(tokenizer)
 
 
@@ -117,7 +117,7 @@ def load_bert(kind: Any, source: str, **options: Any) -> Any:
     """
     directory = resolve_bert(source)
     try:
-        with quiet_library():
+        with quiet_transformers():
             return kind.from_pretrained(directory, trust_remote_code=False, **options)
     except MemoryError:
         raise

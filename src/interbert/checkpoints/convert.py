@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from interbert.atomic_write import replacing
 from interbert.bounded_files import read_json
 from interbert.checkpoints.adapter import (
     TASK_HEADS,
@@ -27,15 +28,14 @@ from interbert.checkpoints.adapter import (
 )
 from interbert.checkpoints.bert import bert_tokenizer
 from interbert.checkpoints.directory import require_free, require_interbert, whole_folder
-from interbert.checkpoints.quiet import quiet_library
 from interbert.checkpoints.tensor_file import listed, read_tensors, require_file_place, write_tensors
+from interbert.checkpoints.transformers_logging import quiet_transformers
 from interbert.errors import CheckpointError, ConfigError, UsageError
 from interbert.model.configuration import InterBertConfig
 from interbert.model.modeling import InterBertForPreTraining
 from interbert.model.processing import InterBertProcessor
 from interbert.model.region_inputs import InterBertRegionFeatureExtractor
 from interbert.model.tasks import InterBertForVLTasks
-from interbert.whole_file import replacing
 
 _TIED = ("cls.predictions.decoder.weight", "bert.embeddings.word_embeddings.weight")
 
@@ -84,7 +84,7 @@ def convert_reference(
     processor = _processor(tokenizer, config) if tokenizer else None
     model = kind(config)
     model.load_state_dict(ours)
-    with whole_folder(folder) as part, quiet_library():
+    with whole_folder(folder) as part, quiet_transformers():
         model.save_pretrained(part)
         if processor is not None:
             processor.save_pretrained(part)
@@ -160,10 +160,10 @@ def _read_config(path: str | Path) -> InterBertConfig:
 
 
 def _processor(tokenizer: str, config: InterBertConfig) -> InterBertProcessor:
-    pieces = bert_tokenizer(tokenizer)
-    if len(pieces) != config.vocab_size:
+    tokens = bert_tokenizer(tokenizer)
+    if len(tokens) != config.vocab_size:
         raise CheckpointError(
-            f"{tokenizer}: its tokenizer has {len(pieces)} pieces, the word embedding {config.vocab_size} rows. "
+            f"{tokenizer}: its tokenizer has {len(tokens)} tokens, the word embedding {config.vocab_size} rows. "
             "Name the BERT that the checkpoint was trained from."
         )
     regions = {
@@ -172,7 +172,7 @@ def _processor(tokenizer: str, config: InterBertConfig) -> InterBertProcessor:
         "feature_size": config.region_feature_size,
         "num_classes": config.num_region_classes if config.region_objective == "classify" else None,
     }
-    return InterBertProcessor(InterBertRegionFeatureExtractor(regions), pieces)
+    return InterBertProcessor(InterBertRegionFeatureExtractor(regions), tokens)
 
 
 def convert_to_reference(directory: str | Path, out: str | Path) -> ToReference:

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from interbert.bounded_files import read_json
 from interbert.checkpoints.normalising import restore_normalizer
 from interbert.checkpoints.own_code import require_own_files
-from interbert.checkpoints.quiet import quiet_library
+from interbert.checkpoints.transformers_logging import quiet_transformers
 from interbert.errors import CheckpointError, UsageError, first_line, writing
 from interbert.locking import only_writer
 from interbert.model.configuration import InterBertConfig
@@ -36,7 +36,7 @@ def load_processor(directory: str | Path) -> InterBertProcessor:
     """
     require_interbert(directory)
     try:
-        with quiet_library():
+        with quiet_transformers():
             processor = InterBertProcessor.from_pretrained(str(directory), trust_remote_code=False)
     except Exception as error:  # whatever broken settings, or packages that they need, make the library stumble over
         raise CheckpointError(f"{directory}: its processor cannot be read ({first_line(error)}).") from error
@@ -46,15 +46,15 @@ def load_processor(directory: str | Path) -> InterBertProcessor:
     return processor
 
 
-def _check_vocabulary(directory: str | Path, pieces: int) -> None:
+def _check_vocabulary(directory: str | Path, tokens: int) -> None:
     """A tokenizer of another size gives ids that mean something else; without its file the library makes up five."""
     config = Path(directory) / "config.json"
     if not config.is_file():
         return
     rows = read_json(config).get("vocab_size", InterBertConfig().vocab_size)
-    if not 0.9 * rows <= pieces <= rows:
+    if not 0.9 * rows <= tokens <= rows:
         raise CheckpointError(
-            f"{directory}: its tokenizer has {pieces} pieces, its word embedding {rows} rows: tokenizer.json is "
+            f"{directory}: its tokenizer has {tokens} tokens, its word embedding {rows} rows: tokenizer.json is "
             "missing or another model's."
         )
 
@@ -93,7 +93,7 @@ def _open(kind: type[_Model], directory: str | Path, **overrides: Any) -> tuple[
     """A directory's model of this kind, and the names of its weights that are not there."""
     require_interbert(directory)
     try:
-        with quiet_library():
+        with quiet_transformers():
             model, info = kind.from_pretrained(
                 str(directory), output_loading_info=True, trust_remote_code=False, **overrides
             )

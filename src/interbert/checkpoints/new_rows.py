@@ -1,10 +1,10 @@
-"""Where the word-embedding rows of new pieces start.
+"""Where the word-embedding rows of new tokens start.
 
-A catalogue with titles in two languages is a small dictionary: 鱼 stands in the texts of pictures that English texts
-call fish. A new piece starts at the mean of the known pieces it keeps company with, so that a BERT that never read
-Chinese begins with an idea of it; a piece without company starts at random.
+A catalogue with titles in two languages is a small dictionary: 鱼 stands in the texts of images that English texts
+call fish. A new token starts at the mean of the known tokens it keeps company with, so that a BERT that never read
+Chinese begins with an idea of it; a token without company starts at random.
 
-Shapes: V pieces, H hidden size.
+Shapes: V tokens, H hidden size.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 
 _COMPANIONS = 3
-"""Known pieces that a new piece starts from."""
+"""Known tokens that a new token starts from."""
 _LEAST = 2
-"""Pictures at which the two must have met."""
+"""Images at which the two must have met."""
 _CLOSE = 0.05
 """Smallest weight of a companion."""
 
@@ -41,8 +41,8 @@ def fill_new_rows(
         embedding: [V,H].
         known: rows that a BERT filled.
         ids: token ids of texts.
-        groups: for each text, which picture it describes; texts of one picture keep each other company.
-        words: known pieces that may be companions.
+        groups: for each text, which image it describes; texts of one image keep each other company.
+        words: known tokens that may be companions.
         seed: of the noise.
 
     Returns:
@@ -55,34 +55,34 @@ def fill_new_rows(
     noise = std * torch.randn(embedding[known:].shape, generator=generator).to(embedding)
     embedding[known:] = mean + noise
     found = companions(known, ids, groups, words)
-    for piece, members in found.items():
+    for token, members in found.items():
         weights = torch.tensor([weight for _, weight in members], dtype=embedding.dtype, device=embedding.device)
         rows = embedding[[other for other, _ in members]]
-        embedding[piece] = (weights / weights.sum()) @ rows + 0.1 * noise[piece - known]
+        embedding[token] = (weights / weights.sum()) @ rows + 0.1 * noise[token - known]
     return len(found)
 
 
 def companions(
     known: int, ids: Sequence[Sequence[int]], groups: Sequence[int], words: Collection[int]
 ) -> dict[int, list[tuple[int, float]]]:
-    """Known pieces among ``words`` that describe the same pictures as each new piece (id >= ``known``), best first.
+    """Known tokens among ``words`` that describe the same images as each new token (id >= ``known``), best first.
 
-    The weight of a companion is n(both)^2 / (n(new) n(known)) over pictures: 1 when the two always come together.
+    The weight of a companion is n(both)^2 / (n(new) n(known)) over images: 1 when the two always come together.
     """
-    pieces_of: dict[int, set[int]] = defaultdict(set)
+    word_tokens: dict[int, set[int]] = defaultdict(set)
     for text, group in zip(ids, groups, strict=True):
-        pieces_of[group].update(text[1:-1])  # [CLS] and [SEP] are in every text
-    seen: Counter[int] = Counter(piece for pieces in pieces_of.values() for piece in pieces)
+        word_tokens[group].update(text[1:-1])  # [CLS] and [SEP] are in every text
+    seen: Counter[int] = Counter(token for tokens in word_tokens.values() for token in tokens)
     together: dict[int, Counter[int]] = defaultdict(Counter)
-    for pieces in pieces_of.values():
-        old = [piece for piece in pieces if piece < known and piece in words]
-        for piece in pieces:
-            if piece >= known:
-                together[piece].update(old)
+    for tokens in word_tokens.values():
+        old = [token for token in tokens if token < known and token in words]
+        for token in tokens:
+            if token >= known:
+                together[token].update(old)
     result: dict[int, list[tuple[int, float]]] = {}
-    for piece, met in sorted(together.items()):
-        weighed = [(other, count * count / (seen[piece] * seen[other])) for other, count in met.items()]
+    for token, met in sorted(together.items()):
+        weighed = [(other, count * count / (seen[token] * seen[other])) for other, count in met.items()]
         close = [(other, weight) for other, weight in weighed if met[other] >= _LEAST and weight >= _CLOSE]
         if close:
-            result[piece] = sorted(close, key=lambda item: (-item[1], item[0]))[:_COMPANIONS]
+            result[token] = sorted(close, key=lambda item: (-item[1], item[0]))[:_COMPANIONS]
     return result

@@ -1,4 +1,4 @@
-"""What a tokenizer makes of a text before it looks pieces up, fitted to the pieces that its vocabulary has.
+"""What a tokenizer makes of a text before it looks tokens up, fitted to the tokens that its vocabulary has.
 
 The published settings of Chinese BERTs keep capitals (``do_lower_case`` false) though their vocabulary has none: every
 word with a capital is [UNK]. Quotes, dashes and dots as typesetters write them are [UNK] there, too. Both are mended in
@@ -25,7 +25,7 @@ SPECIAL = ("unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 def fitted_to_vocabulary(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerBase:
     """A tokenizer that lower-cases where its vocabulary has no capitals, and writes signs that it lacks as known ones.
 
-    The same object where nothing is to do, as for MiniLM; ids of pieces stay.
+    The same object where nothing is to do, as for MiniLM; ids of tokens stay.
     """
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None or type(backend.model).__name__ != "WordPiece":
@@ -82,16 +82,16 @@ def _keeps_capitals(normalizer: Any) -> bool:
 
 def _has_no_capitals(vocabulary: Collection[str]) -> bool:
     """Whether words can only be spelt in small letters; names in brackets such as [CLS] and <S> are no words."""
-    words = [piece.removeprefix("##") for piece in vocabulary]
+    words = [token.removeprefix("##") for token in vocabulary]
     return any(word == "a" for word in words) and not any(word.isalnum() and word != word.lower() for word in words)
 
 
 def _lower_casing(normalizer: Any, vocabulary: Collection[str]) -> list[Any]:
-    """The steps of a normalizer, and small letters; accents go, as in uncased BERTs, where no piece has one."""
+    """The steps of a normalizer, and small letters; accents go, as in uncased BERTs, where no token has one."""
     if not isinstance(normalizer, normalizers.BertNormalizer):
         return [*([] if normalizer is None else [normalizer]), normalizers.Lowercase()]
     accented = any(
-        unicodedata.category(one) == "Mn" for piece in vocabulary for one in unicodedata.normalize("NFD", piece)
+        unicodedata.category(one) == "Mn" for token in vocabulary for one in unicodedata.normalize("NFD", token)
     )
     return [
         normalizers.BertNormalizer(

@@ -32,7 +32,7 @@ _VOCABULARIES = (
     *("chat_template.jinja", "chat_template.json"),
 )
 _LARGEST = MAX_FILE
-"""Bytes of a settings file or a vocabulary; real ones have some kilobytes, an index of shards or pieces megabytes."""
+"""Bytes of a settings file or a vocabulary; real ones have some kilobytes, an index of shards or tokens megabytes."""
 
 
 def require_own_files(directory: str | Path) -> None:
@@ -43,7 +43,7 @@ def require_own_files(directory: str | Path) -> None:
     audio tokenizer and an adapter's base. A Hub id passes; its files are loaded with ``trust_remote_code=False``.
 
     Raises:
-        CheckpointError: it does, or a file of settings or pieces is too large, or nested too deeply.
+        CheckpointError: it does, or a file of settings or tokens is too large, or nested too deeply.
     """
     folder = Path(directory)
     if not folder.is_dir():

@@ -15,8 +15,8 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from interbert.atomic_write import replacing
 from interbert.errors import CheckpointError, UsageError
-from interbert.whole_file import replacing
 
 _WRAPPERS = ("state_dict", "model_state_dict", "model")
 """Keys under which training scripts keep the weights beside an optimizer's state."""

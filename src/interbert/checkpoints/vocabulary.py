@@ -2,7 +2,7 @@
 
 MiniLM knows 244 Chinese characters; the rest would all be [UNK]. Characters the training texts use are added to the
 WordPiece vocabulary itself (not as added tokens, which match inside words), as a word start and, where they
-continue words, as a continuation piece.
+continue words, as a continuation token.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from interbert.checkpoints.normalising import SPECIAL, normalising_settings
 from interbert.errors import CheckpointError
 
 UNKNOWN_TARGET = 0.01
-"""Largest acceptable share of [UNK] among validation pieces, in each language."""
+"""Largest acceptable share of [UNK] among validation tokens, in each language."""
 
 _CHINESE = re.compile("[\u3400-\u9fff]")
 _LATIN = re.compile("(##)?[a-z\u00e0-\u024f]{2,}", re.IGNORECASE)
@@ -37,18 +37,18 @@ class Growth:
 
     def __str__(self) -> str:
         return (
-            f"{len(self.added)} pieces added; [UNK] in validation texts, in the language that has most: "
+            f"{len(self.added)} tokens added; [UNK] in validation texts, in the language that has most: "
             f"{self.unknown_before:.2%} before, {self.unknown_after:.2%} now"
         )
 
 
 def unknown_share(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> float:
-    """Share of [UNK] among the word pieces of ``texts``; 0 for no pieces."""
+    """Share of [UNK] among the tokens of ``texts``; 0 for no tokens."""
     if not texts:
         return 0.0
     unknown = tokenizer.unk_token_id
-    ids = [piece for ids in tokenizer(list(texts), add_special_tokens=False)["input_ids"] for piece in ids]
-    return sum(piece == unknown for piece in ids) / len(ids) if ids else 0.0
+    ids = [token for ids in tokenizer(list(texts), add_special_tokens=False)["input_ids"] for token in ids]
+    return sum(token == unknown for token in ids) / len(ids) if ids else 0.0
 
 
 def worst_unknown_share(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> float:
@@ -71,13 +71,13 @@ def grow_vocabulary(
     texts do not show all the characters that their language uses.
 
     Returns:
-        the grown tokenizer (the old one is left as it is; pieces it has keep their ids) and what was done.
+        the grown tokenizer (the old one is left as it is; tokens it has keep their ids) and what was done.
 
     Raises:
         CheckpointError: the tokenizer is not a WordPiece tokenizer of the ``tokenizers`` library.
     """
     before = worst_unknown_share(tokenizer, validation_texts)
-    needed = _missing_pieces(tokenizer, training_texts)
+    needed = _missing_tokens(tokenizer, training_texts)
     grown = tokenizer
     added: tuple[str, ...] = ()
     after = before
@@ -85,25 +85,25 @@ def grow_vocabulary(
     known = frozenset(tokenizer.get_vocab())
     for wanted in _candidates(needed, min_count, chinese, known):
         if wanted and wanted != added:
-            grown, added = _with_pieces(tokenizer, wanted), wanted
+            grown, added = _with_tokens(tokenizer, wanted), wanted
             after = worst_unknown_share(grown, validation_texts)
         if after <= UNKNOWN_TARGET:
             break
     return grown, Growth(added, before, after)
 
 
-def latin_pieces(tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
-    """Ids of pieces that are letters of a Latin script: what a BERT of a western language knows well."""
+def latin_tokens(tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
+    """Ids of tokens that are letters of a Latin script: what a BERT of a western language knows well."""
     vocabulary = tokenizer.get_vocab()
-    return frozenset(index for piece, index in vocabulary.items() if _LATIN.fullmatch(piece))
+    return frozenset(index for token, index in vocabulary.items() if _LATIN.fullmatch(token))
 
 
 def _candidates(
     needed: Counter[str], min_count: int, chinese: bool, known: frozenset[str]
 ) -> Iterator[tuple[str, ...]]:
-    """Sets of pieces to add, each larger than the one before."""
+    """Sets of tokens to add, each larger than the one before."""
     for count in sorted({min_count, 1}, reverse=True):
-        yield tuple(sorted(piece for piece, seen in needed.items() if seen >= count))
+        yield tuple(sorted(token for token, seen in needed.items() if seen >= count))
     if chinese:
         for rows in (range(0xB0, 0xD8), range(0xB0, 0xF8)):
             yield tuple(sorted({*needed, *_gb2312(rows)} - known))
@@ -116,8 +116,8 @@ def _gb2312(rows: Iterable[int]) -> Iterator[str]:
             yield from bytes((row, cell)).decode("gb2312", errors="ignore")
 
 
-def _missing_pieces(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> Counter[str]:
-    """Single-character pieces missing from the vocabulary, with the number of words that want them."""
+def _missing_tokens(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> Counter[str]:
+    """Single-character tokens missing from the vocabulary, with the number of words that want them."""
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None or type(backend.model).__name__ != "WordPiece":
         raise CheckpointError(
@@ -134,18 +134,18 @@ def _missing_pieces(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) ->
     for word, count in words.items():
         if [token.value for token in backend.model.tokenize(word)] != [unknown]:
             continue
-        pieces = {word[0], *("##" + character for character in word[1:])}
-        for piece in pieces - vocabulary.keys():
-            missing[piece] += count
+        tokens = {word[0], *("##" + character for character in word[1:])}
+        for token in tokens - vocabulary.keys():
+            missing[token] += count
     return missing
 
 
-def _with_pieces(tokenizer: PreTrainedTokenizerBase, pieces: Sequence[str]) -> PreTrainedTokenizerBase:
+def _with_tokens(tokenizer: PreTrainedTokenizerBase, tokens: Sequence[str]) -> PreTrainedTokenizerBase:
     backend = tokenizer.backend_tokenizer
     fields = json.loads(backend.to_str())
     vocabulary: dict[str, int] = fields["model"]["vocab"]
     start = max(vocabulary.values()) + 1
-    vocabulary |= {piece: start + offset for offset, piece in enumerate(pieces)}
+    vocabulary |= {token: start + offset for offset, token in enumerate(tokens)}
     fields["truncation"] = fields["padding"] = None
     grown: PreTrainedTokenizerBase = type(tokenizer)(
         tokenizer_object=Tokenizer.from_str(json.dumps(fields)),
@@ -153,6 +153,6 @@ def _with_pieces(tokenizer: PreTrainedTokenizerBase, pieces: Sequence[str]) -> P
         **{name: getattr(tokenizer, name) for name in SPECIAL},
         **normalising_settings(tokenizer),
     )
-    # BertTokenizer of transformers 5.23 silently builds a 5-piece vocabulary when it ignores what it is given
-    assert len(grown) == len(tokenizer) + len(pieces), (len(grown), len(tokenizer), len(pieces))
+    # BertTokenizer of transformers 5.23 silently builds a 5-token vocabulary when it ignores what it is given
+    assert len(grown) == len(tokenizer) + len(tokens), (len(grown), len(tokenizer), len(tokens))
     return grown

@@ -38,7 +38,7 @@ def print_cascade(report: CascadeReport, title: str, graded: bool) -> None:
     """
     caption = (
         "per cent, [95% bootstrap interval]; among: products that a query ranks; controls, near chance: "
-        f"shuffled products, every picture the mean one ({report.mean_image.n} texts)"
+        f"shuffled products, every image the mean one ({report.mean_image.n} texts)"
     )
     _print_metrics(report, title, _RECALL, caption)
     if graded:
@@ -54,7 +54,7 @@ def print_cascade(report: CascadeReport, title: str, graded: bool) -> None:
     print_table(times, _WIDTH)
     say("alone: one query at a time, median and 95%; batched: all at once; processor: its time for all at once")
     threads = "one thread" if report.threads == 1 else f"{report.threads} threads"
-    say(f"{report.pictures} pictures were encoded beforehand, in {report.catalogue_seconds:.1f} s; {threads}")
+    say(f"{report.images} images were encoded beforehand, in {report.catalogue_seconds:.1f} s; {threads}")
     for stage in report.stages if joint is not None else ():
         if stage.kind == "cascade" and stage.below_joint is not None:
             one = stage.below_joint

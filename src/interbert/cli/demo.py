@@ -1,11 +1,11 @@
-"""From pictures to a page of search results, on this machine: describe regions, pretrain, fine-tune, rank, show.
+"""From images to a page of search results, on this machine: describe regions, pretrain, fine-tune, rank, show.
 
-Without --source it renders OpenMoji: 1,300 pictures to learn from, 200 held out, asked for in English and Chinese.
-With --source it does the same on your own pictures and texts. OUT/index.html is the page. What is done is not done
+Without --source it renders OpenMoji: 1,300 images to learn from, 200 held out, asked for in English and Chinese.
+With --source it does the same on your own images and texts. OUT/index.html is the page. What is done is not done
 again; a stopped demo continues.
 
     interbert demo demo
-    interbert demo mine --source catalogue.parquet --texts title,title_zh
+    interbert demo mine --source catalogue.parquet --text-columns title,title_zh
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ class Options:
     out: str
     """Folder to write."""
     source: str | None = None
-    """Your own pictures and texts: a file, a folder or a Hub id."""
-    picture: str | None = None
-    """Column that holds the pictures; found when not given."""
-    texts: list[str] = field(default_factory=list)
+    """Your own images and texts: a file, a folder or a Hub id."""
+    image_column: str | None = None
+    """Column that holds the images; found when not given."""
+    text_columns: list[str] = field(default_factory=list)
     """Columns that hold texts; found when not given."""
-    product_id: str | None = None
-    """Column with an id that pictures of one product share."""
+    product_id_column: str | None = None
+    """Column with an id that images of one product share."""
     limit: int | None = None
-    """Use at most so many pictures."""
+    """Use at most so many images."""
     test: int = 200
-    """Pictures to hold out and measure on."""
+    """Images to hold out and measure on."""
     validation: int = 80
-    """Pictures to hold out and choose the best checkpoint on."""
+    """Images to hold out and choose the best checkpoint on."""
     init_from: str = "minilm"
     """BERT to start from: minilm (offline), a directory or a Hub id."""
     effort: float | None = None
@@ -62,7 +62,7 @@ def run(options: Options) -> None:
         DemoSettings(
             folder=folder,
             source=options.source,
-            mapping=ColumnMapping(options.picture, tuple(options.texts), None, options.product_id),
+            mapping=ColumnMapping(options.image_column, tuple(options.text_columns), None, options.product_id_column),
             limit=options.limit,
             test=options.test,
             validation=options.validation,

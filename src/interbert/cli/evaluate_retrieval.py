@@ -1,19 +1,19 @@
-"""Rank every picture of a region store for every text, jointly, and report the recall.
+"""Rank every image of a region store for every text, jointly, and report the recall.
 
 Prints R@1/5/10 with bootstrap 95% intervals, the median rank and the number of candidates in both directions; beside
-them chance, two controls that have to fall to it (the pictures shuffled; the mean picture in the place of every one)
-and both recall scores of the dual encoder. Every picture of the store is a candidate, one without a text too. --out
+them chance, two controls that have to fall to it (the images shuffled; the mean image in the place of every one)
+and both recall scores of the dual encoder. Every image of the store is a candidate, one without a text too. --out
 writes all as JSON.
 
 --cascade K [K ...] compares what a shop can wait for: recall only, the joint model on the K best recalled, and the
 full joint ranking, each with its time per query, alone and in a batch; --plot draws recall against time. --queries
-samples the texts, when ranking everything jointly for all of them would take too long; all pictures stay candidates.
+samples the texts, when ranking everything jointly for all of them would take too long; all images stay candidates.
 
 --qrels FILE judges by judgements instead of by the store's own texts: a .tsv, .csv or .jsonl file with the columns
 query, product_id and, if it has grades, grade. Many products may be right for a query: R@k (one of the first k is
-right), MRR, nDCG@5/10 (gain 2^grade - 1). BEIR's qrels name queries by id: --query_texts queries.jsonl has their texts.
+right), MRR, nDCG@5/10 (gain 2^grade - 1). BEIR's qrels name queries by id: --query-texts queries.jsonl has their texts.
 
-    interbert evaluate retrieval models/retrieval regions/test --texts title --out metrics.json
+    interbert evaluate retrieval models/retrieval regions/test --text-columns title --out metrics.json
     interbert evaluate retrieval models/pretrained regions/test --zero-shot
     interbert evaluate retrieval models/retrieval regions/test --cascade 10 50 100 --plot cascade.svg
     interbert evaluate retrieval models/retrieval regions/test --qrels clicks.tsv --cascade 50
@@ -24,6 +24,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from interbert.cli.evaluate_retrieval_options import Options
+from interbert.cli.renamed import spelled
 from interbert.terminal import say
 
 if TYPE_CHECKING:
@@ -63,25 +64,25 @@ def _check(options: Options) -> None:
 
     require_range("evaluate: --limit", options.limit, 1)
     require_range("evaluate: --queries", options.queries, 1)
-    require_range("evaluate: --timed_queries", options.timed_queries, 0)
+    require_range("evaluate: --timed-queries", options.timed_queries, 0)
     require_range("evaluate: --bootstrap", options.bootstrap, 0)
     require_range("evaluate: --seed", options.seed, 0, 2**32)
     for depth in options.cascade:
         require_range("evaluate: --cascade", depth, 1)
     if options.min_grade is not None and not options.min_grade > 0:
-        raise UsageError(f"evaluate: --min_grade must be above 0, not {options.min_grade}: grade 0 means wrong.")
+        raise UsageError(f"evaluate: --min-grade must be above 0, not {options.min_grade}: grade 0 means wrong.")
     if options.qrels is None:
         for name in ("qrels_columns", "query_texts", "min_grade", "judged_only"):
             if getattr(options, name):
-                raise UsageError(f"evaluate: --{name} is about judgements. Give them with --qrels FILE.")
+                raise UsageError(f"evaluate: {spelled(name)} is about judgements. Give them with --qrels FILE.")
         if not options.cascade:
             for name in ("plot", "queries", "skip_joint"):
                 if getattr(options, name):
-                    raise UsageError(f"evaluate: --{name} needs --cascade K or --qrels FILE.")
-    elif options.texts:
-        raise UsageError("evaluate: --texts and --qrels are both about what the queries are. Give one of them.")
+                    raise UsageError(f"evaluate: {spelled(name)} needs --cascade K or --qrels FILE.")
+    elif options.text_columns:
+        raise UsageError("evaluate: --text-columns and --qrels are both about what the queries are. Give one of them.")
     if options.judged_only and (options.cascade or options.skip_joint or options.plot):
-        raise UsageError("evaluate: --judged_only ranks few products jointly: no --cascade, --skip_joint or --plot.")
+        raise UsageError("evaluate: --judged-only ranks few products jointly: no --cascade, --skip-joint or --plot.")
 
 
 def _rank(options: Options, store: RegionStore, processor: InterBertProcessor, zero_shot: bool) -> None:
@@ -94,13 +95,13 @@ def _rank(options: Options, store: RegionStore, processor: InterBertProcessor, z
     from interbert.tasks.evaluation import evaluate_retrieval
     from interbert.tasks.retrieval import RetrievalSet
 
-    table = PairTable.from_captions(store.captions(), options.texts, options.regions)
+    table = PairTable.from_captions(store.captions(), options.text_columns, options.regions)
     data = RetrievalSet.from_table(table, options.limit, options.seed)
-    texts, pictures = data.encode(store, processor)
+    texts, images = data.encode(store, processor)
     model = load_model(options.model)
-    with progress_bar("scoring", len(texts) * len(pictures), "pairs") as advance:
+    with progress_bar("scoring", len(texts) * len(images), "pairs") as advance:
         report = evaluate_retrieval(
-            model, data, texts, pictures, options.bootstrap, options.seed, advance, asks_for_bf16(options.precision)
+            model, data, texts, images, options.bootstrap, options.seed, advance, asks_for_bf16(options.precision)
         )
     print_retrieval(report, zero_shot)
     _write(options, store, {"zero_shot": zero_shot, **report.to_dict()})
@@ -115,21 +116,21 @@ def _compare(options: Options, store: RegionStore, processor: InterBertProcessor
     from interbert.model.scoring import asks_for_bf16
     from interbert.progress import progress_bar
     from interbert.tasks.cascade import CascadePlan, evaluate_cascade
-    from interbert.tasks.judged import JudgedSet
-    from interbert.tasks.retrieval import RetrievalSet, encode_pictures
+    from interbert.tasks.relevance import RelevanceSet
+    from interbert.tasks.retrieval import RetrievalSet, encode_images
 
     if options.qrels is None:
-        table = PairTable.from_captions(store.captions(), options.texts, options.regions)
-        data = JudgedSet.from_set(RetrievalSet.from_table(table, options.limit, options.seed))
+        table = PairTable.from_captions(store.captions(), options.text_columns, options.regions)
+        data = RelevanceSet.from_set(RetrievalSet.from_table(table, options.limit, options.seed))
     else:
         qrels = Qrels.read(options.qrels, options.qrels_columns, options.query_texts)
-        data = JudgedSet.from_captions(
+        data = RelevanceSet.from_captions(
             store.captions(), qrels, options.min_grade, options.judged_only, options.limit, options.seed
         )
     model = load_model(options.model)
     everything = len(data.texts)
     data = data.sample(options.queries, options.seed)
-    texts, pictures = processor.texts_to_ids(data.texts), encode_pictures(store, data.picture_rows, processor)
+    texts, images = processor.texts_to_ids(data.texts), encode_images(store, data.image_rows, processor)
     plan = CascadePlan(
         tuple(options.cascade),
         not options.skip_joint,
@@ -138,10 +139,10 @@ def _compare(options: Options, store: RegionStore, processor: InterBertProcessor
         options.seed,
         asks_for_bf16(options.precision),
     )
-    for depth in set(options.cascade) - set(plan.of(len(pictures))):
-        say(f"--cascade {depth}: there are {len(pictures)} pictures, so this is the joint ranking and is left out")
+    for depth in set(options.cascade) - set(plan.of(len(images))):
+        say(f"--cascade {depth}: there are {len(images)} images, so this is the joint ranking and is left out")
     with progress_bar("scoring", plan.pairs(data), "pairs") as advance:
-        report = evaluate_cascade(model, data, texts, pictures, plan, advance)
+        report = evaluate_cascade(model, data, texts, images, plan, advance)
     count = f"{len(data.texts)}{f' of {everything}' if len(data.texts) < everything else ''} texts"
     title = f"{'zero-shot ' if zero_shot else ''}retrieval, {count} x {data.products} products"
     print_cascade(report, title, graded=options.qrels is not None)
@@ -172,7 +173,7 @@ def _write(options: Options, store: RegionStore, found: dict[str, Any]) -> None:
         "model": published(options.model),
         "regions": published(options.regions),
         "regions_fingerprint": store.fingerprint,
-        "texts": options.texts,
+        "texts": options.text_columns,
         "precision": options.precision,
         **found,
         "versions": versions(),

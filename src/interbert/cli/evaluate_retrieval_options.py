@@ -14,7 +14,7 @@ class Options:
     """Model directory."""
     regions: str
     """Region store, made by the model's extractor."""
-    texts: list[str] = field(default_factory=list)
+    text_columns: list[str] = field(default_factory=list)
     """Source columns whose texts are queries; all when not given."""
     out: str | None = None
     """JSON file to write."""
@@ -37,14 +37,14 @@ class Options:
     skip_joint: bool = False
     """Leave the full joint ranking out."""
     queries: int | None = None
-    """A sample of so many texts; every picture stays a candidate. With --cascade or --qrels."""
+    """A sample of so many texts; every image stays a candidate. With --cascade or --qrels."""
     timed_queries: int = 50
     """Texts that are timed one at a time; the full joint ranking is on 10 of them."""
     limit: int | None = None
-    """A sample of so many pictures by --seed, whole products, and their texts."""
+    """A sample of so many images by --seed, whole products, and their texts."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """auto: bf16 where the CPU or GPU multiplies it in hardware; fp32: the same on every machine."""
     bootstrap: int = 1000
     """Resamplings of the queries for the intervals."""
     seed: int = 0
-    """Seed of the resampling, of the samples of texts and pictures and of the controls."""
+    """Seed of the resampling, of the samples of texts and images and of the controls."""

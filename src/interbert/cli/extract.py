@@ -1,16 +1,16 @@
-"""Turn pictures and texts into a region store that training reads.
+"""Turn images and texts into a region store that training reads.
 
-SOURCE is a parquet, csv or jsonl file, a folder of pictures (with a metadata.csv or metadata.jsonl that has a
-file_name column), tar files of samples (img2dataset, webdataset), a tsv of ids and base64 pictures (MUGE), or a Hub
-id. Texts that stand apart are joined by picture id or file name with --captions. The same command continues where it
-was stopped; pictures that cannot be read are skipped and listed in OUT/skipped.jsonl.
+SOURCE is a parquet, csv or jsonl file, a folder of images (with a metadata.csv or metadata.jsonl that has a
+file_name column), tar files of samples (img2dataset, webdataset), a tsv of ids and base64 images (MUGE), or a Hub
+id. Texts that stand apart are joined by image id or file name with --captions. The same command continues where it
+was stopped; images that cannot be read are skipped and listed in OUT/skipped.jsonl.
 
-    interbert extract catalogue.parquet regions/train --texts '[title, title_zh]'
-    interbert extract photos/ regions/photos --picture file_name --texts '[caption]'
+    interbert extract catalogue.parquet regions/train --text-columns '[title, title_zh]'
+    interbert extract photos/ regions/photos --image-column file_name --text-columns '[caption]'
     interbert extract MR_train_imgs.tsv regions/muge --captions MR_train_queries.jsonl
-    interbert extract train2014/ regions/coco --captions dataset_coco.json --caption_split train
+    interbert extract train2014/ regions/coco --captions dataset_coco.json --caption-split train
 
-Who finds regions is chosen with --extractor: grid (windows over the picture, offline), frcnn (the paper's detector),
+Who finds regions is chosen with --extractor: grid (windows over the image, offline), frcnn (the paper's detector),
 detector (any of transformers), given (boxes that the source has in a column). docs/regions.md compares them.
 
     interbert extract photos/ regions/frcnn --extractor frcnn --frcnn.weights unc-nlp/frcnn-vg-finetuned
@@ -34,17 +34,17 @@ class Options:
     """Options of ``interbert extract``."""
 
     source: str
-    """Pictures and texts: a file, a folder or a Hub id."""
+    """Images and texts: a file, a folder or a Hub id."""
     out: str
     """Folder of the region store."""
-    picture: str | None = None
-    """Column that holds the pictures; found when not given."""
-    texts: list[str] = field(default_factory=list)
+    image_column: str | None = None
+    """Column that holds the images; found when not given."""
+    text_columns: list[str] = field(default_factory=list)
     """Columns that hold texts, one or several; found when not given."""
-    picture_id: str | None = None
-    """Column with an id that is unique per picture; the row number when not given. Rows without one are skipped."""
-    product_id: str | None = None
-    """Column with an id that pictures of one product share; 'product_id', 'item_id' or 'id' when there is one. Rows
+    image_id_column: str | None = None
+    """Column with an id that is unique per image; the row number when not given. Rows without one are skipped."""
+    product_id_column: str | None = None
+    """Column with an id that images of one product share; 'product_id', 'item_id' or 'id' when there is one. Rows
     without one are skipped."""
     split: str | None = None
     """Split of a Hub data set."""
@@ -74,9 +74,9 @@ class Options:
     given: GivenSettings = field(default_factory=GivenSettings)
     """Boxes that the source has."""
     mirrored: bool = False
-    """Store each picture's mirror image too, as one more view to train on."""
+    """Store each image's mirror image too, as one more view to train on."""
     allow_no_text: bool = False
-    """Keep pictures that have no text (for search)."""
+    """Keep images that have no text (for search)."""
     limit: int | None = None
     """Only the first so many rows."""
     top_k_classes: int | None = None
@@ -109,10 +109,10 @@ def run(options: Options) -> None:
         raise UsageError("extract: --extractor given needs the column that holds the boxes: --given.column COLUMN.")
     require_format(options.given.format)
     mapping = ColumnMapping(
-        options.picture,
-        tuple(options.texts),
-        options.picture_id,
-        options.product_id,
+        options.image_column,
+        tuple(options.text_columns),
+        options.image_id_column,
+        options.product_id_column,
         boxes=options.given.column if options.extractor == "given" else None,
         box_format=options.given.format,
     )
@@ -120,7 +120,7 @@ def run(options: Options) -> None:
     source = open_source(options.source, mapping, options.split, not options.allow_no_text, captions)
     extractor = build_chosen(options)
     columns = source.columns
-    say(f"{options.source}: {len(source)} rows, pictures in {columns.picture!r}, texts in {list(columns.texts)}")
+    say(f"{options.source}: {len(source)} rows, images in {columns.image!r}, texts in {list(columns.texts)}")
     describer = None
     if options.ray or options.ray_address is not None:
         from interbert.extraction.on_ray import ExtractorRecipe, OnRay
@@ -151,4 +151,4 @@ def run(options: Options) -> None:
         f"{report.already} were there"
     )
     if report.skipped:
-        say(f"{report.skipped} pictures skipped, see {options.out}/{SKIPPED}")
+        say(f"{report.skipped} images skipped, see {options.out}/{SKIPPED}")

@@ -1,11 +1,11 @@
-"""Teach the picture network of region extraction a catalogue's own pictures and words.
+"""Teach the image network of region extraction a catalogue's own images and words.
 
 A network that knows ImageNet's thousand classes sees that a thing is a shoe; a shop's titles say which shoe. The upper
-layers of EfficientNet-Lite0 learn to find a picture by its text and a text by its picture. Minutes for ten thousand
-pictures on a CPU; do it before extracting, with the pictures that the model will be trained on.
+layers of EfficientNet-Lite0 learn to find an image by its text and a text by its image. Minutes for ten thousand
+images on a CPU; do it before extracting, with the images that the model will be trained on.
 
-    interbert finetune backbone train.parquet models/backbone --texts '[title]' --validation validation.parquet
-    interbert extract train.parquet regions/train --backbone models/backbone --input_size 192
+    interbert finetune backbone train.parquet models/backbone --text-columns '[title]' --validation validation.parquet
+    interbert extract train.parquet regions/train --backbone models/backbone --input-size 192
 
 Stores and models take the network along. The same command continues a stopped run after its last whole pass.
 """

@@ -1,10 +1,11 @@
-"""Fine-tune a model to classify texts alone, pictures alone, or pairs of both.
+"""Fine-tune a model to classify texts alone, images alone, or pairs of both.
 
 MODEL is a model directory, or a BERT for texts (minilm, a directory, a Hub id). SOURCE has a column with labels.
 Accuracy is measured on --validation, or on a held-out share of SOURCE. The same command continues a stopped run.
 
     interbert finetune classification models/pretrained train.csv models/tone --text sentence --validation dev.csv
-    interbert finetune classification models/pretrained products.parquet models/kind --picture image --label articleType
+    interbert finetune classification models/pretrained products.parquet models/kind --image-column image \\
+        --label articleType
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def run(options: Options) -> None:
-    """Read, extract what has pictures, fine-tune."""
+    """Read, extract what has images, fine-tune."""
     from interbert.training.classify import finetune_classification, processor_for
 
     processor = processor_for(options)
@@ -39,26 +40,26 @@ def _read(options: Options, source: str, name: str, processor: InterBertProcesso
     from interbert.extraction.labelled import read_labelled
     from interbert.regions.commits import SKIPPED
     from interbert.regions.store import RegionStore
-    from interbert.tasks.retrieval import encode_pictures
+    from interbert.tasks.retrieval import encode_images
     from interbert.training.classify import Labelled
 
-    found = read_labelled(source, options.text, options.picture, options.label)
-    if found.pictures is None:
+    found = read_labelled(source, options.text, options.image_column, options.label)
+    if found.images is None:
         return Labelled(found.labels, found.texts, None, found.fingerprint)
     regions = f"{options.out.rstrip('/')}.regions/{name}"
     extractor = build_extractor(processor.extractor_info, processor.extractor_folder)
-    report = extract_to_store(found.pictures, regions, extractor, need_texts=False)
+    report = extract_to_store(found.images, regions, extractor, need_texts=False)
     if report.skipped:
         say(f"{source}: {report.skipped} rows cannot be used, see {regions}/{SKIPPED}")
     store = RegionStore.open(regions)
-    rows = {one.picture_id: one.row for one in store.captions() if one.view == 0}
-    usable = [place for place, picture in enumerate(found.pictures.picture_ids()) if picture in rows]
+    rows = {one.image_id: one.row for one in store.captions() if one.view == 0}
+    usable = [place for place, image in enumerate(found.images.image_ids()) if image in rows]
     if not usable:
-        raise SourceError(f"{source}: none of its pictures could be used.")
-    ids = found.pictures.picture_ids()
-    pictures = encode_pictures(store, [rows[ids[place]] for place in usable], processor)
+        raise SourceError(f"{source}: none of its images could be used.")
+    ids = found.images.image_ids()
+    images = encode_images(store, [rows[ids[place]] for place in usable], processor)
     everything = Labelled(found.labels, found.texts, None, found.fingerprint).select(usable)
-    return Labelled(everything.labels, everything.texts, tuple(pictures), found.fingerprint)
+    return Labelled(everything.labels, everything.texts, tuple(images), found.fingerprint)
 
 
 __all__ = ["Options", "run"]

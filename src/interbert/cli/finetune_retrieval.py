@@ -1,4 +1,4 @@
-"""Fine-tune a pretrained model to rank pictures for a text: four pairs per positive, averaged weights.
+"""Fine-tune a pretrained model to rank images for a text: four pairs per positive, averaged weights.
 
 Hard negatives are mined with the model's own dual encoder. The same command continues a stopped run. --qrels trains on
 judgements or clicks: each query with every product that is right for it.

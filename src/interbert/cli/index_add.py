@@ -1,10 +1,10 @@
 """Add the products that an index lacks, and bring those that it has up to date.
 
-A picture whose file is the same is not encoded again; where only its texts or columns differ they alone are written.
-With --columns_only no picture is read at all: SOURCE is then any table with ids and the columns that have changed.
+An image whose file is the same is not encoded again; where only its texts or columns differ they alone are written.
+With --columns-only no image is read at all: SOURCE is then any table with ids and the columns that have changed.
 
     interbert index add indexes/shop new_products.parquet
-    interbert index add indexes/shop prices.csv --columns_only
+    interbert index add indexes/shop prices.csv --columns-only
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ class Options:
     """Folder or URI of the index."""
     source: str
     """Products, with the columns that the index was built from."""
-    picture: str | None = None
-    """Column that holds the pictures; as the index was built when not given, like those below."""
-    texts: list[str] = field(default_factory=list)
+    image_column: str | None = None
+    """Column that holds the images; as the index was built when not given, like those below."""
+    text_columns: list[str] = field(default_factory=list)
     """Columns whose texts are shown and searched in full."""
-    picture_id: str | None = None
-    """Column with an id that is unique per picture."""
-    product_id: str | None = None
-    """Column with an id that pictures of one product share."""
+    image_id_column: str | None = None
+    """Column with an id that is unique per image."""
+    product_id_column: str | None = None
+    """Column with an id that images of one product share."""
     split: str | None = None
     """Split of a Hub data set."""
     columns_only: bool = False
     """Change columns such as price and stock of products that are there, and nothing else."""
     regions: str | None = None
-    """Region store with regions of some of the pictures, which need not be found again."""
+    """Region store with regions of some of the images, which need not be found again."""
     model: str | None = None
     """Where the model is, for an index in a bucket; it must be the one the index was built with."""
 
@@ -42,24 +42,24 @@ def run(options: Options) -> None:
     """Add and say what was done."""
     from interbert.cli.index_output import print_changes, print_left_out
     from interbert.extraction.columns import ColumnMapping
-    from interbert.extraction.sources import PictureSource, open_source
+    from interbert.extraction.sources import ImageSource, open_source
     from interbert.search.changes import add_to_index, update_columns
     from interbert.search.manifest import Manifest
 
-    def opened(manifest: Manifest) -> PictureSource:
+    def opened(manifest: Manifest) -> ImageSource:
         built = manifest.mapping
         mapping = ColumnMapping(
-            options.picture or built["picture"],
-            tuple(options.texts or built["texts"]),
-            options.picture_id or built["picture_id"],
-            options.product_id or built["product_id"],
+            options.image_column or built["picture"],
+            tuple(options.text_columns or built["texts"]),
+            options.image_id_column or built["picture_id"],
+            options.product_id_column or built["product_id"],
         )
         source = open_source(options.source, mapping, options.split, need_texts=False)
         print_left_out(source)
         return source
 
     if options.columns_only:
-        named = options.product_id or options.picture_id
+        named = options.product_id_column or options.image_id_column
         changes = update_columns(options.index, options.source, named, options.split)
     else:
         changes = add_to_index(options.index, opened, model=options.model, regions=options.regions, progress=True)

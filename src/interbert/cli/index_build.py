@@ -1,6 +1,6 @@
 """Make an index of a catalogue, which `interbert search` and `interbert topics` read.
 
-MODEL is a fine-tuned model directory; SOURCE is a parquet, csv or jsonl file, a folder of pictures, or a Hub id; INDEX
+MODEL is a fine-tuned model directory; SOURCE is a parquet, csv or jsonl file, a folder of images, or a Hub id; INDEX
 is a folder, or a URI such as s3://bucket/shop. The index holds vectors, the regions that reranking needs in a few
 kilobytes a product, thumbnails, texts for full-text search, and the source's other columns for filters. It keeps a copy
 of what it needs of the model. Stopped at any moment, the same command goes on where it was.
@@ -23,25 +23,25 @@ class Options:
     model: str
     """Model directory."""
     source: str
-    """Pictures, texts and columns: a file, a folder or a Hub id."""
+    """Images, texts and columns: a file, a folder or a Hub id."""
     index: str
     """Folder or URI of the index."""
-    picture: str | None = None
-    """Column that holds the pictures; found when not given."""
-    texts: list[str] = field(default_factory=list)
+    image_column: str | None = None
+    """Column that holds the images; found when not given."""
+    text_columns: list[str] = field(default_factory=list)
     """Columns whose texts are shown and searched in full; found when not given."""
-    picture_id: str | None = None
-    """Column with an id that is unique per picture; made from product ids when not given."""
-    product_id: str | None = None
-    """Column with an id that pictures of one product share; 'product_id', 'item_id' or 'id' when there is one."""
+    image_id_column: str | None = None
+    """Column with an id that is unique per image; made from product ids when not given."""
+    product_id_column: str | None = None
+    """Column with an id that images of one product share; 'product_id', 'item_id' or 'id' when there is one."""
     split: str | None = None
     """Split of a Hub data set."""
     columns: list[str] = field(default_factory=list)
     """Columns that filters can use; all others that hold single values when not given."""
-    coding: Literal["int8", "fp16"] = "int8"
+    token_quantisation: Literal["int8", "fp16"] = "int8"
     """How regions are kept: int8 takes half the room of fp16."""
     regions: str | None = None
-    """Region store with regions of some of the pictures, which need not be found again."""
+    """Region store with regions of some of the images, which need not be found again."""
     mirrored: bool = False
     """Encode mirror images, too, and average both vectors: finds a little better, takes twice the time."""
     rebuild: bool = False
@@ -55,7 +55,9 @@ def run(options: Options) -> None:
     from interbert.extraction.sources import open_source
     from interbert.search.build import build_index
 
-    mapping = ColumnMapping(options.picture, tuple(options.texts), options.picture_id, options.product_id)
+    mapping = ColumnMapping(
+        options.image_column, tuple(options.text_columns), options.image_id_column, options.product_id_column
+    )
     source = open_source(options.source, mapping, options.split, need_texts=False)
     print_left_out(source)
     changes = build_index(
@@ -63,7 +65,7 @@ def run(options: Options) -> None:
         source,
         options.index,
         columns=options.columns,
-        coding=options.coding,
+        token_quantisation=options.token_quantisation,
         regions=options.regions,
         mirrored=options.mirrored,
         rebuild=options.rebuild,

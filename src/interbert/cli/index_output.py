@@ -9,23 +9,23 @@ from pathlib import Path
 
 from rich.box import SIMPLE
 
+from interbert.atomic_write import atomic_write
 from interbert.cli.tables import TextTable, print_table
-from interbert.extraction.sources import PictureSource
+from interbert.extraction.sources import ImageSource
 from interbert.outputs import PAGE, write_output
 from interbert.redaction import without_credentials
 from interbert.search.changes import Changes
 from interbert.search.engine import Result, SearchEngine
 from interbert.search.index import ProductIndex
-from interbert.search.page import PageHit, format_probability, render_results
+from interbert.search.page import TopicItem, format_probability, render_results
 from interbert.terminal import say
-from interbert.whole_file import write_whole
 
 _SHOWN_SKIPS = 5
 _SKIPPED = "skipped.jsonl"
 
 
 def print_changes(path: str, changes: Changes) -> None:
-    """What a command did, in one line, and the pictures it could not use.
+    """What a command did, in one line, and the images it could not use.
 
     All of these are listed in ``skipped.jsonl`` inside the index; those of an index in a bucket are all printed.
     """
@@ -55,7 +55,7 @@ def _list_skipped(file: Path, changes: Changes) -> None:
         json.dumps({"id": name, "reason": without_credentials(reason)}, ensure_ascii=False)
         for name, reason in changes.skipped
     ]
-    write_whole(file, "".join(f"{line}\n" for line in lines))
+    atomic_write(file, "".join(f"{line}\n" for line in lines))
 
 
 def print_notes(notes: Sequence[str]) -> None:
@@ -64,7 +64,7 @@ def print_notes(notes: Sequence[str]) -> None:
         say(f"  note: {note}")
 
 
-def print_left_out(source: PictureSource) -> None:
+def print_left_out(source: ImageSource) -> None:
     """Columns of a source that could not be read, a line each."""
     for name, reason in source.left_out.items():
         say(f"{source.name}: column {name!r} is left out: it {reason}")
@@ -74,23 +74,23 @@ def print_index(index: ProductIndex) -> None:
     """What an index holds."""
     manifest = index.manifest
     source, model = manifest.origin
-    pictures = len(index)
+    images = len(index)
     indexed = index.indexed_rows()
-    search = f"approximate, {pictures - indexed} pictures wait to be indexed" if indexed else "exact"
-    views = ", means of pictures and mirror images" if manifest.mirrored else ""
+    search = f"approximate, {images - indexed} images wait to be indexed" if indexed else "exact"
+    views = ", means of images and mirror images" if manifest.mirrored else ""
     table = TextTable(title=index.path, box=SIMPLE, show_header=False, padding=(0, 1, 0, 0))
     rows = [
-        ("pictures", f"{pictures:,}"),
+        ("images", f"{images:,}"),
         ("products", f"{index.count_products():,}"),
         ("model", f"{model}, fingerprint {manifest.model_fingerprint}"),
         ("built from", source),
         ("vectors", f"{manifest.vector_size} numbers{views}, search is {search}"),
-        ("regions", f"{manifest.coding}, hidden size {manifest.hidden_size}"),
+        ("regions", f"{manifest.token_quantisation}, hidden size {manifest.hidden_size}"),
     ]
-    if pictures:
-        sizes = index.bytes_per_picture()
+    if images:
+        sizes = index.bytes_per_image()
         parts = ", ".join(f"{name} {size:,.0f}" for name, size in sizes.items())
-        rows.append(("bytes per picture", f"{sum(sizes.values()):,.0f} ({parts})"))
+        rows.append(("bytes per image", f"{sum(sizes.values()):,.0f} ({parts})"))
     for name, text in rows:
         table.add_row(name, text)
     for column in index.metadata_columns:
@@ -102,7 +102,7 @@ def print_index(index: ProductIndex) -> None:
 
 def print_results(query: str, results: Sequence[Result], count: int) -> None:
     """One query's results, as a table."""
-    table = TextTable(title=f"{query}  (best {len(results)} of {count:,} pictures)")
+    table = TextTable(title=f"{query}  (best {len(results)} of {count:,} images)")
     for name in ("rank", "product", "match", "texts", "similar"):
         table.add_column(name, justify="right" if name in ("rank", "match", "similar") else "left")
     for one in results:
@@ -113,17 +113,17 @@ def print_results(query: str, results: Sequence[Result], count: int) -> None:
 
 
 def write_index_page(path: Path, results: Sequence[tuple[str, Sequence[Result]]], engine: SearchEngine) -> None:
-    """All results with their pictures, as a page."""
+    """All results with their images, as a page."""
     ids = sorted({one.id for _, found in results for one in found})
     files = engine.index.thumbnails(ids)
-    pictures = {
+    images = {
         name: "data:image/jpeg;base64," + base64.b64encode(file).decode("ascii")
         for name, file in zip(ids, files, strict=True)
     }
     page = [
-        (query, [PageHit(one.rank, one.id, one.probability, one.texts, one.product_id) for one in found])
+        (query, [TopicItem(one.rank, one.id, one.probability, one.texts, one.product_id) for one in found])
         for query, found in results
     ]
     source, model = engine.index.manifest.origin
-    footer = f"{len(engine.index):,} pictures of {source}, ranked by {model}"
-    write_output(path, render_results(page, pictures, footer), PAGE)
+    footer = f"{len(engine.index):,} images of {source}, ranked by {model}"
+    write_output(path, render_results(page, images, footer), PAGE)

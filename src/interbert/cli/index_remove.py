@@ -19,9 +19,9 @@ class Options:
     index: str
     """Folder or URI of the index."""
     ids: list[str] = field(default_factory=list)
-    """Ids of products or of pictures."""
+    """Ids of products or of images."""
     where: str | None = None
-    """All pictures that this filter lets through."""
+    """All images that this filter lets through."""
     keep: str | None = None
     """A source with the columns that the index was built from: all products that it lacks."""
 
@@ -30,14 +30,14 @@ def run(options: Options) -> None:
     """Remove and say what was done."""
     from interbert.cli.index_output import print_changes
     from interbert.errors import UsageError
-    from interbert.extraction.sources import PictureSource, open_source
+    from interbert.extraction.sources import ImageSource, open_source
     from interbert.search.changes import remove_from_index, source_mapping
     from interbert.search.manifest import Manifest
 
     if not options.ids and options.where is None and options.keep is None:
         raise UsageError("index remove: say what to remove: --ids, --where, or all but the products of --keep.")
 
-    def opened(manifest: Manifest) -> PictureSource:
+    def opened(manifest: Manifest) -> ImageSource:
         return open_source(options.keep or "", source_mapping(manifest), need_texts=False)
 
     keep = None if options.keep is None else opened

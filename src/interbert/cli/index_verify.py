@@ -37,7 +37,7 @@ def run(options: Options) -> None:
         say(problem)
     if found.problems:
         raise VectorIndexError(
-            f"{options.index}: {len(found.problems)} problems in {found.pictures} pictures. Remove and add the "
+            f"{options.index}: {len(found.problems)} problems in {found.images} images. Remove and add the "
             "products that are named, or build the index anew with --rebuild."
         )
-    say(f"{options.index}: whole, {found.products} products, {found.pictures} pictures")
+    say(f"{options.index}: whole, {found.products} products, {found.images} images")

@@ -51,7 +51,7 @@ def main(words: Sequence[str] | None = None) -> int:
         code = TERMINATED if isinstance(stop, Terminated) else INTERRUPTED
         return _fail("stopped. The same command continues where it was.", code)
     except MemoryError:
-        return _fail("not enough memory. Use smaller batches or pictures. What was finished stays.", 1)
+        return _fail("not enough memory. Use smaller batches or images. What was finished stays.", 1)
     except BrokenPipeError:  # `interbert ... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
@@ -82,7 +82,7 @@ def _run(words: list[str]) -> None:
 
     try:
         options = parse_options(verb, inspect.cleandoc(module.__doc__ or ""), module.Options, rest)
-    except SystemExit as done:  # --help and --print_config end here
+    except SystemExit as done:  # --help and --print-config end here
         if done.code not in (0, None):
             raise
         return

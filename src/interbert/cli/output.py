@@ -8,11 +8,11 @@ from pathlib import Path
 from rich.box import SIMPLE
 
 from interbert.cli.tables import TextTable, print_table
-from interbert.extraction.sources import PictureSource
+from interbert.extraction.sources import ImageSource
 from interbert.outputs import PAGE, write_output
-from interbert.report.pictures import thumbnails
+from interbert.report.images import thumbnails
 from interbert.search.catalogue import Hit
-from interbert.search.page import PageHit, format_probability, render_results
+from interbert.search.page import TopicItem, format_probability, render_results
 from interbert.tasks.evaluation import RetrievalReport
 from interbert.tasks.metrics import DirectionMetrics
 from interbert.terminal import say
@@ -35,10 +35,10 @@ def print_retrieval(report: RetrievalReport, zero_shot: bool) -> None:
         ("image to text", report.joint.image_to_text),
     ]
     first = report.joint.text_to_image
-    title = f"{'zero-shot ' if zero_shot else ''}retrieval, {first.n} texts x {first.candidates} pictures"
+    title = f"{'zero-shot ' if zero_shot else ''}retrieval, {first.n} texts x {first.candidates} images"
     caption = (
-        "per cent, [95% bootstrap interval]; controls, near chance: other pictures' columns (shuffled), "
-        f"every picture the mean one ({report.mean_image.n} texts)"
+        "per cent, [95% bootstrap interval]; controls, near chance: other images' columns (shuffled), "
+        f"every image the mean one ({report.mean_image.n} texts)"
     )
     table = TextTable(title=title, caption=caption, caption_justify="left", box=SIMPLE, padding=(0, 1, 0, 0))
     table.add_column("")
@@ -61,38 +61,36 @@ def print_retrieval(report: RetrievalReport, zero_shot: bool) -> None:
 def print_hits(text: str, hits: list[Hit], count: int) -> None:
     """One text's results, as a table."""
     table = TextTable(title=f"{text}  (best {len(hits)} of {count})")
-    for name in ("rank", "picture", "match", "texts"):
+    for name in ("rank", "image", "match", "texts"):
         table.add_column(name, justify="right" if name in ("rank", "match") else "left")
     for hit in hits:
         table.add_row(
-            str(hit.rank), hit.entry.picture_id, format_probability(hit.probability), " / ".join(hit.entry.texts)
+            str(hit.rank), hit.entry.image_id, format_probability(hit.probability), " / ".join(hit.entry.texts)
         )
     print_table(table)
 
 
 def print_not_shown(problems: Sequence[str]) -> None:
-    """Which pictures a page does not show, and why."""
+    """Which images a page does not show, and why."""
     for problem in problems[:_LISTED]:
         say(f"not shown: {problem}")
     if len(problems) > _LISTED:
-        say(f"not shown: {len(problems) - _LISTED} more pictures")
+        say(f"not shown: {len(problems) - _LISTED} more images")
 
 
-def write_results_page(
-    path: Path, results: list[tuple[str, list[Hit]]], source: PictureSource, footer: str
-) -> list[str]:
-    """All results with their pictures, as a page.
+def write_results_page(path: Path, results: list[tuple[str, list[Hit]]], source: ImageSource, footer: str) -> list[str]:
+    """All results with their images, as a page.
 
     Returns:
-        of each picture that is not shown, why.
+        of each image that is not shown, why.
     """
-    shown = thumbnails(source, {hit.entry.picture_id: hit.entry for _, hits in results for hit in hits}, _SIDE)
-    page_hits = [
+    shown = thumbnails(source, {hit.entry.image_id: hit.entry for _, hits in results for hit in hits}, _SIDE)
+    topic_items = [
         (
             text,
-            [PageHit(h.rank, h.entry.picture_id, h.probability, h.entry.texts, h.entry.picture_id) for h in hits],
+            [TopicItem(h.rank, h.entry.image_id, h.probability, h.entry.texts, h.entry.image_id) for h in hits],
         )
         for text, hits in results
     ]
-    write_output(path, render_results(page_hits, shown.uris, footer), PAGE)
+    write_output(path, render_results(topic_items, shown.uris, footer), PAGE)
     return shown.problems

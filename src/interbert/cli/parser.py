@@ -16,9 +16,11 @@ import yaml
 from jsonargparse import ArgumentParser, DefaultHelpFormatter, set_parsing_settings
 
 from interbert.bounded_yaml import require_bounded_yaml
+from interbert.cli.renamed import current_words, read_renamed_recipes, spelled
 from interbert.errors import UsageError, shortened
 
 set_parsing_settings(docstring_parse_attribute_docstrings=True)
+read_renamed_recipes()
 
 _MAX_REASON = 500
 
@@ -28,6 +30,11 @@ class _Formatter(DefaultHelpFormatter):  # type: ignore[misc]
 
     def _fill_text(self, text: str, width: int, indent: str) -> str:
         return "\n".join(indent + line for line in text.splitlines())
+
+    def _format_action_invocation(self, action: Any) -> str:
+        """Options as they are written: with hyphens, where the fields of a dataclass have underscores."""
+        shown: str = super()._format_action_invocation(action)
+        return re.sub(r"--[\w.]+", lambda option: option.group().replace("_", "-"), shown)
 
 
 class _Parser(ArgumentParser):  # type: ignore[misc]
@@ -39,13 +46,13 @@ def parse_options(verb: str, description: str, options: type, words: Sequence[st
     """An ``options`` instance from the words after a verb.
 
     ``--config FILE`` (``--recipe`` for a verb with a ``config`` of its own) reads a YAML recipe; what follows on the
-    command line overrides it. Both ``--picture-id`` and
-    ``--picture_id`` are understood; a switch needs no value; a list may be given as ``a,b``, one of numbers or a
-    required one as words.
+    command line overrides it. Options have hyphens, recipes underscores; a switch needs no value; a list may be given
+    as ``a,b``, one of numbers or a required one as words.
 
     Raises:
         UsageError: a word is not understood; the message names the nearest option.
     """
+    words = current_words(words)
     kinds = option_kinds(options)
     required = [field.name for field in dataclasses.fields(options) if _is_required(field)]
     parser = _Parser(
@@ -136,7 +143,7 @@ def _require_values(read: Mapping[str, Any], options: type, prefix: str = "") ->
         elif value is None and type(None) not in typing.get_args(kind):
             raise UsageError(_has_no_value(f"{prefix}{name}", kind))
         elif any(isinstance(one, str) and "\0" in one for one in (value if isinstance(value, list) else [value])):
-            raise UsageError(f"--{prefix}{name} holds the character NUL, which no path or name may have.")
+            raise UsageError(f"{spelled(prefix + name)} holds the character NUL, which no path or name may have.")
 
 
 def _only_empty(recipe: str, kinds: Mapping[str, Any]) -> str | None:
@@ -152,7 +159,7 @@ def _only_empty(recipe: str, kinds: Mapping[str, Any]) -> str | None:
 
 
 def _has_no_value(name: str, kind: Any) -> str:
-    return f"--{name} has no value. Give it one{_wanted(kind)}, or leave the line out."
+    return f"{spelled(name)} has no value. Give it one{_wanted(kind)}, or leave the line out."
 
 
 def _wanted(kind: Any) -> str:
@@ -226,9 +233,10 @@ def _explained(message: str, verb: str, names: Sequence[str]) -> str:
     if unknown:
         word = unknown.group(1)
         close = difflib.get_close_matches(word.lstrip("-").split("=")[0], names, n=1, cutoff=0.5)
-        hint = f" Did you mean --{close[0]}?" if close else ""
+        hint = f" Did you mean {spelled(close[0])}?" if close else ""
         kind = "option" if word.startswith("-") or "." in word or close else "word"
-        return f"{verb}: there is no {kind} {shortened(word)}.{hint} See: interbert {verb} --help"
+        shown = shortened(spelled(word[2:]) if word.startswith("--") else word)
+        return f"{verb}: there is no {kind} {shown}.{hint} See: interbert {verb} --help"
     missing = re.search(r"the following arguments are required: (.*)", message)
     if missing:
         return f"{verb}: {missing.group(1).upper()} is missing. See: interbert {verb} --help"
@@ -240,7 +248,7 @@ def _explained(message: str, verb: str, names: Sequence[str]) -> str:
         choices = re.search(r"[Ll]iteral\[(.*?)\]", message) or re.search(r"Expected one of (\{.*?\})", message)
         wanted = choices.group(1) if choices else _PLAIN.get(wanted or "", wanted)
         text = f" It takes: {wanted}." if wanted else ""
-        return f"{verb}: --{invalid.group(1)} cannot be {shortened(value.group(1).strip())!r}.{text}"
+        return f"{verb}: {spelled(invalid.group(1))} cannot be {shortened(value.group(1).strip())!r}.{text}"
     return f"{verb}: " + shortened(" ".join(message.split()), _MAX_REASON)
 
 

@@ -1,4 +1,4 @@
-"""Draw a region store's boxes and most probable classes on its pictures, on one page that is one file.
+"""Draw a region store's boxes and most probable classes on its images, on one page that is one file.
 
 --source is what the regions were extracted from; without it the boxes are drawn on empty frames. Rows are spread evenly
 over the store unless --rows names them.
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from interbert.cli.renamed import spelled
 from interbert.terminal import say
 
 
@@ -22,11 +23,11 @@ class Options:
     store: str
     """Folder or URI of the region store."""
     source: str | None = None
-    """Where the pictures come from: the file, folder or Hub id that the regions were extracted from."""
-    picture: str | None = None
-    """Column that holds the pictures; found when not given."""
-    picture_id: str | None = None
-    """Column with an id that is unique per picture, if the regions were extracted with one."""
+    """Where the images come from: the file, folder or Hub id that the regions were extracted from."""
+    image_column: str | None = None
+    """Column that holds the images; found when not given."""
+    image_id_column: str | None = None
+    """Column with an id that is unique per image, if the regions were extracted with one."""
     split: str | None = None
     """Split of a Hub data set."""
     rows: list[int] = field(default_factory=list)
@@ -36,7 +37,7 @@ class Options:
     top: int = 3
     """Classes listed of each region."""
     boxes: int = 36
-    """Regions drawn on a picture, the surest first."""
+    """Regions drawn on an image, the surest first."""
     names: str | None = None
     """File with the names of the classes, one a line; those of the extractor's network when not given."""
     out: str = "regions.html"
@@ -56,14 +57,14 @@ def run(options: Options) -> None:
     from interbert.report.region_page import names_of, rows_to_show, write_region_page
 
     for name in ("count", "top", "boxes"):
-        require_range(f"regions show: --{name}", getattr(options, name), 1)
+        require_range(f"regions show: {spelled(name)}", getattr(options, name), 1)
     require_replaceable(options.out, PAGE)
     store = RegionStore.open(options.store)
     rows = rows_to_show(store, options.rows, options.count)
     names = names_of(store, options.names)
     source = None
     if options.source is not None:
-        mapping = ColumnMapping(options.picture, (), options.picture_id)
+        mapping = ColumnMapping(options.image_column, (), options.image_id_column)
         source = open_source(options.source, mapping, options.split, need_texts=False)
     problems = write_region_page(store, rows, Path(options.out), source, names, options.top, options.boxes)
     if names is None and store.info.num_classes:

@@ -1,7 +1,7 @@
 """Read a whole region store and say what is wrong with it.
 
 Every row is read, compared with its checksums (stores of before they came have none) and looked at: values that are
-not finite, rows that stand twice, boxes outside their picture, distributions that do not sum to 1. Exit code 2 when
+not finite, rows that stand twice, boxes outside their image, distributions that do not sum to 1. Exit code 2 when
 rows are damaged or stand twice. --remove takes exactly those out, in one atomic step; the same `interbert extract` as
 before then makes them anew.
 

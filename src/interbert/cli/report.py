@@ -3,7 +3,7 @@
 RUNS are model directories of `interbert pretrain` and `interbert finetune`, finished or not: a run that is going on can
 be looked at too. The page has each objective's curve against its chance value, validation with the model that was
 kept, rate, gradients and speed; what the model makes of pairs that it was not trained on; settings, origin and what it
-started from. Of several runs the curves share their axes, and what differs is set off. --source shows the pictures.
+started from. Of several runs the curves share their axes, and what differs is set off. --source shows the images.
 
     interbert report models/pretrained --source catalogue.parquet
     interbert report models/a models/b models/c --out comparison.html
@@ -26,11 +26,11 @@ class Options:
     out: str | None = None
     """HTML page to write; report.html in the directory when there is one run."""
     source: str | None = None
-    """Where the pictures come from: the file, folder or Hub id that the held-out regions were extracted from."""
-    picture: str | None = None
-    """Column that holds the pictures; found when not given."""
-    picture_id: str | None = None
-    """Column with an id that is unique per picture, if the regions were extracted with one."""
+    """Where the images come from: the file, folder or Hub id that the held-out regions were extracted from."""
+    image_column: str | None = None
+    """Column that holds the images; found when not given."""
+    image_id_column: str | None = None
+    """Column with an id that is unique per image, if the regions were extracted with one."""
     split: str | None = None
     """Split of a Hub data set."""
     regions: str | None = None
@@ -63,7 +63,7 @@ def run(options: Options) -> None:
         require_replaceable(out, PAGE)
     source = None
     if options.source is not None:
-        mapping = ColumnMapping(options.picture, (), options.picture_id)
+        mapping = ColumnMapping(options.image_column, (), options.image_id_column)
         source = open_source(options.source, mapping, options.split, need_texts=False)
     report = build_report(options.runs, out, source, options.regions, options.samples, options.axis)
     for one, samples in zip(report.runs, report.samples, strict=True):

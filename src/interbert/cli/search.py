@@ -1,11 +1,11 @@
-"""Find the best products for a text, a picture, or both: a table here, and a page of pictures with --html.
+"""Find the best products for a text, an image, or both: a table here, and a page of images with --html.
 
 TARGET is an index of `interbert index build`: recall by vectors and by the words of titles, then reranking by the joint
-model. Or it is a model directory, and --source says what to search: every picture is then scored jointly, which suits
-catalogues up to some ten thousand pictures; --regions keeps what was extracted for next time. Several texts are
+model. Or it is a model directory, and --source says what to search: every image is then scored jointly, which suits
+catalogues up to some ten thousand images; --regions keeps what was extracted for next time. Several texts are
 separated by a vertical bar.
 
-    interbert search indexes/shop "red summer dress" --where "price < 50 and colour != 'black'" --top_k 20
+    interbert search indexes/shop "red summer dress" --where "price < 50 and colour != 'black'" --top-k 20
     interbert search indexes/shop "the same in blue" --image photo.jpg --html
     interbert search indexes/shop "" --image photo.jpg
     interbert search models/retrieval "红色连衣裙|running shoes" --source photos/ --regions regions/photos
@@ -16,6 +16,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from interbert.cli.renamed import spelled
 from interbert.terminal import say
 
 
@@ -26,26 +27,26 @@ class Options:
     target: str
     """Index, or model directory."""
     text: str
-    """What the picture should show; several texts are separated by |; empty with --image alone."""
+    """What the image should show; several texts are separated by |; empty with --image alone."""
     image: str | None = None
-    """Index: a picture file that results should look like."""
+    """Index: an image file that results should look like."""
     where: str | None = None
     """Index: a filter, such as "price < 50 and colour = 'black'"; with or, not, in (..), between, contains, is null.
     Rows without a colour do not fulfil colour != 'black': add "or colour is null" to have them."""
     top_k: int = 10
     """Results per text."""
     candidates: int = 32
-    """Index: products that are recalled for the joint model; twice --top_k at least."""
+    """Index: products that are recalled for the joint model; twice --top-k at least."""
     rerank: bool = True
     """Index: rerank by the joint model; false keeps recall's order."""
-    titles: bool = True
-    """Index: let the words of titles count beside the pictures; false looks at pictures only."""
+    full_text: bool = True
+    """Index: let the words of titles count beside the images; false looks at images only."""
     image_weight: float = 0.5
-    """Index: what the picture's likeness counts beside the text's match, 0 to 1."""
+    """Index: what the image's likeness counts beside the text's match, 0 to 1."""
     duplicates: float = 0.995
-    """Index: products whose pictures have this cosine or more are one result; 2 keeps them apart."""
+    """Index: products whose images have this cosine or more are one result; 2 keeps them apart."""
     html: bool = False
-    """Write a page of pictures, search.html; --page names another file."""
+    """Write a page of images, search.html; --page names another file."""
     page: str | None = None
     """HTML page to write; 'none' writes none. A model directory as target writes search.html when not given."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
@@ -53,13 +54,13 @@ class Options:
     model: str | None = None
     """Index: where its model is, for an index in a bucket."""
     source: str = ""
-    """Model: pictures to search: a file, a folder or a Hub id."""
-    picture: str | None = None
-    """Model: column that holds the pictures; found when not given."""
-    texts: list[str] = field(default_factory=list)
-    """Model: columns whose texts are shown beside the pictures; they are not searched."""
-    picture_id: str | None = None
-    """Model: column with an id that is unique per picture; the row number when not given."""
+    """Model: images to search: a file, a folder or a Hub id."""
+    image_column: str | None = None
+    """Model: column that holds the images; found when not given."""
+    text_columns: list[str] = field(default_factory=list)
+    """Model: columns whose texts are shown beside the images; they are not searched."""
+    image_id_column: str | None = None
+    """Model: column with an id that is unique per image; the row number when not given."""
     split: str | None = None
     """Model: split of a Hub data set."""
     regions: str | None = None
@@ -75,16 +76,16 @@ def run(options: Options) -> None:
 
     indexed = "://" in options.target or Path(options.target, "manifest.lance").is_dir()
     if options.top_k < 1:
-        raise UsageError(f"search: --top_k must be at least 1, not {options.top_k}.")
+        raise UsageError(f"search: --top-k must be at least 1, not {options.top_k}.")
     page = options.page or ("search.html" if options.html or not indexed else "none")
     require_replaceable(None if page == "none" else page, PAGE)
     queries = [text.strip() for text in options.text.split("|")]
     if not all(queries) and not (indexed and options.image and not options.text.strip()):
-        raise UsageError(f"search: {options.text!r} holds an empty text. Say what the picture should show.")
+        raise UsageError(f"search: {options.text!r} holds an empty text. Say what the image should show.")
     if indexed:
         _search_index(options, queries, page)
     else:
-        _search_pictures(options, queries, page)
+        _search_images(options, queries, page)
 
 
 def _search_index(options: Options, queries: list[str], page: str) -> None:
@@ -94,10 +95,10 @@ def _search_index(options: Options, queries: list[str], page: str) -> None:
     from interbert.errors import UsageError
     from interbert.model.scoring import asks_for_bf16
     from interbert.search.engine import SearchEngine
-    from interbert.search.near import filter_notes
+    from interbert.search.suggestions import filter_notes
 
     if options.source:
-        raise UsageError(f"search: {options.target} is an index, which has its own pictures. Leave --source out.")
+        raise UsageError(f"search: {options.target} is an index, which has its own images. Leave --source out.")
     engine = SearchEngine.open(options.target, options.model, asks_for_bf16(options.precision))
     results = [
         engine.search(
@@ -107,7 +108,7 @@ def _search_index(options: Options, queries: list[str], page: str) -> None:
             top_k=options.top_k,
             candidates=options.candidates,
             rerank=options.rerank,
-            titles=options.titles,
+            full_text=options.full_text,
             image_weight=options.image_weight,
             duplicates=options.duplicates,
         )
@@ -122,7 +123,7 @@ def _search_index(options: Options, queries: list[str], page: str) -> None:
         say(f"page: {page}")
 
 
-def _search_pictures(options: Options, queries: list[str], page: str) -> None:
+def _search_images(options: Options, queries: list[str], page: str) -> None:
     from pathlib import Path
 
     from interbert.cli.output import print_hits, print_not_shown, write_results_page
@@ -138,16 +139,16 @@ def _search_pictures(options: Options, queries: list[str], page: str) -> None:
         if not Path(options.target, "config.json").is_file():
             raise UsageError(
                 f"{options.target}: there is no index here, and no model. Make an index with: interbert index build "
-                f"MODEL SOURCE {options.target}; or, with a model, search: say where the pictures are: --source FILE."
+                f"MODEL SOURCE {options.target}; or, with a model, search: say where the images are: --source FILE."
             )
         raise UsageError(
-            "search: say where the pictures are: --source catalogue.parquet, or a folder, or a Hub id; "
+            "search: say where the images are: --source catalogue.parquet, or a folder, or a Hub id; "
             f"{options.target} is no index."
         )
     for name, given in (("image", options.image), ("where", options.where)):
         if given is not None:
-            raise UsageError(f"search: --{name} needs an index. Make one with: interbert index build")
-    mapping = ColumnMapping(options.picture, tuple(options.texts), options.picture_id)
+            raise UsageError(f"search: {spelled(name)} needs an index. Make one with: interbert index build")
+    mapping = ColumnMapping(options.image, tuple(options.text_columns), options.image_id_column)
     source = open_source(options.source, mapping, options.split, need_texts=False)
     engine = CatalogueSearch.load(options.target, asks_for_bf16(options.precision))
     catalogue = engine.catalogue(source, options.regions, progress=True)
@@ -157,8 +158,8 @@ def _search_pictures(options: Options, queries: list[str], page: str) -> None:
         print_hits(text, hits, len(catalogue.entries))
     if catalogue.problems:
         name, reason = catalogue.problems[0]
-        say(f"{len(catalogue.problems)} pictures could not be used, such as {name}: {reason}")
+        say(f"{len(catalogue.problems)} images could not be used, such as {name}: {reason}")
     if page != "none":
-        footer = published(f"{len(catalogue.entries)} pictures of {options.source}, ranked by {options.target}")
+        footer = published(f"{len(catalogue.entries)} images of {options.source}, ranked by {options.target}")
         print_not_shown(write_results_page(Path(page), list(zip(queries, results, strict=True)), source, footer))
         say(f"page: {page}")

@@ -1,15 +1,16 @@
 """Make a page of products for every topic, or bring pages up to date.
 
 TOPICS is a jsonl file: a text in every line, and as you like topic_id, and where (a filter such as "price < 50").
-A page has what belongs to the topic with enough probability, so it may be short; --least 0 fills it. --diversity and
---spread trade probability for items that differ, in looks and in columns such as brand and category. OUT is a folder
-with a JSON file a page. The same command again looks only at what changed: pages of an index that is as it was are not
-touched, and after a change the joint model scores only pictures it has not scored for that topic. Titles and columns of
-the catalogue are never read to rank. A topic that cannot be made (a filter that is wrong) is listed and keeps the page
-that it had; the command then ends with exit code 2.
+A page has what belongs to the topic with enough probability, so it may be short; --min-probability 0 fills it.
+--diversity and --diversify-by trade probability for items that differ, in their images and in columns such as brand and
+category. OUT is a folder with a JSON file for each page. The same command again computes only what changed: pages of
+an index that is as it was are not touched, and after a change the joint model scores only images it has not scored for
+that topic. Titles and columns of the catalogue are never read to rank. A topic that cannot be made (a filter that is
+wrong) is listed and keeps the page that it had; the command then ends with exit code 2.
 
     interbert topics build indexes/shop topics.jsonl topics/
-    interbert topics build indexes/shop topics.jsonl topics/ --texts text,text_zh --spread brand,category --least 0.7
+    interbert topics build indexes/shop topics.jsonl topics/ --text-columns text,text_zh \\
+        --diversify-by brand,category --min-probability 0.7
     interbert topics page topics/ topics.html
 
 The model needs to have been taught once: see interbert topics learn --help.
@@ -30,22 +31,22 @@ class Options:
     """jsonl file of topics."""
     out: str
     """Folder of the pages."""
-    texts: list[str] = field(default_factory=lambda: ["text"])
+    text_columns: list[str] = field(default_factory=lambda: ["text"])
     """Fields that hold a topic's wordings, in any languages; the evidence of several is averaged."""
     top_k: int = 20
     """Items of a page at most."""
-    least: float | None = None
+    min_probability: float | None = None
     """Probability that an item must have; a half when not given."""
     diversity: float = 0.05
     """0 orders by probability alone, 1 by novelty alone."""
-    spread: list[str] = field(default_factory=list)
+    diversify_by: list[str] = field(default_factory=list)
     """Columns, such as brand and category, whose values should not repeat on a page."""
     candidates: int = 200
-    """Pictures recalled for a topic, and half as many for each of its expansions."""
+    """Images recalled for a topic, and half as many for each of its expansions."""
     rerank: int = 64
     """Products that the joint model scores for a topic."""
     duplicates: float = 0.995
-    """Products whose pictures' vectors have this cosine or more are one item; 1 hardly joins any."""
+    """Products whose images' vectors have this cosine or more are one item; 1 hardly joins any."""
     examples: str | None = None
     """Model directory that was taught topics; the index's own model when not given."""
     model: str | None = None
@@ -62,14 +63,14 @@ def run(options: Options) -> None:
 
     settings = PageSettings(
         options.top_k,
-        options.least,
+        options.min_probability,
         options.diversity,
-        tuple(options.spread),
+        tuple(options.diversify_by),
         options.candidates,
         options.rerank,
         options.duplicates,
     ).check()
-    topics = read_topics(options.topics, options.texts)
+    topics = read_topics(options.topics, options.text_columns)
     recommender = open_recommender(options.index, options.model, options.examples)
     done = build_topics(recommender, topics, options.out, settings, progress=True)
     print_refresh(options.out, done, len(topics))

@@ -2,12 +2,12 @@
 
 TOPICS is a jsonl file whose lines have a text and relevant, which says what values of which columns make a product
 right: {"text": "blue jeans", "relevant": {"articleType": ["Jeans"], "baseColour": ["Blue", "Navy Blue"]}}. The index
-has to have those columns; they are read to judge, never to rank. Each field of --texts is judged by itself, so that
-languages can be compared. Precision@10 is by min(10, relevant products): an empty place counts as wrong; a topic
+has to have those columns; they are read to judge, never to rank. Each field of --text-columns is judged by itself, so
+that languages can be compared. Precision@10 is by min(10, relevant products): an empty place counts as wrong; a topic
 without relevant products is left out. "topics, ranked" is the ranking without threshold and diversity, "topics, page"
 what is shown.
 
-    interbert topics evaluate indexes/shop topics.jsonl --texts text,text_zh --out metrics.json
+    interbert topics evaluate indexes/shop topics.jsonl --text-columns text,text_zh --out metrics.json
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ class Options:
     """Folder or URI of the index."""
     topics: str
     """jsonl file of topics with rules of relevance."""
-    texts: list[str] = field(default_factory=lambda: ["text"])
+    text_columns: list[str] = field(default_factory=lambda: ["text"])
     """Fields that hold a topic's text; each is judged by itself, over the topics that have it."""
-    least: float | None = None
+    min_probability: float | None = None
     """Probability that an item of a page must have, as in topics build."""
     diversity: float = 0.05
     """As in topics build."""
-    spread: list[str] = field(default_factory=list)
+    diversify_by: list[str] = field(default_factory=list)
     """As in topics build."""
     candidates: int = 200
     """As in topics build."""
@@ -60,17 +60,17 @@ def run(options: Options) -> None:
 
     require_replaceable(options.out, TOPIC_METRICS)
     settings = PageSettings(
-        least=options.least,
+        min_probability=options.min_probability,
         diversity=options.diversity,
-        spread=tuple(options.spread),
+        diversify_by=tuple(options.diversify_by),
         candidates=options.candidates,
         rerank=options.rerank,
         duplicates=options.duplicates,
     ).check()
-    read_topics(options.topics, options.texts)  # a topic that has none of the texts is a mistake
-    by_field = {name: read_topics(options.topics, [name], leave_out=True) for name in options.texts}
+    read_topics(options.topics, options.text_columns)  # a topic that has none of the texts is a mistake
+    by_field = {name: read_topics(options.topics, [name], leave_out=True) for name in options.text_columns}
     recommender = open_recommender(options.index, options.model, options.examples)
-    recommender.require_columns(settings.spread)
+    recommender.require_columns(settings.diversify_by)
     content = {}
     for name, topics in by_field.items():
         report = evaluate_topics(recommender, topics, settings, progress=True)

@@ -1,18 +1,18 @@
-"""Teach a model what topics look like, once, from the titled pictures it was trained on.
+"""Teach a model what topics look like, once, from the titled images it was trained on.
 
 Topic texts are short and general, the titles that a model learned from are long and particular. This keeps the
 training products' vectors and titles beside the model (topics.safetensors, 4 to 7 kB a product): a topic's pages are
-then found by the pictures of the titles that fit it, in whatever language they are. Probabilities are fitted on topics
+then found by the images of the titles that fit it, in whatever language they are. Probabilities are fitted on topics
 made of what validation titles have in common. Do it before `interbert index build`, and the index carries it along.
 
 Titles leave out much that topics ask for ("formal shirts"). Name the catalogues that the stores were extracted from,
 and the kinds in their columns (category, colour, use ...) are read beside the titles: a topic is compared with every
 value and with up to three of them together ("Men Blue Shirts"), in the language of the columns. Pages never read
-columns: a product without any is ranked by its picture alike.
+columns: a product without any is ranked by its image alike.
 
     interbert topics learn models/retrieval regions/train --validation regions/validation
     interbert topics learn models/retrieval regions/train --validation regions/validation \\
-        --catalogue train.parquet --validation_catalogue validation.parquet --columns category,colour,use
+        --catalogue train.parquet --validation-catalogue validation.parquet --columns category,colour,use
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from interbert.cli.renamed import spelled
 from interbert.terminal import say
 
 if TYPE_CHECKING:
@@ -33,18 +34,18 @@ class Options:
     model: str
     """Model directory; gets topics.safetensors."""
     regions: str
-    """Region store of titled pictures: those that the model was trained on."""
+    """Region store of titled images: those that the model was trained on."""
     validation: str | None = None
     """Region store to calibrate on; without, a twentieth of the examples serves and probabilities come out too sure."""
-    texts: list[str] = field(default_factory=list)
+    text_columns: list[str] = field(default_factory=list)
     """Source columns whose texts are titles; all when not given."""
     catalogue: str | None = None
     """The source that REGIONS was extracted from, for its columns."""
     validation_catalogue: str | None = None
     """The source that the validation store was extracted from."""
-    picture_id: str | None = None
-    """Column of the catalogues with the pictures' ids, as it was named to extract."""
-    product_id: str | None = None
+    image_id_column: str | None = None
+    """Column of the catalogues with the images' ids, as it was named to extract."""
+    product_id_column: str | None = None
     """Column of the catalogues with the products' ids; 'product_id', 'item_id' or 'id' when there is one."""
     columns: list[str] = field(default_factory=list)
     """Columns that say of what kind a product is; those of text with few different values when not given. Numbers and
@@ -61,7 +62,7 @@ def run(options: Options) -> None:
     """Teach and say how sure probabilities are."""
     from interbert.errors import require_range
     from interbert.locking import only_writer
-    from interbert.search.topics.learn import learn_topics
+    from interbert.search.topics.fit import fit_topics
     from interbert.search.topics.topic_memory import LEFT_OUT
 
     require_range("topics learn: --limit", options.limit, 2)
@@ -69,13 +70,13 @@ def run(options: Options) -> None:
     require_range("topics learn: --seed", options.seed, 0, 2**32)
     catalogue, validation_catalogue = _catalogues(options)
     with only_writer(options.model):
-        memory = learn_topics(
+        memory = fit_topics(
             options.model,
             options.regions,
             options.validation,
             catalogue=catalogue,
             validation_catalogue=validation_catalogue,
-            fields=options.texts,
+            fields=options.text_columns,
             limit=options.limit,
             phrases=options.phrases,
             seed=options.seed,
@@ -88,12 +89,12 @@ def run(options: Options) -> None:
         f"log-odds = {found.transfer:.2f} x examples + {found.joint:.2f} x joint {found.bias:+.2f}, fitted on "
         f"{found.pairs:,} pairs of {found.topics} made topics (Brier score {found.brier:.3f})\n"
         f"titles say {100 * found.said:.0f}% of what is right; of items with a probability of a half or more, which "
-        f"pages show, {100 * found.right:.0f}% are right"
+        f"pages show, {100 * found.relevant:.0f}% are right"
     )
     if memory.left_out:
         first = memory.left_out[0]
         say(
-            f"{len(memory.left_out):,} pictures were not read, or without columns, such as {first.picture_id[:60]!r}, "
+            f"{len(memory.left_out):,} images were not read, or without columns, such as {first.image_id[:60]!r}, "
             f"row {first.row} of {first.store}: {first.reason}. All are listed in {options.model}/{LEFT_OUT}"
         )
 
@@ -101,23 +102,25 @@ def run(options: Options) -> None:
 def _catalogues(options: Options) -> tuple[CatalogueColumns | None, CatalogueColumns | None]:
     """Columns of both catalogues; says which."""
     from interbert.errors import UsageError
-    from interbert.extraction.attributes import kinds_of
+    from interbert.extraction.attributes import facet_columns_of
     from interbert.extraction.columns import ColumnMapping
     from interbert.extraction.joining import CatalogueColumns
     from interbert.extraction.sources import open_source
-    from interbert.search.topics.kinds import COLUMNS
+    from interbert.search.topics.facets import COLUMNS
 
     if options.catalogue is None:
-        for name in ("columns", "picture_id", "product_id"):
+        for name in ("columns", "image_id_column", "product_id_column"):
             if getattr(options, name):
-                raise UsageError(f"topics learn: --{name} are read from the catalogue: name it with --catalogue.")
+                raise UsageError(
+                    f"topics learn: {spelled(name)} are read from the catalogue: name it with --catalogue."
+                )
     if options.validation is not None and (options.catalogue is None) != (options.validation_catalogue is None):
-        raise UsageError("topics learn: give --catalogue and --validation_catalogue, or neither.")
+        raise UsageError("topics learn: give --catalogue and --validation-catalogue, or neither.")
     if options.validation is None and options.validation_catalogue is not None:
-        raise UsageError("topics learn: --validation_catalogue belongs to the store of --validation, which is missing.")
+        raise UsageError("topics learn: --validation-catalogue belongs to the store of --validation, which is missing.")
     if options.catalogue is None:
         return None, None
-    mapping = ColumnMapping(picture_id=options.picture_id, product_id=options.product_id)
+    mapping = ColumnMapping(image_id=options.image_id_column, product_id=options.product_id_column)
     sources = [
         open_source(name, mapping, need_texts=False)
         for name in (options.catalogue, options.validation_catalogue)
@@ -126,7 +129,7 @@ def _catalogues(options: Options) -> tuple[CatalogueColumns | None, CatalogueCol
     columns = list(dict.fromkeys(options.columns))
     told = ""
     if not columns:
-        found = kinds_of(sources[0], options.texts)
+        found = facet_columns_of(sources[0], options.text_columns)
         columns, told = list(found.taken), found.told()
     joined = [CatalogueColumns(source, columns) for source in sources]
     say(f"{options.catalogue}: kinds of products in {', '.join(columns)}")

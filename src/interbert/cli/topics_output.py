@@ -11,7 +11,7 @@ from interbert.cli.tables import TextTable, print_table
 from interbert.errors import FilterError
 from interbert.search.engine import SearchEngine
 from interbert.search.index import ProductIndex
-from interbert.search.near import filter_notes
+from interbert.search.suggestions import filter_notes
 from interbert.search.topics.evaluation import TopicReport
 from interbert.search.topics.pages import Refresh
 from interbert.search.topics.recommend import TopicRecommender

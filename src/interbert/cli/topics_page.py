@@ -1,4 +1,4 @@
-"""Write the pages that `interbert topics build` made as one HTML file, pictures inside.
+"""Write the pages that `interbert topics build` made as one HTML file, images inside.
 
 interbert topics page topics/ topics.html
 """
@@ -19,21 +19,21 @@ class Options:
     out: str
     """HTML file to write."""
     index: str | None = None
-    """Where the index is now, for its pictures; where it was when not given."""
+    """Where the index is now, for its images; where it was when not given."""
 
 
 def run(options: Options) -> None:
-    """Read pages and pictures, and write the file."""
+    """Read pages and images, and write the file."""
     from interbert.outputs import PAGE, require_replaceable, write_output
     from interbert.search.index import ProductIndex
-    from interbert.search.topics.page import page_pictures, render_topics
+    from interbert.search.topics.page import page_images, render_topics
     from interbert.search.topics.pages import read_pages
 
     require_replaceable(options.out, PAGE)
     path, pages = read_pages(options.pages)
     index = ProductIndex.open(options.index or path)
     source, model = index.manifest.origin
-    footer = f"{len(pages)} topics over {len(index):,} pictures of {source}, by {model}"
-    content = render_topics(pages, page_pictures(index, pages), footer)
+    footer = f"{len(pages)} topics over {len(index):,} images of {source}, by {model}"
+    content = render_topics(pages, page_images(index, pages), footer)
     write_output(options.out, content, PAGE)
     say(f"page: {options.out}")

@@ -10,15 +10,15 @@ from typing import Any
 from interbert.errors import UsageError, shortened
 
 VERBS: dict[str, tuple[str, str]] = {
-    "extract": ("extract", "pictures and texts to a region store"),
+    "extract": ("extract", "images and texts to a region store"),
     "import": ("import_regions", "region features of other people's files to a region store"),
     "regions info": ("regions_info", "what a region store holds"),
     "regions verify": ("regions_verify", "read a whole region store and find what is damaged"),
-    "regions show": ("regions_show", "a region store's boxes and classes drawn on its pictures, as a page"),
+    "regions show": ("regions_show", "a region store's boxes and classes drawn on its images, as a page"),
     "pretrain": ("pretrain", "train InterBERT on a region store"),
-    "finetune retrieval": ("finetune_retrieval", "fine-tune a model to rank pictures for a text"),
-    "finetune classification": ("finetune_classification", "fine-tune a model to classify texts, pictures or pairs"),
-    "finetune backbone": ("finetune_backbone", "teach the picture network of extraction a catalogue"),
+    "finetune retrieval": ("finetune_retrieval", "fine-tune a model to rank images for a text"),
+    "finetune classification": ("finetune_classification", "fine-tune a model to classify texts, images or pairs"),
+    "finetune backbone": ("finetune_backbone", "teach the image network of extraction a catalogue"),
     "report": ("report", "what a training run did, or several side by side, as a page"),
     "evaluate retrieval": ("evaluate_retrieval", "recall of a full ranking, with intervals"),
     "convert reference": ("convert_reference", "a checkpoint of the published code to a model directory"),
@@ -29,12 +29,12 @@ VERBS: dict[str, tuple[str, str]] = {
     "index remove": ("index_remove", "products out of an index"),
     "index verify": ("index_verify", "whether an index is whole, and how much its recall loses"),
     "index info": ("index_info", "what an index holds, and with which model"),
-    "search": ("search", "the best products of an index, or of a small catalogue, for a text or a picture"),
-    "topics learn": ("topics_learn", "teach a model what topics look like, from its titled training pictures"),
+    "search": ("search", "the best products of an index, or of a small catalogue, for a text or an image"),
+    "topics learn": ("topics_learn", "teach a model what topics look like, from its titled training images"),
     "topics build": ("topics_build", "a page of products for every topic, made or brought up to date"),
     "topics evaluate": ("topics_evaluate", "topic pages judged by rules of relevance, beside two baselines"),
     "topics page": ("topics_page", "topic pages as one HTML file"),
-    "demo": ("demo", "extract, pretrain, fine-tune, evaluate and search on real pictures, with a page to look at"),
+    "demo": ("demo", "extract, pretrain, fine-tune, evaluate and search on real images, with a page to look at"),
 }
 """Words after ``interbert`` -> (module in this folder, what it does)."""
 
@@ -86,7 +86,7 @@ def overview() -> str:
     lines = _lines(list(VERBS))
     return (
         "usage: interbert VERB [options]\n\n"
-        "InterBERT: vision-and-language interaction for multi-modal pretraining. Pictures and texts in; a pretrained,\n"
+        "InterBERT: vision-and-language interaction for multi-modal pretraining. Images and texts in; a pretrained,\n"
         f"fine-tuned, searching model out.\n\n{lines}\n\n"
         "interbert VERB --help explains a verb. Start with: interbert demo demo"
     )

@@ -1,6 +1,6 @@
 """Examples to padded tensors. Shapes: B batch, R image tokens, T text tokens, F feature size, C classes.
 
-Where losses are taken (``predicted_pieces``, ``predicted_regions``) and where nothing is padded (``real_pieces``,
+Where losses are taken (``predicted_tokens``, ``predicted_regions``) and where nothing is padded (``real_tokens``,
 ``real_regions``) is listed here too, so that no model has to look.
 """
 
@@ -14,12 +14,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from interbert.data.examples import Picture, PretrainingExample, RetrievalExample
+from interbert.data.examples import PretrainingExample, RetrievalExample
 from interbert.data.pairs import PairTable
 from interbert.data.sampling import SampleKey
 from interbert.objectives.matching import MATCH
 from interbert.objectives.positions import flat_positions
 from interbert.objectives.segment_masking import IGNORE_LABEL
+from interbert.region_arrays import RegionArrays
 
 
 def pad(rows: Sequence[NDArray[Any]], value: float = 0) -> Tensor:
@@ -38,25 +39,25 @@ def mask_of(rows: Sequence[NDArray[Any]]) -> Tensor:
     return (torch.arange(int(lengths.max())) < lengths[:, None]).long()
 
 
-def picture_tensors(pictures: Sequence[Picture]) -> dict[str, Tensor]:
+def image_tensors(images: Sequence[RegionArrays]) -> dict[str, Tensor]:
     """region_features [B,R,F], region_locations [B,R,5], region_mask [B,R], and real_regions [N], where that is 1."""
-    mask = mask_of([features for features, _ in pictures])
+    mask = mask_of([features for features, _ in images])
     return {
-        "region_features": pad([features for features, _ in pictures]),
-        "region_locations": pad([locations for _, locations in pictures]),
+        "region_features": pad([features for features, _ in images]),
+        "region_locations": pad([locations for _, locations in images]),
         "region_mask": mask,
         "real_regions": flat_positions(mask),
     }
 
 
 def text_tensors(texts: Sequence[NDArray[np.int64]], pad_id: int) -> dict[str, Tensor]:
-    """input_ids and attention_mask [B,T], and real_pieces [N], where that is 1."""
+    """input_ids and attention_mask [B,T], and real_tokens [N], where that is 1."""
     mask = mask_of(texts)
-    return {"input_ids": pad(texts, pad_id), "attention_mask": mask, "real_pieces": flat_positions(mask)}
+    return {"input_ids": pad(texts, pad_id), "attention_mask": mask, "real_tokens": flat_positions(mask)}
 
 
 def same_matrix(table: PairTable, keys: Sequence[SampleKey]) -> Tensor:
-    """bool [K,K], True where two pairs of the batch share picture or text; K counts the pairs of all processes."""
+    """bool [K,K], True where two pairs of the batch share image or text; K counts the pairs of all processes."""
     return torch.from_numpy(table.same(keys[0].together or [key.pair for key in keys]))
 
 
@@ -64,10 +65,10 @@ class PretrainingCollator:
     """Batches for ``InterBertForPreTraining``.
 
     Args:
-        table: the pairs, to know which share picture or text.
+        table: the pairs, to know which share image or text.
         pad_id: id of [PAD].
         contrast: add what the contrastive objective reads.
-        lm_on_mismatched: predict the pieces of mismatched captions too.
+        lm_on_mismatched: predict the tokens of mismatched captions too.
     """
 
     def __init__(self, table: PairTable, pad_id: int, contrast: bool, lm_on_mismatched: bool = True) -> None:
@@ -79,15 +80,15 @@ class PretrainingCollator:
     def __call__(self, examples: Sequence[PretrainingExample]) -> dict[str, Tensor]:
         """Every input and label of the model's forward."""
         batch = text_tensors([one.input_ids for one in examples], self._pad_id)
-        batch |= picture_tensors([one.picture for one in examples])
+        batch |= image_tensors([one.image for one in examples])
         batch |= {
             "lm_labels": pad([one.lm_labels for one in examples], IGNORE_LABEL),
             "masked_regions": pad([one.masked_regions for one in examples]),
             "matching_labels": torch.tensor([one.matching_label for one in examples]),
         }
         matched = batch["matching_labels"][:, None] == MATCH
-        pieces = batch["lm_labels"] != IGNORE_LABEL
-        batch["predicted_pieces"] = flat_positions(pieces if self._lm_on_mismatched else pieces & matched)
+        tokens = batch["lm_labels"] != IGNORE_LABEL
+        batch["predicted_tokens"] = flat_positions(tokens if self._lm_on_mismatched else tokens & matched)
         batch["predicted_regions"] = flat_positions(batch["masked_regions"] & matched)
         # of these alone: classes of all regions would be half of a batch's bytes
         targets = [one.region_targets[one.masked_regions & (one.matching_label == MATCH)] for one in examples]
@@ -97,8 +98,8 @@ class PretrainingCollator:
             batch |= {
                 "contrast_input_ids": own["input_ids"],
                 "contrast_attention_mask": own["attention_mask"],
-                "contrast_real_pieces": own["real_pieces"],
-                "contrast_region_features": pad([one.own_picture[0] for one in examples]),
+                "contrast_real_tokens": own["real_tokens"],
+                "contrast_region_features": pad([one.own_image[0] for one in examples]),
                 "contrast_same": same_matrix(self._table, [one.key for one in examples]),
             }
         return batch
@@ -108,7 +109,7 @@ class RetrievalCollator:
     """Batches for ``InterBertForImageTextRetrieval``: four pairs for each example, or true pairs alone.
 
     Args:
-        table: the pairs, to know which share picture or text.
+        table: the pairs, to know which share image or text.
         pad_id: id of [PAD].
         contrast: add what the contrastive objective reads.
     """
@@ -121,7 +122,7 @@ class RetrievalCollator:
     def __call__(self, examples: Sequence[RetrievalExample]) -> dict[str, Tensor]:
         """Every input and label of the model's forward."""
         batch = text_tensors([text for one in examples for text in one.texts], self._pad_id)
-        batch |= picture_tensors([picture for one in examples for picture in one.pictures])
+        batch |= image_tensors([image for one in examples for image in one.images])
         batch["matching_labels"] = torch.tensor([label for one in examples for label in one.labels])
         if self._contrast:
             starts = np.cumsum([0] + [len(one.texts) for one in examples[:-1]])

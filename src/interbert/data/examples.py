@@ -15,20 +15,19 @@ import numpy as np
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
+from interbert.data.flat_arrays import flat_ids
 from interbert.data.negatives import Negatives
-from interbert.data.packed import packed_ids
 from interbert.data.pairs import PairTable
 from interbert.data.sampling import SampleKey
 from interbert.objectives.matching import MATCH, MISMATCH, draw_mismatch
 from interbert.objectives.region_masking import RegionMasking, hide_regions
 from interbert.objectives.seeding import sample_generator
 from interbert.objectives.segment_masking import SegmentMasking
+from interbert.region_arrays import RegionArrays
 from interbert.regions.schema import Regions
 
 Float32 = NDArray[np.float32]
 Int64 = NDArray[np.int64]
-Picture = tuple[Float32, Float32]
-"""region_features [R,F] and region_locations [R,5], global token first."""
 
 
 Example = TypeVar("Example")
@@ -49,24 +48,24 @@ class Encoder(Protocol):
     def texts_to_ids(self, texts: Sequence[str]) -> list[list[int]]:
         """Token ids with [CLS] and [SEP]."""
 
-    def picture_inputs(self, regions: Regions, where: str = "regions") -> Picture:
-        """One picture's inputs."""
+    def image_inputs(self, regions: Regions, where: str = "regions") -> RegionArrays:
+        """One image's inputs."""
 
 
 @dataclass(frozen=True)
 class PretrainingExample:
-    """A masked, perhaps mismatched pair, and its picture with its own caption unmasked."""
+    """A masked, perhaps mismatched pair, and its image with its own caption unmasked."""
 
     input_ids: Int64
     lm_labels: Int64
-    picture: Picture
+    image: RegionArrays
     masked_regions: NDArray[np.bool_]
     """[R]"""
     region_targets: NDArray[Any]
     """[R,C] or [R,F]"""
     matching_label: int
     own_ids: Int64
-    own_picture: Picture
+    own_image: RegionArrays
     key: SampleKey
 
 
@@ -75,17 +74,17 @@ class InBatchDraws:
     """What a true pair chooses its negatives from its batch by."""
 
     draws: Float32
-    """[2,K] numbers in (0,1): for its wrong picture and its wrong text."""
+    """[2,K] numbers in (0,1): for its wrong image and its wrong text."""
     hardness: float
     """0 chooses evenly, 1 as the dual encoder confuses them."""
 
 
 @dataclass(frozen=True)
 class RetrievalExample:
-    """A true pair and three false ones (SPEC part 4), or the true pair alone: their texts and pictures."""
+    """A true pair and three false ones (SPEC part 4), or the true pair alone: their texts and images."""
 
     texts: tuple[Int64, ...]
-    pictures: tuple[Picture, ...]
+    images: tuple[RegionArrays, ...]
     labels: tuple[int, ...]
     key: SampleKey
     in_batch: InBatchDraws | None = None
@@ -98,7 +97,7 @@ class PairData:
         self.table = table
         self.encoder = encoder
         self.seed = seed
-        self.ids = packed_ids(encoder, table.texts)
+        self.ids = flat_ids(encoder, table.texts)
         self._store = store
         self._where = where
 
@@ -113,7 +112,7 @@ class PairData:
         return sample_generator(self.seed, key.epoch, sample, purpose)
 
     def row(self, pair: int, generator: np.random.Generator) -> int:
-        """The picture as it is, or its mirror image where there is one, evenly."""
+        """The image as it is, or its mirror image where there is one, evenly."""
         mirrored = int(self.table.mirrored_rows[pair])
         return mirrored if mirrored >= 0 and generator.random() < 0.5 else int(self.table.rows[pair])
 
@@ -122,9 +121,9 @@ class PairData:
         unique = sorted(set(rows))
         return dict(zip(unique, self._store.take(unique), strict=True))
 
-    def picture(self, regions: Regions, row: int) -> Picture:
-        """Model inputs of a picture."""
-        return self.encoder.picture_inputs(regions, f"{self._where}, row {row}")
+    def image(self, regions: Regions, row: int) -> RegionArrays:
+        """Model inputs of an image."""
+        return self.encoder.image_inputs(regions, f"{self._where}, row {row}")
 
 
 class _Examples(Dataset[Example], ABC):
@@ -144,8 +143,8 @@ class _Examples(Dataset[Example], ABC):
         """Examples of a batch; the store is read once."""
 
 
-class _OfOnePicture(_Examples[Example]):
-    """Pairs of which an example shows one picture: its own."""
+class _OfOneImage(_Examples[Example]):
+    """Pairs of which an example shows one image: its own."""
 
     def __getitems__(self, keys: Sequence[SampleKey]) -> list[Example]:
         rows = [self.data.row(key.pair, self.data.draws(key, "mirror")) for key in keys]
@@ -154,20 +153,20 @@ class _OfOnePicture(_Examples[Example]):
 
     @abstractmethod
     def _example(self, key: SampleKey, row: int, regions: Regions, batch: int) -> Example:
-        """One sample of a batch of so many, with its picture's row and regions."""
+        """One sample of a batch of so many, with its image's row and regions."""
 
 
-class PretrainingPairs(_OfOnePicture[PretrainingExample]):
+class PretrainingPairs(_OfOneImage[PretrainingExample]):
     """Pairs masked and mismatched for pretraining.
 
     Args:
         data: pairs, tokens, regions.
         negatives: wrong captions.
         hard: share of hard ones among mismatches, by step.
-        text_masking: how pieces are hidden.
+        text_masking: how tokens are hidden.
         region_masking: how regions are hidden.
         objective: ``classify`` or ``regress``.
-        mismatch_probability: share of pairs with another picture's caption.
+        mismatch_probability: share of pairs with another image's caption.
     """
 
     def __init__(
@@ -189,9 +188,9 @@ class PretrainingPairs(_OfOnePicture[PretrainingExample]):
         self._mismatch = mismatch_probability
         tokenizer = data.encoder.tokenizer
         self._mask_id = int(tokenizer.mask_token_id)
-        self._is_piece = np.ones(len(tokenizer), dtype=bool)
-        self._is_piece[tokenizer.all_special_ids] = False
-        self._pieces = self._is_piece.nonzero()[0]
+        self._is_token = np.ones(len(tokenizer), dtype=bool)
+        self._is_token[tokenizer.all_special_ids] = False
+        self._tokens = self._is_token.nonzero()[0]
 
     def _example(self, key: SampleKey, row: int, regions: Regions, batch: int) -> PretrainingExample:
         data = self.data
@@ -201,36 +200,36 @@ class PretrainingPairs(_OfOnePicture[PretrainingExample]):
             hard = generator.random() < self._hard(key.step)
             caption, label = self._negatives.draw(key.pair, "caption", hard, generator), MISMATCH
         ids = data.ids[caption]
-        text = self._text_masking(ids, self._is_piece[ids], self._mask_id, self._pieces, data.draws(key, "text mask"))
+        text = self._text_masking(ids, self._is_token[ids], self._mask_id, self._tokens, data.draws(key, "text mask"))
         hidden = self._region_masking(regions.boxes, regions.width, regions.height, data.draws(key, "region mask"))
-        own_picture = data.picture(regions, row)
+        own_image = data.image(regions, row)
         return PretrainingExample(
             input_ids=text.input_ids,
             lm_labels=text.labels,
-            picture=hide_regions(own_picture, hidden.zeroed),
+            image=hide_regions(own_image, hidden.zeroed),
             masked_regions=np.concatenate([[False], hidden.predicted]),
-            region_targets=self._targets(regions, own_picture),
+            region_targets=self._targets(regions, own_image),
             matching_label=label,
             own_ids=data.ids[key.pair],
-            own_picture=own_picture,
+            own_image=own_image,
             key=key,
         )
 
-    def _targets(self, regions: Regions, picture: Picture) -> NDArray[Any]:
+    def _targets(self, regions: Regions, image: RegionArrays) -> NDArray[Any]:
         """One row per image token; the global token's is never read."""
         if self._objective == "regress" or regions.class_probs is None:
-            return picture[0]
+            return image[0]
         probabilities = regions.class_probs
         return np.concatenate([np.zeros_like(probabilities[:1]), probabilities])
 
 
 class RetrievalPairs(_Examples[RetrievalExample]):
-    """True pairs with three false ones each: a random caption, another picture, a hard caption (SPEC part 4).
+    """True pairs with three false ones each: a random caption, another image, a hard caption (SPEC part 4).
 
     Args:
         data: pairs, tokens, regions.
-        negatives: wrong captions and pictures.
-        hard: by step, the share of the third pair's captions, and of the second's pictures, that are hard.
+        negatives: wrong captions and images.
+        hard: by step, the share of the third pair's captions, and of the second's images, that are hard.
     """
 
     def __init__(self, data: PairData, negatives: Negatives, hard: Callable[[int], float]) -> None:
@@ -241,14 +240,14 @@ class RetrievalPairs(_Examples[RetrievalExample]):
     def __getitems__(self, keys: Sequence[SampleKey]) -> list[RetrievalExample]:
         plans = [self._plan(key) for key in keys]
         regions = self.data.regions([row for rows, _ in plans for row in rows])
-        pictures = {row: self.data.picture(one, row) for row, one in regions.items()}
+        images = {row: self.data.image(one, row) for row, one in regions.items()}
         examples = []
         for key, ((own, other), captions) in zip(keys, plans, strict=True):
             ids = self.data.ids
             examples.append(
                 RetrievalExample(
                     texts=(ids[key.pair], ids[captions[0]], ids[key.pair], ids[captions[1]]),
-                    pictures=(pictures[own], pictures[own], pictures[other], pictures[own]),
+                    images=(images[own], images[own], images[other], images[own]),
                     labels=(MATCH, MISMATCH, MISMATCH, MISMATCH),
                     key=key,
                 )
@@ -256,17 +255,17 @@ class RetrievalPairs(_Examples[RetrievalExample]):
         return examples
 
     def _plan(self, key: SampleKey) -> tuple[tuple[int, int], tuple[int, int]]:
-        """Rows of the own and the other picture, and the pairs that lend the two wrong captions."""
+        """Rows of the own and the other image, and the pairs that lend the two wrong captions."""
         generator = self.data.draws(key, "negatives")
         share = self._hard(key.step)
         random_caption = self._negatives.draw(key.pair, "caption", False, generator)
-        picture = self._negatives.draw(key.pair, "picture", generator.random() < share, generator)
+        image = self._negatives.draw(key.pair, "image", generator.random() < share, generator)
         hard_caption = self._negatives.draw(key.pair, "caption", generator.random() < share, generator)
-        rows = (self.data.row(key.pair, generator), self.data.row(picture, generator))
+        rows = (self.data.row(key.pair, generator), self.data.row(image, generator))
         return rows, (random_caption, hard_caption)
 
 
-class TruePairs(_OfOnePicture[RetrievalExample]):
+class TruePairs(_OfOneImage[RetrievalExample]):
     """True pairs that find their negatives in their batch.
 
     Args:
@@ -282,7 +281,7 @@ class TruePairs(_OfOnePicture[RetrievalExample]):
         draws = self.data.draws(key, "in batch").random((2, batch), dtype=np.float32)
         return RetrievalExample(
             texts=(self.data.ids[key.pair],),
-            pictures=(self.data.picture(regions, row),),
+            images=(self.data.image(regions, row),),
             labels=(MATCH,),
             key=key,
             in_batch=InBatchDraws(draws, self._hard(key.step)),

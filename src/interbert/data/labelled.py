@@ -1,4 +1,4 @@
-"""Texts or pictures with a label each: examples and batches of a classifier."""
+"""Texts or images with a label each: examples and batches of a classifier."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from interbert.data.collation import picture_tensors, text_tensors
-from interbert.data.examples import Picture
+from interbert.data.collation import image_tensors, text_tensors
 from interbert.data.sampling import SampleKey
+from interbert.region_arrays import RegionArrays
 
 
 @dataclass(frozen=True)
 class LabelledItem:
-    """One item: a text, a picture, or both."""
+    """One item: a text, an image, or both."""
 
     ids: tuple[int, ...] | None
     """Token ids with [CLS] and [SEP]."""
-    picture: Picture | None
+    image: RegionArrays | None
     label: int
 
     @property
     def tokens(self) -> int:
         """Text and image tokens together."""
-        return len(self.ids or ()) + (0 if self.picture is None else len(self.picture[0]))
+        return len(self.ids or ()) + (0 if self.image is None else len(self.image[0]))
 
 
 class LabelledItems(Dataset[LabelledItem]):
@@ -64,9 +64,9 @@ class LabelledCollator:
         """Every input of the model's forward; labels int64 [B]."""
         batch: dict[str, Any] = {"labels": torch.tensor([one.label for one in items])}
         texts: list[NDArray[np.int64]] = [np.array(one.ids, dtype=np.int64) for one in items if one.ids is not None]
-        pictures = [one.picture for one in items if one.picture is not None]
+        images = [one.image for one in items if one.image is not None]
         if texts:
             batch |= text_tensors(texts, self._pad_id)
-        if pictures:
-            batch |= picture_tensors(pictures)
+        if images:
+            batch |= image_tensors(images)
         return batch

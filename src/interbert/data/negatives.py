@@ -1,7 +1,7 @@
-"""Wrong captions and wrong pictures for a pair: random ones, and hard ones from pools of neighbours.
+"""Wrong captions and wrong images for a pair: random ones, and hard ones from pools of neighbours.
 
-Pools are mined by text similarity (TF-IDF), by picture similarity (mean region features), or by the vectors of a
-dual encoder. A negative is never right: never a caption of the same picture or product, never an identical caption,
+Pools are mined by text similarity (TF-IDF), by image similarity (mean region features), or by the vectors of a
+dual encoder. A negative is never right: never a caption of the same image or product, never an identical caption,
 nor one that says nearly the same.
 """
 
@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
+from interbert.atomic_write import replacing
 from interbert.data.pairs import PairTable
 from interbert.data.words import NearSame, words_of
 from interbert.errors import SourceError
-from interbert.whole_file import replacing
 
 Float32 = NDArray[np.float32]
 Int64 = NDArray[np.int64]
@@ -71,7 +71,7 @@ def _blockwise(total: int, similarity: Callable[[int], NDArray[np.floating]], co
     return np.concatenate([_best(similarity(start), start, count) for start in range(0, total, _BLOCK)])
 
 
-def picture_vectors(pooled: Float32, seed: int = 0) -> Float32:
+def image_vectors(pooled: Float32, seed: int = 0) -> Float32:
     """Unit vectors [n,<=256] of mean region features [n,F]: standardised, randomly projected when wide."""
     standard = (pooled - pooled.mean(axis=0)) / pooled.std(axis=0).clip(min=1e-3)
     if standard.shape[1] > _PROJECTED:
@@ -93,12 +93,12 @@ def _best(similarity: NDArray[np.floating], start: int, count: int) -> Int64:
 
 
 class Negatives:
-    """Draws wrong captions and pictures for the pairs of a table.
+    """Draws wrong captions and images for the pairs of a table.
 
     Args:
         table: the pairs.
-        caption_pools: [n,k] arrays of pairs whose caption is hard for pair i's picture; each is one kind of hard.
-        picture_pools: [n,k] arrays of pairs whose picture is hard for pair i's caption.
+        caption_pools: [n,k] arrays of pairs whose caption is hard for pair i's image; each is one kind of hard.
+        image_pools: [n,k] arrays of pairs whose image is hard for pair i's caption.
         near_same: share of common words from which two texts are no negatives of each other; None asks for identity.
     """
 
@@ -106,24 +106,24 @@ class Negatives:
         self,
         table: PairTable,
         caption_pools: Sequence[Int64] = (),
-        picture_pools: Sequence[Int64] = (),
+        image_pools: Sequence[Int64] = (),
         near_same: float | None = None,
     ) -> None:
         self.table = table
         self._near_same = None if near_same is None else NearSame(table.texts, near_same)
         self._pools: dict[str, tuple[Int64, ...]] = {
             "caption": tuple(caption_pools),
-            "picture": tuple(picture_pools),
+            "image": tuple(image_pools),
         }
 
     @classmethod
     def mined(
         cls, table: PairTable, pooled: Float32 | None, pool_size: int = 32, near_same: float | None = None
     ) -> Negatives:
-        """Pools by TF-IDF neighbours of the texts and, given mean region features [rows,F], picture neighbours."""
+        """Pools by TF-IDF neighbours of the texts and, given mean region features [rows,F], image neighbours."""
         pools = [text_neighbours(table.texts, pool_size)]
         if pooled is not None:
-            vectors = picture_vectors(pooled)[table.rows]
+            vectors = image_vectors(pooled)[table.rows]
             pools.append(vector_neighbours(vectors, vectors, pool_size))
         return cls(table, pools, pools, near_same)
 
@@ -132,12 +132,12 @@ class Negatives:
         cls,
         table: PairTable,
         texts: Float32,
-        pictures: Float32,
+        images: Float32,
         pool_size: int = 32,
         near_same: float | None = None,
     ) -> Negatives:
-        """Pools by a dual encoder's vectors of the pairs' texts [n,D] and pictures [n,D]."""
-        captions, others = vector_neighbours(pictures, texts, pool_size), vector_neighbours(texts, pictures, pool_size)
+        """Pools by a dual encoder's vectors of the pairs' texts [n,D] and images [n,D]."""
+        captions, others = vector_neighbours(images, texts, pool_size), vector_neighbours(texts, images, pool_size)
         return cls(table, [captions], [others], near_same)
 
     def save(self, file: Path) -> None:
@@ -156,12 +156,12 @@ class Negatives:
         arrays = load_file(file)
         pools = {
             side: [arrays[name] for name in sorted(arrays) if name.startswith(f"{side} ")]
-            for side in ("caption", "picture")
+            for side in ("caption", "image")
         }
-        return cls(table, pools["caption"], pools["picture"], near_same)
+        return cls(table, pools["caption"], pools["image"], near_same)
 
-    def draw(self, pair: int, side: Literal["caption", "picture"], hard: bool, generator: np.random.Generator) -> int:
-        """Another pair whose caption (or picture) is wrong for this pair's picture (or caption).
+    def draw(self, pair: int, side: Literal["caption", "image"], hard: bool, generator: np.random.Generator) -> int:
+        """Another pair whose caption (or image) is wrong for this pair's image (or caption).
 
         Args:
             pair: index in the table.
@@ -176,23 +176,23 @@ class Negatives:
         if hard and pools:
             pool = pools[int(generator.integers(len(pools)))][pair]
             for other in generator.permutation(pool)[:_TRIES]:
-                if self._wrong(pair, int(other), side):
+                if self._is_negative(pair, int(other), side):
                     return int(other)
         for _ in range(_TRIES):
             other = int(generator.integers(len(self.table)))
-            if self._wrong(pair, other, side):
+            if self._is_negative(pair, other, side):
                 return other
-        wrong = [other for other in range(len(self.table)) if self._wrong(pair, other, side)]
+        wrong = [other for other in range(len(self.table)) if self._is_negative(pair, other, side)]
         if not wrong:
             raise SourceError(
-                f"no other {side} is wrong for {self.table.texts[pair]!r}: all pairs share its picture or its text. "
-                "Training needs at least two different pictures with different texts."
+                f"no other {side} is wrong for {self.table.texts[pair]!r}: all pairs share its image or its text. "
+                "Training needs at least two different images with different texts."
             )
         return int(generator.choice(wrong))
 
-    def _wrong(self, pair: int, other: int, side: str) -> bool:
+    def _is_negative(self, pair: int, other: int, side: str) -> bool:
         if self._near_same is not None and self._near_same(pair, other):
             return False
         if side == "caption":
-            return not self.table.is_right(text_of=other, picture_of=pair)
-        return not self.table.is_right(text_of=pair, picture_of=other)
+            return not self.table.is_relevant(text_of=other, image_of=pair)
+        return not self.table.is_relevant(text_of=pair, image_of=other)

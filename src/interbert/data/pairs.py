@@ -1,7 +1,7 @@
-"""The text-picture pairs of a region store, and which texts are right for which pictures.
+"""The text-image pairs of a region store, and which texts are right for which images.
 
-A pair's picture belongs to a *group*: the same picture file, picture id or product. A text is right for a group when
-any pair of the group has it, so items with the same picture or the same text are never each other's negatives
+A pair's image belongs to a *group*: the same image file, image id or product. A text is right for a group when
+any pair of the group has it, so items with the same image or the same text are never each other's negatives
 (SPEC part 2). Judgements (:mod:`interbert.data.qrels`) make further pairs: a query with each of its right products.
 """
 
@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from interbert.data.flat_arrays import FlatTexts
 from interbert.data.grouping import Groups
-from interbert.data.packed import PackedTexts
 from interbert.errors import SourceError
 from interbert.regions.schema import CaptionRow
 
 if TYPE_CHECKING:
-    from interbert.data.qrels import Judged
+    from interbert.data.qrels import QrelsTexts
 
 Int64 = NDArray[np.int64]
 
@@ -34,21 +34,21 @@ def normal_text(text: str) -> str:
 
 @dataclass(frozen=True)
 class PairTable:
-    """Every (text, picture) pair, one entry each, in the order of the store."""
+    """Every (text, image) pair, one entry each, in the order of the store."""
 
-    texts: PackedTexts
+    texts: FlatTexts
     rows: Int64
-    """[n] store row of the picture as it is."""
+    """[n] store row of the image as it is."""
     mirrored_rows: Int64
     """[n] store row of its mirror image, -1 when there is none."""
     groups: Int64
-    """[n] group of the picture."""
+    """[n] group of the image."""
     text_ids: Int64
     """[n] equal for identical texts."""
-    also_right: Int64 = field(default_factory=lambda: np.zeros((0, 2), dtype=np.int64))
+    also_relevant: Int64 = field(default_factory=lambda: np.zeros((0, 2), dtype=np.int64))
     """[m,2] text ids and groups that are right for each other without being a pair: never negatives."""
     unpaired: Int64 = field(default_factory=lambda: np.zeros((0, 2), dtype=np.int64))
-    """[m,2] store row and group of each picture as it is that no pair shows: candidates of a ranking, no more."""
+    """[m,2] store row and group of each image as it is that no pair shows: candidates of a ranking, no more."""
 
     @classmethod
     def from_captions(
@@ -56,7 +56,7 @@ class PairTable:
         captions: Iterable[CaptionRow],
         fields: Sequence[str] = (),
         where: str = "the store",
-        judged: Judged | None = None,
+        judged: QrelsTexts | None = None,
     ) -> PairTable:
         """Build the table.
 
@@ -72,7 +72,7 @@ class PairTable:
         groups, columns = Groups(), _Columns()
         known: set[str] = set()
         wanted_fields = None if judged is not None and not fields else set(fields)
-        texts = PackedTexts(_texts(captions, wanted_fields, groups, columns, known, judged))
+        texts = FlatTexts(_texts(captions, wanted_fields, groups, columns, known, judged))
         if not len(texts) and judged is not None and not fields:
             raise SourceError(
                 f"{judged.qrels.where}: calls none of the products of {where} right. Its products are named as "
@@ -83,10 +83,10 @@ class PairTable:
             raise SourceError(
                 f"{where}: holds no text{wanted}. Its texts come from: {', '.join(sorted(known)) or 'nowhere'}."
             )
-        rows, places, pictures, hashes = columns.arrays()
+        rows, places, images, hashes = columns.arrays()
         group_of, text_ids = groups.joined(), _by_first(hashes)
-        also = columns.also_right(hashes, text_ids, group_of)
-        mirrored, unpaired = columns.mirrored(pictures), columns.unpaired(group_of)
+        also = columns.also_relevant(hashes, text_ids, group_of)
+        mirrored, unpaired = columns.mirrored(images), columns.unpaired(group_of)
         return cls(texts, rows, mirrored, group_of[places], text_ids, also, unpaired)
 
     def __len__(self) -> int:
@@ -109,49 +109,49 @@ class PairTable:
         return self.select(~held, ~held_unpaired), self.select(judged, held_unpaired)
 
     def select(self, keep: NDArray[np.bool_], unpaired: NDArray[np.bool_] | None = None) -> PairTable:
-        """The pairs where ``keep`` [n] is True, and of the pictures without a pair those of ``unpaired``, or all."""
+        """The pairs where ``keep`` [n] is True, and of the images without a pair those of ``unpaired``, or all."""
         texts = self.texts.chosen(np.flatnonzero(keep).tolist())
         rows, mirrored = self.rows[keep], self.mirrored_rows[keep]
         others = self.unpaired if unpaired is None else self.unpaired[unpaired]
-        return PairTable(texts, rows, mirrored, self.groups[keep], self.text_ids[keep], self.also_right, others)
+        return PairTable(texts, rows, mirrored, self.groups[keep], self.text_ids[keep], self.also_relevant, others)
 
     def gallery(self) -> tuple[Int64, Int64]:
-        """Store row, ascending, and group of every picture once: of the pairs and of those that no pair shows."""
+        """Store row, ascending, and group of every image once: of the pairs and of those that no pair shows."""
         rows = np.concatenate([self.rows, self.unpaired[:, 0]])
         rows, first = np.unique(rows, return_index=True)
         return rows, np.concatenate([self.groups, self.unpaired[:, 1]])[first]
 
-    def is_right(self, text_of: int, picture_of: int) -> bool:
-        """Whether pair ``text_of``'s text is a right one for pair ``picture_of``'s picture."""
-        wanted = int(self.text_ids[text_of]) * self._stride + int(self.groups[picture_of])
-        place = int(np.searchsorted(self._right_keys, wanted))
-        return place < len(self._right_keys) and int(self._right_keys[place]) == wanted
+    def is_relevant(self, text_of: int, image_of: int) -> bool:
+        """Whether pair ``text_of``'s text is a right one for pair ``image_of``'s image."""
+        wanted = int(self.text_ids[text_of]) * self._stride + int(self.groups[image_of])
+        place = int(np.searchsorted(self._relevant_keys, wanted))
+        return place < len(self._relevant_keys) and int(self._relevant_keys[place]) == wanted
 
     def same(self, pairs: Sequence[int]) -> NDArray[np.bool_]:
-        """bool [k,k]: True where either pair's text is right for the other's picture."""
-        right = self.right(pairs, pairs)
-        return right | right.T
+        """bool [k,k]: True where either pair's text is right for the other's image."""
+        relevant = self.relevant(pairs, pairs)
+        return relevant | relevant.T
 
-    def right(self, texts_of: Sequence[int] | Int64, pictures_of: Sequence[int] | Int64) -> NDArray[np.bool_]:
-        """bool [k,m]: whether the text of each first pair is a right one for the picture of each second."""
-        return self.right_of_groups(texts_of, self.groups[np.asarray(pictures_of, dtype=np.int64)])
+    def relevant(self, texts_of: Sequence[int] | Int64, images_of: Sequence[int] | Int64) -> NDArray[np.bool_]:
+        """bool [k,m]: whether the text of each first pair is a right one for the image of each second."""
+        return self.relevant_to_groups(texts_of, self.groups[np.asarray(images_of, dtype=np.int64)])
 
-    def right_of_groups(self, texts_of: Sequence[int] | Int64, groups: Int64) -> NDArray[np.bool_]:
-        """bool [k,m]: whether the text of each pair is a right one for the pictures of each group."""
+    def relevant_to_groups(self, texts_of: Sequence[int] | Int64, groups: Int64) -> NDArray[np.bool_]:
+        """bool [k,m]: whether the text of each pair is a right one for the images of each group."""
         texts = np.asarray(texts_of, dtype=np.int64)
         wanted = self.text_ids[texts][:, None] * self._stride + groups[None, :]
-        place = np.searchsorted(self._right_keys, wanted).clip(max=len(self._right_keys) - 1)
-        right: NDArray[np.bool_] = self._right_keys[place] == wanted
-        return right
+        place = np.searchsorted(self._relevant_keys, wanted).clip(max=len(self._relevant_keys) - 1)
+        relevant: NDArray[np.bool_] = self._relevant_keys[place] == wanted
+        return relevant
 
     @cached_property
     def _stride(self) -> int:
-        others = self.also_right[:, 1].max(initial=0), self.unpaired[:, 1].max(initial=0)
+        others = self.also_relevant[:, 1].max(initial=0), self.unpaired[:, 1].max(initial=0)
         return int(max(self.groups.max(initial=0), *others)) + 1
 
     @cached_property
-    def _right_keys(self) -> NDArray[np.int64]:
-        texts, groups = self.also_right.T
+    def _relevant_keys(self) -> NDArray[np.int64]:
+        texts, groups = self.also_relevant.T
         pairs = (self.text_ids * self._stride + self.groups, texts * self._stride + groups)
         return np.unique(np.concatenate(pairs))
 
@@ -169,7 +169,7 @@ class _Columns:
         self._unpaired.extend((row, place))
 
     def unpaired(self, group_of: Int64) -> Int64:
-        """[m,2] store row and group of the pictures without a pair.
+        """[m,2] store row and group of the images without a pair.
 
         Args:
             group_of: group of each place.
@@ -177,16 +177,16 @@ class _Columns:
         rows, places = np.frombuffer(self._unpaired, dtype=np.int64).reshape(-1, 2).T
         return np.stack([rows, group_of[places]], axis=1)
 
-    def add_pair(self, row: int, place: int, picture: int, text: int) -> None:
-        self._pairs.extend((row, place, picture, text))
+    def add_pair(self, row: int, place: int, image: int, text: int) -> None:
+        self._pairs.extend((row, place, image, text))
 
-    def add_mirror(self, picture: int, row: int) -> None:
-        self._mirrors.extend((picture, row))
+    def add_mirror(self, image: int, row: int) -> None:
+        self._mirrors.extend((image, row))
 
-    def add_also_right(self, place: int, text: int) -> None:
+    def add_also_relevant(self, place: int, text: int) -> None:
         self._also.extend((place, text))
 
-    def also_right(self, hashes: Int64, text_ids: Int64, group_of: Int64) -> Int64:
+    def also_relevant(self, hashes: Int64, text_ids: Int64, group_of: Int64) -> Int64:
         """[m,2] text ids and groups of what was added, of texts that the table has.
 
         Args:
@@ -200,18 +200,18 @@ class _Columns:
         return np.stack([text_ids[first[at[there]]], group_of[places[there]]], axis=1)
 
     def arrays(self) -> tuple[Int64, Int64, Int64, Int64]:
-        """Store row, place among the captions, hash of the picture's id and of the normal text, [n] each."""
-        rows, places, pictures, texts = np.frombuffer(self._pairs, dtype=np.int64).reshape(-1, 4).T
-        return rows.copy(), places, pictures, texts
+        """Store row, place among the captions, hash of the image's id and of the normal text, [n] each."""
+        rows, places, images, texts = np.frombuffer(self._pairs, dtype=np.int64).reshape(-1, 4).T
+        return rows.copy(), places, images, texts
 
-    def mirrored(self, pictures: Int64) -> Int64:
-        """[n] row of each picture's mirror image, -1 when there is none."""
-        found = np.full(len(pictures), -1, dtype=np.int64)
+    def mirrored(self, images: Int64) -> Int64:
+        """[n] row of each image's mirror image, -1 when there is none."""
+        found = np.full(len(images), -1, dtype=np.int64)
         if self._mirrors:
             ids, rows = np.frombuffer(self._mirrors, dtype=np.int64).reshape(-1, 2).T
             order = np.argsort(ids, kind="stable")
-            place = np.searchsorted(ids[order], pictures).clip(max=len(ids) - 1)
-            there = ids[order][place] == pictures
+            place = np.searchsorted(ids[order], images).clip(max=len(ids) - 1)
+            there = ids[order][place] == images
             found[there] = rows[order][place[there]]
         return found
 
@@ -222,20 +222,20 @@ def _texts(
     groups: Groups,
     columns: _Columns,
     known: set[str],
-    judged: Judged | None,
+    judged: QrelsTexts | None,
 ) -> Iterator[str]:
     """Texts of all pairs; what else is known of them goes into ``groups``, ``columns`` and ``known``, as it is read.
 
     ``fields`` None takes no text of the store.
     """
     for place, one in enumerate(captions):
-        # rows that share a picture id, product id or picture file are one group
-        keys = (("picture", one.picture_id), ("product", one.product_id), ("file", one.digest))
+        # rows that share an image id, product id or image file are one group
+        keys = (("image", one.image_id), ("product", one.product_id), ("file", one.digest))
         groups.add(key for key in keys if key[1])
-        picture = hash(one.picture_id)
+        image = hash(one.image_id)
         known.update(one.text_fields)
         if one.view == 1:
-            columns.add_mirror(picture, one.row)
+            columns.add_mirror(image, one.row)
         if one.view != 0:
             continue
         texts = (
@@ -245,15 +245,15 @@ def _texts(
                 text for text, column in zip(one.texts, one.text_fields, strict=True) if not fields or column in fields
             ]
         )
-        right, somewhat = ([], []) if judged is None else judged.queries(one)
+        relevant, somewhat = ([], []) if judged is None else judged.queries(one)
         for text in somewhat:
-            columns.add_also_right(place, hash(normal_text(text)))
+            columns.add_also_relevant(place, hash(normal_text(text)))
         own = {normal_text(text) for text in texts}
-        texts += [query for query in right if normal_text(query) not in own]
+        texts += [query for query in relevant if normal_text(query) not in own]
         if not texts:
             columns.add_unpaired(one.row, place)
         for text in texts:
-            columns.add_pair(one.row, place, picture, hash(normal_text(text)))
+            columns.add_pair(one.row, place, image, hash(normal_text(text)))
             yield text
 
 

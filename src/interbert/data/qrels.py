@@ -105,13 +105,13 @@ class Qrels:
         first, last = np.searchsorted(self.product_of, [product, product + 1])
         return slice(int(first), int(last))
 
-    def right(self, min_grade: float | None) -> NDArray[np.bool_]:
+    def relevant(self, min_grade: float | None) -> NDArray[np.bool_]:
         """bool [m]: graded at least ``min_grade``; above 0 when not given."""
         return self.grades > 0 if min_grade is None else self.grades >= min_grade
 
 
 @dataclass(frozen=True)
-class Judged:
+class QrelsTexts:
     """Judgements as pairs to train on."""
 
     qrels: Qrels
@@ -126,7 +126,7 @@ class Judged:
         columns: Sequence[str] = (),
         min_grade: float | None = None,
         query_texts: str | Path | None = None,
-    ) -> Judged:
+    ) -> QrelsTexts:
         """Read a file, as :meth:`Qrels.read` does."""
         return cls(Qrels.read(path, columns, query_texts), min_grade)
 
@@ -135,8 +135,8 @@ class Judged:
         return {name: place for place, name in enumerate(self.qrels.products)}
 
     @cached_property
-    def _right(self) -> NDArray[np.bool_]:
-        return self.qrels.right(self.min_grade)
+    def _relevant(self) -> NDArray[np.bool_]:
+        return self.qrels.relevant(self.min_grade)
 
     def names_any(self, rows: Iterable[CaptionRow]) -> bool:
         """Whether a query is right for the product of one of these rows."""
@@ -144,14 +144,14 @@ class Judged:
 
     def queries(self, row: CaptionRow) -> tuple[list[str], list[str]]:
         """Queries that a row's product is right for, and those that it is only somewhat right for."""
-        product = self._product_index.get(row.product_id or row.picture_id)
+        product = self._product_index.get(row.product_id or row.image_id)
         if product is None:
             return [], []
         where = self.qrels.of_product(product)
-        right, grades = self._right[where], self.qrels.grades[where]
+        relevant, grades = self._relevant[where], self.qrels.grades[where]
         texts = [self.qrels.queries[query] for query in self.qrels.query_of[where].tolist()]
-        somewhat = ~right & (grades > 0)
-        return [texts[at] for at in np.flatnonzero(right)], [texts[at] for at in np.flatnonzero(somewhat)]
+        somewhat = ~relevant & (grades > 0)
+        return [texts[at] for at in np.flatnonzero(relevant)], [texts[at] for at in np.flatnonzero(somewhat)]
 
 
 class _Builder:
@@ -244,14 +244,14 @@ class _Builder:
             if found[role] is None:
                 raise ColumnError(
                     f"{self._where}: its first row names no column {role!r}. Columns: "
-                    f"{', '.join(str(name)[:40] for name in available[:8])}. Say which is which with --qrels_columns "
+                    f"{', '.join(str(name)[:40] for name in available[:8])}. Say which is which with --qrels-columns "
                     "QUERY,PRODUCT,GRADE, or give it a first row of names."
                 )
         unread = next((str(name) for name in available if found["grade"] is None and _GRADE.search(str(name))), None)
         if unread is not None:
             raise ColumnError(
                 f"{self._where}: its column {unread[:40]!r} may be the grade, and is not read. Name the columns with "
-                "--qrels_columns QUERY,PRODUCT,GRADE; a grade is a number."
+                "--qrels-columns QUERY,PRODUCT,GRADE; a grade is a number."
             )
         return {role: name for role, name in found.items() if name is not None}
 
@@ -259,8 +259,8 @@ class _Builder:
         shown = f" ({', '.join(repr(text[:40]) for text in self._texts[:3])})" if self._texts else ""
         return DataError(
             f"{self._where}: its column {column[:40]!r} holds ids of queries{shown}, and ids are no texts to rank by. "
-            "Give the file that has their texts (BEIR's queries.jsonl) with --query_texts FILE; if they are what "
-            "people typed, name the columns with --qrels_columns."
+            "Give the file that has their texts (BEIR's queries.jsonl) with --query-texts FILE; if they are what "
+            "people typed, name the columns with --qrels-columns."
         )
 
 

@@ -16,7 +16,7 @@ _SEPARATORS = {".tsv": "\t", ".txt": "\t", ".csv": ","}
 _JSON_LINES = (".jsonl", ".ndjson")
 _MOST_NAMED = 5
 _MAX_ROW = 1 << 26
-"""Characters of the lines of a row; KDD Cup's files carry the regions of a picture, as those importers read them."""
+"""Characters of the lines of a row; KDD Cup's files carry the regions of an image, as those importers read them."""
 _MAX_COLUMNS = 10_000
 _MAX_TEXT = 100_000
 """Characters of a query or an id, as of a title."""

@@ -1,4 +1,4 @@
-"""A sample of many pictures that stands for all of them: drawn by a seed, whole products, every category in proportion.
+"""A sample of many images that stands for all of them: drawn by a seed, whole products, every category in proportion.
 
 The first rows are no sample: stores and sources are often sorted by category, by shop or by date.
 """

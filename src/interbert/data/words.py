@@ -17,18 +17,18 @@ _REMEMBERED = 100_000
 
 def words_of(text: str) -> list[str]:
     """Terms of a text: words of alphabetic scripts, characters and character pairs of Chinese."""
-    words = pieces_of(text)
+    words = word_tokens(text)
     pairs = [a + b for a, b in pairwise(words) if is_cjk(a) and is_cjk(b)]
     return words + pairs
 
 
-def pieces_of(text: str) -> list[str]:
+def word_tokens(text: str) -> list[str]:
     """Words of alphabetic scripts and single Chinese characters, without case, in order."""
     return _WORD.findall(text.casefold())
 
 
 def is_cjk(word: str) -> bool:
-    """Whether a piece is one Chinese character."""
+    """Whether a token is one Chinese character."""
     return _CHARACTER.fullmatch(word) is not None
 
 
@@ -38,9 +38,9 @@ def has_cjk(text: str) -> bool:
 
 
 def mostly_cjk(text: str) -> bool:
-    """Whether more than half of a text's pieces are Chinese characters."""
-    pieces = pieces_of(text)
-    return 2 * sum(map(is_cjk, pieces)) > len(pieces)
+    """Whether more than half of a text's tokens are Chinese characters."""
+    tokens = word_tokens(text)
+    return 2 * sum(map(is_cjk, tokens)) > len(tokens)
 
 
 class NearSame:

@@ -1,1 +1,1 @@
-"""The demo: InterBERT learns OpenMoji, or your own pictures, in minutes, and shows what it learnt."""
+"""The demo: InterBERT learns OpenMoji, or your own images, in minutes, and shows what it learnt."""

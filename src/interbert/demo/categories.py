@@ -1,4 +1,4 @@
-"""Words for Unicode's emoji subgroups, in English and Chinese: a second caption that many pictures share.
+"""Words for Unicode's emoji subgroups, in English and Chinese: a second caption that many images share.
 
 A new word such as 鱼 is learnt from a handful of names; "海洋动物" comes with every fish, whale and shell.
 """

@@ -1,4 +1,4 @@
-"""OpenMoji as a catalogue: pictures with names and category words in English and Chinese, split by emoji.
+"""OpenMoji as a catalogue: images with names and category words in English and Chinese, split by emoji.
 
 ``prepare_openmoji(out)`` writes ``train.parquet``, ``validation.parquet`` and ``test.parquet`` with columns
 
@@ -13,8 +13,8 @@ category              Unicode emoji group, such as Animals & Nature
 
 Split law: groups are ordered by the SHA-256 of their name; the first ones whose name tells their look
 (:func:`interbert.demo.captions.may_be_held_out`) go to test, the next to validation, all others to train. A
-held-out group keeps its plainest picture only, so held-out pictures are distinctly named and no variant of
-one is seen in training. Two groups drawn as the very same picture count as one.
+held-out group keeps its plainest image only, so held-out images are distinctly named and no variant of
+one is seen in training. Two groups drawn as the very same image count as one.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
+from interbert.atomic_write import atomic_write, replacing
 from interbert.data.grouping import joined
 from interbert.demo.captions import Glyph, load_glyphs
 from interbert.errors import MissingExtraError, SourceError
-from interbert.whole_file import replacing, write_whole
 
 SPLITS = ("train", "validation", "test")
 _LAW = 4  # raise when the meaning of the files changes, so that old ones are made anew
@@ -63,21 +63,19 @@ def render_svg(svg: str, size: int) -> bytes:
     )
 
 
-def assign_splits(
-    glyphs: Sequence[Glyph], pictures: Sequence[bytes], test: int, validation: int
-) -> dict[str, list[int]]:
+def assign_splits(glyphs: Sequence[Glyph], images: Sequence[bytes], test: int, validation: int) -> dict[str, list[int]]:
     """Positions of ``glyphs`` in each split, by the law of this module.
 
     Args:
-        glyphs: texts, one per picture.
-        pictures: file bytes, one per glyph; groups that share a picture are joined.
-        test: pictures to hold out for the test.
-        validation: pictures to hold out for validation.
+        glyphs: texts, one per image.
+        images: file bytes, one per glyph; groups that share an image are joined.
+        test: images to hold out for the test.
+        validation: images to hold out for validation.
 
     Raises:
         SourceError: fewer than that can be held out.
     """
-    joined = _join_groups([glyph.group for glyph in glyphs], pictures)
+    joined = _join_groups([glyph.group for glyph in glyphs], images)
     members: dict[str, list[int]] = {}
     for position, group in enumerate(joined):
         members.setdefault(group, []).append(position)
@@ -94,7 +92,7 @@ def assign_splits(
     held_out = [group for group in order if fair(group)][: test + validation]
     if len(held_out) < test + validation:
         raise SourceError(
-            f"Only {len(held_out)} pictures can be held out; asked for {test} + {validation}. Hold out fewer."
+            f"Only {len(held_out)} images can be held out; asked for {test} + {validation}. Hold out fewer."
         )
     taken = set(held_out)
     return {
@@ -108,9 +106,9 @@ def _plain(code: str) -> str:
     return code.replace("-FE0F", "")
 
 
-def _join_groups(groups: Sequence[str], pictures: Sequence[bytes]) -> list[str]:
-    """Give groups that are drawn as the same picture the name of the first of them."""
-    keys = [(group, hashlib.sha256(picture).digest()) for group, picture in zip(groups, pictures, strict=True)]
+def _join_groups(groups: Sequence[str], images: Sequence[bytes]) -> list[str]:
+    """Give groups that are drawn as the same image the name of the first of them."""
+    keys = [(group, hashlib.sha256(image).digest()) for group, image in zip(groups, images, strict=True)]
     return [groups[first] for first in joined(keys)]
 
 
@@ -127,11 +125,11 @@ def prepare_openmoji(
 
     Args:
         out_dir: directory, made when missing.
-        size: side of a picture in pixels.
-        test: pictures held out for the test.
-        validation: pictures held out for validation.
+        size: side of an image in pixels.
+        test: images held out for the test.
+        validation: images held out for validation.
         limit: use only this many emoji, spread over the whole set (for tests).
-        progress: called with (pictures rendered, pictures in all).
+        progress: called with (images rendered, images in all).
 
     Raises:
         MissingExtraError: a package of the ``demo`` extra is not installed.
@@ -159,20 +157,20 @@ def prepare_openmoji(
     glyphs = load_glyphs(sorted(path.stem for path in folder.glob("*.svg")))
     if limit is not None and limit < len(glyphs):
         glyphs = [glyphs[i * len(glyphs) // limit] for i in range(limit)]
-    pictures: list[bytes] = []
+    images: list[bytes] = []
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         drawings = ((folder / f"{glyph.code}.svg").read_text(encoding="utf-8") for glyph in glyphs)
-        for picture in pool.map(lambda svg: render_svg(svg, size), drawings):
-            pictures.append(picture)
+        for image in pool.map(lambda svg: render_svg(svg, size), drawings):
+            images.append(image)
             if progress is not None:
-                progress(len(pictures), len(glyphs))
-    splits = assign_splits(glyphs, pictures, test, validation)
+                progress(len(images), len(glyphs))
+    splits = assign_splits(glyphs, images, test, validation)
     out.mkdir(parents=True, exist_ok=True)
     done.unlink(missing_ok=True)
     for split, positions in splits.items():
-        _write_split(out / f"{split}.parquet", [glyphs[i] for i in positions], [pictures[i] for i in positions])
+        _write_split(out / f"{split}.parquet", [glyphs[i] for i in positions], [images[i] for i in positions])
     rows = {split: len(positions) for split, positions in splits.items()}
-    write_whole(done, json.dumps({"fingerprint": fingerprint, "rows": rows, "recipe": recipe}))
+    atomic_write(done, json.dumps({"fingerprint": fingerprint, "rows": rows, "recipe": recipe}))
     return OpenMojiSummary(rows, fingerprint, reused=False)
 
 
@@ -184,13 +182,13 @@ def _installed(name: str) -> bool:
     return True
 
 
-def _write_split(path: Path, glyphs: Sequence[Glyph], pictures: Sequence[bytes]) -> None:
+def _write_split(path: Path, glyphs: Sequence[Glyph], images: Sequence[bytes]) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    images = [{"bytes": picture, "path": f"{glyph.code}.png"} for glyph, picture in zip(glyphs, pictures, strict=True)]
+    cells = [{"bytes": image, "path": f"{glyph.code}.png"} for glyph, image in zip(glyphs, images, strict=True)]
     columns = {
-        "image": pa.array(images, pa.struct([("bytes", pa.binary()), ("path", pa.string())])),
+        "image": pa.array(cells, pa.struct([("bytes", pa.binary()), ("path", pa.string())])),
         "title": pa.array([glyph.title for glyph in glyphs], pa.string()),
         "title_zh": pa.array([glyph.title_zh for glyph in glyphs], pa.string()),
         "tags": pa.array([glyph.tags for glyph in glyphs], pa.string()),

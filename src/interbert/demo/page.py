@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from interbert.redaction import published
 from interbert.report.charts import Chart
 from interbert.report.parts import QueryResult, chart_grid, chart_legend, fact_cards, query_card, shared_style
-from interbert.search.page import document, escape, picture_classes, stylesheet
+from interbert.search.page import document, escape, image_classes, stylesheet
 
 
 @dataclass(frozen=True)
@@ -22,17 +22,17 @@ class Interval:
 
 @dataclass(frozen=True)
 class LanguageResult:
-    """What was measured in one language on pictures the model never saw.
+    """What was measured in one language on images the model never saw.
 
     Attributes:
         name: such as "English".
         recalls: "r@1" and so on, each with its interval.
-        median_rank: of the right picture.
+        median_rank: of the right image.
         chance: recall of random ranking, by the same names.
-        shuffled: recall of the same evaluation with the pictures shuffled, by the same names.
-        mean_image: recall when every picture is the mean picture, by the same names; empty when not measured.
+        shuffled: recall of the same evaluation with the images shuffled, by the same names.
+        mean_image: recall when every image is the mean image, by the same names; empty when not measured.
         queries: texts asked.
-        candidates: pictures ranked for each text.
+        candidates: images ranked for each text.
     """
 
     name: str
@@ -55,12 +55,12 @@ class DemoPage:
         results: one per language.
         queries: per language name, the shown queries.
         queries_note: how the queries were chosen.
-        pictures: data URI of each picture key.
+        images: data URI of each image key.
         charts: (phase, its charts).
         steps: (step, seconds of work).
         facts: (name, value): machine, versions, settings.
         commands: lines to try next.
-        credit: licence line of the pictures.
+        credit: licence line of the images.
     """
 
     subject: str
@@ -68,7 +68,7 @@ class DemoPage:
     results: Sequence[LanguageResult]
     queries: Mapping[str, Sequence[QueryResult]]
     queries_note: str
-    pictures: Mapping[str, str]
+    images: Mapping[str, str]
     charts: Sequence[tuple[str, Sequence[Chart]]]
     steps: Sequence[tuple[str, float]]
     facts: Sequence[tuple[str, str]]
@@ -78,8 +78,8 @@ class DemoPage:
 
 
 def render_demo(page: DemoPage) -> str:
-    """The page as HTML. All texts are escaped; pictures are inlined once each."""
-    rules, names = picture_classes(page.pictures)
+    """The page as HTML. All texts are escaped; images are inlined once each."""
+    rules, names = image_classes(page.images)
     parts = [
         '<p class="eyebrow">InterBERT</p>',
         f"<h1>{escape(_headline(page))}</h1>",
@@ -114,13 +114,13 @@ def _facts(page: DemoPage) -> str:
     for result in page.results:
         recall, chance = result.recalls["r@1"], result.chance["r@1"]
         times = f", {recall.value / chance:.0f} times chance" if chance > 0 else ""
-        cards.append((f"{100 * recall.value:.0f}%", f"right picture first, {result.name}{times}"))
+        cards.append((f"{100 * recall.value:.0f}%", f"right image first, {result.name}{times}"))
     for result in page.results:
         largest = max(result.recalls, key=lambda name: int(name.split("@")[1]))
         value = f"{100 * result.recalls[largest].value:.0f}%"
-        cards.append((value, f"right picture in the first {largest.split('@')[1]}, {result.name}"))
+        cards.append((value, f"right image in the first {largest.split('@')[1]}, {result.name}"))
     if page.results:
-        cards.append((str(page.results[0].candidates), "pictures ranked, none seen in training"))
+        cards.append((str(page.results[0].candidates), "images ranked, none seen in training"))
     return fact_cards(cards)
 
 
@@ -139,8 +139,8 @@ def _table(results: Sequence[LanguageResult]) -> str:
         among = f"<td>{result.candidates:,}</td>"
         rows.append(f"<tr><td>{escape(result.name)}</td>{cells}<td>{result.median_rank:g}</td>{among}</tr>")
         controls = (
-            ("pictures shuffled", result.shuffled),
-            ("every picture the mean one", result.mean_image),
+            ("images shuffled", result.shuffled),
+            ("every image the mean one", result.mean_image),
             ("chance", result.chance),
         )
         for label, values in controls:
@@ -151,11 +151,11 @@ def _table(results: Sequence[LanguageResult]) -> str:
                 rows.append(f'<tr class="control"><td>&emsp;{label}</td>{cells}<td></td>{among}</tr>')
     first = results[0]
     return (
-        "<h2>Measured on pictures it never saw</h2>"
-        f'<p class="soft">Each of {first.queries} texts ranks {first.candidates} held-out pictures, all '
-        "pairs scored jointly. Per cent, with bootstrap 95% intervals. With the pictures shuffled, and with the mean "
-        "picture in the place of every one, the same evaluation has to fall to chance.</p>"
-        '<div class="scroll"><table><thead><tr><th>Text to picture</th>'
+        "<h2>Measured on images it never saw</h2>"
+        f'<p class="soft">Each of {first.queries} texts ranks {first.candidates} held-out images, all '
+        "pairs scored jointly. Per cent, with bootstrap 95% intervals. With the images shuffled, and with the mean "
+        "image in the place of every one, the same evaluation has to fall to chance.</p>"
+        '<div class="scroll"><table><thead><tr><th>Text to image</th>'
         f"{head}<th>median rank</th><th>among</th></tr></thead>"
         f"<tbody>{''.join(rows)}</tbody></table></div>"
     )

@@ -1,4 +1,4 @@
-"""``interbert demo``: from pictures to a page of results, each step done once."""
+"""``interbert demo``: from images to a page of results, each step done once."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from interbert.errors import UsageError
 from interbert.extraction.columns import ColumnMapping
 from interbert.extraction.extract import extract_to_store
 from interbert.extraction.grid import GridExtractor, GridSettings
-from interbert.extraction.sources import PictureSource, open_source
+from interbert.extraction.sources import ImageSource, open_source
 from interbert.outputs import PAGE, write_output
 from interbert.progress import progress_bar
 from interbert.redaction import published
 from interbert.regions.store import RegionStore
 from interbert.report.charts import Chart, objective_charts, validation_charts
-from interbert.report.pictures import thumbnails
+from interbert.report.images import thumbnails
 from interbert.report.runs import read_run
 from interbert.tasks.evaluation import evaluate_retrieval
 from interbert.tasks.retrieval import RetrievalSet
@@ -41,7 +41,7 @@ SPLITS = ("train", "validation", "test")
 SHOWN = 20
 """Queries on the page, per language."""
 HITS = 6
-"""Pictures shown for each."""
+"""Images shown for each."""
 _MOST_OWN = 2400  # rows of a user's own source: what the time allows
 
 
@@ -51,11 +51,11 @@ class DemoSettings:
 
     Attributes:
         folder: everything is written here; ``index.html`` is the page.
-        source: a user's own pictures and texts; None renders OpenMoji.
+        source: a user's own images and texts; None renders OpenMoji.
         mapping: columns of that source.
-        limit: use at most so many pictures; None takes what the time allows.
-        test: pictures to hold out and measure on.
-        validation: pictures to hold out and choose the best checkpoint on.
+        limit: use at most so many images; None takes what the time allows.
+        test: images to hold out and measure on.
+        validation: images to hold out and choose the best checkpoint on.
         init_from: BERT to start from.
         effort: multiplies the training; 1 is about five minutes on two cores that multiply bf16.
     """
@@ -92,21 +92,21 @@ class Demo:
         }
         steps: list[tuple[str, str, float, Mapping[str, object], tuple[Path, ...], Callable[[], None]]] = []
         if settings.source is None:
-            pictures = tuple(self._parquet(split) for split in SPLITS)
-            steps.append(("pictures", "rendering OpenMoji", 30, data, pictures, self._render))
+            images = tuple(self._parquet(split) for split in SPLITS)
+            steps.append(("images", "rendering OpenMoji", 30, data, images, self._render))
         stores = tuple(self._regions(split) for split in SPLITS)
         pretraining, finetuning = self._recipes()
         steps += [
             ("regions", "describing regions", 50, data | asdict(self._extractor), stores, self._extract),
             ("pretraining", "pretraining", 480, pretraining, (self._model("pretrained"),), self._pretrain),
             ("finetuning", "fine-tuning", 90, finetuning, (self._model("retrieval"),), self._finetune),
-            ("ranking", "ranking held-out pictures", 80, {}, (self._results,), self._rank),
+            ("ranking", "ranking held-out images", 80, {}, (self._results,), self._rank),
             ("page", "writing the page", 2, {}, (self.folder / "index.html",), self._page),
         ]
         return [Step(*values) for values in steps]
 
     @functools.cached_property
-    def _sources(self) -> dict[str, PictureSource]:
+    def _sources(self) -> dict[str, ImageSource]:
         settings = self.settings
         if settings.source is None:
             mapping = ColumnMapping("image", ("title", "tags", "title_zh", "tags_zh"), "id", "group")
@@ -133,7 +133,7 @@ class Demo:
         return self.folder / "results.json"
 
     def _parquet(self, split: str) -> Path:
-        return self.folder / "pictures" / f"{split}.parquet"
+        return self.folder / "images" / f"{split}.parquet"
 
     def _regions(self, split: str) -> Path:
         return self.folder / "regions" / split
@@ -154,7 +154,7 @@ class Demo:
     def _render(self) -> None:
         settings = self.settings
         prepare_openmoji(
-            self.folder / "pictures", test=settings.test, validation=settings.validation, limit=settings.limit
+            self.folder / "images", test=settings.test, validation=settings.validation, limit=settings.limit
         )
 
     def _extract(self) -> None:
@@ -177,14 +177,14 @@ class Demo:
         model, processor = load_model(directory), load_processor(directory)
         store = RegionStore.open(self._regions("test"))
         captions = list(store.captions())
-        picture_ids = {one.row: one.picture_id for one in captions}
+        image_ids = {one.row: one.image_id for one in captions}
         outcomes = []
         for language, columns in self._languages().items():
             data = RetrievalSet.from_table(PairTable.from_captions(captions, columns, str(self._regions("test"))))
-            texts, pictures = data.encode(store, processor)
-            with progress_bar(f"ranking, {language}", len(texts) * len(pictures), "pairs") as advance:
-                report = evaluate_retrieval(model, data, texts, pictures, progress=advance)
-            keys = [picture_ids[row] for row in data.picture_rows]
+            texts, images = data.encode(store, processor)
+            with progress_bar(f"ranking, {language}", len(texts) * len(images), "pairs") as advance:
+                report = evaluate_retrieval(model, data, texts, images, progress=advance)
+            keys = [image_ids[row] for row in data.image_rows]
             outcomes.append(language_outcome(language, data, report, keys, SHOWN, HITS))
         write_outcomes(self._results, outcomes)
 
@@ -192,25 +192,25 @@ class Demo:
         outcomes = read_outcomes(self._results)
         source = self._sources["test"]
         shown = {key for one in outcomes for query in one.queries for key, _ in query.hits}
-        shown |= {key for one in outcomes for query in one.queries for key in query.right}
-        captions = {one.picture_id: one for one in RegionStore.open(self._regions("test")).captions() if one.view == 0}
-        images = thumbnails(source, {key: captions[key] for key in sorted(shown)}, 112)
-        for problem in images.problems:
+        shown |= {key for one in outcomes for query in one.queries for key in query.relevant}
+        captions = {one.image_id: one for one in RegionStore.open(self._regions("test")).captions() if one.view == 0}
+        shown_thumbnails = thumbnails(source, {key: captions[key] for key in sorted(shown)}, 112)
+        for problem in shown_thumbnails.problems:
             say(f"not shown: {problem}")
         own = self.settings.source is not None
         page = DemoPage(
             subject=published(self.settings.source) if own and self.settings.source else "OpenMoji",
             lead=(
-                "InterBERT was pretrained on pictures and their texts (masked words, masked regions, matching), "
-                "fine-tuned to tell right pairs from wrong ones, and asked for pictures it has never seen."
+                "InterBERT was pretrained on images and their texts (masked words, masked regions, matching), "
+                "fine-tuned to tell right pairs from wrong ones, and asked for images it has never seen."
             ),
             results=[one.result for one in outcomes],
             queries={one.result.name: one.queries for one in outcomes},
             queries_note=(
-                "Chosen by the hash of their text, not by their result. Under each picture: the match probability. "
+                "Chosen by the hash of their text, not by their result. Under each image: the match probability. "
                 "A tick marks a right one."
             ),
-            pictures=images.uris,
+            images=shown_thumbnails.uris,
             charts=[
                 (title, self._charts(name))
                 for title, name in (("Pretraining", "pretrained"), ("Fine-tuning", "retrieval"))
@@ -224,7 +224,7 @@ class Demo:
             ),
             credit=""
             if own
-            else "Pictures: OpenMoji (openmoji.org), CC BY-SA 4.0. Names: Unicode CLDR, through the package emoji.",
+            else "Images: OpenMoji (openmoji.org), CC BY-SA 4.0. Names: Unicode CLDR, through the package emoji.",
             names={key: key for key in shown},
         )
         write_output(self.folder / "index.html", render_demo(page), PAGE)
@@ -239,10 +239,10 @@ class Demo:
             recall, chance = one.result.recalls["r@1"], one.result.chance["r@1"]
             mean = one.result.mean_image.get("r@1")
             say(
-                f"{one.result.name}: right picture first for {100 * recall.value:.1f}% of {one.result.queries} texts "
+                f"{one.result.name}: right image first for {100 * recall.value:.1f}% of {one.result.queries} texts "
                 f"(95%: {100 * recall.low:.1f} to {100 * recall.high:.1f}) among {one.result.candidates} unseen "
-                f"pictures; chance {100 * chance:.1f}%, pictures shuffled {100 * one.result.shuffled['r@1']:.1f}%"
-                + (f", all the mean picture {100 * mean:.1f}%" if mean is not None else "")
+                f"images; chance {100 * chance:.1f}%, images shuffled {100 * one.result.shuffled['r@1']:.1f}%"
+                + (f", all the mean image {100 * mean:.1f}%" if mean is not None else "")
             )
 
     def _step_times(self) -> Iterator[tuple[str, float]]:
@@ -269,6 +269,6 @@ def _source_fingerprint(source: str) -> dict[str, object]:
     if path.is_file():
         return {"size": path.stat().st_size, "modified": path.stat().st_mtime_ns}
     if (path / "state").is_dir() and (path / "regions").is_dir():
-        raise UsageError(f"{source}: is a demo's folder, not a source of pictures.")
+        raise UsageError(f"{source}: is a demo's folder, not a source of images.")
     files = sorted(file for file in path.rglob("*") if file.is_file())
     return {"files": len(files), "modified": max((file.stat().st_mtime_ns for file in files), default=0)}

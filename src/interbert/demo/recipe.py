@@ -44,7 +44,7 @@ def pretraining(folder: Path, init_from: str, pairs: int, effort: float) -> Pret
     Args:
         folder: the demo's; holds the region stores and takes the model.
         init_from: BERT to start from.
-        pairs: text-picture pairs there are.
+        pairs: text-image pairs there are.
         effort: multiplies the work.
     """
     epochs = max(effort * PRETRAINING_PAIRS / pairs, 0.05)
@@ -53,7 +53,7 @@ def pretraining(folder: Path, init_from: str, pairs: int, effort: float) -> Pret
         validation=str(folder / "regions" / "validation"),
         out=str(folder / "models" / "pretrained"),
         init_from=init_from,
-        # a thousand pictures are learnt by heart in no time: much dropout where they are met first
+        # a thousand images are learnt by heart in no time: much dropout where they are met first
         warm_start=WarmStartOptions(
             head_epochs=20, head_learning_rate=1e-3, epochs=3, learning_rate=5e-4, batch_size=256, dropout=0.7
         ),
@@ -79,7 +79,7 @@ def finetuning(folder: Path, texts: list[str], pairs: int, effort: float) -> Fin
         regions=str(folder / "regions" / "train"),
         validation=str(folder / "regions" / "validation"),
         out=str(folder / "models" / "retrieval"),
-        texts=texts,
+        text_columns=texts,
         contrastive_loss_weight=2.0,
         negatives=NegativeOptions(mine="model", hard_share=0.5, random_epochs=epochs / 8, rise_epochs=epochs / 4),
         training=TrainingOptions(

@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from interbert.atomic_write import atomic_write
 from interbert.demo.page import Interval, LanguageResult
 from interbert.report.parts import QueryResult, by_hash
 from interbert.tasks.evaluation import RetrievalReport
 from interbert.tasks.metrics import best_ranks
 from interbert.tasks.retrieval import RetrievalSet
-from interbert.whole_file import write_whole
 
 
 @dataclass(frozen=True)
@@ -36,11 +36,11 @@ def language_outcome(
 
     Args:
         name: of the language.
-        data: texts and pictures.
+        data: texts and images.
         report: of the full ranking.
-        keys: name of each picture.
+        keys: name of each image.
         shown: queries on the page.
-        hits: pictures shown for each.
+        hits: images shown for each.
     """
     joint = report.joint.text_to_image
     result = LanguageResult(
@@ -61,9 +61,9 @@ def language_outcome(
         queries.append(
             QueryResult(
                 text=data.texts[text],
-                right=frozenset(keys[picture] for picture in np.flatnonzero(data.relevant[text]).tolist()),
+                relevant=frozenset(keys[image] for image in np.flatnonzero(data.relevant[text]).tolist()),
                 rank=int(ranks[text]),
-                hits=tuple((keys[picture], float(1 / (1 + np.exp(-line[picture])))) for picture in best.tolist()),
+                hits=tuple((keys[image], float(1 / (1 + np.exp(-line[image])))) for image in best.tolist()),
             )
         )
     return LanguageOutcome(result, tuple(queries), report.to_dict())
@@ -75,11 +75,11 @@ def write_outcomes(path: Path, outcomes: Sequence[LanguageOutcome]) -> None:
         {
             "result": asdict(one.result),
             "report": dict(one.report),
-            "queries": [asdict(query) | {"right": sorted(query.right)} for query in one.queries],
+            "queries": [asdict(query) | {"relevant": sorted(query.relevant)} for query in one.queries],
         }
         for one in outcomes
     ]
-    write_whole(path, json.dumps(records, ensure_ascii=False, indent=1) + "\n")
+    atomic_write(path, json.dumps(records, ensure_ascii=False, indent=1) + "\n")
 
 
 def read_outcomes(path: Path) -> list[LanguageOutcome]:
@@ -90,7 +90,7 @@ def read_outcomes(path: Path) -> list[LanguageOutcome]:
         recalls = {name: Interval(**values) for name, values in result["recalls"].items()}
         queries = [
             QueryResult(
-                one["text"], frozenset(one["right"]), one["rank"], tuple((key, value) for key, value in one["hits"])
+                one["text"], frozenset(one["relevant"]), one["rank"], tuple((key, value) for key, value in one["hits"])
             )
             for one in record["queries"]
         ]

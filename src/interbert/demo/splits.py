@@ -8,19 +8,19 @@ from collections.abc import Sequence
 from interbert.data.grouping import joined
 from interbert.data.pairs import normal_text
 from interbert.errors import SourceError
-from interbert.extraction.sources import PictureSource
+from interbert.extraction.sources import ImageSource
 
 SMALLEST = 40
-"""Pictures with texts below which there is nothing to learn and to measure."""
+"""Images with texts below which there is nothing to learn and to measure."""
 
 
-def split_rows(source: PictureSource, most: int, test: int, validation: int) -> dict[str, list[int]]:
+def split_rows(source: ImageSource, most: int, test: int, validation: int) -> dict[str, list[int]]:
     """Rows of each split; rows that share a product or a text stay together.
 
     Groups are ordered by the SHA-256 of their first text, so the split is the same in every run.
 
     Args:
-        source: pictures with texts.
+        source: images with texts.
         most: use at most so many rows.
         test: rows to hold out for the test, at most a fifth of all.
         validation: rows to hold out for validation, at most a tenth.
@@ -32,9 +32,7 @@ def split_rows(source: PictureSource, most: int, test: int, validation: int) -> 
     order = sorted(groups, key=lambda key: hashlib.sha256(key.encode()).hexdigest())
     total = min(most, sum(map(len, groups.values())))
     if total < SMALLEST:
-        raise SourceError(
-            f"{source.name}: {total} pictures with texts are too few for a demo; give at least {SMALLEST}."
-        )
+        raise SourceError(f"{source.name}: {total} images with texts are too few for a demo; give at least {SMALLEST}.")
     splits: dict[str, list[int]] = {"test": [], "validation": [], "train": []}
     sizes = {"test": min(test, total // 5), "validation": min(validation, total // 10), "train": total}
     for key in order:
@@ -46,11 +44,11 @@ def split_rows(source: PictureSource, most: int, test: int, validation: int) -> 
                 break
         sizes["train"] = total - len(splits["test"]) - len(splits["validation"])
     if not all(splits.values()):
-        raise SourceError(f"{source.name}: nearly all pictures share one product or text; there is nothing to rank.")
+        raise SourceError(f"{source.name}: nearly all images share one product or text; there is nothing to rank.")
     return {name: sorted(rows) for name, rows in splits.items()}
 
 
-def _groups(source: PictureSource) -> dict[str, list[int]]:
+def _groups(source: ImageSource) -> dict[str, list[int]]:
     """Rows with texts that share a product id or a text, under a name made of the first one's text and row."""
     rows = [(product, texts) for product, texts in source.products_and_texts()]
     keys = [[("product", product), *(("text", normal_text(text)) for text in texts)] for product, texts in rows]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from interbert.whole_file import write_whole
+from interbert.atomic_write import atomic_write
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ class StepRunner:
             start = time.monotonic()
             state.step.action()
             seconds = time.monotonic() - start
-            write_whole(marker, json.dumps({"fingerprint": state.fingerprint, "seconds": round(seconds, 1)}))
+            atomic_write(marker, json.dumps({"fingerprint": state.fingerprint, "seconds": round(seconds, 1)}))
             done = StepState(state.step, state.fingerprint, True, seconds)
             announce(done)
             finished.append(done)

@@ -51,6 +51,6 @@ def _mask(name: str) -> str:
 
 
 def _padded(values: NDArray[Any], name: str, most_text: int) -> NDArray[Any]:
-    """More padding; zeros, as padding is everywhere but in ``input_ids``, where any piece will do."""
+    """More padding; zeros, as padding is everywhere but in ``input_ids``, where any token will do."""
     more = min(_MORE_PADDING, most_text - values.shape[1]) if _mask(name) == "attention_mask" else _MORE_PADDING
     return np.pad(values, [(0, 0), (0, max(more, 0)), *[(0, 0)] * (values.ndim - 2)])

@@ -48,7 +48,7 @@ class TextEncoder(nn.Module):
 
 
 class ImageEncoder(nn.Module):
-    """Pictures to dual-encoder vectors [B,D]."""
+    """Images to dual-encoder vectors [B,D]."""
 
     def __init__(self, model: InterBertForImageTextRetrieval) -> None:
         super().__init__()

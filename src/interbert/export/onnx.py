@@ -19,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from interbert.atomic_write import atomic_write
 from interbert.checkpoints.directory import load_model, load_processor, require_free, whole_folder
 from interbert.data.pairs import PairTable
 from interbert.errors import CheckpointError, MissingExtraError, UsageError
@@ -27,19 +28,18 @@ from interbert.export.modules import PARTS, Part
 from interbert.export.quantise import QuantisedRecall, quantise_joint
 from interbert.export.runtime import level_of, open_exported
 from interbert.model.processing import InterBertProcessor, pad_texts
-from interbert.model.region_inputs import pad_pictures
+from interbert.model.region_inputs import pad_images
 from interbert.model.retrieval import InterBertForImageTextRetrieval
 from interbert.regions.schema import ExtractorInfo
 from interbert.regions.store import RegionStore
 from interbert.tasks.retrieval import RetrievalSet
-from interbert.whole_file import write_whole
 
 TOLERANCE = 1e-4
 """Largest difference from torch that a file may have."""
 
 REPORT = "export.json"
 _BATCHES = (1, 3, 8)
-_LEAST_PICTURES = sum(_BATCHES)
+_LEAST_IMAGES = sum(_BATCHES)
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def export_onnx(
             on its batch by more than that, or the quantised file costs more than half a point of R@1; nothing is kept
             then.
         StoreError: the regions are missing or by another extractor.
-        UsageError: ``out`` is there and not empty, or the store has too few pictures.
+        UsageError: ``out`` is there and not empty, or the store has too few images.
         MissingExtraError: onnx or onnxruntime is not installed.
         StorageError: ``out`` cannot be written.
     """
@@ -92,9 +92,9 @@ def export_onnx(
     store = RegionStore.open(regions)
     store.require(ExtractorInfo.from_dict(processor.extractor_info))
     table = PairTable.from_captions(store.captions(), list(texts), regions)
-    data = RetrievalSet.from_table(table, max(queries, _LEAST_PICTURES))
-    if len(data.picture_rows) < _LEAST_PICTURES:
-        raise UsageError(f"{regions}: has {len(data.picture_rows)} pictures with texts; {_LEAST_PICTURES} are needed.")
+    data = RetrievalSet.from_table(table, max(queries, _LEAST_IMAGES))
+    if len(data.image_rows) < _LEAST_IMAGES:
+        raise UsageError(f"{regions}: has {len(data.image_rows)} images with texts; {_LEAST_IMAGES} are needed.")
     with whole_folder(folder) as part:
         return _write(model, processor, data, store, part, quantise)
 
@@ -107,8 +107,8 @@ def _write(
     folder: Path,
     quantise: bool,
 ) -> ExportReport:
-    ids, pictures = data.encode(store, processor)
-    batches = _real_batches(ids, pictures, processor.pad_token_id)
+    ids, images = data.encode(store, processor)
+    batches = _real_batches(ids, images, processor.pad_token_id)
     differences, between = {}, {}
     mixed = {name: tensor.numpy() for name, tensor in batches[-1].items()}
     for part in PARTS:
@@ -124,7 +124,7 @@ def _write(
             )
     model.config.save_pretrained(folder)
     processor.save_pretrained(folder)
-    recall = quantise_joint(folder, model, data, ids, pictures, mixed) if quantise else None
+    recall = quantise_joint(folder, model, data, ids, images, mixed) if quantise else None
     content: dict[str, Any] = {
         "largest difference from torch": differences,
         "largest difference between batches": between,
@@ -132,23 +132,23 @@ def _write(
     }
     if recall is not None:
         content["int8"] = recall.to_dict()
-    write_whole(folder / REPORT, json.dumps(content, indent=2) + "\n")
+    atomic_write(folder / REPORT, json.dumps(content, indent=2) + "\n")
     return ExportReport(differences, between, recall)
 
 
-def _real_batches(ids: Sequence[Sequence[int]], pictures: Sequence[Any], pad_id: int) -> list[dict[str, Tensor]]:
+def _real_batches(ids: Sequence[Sequence[int]], images: Sequence[Any], pad_id: int) -> list[dict[str, Tensor]]:
     """Pairs in batches of several sizes, text lengths and region counts, with padding on both sides."""
     batches, start = [], 0
     for size in _BATCHES:
         chosen = range(start, start + size)
         start += size
-        cut = [pictures[index] for index in chosen]
-        if size > 1:  # pictures of a grid all have as many regions: leave some out of the first
+        cut = [images[index] for index in chosen]
+        if size > 1:  # images of a grid all have as many regions: leave some out of the first
             features, locations = cut[0]
             keep = max(2, len(features) - 2)
             cut[0] = features[:keep], locations[:keep]
         texts = pad_texts([ids[index % len(ids)] for index in chosen], pad_id)
-        batches.append(texts | pad_pictures(cut))
+        batches.append(texts | pad_images(cut))
     return batches
 
 

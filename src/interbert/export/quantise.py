@@ -1,4 +1,4 @@
-"""An int8 joint scorer, judged by its recall on real pictures: embeddings look fine long after ranking is not.
+"""An int8 joint scorer, judged by its recall on real images: embeddings look fine long after ranking is not.
 
 Weights are 8 bits, with a scale per block of a column; activations stay float32. Rounding those too is faster, but then
 a pair's score depends on its batch: dynamic quantisation as ONNX has it (``DynamicQuantizeLinear``) has one scale for
@@ -14,13 +14,13 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from interbert.data.examples import Picture
 from interbert.errors import CheckpointError
 from interbert.export.batches import BATCH_TOLERANCE, Inputs, batch_dependence
 from interbert.export.modules import PARTS
 from interbert.export.ranking import Ranking
 from interbert.export.runtime import level_of, open_exported
 from interbert.model.retrieval import InterBertForImageTextRetrieval
+from interbert.region_arrays import RegionArrays
 from interbert.tasks.retrieval import RetrievalSet
 
 LARGEST_LOSS = 0.5
@@ -40,7 +40,7 @@ class QuantisedRecall:
     int8_r1: float
     queries: int
     candidates: int
-    """Pictures ranked for each query: the dual encoder's best, or all."""
+    """Images ranked for each query: the dual encoder's best, or all."""
     between_batches: float
     """Largest difference that a pair's company in a batch, and padding, make to its score."""
 
@@ -54,14 +54,14 @@ def quantise_joint(
     model: InterBertForImageTextRetrieval,
     data: RetrievalSet,
     ids: Sequence[Sequence[int]],
-    pictures: Sequence[Picture],
+    images: Sequence[RegionArrays],
     batch: Inputs,
 ) -> QuantisedRecall:
     """Write ``joint.int8.onnx`` beside ``joint.onnx``.
 
     Args:
         folder: of the exported files.
-        model, data, ids, pictures: what is exported, and the validation set that judges it.
+        model, data, ids, images: what is exported, and the validation set that judges it.
         batch: padded inputs of a few pairs, on which scores must not depend on their batch.
 
     Raises:
@@ -77,7 +77,7 @@ def quantise_joint(
             f"{QUANTISED}: a pair's score changes by {between:.1e} with the pairs beside it, more than "
             f"{BATCH_TOLERANCE:.0e}; refused. Export without --quantise."
         )
-    ranking = Ranking.of(model, data, ids, pictures)
+    ranking = Ranking.of(model, data, ids, images)
     plain, small = (
         ranking.recall_at_1(ranking.score(open_exported(folder / name))) for name in ("joint.onnx", QUANTISED)
     )

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from interbert.data.examples import Picture
 from interbert.export.runtime import Runner
 from interbert.model.processing import pad_texts
-from interbert.model.region_inputs import pad_pictures
+from interbert.model.region_inputs import pad_images
 from interbert.model.retrieval import InterBertForImageTextRetrieval
 from interbert.model.scoring import dual_matrix
+from interbert.region_arrays import RegionArrays
 from interbert.tasks.metrics import best_ranks
 from interbert.tasks.retrieval import RetrievalSet
 
@@ -22,13 +22,13 @@ _CANDIDATES = 16
 
 @dataclass(frozen=True)
 class Ranking:
-    """Texts, and the pictures that each of them ranks."""
+    """Texts, and the images that each of them ranks."""
 
     ids: Sequence[Sequence[int]]
-    pictures: Sequence[Picture]
+    images: Sequence[RegionArrays]
     candidates: NDArray[np.int64]
-    """[texts, k], the dual encoder's best; all pictures without a dual encoder."""
-    right: NDArray[np.bool_]
+    """[texts, k], the dual encoder's best; all images without a dual encoder."""
+    relevant: NDArray[np.bool_]
     """[texts, k]"""
 
     @classmethod
@@ -37,14 +37,14 @@ class Ranking:
         model: InterBertForImageTextRetrieval,
         data: RetrievalSet,
         ids: Sequence[Sequence[int]],
-        pictures: Sequence[Picture],
+        images: Sequence[RegionArrays],
     ) -> Ranking:
         """The candidates that ``model`` proposes."""
-        candidates = np.tile(np.arange(len(pictures)), (len(ids), 1))
+        candidates = np.tile(np.arange(len(images)), (len(ids), 1))
         if model.config.contrastive_size is not None:
-            cosines = dual_matrix(model, ids, pictures)
+            cosines = dual_matrix(model, ids, images)
             candidates = np.argsort(-cosines, axis=1, kind="stable")[:, :_CANDIDATES]
-        return cls(ids, pictures, candidates, np.take_along_axis(data.relevant, candidates, axis=1))
+        return cls(ids, images, candidates, np.take_along_axis(data.relevant, candidates, axis=1))
 
     @property
     def pairs(self) -> int:
@@ -57,7 +57,7 @@ class Ranking:
         for text, chosen in enumerate(self.candidates):
             for start in range(0, len(chosen), batch):
                 block = chosen[start : start + batch]
-                inputs = pad_texts([self.ids[text]] * len(block)) | pad_pictures([self.pictures[i] for i in block])
+                inputs = pad_texts([self.ids[text]] * len(block)) | pad_images([self.images[i] for i in block])
                 scores[text, start : start + len(block)] = run({name: one.numpy() for name, one in inputs.items()})
                 if progress is not None:
                     progress(len(block))
@@ -65,6 +65,6 @@ class Ranking:
 
     def recall_at_1(self, scores: NDArray[np.float32]) -> float:
         """Per cent of all texts whose best candidate is right."""
-        found = self.right.any(axis=1)
-        first = best_ranks(scores[found], self.right[found]) <= 1
+        found = self.relevant.any(axis=1)
+        first = best_ranks(scores[found], self.relevant[found]) <= 1
         return 100.0 * float(first.sum()) / len(self.ids)

@@ -1,1 +1,1 @@
-"""Raw pictures to regions."""
+"""Raw images to regions."""

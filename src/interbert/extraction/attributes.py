@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from interbert.errors import SourceError
-from interbert.extraction.sources import PictureSource
+from interbert.extraction.sources import ImageSource
 
 ATTRIBUTES = "attributes"
 """Name of the field beside the titles' columns."""
@@ -25,7 +25,7 @@ _NOTHING = frozenset({"", "na", "n/a", "nan", "none", "null", "unknown", "-"})
 
 
 @dataclass(frozen=True)
-class KindColumns:
+class FacetColumns:
     """Which columns of a catalogue say of what kind a product is, and why the others do not."""
 
     taken: tuple[str, ...]
@@ -37,7 +37,7 @@ class KindColumns:
         return "; ".join(f"{name[:60]} ({why})" for name, why in self.left_out.items())
 
 
-def kinds_of(source: PictureSource, titles: Sequence[str] = ()) -> KindColumns:
+def facet_columns_of(source: ImageSource, titles: Sequence[str] = ()) -> FacetColumns:
     """Columns that say of what kind a product is: those of text with few different values.
 
     Numbers and dates are none, whether a source has them as such or, like a csv file, as texts: they are quantities.
@@ -49,7 +49,7 @@ def kinds_of(source: PictureSource, titles: Sequence[str] = ()) -> KindColumns:
     Raises:
         SourceError: there is none.
     """
-    found = kinds_in(source, titles)
+    found = facet_columns_in(source, titles)
     if not found.taken:
         raise SourceError(
             f"{source.name}: no column says of what kind a product is: {found.told() or 'it has no further columns'}. "
@@ -58,16 +58,16 @@ def kinds_of(source: PictureSource, titles: Sequence[str] = ()) -> KindColumns:
     return found
 
 
-def kinds_in(source: PictureSource, titles: Sequence[str] = ()) -> KindColumns:
+def facet_columns_in(source: ImageSource, titles: Sequence[str] = ()) -> FacetColumns:
     """As :func:`kinds_of`, none where there is none."""
     table = source.other_columns()
-    reasons = {name: _why_no_kinds(table[name]) for name in table.column_names if name not in titles}
+    reasons = {name: _why_no_facets(table[name]) for name in table.column_names if name not in titles}
     reasons |= {name: "read as a title" for name in table.column_names if name in titles}
     taken = tuple(name for name, why in reasons.items() if why is None)
-    return KindColumns(taken, {name: why for name, why in reasons.items() if why is not None})
+    return FacetColumns(taken, {name: why for name, why in reasons.items() if why is not None})
 
 
-def attribute_values(source: PictureSource, columns: Sequence[str]) -> list[tuple[str, ...]]:
+def attribute_values(source: ImageSource, columns: Sequence[str]) -> list[tuple[str, ...]]:
     """Of every row of a source, the values of its columns ("Men", "Shirts", "Blue"), "" where there is none.
 
     Args:
@@ -89,7 +89,7 @@ def as_text(values: Sequence[str]) -> str:
     return " ".join(dict.fromkeys(value for value in values if value))
 
 
-def _why_no_kinds(column: Any) -> str | None:
+def _why_no_facets(column: Any) -> str | None:
     """Why a column does not say of what kind a product is; None when it does."""
     import pyarrow as pa
     import pyarrow.compute as pc

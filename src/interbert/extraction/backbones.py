@@ -3,7 +3,7 @@
 The default, EfficientNet-Lite0, carries its ImageNet weights inside a package; ``timm:NAME``, ``torchvision:NAME``
 and ``transformers:NAME`` take any other backbone from a hub.
 
-Shapes: B pictures, M pooled regions, C channels of a map, K classes.
+Shapes: B images, M pooled regions, C channels of a map, K classes.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ class Backbone(Protocol):
     input_size: tuple[int, int] | None
     """Height and width in pixels that it is bound to, to which :meth:`maps` scales; None takes any size."""
 
-    def maps(self, pictures: Tensor) -> dict[str, Tensor]:
-        """RGB pictures f32 [B,3,height,width] in 0..255 -> maps [B,C,h,w] by tap."""
+    def maps(self, images: Tensor) -> dict[str, Tensor]:
+        """RGB images f32 [B,3,height,width] in 0..255 -> maps [B,C,h,w] by tap."""
 
     def classify(self, pooled: Tensor) -> Tensor | None:
         """Pooled head features [M,C] -> class logits [M,K]; None without a classifier."""
@@ -43,11 +43,11 @@ class HubBackbone:
 
     Args:
         name: as settings have it.
-        trunk: normalised pictures -> a map or tokens.
+        trunk: normalised images -> a map or tokens.
         head: pooled features -> logits; None where there is no classifier.
         mean, std: of each colour, in 0..1.
         own_size: height and width that it was trained with. A trunk that takes no other (a vision transformer whose
-            positions are learnt) gets every picture in this size.
+            positions are learnt) gets every image in this size.
     """
 
     def __init__(
@@ -94,14 +94,14 @@ class HubBackbone:
             return False
         return True
 
-    def maps(self, pictures: Tensor) -> dict[str, Tensor]:
+    def maps(self, images: Tensor) -> dict[str, Tensor]:
         """See :class:`Backbone`."""
-        if self.input_size is not None and pictures.shape[-2:] != self.input_size:
-            scaled = nn.functional.interpolate(pictures, self.input_size, mode="bicubic", antialias=True)
-            pictures = scaled.clamp(0.0, 255.0)
-        output: Any = self._trunk((pictures - self._mean) / self._std)
+        if self.input_size is not None and images.shape[-2:] != self.input_size:
+            scaled = nn.functional.interpolate(images, self.input_size, mode="bicubic", antialias=True)
+            images = scaled.clamp(0.0, 255.0)
+        output: Any = self._trunk((images - self._mean) / self._std)
         hidden: Tensor = getattr(output, "last_hidden_state", output)
-        return {"head": _as_map(hidden, pictures.shape[-2] / pictures.shape[-1], self._extra_tokens)}
+        return {"head": _as_map(hidden, images.shape[-2] / images.shape[-1], self._extra_tokens)}
 
     def classify(self, pooled: Tensor) -> Tensor | None:
         """See :class:`Backbone`."""
@@ -112,7 +112,7 @@ class HubBackbone:
 
 
 def _tokens_beside_patches(tokens: int, aspect: float) -> int:
-    """How many class tokens there are: what is left of the largest grid that has the picture's shape."""
+    """How many class tokens there are: what is left of the largest grid that has the image's shape."""
     for extra in range(tokens):
         width = round(((tokens - extra) / aspect) ** 0.5)
         if width and width * round(width * aspect) == tokens - extra and abs(width * aspect % 1 - 0.5) > 0.499:
@@ -131,7 +131,7 @@ def _as_map(hidden: Tensor, aspect: float, extra: int) -> Tensor:
 
 
 _OTHER_SIZE = (192, 256)
-"""Size of a picture that a network is asked for, to see whether it takes any; no network's own."""
+"""Size of an image that a network is asked for, to see whether it takes any; no network's own."""
 _IMAGENET_MEAN, _IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
@@ -192,8 +192,8 @@ class _TimmFeatures(nn.Module):
         self.model = model
         self.last = getattr(model, "output_fmt", "NCHW") == "NHWC"
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        hidden: Tensor = self.model.forward_features(pictures)  # type: ignore[operator]
+    def forward(self, images: Tensor) -> Tensor:
+        hidden: Tensor = self.model.forward_features(images)  # type: ignore[operator]
         return hidden.permute(0, 3, 1, 2) if self.last and hidden.ndim == 4 else hidden
 
 
@@ -204,8 +204,8 @@ class _TorchvisionTokens(nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        patches = self.model._process_input(pictures)
+    def forward(self, images: Tensor) -> Tensor:
+        patches = self.model._process_input(images)
         tokens: Tensor = self.model.encoder(
             torch.cat([self.model.class_token.expand(len(patches), -1, -1), patches], 1)
         )

@@ -64,5 +64,5 @@ def _transformers_names(model: str, revision: str | None = None) -> Sequence[str
             model, revision=revision, local_files_only=True, trust_remote_code=False
         ).id2label
         return [str(labels[place]) for place in sorted(labels)]
-    except Exception:  # a store says where: whatever lies there now, its pictures can be shown without names
+    except Exception:  # a store says where: whatever lies there now, its images can be shown without names
         return None

@@ -1,4 +1,4 @@
-"""Which column of a source holds the pictures, and which the texts."""
+"""Which column of a source holds the images, and which the texts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 
 from interbert.errors import ColumnError, listed
 from interbert.extraction.given_settings import BoxFormat
-from interbert.extraction.pictures import PICTURE_SUFFIXES
+from interbert.extraction.images import IMAGE_SUFFIXES
 
 _TEXT_NAMES = (
     "title",
@@ -27,19 +27,19 @@ _TEXT_NAMES = (
     "query",
 )
 _PRODUCT_NAMES = ("product_id", "productid", "item_id", "itemid", "sku", "id")
-_PICTURE_NAMES = ("image", "picture", "img", "photo", "file_name", "image_path", "path")
+_IMAGE_NAMES = ("image", "picture", "img", "photo", "file_name", "image_path", "path")
 
 
 @dataclass(frozen=True)
 class ColumnMapping:
     """Columns by name; None (or no texts) means: find them."""
 
-    picture: str | None = None
+    image: str | None = None
     texts: tuple[str, ...] = ()
-    picture_id: str | None = None
+    image_id: str | None = None
     product_id: str | None = None
     boxes: str | None = None
-    """Boxes of each picture; never found by itself."""
+    """Boxes of each image; never found by itself."""
     box_format: BoxFormat = "xyxy"
 
 
@@ -83,35 +83,35 @@ def resolve_columns(
     Raises:
         ColumnError: a named column is missing (with the nearest name that exists), or none fits.
     """
-    for name in (mapping.picture, mapping.picture_id, mapping.product_id, mapping.boxes, *mapping.texts):
+    for name in (mapping.image, mapping.image_id, mapping.product_id, mapping.boxes, *mapping.texts):
         if name is not None and name not in columns:
             raise ColumnError.missing(name, columns, where)
-    picture = mapping.picture or _find_picture(columns, first_rows)
-    if picture is None:
-        raise ColumnError(f"{where}: no column holds pictures. Name it with --picture. Columns: {listed(columns)}.")
+    image = mapping.image or _find_image(columns, first_rows)
+    if image is None:
+        raise ColumnError(f"{where}: no column holds images. Name it with --image-column. Columns: {listed(columns)}.")
     texts = mapping.texts or _find_texts(
-        [name for name in columns if name not in (picture, mapping.picture_id, mapping.boxes)], first_rows
+        [name for name in columns if name not in (image, mapping.image_id, mapping.boxes)], first_rows
     )
     if need_texts and not texts:
         raise ColumnError(
-            f"{where}: no column is clearly the text. Name one or more with --texts. Columns: {listed(columns)}."
+            f"{where}: no column is clearly the text. Name one or more with --text-columns. Columns: {listed(columns)}."
         )
     lowered = {name.lower(): name for name in columns}
     product = mapping.product_id or next((lowered[n] for n in _PRODUCT_NAMES if n in lowered), None)
-    return replace(mapping, picture=picture, texts=tuple(texts), product_id=product)
+    return replace(mapping, image=image, texts=tuple(texts), product_id=product)
 
 
-def _find_picture(columns: Sequence[str], rows: Mapping[str, Sequence[Any]]) -> str | None:
-    fitting = [name for name in columns if any(_is_picture(value) for value in rows[name])]
+def _find_image(columns: Sequence[str], rows: Mapping[str, Sequence[Any]]) -> str | None:
+    fitting = [name for name in columns if any(_is_image(value) for value in rows[name])]
     lowered = {name.lower(): name for name in fitting}
-    return next((lowered[name] for name in _PICTURE_NAMES if name in lowered), fitting[0] if fitting else None)
+    return next((lowered[name] for name in _IMAGE_NAMES if name in lowered), fitting[0] if fitting else None)
 
 
-def _is_picture(value: Any) -> bool:
+def _is_image(value: Any) -> bool:
     if isinstance(value, Mapping):
         return any(value.get(name) is not None for name in ("bytes", "path", "problem"))
     if isinstance(value, str):
-        return Path(value).suffix.lower() in PICTURE_SUFFIXES and "\n" not in value
+        return Path(value).suffix.lower() in IMAGE_SUFFIXES and "\n" not in value
     return isinstance(value, bytes)
 
 

@@ -3,7 +3,7 @@
 A query's embedding is a region's feature, its box the region's box, and its class scores, with what they leave for
 "nothing", the region's class distribution.
 
-Shapes: B pictures of one size, Q queries, D embedding size, L labels, N regions of a picture, C = L + 1 classes.
+Shapes: B images of one size, Q queries, D embedding size, L labels, N regions of an image, C = L + 1 classes.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ _DESCRIBED_BY = ("config.json", "preprocessor_config.json")
 
 @dataclass(frozen=True)
 class LoadedDetector:
-    """A detector, how it wants its pictures, and what it is."""
+    """A detector, how it wants its images, and what it is."""
 
     model: Any
     processor: Any
     found_at: str
     sha256: str
-    """Of its weights, its configuration and its picture processor."""
+    """Of its weights, its configuration and its image processor."""
     folder: Path
 
 
@@ -68,20 +68,20 @@ class DetectorExtractor:
         )
 
     @torch.inference_mode()
-    def extract(self, pictures: Sequence[Image.Image]) -> list[Regions]:
-        """Regions of RGB pictures, surest first, features and class distributions float16."""
+    def extract(self, images: Sequence[Image.Image]) -> list[Regions]:
+        """Regions of RGB images, surest first, features and class distributions float16."""
         found: dict[int, Regions] = {}
-        for members, pixels in self._batches(pictures):
+        for members, pixels in self._batches(images):
             embeddings, boxes, probabilities = self._answers(pixels)
             for place, index in enumerate(members):
                 chosen = choose_queries(probabilities[place], self.settings)
                 found[index] = _regions(
-                    pictures[index], embeddings[place, chosen], boxes[place, chosen], probabilities[place, chosen]
+                    images[index], embeddings[place, chosen], boxes[place, chosen], probabilities[place, chosen]
                 )
-        return [found[index] for index in range(len(pictures))]
+        return [found[index] for index in range(len(images))]
 
     def _answers(self, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Embeddings [B,Q,D], boxes [B,Q,4] as fractions of the picture, class probabilities [B,Q,C], on the CPU."""
+        """Embeddings [B,Q,D], boxes [B,Q,4] as fractions of the image, class probabilities [B,Q,C], on the CPU."""
         outputs = self.model(pixel_values=pixels)
         logits = outputs.logits.float()
         probabilities = class_probabilities(logits, int(self.model.config.num_labels))
@@ -89,36 +89,36 @@ class DetectorExtractor:
         boxes = corner_boxes(outputs.pred_boxes.float())
         return embeddings.cpu(), boxes.cpu(), probabilities.cpu()
 
-    def _batches(self, pictures: Sequence[Image.Image]) -> Iterator[tuple[list[int], Tensor]]:
-        """Pictures that the processor makes one size, together: a margin would change what is seen near it."""
+    def _batches(self, images: Sequence[Image.Image]) -> Iterator[tuple[list[int], Tensor]]:
+        """Images that the processor makes one size, together: a margin would change what is seen near it."""
         by_size: dict[tuple[int, int], list[int]] = {}
-        for index, picture in enumerate(pictures):
-            by_size.setdefault(picture.size, []).append(index)
+        for index, image in enumerate(images):
+            by_size.setdefault(image.size, []).append(index)
         size = _BATCH.get(self.device.partition(":")[0], 1)
         for members in by_size.values():
             for start in range(0, len(members), size):
                 part = members[start : start + size]
-                yield part, self._pixels([pictures[index] for index in part]).to(self.device)
+                yield part, self._pixels([images[index] for index in part]).to(self.device)
 
-    def _pixels(self, pictures: list[Image.Image]) -> Tensor:
-        """Pictures of one size as the processor makes them, [B,3,height,width].
+    def _pixels(self, images: list[Image.Image]) -> Tensor:
+        """Images of one size as the processor makes them, [B,3,height,width].
 
         Of a strip some processors would leave no height at all; its short side is doubled until they do not (boxes are
-        fractions of the picture).
+        fractions of the image).
         """
         try:
-            made: Tensor = self._processor(images=pictures, return_tensors="pt", **self._where)["pixel_values"]
+            made: Tensor = self._processor(images=images, return_tensors="pt", **self._where)["pixel_values"]
             return made
         except ValueError:
-            width, height = pictures[0].size
+            width, height = images[0].size
             if 2 * min(width, height) > max(width, height):
                 raise
             wider = (2 * width, height) if width < height else (width, 2 * height)
-            return self._pixels([one.resize(wider) for one in pictures])
+            return self._pixels([one.resize(wider) for one in images])
 
     @torch.inference_mode()
     def _probe(self, labels: int, where: str) -> int:
-        """Size of an embedding, seen on a grey picture.
+        """Size of an embedding, seen on a grey image.
 
         Raises:
             ConfigError: this detector does not answer queries.
@@ -143,7 +143,7 @@ class DetectorExtractor:
 def query_embeddings(outputs: Any, queries: int) -> Tensor:
     """What the decoder last knew of each query, [B,Q,D].
 
-    YOLOS has its queries at the end of a sequence that begins with the picture's patches.
+    YOLOS has its queries at the end of a sequence that begins with the image's patches.
     """
     hidden: Tensor = outputs.last_hidden_state
     if hidden.ndim != 3 or hidden.shape[1] < queries:
@@ -166,13 +166,13 @@ def class_probabilities(logits: Tensor, labels: int) -> Tensor:
 
 
 def corner_boxes(boxes: Tensor) -> Tensor:
-    """Boxes [...,4] as centre x, centre y, width, height -> x1, y1, x2, y2, inside the picture; both as fractions."""
+    """Boxes [...,4] as centre x, centre y, width, height -> x1, y1, x2, y2, inside the image; both as fractions."""
     centres, sides = boxes[..., :2], boxes[..., 2:]
     return torch.cat((centres - sides / 2, centres + sides / 2), dim=-1).clamp(0.0, 1.0)
 
 
 def choose_queries(probabilities: Tensor, settings: DetectorSettings) -> Tensor:
-    """Places [N] of the queries of one picture that become regions, surest first.
+    """Places [N] of the queries of one image that become regions, surest first.
 
     All whose best label has a probability of at least the threshold, but ``min_boxes`` to ``max_boxes`` of them.
     """
@@ -182,8 +182,8 @@ def choose_queries(probabilities: Tensor, settings: DetectorSettings) -> Tensor:
     return ranked[:count]
 
 
-def _regions(picture: Image.Image, embeddings: Tensor, boxes: Tensor, probabilities: Tensor) -> Regions:
-    width, height = picture.size
+def _regions(image: Image.Image, embeddings: Tensor, boxes: Tensor, probabilities: Tensor) -> Regions:
+    width, height = image.size
     size = np.array([width, height, width, height], dtype=np.float32)
     return Regions(
         boxes=boxes.numpy() * size,
@@ -203,7 +203,7 @@ def load_detector(where: str) -> LoadedDetector:
     from transformers import AutoImageProcessor, AutoModelForObjectDetection
 
     from interbert.checkpoints.own_code import require_own_files
-    from interbert.checkpoints.quiet import quiet_library
+    from interbert.checkpoints.transformers_logging import quiet_transformers
 
     folder, found_at = find_weights(where, OPTION)
     if not folder.is_dir():
@@ -211,7 +211,7 @@ def load_detector(where: str) -> LoadedDetector:
     weights = weight_files(folder)
     require_own_files(folder)
     try:
-        with quiet_library():
+        with quiet_transformers():
             model = AutoModelForObjectDetection.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
             processor = AutoImageProcessor.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except Exception as error:  # whatever a broken folder makes the library stumble over

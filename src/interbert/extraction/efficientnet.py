@@ -1,7 +1,7 @@
 """EfficientNet-Lite0 with the ImageNet weights that a package carries, in two parts: lower layers that stay as they
 are, and upper layers that training on a catalogue may change.
 
-Shapes: B pictures, M pooled regions, C channels of a map, K classes.
+Shapes: B images, M pooled regions, C channels of a map, K classes.
 """
 
 from __future__ import annotations
@@ -85,15 +85,15 @@ class EfficientNetLite0:
         channels["head"] = self._net._conv_head.out_channels
         return channels, {index: name for name, index in blocks.items()}
 
-    def maps(self, pictures: Tensor) -> dict[str, Tensor]:
+    def maps(self, images: Tensor) -> dict[str, Tensor]:
         """See :class:`~interbert.extraction.backbones.Backbone`."""
-        lower = self.lower_map(pictures)
+        lower = self.lower_map(images)
         return {"stride8": lower, **self.upper_maps(lower)}
 
-    def lower_map(self, pictures: Tensor) -> Tensor:
-        """RGB pictures f32 [B,3,height,width] in 0..255 -> the map at stride 8, which training leaves as it is."""
+    def lower_map(self, images: Tensor) -> Tensor:
+        """RGB images f32 [B,3,height,width] in 0..255 -> the map at stride 8, which training leaves as it is."""
         # the weights were trained on (x - 127) / 128
-        scaled = ((pictures - 127.0) / 128.0).contiguous(memory_format=torch.channels_last)
+        scaled = ((images - 127.0) / 128.0).contiguous(memory_format=torch.channels_last)
         hidden = self._net._swish(self._net._conv_stem(scaled))
         for block in self._lower_blocks:
             hidden = block(hidden)

@@ -1,4 +1,4 @@
-"""Extraction of a whole source into a region store: resumable, with unreadable pictures listed."""
+"""Extraction of a whole source into a region store: resumable, with unreadable images listed."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from interbert.carried import carry
 from interbert.errors import SourceError
 from interbert.extraction.describing import Described, Describer
 from interbert.extraction.extractor import RegionExtractor
 from interbert.extraction.given import views_of
 from interbert.extraction.in_process import InThisProcess
 from interbert.extraction.same_source import require_same_source
-from interbert.extraction.sources import PictureSource
+from interbert.extraction.sources import ImageSource
+from interbert.extractor_weights import copy_weights
 from interbert.locking import only_writer
 from interbert.progress import progress_bar
 from interbert.regions.commits import SKIPPED, SkipList, StoreWriter
@@ -31,16 +31,16 @@ class ExtractionReport:
     already: int
     """Rows that were there."""
     skipped: int
-    """Pictures that could not be used, listed in ``skipped.jsonl`` inside the store."""
+    """Images that could not be used, listed in ``skipped.jsonl`` inside the store."""
     seconds: float
     unjoined: int = 0
-    """Lines of the caption file that gave no caption, and pictures kept although theirs are ambiguous; listed too."""
+    """Lines of the caption file that gave no caption, and images kept although theirs are ambiguous; listed too."""
     absent: tuple[int, str] = (0, "")
     """How many images the caption file names that the source lacks, and one of them."""
 
 
 def extract_to_store(
-    source: PictureSource,
+    source: ImageSource,
     out: str | Path,
     extractor: RegionExtractor,
     mirrored: bool = False,
@@ -50,16 +50,16 @@ def extract_to_store(
     top_k_classes: int | None = None,
     describer: Describer | None = None,
 ) -> ExtractionReport:
-    """Extract every picture of ``source`` that ``out`` does not hold yet.
+    """Extract every image of ``source`` that ``out`` does not hold yet.
 
     Killed at any moment, the store holds whole commits of 512 rows; the same call continues after them.
 
     Args:
-        source: pictures and texts.
+        source: images and texts.
         out: folder of the store.
         extractor: who finds and describes regions.
-        mirrored: store each picture's mirror image too, as a view to train on.
-        need_texts: skip pictures without a text.
+        mirrored: store each image's mirror image too, as a view to train on.
+        need_texts: skip images without a text.
         limit: only the first so many rows of the source.
         progress: show a bar with rate and remaining time.
         top_k_classes: of a new store: keep so many classes of each region and the remainder; None keeps all.
@@ -67,20 +67,20 @@ def extract_to_store(
 
     Raises:
         ConfigError: ``top_k_classes`` does not fit the extractor, or the store that is there.
-        StoreError: ``out`` was made by another extractor, or of other pictures or texts under the same ids.
+        StoreError: ``out`` was made by another extractor, or of other images or texts under the same ids.
         StorageError: the disk is full.
         UsageError: another command is writing ``out``.
-        SourceError: no picture at all could be used.
+        SourceError: no image at all could be used.
     """
     with only_writer(out):
         store = RegionStore.open_or_create(out, extractor.info, top_k_classes)
         if extractor.carried is not None:
-            carry(extractor.carried, out)
+            copy_weights(extractor.carried, out)
         return _extract(source, store, describer or InThisProcess(extractor), mirrored, need_texts, limit, progress)
 
 
 def _extract(
-    source: PictureSource,
+    source: ImageSource,
     store: RegionStore,
     describer: Describer,
     mirrored: bool,
@@ -91,7 +91,7 @@ def _extract(
     started = time.monotonic()
     require_same_source(store, source, need_texts)
     there = store.existing_keys()
-    ids = source.picture_ids()[:limit]
+    ids = source.image_ids()[:limit]
     missing = [tuple(view for view in views_of(mirrored) if (name, view) not in there) for name in ids]
     views = {row: wanted for row, wanted in enumerate(missing) if wanted}
     writer = StoreWriter(store)
@@ -100,34 +100,34 @@ def _extract(
         for note in source.unjoined(kept=not need_texts, limit=limit):
             skipped.note(note, note.reason)
         with (
-            progress_bar("extracting", len(views), "pictures", progress and bool(views)) as advance,
+            progress_bar("extracting", len(views), "images", progress and bool(views)) as advance,
             closing(describer.describe(source, views, need_texts)) as parts,
         ):
             for done in parts:
                 for one in done.refused:
                     skipped.add(one, one.reason)
                 writer.add(done.records)
-                advance(done.pictures)
+                advance(done.images)
     finally:
         writer.flush()  # also on Ctrl-C: what was computed is kept
         skipped.close()
     if not len(store):
         raise SourceError(
-            f"{source.name}: none of its {len(ids)} pictures could be used; the reasons are in "
+            f"{source.name}: none of its {len(ids)} images could be used; the reasons are in "
             f"{Path(store.path) / SKIPPED}."
         )
     seconds = time.monotonic() - started
     return ExtractionReport(writer.written, len(there), skipped.count, seconds, skipped.notes, source.absent())
 
 
-def extract_pictures(
-    source: PictureSource, extractor: RegionExtractor, progress: bool = False
+def extract_images(
+    source: ImageSource, extractor: RegionExtractor, progress: bool = False
 ) -> tuple[list[RegionRecord], list[tuple[str, str]]]:
-    """Regions of a small catalogue in memory: records, and (picture id, reason) of what could not be used."""
-    with progress_bar("extracting", len(source), "pictures", progress) as advance:
+    """Regions of a small catalogue in memory: records, and (image id, reason) of what could not be used."""
+    with progress_bar("extracting", len(source), "images", progress) as advance:
         parts = []
         for done in InThisProcess(extractor).describe(source, dict.fromkeys(range(len(source)), (0,)), False):
             parts.append(done)
-            advance(done.pictures)
+            advance(done.images)
     whole = Described.joined(parts)
-    return whole.records, [(one.picture_id or f"row {one.row}", one.reason) for one in whole.refused]
+    return whole.records, [(one.image_id or f"row {one.row}", one.reason) for one in whole.refused]

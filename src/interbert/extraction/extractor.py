@@ -37,15 +37,15 @@ class RegionExtractor(Protocol):
     device: str
     """Where it computes, as torch names it."""
 
-    def extract(self, pictures: Sequence[Image.Image]) -> list[Regions]:
-        """Regions of each RGB picture."""
+    def extract(self, images: Sequence[Image.Image]) -> list[Regions]:
+        """Regions of each RGB image."""
 
 
 class BoxDescriber(RegionExtractor, Protocol):
     """An extractor that also describes boxes which others found."""
 
-    def describe(self, pictures: Sequence[Image.Image], boxes: Sequence[NDArray[np.float32]]) -> list[Regions]:
-        """Regions of each RGB picture at its boxes [n,4] in pixels; in their order, none moved or dropped."""
+    def describe(self, images: Sequence[Image.Image], boxes: Sequence[NDArray[np.float32]]) -> list[Regions]:
+        """Regions of each RGB image at its boxes [n,4] in pixels; in their order, none moved or dropped."""
 
 
 def build_extractor(
@@ -65,7 +65,7 @@ def build_extractor(
     described = info if isinstance(info, ExtractorInfo) else ExtractorInfo.from_dict(info)
     if described.name not in _BUILDERS:
         raise ConfigError(
-            f"Regions by {described.name!r} cannot be extracted here. Give a store of such regions instead of pictures."
+            f"Regions by {described.name!r} cannot be extracted here. Give a store of such regions instead of images."
         )
     module, _, function = _BUILDERS[described.name].partition(":")
     build = getattr(import_module(f"interbert.extraction.{module}"), function)

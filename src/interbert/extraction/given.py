@@ -40,60 +40,58 @@ class GivenExtractor:
             settings={**describer.info.settings, "described_by": describer.info.name, "keep_found": keep_found},
         )
 
-    def extract(self, pictures: Sequence[Image.Image]) -> list[Regions]:
+    def extract(self, images: Sequence[Image.Image]) -> list[Regions]:
         """Nothing can be extracted without boxes.
 
         Raises:
-            ConfigError: always, unless there are no pictures.
+            ConfigError: always, unless there are no images.
         """
-        if not pictures:
+        if not images:
             return []
         raise ConfigError(
-            "These regions are described at given boxes, which a picture alone does not have. Extract them with "
+            "These regions are described at given boxes, which an image alone does not have. Extract them with "
             "--extractor given --given.column COLUMN, and give the store."
         )
 
-    def extract_given(self, pictures: Sequence[Image.Image], boxes: Sequence[NDArray[np.float32]]) -> list[Regions]:
-        """Regions of RGB pictures at boxes [n,4] in pixels of each picture."""
-        given = self.describer.describe(pictures, boxes)
+    def extract_given(self, images: Sequence[Image.Image], boxes: Sequence[NDArray[np.float32]]) -> list[Regions]:
+        """Regions of RGB images at boxes [n,4] in pixels of each image."""
+        given = self.describer.describe(images, boxes)
         if not self.keep_found:
             return given
-        return [join(own, one) for own, one in zip(self.describer.extract(pictures), given, strict=True)]
+        return [join(own, one) for own, one in zip(self.describer.extract(images), given, strict=True)]
 
 
 def views_of(mirrored: bool) -> tuple[int, ...]:
-    """Views of a picture: as it is, and its mirror image where that is wanted."""
+    """Views of an image: as it is, and its mirror image where that is wanted."""
     return (0, 1) if mirrored else (0,)
 
 
 def extract_view(
     extractor: RegionExtractor,
-    pictures: Sequence[Image.Image],
+    images: Sequence[Image.Image],
     boxes: Sequence[NDArray[np.float32]],
     view: int,
 ) -> list[Regions | RegionError]:
-    """Regions of pictures as they are (view 0) or mirrored (view 1), at their boxes when the extractor takes boxes.
+    """Regions of images as they are (view 0) or mirrored (view 1), at their boxes when the extractor takes boxes.
 
-    A network of somebody else's may stumble over one picture in a million: that picture gets the error, the others
+    A network of somebody else's may stumble over one image in a million: that image gets the error, the others
     their regions. When all stumble, the extractor is broken, and its own error goes on.
 
     Args:
         extractor: any.
-        pictures: RGB.
-        boxes: of every picture; empty when the source brings none along.
+        images: RGB.
+        boxes: of every image; empty when the source brings none along.
         view: 0 or 1.
 
     Raises:
         ConfigError: the extractor needs boxes and there are none.
     """
     try:
-        return list(_extract_view(extractor, pictures, boxes, view))
+        return list(_extract_view(extractor, images, boxes, view))
     except InterBertError:
         raise
     except Exception:
-        found = [
-            _extract_alone(extractor, picture, boxes[place : place + 1], view) for place, picture in enumerate(pictures)
-        ]
+        found = [_extract_alone(extractor, image, boxes[place : place + 1], view) for place, image in enumerate(images)]
         if len(found) > 1 and all(isinstance(one, RegionError) for one in found):
             raise
         return found
@@ -103,7 +101,7 @@ def described(regions: Regions | RegionError, where: str) -> Regions:
     """Regions of :func:`extract_view`.
 
     Raises:
-        RegionError: there are none, for the reason that it gave; ``where`` is what to call the picture.
+        RegionError: there are none, for the reason that it gave; ``where`` is what to call the image.
     """
     if isinstance(regions, RegionError):
         raise RegionError(f"{where}: {regions}")
@@ -111,42 +109,42 @@ def described(regions: Regions | RegionError, where: str) -> Regions:
 
 
 def _extract_alone(
-    extractor: RegionExtractor, picture: Image.Image, boxes: Sequence[NDArray[np.float32]], view: int
+    extractor: RegionExtractor, image: Image.Image, boxes: Sequence[NDArray[np.float32]], view: int
 ) -> Regions | RegionError:
     try:
-        return _extract_view(extractor, [picture], boxes, view)[0]
+        return _extract_view(extractor, [image], boxes, view)[0]
     except Exception as error:
         reason = first_line(error, 160)
-        width, height = picture.size
+        width, height = image.size
         return RegionError(f"the extractor cannot describe it, {width} x {height} pixels ({reason})")
 
 
 def _extract_view(
-    extractor: RegionExtractor, pictures: Sequence[Image.Image], boxes: Sequence[NDArray[np.float32]], view: int
+    extractor: RegionExtractor, images: Sequence[Image.Image], boxes: Sequence[NDArray[np.float32]], view: int
 ) -> list[Regions]:
     from PIL import ImageOps
 
-    shown = [ImageOps.mirror(one) for one in pictures] if view == 1 else pictures
-    if not isinstance(extractor, GivenExtractor) or len(boxes) < len(pictures):
+    shown = [ImageOps.mirror(one) for one in images] if view == 1 else images
+    if not isinstance(extractor, GivenExtractor) or len(boxes) < len(images):
         return extractor.extract(shown)
     if view == 1:
-        boxes = [mirror_boxes(one, picture.width) for one, picture in zip(boxes, pictures, strict=True)]
+        boxes = [mirror_boxes(one, image.width) for one, image in zip(boxes, images, strict=True)]
     return extractor.extract_given(shown, boxes)
 
 
-def shrink(picture: Image.Image, boxes: NDArray[np.float32]) -> tuple[Image.Image, NDArray[np.float32]]:
-    """A picture with at most 2,048 pixels a side, and its boxes on it: dozens wait in memory at a time."""
-    factor = _LONGEST / max(picture.size)
+def shrink(image: Image.Image, boxes: NDArray[np.float32]) -> tuple[Image.Image, NDArray[np.float32]]:
+    """An image with at most 2,048 pixels a side, and its boxes on it: dozens wait in memory at a time."""
+    factor = _LONGEST / max(image.size)
     if factor >= 1.0:
-        return picture, boxes
-    width, height = picture.size
-    small = picture.resize((max(1, round(width * factor)), max(1, round(height * factor))))
+        return image, boxes
+    width, height = image.size
+    small = image.resize((max(1, round(width * factor)), max(1, round(height * factor))))
     scale = np.array([small.width / width, small.height / height] * 2, dtype=np.float32)
     return small, boxes * scale
 
 
 def at_size(regions: Regions, size: tuple[int, int] | None) -> Regions:
-    """Regions of a picture that was made smaller, in pixels of the size it had; None leaves them as they are."""
+    """Regions of an image that was made smaller, in pixels of the size it had; None leaves them as they are."""
     if size is None or size == (regions.width, regions.height):
         return regions
     width, height = size
@@ -155,7 +153,7 @@ def at_size(regions: Regions, size: tuple[int, int] | None) -> Regions:
 
 
 def join(first: Regions, second: Regions) -> Regions:
-    """The regions of one picture from two sources, one after the other."""
+    """The regions of one image from two sources, one after the other."""
     classes = None
     if first.class_probs is not None and second.class_probs is not None:
         classes = np.concatenate((first.class_probs, second.class_probs))

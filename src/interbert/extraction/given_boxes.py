@@ -1,4 +1,4 @@
-"""The boxes that a row of a source brings along, in any usual form, as pixels of its picture."""
+"""The boxes that a row of a source brings along, in any usual form, as pixels of its image."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ _TEXT_LIMIT = 1_000_000
 
 
 def read_boxes(value: Any, form: BoxFormat, size: tuple[int, int], where: str) -> NDArray[np.float32]:
-    """Boxes [n,4] as x1, y1, x2, y2 in pixels, in their order, cut at the picture's edges.
+    """Boxes [n,4] as x1, y1, x2, y2 in pixels, in their order, cut at the image's edges.
 
     Args:
         value: what the cell holds: a list of lists of at least 4 numbers, an array, or JSON text.
         form: what the numbers are.
-        size: width and height of the picture in pixels.
+        size: width and height of the image in pixels.
         where: the row, for messages.
 
     Raises:
-        RegionError: there are none or too many, one is no box, or one has no area inside the picture; it is named.
+        RegionError: there are none or too many, one is no box, or one has no area inside the image; it is named.
     """
     rows = _rows(value, where)
     if not rows:
-        raise RegionError(f"{where}: has no boxes. Give each picture at least one, or leave the row out.")
+        raise RegionError(f"{where}: has no boxes. Give each image at least one, or leave the row out.")
     if len(rows) > MAX_BOXES:
         raise RegionError(f"{where}: has {len(rows)} boxes; at most {MAX_BOXES} are read.")
     boxes = np.array([_numbers(row, place, where) for place, row in enumerate(rows)], dtype=np.float64)
@@ -47,14 +47,14 @@ def read_boxes(value: Any, form: BoxFormat, size: tuple[int, int], where: str) -
     if empty.any():
         place = int(empty.argmax())
         raise RegionError(
-            f"{where}: box {place} {_short(rows[place])} has no area inside the picture of {size[0]}x{size[1]} pixels. "
+            f"{where}: box {place} {_short(rows[place])} has no area inside the image of {size[0]}x{size[1]} pixels. "
             f"Are its numbers {form}?"
         )
     return cut
 
 
 def mirror_boxes(boxes: NDArray[np.float32], width: int) -> NDArray[np.float32]:
-    """Boxes of a picture's mirror image, left to right."""
+    """Boxes of an image's mirror image, left to right."""
     mirrored: NDArray[np.float32] = boxes.copy()
     mirrored[:, 0], mirrored[:, 2] = width - boxes[:, 2], width - boxes[:, 0]
     return mirrored

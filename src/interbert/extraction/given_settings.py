@@ -13,10 +13,10 @@ class GivenSettings:
     """Options of boxes that the source brings along."""
 
     column: str = ""
-    """Column with each picture's boxes: a list of lists of 4 numbers (what follows them is left out, as VCR's
+    """Column with each image's boxes: a list of lists of 4 numbers (what follows them is left out, as VCR's
     confidences), or that list as JSON text."""
     format: BoxFormat = "xyxy"
-    """What the numbers are: two corners, or a corner with width and height; in pixels of the picture as it is shown, or
+    """What the numbers are: two corners, or a corner with width and height; in pixels of the image as it is shown, or
     relative to its size."""
     described_by: Literal["grid", "frcnn"] = "grid"
     """Extractor that describes the boxes, with its own options."""

@@ -1,7 +1,7 @@
 """The grid extractor: windows at several scales, described by an ImageNet classifier.
 
 It gives the same four things a detector gives: boxes, features (RoIAlign on the backbone's maps), a class
-distribution (the backbone's own classifier on each region), and the picture's size.
+distribution (the backbone's own classifier on each region), and the image's size.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from interbert.carried import CARRIED, digest_of, find_carried
 from interbert.errors import ConfigError
 from interbert.extraction.backbones import build_backbone
 from interbert.extraction.efficientnet import EFFICIENTNET_LITE0
-from interbert.extraction.pictures import threads_beside_gpu
+from interbert.extraction.images import threads_beside_gpu
 from interbert.extraction.proposals import window_fractions
 from interbert.extraction.region_pooling import pool_regions
 from interbert.extraction.weights import pick_device
+from interbert.extractor_weights import WEIGHTS_FILE, digest_of, find_weights
 from interbert.regions.schema import ExtractorInfo, Regions
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class GridSettings:
     torchvision:NAME, transformers:NAME. The folder's weights become ``efficientnet_lite0@digest``."""
     input_size: int = 256
     """Long side in pixels of what the backbone sees, a multiple of 32. One that takes no size but its own sees the
-    whole picture in that, and this becomes its next multiple of 32."""
+    whole image in that, and this becomes its next multiple of 32."""
     scales: tuple[int, ...] = (1, 2, 3)
     """Grids of windows: k means k x k; at most 36 windows in all."""
     overlap: float = 0.5
@@ -68,10 +68,10 @@ class GridSettings:
 
 
 class GridExtractor:
-    """Windows of a picture, each with its pooled features and class distribution.
+    """Windows of an image, each with its pooled features and class distribution.
 
-    A picture is scaled to the one of three canvases (portrait 3:4, square, landscape 4:3) that is nearest to its
-    shape, so pictures batch densely and a picture gets the same regions alone and in a batch. There is one canvas alone
+    An image is scaled to the one of three canvases (portrait 3:4, square, landscape 4:3) that is nearest to its
+    shape, so images batch densely and an image gets the same regions alone and in a batch. There is one canvas alone
     for a backbone that is bound to one size.
     """
 
@@ -113,47 +113,47 @@ class GridExtractor:
         self._windows = torch.from_numpy(window_fractions(self.settings.scales, self.settings.overlap))
 
     @torch.inference_mode()
-    def extract(self, pictures: Sequence[Image.Image]) -> list[Regions]:
-        """Regions of RGB pictures, N the same for all, features and class distributions float16."""
+    def extract(self, images: Sequence[Image.Image]) -> list[Regions]:
+        """Regions of RGB images, N the same for all, features and class distributions float16."""
         found: dict[int, Regions] = {}
-        for members, pixels in self._batches(pictures):
+        for members, pixels in self._batches(images):
             features, probabilities = self._describe(pixels, self._windows[None])
             counts = [len(self._windows)] * len(members)
             for index, own, classes in zip(members, *_split(features, probabilities, counts), strict=True):
-                boxes = self._windows.numpy() * _corners(pictures[index])
-                found[index] = _regions(pictures[index], boxes, own, classes)
-        return [found[index] for index in range(len(pictures))]
+                boxes = self._windows.numpy() * _corners(images[index])
+                found[index] = _regions(images[index], boxes, own, classes)
+        return [found[index] for index in range(len(images))]
 
     @torch.inference_mode()
-    def describe(self, pictures: Sequence[Image.Image], boxes: Sequence[NDArray[np.float32]]) -> list[Regions]:
-        """Regions of RGB pictures at given boxes [n,4] in pixels of each picture, instead of windows; in their order.
+    def describe(self, images: Sequence[Image.Image], boxes: Sequence[NDArray[np.float32]]) -> list[Regions]:
+        """Regions of RGB images at given boxes [n,4] in pixels of each image, instead of windows; in their order.
 
         A box that is a window of the grid gets what the window gets.
         """
         found: dict[int, Regions] = {}
-        for members, pixels in self._batches(pictures):
-            fractions = [torch.from_numpy(boxes[index] / _corners(pictures[index])) for index in members]
+        for members, pixels in self._batches(images):
+            fractions = [torch.from_numpy(boxes[index] / _corners(images[index])) for index in members]
             counts = [len(one) for one in fractions]
             padded = torch.nn.utils.rnn.pad_sequence(fractions, batch_first=True)
             features, probabilities = self._describe(pixels, padded, counts)
             for index, own, classes in zip(members, *_split(features, probabilities, counts), strict=True):
-                found[index] = _regions(pictures[index], boxes[index], own, classes)
-        return [found[index] for index in range(len(pictures))]
+                found[index] = _regions(images[index], boxes[index], own, classes)
+        return [found[index] for index in range(len(images))]
 
-    def _batches(self, pictures: Sequence[Image.Image]) -> Iterator[tuple[list[int], Tensor]]:
-        """Places of pictures that share a canvas, and their pixels [B,3,height,width]."""
+    def _batches(self, images: Sequence[Image.Image]) -> Iterator[tuple[list[int], Tensor]]:
+        """Places of images that share a canvas, and their pixels [B,3,height,width]."""
         canvases: dict[tuple[int, int], list[int]] = {}
-        for index, picture in enumerate(pictures):
-            canvases.setdefault(self.canvas(*picture.size), []).append(index)
+        for index, image in enumerate(images):
+            canvases.setdefault(self.canvas(*image.size), []).append(index)
         size = _BATCH if self.device == "cpu" else _GPU_BATCH
         for canvas, members in canvases.items():
             for start in range(0, len(members), size):
                 batch = members[start : start + size]
-                pixels = canvas_pixels([pictures[index] for index in batch], canvas, self._scaling)
+                pixels = canvas_pixels([images[index] for index in batch], canvas, self._scaling)
                 yield batch, pixels.to(self.device)
 
     def canvas(self, width: int, height: int) -> tuple[int, int]:
-        """Width and height in pixels of what the backbone sees of a picture of this size."""
+        """Width and height in pixels of what the backbone sees of an image of this size."""
         if self._fixed is not None:
             return self._fixed
         long = self.settings.input_size
@@ -164,14 +164,14 @@ class GridExtractor:
     def _describe(
         self, pixels: Tensor, boxes: Tensor, counts: Sequence[int] | None = None
     ) -> tuple[Tensor, Tensor | None]:
-        """Features [M,F] and class probabilities [M,K] of all regions of a batch, one picture after the other.
+        """Features [M,F] and class probabilities [M,K] of all regions of a batch, one image after the other.
 
         float16, on the CPU.
 
         Args:
             pixels: of a batch.
-            boxes: [B,n,4], as fractions of each picture; [1,n,4] when they are the same for all.
-            counts: how many of each picture's boxes are real; all when not given.
+            boxes: [B,n,4], as fractions of each image; [1,n,4] when they are the same for all.
+            counts: how many of each image's boxes are real; all when not given.
         """
         real = None if counts is None else torch.arange(boxes.shape[1]) < torch.tensor(counts)[:, None]
         pool = partial(pool_regions, boxes=boxes, real=real, bins=1, samples=_MAP_SAMPLES)
@@ -202,17 +202,15 @@ def _colour_map(pixels: Tensor) -> Tensor:
 def _split(
     features: Tensor, probabilities: Tensor | None, counts: list[int]
 ) -> tuple[Sequence[Tensor], Sequence[Tensor | None]]:
-    """What was described of all pictures, for each."""
+    """What was described of all images, for each."""
     classes: Sequence[Tensor | None] = [None] * len(counts)
     if probabilities is not None:
         classes = probabilities.split(counts)  # type: ignore[no-untyped-call]
     return features.split(counts), classes  # type: ignore[no-untyped-call]
 
 
-def _regions(
-    picture: Image.Image, boxes: NDArray[np.float32], features: Tensor, probabilities: Tensor | None
-) -> Regions:
-    width, height = picture.size
+def _regions(image: Image.Image, boxes: NDArray[np.float32], features: Tensor, probabilities: Tensor | None) -> Regions:
+    width, height = image.size
     return Regions(
         boxes=boxes,
         features=features.numpy(),
@@ -222,38 +220,38 @@ def _regions(
     )
 
 
-def _corners(picture: Image.Image) -> NDArray[np.float32]:
-    return np.array([*picture.size, *picture.size], dtype=np.float32)
+def _corners(image: Image.Image) -> NDArray[np.float32]:
+    return np.array([*image.size, *image.size], dtype=np.float32)
 
 
 def _with_weights(settings: GridSettings, folder: str | Path | None) -> tuple[GridSettings, Path | None]:
     """Settings that name trained weights by digest, and their file."""
     name, _, digest = settings.backbone.partition("@")
     if digest:
-        return settings, find_carried(folder, digest)
-    file = Path(name) / CARRIED
+        return settings, find_weights(folder, digest)
+    file = Path(name) / WEIGHTS_FILE
     if not file.is_file():
         return settings, None
     return replace(settings, backbone=f"{EFFICIENTNET_LITE0}@{digest_of(file)}"), file
 
 
-def canvas_pixels(pictures: Sequence[Image.Image], canvas: tuple[int, int], pool: Executor | None = None) -> Tensor:
-    """Pictures scaled to a canvas (width, height): f32 [B,3,height,width] in 0..255, channels last in memory.
+def canvas_pixels(images: Sequence[Image.Image], canvas: tuple[int, int], pool: Executor | None = None) -> Tensor:
+    """Images scaled to a canvas (width, height): f32 [B,3,height,width] in 0..255, channels last in memory.
 
     Bicubic over whole numbers as Pillow does it (one number of 300 differs, by 1), in a quarter of the time.
 
     Args:
-        pictures: RGB.
+        images: RGB.
         canvas: width and height in pixels.
         pool: scales several at once; for a GPU, as a CPU is busy with the network.
     """
     width, height = canvas
 
-    def scale(picture: Image.Image) -> Tensor:
-        pixels = torch.from_numpy(np.array(picture)).permute(2, 0, 1)[None]
+    def scale(image: Image.Image) -> Tensor:
+        pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None]
         return torch.nn.functional.interpolate(pixels, (height, width), mode="bicubic", antialias=True)
 
-    scaled = list(map(scale, pictures) if pool is None else pool.map(scale, pictures))
+    scaled = list(map(scale, images) if pool is None else pool.map(scale, images))
     return torch.cat(scaled).float().contiguous(memory_format=torch.channels_last)
 
 

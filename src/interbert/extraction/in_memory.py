@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from interbert.errors import PictureError
-from interbert.extraction.pictures import MAX_FILE, file_bytes
-from interbert.extraction.sources import PictureSource, SourceItem
+from interbert.errors import ImageError
+from interbert.extraction.images import MAX_FILE, file_bytes
+from interbert.extraction.sources import ImageSource, SourceItem
 
 _SAMPLE = 16
 """Rows, at the least, whose files say how large those of a source are."""
@@ -22,11 +22,11 @@ def with_bytes(item: SourceItem) -> SourceItem:
         return replace(item, data=file_bytes(item.data, item.where))
     except OSError as error:
         return replace(item, data=None, problem=f"cannot be read ({error.strerror or error})")
-    except PictureError as error:
+    except ImageError as error:
         return replace(item, data=None, problem=str(error).removeprefix(f"{item.where}: "))
 
 
-def rows_within(limit: int, source: PictureSource, rows: Sequence[int]) -> int:
+def rows_within(limit: int, source: ImageSource, rows: Sequence[int]) -> int:
     """How many images have files of so many bytes together, by the mean of a sample; at least one."""
     sizes = [file_size(source[row]) for row in rows[:: max(1, len(rows) // _SAMPLE)]]
     return max(1, limit * len(sizes) // max(1, sum(sizes)))

@@ -9,26 +9,26 @@ from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import replace
 from typing import Protocol
 
-from interbert.errors import PictureError, RegionError
-from interbert.extraction.describing import DecodedPicture, Described, Views, describe
+from interbert.errors import ImageError, RegionError
+from interbert.extraction.describing import DecodedImage, Described, Views, describe
 from interbert.extraction.extractor import RegionExtractor
 from interbert.extraction.given import shrink
 from interbert.extraction.given_boxes import read_boxes
-from interbert.extraction.pictures import NEEDED_SIDE, file_bytes, in_chunks, load_picture, threads_beside_gpu
-from interbert.extraction.sources import PictureSource, SourceItem
+from interbert.extraction.images import NEEDED_SIDE, file_bytes, in_chunks, load_image, threads_beside_gpu
+from interbert.extraction.sources import ImageSource, SourceItem
 
 _CHUNK = 64
 _GPU_CHUNK = 512
-"""Pictures that are decoded ahead of a GPU, which describes dozens at once."""
+"""Images that are decoded ahead of a GPU, which describes dozens at once."""
 
 
 class InThisProcess:
-    """Describes pictures here, decoding the next ones meanwhile."""
+    """Describes images here, decoding the next ones meanwhile."""
 
     def __init__(self, extractor: RegionExtractor) -> None:
         self._extractor = extractor
 
-    def describe(self, source: PictureSource, views: Views, need_texts: bool) -> Generator[Described]:
+    def describe(self, source: ImageSource, views: Views, need_texts: bool) -> Generator[Described]:
         """Every row of ``views``, in its order, some at a time."""
         on_cpu = self._extractor.device == "cpu"
         chunks = (
@@ -47,16 +47,16 @@ class Rows(Protocol):
 
 def decode_ahead(
     source: Rows, rows: Iterable[int], threads: int = 1, chunk: int | None = None
-) -> Iterator[list[DecodedPicture]]:
-    """Chunks of decoded pictures; the next chunk is decoded while the caller computes on this one.
+) -> Iterator[list[DecodedImage]]:
+    """Chunks of decoded images; the next chunk is decoded while the caller computes on this one.
 
-    A chunk ends early where its pictures are large, at a megapixel for each that it may have (64: 256 MiB).
+    A chunk ends early where its images are large, at a megapixel for each that it may have (64: 256 MiB).
 
     Args:
         source: is read by one thread at a time.
         rows: of it.
         threads: decode.
-        chunk: pictures; None: what suits a CPU.
+        chunk: images; None: what suits a CPU.
     """
     with (
         ThreadPoolExecutor(max_workers=1, thread_name_prefix="read") as pool,
@@ -64,16 +64,16 @@ def decode_ahead(
     ):
         items = (source[row] for row in rows)
         decoded = map(_decode, items) if threads == 1 else _in_order(decode, items, threads)
-        chunks = in_chunks(decoded, chunk or _CHUNK, lambda one: one.picture)
+        chunks = in_chunks(decoded, chunk or _CHUNK, lambda one: one.image)
         ahead = pool.submit(next, chunks, None)
         while (done := ahead.result()) is not None:
             ahead = pool.submit(next, chunks, None)
             yield done
 
 
-def _in_order(pool: Executor, items: Iterable[SourceItem], threads: int) -> Iterator[DecodedPicture]:
+def _in_order(pool: Executor, items: Iterable[SourceItem], threads: int) -> Iterator[DecodedImage]:
     """Decoded by several threads, which are no more than an image each ahead of whoever takes them."""
-    waiting: deque[Future[DecodedPicture]] = deque()
+    waiting: deque[Future[DecodedImage]] = deque()
     for item in items:
         waiting.append(pool.submit(_decode, item))
         if len(waiting) > threads:
@@ -82,19 +82,19 @@ def _in_order(pool: Executor, items: Iterable[SourceItem], threads: int) -> Iter
         yield waiting.popleft().result()
 
 
-def _decode(item: SourceItem) -> DecodedPicture:
+def _decode(item: SourceItem) -> DecodedImage:
     """An image, with its file no longer in memory."""
     bare = replace(item, data=None)
     if item.data is None:
-        return DecodedPicture(bare, "", None, f"{item.where}: {item.problem}")
+        return DecodedImage(bare, "", None, f"{item.where}: {item.problem}")
     boxes = size = None
     try:
         data = file_bytes(item.data, item.where)
-        # given boxes are pixels of the whole picture, which then cannot be decoded at a smaller scale
-        picture = load_picture(data, item.where, target_side=NEEDED_SIDE if item.box_format is None else None)
+        # given boxes are pixels of the whole image, which then cannot be decoded at a smaller scale
+        image = load_image(data, item.where, target_side=NEEDED_SIDE if item.box_format is None else None)
         if item.box_format is not None:
-            size = picture.size
-            picture, boxes = shrink(picture, read_boxes(item.boxes, item.box_format, size, item.where))
-    except (PictureError, RegionError, OSError) as error:
-        return DecodedPicture(bare, "", None, str(error))
-    return DecodedPicture(bare, hashlib.sha256(data).hexdigest(), picture, None, boxes, size)
+            size = image.size
+            image, boxes = shrink(image, read_boxes(item.boxes, item.box_format, size, item.where))
+    except (ImageError, RegionError, OSError) as error:
+        return DecodedImage(bare, "", None, str(error))
+    return DecodedImage(bare, hashlib.sha256(data).hexdigest(), image, None, boxes, size)

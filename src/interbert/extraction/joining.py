@@ -1,4 +1,4 @@
-"""Columns of a catalogue for the pictures of a store that was extracted from it, in whatever order its rows are now."""
+"""Columns of a catalogue for the images of a store that was extracted from it, in whatever order its rows are now."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from interbert.extraction.attributes import attribute_values
-from interbert.extraction.same_source import picture_digest
-from interbert.extraction.sources import PictureSource
+from interbert.extraction.same_source import image_digest
+from interbert.extraction.sources import ImageSource
 from interbert.regions.schema import CaptionRow
 
 Rows = Sequence[int]
@@ -17,19 +17,19 @@ Rows = Sequence[int]
 
 @dataclass(frozen=True)
 class Joined:
-    """What a catalogue says of pictures."""
+    """What a catalogue says of images."""
 
     values: list[tuple[str, ...]]
-    """Of each picture, its values by column; all "" where no row is known to be the picture's."""
+    """Of each image, its values by column; all "" where no row is known to be the image's."""
     problems: list[tuple[int, str]]
-    """(place among the pictures, why no row is its own)"""
+    """(place among the images, why no row is its own)"""
 
 
 class CatalogueColumns:
-    """Columns of a catalogue, found by id and picture: row numbers are no ids, as tables are sorted anew.
+    """Columns of a catalogue, found by id and image: row numbers are no ids, as tables are sorted anew.
 
-    A picture's row has its picture id, or its product id, and, where both files are known, the same picture. Of a
-    catalogue without ids the picture alone says which row it is.
+    An image's row has its image id, or its product id, and, where both files are known, the same image. Of a
+    catalogue without ids the image alone says which row it is.
 
     Args:
         source: the catalogue.
@@ -39,7 +39,7 @@ class CatalogueColumns:
         ColumnError: there is no such column.
     """
 
-    def __init__(self, source: PictureSource, columns: Sequence[str]) -> None:
+    def __init__(self, source: ImageSource, columns: Sequence[str]) -> None:
         self.name = source.name
         self.columns = tuple(dict.fromkeys(columns))
         self._source = source
@@ -47,7 +47,7 @@ class CatalogueColumns:
         self._digests: dict[int, str | None] = {}
 
     def join(self, captions: Sequence[CaptionRow]) -> Joined:
-        """Values of each picture of a store, and what is wrong with those that have no row."""
+        """Values of each image of a store, and what is wrong with those that have no row."""
         found = Joined([], [])
         for place, one in enumerate(captions):
             rows = self._rows_of(one)
@@ -65,18 +65,18 @@ class CatalogueColumns:
         return found
 
     def _rows_of(self, one: CaptionRow) -> Rows:
-        """Rows that are this picture's, by the surest of what they have in common."""
-        for rows in (self._by_picture.get(one.picture_id, ()), self._by_product.get(one.product_id, ())):
-            if same := self._of_picture(rows, one.digest):
+        """Rows that are this image's, by the surest of what they have in common."""
+        for rows in (self._by_image.get(one.image_id, ()), self._by_product.get(one.product_id, ())):
+            if same := self._of_image(rows, one.digest):
                 return same
         if not one.digest or not _is_numbered(one):
             return ()
         if one.source_row < len(self._values) and self._digest(one.source_row) == one.digest:
-            return [one.source_row]  # not sorted anew: the other pictures need not be read
+            return [one.source_row]  # not sorted anew: the other images need not be read
         return self._by_digest.get(one.digest, ())
 
-    def _of_picture(self, rows: Rows, digest: str) -> Rows:
-        """Those of rows with the right id that have this picture, or else those whose picture cannot be compared."""
+    def _of_image(self, rows: Rows, digest: str) -> Rows:
+        """Those of rows with the right id that have this image, or else those whose image cannot be compared."""
         if not digest:
             return rows
         same = [row for row in rows if self._digest(row) == digest]
@@ -84,14 +84,14 @@ class CatalogueColumns:
 
     def _why_none(self, one: CaptionRow) -> str:
         for what, name, known in (
-            ("picture", one.picture_id, self._by_picture),
+            ("image", one.image_id, self._by_image),
             ("product", one.product_id, self._by_product),
         ):
             if name in known:
-                return f"row {known[name][0]} of {self.name} has its {what} id {name[:60]!r}, but another picture"
-        if not self._by_picture and not self._by_product:
-            return f"{self.name} has no ids, and its picture is in no row"
-        return f"no row of {self.name} has its id {(one.product_id if self._by_product else one.picture_id)[:60]!r}"
+                return f"row {known[name][0]} of {self.name} has its {what} id {name[:60]!r}, but another image"
+        if not self._by_image and not self._by_product:
+            return f"{self.name} has no ids, and its image is in no row"
+        return f"no row of {self.name} has its id {(one.product_id if self._by_product else one.image_id)[:60]!r}"
 
     def _differing(self, rows: Rows) -> str:
         pairs = zip(*(self._values[row] for row in rows), strict=True)
@@ -99,12 +99,12 @@ class CatalogueColumns:
 
     def _digest(self, row: int) -> str | None:
         if row not in self._digests:
-            self._digests[row] = picture_digest(self._source[row])
+            self._digests[row] = image_digest(self._source[row])
         return self._digests[row]
 
     @cached_property
-    def _by_picture(self) -> dict[str, list[int]]:
-        return {} if self._source.columns.picture_id is None else _places(self._source.picture_ids())
+    def _by_image(self) -> dict[str, list[int]]:
+        return {} if self._source.columns.image_id is None else _places(self._source.image_ids())
 
     @cached_property
     def _by_product(self) -> dict[str, list[int]]:
@@ -125,5 +125,5 @@ def _places(names: Sequence[str]) -> dict[str, list[int]]:
 
 
 def _is_numbered(one: CaptionRow) -> bool:
-    """Whether a store's picture was extracted without any id, so that the number of a row stands in its place."""
-    return one.picture_id == one.product_id and one.picture_id.isdecimal()
+    """Whether a store's image was extracted without any id, so that the number of a row stands in its place."""
+    return one.image_id == one.product_id and one.image_id.isdecimal()

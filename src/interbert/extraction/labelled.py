@@ -7,41 +7,41 @@ from dataclasses import dataclass
 
 from interbert.errors import SourceError
 from interbert.extraction.columns import ColumnMapping
-from interbert.extraction.sources import PictureSource, open_source
+from interbert.extraction.sources import ImageSource, open_source
 from interbert.extraction.table_limits import MAX_TEXT
 from interbert.extraction.tables import read_rows
 
 
 @dataclass(frozen=True)
 class LabelledSource:
-    """Columns of a source: labels, and texts or pictures."""
+    """Columns of a source: labels, and texts or images."""
 
     labels: tuple[str, ...]
     texts: tuple[str, ...] | None
-    pictures: PictureSource | None
+    images: ImageSource | None
     fingerprint: str
     """SHA-256 of the texts and labels, first 16 hex digits."""
 
 
-def read_labelled(source: str, text: str | None, picture: str | None, label: str) -> LabelledSource:
-    """Read a source's label column and its text or picture column, or both.
+def read_labelled(source: str, text: str | None, image: str | None, label: str) -> LabelledSource:
+    """Read a source's label column and its text or image column, or both.
 
     Raises:
         SourceError: the source is missing or empty, or a row has no label or no text; the row is named.
         ColumnError: a column is missing, with the nearest name that exists.
     """
     found = read_rows(source)
-    found.require((label, text, picture), source)
+    found.require((label, text, image), source)
     rows = found.rows
     labels = tuple(_cell(value, source, row, label) for row, value in enumerate(rows[label]))
     texts = None
     if text is not None:
         texts = tuple(_cell(value, source, row, text) for row, value in enumerate(rows[text]))
-    pictures = None
-    if picture is not None:
-        pictures = open_source(source, ColumnMapping(picture), need_texts=False)
+    images = None
+    if image is not None:
+        images = open_source(source, ColumnMapping(image), need_texts=False)
     digest = hashlib.sha256("\x1f".join((*labels, *(texts or ()))).encode()).hexdigest()[:16]
-    return LabelledSource(labels, texts, pictures, f"{digest}-{len(labels)}")
+    return LabelledSource(labels, texts, images, f"{digest}-{len(labels)}")
 
 
 def _cell(value: object, source: str, row: int, column: str) -> str:

@@ -1,10 +1,10 @@
 """The same extraction on the workers of a Ray cluster, on one machine or many.
 
-This process reads the picture files, hands them out in tasks, takes the rows back in the order of the source and writes
+This process reads the image files, hands them out in tasks, takes the rows back in the order of the source and writes
 the store; workers decode and describe. They need interbert and nothing else: no shared disk, no copy of the source. A
-task whose worker or node dies is given to another one; a picture that kills every worker it meets is refused by name.
+task whose worker or node dies is given to another one; an image that kills every worker it meets is refused by name.
 
-Tasks and not Ray Data: rows must come back in order for the store to be the one that a single process writes, a picture
+Tasks and not Ray Data: rows must come back in order for the store to be the one that a single process writes, an image
 that kills its worker must end as a refusal (a data pipeline repeats it for ever or fails as a whole), and both are
 a few lines over tasks.
 """
@@ -24,26 +24,26 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from interbert.carried import CARRIED
 from interbert.errors import ConfigError, InterBertError, MissingExtraError, UsageError, first_line
 from interbert.extraction.describing import Described, Refused, Views, describe
 from interbert.extraction.extractor import RegionExtractor, build_extractor
 from interbert.extraction.in_memory import file_size, rows_within, with_bytes
 from interbert.extraction.in_process import decode_ahead
-from interbert.extraction.sources import PictureSource, SourceItem
+from interbert.extraction.sources import ImageSource, SourceItem
+from interbert.extractor_weights import WEIGHTS_FILE
 from interbert.memory import keep_freed_memory
 from interbert.regions.schema import ExtractorInfo
 
-TASK_PICTURES = 128
-"""Pictures of one task, a multiple of a chunk: some seconds of work, some ten megabytes each way."""
+TASK_IMAGES = 128
+"""Images of one task, a multiple of a chunk: some seconds of work, some ten megabytes each way."""
 _TASK_BYTES = 1 << 26
-"""Bytes of the files of one task: it has fewer pictures where they are large."""
+"""Bytes of the files of one task: it has fewer images where they are large."""
 _READERS = 8
-"""Threads that read picture files ahead."""
+"""Threads that read image files ahead."""
 _RETRIES = 3
 """Deaths of a worker that one task survives."""
 _HOPELESS = 8
-"""So many pictures in a row that kill their workers are the cluster's fault, not theirs."""
+"""So many images in a row that kill their workers are the cluster's fault, not theirs."""
 _DIED = "every worker that tried died"
 
 
@@ -68,12 +68,12 @@ class ExtractorRecipe:
         if self.carried is None:
             return build_extractor(self.info)
         with tempfile.TemporaryDirectory() as folder:
-            (Path(folder) / CARRIED).write_bytes(self.carried)
+            (Path(folder) / WEIGHTS_FILE).write_bytes(self.carried)
             return build_extractor(self.info, folder)
 
 
 class OnRay:
-    """Describes pictures on a Ray cluster.
+    """Describes images on a Ray cluster.
 
     Args:
         make: builds the extractor on a worker.
@@ -81,7 +81,7 @@ class OnRay:
             names or that runs on this machine, and else starts one on this machine.
         cpus: cores that a worker takes.
         gpus: share of a GPU that a worker takes; 0.5 puts two workers on each.
-        task_pictures: pictures of one task.
+        task_images: images of one task.
 
     Raises:
         MissingExtraError: Ray is not installed.
@@ -94,7 +94,7 @@ class OnRay:
         address: str | None = None,
         cpus: float = 1.0,
         gpus: float = 0.0,
-        task_pictures: int = TASK_PICTURES,
+        task_images: int = TASK_IMAGES,
     ) -> None:
         _import_ray()
         if cpus < 0 or gpus < 0 or not cpus + gpus:
@@ -102,13 +102,13 @@ class OnRay:
         self._make = make
         self._address = address
         self._cpus, self._gpus = cpus, gpus
-        self._task_pictures = task_pictures
+        self._task_images = task_images
 
-    def describe(self, source: PictureSource, views: Views, need_texts: bool) -> Generator[Described]:
+    def describe(self, source: ImageSource, views: Views, need_texts: bool) -> Generator[Described]:
         """Every row of ``views``, in its order, a task at a time.
 
         Raises:
-            UsageError: no cluster answers, it has no room for a worker, or workers die on every picture.
+            UsageError: no cluster answers, it has no room for a worker, or workers die on every image.
         """
         if not views:
             return
@@ -117,7 +117,7 @@ class OnRay:
             job = _Job(
                 ray, ray.put((uuid.uuid4().hex, self._make, max(1, int(self._cpus)))), self._task(ray), need_texts
             )
-            rest, most = iter(views), min(self._task_pictures, rows_within(_TASK_BYTES, source, list(views)))
+            rest, most = iter(views), min(self._task_images, rows_within(_TASK_BYTES, source, list(views)))
             tasks = iter(lambda: list(islice(rest, most)), [])
             waiting: deque[tuple[list[int], Future[_Started]]] = deque()
             try:
@@ -153,7 +153,7 @@ class OnRay:
             wanted = " and ".join(f"{share:g} {name}" for name, share in needs)
             raise UsageError(
                 f"ray: a worker takes {wanted}; the cluster has {have.get('CPU', 0):g} CPU and "
-                f"{have.get('GPU', 0):g} GPU. Give --ray_cpus and --ray_gpus that fit."
+                f"{have.get('GPU', 0):g} GPU. Give --ray-cpus and --ray-gpus that fit."
             )
         return slots
 
@@ -176,7 +176,7 @@ class _Job:
     task: Any
     need_texts: bool
 
-    def start(self, source: PictureSource, rows: Sequence[int], views: Views, retries: int | None = None) -> _Started:
+    def start(self, source: ImageSource, rows: Sequence[int], views: Views, retries: int | None = None) -> _Started:
         """Read rows and hand them out, until their files have the bytes of a task."""
         items, size = [], 0
         for row in rows:
@@ -188,11 +188,11 @@ class _Job:
         wanted = {row: views[row] for row in rows[: len(items)]}
         return _Started(task.remote(self.maker, items, wanted, self.need_texts), len(items))
 
-    def finish(self, started: _Started, source: PictureSource, rows: Sequence[int], views: Views) -> Described:
+    def finish(self, started: _Started, source: ImageSource, rows: Sequence[int], views: Views) -> Described:
         """Wait for rows, and then hand out those that did not fit into their task.
 
         Raises:
-            UsageError: workers die on every picture, or the cluster fails.
+            UsageError: workers die on every image, or the cluster fails.
         """
         parts = [self._wait(started.reference, source, rows[: started.rows], views)]
         while rows := rows[started.rows :]:
@@ -200,8 +200,8 @@ class _Job:
             parts.append(self._wait(started.reference, source, rows[: started.rows], views))
         return Described.joined(parts)
 
-    def _wait(self, reference: Any, source: PictureSource, rows: Sequence[int], views: Views) -> Described:
-        """Wait for a task; when its workers keep dying, find the picture that kills them."""
+    def _wait(self, reference: Any, source: ImageSource, rows: Sequence[int], views: Views) -> Described:
+        """Wait for a task; when its workers keep dying, find the image that kills them."""
         errors = self.ray.exceptions
         try:
             done: Described = self.ray.get(reference)
@@ -225,7 +225,7 @@ class _Job:
             ) from error
         if len(rows) == 1:
             reason = f"{source.name}, row {rows[0]}: {_DIED} ({how})"
-            return Described(1, refused=[Refused(rows[0], source.picture_ids()[rows[0]], reason)])
+            return Described(1, refused=[Refused(rows[0], source.image_ids()[rows[0]], reason)])
         halves = (rows[: len(rows) // 2], rows[len(rows) // 2 :])
         parts = []
         for half in halves:
@@ -235,7 +235,7 @@ class _Job:
         if len(rows) >= _HOPELESS and sum(_DIED in one.reason for one in whole.refused) == len(rows):
             raise UsageError(
                 f"ray: {_DIED} for each of the rows {rows[0]} to {rows[-1]} of {source.name} ({how}). Is there memory "
-                "for so many workers? More --ray_cpus makes them fewer. What was finished stays."
+                "for so many workers? More --ray-cpus makes them fewer. What was finished stays."
             )
         return whole
 

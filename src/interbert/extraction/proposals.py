@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 from interbert.errors import ConfigError
 
 MAX_WINDOWS = 36
-"""Regions of a pretraining picture (SPEC part 2)."""
+"""Regions of a pretraining image (SPEC part 2)."""
 
 
 def window_fractions(scales: Sequence[int], overlap: float = 0.5) -> NDArray[np.float32]:
-    """Windows as fractions of a picture, f32 [N,4] (x1, y1, x2, y2), coarse to fine, row by row.
+    """Windows as fractions of an image, f32 [N,4] (x1, y1, x2, y2), coarse to fine, row by row.
 
-    Scale k lays a k x k grid of windows whose sides are (1 + overlap)/k of the picture's (at most all of it), evenly
+    Scale k lays a k x k grid of windows whose sides are (1 + overlap)/k of the image's (at most all of it), evenly
     spread so that the outer ones touch the edges.
 
     Raises:
@@ -38,6 +38,6 @@ def window_fractions(scales: Sequence[int], overlap: float = 0.5) -> NDArray[np.
 
 
 def grid_windows(width: int, height: int, scales: Sequence[int], overlap: float = 0.5) -> NDArray[np.float32]:
-    """Windows of one picture in pixels, f32 [N,4]."""
+    """Windows of one image in pixels, f32 [N,4]."""
     size = np.array([width, height, width, height], dtype=np.float32)
     return window_fractions(scales, overlap) * size

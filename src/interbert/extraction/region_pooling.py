@@ -1,6 +1,6 @@
 """RoIAlign of many small regions, as one matrix product per map.
 
-Shapes: B pictures, n boxes of each, M boxes of all, C channels of a map [B,C,h,w].
+Shapes: B images, n boxes of each, M boxes of all, C channels of a map [B,C,h,w].
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ def pool_regions(feature_map: Tensor, boxes: Tensor, real: Tensor | None, bins: 
 
     Args:
         feature_map: of a batch.
-        boxes: as fractions of each picture; [1,n,4] when they are the same for all.
+        boxes: as fractions of each image; [1,n,4] when they are the same for all.
         real: None when all are.
         bins: of each side.
         samples: of each bin's side, averaged.
@@ -36,7 +36,7 @@ def roi_align_weights(boxes: Tensor, height: int, width: int, bins: int, samples
     Its samples lie on a grid, and what a sample takes from a cell is a product over both sides: so is their mean.
 
     Args:
-        boxes: [B,n,4] as x1, y1, x2, y2, fractions of a picture.
+        boxes: [B,n,4] as x1, y1, x2, y2, fractions of an image.
         height: of the map.
         width: of the map.
         bins: of each side of a box.

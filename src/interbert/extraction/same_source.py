@@ -7,35 +7,35 @@ from itertools import islice
 
 import numpy as np
 
-from interbert.errors import PictureError, StoreError
-from interbert.extraction.pictures import file_bytes
-from interbert.extraction.sources import PictureSource, SourceItem
+from interbert.errors import ImageError, StoreError
+from interbert.extraction.images import file_bytes
+from interbert.extraction.sources import ImageSource, SourceItem
 from interbert.regions.store import RegionStore
 
 _COMPARED = 64
 
 
-def require_same_source(store: RegionStore, source: PictureSource, texts: bool) -> None:
-    """Check that what the store has under this source's picture ids is what the source has.
+def require_same_source(store: RegionStore, source: ImageSource, texts: bool) -> None:
+    """Check that what the store has under this source's image ids is what the source has.
 
-    All texts are compared, and the files of up to 64 pictures spread over the source: reading millions again would
+    All texts are compared, and the files of up to 64 images spread over the source: reading millions again would
     take as long as extracting them.
 
     Args:
-        store: may be empty, or hold other pictures too.
+        store: may be empty, or hold other images too.
         source: about to be extracted, or searched with the store's regions.
         texts: compare the texts.
 
     Raises:
         StoreError: naming the first row that differs.
     """
-    names = source.picture_ids()
+    names = source.image_ids()
     places = {name: row for row, name in enumerate(names) if name}
     # numbers and no objects: a store has millions of rows
     known = np.zeros((len(names), 2), dtype=np.int64)
     store_rows = np.full(len(names), -1, dtype=np.int64)
     for one in store.captions():
-        row = places.get(one.picture_id, -1) if one.view == 0 else -1
+        row = places.get(one.image_id, -1) if one.view == 0 else -1
         if row >= 0:
             known[row], store_rows[row] = (hash(one.texts), hash(one.digest)), one.row
     rows = np.flatnonzero(store_rows >= 0).tolist()
@@ -49,14 +49,14 @@ def require_same_source(store: RegionStore, source: PictureSource, texts: bool) 
                     f"{remedy}"
                 )
     for row in rows[:: max(1, len(rows) // _COMPARED)]:
-        digest = picture_digest(source[row])
+        digest = image_digest(source[row])
         if digest is not None and hash(digest) != known[row, 1]:
-            raise StoreError(f"{source.name}, row {row}: the store has another picture under its id. {remedy}")
+            raise StoreError(f"{source.name}, row {row}: the store has another image under its id. {remedy}")
 
 
-def picture_digest(item: SourceItem) -> str | None:
-    """SHA-256 of a picture's file, as a store has it; None when it cannot be read, which extraction reports."""
+def image_digest(item: SourceItem) -> str | None:
+    """SHA-256 of an image's file, as a store has it; None when it cannot be read, which extraction reports."""
     try:
         return None if item.data is None else hashlib.sha256(file_bytes(item.data, item.where)).hexdigest()
-    except (OSError, PictureError):
+    except (OSError, ImageError):
         return None

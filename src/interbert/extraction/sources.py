@@ -1,8 +1,8 @@
-"""Any source of pictures and texts as rows of undecoded pictures.
+"""Any source of images and texts as rows of undecoded images.
 
-A source is a parquet, csv, json or jsonl file (or a glob of them), a folder of pictures with or without a
+A source is a parquet, csv, json or jsonl file (or a glob of them), a folder of images with or without a
 ``metadata.csv``/``metadata.jsonl`` that has a ``file_name`` column, a saved ``datasets`` folder, or a Hub id: these are
-read by ``datasets``, with pictures left as bytes or paths. Tar files of samples and tsv files of base64 pictures are
+read by ``datasets``, with images left as bytes or paths. Tar files of samples and tsv files of base64 images are
 read where they lie.
 """
 
@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from interbert.errors import ColumnError, PictureError
+from interbert.errors import ColumnError, ImageError
+from interbert.extraction.archive_rows import ArchiveRows
 from interbert.extraction.columns import ColumnMapping, id_text, resolve_columns
 from interbert.extraction.given_settings import BoxFormat
-from interbert.extraction.packed_rows import PackedRows
-from interbert.extraction.pictures import NEEDED_SIDE, load_picture
+from interbert.extraction.images import NEEDED_SIDE, load_image
 from interbert.extraction.table_limits import MAX_ID, MAX_TEXT, MAX_TEXTS
 from interbert.extraction.tables import SourceRows, read_rows
 from interbert.redaction import without_credentials
@@ -46,15 +46,15 @@ class SourceItem:
     where: str
     """The row in words, for messages."""
     data: bytes | Path | None
-    """The picture's file; None when the row cannot be used, see ``problem``."""
+    """The image's file; None when the row cannot be used, see ``problem``."""
     problem: str | None
     texts: tuple[str, ...]
     text_fields: tuple[str, ...]
-    picture_id: str
+    image_id: str
     """Empty when the row has none, and so cannot be used."""
     product_id: str
     boxes: Any = None
-    """What the cell with the picture's boxes holds."""
+    """What the cell with the image's boxes holds."""
     box_format: BoxFormat | None = None
     """What the numbers in it are; None when the source has no such column."""
     why_no_text: str | None = None
@@ -62,11 +62,11 @@ class SourceItem:
 
     @property
     def called(self) -> str:
-        """The picture's id, or the row's number where there is none: for lists of what could not be used."""
-        return self.picture_id or f"row {self.row}"
+        """The image's id, or the row's number where there is none: for lists of what could not be used."""
+        return self.image_id or f"row {self.row}"
 
 
-class PictureSource:
+class ImageSource:
     """Rows of a source in order, by index."""
 
     def __init__(
@@ -87,30 +87,30 @@ class PictureSource:
         self._folder = folder
         self._only = only
         self._captions = captions
-        self._ids = self._picture_ids()
+        self._ids = self._image_ids()
 
-    def select(self, rows: Sequence[int]) -> PictureSource:
-        """The same source with only these rows; their picture ids stay."""
+    def select(self, rows: Sequence[int]) -> ImageSource:
+        """The same source with only these rows; their image ids stay."""
         only = [row if self._only is None else self._only[row] for row in rows]
         return self._with([self._ids[row] for row in rows], only)
 
-    def with_ids(self, ids: Sequence[str]) -> PictureSource:
-        """The same source with these picture ids, one a row and none twice; without product ids they are those too.
+    def with_ids(self, ids: Sequence[str]) -> ImageSource:
+        """The same source with these image ids, one a row and none twice; without product ids they are those too.
 
         A row whose id is empty has none and cannot be used.
         """
         return self._with(list(ids), self._only)
 
-    def _with(self, ids: list[str], only: Sequence[int] | None) -> PictureSource:
+    def _with(self, ids: list[str], only: Sequence[int] | None) -> ImageSource:
         other = copy.copy(self)
         other._ids, other._only = ids, only
         return other
 
     def products_and_texts(self) -> Iterator[tuple[str, tuple[str, ...]]]:
-        """Product id and texts of every row, without reading a picture; a row that lacks an id has its picture's."""
+        """Product id and texts of every row, without reading an image; a row that lacks an id has its image's."""
         wanted = [*self.columns.texts, *([self.columns.product_id] if self.columns.product_id else [])]
-        if self._captions is not None and self.columns.picture_id is None and self.columns.picture is not None:
-            wanted.append(self.columns.picture)  # its file's name is what captions are found by
+        if self._captions is not None and self.columns.image_id is None and self.columns.image is not None:
+            wanted.append(self.columns.image)  # its file's name is what captions are found by
         light = self._rows.select_columns(list(dict.fromkeys(wanted))) if wanted else self._rows
         for row, name in enumerate(self._ids):
             values = light[row if self._only is None else self._only[row]]
@@ -130,18 +130,18 @@ class PictureSource:
     def __iter__(self) -> Iterator[SourceItem]:
         return (self[row] for row in range(len(self)))
 
-    def picture_ids(self) -> list[str]:
-        """Every row's picture id, unique."""
+    def image_ids(self) -> list[str]:
+        """Every row's image id, unique."""
         return self._ids
 
     def __getitem__(self, row: int) -> SourceItem:
         values = self._rows[row if self._only is None else self._only[row]]
         texts, text_fields = self._texts(values, self._ids[row])
-        assert self.columns.picture is not None
+        assert self.columns.image is not None
         problem = self._missing_id(values) or self._long_text(values)
         data = None
         if problem is None:
-            data, problem = self._picture(values[self.columns.picture])
+            data, problem = self._image(values[self.columns.image])
         if problem is None and not self._ids[row]:
             data, problem = None, "has no id"
         return SourceItem(
@@ -151,24 +151,24 @@ class PictureSource:
             problem=problem,
             texts=texts,
             text_fields=text_fields,
-            picture_id=self._ids[row],
+            image_id=self._ids[row],
             product_id=self._product(values, self._ids[row]),
             boxes=values[self.columns.boxes] if self.columns.boxes else None,
             box_format=self.columns.box_format if self.columns.boxes else None,
             why_no_text=None if texts else self._why_no_caption(values, self._ids[row]),
         )
 
-    def _product(self, values: dict[str, Any], picture_id: str) -> str:
-        """A picture is a product of its own where the source has no product ids, or cannot be used for want of one."""
+    def _product(self, values: dict[str, Any], image_id: str) -> str:
+        """An image is a product of its own where the source has no product ids, or cannot be used for want of one."""
         value = values.get(self.columns.product_id) if self.columns.product_id else None
-        return id_text(value) or picture_id
+        return id_text(value) or image_id
 
     def _missing_id(self, values: dict[str, Any]) -> str | None:
         """What is wrong with a row's ids: one made up, such as its number, would be another product's.
 
         Such a row replaced the product that has its number, in the index or the store that it was added to.
         """
-        for name, what in ((self.columns.picture_id, "picture"), (self.columns.product_id, "product")):
+        for name, what in ((self.columns.image_id, "image"), (self.columns.product_id, "product")):
             if name is None:
                 continue
             if id_text(values[name]) is None:
@@ -203,7 +203,7 @@ class PictureSource:
         SourceRows(self._rows, self._folder, self.left_out).require(names, self.name)
 
     def other_columns(self, names: Sequence[str] | None = None) -> Any:
-        """Arrow table of every row's other columns: neither pictures, nor ids, nor texts.
+        """Arrow table of every row's other columns: neither images, nor ids, nor texts.
 
         Args:
             names: these columns instead, whatever they are.
@@ -212,9 +212,9 @@ class PictureSource:
             ColumnError: one of ``names`` is missing.
         """
         self.require(names or ())
-        ours = {self.columns.picture, self.columns.picture_id, self.columns.product_id, *self.columns.texts}
+        ours = {self.columns.image, self.columns.image_id, self.columns.product_id, *self.columns.texts}
         wanted = [name for name in self._rows.column_names if name not in ours] if names is None else list(names)
-        if not wanted or isinstance(self._rows, PackedRows):
+        if not wanted or isinstance(self._rows, ArchiveRows):
             import pyarrow as pa
 
             rows = range(len(self._ids)) if self._only is None else self._only
@@ -224,31 +224,31 @@ class PictureSource:
             light = light.select(self._only)
         return light.with_format("arrow")[:]
 
-    def open_picture(self, row: int, target_side: int = NEEDED_SIDE) -> Image.Image | None:
-        """A row's picture as RGB, for showing; None when it cannot be read."""
+    def open_image(self, row: int, target_side: int = NEEDED_SIDE) -> Image.Image | None:
+        """A row's image as RGB, for showing; None when it cannot be read."""
         item = self[row]
         try:
-            return None if item.data is None else load_picture(item.data, item.where, target_side)
-        except PictureError:
+            return None if item.data is None else load_image(item.data, item.where, target_side)
+        except ImageError:
             return None
 
-    def _picture_ids(self) -> list[str]:
-        name = self.columns.picture_id
+    def _image_ids(self) -> list[str]:
+        name = self.columns.image_id
         if name is None:
             return [str(row) for row in range(len(self._rows))]
         ids = [id_text(value) or "" for value in self._rows[name]]
         repeated = [value for value, count in Counter(ids).items() if count > 1 and value]
         if repeated:
-            remedy = "Use --product_id for ids that pictures share"
-            if isinstance(self._rows, PackedRows):
+            remedy = "Use --product-id-column for ids that images share"
+            if isinstance(self._rows, ArchiveRows):
                 remedy = self._rows.repeated
             raise ColumnError(
-                f"{self.name}: column {name!r} is no picture id: {repeated[0][:60]!r} stands in "
+                f"{self.name}: column {name!r} is no image id: {repeated[0][:60]!r} stands in "
                 f"{sum(value == repeated[0] for value in ids)} rows. {remedy}."
             )
         return ids
 
-    def _texts(self, values: dict[str, Any], picture_id: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    def _texts(self, values: dict[str, Any], image_id: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
         found: dict[str, str] = {}
         for column in () if self._long_text(values) else self.columns.texts:
             value = values[column]
@@ -257,20 +257,20 @@ class PictureSource:
                 if clean:
                     found.setdefault(clean, column)
         if self._captions is not None:
-            joined = self._captions.find(self._caption_name(values, picture_id)) or ((), ())  # None: of other splits
+            joined = self._captions.find(self._caption_name(values, image_id)) or ((), ())  # None: of other splits
             found |= {text: field for text, field in zip(*joined, strict=True) if text not in found}
         return tuple(found), tuple(found.values())
 
-    def _caption_name(self, values: dict[str, Any], picture_id: str) -> str:
-        return picture_id if self.columns.picture_id is not None else self._file_name(values) or picture_id
+    def _caption_name(self, values: dict[str, Any], image_id: str) -> str:
+        return image_id if self.columns.image_id is not None else self._file_name(values) or image_id
 
-    def _why_no_caption(self, values: dict[str, Any], picture_id: str) -> str | None:
+    def _why_no_caption(self, values: dict[str, Any], image_id: str) -> str | None:
         if self._captions is None:
             return None
-        return self._captions.match(self._caption_name(values, picture_id)).problem
+        return self._captions.match(self._caption_name(values, image_id)).problem
 
     def unjoined(self, kept: bool, limit: int | None = None) -> Iterator[PassedOver]:
-        """Lines of the caption file that gave no caption and, where pictures without text are kept, the ambiguous."""
+        """Lines of the caption file that gave no caption and, where images without text are kept, the ambiguous."""
         if self._captions is None:
             return
         yield from self._captions.passed_over
@@ -284,27 +284,27 @@ class PictureSource:
         """How many images the caption file names that are not in the source, and one of them."""
         return (0, "") if self._captions is None else self._captions.absent(self._caption_names())
 
-    def of_splits(self) -> PictureSource:
-        """Without the pictures whose captions are of other splits than those asked for."""
+    def of_splits(self) -> ImageSource:
+        """Without the images whose captions are of other splits than those asked for."""
         if self._captions is None or not self._captions.splits:
             return self
         known = (self._captions.find(name) is not None for name in self._caption_names())
         return self.select([row for row, wanted in enumerate(known) if wanted])
 
     def _caption_names(self) -> Iterator[str]:
-        if self.columns.picture_id is not None or self.columns.picture is None:
+        if self.columns.image_id is not None or self.columns.image is None:
             yield from self._ids
             return
-        column = self._rows.select_columns([self.columns.picture])
+        column = self._rows.select_columns([self.columns.image])
         for row, name in enumerate(self._ids):
             yield self._file_name(column[row if self._only is None else self._only[row]]) or name
 
     def _file_name(self, values: dict[str, Any]) -> str | None:
-        value = values.get(self.columns.picture or "")
+        value = values.get(self.columns.image or "")
         value = value.get("path") if isinstance(value, dict) else value
         return value if isinstance(value, str) else None
 
-    def _picture(self, value: Any) -> tuple[bytes | Path | None, str | None]:
+    def _image(self, value: Any) -> tuple[bytes | Path | None, str | None]:
         if isinstance(value, dict):
             if value.get("problem"):
                 return None, str(value["problem"])
@@ -316,10 +316,10 @@ class PictureSource:
         if isinstance(value, bytes):
             return value, None
         if not value:
-            return None, "the picture is empty"
+            return None, "the image is empty"
         shown = without_credentials(str(value))  # before it is cut: half a user part is not known as one
         if str(value).startswith(("http://", "https://")):
-            return None, f"{shown[:80]}: is an address. Download the pictures first and give their paths"
+            return None, f"{shown[:80]}: is an address. Download the images first and give their paths"
         folder = (self._folder or Path()).resolve()
         try:
             path = (folder / str(value)).resolve()
@@ -328,7 +328,7 @@ class PictureSource:
             if path.is_file():
                 return path, None
         except (OSError, ValueError):  # too long, or with a NUL
-            return None, f"{shown[:80]!r}: is no path of a picture"
+            return None, f"{shown[:80]!r}: is no path of an image"
         return None, f"{shown}: there is no such file"
 
 
@@ -338,15 +338,15 @@ def open_source(
     split: str | None = None,
     need_texts: bool = True,
     captions: CaptionIndex | None = None,
-) -> PictureSource:
+) -> ImageSource:
     """Open a source.
 
     Args:
         source: file, glob, folder or Hub id.
         mapping: columns; those not named are found.
         split: of a Hub data set or a saved one; None takes ``train``, or the only one.
-        need_texts: whether pictures alone are an error.
-        captions: texts that stand apart, joined by picture id or file name.
+        need_texts: whether images alone are an error.
+        captions: texts that stand apart, joined by image id or file name.
 
     Raises:
         SourceError: it is missing, empty or unreadable.
@@ -356,19 +356,19 @@ def open_source(
     rows = found.rows
     sample = _some_rows(rows)
     mapping = mapping or ColumnMapping()
-    named = (mapping.picture, mapping.picture_id, mapping.product_id, mapping.boxes, *mapping.texts)
+    named = (mapping.image, mapping.image_id, mapping.product_id, mapping.boxes, *mapping.texts)
     found.require(named, source)
-    if isinstance(rows, PackedRows) and mapping.picture_id is None:
-        mapping = replace(mapping, picture_id=rows.picture_id)
+    if isinstance(rows, ArchiveRows) and mapping.image_id is None:
+        mapping = replace(mapping, image_id=rows.image_id)
     columns = resolve_columns(mapping, list(sample), sample, source, need_texts and captions is None)
     if columns.product_id != mapping.product_id and not any(map(id_text, rows[columns.product_id])):
         columns = replace(columns, product_id=None)  # nobody named it, and it says nothing
-    if captions is not None and columns.picture_id is None and not _has_names(sample[columns.picture or ""]):
+    if captions is not None and columns.image_id is None and not _has_names(sample[columns.image or ""]):
         raise ColumnError(
-            f"{source}: its pictures have no names that captions could be found by. Name the column of their ids with "
-            "--picture_id."
+            f"{source}: its images have no names that captions could be found by. Name the column of their ids with "
+            "--image-id-column."
         )
-    opened = PictureSource(source, rows, columns, found.folder, left_out=found.left_out)
+    opened = ImageSource(source, rows, columns, found.folder, left_out=found.left_out)
     if captions is not None:
         opened._captions = captions.among(opened._caption_names)
     return opened.of_splits()
@@ -388,5 +388,5 @@ def _beginning(value: Any) -> Any:
     return value[:_BEGINNING] if isinstance(value, bytes) else value
 
 
-def _has_names(pictures: Sequence[Any]) -> bool:
-    return any(isinstance(one.get("path") if isinstance(one, dict) else one, str) for one in pictures)
+def _has_names(images: Sequence[Any]) -> bool:
+    return any(isinstance(one.get("path") if isinstance(one, dict) else one, str) for one in images)

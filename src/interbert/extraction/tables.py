@@ -1,7 +1,7 @@
 """Any table of rows: parquet, csv, json or jsonl files, folders, saved data sets and Hub ids.
 
-``datasets`` reads them, but for JSON, which :mod:`interbert.extraction.json_rows` does. Pictures stay undecoded, as
-bytes or paths. Pictures packed into tsv and tar files are read by :mod:`interbert.extraction.packed_rows`.
+``datasets`` reads them, but for JSON, which :mod:`interbert.extraction.json_rows` does. Images stay undecoded, as
+bytes or paths. Images packed into tsv and tar files are read by :mod:`interbert.extraction.archive_rows`.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from interbert.errors import (
     storage_problem,
 )
 from interbert.extraction.delimited import TableForm, table_form
+from interbert.extraction.image_tsv import ImageTsv, is_image_tsv
+from interbert.extraction.images import IMAGE_SUFFIXES
 from interbert.extraction.joined_files import join
 from interbert.extraction.json_rows import read_json_rows
 from interbert.extraction.parquet_rows import read_parquet, require_bounded
-from interbert.extraction.picture_tsv import PictureTsv, is_picture_tsv
-from interbert.extraction.pictures import PICTURE_SUFFIXES
 from interbert.extraction.saved_folders import require_own_files
 from interbert.extraction.tar_rows import TarRows
 
@@ -78,7 +78,7 @@ def read_rows(source: str, split: str | None = None) -> SourceRows:
 
 def _read(source: str, split: str | None) -> SourceRows:
     if not source.strip():
-        raise SourceError("the source is empty. Give a parquet, csv or jsonl file, a folder of pictures, or a Hub id.")
+        raise SourceError("the source is empty. Give a parquet, csv or jsonl file, a folder of images, or a Hub id.")
     path = Path(source).expanduser()
     if path.is_dir():
         return _read_folder(path, split)
@@ -93,7 +93,7 @@ def _read(source: str, split: str | None) -> SourceRows:
         return _read_files(files, files[0].parent)
     if source.startswith((".", "/", "~")) or path.suffix.lower() in _BUILDERS or source.count("/") != 1:
         raise SourceError(
-            f"{source}: there is no such file or folder. Give a parquet, csv or jsonl file, a folder of pictures, or a "
+            f"{source}: there is no such file or folder. Give a parquet, csv or jsonl file, a folder of images, or a "
             "Hub id (owner/name)."
         )
     return SourceRows(_read_hub(source, split))
@@ -110,8 +110,8 @@ def _read_files(files: Sequence[Path], folder: Path) -> SourceRows:
             raise SourceError(f"{file}: the file is empty.")
     if builder is None:
         return SourceRows(TarRows(files), folder)
-    if kinds == {".tsv"} and all(is_picture_tsv(file) for file in files):
-        return SourceRows(PictureTsv(files), folder)
+    if kinds == {".tsv"} and all(is_image_tsv(file) for file in files):
+        return SourceRows(ImageTsv(files), folder)
     if builder == "json":
         return SourceRows(read_json_rows(files), folder)
     return _read_csv(files, folder) if builder == "csv" else _read_parquet(files, folder)
@@ -159,14 +159,14 @@ def _read_folder(folder: Path, split: str | None) -> SourceRows:
     for name in _METADATA:
         if (folder / name).is_file():
             return _read_files([folder / name], folder)
-    for suffix in (".tar", ".parquet"):  # img2dataset writes tables without pictures beside its tar files
+    for suffix in (".tar", ".parquet"):  # img2dataset writes tables without images beside its tar files
         tables = sorted(file for file in folder.iterdir() if file.suffix.lower() == suffix)
         if tables:
             return _read_files(tables, folder)
-    pictures = sorted(file for file in folder.rglob("*") if file.suffix.lower() in PICTURE_SUFFIXES and file.is_file())
-    if not pictures:
-        raise SourceError(f"{folder}: holds neither pictures nor a {_METADATA[0]}.")
-    names = [str(file.relative_to(folder)) for file in pictures]
+    images = sorted(file for file in folder.rglob("*") if file.suffix.lower() in IMAGE_SUFFIXES and file.is_file())
+    if not images:
+        raise SourceError(f"{folder}: holds neither images nor a {_METADATA[0]}.")
+    names = [str(file.relative_to(folder)) for file in images]
     return SourceRows(datasets.Dataset.from_dict({"file_name": names}), folder)
 
 
@@ -270,7 +270,7 @@ def _pick_split(name: str, loaded: Any, split: str | None) -> Any:
 
 
 def _undecoded(rows: Any) -> Any:
-    """Leave pictures as bytes or paths, also inside of lists and structs: decoding is ours, with its limits.
+    """Leave images as bytes or paths, also inside of lists and structs: decoding is ours, with its limits.
 
     ``datasets`` decodes every column of a row that is looked at, and opens whatever file or address a cell names.
     """

@@ -3,7 +3,7 @@
 Files with one key that stand together are a sample. Its text is the ``.txt``, or ``caption`` in the ``.json``.
 
 A key ends at the first dot of a file's name (webdataset: ``0001.seg.png`` belongs to sample ``0001``), unless no file
-that stands there is ``KEY.jpg``, ``KEY.txt`` or ``KEY.json``, or the name with the dot has picture and text of its own:
+that stands there is ``KEY.jpg``, ``KEY.txt`` or ``KEY.json``, or the name with the dot has image and text of its own:
 then the dot is part of the key (``shoe_v1.2.png``, ``shoe_v1.2.txt``).
 """
 
@@ -18,13 +18,13 @@ from pathlib import Path
 from typing import IO, Any
 
 from interbert.errors import SourceError
-from interbert.extraction.packed_rows import MAX_PICTURE, PackedRows
-from interbert.extraction.pictures import PICTURE_SUFFIXES
+from interbert.extraction.archive_rows import MAX_IMAGE, ArchiveRows
+from interbert.extraction.images import IMAGE_SUFFIXES
 
 _BLOCK = 512
 _MAX_EXTENSION = 1 << 16
 _MAX_TEXT = 1 << 20
-_PARTS = ("picture", "txt", "json")
+_PARTS = ("image", "txt", "json")
 _WIDTH = 1 + 2 * len(_PARTS)  # a sample's file, and offset and size of each part
 
 
@@ -39,7 +39,7 @@ class DamagedTarError(ValueError):
     """The tar file is no tar file from here on."""
 
 
-class TarRows(PackedRows):
+class TarRows(ArchiveRows):
     """Samples of one or several tar files; what is kept in memory is where each lies.
 
     A tar file that is damaged gives the samples before the damage, and one row that says so.
@@ -49,7 +49,7 @@ class TarRows(PackedRows):
     """
 
     column_names = ("key", "image", "caption")
-    picture_id = "key"
+    image_id = "key"
 
     repeated = "The files of a sample must stand together in their tar file, under a name that no other sample has"
 
@@ -98,18 +98,18 @@ class TarRows(PackedRows):
             longer, extension = _at_last_dot(one.name)
             kind = _kind(extension)
             parts = own if longer == key else dotted.setdefault(longer, {})
-            if kind is not None and parts.setdefault(kind, one) is not one and kind == "picture":
+            if kind is not None and parts.setdefault(kind, one) is not one and kind == "image":
                 further.append(one)
         if own:
             self._add(number, key, own)
         for longer, parts in dotted.items():
             if not own or len(parts) > 1:
                 self._add(number, longer, parts)
-            elif "picture" in parts:
-                further.append(parts["picture"])
+            elif "image" in parts:
+                further.append(parts["image"])
         for one in further:
             self._problems[len(self._keys)] = (
-                f"{one.name[-80:]!r} is not the picture of its sample {key[-80:]!r}, but a further part of it"
+                f"{one.name[-80:]!r} is not the image of its sample {key[-80:]!r}, but a further part of it"
             )
             self._add(number, one.name, {})
 
@@ -126,27 +126,27 @@ class TarRows(PackedRows):
         return len(self._keys)
 
     def value(self, row: int, column: str) -> Any:
-        """The key, the picture's bytes, or the caption (None when there is none)."""
+        """The key, the image's bytes, or the caption (None when there is none)."""
         if column == "key":
             return self._keys[row]
         if row in self._problems:
             return {"problem": self._problems[row]} if column == "image" else None
-        return self._picture(row) if column == "image" else self._caption(row)
+        return self._image(row) if column == "image" else self._caption(row)
 
     def _part(self, row: int, part: str) -> tuple[Path, int, int]:
         place = _WIDTH * row
         number, first = self._places[place], place + 1 + 2 * _PARTS.index(part)
         return self._files[number], self._places[first], self._places[first + 1]
 
-    def _picture(self, row: int) -> Any:
-        file, offset, size = self._part(row, "picture")
+    def _image(self, row: int) -> Any:
+        file, offset, size = self._part(row, "image")
         if not offset:
-            return {"problem": "the sample has no picture"}
+            return {"problem": "the sample has no image"}
         if self._long_text(row):
             return {"problem": f"its text has more than {_MAX_TEXT:,} bytes, which are not read"}
-        if size > MAX_PICTURE:
-            return {"problem": f"the picture has {size:,} bytes; at most {MAX_PICTURE:,} are read"}
-        return _read(file, offset, size) or {"problem": "the picture is empty"}
+        if size > MAX_IMAGE:
+            return {"problem": f"the image has {size:,} bytes; at most {MAX_IMAGE:,} are read"}
+        return _read(file, offset, size) or {"problem": "the image is empty"}
 
     def _long_text(self, row: int) -> bool:
         """Whether the file that the caption stands in is larger than is read."""
@@ -184,8 +184,8 @@ def _at_last_dot(name: str) -> tuple[str, str]:
 def _kind(extension: str) -> str | None:
     """What a sample's file is, None for what is not read."""
     lowered = extension.lower()
-    if f".{lowered}" in PICTURE_SUFFIXES:
-        return "picture"
+    if f".{lowered}" in IMAGE_SUFFIXES:
+        return "image"
     return lowered if lowered in ("txt", "json") else None
 
 

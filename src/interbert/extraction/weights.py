@@ -12,8 +12,8 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from interbert.carried import file_sha256
 from interbert.errors import ConfigError, first_line
+from interbert.extractor_weights import file_sha256
 
 VARIABLE = "INTERBERT_WEIGHTS"
 """Environment variable with folders in which weights are looked for too, separated as in PATH."""

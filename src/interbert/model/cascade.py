@@ -1,10 +1,10 @@
-"""Two speeds of one model over a fixed set of pictures: the dual encoder recalls, the joint pass reranks the best few.
+"""Two speeds of one model over a fixed set of images: the dual encoder recalls, the joint pass reranks the best few.
 
-What does not depend on a query is computed once: each picture's dual-encoder vector, and its embedded regions, which is
+What does not depend on a query is computed once: each image's dual-encoder vector, and its embedded regions, which is
 all that the joint pass reads of it. Scores are fused by the model's own mixture, which fine-tuning fits on validation
-pairs and builds in: a joint logit difference, and ``dual_prior`` times the dual encoder's score.
+pairs and builds in: a joint logit difference, and ``dual_score_weight`` times the dual encoder's score.
 
-Shapes: t texts, n pictures, k candidates of a text.
+Shapes: t texts, n images, k candidates of a text.
 """
 
 from __future__ import annotations
@@ -16,26 +16,26 @@ from numpy.typing import NDArray
 
 from interbert.model.retrieval import InterBertForImageTextRetrieval
 from interbert.model.scoring import (
-    Picture,
     RecallBy,
-    embed_pictures,
+    embed_images,
     encode_images,
     encode_texts,
     inference,
     require_finite,
     score_embedded,
 )
+from interbert.region_arrays import RegionArrays
 
 Float32 = NDArray[np.float32]
 Int64 = NDArray[np.int64]
 
 
 class Cascade:
-    """Recall and rerank pictures for texts.
+    """Recall and rerank images for texts.
 
     Args:
         model: with a dual encoder (``contrastive_size``), or with a matching head that makes one (fusion ``mul``).
-        pictures: region_features [R,F] and region_locations [R,5] of each.
+        images: region_features [R,F] and region_locations [R,5] of each.
         bf16: compute in bf16; None does where the device has it.
 
     Attributes:
@@ -44,27 +44,27 @@ class Cascade:
 
     Example::
 
-        cascade = Cascade(model, pictures)
+        cascade = Cascade(model, images)
         candidates, scores = cascade.rerank(texts, cascade.recall(texts), 50)
     """
 
     def __init__(
-        self, model: InterBertForImageTextRetrieval, pictures: Sequence[Picture], bf16: bool | None = None
+        self, model: InterBertForImageTextRetrieval, images: Sequence[RegionArrays], bf16: bool | None = None
     ) -> None:
         self.by: RecallBy = "head" if model.config.contrastive_size is None else "projections"
         self._model = model
         self._bf16 = bf16
         self.can_recall = self.by == "projections" or model.config.fusion == "mul"
-        self._vectors = encode_images(model, pictures, bf16, self.by) if self.can_recall else None
-        self._counts = np.array([len(features) for features, _ in pictures])
+        self._vectors = encode_images(model, images, bf16, self.by) if self.can_recall else None
+        self._counts = np.array([len(features) for features, _ in images])
         with inference(model, bf16):
-            self._embedded = embed_pictures(model, pictures)
+            self._embedded = embed_images(model, images)
 
     def __len__(self) -> int:
         return len(self._counts)
 
     def recall(self, texts: Sequence[Sequence[int]]) -> Float32:
-        """Dual-encoder scores [t,n] of texts' token ids with every picture.
+        """Dual-encoder scores [t,n] of texts' token ids with every image.
 
         Raises:
             ConfigError: the model has no recall score.
@@ -82,12 +82,12 @@ class Cascade:
         k: int,
         progress: Callable[[int], None] | None = None,
     ) -> tuple[Int64, Float32]:
-        """The k best recalled pictures of each text [t,k], best recalled first, and their fused scores [t,k].
+        """The k best recalled images of each text [t,k], best recalled first, and their fused scores [t,k].
 
         Args:
             texts: token ids.
             recalled: of :meth:`recall` [t,n].
-            k: candidates; n or more ranks every picture jointly.
+            k: candidates; n or more ranks every image jointly.
             progress: told how many pairs were scored.
 
         Raises:
@@ -103,15 +103,15 @@ class Cascade:
         texts: Sequence[Sequence[int]],
         recalled: Float32,
         text_of: Int64,
-        picture_of: Int64,
+        image_of: Int64,
         progress: Callable[[int], None] | None = None,
     ) -> Float32:
         """Fused scores of listed pairs, float32 [pairs]; arguments and errors as of :meth:`rerank`."""
         fused = score_embedded(
-            self._model, texts, self._embedded, self._counts, text_of, picture_of, progress, bf16=self._bf16
+            self._model, texts, self._embedded, self._counts, text_of, image_of, progress, bf16=self._bf16
         )
-        if self._model.config.dual_prior is not None:
-            fused = fused + np.float32(self._model.config.dual_prior) * recalled[text_of, picture_of]
+        if self._model.config.dual_score_weight is not None:
+            fused = fused + np.float32(self._model.config.dual_score_weight) * recalled[text_of, image_of]
         return require_finite(fused)
 
 

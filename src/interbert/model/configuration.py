@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from transformers import PretrainedConfig
 from transformers.activations import ACT2FN
@@ -24,7 +24,7 @@ class InterBertConfig(PretrainedConfig):  # type: ignore[misc]
     """Configuration of an InterBERT; the defaults are the paper's base size (SPEC part 1).
 
     Args:
-        vocab_size: word pieces V.
+        vocab_size: tokens V.
         hidden_size: width H of text and image tokens.
         num_attention_heads: heads of the interaction and text layers.
         intermediate_size: feed-forward width of the interaction and text layers.
@@ -43,13 +43,14 @@ class InterBertConfig(PretrainedConfig):  # type: ignore[misc]
         fusion_dropout_prob: dropout on the fused vector and before the task heads.
         region_objective: ``classify`` (class distribution) or ``regress`` (the feature itself).
         contrastive_size: width of the contrastive projections; None means no such parameters.
-        contrastive_lexical: add a learned vector per word piece to a text's contrastive vector
+        contrastive_lexical: add a learned vector per token to a text's contrastive vector
             (:class:`~interbert.model.heads.LexicalTable`).
-        query_bank_size: texts whose contrastive vectors are kept to see which pictures are near every text; None keeps
+        query_bank_size: texts whose contrastive vectors are kept to see which images are near every text; None keeps
             none (:meth:`~interbert.model.heads.ContrastiveHead.hubness`).
-        hub_correction: share of that nearness that is taken off a picture's dual-encoder score.
-        dual_prior: a retrieval model adds the dual encoder's cosine times this to its matching logit difference, so
-            that the joint pass only has to learn what encoding the sides apart cannot see (ours; None adds nothing).
+        hub_correction: share of that nearness that is taken off an image's dual-encoder score.
+        dual_score_weight: a retrieval model adds the dual encoder's cosine times this to its matching logit difference,
+            so that the joint pass only has to learn what encoding the sides apart cannot see (ours; None adds nothing).
+            ``dual_prior`` in models of earlier versions.
         lm_loss_weight, region_loss_weight, matching_loss_weight, contrastive_loss_weight: weights in the summed
             loss.
         lm_loss_on_mismatched: take the LM loss on mismatched pairs too, as the reference does.
@@ -59,6 +60,7 @@ class InterBertConfig(PretrainedConfig):  # type: ignore[misc]
     """
 
     model_type = "interbert"
+    attribute_map: ClassVar[dict[str, str]] = {"dual_prior": "dual_score_weight"}
 
     def __init__(
         self,
@@ -92,7 +94,7 @@ class InterBertConfig(PretrainedConfig):  # type: ignore[misc]
         contrastive_lexical: bool = False,
         query_bank_size: int | None = None,
         hub_correction: float = 0.5,
-        dual_prior: float | None = None,
+        dual_score_weight: float | None = None,
         lm_loss_weight: float = 1.0,
         region_loss_weight: float = 1.0,
         matching_loss_weight: float = 1.0,
@@ -130,7 +132,7 @@ class InterBertConfig(PretrainedConfig):  # type: ignore[misc]
         self.contrastive_lexical = contrastive_lexical
         self.query_bank_size = query_bank_size
         self.hub_correction = hub_correction
-        self.dual_prior = dual_prior
+        self.dual_score_weight = dual_score_weight
         self.lm_loss_weight = lm_loss_weight
         self.region_loss_weight = region_loss_weight
         self.matching_loss_weight = matching_loss_weight
@@ -185,8 +187,8 @@ class InterBertConfig(PretrainedConfig):  # type: ignore[misc]
         for name in ("num_attention_heads", "image_num_attention_heads"):
             if self.hidden_size % getattr(self, name):
                 raise ConfigError(f"hidden_size {self.hidden_size} is not a multiple of {name} {getattr(self, name)}.")
-        if self.dual_prior is not None and self.contrastive_size is None:
-            raise ConfigError("dual_prior needs contrastive_size: without it there is no dual encoder.")
+        if self.dual_score_weight is not None and self.contrastive_size is None:
+            raise ConfigError("dual_score_weight needs contrastive_size: without it there is no dual encoder.")
         if self.fusion not in ("mul", "sum"):
             raise ConfigError(f"fusion must be 'mul' or 'sum', not {self.fusion!r}.")
         if self.region_objective not in ("classify", "regress"):

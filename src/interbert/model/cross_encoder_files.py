@@ -10,7 +10,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from interbert.whole_file import write_whole
+from interbert.atomic_write import atomic_write
 
 _FORWARD = {"method": "forward", "method_output_name": "logits"}
 
@@ -40,9 +40,9 @@ PAIR_SCORER = "InterBertForPairScoring"
 def write_cross_encoder_files(folder: Path) -> None:
     """Describe a saved retrieval model as a cross-encoder, in the library's own files and in ``config.json``."""
     for name, content in _FILES.items():
-        write_whole(folder / name, json.dumps(content, indent=2) + "\n")
+        atomic_write(folder / name, json.dumps(content, indent=2) + "\n")
     file = folder / "config.json"
     config = json.loads(file.read_text(encoding="utf-8"))
     if PAIR_SCORER not in config["architectures"]:
         config["architectures"].append(PAIR_SCORER)
-        write_whole(file, json.dumps(config, indent=2, sort_keys=True) + "\n")
+        atomic_write(file, json.dumps(config, indent=2, sort_keys=True) + "\n")

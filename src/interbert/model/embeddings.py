@@ -25,7 +25,7 @@ class TextEmbeddings(nn.Module):
         self.dropout = Dropout(config.hidden_dropout_prob)
 
     def forward(self, input_ids: Tensor, token_type_ids: Tensor | None = None) -> Tensor:
-        """Embed word pieces.
+        """Embed tokens.
 
         Args:
             input_ids: int64 [B,T].

@@ -43,7 +43,7 @@ class InterBertEncoder(nn.Module):
         image_mask: Tensor | None,
         pooled_only: bool = False,
         skip_padding: bool = False,
-        real_pieces: Tensor | None = None,
+        real_tokens: Tensor | None = None,
         real_regions: Tensor | None = None,
     ) -> tuple[Tensor | None, Tensor | None]:
         """Encode embedded tokens.
@@ -55,7 +55,7 @@ class InterBertEncoder(nn.Module):
             image_mask: [B,R], likewise.
             pooled_only: compute only the first position of each output (what the poolers read).
             skip_padding: compute real tokens alone where that saves time; the outputs are then zero at padding.
-            real_pieces: int64 [N], where ``text_mask`` is 1 in its flat order, the first token of every text among
+            real_tokens: int64 [N], where ``text_mask`` is 1 in its flat order, the first token of every text among
                 them. A GPU skips padding only when given this; on a CPU the masks say it.
             real_regions: int64 [N'], likewise of ``image_mask``.
 
@@ -65,16 +65,16 @@ class InterBertEncoder(nn.Module):
         """
         if text is not None and image is not None and text.shape[0] != image.shape[0]:
             raise ConfigError(
-                f"{text.shape[0]} texts and {image.shape[0]} pictures make no pairs. Give as many of each, or one side."
+                f"{text.shape[0]} texts and {image.shape[0]} images make no pairs. Give as many of each, or one side."
             )
         if text_mask is not None or image_mask is not None:
-            text_mask, real_pieces = _whole(text, text_mask, real_pieces)
+            text_mask, real_tokens = _whole(text, text_mask, real_tokens)
             image_mask, real_regions = _whole(image, image_mask, real_regions)
         short = self._short(text, image)
         packings = PADDED
         if skip_padding and (short or not torch.compiler.is_compiling()):
             packings = self._packings(
-                text if image is None else image, text_mask, image_mask, real_pieces, real_regions, short
+                text if image is None else image, text_mask, image_mask, real_tokens, real_regions, short
             )
         if packings.by_kernel:
             text_mask = image_mask = None  # making them for the attention implementation would let a GPU wait
@@ -99,13 +99,13 @@ class InterBertEncoder(nn.Module):
         like: Tensor | None,
         text_mask: Tensor | None,
         image_mask: Tensor | None,
-        real_pieces: Tensor | None,
+        real_tokens: Tensor | None,
         real_regions: Tensor | None,
         short: bool,
     ) -> Packings:
         """Packings for a kernel where one takes tokens ``like`` these; else for the attention implementation."""
         if short:
-            return Packings.for_kernel(text_mask, image_mask, real_pieces, real_regions, ShortSequences.packed)
+            return Packings.for_kernel(text_mask, image_mask, real_tokens, real_regions, ShortSequences.packed)
         kernel = None
         if like is not None and self.config._attn_implementation != "eager":
             dropout = max(sizes.attention_dropout for sizes in self._sizes) if self.training else 0.0
@@ -113,7 +113,7 @@ class InterBertEncoder(nn.Module):
         if kernel is None:
             return Packings.of(text_mask, image_mask)
         sequences_of = partial(Sequences.of, kernel=kernel)
-        return Packings.for_kernel(text_mask, image_mask, real_pieces, real_regions, sequences_of)
+        return Packings.for_kernel(text_mask, image_mask, real_tokens, real_regions, sequences_of)
 
     def _short(self, text: Tensor | None, image: Tensor | None) -> bool:
         """Whether the kernels for short sequences attend."""

@@ -103,10 +103,10 @@ class RegionHead(nn.Module):
 
 
 class LexicalTable(nn.Module):
-    """A vector for each word piece, summed over a text: what its words say one by one (ours; the paper has none).
+    """A vector for each token, summed over a text: what its words say one by one (ours; the paper has none).
 
     A catalogue's titles tell products apart by brands and model names, which a BERT's sentence vector blurs. All
-    vectors start at zero, so that pieces which training never shows say nothing.
+    vectors start at zero, so that tokens which training never shows say nothing.
     """
 
     def __init__(self, config: InterBertConfig) -> None:
@@ -116,12 +116,12 @@ class LexicalTable(nn.Module):
         self.dropout = config.hidden_dropout_prob
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None, dropout: float | None = None) -> Tensor:
-        """Sum over each text's pieces, divided by the root of their number.
+        """Sum over each text's tokens, divided by the root of their number.
 
         Args:
             input_ids: int64 [B,T].
             attention_mask: [B,T], 1 at real tokens; None when all are.
-            dropout: share of pieces that training leaves out; the configuration's hidden dropout when not given.
+            dropout: share of tokens that training leaves out; the configuration's hidden dropout when not given.
 
         Returns:
             [B,D].
@@ -165,10 +165,10 @@ class ContrastiveHead(nn.Module):
         return nn.functional.normalize(self.image_projection(image_pooled), dim=-1)
 
     def hubness(self, images: Tensor) -> Tensor:
-        """How near pictures are to just any text: a soft mean of their cosines with the query bank's texts.
+        """How near images are to just any text: a soft mean of their cosines with the query bank's texts.
 
-        Some pictures are near to many texts that are not theirs, and come first for all of them. With
-        ``log(mean(exp(scale * cosine))) / scale`` taken off its score, a picture is judged by how much nearer this text
+        Some images are near to many texts that are not theirs, and come first for all of them. With
+        ``log(mean(exp(scale * cosine))) / scale`` taken off its score, an image is judged by how much nearer this text
         is than others are (querybank normalisation, Bogolin et al. 2022; ours takes off a share of it).
 
         Args:

@@ -43,7 +43,7 @@ class Matcher(InterBertPreTrainedModel):
         return logits
 
     def match_embedded(self, text: Tensor, image: Tensor, region_mask: Tensor | None = None) -> Tensor:
-        """Matching logits float32 [B,2] of embedded texts [B,T,H] without padding and embedded pictures [B,R,H].
+        """Matching logits float32 [B,2] of embedded texts [B,T,H] without padding and embedded images [B,R,H].
 
         The dual prior is not in them: it is a product of separately encoded sides, which pair scoring computes once
         for all pairs. The head computes in float32 in any case: in bf16 its offset would leave a calibrated model a
@@ -56,14 +56,14 @@ class Matcher(InterBertPreTrainedModel):
         return logits
 
     def encode_text(
-        self, input_ids: Tensor, attention_mask: Tensor | None = None, real_pieces: Tensor | None = None
+        self, input_ids: Tensor, attention_mask: Tensor | None = None, real_tokens: Tensor | None = None
     ) -> Tensor:
         """Vectors of texts, run alone through the interaction and the text extraction module.
 
         With ``contrastive_size`` unit vectors [B,D], and one number more, 1, beside a query bank; else the pooled
         vectors [B,P] as they are, of which :meth:`head_text` makes a score.
         """
-        return self.project_text(self._pool_text(input_ids, attention_mask, real_pieces), input_ids, attention_mask)
+        return self.project_text(self._pool_text(input_ids, attention_mask, real_tokens), input_ids, attention_mask)
 
     def project_text(self, pooled: Tensor, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
         """Pooled vectors [B,P] of texts encoded alone as :meth:`encode_text` gives them."""
@@ -81,7 +81,7 @@ class Matcher(InterBertPreTrainedModel):
         region_mask: Tensor | None = None,
         real_regions: Tensor | None = None,
     ) -> Tensor:
-        """Vectors of pictures, run alone through the interaction and the image extraction module.
+        """Vectors of images, run alone through the interaction and the image extraction module.
 
         With ``contrastive_size`` unit vectors [B,D], and one number more, the hub correction, beside a query bank; else
         pooled [B,P].
@@ -89,13 +89,13 @@ class Matcher(InterBertPreTrainedModel):
         return self.project_image(self.pool_image(region_features, region_locations, region_mask, real_regions))
 
     def project_image(self, pooled: Tensor) -> Tensor:
-        """Pooled vectors [B,P] of pictures encoded alone as :meth:`encode_image` gives them."""
+        """Pooled vectors [B,P] of images encoded alone as :meth:`encode_image` gives them."""
         if not self.config.contrastive_size:
             return pooled
         return self.correct_hubs(self.contrastive_head.image(pooled))
 
     def correct_hubs(self, vectors: Tensor) -> Tensor:
-        """Unit vectors [B,D] of pictures with the hub correction beside them, where there is a query bank."""
+        """Unit vectors [B,D] of images with the hub correction beside them, where there is a query bank."""
         if self.config.query_bank_size is None:
             return vectors
         correction = -self.config.hub_correction * self.contrastive_head.hubness(vectors)
@@ -104,8 +104,8 @@ class Matcher(InterBertPreTrainedModel):
     def head_text(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
         """Vectors [B,P+1] of texts whose products with :meth:`head_image`'s are matching logit differences.
 
-        With the sides encoded apart the difference is ``(w0 - w1) . (text * picture) + (b0 - b1)`` (SPEC part 6): an
-        inner product of ``[(w0 - w1) * text, b0 - b1]`` and ``[picture, 1]``, exactly. The dual prior is not in it.
+        With the sides encoded apart the difference is ``(w0 - w1) . (text * image) + (b0 - b1)`` (SPEC part 6): an
+        inner product of ``[(w0 - w1) * text, b0 - b1]`` and ``[image, 1]``, exactly. The dual prior is not in it.
 
         Raises:
             ConfigError: the fusion is ``sum``, which makes no inner product.
@@ -118,7 +118,7 @@ class Matcher(InterBertPreTrainedModel):
     def head_image(
         self, region_features: Tensor, region_locations: Tensor, region_mask: Tensor | None = None
     ) -> Tensor:
-        """Vectors [B,P+1] of pictures for products with :meth:`head_text`'s.
+        """Vectors [B,P+1] of images for products with :meth:`head_text`'s.
 
         Raises:
             ConfigError: the fusion is ``sum``.
@@ -131,12 +131,12 @@ class Matcher(InterBertPreTrainedModel):
         if self.config.fusion != "mul":
             raise ConfigError(
                 "the matching head gives a recall score with fusion 'mul' only: with 'sum' its logit difference is a "
-                "number of the text plus a number of the picture, so every text would rank the pictures alike. Use "
+                "number of the text plus a number of the image, so every text would rank the images alike. Use "
                 "the projections (contrastive_size) instead."
             )
 
     def keep_query_bank(self, vectors: Tensor, correction: float) -> None:
-        """Keep texts' vectors [K,D] and correct the scores of pictures that are near all of them.
+        """Keep texts' vectors [K,D] and correct the scores of images that are near all of them.
 
         Args:
             vectors: of :meth:`encode_text`, by this model without a query bank.
@@ -146,8 +146,8 @@ class Matcher(InterBertPreTrainedModel):
         self.config.hub_correction = correction
         self.contrastive_head.query_bank = vectors.detach().to(self.device)
 
-    def _pool_text(self, input_ids: Tensor, attention_mask: Tensor | None, real_pieces: Tensor | None = None) -> Tensor:
-        output = self.interbert(input_ids, attention_mask, pooled_only=True, real_pieces=real_pieces)
+    def _pool_text(self, input_ids: Tensor, attention_mask: Tensor | None, real_tokens: Tensor | None = None) -> Tensor:
+        output = self.interbert(input_ids, attention_mask, pooled_only=True, real_tokens=real_tokens)
         pooled: Tensor = output.text_pooled
         return pooled
 
@@ -158,7 +158,7 @@ class Matcher(InterBertPreTrainedModel):
         region_mask: Tensor | None = None,
         real_regions: Tensor | None = None,
     ) -> Tensor:
-        """Pooled vectors [B,P] of pictures encoded alone."""
+        """Pooled vectors [B,P] of images encoded alone."""
         pooled: Tensor = self.interbert(
             region_features=region_features,
             region_locations=region_locations,
@@ -187,7 +187,7 @@ class Matcher(InterBertPreTrainedModel):
         from random negatives alone that head stays at its chance value for thousands of steps.
 
         Args:
-            same: bool [B,B], True where two pairs share picture or text and are no negatives.
+            same: bool [B,B], True where two pairs share image or text and are no negatives.
             words: of :meth:`words` [B,D], for the cosines.
         """
         losses: list[tuple[float, Tensor]] = []
@@ -209,12 +209,12 @@ class Matcher(InterBertPreTrainedModel):
         region_locations: Tensor | None,
         region_mask: Tensor | None,
         same: Tensor | None,
-        real_pieces: Tensor | None = None,
+        real_tokens: Tensor | None = None,
         real_regions: Tensor | None = None,
     ) -> Tensor:
         """Encode a batch's sides apart and contrast them; with other processes' where ``same`` counts more pairs."""
         assert region_locations is not None
-        text_pooled = self._pool_text(input_ids, attention_mask, real_pieces)
+        text_pooled = self._pool_text(input_ids, attention_mask, real_tokens)
         image_pooled = self.pool_image(region_features, region_locations, region_mask, real_regions)
         return self._contrast_pooled(text_pooled, image_pooled, same, self.words(input_ids, attention_mask))
 

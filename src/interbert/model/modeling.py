@@ -56,38 +56,38 @@ class InterBertForPreTraining(Matcher):
         contrast_attention_mask: Tensor | None = None,
         contrast_region_features: Tensor | None = None,
         contrast_same: Tensor | None = None,
-        predicted_pieces: Tensor | None = None,
+        predicted_tokens: Tensor | None = None,
         predicted_regions: Tensor | None = None,
         predicted_counts: Tensor | None = None,
-        real_pieces: Tensor | None = None,
+        real_tokens: Tensor | None = None,
         real_regions: Tensor | None = None,
-        contrast_real_pieces: Tensor | None = None,
+        contrast_real_tokens: Tensor | None = None,
     ) -> InterBertForPreTrainingOutput:
         """Losses where labels are given, full logits where they are not.
 
         Args:
             input_ids, attention_mask, token_type_ids, region_features, region_locations, region_mask: as in
                 :class:`~interbert.model.trunk.InterBertModel`.
-            lm_labels: int64 [B,T], the true piece where predicted and -100 elsewhere.
+            lm_labels: int64 [B,T], the true token where predicted and -100 elsewhere.
             masked_regions: bool [B,R], True where a region is predicted (never the global token).
             region_targets: [B,R,C] class distributions, or [B,R,F] features when regressing; or those of
                 ``predicted_regions`` alone, [M,C] or [M,F]. For the contrastive objective and for regression they are
-                of the unmasked picture.
+                of the unmasked image.
             matching_labels: int64 [B], 0 match, 1 mismatch.
-            contrast_input_ids, contrast_attention_mask: int64 [B,T'], each picture's own caption, unmasked: the
+            contrast_input_ids, contrast_attention_mask: int64 [B,T'], each image's own caption, unmasked: the
                 contrastive objective's texts. None leaves that objective out.
-            contrast_region_features: [B,R,F] unmasked features of the same pictures.
-            contrast_same: bool [K,K], True where two pairs share picture or text and are no negatives; K is B, or the
+            contrast_region_features: [B,R,F] unmasked features of the same images.
+            contrast_same: bool [K,K], True where two pairs share image or text and are no negatives; K is B, or the
                 pairs of all processes, whose vectors are then contrasted together.
-            predicted_pieces: int64 [M], flat positions of [B,T] whose pieces are predicted; found in ``lm_labels``
+            predicted_tokens: int64 [M], flat positions of [B,T] whose tokens are predicted; found in ``lm_labels``
                 (and ``matching_labels``) when not given, which makes a GPU wait.
             predicted_regions: int64 [M], flat positions of [B,R]; found in ``masked_regions`` of matched pairs when
                 not given.
-            predicted_counts: float [2], divide the summed losses of pieces and of regions by these instead of by how
+            predicted_counts: float [2], divide the summed losses of tokens and of regions by these instead of by how
                 many there are: a share of an optimizer step's batches over all processes.
-            real_pieces, real_regions: int64 [N] each, flat positions of [B,T] and [B,R] that are no padding, as in
+            real_tokens, real_regions: int64 [N] each, flat positions of [B,T] and [B,R] that are no padding, as in
                 :class:`~interbert.model.trunk.InterBertModel`: a GPU computes padding too when not given.
-            contrast_real_pieces: int64 [N], likewise of the contrastive objective's texts [B,T'].
+            contrast_real_tokens: int64 [N], likewise of the contrastive objective's texts [B,T'].
         """
         every_logit = (input_ids is not None and lm_labels is None) or (
             region_features is not None and (masked_regions is None or region_targets is None)
@@ -100,15 +100,15 @@ class InterBertForPreTraining(Matcher):
             region_locations,
             region_mask,
             skip_padding=not every_logit,
-            real_pieces=real_pieces,
+            real_tokens=real_tokens,
             real_regions=real_regions,
         )
-        pieces_count, regions_count = (None, None) if predicted_counts is None else predicted_counts.unbind()
+        token_count, regions_count = (None, None) if predicted_counts is None else predicted_counts.unbind()
         result = InterBertForPreTrainingOutput(**output)
         losses: list[Tensor] = []
         if output.text_hidden_state is not None:
             result.lm_logits, result.lm_loss = self._language(
-                output, lm_labels, matching_labels, predicted_pieces, pieces_count
+                output, lm_labels, matching_labels, predicted_tokens, token_count
             )
             if result.lm_loss is not None:
                 losses.append(self.config.lm_loss_weight * result.lm_loss)
@@ -130,7 +130,7 @@ class InterBertForPreTraining(Matcher):
                 region_locations,
                 region_mask,
                 contrast_same,
-                contrast_real_pieces,
+                contrast_real_tokens,
                 real_regions,
             )
             losses.append(self.config.contrastive_loss_weight * result.contrastive_loss)

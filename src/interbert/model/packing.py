@@ -126,7 +126,7 @@ class Packings:
         cls,
         text_mask: Tensor | None,
         image_mask: Tensor | None,
-        real_pieces: Tensor | None,
+        real_tokens: Tensor | None,
         real_regions: Tensor | None,
         sequences_of: SequencesOf,
     ) -> Packings:
@@ -137,11 +137,11 @@ class Packings:
 
         Args:
             text_mask, image_mask: [B,T] and [B,R], None for an absent side.
-            real_pieces, real_regions: int64 [N] of each, where the masks are 1 in their flat order; ``PADDED`` when a
+            real_tokens, real_regions: int64 [N] of each, where the masks are 1 in their flat order; ``PADDED`` when a
                 side that is there has none, or when none of them leaves anything out.
             sequences_of: a mask's sequences for the kernel.
         """
-        sides = ((text_mask, real_pieces), (image_mask, real_regions))
+        sides = ((text_mask, real_tokens), (image_mask, real_regions))
         masks = [mask for mask, _ in sides if mask is not None]
         real = [one for mask, one in sides if mask is not None and one is not None]
         if len(real) < len(masks) or sum(map(len, real)) == sum(mask.numel() for mask in masks):
@@ -150,7 +150,7 @@ class Packings:
         def packed(mask: Tensor | None, real: Tensor | None) -> Packing | None:
             return None if mask is None or real is None else Packing.for_kernel(mask, real, sequences_of)
 
-        text, image = packed(text_mask, real_pieces), packed(image_mask, real_regions)
+        text, image = packed(text_mask, real_tokens), packed(image_mask, real_regions)
         if text is None or image is None:
             return cls(text, image, image if text is None else text)
         assert text_mask is not None

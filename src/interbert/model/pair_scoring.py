@@ -40,10 +40,10 @@ class InterBertForPairScoring(InterBertForImageTextRetrieval):
         Args:
             input_ids, attention_mask, token_type_ids, region_features, region_locations, region_mask: as in
                 :class:`~interbert.model.trunk.InterBertModel`.
-            labels: [B], 1 where text and picture match, 0 where not.
+            labels: [B], 1 where text and image match, 0 where not.
 
         Raises:
-            ConfigError: text or picture is missing.
+            ConfigError: text or image is missing.
         """
         require_pairs(input_ids, region_features)
         assert input_ids is not None

@@ -64,7 +64,7 @@ _CHAT_TEMPLATE = "{% for message in messages %}{{ message.role }}: {{ message.co
 
 
 def _text_and_image(messages: Sequence[Mapping[str, Any]]) -> tuple[str, Any]:
-    """The text and the picture of one conversation."""
+    """The text and the image of one conversation."""
     texts: list[str] = []
     images: list[Any] = []
     for message in messages:
@@ -75,7 +75,7 @@ def _text_and_image(messages: Sequence[Mapping[str, Any]]) -> tuple[str, Any]:
             else:
                 images.append(part[part["type"]])
     if len(images) != 1 or not texts:
-        raise ConfigError(f"A pair is one text and one picture; this one has {len(texts)} and {len(images)}.")
+        raise ConfigError(f"A pair is one text and one image; this one has {len(texts)} and {len(images)}.")
     return " ".join(texts), images[0]
 
 
@@ -97,7 +97,7 @@ class InterBertProcessor(ProcessorMixin):  # type: ignore[misc]
         chat_template: str | None = None,
     ) -> None:
         if max_text_tokens < 3:
-            raise ConfigError(f"max_text_tokens must be at least 3 ([CLS], a piece, [SEP]), not {max_text_tokens}.")
+            raise ConfigError(f"max_text_tokens must be at least 3 ([CLS], a token, [SEP]), not {max_text_tokens}.")
         super().__init__(feature_extractor, tokenizer, chat_template=chat_template or _CHAT_TEMPLATE)
         self.max_text_tokens = max_text_tokens
 
@@ -122,8 +122,8 @@ class InterBertProcessor(ProcessorMixin):  # type: ignore[misc]
 
         Args:
             text: one text or B texts.
-            regions: one picture's regions or B pictures'.
-            images: instead of regions, one picture or B pictures (PIL, path or bytes), whose regions are made here.
+            regions: one image's regions or B images'.
+            images: instead of regions, one image or B images (PIL, path or bytes), whose regions are made here.
 
         Returns:
             input_ids, attention_mask [B,T] and region_features [B,R,F], region_locations [B,R,5], region_mask [B,R];
@@ -157,7 +157,7 @@ class InterBertProcessor(ProcessorMixin):  # type: ignore[misc]
             Inputs as in :meth:`__call__`. What a conversation says in several texts is joined.
 
         Raises:
-            ConfigError: a conversation has not exactly one picture, or no text.
+            ConfigError: a conversation has not exactly one image, or no text.
         """
         single = bool(conversation) and isinstance(conversation[0], Mapping)
         batch = [conversation] if single else list(conversation)
@@ -171,9 +171,9 @@ class InterBertProcessor(ProcessorMixin):  # type: ignore[misc]
         """Token ids of each text, [CLS] and [SEP] included, cut at ``max_text_tokens``."""
         return token_ids(self.tokenizer, texts, self.max_text_tokens)
 
-    def picture_inputs(self, regions: RegionsLike, where: str = "regions") -> tuple[Float32, Float32]:
-        """One picture's region_features [R,F] and region_locations [R,5]."""
-        return self.feature_extractor.picture(regions, where)  # type: ignore[no-any-return]
+    def image_inputs(self, regions: RegionsLike, where: str = "regions") -> tuple[Float32, Float32]:
+        """One image's region_features [R,F] and region_locations [R,5]."""
+        return self.feature_extractor.image(regions, where)  # type: ignore[no-any-return]
 
     @property
     def pad_token_id(self) -> int:

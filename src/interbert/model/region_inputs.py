@@ -16,8 +16,8 @@ from torch import Tensor
 from transformers import BatchFeature, FeatureExtractionMixin
 from transformers.utils import cached_file
 
-from interbert.carried import CARRIED, carry
 from interbert.errors import ConfigError, RegionError
+from interbert.extractor_weights import WEIGHTS_FILE, copy_weights
 
 Float32 = NDArray[np.float32]
 
@@ -26,7 +26,7 @@ GLOBAL_LOCATION = (0.0, 0.0, 1.0, 1.0, 1.0)
 
 
 class RegionsLike(Protocol):
-    """What a region extractor gives for one picture."""
+    """What a region extractor gives for one image."""
 
     @property
     def boxes(self) -> NDArray[Any]:
@@ -46,7 +46,7 @@ class RegionsLike(Protocol):
 
 
 RegionMaker = Callable[[Sequence[Any]], Sequence[RegionsLike]]
-"""Pictures (PIL, path or bytes) to their regions."""
+"""Images (PIL, path or bytes) to their regions."""
 
 RegionMakerBuilder = Callable[[Mapping[str, Any], str | Path | None], RegionMaker]
 """A region extractor's description, and the folder where weights of its own lie, to what makes regions."""
@@ -57,7 +57,7 @@ _wired: list[RegionMakerBuilder] = []
 
 
 def wire_regions(builder: RegionMakerBuilder) -> None:
-    """Say how a region extractor is built from its description; this layer knows none (``interbert.wiring`` does)."""
+    """Set how a region extractor is built from its description; ``interbert.auto_classes`` calls it."""
     _wired[:] = [builder]
 
 
@@ -114,24 +114,24 @@ class InterBertRegionFeatureExtractor(FeatureExtractionMixin):  # type: ignore[m
 
     def carry_weights(self, folder: str | Path) -> None:
         """Copy the extractor's own weights into a model directory, where it has such."""
-        if self.folder is not None and (file := Path(self.folder) / CARRIED).is_file():
-            carry(file, folder)
+        if self.folder is not None and (file := Path(self.folder) / WEIGHTS_FILE).is_file():
+            copy_weights(file, folder)
 
-    def regions(self, pictures: Sequence[Any]) -> Sequence[RegionsLike]:
-        """Regions of pictures (PIL, path or bytes), by the extractor the model was trained with; built on first use.
+    def regions(self, images: Sequence[Any]) -> Sequence[RegionsLike]:
+        """Regions of images (PIL, path or bytes), by the extractor the model was trained with; built on first use.
 
         Raises:
             ConfigError: nothing here can make regions of this kind.
-            PictureError: one of them is no picture; it is named.
+            ImageError: one of them is no image; it is named.
         """
         if self._maker is None:
             if not _wired:
-                raise ConfigError("Pictures need a region extractor. Import interbert, or give regions instead.")
+                raise ConfigError("Images need a region extractor. Import interbert, or give regions instead.")
             self._maker = _wired[0](self.extractor, self.folder)
-        return self._maker(pictures)
+        return self._maker(images)
 
     def standardise(self, features: NDArray[Any], where: str = "regions", out: Float32 | None = None) -> Float32:
-        """Scale features [N,F] to about zero mean and unit variance per dimension over the training pictures.
+        """Scale features [N,F] to about zero mean and unit variance per dimension over the training images.
 
         Args:
             features: of the regions.
@@ -153,7 +153,7 @@ class InterBertRegionFeatureExtractor(FeatureExtractionMixin):  # type: ignore[m
         with np.errstate(over="ignore", invalid="ignore"):
             sums = found.sum(axis=0)
         if not np.isfinite(sums).all() and not np.isfinite(found).all():  # finite ones may add up to what is not
-            raise RegionError(f"{where}: a region feature is NaN or infinite. Extract this picture again.")
+            raise RegionError(f"{where}: a region feature is NaN or infinite. Extract this image again.")
         if self.feature_mean is None or self.feature_std is None:
             return found
         if self._scale is None:
@@ -166,8 +166,8 @@ class InterBertRegionFeatureExtractor(FeatureExtractionMixin):  # type: ignore[m
         found *= inverse
         return found
 
-    def picture(self, regions: RegionsLike, where: str = "regions") -> tuple[Float32, Float32]:
-        """One picture's inputs: the global token, whose feature is the regions' mean, before the regions.
+    def image(self, regions: RegionsLike, where: str = "regions") -> tuple[Float32, Float32]:
+        """One image's inputs: the global token, whose feature is the regions' mean, before the regions.
 
         Returns:
             region_features [N+1,F], region_locations [N+1,5].
@@ -181,26 +181,26 @@ class InterBertRegionFeatureExtractor(FeatureExtractionMixin):  # type: ignore[m
 
     def __call__(self, regions: Sequence[RegionsLike]) -> BatchFeature:
         """Padded inputs of a batch: region_features [B,R,F], region_locations [B,R,5], region_mask [B,R]."""
-        return BatchFeature(pad_pictures([self.picture(one) for one in regions]))
+        return BatchFeature(pad_images([self.image(one) for one in regions]))
 
 
 def _folder_of_weights(source: str | Path, kwargs: Mapping[str, Any]) -> Path | None:
     """Where the region extractor's own weights of a directory or Hub id are; None when it has none."""
-    file: Any = Path(source) / CARRIED
+    file: Any = Path(source) / WEIGHTS_FILE
     if not Path(source).is_dir():
         words = {name: kwargs[name] for name in _HUB_WORDS if name in kwargs}
-        file = cached_file(str(source), CARRIED, _raise_exceptions_for_missing_entries=False, **words)
+        file = cached_file(str(source), WEIGHTS_FILE, _raise_exceptions_for_missing_entries=False, **words)
     return None if file is None or not Path(file).is_file() else Path(file).parent
 
 
-def pad_pictures(pictures: Sequence[tuple[Float32, Float32]]) -> dict[str, Tensor]:
-    """Pad pictures to [B,R,F], [B,R,5] and a mask int64 [B,R]."""
-    tokens = max(len(features) for features, _ in pictures)
-    size = pictures[0][0].shape[1]
-    features = np.zeros((len(pictures), tokens, size), dtype=np.float32)
-    locations = np.zeros((len(pictures), tokens, 5), dtype=np.float32)
-    mask = np.zeros((len(pictures), tokens), dtype=np.int64)
-    for row, (feature, location) in enumerate(pictures):
+def pad_images(images: Sequence[tuple[Float32, Float32]]) -> dict[str, Tensor]:
+    """Pad images to [B,R,F], [B,R,5] and a mask int64 [B,R]."""
+    tokens = max(len(features) for features, _ in images)
+    size = images[0][0].shape[1]
+    features = np.zeros((len(images), tokens, size), dtype=np.float32)
+    locations = np.zeros((len(images), tokens, 5), dtype=np.float32)
+    mask = np.zeros((len(images), tokens), dtype=np.int64)
+    for row, (feature, location) in enumerate(images):
         features[row, : len(feature)] = feature
         locations[row, : len(location)] = location
         mask[row, : len(feature)] = 1

@@ -1,4 +1,4 @@
-"""Caption-based image retrieval: how well does a text fit a picture (SPEC part 4).
+"""Caption-based image retrieval: how well does a text fit an image (SPEC part 4).
 
 Shapes: B batch, R image tokens (global token first), T text tokens, H hidden size, F region feature size, K true pairs.
 """
@@ -33,7 +33,7 @@ class _Pairs:
     image_mask: Tensor | None
     words: Tensor | None
     """What the contrastive head's table says of the texts' words [B,D]."""
-    real_pieces: Tensor | None
+    real_tokens: Tensor | None
     real_regions: Tensor | None
 
 
@@ -58,7 +58,7 @@ class InterBertForImageTextRetrieval(Matcher):
         negative_draws: Tensor | None = None,
         negative_hardness: Tensor | None = None,
         negative_same: Tensor | None = None,
-        real_pieces: Tensor | None = None,
+        real_tokens: Tensor | None = None,
         real_regions: Tensor | None = None,
     ) -> InterBertTaskOutput:
         """Matching logits [B,2] (class 0 means match) and, with labels, the loss.
@@ -69,12 +69,12 @@ class InterBertForImageTextRetrieval(Matcher):
             matching_labels: int64 [B], 0 match, 1 mismatch.
             contrast_rows: int64 [K], rows of the batch that are true pairs: with ``contrastive_size`` set they are
                 also encoded in dual mode and contrasted with each other.
-            contrast_same: bool [K,K], True where two of them share picture or text; of all processes' true pairs, they
+            contrast_same: bool [K,K], True where two of them share image or text; of all processes' true pairs, they
                 are contrasted together.
             negative_draws, negative_hardness, negative_same: given, all rows are true pairs, and each gets a wrong
-                picture and a wrong text of the batch (:func:`~interbert.objectives.in_batch.choose_in_batch`); the
+                image and a wrong text of the batch (:func:`~interbert.objectives.in_batch.choose_in_batch`); the
                 logits are then [3B,2]. Needs ``contrastive_size``.
-            real_pieces, real_regions: int64 [N] each, flat positions of [B,T] and [B,R] that are no padding, as in
+            real_tokens, real_regions: int64 [N] each, flat positions of [B,T] and [B,R] that are no padding, as in
                 :class:`~interbert.model.trunk.InterBertModel`. Rows that are chosen on the device (the pairs with
                 ``negative_draws``'s wrong sides, those of ``contrast_rows``) stay padded on a GPU.
         """
@@ -89,7 +89,7 @@ class InterBertForImageTextRetrieval(Matcher):
                 self.interbert.image_embeddings(region_features, region_locations),
                 region_mask,
                 self.words(input_ids, attention_mask),
-                real_pieces,
+                real_tokens,
                 real_regions,
             )
             return self._with_in_batch_negatives(pairs, contrast_same, negative_draws, negative_hardness, negative_same)
@@ -101,18 +101,18 @@ class InterBertForImageTextRetrieval(Matcher):
             region_locations,
             region_mask,
             pooled_only=True,
-            real_pieces=real_pieces,
+            real_tokens=real_tokens,
             real_regions=real_regions,
         )
         logits = self._matching_logits(output)
-        if self.config.dual_prior is not None:
+        if self.config.dual_score_weight is not None:
             assert region_features is not None
             assert region_locations is not None
             with torch.no_grad():  # the contrast below is what trains the dual encoder
-                texts = self.encode_text(input_ids, attention_mask, real_pieces)
-                images = self.encode_image(region_features, region_locations, region_mask, real_regions)
-                cosines = (texts * images).sum(dim=-1)
-            logits = logits + prior_logits(cosines * self.config.dual_prior)
+                texts = self.encode_text(input_ids, attention_mask, real_tokens)
+                image_vectors = self.encode_image(region_features, region_locations, region_mask, real_regions)
+                cosines = (texts * image_vectors).sum(dim=-1)
+            logits = logits + prior_logits(cosines * self.config.dual_score_weight)
         matching = None if matching_labels is None else matching_loss(logits, matching_labels)
         contrastive = None
         if contrast_rows is not None:
@@ -132,7 +132,7 @@ class InterBertForImageTextRetrieval(Matcher):
     ) -> InterBertTaskOutput:
         trunk = self.interbert
         text_pooled = trunk.encode_embedded(
-            pairs.text, None, pairs.text_mask, pooled_only=True, skip_padding=True, real_pieces=pairs.real_pieces
+            pairs.text, None, pairs.text_mask, pooled_only=True, skip_padding=True, real_tokens=pairs.real_tokens
         ).text_pooled
         image_pooled = trunk.encode_embedded(
             None,
@@ -148,12 +148,12 @@ class InterBertForImageTextRetrieval(Matcher):
         with torch.no_grad():
             head = self.contrastive_head
             scores = head.scale * (head.text(text_pooled, pairs.words) @ head.image(image_pooled).T)
-        pictures, texts, usable = choose_in_batch(scores, same, draws, hardness)
+        images, texts, usable = choose_in_batch(scores, same, draws, hardness)
         output = trunk.encode_embedded(
             hard_batch(pairs.text, texts, first=False),
-            hard_batch(pairs.image, pictures, first=True),
+            hard_batch(pairs.image, images, first=True),
             apply_to(pairs.text_mask, lambda side: hard_batch(side, texts, first=False)),
-            apply_to(pairs.image_mask, lambda side: hard_batch(side, pictures, first=True)),
+            apply_to(pairs.image_mask, lambda side: hard_batch(side, images, first=True)),
             pooled_only=True,
             skip_padding=True,
         )
@@ -212,4 +212,4 @@ def require_pairs(input_ids: Tensor | None, region_features: Tensor | None) -> N
     """
     if input_ids is None or region_features is None:
         missing = "input_ids" if input_ids is None else "region_features"
-        raise ConfigError(f"A pair is a text and a picture: {missing} is missing. Give the processor both sides.")
+        raise ConfigError(f"A pair is a text and an image: {missing} is missing. Give the processor both sides.")

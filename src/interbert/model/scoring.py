@@ -1,11 +1,11 @@
-"""Joint scores of every text with every picture, the exact ranking the paper reports.
+"""Joint scores of every text with every image, the exact ranking the paper reports.
 
 The score is the matching logit difference (match minus mismatch) in float32: softmax saturates and would make ties
 (SPEC part 4). Computed in float32 it is what ``model(...)`` gives, to 1e-4. In bf16, which is the default where the
 device has it, it has about two digits, and the last of them depends on what is scored beside it: bf16 rounds after
 every layer, and the products before it add up in another order for another batch.
 
-Each picture is embedded once. Pairs are sorted by text length and number of regions, so batches hold hardly any
+Each image is embedded once. Pairs are sorted by text length and number of regions, so batches hold hardly any
 padding, and the last layers compute the first token alone.
 """
 
@@ -22,11 +22,11 @@ from torch import Tensor
 
 from interbert.errors import DataError
 from interbert.model.processing import pad_texts
-from interbert.model.region_inputs import pad_pictures
+from interbert.model.region_inputs import pad_images
 from interbert.model.retrieval import InterBertForImageTextRetrieval
+from interbert.region_arrays import RegionArrays
 
 Float32 = NDArray[np.float32]
-Picture = tuple[Float32, Float32]
 RecallBy = Literal["projections", "head"]
 """Which inner product of separately encoded sides ranks: the contrastive projections', or the matching head's."""
 
@@ -39,51 +39,51 @@ _EMBED_BATCH = 128
 def score_matrix(
     model: InterBertForImageTextRetrieval,
     texts: Sequence[Sequence[int]],
-    pictures: Sequence[Picture],
+    images: Sequence[RegionArrays],
     progress: Callable[[int], None] | None = None,
     pairs_per_batch: int = _PAIRS_PER_BATCH,
     bf16: bool | None = None,
 ) -> Float32:
-    """Score every text with every picture.
+    """Score every text with every image.
 
     Args:
         model: on its device, in any mode (it is put into eval mode for the call).
         texts: token ids of each text.
-        pictures: region_features [R,F] and region_locations [R,5] of each picture.
+        images: region_features [R,F] and region_locations [R,5] of each image.
         progress: told after each batch how many pairs it had.
         pairs_per_batch: pairs per forward pass, at most.
         bf16: compute in bf16; None does where the device has it.
 
     Returns:
-        float32 [texts, pictures], higher is better.
+        float32 [texts, images], higher is better.
     """
-    texts_of, pictures_of = np.divmod(np.arange(len(texts) * len(pictures)), len(pictures))
-    scores = _score(model, texts, pictures, texts_of, pictures_of, progress, pairs_per_batch, bf16)
-    scores = scores.reshape(len(texts), len(pictures))
-    if model.config.dual_prior is not None:
-        scores = scores + dual_matrix(model, texts, pictures, bf16) * np.float32(model.config.dual_prior)
+    texts_of, images_of = np.divmod(np.arange(len(texts) * len(images)), len(images))
+    scores = _score(model, texts, images, texts_of, images_of, progress, pairs_per_batch, bf16)
+    scores = scores.reshape(len(texts), len(images))
+    if model.config.dual_score_weight is not None:
+        scores = scores + dual_matrix(model, texts, images, bf16) * np.float32(model.config.dual_score_weight)
     return require_finite(scores)
 
 
 def score_pairs(
     model: InterBertForImageTextRetrieval,
     texts: Sequence[Sequence[int]],
-    pictures: Sequence[Picture],
+    images: Sequence[RegionArrays],
     candidates: NDArray[np.int64],
     bf16: bool | None = None,
 ) -> Float32:
-    """Joint scores of each text with its own candidates [texts, k] (indices of pictures); float32 [texts, k]."""
+    """Joint scores of each text with its own candidates [texts, k] (indices of images); float32 [texts, k]."""
     owners = np.repeat(np.arange(len(texts)), candidates.shape[1])
-    scores = score_listed_pairs(model, texts, pictures, owners, candidates.reshape(-1), bf16=bf16)
+    scores = score_listed_pairs(model, texts, images, owners, candidates.reshape(-1), bf16=bf16)
     return scores.reshape(candidates.shape)
 
 
 def score_listed_pairs(
     model: InterBertForImageTextRetrieval,
     texts: Sequence[Sequence[int]],
-    pictures: Sequence[Picture],
+    images: Sequence[RegionArrays],
     text_of: NDArray[np.int64],
-    picture_of: NDArray[np.int64],
+    image_of: NDArray[np.int64],
     progress: Callable[[int], None] | None = None,
     pairs_per_batch: int = _PAIRS_PER_BATCH,
     bf16: bool | None = None,
@@ -91,20 +91,20 @@ def score_listed_pairs(
     """Joint scores of listed pairs.
 
     Args:
-        texts, pictures, progress, pairs_per_batch, bf16: as in :func:`score_matrix`.
+        texts, images, progress, pairs_per_batch, bf16: as in :func:`score_matrix`.
         text_of: int64 [pairs], index of each pair's text.
-        picture_of: int64 [pairs], index of each pair's picture.
+        image_of: int64 [pairs], index of each pair's image.
 
     Returns:
         float32 [pairs], higher is better.
     """
     if not len(text_of):
         return np.zeros(0, dtype=np.float32)
-    scores = _score(model, texts, pictures, text_of, picture_of, progress, pairs_per_batch, bf16)
-    if model.config.dual_prior is not None:
-        text_vectors, image_vectors = encode_all(model, texts, pictures, bf16)
-        cosines = np.einsum("pd,pd->p", text_vectors[text_of], image_vectors[picture_of])
-        scores += cosines * np.float32(model.config.dual_prior)
+    scores = _score(model, texts, images, text_of, image_of, progress, pairs_per_batch, bf16)
+    if model.config.dual_score_weight is not None:
+        text_vectors, image_vectors = encode_all(model, texts, images, bf16)
+        cosines = np.einsum("pd,pd->p", text_vectors[text_of], image_vectors[image_of])
+        scores += cosines * np.float32(model.config.dual_score_weight)
     return require_finite(scores)
 
 
@@ -122,16 +122,16 @@ def require_finite(scores: Float32) -> Float32:
 def dual_matrix(
     model: InterBertForImageTextRetrieval,
     texts: Sequence[Sequence[int]],
-    pictures: Sequence[Picture],
+    images: Sequence[RegionArrays],
     bf16: bool | None = None,
     by: RecallBy = "projections",
 ) -> Float32:
-    """Scores [texts, pictures] of separately encoded sides (SPEC part 6).
+    """Scores [texts, images] of separately encoded sides (SPEC part 6).
 
     By ``projections`` cosines, hubs corrected, of a model with ``contrastive_size``; by the matching ``head`` its logit
     differences without the dual prior, of a model with fusion ``mul``. ``bf16`` as in :func:`score_matrix`.
     """
-    text_vectors, image_vectors = encode_all(model, texts, pictures, bf16, by)
+    text_vectors, image_vectors = encode_all(model, texts, images, bf16, by)
     scores: Float32 = text_vectors @ image_vectors.T
     return scores
 
@@ -139,26 +139,26 @@ def dual_matrix(
 def encode_all(
     model: InterBertForImageTextRetrieval,
     texts: Sequence[Sequence[int]],
-    pictures: Sequence[Picture],
+    images: Sequence[RegionArrays],
     bf16: bool | None = None,
     by: RecallBy = "projections",
 ) -> tuple[Float32, Float32]:
-    """Dual-encoder vectors of texts [n,D] and pictures [m,D]; ``bf16`` and ``by`` as in :func:`dual_matrix`."""
-    return encode_texts(model, texts, bf16, by), encode_images(model, pictures, bf16, by)
+    """Dual-encoder vectors of texts [n,D] and images [m,D]; ``bf16`` and ``by`` as in :func:`dual_matrix`."""
+    return encode_texts(model, texts, bf16, by), encode_images(model, images, bf16, by)
 
 
 def encode_images(
     model: InterBertForImageTextRetrieval,
-    pictures: Sequence[Picture],
+    images: Sequence[RegionArrays],
     bf16: bool | None = None,
     by: RecallBy = "projections",
 ) -> Float32:
-    """Dual-encoder vectors [m,D] of pictures; ``bf16`` and ``by`` as in :func:`dual_matrix`."""
+    """Dual-encoder vectors [m,D] of images; ``bf16`` and ``by`` as in :func:`dual_matrix`."""
     encode = model.encode_image if by == "projections" else model.head_image
     vectors: list[Tensor] = []
     with inference(model, bf16):
-        for start in range(0, len(pictures), _EMBED_BATCH):
-            batch = pad_pictures(pictures[start : start + _EMBED_BATCH])
+        for start in range(0, len(images), _EMBED_BATCH):
+            batch = pad_images(images[start : start + _EMBED_BATCH])
             vectors.append(encode(**on_device(batch, model.device)).float().cpu())
     return torch.cat(vectors).numpy()
 
@@ -218,18 +218,18 @@ def autocast(model: torch.nn.Module, bf16: bool | None = None) -> contextlib.Abs
 def _score(
     model: InterBertForImageTextRetrieval,
     texts: Sequence[Sequence[int]],
-    pictures: Sequence[Picture],
+    images: Sequence[RegionArrays],
     text_of: NDArray[np.int64],
-    picture_of: NDArray[np.int64],
+    image_of: NDArray[np.int64],
     progress: Callable[[int], None] | None,
     pairs_per_batch: int,
     bf16: bool | None = None,
 ) -> Float32:
     """Logit differences of pairs, float32 [pairs], without the dual prior."""
     with inference(model, bf16):
-        embedded = embed_pictures(model, pictures)
-    counts = np.array([len(features) for features, _ in pictures])
-    return score_embedded(model, texts, embedded, counts, text_of, picture_of, progress, pairs_per_batch, bf16)
+        embedded = embed_images(model, images)
+    counts = np.array([len(features) for features, _ in images])
+    return score_embedded(model, texts, embedded, counts, text_of, image_of, progress, pairs_per_batch, bf16)
 
 
 def score_embedded(
@@ -238,17 +238,17 @@ def score_embedded(
     embedded: Tensor,
     counts: NDArray[np.int64],
     text_of: NDArray[np.int64],
-    picture_of: NDArray[np.int64],
+    image_of: NDArray[np.int64],
     progress: Callable[[int], None] | None = None,
     pairs_per_batch: int = _PAIRS_PER_BATCH,
     bf16: bool | None = None,
 ) -> Float32:
-    """Logit differences of listed pairs of pictures that are embedded already, without the dual prior.
+    """Logit differences of listed pairs of images that are embedded already, without the dual prior.
 
     Args:
-        texts, text_of, picture_of, progress, pairs_per_batch: as in :func:`score_listed_pairs`.
-        embedded: [n,R,H] of :func:`embed_pictures`, on the model's device.
-        counts: int64 [n], image tokens of each picture.
+        texts, text_of, image_of, progress, pairs_per_batch: as in :func:`score_listed_pairs`.
+        embedded: [n,R,H] of :func:`embed_images`, on the model's device.
+        counts: int64 [n], image tokens of each image.
         bf16: as in :func:`score_matrix`.
 
     Returns:
@@ -259,15 +259,15 @@ def score_embedded(
     lengths = np.array([len(ids) for ids in texts])[text_of]
     most_tokens = _CPU_TOKENS if device.type == "cpu" else None
     with inference(model, bf16):
-        for batch in _even_batches(lengths, counts[picture_of], pairs_per_batch, most_tokens):
+        for batch in _even_batches(lengths, counts[image_of], pairs_per_batch, most_tokens):
             ids = torch.tensor([texts[index] for index in text_of[batch]], device=device)
-            chosen = picture_of[batch]
+            chosen = image_of[batch]
             regions = torch.from_numpy(counts[chosen]).to(device)
             widest = int(counts[chosen].max())
-            images = embedded[torch.from_numpy(chosen).to(device), :widest]
+            chosen_images = embedded[torch.from_numpy(chosen).to(device), :widest]
             even = bool((counts[chosen] == widest).all())
             mask = None if even else torch.arange(widest, device=device) < regions[:, None]
-            logits = model.match_embedded(model.interbert.text_embeddings(ids), images, mask)
+            logits = model.match_embedded(model.interbert.text_embeddings(ids), chosen_images, mask)
             scores[batch] = (logits[:, 0].float() - logits[:, 1].float()).cpu().numpy()
             if progress is not None:
                 progress(len(batch))
@@ -277,7 +277,7 @@ def score_embedded(
 def _even_batches(
     lengths: NDArray[np.int64], counts: NDArray[np.int64], most_pairs: int, most_tokens: int | None
 ) -> Iterator[NDArray[np.int64]]:
-    """Pairs whose texts have one length and whose pictures have about as many regions.
+    """Pairs whose texts have one length and whose images have about as many regions.
 
     Args:
         lengths: [n] text tokens of each pair.
@@ -297,12 +297,12 @@ def _even_batches(
             start = stop
 
 
-def embed_pictures(model: InterBertForImageTextRetrieval, pictures: Sequence[Picture]) -> Tensor:
-    """Embeddings [n,R,H], padded to the largest picture: all that the joint pass reads of them."""
-    most = max(len(features) for features, _ in pictures)
+def embed_images(model: InterBertForImageTextRetrieval, images: Sequence[RegionArrays]) -> Tensor:
+    """Embeddings [n,R,H], padded to the largest image: all that the joint pass reads of them."""
+    most = max(len(features) for features, _ in images)
     embedded = []
-    for start in range(0, len(pictures), _EMBED_BATCH):
-        batch = on_device(pad_pictures(pictures[start : start + _EMBED_BATCH]), model.device)
+    for start in range(0, len(images), _EMBED_BATCH):
+        batch = on_device(pad_images(images[start : start + _EMBED_BATCH]), model.device)
         hidden = model.interbert.image_embeddings(batch["region_features"], batch["region_locations"])
         embedded.append(torch.nn.functional.pad(hidden, (0, 0, 0, most - hidden.shape[1])))
     return torch.cat(embedded)

@@ -1,6 +1,6 @@
 """Attention of sequences so short that one block of a GPU holds all of one's keys.
 
-InterBERT's sequences are: 36 regions and 20 pieces make 57 tokens. Kernels for long sequences read them in tiles made
+InterBERT's sequences are: 36 regions and 20 tokens make 57 tokens. Kernels for long sequences read them in tiles made
 for thousands, and leave most of each tile empty. Here one program attends within one sequence for one head: every key
 and value is read once, softmax needs no second pass, and the backward pass computes the weights again instead of
 reading them. Dropout of weights, masks of padded batches and packed sequences are all the same to it. The gradients of

@@ -100,7 +100,7 @@ class InterBertForMultipleChoice(InterBertPreTrainedModel):
 
         Args:
             input_ids, attention_mask, token_type_ids: [B,N,T], one text per choice.
-            region_features, region_locations, region_mask: [B,R,...], one picture per item.
+            region_features, region_locations, region_mask: [B,R,...], one image per item.
             labels: int64 [B], the right choice.
         """
         batch, choices = input_ids.shape[:2]
@@ -127,7 +127,7 @@ class InterBertForMultipleChoice(InterBertPreTrainedModel):
 
 
 class InterBertForSequenceClassification(InterBertPreTrainedModel):
-    """Linear(P->num_labels) on the fused vector: of a text, of a picture, or of a pair."""
+    """Linear(P->num_labels) on the fused vector: of a text, of an image, or of a pair."""
 
     def __init__(self, config: InterBertConfig) -> None:
         super().__init__(config)
@@ -146,7 +146,7 @@ class InterBertForSequenceClassification(InterBertPreTrainedModel):
         region_locations: Tensor | None = None,
         region_mask: Tensor | None = None,
         labels: Tensor | None = None,
-        real_pieces: Tensor | None = None,
+        real_tokens: Tensor | None = None,
         real_regions: Tensor | None = None,
     ) -> InterBertTaskOutput:
         """Logits [B,num_labels]; ``labels`` int64 [B]. Inputs as in :class:`InterBertModel`."""
@@ -157,7 +157,7 @@ class InterBertForSequenceClassification(InterBertPreTrainedModel):
             "region_features": region_features,
             "region_locations": region_locations,
             "region_mask": region_mask,
-            "real_pieces": real_pieces,
+            "real_tokens": real_tokens,
             "real_regions": real_regions,
         }
         output = self.interbert(**inputs, pooled_only=True)

@@ -76,7 +76,7 @@ class InterBertModel(InterBertPreTrainedModel):
         skip_padding: bool = False,
         output_attentions: bool | None = None,
         output_hidden_states: bool | None = None,
-        real_pieces: Tensor | None = None,
+        real_tokens: Tensor | None = None,
         real_regions: Tensor | None = None,
     ) -> InterBertModelOutput:
         """Encode texts, images, or pairs of both.
@@ -92,7 +92,7 @@ class InterBertModel(InterBertPreTrainedModel):
             skip_padding: compute real tokens alone where that saves time; hidden states are then zero at padding.
             output_attentions: return the attention weights of every layer; the configuration's when not given.
             output_hidden_states: return the hidden states around every layer; the configuration's when not given.
-            real_pieces: int64 [N], flat positions of [B,T] where ``attention_mask`` is 1, the first token of every text
+            real_tokens: int64 [N], flat positions of [B,T] where ``attention_mask`` is 1, the first token of every text
                 among them; a GPU skips padding only when told where it is, because looking would make it wait.
             real_regions: int64 [N'], flat positions of [B,R] where ``region_mask`` is 1, likewise.
 
@@ -112,7 +112,7 @@ class InterBertModel(InterBertPreTrainedModel):
         recorded = recorded or self.config.output_attentions or self.config.output_hidden_states
         skip_padding = (skip_padding or pooled_only) and not recorded
         return self.encode_embedded(
-            text, image, attention_mask, region_mask, pooled_only, skip_padding, real_pieces, real_regions
+            text, image, attention_mask, region_mask, pooled_only, skip_padding, real_tokens, real_regions
         )
 
     def encode_embedded(
@@ -123,12 +123,12 @@ class InterBertModel(InterBertPreTrainedModel):
         region_mask: Tensor | None = None,
         pooled_only: bool = False,
         skip_padding: bool = False,
-        real_pieces: Tensor | None = None,
+        real_tokens: Tensor | None = None,
         real_regions: Tensor | None = None,
     ) -> InterBertModelOutput:
-        """Encode tokens that are embedded already ([B,T,H], [B,R,H]): what pair scoring reuses for each picture."""
+        """Encode tokens that are embedded already ([B,T,H], [B,R,H]): what pair scoring reuses for each image."""
         text, image = self.encoder(
-            text, image, attention_mask, region_mask, pooled_only, skip_padding, real_pieces, real_regions
+            text, image, attention_mask, region_mask, pooled_only, skip_padding, real_tokens, real_regions
         )
         return InterBertModelOutput(
             text_hidden_state=text,

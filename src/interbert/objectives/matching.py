@@ -1,4 +1,4 @@
-"""Image-text matching (paper section 3.2, SPEC part 3): does this text belong to this picture?
+"""Image-text matching (paper section 3.2, SPEC part 3): does this text belong to this image?
 
 Class 0 means match, class 1 mismatch; cross-entropy over the two. A head that knows nothing scores ln 2 = 0.693 on
 balanced pairs: that is the value to watch the loss leave.
@@ -14,15 +14,15 @@ from torch import Tensor, nn
 MATCH, MISMATCH = 0, 1
 
 PRETRAINING_MISMATCHES = 0.5
-"""Share of pretraining pairs that get another picture's caption."""
+"""Share of pretraining pairs that get another image's caption."""
 
 
 def draw_mismatch(generator: np.random.Generator, probability: float = PRETRAINING_MISMATCHES) -> bool:
-    """Whether a sample gets another picture's caption."""
+    """Whether a sample gets another image's caption."""
     return bool(generator.random() < probability)
 
 
-def chance_loss(mismatch_share: float = PRETRAINING_MISMATCHES) -> float:
+def baseline_loss(mismatch_share: float = PRETRAINING_MISMATCHES) -> float:
     """Cross-entropy of a head that knows only the share of mismatches: 0.693 for half, 0.562 for three in four."""
     shares = (mismatch_share, 1.0 - mismatch_share)
     return -sum(share * math.log(share) for share in shares if share > 0)

@@ -59,12 +59,12 @@ class RegionMasking:
                 raise ConfigError(f"{name} must be between 0 and 1, not {getattr(self, name)}.")
 
     def __call__(self, boxes: NDArray[Any], width: int, height: int, generator: np.random.Generator) -> MaskedRegions:
-        """Choose regions of one picture.
+        """Choose regions of one image.
 
         Args:
             boxes: [N,4] as x1, y1, x2, y2 in pixels.
-            width: of the picture, pixels.
-            height: of the picture, pixels.
+            width: of the image, pixels.
+            height: of the image, pixels.
             generator: the sample's own, see :mod:`interbert.objectives.seeding`.
         """
         count = len(boxes)
@@ -77,17 +77,17 @@ class RegionMasking:
         return MaskedRegions(predicted, predicted)
 
 
-def hide_regions(picture: tuple[Float32, Float32], zeroed: Bool) -> tuple[Float32, Float32]:
-    """Inputs of a picture with some of its regions hidden by masking; the picture itself stays as it is.
+def hide_regions(image: tuple[Float32, Float32], zeroed: Bool) -> tuple[Float32, Float32]:
+    """Inputs of an image with some of its regions hidden by masking; the image itself stays as it is.
 
     Args:
-        picture: region_features [N+1,F], global token first, and region_locations [N+1,5].
+        image: region_features [N+1,F], global token first, and region_locations [N+1,5].
         zeroed: bool [N], which. They become zeros before the global token's mean is taken, with N still the divisor, so
             nothing leaks (SPEC part 2).
     """
     if not zeroed.any():
-        return picture
-    features, locations = picture
+        return image
+    features, locations = image
     hidden = features.copy()
     hidden[1:][zeroed] = 0
     hidden[1:].mean(axis=0, out=hidden[0])

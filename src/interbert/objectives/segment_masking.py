@@ -1,13 +1,13 @@
 """Masked segment modeling (paper section 3.2, SPEC part 3): one contiguous segment of a caption is predicted.
 
-With n word pieces ([CLS] and [SEP] excluded) and n >= 4: start ~ U{0..n}, length ~ U{1..n}, cut at the end (a start
-of n leaves an empty segment). Inside it each piece becomes [MASK] with 80%, a random piece with 10%, and stays with
-10%; all are predicted. Loss: cross-entropy over predicted pieces only.
+With n tokens ([CLS] and [SEP] excluded) and n >= 4: start ~ U{0..n}, length ~ U{1..n}, cut at the end (a start
+of n leaves an empty segment). Inside it each token becomes [MASK] with 80%, a random token with 10%, and stays with
+10%; all are predicted. Loss: cross-entropy over predicted tokens only.
 
 Example::
 
     masking = SegmentMasking(max_share=0.5)
-    masked = masking(ids, maskable, mask_token_id=103, random_pieces=np.arange(1000, 30522), generator=generator)
+    masked = masking(ids, maskable, mask_token_id=103, random_tokens=np.arange(1000, 30522), generator=generator)
 """
 
 from __future__ import annotations
@@ -22,29 +22,29 @@ from torch import Tensor, nn
 from interbert.errors import ConfigError
 
 IGNORE_LABEL = -100
-MIN_SEGMENT_PIECES = 4
-"""30% of a caption's pieces must be at least one piece."""
+MIN_SEGMENT_TOKENS = 4
+"""30% of a caption's tokens must be at least one token."""
 
 Int64 = NDArray[np.int64]
 
 
 class MaskedText(NamedTuple):
-    """A caption with pieces hidden, both int64 [T]."""
+    """A caption with tokens hidden, both int64 [T]."""
 
     input_ids: Int64
     labels: Int64
-    """The true piece where it is to be predicted, -100 elsewhere."""
+    """The true token where it is to be predicted, -100 elsewhere."""
 
 
 @dataclass(frozen=True)
 class SegmentMasking:
-    """How pieces of a caption are chosen.
+    """How tokens of a caption are chosen.
 
     Args:
-        mode: ``segment`` (the paper's), or ``token``: each piece on its own (the ablation baseline).
-        max_share: longest segment as a share of the caption's pieces (at least one piece); None is the plain law,
+        mode: ``segment`` (the paper's), or ``token``: each token on its own (the ablation baseline).
+        max_share: longest segment as a share of the caption's tokens (at least one token); None is the plain law,
             which masks about a third of a caption, now and then all of it or nothing.
-        token_probability: chance of a piece in ``token`` mode.
+        token_probability: chance of a token in ``token`` mode.
 
     Raises:
         ConfigError: a share or probability is outside (0, 1].
@@ -62,15 +62,15 @@ class SegmentMasking:
         if not 0 < self.token_probability <= 1:
             raise ConfigError(f"token_probability must be above 0 and at most 1, not {self.token_probability}.")
 
-    def choose(self, num_pieces: int, generator: np.random.Generator) -> NDArray[np.bool_]:
-        """Which of a caption's pieces are predicted, bool [n]."""
-        chosen = np.zeros(num_pieces, dtype=np.bool_)
+    def choose(self, num_tokens: int, generator: np.random.Generator) -> NDArray[np.bool_]:
+        """Which of a caption's tokens are predicted, bool [n]."""
+        chosen = np.zeros(num_tokens, dtype=np.bool_)
         if self.mode == "token":
-            return generator.random(num_pieces) < self.token_probability
-        if num_pieces < MIN_SEGMENT_PIECES:
+            return generator.random(num_tokens) < self.token_probability
+        if num_tokens < MIN_SEGMENT_TOKENS:
             return chosen
-        longest = num_pieces if self.max_share is None else max(1, int(self.max_share * num_pieces))
-        start = int(generator.integers(0, num_pieces + 1))
+        longest = num_tokens if self.max_share is None else max(1, int(self.max_share * num_tokens))
+        start = int(generator.integers(0, num_tokens + 1))
         length = int(generator.integers(1, longest + 1))
         chosen[start : start + length] = True
         return chosen
@@ -80,7 +80,7 @@ class SegmentMasking:
         input_ids: Int64,
         maskable: NDArray[np.bool_],
         mask_token_id: int,
-        random_pieces: Int64,
+        random_tokens: Int64,
         generator: np.random.Generator,
     ) -> MaskedText:
         """Hide part of a caption.
@@ -89,7 +89,7 @@ class SegmentMasking:
             input_ids: int64 [T].
             maskable: bool [T], False at [CLS], [SEP] and padding.
             mask_token_id: id of [MASK].
-            random_pieces: ids a piece may be replaced with.
+            random_tokens: ids a token may be replaced with.
             generator: the sample's own, see :mod:`interbert.objectives.seeding`.
         """
         positions = np.flatnonzero(maskable)
@@ -100,12 +100,12 @@ class SegmentMasking:
         fate = generator.random(len(chosen))
         masked[chosen[fate < 0.8]] = mask_token_id
         swapped = chosen[(fate >= 0.8) & (fate < 0.9)]
-        masked[swapped] = generator.choice(random_pieces, size=len(swapped))
+        masked[swapped] = generator.choice(random_tokens, size=len(swapped))
         return MaskedText(masked, labels)
 
 
 def masked_lm_loss(logits: Tensor, labels: Tensor, count: Tensor | None = None) -> Tensor:
-    """Mean cross-entropy of M predicted pieces; 0 when M is 0.
+    """Mean cross-entropy of M predicted tokens; 0 when M is 0.
 
     Args:
         logits: [M,V].

@@ -1,1 +1,1 @@
-"""Regions of pictures and the store that keeps them."""
+"""Regions of images and the store that keeps them."""

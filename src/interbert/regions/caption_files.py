@@ -1,4 +1,4 @@
-"""Caption files of the field: (picture, text) pairs out of any of them.
+"""Caption files of the field: (image, text) pairs out of any of them.
 
 Karpathy's JSON (COCO, Flickr30K, Flickr8K), COCO's own annotations, the published code's jsonline and its ``{id:
 caption}`` JSON, MUGE's queries, Chinese-CLIP's ``*_texts.jsonl``, Flickr30K's ``results.csv`` and ``.token`` files, and
@@ -44,9 +44,9 @@ _MAX_CAPTIONS = 100_000
 
 @dataclass(frozen=True)
 class Caption:
-    """One text of one picture."""
+    """One text of one image."""
 
-    picture: str
+    image: str
     """Its id or its file's name, as the caption file has it."""
     text: str
     field: str
@@ -61,7 +61,7 @@ class PassedOver:
 
     row: int
     """Its number in the file, as its kind counts: lines and rows from 1, elements of a JSON list from 0."""
-    picture_id: str
+    image_id: str
     """Of its image, empty where it names none."""
     reason: str
     """With the file and the row."""
@@ -145,24 +145,35 @@ def _from_table(file: Path, passed: list[PassedOver]) -> Iterator[Caption]:
 def _of_rows(
     file: Path, first: str, lines: Iterator[tuple[int, str]], separator: str, passed: list[PassedOver]
 ) -> Iterator[Caption]:
-    header = [cell.strip().lower() for cell in next(csv.reader([first], delimiter=separator))]
+    header = [cell.strip().lower() for cell in _within(next(csv.reader([first], delimiter=separator)))]
     named = _choose(header, (*_ID_NAMES, *_MORE_ID_NAMES)), _choose(header, _TEXT_NAMES)
     quoting: Literal[0, 3] = 0 if separator in ",;" else 3  # QUOTE_MINIMAL, QUOTE_NONE
     rows = csv.reader((line for _, line in lines), delimiter=separator, quoting=quoting)
     if named[0] is not None and named[1] is not None:
-        picture, text = header.index(named[0]), header.index(named[1])
-        table = _Table(file, header, separator, picture, text, "query" if named[1] in _QUERIES else "caption", passed)
+        image, text = header.index(named[0]), header.index(named[1])
+        table = _Table(file, header, separator, image, text, "query" if named[1] in _QUERIES else "caption", passed)
     elif len(header) == 2:
         table = _Table(file, header, separator, 0, 1, "caption", passed)
         yield from table.captions(next(csv.reader([first], delimiter=separator, quoting=quoting)), 1)
     else:
         raise SourceError(
-            f"{file}: its first line names no column of picture ids ({', '.join(_ID_NAMES[:4])} ...) and of texts "
+            f"{file}: its first line names no column of image ids ({', '.join(_ID_NAMES[:4])} ...) and of texts "
             f"({', '.join(_TEXT_NAMES[1:5])} ...). Put a header on top."
         )
-    for number, row in enumerate(rows, 2):
+    for number, row in enumerate(map(_within, rows), 2):
         if any(cell.strip() for cell in row):
             yield from table.captions(row, number)
+
+
+def _within(row: list[str]) -> list[str]:
+    """The row, unless a cell is too long: the limit of csv is the process's, which other readers may have raised.
+
+    Raises:
+        csv.Error: as csv raises it.
+    """
+    if any(len(cell) > _MAX_CELL for cell in row):
+        raise csv.Error(f"field larger than field limit ({_MAX_CELL})")
+    return row
 
 
 @dataclass(frozen=True)
@@ -172,14 +183,14 @@ class _Table:
     file: Path
     header: Sequence[str]
     separator: str
-    picture: int
+    image: int
     text: int
     field: str
     passed: list[PassedOver]
 
     def captions(self, row: Sequence[str], number: int) -> Iterator[Caption]:
         """Of one row; ``number`` counts from 1, with the header."""
-        name = row[self.picture].strip() if len(row) > self.picture else ""
+        name = row[self.image].strip() if len(row) > self.image else ""
         name = storable(_NUMBERED.sub(r"\1", name))
         text = self._text(row)
         texts = [] if text is None else list(_plain_texts(text))
@@ -188,7 +199,7 @@ class _Table:
             if text is None:
                 reason = (
                     f"has {len(row)} cells, the first row has {len(self.header)}; image and text are cells "
-                    f"{self.picture + 1} and {self.text + 1}"
+                    f"{self.image + 1} and {self.text + 1}"
                 )
             self.passed.append(PassedOver(number, name, f"{self.file}, row {number} {reason}."))
         for one in texts if name else ():
@@ -201,7 +212,7 @@ class _Table:
         if len(row) == len(self.header) - 1 and last and self.header[-2:-1] == ["comment_number"]:
             found = _NUMBER_AND_TEXT.fullmatch(row[-1])
             return None if found is None else found.group(1)
-        if len(row) <= max(self.text, self.picture):
+        if len(row) <= max(self.text, self.image):
             return None
         if any(cell.strip() for cell in row[len(self.header) :]):
             # without quotes a separator in the last cell can only be the text's own
@@ -211,17 +222,17 @@ class _Table:
 
 def _of_record(record: Any, where: str, number: int, passed: list[PassedOver]) -> Iterator[Caption]:
     if not isinstance(record, Mapping):
-        raise SourceError(f"{where}: is no record of a picture and its texts.")
+        raise SourceError(f"{where}: is no record of an image and its texts.")
     id_names = (*_ID_NAMES, *_ID_LISTS, *_MORE_ID_NAMES)
-    picture = next((name for name in id_names if _is_id(record.get(name))), None)
+    image = next((name for name in id_names if _is_id(record.get(name))), None)
     text = next((name for name in _TEXT_NAMES if _is_text(record.get(name))), None)
-    if picture is None:
+    if image is None:
         if not any(name in record for name in (*_TEXTS_ALONE, *_ID_LISTS)):
-            raise SourceError(f"{where}: names no picture. Known names: {', '.join(id_names)}.")
+            raise SourceError(f"{where}: names no image. Known names: {', '.join(id_names)}.")
         passed.append(PassedOver(number, "", f"{where}: names no image."))
         return
-    pictures = record[picture] if isinstance(record[picture], list) else [record[picture]]
-    names = [storable(str(int(one) if isinstance(one, float) else one)) for one in pictures]
+    images = record[image] if isinstance(record[image], list) else [record[image]]
+    names = [storable(str(int(one) if isinstance(one, float) else one)) for one in images]
     if text is None and not any(name in record for name in _TEXT_NAMES):
         raise SourceError(f"{where}: has no text. Known names: {', '.join(_TEXT_NAMES)}.")
     texts = [] if text is None else list(_plain_texts(record[text]))

@@ -1,4 +1,4 @@
-"""Texts of pictures by id, for joining captions to pictures or regions that come from elsewhere.
+"""Texts of images by id, for joining captions to images or regions that come from elsewhere.
 
 Held in a temporary file, not in memory: Conceptual Captions has three million.
 """
@@ -26,7 +26,7 @@ def open_captions(path: str | None, splits: Sequence[str]) -> CaptionIndex | Non
         SourceError: as :class:`CaptionIndex`.
     """
     if path is None and splits:
-        raise UsageError("--caption_split takes splits of a caption file; name it with --captions.")
+        raise UsageError("--caption-split takes splits of a caption file; name it with --captions.")
     return None if path is None else CaptionIndex(path, splits)
 
 
@@ -72,7 +72,7 @@ class CaptionIndex:
     def _entries(self, captions: Iterable[Caption], known: set[str]) -> Iterator[tuple[str, str, str, bool]]:
         for one in captions:
             known.add(one.split)
-            yield one.picture, one.text, one.field, not self.splits or one.split in self.splits
+            yield one.image, one.text, one.field, not self.splits or one.split in self.splits
 
     def _count(self, question: str) -> int:
         return int(self._table.execute(question).fetchone()[0])

@@ -17,8 +17,8 @@ def regions_checksum(width: int, height: int, arrays: Sequence[NDArray[Any] | No
     """Of a row's regions.
 
     Args:
-        width: of the picture, pixels.
-        height: of the picture, pixels.
+        width: of the image, pixels.
+        height: of the image, pixels.
         arrays: boxes, features and class columns as stored, in the layout's order; None where there is null.
     """
     from xxhash import xxh3_64

@@ -19,14 +19,14 @@ _COMMIT_BYTES = 1 << 28
 
 
 class Listed(Protocol):
-    """What a line of the list says about a picture."""
+    """What a line of the list says about an image."""
 
     @property
     def row(self) -> int:
         """Number in its source."""
 
     @property
-    def picture_id(self) -> str:
+    def image_id(self) -> str:
         """Its id; empty when it has none."""
 
 
@@ -87,7 +87,7 @@ def _size(record: RegionRecord) -> int:
 
 
 def read_skipped(store: str | Path) -> list[tuple[str, str]]:
-    """(picture id, or row when it has none, and reason) of what the last run could not use; a bucket keeps no list."""
+    """(image id, or row when it has none, and reason) of what the last run could not use; a bucket keeps no list."""
     path = Path(store) / SKIPPED
     lines = path.read_text(encoding="utf-8").split("\n") if path.is_file() else []
     listed = (json.loads(line) for line in lines if line)
@@ -95,28 +95,28 @@ def read_skipped(store: str | Path) -> list[tuple[str, str]]:
 
 
 class SkipList:
-    """The pictures a run could not use, one JSON line each; every run tries them again and lists them anew."""
+    """The images a run could not use, one JSON line each; every run tries them again and lists them anew."""
 
     def __init__(self, path: Path) -> None:
         self._file = path.open("w", encoding="utf-8") if path.parent.is_dir() else None
         self.count = 0
-        """Pictures."""
+        """Images."""
         self.notes = 0
         """Other lines."""
 
     def add(self, item: Listed, reason: str) -> None:
-        """List one picture."""
+        """List one image."""
         self.count += 1
         self._write(item, reason)
 
     def note(self, item: Listed, reason: str) -> None:
-        """List what is not a picture that could not be used, but must be said: it is counted apart."""
+        """List what is not an image that could not be used, but must be said: it is counted apart."""
         self.notes += 1
         self._write(item, reason)
 
     def _write(self, item: Listed, reason: str) -> None:
         if self._file is not None:
-            line = {"row": item.row, "picture_id": item.picture_id, "reason": without_credentials(reason)}
+            line = {"row": item.row, "picture_id": item.image_id, "reason": without_credentials(reason)}
             self._file.write(json.dumps(line, ensure_ascii=False) + "\n")
             self._file.flush()
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from interbert.errors import StoreError
 from interbert.regions.checksums import regions_checksum, row_checksum
-from interbert.regions.layout import REGIONS_CHECKSUM, ROW_CHECKSUM, SIZE_COLUMNS, TEXT_COLUMNS, RowLayout
+from interbert.regions.layout import REGIONS_CHECKSUM, ROW_CHECKSUM, SIZE_COLUMNS, TEXT_COLUMNS, TEXT_FIELDS, RowLayout
 from interbert.regions.schema import CaptionRow, RegionRecord, Regions
 from interbert.regions.top_classes import most_probable, spread
 
@@ -96,7 +96,7 @@ def captions_of(batch: Any, start: int, layout: RowLayout, where: str) -> Iterat
     for place, values in enumerate(zip(*columns, strict=True)):
         if sums is not None and row_checksum(values, sums[1][place]) != sums[0][place]:
             raise damaged(where, start + place, "texts or ids")
-        row = dict(zip(TEXT_COLUMNS, values, strict=True))
+        row = dict(zip(TEXT_FIELDS, values, strict=True))
         yield CaptionRow(start + place, **(row | {name: tuple(row[name]) for name in _LISTS}))
 
 
@@ -110,7 +110,7 @@ def damaged(where: str, row: int, what: str) -> StoreError:
 
 def ragged(column: Any) -> list[NDArray[Any] | None]:
     """An Arrow column of lists of fixed width as one array [N,width] per row, None where there is null."""
-    pictures: list[NDArray[Any] | None] = []
+    images: list[NDArray[Any] | None] = []
     for chunk in column.chunks:
         width = chunk.type.value_type.list_size
         numbers = chunk.values.values.to_numpy(zero_copy_only=False).reshape(-1, width)
@@ -119,13 +119,14 @@ def ragged(column: Any) -> list[NDArray[Any] | None]:
         offsets = chunk.offsets.to_numpy()
         valid = chunk.is_valid().to_numpy(zero_copy_only=False)
         for row in range(len(chunk)):
-            pictures.append(numbers[offsets[row] : offsets[row + 1]] if valid[row] else None)
-    return pictures
+            images.append(numbers[offsets[row] : offsets[row + 1]] if valid[row] else None)
+    return images
 
 
 def _text_values(record: RegionRecord) -> dict[str, Any]:
     """Plain values of the text columns, in their order."""
-    plain = {name: getattr(record, name) for name in TEXT_COLUMNS}
+    fields = zip(TEXT_COLUMNS, TEXT_FIELDS, strict=True)
+    plain = {name: getattr(record, field) for name, field in fields}
     return plain | {name: list(plain[name]) for name in _LISTS} | {name: int(plain[name]) for name in _INTEGERS}
 
 

@@ -1,18 +1,18 @@
 """How a store's rows lie on disk: Arrow columns, and what one store may do differently from another.
 
-One row is one view of one picture. N regions, F feature size, C classes, K kept classes.
+One row is one view of one image. N regions, F feature size, C classes, K kept classes.
 
 ==================  =============================  ===================================================================
 column              Arrow type                     what, and its unit
 ==================  =============================  ===================================================================
 picture_id          string                         unique together with ``view``
-product_id          string                         shared by pictures of one product
-digest              string                         SHA-256 of the picture's file, hex
+product_id          string                         shared by images of one product
+digest              string                         SHA-256 of the image's file, hex
 view                int8                           0 as it is, 1 mirrored left to right
 source_row          int64                          row of the source, from 0
 texts               list<string>                   captions, titles
 text_fields         list<string>                   source column of each text
-width, height       int32                          of the picture, pixels
+width, height       int32                          of the image, pixels
 boxes               list<fixed<float32, 4>>        x1, y1, x2, y2 in pixels, N of them
 features            list<fixed<float16, F>>        N feature vectors, as extracted, no unit
 class_probs         list<fixed<float16, C>>        whole distributions: C probabilities; null without a classifier
@@ -40,7 +40,11 @@ from interbert.installed import installed_versions
 from interbert.regions.schema import ExtractorInfo
 
 LAYOUT_VERSION = 2
-TEXT_COLUMNS = ["picture_id", "product_id", "digest", "view", "source_row", "texts", "text_fields"]
+ID_COLUMN = "picture_id"
+"""Column of image ids. Stores and indexes keep the name that earlier versions wrote: a file has one format."""
+TEXT_COLUMNS = [ID_COLUMN, "product_id", "digest", "view", "source_row", "texts", "text_fields"]
+TEXT_FIELDS = ["image_id", *TEXT_COLUMNS[1:]]
+"""What those columns are called in :class:`~interbert.regions.schema.RegionRecord`."""
 SIZE_COLUMNS = ["width", "height"]
 ROW_CHECKSUM, REGIONS_CHECKSUM = "row_checksum", "regions_checksum"
 _WHOLE, _TOP = ["class_probs"], ["class_ids", "class_shares"]
@@ -49,7 +53,7 @@ _LARGEST_WIDTH = 2**31
 """Numbers of a feature or a distribution stay below: more fit into no Arrow list."""
 _MOST_CLASSES = 2**16
 _LIBRARIES = ("interbert", "pylance", "torch", "torchvision", "transformers", "timm", "efficientnet-lite-pytorch")
-_REMEDY = "It is damaged: remove the folder and extract the pictures again."
+_REMEDY = "It is damaged: remove the folder and extract the images again."
 
 
 @dataclass(frozen=True)
@@ -73,7 +77,7 @@ class RowLayout:
         """
         if top_k_classes is not None:
             if info.num_classes is None:
-                raise ConfigError(f"The {info.name} extractor gives no classes here. Leave --top_k_classes out.")
+                raise ConfigError(f"The {info.name} extractor gives no classes here. Leave --top-k-classes out.")
             if not 1 <= top_k_classes < info.num_classes:
                 raise ConfigError(
                     f"top_k_classes must be at least 1 and below the {info.num_classes} classes, not {top_k_classes}."
@@ -144,7 +148,7 @@ class RowLayout:
 
         info, kept = self.info, self.top_k_classes or 0
         kinds = {
-            **dict.fromkeys(("picture_id", "product_id", "digest"), pa.string()),
+            **dict.fromkeys((ID_COLUMN, "product_id", "digest"), pa.string()),
             "view": pa.int8(),
             "source_row": pa.int64(),
             **dict.fromkeys(("texts", "text_fields"), pa.list_(pa.string())),

@@ -43,12 +43,12 @@ class StoreMix(RegionReader):
         return " + ".join(store.fingerprint for store in self._stores)
 
     def captions(self) -> Iterator[CaptionRow]:
-        """Every row; ids are kept apart by store, equal picture files are still known by their digest."""
+        """Every row; ids are kept apart by store, equal image files are still known by their digest."""
         for number, (store, start) in enumerate(zip(self._stores, self._starts.tolist(), strict=False)):
             for one in store.captions():
                 product = f"{number}:{one.product_id}" if one.product_id else ""
-                picture = f"{number}:{one.picture_id}"
-                yield replace(one, row=one.row + start, picture_id=picture, product_id=product)
+                image = f"{number}:{one.image_id}"
+                yield replace(one, row=one.row + start, image_id=image, product_id=product)
 
     def take(self, rows: Sequence[int]) -> list[Regions]:
         """Regions of rows, in the asked order; each store is read once."""

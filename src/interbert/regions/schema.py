@@ -1,6 +1,6 @@
-"""What a region extractor gives for a picture, and who extracted it.
+"""What a region extractor gives for an image, and who extracted it.
 
-Shapes: N regions of a picture, F region feature size, C region classes (background included where there is one).
+Shapes: N regions of an image, F region feature size, C region classes (background included where there is one).
 How these rows lie on disk: :mod:`interbert.regions.layout`.
 """
 
@@ -21,18 +21,18 @@ from interbert.errors import RegionError
 
 @dataclass(frozen=True)
 class Regions:
-    """The regions of one picture: the four things a detector gives (SPEC part 2)."""
+    """The regions of one image: the four things a detector gives (SPEC part 2)."""
 
     boxes: NDArray[np.float32]
-    """[N,4] as x1, y1, x2, y2 in pixels of the picture as it is shown (turned as its EXIF says), origin top left."""
+    """[N,4] as x1, y1, x2, y2 in pixels of the image as it is shown (turned as its EXIF says), origin top left."""
     features: NDArray[Any]
     """[N,F], float16 or float32, as the extractor gives them: not scaled, no unit."""
     class_probs: NDArray[Any] | None
     """[N,C] probabilities, rows sum to 1; None when the extractor has no classifier."""
     width: int
-    """Of the picture, pixels."""
+    """Of the image, pixels."""
     height: int
-    """Of the picture, pixels."""
+    """Of the image, pixels."""
 
     def validate(self, where: str) -> Regions:
         """Return self when shapes agree and every value is finite.
@@ -53,26 +53,26 @@ class Regions:
                 f"{where}: boxes {self.boxes.shape}, features {self.features.shape}: need [N,4] and [N,F] with N > 0."
             )
         if self.width < 1 or self.height < 1:
-            raise RegionError(f"{where}: the picture's size {self.width}x{self.height} is impossible.")
+            raise RegionError(f"{where}: the image's size {self.width}x{self.height} is impossible.")
         for name in ("boxes", "features", "class_probs"):
             values = getattr(self, name)
             if values is not None and not _finite(values):
-                raise RegionError(f"{where}: {name} hold NaN or infinite values. Extract this picture again.")
+                raise RegionError(f"{where}: {name} hold NaN or infinite values. Extract this image again.")
         if self.class_probs is not None and _negative(self.class_probs):
-            raise RegionError(f"{where}: a class has a probability below 0. Extract this picture again.")
+            raise RegionError(f"{where}: a class has a probability below 0. Extract this image again.")
         return self
 
 
 @dataclass(frozen=True)
 class RegionRecord:
-    """One row of a region store: a view of a picture with its texts and regions."""
+    """One row of a region store: a view of an image with its texts and regions."""
 
-    picture_id: str
+    image_id: str
     """Unique together with ``view``."""
     product_id: str
-    """Pictures of one product are never each other's negatives."""
+    """Images of one product are never each other's negatives."""
     digest: str
-    """SHA-256 of the picture's file bytes, 64 hex digits; equal pictures have equal digests; "" when not known."""
+    """SHA-256 of the image's file bytes, 64 hex digits; equal images have equal digests; "" when not known."""
     view: int
     """0 as it is, 1 mirrored left to right."""
     source_row: int
@@ -90,7 +90,7 @@ class CaptionRow:
 
     row: int
     """Of the store, from 0."""
-    picture_id: str
+    image_id: str
     product_id: str
     digest: str
     view: int

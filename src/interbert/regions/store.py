@@ -1,6 +1,6 @@
 """Regions on disk: a Lance data set with random access and atomic appends.
 
-One row per view of a picture, pictures with any numbers of regions; :mod:`interbert.regions.layout` has the columns.
+One row per view of an image, images with any numbers of regions; :mod:`interbert.regions.layout` has the columns.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ import numpy as np
 from interbert.errors import ConfigError, InterBertError, RegionError, StoreError, writing
 from interbert.regions.conversion import captions_of, regions_of, to_table
 from interbert.regions.folder import clear, is_store, make_room
-from interbert.regions.layout import RowLayout
+from interbert.regions.layout import ID_COLUMN, RowLayout
 from interbert.regions.panics import panics_as_errors
 from interbert.regions.reader import RegionReader
 from interbert.regions.schema import CaptionRow, ExtractorInfo, RegionRecord, Regions
 
-_REMEDY = "It is damaged: remove the folder and extract the pictures again."
-_PARTS_REMEDY = "It is damaged: interbert regions verify {path} says which rows; else extract the pictures again."
+_REMEDY = "It is damaged: remove the folder and extract the images again."
+_PARTS_REMEDY = "It is damaged: interbert regions verify {path} says which rows; else extract the images again."
 _ABSENT = "{path}: there is no region store. Make one with: interbert extract SOURCE {path}"
 
 
@@ -87,14 +87,14 @@ class RegionStore(RegionReader):
         kept = store.layout.top_k_classes
         differs = store.info.fingerprint != info.fingerprint or top_k_classes not in (None, kept)
         if "://" not in store.path and differs and not len(store):
-            clear(Path(path))  # an extraction that failed before its first picture
+            clear(Path(path))  # an extraction that failed before its first image
             (Path(path) / "skipped.jsonl").unlink(missing_ok=True)
             return cls.create(path, info, top_k_classes)
         store.require(info)
         if top_k_classes not in (None, kept):
             has = "whole class distributions" if kept is None else f"the {kept} most probable classes"
             raise ConfigError(
-                f"{path}: has {has} of each region, asked for {top_k_classes}. Leave --top_k_classes out, or extract "
+                f"{path}: has {has} of each region, asked for {top_k_classes}. Leave --top-k-classes out, or extract "
                 "into another folder."
             )
         return store
@@ -150,10 +150,10 @@ class RegionStore(RegionReader):
         self._handle = None
 
     def existing_keys(self) -> set[tuple[str, int]]:
-        """(picture_id, view) of every row."""
+        """(image_id, view) of every row."""
         with self.reading():
-            table = self.dataset().to_table(columns=["picture_id", "view"])
-            return set(zip(table["picture_id"].to_pylist(), table["view"].to_pylist(), strict=True))
+            table = self.dataset().to_table(columns=[ID_COLUMN, "view"])
+            return set(zip(table[ID_COLUMN].to_pylist(), table["view"].to_pylist(), strict=True))
 
     def captions(self) -> Iterator[CaptionRow]:
         """Every row without its regions, one after the other: millions need not be there at once.
@@ -178,8 +178,8 @@ class RegionStore(RegionReader):
         unique, inverse = np.unique(wanted, return_inverse=True)
         with self.reading():
             table = self.dataset().take(unique.tolist(), columns=self.layout.region_columns)
-            pictures = regions_of(table, unique.tolist(), self.layout, self.path)
-        return [pictures[index] for index in inverse]
+            images = regions_of(table, unique.tolist(), self.layout, self.path)
+        return [images[index] for index in inverse]
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[None]:

@@ -17,16 +17,16 @@ class StoreSummary:
     """Counts and sizes of a store."""
 
     rows: int
-    pictures: int
+    images: int
     mirrored: int
     """Rows that are mirror images."""
     products: int
     without_text: int
-    """Pictures without a text."""
+    """Images without a text."""
     texts: dict[str, int]
-    """Source column -> texts of pictures as they are."""
+    """Source column -> texts of images as they are."""
     regions: tuple[int, float, int] | None
-    """Least, mean and most regions of a picture, over up to 256 rows spread over the store; None when it is empty."""
+    """Least, mean and most regions of an image, over up to 256 rows spread over the store; None when it is empty."""
     bytes: int
     """Of the data files that the present version uses."""
     commits: int
@@ -41,13 +41,13 @@ def summarise(store: RegionStore) -> StoreSummary:
     Raises:
         StoreError: it is damaged.
     """
-    pictures: set[int] = set()
+    images: set[int] = set()
     products: set[int] = set()
     texts: Counter[str] = Counter()
     mirrored = without = 0
     for one in store.captions():
-        pictures.add(hash(one.picture_id))
-        products.add(hash(one.product_id or one.picture_id))
+        images.add(hash(one.image_id))
+        products.add(hash(one.product_id or one.image_id))
         mirrored += one.view == 1
         if one.view == 0:
             texts.update(one.text_fields)
@@ -59,7 +59,7 @@ def summarise(store: RegionStore) -> StoreSummary:
     files = [file for fragment in fragments for file in fragment.data_files()]
     return StoreSummary(
         rows=rows,
-        pictures=len(pictures),
+        images=len(images),
         mirrored=mirrored,
         products=len(products),
         without_text=without,
@@ -80,10 +80,10 @@ def facts(store: RegionStore) -> list[tuple[str, str]]:
     per_row = f", {found.bytes / found.rows / 1000:,.1f} kB a row" if found.rows else ""
     removed = f"; {found.removed:,} removed rows still take up room" if found.removed else ""
     lines = [
-        ("rows", f"{found.rows:,}: {found.pictures:,} pictures, {found.mirrored:,} mirrored views"),
+        ("rows", f"{found.rows:,}: {found.images:,} images, {found.mirrored:,} mirrored views"),
         ("products", f"{found.products:,}"),
         ("texts", ", ".join(f"{name} {count:,}" for name, count in found.texts.items()) or "none"),
-        ("pictures without a text", f"{found.without_text:,}"),
+        ("images without a text", f"{found.without_text:,}"),
         ("size", f"{found.bytes / 1e6:,.1f} MB in {found.files:,} files{per_row}{removed}"),
         ("commits", f"{found.commits:,}"),
         ("layout", f"{layout.version}, checksums: {sums}"),
@@ -95,7 +95,7 @@ def facts(store: RegionStore) -> list[tuple[str, str]]:
     ]
     if found.regions:
         least, mean, most = found.regions
-        lines.insert(1, ("regions of a picture", f"{least} to {most}, {mean:.1f} on average (a sample)"))
+        lines.insert(1, ("regions of an image", f"{least} to {most}, {mean:.1f} on average (a sample)"))
     if layout.made_by:
         lines.append(("made with", ", ".join(f"{name} {version}" for name, version in layout.made_by.items())))
     return lines

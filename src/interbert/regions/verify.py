@@ -91,7 +91,7 @@ def _read(store: RegionStore, fragment: Any, places: list[int], start: int, keys
         table = fragment.take(places, columns=store.layout.columns)
         for batch in table.combine_chunks().to_batches():
             for one in captions_of(batch, rows[0], store.layout, store.path):
-                keys[one.row] = xxh3_64_intdigest(f"{one.view} {one.picture_id}".encode())
+                keys[one.row] = xxh3_64_intdigest(f"{one.view} {one.image_id}".encode())
         return regions_of(table, rows, store.layout, store.path)
 
 
@@ -103,7 +103,7 @@ def unusual(regions: Regions) -> Iterator[str]:
         float(regions.boxes[:, [1, 3]].max(initial=0)) - regions.height,
     )
     if outside > _OUTSIDE_PIXELS:
-        yield f"a box leaves the picture by {outside:.0f} pixels"
+        yield f"a box leaves the image by {outside:.0f} pixels"
     sides = regions.boxes[:, 2:] - regions.boxes[:, :2]
     if (sides <= 0).any():
         yield f"{int((sides <= 0).any(axis=1).sum())} boxes have no area"
@@ -115,8 +115,8 @@ def unusual(regions: Regions) -> Iterator[str]:
 
 
 def _repeated(keys: Any) -> Iterator[Finding]:
-    """Rows whose picture and view stand in an earlier row."""
+    """Rows whose image and view stand in an earlier row."""
     order = np.argsort(keys, kind="stable")
     same = (keys[order][1:] == keys[order][:-1]) & (keys[order][1:] != 0)  # 0: could not be read
     for row in order[1:][same].tolist():
-        yield Finding(row, "its picture and view stand in an earlier row too", "twice")
+        yield Finding(row, "its image and view stand in an earlier row too", "twice")

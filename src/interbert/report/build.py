@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from interbert.errors import UsageError
-from interbert.extraction.sources import PictureSource
+from interbert.extraction.sources import ImageSource
 from interbert.outputs import PAGE, write_output
 from interbert.report.charts import Axis, place
+from interbert.report.images import Thumbnails, thumbnails
 from interbert.report.page import Report, render_report
-from interbert.report.pictures import Thumbnails, thumbnails
 from interbert.report.runs import read_runs
 from interbert.report.samples import samples_of
 from interbert.training.trainer import LOG_HISTORY
@@ -19,7 +19,7 @@ from interbert.training.trainer import LOG_HISTORY
 def build_report(
     folders: Sequence[str],
     out: Path,
-    source: PictureSource | None = None,
+    source: ImageSource | None = None,
     regions: str | None = None,
     samples: int = 12,
     axis: Axis = "step",
@@ -29,7 +29,7 @@ def build_report(
     Args:
         folders: model directories.
         out: file to write.
-        source: where the pictures of held-out pairs come from; None draws empty frames.
+        source: where the images of held-out pairs come from; None draws empty frames.
         regions: store with pairs that were not trained on; None takes each run's own.
         samples: pairs to predict, per run; 0 predicts nothing.
         axis: what the curves run over.

@@ -14,12 +14,12 @@ Points = tuple[tuple[float, float], ...]
 OBJECTIVES = {
     "lm_loss": "Masked words",
     "region_loss": "Masked regions",
-    "matching_loss": "Text/picture matching",
+    "matching_loss": "Text/image matching",
     "contrastive_loss": "Contrast in the batch",
 }
 """Losses by name in the log, where each has its chance value beside it."""
 METRICS = {
-    "r@1": "Right picture first (R@1)",
+    "r@1": "Right image first (R@1)",
     "dual_r@1": "R@1 of the dual encoder",
     "joint_r@1": "R@1 of the joint model alone",
     "accuracy": "Accuracy",

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from interbert.data.pairs import PairTable
-from interbert.data.qrels import Judged
+from interbert.data.qrels import QrelsTexts
 from interbert.errors import UsageError
 from interbert.regions.schema import CaptionRow, ExtractorInfo
 from interbert.regions.store import RegionStore, is_store
@@ -31,8 +32,8 @@ class HeldOut:
     table: PairTable
     origin: str
 
-    def picture_key(self, row: int) -> str:
-        """Names a picture across stores: equal files are one picture."""
+    def image_key(self, row: int) -> str:
+        """Names an image across stores: equal files are one image."""
         return self.captions[row].digest or f"{self.store.path}, row {row}"
 
 
@@ -55,7 +56,7 @@ def held_out_pairs(run: Run, extractor: ExtractorInfo, regions: str | None = Non
     store = RegionStore.open(name)
     store.require(extractor)
     captions = list(store.captions())
-    table = PairTable.from_captions(captions, recipe.get("texts") or [], name)
+    table = PairTable.from_captions(captions, text_columns_of(recipe), name)
     known = run.origin.get("data", {})
     if store.fingerprint == known.get("regions"):
         if recipe.get("validation") is not None:
@@ -80,16 +81,21 @@ def held_out_pairs(run: Run, extractor: ExtractorInfo, regions: str | None = Non
         for rows in (table.rows, table.unpaired[:, 0])
     )
     if not unknown.any():
-        raise UsageError(f"{name}: {run.name} was trained on all of its pictures. Give pairs that it does not know.")
-    return HeldOut(store, captions, table.select(unknown, others), f"{name}, without pictures of the training store")
+        raise UsageError(f"{name}: {run.name} was trained on all of its images. Give pairs that it does not know.")
+    return HeldOut(store, captions, table.select(unknown, others), f"{name}, without images of the training store")
 
 
 def _judged_pairs(run: Run, captions: Sequence[CaptionRow], name: str) -> PairTable:
     recipe = run.recipe
-    judged = Judged.read(recipe["qrels"], recipe["qrels_columns"], recipe["min_grade"], recipe.get("query_texts"))
+    judged = QrelsTexts.read(recipe["qrels"], recipe["qrels_columns"], recipe["min_grade"], recipe.get("query_texts"))
     if judged.qrels.fingerprint != run.origin["data"].get("qrels"):
         raise UsageError(
             f"{recipe['qrels']}: has changed since the run began, so which pairs were trained on is not known. Give "
             "pairs that it does not know."
         )
-    return PairTable.from_captions(captions, recipe["texts"], name, judged)
+    return PairTable.from_captions(captions, text_columns_of(recipe), name, judged)
+
+
+def text_columns_of(recipe: Mapping[str, Any]) -> list[str]:
+    """Columns of texts that a run was trained on; ``texts`` in the recipes of earlier versions."""
+    return list(recipe.get("text_columns") or recipe.get("texts") or [])

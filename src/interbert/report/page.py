@@ -15,9 +15,9 @@ from interbert.report.parts import chart_grid, chart_legend, fact_cards, query_c
 from interbert.report.results import cards, objective_table, results_table, state
 from interbert.report.runs import Run
 from interbert.report.samples import Samples
-from interbert.search.page import document, escape, picture_classes, stylesheet
+from interbert.search.page import document, escape, image_classes, stylesheet
 from interbert.training.pretrain import INITIALISATION
-from interbert.training.session import flat
+from interbert.training.run_setup import flat
 
 _OWN = frozenset({"out"})
 """Settings that differ in any two runs and say nothing."""
@@ -30,32 +30,32 @@ class Report:
     Attributes:
         runs: one or several.
         samples: predictions of each run.
-        pictures: data URI of each picture key; those missing are drawn as empty frames, or as their texts.
+        images: data URI of each image key; those missing are drawn as empty frames, or as their texts.
         axis: what the curves run over.
-        not_shown: of each picture that the source does not have, why.
+        not_shown: of each image that the source does not have, why.
     """
 
     runs: Sequence[Run]
     samples: Sequence[Samples]
-    pictures: Mapping[str, str] = field(default_factory=dict)
+    images: Mapping[str, str] = field(default_factory=dict)
     axis: Axis = "step"
     not_shown: Sequence[str] = ()
 
 
 def render_report(report: Report) -> str:
-    """The page as HTML. All texts are escaped; pictures are inlined once each.
+    """The page as HTML. All texts are escaped; images are inlined once each.
 
     Raises:
         DataError: the initialisation report of a run is damaged.
     """
-    rules, pictures = picture_classes(report.pictures)
+    rules, images = image_classes(report.images)
     runs, names = report.runs, [run.name for run in report.runs]
     several = len(runs) > 1
     sections = [
         ("results", "Results", _results(runs)),
         ("differences", "Settings that differ", _differences(runs) if several else ""),
         ("curves", "Curves", _curves(runs, report.axis)),
-        ("guesses", "On pairs it was not trained on", _samples(report, pictures)),
+        ("guesses", "On pairs it was not trained on", _samples(report, images)),
         ("settings", "Settings", comparison_table(names, rows_of([flat(run.recipe) for run in runs]))),
         ("origin", "Where it comes from", _origin(runs)),
     ]
@@ -94,34 +94,34 @@ def _curves(runs: Sequence[Run], axis: Axis) -> str:
     return chart_legend([run.name for run in runs] if len(runs) > 1 else ()) + "".join(grids)
 
 
-def _samples(report: Report, pictures: Mapping[str, str]) -> str:
+def _samples(report: Report, images: Mapping[str, str]) -> str:
     parts = []
     for run, samples in zip(report.runs, report.samples, strict=True):
-        text = _run_samples(samples, pictures)
+        text = _run_samples(samples, images)
         if text and len(report.runs) > 1:
             text = f"<details><summary><b>{escape(run.name)}</b></summary>{text}</details>"
         parts.append(text)
     return "".join(parts)
 
 
-def _run_samples(samples: Samples, pictures: Mapping[str, str]) -> str:
+def _run_samples(samples: Samples, images: Mapping[str, str]) -> str:
     if samples.note:
         return f'<p class="note">No predictions. {escape(published(samples.note))}</p>'
     origin = f'<p class="soft">Pairs of {escape(published(samples.origin))}.</p>'
-    if samples.guesses:
-        return origin + pair_cards(samples.guesses, samples.keys, pictures)
+    if samples.predictions:
+        return origin + pair_cards(samples.predictions, samples.keys, images)
     if samples.rankings is None:
         return ""
     found = samples.rankings
     titles = {key: " / ".join(caption.texts) for key, caption in samples.captions.items()}
-    listed = "\n".join(query_card(query, pictures, titles) for query in found.queries)
+    listed = "\n".join(query_card(query, images, titles) for query in found.queries)
     how = (
-        f"all {found.candidates:,} pictures by the joint model"
+        f"all {found.candidates:,} images by the joint model"
         if found.reranked == found.candidates
-        else f"{found.candidates:,} pictures by the dual encoder, its best {found.reranked} by the joint model"
+        else f"{found.candidates:,} images by the dual encoder, its best {found.reranked} by the joint model"
     )
     return (
-        f'{origin}<p class="soft">Ranked: {how}. Texts are chosen by their hash. Under each picture: the match '
+        f'{origin}<p class="soft">Ranked: {how}. Texts are chosen by their hash. Under each image: the match '
         f'probability; a tick marks a right one.</p><div class="queries">\n{listed}\n</div>'
     )
 

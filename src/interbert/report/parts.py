@@ -8,22 +8,22 @@ from dataclasses import dataclass
 
 from interbert.report.charts import Chart
 from interbert.report.svg import chart_figure, key
-from interbert.search.page import escape, format_probability, picture_html, stylesheet
+from interbert.search.page import escape, format_probability, image_html, stylesheet
 
 
 @dataclass(frozen=True)
 class QueryResult:
-    """One text and the pictures found for it.
+    """One text and the images found for it.
 
     Attributes:
         text: the query.
-        right: keys of the right pictures.
-        rank: rank of the best right picture.
-        hits: (picture key, probability), best first.
+        right: keys of the right images.
+        rank: rank of the best right image.
+        hits: (image key, probability), best first.
     """
 
     text: str
-    right: frozenset[str]
+    relevant: frozenset[str]
     rank: int
     hits: tuple[tuple[str, float], ...]
 
@@ -67,24 +67,24 @@ def chart_legend(names: Sequence[str] = ()) -> str:
     )
 
 
-def query_card(query: QueryResult, pictures: Mapping[str, str], titles: Mapping[str, str]) -> str:
-    """A text with the pictures found for it, the right ones marked.
+def query_card(query: QueryResult, images: Mapping[str, str], titles: Mapping[str, str]) -> str:
+    """A text with the images found for it, the right ones marked.
 
     Args:
         query: the result.
-        pictures: CSS class of each picture that the page has.
-        titles: name of each picture; stands in the place of one that the page does not have.
+        images: CSS class of each image that the page has.
+        titles: name of each image; stands in the place of one that the page does not have.
     """
-    rank = "found first" if query.rank == 1 else f"right picture at rank {query.rank:,}"
-    missed = sorted(query.right & pictures.keys()) if all(one not in query.right for one, _ in query.hits) else []
-    wanted = f'<span class="wanted">{picture_html(missed[0], pictures, "the right picture")}</span>' if missed else ""
+    rank = "found first" if query.rank == 1 else f"right image at rank {query.rank:,}"
+    missed = sorted(query.relevant & images.keys()) if all(one not in query.relevant for one, _ in query.hits) else []
+    wanted = f'<span class="wanted">{image_html(missed[0], images, "the right image")}</span>' if missed else ""
     picks = []
     for name, probability in query.hits:
-        right = name in query.right
+        relevant = name in query.relevant
         title = titles.get(name, name)
-        shown = picture_html(name, pictures, title, title)
+        shown = image_html(name, images, title, title)
         picks.append(
-            f'<div class="pick{" right" if right else ""}">{shown}{"✓ " if right else ""}'
+            f'<div class="pick{" right" if relevant else ""}">{shown}{"✓ " if relevant else ""}'
             f"{format_probability(probability)}</div>"
         )
     return (

@@ -9,25 +9,25 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from interbert.data.examples import Picture
 from interbert.model.processing import InterBertProcessor
 from interbert.model.retrieval import InterBertForImageTextRetrieval
 from interbert.model.scoring import dual_matrix, score_pairs
+from interbert.region_arrays import RegionArrays
 from interbert.report.held_out import HeldOut
 from interbert.report.parts import QueryResult, by_hash
-from interbert.tasks.retrieval import RetrievalSet, encode_pictures
+from interbert.tasks.retrieval import RetrievalSet, encode_images
 
 HITS = 6
 
 
 @dataclass(frozen=True)
 class Rankings:
-    """Some texts, each with the pictures found for it.
+    """Some texts, each with the images found for it.
 
     Attributes:
-        queries: by picture key (:meth:`HeldOut.picture_key`).
-        rows: store row of each picture key shown.
-        candidates: pictures that were ranked.
+        queries: by image key (:meth:`HeldOut.image_key`).
+        rows: store row of each image key shown.
+        candidates: images that were ranked.
         reranked: of them the joint model ordered so many; the dual encoder chose them.
     """
 
@@ -59,45 +59,45 @@ def rank_texts(
     data = RetrievalSet.from_table(held_out.table, int(recipe["validation_limit"]), seed)
     shown = by_hash(data.texts)[:count]
     texts = processor.texts_to_ids([data.texts[place] for place in shown])
-    pictures = encode_pictures(held_out.store, data.picture_rows, processor)
-    order, scores = _ranked(model, texts, pictures, data.relevant[shown], int(recipe["rerank"]))
-    keys = [held_out.picture_key(row) for row in data.picture_rows]
+    images = encode_images(held_out.store, data.image_rows, processor)
+    order, scores = _ranked(model, texts, images, data.relevant[shown], int(recipe["rerank"]))
+    keys = [held_out.image_key(row) for row in data.image_rows]
     queries = []
     rows: dict[str, int] = {}
     for place, ranked, line in zip(shown, order, scores, strict=True):
         hits = ranked[: min(HITS, len(line))]
-        right = np.flatnonzero(data.relevant[place])
+        answers = np.flatnonzero(data.relevant[place])
         queries.append(
             QueryResult(
                 text=data.texts[place],
-                right=frozenset(keys[picture] for picture in right),
-                rank=1 + int(np.isin(ranked, right).argmax()),
+                relevant=frozenset(keys[image] for image in answers),
+                rank=1 + int(np.isin(ranked, answers).argmax()),
                 hits=tuple(
                     (keys[one], _probability(score)) for one, score in zip(hits, line[: len(hits)], strict=True)
                 ),
             )
         )
-        rows |= {keys[one]: data.picture_rows[one] for one in [*hits.tolist(), *right.tolist()]}
-    return Rankings(tuple(queries), rows, len(pictures), scores.shape[1])
+        rows |= {keys[one]: data.image_rows[one] for one in [*hits.tolist(), *answers.tolist()]}
+    return Rankings(tuple(queries), rows, len(images), scores.shape[1])
 
 
 def _ranked(
     model: InterBertForImageTextRetrieval,
     texts: Sequence[Sequence[int]],
-    pictures: Sequence[Picture],
+    images: Sequence[RegionArrays],
     relevant: NDArray[np.bool_],
     rerank: int,
 ) -> tuple[NDArray[np.int64], NDArray[np.floating]]:
-    """Pictures [texts, pictures] from best to worst, and joint scores [texts, k] of the best k.
+    """Images [texts, images] from best to worst, and joint scores [texts, k] of the best k.
 
-    Of equal scores the right picture's comes last, as in every metric here (``tasks/metrics.py``).
+    Of equal scores the right image's comes last, as in every metric here (``tasks/metrics.py``).
     """
-    candidates = np.tile(np.arange(len(pictures)), (len(texts), 1))
+    candidates = np.tile(np.arange(len(images)), (len(texts), 1))
     rest = candidates[:, :0]
     if model.config.contrastive_size:
-        order = np.lexsort((relevant, -dual_matrix(model, texts, pictures)), axis=-1)
+        order = np.lexsort((relevant, -dual_matrix(model, texts, images)), axis=-1)
         candidates, rest = order[:, :rerank], order[:, rerank:]
-    scores = score_pairs(model, texts, pictures, candidates)
+    scores = score_pairs(model, texts, images, candidates)
     best = np.lexsort((np.take_along_axis(relevant, candidates, axis=1), -scores), axis=-1)
     ranked = np.concatenate([np.take_along_axis(candidates, best, axis=1), rest], axis=1)
     return ranked, np.take_along_axis(scores, best, axis=1)

@@ -1,4 +1,4 @@
-"""``interbert regions show``: pictures of a store with their regions drawn on them, on one page."""
+"""``interbert regions show``: images of a store with their regions drawn on them, on one page."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ import numpy as np
 from interbert.bounded_files import read_small_text
 from interbert.errors import UsageError
 from interbert.extraction.class_names import class_names
-from interbert.extraction.sources import PictureSource
+from interbert.extraction.sources import ImageSource
 from interbert.outputs import PAGE, write_output
 from interbert.redaction import published
 from interbert.regions.schema import CaptionRow, Regions
 from interbert.regions.store import RegionStore
-from interbert.report.framed import framed_picture
+from interbert.report.boxed_image import boxed_image
+from interbert.report.images import Thumbnails, thumbnails
 from interbert.report.parts import shared_style
-from interbert.report.pictures import Thumbnails, thumbnails
 from interbert.report.svg import key
-from interbert.search.page import document, escape, format_probability, picture_classes, stylesheet
+from interbert.search.page import document, escape, format_probability, image_classes, stylesheet
 
 _SIDE = 480
-"""Pixels of a picture's long side."""
+"""Pixels of an image's long side."""
 _MAX_NAMES = 1 << 20
 """Bytes of a file with names of classes; 1,600 names take 20,000."""
 
@@ -68,7 +68,7 @@ def write_region_page(
     store: RegionStore,
     rows: Sequence[int],
     out: Path,
-    source: PictureSource | None = None,
+    source: ImageSource | None = None,
     names: Sequence[str] | None = None,
     top: int = 3,
     boxes: int = 36,
@@ -76,19 +76,19 @@ def write_region_page(
     """Write the page.
 
     Returns:
-        of each picture that is not shown, why.
+        of each image that is not shown, why.
 
     Args:
         store: with the regions.
         rows: of the store.
         out: file to write.
-        source: where the pictures come from; None draws empty frames.
+        source: where the images come from; None draws empty frames.
         names: of the classes; None shows numbers.
         top: classes of each region.
-        boxes: regions of each picture, the surest first.
+        boxes: regions of each image, the surest first.
 
     Raises:
-        UsageError: the source has none of the pictures, or ``out`` is a file that is no page.
+        UsageError: the source has none of the images, or ``out`` is a file that is no page.
         StoreError: a row is damaged.
         StorageError: the page cannot be written.
     """
@@ -97,7 +97,7 @@ def write_region_page(
     shown = Thumbnails()
     if source is not None:
         shown = thumbnails(source, {str(row): captions[row] for row in rows}, _SIDE).require(source)
-    rules, classes = picture_classes(shown.uris)
+    rules, classes = image_classes(shown.uris)
     cards = "\n".join(
         _card(captions[row], regions, classes.get(str(row)), names, top, boxes)
         for row, regions in zip(rows, store.take(rows), strict=True)
@@ -130,16 +130,16 @@ def top_classes(regions: Regions, region: int, count: int, names: Sequence[str] 
 
 
 def _card(
-    caption: CaptionRow, regions: Regions, picture: str | None, names: Sequence[str] | None, top: int, boxes: int
+    caption: CaptionRow, regions: Regions, image: str | None, names: Sequence[str] | None, top: int, boxes: int
 ) -> str:
     shown = surest(regions, boxes)
     drawn = []
     for number, region in enumerate(shown, start=1):
         x1, y1, x2, y2 = regions.boxes[region].tolist()
         drawn.append((str(number), (x1, y1, x2, y2)))
-    title = caption.texts[0] if caption.texts else caption.picture_id
-    frame = framed_picture(drawn, regions.width, regions.height, f"picture of: {title}", picture)
-    facts = f"row {caption.row}, picture {caption.picture_id}, {regions.width} × {regions.height} pixels"
+    title = caption.texts[0] if caption.texts else caption.image_id
+    frame = boxed_image(drawn, regions.width, regions.height, f"image of: {title}", image)
+    facts = f"row {caption.row}, image {caption.image_id}, {regions.width} × {regions.height} pixels"
     more = f", {len(shown)} of" if len(shown) < len(regions.boxes) else ","
     facts += f"{', mirrored' if caption.view == 1 else ''}{more} {len(regions.boxes)} regions"
     lines = "".join(

@@ -74,7 +74,7 @@ def cards(run: Run) -> list[tuple[str, str]]:
     value = run.reached(f"eval_{run.metric}")
     if value is not None and run.metric is not None:
         candidates = run.reached("eval_candidates")
-        among = "" if candidates is None else f" among {candidates:,.0f} pictures"
+        among = "" if candidates is None else f" among {candidates:,.0f} images"
         found.append((f"{value:.1f}%", f"{METRICS[run.metric]}{among}, model kept at step {run.kept_step:,.0f}"))
     found.append((f"{run.step:,}", "steps so far" if not run.finished else "steps"))
     if run.seconds is not None:
@@ -107,7 +107,7 @@ def results_table(runs: Sequence[Run]) -> str:
     galleries = [run.reached("eval_candidates") for run in runs]
     columns = [
         *(_metric_column(runs, name) for name in metrics),
-        *([_column("among pictures", galleries, lambda value: f"{value:,.0f}")] if any(galleries) else []),
+        *([_column("among images", galleries, lambda value: f"{value:,.0f}")] if any(galleries) else []),
         _column("kept at step", [run.kept_step for run in runs], lambda value: f"{value:,.0f}"),
         *(_loss_column(runs, name, title) for name, title in titles.items()),
         _column("pairs/s", [run.pairs_per_second for run in runs], number),

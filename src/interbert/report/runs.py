@@ -14,7 +14,7 @@ from interbert.report.charts import LoggedRun, primary_metric
 from interbert.report.log import Entry, json_object, last_value, read_log
 from interbert.training.pretrain import INITIALISATION
 from interbert.training.provenance import PROVENANCE
-from interbert.training.session import FINISHED, RECIPE
+from interbert.training.run_setup import FINISHED, RECIPE
 from interbert.training.trainer import LOG_HISTORY, last_checkpoint
 
 Kind = Literal["pretraining", "retrieval", "classification"]

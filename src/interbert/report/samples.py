@@ -9,12 +9,12 @@ from interbert.checkpoints.directory import load_model, load_pretraining_model, 
 from interbert.errors import CheckpointError, InterBertError, UsageError
 from interbert.extraction.class_names import class_names
 from interbert.regions.schema import CaptionRow, ExtractorInfo
-from interbert.report.guesses import PairGuesses
-from interbert.report.guessing import guess_pairs
 from interbert.report.held_out import HeldOut, held_out_pairs
+from interbert.report.predicting import predict_pairs
+from interbert.report.predictions import PairPredictions
 from interbert.report.rankings import Rankings, rank_texts
 from interbert.report.runs import Run
-from interbert.training.session import RECIPE
+from interbert.training.run_setup import RECIPE
 
 _QUERIES_PER_PAIR = 0.5  # a card of a query is half as long as one of a pair, and says less
 
@@ -27,12 +27,12 @@ class Samples:
         guesses: of a pretrained model.
         rankings: of a retrieval model.
         origin: where the pairs come from, in words.
-        captions: store row of each picture shown, by its key.
-        keys: picture key of each store row shown.
+        captions: store row of each image shown, by its key.
+        keys: image key of each store row shown.
         note: why there are no predictions; "" when there are.
     """
 
-    guesses: Sequence[PairGuesses] = ()
+    predictions: Sequence[PairPredictions] = ()
     rankings: Rankings | None = None
     origin: str = ""
     captions: Mapping[str, CaptionRow] = field(default_factory=dict)
@@ -75,13 +75,13 @@ def _predict(run: Run, count: int, regions: str | None) -> Samples:
     if run.kind == "retrieval":
         model = load_model(run.folder)
         rankings = rank_texts(model, processor, held_out, run.recipe, max(1, round(count * _QUERIES_PER_PAIR)))
-        return _with_pictures(held_out, list(rankings.rows.values()), Samples(rankings=rankings))
+        return _with_images(held_out, list(rankings.rows.values()), Samples(rankings=rankings))
     names = class_names(extractor)
-    guesses = guess_pairs(load_pretraining_model(run.folder), processor, held_out, run.recipe, count, names)
-    return _with_pictures(held_out, [one.row for one in guesses], Samples(guesses=guesses))
+    predictions = predict_pairs(load_pretraining_model(run.folder), processor, held_out, run.recipe, count, names)
+    return _with_images(held_out, [one.row for one in predictions], Samples(predictions=predictions))
 
 
-def _with_pictures(held_out: HeldOut, rows: Sequence[int], samples: Samples) -> Samples:
-    keys = {row: held_out.picture_key(row) for row in rows}
+def _with_images(held_out: HeldOut, rows: Sequence[int], samples: Samples) -> Samples:
+    keys = {row: held_out.image_key(row) for row in rows}
     captions = {key: held_out.captions[row] for row, key in keys.items()}
-    return Samples(samples.guesses, samples.rankings, held_out.origin, captions, keys)
+    return Samples(samples.predictions, samples.rankings, held_out.origin, captions, keys)

@@ -109,7 +109,7 @@ def _scale(chart: Chart) -> _Scale:
     values = [value for curve in chart.curves for _, value in curve.points]
     low, high = min(values), max(values)
     if chart.percent:
-        middle, half = (low + high) / 2, max(5.0, (high - low) / 2)  # a step of one picture in 500 is no cliff
+        middle, half = (low + high) / 2, max(5.0, (high - low) / 2)  # a step of one image in 500 is no cliff
         low, high = max(0.0, middle - half), min(100.0, middle + half)
     near = _NEAR * (high - low)
     for curve in chart.curves:

@@ -1,1 +1,1 @@
-"""Search: rank the pictures of a catalogue for a text."""
+"""Search: rank the images of a catalogue for a text."""

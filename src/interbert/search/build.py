@@ -1,4 +1,4 @@
-"""From a source of pictures to an index, or to the next build of one: resumable, and swapped in by one commit."""
+"""From a source of images to an index, or to the next build of one: resumable, and swapped in by one commit."""
 
 from __future__ import annotations
 
@@ -10,31 +10,31 @@ from pathlib import Path
 from typing import Any
 
 from interbert.errors import SourceError, UsageError, writing
-from interbert.extraction.sources import PictureSource
+from interbert.extraction.sources import ImageSource
 from interbert.locking import only_writer
 from interbert.redaction import without_credentials
 from interbert.search.changes import Changes, write_source
-from interbert.search.coding import Coding
 from interbert.search.columns import column_notes, find_columns
-from interbert.search.encoder import ProductEncoder
 from interbert.search.identity import identified
 from interbert.search.index import ProductIndex
 from interbert.search.index_model import model_folder
 from interbert.search.manifest import Manifest, append_manifest, has_table, read_manifests, table_names
 from interbert.search.model_files import keep_model, model_fingerprint
 from interbert.search.products import measured_norm
+from interbert.search.query_encoder import ProductEncoder
 from interbert.search.table import connect, is_index
+from interbert.search.token_quantisation import TokenQuantisation
 from interbert.search.vectors import stored_size
 from interbert.search.writer import IndexWriter, table_schema
 
 
 def build_index(
     model: str | Path,
-    source: PictureSource,
+    source: ImageSource,
     path: str | Path,
     *,
     columns: Sequence[str] = (),
-    coding: Coding = "int8",
+    token_quantisation: TokenQuantisation = "int8",
     regions: str | None = None,
     mirrored: bool = False,
     rebuild: bool = False,
@@ -46,19 +46,19 @@ def build_index(
 
     Args:
         model: model directory; a local index keeps a copy of what searching needs of it.
-        source: pictures, with or without texts.
+        source: images, with or without texts.
         path: folder or URI of the index.
         columns: those that filters can use; all that hold single values when empty.
         coding: how regions are kept.
-        regions: store of the same extractor with regions of some of the pictures, which need not be found again.
-        mirrored: a picture's vector is the mean of its own and its mirror image's; pictures take twice the time.
+        regions: store of the same extractor with regions of some of the images, which need not be found again.
+        mirrored: an image's vector is the mean of its own and its mirror image's; images take twice the time.
         rebuild: build anew although there is an index; it takes the old one's place when it is complete.
         progress: show a bar.
 
     Raises:
         UsageError: there is an index already, something else, or another command is writing it.
         CheckpointError: the model is missing, damaged or cannot recall.
-        SourceError: no picture can be used.
+        SourceError: no image can be used.
         StorageError: the disk is full or not writable; what was committed stays.
     """
     _require_place(path)
@@ -72,14 +72,16 @@ def build_index(
                 f"{path}: there is an index already. Add to it with: interbert index add {path} {source.name}; or "
                 "build it anew, while searches go on, with --rebuild."
             )
-        manifest = _begin(path, builds, _describe(model, fingerprint, encoder, source, columns, coding, mirrored))
+        manifest = _begin(
+            path, builds, _describe(model, fingerprint, encoder, source, columns, token_quantisation, mirrored)
+        )
         if "://" not in str(path):
             keep_model(model, model_folder(path, fingerprint))
         index = ProductIndex(path, build=manifest)
         changes = write_source(index, encoder, source, regions, progress)
         changes.notes = column_notes(source.other_columns(columns or None), manifest.columns)
         if not len(index):
-            raise SourceError(f"{source.name}: none of its pictures could be used ({changes.skipped[0][1]}).")
+            raise SourceError(f"{source.name}: none of its images could be used ({changes.skipped[0][1]}).")
         IndexWriter(index).maintain(finished=True)
         _complete(path, manifest)
     return changes
@@ -89,13 +91,13 @@ def _describe(
     model: str | Path,
     fingerprint: str,
     encoder: ProductEncoder,
-    source: PictureSource,
+    source: ImageSource,
     columns: Sequence[str],
-    coding: Coding,
+    token_quantisation: TokenQuantisation,
     mirrored: bool,
 ) -> Manifest:
     mapping = source.columns
-    ids = {"product_id": mapping.product_id, "picture_id": mapping.picture_id}
+    ids = {"product_id": mapping.product_id, "picture_id": mapping.image_id}
     norm = encoder.largest_norm
     return Manifest(
         table="",
@@ -106,10 +108,10 @@ def _describe(
         stored_size=stored_size(encoder.vector_size),
         largest_norm=measured_norm(encoder, source) if norm is None else norm,
         hidden_size=encoder.hidden_size,
-        coding=coding,
+        token_quantisation=token_quantisation,
         columns=tuple(find_columns(source.other_columns(columns or None), source.name, columns)),
         aliases={column: name for name, column in ids.items() if column is not None and column != name},
-        mapping={"picture": mapping.picture, "texts": list(mapping.texts), **ids},
+        mapping={"picture": mapping.image, "texts": list(mapping.texts), **ids},
         mirrored=mirrored,
     )
 

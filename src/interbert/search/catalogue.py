@@ -1,6 +1,6 @@
-"""Joint search of a small catalogue: every picture is scored together with the text.
+"""Joint search of a small catalogue: every image is scored together with the text.
 
-One pair costs one pass through the model, so this suits catalogues up to some ten thousand pictures.
+One pair costs one pass through the model, so this suits catalogues up to some ten thousand images.
 """
 
 from __future__ import annotations
@@ -10,28 +10,26 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from interbert.checkpoints.directory import load_model, load_processor
 from interbert.errors import SourceError
-from interbert.extraction.extract import extract_pictures, extract_to_store
+from interbert.extraction.extract import extract_images, extract_to_store
 from interbert.extraction.extractor import build_extractor
-from interbert.extraction.same_source import picture_digest
-from interbert.extraction.sources import PictureSource
+from interbert.extraction.same_source import image_digest
+from interbert.extraction.sources import ImageSource
 from interbert.model.processing import InterBertProcessor
 from interbert.model.retrieval import InterBertForImageTextRetrieval
 from interbert.model.scoring import score_matrix
+from interbert.region_arrays import RegionArrays
 from interbert.regions.commits import read_skipped
 from interbert.regions.store import RegionStore
-
-Picture = tuple[NDArray[np.float32], NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A picture of a catalogue."""
+    """An image of a catalogue."""
 
-    picture_id: str
+    image_id: str
     source_row: int
     """Of the source that is searched."""
     texts: tuple[str, ...]
@@ -43,13 +41,13 @@ class Entry:
 
 @dataclass(frozen=True)
 class Catalogue:
-    """Pictures ready to be searched."""
+    """Images ready to be searched."""
 
     entries: tuple[Entry, ...]
-    pictures: tuple[Picture, ...]
+    images: tuple[RegionArrays, ...]
     """Model inputs, one for each entry."""
     problems: tuple[tuple[str, str], ...]
-    """(picture id, reason) of what could not be used."""
+    """(image id, reason) of what could not be used."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +64,7 @@ class Hit:
 
 
 class CatalogueSearch:
-    """A model that ranks pictures for texts.
+    """A model that ranks images for texts.
 
     Args:
         model: with a matching head.
@@ -90,32 +88,32 @@ class CatalogueSearch:
         """
         return cls(load_model(directory), load_processor(directory), bf16)
 
-    def catalogue(self, source: PictureSource, regions: str | None = None, progress: bool = False) -> Catalogue:
-        """Extract the regions of a source's pictures.
+    def catalogue(self, source: ImageSource, regions: str | None = None, progress: bool = False) -> Catalogue:
+        """Extract the regions of a source's images.
 
         Args:
-            source: pictures, with or without texts.
+            source: images, with or without texts.
             regions: store that keeps the regions, so that the next search need not extract; None keeps nothing.
             progress: show a bar.
 
         Raises:
-            SourceError: no picture can be used.
+            SourceError: no image can be used.
             StoreError: ``regions`` was made by another extractor.
         """
         extractor = build_extractor(self.processor.extractor_info, self.processor.extractor_folder)
         if regions is None:
-            records, problems = extract_pictures(source, extractor, progress)
-            entries = [Entry(one.picture_id, one.source_row, one.texts, one.digest) for one in records]
-            pictures = [self.processor.picture_inputs(one.regions, where=one.picture_id) for one in records]
+            records, problems = extract_images(source, extractor, progress)
+            entries = [Entry(one.image_id, one.source_row, one.texts, one.digest) for one in records]
+            images = [self.processor.image_inputs(one.regions, where=one.image_id) for one in records]
         else:
             extract_to_store(source, regions, extractor, need_texts=False, progress=progress)
             store = RegionStore.open(regions)
             rows, entries, problems = _stored(store, source)
             found = store.take(rows)
-            pictures = [self.processor.picture_inputs(one, where=regions) for one in found]
+            images = [self.processor.image_inputs(one, where=regions) for one in found]
         if not entries:
-            raise SourceError(f"{source.name}: none of its pictures could be used ({problems[0][1]}).")
-        return Catalogue(tuple(entries), tuple(pictures), tuple(problems))
+            raise SourceError(f"{source.name}: none of its images could be used ({problems[0][1]}).")
+        return Catalogue(tuple(entries), tuple(images), tuple(problems))
 
     def search(
         self,
@@ -124,15 +122,15 @@ class CatalogueSearch:
         top_k: int = 10,
         progress: Callable[[int], None] | None = None,
     ) -> list[list[Hit]]:
-        """The best ``top_k`` pictures of each text, best first.
+        """The best ``top_k`` images of each text, best first.
 
         Raises:
             SourceError: a text is empty.
         """
         if any(not text.strip() for text in texts):
-            raise SourceError("the text to search for is empty. Say what the picture should show.")
+            raise SourceError("the text to search for is empty. Say what the image should show.")
         ids = self.processor.texts_to_ids(texts)
-        scores = score_matrix(self.model, ids, catalogue.pictures, progress, bf16=self._bf16)
+        scores = score_matrix(self.model, ids, catalogue.images, progress, bf16=self._bf16)
         results = []
         for line in scores:
             best = np.argsort(-line, kind="stable")[:top_k]
@@ -145,26 +143,26 @@ class CatalogueSearch:
         return results
 
 
-def _stored(store: RegionStore, source: PictureSource) -> tuple[list[int], list[Entry], list[tuple[str, str]]]:
-    """What a store has of a source's pictures: its rows, the source's entries, and what cannot be used.
+def _stored(store: RegionStore, source: ImageSource) -> tuple[list[int], list[Entry], list[tuple[str, str]]]:
+    """What a store has of a source's images: its rows, the source's entries, and what cannot be used.
 
     A store may be of an earlier state of the source, whose row numbers and texts are not those of today, and whose
-    pictures need not be either: every file is compared with the one whose regions are kept.
+    images need not be either: every file is compared with the one whose regions are kept.
     """
-    places = {name: row for row, name in enumerate(source.picture_ids())}
+    places = {name: row for row, name in enumerate(source.image_ids())}
     texts = [found for _, found in source.products_and_texts()]
     rows, entries, problems = [], [], []
     seen = set()
     for one in store.captions():
-        place = places.get(one.picture_id)
+        place = places.get(one.image_id)
         if place is None or one.view != 0:
             continue
-        seen.add(one.picture_id)
-        if one.digest and picture_digest(source[place]) not in (one.digest, None):
-            problems.append((one.picture_id, f"{store.path} has the regions of another file under this id"))
+        seen.add(one.image_id)
+        if one.digest and image_digest(source[place]) not in (one.digest, None):
+            problems.append((one.image_id, f"{store.path} has the regions of another file under this id"))
         else:
             rows.append(one.row)
-            entries.append(Entry(one.picture_id, place, texts[place], one.digest))
+            entries.append(Entry(one.image_id, place, texts[place], one.digest))
     skipped = read_skipped(store.path)  # what the extraction could not use, with its reasons, rows without an id too
     seen |= {"", *(name for name, _ in skipped)}
     problems += [*skipped, *((name, "could not be read") for name in sorted(places.keys() - seen))]

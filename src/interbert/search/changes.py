@@ -1,6 +1,6 @@
 """Changes of an index that is there: add, bring up to date, remove.
 
-A picture whose file is the same is never encoded again: its texts and columns are compared and, where they differ,
+An image whose file is the same is never encoded again: its texts and columns are compared and, where they differ,
 written alone.
 """
 
@@ -14,29 +14,29 @@ from typing import Any
 
 from interbert.errors import SourceError, UsageError
 from interbert.extraction.columns import ColumnMapping, id_text
-from interbert.extraction.same_source import picture_digest
-from interbert.extraction.sources import PictureSource
+from interbert.extraction.same_source import image_digest
+from interbert.extraction.sources import ImageSource
 from interbert.extraction.tables import read_rows
 from interbert.locking import only_writer
 from interbert.search.columns import arrow_type, cast_columns, flat
-from interbert.search.encoder import ProductEncoder
 from interbert.search.identity import identified, numbered
 from interbert.search.index import ProductIndex
 from interbert.search.index_model import index_encoder
 from interbert.search.manifest import Manifest
-from interbert.search.near import filter_notes, near_ids
 from interbert.search.products import KnownRegions, Problems, write_products
+from interbert.search.query_encoder import ProductEncoder
+from interbert.search.suggestions import filter_notes, near_ids
 from interbert.search.terms import stored_terms
 from interbert.search.writer import IndexWriter
 
 _COMPARED_ROWS = 20_000
 _SHOWN = 5
-_OVERRULED = "each of its pictures stands in a row of its own, too, which counts"
+_OVERRULED = "each of its images stands in a row of its own, too, which counts"
 
 Fact = tuple[str, tuple[str, ...]]
-"""Product id and texts of a picture."""
+"""Product id and texts of an image."""
 
-OpenSource = Callable[[Manifest], PictureSource]
+OpenSource = Callable[[Manifest], ImageSource]
 """Opens a source by the columns that an index was built from.
 
 All of an index is read while its folder is held: a build that another command completes before that takes the place of
@@ -46,43 +46,43 @@ the one that is known, and what is written to that one is gone.
 
 @dataclass
 class Changes:
-    """What a command did to an index, in pictures."""
+    """What a command did to an index, in images."""
 
     added: int = 0
     replaced: int = 0
-    """Encoded again: the picture had changed."""
+    """Encoded again: the image had changed."""
     updated: int = 0
     """Texts or columns alone."""
     unchanged: int = 0
     removed: int = 0
     skipped: Problems = field(default_factory=list)
-    """(picture id, reason) of what could not be used."""
+    """(image id, reason) of what could not be used."""
     notes: list[str] = field(default_factory=list)
     """What else to know, in words: columns that are no filter columns, ids like others."""
 
 
 def add_to_index(
     path: str | Path,
-    source: PictureSource | OpenSource,
+    source: ImageSource | OpenSource,
     *,
     model: str | Path | None = None,
     regions: str | None = None,
     progress: bool = False,
 ) -> Changes:
-    """Add the pictures that an index lacks, and bring those that it has up to date.
+    """Add the images that an index lacks, and bring those that it has up to date.
 
     Args:
         path: of the index.
-        source: pictures with the texts and columns that the index has; a column it lacks stays as it is. A function
+        source: images with the texts and columns that the index has; a column it lacks stays as it is. A function
             opens them, for the build that is written.
         model: where the model is, for an index in a bucket.
-        regions: store of the same extractor with regions of some of the pictures, which need not be found again.
+        regions: store of the same extractor with regions of some of the images, which need not be found again.
         progress: show a bar.
 
     Raises:
         CheckpointError: ``model`` is not the one of the index.
         UsageError: another command is writing the index.
-        SourceError: no picture can be used, or a value does not fit its column.
+        SourceError: no image can be used, or a value does not fit its column.
         StorageError: the disk is full or not writable; what was committed stays.
         VectorIndexError: there is no index, or it is damaged.
     """
@@ -91,17 +91,17 @@ def add_to_index(
         source = identified(source(index.manifest) if callable(source) else source, lasting=True)
         changes = write_source(index.pinned(), index_encoder(index, model), source, regions, progress)
     if changes.skipped and len(changes.skipped) == len(source):
-        raise SourceError(f"{source.name}: none of its pictures could be used ({changes.skipped[0][1]}).")
+        raise SourceError(f"{source.name}: none of its images could be used ({changes.skipped[0][1]}).")
     return changes
 
 
 def update_columns(path: str | Path, source: str, id_column: str | None = None, split: str | None = None) -> Changes:
-    """Change columns, such as price and stock, of products that are there; no picture is read and none encoded.
+    """Change columns, such as price and stock, of products that are there; no image is read and none encoded.
 
     Args:
         path: of the index.
         source: any table with ``id_column`` and some of the index's columns.
-        id_column: ids of products, or of pictures; the column that the index was built with when not given.
+        id_column: ids of products, or of images; the column that the index was built with when not given.
         split: of a Hub data set.
 
     Raises:
@@ -119,7 +119,7 @@ def _update_columns(index: ProductIndex, source: str, id_column: str | None, spl
     mapping = index.manifest.mapping
     id_column = id_column or mapping["product_id"] or mapping["picture_id"]
     if id_column is None:
-        raise UsageError("index add: say which column holds the products' ids: --product_id.")
+        raise UsageError("index add: say which column holds the products' ids: --product-id-column.")
     found = read_rows(source, split)
     found.require([id_column], source)
     rows = found.rows
@@ -132,18 +132,18 @@ def _update_columns(index: ProductIndex, source: str, id_column: str | None, spl
     table = rows.select_columns(names).with_format("arrow")[:]
     arrays = cast_columns(table, columns, source)
     place, skipped = _places(index, flat(table[id_column]).to_pylist(), id_column)
-    pictures, unknown = index.find(list(place))
+    images, unknown = index.find(list(place))
     problems = [*((name, f"{why} (row {place[name]})") for name, why in _unknown(index, unknown)), *skipped]
-    overruled = place.keys() - {*pictures.values(), *unknown}
+    overruled = place.keys() - {*images.values(), *unknown}
     problems += [(name, f"row {place[name]}: {_OVERRULED}") for name in place if name in overruled]
-    if not pictures:
+    if not images:
         first = f" ({problems[0][0]} {problems[0][1]})" if problems else ""
         raise SourceError(f"{source}: none of its {len(place)} ids in column {id_column!r} is in {index.path}{first}.")
-    chosen = pa.array([place[name] for name in pictures.values()], pa.int64())
+    chosen = pa.array([place[name] for name in images.values()], pa.int64())
     changed = {name: array.take(chosen) for name, array in arrays.items()}
     writer = IndexWriter(index)
     writer.widen(changed)
-    updated = writer.update({"picture_id": pa.array(list(pictures)), **changed})
+    updated = writer.update({"picture_id": pa.array(list(images)), **changed})
     writer.maintain()
     left_out = [name for name in rows.column_names if name not in names]
     return Changes(updated=updated, skipped=problems, notes=_unknown_columns(left_out))
@@ -152,7 +152,7 @@ def _update_columns(index: ProductIndex, source: str, id_column: str | None, spl
 def _places(index: ProductIndex, cells: Sequence[Any], id_column: str) -> tuple[dict[str, int], Problems]:
     """Row of each id, and the rows that count for none.
 
-    A product's further rows are those of its further pictures, as when the index was built, where it has these.
+    A product's further rows are those of its further images, as when the index was built, where it has these.
     """
     products = [id_text(cell) or "" for cell in cells]
     names = numbered(products)
@@ -199,14 +199,14 @@ def remove_from_index(
     *,
     ids: Sequence[str] = (),
     where: str | None = None,
-    keep: PictureSource | OpenSource | None = None,
+    keep: ImageSource | OpenSource | None = None,
 ) -> Changes:
     """Remove products; searches do not find them from the next one on.
 
     Args:
         path: of the index.
-        ids: of products or pictures.
-        where: all pictures that a filter lets through; a note says what stays of their products.
+        ids: of products or images.
+        where: all images that a filter lets through; a note says what stays of their products.
         keep: everything that is not in this source; as ``source`` of :func:`add_to_index`.
 
     Raises:
@@ -218,14 +218,14 @@ def remove_from_index(
         condition, notes = index.condition(where), filter_notes(index, where)
         kept = None if keep is None else identified(keep(index.manifest) if callable(keep) else keep, lasting=True)
         writer = IndexWriter(index)
-        pictures, unknown = index.find(list(ids))
+        images, unknown = index.find(list(ids))
         skipped = _unknown(index, unknown)
-        removed = writer.delete_ids(list(pictures)) if pictures else 0
+        removed = writer.delete_ids(list(images)) if images else 0
         if condition is not None:
             notes += _staying(index, condition)
             removed += writer.delete(condition)
         if kept is not None:
-            names = kept.picture_ids()
+            names = kept.image_ids()
             there = set(names)
             skipped += [(f"row {row}", "has no id: it keeps nothing") for row, name in enumerate(names) if not name]
             removed += writer.delete_ids([name for name in index.ids() if name not in there])
@@ -234,12 +234,12 @@ def remove_from_index(
 
 
 def _staying(index: ProductIndex, condition: str) -> list[str]:
-    """That a filter lets some pictures of a product through, and not its others, which stay."""
+    """That a filter lets some images of a product through, and not its others, which stay."""
     with index.reading():
         found = index.table.search().where(condition).select(["product_id"]).limit(None).to_arrow()
     products = found["product_id"].unique().to_pylist()
     more = sum(len(rows) for rows in index.by_ids(products, ["product_id"], "product_id")) - len(found)
-    told = f"{more} other pictures of these products stay, which the filter does not let through"
+    told = f"{more} other images of these products stay, which the filter does not let through"
     return [f"{told}. To remove whole products name them with --ids"] if more else []
 
 
@@ -250,14 +250,14 @@ def source_mapping(manifest: Manifest) -> ColumnMapping:
 
 
 def write_source(
-    index: ProductIndex, encoder: ProductEncoder, source: PictureSource, regions: str | None, progress: bool
+    index: ProductIndex, encoder: ProductEncoder, source: ImageSource, regions: str | None, progress: bool
 ) -> Changes:
     """Encode and write what an index lacks of a source, and write what differs."""
     source.require(column.name for column in index.metadata_columns if column.name in source.left_out)
     given = [column for column in index.metadata_columns if column.name in source.column_names]
     table = source.other_columns([column.name for column in given])
     metadata = cast_columns(table, given, source.name)
-    ids = source.picture_ids()
+    ids = source.image_ids()
     changes, pending, changed = Changes(), [], set()
     writer = IndexWriter(index)
     writer.widen(metadata)
@@ -268,7 +268,7 @@ def write_source(
         stale: dict[int, Fact] = {}
         for row, (name, fact) in enumerate(zip(block, itertools.islice(facts, len(block)), strict=True), start):
             known = there.get(name)
-            if known is None or known["digest"] != picture_digest(source[row]):
+            if known is None or known["digest"] != image_digest(source[row]):
                 pending.append(row)
                 changed |= {name} & there.keys()
             elif _differs(known, fact, {field: values[row].as_py() for field, values in metadata.items()}):
@@ -294,23 +294,23 @@ def write_source(
     return changes
 
 
-def _replaced_first(index: ProductIndex, source: PictureSource, ids: Sequence[str], changed: set[str]) -> list[str]:
-    """That another picture was taken for a product's first one, since a source has fewer of it than the index."""
-    if source.columns.picture_id is not None or source.columns.product_id is None or not changed:
+def _replaced_first(index: ProductIndex, source: ImageSource, ids: Sequence[str], changed: set[str]) -> list[str]:
+    """That another image was taken for a product's first one, since a source has fewer of it than the index."""
+    if source.columns.image_id is not None or source.columns.product_id is None or not changed:
         return []
-    (there, _), given = index.pictures_of(sorted(changed)), set(ids)
-    fewer = sorted({product for picture, product in there.items() if picture not in given})
+    (there, _), given = index.images_of(sorted(changed)), set(ids)
+    fewer = sorted({product for image, product in there.items() if image not in given})
     if not fewer:
         return []
     more = f" and {len(fewer) - _SHOWN} more" if len(fewer) > _SHOWN else ""
     return [
-        f"their first picture was replaced, and further ones stay that this source lacks: {', '.join(fewer[:_SHOWN])}"
-        f"{more}. To add a picture give all of a product's, or a column of picture ids"
+        f"their first image was replaced, and further ones stay that this source lacks: {', '.join(fewer[:_SHOWN])}"
+        f"{more}. To add an image give all of a product's, or a column of image ids"
     ]
 
 
 def _kept(index: ProductIndex, ids: Sequence[str], changed: set[str], given: Mapping[str, Any]) -> dict[str, Any]:
-    """Columns of the index that a source lacks: null for new pictures, as they are for those that are encoded anew."""
+    """Columns of the index that a source lacks: null for new images, as they are for those that are encoded anew."""
     import pyarrow as pa
 
     lacking = [column for column in index.metadata_columns if column.field not in given]
@@ -322,7 +322,7 @@ def _kept(index: ProductIndex, ids: Sequence[str], changed: set[str], given: Map
 
 
 def _update_facts(writer: IndexWriter, ids: Sequence[str], stale: Mapping[int, Fact], metadata: dict[str, Any]) -> int:
-    """Write products, texts and columns of rows whose pictures have not changed; returns how many."""
+    """Write products, texts and columns of rows whose images have not changed; returns how many."""
     import pyarrow as pa
 
     if not stale:
@@ -338,7 +338,7 @@ def _update_facts(writer: IndexWriter, ids: Sequence[str], stale: Mapping[int, F
 
 
 def _differs(known: Mapping[str, Any], fact: Fact, columns: Mapping[str, Any]) -> bool:
-    """Whether a picture's product, texts or columns are not what the index has."""
+    """Whether an image's product, texts or columns are not what the index has."""
     product, texts = fact
     return (
         known["product_id"] != product

@@ -60,7 +60,7 @@ def find_columns(table: Any, where: str, wanted: Sequence[str] = ()) -> list[Col
     """Columns of an Arrow table with their kinds; texts that are all numbers (as in csv), prices or dates are those.
 
     Args:
-        table: no pictures in it.
+        table: no images in it.
         where: the source, for messages.
         wanted: only these, and each of them; empty takes all whose values are single ones or lists of single ones.
 

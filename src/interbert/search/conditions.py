@@ -71,7 +71,7 @@ def between(column: Column, low: Value, high: Value) -> str:
 
 
 def contains(column: Column, text: str) -> str:
-    """Whether a text has a piece, or a list a member, in any case of letters."""
+    """Whether a text has a token, or a list a member, in any case of letters."""
     if column.kind != "list":
         return f"(strpos(lower({column.field}), {quoted(text.lower())}) > 0)"
     # null for a list without members, too, which fulfils neither this nor its negation

@@ -14,14 +14,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from interbert.deprecation import renamed_arguments
 from interbert.errors import RegionError, UsageError
 from interbert.extraction.given import extract_view, views_of
-from interbert.extraction.pictures import as_picture
-from interbert.search.encoder import ProductEncoder
-from interbert.search.fusing import collapsed, reciprocal_ranks, standardised
+from interbert.extraction.images import as_image
 from interbert.search.index import Hit, ProductIndex
 from interbert.search.index_model import index_encoder
 from interbert.search.products import sound_views
+from interbert.search.query_encoder import ProductEncoder
+from interbert.search.rank_fusion import deduplicated, reciprocal_ranks, standardised
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -43,12 +44,12 @@ class Result:
     rank: int
     """1 is best."""
     id: str
-    """Of its picture that fits best."""
+    """Of its image that fits best."""
     product_id: str
     score: float
     """What results are ordered by; comparable within one search only."""
     probability: float | None
-    """Of a match of text and picture, by the model; None when only pictures were compared."""
+    """Of a match of text and image, by the model; None when only images were compared."""
     texts: tuple[str, ...]
     metadata: dict[str, Any]
     similar: tuple[str, ...]
@@ -100,6 +101,7 @@ class SearchEngine:
         opened = ProductIndex.open(index)
         return cls(opened, index_encoder(opened, model, bf16))
 
+    @renamed_arguments(titles="full_text")
     def search(
         self,
         text: str | None = None,
@@ -109,27 +111,27 @@ class SearchEngine:
         top_k: int = 10,
         candidates: int = CANDIDATES,
         rerank: bool = True,
-        titles: bool = True,
+        full_text: bool = True,
         image_weight: float = 0.5,
         duplicates: float | None = DUPLICATES,
     ) -> list[Result]:
-        """The best products for a text, a picture, or both.
+        """The best products for a text, an image, or both.
 
         Args:
-            text: what the picture should show.
-            image: a picture that results should look like.
+            text: what the image should show.
+            image: an image that results should look like.
             where: a filter, such as ``price < 50 and colour = 'black'`` (:mod:`interbert.search.filters`).
             top_k: how many results.
             candidates: products recalled for the joint model; at least ``2 * top_k`` are.
             rerank: score candidates by the joint model; without, recall's order stays.
-            titles: let full text over the catalogue's titles find candidates and count (reciprocal rank fusion).
+            full_text: let full text over the catalogue's titles find candidates and count (reciprocal rank fusion).
             image_weight: with text and image, what the image's likeness counts beside the text's match, 0 to 1.
-            duplicates: products whose pictures' vectors have this cosine or more are one result; None keeps all.
+            duplicates: products whose images' vectors have this cosine or more are one result; None keeps all.
 
         Raises:
             UsageError: neither text nor image, an empty text, or one without a word that the model knows.
             FilterError: the filter is wrong at a character that is named.
-            PictureError: the image is missing or unreadable.
+            ImageError: the image is missing or unreadable.
             VectorIndexError: the index is damaged.
         """
         if text is None and image is None:
@@ -145,10 +147,10 @@ class SearchEngine:
         for _ in range(1 + _WIDENINGS):
             if query is None:
                 assert likeness is not None
-                hits = index.recall(likeness, wanted, where)
+                hits = index.vector_search(likeness, wanted, where)
                 order, probability = np.array([hit.score for hit in hits]), None
             else:
-                by_title = index.titles(str(text), wanted, where, tokens=rerank) if titles else []
+                by_title = index.full_text_search(str(text), wanted, where, tokens=rerank) if full_text else []
                 hits = _candidates(index, query[1][0], likeness, by_title, wanted, where, rerank)
                 order, probability = _ordered(encoder, query, likeness, hits, by_title, rerank, image_weight)
             results = _results(hits, order, probability, top_k, duplicates, encoder.direction_size)
@@ -157,30 +159,31 @@ class SearchEngine:
             wanted *= 4  # near-duplicates took the places of other products
         return results
 
+    @renamed_arguments(least="min_probability", spread="diversify_by")
     def recommend(
         self,
         topic: str | Sequence[str],
         *,
         where: str | None = None,
         top_k: int = 20,
-        least: float | None = None,
+        min_probability: float | None = None,
         diversity: float | None = None,
-        spread: Sequence[str] = (),
+        diversify_by: Sequence[str] = (),
     ) -> list[Result]:
         """The page of a topic: products that belong to it, and no others (:mod:`interbert.search.topics`).
 
         Example::
 
-            for item in engine.recommend("winter sweaters and sweatshirts", where="stock > 0", spread=["brand"]):
+            for item in engine.recommend("winter sweaters and sweatshirts", where="stock > 0", diversify_by=["brand"]):
                 print(item.rank, item.product_id, item.probability)
 
         Args:
             topic: a short text, or several wordings of one topic.
             where: a filter.
             top_k: items at most.
-            least: probability that an item must have; a half when not given, 0 fills the page.
+            min_probability: probability that an item must have; a half when not given, 0 fills the page.
             diversity: 0 orders by probability alone, 1 by novelty alone; a little when not given.
-            spread: columns, such as brand and category, whose values should not repeat.
+            diversify_by: columns, such as brand and category, whose values should not repeat.
 
         Raises:
             UsageError: the text is empty or without a word that the model knows, or a column is not there.
@@ -195,7 +198,7 @@ class SearchEngine:
         if self._recommender is None or self._recommender.encoder is not encoder or self._taught != taught:
             self._recommender, self._taught = TopicRecommender.open(index, encoder), taught
         self._recommender.index = index
-        settings = PageSettings(top_k=top_k, least=least, spread=tuple(spread))
+        settings = PageSettings(top_k=top_k, min_probability=min_probability, diversify_by=tuple(diversify_by))
         if diversity is not None:
             settings = replace(settings, diversity=diversity)
         texts = [topic] if isinstance(topic, str) else list(topic)
@@ -232,19 +235,19 @@ class SearchEngine:
 
 
 def image_vector(encoder: ProductEncoder, image: Image.Image | bytes | str | Path, mirrored: bool = False) -> Float32:
-    """A picture's vector [D] as a query for pictures like it; ``mirrored`` as the index's pictures are.
+    """An image's vector [D] as a query for images like it; ``mirrored`` as the index's images are.
 
     Raises:
-        PictureError: it is missing or unreadable.
+        ImageError: it is missing or unreadable.
         RegionError: the extractor finds no sound regions in it.
     """
-    name = "the picture to search for"
-    picture = as_picture(image, name)
-    views = sound_views([extract_view(encoder.extractor, [picture], [], view)[0] for view in views_of(mirrored)], name)
+    name = "the image to search for"
+    decoded = as_image(image, name)
+    views = sound_views([extract_view(encoder.extractor, [decoded], [], view)[0] for view in views_of(mirrored)], name)
     if isinstance(views, RegionError):
         raise views
     vectors, _ = encoder.views([views], [name])
-    query: Float32 = encoder.picture_query(vectors)[0]
+    query: Float32 = encoder.image_query(vectors)[0]
     return query
 
 
@@ -257,10 +260,10 @@ def _candidates(
     where: str | None,
     tokens: bool,
 ) -> list[Hit]:
-    """Products near the text or the picture, or with its words, each by the picture nearest to the text."""
-    pool = {hit.id: hit for hit in index.recall(query, wanted, where, tokens=tokens)}
+    """Products near the text or the image, or with its words, each by the image nearest to the text."""
+    pool = {hit.id: hit for hit in index.vector_search(query, wanted, where, tokens=tokens)}
     if likeness is not None:
-        pool |= {hit.id: hit for hit in index.recall(likeness, wanted, where, tokens=tokens)}
+        pool |= {hit.id: hit for hit in index.vector_search(likeness, wanted, where, tokens=tokens)}
     pool |= {hit.id: hit for hit in by_title}
     return one_per_product(list(pool.values()), query)
 
@@ -283,8 +286,8 @@ def _ordered(
     probability = 1 / (1 + np.exp(-scores.clip(-60, 60))) if rerank else None
     order: NDArray[Any] = scores
     if likeness is not None:
-        looks = np.stack([hit.vector for hit in hits]) @ likeness
-        order = (1 - image_weight) * standardised(scores) + image_weight * standardised(looks)
+        visual_features = np.stack([hit.vector for hit in hits]) @ likeness
+        order = (1 - image_weight) * standardised(scores) + image_weight * standardised(visual_features)
     if by_title:
         place = {hit.product_id: rank for rank, hit in enumerate(by_title)}
         order = reciprocal_ranks(order, [place.get(hit.product_id) for hit in hits])
@@ -301,7 +304,7 @@ def _results(
 ) -> list[Result]:
     """Groups of near-duplicates, by the first ``size`` numbers of their vectors, as results."""
     best = sorted(range(len(hits)), key=lambda place: (-float(order[place]), hits[place].id))
-    groups = collapsed([hits[place].vector for place in best], size, duplicates)
+    groups = deduplicated([hits[place].vector for place in best], size, duplicates)
     members = [[best[place] for place in group] for group in groups[:top_k]]
     return [
         Result.of(
@@ -320,7 +323,7 @@ def _tokens(hits: Sequence[Hit]) -> list[Float32]:
 
 
 def one_per_product(hits: Sequence[Hit], query: Float32) -> list[Hit]:
-    """Each product's picture that is nearest to the query, in order of nearness."""
+    """Each product's image that is nearest to the query, in order of nearness."""
     best: dict[str, Hit] = {}
     for hit in sorted(hits, key=lambda hit: (-float(hit.vector @ query), hit.id)):
         best.setdefault(hit.product_id, hit)

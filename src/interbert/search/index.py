@@ -1,10 +1,10 @@
-"""A LanceDB index of a catalogue: one row a picture, with its vector, its regions for reranking and its columns.
+"""A LanceDB index of a catalogue: one row an image, with its vector, its regions for reranking and its columns.
 
 A table's rows have everything: vectors in float16, made equally long by one more number so that the nearest in L2 is
 the largest inner product (Bachrach et al. 2014); regions in a compact form; a thumbnail; texts; the catalogue's own
 columns. Every change is one atomic commit. Reading and writing may go on at the same time.
 
-Shapes: n pictures, R image tokens, H hidden size, D vector size.
+Shapes: n images, R image tokens, H hidden size, D vector size.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from interbert.search.ann_parameters import EXACT, Probing, needs_probing, probing
 from interbert.search.manifest import Manifest
 from interbert.search.table import FULL_TEXT_INDEX, IndexTable, table_state
 from interbert.search.terms import query_terms
-from interbert.search.tuning import EXACT, Probing, needs_probing, probing
 from interbert.search.vectors import to_query
 
 Float32 = NDArray[np.float32]
@@ -34,10 +34,10 @@ _LIGHT = ("picture_id", "product_id", "texts")
 
 @dataclass(frozen=True)
 class Hit:
-    """One picture that a search found."""
+    """One image that a search found."""
 
     id: str
-    """The picture's id."""
+    """The image's id."""
     product_id: str
     score: float
     """Of :meth:`ProductIndex.recall` the exact inner product; of :meth:`ProductIndex.titles` BM25."""
@@ -66,25 +66,25 @@ class ProductIndex(IndexTable):
         super().__init__(path, build)
         self._counts: dict[tuple[str, tuple[str, int]], int] = {}
 
-    def recall(
+    def vector_search(
         self,
         vector: Float32,
         k: int,
         where: str | None = None,
         *,
         tokens: bool = False,
-        every_picture: bool = False,
+        every_image: bool = False,
         exact: bool = False,
         probes: Probing | None = None,
     ) -> list[Hit]:
-        """The ``k`` products with the largest inner products, best first, each by its best picture.
+        """The ``k`` products with the largest inner products, best first, each by its best image.
 
         Args:
-            vector: [D], of a text or a picture.
+            vector: [D], of a text or an image.
             k: how many.
             where: a filter (:mod:`interbert.search.filters`).
             tokens: bring the regions along.
-            every_picture: every picture is a result, not every product.
+            every_image: every image is a result, not every product.
             exact: compare with every vector.
             probes: how thoroughly to look; by size and filter when not given.
 
@@ -101,17 +101,17 @@ class ProductIndex(IndexTable):
         while True:
             found = self._nearest(query, wanted, condition, chosen, tokens)
             scores = self.batch_vectors(found["vector"].combine_chunks()) @ np.asarray(vector, dtype=np.float32)
-            hits = self._hits(found, scores.tolist(), k, every_picture)
+            hits = self._hits(found, scores.tolist(), k, every_image)
             if len(hits) >= k or wanted >= matching == len(found):
                 return hits
-            if len(found) < wanted:  # the partitions that it looks into hold no more pictures
+            if len(found) < wanted:  # the partitions that it looks into hold no more images
                 if chosen.partitions is None:
                     return hits
                 chosen = EXACT
             wanted = min(2 * wanted, matching)
 
-    def titles(self, text: str, k: int, where: str | None = None, *, tokens: bool = False) -> list[Hit]:
-        """The ``k`` products whose texts share most terms with ``text``, best first, each by its best picture.
+    def full_text_search(self, text: str, k: int, where: str | None = None, *, tokens: bool = False) -> list[Hit]:
+        """The ``k`` products whose texts share most terms with ``text``, best first, each by its best image.
 
         Scores are BM25 over terms (:mod:`interbert.search.terms`); of equal ones the first id is first.
 
@@ -122,11 +122,11 @@ class ProductIndex(IndexTable):
         found = self._titles(text, k, self.condition(where))
         hits: list[Hit] = []
         for rows in self.by_ids(list(found), self._columns(tokens)):
-            hits += self._hits(rows, [found[name] for name in rows["picture_id"].to_pylist()], k, every_picture=True)
+            hits += self._hits(rows, [found[name] for name in rows["picture_id"].to_pylist()], k, every_image=True)
         return sorted(hits, key=lambda hit: (-hit.score, hit.id))
 
     def _titles(self, text: str, k: int, condition: str | None) -> dict[str, float]:
-        """BM25 of the best picture of each of the ``k`` best products, by picture id."""
+        """BM25 of the best image of each of the ``k`` best products, by image id."""
         from lancedb.query import MatchQuery
 
         with self.reading():
@@ -150,14 +150,14 @@ class ProductIndex(IndexTable):
                 wanted = min(4 * wanted, max(_MOST_TIES, wanted)) if len(best) == k else 4 * wanted
 
     def hits(self, ids: Sequence[str]) -> list[Hit]:
-        """Pictures by id, with score 0, in the order of ``ids``.
+        """Images by id, with score 0, in the order of ``ids``.
 
         Raises:
             VectorIndexError: one of them is not in the index.
         """
         known: dict[str, Hit] = {}
         for found in self.by_ids(ids, self._columns(False)):
-            known |= {hit.id: hit for hit in self._hits(found, [0.0] * len(found), len(found), every_picture=True)}
+            known |= {hit.id: hit for hit in self._hits(found, [0.0] * len(found), len(found), every_image=True)}
         return [known[name] for name in self.require(ids, known)]
 
     def metadata(self, row: Mapping[str, Any]) -> dict[str, Any]:
@@ -169,7 +169,7 @@ class ProductIndex(IndexTable):
         return [*fields, "regions"] if tokens else fields
 
     def _count(self, condition: str) -> int:
-        """How many pictures a condition lets through; remembered for a version of the table."""
+        """How many images a condition lets through; remembered for a version of the table."""
         table = self.table  # another thread may change over to a newer build
         key = (condition, table_state(table))
         known = self._counts.get(key)
@@ -196,13 +196,13 @@ class ProductIndex(IndexTable):
         with self.reading():
             return search.select([*self._columns(tokens), "_distance"]).limit(k).to_arrow()
 
-    def _hits(self, found: Any, scores: Sequence[float], k: int, every_picture: bool = False) -> list[Hit]:
-        """The best ``k`` rows, one of each product or every picture, best first."""
+    def _hits(self, found: Any, scores: Sequence[float], k: int, every_image: bool = False) -> list[Hit]:
+        """The best ``k`` rows, one of each product or every image, best first."""
         if not len(found):
             return []
         names = found["picture_id"].to_pylist()
         order = sorted(range(len(names)), key=lambda place: (-scores[place], names[place]))
-        if not every_picture:
+        if not every_image:
             products = found["product_id"].to_pylist()
             first = {products[place]: place for place in reversed(order)}
             order = [place for place in order if first[products[place]] == place]
@@ -223,7 +223,7 @@ class ProductIndex(IndexTable):
 
 
 def _best_of_products(rows: Sequence[Mapping[str, Any]], k: int) -> dict[str, float]:
-    """Score of the best picture of each of the ``k`` best products, by picture id, best first."""
+    """Score of the best image of each of the ``k`` best products, by image id, best first."""
     best: dict[str, Mapping[str, Any]] = {}
     for row in sorted(rows, key=lambda row: (-row["_score"], row["picture_id"])):
         best.setdefault(row["product_id"], row)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from interbert.errors import CheckpointError, VectorIndexError
-from interbert.search.encoder import ProductEncoder
 from interbert.search.index import ProductIndex
 from interbert.search.model_files import model_fingerprint
+from interbert.search.query_encoder import ProductEncoder
 
 
 def model_folder(path: str | Path, fingerprint: str) -> Path:
@@ -21,7 +21,7 @@ def index_encoder(index: ProductIndex, model: str | Path | None = None, bf16: bo
     Args:
         index: opened.
         model: where to look for it instead of the index's own copy.
-        bf16: as of :class:`~interbert.search.encoder.ProductEncoder`.
+        bf16: as of :class:`~interbert.search.query_encoder.ProductEncoder`.
 
     Raises:
         CheckpointError: it is another model, or missing.

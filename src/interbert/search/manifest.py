@@ -15,14 +15,16 @@ from typing import Any, get_args
 from interbert.bounded_files import json_value
 from interbert.errors import VectorIndexError
 from interbert.redaction import published, without_credentials
-from interbert.search.coding import Coding
 from interbert.search.columns import Column, Kind
+from interbert.search.token_quantisation import TokenQuantisation
 from interbert.search.vectors import stored_size
+from interbert.stored_names import from_stored, stored
 
 FORMAT = 2
 _READ = (1, 2)
 """Format 1 knows no dates and lists, and no currencies."""
 TABLE = "manifest"
+_STORED = {"token_quantisation": "coding"}
 _REMEDY = "It is damaged: build the index anew in another folder."
 
 
@@ -45,16 +47,16 @@ class Manifest:
     """Hardly any vector is longer, and with a contrastive head none."""
     hidden_size: int
     """H."""
-    coding: Coding
+    token_quantisation: TokenQuantisation
     """How the regions are kept."""
     columns: tuple[Column, ...]
     """What filters can use."""
     aliases: dict[str, str]
     """Further names that filters can use, of the columns that every index has."""
     mapping: dict[str, Any]
-    """Which columns of the source hold pictures, texts and ids."""
+    """Which columns of the source hold images, texts and ids."""
     mirrored: bool = False
-    """Whether a picture's vector is the mean of its own and its mirror image's."""
+    """Whether an image's vector is the mean of its own and its mirror image's."""
     complete: bool = False
     """False while it is built."""
     format: int = FORMAT
@@ -75,7 +77,7 @@ class Manifest:
 
     def to_json(self) -> str:
         """Everything, as JSON."""
-        return json.dumps(asdict(self), ensure_ascii=False)
+        return json.dumps(stored(asdict(self), _STORED), ensure_ascii=False)
 
     @classmethod
     def from_json(cls, text: str, where: str) -> Manifest:
@@ -85,7 +87,7 @@ class Manifest:
             VectorIndexError: it is none, or of a later version.
         """
         try:
-            fields = dict(json_value(text))
+            fields = from_stored(json_value(text), _STORED)
             if fields.get("format") not in _READ:
                 raise VectorIndexError(
                     f"{where}: is an index of format {fields.get('format')}; this version reads up to {FORMAT}. Build "
@@ -119,7 +121,7 @@ def _require_possible(manifest: Manifest) -> None:
         and one.stored_size == stored_size(one.vector_size)
         and math.isfinite(one.largest_norm)
         and one.largest_norm > 0
-        and one.coding in get_args(Coding)
+        and one.token_quantisation in get_args(TokenQuantisation)
         and all(column.kind in get_args(Kind) for column in one.columns)
         and all(type(text) is str for text in [*texts, *optional])
         and all(type(flag) is bool for flag in (one.mirrored, one.complete))

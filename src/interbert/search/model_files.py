@@ -6,18 +6,18 @@ import hashlib
 import shutil
 from pathlib import Path
 
-from interbert.carried import CARRIED
 from interbert.checkpoints.directory import require_interbert, whole_folder
 from interbert.errors import CheckpointError
+from interbert.extractor_weights import WEIGHTS_FILE
 
 _PATTERNS = (
-    *("config.json", "model*.safetensors", "model.safetensors.index.json", CARRIED, "tokenizer*", "vocab*"),
+    *("config.json", "model*.safetensors", "model.safetensors.index.json", WEIGHTS_FILE, "tokenizer*", "vocab*"),
     *("special_tokens_map.json", "processor_config.json", "preprocessor_config.json", "chat_template*"),
 )
 
 
 _BESIDE = ("topics.safetensors",)
-"""Files that an index keeps too, but that do not change what a picture's vector is."""
+"""Files that an index keeps too, but that do not change what an image's vector is."""
 
 
 def model_files(directory: Path) -> list[Path]:

@@ -1,4 +1,4 @@
-"""A page of search results that is one file: pictures inside, nothing fetched, all text escaped."""
+"""A page of search results that is one file: images inside, nothing fetched, all text escaped."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ _HALVES = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
-class PageHit:
-    """One picture in a list of results.
+class TopicItem:
+    """One image in a list of results.
 
     Attributes:
         rank: 1 is the best.
-        key: names the picture in the page's table of pictures.
+        key: names the image in the page's table of images.
         probability: match probability in [0, 1]; None shows none.
-        captions: the catalogue's texts of the picture, shown under it; may be empty.
-        label: what the catalogue calls the picture.
+        captions: the catalogue's texts of the image, shown under it; may be empty.
+        label: what the catalogue calls the image.
     """
 
     rank: int
@@ -51,9 +51,9 @@ def stylesheet(package: str, name: str) -> str:
     return resources.files(package).joinpath(name).read_text(encoding="utf-8")
 
 
-def thumbnail_uri(picture: Image, size: int = 192) -> str:
-    """A picture as a data URI, no side over ``size`` pixels: PNG when it has few colours, else JPEG."""
-    small = picture.convert("RGB")
+def thumbnail_uri(image: Image, size: int = 192) -> str:
+    """An image as a data URI, no side over ``size`` pixels: PNG when it has few colours, else JPEG."""
+    small = image.convert("RGB")
     small.thumbnail((size, size))
     out = io.BytesIO()
     few_colours = small.getcolors(maxcolors=small.width * small.height // 8) is not None
@@ -65,25 +65,25 @@ def thumbnail_uri(picture: Image, size: int = 192) -> str:
     return f"data:image/{kind};base64," + base64.b64encode(out.getvalue()).decode("ascii")
 
 
-def picture_classes(pictures: Mapping[str, str]) -> tuple[str, dict[str, str]]:
-    """Put each picture into the page once.
+def image_classes(images: Mapping[str, str]) -> tuple[str, dict[str, str]]:
+    """Put each image into the page once.
 
     Args:
-        pictures: data URI of each key.
+        images: data URI of each key.
 
     Returns:
         CSS rules, and the class name of each key.
     """
-    names = {key: f"p{number}" for number, key in enumerate(pictures)}
-    rules = "\n".join(f'.{names[key]}{{background-image:url("{uri}")}}' for key, uri in pictures.items())
+    names = {key: f"p{number}" for number, key in enumerate(images)}
+    rules = "\n".join(f'.{names[key]}{{background-image:url("{uri}")}}' for key, uri in images.items())
     return rules, names
 
 
-def picture_html(key: str, names: Mapping[str, str], alt: str, missing: str = "no picture") -> str:
-    """The element that shows picture ``key``, or ``missing`` where there is none."""
+def image_html(key: str, names: Mapping[str, str], alt: str, missing: str = "no image") -> str:
+    """The element that shows image ``key``, or ``missing`` where there is none."""
     if key not in names:
-        return f'<div class="picture none">{escape(missing)}</div>'
-    return f'<div class="picture {names[key]}" role="img" aria-label="{escape(alt)}"></div>'
+        return f'<div class="image none">{escape(missing)}</div>'
+    return f'<div class="image {names[key]}" role="img" aria-label="{escape(alt)}"></div>'
 
 
 def document(title: str, css: str, body: str) -> str:
@@ -101,16 +101,16 @@ def document(title: str, css: str, body: str) -> str:
 
 
 def render_results(
-    results: Iterable[tuple[str, Iterable[PageHit]]], pictures: Mapping[str, str], footer: str = ""
+    results: Iterable[tuple[str, Iterable[TopicItem]]], images: Mapping[str, str], footer: str = ""
 ) -> str:
     """The page of ``interbert search --page``.
 
     Args:
-        results: each text with its pictures, best first.
-        pictures: data URI of each picture key; a missing one shows as a blank card.
+        results: each text with its images, best first.
+        images: data URI of each image key; a missing one shows as a blank card.
         footer: plain text about model and catalogue.
     """
-    rules, names = picture_classes(pictures)
+    rules, names = image_classes(images)
     parts = ["<h1>Search results</h1>"]
     for text, hits in results:
         parts.append(f'<h2 class="query">{escape(text)}</h2>\n<ol class="hits">')
@@ -121,8 +121,8 @@ def render_results(
     return document("InterBERT search", stylesheet("interbert.search", "results.css") + rules, "\n".join(parts))
 
 
-def hit_card(hit: PageHit, names: Mapping[str, str]) -> str:
-    """One picture with its rank, probability and captions."""
+def hit_card(hit: TopicItem, names: Mapping[str, str]) -> str:
+    """One image with its rank, probability and captions."""
     captions = "".join(f'<div class="caption" dir="auto">{escape(text)}</div>' for text in hit.captions)
     label = f'<div class="id">{escape(hit.label)}</div>' if hit.label else ""
     shown = bar = ""
@@ -130,7 +130,7 @@ def hit_card(hit: PageHit, names: Mapping[str, str]) -> str:
         shown = f'<span title="match probability">{escape(format_probability(hit.probability))}</span>'
         bar = f'<div class="bar"><i style="width:{100 * hit.probability:.1f}%"></i></div>'
     return (
-        f'<li class="hit">{picture_html(hit.key, names, hit.captions[0] if hit.captions else hit.label)}'
+        f'<li class="hit">{image_html(hit.key, names, hit.captions[0] if hit.captions else hit.label)}'
         f'<div class="line"><span>#{hit.rank}</span>{shown}</div>'
         f"{bar}{captions}{label}</li>"
     )

@@ -1,4 +1,4 @@
-"""Pictures of a source as rows of an index: found regions, vectors, tokens, thumbnails; committed as they come."""
+"""Images of a source as rows of an index: found regions, vectors, tokens, thumbnails; committed as they come."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from interbert.errors import RegionError
-from interbert.extraction.describing import DecodedPicture
+from interbert.extraction.describing import DecodedImage
 from interbert.extraction.given import described, extract_view, views_of
 from interbert.extraction.in_process import decode_ahead
-from interbert.extraction.sources import PictureSource
+from interbert.extraction.sources import ImageSource
 from interbert.progress import progress_bar
 from interbert.regions.schema import ExtractorInfo, Regions
 from interbert.regions.store import RegionStore
-from interbert.search.encoder import ProductEncoder, Views
+from interbert.search.query_encoder import ProductEncoder, Views
 from interbert.search.writer import IndexWriter, Product
 
 if TYPE_CHECKING:
@@ -29,16 +29,16 @@ _ROOM = 1.25
 """Vectors of unknown length may be so much longer than the longest of the sample."""
 
 Problems = list[tuple[str, str]]
-"""(picture id, or row when it has none, and reason) of what could not be used."""
+"""(image id, or row when it has none, and reason) of what could not be used."""
 
 
 class KnownRegions:
-    """Regions of decoded pictures: from a store where it has the same picture, else found now.
+    """Regions of decoded images: from a store where it has the same image, else found now.
 
     Args:
         encoder: whose extractor finds them.
         store: folder of a region store, or None.
-        mirrored: give every picture's mirror image, too.
+        mirrored: give every image's mirror image, too.
 
     Raises:
         StoreError: the store is missing, or another extractor made it.
@@ -53,25 +53,25 @@ class KnownRegions:
             self._store.require(ExtractorInfo.from_dict(encoder.processor.extractor_info))
             self._rows = {(one.digest, one.view): one.row for one in self._store.captions() if one.view in self._views}
 
-    def of(self, chunk: Sequence[DecodedPicture]) -> list[Views | RegionError]:
-        """Sound regions of each picture, and of its mirror image where that is wanted; else what is wrong with them."""
+    def of(self, chunk: Sequence[DecodedImage]) -> list[Views | RegionError]:
+        """Sound regions of each image, and of its mirror image where that is wanted; else what is wrong with them."""
         by_view = [self._view(chunk, view) for view in self._views]
         return [sound_views(views, one.item.where) for one, *views in zip(chunk, *by_view, strict=True)]
 
-    def _view(self, chunk: Sequence[DecodedPicture], view: int) -> list[Regions | RegionError]:
+    def _view(self, chunk: Sequence[DecodedImage], view: int) -> list[Regions | RegionError]:
         names = [(one.digest, view) for one in chunk]
         stored = {place: self._rows[name] for place, name in enumerate(names) if name in self._rows}
         taken = self._store.take(list(stored.values())) if self._store is not None and stored else []
         regions: dict[int, Regions | RegionError] = dict(zip(stored, taken, strict=True))
         fresh = [place for place in range(len(chunk)) if place not in stored]
         if fresh:
-            pictures = [picture for picture in (chunk[place].picture for place in fresh) if picture is not None]
-            regions |= dict(zip(fresh, extract_view(self._encoder.extractor, pictures, [], view), strict=True))
+            images = [image for image in (chunk[place].image for place in fresh) if image is not None]
+            regions |= dict(zip(fresh, extract_view(self._encoder.extractor, images, [], view), strict=True))
         return [regions[place] for place in range(len(chunk))]
 
 
 def sound_views(views: Sequence[Regions | RegionError], where: str) -> Views | RegionError:
-    """A picture's regions in all its views, or what is wrong with them."""
+    """An image's regions in all its views, or what is wrong with them."""
     try:
         return tuple(described(view, where).validate(where) for view in views)
     except RegionError as error:
@@ -81,7 +81,7 @@ def sound_views(views: Sequence[Regions | RegionError], where: str) -> Views | R
 def write_products(
     writer: IndexWriter,
     encoder: ProductEncoder,
-    source: PictureSource,
+    source: ImageSource,
     rows: Sequence[int],
     metadata: dict[str, Any],
     regions: KnownRegions,
@@ -112,14 +112,14 @@ def write_products(
         places = pa.array([row for row, _ in members], pa.int64())
         products = [product for _, product in members]
         columns = {name: values.take(places) for name, values in metadata.items()}
-        writer.put(products, columns, any(one.picture_id in known for one in products))
+        writer.put(products, columns, any(one.image_id in known for one in products))
         written += len(members)
 
     try:
-        with progress_bar("encoding", len(rows), "pictures", progress and bool(rows)) as advance:
+        with progress_bar("encoding", len(rows), "images", progress and bool(rows)) as advance:
             for chunk in decode_ahead(source, rows):
                 problems += [(one.item.called, one.problem) for one in chunk if one.problem is not None]
-                usable = [one for one in chunk if one.picture is not None]
+                usable = [one for one in chunk if one.image is not None]
                 waiting += _encoded(encoder, usable, regions.of(usable), problems)
                 if len(waiting) >= COMMIT_ROWS:
                     flush()
@@ -129,13 +129,13 @@ def write_products(
     return written, problems
 
 
-def measured_norm(encoder: ProductEncoder, source: PictureSource) -> float:
-    """A length that hardly any picture's vector exceeds, by a sample of a source's pictures."""
+def measured_norm(encoder: ProductEncoder, source: ImageSource) -> float:
+    """A length that hardly any image's vector exceeds, by a sample of a source's images."""
     regions = KnownRegions(encoder)  # a mean is never longer, so mirror images need not be looked at
     longest = 0.0
     rows = np.random.default_rng(0).permutation(len(source))[:_MEASURED]  # sources are sorted: the first are alike
     for chunk in decode_ahead(source, np.sort(rows).tolist()):
-        usable = [one for one in chunk if one.picture is not None]
+        usable = [one for one in chunk if one.image is not None]
         found = zip(usable, regions.of(usable), strict=True)
         sound = {one.item.where: views for one, views in found if not isinstance(views, RegionError)}
         if sound:
@@ -146,12 +146,12 @@ def measured_norm(encoder: ProductEncoder, source: PictureSource) -> float:
 
 def _encoded(
     encoder: ProductEncoder,
-    members: Sequence[DecodedPicture],
+    members: Sequence[DecodedImage],
     regions: Sequence[Views | RegionError],
     problems: Problems,
 ) -> list[tuple[int, Product]]:
-    """Source row and product of each picture whose regions are sound."""
-    sound: list[tuple[DecodedPicture, Views]] = []
+    """Source row and product of each image whose regions are sound."""
+    sound: list[tuple[DecodedImage, Views]] = []
     for one, found in zip(members, regions, strict=True):
         if isinstance(found, RegionError):
             problems.append((one.item.called, str(found)))
@@ -164,23 +164,23 @@ def _encoded(
         (
             one.item.row,
             Product(
-                one.item.picture_id,
+                one.item.image_id,
                 one.item.product_id,
                 one.digest,
                 one.item.texts,
-                thumbnail(one.picture),
+                thumbnail(one.image),
                 vector,
                 token,
             ),
         )
         for (one, _), vector, token in zip(sound, vectors, tokens, strict=True)
-        if one.picture is not None
+        if one.image is not None
     ]
 
 
-def thumbnail(picture: Image.Image) -> bytes:
+def thumbnail(image: Image.Image) -> bytes:
     """A JPEG of at most 128 pixels a side."""
-    small = picture.copy()
+    small = image.copy()
     small.thumbnail((_THUMBNAIL_SIDE, _THUMBNAIL_SIDE))
     out = io.BytesIO()
     small.save(out, "JPEG", quality=80)

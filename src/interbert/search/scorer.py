@@ -1,4 +1,4 @@
-"""Score texts against pictures with the method names and return shapes of a cross-encoder."""
+"""Score texts against images with the method names and return shapes of a cross-encoder."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from torch import Tensor
 from interbert.checkpoints.directory import load_model, load_processor
 from interbert.errors import UsageError
 from interbert.extraction.extractor import RegionExtractor, build_extractor
-from interbert.extraction.pictures import as_picture, in_chunks
+from interbert.extraction.images import as_image, in_chunks
 from interbert.model.processing import InterBertProcessor
 from interbert.model.retrieval import InterBertForImageTextRetrieval
 from interbert.model.scoring import score_listed_pairs
 from interbert.progress import progress_bar
 from interbert.regions.schema import Regions
 
-Picture = Any
-"""A PIL picture, a path, a file's bytes, or stored :class:`~interbert.regions.schema.Regions`."""
+ImageLike = Any
+"""A PIL image, a path, a file's bytes, or stored :class:`~interbert.regions.schema.Regions`."""
 
 
 _EXTRACT_BATCH = 64
@@ -31,7 +31,7 @@ _EXTRACT_BATCH = 64
 class InterBertScorer:
     """A fine-tuned model directory as a reranker: ``predict`` and ``rank`` as sentence-transformers' CrossEncoder has.
 
-    Scores are match probabilities, or what ``activation_fn`` makes of the logit differences. A picture that occurs in
+    Scores are match probabilities, or what ``activation_fn`` makes of the logit differences. An image that occurs in
     many pairs is described once; pairs are scored in order of text length.
 
     Args:
@@ -55,17 +55,17 @@ class InterBertScorer:
 
     def predict(
         self,
-        pairs: Sequence[tuple[str, Picture]] | tuple[str, Picture],
+        pairs: Sequence[tuple[str, ImageLike]] | tuple[str, ImageLike],
         batch_size: int = 32,
         show_progress_bar: bool = False,
         activation_fn: Callable[[Tensor], Tensor] | None = None,
         convert_to_numpy: bool = True,
         convert_to_tensor: bool = False,
     ) -> NDArray[np.float32] | Tensor | list[Tensor] | np.float32:
-        """Score pairs of a text and a picture.
+        """Score pairs of a text and an image.
 
         Args:
-            pairs: (text, picture) or ``{"text": ..., "image": ...}`` each; or one of them.
+            pairs: (text, image) or ``{"text": ..., "image": ...}`` each; or one of them.
             batch_size: pairs per forward pass.
             show_progress_bar: show rate and remaining time.
             activation_fn: applied to the float32 logit differences; sigmoid when not given.
@@ -76,17 +76,17 @@ class InterBertScorer:
             float32 [pairs], in the order given; a single score for a single pair.
 
         Raises:
-            UsageError: a pair is not a text and a picture; it is named.
-            PictureError: a picture cannot be read; it is named.
+            UsageError: a pair is not a text and an image; it is named.
+            ImageError: an image cannot be read; it is named.
         """
         single = _is_pair(pairs)
         listed = [pairs] if single else list(pairs)
-        texts, pictures = [], []
+        texts, images = [], []
         for place, pair in enumerate(listed):
-            text, picture = _parts(pair, place)
+            text, image = _parts(pair, place)
             texts.append(text)
-            pictures.append(picture)
-        scores = _activated(self._differences(texts, pictures, batch_size, show_progress_bar), activation_fn)
+            images.append(image)
+        scores = _activated(self._differences(texts, images, batch_size, show_progress_bar), activation_fn)
         if convert_to_tensor:
             return scores[0] if single else scores
         if convert_to_numpy:
@@ -96,19 +96,19 @@ class InterBertScorer:
 
     def rank(
         self,
-        query: str | Picture,
-        documents: Sequence[Picture | str],
+        query: str | ImageLike,
+        documents: Sequence[ImageLike | str],
         top_k: int | None = None,
         return_documents: bool = False,
         batch_size: int = 32,
         show_progress_bar: bool = False,
         activation_fn: Callable[[Tensor], Tensor] | None = None,
     ) -> list[dict[str, Any]]:
-        """Order pictures for a text, or texts for a picture, best first.
+        """Order images for a text, or texts for an image, best first.
 
         Args:
-            query: a text; or a picture (not as a ``str`` path: that is a text), and then the documents are texts.
-            documents: pictures, or texts.
+            query: a text; or an image (not as a ``str`` path: that is a text), and then the documents are texts.
+            documents: images, or texts.
             top_k: so many results; all when not given.
             return_documents: put each document beside its score, as ``"text"`` or ``"image"``.
             batch_size: pairs per forward pass.
@@ -119,7 +119,7 @@ class InterBertScorer:
             Dictionaries with ``corpus_id`` (place in ``documents``) and ``score``.
 
         Raises:
-            UsageError, PictureError: as :meth:`predict`.
+            UsageError, ImageError: as :meth:`predict`.
         """
         if isinstance(query, str):
             kind, pairs = "image", [(query, document) for document in documents]
@@ -133,12 +133,12 @@ class InterBertScorer:
             results.append(result | {kind: documents[place]} if return_documents else result)
         return results
 
-    def _differences(self, texts: list[str], pictures: list[Picture], batch_size: int, show: bool) -> Tensor:
+    def _differences(self, texts: list[str], images: list[ImageLike], batch_size: int, show: bool) -> Tensor:
         """Logit differences float32 [pairs]."""
         if not texts:
             return torch.zeros(0)
-        unique: dict[Any, tuple[int, Picture]] = {}
-        picture_of = [unique.setdefault(_key(one), (len(unique), one))[0] for one in pictures]
+        unique: dict[Any, tuple[int, ImageLike]] = {}
+        image_of = [unique.setdefault(_key(one), (len(unique), one))[0] for one in images]
         inputs = self._inputs([one for _, one in unique.values()])
         known = {text: place for place, text in enumerate(dict.fromkeys(texts))}
         with progress_bar("scoring", len(texts), "pairs", shown=show) as advance:
@@ -147,25 +147,25 @@ class InterBertScorer:
                 self.processor.texts_to_ids(list(known)),
                 inputs,
                 np.array([known[text] for text in texts], dtype=np.int64),
-                np.array(picture_of, dtype=np.int64),
+                np.array(image_of, dtype=np.int64),
                 advance,
                 batch_size,
                 self._bf16,
             )
         return torch.from_numpy(scores)
 
-    def _inputs(self, pictures: list[Picture]) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
-        """Model inputs of pictures; what is not described yet is described here."""
-        raw = [place for place, one in enumerate(pictures) if not isinstance(one, Regions)]
+    def _inputs(self, images: list[ImageLike]) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
+        """Model inputs of images; what is not described yet is described here."""
+        raw = [place for place, one in enumerate(images) if not isinstance(one, Regions)]
         if raw and self._extractor is None:
             self._extractor = build_extractor(self.processor.extractor_info, self.processor.extractor_folder)
-        regions = dict(enumerate(pictures))
-        opened = ((place, as_picture(pictures[place], f"picture {place}")) for place in raw)
+        regions = dict(enumerate(images))
+        opened = ((place, as_image(images[place], f"image {place}")) for place in raw)
         for chunk in in_chunks(opened, _EXTRACT_BATCH, lambda one: one[1]):
             assert self._extractor is not None
-            found = self._extractor.extract([picture for _, picture in chunk])
+            found = self._extractor.extract([image for _, image in chunk])
             regions |= dict(zip((place for place, _ in chunk), found, strict=True))
-        return [self.processor.picture_inputs(one, where=f"picture {place}") for place, one in regions.items()]
+        return [self.processor.image_inputs(one, where=f"image {place}") for place, one in regions.items()]
 
 
 def _is_pair(pairs: Any) -> bool:
@@ -173,25 +173,23 @@ def _is_pair(pairs: Any) -> bool:
     return isinstance(pairs, dict) or (isinstance(pairs, tuple) and len(pairs) == 2 and isinstance(pairs[0], str))
 
 
-def _parts(pair: Any, place: int) -> tuple[str, Picture]:
-    """Text and picture of a pair."""
-    text, picture = (pair.get("text"), pair.get("image")) if isinstance(pair, dict) else _two(pair, place)
-    if not isinstance(text, str) or picture is None:
-        raise UsageError(
-            f"pair {place}: must be a text and a picture, in this order, or {{'text': ..., 'image': ...}}."
-        )
-    return text, picture
+def _parts(pair: Any, place: int) -> tuple[str, ImageLike]:
+    """Text and image of a pair."""
+    text, image = (pair.get("text"), pair.get("image")) if isinstance(pair, dict) else _two(pair, place)
+    if not isinstance(text, str) or image is None:
+        raise UsageError(f"pair {place}: must be a text and an image, in this order, or {{'text': ..., 'image': ...}}.")
+    return text, image
 
 
 def _two(pair: Any, place: int) -> tuple[Any, Any]:
     if not isinstance(pair, Sequence) or isinstance(pair, str) or len(pair) != 2:
-        raise UsageError(f"pair {place}: must be a text and a picture.")
+        raise UsageError(f"pair {place}: must be a text and an image.")
     return pair[0], pair[1]
 
 
-def _key(picture: Picture) -> Any:
-    """What makes two mentions of a picture the same: the path or the bytes, or the object."""
-    return picture if isinstance(picture, str | bytes | Path) else id(picture)
+def _key(image: ImageLike) -> Any:
+    """What makes two mentions of an image the same: the path or the bytes, or the object."""
+    return image if isinstance(image, str | bytes | Path) else id(image)
 
 
 def _activated(differences: Tensor, activation_fn: Callable[[Tensor], Tensor] | None) -> Tensor:

@@ -1,6 +1,6 @@
 """An index's table: which build is searched, and its rows by id.
 
-Shapes: n pictures, R image tokens, H hidden size, D vector size.
+Shapes: n images, R image tokens, H hidden size, D vector size.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from interbert.errors import InterBertError, MissingExtraError, UsageError, VectorIndexError, first_line
-from interbert.search.coding import decode_tokens
 from interbert.search.columns import Column
 from interbert.search.filters import Filter, read_filter
 from interbert.search.manifest import Manifest, read_manifests
+from interbert.search.token_quantisation import decode_tokens
 from interbert.search.vectors import from_stored
 
 Float32 = NDArray[np.float32]
@@ -101,7 +101,7 @@ class IndexTable:
         return cls(path)
 
     def __len__(self) -> int:
-        """Number of pictures."""
+        """Number of images."""
         return int(self.table.count_rows())
 
     @property
@@ -181,7 +181,7 @@ class IndexTable:
         return read_filter(where, self.filter_names, texts)
 
     def vectors(self, ids: Sequence[str]) -> Float32:
-        """Vectors [n,D] of pictures, in the order of ``ids``.
+        """Vectors [n,D] of images, in the order of ``ids``.
 
         Raises:
             VectorIndexError: one of them is not in the index.
@@ -190,7 +190,7 @@ class IndexTable:
         return from_stored(stored.reshape(len(ids), self.manifest.stored_size), self.manifest.vector_size)
 
     def regions(self, ids: Sequence[str]) -> list[Float32]:
-        """Embedded tokens [R,H] of pictures, for joint scoring, in the order of ``ids``.
+        """Embedded tokens [R,H] of images, for joint scoring, in the order of ``ids``.
 
         Raises:
             VectorIndexError: one of them is not in the index, or damaged.
@@ -199,7 +199,7 @@ class IndexTable:
         return [self.tokens_of(row["regions"], name) for row, name in zip(rows, ids, strict=True)]
 
     def thumbnails(self, ids: Sequence[str]) -> list[bytes]:
-        """JPEG files of pictures, in the order of ``ids``.
+        """JPEG files of images, in the order of ``ids``.
 
         Raises:
             VectorIndexError: one of them is not in the index.
@@ -207,7 +207,7 @@ class IndexTable:
         return [row["thumbnail"] for row in self.rows(ids, ["thumbnail"])]
 
     def rows(self, ids: Sequence[str], fields: Sequence[str]) -> list[dict[str, Any]]:
-        """Columns of the database of pictures, in the order of ``ids``.
+        """Columns of the database of images, in the order of ``ids``.
 
         Raises:
             VectorIndexError: one of them is not in the index.
@@ -218,16 +218,16 @@ class IndexTable:
         return [known[name] for name in self.require(ids, known)]
 
     def existing(self, ids: Sequence[str], fields: Sequence[str]) -> dict[str, dict[str, Any]]:
-        """Columns of the database of those pictures that the index has, by id."""
+        """Columns of the database of those images that the index has, by id."""
         known: dict[str, dict[str, Any]] = {}
         for found in self.by_ids(ids, ["picture_id", *fields]):
             known |= {row["picture_id"]: row for row in found.to_pylist()}
         return known
 
-    def pictures_of(self, ids: Sequence[str]) -> tuple[dict[str, str], set[str]]:
-        """Every picture that ``ids``, of products or of pictures, name, with the id that counts; and the ids that do.
+    def images_of(self, ids: Sequence[str]) -> tuple[dict[str, str], set[str]]:
+        """Every image that ``ids``, of products or of images, name, with the id that counts; and the ids that do.
 
-        A picture's own id counts before that of its product.
+        An image's own id counts before that of its product.
         """
         named = {name: name for name in self.existing(ids, [])}
         found = set(named)
@@ -238,19 +238,19 @@ class IndexTable:
         return named, found
 
     def find(self, ids: Sequence[str]) -> tuple[dict[str, str], list[str]]:
-        """The pictures that some ids name, with the id that counts, as :meth:`pictures_of`; and the ids that name none.
+        """The images that some ids name, with the id that counts, as :meth:`images_of`; and the ids that name none.
 
         Earlier versions took the id 101 of a column that pandas had made one of floats for ``101.0``; it is found, too.
         """
-        named, found = self.pictures_of(ids)
+        named, found = self.images_of(ids)
         floats = {f"{name}.0": name for name in set(ids) - found if name.isdecimal()}
-        older, found_older = self.pictures_of(list(floats))
-        named = {picture: floats[name] for picture, name in older.items()} | named
+        older, found_older = self.images_of(list(floats))
+        named = {image: floats[name] for image, name in older.items()} | named
         found |= {floats[name] for name in found_older}
         return named, [name for name in dict.fromkeys(ids) if name not in found]
 
     def ids(self, where: str | None = None) -> list[str]:
-        """Ids of all pictures, or of those that a filter lets through, sorted.
+        """Ids of all images, or of those that a filter lets through, sorted.
 
         Raises:
             FilterError: the filter is wrong.
@@ -264,7 +264,7 @@ class IndexTable:
             return sorted(query.select(["picture_id"]).limit(None).to_arrow()["picture_id"].to_pylist())
 
     def scan(self, fields: Sequence[str], batch_rows: int) -> Iterator[Any]:
-        """Arrow batches of every picture's columns of the database."""
+        """Arrow batches of every image's columns of the database."""
         with self.reading():
             yield from self.table.search().select(list(fields)).limit(None).to_batches(batch_rows)
 
@@ -274,7 +274,7 @@ class IndexTable:
         return from_stored(flat.reshape(-1, self.manifest.stored_size), self.manifest.vector_size)
 
     def indexed_rows(self) -> int:
-        """Pictures that the approximate index knows; 0 without one."""
+        """Images that the approximate index knows; 0 without one."""
         statistics = self.table.index_stats("vector_idx")
         return 0 if statistics is None else int(statistics.num_indexed_rows)
 
@@ -307,8 +307,8 @@ class IndexTable:
         """Number of products."""
         return len({name for batch in self.scan(["product_id"], 65_536) for name in batch["product_id"].to_pylist()})
 
-    def bytes_per_picture(self, sample: int = 256) -> dict[str, float]:
-        """Mean bytes of a picture's parts before the database compresses them, by the first pictures."""
+    def bytes_per_image(self, sample: int = 256) -> dict[str, float]:
+        """Mean bytes of an image's parts before the database compresses them, by the first images."""
         with self.reading():
             parts = self.table.search().select(["vector", "regions", "thumbnail", "fulltext"]).limit(sample).to_arrow()
         names = {"vector": "vector", "regions": "regions", "thumbnail": "thumbnail", "fulltext": "texts"}
@@ -343,11 +343,13 @@ class IndexTable:
         return table
 
     def tokens_of(self, data: bytes, name: str) -> Float32:
-        """Embedded tokens [R,H] of what the database keeps of picture ``name``."""
-        return decode_tokens(data, self.manifest.hidden_size, self.manifest.coding, f"{self.path}, picture {name}")
+        """Embedded tokens [R,H] of what the database keeps of image ``name``."""
+        return decode_tokens(
+            data, self.manifest.hidden_size, self.manifest.token_quantisation, f"{self.path}, image {name}"
+        )
 
     def by_ids(self, ids: Sequence[str], fields: Sequence[str], column: str = "picture_id") -> Iterator[Any]:
-        """Arrow tables of the pictures that have these ids in ``column``, in no order."""
+        """Arrow tables of the images that have these ids in ``column``, in no order."""
         self.refresh()
         unique = list(dict.fromkeys(ids))
         for start in range(0, len(unique), _IDS_AT_ONCE):
@@ -359,7 +361,7 @@ class IndexTable:
         """The ids, all of which must be known."""
         absent = next((name for name in ids if name not in known), None)
         if absent is not None:
-            raise VectorIndexError(f"{self.path}: has no picture {absent!r}.")
+            raise VectorIndexError(f"{self.path}: has no image {absent!r}.")
         return ids
 
     @contextlib.contextmanager

@@ -68,7 +68,7 @@ def terms_of(text: str) -> list[str]:
 
 
 def stored_terms(texts: Iterable[str]) -> str:
-    """What full text reads of a picture's texts: their terms, separated by spaces."""
+    """What full text reads of an image's texts: their terms, separated by spaces."""
     return " ".join(term for text in texts for term in terms_of(text))
 
 

@@ -1,6 +1,6 @@
 """Is an index whole? Every row is read; a sample is encoded again and searched both ways.
 
-Shapes: n pictures, R image tokens, H hidden size, D vector size.
+Shapes: n images, R image tokens, H hidden size, D vector size.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from interbert.errors import VectorIndexError
 from interbert.progress import progress_bar
-from interbert.search.coding import decode_tokens
-from interbert.search.encoder import ProductEncoder
 from interbert.search.index import ProductIndex
+from interbert.search.query_encoder import ProductEncoder
+from interbert.search.token_quantisation import decode_tokens
 
 Float32 = NDArray[np.float32]
 
@@ -25,19 +25,19 @@ _QUERIES = 32
 _AT = 100
 _SAME_COSINE = 0.99
 _SAME_COSINE_MIRRORED = 0.7
-"""Stored regions are those of the picture as it is, and its mirror image counts half of its vector."""
+"""Stored regions are those of the image as it is, and its mirror image counts half of its vector."""
 
 
 @dataclass
 class Verification:
     """What was found."""
 
-    pictures: int = 0
+    images: int = 0
     products: int = 0
     problems: list[str] = field(default_factory=list)
-    """In words, with the picture; empty when the index is whole."""
+    """In words, with the image; empty when the index is whole."""
     cosine: float | None = None
-    """Least cosine of a sampled picture's vector with that of its stored regions; None for an empty index."""
+    """Least cosine of a sampled image's vector with that of its stored regions; None for an empty index."""
     recall: float | None = None
     """recall@100 of approximate against exact search, for titles of the catalogue; None where search is exact."""
 
@@ -51,17 +51,17 @@ def verify_index(index: ProductIndex, encoder: ProductEncoder, progress: bool = 
     found = Verification()
     ids: set[str] = set()
     products: set[str] = set()
-    with progress_bar("verifying", len(index), "pictures", progress) as advance:
+    with progress_bar("verifying", len(index), "images", progress) as advance:
         for batch in index.scan(["picture_id", "product_id", "vector", "regions"], _BATCH):
             vectors = index.batch_vectors(batch["vector"])
             for place, name in enumerate(batch["picture_id"].to_pylist()):
                 found.problems += _row_problems(index, name, vectors[place], batch["regions"][place].as_py())
                 if name in ids:
-                    found.problems.append(f"picture {name} is there twice")
+                    found.problems.append(f"image {name} is there twice")
                 ids.add(name)
             products |= set(batch["product_id"].to_pylist())
             advance(len(batch))
-    found.pictures, found.products = len(ids), len(products)
+    found.images, found.products = len(ids), len(products)
     if ids and not found.problems:
         sample = np.random.default_rng(0).permutation(sorted(ids))[:_SAMPLE].tolist()
         found.cosine = _least_cosine(index, encoder, sample)
@@ -72,25 +72,27 @@ def verify_index(index: ProductIndex, encoder: ProductEncoder, progress: bool = 
 
 
 def approximate_recall(index: ProductIndex, encoder: ProductEncoder, ids: list[str]) -> float | None:
-    """recall@100 of approximate against exact search for the texts of these pictures; None where search is exact."""
+    """recall@100 of approximate against exact search for the texts of these images; None where search is exact."""
     texts = [hit.texts[0] for hit in index.hits(ids) if hit.texts]
     if not index.indexed_rows() or not texts:
         return None
     shares = []
     for vector in encoder.texts(texts)[1]:
-        exact = {hit.id for hit in index.recall(vector, _AT, exact=True, every_picture=True)}
-        shares.append(len(exact & {hit.id for hit in index.recall(vector, _AT, every_picture=True)}) / len(exact))
+        exact = {hit.id for hit in index.vector_search(vector, _AT, exact=True, every_image=True)}
+        shares.append(len(exact & {hit.id for hit in index.vector_search(vector, _AT, every_image=True)}) / len(exact))
     return float(np.mean(shares))
 
 
 def _row_problems(index: ProductIndex, name: str, vector: Float32, regions: Any) -> list[str]:
     problems = []
     if not np.isfinite(vector).all():
-        problems.append(f"picture {name}: its vector holds NaN or infinite values")
+        problems.append(f"image {name}: its vector holds NaN or infinite values")
     try:
-        tokens = decode_tokens(regions or b"", index.manifest.hidden_size, index.manifest.coding, f"picture {name}")
+        tokens = decode_tokens(
+            regions or b"", index.manifest.hidden_size, index.manifest.token_quantisation, f"image {name}"
+        )
         if not np.isfinite(tokens).all():
-            problems.append(f"picture {name}: its regions hold NaN or infinite values")
+            problems.append(f"image {name}: its regions hold NaN or infinite values")
     except VectorIndexError as error:
         problems.append(str(error))
     return problems

@@ -1,6 +1,6 @@
 """Changes of an index's table, each one atomic commit.
 
-Shapes: n pictures, D vector size.
+Shapes: n images, D vector size.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from interbert.errors import writing
-from interbert.search import tuning
-from interbert.search.coding import encode_tokens
+from interbert.search import ann_parameters
 from interbert.search.columns import arrow_type
 from interbert.search.index import ProductIndex
 from interbert.search.manifest import Manifest
 from interbert.search.table import FULL_TEXT_INDEX, TERMS_TOKENIZER, among
 from interbert.search.terms import stemming_language, stored_terms
+from interbert.search.token_quantisation import encode_tokens
 from interbert.search.vectors import to_stored
 
 Float32 = NDArray[np.float32]
@@ -39,12 +39,12 @@ _WIDE, _WHOLE = "__wide", "__whole"
 
 @dataclass(frozen=True)
 class Product:
-    """A picture ready to be written."""
+    """An image ready to be written."""
 
-    picture_id: str
+    image_id: str
     product_id: str
     digest: str
-    """SHA-256 of the picture's file."""
+    """SHA-256 of the image's file."""
     texts: tuple[str, ...]
     thumbnail: bytes
     vector: Float32
@@ -121,7 +121,7 @@ class IndexWriter:
                 self._table.drop_columns(names)
 
     def put(self, products: Sequence[Product], metadata: dict[str, Any], known: bool) -> None:
-        """Add pictures, or replace those that have the same ids, in one commit.
+        """Add images, or replace those that have the same ids, in one commit.
 
         Args:
             products: to write.
@@ -143,7 +143,7 @@ class IndexWriter:
                 self._table.add(rows)
 
     def update(self, columns: dict[str, Any]) -> int:
-        """Replace columns of pictures in one commit, leaving vectors and their index as they are; returns how many.
+        """Replace columns of images in one commit, leaving vectors and their index as they are; returns how many.
 
         Args:
             columns: Arrow arrays by field, ``picture_id`` among them.
@@ -160,7 +160,7 @@ class IndexWriter:
         return int(done.num_updated_rows)
 
     def delete(self, condition: str) -> int:
-        """Remove the pictures that a condition of the database names; returns how many.
+        """Remove the images that a condition of the database names; returns how many.
 
         Raises:
             StorageError: as :meth:`put`.
@@ -169,14 +169,14 @@ class IndexWriter:
             return int(self._table.delete(condition).num_deleted_rows)
 
     def delete_ids(self, ids: Sequence[str]) -> int:
-        """Remove pictures by id; returns how many."""
+        """Remove images by id; returns how many."""
         parts = [ids[start : start + _IDS_AT_ONCE] for start in range(0, len(ids), _IDS_AT_ONCE)]
         return sum(self.delete(among("picture_id", part)) for part in parts)
 
     def maintain(self, finished: bool = False) -> None:
-        """Bring full text up to date, and the approximate and the id index where enough pictures wait for them.
+        """Bring full text up to date, and the approximate and the id index where enough images wait for them.
 
-        Pictures that those two do not know yet are found all the same: searches compare with each of them. Full text
+        Images that those two do not know yet are found all the same: searches compare with each of them. Full text
         cannot wait: LanceDB scores titles that its index knows by how often words were when it was made, others by how
         often they are now, and ``optimize()`` goes on counting titles that were replaced. So it is made anew after
         every change, which takes five to ten seconds a million titles (benchmarks/results/full_text.md).
@@ -197,9 +197,12 @@ class IndexWriter:
         with self._committing():
             if "picture_id_idx" not in there:
                 self._table.create_index("picture_id", config=BTree(), name="picture_id_idx")
-            if "vector_idx" not in there and rows >= tuning.INDEX_FROM:
+            if "vector_idx" not in there and rows >= ann_parameters.INDEX_FROM:
                 approximate = IvfSq(
-                    distance_type="l2", num_partitions=tuning.partitions_for(rows), max_iterations=15, sample_rate=64
+                    distance_type="l2",
+                    num_partitions=ann_parameters.partitions_for(rows),
+                    max_iterations=15,
+                    sample_rate=64,
                 )
                 self._table.create_index("vector", config=approximate, name="vector_idx")
             waiting = max(self._waiting(name) for name in there) if there else 0
@@ -249,13 +252,13 @@ class IndexWriter:
         stored = to_stored(np.stack([one.vector for one in products]), manifest.stored_size, manifest.largest_norm)
         flat = pa.array(stored.astype(np.float16).reshape(-1))
         columns = {
-            "picture_id": [one.picture_id for one in products],
+            "picture_id": [one.image_id for one in products],
             "product_id": [one.product_id for one in products],
             "digest": [one.digest for one in products],
             "texts": [list(one.texts) for one in products],
             "fulltext": [stored_terms(one.texts) for one in products],
             "vector": pa.FixedSizeListArray.from_arrays(flat, manifest.stored_size),
-            "regions": [encode_tokens(one.tokens, manifest.coding) for one in products],
+            "regions": [encode_tokens(one.tokens, manifest.token_quantisation) for one in products],
             "thumbnail": [one.thumbnail for one in products],
             **metadata,
         }

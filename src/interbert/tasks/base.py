@@ -14,7 +14,7 @@ class Task(Protocol):
     primary_metric: str
     greater_is_better: bool
     data_size: str
-    """What it judges on, in words: ``500 validation pictures``."""
+    """What it judges on, in words: ``500 validation images``."""
 
     def evaluate(self, model: PreTrainedModel) -> Mapping[str, float]:
         """Metrics of a model on data it is not trained on; the primary one among them."""

@@ -1,6 +1,6 @@
 """What the cascade is worth: recall only, cascades of several depths, and the full joint ranking, with their times.
 
-All stages rank the same queries over the same pictures, which are encoded beforehand, as an index would have them.
+All stages rank the same queries over the same images, which are encoded beforehand, as an index would have them.
 Each is timed twice: one query at a time, as a shopper waits for it, and all queries at once, as a batch job runs.
 """
 
@@ -15,14 +15,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from interbert.data.examples import Picture
 from interbert.model.cascade import Cascade
 from interbert.model.retrieval import InterBertForImageTextRetrieval
 from interbert.model.scoring import dual_matrix
-from interbert.tasks.controls import mean_picture_control
-from interbert.tasks.graded import GradedMetrics, graded_metrics
-from interbert.tasks.judged import JudgedSet
+from interbert.region_arrays import RegionArrays
+from interbert.tasks.controls import mean_image_control
+from interbert.tasks.graded_relevance import GradedMetrics, graded_metrics
 from interbert.tasks.metrics import DirectionMetrics, Estimate, estimates
+from interbert.tasks.relevance import RelevanceSet
 
 Floats = NDArray[np.floating]
 Kind = Literal["recall", "head", "cascade", "joint"]
@@ -59,7 +59,7 @@ class Stage:
 
     kind: Kind
     candidates: int
-    """Pictures of a query that the joint model scores."""
+    """Images of a query that the joint model scores."""
     metrics: GradedMetrics
     timing: Timing | None
     """None where it was not timed."""
@@ -79,18 +79,18 @@ class Stage:
 
 @dataclass(frozen=True)
 class CascadeReport:
-    """All stages over one set of queries and pictures."""
+    """All stages over one set of queries and images."""
 
     stages: tuple[Stage, ...]
     shuffled: GradedMetrics
     """The last stage's ranking with other products in the place of each: a control, has to be near chance."""
     mean_image: DirectionMetrics
-    """The joint ranking (by recall only, where that is left out) of a sample of the texts when every picture is the
-    mean picture: a control, has to be at chance."""
-    pictures: int
+    """The joint ranking (by recall only, where that is left out) of a sample of the texts when every image is the
+    mean image: a control, has to be at chance."""
+    images: int
     products: int
     catalogue_seconds: float
-    """Encoding the pictures beforehand."""
+    """Encoding the images beforehand."""
     threads: int
 
     def to_dict(self) -> dict[str, Any]:
@@ -99,7 +99,7 @@ class CascadeReport:
             "stages": [one.to_dict() for one in self.stages],
             "shuffled": self.shuffled.to_dict(),
             "mean_image": self.mean_image.to_dict(),
-            "pictures": self.pictures,
+            "pictures": self.images,
             "products": self.products,
             "catalogue_seconds": round(self.catalogue_seconds, 2),
             "threads": self.threads,
@@ -121,23 +121,23 @@ class CascadePlan:
     bf16: bool | None = None
     """Score in bf16; None does where the device has it."""
 
-    def of(self, pictures: int) -> tuple[int, ...]:
-        """Depths below the number of pictures, ascending; the others are the joint ranking."""
-        return tuple(sorted({k for k in self.depths if k < pictures}))
+    def of(self, images: int) -> tuple[int, ...]:
+        """Depths below the number of images, ascending; the others are the joint ranking."""
+        return tuple(sorted({k for k in self.depths if k < images}))
 
-    def pairs(self, data: JudgedSet) -> int:
+    def pairs(self, data: RelevanceSet) -> int:
         """Pairs that the stages score, for a progress bar."""
-        pictures = len(data.picture_rows)
+        images = len(data.image_rows)
         if data.pool is not None:
             return len(data.pairs()[0]) if self.joint else 0
-        return len(data.texts) * (sum(self.of(pictures)) + pictures * self.joint)
+        return len(data.texts) * (sum(self.of(images)) + images * self.joint)
 
 
 def evaluate_cascade(
     model: InterBertForImageTextRetrieval,
-    data: JudgedSet,
+    data: RelevanceSet,
     texts: Texts,
-    pictures: Sequence[Picture],
+    images: Sequence[RegionArrays],
     plan: CascadePlan,
     progress: Progress | None = None,
 ) -> CascadeReport:
@@ -147,7 +147,7 @@ def evaluate_cascade(
         model: with a matching head.
         data: what is right; with a pool there are no cascades, and times one at a time are not taken.
         texts: token ids of each text.
-        pictures: model inputs of each picture.
+        images: model inputs of each image.
         plan: what to measure.
         progress: told how many pairs were scored.
 
@@ -156,7 +156,7 @@ def evaluate_cascade(
         DataError: a score is not finite.
     """
     started = time.perf_counter()
-    cascade = Cascade(model, pictures, plan.bf16)
+    cascade = Cascade(model, images, plan.bf16)
     catalogue_seconds = time.perf_counter() - started
     judge = _Judge(data, plan)
     runs = _Runs(cascade, data, texts, plan, progress)
@@ -166,20 +166,20 @@ def evaluate_cascade(
         scores, timing = runs.recall()
         stages.append(Stage("recall", 0, judge(scores), timing))
     if cascade.by == "projections" and model.config.fusion == "mul":
-        stages.append(Stage("head", 0, judge(dual_matrix(model, texts, pictures, plan.bf16, "head")), None))
-    for depth in plan.of(len(pictures)) if data.pool is None else ():
+        stages.append(Stage("head", 0, judge(dual_matrix(model, texts, images, plan.bf16, "head")), None))
+    for depth in plan.of(len(images)) if data.pool is None else ():
         scores, timing = runs.cascade(depth)
         stages.append(Stage("cascade", depth, judge(scores), timing))
     if plan.joint:
         scores, timing = runs.joint()
-        stages.append(Stage("joint", len(pictures), judge(scores), timing))
+        stages.append(Stage("joint", len(images), judge(scores), timing))
         stages = [_compared(one, stages[-1], plan) for one in stages]
     assert scores is not None, "a plan without a stage"
     return CascadeReport(
         tuple(stages),
         judge.shuffled(scores),
-        _mean_image(model, data, texts, pictures, scores, plan),
-        len(pictures),
+        _mean_image(model, data, texts, images, scores, plan),
+        len(images),
         data.products,
         catalogue_seconds,
         torch.get_num_threads(),
@@ -188,22 +188,22 @@ def evaluate_cascade(
 
 def _mean_image(
     model: InterBertForImageTextRetrieval,
-    data: JudgedSet,
+    data: RelevanceSet,
     texts: Texts,
-    pictures: Sequence[Picture],
+    images: Sequence[RegionArrays],
     scores: Floats,
     plan: CascadePlan,
 ) -> DirectionMetrics:
-    """The control: the last stage that scores every picture, over mean pictures."""
+    """The control: the last stage that scores every image, over mean images."""
 
-    def score(asked: Texts, means: Sequence[Picture], places: NDArray[np.int64]) -> Floats:
+    def score(asked: Texts, means: Sequence[RegionArrays], places: NDArray[np.int64]) -> Floats:
         chosen = data.of_texts(places)
         runs = _Runs(Cascade(model, means, bf16=False), chosen, asked, replace(plan, timed=0), None)
         found, _ = runs.joint() if plan.joint else runs.recall()
         return chosen.of_products(found)
 
-    return mean_picture_control(
-        score, texts, pictures, data.of_products(scores), data.right, data.pool, plan.bootstrap, plan.seed
+    return mean_image_control(
+        score, texts, images, data.of_products(scores), data.relevant, data.pool, plan.bootstrap, plan.seed
     )
 
 
@@ -216,9 +216,9 @@ def behind_candidates(recalled: Floats, candidates: NDArray[np.int64], fused: Fl
 
 
 class _Judge:
-    """Metrics of scores [texts, pictures]."""
+    """Metrics of scores [texts, images]."""
 
-    def __init__(self, data: JudgedSet, plan: CascadePlan) -> None:
+    def __init__(self, data: RelevanceSet, plan: CascadePlan) -> None:
         self._data = data
         self._plan = plan
 
@@ -232,14 +232,14 @@ class _Judge:
 
     def _metrics(self, ranked: Floats) -> GradedMetrics:
         data, plan = self._data, self._plan
-        return graded_metrics(ranked, data.grades, data.right, data.pool, plan.bootstrap, plan.seed)
+        return graded_metrics(ranked, data.grades, data.relevant, data.pool, plan.bootstrap, plan.seed)
 
 
 class _Runs:
     """Runs stages and times them."""
 
     def __init__(
-        self, cascade: Cascade, data: JudgedSet, texts: Texts, plan: CascadePlan, progress: Progress | None
+        self, cascade: Cascade, data: RelevanceSet, texts: Texts, plan: CascadePlan, progress: Progress | None
     ) -> None:
         self._cascade = cascade
         self._data = data
@@ -261,7 +261,7 @@ class _Runs:
         return self._timed(run, self._plan.timed)
 
     def joint(self) -> tuple[Floats, Timing]:
-        """Every picture's fused score; of the pool's pairs alone where there is a pool."""
+        """Every image's fused score; of the pool's pairs alone where there is a pool."""
 
         def run(texts: Texts, progress: Progress | None) -> Floats:
             recalled = self._recalled(texts)
@@ -271,9 +271,9 @@ class _Runs:
             return scores
 
         def pooled(texts: Texts, progress: Progress | None) -> Floats:
-            recalled, (text_of, picture_of) = self._recalled(texts), self._data.pairs()
+            recalled, (text_of, image_of) = self._recalled(texts), self._data.pairs()
             scores = np.zeros((len(texts), len(self._cascade)), dtype=np.float32)
-            scores[text_of, picture_of] = self._cascade.score(texts, recalled, text_of, picture_of, progress)
+            scores[text_of, image_of] = self._cascade.score(texts, recalled, text_of, image_of, progress)
             return scores
 
         if self._data.pool is not None:

@@ -1,4 +1,4 @@
-"""Classification of texts, pictures or pairs: accuracy on held-out items."""
+"""Classification of texts, images or pairs: accuracy on held-out items."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class ClassificationTask:
     Args:
         items: held out.
         pad_id: id of [PAD].
-        what: ``texts`` or ``pictures``, for messages.
+        what: ``texts`` or ``images``, for messages.
     """
 
     primary_metric = "accuracy"
@@ -56,6 +56,6 @@ def macro_f1(found: NDArray[Any], labels: NDArray[Any]) -> float:
     """Mean over the labels that occur of their F1."""
     scores = []
     for label in np.unique(labels):
-        right = float(((found == label) & (labels == label)).sum())
-        scores.append(2 * right / float((found == label).sum() + (labels == label).sum()))
+        relevant = float(((found == label) & (labels == label)).sum())
+        scores.append(2 * relevant / float((found == label).sum() + (labels == label).sum()))
     return float(np.mean(scores))

@@ -1,12 +1,12 @@
-"""Controls of a ranking: the same evaluation over pictures that can tell nothing, which has to fall to chance.
+"""Controls of a ranking: the same evaluation over images that can tell nothing, which has to fall to chance.
 
-*Shuffled pictures* exchange the pictures of a gallery. A score is a function of its text and picture, so that exchanges
+*Shuffled images* exchange the images of a gallery. A score is a function of its text and image, so that exchanges
 columns of the scores; it tests what is made of the scores, not the model.
 
-*The mean picture* stands in the place of every picture, and the model scores again. A ranking that is better than
-chance then comes from something else than the pictures: their order, their number, what was kept of earlier ones.
+*The mean image* stands in the place of every image, and the model scores again. A ranking that is better than
+chance then comes from something else than the images: their order, their number, what was kept of earlier ones.
 
-Shapes: R image tokens of a picture, F region feature size.
+Shapes: R image tokens of an image, F region feature size.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from interbert.data.examples import Picture
+from interbert.region_arrays import RegionArrays
 from interbert.tasks.metrics import Bool, DirectionMetrics, blind_metrics
 
 Floats = NDArray[np.floating]
@@ -28,46 +28,46 @@ _EQUAL = 1e-3
 """Scores are equal that differ by no more than this share of the deviation of the real ones: by rounding."""
 
 
-def mean_pictures(pictures: Sequence[Picture]) -> list[Picture]:
-    """The mean picture as often as there are pictures: region_features [R,F] and region_locations [R,5] of each.
+def mean_images(images: Sequence[RegionArrays]) -> list[RegionArrays]:
+    """The mean image as often as there are images: region_features [R,F] and region_locations [R,5] of each.
 
-    It has the mean number of tokens; each is the mean of the tokens in its place, of the pictures that have one there.
+    It has the mean number of tokens; each is the mean of the tokens in its place, of the images that have one there.
     """
-    if not pictures:
+    if not images:
         return []
-    tokens = max(1, round(float(np.mean([len(features) for features, _ in pictures]))))
-    sums = [np.zeros((tokens, part.shape[1])) for part in pictures[0]]
+    tokens = max(1, round(float(np.mean([len(features) for features, _ in images]))))
+    sums = [np.zeros((tokens, part.shape[1])) for part in images[0]]
     seen = np.zeros(tokens)
-    for picture in pictures:
-        for total, part in zip(sums, picture, strict=True):
+    for image in images:
+        for total, part in zip(sums, image, strict=True):
             total[: len(part)] += part[:tokens]
-        seen[: len(picture[0])] += 1
+        seen[: len(image[0])] += 1
     features, locations = ((total / seen[:, None]).astype(np.float32) for total in sums)
-    return [(features, locations)] * len(pictures)
+    return [(features, locations)] * len(images)
 
 
-def mean_picture_control(
-    score: Callable[[Texts, Sequence[Picture], NDArray[np.int64]], Floats],
+def mean_image_control(
+    score: Callable[[Texts, Sequence[RegionArrays], NDArray[np.int64]], Floats],
     texts: Texts,
-    pictures: Sequence[Picture],
+    images: Sequence[RegionArrays],
     scores: Floats,
     relevant: Bool,
     pool: Bool | None = None,
     bootstrap: int = 1000,
     seed: int = 0,
 ) -> DirectionMetrics:
-    """Text to image when every picture is the mean picture; at chance exactly, unless something else is read.
+    """Text to image when every image is the mean image; at chance exactly, unless something else is read.
 
     Args:
-        score: texts' token ids, pictures, places of the texts among all -> scores [texts, candidates], in float32.
+        score: texts' token ids, images, places of the texts among all -> scores [texts, candidates], in float32.
         texts: token ids of all texts; a sample of 32 is asked.
-        pictures: model inputs of the real pictures.
-        scores: [texts, candidates] of the real pictures, for the size of a difference.
+        images: model inputs of the real images.
+        scores: [texts, candidates] of the real images, for the size of a difference.
         relevant: bool [texts, candidates].
         pool, bootstrap, seed: as in :func:`~interbert.tasks.metrics.blind_metrics`.
     """
     asked = np.sort(np.random.default_rng(seed).permutation(len(texts))[:_TEXTS])
-    blind = score([texts[place] for place in asked.tolist()], mean_pictures(pictures), asked)
+    blind = score([texts[place] for place in asked.tolist()], mean_images(images), asked)
     tolerance = _EQUAL * float(np.std(scores))
     asked_pool = None if pool is None else pool[asked]
     return blind_metrics(blind, relevant[asked], tolerance, asked_pool, bootstrap, seed)

@@ -1,6 +1,6 @@
 """The full ranking of a retrieval set, and everything that has to stand beside its recall to be believed.
 
-Every text is scored jointly with every picture (SPEC part 4). Beside the recall: chance, bootstrap intervals, two
+Every text is scored jointly with every image (SPEC part 4). Beside the recall: chance, bootstrap intervals, two
 controls that have to fall to chance (:mod:`~interbert.tasks.controls`), and the recall of both scores of the sides
 encoded apart: the projections' and the matching head's.
 """
@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from interbert.data.examples import Picture
 from interbert.model.retrieval import InterBertForImageTextRetrieval
 from interbert.model.scoring import dual_matrix, score_matrix
-from interbert.tasks.controls import mean_picture_control
+from interbert.region_arrays import RegionArrays
+from interbert.tasks.controls import mean_image_control
 from interbert.tasks.metrics import DirectionMetrics, RetrievalMetrics, direction_metrics, retrieval_metrics
 from interbert.tasks.retrieval import RetrievalSet
 
@@ -30,16 +30,16 @@ class RetrievalReport:
     """What one full ranking gave."""
 
     scores: Float32
-    """[texts, pictures], matching logit differences."""
+    """[texts, images], matching logit differences."""
     joint: RetrievalMetrics
     dual: DirectionMetrics | None
     """Text to image by the dual encoder's projections; None without a contrastive head."""
     by_head: DirectionMetrics | None
     """Text to image by the matching head's inner product of separately encoded sides; None with fusion ``sum``."""
     shuffled: DirectionMetrics
-    """Text to image when every text's pictures are exchanged for others: a control of the metric."""
+    """Text to image when every text's images are exchanged for others: a control of the metric."""
     mean_image: DirectionMetrics
-    """Text to image, of a sample of the texts, when every picture is the mean picture: a control of the model."""
+    """Text to image, of a sample of the texts, when every image is the mean image: a control of the model."""
     seconds: float
     """Time of the joint scoring alone."""
 
@@ -62,39 +62,39 @@ def evaluate_retrieval(
     model: InterBertForImageTextRetrieval,
     data: RetrievalSet,
     texts: Sequence[Sequence[int]],
-    pictures: Sequence[Picture],
+    images: Sequence[RegionArrays],
     bootstrap: int = 1000,
     seed: int = 0,
     progress: Callable[[int], None] | None = None,
     bf16: bool | None = None,
 ) -> RetrievalReport:
-    """Rank every picture for every text.
+    """Rank every image for every text.
 
     Args:
         model: with a matching head.
-        data: which texts and pictures belong together.
+        data: which texts and images belong together.
         texts: token ids of each text.
-        pictures: model inputs of each picture.
+        images: model inputs of each image.
         bootstrap: resamplings of the queries; 0 gives intervals of no width.
         seed: of the resampling and of the controls.
         progress: told how many pairs were scored.
         bf16: score in bf16; None does where the device has it.
     """
     started = time.monotonic()
-    scores = score_matrix(model, texts, pictures, progress, bf16=bf16)
+    scores = score_matrix(model, texts, images, progress, bf16=bf16)
     seconds = time.monotonic() - started
     dual = by_head = None
     if model.config.contrastive_size is not None:
-        dual = direction_metrics(dual_matrix(model, texts, pictures, bf16), data.relevant, bootstrap, seed)
+        dual = direction_metrics(dual_matrix(model, texts, images, bf16), data.relevant, bootstrap, seed)
     if model.config.fusion == "mul":
-        by_head = direction_metrics(dual_matrix(model, texts, pictures, bf16, "head"), data.relevant, bootstrap, seed)
-    # scoring is a function of the pair, so exchanging pictures exchanges columns: nothing need be scored again
-    control = direction_metrics(scores[:, shuffled_pictures(data, seed)], data.relevant, bootstrap, seed)
+        by_head = direction_metrics(dual_matrix(model, texts, images, bf16, "head"), data.relevant, bootstrap, seed)
+    # scoring is a function of the pair, so exchanging images exchanges columns: nothing need be scored again
+    control = direction_metrics(scores[:, shuffled_images(data, seed)], data.relevant, bootstrap, seed)
     joint = retrieval_metrics(scores, data.relevant, bootstrap, seed)
-    blind = mean_picture_control(
+    blind = mean_image_control(
         lambda asked, means, _: score_matrix(model, asked, means, bf16=False),
         texts,
-        pictures,
+        images,
         scores,
         data.relevant,
         bootstrap=bootstrap,
@@ -103,6 +103,6 @@ def evaluate_retrieval(
     return RetrievalReport(scores, joint, dual, by_head, control, blind, seconds)
 
 
-def shuffled_pictures(data: RetrievalSet, seed: int = 0) -> NDArray[np.int64]:
-    """A random order of the pictures, for the control."""
-    return np.random.default_rng(seed).permutation(len(data.picture_rows))
+def shuffled_images(data: RetrievalSet, seed: int = 0) -> NDArray[np.int64]:
+    """A random order of the images, for the control."""
+    return np.random.default_rng(seed).permutation(len(data.image_rows))

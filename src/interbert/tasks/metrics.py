@@ -51,7 +51,7 @@ class DirectionMetrics:
 
 @dataclass(frozen=True)
 class RetrievalMetrics:
-    """Both directions of retrieval over one set of texts and pictures."""
+    """Both directions of retrieval over one set of texts and images."""
 
     text_to_image: DirectionMetrics
     image_to_text: DirectionMetrics
@@ -64,9 +64,9 @@ class RetrievalMetrics:
 def retrieval_metrics(
     scores: NDArray[np.floating], relevant: Bool, bootstrap: int = 1000, seed: int = 0
 ) -> RetrievalMetrics:
-    """Metrics of scores [texts, pictures] against ``relevant`` bool [texts, pictures].
+    """Metrics of scores [texts, images] against ``relevant`` bool [texts, images].
 
-    Every picture is a candidate of every text; one without a text of its own asks for none.
+    Every image is a candidate of every text; one without a text of its own asks for none.
 
     Raises:
         DataError: a score is not finite, or a text has nothing right.
@@ -85,8 +85,8 @@ def direction_metrics(
     """Metrics of queries (rows) over candidates (columns)."""
     ranks = best_ranks(scores, relevant)
     hits = {f"r@{k}": (ranks <= k) * 100.0 for k in RECALL_AT}
-    right, candidates = relevant.sum(axis=1), relevant.shape[1]
-    chance = {f"r@{k}": 100.0 * chance_recall(right, candidates, k) for k in RECALL_AT}
+    positive, candidates = relevant.sum(axis=1), relevant.shape[1]
+    chance = {f"r@{k}": 100.0 * chance_recall(positive, candidates, k) for k in RECALL_AT}
     recall = estimates(hits, bootstrap, seed)
     return DirectionMetrics(recall, chance, float(np.median(ranks)), len(ranks), candidates)
 
@@ -111,13 +111,13 @@ def blind_metrics(
         bootstrap, seed: as in :func:`estimates`.
     """
     ranked = np.ones_like(relevant) if pool is None else pool
-    right, wrong = relevant & ranked, ~relevant & ranked
-    best = np.where(right, scores, -np.inf).max(axis=1, keepdims=True)
-    before = (wrong & (scores > best + tolerance)).sum(axis=1)
-    with_it = (wrong & (np.abs(scores - best) <= tolerance)).sum(axis=1)
-    equal = (right & (scores >= best - tolerance)).sum(axis=1)
+    positive, negative = relevant & ranked, ~relevant & ranked
+    best = np.where(positive, scores, -np.inf).max(axis=1, keepdims=True)
+    before = (negative & (scores > best + tolerance)).sum(axis=1)
+    with_it = (negative & (np.abs(scores - best) <= tolerance)).sum(axis=1)
+    equal = (positive & (scores >= best - tolerance)).sum(axis=1)
     hits = {f"r@{k}": 100.0 * _hit_chance(equal, equal + with_it, k - before) for k in RECALL_AT}
-    counts, among = ranked.sum(axis=1), right.sum(axis=1)
+    counts, among = ranked.sum(axis=1), positive.sum(axis=1)
     chance = {f"r@{k}": float(100.0 * _hit_chance(among, counts, np.full(len(counts), k)).mean()) for k in RECALL_AT}
     median = float(np.median(1 + before + with_it / (equal + 1.0)))  # the expected rank of the first of the equal
     return DirectionMetrics(estimates(hits, bootstrap, seed), chance, median, len(counts), int(counts.max()))
@@ -152,17 +152,17 @@ def best_ranks(scores: NDArray[np.floating], relevant: Bool) -> Int64:
     return ranks
 
 
-def chance_recall(right: Int64, candidates: int, k: int) -> float:
+def chance_recall(positive: Int64, candidates: int, k: int) -> float:
     """Expected recall@k of a random ranking: 1 - C(candidates - right, k)/C(candidates, k), averaged over queries."""
-    counts = np.full(len(right), candidates)
-    return float(_hit_chance(right, counts, np.full(len(right), k)).mean())
+    counts = np.full(len(positive), candidates)
+    return float(_hit_chance(positive, counts, np.full(len(positive), k)).mean())
 
 
-def _hit_chance(right: Int64, candidates: Int64, k: Int64) -> NDArray[np.float64]:
+def _hit_chance(positive: Int64, candidates: Int64, k: Int64) -> NDArray[np.float64]:
     """Chance [n] that one of ``right`` of so many candidates is among the first k of a random order."""
-    missed = np.ones(len(right))
+    missed = np.ones(len(positive))
     for place in range(int(k.max(initial=0))):
         still = (place < k) & (place < candidates)
-        wrong_next = np.clip(candidates - right - place, 0, None) / np.maximum(candidates - place, 1)
-        missed = np.where(still, missed * wrong_next, missed)
+        irrelevant_next = np.clip(candidates - positive - place, 0, None) / np.maximum(candidates - place, 1)
+        missed = np.where(still, missed * irrelevant_next, missed)
     return 1.0 - missed

@@ -9,41 +9,41 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from interbert.data.examples import Picture
 from interbert.data.pairs import PairTable
 from interbert.data.subset import sample_groups
 from interbert.model.processing import InterBertProcessor
 from interbert.model.scoring import dual_matrix, score_pairs
+from interbert.region_arrays import RegionArrays
 from interbert.regions.reader import RegionReader
 from interbert.regions.schema import Regions
 from interbert.tasks.metrics import best_ranks
-from interbert.tasks.mixture import Mixture, build_in, calibration, fit_mixture
+from interbert.tasks.score_fusion import ScoreFusion, build_in, calibration, fit_score_fusion
 
 Bool = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
 class RetrievalSet:
-    """Distinct texts, pictures, and which belong together."""
+    """Distinct texts, images, and which belong together."""
 
     texts: tuple[str, ...]
-    picture_rows: tuple[int, ...]
-    """Store row of each picture."""
+    image_rows: tuple[int, ...]
+    """Store row of each image."""
     relevant: Bool
-    """[texts, pictures]; a picture without a text is a candidate that may be wrong for all."""
+    """[texts, images]; an image without a text is a candidate that may be wrong for all."""
 
     @classmethod
     def from_table(cls, table: PairTable, limit: int | None = None, seed: int = 0) -> RetrievalSet:
-        """Every picture of the table once, every text once (identical texts are one query with several right pictures).
+        """Every image of the table once, every text once (identical texts are one query with several right images).
 
         Args:
-            table: pairs, and the pictures without a text that are ranked with theirs.
-            limit: only a sample of so many pictures, whole products, and their texts.
+            table: pairs, and the images without a text that are ranked with theirs.
+            limit: only a sample of so many images, whole products, and their texts.
             seed: of the sample.
         """
         gallery, groups = table.gallery()
         chosen = sample_groups(groups, limit, seed, first=np.isin(gallery, table.rows))
-        rows, picture_groups = gallery[chosen].tolist(), groups[chosen]
+        rows, image_groups = gallery[chosen].tolist(), groups[chosen]
         column = {row: index for index, row in enumerate(rows)}
         members = [pair for pair in range(len(table)) if int(table.rows[pair]) in column]
         first = {int(table.text_ids[pair]): pair for pair in reversed(members)}
@@ -51,46 +51,46 @@ class RetrievalSet:
         line = {int(table.text_ids[pair]): index for index, pair in enumerate(queries)}
         relevant = np.zeros((len(queries), len(rows)), dtype=np.bool_)
         for pair in members:
-            relevant[line[int(table.text_ids[pair])]] |= picture_groups == table.groups[pair]
+            relevant[line[int(table.text_ids[pair])]] |= image_groups == table.groups[pair]
         return cls(tuple(table.texts[pair] for pair in queries), tuple(rows), relevant)
 
-    def encode(self, store: RegionReader, processor: InterBertProcessor) -> tuple[list[list[int]], list[Picture]]:
-        """Token ids of the texts and model inputs of the pictures."""
-        return processor.texts_to_ids(self.texts), encode_pictures(store, self.picture_rows, processor)
+    def encode(self, store: RegionReader, processor: InterBertProcessor) -> tuple[list[list[int]], list[RegionArrays]]:
+        """Token ids of the texts and model inputs of the images."""
+        return processor.texts_to_ids(self.texts), encode_images(store, self.image_rows, processor)
 
 
-def encode_pictures(
+def encode_images(
     store: RegionReader, rows: Sequence[int], processor: InterBertProcessor, block: int = 512
-) -> list[Picture]:
+) -> list[RegionArrays]:
     """Model inputs of store rows, read in blocks."""
-    pictures: list[Picture] = []
+    images: list[RegionArrays] = []
     for start in range(0, len(rows), block):
         part = rows[start : start + block]
         regions: list[Regions] = store.take(part)
-        pictures += [
-            processor.picture_inputs(one, where=f"{store.path}, row {row}")
+        images += [
+            processor.image_inputs(one, where=f"{store.path}, row {row}")
             for row, one in zip(part, regions, strict=True)
         ]
-    return pictures
+    return images
 
 
 class RetrievalTask:
-    """Validation during training: text-to-image recall on held-out pictures.
+    """Validation during training: text-to-image recall on held-out images.
 
-    With a contrastive head the dual encoder ranks all pictures and the joint model reranks its best few with it, so a
-    validation of 500 pictures takes seconds; without one the joint model ranks everything.
+    With a contrastive head the dual encoder ranks all images and the joint model reranks its best few with it, so a
+    validation of 500 images takes seconds; without one the joint model ranks everything.
 
     Args:
-        data: texts and pictures.
+        data: texts and images.
         texts: token ids.
-        pictures: model inputs.
-        rerank: pictures per text that the joint model scores.
+        images: model inputs.
+        rerank: images per text that the joint model scores.
         joint: judge the joint model; False judges the dual encoder alone (pretraining).
 
     Attributes:
         primary_metric: ``r@1`` of the mixture (of the joint model without a dual encoder), or ``dual_r@1``.
-        data_size: how many pictures are ranked, in words.
-        mixture: of the last evaluation, how much joint and dual scores are worth; None where its pictures cannot tell.
+        data_size: how many images are ranked, in words.
+        mixture: of the last evaluation, how much joint and dual scores are worth; None where its images cannot tell.
     """
 
     greater_is_better = True
@@ -99,24 +99,24 @@ class RetrievalTask:
         self,
         data: RetrievalSet,
         texts: Sequence[Sequence[int]],
-        pictures: Sequence[Picture],
+        images: Sequence[RegionArrays],
         rerank: int = 16,
         joint: bool = True,
     ) -> None:
         self.primary_metric = "r@1" if joint else "dual_r@1"
-        self.data_size = f"{data.relevant.shape[1]} validation pictures"
+        self.data_size = f"{data.relevant.shape[1]} validation images"
         self._data = data
         self._texts = texts
-        self._pictures = pictures
+        self._images = images
         self._rerank = rerank
         self._joint = joint
-        self.mixture: Mixture | None = None
+        self.mixture: ScoreFusion | None = None
 
     def evaluate(self, model: Any) -> Mapping[str, float]:
         """Recall in percent: ``dual_r@k``, ``joint_r@k`` over the dual encoder's candidates, ``r@k`` of their mixture.
 
-        Without a dual encoder ``r@k`` is the joint model's over all pictures; :attr:`mixture` is None then. Beside them
-        ``candidates``, how many pictures a text ranks.
+        Without a dual encoder ``r@k`` is the joint model's over all images; :attr:`mixture` is None then. Beside them
+        ``candidates``, how many images a text ranks.
         """
         return {**self._recall(model), "candidates": float(self._data.relevant.shape[1])}
 
@@ -124,46 +124,46 @@ class RetrievalTask:
         relevant = self._data.relevant
         if not model.config.contrastive_size:
             everything = np.tile(np.arange(relevant.shape[1]), (relevant.shape[0], 1))
-            scores = score_pairs(model, self._texts, self._pictures, everything)
+            scores = score_pairs(model, self._texts, self._images, everything)
             return _recalls(best_ranks(scores, relevant), "r@")
-        cosines = dual_matrix(model, self._texts, self._pictures)
+        cosines = dual_matrix(model, self._texts, self._images)
         metrics = _recalls(best_ranks(cosines, relevant), "dual_r@")
         if self._joint:
             candidates = np.argsort(-cosines, axis=1, kind="stable")[:, : self._rerank]
             cosines = np.take_along_axis(cosines, candidates, axis=1)
-            right = np.take_along_axis(relevant, candidates, axis=1)
-            joint = score_pairs(model, self._texts, self._pictures, candidates)
-            self.mixture = fit_mixture(joint, cosines, right)
+            positive = np.take_along_axis(relevant, candidates, axis=1)
+            joint = score_pairs(model, self._texts, self._images, candidates)
+            self.mixture = fit_score_fusion(joint, cosines, positive)
             mixed = joint if self.mixture is None else self.mixture(joint, cosines)
-            metrics |= _recalls(_ranks_among(joint, right), "joint_r@")
-            metrics |= _recalls(_ranks_among(mixed, right), "r@")
+            metrics |= _recalls(_ranks_among(joint, positive), "joint_r@")
+            metrics |= _recalls(_ranks_among(mixed, positive), "r@")
         return metrics
 
     def calibrate(self, model: Any, seed: int = 0) -> None:
         """Make the matching head's logits log-odds, in place, so that its loss starts from a sane value.
 
         A head taught by contrast knows an order and no scale: its first cross-entropy would undo what it knows. Fitted
-        on a right and a random wrong picture of each text, as pretraining has them; a text that every picture is right
+        on a right and a random wrong image of each text, as pretraining has them; a text that every image is right
         for has no wrong one, and where all are such the head stays as it is.
         """
         relevant = self._data.relevant
         draws = np.random.default_rng(seed).random(relevant.shape)
-        right, wrong = (np.where(side, draws, -1).argmax(axis=1) for side in (relevant, ~relevant))
+        positive, negative = (np.where(side, draws, -1).argmax(axis=1) for side in (relevant, ~relevant))
         told = ~relevant.all(axis=1)
         if not told.any():
             return
-        candidates, relevant = np.stack([right, wrong], axis=1)[told], relevant[told]
+        candidates, relevant = np.stack([positive, negative], axis=1)[told], relevant[told]
         texts = [self._texts[place] for place in np.flatnonzero(told).tolist()]
-        joint = score_pairs(model, texts, self._pictures, candidates)
+        joint = score_pairs(model, texts, self._images, candidates)
         build_in(model, calibration(joint, np.take_along_axis(relevant, candidates, axis=1)))
 
 
-def _ranks_among(scores: NDArray[np.floating], right: Bool) -> NDArray[Any]:
-    """Ranks among candidates [texts, k]; a right picture that is not among them ranks after all of them."""
-    ranks = np.full(len(scores), right.shape[1] + 1)
-    found = right.any(axis=1)
+def _ranks_among(scores: NDArray[np.floating], positive: Bool) -> NDArray[Any]:
+    """Ranks among candidates [texts, k]; a right image that is not among them ranks after all of them."""
+    ranks = np.full(len(scores), positive.shape[1] + 1)
+    found = positive.any(axis=1)
     if found.any():
-        ranks[found] = best_ranks(scores[found], right[found])
+        ranks[found] = best_ranks(scores[found], positive[found])
     return ranks
 
 

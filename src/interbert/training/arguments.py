@@ -44,7 +44,7 @@ def cut_of(options: TrainingOptions) -> Cut:
         if os.environ.get(f"ACCELERATE_USE_{engine}", "").lower() in ("1", "true"):
             raise UsageError(
                 f"the launcher asks for {engine}. Here training.shard shares weights out (FSDP2): set it, and launch "
-                "plain processes (torchrun, or accelerate launch --multi_gpu)."
+                "plain processes (torchrun, or accelerate launch --multi-gpu)."
             )
     processes, process = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
     return Cut(processes, process, options.gradient_accumulation)

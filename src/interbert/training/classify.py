@@ -1,4 +1,4 @@
-"""Fine-tuning for classification: texts alone, pictures alone, or both (single-modal tasks, SPEC part 4)."""
+"""Fine-tuning for classification: texts alone, images alone, or both (single-modal tasks, SPEC part 4)."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ from transformers import set_seed
 from interbert.bounded_files import read_json
 from interbert.checkpoints.bert import bert_names, bert_tokenizer, config_for_bert, initialise_from_bert
 from interbert.checkpoints.directory import load_classifier, load_processor
-from interbert.data.examples import Picture
 from interbert.data.labelled import LabelledCollator, LabelledItem, LabelledItems
 from interbert.data.sampling import EpochBatches
 from interbert.errors import ConfigError
 from interbert.model.processing import InterBertProcessor
 from interbert.model.region_inputs import InterBertRegionFeatureExtractor
 from interbert.model.tasks import InterBertForSequenceClassification
+from interbert.region_arrays import RegionArrays
 from interbert.tasks.classification import ClassificationTask
 from interbert.terminal import say
 from interbert.training.arguments import attention_for_training, cut_of, trainer_arguments
-from interbert.training.chance import label_entropy
+from interbert.training.baselines import label_entropy
 from interbert.training.options import FinetuneClassificationOptions
 from interbert.training.provenance import provenance
-from interbert.training.session import as_recipe, claim_folder, mark_finished, one_run
+from interbert.training.run_setup import as_recipe, claim_folder, mark_finished, one_run
 from interbert.training.trainer import InterBertTrainer
 
 
 @dataclass(frozen=True)
 class Labelled:
-    """Items as they were read: texts, pictures or both, and a label each."""
+    """Items as they were read: texts, images or both, and a label each."""
 
     labels: tuple[str, ...]
     texts: tuple[str, ...] | None = None
-    pictures: tuple[Picture, ...] | None = None
+    images: tuple[RegionArrays, ...] | None = None
     fingerprint: str = ""
 
     def select(self, rows: Sequence[int]) -> Labelled:
@@ -43,7 +43,7 @@ class Labelled:
         return Labelled(
             tuple(self.labels[row] for row in rows),
             None if self.texts is None else tuple(self.texts[row] for row in rows),
-            None if self.pictures is None else tuple(self.pictures[row] for row in rows),
+            None if self.images is None else tuple(self.images[row] for row in rows),
             self.fingerprint,
         )
 
@@ -63,14 +63,14 @@ def processor_for(options: FinetuneClassificationOptions) -> InterBertProcessor:
 
     Raises:
         CheckpointError: there is no such model or BERT.
-        ConfigError: pictures are to be classified by a BERT.
+        ConfigError: images are to be classified by a BERT.
     """
     if is_model_directory(options.model):
         processor = load_processor(options.model)
         processor.max_text_tokens = options.max_text_tokens
         return processor
-    if options.picture is not None:
-        raise ConfigError(f"{options.model}: is no InterBERT directory, and pictures need one: pretrain first.")
+    if options.image_column is not None:
+        raise ConfigError(f"{options.model}: is no InterBERT directory, and images need one: pretrain first.")
     regions = InterBertRegionFeatureExtractor({"name": "none", "settings": {}, "feature_size": 1, "num_classes": None})
     return InterBertProcessor(regions, bert_tokenizer(options.model), options.max_text_tokens)
 
@@ -129,7 +129,7 @@ def _finetune(
     dataset = LabelledItems(_items(train, processor, labels))
     cut = cut_of(options.training)
     batches = EpochBatches(dataset.lengths, options.training.batch_size, options.training.seed, cut)
-    what = "pictures" if options.text is None else "texts"
+    what = "images" if options.text is None else "texts"
     trainer = InterBertTrainer(
         model,
         trainer_arguments(options.training, out, len(batches), some_unused=True),
@@ -172,10 +172,10 @@ def _model(
 def _items(data: Labelled, processor: InterBertProcessor, labels: Sequence[str]) -> list[LabelledItem]:
     place = {label: index for index, label in enumerate(labels)}
     ids = [None] * len(data.labels) if data.texts is None else processor.texts_to_ids(data.texts)
-    pictures = [None] * len(data.labels) if data.pictures is None else data.pictures
+    images = [None] * len(data.labels) if data.images is None else data.images
     return [
-        LabelledItem(None if tokens is None else tuple(tokens), picture, place[label])
-        for tokens, picture, label in zip(ids, pictures, data.labels, strict=True)
+        LabelledItem(None if tokens is None else tuple(tokens), image, place[label])
+        for tokens, image, label in zip(ids, images, data.labels, strict=True)
     ]
 
 

@@ -66,7 +66,7 @@ def log_line(logs: dict[str, float]) -> str:
         if name.startswith("eval_") and name != "eval_candidates"
     ]
     if recalls:
-        return f"validation: {', '.join(recalls)}{'' if among is None else f' among {among:.0f} pictures'}"
+        return f"validation: {', '.join(recalls)}{'' if among is None else f' among {among:.0f} images'}"
     losses = [
         f"{words} {logs[name]:.2f}" + (f" (chance {logs[f'{name}_chance']:.2f})" if f"{name}_chance" in logs else "")
         for name, words in _NAMES.items()

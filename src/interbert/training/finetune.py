@@ -12,25 +12,25 @@ from transformers import TrainingArguments, set_seed
 
 from interbert.checkpoints.bert import bert_names
 from interbert.checkpoints.directory import load_model, load_processor, replaced_files
-from interbert.checkpoints.quiet import quiet_library
+from interbert.checkpoints.transformers_logging import quiet_transformers
 from interbert.data.collation import RetrievalCollator
 from interbert.data.examples import PairData, RetrievalPairs, TruePairs
 from interbert.data.negatives import Negatives
-from interbert.data.qrels import Judged
+from interbert.data.qrels import QrelsTexts
 from interbert.data.sampling import EpochBatches
 from interbert.errors import ConfigError
 from interbert.model.processing import InterBertProcessor
 from interbert.model.retrieval import InterBertForImageTextRetrieval
 from interbert.model.scoring import encode_all, encode_texts
 from interbert.regions.schema import ExtractorInfo
-from interbert.tasks.mixture import build_in
-from interbert.tasks.retrieval import RetrievalTask, encode_pictures
+from interbert.tasks.retrieval import RetrievalTask, encode_images
+from interbert.tasks.score_fusion import build_in
 from interbert.terminal import say
 from interbert.training.arguments import attention_for_training, cut_of, trainer_arguments
-from interbert.training.chance import chance_values
+from interbert.training.baselines import baseline_losses
 from interbert.training.options import FinetuneRetrievalOptions
 from interbert.training.provenance import provenance
-from interbert.training.session import (
+from interbert.training.run_setup import (
     TrainingData,
     as_recipe,
     claim_folder,
@@ -45,7 +45,7 @@ from interbert.training.trainer import InterBertTrainer
 
 _MISMATCHES = 0.75  # one true pair and three false ones
 _IN_BATCH_MISMATCHES = 2 / 3
-_BEFORE_FINISH = {"dual_prior": None, "query_bank_size": None}
+_BEFORE_FINISH = {"dual_score_weight": None, "query_bank_size": None}
 """What only a finished model has."""
 _QUERY_BANK = 2048
 """Texts of the query bank: as good as all 12,000 of a catalogue."""
@@ -72,7 +72,7 @@ def _finetune(options: FinetuneRetrievalOptions) -> None:
         options.validation,
         options.validation_share,
         options.validation_limit,
-        options.texts,
+        options.text_columns,
         options.training.seed,
         options.more_regions,
         _judged(options),
@@ -99,10 +99,10 @@ def _finetune(options: FinetuneRetrievalOptions) -> None:
         dataset = TruePairs(pairs, hard)
     else:
         dataset = RetrievalPairs(pairs, _negatives(options, data, processor, model, arguments), hard)
-    texts, pictures = data.validation.encode(data.validation_store, processor)
+    texts, images = data.validation.encode(data.validation_store, processor)
     mismatches = _IN_BATCH_MISMATCHES if in_batch else _MISMATCHES
-    chance = chance_values(pairs.ids, data.store, "classify", options.training.batch_size * cut.processes, mismatches)
-    task = RetrievalTask(data.validation, texts, pictures, options.rerank)
+    chance = baseline_losses(pairs.ids, data.store, "classify", options.training.batch_size * cut.processes, mismatches)
+    task = RetrievalTask(data.validation, texts, images, options.rerank)
     trainer = InterBertTrainer(
         model,
         arguments,
@@ -125,10 +125,10 @@ def _finetune(options: FinetuneRetrievalOptions) -> None:
     mark_finished(out)
 
 
-def _judged(options: FinetuneRetrievalOptions) -> Judged | None:
+def _judged(options: FinetuneRetrievalOptions) -> QrelsTexts | None:
     if options.qrels is None:
         return None
-    return Judged.read(options.qrels, options.qrels_columns, options.min_grade, options.query_texts)
+    return QrelsTexts.read(options.qrels, options.qrels_columns, options.min_grade, options.query_texts)
 
 
 def _finish(options: FinetuneRetrievalOptions, out: Path, task: RetrievalTask, pairs: PairData) -> None:
@@ -136,10 +136,10 @@ def _finish(options: FinetuneRetrievalOptions, out: Path, task: RetrievalTask, p
     model = load_model(out, **_BEFORE_FINISH)
     if options.hub_correction:
         model.keep_query_bank(_query_bank(model, pairs, options.training.seed), options.hub_correction)
-    mixed = options.dual_prior and _mix_in_dual(model, task)
+    mixed = options.score_fusion and _fuse_dual_scores(model, task)
     if not options.hub_correction and not mixed:
         return
-    with replaced_files(out) as part, quiet_library():
+    with replaced_files(out) as part, quiet_transformers():
         model.save_pretrained(part)
 
 
@@ -150,7 +150,7 @@ def _query_bank(model: InterBertForImageTextRetrieval, pairs: PairData, seed: in
     return torch.from_numpy(encode_texts(model, [pairs.ids[int(pair)].tolist() for pair in chosen]))
 
 
-def _mix_in_dual(model: InterBertForImageTextRetrieval, task: RetrievalTask) -> bool:
+def _fuse_dual_scores(model: InterBertForImageTextRetrieval, task: RetrievalTask) -> bool:
     """Add the dual score to the joint one, weighted as validation pairs have it; returns whether there is a weight."""
     task.evaluate(model)
     if task.mixture is None:
@@ -193,8 +193,8 @@ def _negatives(
 
     def by_model() -> Negatives:
         unique, inverse = np.unique(data.table.rows, return_inverse=True)
-        pictures = encode_pictures(data.store, unique.tolist(), processor)
-        texts, vectors = encode_all(model, processor.texts_to_ids(data.table.texts), pictures)
+        images = encode_images(data.store, unique.tolist(), processor)
+        texts, vectors = encode_all(model, processor.texts_to_ids(data.table.texts), images)
         return Negatives.from_vectors(data.table, texts, vectors[inverse], chosen.pool, chosen.near_same)
 
     return run_negatives(chosen, Path(options.out), data, arguments, by_model if chosen.mine == "model" else None)

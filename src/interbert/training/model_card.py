@@ -6,15 +6,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from interbert.atomic_write import atomic_write
 from interbert.redaction import published
-from interbert.whole_file import write_whole
 
 CARD = "README.md"
 
 _USES = {
     "InterBertForPreTraining": "It was pretrained: fine-tune it (`interbert finetune retrieval`), or rank with it as "
     "it is (`interbert evaluate retrieval --zero-shot`).",
-    "InterBertForImageTextRetrieval": "It ranks pictures for a text: `interbert search DIR TEXT --source PICTURES`, "
+    "InterBertForImageTextRetrieval": "It ranks images for a text: `interbert search DIR TEXT --source IMAGES`, "
     "`InterBertScorer(DIR)`, or sentence-transformers' `CrossEncoder(DIR)`.",
 }
 
@@ -34,7 +34,7 @@ def write_model_card(folder: Path, kind: str, origin: Mapping[str, Any]) -> None
     metrics = {name.removeprefix("eval_"): value for name, value in reached.items() if name.startswith("eval_")}
     candidates = metrics.pop("candidates", None)
     rows = "\n".join(f"| {name} | {value:.1f} |" for name, value in metrics.items())
-    among = "" if candidates is None else f", each text ranking {candidates:.0f} pictures"
+    among = "" if candidates is None else f", each text ranking {candidates:.0f} images"
     settings = "\n".join(f"| {name} | {value} |" for name, value in training.items())
     data = "\n".join(f"- {name}: `{value}`" for name, value in origin["data"].items())
     versions = ", ".join(f"{name} {value}" for name, value in origin["versions"].items())
@@ -50,19 +50,19 @@ tags:
 # {kind}
 
 An InterBERT ([arXiv 2003.13198](https://arxiv.org/abs/2003.13198)): it reads a text together with the regions of a
-picture and says how well they fit. Started from `{start}`.
+image and says how well they fit. Started from `{start}`.
 
 ## Use
 
 {_USES.get(kind, "Load it with `from_pretrained`.")}
 
-It knows the kind of pictures and texts it was trained on. Its scores order pictures for a text; they are no measure of
-truth, and nothing was done against what its training texts and pictures leave out or have too much of. Look at results
+It knows the kind of images and texts it was trained on. Its scores order images for a text; they are no measure of
+truth, and nothing was done against what its training texts and images leave out or have too much of. Look at results
 before people depend on them.
 
 ## How good it is
 
-On validation pictures that were not trained on, per cent, step {reached.get("step", 0)}{among}:
+On validation images that were not trained on, per cent, step {reached.get("step", 0)}{among}:
 
 | | |
 | --- | --- |
@@ -80,4 +80,4 @@ Data, by fingerprint of the region store:
 
 Everything else: `provenance.json`. Versions: {versions}. Commit: {origin.get("git") or "not known"}.
 """
-    write_whole(folder / CARD, card)
+    atomic_write(folder / CARD, card)

@@ -22,7 +22,7 @@ class ObjectiveLog:
 
         Args:
             outputs: of the model.
-            predicted: [2], pieces and regions that the whole step predicts, by which those two losses were divided;
+            predicted: [2], tokens and regions that the whole step predicts, by which those two losses were divided;
                 without it a loss that is exactly 0 had nothing to predict.
         """
         shared = {} if predicted is None else dict(zip(("lm_loss", "region_loss"), predicted, strict=True))

@@ -95,7 +95,7 @@ class ModelOptions:
     contrastive_size: int | None = 384
     """Width of the dual encoder's vectors; null trains no dual encoder."""
     contrastive_lexical: bool = True
-    """Add a learned vector per word piece to a text's vector: titles tell products apart by brands and model names."""
+    """Add a learned vector per token to a text's vector: titles tell products apart by brands and model names."""
     fusion: Literal["mul", "sum"] = "mul"
     """How the pooled vectors meet."""
     region_objective: Literal["classify", "regress"] = "classify"
@@ -103,7 +103,7 @@ class ModelOptions:
     dropout: float = 0.1
     """Hidden dropout of text, joint and image layers."""
     region_dropout: float = 0.0
-    """Dropout on the region features; few pictures are learnt by heart without it."""
+    """Dropout on the region features; few images are learnt by heart without it."""
     attention_dropout: float = 0.0
     """Attention dropout."""
     lm_loss_weight: float = 1.0
@@ -134,7 +134,7 @@ class MaskingOptions:
     """What is hidden in pretraining (docs/model.md, part 3)."""
 
     text: Literal["segment", "token"] = "segment"
-    """Contiguous segments (the paper's) or single pieces."""
+    """Contiguous segments (the paper's) or single tokens."""
     text_max_share: float | None = 0.5
     """Longest segment as a share of the caption; null is the plain law."""
     regions: Literal["iou", "plain"] = "iou"
@@ -153,7 +153,7 @@ class WarmStartOptions:
     """Stages before pretraining that teach the image side from the BERT's text vectors; 0 and 0 epochs leave it out."""
 
     head_epochs: int = 30
-    """Passes over one vector a picture: region embedding, poolers and projections. A minute for 25,000 pairs."""
+    """Passes over one vector an image: region embedding, poolers and projections. A minute for 25,000 pairs."""
     head_learning_rate: float = 2e-3
     """Peak learning rate of them."""
     epochs: int = 10
@@ -163,7 +163,7 @@ class WarmStartOptions:
     batch_size: int = 1024
     """Pairs per step; each is contrasted with all others. Never more than an eighth of the pairs."""
     dropout: float = 0.3
-    """Dropout on region features, beside model.region_dropout, and on text vectors; more for few pictures."""
+    """Dropout on region features, beside model.region_dropout, and on text vectors; more for few images."""
     max_pairs: int = 100_000
     """A sample of so many pairs is enough."""
 
@@ -180,10 +180,10 @@ class WarmStartOptions:
 
 @dataclass
 class NegativeOptions:
-    """Which wrong captions and pictures a pair is shown, and when."""
+    """Which wrong captions and images a pair is shown, and when."""
 
     mine: Literal["neighbours", "model", "batch"] = "neighbours"
-    """Hard ones: TF-IDF and picture neighbours; the dual encoder's nearest when fine-tuning starts (model); or its
+    """Hard ones: TF-IDF and image neighbours; the dual encoder's nearest when fine-tuning starts (model); or its
     nearest within each batch as it learns (batch). The last two are for fine-tuning."""
     pool: int = 32
     """Neighbours per pair."""
@@ -218,12 +218,12 @@ class PretrainOptions:
     """Further stores of the same extractor, and how often an epoch visits their pairs: 1 once, 2 twice; with 0.5 every
     epoch draws half of them, anew."""
     validation: str | None = None
-    """Region store to validate on; a share of the training pictures is held out when not given."""
+    """Region store to validate on; a share of the training images is held out when not given."""
     validation_share: float = 0.05
-    """Share of pictures held out when there is no validation store."""
+    """Share of images held out when there is no validation store."""
     validation_limit: int = 500
-    """At most so many validation pictures: a sample by training.seed, whole products."""
-    texts: list[str] = field(default_factory=list)
+    """At most so many validation images: a sample by training.seed, whole products."""
+    text_columns: list[str] = field(default_factory=list)
     """Source columns whose texts to use; all when not given."""
     init_from: str = "minilm"
     """BERT to start from: minilm (offline), a directory or a Hub id."""
@@ -265,16 +265,16 @@ class FinetuneRetrievalOptions:
     """Further stores of the same extractor, and how often an epoch visits their pairs: 1 once, 2 twice; with 0.5 every
     epoch draws half of them, anew."""
     validation: str | None = None
-    """Region store to validate on; a share of the training pictures is held out when not given."""
+    """Region store to validate on; a share of the training images is held out when not given."""
     validation_share: float = 0.05
-    """Share of pictures held out when there is no validation store."""
+    """Share of images held out when there is no validation store."""
     validation_limit: int = 500
-    """At most so many validation pictures: a sample by training.seed, whole products."""
-    texts: list[str] = field(default_factory=list)
+    """At most so many validation images: a sample by training.seed, whole products."""
+    text_columns: list[str] = field(default_factory=list)
     """Source columns whose texts to use; all when not given, or none beside qrels."""
     qrels: str | None = None
     """Judgements (query, product_id, grade in a .tsv, .csv or .jsonl file) to train on: each query with each product
-    that is right for it, and none of them ever as its negative. With --texts on the store's texts too."""
+    that is right for it, and none of them ever as its negative. With --text-columns on the store's texts too."""
     qrels_columns: list[str] = field(default_factory=list)
     """Columns of the query, the product and the grade, when they have other names."""
     query_texts: str | None = None
@@ -283,20 +283,20 @@ class FinetuneRetrievalOptions:
     """Products graded at least this are trained on, above 0 when not given; what is graded lower and above 0 is left
     out, as a negative too."""
     rerank: int = 16
-    """Pictures per text that the joint model scores in validation."""
+    """Images per text that the joint model scores in validation."""
     contrastive_loss_weight: float = 0.5
     """Weight of the contrast of separately encoded sides; 0 leaves it out."""
-    dual_prior: bool = True
+    score_fusion: bool = True
     """After training, add the dual encoder's score to the joint one, weighted on validation pairs."""
     hub_correction: float = 0.5
-    """After training, take this share of a picture's nearness to just any training text off its dual score, so that a
-    picture near to everything does not come first everywhere; 0 does not."""
+    """After training, take this share of an image's nearness to just any training text off its dual score, so that a
+    image near to everything does not come first everywhere; 0 does not."""
     dropout: float | None = None
     """Hidden dropout; the model's own when not given."""
     negatives: NegativeOptions = field(
         default_factory=lambda: NegativeOptions(mine="model", random_epochs=0.2, rise_epochs=0.3, hard_share=0.7)
     )
-    """Wrong captions and pictures."""
+    """Wrong captions and images."""
     training: TrainingOptions = field(
         default_factory=lambda: TrainingOptions(epochs=4, batch_size=32, learning_rate=1e-4, ema_decay=0.9999)
     )
@@ -324,7 +324,7 @@ class FinetuneClassificationOptions:
     model: str
     """Model directory to start from; or a BERT (minilm, a directory, a Hub id), for texts."""
     source: str
-    """Items to train on: a parquet, csv or jsonl file, a folder of pictures with a table, or a Hub id."""
+    """Items to train on: a parquet, csv or jsonl file, a folder of images with a table, or a Hub id."""
     out: str
     """Model directory to write."""
     validation: str | None = None
@@ -332,9 +332,9 @@ class FinetuneClassificationOptions:
     validation_share: float = 0.1
     """Share of items held out when there is no validation source."""
     text: str | None = None
-    """Column with the text; none classifies pictures alone."""
-    picture: str | None = None
-    """Column with the picture; none classifies texts alone."""
+    """Column with the text; none classifies images alone."""
+    image_column: str | None = None
+    """Column with the image; none classifies texts alone."""
     label: str = "label"
     """Column with the label."""
     max_text_tokens: int = 128
@@ -347,8 +347,8 @@ class FinetuneClassificationOptions:
     def __post_init__(self) -> None:
         _check_validation(self.validation_share, 1)
         require_range("max_text_tokens", self.max_text_tokens, 3)
-        if self.text is None and self.picture is None:
-            raise ConfigError("name the column with the text (--text), with the picture (--picture), or both.")
+        if self.text is None and self.image_column is None:
+            raise ConfigError("name the column with the text (--text), with the image (--image-column), or both.")
 
 
 def _check_validation(share: float, limit: int) -> None:

@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from transformers import set_seed
 
+from interbert.atomic_write import atomic_write
 from interbert.checkpoints.bert import bert_tokenizer, config_for_bert, initialise_from_bert
 from interbert.checkpoints.new_rows import fill_new_rows
-from interbert.checkpoints.vocabulary import grow_vocabulary, latin_pieces
+from interbert.checkpoints.vocabulary import grow_vocabulary, latin_tokens
 from interbert.data.collation import PretrainingCollator
 from interbert.data.examples import PairData, PretrainingPairs
 from interbert.data.negatives import Negatives
@@ -30,10 +31,10 @@ from interbert.regions.reader import RegionReader
 from interbert.tasks.retrieval import RetrievalTask
 from interbert.terminal import say
 from interbert.training.arguments import attention_for_training, cut_of, trainer_arguments
-from interbert.training.chance import chance_values
+from interbert.training.baselines import baseline_losses
 from interbert.training.options import ModelOptions, PretrainOptions
 from interbert.training.provenance import provenance
-from interbert.training.session import (
+from interbert.training.run_setup import (
     Curriculum,
     TrainingData,
     as_recipe,
@@ -47,12 +48,11 @@ from interbert.training.session import (
 )
 from interbert.training.trainer import InterBertTrainer, last_checkpoint
 from interbert.training.warm_start import WarmStartData, can_warm_start, warm_start
-from interbert.whole_file import write_whole
 
 INITIALISATION = "initialisation.json"
 """What a BERT filled and what started random, by name; in the model directory."""
 _COMPANY_PAIRS = 200_000
-"""About so many pairs say where the rows of new pieces start."""
+"""About so many pairs say where the rows of new tokens start."""
 
 
 def pretrain(options: PretrainOptions) -> None:
@@ -73,7 +73,7 @@ def _pretrain(options: PretrainOptions) -> None:
         options.validation,
         options.validation_share,
         options.validation_limit,
-        options.texts,
+        options.text_columns,
         options.training.seed,
         options.more_regions,
     )
@@ -94,15 +94,15 @@ def _pretrain(options: PretrainOptions) -> None:
     dataset = _dataset(options, pairs, negatives, hard, model.config)
     contrast = model.config.contrastive_size is not None and model.config.contrastive_loss_weight > 0
     lm_on_mismatched = model.config.lm_loss_on_mismatched
-    texts, pictures = data.validation.encode(data.validation_store, processor)
+    texts, images = data.validation.encode(data.validation_store, processor)
     # without a dual encoder the joint model is all there is to judge
-    task = RetrievalTask(data.validation, texts, pictures, joint=model.config.contrastive_size is None)
+    task = RetrievalTask(data.validation, texts, images, joint=model.config.contrastive_size is None)
     if can_warm_start(model, options.warm_start) and last_checkpoint(out) is None:
         pooled = processor.feature_extractor.standardise(data.pooled, options.regions)
         with arguments.main_process_first(desc="warm start"):  # the others load what the first has learnt
             known = WarmStartData(pairs, pooled, task)
             warm_start(model.to(arguments.device), known, options.warm_start, out, arguments.bf16)
-        del known, pooled  # a copy of every picture's features, of no use to what follows
+        del known, pooled  # a copy of every image's features, of no use to what follows
     trainer = InterBertTrainer(
         model,
         arguments,
@@ -114,7 +114,7 @@ def _pretrain(options: PretrainOptions) -> None:
         task,
         processor,
         provenance(recipe, data.fingerprints()),
-        chance_values(
+        baseline_losses(
             pairs.ids,
             data.store,
             model.config.region_objective,
@@ -151,21 +151,21 @@ def _model(
     filled = frozenset(report.filled)
     words = model.interbert.text_embeddings.word_embeddings.weight
     if len(words) > report.vocab_size:
-        chosen = _some_pictures(data.table.groups, options.training.seed)
+        chosen = _some_images(data.table.groups, options.training.seed)
         ids = processor.texts_to_ids([data.table.texts[pair] for pair in chosen])
-        groups, latin = data.table.groups[chosen].tolist(), latin_pieces(processor.tokenizer)
+        groups, latin = data.table.groups[chosen].tolist(), latin_tokens(processor.tokenizer)
         translated = fill_new_rows(words, report.vocab_size, ids, groups, latin, options.training.seed)
-        say(f"vocabulary: {translated} new pieces start from known ones that describe the same pictures")
+        say(f"vocabulary: {translated} new tokens start from known ones that describe the same images")
         filled -= {"interbert.text_embeddings.word_embeddings.weight"}  # new rows have as far to go as random ones
     total = sum(parameter.numel() for parameter in model.parameters())
     say(f"model: {total:,} parameters; {report}")
     content = json.dumps(published(report.to_dict()), indent=2) + "\n"
-    write_whole(Path(options.out) / INITIALISATION, content)
+    atomic_write(Path(options.out) / INITIALISATION, content)
     return model, filled
 
 
-def _some_pictures(groups: NDArray[np.int64], seed: int) -> list[int]:
-    """Pairs of a sample of pictures, all pairs of each: enough to see which pieces keep company."""
+def _some_images(groups: NDArray[np.int64], seed: int) -> list[int]:
+    """Pairs of a sample of images, all pairs of each: enough to see which tokens keep company."""
     unique = np.unique(groups)
     share = min(1.0, _COMPANY_PAIRS / max(1, len(groups)))
     chosen = np.random.default_rng(seed).permutation(unique)[: math.ceil(share * len(unique))]

@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from interbert.atomic_write import atomic_write
 from interbert.installed import installed_versions
 from interbert.redaction import published
-from interbert.whole_file import write_whole
 
 PROVENANCE = "provenance.json"
 _PACKAGES = ("interbert", "torch", "transformers", "tokenizers", "pylance", "numpy")
@@ -38,7 +38,7 @@ def versions() -> dict[str, str]:
 
 def write_provenance(folder: Path, content: Mapping[str, Any]) -> None:
     """Write ``provenance.json`` into a model directory."""
-    write_whole(folder / PROVENANCE, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+    atomic_write(folder / PROVENANCE, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
 
 def _git_hash() -> str | None:

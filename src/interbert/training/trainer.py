@@ -21,8 +21,9 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 from transformers import PreTrainedModel, PrinterCallback, TrainerCallback, TrainingArguments
 
+from interbert.atomic_write import atomic_write
 from interbert.checkpoints.directory import finish_replacing, replaced_files
-from interbert.checkpoints.quiet import quiet_library
+from interbert.checkpoints.transformers_logging import quiet_transformers
 from interbert.data.sampling import EpochBatches, SampleKey
 from interbert.errors import TrainingError, writing
 from interbert.model.scoring import on_device
@@ -31,18 +32,17 @@ from interbert.terminal import say
 from interbert.training.arguments import CHECKPOINTS
 from interbert.training.console import TrainingConsole
 from interbert.training.ema import EMA_FILE, WeightAverage
-from interbert.training.finite import FiniteWatch, diagnosis, of_all_processes
 from interbert.training.loader import batch_loader
 from interbert.training.model_card import write_model_card
+from interbert.training.nan_guard import NanGuard, diagnosis, of_all_processes
 from interbert.training.objective_log import ObjectiveLog
 from interbert.training.optimizer import make_optimizer
 from interbert.training.options import TrainingOptions
-from interbert.training.pace import Pace
 from interbert.training.provenance import PROVENANCE, write_provenance
 from interbert.training.sharded_trainer import ShardedTrainer
 from interbert.training.sharding import is_sharded
-from interbert.training.stopping import StopBetweenSteps
-from interbert.whole_file import write_whole
+from interbert.training.signals import StopAtSignal
+from interbert.training.throughput import Throughput
 
 LOG_HISTORY = "log_history.jsonl"
 STATE = "training.json"
@@ -102,15 +102,15 @@ class InterBertTrainer(ShardedTrainer):
         self._judge_start = judge_start
         self._names = names
         self._objectives = ObjectiveLog()
-        self._watch = FiniteWatch(None if self.sharding is None else self._over_processes)
+        self._watch = NanGuard(None if self.sharding is None else self._over_processes)
         self._in_step = 0
         self._best: float | None = None
         pairs_per_step = options.batch_size * options.gradient_accumulation * self.args.world_size
-        self._pace = Pace(pairs_per_step)
+        self._throughput = Throughput(pairs_per_step)
         self.average = WeightAverage(model, options.ema_decay) if options.ema_decay is not None else None
         self.remove_callback(PrinterCallback)
         self.add_callback(TrainingConsole(pairs_per_step))
-        self._stop = StopBetweenSteps()
+        self._stop = StopAtSignal()
         self.add_callback(self._stop)
         self._steps = _Steps(self)
         self.add_callback(self._steps)
@@ -153,12 +153,12 @@ class InterBertTrainer(ShardedTrainer):
     def get_batch_samples(
         self, epoch_iterator: Iterator[dict[str, Tensor]], num_batches: int, device: torch.device
     ) -> tuple[list[dict[str, Tensor]], None]:
-        """Batches of one step; how many pieces and regions it predicts in all, so that each counts the same."""
+        """Batches of one step; how many tokens and regions it predicts in all, so that each counts the same."""
         found, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
         self._in_step = 0
         parts = self.args.world_size * self.args.gradient_accumulation_steps
-        if parts > 1 and "predicted_pieces" in found[0]:
-            counts = [[len(batch["predicted_pieces"]), len(batch["predicted_regions"])] for batch in found]
+        if parts > 1 and "predicted_tokens" in found[0]:
+            counts = [[len(batch["predicted_tokens"]), len(batch["predicted_regions"])] for batch in found]
             total = torch.tensor(counts, dtype=torch.float32, device=device).sum(0)
             share = self.accelerator.reduce(total, reduction="sum") / parts
             found = [batch | {"predicted_counts": share} for batch in found]
@@ -222,10 +222,10 @@ class InterBertTrainer(ShardedTrainer):
         if "loss" in logs:
             logs |= {name: round(mean, 4) for name, mean in self._objectives.take(self._over_processes).items()}
             logs |= {f"{name}_chance": round(value, 4) for name, value in self._chance.items() if name in logs}
-            rate = self._pace.pairs_per_second(self.state.global_step)
+            rate = self._throughput.pairs_per_second(self.state.global_step)
             if rate is not None:
                 logs["pairs_per_second"] = round(rate, 2)
-        logs["seconds"] = round(self._pace.seconds, 1)
+        logs["seconds"] = round(self._throughput.seconds, 1)
         super().log(logs, start_time)
         if self.is_world_process_zero():
             log = self._out / LOG_HISTORY
@@ -239,12 +239,12 @@ class InterBertTrainer(ShardedTrainer):
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
         """Judge the (averaged) model by the task; keep it when it is the best so far."""
         averaged = self.average.applied() if self.average is not None else nullcontext()
-        with self._pace.aside(), averaged, self.whole_model() as model:
+        with self._throughput.aside(), averaged, self.whole_model() as model:
             found = self._task.evaluate(model)
             metrics = {f"eval_{name}": float(value) for name, value in found.items()}
             self.log(dict(metrics))
             value = metrics[f"eval_{self._task.primary_metric}"]
-            # of equals the later one is kept: few validation pictures make many
+            # of equals the later one is kept: few validation images make many
             better = self._best is None or value == self._best or (value > self._best) == self._task.greater_is_better
             if better and self.is_world_process_zero():
                 self._best = value
@@ -257,7 +257,7 @@ class InterBertTrainer(ShardedTrainer):
 
     def _keep(self, model: PreTrainedModel, metrics: Mapping[str, float]) -> None:
         """Write the whole model directory: beside it first, so that a kill leaves the old one or the new one."""
-        with replaced_files(self._out) as part, quiet_library():
+        with replaced_files(self._out) as part, quiet_transformers():
             model.save_pretrained(part)
             self._processor.save_pretrained(part)
             reached = {"step": self.state.global_step, "epoch": self.state.epoch, **metrics}
@@ -268,13 +268,13 @@ class InterBertTrainer(ShardedTrainer):
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
         self._require_finite(self._watch.late())
         folder = self._out / CHECKPOINTS / f"checkpoint-{self.state.global_step}"
-        with self._pace.aside(), writing(folder), quiet_library():
+        with self._throughput.aside(), writing(folder), quiet_transformers():
             super()._save_checkpoint(model, trial)
             if self.average is not None:
                 self.average.save(folder, write=self.is_world_process_zero())
             self.accelerator.wait_for_everyone()  # every process's random state is in it
             if self.is_world_process_zero():
-                write_whole(folder / STATE, json.dumps({"best": self._best}))  # last: marks the checkpoint as whole
+                atomic_write(folder / STATE, json.dumps({"best": self._best}))  # last: marks the checkpoint as whole
 
     def train_or_resume(self) -> None:
         """Train, from the last whole checkpoint when there is one."""
@@ -287,7 +287,7 @@ class InterBertTrainer(ShardedTrainer):
                 self.average.load(checkpoint)
             say(f"continuing from {checkpoint}")
         step = -1 if checkpoint is None else int(checkpoint.name.rpartition("-")[2])
-        self._pace.start(max(step, 0), self._forget_after(step))
+        self._throughput.start(max(step, 0), self._forget_after(step))
         self._steps.judge_start = self._judge_start and checkpoint is None
         with self._stop.listening():
             self.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
@@ -301,7 +301,7 @@ class InterBertTrainer(ShardedTrainer):
             return 0.0
         lines = file.read_text(encoding="utf-8").splitlines(keepends=True)
         kept = [line for line in lines if line.endswith("\n") and json.loads(line).get("step", 0) <= step]
-        write_whole(file, "".join(kept))
+        atomic_write(file, "".join(kept))
         return max((float(json.loads(line).get("seconds", 0)) for line in kept), default=0.0)
 
     def _say_what_is_kept(self) -> None:

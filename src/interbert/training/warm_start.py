@@ -1,11 +1,11 @@
 """Let an image side that has learnt nothing meet a text side that has, before they train together.
 
-A BERT fills the text side alone (SPEC part 1). Trained together from there, a picture's few thousand captions have to
+A BERT fills the text side alone (SPEC part 1). Trained together from there, an image's few thousand captions have to
 teach the image side everything while its noise unteaches the text side. Two cheap stages come first, both a contrast
 of separately encoded sides against the BERT's own text vectors, which are computed once:
 
-1. *heads*: the region embedding, both poolers and projections, on one vector a picture and one a text, as if the
-   layers between them were not there. Seconds for ten thousand pictures.
+1. *heads*: the region embedding, both poolers and projections, on one vector an image and one a text, as if the
+   layers between them were not there. Seconds for ten thousand images.
 2. *image side*: the same and the image layers, through the interaction layers as they are. The image layers start
    with residual branches of zero: they only normalise, and have only to add.
 
@@ -30,7 +30,8 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from interbert.data.collation import picture_tensors, text_tensors
+from interbert.atomic_write import replacing
+from interbert.data.collation import image_tensors, text_tensors
 from interbert.data.examples import PairData
 from interbert.errors import TrainingError, writing
 from interbert.model.layers import BertLayer
@@ -43,7 +44,6 @@ from interbert.terminal import say
 from interbert.training.arguments import CHECKPOINTS
 from interbert.training.optimizer import up_then_down
 from interbert.training.options import WarmStartOptions
-from interbert.whole_file import replacing
 
 WARM_START = "warm_start.safetensors"
 
@@ -78,7 +78,7 @@ def warm_start(
 
     Args:
         model: initialised from a BERT, on the device to train on.
-        data: pairs with their pictures.
+        data: pairs with their images.
         options: how long.
         out: folder of the run.
         bf16: compute in bf16.
@@ -107,11 +107,11 @@ def warm_start(
 
 def _keep(model: InterBertForPreTraining, kept: Path, stages: int) -> None:
     """Write what was learnt so far; calibration counts as one more stage."""
-    learnt = {name: value.detach().cpu().contiguous() for name, value in _trained(model).items()}
+    trained = {name: value.detach().cpu().contiguous() for name, value in _trained(model).items()}
     with writing(kept):
         kept.parent.mkdir(parents=True, exist_ok=True)
     with replacing(kept) as part:
-        save_file(learnt, part, metadata={"stages": str(stages)})
+        save_file(trained, part, metadata={"stages": str(stages)})
 
 
 @dataclass(frozen=True)
@@ -187,17 +187,17 @@ class _Learner:
         epochs, rate = getattr(self._options, stage.epochs), getattr(self._options, stage.rate)
         if not epochs or len(self._pairs) < 2:
             return
-        learnt = list(_trained(self._model).values())
-        optimizer = torch.optim.AdamW(learnt, lr=rate, weight_decay=0.01, fused=True)
+        trained = list(_trained(self._model).values())
+        optimizer = torch.optim.AdamW(trained, lr=rate, weight_decay=0.01, fused=True)
         size = max(2, min(self._options.batch_size, len(self._pairs) // _LEAST_STEPS))
         steps = epochs * (len(self._pairs) // size)
         schedule = up_then_down(optimizer, steps)
-        pool = self._pool_picture if stage.whole else self._pool_shortcut
+        pool = self._pool_image if stage.whole else self._pool_shortcut
         losses: list[float] = []
         self._model.train()
         torch.manual_seed(self._seed + number)  # dropout; a stage that is repeated gives the same
         title = f"warm start: {stage.title}"
-        with _only(self._model, learnt), progress_bar(title, steps * size, "pairs") as advance:
+        with _only(self._model, trained), progress_bar(title, steps * size, "pairs") as advance:
             for places, generator in self._batches(number, epochs, size):
                 loss = self._loss(places, pool(self._pairs[places], generator))
                 losses.append(loss.item())
@@ -206,7 +206,7 @@ class _Learner:
                         f"{title}, step {len(losses)}: the loss is not finite. Lower warm_start.{stage.rate}."
                     )
                 loss.backward()  # type: ignore[no-untyped-call]
-                nn.utils.clip_grad_norm_(learnt, 1.0)
+                nn.utils.clip_grad_norm_(trained, 1.0)
                 optimizer.step()
                 schedule.step()
                 optimizer.zero_grad()
@@ -215,7 +215,7 @@ class _Learner:
         say(f"{title}: contrast {np.mean(last):.2f} in the last pass (chance {np.log(size):.2f})", flush=True)
 
     def _pool_shortcut(self, chosen: NDArray[np.int64], generator: np.random.Generator) -> Tensor:
-        """Pooled pictures [B,P] from the embedded global token alone, no layer between."""
+        """Pooled images [B,P] from the embedded global token alone, no layer between."""
         rows = [self._data.pairs.row(int(pair), generator) for pair in chosen]
         features = torch.from_numpy(self._data.pooled[rows]).unsqueeze(1).to(self._device)
         whole = torch.tensor(GLOBAL_LOCATION, device=self._device).expand(len(rows), 1, 5)
@@ -224,28 +224,28 @@ class _Learner:
             pooled: Tensor = trunk.image_pooler(trunk.image_embeddings(self._dropout(features), whole))
         return pooled
 
-    def _pool_picture(self, chosen: NDArray[np.int64], generator: np.random.Generator) -> Tensor:
-        """Pooled pictures [B,P] as the dual encoder has them."""
+    def _pool_image(self, chosen: NDArray[np.int64], generator: np.random.Generator) -> Tensor:
+        """Pooled images [B,P] as the dual encoder has them."""
         pairs = self._data.pairs
         rows = [pairs.row(int(pair), generator) for pair in chosen]
         regions = pairs.regions(rows)
-        batch = picture_tensors([pairs.picture(regions[row], row) for row in rows])
+        batch = image_tensors([pairs.image(regions[row], row) for row in rows])
         inputs = {name: value.to(self._device) for name, value in batch.items()}
         inputs["region_features"] = self._dropout(inputs["region_features"])
         with self._precision():
             pooled: Tensor = self._model.pool_image(**inputs)
         return pooled
 
-    def _loss(self, places: NDArray[np.int64], pictures: Tensor) -> Tensor:
+    def _loss(self, places: NDArray[np.int64], images: Tensor) -> Tensor:
         texts = self._texts[torch.from_numpy(places)].to(self._device)
         same = torch.from_numpy(self._data.pairs.table.same(self._pairs[places].tolist())).to(self._device)
         with self._precision():
             pooled = self._model.interbert.text_pooler(self._dropout(texts).unsqueeze(1))
-            loss: Tensor = self._model.contrast(pooled, pictures, same, self._words(places))
+            loss: Tensor = self._model.contrast(pooled, images, same, self._words(places))
         return loss
 
     def _words(self, places: NDArray[np.int64]) -> Tensor | None:
-        """What the table of words says of texts; the passes' dropout is the pieces' too."""
+        """What the table of words says of texts; the passes' dropout is the tokens' too."""
         if not self._model.config.contrastive_lexical:
             return None
         ids = [self._data.pairs.ids[int(pair)] for pair in self._pairs[places]]
@@ -254,7 +254,7 @@ class _Learner:
         return self._model.words(input_ids, mask, self._options.dropout)
 
     def _batches(self, stage: int, epochs: int, size: int) -> Iterator[tuple[NDArray[np.int64], np.random.Generator]]:
-        """Places in the chosen pairs, and the generator that mirrors their pictures."""
+        """Places in the chosen pairs, and the generator that mirrors their images."""
         for epoch in range(epochs):
             generator = np.random.default_rng((self._seed, stage, epoch))
             order = generator.permutation(len(self._pairs))
@@ -284,9 +284,9 @@ class _Learner:
 
 
 @contextmanager
-def _only(model: nn.Module, learnt: Sequence[nn.Parameter]) -> Iterator[None]:
+def _only(model: nn.Module, trained: Sequence[nn.Parameter]) -> Iterator[None]:
     """Gradients for ``learnt`` alone, for the length of a block."""
-    kept = {id(parameter) for parameter in learnt}
+    kept = {id(parameter) for parameter in trained}
     frozen = [parameter for parameter in model.parameters() if id(parameter) not in kept and parameter.requires_grad]
     for parameter in frozen:
         parameter.requires_grad_(False)

@@ -83,10 +83,10 @@ def check_caffe_pixels() -> None:
     assert found.shape == (3, 54, 40)
     blue_first = (values[:, :, [2, 1, 0]] - np.array(config.pixel_mean)) / np.array((2.0, 3.0, 4.0))
     for y, x in ((0, 0), (53, 39), (10, 31), (27, 20), (1, 38)):
-        down, right = (y + 0.5) * 23 / 54 - 0.5, (x + 0.5) * 17 / 40 - 0.5
+        down, relevant = (y + 0.5) * 23 / 54 - 0.5, (x + 0.5) * 17 / 40 - 0.5
         wanted = np.zeros(3)
         for row, row_share in _neighbours(down, 23):
-            for column, column_share in _neighbours(right, 17):
+            for column, column_share in _neighbours(relevant, 17):
                 wanted += row_share * column_share * blue_first[row, column]
         np.testing.assert_allclose(found[:, y, x], wanted, atol=1e-3)
 
@@ -98,7 +98,7 @@ def _neighbours(place: float, count: int) -> list[tuple[int, float]]:
 
 
 def check_detectron2_pixels() -> None:
-    """A picture made smaller by a whole number: triangles of that width, whole numbers; blue first."""
+    """An image made smaller by a whole number: triangles of that width, whole numbers; blue first."""
     values = np.random.default_rng(0).integers(0, 256, (48, 72, 3), np.uint8)
     config = replace(DETECTRON2, short_side=24, long_side=60)
     found = pixels.detector_pixels(Image.fromarray(values), config).numpy()
@@ -138,14 +138,14 @@ def check_trunk(fused: bool = False) -> None:
     config = replace(DETECTRON2, blocks=(2, 1, 2))
     ours = random_frcnn(replace(config, num_objects=2, num_attributes=0)).trunk
     theirs = torchvision_resnet(ours, [2, 1, 2, 1])
-    picture = torch.randn(1, 3, 75, 107, generator=generator())
+    image = torch.randn(1, 3, 75, 107, generator=generator())
     with torch.no_grad():
-        hidden = theirs.maxpool(torch.relu(theirs.bn1(theirs.conv1(picture))))
+        hidden = theirs.maxpool(torch.relu(theirs.bn1(theirs.conv1(image))))
         wanted = theirs.layer3(theirs.layer2(theirs.layer1(hidden)))
         if fused:
             resnet.fuse_norms(ours)
             assert not [name for name, _ in ours.named_parameters() if "norm" in name]
-        found = ours(picture)
+        found = ours(image)
     assert wanted.std() > 0.05
     torch.testing.assert_close(found, wanted, rtol=1e-3, atol=1e-3)
 
@@ -198,8 +198,8 @@ def pooled_by_hand(feature_map: np.ndarray, box: np.ndarray, side: int) -> np.nd
     """Fast R-CNN's RoI pooling: whole cells, at least one; parts that lie outside the map are zero."""
     channels, height, width = feature_map.shape
     # half a cell is rounded away from zero, as C does
-    left, top, right, bottom = (int(math.copysign(math.floor(abs(float(v)) / 16 + 0.5), v)) for v in box)
-    part_width, part_height = max(right - left + 1, 1) / side, max(bottom - top + 1, 1) / side
+    left, top, relevant, bottom = (int(math.copysign(math.floor(abs(float(v)) / 16 + 0.5), v)) for v in box)
+    part_width, part_height = max(relevant - left + 1, 1) / side, max(bottom - top + 1, 1) / side
     result = np.zeros((channels, side, side), np.float32)
     for row in range(side):
         for column in range(side):
@@ -293,22 +293,22 @@ def check_proposal_layout() -> None:
         weight, bias = (getattr(made.objectness, one).detach().numpy() for one in ("weight", "bias"))
         moves, move_bias = (getattr(made.deltas, one).detach().numpy() for one in ("weight", "bias"))
         assert scores.shape == (2, 3 * 4 * count)
-        for picture, row, column, anchor in ((0, 0, 0, 0), (1, 2, 3, count - 1), (1, 1, 2, 3), (0, 2, 0, 1)):
-            cell = hidden[picture, :, row, column]
+        for image, row, column, anchor in ((0, 0, 0, 0), (1, 2, 3, count - 1), (1, 1, 2, 3), (0, 2, 0, 1)):
+            cell = hidden[image, :, row, column]
             place = (row * 4 + column) * count + anchor
             if config is TINY:
                 wanted = weight[anchor, :, 0, 0] @ cell + bias[anchor]
             else:
                 two = [weight[i, :, 0, 0] @ cell + bias[i] for i in (anchor, count + anchor)]
                 wanted = math.exp(two[1]) / (math.exp(two[0]) + math.exp(two[1]))
-            assert abs(float(scores[picture, place]) - wanted) < 1e-4
+            assert abs(float(scores[image, place]) - wanted) < 1e-4
             delta = moves[4 * anchor : 4 * anchor + 4, :, 0, 0] @ cell + move_bias[4 * anchor : 4 * anchor + 4]
             x1, y1, x2, y2 = anchors.cell_anchors(config)[anchor].tolist()
             width, height = x2 - x1 + config.pixel, y2 - y1 + config.pixel
             x = x1 + 16 * column + width * (0.5 + delta[0])
             y = y1 + 16 * row + height * (0.5 + delta[1])
             half = np.array([width * math.exp(delta[2]) / 2, height * math.exp(delta[3]) / 2])
-            same(found[picture, place], [x - half[0], y - half[1], x + half[0], y + half[1]], 1e-3)
+            same(found[image, place], [x - half[0], y - half[1], x + half[0], y + half[1]], 1e-3)
 
 
 def check_proposal_selection() -> None:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from tests.forked import Fork
 from tests.regions.importers import writers
-from tests.regions.importers.writers import SIZE, Foreign, pictures
+from tests.regions.importers.writers import SIZE, Foreign, images
 
 from interbert.cli.main import main
 from interbert.errors import RegionError, SourceError, StoreError
@@ -38,11 +38,11 @@ def skipped(out: Path) -> list[dict[str, Any]]:
 
 
 def ids(out: Path) -> list[str]:
-    return [row.picture_id for row in RegionStore.open(out).captions()]
+    return [row.image_id for row in RegionStore.open(out).captions()]
 
 
 def test_a_run_that_was_stopped_goes_on_and_repeats_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = writers.bottom_up(tmp_path / "a.tsv", pictures(12))
+    path = writers.bottom_up(tmp_path / "a.tsv", images(12))
     monkeypatch.setattr(commits, "_COMMIT_ROWS", 3)
     append, calls = RegionStore.append, []
 
@@ -66,12 +66,12 @@ def test_a_run_that_was_stopped_goes_on_and_repeats_nothing(tmp_path: Path, monk
 
 def test_large_rows_are_committed_by_their_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(commits, "_COMMIT_BYTES", 100)
-    run(writers.bottom_up(tmp_path / "a.tsv", pictures(4)), tmp_path / "s")
+    run(writers.bottom_up(tmp_path / "a.tsv", images(4)), tmp_path / "s")
     assert len(list((tmp_path / "s" / "data").glob("*.lance"))) > 1
 
 
 def test_an_id_that_comes_twice_is_listed_once_and_named(tmp_path: Path) -> None:
-    made = pictures(3)
+    made = images(3)
     path = writers.bottom_up(tmp_path / "a.tsv", [*made, replace(made[0], width=300, height=300), made[1]])
     for _ in range(2):  # a second run lists them again
         run(path, tmp_path / "s")
@@ -83,28 +83,28 @@ def test_an_id_that_comes_twice_is_listed_once_and_named(tmp_path: Path) -> None
 
 
 def test_another_file_with_the_same_ids_is_refused(tmp_path: Path) -> None:
-    run(writers.bottom_up(tmp_path / "a.tsv", pictures(3)), tmp_path / "s")
-    other = [replace(one, features=one.features + 1) for one in pictures(3)]
+    run(writers.bottom_up(tmp_path / "a.tsv", images(3)), tmp_path / "s")
+    other = [replace(one, features=one.features + 1) for one in images(3)]
     with pytest.raises(StoreError, match=r"the store has other regions under the id '1000'.*another folder"):
         run(writers.bottom_up(tmp_path / "b.tsv", other), tmp_path / "s")
     assert len(ids(tmp_path / "s")) == 3
 
 
 def test_another_file_with_other_ids_is_added(tmp_path: Path) -> None:
-    run(writers.bottom_up(tmp_path / "a.tsv", pictures(3)), tmp_path / "s")
-    run(writers.bottom_up(tmp_path / "b.tsv", pictures(3, first=3)), tmp_path / "s")
+    run(writers.bottom_up(tmp_path / "a.tsv", images(3)), tmp_path / "s")
+    run(writers.bottom_up(tmp_path / "b.tsv", images(3, first=3)), tmp_path / "s")
     assert ids(tmp_path / "s") == [str(1000 + number) for number in range(6)]
 
 
 def test_a_store_of_another_extractor_is_refused(tmp_path: Path) -> None:
-    run(writers.bottom_up(tmp_path / "a.tsv", pictures(3)), tmp_path / "s")
-    opened = open_format("lxmert-tsv", str(writers.lxmert(tmp_path / "b.tsv", pictures(3))), feature_size=SIZE)
+    run(writers.bottom_up(tmp_path / "a.tsv", images(3)), tmp_path / "s")
+    opened = open_format("lxmert-tsv", str(writers.lxmert(tmp_path / "b.tsv", images(3))), feature_size=SIZE)
     with pytest.raises(StoreError, match=r"name imported:bottom-up-tsv, asked for imported:lxmert-tsv"):
         import_to_store(opened, tmp_path / "s", importer_info(opened, "lxmert-tsv"), progress=False)
 
 
 def test_a_limit_counts_records(tmp_path: Path) -> None:
-    path = writers.bottom_up(tmp_path / "a.tsv", pictures(5))
+    path = writers.bottom_up(tmp_path / "a.tsv", images(5))
     run(path, tmp_path / "s", limit=2)
     assert len(ids(tmp_path / "s")) == 2
     run(path, tmp_path / "s")
@@ -114,8 +114,8 @@ def test_a_limit_counts_records(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"boxes": np.array([[0, 0, 250, 20]])}, r"box 0 is 0.0, 0.0, 250.0, 20.0, outside its picture of 200x100"),
-        ({"boxes": np.array([[-30, 0, 20, 20]])}, "outside its picture"),
+        ({"boxes": np.array([[0, 0, 250, 20]])}, r"box 0 is 0.0, 0.0, 250.0, 20.0, outside its image of 200x100"),
+        ({"boxes": np.array([[-30, 0, 20, 20]])}, "outside its image"),
         ({"boxes": np.array([[50, 0, 20, 20]])}, "its end lies before its start"),
         ({"boxes": np.array([[np.nan, 0, 20, 20]])}, "boxes hold NaN"),
         ({"boxes": np.zeros((1, 5))}, r"shape \[1, 5\]"),
@@ -123,9 +123,9 @@ def test_a_limit_counts_records(tmp_path: Path) -> None:
         ({"boxes": np.zeros((1001, 4))}, "has 1001 regions"),
         ({"features": np.full((1, SIZE), np.nan)}, "features hold NaN"),
         ({"features": np.full((1, SIZE), 1e6)}, "features hold NaN or infinite"),
-        ({"features": np.zeros((1, SIZE + 1))}, "not .1, 8.*--feature_size"),
-        ({"width": 0}, "a picture's width of 0 pixels"),
-        ({"height": 10**7}, "a picture's height of 10000000 pixels"),
+        ({"features": np.zeros((1, SIZE + 1))}, "not .1, 8.*--feature-size"),
+        ({"width": 0}, "an image's width of 0 pixels"),
+        ({"height": 10**7}, "an image's height of 10000000 pixels"),
         ({"class_probs": None}, "shape none"),
         ({"class_probs": np.full((1, 4), 0.3)}, "sum to 1"),
         ({"class_probs": np.array([[2.0, -1, 0, 0]])}, "at least 0"),
@@ -160,13 +160,13 @@ CAPTIONS: dict[str, Callable[[Path, list[Foreign]], Path]] = {
 
 @pytest.mark.parametrize("name", CAPTIONS)
 def test_captions_of_every_kind_are_joined_by_id(tmp_path: Path, name: str) -> None:
-    made = pictures(4)
+    made = images(4)
     names = ["COCO_val2014_000000001000", "1001", "0001002", "1003"]
     regions = [replace(one, name=other) for one, other in zip(made, names, strict=True)]
     index = CaptionIndex(CAPTIONS[name](tmp_path / name, made[:3]))
     report = run(writers.bottom_up(tmp_path / "a.tsv", regions), tmp_path / "s", index)
     rows = list(RegionStore.open(tmp_path / "s").captions())
-    assert [row.picture_id for row in rows] == names[:3]
+    assert [row.image_id for row in rows] == names[:3]
     assert [row.texts for row in rows] == [one.texts for one in made[:3]]
     assert {field for row in rows for field in row.text_fields} == {"query" if "queries" in name else "caption"}
     assert report.skipped == 1
@@ -175,8 +175,8 @@ def test_captions_of_every_kind_are_joined_by_id(tmp_path: Path, name: str) -> N
     assert [row.texts for row in RegionStore.open(tmp_path / "t").captions()] == [*(o.texts for o in made[:3]), ()]
 
 
-def test_pictures_of_other_splits_are_left_out_and_not_listed(tmp_path: Path) -> None:
-    made = pictures(6)
+def test_images_of_other_splits_are_left_out_and_not_listed(tmp_path: Path) -> None:
+    made = images(6)
     splits = ("train", "restval", "test")
     path = writers.karpathy(tmp_path / "k.json", made[:5], lambda number: splits[number % 3])
     index = CaptionIndex(path, ["train", "restval"])
@@ -198,7 +198,7 @@ def test_pictures_of_other_splits_are_left_out_and_not_listed(tmp_path: Path) ->
         ("red.PNG", "red"),
     ],
 )
-def test_names_of_one_picture_are_the_same(name: str, same: str) -> None:
+def test_names_of_one_image_are_the_same(name: str, same: str) -> None:
     assert normal_id(name) == same
 
 
@@ -215,11 +215,11 @@ def test_the_exact_name_comes_before_what_names_share(tmp_path: Path) -> None:
 def test_zeros_are_passed_over_only_where_one_image_and_one_caption_can_be_meant(tmp_path: Path) -> None:
     (tmp_path / "c.csv").write_text("id,caption\n7,seven\n0012,twelve\n")
     names = ["007", "7", "12", "0013"]
-    made = [replace(one, name=name) for one, name in zip(pictures(4), names, strict=True)]
+    made = [replace(one, name=name) for one, name in zip(images(4), names, strict=True)]
     path = writers.bottom_up(tmp_path / "a.tsv", made)
     index = CaptionIndex(tmp_path / "c.csv")
     report = run(path, tmp_path / "s", index)
-    assert {row.picture_id: row.texts for row in RegionStore.open(tmp_path / "s").captions()} == {
+    assert {row.image_id: row.texts for row in RegionStore.open(tmp_path / "s").captions()} == {
         "7": ("seven",),
         "12": ("twelve",),
     }
@@ -241,7 +241,7 @@ def test_rows_that_give_no_caption_are_counted_and_listed(tmp_path: Path) -> Non
         "image_name| comment_number| comment\n1000.jpg| 0| a cat | on a mat\n1001.jpg| 4   A dog runs across .\n"
         "1002.jpg| 1\n1002.jpg| 2|  \n"
     )
-    path = writers.bottom_up(tmp_path / "a.tsv", pictures(3))
+    path = writers.bottom_up(tmp_path / "a.tsv", images(3))
     report = run(path, tmp_path / "s", CaptionIndex(captions))
     assert [row.texts for row in RegionStore.open(tmp_path / "s").captions()] == [
         ("a cat | on a mat",),
@@ -261,7 +261,7 @@ def test_images_of_a_caption_file_that_are_not_there_are_counted_and_texts_that_
     captions.write_text(
         f"image_id\tcaption\n1000\ta cat\n1001.jpg\t{'long ' * 2001}\n7\tnobody\n7\tagain\n8\tnor this\n"
     )
-    path = writers.bottom_up(tmp_path / "a.tsv", pictures(3))
+    path = writers.bottom_up(tmp_path / "a.tsv", images(3))
     for _ in range(2):  # also when everything is there already
         report = run(path, tmp_path / "s", CaptionIndex(captions))
         assert (report.unjoined, report.absent) == (1, (2, "7"))
@@ -291,7 +291,7 @@ def test_a_text_with_commas_that_are_not_in_quotes_is_not_cut(tmp_path: Path) ->
     assert index.find("1") == (("red, blue",), ("caption",))
     assert index.find("2") == ((), ())
     assert index.find("3") == (("green",), ("caption",))
-    assert [(line.row, line.picture_id) for line in index.passed_over] == [(3, "2")]
+    assert [(line.row, line.image_id) for line in index.passed_over] == [(3, "2")]
 
 
 def test_ids_that_became_floats_are_whole_numbers(tmp_path: Path) -> None:
@@ -325,7 +325,7 @@ def test_texts_of_chinese_clip_name_lists_of_images(tmp_path: Path) -> None:
         ("a.json", b'["' + b"x" * 100 + b"\xff", "no text in UTF-8"),
         ("a.json", b"[" * 100_000, "nested too deeply"),
         ("a.jsonl", b'{"id": 1, "caption": "x"}\n{"id"', "line 2 is no JSON"),
-        ("a.jsonl", b'{"caption": "x"}\n', "line 1: names no picture"),
+        ("a.jsonl", b'{"caption": "x"}\n', "line 1: names no image"),
         ("a.jsonl", b'{"id": 1}\n', "line 1: has no text"),
         ("a.jsonl", b"\n\n", "holds no captions"),
         ("a.csv", b"", "the file is empty"),
@@ -346,21 +346,21 @@ def test_a_caption_file_that_cannot_be_read_is_named(
 
 
 def test_the_command_line_says_what_was_done(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    made = pictures(4)
+    made = images(4)
     path = writers.bottom_up(tmp_path / "a.tsv", [*made, made[0]])
     captions = writers.karpathy(tmp_path / "k.json", made, lambda number: "test" if number == 3 else "train")
-    words = ["import", "bottom-up-tsv", str(path), str(tmp_path / "s"), "--feature_size", str(SIZE)]
-    assert main([*words, "--captions", str(captions), "--caption_split", "train"]) == 0
+    words = ["import", "bottom-up-tsv", str(path), str(tmp_path / "s"), "--feature-size", str(SIZE)]
+    assert main([*words, "--captions", str(captions), "--caption-split", "train"]) == 0
     shown = capsys.readouterr().out
     assert "bottom-up-tsv, regions of 8 floats, no classes" in shown
-    assert "3 pictures written" in shown
-    assert "1 pictures left out" in shown
+    assert "3 images written" in shown
+    assert "1 images left out" in shown
     assert f"1 records skipped, see {tmp_path / 's'}/skipped.jsonl" in shown
     wrong = {
-        "--feature_size": "0",
+        "--feature-size": "0",
         "--captions": str(tmp_path / "gone.json"),
         "--sizes": "x",
-        "--caption_split": "train",
+        "--caption-split": "train",
     }
     for option, value in wrong.items():
         assert main([*words, option, value]) == 2
@@ -386,8 +386,8 @@ sys.exit(main(sys.argv[1:]))
 
 
 def test_a_process_that_is_killed_leaves_whole_commits_and_the_next_completes(tmp_path: Path) -> None:
-    path = writers.bottom_up(tmp_path / "a.tsv", pictures(60))
-    words = ["import", "bottom-up-tsv", str(path), str(tmp_path / "s"), "--feature_size", str(SIZE)]
+    path = writers.bottom_up(tmp_path / "a.tsv", images(60))
+    words = ["import", "bottom-up-tsv", str(path), str(tmp_path / "s"), "--feature-size", str(SIZE)]
     child = Fork(SLOW, *words)
     deadline = time.monotonic() + 120
     while len(list((tmp_path / "s").glob("data/*.lance"))) < 2 and time.monotonic() < deadline:

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from tests.regions.importers import writers
 from tests.regions.importers.damage import HOSTILE_FIELDS, damaged, hostile_lines, refusal, rounds
-from tests.regions.importers.writers import SIZE, Foreign, pictures
+from tests.regions.importers.writers import SIZE, Foreign, images
 
 from interbert.errors import RegionError, SourceError
 from interbert.regions.commits import SKIPPED
@@ -36,12 +36,12 @@ def outcome(source: ForeignSource) -> tuple[int, list[str]]:
     for row in source.rows():
         try:
             regions = checked(row.read(), row.where, source.feature_size, source.num_classes)
-            source.texts_of(row.picture_id)
+            source.texts_of(row.image_id)
         except RegionError as error:
             reasons.append(str(error))
             continue
         rows += 1
-        assert row.picture_id
+        assert row.image_id
         assert np.isfinite(regions.features).all()
         assert (regions.boxes >= 0).all()
         assert (regions.boxes[:, 2:] <= [regions.width, regions.height]).all()
@@ -74,7 +74,7 @@ def options_of(tmp_path: Path, kind: str) -> dict[str, Any]:
 @pytest.mark.parametrize("kind", TSV)
 def test_damaged_lines_are_rows_or_are_refused_and_none_is_passed_over(tmp_path: Path, kind: str) -> None:
     name, write, _ = TSV[kind]
-    path = write(tmp_path, pictures(6))
+    path = write(tmp_path, images(6))
     content = path.read_bytes()
     read, refused = 0, 0
     for seed in rounds(120):
@@ -96,7 +96,7 @@ def test_damaged_lines_are_rows_or_are_refused_and_none_is_passed_over(tmp_path:
 @pytest.mark.parametrize("kind", TSV)
 def test_every_hostile_field_is_a_row_or_is_refused(tmp_path: Path, kind: str) -> None:
     name, write, _ = TSV[kind]
-    made = pictures(1)
+    made = images(1)
     path = write(tmp_path, made)
     good = path.read_bytes().splitlines()[0]
     lines = list(hostile_lines(good))
@@ -117,7 +117,7 @@ def test_a_line_without_an_end_takes_no_memory_and_is_refused(tmp_path: Path, mo
     from interbert.regions.importers import lines
 
     monkeypatch.setattr(lines, "MAX_RECORD", 100_000)
-    path = writers.bottom_up(tmp_path / "a.tsv", pictures(2))
+    path = writers.bottom_up(tmp_path / "a.tsv", images(2))
     good = path.read_bytes()
     path.write_bytes(good + b"x" * 5_000_000 + b"\n" + good.replace(b"1000\t", b"7\t"))
     tracemalloc.start()
@@ -142,7 +142,7 @@ LIBRARIES: dict[str, tuple[str, Callable[[Path, list[Foreign]], Path]]] = {
 @pytest.mark.parametrize("kind", LIBRARIES)
 def test_a_damaged_database_gives_rows_and_reasons_and_ends_no_process(tmp_path: Path, kind: str) -> None:
     name, write = LIBRARIES[kind]
-    path = write(tmp_path, pictures(4))
+    path = write(tmp_path, images(4))
     content = path.read_bytes()
     outcomes = set()
     for seed in rounds(10):
@@ -162,12 +162,12 @@ def test_a_file_that_ends_its_reader_is_named_and_what_came_before_is_kept(
     source = Path(isolated_reader.__file__).read_text()
     loop = "        for key, value in transaction.cursor():\n"
     script.write_text(source.replace(loop, f"{loop}            if bytes(key) == b'1003': os.kill(os.getpid(), 11)\n"))
-    path = writers.finetuning_lmdb(tmp_path / "a.lmdb", pictures(6))
+    path = writers.finetuning_lmdb(tmp_path / "a.lmdb", images(6))
     opened = open_format("finetuning-lmdb", str(path))
     monkeypatch.setattr(isolated_reader, "__file__", str(script))
     with pytest.raises(SourceError, match=r"is damaged after 4 records \(its reader ended with SIGSEGV"):
         import_to_store(opened, tmp_path / "s", importer_info(opened, "finetuning-lmdb"), progress=False)
-    assert [row.picture_id for row in RegionStore.open(tmp_path / "s").captions()] == ["1000", "1001", "1002"]
+    assert [row.image_id for row in RegionStore.open(tmp_path / "s").captions()] == ["1000", "1001", "1002"]
 
 
 class Evil:
@@ -180,7 +180,7 @@ class Evil:
 
 def hostile_records(target: Path) -> list[Any]:
     """Records of a database that are not what they should be."""
-    good = writers.finetuning_record(pictures(1)[0])
+    good = writers.finetuning_record(images(1)[0])
     records: list[Any] = [
         None,
         3,
@@ -203,7 +203,7 @@ def hostile_records(target: Path) -> list[Any]:
 
 @pytest.mark.parametrize("kind", ["finetuning-lmdb", "pretraining-lmdb"])
 def test_every_hostile_record_is_a_row_or_is_refused(tmp_path: Path, kind: str) -> None:
-    made = pictures(20)
+    made = images(20)
     target = tmp_path / "harm"
     hostile = hostile_records(target)
     if kind == "finetuning-lmdb":
@@ -255,7 +255,7 @@ def _members(value: Any) -> list[Any]:
 def numpy_files(folder: Path, target: Path) -> None:
     """One file for every way in which a numpy file can be wrong."""
     folder.mkdir(exist_ok=True)
-    made = pictures(20)
+    made = images(20)
     writers.npz(folder, made)
     npz, npy = (folder / "1000.npz").read_bytes(), None
     np.save(folder / "one.npy", made[0].features)
@@ -296,7 +296,7 @@ def test_every_hostile_numpy_file_is_a_row_or_is_refused(tmp_path: Path) -> None
 
 
 def test_what_is_refused_is_counted_and_listed_and_the_rest_is_stored(tmp_path: Path) -> None:
-    path = writers.bottom_up(tmp_path / "a.tsv", pictures(30))
+    path = writers.bottom_up(tmp_path / "a.tsv", images(30))
     lines = path.read_bytes().splitlines()
     extra = list(hostile_lines(lines[0].replace(b"1000\t", b"99\t")))
     path.write_bytes(b"\n".join([*lines, *(line for line in extra if line.strip())]))

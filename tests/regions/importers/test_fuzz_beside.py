@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from tests.regions.importers import writers
 from tests.regions.importers.damage import damaged, refusal, rounds
-from tests.regions.importers.writers import Foreign, pictures
+from tests.regions.importers.writers import Foreign, images
 
 from interbert.regions.caption_index import CaptionIndex
 from interbert.regions.importers.sizes import SizeIndex
@@ -31,7 +31,7 @@ from interbert.regions.importers.sizes import SizeIndex
 def test_a_damaged_caption_file_is_read_or_named(
     tmp_path: Path, write: Callable[[Path, list[Foreign]], Path], name: str
 ) -> None:
-    path = write(tmp_path / name, pictures(6))
+    path = write(tmp_path / name, images(6))
     content = path.read_bytes()
     refused = 0
     for seed in rounds(100):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from tests.regions.importers import writers
 from tests.regions.importers.test_round_trips import assert_holds, imported
-from tests.regions.importers.writers import Foreign, pictures
+from tests.regions.importers.writers import Foreign, images
 
 from interbert.errors import SourceError
 
@@ -34,7 +34,7 @@ def changed(path: Path, made: list[Foreign], change: Callable[[Any], None]) -> P
     ],
 )
 def test_arrays_under_other_names_are_read(tmp_path: Path, names: dict[str, str]) -> None:
-    made = pictures(5)
+    made = images(5)
 
     def rename(file: Any) -> None:
         for old, new in names.items():
@@ -48,7 +48,7 @@ def test_arrays_under_other_names_are_read(tmp_path: Path, names: dict[str, str]
 
 @pytest.mark.parametrize("ids", [np.array([[1000], [1001], [1002]]), np.array([1000.0, 1001.0, 1002.0])])
 def test_ids_may_be_numbers_of_any_kind(tmp_path: Path, ids: np.ndarray) -> None:
-    made = pictures(3)
+    made = images(3)
 
     def number(file: Any) -> None:
         del file["image_id"]
@@ -59,7 +59,7 @@ def test_ids_may_be_numbers_of_any_kind(tmp_path: Path, ids: np.ndarray) -> None
 
 
 def test_one_number_of_boxes_is_that_of_all(tmp_path: Path) -> None:
-    made = writers.pictures(5)[::4]  # two regions each
+    made = writers.images(5)[::4]  # two regions each
 
     def scalar(file: Any) -> None:
         del file["num_boxes"]
@@ -70,7 +70,7 @@ def test_one_number_of_boxes_is_that_of_all(tmp_path: Path) -> None:
 
 
 def test_fields_of_a_group_are_found_among_any_number(tmp_path: Path) -> None:
-    made = pictures(2)
+    made = images(2)
     with h5py.File(writers.volta_h5(tmp_path / "a.h5", made), "a") as file:
         for number in range(40):
             file[made[0].name][f"a{number:02}"] = number
@@ -84,7 +84,7 @@ def test_fields_of_a_group_are_found_among_any_number(tmp_path: Path) -> None:
     [
         (
             lambda file: file.move("image_id", "nummer"),
-            r"has features, but no picture ids: its fields are .*nummer.*looked for image_id, img_id, image_ids",
+            r"has features, but no image ids: its fields are .*nummer.*looked for image_id, img_id, image_ids",
         ),
         (
             lambda file: file.move("features", "vectors"),
@@ -97,7 +97,7 @@ def test_fields_of_a_group_are_found_among_any_number(tmp_path: Path) -> None:
     ],
 )
 def test_what_is_not_there_is_named_in_one_line(tmp_path: Path, change: Callable[[Any], None], message: str) -> None:
-    path = changed(tmp_path / "a.h5", pictures(3), change)
+    path = changed(tmp_path / "a.h5", images(3), change)
     with pytest.raises(SourceError, match=f"^{path}: {message}") as caught:
         imported("h5", path, tmp_path / "s")
     assert "\n" not in str(caught.value)
@@ -107,7 +107,7 @@ def test_what_is_not_there_is_named_in_one_line(tmp_path: Path, change: Callable
 def test_an_array_beside_groups_and_groups_of_groups_are_listed(tmp_path: Path) -> None:
     import json
 
-    made = pictures(2)
+    made = images(2)
     with h5py.File(writers.volta_h5(tmp_path / "a.h5", made), "a") as file:
         file["version"] = [3]
         file["train/1000/features"] = made[0].features
@@ -116,16 +116,16 @@ def test_an_array_beside_groups_and_groups_of_groups_are_listed(tmp_path: Path) 
     assert_holds(store, made, Foreign.probabilities)
     listed = [json.loads(line) for line in (tmp_path / "s" / "skipped.jsonl").read_text().splitlines()]
     assert "its fields are 1000; looked for features" in listed[0]["reason"]
-    assert "an array, not a group of a picture's arrays" in listed[1]["reason"]
+    assert "an array, not a group of an image's arrays" in listed[1]["reason"]
 
 
 def test_a_pretraining_record_without_an_id_is_listed_and_gets_none(tmp_path: Path) -> None:
-    made = pictures(2)
+    made = images(2)
     names = ("features", "cls_prob", "boxes", "num_boxes", "image_h", "image_w", "image_id", "caption")
     values = [dict(zip(names, writers.pretraining_record(one), strict=True)) for one in made]
     del values[0]["image_id"]
     records = [(f"{n}".encode(), writers.packed(value)) for n, value in enumerate(values)]
     store, report = imported("pretraining-lmdb", writers.lmdb_of(tmp_path / "a.lmdb", records), tmp_path / "s")
     assert (report.written, report.skipped) == (1, 1)
-    assert [row.picture_id for row in store.captions()] == ["1001"]
-    assert "has no picture's id (a field called image_id or img_id)" in (tmp_path / "s" / "skipped.jsonl").read_text()
+    assert [row.image_id for row in store.captions()] == ["1001"]
+    assert "has no image's id (a field called image_id or img_id)" in (tmp_path / "s" / "skipped.jsonl").read_text()

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from tests.regions.importers import writers
 from tests.regions.importers.test_round_trips import imported
-from tests.regions.importers.writers import SIZE, pictures
+from tests.regions.importers.writers import SIZE, images
 
 from interbert.errors import RegionError, SourceError
 from interbert.regions.importers import fields, isolated, isolated_reader, numpy_files, pretraining_lmdb, vinvl_tsv
@@ -25,7 +25,7 @@ from interbert.regions.importers.rows import ForeignRegions, checked
 from interbert.regions.importers.sizes import SizeIndex
 
 HALF = MAX_RECORD // 2 + 100
-"""Bytes of an array that a picture may have once, and not twice."""
+"""Bytes of an array that an image may have once, and not twice."""
 
 
 def reasons(store: Path) -> list[str]:
@@ -34,8 +34,8 @@ def reasons(store: Path) -> list[str]:
 
 
 def test_the_arrays_of_an_npz_are_counted_together_by_what_they_say_of_themselves(tmp_path: Path) -> None:
-    folder = writers.npz(tmp_path / "f", pictures(2))
-    one = pictures(1)[0]
+    folder = writers.npz(tmp_path / "f", images(2))
+    one = images(1)[0]
     info = np.array({"objects_id": one.ids, "objects_conf": one.confidences}, dtype=object)
     whole = {
         "info": info,
@@ -51,11 +51,11 @@ def test_the_arrays_of_an_npz_are_counted_together_by_what_they_say_of_themselve
     assert (report.written, report.skipped) == (3, 1)
     (reason,) = reasons(tmp_path / "s")
     assert reason.startswith(f"{folder}/big.npz: arrays of 67,1")
-    assert "at most 67,108,864 are read, of all that a picture has" in reason
+    assert "at most 67,108,864 are read, of all that an image has" in reason
 
 
 def test_an_npy_and_what_stands_beside_it_are_one_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = writers.npy(tmp_path / "f", pictures(2))
+    folder = writers.npy(tmp_path / "f", images(2))
     unused = np.zeros(30_000, np.uint8)
     info = pickle.loads((folder / "1000_info.npy").read_bytes()[128:])[()]
     np.save(folder / "1000_info.npy", np.array({**info, "unused": unused}, dtype=object))
@@ -68,7 +68,7 @@ def test_an_npy_and_what_stands_beside_it_are_one_record(tmp_path: Path, monkeyp
 
 @pytest.mark.parametrize("kind", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
 def test_members_packed_in_ways_that_have_no_bound_are_refused(tmp_path: Path, kind: int) -> None:
-    folder = writers.npz(tmp_path / "f", pictures(2))
+    folder = writers.npz(tmp_path / "f", images(2))
     with zipfile.ZipFile(folder / "1000.npz") as old, zipfile.ZipFile(folder / "z.npz", "w", kind) as new:
         for name in old.namelist():
             new.writestr(name, old.read(name))
@@ -78,7 +78,7 @@ def test_members_packed_in_ways_that_have_no_bound_are_refused(tmp_path: Path, k
 
 
 def test_a_long_list_of_members_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = writers.npz(tmp_path / "f", pictures(2))
+    folder = writers.npz(tmp_path / "f", images(2))
     with zipfile.ZipFile(folder / "z.npz", "w") as archive:
         for number in range(2000):
             archive.writestr(f"{number:050}", b"")
@@ -90,7 +90,7 @@ def test_a_long_list_of_members_is_not_read(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_a_pipe_is_no_file(tmp_path: Path) -> None:
-    folder = writers.npz(tmp_path / "f", pictures(2))
+    folder = writers.npz(tmp_path / "f", images(2))
     os.mkfifo(folder / "pipe.npz")
     os.mkfifo(folder / "pipe.npy")
     _, report = imported("npy-folder", folder, tmp_path / "s")
@@ -106,7 +106,7 @@ h5py = pytest.importorskip("h5py")
 
 
 def volta(path: Path, count: int = 3) -> Any:
-    return h5py.File(writers.volta_h5(path, pictures(count)), "a")
+    return h5py.File(writers.volta_h5(path, images(count)), "a")
 
 
 def test_the_arrays_of_an_hdf5_group_are_counted_together(tmp_path: Path) -> None:
@@ -117,15 +117,15 @@ def test_the_arrays_of_an_hdf5_group_are_counted_together(tmp_path: Path) -> Non
     _, report = imported("h5", tmp_path / "a.h5", tmp_path / "s", num_classes=1601)
     assert report.skipped >= 1
     first = next(reason for reason in reasons(tmp_path / "s") if "1000" in reason)
-    assert "an array of 33,554,532 bytes; at most 67,108,864 are read, of all that a picture has" in first
+    assert "an array of 33,554,532 bytes; at most 67,108,864 are read, of all that an image has" in first
     assert not any("an array of" in reason and "1001" in reason for reason in reasons(tmp_path / "s"))
 
 
 def test_a_row_of_flat_hdf5_arrays_is_one_record(tmp_path: Path) -> None:
-    with h5py.File(writers.vilbert_h5(tmp_path / "a.h5", pictures(3)), "a") as file:
+    with h5py.File(writers.vilbert_h5(tmp_path / "a.h5", images(3)), "a") as file:
         for name in ("soft_labels", "class_probs"):
             file.create_dataset(name, (3, HALF), "u1")
-    with pytest.raises(SourceError, match="at most 67,108,864 are read, of all that a picture has"):
+    with pytest.raises(SourceError, match="at most 67,108,864 are read, of all that an image has"):
         open_format("h5", str(tmp_path / "a.h5"))
 
 
@@ -134,15 +134,15 @@ def test_pieces_and_texts_of_hdf5_are_bounded(tmp_path: Path) -> None:
         group = file["1000"]
         features = group.pop("features")
         values = np.asarray(features)
-        piece = (1 << 24, SIZE)  # of an array that is small itself
-        group.create_dataset("features", data=values, chunks=piece, maxshape=(None, None), track_times=False)
+        token = (1 << 24, SIZE)  # of an array that is small itself
+        group.create_dataset("features", data=values, chunks=token, maxshape=(None, None), track_times=False)
         file["1001"]["caption"] = "x" * (MAX_RECORD + 1)
         file["1002"]["caption"] = "a caption"
     store, report = imported("h5", tmp_path / "a.h5", tmp_path / "s")
     assert (report.written, report.skipped) == (1, 2)
     assert [row.texts for row in store.captions()] == [("a caption",)]
     first, second = reasons(tmp_path / "s")
-    assert "stored in pieces of 536,870,912 bytes; at most 67,108,864 are read" in first
+    assert "stored in tokens of 536,870,912 bytes; at most 67,108,864 are read" in first
     assert "a text of 67,108,865 bytes; at most 67,108,864 are read" in second
 
 
@@ -163,7 +163,7 @@ def test_what_tells_its_size_only_by_being_read_cannot_take_the_memory(
 
 
 def test_links_and_values_in_other_files_are_refused_in_hdf5(tmp_path: Path) -> None:
-    made = pictures(6)
+    made = images(6)
     secret = tmp_path / "secret"
     secret.write_bytes(np.full((5, SIZE), 7, "<f4").tobytes())
     with h5py.File(tmp_path / "other.h5", "w") as other:
@@ -182,7 +182,7 @@ def test_links_and_values_in_other_files_are_refused_in_hdf5(tmp_path: Path) -> 
         file["x1"] = h5py.ExternalLink("other.h5", "group")
         file["x2"] = h5py.SoftLink("/1004")
     store, report = imported("h5", tmp_path / "a.h5", tmp_path / "s")
-    assert [row.picture_id for row in store.captions()] == ["1004", "1005"]
+    assert [row.image_id for row in store.captions()] == ["1004", "1005"]
     found = reasons(tmp_path / "s")
     assert len(found) == report.skipped == 6
     for place, words in enumerate(("features is a link", "features is a link", "external storage", "virtual dataset")):
@@ -192,7 +192,7 @@ def test_links_and_values_in_other_files_are_refused_in_hdf5(tmp_path: Path) -> 
 
 @pytest.mark.parametrize("kind", ["external link", "soft link", "external storage", "virtual"])
 def test_a_flat_hdf5_file_whose_arrays_lie_elsewhere_is_named(tmp_path: Path, kind: str) -> None:
-    with h5py.File(writers.vilbert_h5(tmp_path / "a.h5", pictures(3)), "a") as file:
+    with h5py.File(writers.vilbert_h5(tmp_path / "a.h5", images(3)), "a") as file:
         shape = file["features"].shape
         del file["features"]
         if kind == "external link":
@@ -211,7 +211,7 @@ def test_a_flat_hdf5_file_whose_arrays_lie_elsewhere_is_named(tmp_path: Path, ki
 
 def test_msgpack_is_counted_while_it_is_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("msgpack")
-    made = pictures(2)
+    made = images(2)
     records = [(f"{n}".encode(), writers.packed(writers.pretraining_record(one))) for n, one in enumerate(made)]
     monkeypatch.setattr(pretraining_lmdb, "MAX_ELEMENTS", 10_000)
     nested = b"\x98" + (b"\xdc\x03\xe8" + b"\x91\xc0" * 1000) * 8
@@ -228,7 +228,7 @@ def test_msgpack_is_counted_while_it_is_unpacked(tmp_path: Path, monkeypatch: py
 
 
 def test_a_pickle_that_passes_a_limit_is_listed_and_so_is_a_list_of_ids(tmp_path: Path) -> None:
-    made = pictures(3)
+    made = images(3)
     records = [(one.name.encode(), pickle.dumps(writers.finetuning_record(one))) for one in made]
     shared = [0] * 2000
     bad = {**writers.finetuning_record(made[0]), "image_id": "9", "unused": [[shared] * 1000]}
@@ -252,7 +252,7 @@ def test_cells_json_and_lines_beside_are_counted(tmp_path: Path, monkeypatch: py
     assert json_from(b"[" + b"1," * 999_998 + b"1]", "x") == [1] * 999_999
     with pytest.raises(RegionError, match="x: its JSON has 1,000,001 elements; at most 1,000,000 are read"):
         json_from(b"[" + b"1," * 1_000_000 + b"1]", "x")
-    made = pictures(2)
+    made = images(2)
     features, objects, _ = writers.vinvl(tmp_path, made)
     longest = [max(len(line) for line in file.read_bytes().splitlines()) for file in (features, objects)]
     monkeypatch.setattr(vinvl_tsv, "MAX_RECORD", sum(longest) - 5)
@@ -270,7 +270,7 @@ def test_numbers_are_counted_before_they_become_wider(tmp_path: Path) -> None:
 
 
 def test_captions_of_a_record_are_as_long_as_those_of_a_file_may_be(tmp_path: Path) -> None:
-    made = pictures(3)
+    made = images(3)
     records = []
     for one, caption in zip(made, ["x" * 10_000, "x" * 10_001, ["x"] * 1001], strict=True):
         records.append((one.name.encode(), pickle.dumps({**writers.finetuning_record(one), "caption": caption})))
@@ -294,7 +294,7 @@ def test_a_line_of_sizes_without_an_end_is_refused(tmp_path: Path, name: str, mo
 
 def test_labels_and_answers_are_small_regular_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fields, "MAX_RECORD", 1000)
-    features, *_ = writers.vinvl(tmp_path, pictures(2))
+    features, *_ = writers.vinvl(tmp_path, images(2))
     with pytest.raises(SourceError, match=r"labels.json: is larger than 1,000 bytes"):
         open_format("vinvl-tsv", str(features), labels=str(tmp_path / "labels.json"))
     os.mkfifo(tmp_path / "pipe.json")

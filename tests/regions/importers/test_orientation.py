@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from tests.regions.importers import writers
 from tests.regions.importers.test_round_trips import assert_holds, imported
-from tests.regions.importers.writers import Foreign, pictures
+from tests.regions.importers.writers import Foreign, images
 
 from interbert.cli.main import main
 from interbert.errors import RegionError, SourceError
@@ -31,7 +31,7 @@ def npz(folder: Path, made: list[Foreign], **changed: Any) -> Path:
 def many(count: int, regions: int, size: int) -> list[Foreign]:
     """Images with so many regions each."""
     made = []
-    for number, one in enumerate(pictures(count)):
+    for number, one in enumerate(images(count)):
         rng = np.random.default_rng(number)
         start = rng.uniform(0, 40, (regions, 2))
         boxes = np.concatenate([start, start + rng.uniform(1, 40, (regions, 2))], axis=1).astype(np.float32)
@@ -56,7 +56,7 @@ def test_openvqas_features_are_turned_round(tmp_path: Path, regions: int, size: 
 
 
 def test_images_with_different_numbers_of_regions_are_turned_round(tmp_path: Path) -> None:
-    made = pictures(8, size=4)  # 2 to 5 regions: with 4 the array is square
+    made = images(8, size=4)  # 2 to 5 regions: with 4 the array is square
     store, _ = imported("npy-folder", npz(tmp_path / "f", made, x=transposed), tmp_path / "s")
     assert_holds(store, made, None)
 
@@ -70,7 +70,7 @@ def test_boxes_and_class_probabilities_are_turned_round_too(tmp_path: Path) -> N
 
 
 def test_padding_that_boxes_share_is_cut_off_either_way(tmp_path: Path) -> None:
-    made = pictures(4)
+    made = images(4)
 
     def padded(values: np.ndarray) -> np.ndarray:
         return np.concatenate([values, np.zeros((7 - len(values), values.shape[1]), values.dtype)])
@@ -89,7 +89,7 @@ def test_which_side_counts_regions_is_asked_for_where_nothing_tells(tmp_path: Pa
 
     folder = npz(tmp_path / "f", made, x=padded)
     with pytest.raises(
-        SourceError, match=r"shape \[16, 12\]; there are 5 regions, so that either side.*--feature_size"
+        SourceError, match=r"shape \[16, 12\]; there are 5 regions, so that either side.*--feature-size"
     ):
         imported("npy-folder", folder, tmp_path / "s")
     store, _ = imported("npy-folder", folder, tmp_path / "s", feature_size=16)
@@ -120,7 +120,7 @@ def test_an_array_whose_size_merely_divides_is_refused(tmp_path: Path, change: A
 def test_boxes_in_float64_base64_are_refused(tmp_path: Path) -> None:
     import pickle
 
-    made = pictures(2)
+    made = images(2)
     records = []
     for one, kind in zip(made, ("<f4", "<f8"), strict=True):
         record = writers.finetuning_record(one) | {"boxes": writers.b64(one.boxes, kind)}

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from tests.regions.importers import writers
-from tests.regions.importers.writers import SIZE, Foreign, pictures
+from tests.regions.importers.writers import SIZE, Foreign, images
 
 from interbert.errors import SourceError, UsageError
 from interbert.regions.importers.engine import ImportReport, import_to_store
@@ -33,9 +33,9 @@ def assert_holds(
     probabilities: Callable[[Foreign], np.ndarray] | None,
     texts: Callable[[Foreign], tuple[str, ...]] = lambda one: (),
 ) -> None:
-    """The store has these pictures, in this order, to the precision that it keeps."""
+    """The store has these images, in this order, to the precision that it keeps."""
     rows = list(store.captions())
-    assert [row.picture_id for row in rows] == [one.name for one in made]
+    assert [row.image_id for row in rows] == [one.name for one in made]
     for row, regions, one in zip(rows, store.take(range(len(store))), made, strict=True):
         assert (regions.width, regions.height) == (one.width, one.height)
         np.testing.assert_allclose(regions.boxes, one.boxes, atol=1e-3)
@@ -92,7 +92,7 @@ CASES: dict[str, tuple[str, Callable[[Path, list[Foreign]], Path], Any, Any]] = 
 @pytest.mark.parametrize("case", CASES)
 def test_a_format_comes_through_whole(tmp_path: Path, case: str) -> None:
     name, write, probabilities, texts = CASES[case]
-    made = pictures()
+    made = images()
     options = {"feature_size": SIZE} if "feature_size" in FORMATS[name].options and name.endswith("tsv") else {}
     store, report = imported(name, write(tmp_path, made), tmp_path / "s", **options)
     assert_holds(store, made, probabilities, texts or (lambda one: ()))
@@ -107,7 +107,7 @@ def test_a_format_comes_through_whole(tmp_path: Path, case: str) -> None:
 
 @pytest.mark.parametrize("three_columns", [False, True])
 def test_vinvl_features_and_the_objects_beside_them(tmp_path: Path, three_columns: bool) -> None:
-    made = pictures()
+    made = images()
     features, objects, labels = writers.vinvl(tmp_path, made, three_columns)
     options = {"feature_size": SIZE, "objects": str(objects)}
     store, _ = imported("vinvl-tsv", features, tmp_path / "s", labels=str(labels), **options)
@@ -117,7 +117,7 @@ def test_vinvl_features_and_the_objects_beside_them(tmp_path: Path, three_column
 
 
 def test_vinvl_features_alone_have_their_boxes_in_them_and_need_sizes(tmp_path: Path) -> None:
-    made = pictures()
+    made = images()
     features, _, _ = writers.vinvl(tmp_path, made)
     sizes = tmp_path / "train.hw.tsv"
     sizes.write_text("".join(f'{o.name}\t[{{"height": {o.height}, "width": {o.width}}}]\n' for o in made))
@@ -129,7 +129,7 @@ def test_vinvl_features_alone_have_their_boxes_in_them_and_need_sizes(tmp_path: 
 
 
 def test_uniter_boxes_are_relative_and_sizes_come_from_coco(tmp_path: Path) -> None:
-    made = pictures()
+    made = images()
     (tmp_path / "f").mkdir()
     for one in made:
         relative = one.boxes / np.array([one.width, one.height] * 2, dtype=np.float32)
@@ -145,11 +145,11 @@ def test_uniter_boxes_are_relative_and_sizes_come_from_coco(tmp_path: Path) -> N
 
 
 def test_the_order_of_width_and_height_may_be_said(tmp_path: Path) -> None:
-    square = [replace(one, width=200, height=200, boxes=one.boxes.clip(0, 200)) for one in pictures()]
+    square = [replace(one, width=200, height=200, boxes=one.boxes.clip(0, 200)) for one in images()]
     path = writers.bottom_up(tmp_path / "a.tsv", square, height_first=True)
     store, _ = imported("bottom-up-tsv", path, tmp_path / "s", feature_size=SIZE)  # both orders fit: the usual one
     assert_holds(store, square, None)
-    made = pictures()
+    made = images()
     path = writers.bottom_up(tmp_path / "b.tsv", made, height_first=True)
     store, _ = imported("bottom-up-tsv", path, tmp_path / "t", feature_size=SIZE, field_order="height,width")
     assert_holds(store, made, None)
@@ -159,16 +159,16 @@ def test_the_order_of_width_and_height_may_be_said(tmp_path: Path) -> None:
 
 
 def test_several_files_are_one_source(tmp_path: Path) -> None:
-    writers.bottom_up(tmp_path / "x.tsv.0", pictures(3))
-    writers.bottom_up(tmp_path / "x.tsv.1", pictures(4, first=3))
+    writers.bottom_up(tmp_path / "x.tsv.0", images(3))
+    writers.bottom_up(tmp_path / "x.tsv.1", images(4, first=3))
     store, report = imported("bottom-up-tsv", tmp_path / "x.tsv.*", tmp_path / "s", feature_size=SIZE)
-    assert_holds(store, pictures(7), None)
+    assert_holds(store, images(7), None)
     assert report.written == 7
 
 
 @pytest.mark.parametrize("protocol", range(6))
 def test_pickles_of_every_protocol(tmp_path: Path, protocol: int) -> None:
-    made = pictures(3)
+    made = images(3)
     path = writers.finetuning_lmdb(tmp_path / "a.lmdb", made, protocol)
     store, report = imported("finetuning-lmdb", path, tmp_path / "s")
     assert_holds(store, made, None)
@@ -178,7 +178,7 @@ def test_pickles_of_every_protocol(tmp_path: Path, protocol: int) -> None:
 def test_records_that_the_list_of_keys_has_and_the_file_lacks_are_named(tmp_path: Path) -> None:
     import pickle
 
-    made = pictures(3)
+    made = images(3)
     records = [(one.name.encode(), pickle.dumps(writers.finetuning_record(one))) for one in made]
     keys = pickle.dumps([*(key for key, _ in records), b"9999"])
     path = writers.lmdb_of(tmp_path / "a.lmdb", [*records, (b"keys", keys)])
@@ -195,18 +195,18 @@ def test_what_tensorpack_wrote_through_pyarrow_is_refused_with_what_to_do(tmp_pa
 
 
 def test_candidates_of_kdd_cup_have_queries_where_the_answers_say_so(tmp_path: Path) -> None:
-    made = pictures(3)
+    made = images(3)
     (tmp_path / "valid_answer.json").write_text('{"10000": [1000], "10021": [1002, 77]}')
     path = writers.kdd(tmp_path / "valid.tsv", made)
     answers = str(tmp_path / "valid_answer.json")
     store, _ = imported("kdd-tsv", path, tmp_path / "s", feature_size=SIZE, answers=answers)
-    texts = {row.picture_id: row.texts for row in store.captions()}
+    texts = {row.image_id: row.texts for row in store.captions()}
     assert texts == {"1000": made[0].texts[:1], "1001": (), "1002": made[2].texts[1:]}
     assert {field for row in store.captions() for field in row.text_fields} == {"query"}
 
 
 def test_base64_in_the_letters_of_python_3_is_read(tmp_path: Path) -> None:
-    made = pictures(2)
+    made = images(2)
     with (tmp_path / "a.tsv").open("wb") as file:
         for one in made:
             boxes, features = (str(writers.b64(values)).encode() for values in (one.boxes, one.features))
@@ -240,7 +240,7 @@ def test_the_caffe_detectors_own_file(tmp_path: Path, name: str) -> None:
 def test_a_format_that_is_not_there_is_answered_with_the_nearest_or_with_the_right_command() -> None:
     with pytest.raises(UsageError, match=r"no format 'lxmert'\. Did you mean 'lxmert-tsv'"):
         open_format("lxmert", "a.tsv")
-    with pytest.raises(UsageError, match=r"muge has pictures.*interbert extract"):
+    with pytest.raises(UsageError, match=r"muge has images.*interbert extract"):
         open_format("muge", "a.tsv")
     with pytest.raises(UsageError, match="takes no --answers"):
         open_format("h5", "a.h5", answers="b.json")

@@ -22,7 +22,7 @@ CLASSES = 1601
 
 @dataclass(frozen=True)
 class Foreign:
-    """A picture as a detector describes it."""
+    """An image as a detector describes it."""
 
     name: str
     width: int
@@ -43,8 +43,8 @@ class Foreign:
         return values.astype(np.float32)
 
 
-def pictures(count: int = 5, first: int = 0, size: int = SIZE) -> list[Foreign]:
-    """Pictures with 2 to 5 regions each, wider than high."""
+def images(count: int = 5, first: int = 0, size: int = SIZE) -> list[Foreign]:
+    """Images with 2 to 5 regions each, wider than high."""
     made = []
     for number in range(first, first + count):
         rng = np.random.default_rng(number)
@@ -63,7 +63,7 @@ def pictures(count: int = 5, first: int = 0, size: int = SIZE) -> list[Foreign]:
                 features=rng.normal(size=(regions, size)).astype(np.float32),
                 ids=rng.integers(0, 1600, regions),
                 confidences=rng.uniform(0.2, 0.9, regions).astype(np.float32),
-                texts=(f"a picture of {number}", f"number {number}"),
+                texts=(f"an image of {number}", f"number {number}"),
             )
         )
     return made
@@ -98,7 +98,7 @@ def lxmert(path: Path, made: Sequence[Foreign], probabilities: bool = False) -> 
 
 
 def kdd(path: Path, made: Sequence[Foreign], header: bool = True) -> Path:
-    """One line per text of each picture, all first texts first."""
+    """One line per text of each image, all first texts first."""
     with path.open("wb") as file:
         if header:
             file.write(b"product_id\timage_h\timage_w\tnum_boxes\tboxes\tfeatures\tclass_labels\tquery\tquery_id\n")
@@ -231,7 +231,7 @@ def volta_h5(path: Path, made: Sequence[Foreign]) -> Path:
 
 
 def vilbert_h5(path: Path, made: Sequence[Foreign]) -> Path:
-    """Arrays with a row per picture, padded."""
+    """Arrays with a row per image, padded."""
     import h5py
 
     most = max(len(one.boxes) for one in made)

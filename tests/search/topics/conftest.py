@@ -12,7 +12,7 @@ from interbert.checkpoints.directory import load_processor
 from interbert.extraction.extract import extract_to_store
 from interbert.extraction.extractor import build_extractor
 from interbert.search.engine import SearchEngine
-from interbert.search.topics.learn import learn_topics
+from interbert.search.topics.fit import fit_topics
 from interbert.search.topics.recommend import PageSettings, TopicRecommender
 from interbert.search.topics.topic_file import Topic
 from interbert.search.topics.topic_memory import FILE
@@ -22,7 +22,7 @@ TOPICS = [
     Topic("circle", ("a circle on white paper",), where="price < 20", relevant={"colour": ["blue", "red"]}),
     Topic("gone", ("square",), relevant={"colour": ["pink"]}),
 ]
-FULL = PageSettings(least=0.0, duplicates=None, top_k=10)
+FULL = PageSettings(min_probability=0.0, duplicates=None, top_k=10)
 
 
 @pytest.fixture(scope="session")
@@ -38,7 +38,7 @@ def shop_regions(model: Path, priced: Path, tmp_path_factory: pytest.TempPathFac
 def taught(model: Path, shop_regions: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the tiny model that was taught topics."""
     folder = Path(shutil.copytree(model, tmp_path_factory.mktemp("taught") / "model"))
-    learn_topics(folder, str(shop_regions))
+    fit_topics(folder, str(shop_regions))
     return folder
 
 

@@ -1,4 +1,4 @@
-"""Columns of a catalogue reach the pictures they belong to, by id and by file, and what is not read is listed."""
+"""Columns of a catalogue reach the images they belong to, by id and by file, and what is not read is listed."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from tests.search.conftest import priced_rows, source_of, write_table
 
 from interbert.cli.main import main
 from interbert.errors import SourceError
-from interbert.extraction.attributes import ATTRIBUTES, kinds_in, kinds_of
+from interbert.extraction.attributes import ATTRIBUTES, facet_columns_in, facet_columns_of
 from interbert.extraction.columns import ColumnMapping
 from interbert.extraction.joining import CatalogueColumns
 from interbert.extraction.sources import open_source
 from interbert.regions.schema import CaptionRow, RegionRecord
 from interbert.regions.store import RegionStore
-from interbert.search.topics.learn import learn_topics
+from interbert.search.topics.fit import fit_topics
 
 
 def catalogue(path: Path, rows: list[dict[str, Any]], **mapping: str) -> CatalogueColumns:
@@ -41,11 +41,11 @@ def test_a_table_in_another_order_says_the_same_of_every_product(shop_regions: P
     rows = [priced_rows()[place] for place in (*range(23, 11, -1), *range(12))]
     found = catalogue(tmp_path / "sorted.parquet", rows, product_id="id").join(captions(shop_regions))
     assert (found.values, found.problems) == (colours(shop_regions), [])
-    by_picture = catalogue(tmp_path / "sorted.parquet", rows, picture_id="id")
-    assert by_picture.join(captions(shop_regions)).values == colours(shop_regions)
+    by_image = catalogue(tmp_path / "sorted.parquet", rows, image_id="id")
+    assert by_image.join(captions(shop_regions)).values == colours(shop_regions)
 
 
-def test_a_table_without_ids_is_joined_by_the_pictures(shop_regions: Path, tmp_path: Path) -> None:
+def test_a_table_without_ids_is_joined_by_the_images(shop_regions: Path, tmp_path: Path) -> None:
     rows = [{name: row[name] for name in ("image", "title", "colour")} for row in reversed(priced_rows())]
     joined = catalogue(tmp_path / "unnamed.parquet", rows)
     numbered = [
@@ -55,11 +55,11 @@ def test_a_table_without_ids_is_joined_by_the_pictures(shop_regions: Path, tmp_p
     found = joined.join(numbered)
     assert (found.values, found.problems) == (colours(shop_regions), [])
     (unknown,) = joined.join([CaptionRow(0, "0", "0", "f" * 64, 0, 0, (), ())]).problems
-    assert unknown[1].endswith("has no ids, and its picture is in no row")
+    assert unknown[1].endswith("has no ids, and its image is in no row")
     assert joined.join([CaptionRow(0, "0", "0", "", 0, 0, (), ())]).problems  # a row's number alone is no id
 
 
-def test_an_id_with_another_picture_is_no_match_and_one_whose_picture_cannot_be_read_is(
+def test_an_id_with_another_image_is_no_match_and_one_whose_image_cannot_be_read_is(
     shop_regions: Path, tmp_path: Path
 ) -> None:
     rows = priced_rows()
@@ -72,7 +72,7 @@ def test_an_id_with_another_picture_is_no_match_and_one_whose_picture_cannot_be_
     assert [place for place, _ in found.problems] == [0, 2, 3, 4]
     reasons = [reason for _, reason in found.problems]
     assert "row 0 of" in reasons[0]
-    assert "has its product id 'red-circle', but another picture" in reasons[0]
+    assert "has its product id 'red-circle', but another image" in reasons[0]
     assert "no row of" in reasons[1]
     assert "rows 4 and 24 of" in reasons[3]
     assert "both its own, with another colour" in reasons[3]
@@ -80,7 +80,7 @@ def test_an_id_with_another_picture_is_no_match_and_one_whose_picture_cannot_be_
     assert [value for (value,) in found.values] == ["", "green", "", "", "", *others]
 
 
-def test_several_pictures_of_a_product_are_told_apart_by_their_files(shop_regions: Path, tmp_path: Path) -> None:
+def test_several_images_of_a_product_are_told_apart_by_their_files(shop_regions: Path, tmp_path: Path) -> None:
     rows = [dict(row, id="one") for row in reversed(priced_rows())]
     of_one = [
         CaptionRow(one.row, str(one.row), "one", one.digest, 0, one.row, one.texts, one.text_fields)
@@ -95,7 +95,7 @@ def test_topics_are_learned_by_id_and_what_does_not_join_is_listed(
     folder = Path(shutil.copytree(taught, tmp_path / "model"))
     rows = [dict(row, colour=f"{row['colour']}ish") for row in reversed(priced_rows())]
     full = write_table(tmp_path / "sorted.parquet", rows)
-    memory = learn_topics(folder, str(shop_regions), catalogue=CatalogueColumns(source_of(full), ["colour"]))
+    memory = fit_topics(folder, str(shop_regions), catalogue=CatalogueColumns(source_of(full), ["colour"]))
     assert ATTRIBUTES in memory.examples.fields
     held = [text.split() for text in memory.examples.texts]
     assert len(held) == 24
@@ -106,8 +106,8 @@ def test_topics_are_learned_by_id_and_what_does_not_join_is_listed(
 
     words = ["topics", "learn", str(folder), str(shop_regions), "--columns", "colour", "--catalogue"]
     short = write_table(tmp_path / "short.parquet", rows[:20])
-    assert main([*words, str(short), "--product_id", "id"]) == 0
-    assert "4 pictures were not read, or without columns" in capsys.readouterr().out
+    assert main([*words, str(short), "--product-id-column", "id"]) == 0
+    assert "4 images were not read, or without columns" in capsys.readouterr().out
     listed = [json.loads(line) for line in (folder / "topics_left_out.jsonl").read_text(encoding="utf-8").splitlines()]
     assert {one["product_id"] for one in listed} == {str(row["id"]) for row in rows[20:]}
     assert all(one["store"] == str(shop_regions) and "has its id" in one["reason"] for one in listed)
@@ -116,18 +116,18 @@ def test_topics_are_learned_by_id_and_what_does_not_join_is_listed(
     before = (folder / "topics.safetensors").read_bytes()
     assert main([*words, str(other)]) == 2
     said = capsys.readouterr().err
-    assert "none of its 24 pictures is in" in said
-    assert "--product_id" in said
+    assert "none of its 24 images is in" in said
+    assert "--product-id-column" in said
     assert said.count("\n") == 1
     assert (folder / "topics.safetensors").read_bytes() == before
 
 
-def test_pictures_without_a_text_are_listed(taught: Path, shop_regions: Path, tmp_path: Path) -> None:
+def test_images_without_a_text_are_listed(taught: Path, shop_regions: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(taught, tmp_path / "model"))
     store = RegionStore.open(str(shutil.copytree(shop_regions, tmp_path / "store")))
     store.append([RegionRecord("mute", "mute", "", 0, 24, (), (), store.take([0])[0])])
-    memory = learn_topics(folder, str(tmp_path / "store"))
-    assert [(one.picture_id, one.reason) for one in memory.left_out] == [("mute", "has no text")]
+    memory = fit_topics(folder, str(tmp_path / "store"))
+    assert [(one.image_id, one.reason) for one in memory.left_out] == [("mute", "has no text")]
     assert len(memory.examples) == 24
 
 
@@ -165,7 +165,7 @@ def test_quantities_are_no_kinds_in_any_form_of_source_and_every_column_is_accou
         file.write_text("\n".join(map(json.dumps, ROWS)), encoding="utf-8")
     else:
         write_table(file, ROWS)
-    found = kinds_of(open_source(str(tmp_path), ColumnMapping(), need_texts=False))
+    found = facet_columns_of(open_source(str(tmp_path), ColumnMapping(), need_texts=False))
     assert found.taken == ("kind", "size")
     assert set(found.left_out) == set(ROWS[0]) - {"file_name", "name", "kind", "size"}
     assert found.left_out["many"] == "21 different values in 200 rows; at most 20, else they name products"
@@ -198,6 +198,6 @@ def test_the_command_says_which_columns_it_reads_and_which_not(
 def test_a_source_without_further_columns_has_no_kinds(tmp_path: Path) -> None:
     rows = [{name: row[name] for name in ("image", "title", "id")} for row in priced_rows()]
     source = open_source(str(write_table(tmp_path / "bare.parquet", rows)), ColumnMapping(), need_texts=False)
-    assert kinds_in(source, source.columns.texts).taken == ()
+    assert facet_columns_in(source, source.columns.texts).taken == ()
     with pytest.raises(SourceError, match="columns"):
-        kinds_of(source)
+        facet_columns_of(source)

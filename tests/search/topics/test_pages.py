@@ -16,7 +16,7 @@ from tests.search.topics.conftest import FULL, TOPICS, opened
 
 from interbert.cli.main import main
 from interbert.errors import CheckpointError, ColumnError, SourceError, UsageError
-from interbert.extraction.attributes import ATTRIBUTES, as_text, attribute_values, kinds_of
+from interbert.extraction.attributes import ATTRIBUTES, as_text, attribute_values, facet_columns_of
 from interbert.extraction.columns import ColumnMapping
 from interbert.extraction.joining import CatalogueColumns
 from interbert.extraction.sources import open_source
@@ -25,7 +25,7 @@ from interbert.search.changes import add_to_index, remove_from_index
 from interbert.search.engine import SearchEngine
 from interbert.search.model_files import model_fingerprint
 from interbert.search.topics.evaluation import evaluate_topics, ndcg_at, precision_at
-from interbert.search.topics.learn import learn_topics
+from interbert.search.topics.fit import fit_topics
 from interbert.search.topics.nearest_words import KnownWords
 from interbert.search.topics.pages import build_topics, read_pages
 from interbert.search.topics.recommend import TopicRecommender
@@ -54,7 +54,7 @@ def test_a_page_holds_what_the_filter_lets_through_best_first(recommender: Topic
     assert likely == sorted(likely, reverse=True)
     assert [item.rank for item in page.items] == list(range(1, len(likely) + 1))
     some = sorted(likely)[len(likely) // 2]
-    shorter = recommender.page(TOPICS[1].texts, TOPICS[1].where, replace(FULL, diversity=0.0, least=some), {})
+    shorter = recommender.page(TOPICS[1].texts, TOPICS[1].where, replace(FULL, diversity=0.0, min_probability=some), {})
     assert [item.id for item in shorter.items] == [item.id for item in page.items if item.probability >= some]
 
 
@@ -72,13 +72,15 @@ def test_a_word_that_no_title_has_is_said_in_another_way_too(recommender: TopicR
 
 def test_recommend_is_the_page_of_the_engine(index: Path) -> None:
     engine = SearchEngine.open(index)
-    items = engine.recommend(["red paper", "红色"], where="stock > 0", least=0.0, top_k=5, spread=["colour"])
+    items = engine.recommend(
+        ["red paper", "红色"], where="stock > 0", min_probability=0.0, top_k=5, diversify_by=["colour"]
+    )
     assert len(items) == 5
     assert len({item.metadata["colour"] for item in items}) > 1
     with pytest.raises(UsageError, match="empty"):
         engine.recommend("  ")
     with pytest.raises(ColumnError, match="brand"):
-        engine.recommend("red", spread=["brand"])
+        engine.recommend("red", diversify_by=["brand"])
 
 
 def test_refresh_touches_only_what_changed(recommender: TopicRecommender, index: Path, tmp_path: Path) -> None:
@@ -108,7 +110,7 @@ def test_refresh_touches_only_what_changed(recommender: TopicRecommender, index:
     assert sorted(stamps(out)) == ["red.json"]
 
 
-def test_only_new_pictures_are_scored(recommender: TopicRecommender, index: Path, tmp_path: Path) -> None:
+def test_only_new_images_are_scored(recommender: TopicRecommender, index: Path, tmp_path: Path) -> None:
     out = tmp_path / "topics"
     remove_from_index(index, ids=["red-circle", "blue-square"])
     build_topics(recommender, TOPICS[:1], out, FULL)
@@ -198,7 +200,7 @@ def test_pages_want_a_folder_of_their_own(recommender: TopicRecommender, tmp_pat
     with pytest.raises(UsageError, match="no topic pages"):
         read_pages(tmp_path / "full")
     with pytest.raises(ColumnError, match="brnad"):
-        build_topics(recommender, TOPICS, tmp_path / "out", replace(FULL, spread=("brnad",)))
+        build_topics(recommender, TOPICS, tmp_path / "out", replace(FULL, diversify_by=("brnad",)))
 
 
 def test_precision_counts_empty_places_as_wrong_and_few_relevant_products_as_enough() -> None:
@@ -228,7 +230,7 @@ def test_evaluation_judges_all_methods_over_the_same_topics(recommender: TopicRe
         evaluate_topics(recommender, TOPICS[2:], FULL)
 
 
-def test_titles_and_columns_do_not_move_what_pictures_rank(
+def test_titles_and_columns_do_not_move_what_images_rank(
     recommender: TopicRecommender, taught: Path, tmp_path: Path
 ) -> None:
     rows = [dict(row, title="x", title_zh="y", colour="z") for row in priced_rows()]
@@ -267,7 +269,7 @@ def test_memory_with_a_number_that_cannot_be_is_damaged(
     taught: Path, shop_regions: Path, priced: Path, tmp_path: Path, part: str, value: float
 ) -> None:
     folder = Path(shutil.copytree(taught, tmp_path / "model"))
-    learn_topics(folder, str(shop_regions), catalogue=CatalogueColumns(source_of(priced), ["colour", "sale"]))
+    fit_topics(folder, str(shop_regions), catalogue=CatalogueColumns(source_of(priced), ["colour", "sale"]))
     with safe_open(folder / FILE, framework="numpy") as file:
         header = file.metadata()
         arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
@@ -281,7 +283,7 @@ def test_memory_with_a_number_that_cannot_be_is_damaged(
 
 def test_learning_says_what_is_missing(model: Path, taught: Path, shop_regions: Path, tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="too few titles in columns nothing"):
-        learn_topics(taught, str(shop_regions), fields=["nothing"])
+        fit_topics(taught, str(shop_regions), fields=["nothing"])
     assert (taught / FILE).is_file()
 
 
@@ -299,7 +301,7 @@ def test_learning_reads_the_columns_of_the_catalogue(
     assert any("red" in text.split() for text in examples.texts)
     for more, message in (
         ([], "name it with --catalogue"),
-        (["--catalogue", str(priced), "--validation_catalogue", str(priced)], "belongs to the store of --validation"),
+        (["--catalogue", str(priced), "--validation-catalogue", str(priced)], "belongs to the store of --validation"),
         (["--catalogue", str(priced), "--validation", str(shop_regions)], "or neither"),
     ):
         assert main([*words, *more]) == 2
@@ -322,14 +324,14 @@ def test_columns_of_few_values_say_what_kind_a_product_is(tmp_path: Path) -> Non
     ]
     (tmp_path / "metadata.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
     source = open_source(str(tmp_path), ColumnMapping(), need_texts=False)
-    assert kinds_of(source).taken == ("kind",)
+    assert facet_columns_of(source).taken == ("kind",)
     values = attribute_values(source, ["kind", "use", "use"])
     assert values[:2] == [("shirt", "at home"), ("", "at home")]
     assert [as_text(one) for one in values[:2]] == ["shirt at home", "at home"]
     with pytest.raises(ColumnError, match="kind"):
         attribute_values(source, ["kinds"])
     with pytest.raises(SourceError, match="--columns"):
-        kinds_of(source, ["kind"])
+        facet_columns_of(source, ["kind"])
 
 
 def test_a_model_that_was_not_taught_ranks_by_the_joint_model_alone(index_path: Path) -> None:
@@ -351,8 +353,8 @@ def test_the_verbs_build_judge_and_draw(
     out, page, metrics = tmp_path / "out", tmp_path / "topics.html", tmp_path / "metrics.json"
     assert main(["topics", "learn", str(taught), str(shop_regions), "--validation", str(shop_regions)]) == 0
     assert "24 examples with texts in title, title_zh" in capsys.readouterr().out
-    given = ["--texts", "text,text_zh"]
-    assert main(["topics", "build", str(index), str(file), str(out), *given, "--least", "0"]) == 0
+    given = ["--text-columns", "text,text_zh"]
+    assert main(["topics", "build", str(index), str(file), str(out), *given, "--min-probability", "0"]) == 0
     assert "2 topics: 2 written" in capsys.readouterr().out
     assert main(["topics", "page", str(out), str(page)]) == 0
     drawn = page.read_text(encoding="utf-8")
@@ -370,7 +372,7 @@ def test_the_verbs_build_judge_and_draw(
         (["topics", "build", str(index), str(file), str(out), "--diversity", "7"], "diversity must be at least 0"),
         (["topics", "page", str(tmp_path), str(page)], "there are no topic pages here"),
         (["topics", "page", str(out), str(tmp_path / "no" / "x.html")], "its folder does not exist"),
-        (["topics", "evaluate", str(index), str(file), "--spread", "brnad"], "there is no column"),
+        (["topics", "evaluate", str(index), str(file), "--diversify-by", "brnad"], "there is no column"),
     ):
         assert main(words) == 2
         assert message in capsys.readouterr().err

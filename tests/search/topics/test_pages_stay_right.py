@@ -21,7 +21,7 @@ from interbert.errors import UsageError, VectorIndexError
 from interbert.search.build import build_index
 from interbert.search.engine import SearchEngine
 from interbert.search.model_files import model_fingerprint
-from interbert.search.topics.learn import learn_topics
+from interbert.search.topics.fit import fit_topics
 from interbert.search.topics.nearest_words import KnownWords
 from interbert.search.topics.pages import build_topics, read_pages
 from interbert.search.topics.recommend import TopicRecommender
@@ -40,7 +40,7 @@ def test_a_topic_that_goes_wrong_keeps_the_page_it_had(
 
     def damaged(texts, where, *rest):  # type: ignore[no-untyped-def]
         if where == TOPICS[1].where:
-            raise VectorIndexError("a picture of it is damaged")
+            raise VectorIndexError("an image of it is damaged")
         return plain(texts, where, *rest)
 
     monkeypatch.setattr(recommender, "page", damaged)
@@ -66,7 +66,7 @@ def test_the_command_lists_what_went_wrong_and_fails(
 ) -> None:
     file, out = tmp_path / "topics.jsonl", tmp_path / "out"
     sound = [{"topic_id": "red", "text": "red paper"}, {"topic_id": "round", "text": "a circle"}]
-    words = ["topics", "build", str(index), str(file), str(out), "--least", "0"]
+    words = ["topics", "build", str(index), str(file), str(out), "--min-probability", "0"]
     file.write_text("\n".join(map(json.dumps, sound)), encoding="utf-8")
     assert main(words) == 0
     page = (out / "pages" / "red.json").read_bytes()
@@ -165,45 +165,45 @@ def test_an_index_made_anew_at_the_same_place_is_looked_at_again(taught: Path, t
     assert pages[1] <= {str(row["id"]) for row in priced_rows()[12:]}
 
 
-def test_what_is_remembered_of_a_picture_is_of_that_vector_and_coding(taught: Path, tmp_path: Path) -> None:
+def test_what_is_remembered_of_a_image_is_of_that_vector_and_coding(taught: Path, tmp_path: Path) -> None:
     """An index built anew with mirror images has other vectors for the same files."""
     rows = [dict(row, image=lopsided(place)) for place, row in enumerate(priced_rows())]
     source = source_of(write_table(tmp_path / "shop.parquet", rows))
     build_index(taught, source, tmp_path / "index")
     engine = SearchEngine.open(tmp_path / "index")
-    engine.recommend("red paper", least=0.0)
+    engine.recommend("red paper", min_probability=0.0)
     build_topics(opened(tmp_path / "index"), TOPICS[:1], tmp_path / "topics", FULL)
     build_index(taught, source, tmp_path / "index", rebuild=True, mirrored=True)
     engine.index._checked = 0.0  # a second later
     fresh = SearchEngine.open(tmp_path / "index")
-    assert engine.recommend("red paper", least=0.0) == fresh.recommend("red paper", least=0.0)
+    assert engine.recommend("red paper", min_probability=0.0) == fresh.recommend("red paper", min_probability=0.0)
     assert build_topics(opened(tmp_path / "index"), TOPICS[:1], tmp_path / "topics", FULL).scored == 24
 
 
 def lopsided(place: int) -> dict[str, object]:
-    picture = Image.new("RGB", (60, 80), "white")
-    picture.paste((10 * place, 0, 200), (0, 0, 20 + place, 80))
-    return {"bytes": file_bytes(picture), "path": f"{place}.png"}
+    image = Image.new("RGB", (60, 80), "white")
+    image.paste((10 * place, 0, 200), (0, 0, 20 + place, 80))
+    return {"bytes": file_bytes(image), "path": f"{place}.png"}
 
 
 def test_an_open_engine_notices_that_topics_were_learned_anew(taught: Path, index: Path) -> None:
     own = next((index / "models").iterdir())
     engine = SearchEngine.open(index)
-    before = engine.recommend("red paper", least=0.0)
+    before = engine.recommend("red paper", min_probability=0.0)
     recommender = engine._recommender
-    assert engine.recommend("red paper", least=0.0) == before
+    assert engine.recommend("red paper", min_probability=0.0) == before
     assert engine._recommender is recommender  # nothing is read again
     memory = load_memory(own, model_fingerprint(taught))
     assert memory is not None
     relearned(own, replace(memory, calibration=replace(memory.calibration, bias=-1.0)), joint=0.5)
-    after = engine.recommend("red paper", least=0.0)
-    assert after == SearchEngine.open(index).recommend("red paper", least=0.0)
+    after = engine.recommend("red paper", min_probability=0.0)
+    assert after == SearchEngine.open(index).recommend("red paper", min_probability=0.0)
     assert [item.score for item in after] != [item.score for item in before]
 
 
 def test_a_learned_memory_has_the_fingerprint_of_its_file(taught: Path, shop_regions: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(taught, tmp_path / "model"))
-    learned = learn_topics(folder, str(shop_regions), seed=3)
+    learned = fit_topics(folder, str(shop_regions), seed=3)
     loaded = load_memory(folder, model_fingerprint(folder))
     assert loaded is not None
     assert learned.fingerprint == loaded.fingerprint != ""
@@ -215,7 +215,7 @@ def test_a_build_of_pages_goes_on_after_a_kill_and_beside_changes_of_the_index(
     file, out = tmp_path / "topics.jsonl", tmp_path / "out"
     texts = {"red": "red paper", "round": "a circle", "blue": "blue paper"}
     file.write_text("\n".join(json.dumps({"topic_id": name, "text": text}) for name, text in texts.items()))
-    words = ["topics", "build", str(index), str(file), str(out), "--least", "0"]
+    words = ["topics", "build", str(index), str(file), str(out), "--min-probability", "0"]
     kill_at(3, "files", *words)  # the first topic is done, of the second nothing
     assert [one.name for one in sorted((out / "pages").glob("*.json"))] == ["red.json"]
     more = [row | {"id": f"new-{place}"} for place, row in enumerate(priced_rows()[:4])]

@@ -12,15 +12,15 @@ import pytest
 from sklearn.kernel_ridge import KernelRidge
 
 from interbert.search.topics.calibration import fit_calibration, probabilities
+from interbert.search.topics.char_ngrams import NgramTable, char_ngrams
 from interbert.search.topics.diversity import diversified
 from interbert.search.topics.evaluation import relevant_products
 from interbert.search.topics.examples import Examples, TopicText
-from interbert.search.topics.grams import GramTable, grams_of
-from interbert.search.topics.kinds import Kinds, kinds_among
-from interbert.search.topics.looks import KernelRegression, LookSpace, pooled_look
+from interbert.search.topics.facets import Facets, facets_among
 from interbert.search.topics.nearest_words import KnownWords
 from interbert.search.topics.phrases import common_phrases
 from interbert.search.topics.topic_file import Topic
+from interbert.search.topics.visual_features import KernelRegression, VisualFeatureSpace, pooled_visual_features
 
 RNG = np.random.default_rng
 
@@ -30,34 +30,34 @@ def unit(vectors: np.ndarray) -> np.ndarray:
 
 
 def three_kinds(each: int = 30) -> Examples:
-    """Watches, shoes and bags: pictures and texts of a kind lie together, in two languages."""
-    kinds = [("watch", "手表"), ("shoes", "鞋子"), ("handbag", "手提包")]
+    """Watches, shoes and bags: images and texts of a kind lie together, in two languages."""
+    facets = [("watch", "手表"), ("shoes", "鞋子"), ("handbag", "手提包")]
     centres = unit(RNG(0).normal(size=(3, 16)))
     owner = np.repeat(np.arange(3), each)
     noise = RNG(1)
-    pictures = unit(centres[owner] + 0.1 * noise.normal(size=(3 * each, 16)))
+    images = unit(centres[owner] + 0.1 * noise.normal(size=(3 * each, 16)))
     fields = np.stack([unit(centres[owner] + 0.1 * noise.normal(size=(3 * each, 16))) for _ in range(2)])
-    texts = [f"brand{place} for {kinds[kind][0]} {kinds[kind][1]}" for place, kind in enumerate(owner)]
-    return Examples.of(pictures, pooled_of(pictures), ["title", "title_zh"], fields, fields, texts)
+    texts = [f"brand{place} for {facets[kind][0]} {facets[kind][1]}" for place, kind in enumerate(owner)]
+    return Examples.of(images, pooled_of(images), ["title", "title_zh"], fields, fields, texts)
 
 
-def pooled_of(pictures: np.ndarray) -> np.ndarray:
+def pooled_of(images: np.ndarray) -> np.ndarray:
     """Region tokens that say what the vectors say, in other numbers."""
-    return (pictures @ RNG(9).normal(size=(16, 32))).astype(np.float32)
+    return (images @ RNG(9).normal(size=(16, 32))).astype(np.float32)
 
 
 def test_spelling_is_parts_of_words_and_neighbouring_characters() -> None:
-    assert {"<wat", "atch"} <= grams_of("Watches") & grams_of("watch")
-    assert grams_of("女士红裙") == {*"女士红裙", "女士", "士红", "红裙", "女士红", "士红裙"}
-    assert "包" in grams_of("背包") & grams_of("双肩包")
-    assert grams_of("tie") == {"<tie", "tie>"}
-    assert grams_of("T恤") == {"<t>", "恤"}
-    assert grams_of("🎉 ,") == set()
+    assert {"<wat", "atch"} <= char_ngrams("Watches") & char_ngrams("watch")
+    assert char_ngrams("女士红裙") == {*"女士红裙", "女士", "士红", "红裙", "女士红", "士红裙"}
+    assert "包" in char_ngrams("背包") & char_ngrams("双肩包")
+    assert char_ngrams("tie") == {"<tie", "tie>"}
+    assert char_ngrams("T恤") == {"<t>", "恤"}
+    assert char_ngrams("🎉 ,") == set()
 
 
-def test_a_word_that_pictures_cannot_show_counts_less_than_one_they_can() -> None:
+def test_a_word_that_images_cannot_show_counts_less_than_one_they_can() -> None:
     examples = three_kinds()
-    table = examples.grams
+    table = examples.ngrams
     assert table.weights[table.places["atch"]] > 0.3
     assert table.weights[table.places["<for"]] == pytest.approx(0, abs=1e-6)
     shared = table.shared("watches for children")
@@ -66,13 +66,13 @@ def test_a_word_that_pictures_cannot_show_counts_less_than_one_they_can() -> Non
     assert not table.shared("zzzz").any()
 
 
-def test_a_topic_finds_the_pictures_of_its_titles() -> None:
+def test_a_topic_finds_the_images_of_its_titles() -> None:
     examples = three_kinds()
     aim = unit(examples.vectors[0, 30:60].mean(axis=0))
     fit = examples.fit([TopicText("鞋子", aim, aim)])
     assert 0.5 < fit.max() <= 1
     assert fit[30:60].min() > np.delete(fit, np.s_[30:60]).max()
-    others = unit(examples.pictures + 0.1 * RNG(5).normal(size=examples.pictures.shape))
+    others = unit(examples.images + 0.1 * RNG(5).normal(size=examples.images.shape))
     transfer = examples.transfer(examples.likeness(others, pooled_of(others)), fit)
     assert transfer[30:60].min() > np.delete(transfer, np.s_[30:60]).max()
     assert (transfer <= 0).all()
@@ -93,70 +93,70 @@ def test_titles_of_either_of_two_things_fit_both() -> None:
 
 def test_words_of_the_best_titles_find_more_in_the_other_language() -> None:
     examples = three_kinds()
-    found = examples.grams.typical(np.arange(3), np.ones(3, dtype=np.float32))
+    found = examples.ngrams.typical(np.arange(3), np.ones(3, dtype=np.float32))
     assert found[:30].min() > found[30:].max()
-    only_chinese = GramTable.of([*examples.texts, "手表", "围巾"], np.zeros((92, 1), dtype=np.int32))
+    only_chinese = NgramTable.of([*examples.texts, "手表", "围巾"], np.zeros((92, 1), dtype=np.int32))
     assert only_chinese.holders.shape[0] == 92
     table = replace(only_chinese, weights=np.ones_like(only_chinese.weights))
     scarce = table.typical(np.arange(3), np.ones(3, dtype=np.float32))
     assert scarce[90] > scarce[91]
 
 
-def test_a_picture_s_score_does_not_depend_on_other_pictures() -> None:
+def test_a_image_s_score_does_not_depend_on_other_images() -> None:
     examples = three_kinds()
     aim = unit(examples.vectors[0, :30].mean(axis=0))
     fit = examples.fit([TopicText("watch", aim, aim)])
 
-    def transferred(pictures: np.ndarray) -> np.ndarray:
-        return examples.transfer(examples.likeness(pictures, pooled_of(pictures)), fit)
+    def transferred(images: np.ndarray) -> np.ndarray:
+        return examples.transfer(examples.likeness(images, pooled_of(images)), fit)
 
-    alone = np.concatenate([transferred(one[None]) for one in examples.pictures])
-    np.testing.assert_allclose(alone, transferred(examples.pictures), rtol=1e-5, atol=1e-5)
+    alone = np.concatenate([transferred(one[None]) for one in examples.images])
+    np.testing.assert_allclose(alone, transferred(examples.images), rtol=1e-5, atol=1e-5)
 
 
-def test_the_regression_foretells_what_pictures_show_and_the_mean_of_what_they_do_not() -> None:
+def test_the_regression_foretells_what_images_show_and_the_mean_of_what_they_do_not() -> None:
     examples = three_kinds()
     watches = (np.arange(90) < 30).astype(np.float32)
-    others = examples.space.project(pooled_of(examples.pictures + 0.1 * RNG(5).normal(size=examples.pictures.shape)))
+    others = examples.space.project(pooled_of(examples.images + 0.1 * RNG(5).normal(size=examples.images.shape)))
     foretold = examples.regression.predict(others, watches)
     assert foretold[:30].min() > foretold[30:].max()
     peer = KernelRidge(alpha=1.0, kernel="rbf", gamma=2.0)  # every example is a landmark
-    wanted = peer.fit(examples.looks, watches - watches.mean()).predict(others) + watches.mean()
+    wanted = peer.fit(examples.visual_features, watches - watches.mean()).predict(others) + watches.mean()
     np.testing.assert_allclose(foretold, wanted, atol=1e-3)
     np.testing.assert_allclose(examples.regression.predict(others, np.full(90, 0.3, np.float32)), 0.3, atol=1e-6)
 
 
 def test_some_landmarks_regress_nearly_as_all_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    looks = unit(RNG(1).normal(size=(400, 3)))
-    values = (looks[:, 0] > 0).astype(np.float32)
+    visual_features = unit(RNG(1).normal(size=(400, 3)))
+    values = (visual_features[:, 0] > 0).astype(np.float32)
     others = unit(RNG(2).normal(size=(100, 3)))
-    whole = KernelRegression.of(looks).predict(others, values)
-    monkeypatch.setattr("interbert.search.topics.looks._LANDMARKS", 80)
-    some = KernelRegression.of(looks)
+    whole = KernelRegression.of(visual_features).predict(others, values)
+    monkeypatch.setattr("interbert.search.topics.visual_features._LANDMARKS", 80)
+    some = KernelRegression.of(visual_features)
     assert some.landmarks.shape == (80, 3)
     assert np.abs(some.predict(others, values) - whole).mean() < 0.02
     assert ((some.predict(others, values) > 0.5) == (others[:, 0] > 0)).mean() > 0.9
 
 
-def test_pictures_that_all_look_the_same_are_no_error() -> None:
+def test_images_that_all_look_the_same_are_no_error() -> None:
     same = np.ones((50, 8), dtype=np.float32)
-    space = LookSpace.of(same)
-    looks = space.project(same)
-    assert np.isfinite(looks).all()
-    foretold = KernelRegression.of(looks).predict(looks, (np.arange(50) % 2).astype(np.float32))
+    space = VisualFeatureSpace.of(same)
+    visual_features = space.project(same)
+    assert np.isfinite(visual_features).all()
+    foretold = KernelRegression.of(visual_features).predict(visual_features, (np.arange(50) % 2).astype(np.float32))
     np.testing.assert_allclose(foretold, 0.5, atol=1e-3)
 
 
 def test_a_look_is_the_mean_of_the_tokens_and_the_global_one_whatever_their_number() -> None:
     tokens = [RNG(0).normal(size=(count, 4)).astype(np.float32) for count in (3, 1)]
-    found = pooled_look(tokens)
+    found = pooled_visual_features(tokens)
     np.testing.assert_allclose(found[0], [*tokens[0].mean(axis=0), *tokens[0][0]], rtol=1e-6)
     np.testing.assert_allclose(found[1], [*tokens[1][0], *tokens[1][0]], rtol=1e-6)
 
 
 def test_components_are_spread_evenly_by_half() -> None:
     pooled = (RNG(3).normal(size=(4000, 3)) * np.array([9.0, 4.0, 1.0]) + 5).astype(np.float32)
-    space = LookSpace.of(pooled)
+    space = VisualFeatureSpace.of(pooled)
     deviations = np.sort(((pooled - space.mean) @ space.basis).std(axis=0))
     np.testing.assert_allclose(deviations, [1.0, 2.0, 3.0], rtol=0.05)
     np.testing.assert_allclose(np.linalg.norm(space.project(pooled), axis=1), 1.0, rtol=1e-5)
@@ -166,39 +166,39 @@ ROWS = [("men", "shirt", "blue"), ("men", "shirt", "red"), ("women", "skirt", "r
 
 
 def test_kinds_are_values_and_up_to_three_together_that_several_products_have() -> None:
-    texts, members = kinds_among([*ROWS * 4, ("women", "shirt", "blue")])
+    texts, members = facets_among([*ROWS * 4, ("women", "shirt", "blue")])
     held = {text: np.flatnonzero(members[:, place].toarray().ravel()).tolist() for place, text in enumerate(texts)}
     assert {"shirt", "men", "red", "blue", "shirt men", "shirt blue"} == {text for text in texts if len(held[text]) > 6}
     assert held["men"] == [row for row in range(16) if row % 4 < 2]
     assert "blue women shirt" not in held  # one product
-    assert kinds_among([])[0] == []
-    assert kinds_among([()])[0] == []
-    assert kinds_among([(), ()])[1].shape == (2, 0)
+    assert facets_among([])[0] == []
+    assert facets_among([()])[0] == []
+    assert facets_among([(), ()])[1].shape == (2, 0)
 
 
 def test_kinds_of_many_columns_with_long_texts_are_few_and_quickly_found() -> None:
     draws = RNG(0)
     values = draws.integers(0, 3, (2000, 40))
     rows = [(f"described at length {row} " * 50, *map(str, values[row])) for row in range(2000)]
-    texts, members = kinds_among(rows)
+    texts, members = facets_among(rows)
     assert len(texts) < 3**3 * 9 * 8 * 7
     assert not any("described" in text for text in texts)
     assert members.shape == (2000, len(texts))
 
 
 def test_products_of_the_kind_that_a_topic_asks_for_fit_it_alike_whatever_else_they_are() -> None:
-    texts, members = kinds_among(ROWS * 5)
+    texts, members = facets_among(ROWS * 5)
     vectors = unit(RNG(2).normal(size=(len(texts), 64)))
-    kinds = Kinds(tuple(texts), vectors, vectors, members)
+    facets = Facets(tuple(texts), vectors, vectors, members)
     wanted = unit(vectors[texts.index("shirt")] + 0.02 * RNG(3).normal(size=64))
-    fit = kinds.fit("shirts", wanted, wanted)
+    fit = facets.fit("shirts", wanted, wanted)
     assert fit is not None
     shirts = np.array([row[1] == "shirt" for row in ROWS * 5])
     assert fit[shirts].min() > fit[~shirts].max()
     assert np.ptp(fit[shirts]) < 0.1 * (fit[shirts].min() - fit[~shirts].max())
-    assert kinds.fit("衬衫", wanted, wanted) is None
-    assert Kinds.none(20, 64, 64).fit("shirts", wanted, wanted) is None
-    chosen = kinds.select(shirts)
+    assert facets.fit("衬衫", wanted, wanted) is None
+    assert Facets.none(20, 64, 64).fit("shirts", wanted, wanted) is None
+    chosen = facets.select(shirts)
     assert chosen.members.shape == (15, len(texts))
 
 
@@ -218,27 +218,27 @@ def test_made_topics_are_what_titles_share_and_all_that_have_it_fit() -> None:
 def test_probabilities_are_as_often_right_as_they_say() -> None:
     draws = RNG(0)
     transfer, joint = draws.normal(size=(2, 50_000))
-    right = draws.random(50_000) < probabilities(2 * transfer + 0.5 * joint - 1)
-    found = fit_calibration(transfer, joint, right, 10)
+    relevant = draws.random(50_000) < probabilities(2 * transfer + 0.5 * joint - 1)
+    found = fit_calibration(transfer, joint, relevant, 10)
     assert found.transfer == pytest.approx(2, abs=0.1)
     assert found.joint == pytest.approx(0.5, abs=0.1)
     assert found.said > 0.95
     likely = found.probability(found.logit(transfer, joint))
     for low in (0.1, 0.4, 0.7):
         near = (likely >= low) & (likely < low + 0.2)
-        assert right[near].mean() == pytest.approx(likely[near].mean(), abs=0.05)
-    assert right[likely >= 0.5].mean() == pytest.approx(found.right, abs=0.03)
+        assert relevant[near].mean() == pytest.approx(likely[near].mean(), abs=0.05)
+    assert relevant[likely >= 0.5].mean() == pytest.approx(found.relevant, abs=0.03)
 
 
 def test_what_titles_leave_out_is_allowed_for() -> None:
     draws = RNG(0)
     transfer = draws.uniform(-6, 0, size=50_000)
-    right = draws.random(50_000) < probabilities(4 * transfer + 6)
-    said = right & (draws.random(50_000) < 0.6)
+    relevant = draws.random(50_000) < probabilities(4 * transfer + 6)
+    said = relevant & (draws.random(50_000) < 0.6)
     found = fit_calibration(transfer, np.zeros(50_000), said, 10)
     assert found.said == pytest.approx(0.6, abs=0.05)
     sure = found.probability(found.logit(transfer, np.zeros(50_000))) >= 0.5
-    assert found.right == pytest.approx(right[sure].mean(), abs=0.08)
+    assert found.relevant == pytest.approx(relevant[sure].mean(), abs=0.08)
 
 
 def test_a_score_that_would_count_against_relevance_is_left_out() -> None:
@@ -264,7 +264,7 @@ def test_diversity_trades_probability_for_other_looks_and_other_brands() -> None
 
 
 def test_the_table_of_spelling_stands_texts_without_words() -> None:
-    table = GramTable.of(["", "🎉"], np.array([[1], [0]], dtype=np.int32))
+    table = NgramTable.of(["", "🎉"], np.array([[1], [0]], dtype=np.int32))
     assert table.shared("anything").tolist() == [0, 0]
 
 
@@ -307,7 +307,7 @@ def test_words_are_said_in_the_other_language_where_their_own_has_none() -> None
 
 
 @pytest.mark.parametrize(
-    ("values", "listed", "right"),
+    ("values", "listed", "relevant"),
     [
         (pa.array([5, 50, None]), ["5"], {"0"}),
         (pa.array([5.0, 50.0, None]), ["5"], {"0"}),
@@ -318,11 +318,13 @@ def test_words_are_said_in_the_other_language_where_their_own_has_none() -> None
         (pa.array(["2026-01-05", "2026-01-06", None]), ["2026-01-05"], {"0"}),
     ],
 )
-def test_a_rule_of_relevance_names_values_of_every_kind(values: pa.Array, listed: list[str], right: set[str]) -> None:
+def test_a_rule_of_relevance_names_values_of_every_kind(
+    values: pa.Array, listed: list[str], relevant: set[str]
+) -> None:
     table = pa.table({"product_id": ["0", "1", "2"], "m_x": values})
     index = SimpleNamespace(
         metadata_columns=[SimpleNamespace(name="x", field="m_x")],
         scan=lambda fields, rows: table.select(fields).to_batches(rows),
     )
     recommender: Any = SimpleNamespace(index=index)
-    assert relevant_products(recommender, [Topic("t", ("t",), relevant={"x": listed})]) == ({"t": right}, 3)
+    assert relevant_products(recommender, [Topic("t", ("t",), relevant={"x": listed})]) == ({"t": relevant}, 3)

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from interbert.search.encoder import ProductEncoder
 from interbert.search.model_files import model_fingerprint
+from interbert.search.query_encoder import ProductEncoder
 from interbert.search.topics.encoding import encode_titles, encode_wordings
 from interbert.search.topics.topic_memory import load_memory
 

@@ -1,6 +1,6 @@
 """Anchors: boxes of every size and shape at every cell of the map.
 
-Shapes: A anchors of a cell, N = h*w*A anchors of a picture, row by row, cell by cell.
+Shapes: A anchors of a cell, N = h*w*A anchors of an image, row by row, cell by cell.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def _caffe_anchors(sizes: tuple[float, ...], ratios: tuple[float, ...]) -> Tenso
 
 
 def grid_anchors(cell: Tensor, height: int, width: int) -> Tensor:
-    """Anchors of a map of height x width cells, f32 [N,4], in pixels of the scaled picture."""
+    """Anchors of a map of height x width cells, f32 [N,4], in pixels of the scaled image."""
     ys = torch.arange(height, device=cell.device, dtype=torch.float32) * STRIDE
     xs = torch.arange(width, device=cell.device, dtype=torch.float32) * STRIDE
     y, x = torch.meshgrid(ys, xs, indexing="ij")

@@ -1,4 +1,4 @@
-"""Boxes from deltas, boxes inside the picture, and which boxes are boxes.
+"""Boxes from deltas, boxes inside the image, and which boxes are boxes.
 
 ``pixel`` is what a width is more than the difference of its coordinates (:class:`FrcnnConfig`): 1 or 0.
 Boxes are x1, y1, x2, y2. Shapes: N boxes, K deltas for each.
@@ -35,7 +35,7 @@ def decode_boxes(boxes: Tensor, deltas: Tensor, weights: tuple[float, float, flo
 
 
 def clip_boxes(boxes: Tensor, width: float, height: float, pixel: float) -> Tensor:
-    """Boxes [...,4] with every coordinate inside a picture of this size."""
+    """Boxes [...,4] with every coordinate inside an image of this size."""
     limits = boxes.new_tensor((width - pixel, height - pixel, width - pixel, height - pixel))
     return torch.minimum(boxes.clamp(min=0), limits)
 

@@ -41,13 +41,13 @@ class FrcnnConfig:
     """Blue, green, red."""
     pixel_std: tuple[float, float, float] = (1.0, 1.0, 1.0)
     short_side: int = 600
-    """Pixels of a picture's shorter side as the network sees it..."""
+    """Pixels of an image's shorter side as the network sees it..."""
     long_side: int = 1000
     """...unless the longer side would exceed this."""
     caffe_pooling: bool = True
     """The stem's pooling has no margin and rounds its size up, as Caffe does."""
     anchor_sizes: tuple[float, ...] = (64.0, 128.0, 256.0, 512.0)
-    """Sides of square anchors in pixels of the scaled picture."""
+    """Sides of square anchors in pixels of the scaled image."""
     anchor_ratios: tuple[float, ...] = (0.5, 1.0, 2.0)
     """Height over width."""
     anchor_offset: float = 0.0
@@ -59,7 +59,7 @@ class FrcnnConfig:
     proposal_nms: float = 0.7
     """Proposals whose IoU with a better one is above this are dropped."""
     min_proposal_side: float = 0.0
-    """Proposals with a side not above this are dropped; pixels of the picture before scaling."""
+    """Proposals with a side not above this are dropped; pixels of the image before scaling."""
     box_weights: tuple[float, float, float, float] = (10.0, 10.0, 5.0, 5.0)
     """The last layer's x, y, width and height deltas are divided by these."""
     pooled_side: int = 14

@@ -1,6 +1,6 @@
-"""The paper's detector as a region extractor: pictures in, regions of a store out.
+"""The paper's detector as a region extractor: images in, regions of a store out.
 
-Shapes: N regions of a picture, T attributes.
+Shapes: N regions of an image, T attributes.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _BATCH = {"cpu": 1, "cuda": 8}  # the head alone keeps a CPU busy
 
 @dataclass(frozen=True)
 class FrcnnRegions:
-    """The regions of a picture, and their attributes."""
+    """The regions of an image, and their attributes."""
 
     regions: Regions
     attribute_probs: NDArray[np.float16] | None
@@ -40,7 +40,7 @@ class FrcnnRegions:
 
 
 class FrcnnExtractor:
-    """Finds and describes regions of pictures, or describes boxes that are given."""
+    """Finds and describes regions of images, or describes boxes that are given."""
 
     carried: Path | None = None
     """Its weights come from elsewhere and stay there."""
@@ -62,56 +62,56 @@ class FrcnnExtractor:
             num_classes=self.config.num_classes,
         )
 
-    def extract(self, pictures: Sequence[Image.Image]) -> list[Regions]:
-        """Regions of RGB pictures, most confident first, features and class distributions float16."""
-        return [one.regions for one in self.detect(pictures)]
+    def extract(self, images: Sequence[Image.Image]) -> list[Regions]:
+        """Regions of RGB images, most confident first, features and class distributions float16."""
+        return [one.regions for one in self.detect(images)]
 
     @torch.inference_mode()
-    def detect(self, pictures: Sequence[Image.Image]) -> list[FrcnnRegions]:
-        """Regions of RGB pictures with their attributes."""
+    def detect(self, images: Sequence[Image.Image]) -> list[FrcnnRegions]:
+        """Regions of RGB images with their attributes."""
         found: dict[int, FrcnnRegions] = {}
-        for members, pixels in self._batches(pictures):
+        for members, pixels in self._batches(images):
             size = (pixels.shape[3], pixels.shape[2])
-            scales = [size[0] / pictures[index].width for index in members]
+            scales = [size[0] / images[index].width for index in members]
             detections = self.model.detect(pixels, self.settings, [size] * len(members), scales)
-            found |= {i: self._result(pictures[i], size, one) for i, one in zip(members, detections, strict=True)}
-        return [found[index] for index in range(len(pictures))]
+            found |= {i: self._result(images[i], size, one) for i, one in zip(members, detections, strict=True)}
+        return [found[index] for index in range(len(images))]
 
     @torch.inference_mode()
-    def describe(self, pictures: Sequence[Image.Image], boxes: Sequence[NDArray[np.float32]]) -> list[Regions]:
-        """Regions of RGB pictures at given boxes [n,4] in pixels of each picture; their order stays."""
+    def describe(self, images: Sequence[Image.Image], boxes: Sequence[NDArray[np.float32]]) -> list[Regions]:
+        """Regions of RGB images at given boxes [n,4] in pixels of each image; their order stays."""
         found: dict[int, Regions] = {}
-        for members, pixels in self._batches(pictures):
+        for members, pixels in self._batches(images):
             size = (pixels.shape[3], pixels.shape[2])
             scaled = [
-                torch.from_numpy(boxes[index]).to(self.device) * self._scale(pictures[index], size) for index in members
+                torch.from_numpy(boxes[index]).to(self.device) * self._scale(images[index], size) for index in members
             ]
             for index, one in zip(members, self.model.describe(pixels, scaled), strict=True):
-                regions = self._result(pictures[index], size, one).regions
+                regions = self._result(images[index], size, one).regions
                 found[index] = Regions(
                     boxes[index], regions.features, regions.class_probs, regions.width, regions.height
                 )
-        return [found[index] for index in range(len(pictures))]
+        return [found[index] for index in range(len(images))]
 
-    def _batches(self, pictures: Sequence[Image.Image]) -> Iterator[tuple[list[int], Tensor]]:
-        """Pictures that scale to one size, together: a margin would change what is seen near it."""
+    def _batches(self, images: Sequence[Image.Image]) -> Iterator[tuple[list[int], Tensor]]:
+        """Images that scale to one size, together: a margin would change what is seen near it."""
         by_size: dict[tuple[int, int], list[int]] = {}
-        for index, picture in enumerate(pictures):
-            by_size.setdefault(picture.size, []).append(index)
+        for index, image in enumerate(images):
+            by_size.setdefault(image.size, []).append(index)
         batch = _BATCH.get(self.device.partition(":")[0], 1)
         for members in by_size.values():
             for start in range(0, len(members), batch):
                 part = members[start : start + batch]
-                yield part, torch.stack([detector_pixels(pictures[i], self.config, self.device) for i in part])
+                yield part, torch.stack([detector_pixels(images[i], self.config, self.device) for i in part])
 
-    def _scale(self, picture: Image.Image, size: tuple[int, int]) -> Tensor:
-        x, y = size[0] / picture.width, size[1] / picture.height
+    def _scale(self, image: Image.Image, size: tuple[int, int]) -> Tensor:
+        x, y = size[0] / image.width, size[1] / image.height
         return torch.tensor([x, y, x, y], device=self.device)
 
-    def _result(self, picture: Image.Image, size: tuple[int, int], one: Detection) -> FrcnnRegions:
-        width, height = picture.size
+    def _result(self, image: Image.Image, size: tuple[int, int], one: Detection) -> FrcnnRegions:
+        width, height = image.size
         limits = np.array([width, height, width, height], dtype=np.float32)
-        boxes = (one.boxes / self._scale(picture, size)).cpu().numpy().clip(0, limits)
+        boxes = (one.boxes / self._scale(image, size)).cpu().numpy().clip(0, limits)
         regions = Regions(
             boxes=boxes.astype(np.float32),
             features=one.features.half().cpu().numpy(),

@@ -1,6 +1,6 @@
 """What is in a region: pooled from the map, described by res5, named by three linear layers.
 
-Shapes: R regions of all pictures, C channels, K classes (background first), F feature size, T attributes.
+Shapes: R regions of all images, C channels, K classes (background first), F feature size, T attributes.
 """
 
 from __future__ import annotations
@@ -44,11 +44,11 @@ class RegionHead(nn.Module):
         self.predictor = Predictor(config)
 
     def forward(self, feature_map: Tensor, boxes: Sequence[Tensor]) -> RegionAnswers:
-        """Answers about the boxes [n,4] of each picture, one after the other."""
+        """Answers about the boxes [n,4] of each image, one after the other."""
         return self.predictor(self.describe(feature_map, boxes))  # type: ignore[no-any-return]
 
     def describe(self, feature_map: Tensor, boxes: Sequence[Tensor]) -> Tensor:
-        """Features [R,F] of the boxes of each picture, in pixels of the scaled picture."""
+        """Features [R,F] of the boxes of each image, in pixels of the scaled image."""
         rois = pooling_boxes(boxes)
         dtype = next(self.res5.parameters()).dtype
         chunks = []
@@ -60,7 +60,7 @@ class RegionHead(nn.Module):
 
 
 def pooling_boxes(boxes: Sequence[Tensor]) -> Tensor:
-    """Boxes [n,4] of each picture as [R,5], the picture's number first."""
+    """Boxes [n,4] of each image as [R,5], the image's number first."""
     numbered = [torch.cat((one.new_full((len(one), 1), index), one), dim=1) for index, one in enumerate(boxes)]
     return torch.cat(numbered)
 

@@ -1,6 +1,6 @@
-"""The whole detector: scaled pictures in, described and chosen regions out.
+"""The whole detector: scaled images in, described and chosen regions out.
 
-Shapes: B pictures of one size, R proposals of a picture, N regions of a picture, F feature size, K classes.
+Shapes: B images of one size, R proposals of an image, N regions of an image, F feature size, K classes.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from interbert.extraction.frcnn.settings import FrcnnSettings
 
 @dataclass(frozen=True)
 class Detection:
-    """The regions of one picture."""
+    """The regions of one image."""
 
     boxes: Tensor
-    """[N,4] in pixels of the scaled picture."""
+    """[N,4] in pixels of the scaled image."""
     features: Tensor
     """[N,F]."""
     class_probs: Tensor
@@ -67,7 +67,7 @@ class Frcnn(nn.Module):
         Args:
             pixels: of :func:`detector_pixels`.
             settings: how many regions, and which boxes they have.
-            sizes: width and height of each scaled picture.
+            sizes: width and height of each scaled image.
             scales: how much larger than the original each is.
         """
         feature_map = self.feature_map(pixels)
@@ -87,7 +87,7 @@ class Frcnn(nn.Module):
         return found
 
     def describe(self, pixels: Tensor, boxes: Sequence[Tensor]) -> list[Detection]:
-        """Describe given boxes [n,4] of each picture, in pixels of the scaled picture; none is moved or dropped."""
+        """Describe given boxes [n,4] of each image, in pixels of the scaled image; none is moved or dropped."""
         answers = self.head(self.feature_map(pixels), boxes)
         found = split_answers(answers, [len(one) for one in boxes])
         return [
@@ -97,7 +97,7 @@ class Frcnn(nn.Module):
 
 
 def split_answers(answers: RegionAnswers, counts: Sequence[int]) -> list[RegionAnswers]:
-    """Answers about the regions of each picture."""
+    """Answers about the regions of each image."""
     names = ("features", "class_probs", "deltas", "attribute_probs")
     parts = [getattr(answers, name) for name in names]
     split = [[None] * len(counts) if one is None else one.split(list(counts)) for one in parts]
@@ -107,7 +107,7 @@ def split_answers(answers: RegionAnswers, counts: Sequence[int]) -> list[RegionA
 def choose(
     proposals: Tensor, answers: RegionAnswers, size: tuple[int, int], settings: FrcnnSettings, config: FrcnnConfig
 ) -> Detection:
-    """The regions of one picture.
+    """The regions of one image.
 
     Their boxes are the proposals that the features were pooled from, as in the paper's features, or (``refined``) where
     the last layer moves them to.

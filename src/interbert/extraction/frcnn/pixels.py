@@ -1,4 +1,4 @@
-"""A picture as the detector sees it: blue, green, red, means subtracted, scaled by its shorter side."""
+"""An image as the detector sees it: blue, green, red, means subtracted, scaled by its shorter side."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _LEAST = 16
 
 
 def scaled_size(width: int, height: int, config: FrcnnConfig) -> tuple[int, int]:
-    """Width and height of the scaled picture in pixels.
+    """Width and height of the scaled image in pixels.
 
     The shorter side becomes ``short_side``, unless the longer one would then exceed ``long_side``, which it becomes.
     A side is at least one cell of the network's map, which only strips 60 times as long as wide need.
@@ -28,26 +28,26 @@ def scaled_size(width: int, height: int, config: FrcnnConfig) -> tuple[int, int]
     return max(_LEAST, int(width * scale + 0.5)), max(_LEAST, int(height * scale + 0.5))
 
 
-def detector_pixels(picture: Image.Image, config: FrcnnConfig, device: str = "cpu") -> Tensor:
-    """An RGB picture, f32 [3,height,width] in BGR, scaled as the weights were trained.
+def detector_pixels(image: Image.Image, config: FrcnnConfig, device: str = "cpu") -> Tensor:
+    """An RGB image, f32 [3,height,width] in BGR, scaled as the weights were trained.
 
     ``caffe`` interpolates between the four nearest pixels, as OpenCV does; ``detectron2`` averages what a new pixel
-    covers, as Pillow does. They differ for pictures that are made smaller.
+    covers, as Pillow does. They differ for images that are made smaller.
     """
     from PIL import Image
 
-    width, height = scaled_size(*picture.size, config)
+    width, height = scaled_size(*image.size, config)
     mean = torch.tensor(config.pixel_mean, device=device).view(3, 1, 1)
     std = torch.tensor(config.pixel_std, device=device).view(3, 1, 1)
     if config.convention == "caffe":
-        pixels = (_blue_first(picture, device) - mean) / std
+        pixels = (_blue_first(image, device) - mean) / std
         scaled: Tensor = torch.nn.functional.interpolate(
             pixels[None], (height, width), mode="bilinear", align_corners=False, antialias=False
         )[0]
         return scaled
-    return (_blue_first(picture.resize((width, height), Image.Resampling.BILINEAR), device) - mean) / std
+    return (_blue_first(image.resize((width, height), Image.Resampling.BILINEAR), device) - mean) / std
 
 
-def _blue_first(picture: Image.Image, device: str) -> Tensor:
-    values = np.ascontiguousarray(np.asarray(picture)[:, :, ::-1].transpose(2, 0, 1))
+def _blue_first(image: Image.Image, device: str) -> Tensor:
+    values = np.ascontiguousarray(np.asarray(image)[:, :, ::-1].transpose(2, 0, 1))
     return torch.from_numpy(values).to(device).float()

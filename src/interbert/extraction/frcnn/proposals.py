@@ -1,6 +1,6 @@
 """The region proposal network: where something may be.
 
-Shapes: B pictures, A anchors of a cell, h, w cells, N = h*w*A anchors, P proposals of a picture.
+Shapes: B images, A anchors of a cell, h, w cells, N = h*w*A anchors, P proposals of an image.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ class ProposalNetwork(nn.Module):
         self.deltas = nn.Conv2d(config.proposal_channels, 4 * anchors, 1)
 
     def forward(self, feature_map: Tensor, sizes: Sequence[tuple[int, int]], scales: Sequence[float]) -> list[Tensor]:
-        """Proposals [P,4] of each picture, best first, in pixels of the scaled picture.
+        """Proposals [P,4] of each image, best first, in pixels of the scaled image.
 
         Args:
             feature_map: of the trunk.
-            sizes: width and height of each scaled picture.
+            sizes: width and height of each scaled image.
             scales: how much larger than the original each is.
         """
         scores, boxes = self.scored_boxes(feature_map)
@@ -60,10 +60,10 @@ class ProposalNetwork(nn.Module):
 
 
 def select_proposals(boxes: Tensor, scores: Tensor, size: tuple[int, int], scale: float, config: FrcnnConfig) -> Tensor:
-    """The proposals of one picture, [P,4], best first.
+    """The proposals of one image, [P,4], best first.
 
-    Boxes are cut at the picture's edges, small ones dropped, the best of the rest freed of those that overlap a better
-    one. A picture in which nothing is left is one proposal itself.
+    Boxes are cut at the image's edges, small ones dropped, the best of the rest freed of those that overlap a better
+    one. An image in which nothing is left is one proposal itself.
     """
     width, height = size
     best = scores.argsort(descending=True, stable=True)

@@ -1,6 +1,6 @@
 """ResNet up to its fourth stage, in the form that Caffe's weights have: a block strides in its first convolution.
 
-Shapes: B pictures, C channels, h, w cells of 16 pixels of the scaled picture.
+Shapes: B images, C channels, h, w cells of 16 pixels of the scaled image.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 from interbert.extraction.frcnn.config import FrcnnConfig
 
 STRIDE = 16
-"""Pixels of the scaled picture per cell of the trunk's map."""
+"""Pixels of the scaled image per cell of the trunk's map."""
 
 _EPSILON = 1e-5
 

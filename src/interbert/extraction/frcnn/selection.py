@@ -1,6 +1,6 @@
-"""Which of the described proposals become a picture's regions (bottom-up attention, section 3.1).
+"""Which of the described proposals become an image's regions (bottom-up attention, section 3.1).
 
-Shapes: R proposals of a picture, K classes (background first), N regions.
+Shapes: R proposals of an image, K classes (background first), N regions.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from torch import Tensor
 from torchvision.ops import nms
 
 _FLOORS = (0.02, 0.001, 0.0)
-"""Below the threshold, confidences are looked at in steps: most pictures have enough boxes before the last."""
+"""Below the threshold, confidences are looked at in steps: most images have enough boxes before the last."""
 
 
 def select_regions(boxes: Tensor, class_probs: Tensor, threshold: float, least: int, most: int, iou: float) -> Tensor:

@@ -1,4 +1,4 @@
-"""The tab-separated files of bottom-up attention and of LXMERT: one picture a line, arrays as base64 of float32.
+"""The tab-separated files of bottom-up attention and of LXMERT: one image a line, arrays as base64 of float32.
 
 Bottom-up attention (its ``generate_tsv.py``): ``image_id, image_w, image_h, num_boxes, boxes, features`` and, from
 ViLBERT's copy of it, ``cls_prob``; older files have height before width. LXMERT: ``img_id, img_h, img_w, objects_id,
@@ -44,7 +44,7 @@ class DetectorTsv(ForeignSource):
         feature_size: floats of a region.
         num_classes: classes with background.
         field_order: of width and height in bottom-up attention's files; auto takes the order in which the boxes of the
-            first 100 pictures lie inside them.
+            first 100 images lie inside them.
 
     Raises:
         SourceError: the file is missing, empty, or of no such kind.
@@ -79,7 +79,7 @@ class DetectorTsv(ForeignSource):
                 first = line.cells()[0]
                 if first.strip().lower() in _HEADERS:
                     continue
-                name = text_of(first, "the picture's id", line.where)
+                name = text_of(first, "the image's id", line.where)
             except RegionError as error:
                 yield unusable(line, str(error))
                 continue

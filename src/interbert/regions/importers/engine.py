@@ -39,9 +39,9 @@ class ImportReport:
     skipped: int
     """Records that could not be used, listed in ``skipped.jsonl`` inside the store."""
     left_out: int
-    """Pictures whose captions are of other splits."""
+    """Images whose captions are of other splits."""
     repeated: int
-    """Records of a picture that was stored from another record, where the format means that (KDD Cup)."""
+    """Records of an image that was stored from another record, where the format means that (KDD Cup)."""
     seconds: float
     unjoined: int = 0
     """Lines of the caption file that gave no caption, and images kept although theirs are ambiguous; listed too."""
@@ -73,8 +73,8 @@ def import_to_store(
         source: the foreign file, opened.
         out: folder of the store.
         info: what the store says who extracted it.
-        captions: texts to join by picture id.
-        keep_without_text: with ``captions``, keep pictures that have none.
+        captions: texts to join by image id.
+        keep_without_text: with ``captions``, keep images that have none.
         limit: only the first so many records.
         progress: show a bar with rate and remaining time.
 
@@ -105,7 +105,7 @@ class _Import:
         self._keep = keep_without_text
         self._writer = StoreWriter(self._store)
         self._skipped = SkipList(self._out / SKIPPED)
-        stored = ((one.picture_id, one.source_row, one.row) for one in self._store.captions() if one.view == 0)
+        stored = ((one.image_id, one.source_row, one.row) for one in self._store.captions() if one.view == 0)
         self._seen = SeenRows(stored)
         self._counts = _Counts()
         self._compared = 0
@@ -140,7 +140,7 @@ class _Import:
     def _absent(self) -> tuple[int, str]:
         if self._captions is None:
             return 0, ""
-        stored = (one.picture_id for one in self._store.captions() if one.view == 0)
+        stored = (one.image_id for one in self._store.captions() if one.view == 0)
         return self._captions.absent(chain(stored, (name for name, _ in read_skipped(self._out))))
 
     def _watched(self, limit: int | None, progress: bool) -> Iterator[ForeignRow]:
@@ -160,7 +160,7 @@ class _Import:
 
     def _take(self, row: ForeignRow) -> None:
         try:
-            found = self._seen.find(row.picture_id)
+            found = self._seen.find(row.image_id)
             if found is None:
                 self._add(row)
             elif found[0] == row.row and found[1] >= 0:
@@ -169,7 +169,7 @@ class _Import:
             elif self._source.repeats_are_one:
                 self._counts.repeated += 1
             else:
-                raise RegionError(f"{row.where}: the id {row.picture_id!r} was there before, in row {found[0]}.")
+                raise RegionError(f"{row.where}: the id {row.image_id!r} was there before, in row {found[0]}.")
         except RegionError as error:
             self._skipped.add(row, str(error))
 
@@ -179,11 +179,11 @@ class _Import:
             self._counts.left_out += 1
             return
         foreign = row.read()
-        texts = dict.fromkeys((*foreign.texts, *self._source.texts_of(row.picture_id)), self._source.text_field)
+        texts = dict.fromkeys((*foreign.texts, *self._source.texts_of(row.image_id)), self._source.text_field)
         texts |= dict(zip(*joined, strict=True))
         if self._captions is not None:
-            problem = self._captions.match(row.picture_id).problem
-            reason = f"{row.where}: {row.picture_id!r} has no caption in {self._captions.path}"
+            problem = self._captions.match(row.image_id).problem
+            reason = f"{row.where}: {row.image_id!r} has no caption in {self._captions.path}"
             reason += f": {problem}." if problem else "."
             if not texts and not self._keep:
                 raise RegionError(reason)
@@ -192,20 +192,20 @@ class _Import:
         info = self._store.info
         regions = checked(foreign, row.where, info.feature_size, info.num_classes)
         record = RegionRecord(
-            picture_id=row.picture_id,
-            product_id=row.product_id or row.picture_id,
-            digest="",  # the picture's file is not here
+            image_id=row.image_id,
+            product_id=row.product_id or row.image_id,
+            digest="",  # the image's file is not here
             view=0,
             source_row=row.row,
             texts=tuple(texts),
             text_fields=tuple(texts.values()),
             regions=regions,
         )
-        self._seen.add(row.picture_id, row.row)
+        self._seen.add(row.image_id, row.row)
         self._writer.add([record])
 
     def _joined(self, row: ForeignRow) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
-        return ((), ()) if self._captions is None else self._captions.find(row.picture_id)
+        return ((), ()) if self._captions is None else self._captions.find(row.image_id)
 
     def _compare(self, row: ForeignRow, place: int) -> None:
         """Check the first rows that are there already against the file: it may be another one.
@@ -220,7 +220,7 @@ class _Import:
         ours = checked(row.read(), row.where, info.feature_size, info.num_classes)
         if not _same(ours, self._store.take([place])[0]):
             raise StoreError(
-                f"{row.where}: the store has other regions under the id {row.picture_id!r}. The file has changed, or "
+                f"{row.where}: the store has other regions under the id {row.image_id!r}. The file has changed, or "
                 f"is another one. Import into another folder than {self._out}."
             )
 

@@ -42,7 +42,7 @@ class RecordSize:
         """
         if size > self.left:
             raise RegionError(
-                f"{self._where}: {what} of {size:,} bytes; at most {self._limit:,} are read, of all that a picture has."
+                f"{self._where}: {what} of {size:,} bytes; at most {self._limit:,} are read, of all that an image has."
             )
         self.left -= size
 

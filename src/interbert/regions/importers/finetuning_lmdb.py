@@ -1,6 +1,6 @@
-"""The LMDB of the published code's fine-tuning, and of ViLBERT and VOLTA: a pickled dictionary per picture.
+"""The LMDB of the published code's fine-tuning, and of ViLBERT and VOLTA: a pickled dictionary per image.
 
-Key: the picture's id. Value: ``image_id, image_h, image_w, num_boxes, boxes, features`` with base64 of float32 (VOLTA
+Key: the image's id. Value: ``image_id, image_h, image_w, num_boxes, boxes, features`` with base64 of float32 (VOLTA
 pickles plain arrays, and adds ``obj_id, obj_conf`` or ``cls_prob``). The record ``keys`` lists all ids. Pickles are
 read by :mod:`interbert.regions.importers.pickles`, which builds data and runs nothing.
 """
@@ -75,7 +75,7 @@ def _fields(record: Record, where: str) -> Mapping[str, object]:
         raise RegionError(f"{where}: is a {type(value).__name__}, not a dictionary of fields.")
     fields = {(key.decode("latin1") if isinstance(key, bytes) else str(key)): one for key, one in value.items()}
     own = field_of(fields, "id")
-    if own is not None and text_of(own, "the picture's id", where) != record.key:
+    if own is not None and text_of(own, "the image's id", where) != record.key:
         raise RegionError(f"{where}: its own id is {text_of(own, 'the id', where)!r}.")
     return fields
 

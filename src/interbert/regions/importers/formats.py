@@ -42,7 +42,7 @@ FORMATS: dict[str, Format] = {
         "VinVL's and Oscar's features.tsv with predictions.tsv",
         frozenset({"feature_size", "objects", "labels", "sizes"}),
     ),
-    "npy-folder": Format("npy_folder:NpyFolder", "a folder with an .npz or .npy file per picture", _SHAPED),
+    "npy-folder": Format("npy_folder:NpyFolder", "a folder with an .npz or .npy file per image", _SHAPED),
     "finetuning-lmdb": Format(
         "finetuning_lmdb:FinetuningLmdb", "the published code's LMDB of fine-tuning, ViLBERT's, VOLTA's", _SHAPED
     ),
@@ -59,7 +59,7 @@ FORMATS: dict[str, Format] = {
     ),
 }
 
-PICTURE_FORMATS = {
+IMAGE_FORMATS = {
     "muge": "interbert extract train_imgs.tsv OUT --captions train_queries.jsonl",
     "img2dataset": "interbert extract 'cc3m/*.tar' OUT",
     "webdataset": "interbert extract 'shards/*.tar' OUT",
@@ -67,19 +67,19 @@ PICTURE_FORMATS = {
     "coco": "interbert extract train2014 OUT --captions dataset_coco.json",
     "conceptual-captions": "interbert extract 'cc3m/*.tar' OUT",
 }
-"""Names of data sets that are pictures, and the command that reads them."""
+"""Names of data sets that are images, and the command that reads them."""
 
 
 def find_format(name: str) -> Format:
     """The format of a name.
 
     Raises:
-        UsageError: there is none; the message names the nearest, or the command for a data set of pictures.
+        UsageError: there is none; the message names the nearest, or the command for a data set of images.
     """
     if name in FORMATS:
         return FORMATS[name]
-    if name in PICTURE_FORMATS:
-        raise UsageError(f"import: {name} has pictures, not regions; extract them: {PICTURE_FORMATS[name]}")
+    if name in IMAGE_FORMATS:
+        raise UsageError(f"import: {name} has images, not regions; extract them: {IMAGE_FORMATS[name]}")
     close = difflib.get_close_matches(name, FORMATS, n=1, cutoff=0.4)
     hint = f" Did you mean {close[0]!r}?" if close else ""
     raise UsageError(f"import: there is no format {shortened(name)!r}.{hint} Formats: {', '.join(FORMATS)}.")
@@ -101,7 +101,10 @@ def open_format(name: str, source: str, **options: Any) -> ForeignSource:
     given = {option: value for option, value in options.items() if value is not None}
     foreign = sorted(set(given) - kind.options)
     if foreign:
-        raise UsageError(f"import {name}: takes no --{foreign[0]}. It takes: {', '.join(sorted(kind.options))}.")
+        unknown, known = (
+            ", ".join(one.replace("_", "-") for one in names) for names in (foreign[:1], sorted(kind.options))
+        )
+        raise UsageError(f"import {name}: takes no --{unknown}. It takes: {known}.")
     if "sizes" in given:
         from interbert.regions.importers.sizes import SizeIndex
 

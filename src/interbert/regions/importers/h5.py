@@ -1,7 +1,7 @@
-"""HDF5 files: VOLTA's (a group per picture) and ViLBERT's (arrays with a row per picture).
+"""HDF5 files: VOLTA's (a group per image) and ViLBERT's (arrays with a row per image).
 
 VOLTA: group ``ID`` with ``features, boxes, img_w, img_h, obj_id, obj_conf, attr_id, attr_conf``. ViLBERT: ``image_id``,
-``features`` [pictures, N, F] and whatever else has a row per picture (``boxes, num_boxes,
+``features`` [images, N, F] and whatever else has a row per image (``boxes, num_boxes,
 image_w, image_h, cls_prob``).
 Any of the names in :data:`interbert.regions.importers.named.NAMES` will do.
 """

@@ -97,7 +97,7 @@ def _send_value(key: bytes, value: Any, limit: int) -> None:
 
 
 def _read_h5(path: str, limit: int, names: dict[str, list[str]]) -> None:
-    """Groups with the arrays of a picture each, or arrays with a row per picture.
+    """Groups with the arrays of an image each, or arrays with a row per image.
 
     Raises:
         _UnfitError: it is neither.
@@ -114,7 +114,7 @@ def _read_h5(path: str, limit: int, names: dict[str, list[str]]) -> None:
         features = next((name for name in names["features"] if name in flat), None)
         if features is not None:
             if not any(name in flat for name in names["row ids"]):
-                raise _UnfitError(f"has {features}, but no picture ids: {_looked_for(keys, names['row ids'])}")
+                raise _UnfitError(f"has {features}, but no image ids: {_looked_for(keys, names['row ids'])}")
             _read_flat(flat, features, limit)
             return
         if keys and all(_is(file, name, h5py.Dataset) for name in keys[:_SHOWN]):
@@ -143,7 +143,7 @@ def _of_group(file: Any, name: str, known: list[str], features: list[str], limit
         raise ValueError(_LINK)
     group = file[name]
     if not isinstance(group, h5py.Group):
-        raise ValueError("an array, not a group of a picture's arrays")
+        raise ValueError("an array, not a group of an image's arrays")
     linked = next((field for field in known if _is_link(group, field)), None)
     if linked is not None:
         raise ValueError(f"{linked} {_LINK}")
@@ -165,7 +165,7 @@ def _is_link(group: Any, name: str) -> bool:
 
 
 def _values(datasets: dict[str, Any], limit: int, row: int | None = None) -> dict[str, Any]:
-    """Arrays and texts of one picture, within a limit of all their bytes."""
+    """Arrays and texts of one image, within a limit of all their bytes."""
     left, values = limit, {}
     for name, one in datasets.items():
         values[name] = _whole(one, limit, left, row if one.ndim else None)
@@ -186,7 +186,7 @@ def _looked_for(there: list[str], names: list[str]) -> str:
 
 
 def _read_flat(flat: dict[str, Any], features: str, limit: int) -> None:
-    """Arrays with one row per picture, or one value for all.
+    """Arrays with one row per image, or one value for all.
 
     Raises:
         _UnfitError: they have different numbers of rows.
@@ -233,15 +233,15 @@ def _whole(dataset: Any, limit: int, left: int, row: int | None = None) -> Any:
         raise ValueError(f"an array of {str(kind)[:100]}")
     piece = _size(dataset.chunks or (), kind)
     if piece > limit:
-        raise ValueError(f"stored in pieces of {piece:,} bytes; at most {limit:,} are read. Use h5repack -l CHUNK=...")
+        raise ValueError(f"stored in tokens of {piece:,} bytes; at most {limit:,} are read. Use h5repack -l CHUNK=...")
     size = _size(shape, kind)
     if size > left:
-        raise ValueError(f"an array of {size:,} bytes; at most {limit:,} are read, of all that a picture has")
+        raise ValueError(f"an array of {size:,} bytes; at most {limit:,} are read, of all that an image has")
     value = dataset[()] if row is None else dataset[row]
     if isinstance(value, str | bytes):
         text = value if isinstance(value, bytes) else value.encode()
         if len(text) > left:
-            raise ValueError(f"a text of {len(text):,} bytes; at most {limit:,} are read, of all that a picture has")
+            raise ValueError(f"a text of {len(text):,} bytes; at most {limit:,} are read, of all that an image has")
         return text
     return np.asarray(value)
 

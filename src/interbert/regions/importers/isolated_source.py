@@ -16,7 +16,7 @@ class IsolatedSource(NamedSource):
         source: as the user wrote it.
         feature_size: floats of a region; None takes the file's.
         num_classes: classes with background, where records have object ids.
-        sizes: pictures' sizes, where records have none.
+        sizes: images' sizes, where records have none.
 
     Raises:
         SourceError: it is no such file, or none of its first records can be read.

@@ -2,7 +2,7 @@
 
 Tab-separated with a header: ``product_id, image_h, image_w, num_boxes, boxes, features, class_labels, query,
 query_id``; arrays are base64 (boxes and features float32, labels int64). A line is a pair, so a product stands in
-several lines: it becomes one picture with all its queries as texts. In the validation and test files a line is only a
+several lines: it becomes one image with all its queries as texts. In the validation and test files a line is only a
 candidate; queries become texts there for the products that the answer file names.
 """
 
@@ -75,14 +75,14 @@ class KddTsv(ForeignSource):
                 continue
             yield ForeignRow(line.row, line.where, name, line.position, lambda line=line: self._read(line))  # type: ignore[misc]
 
-    def texts_of(self, picture_id: str) -> tuple[str, ...]:
+    def texts_of(self, image_id: str) -> tuple[str, ...]:
         """Queries of all the product's lines; the file is read once before, for its last two columns only."""
         if self._queries is None:
             self._queries = sqlite3.connect("")
             self._queries.execute("CREATE TABLE queries (product TEXT, query TEXT)")
             self._queries.executemany("INSERT INTO queries VALUES (?, ?)", self._pairs())
             self._queries.execute("CREATE INDEX by_product ON queries (product)")
-        found = self._queries.execute("SELECT query FROM queries WHERE product = ? ORDER BY rowid", (picture_id,))
+        found = self._queries.execute("SELECT query FROM queries WHERE product = ? ORDER BY rowid", (image_id,))
         return tuple(dict.fromkeys(query for (query,) in found))
 
     def _pairs(self) -> Iterator[tuple[str, str]]:

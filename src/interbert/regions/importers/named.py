@@ -37,7 +37,7 @@ NAMES = {
     "object ids": ("obj_id", "objects_id", "objects", "object_ids"),
     "object confidences": ("obj_conf", "objects_conf", "object_conf"),
 }
-"""What a field may be called; ``row ids`` are those of arrays with a row per picture."""
+"""What a field may be called; ``row ids`` are those of arrays with a row per image."""
 _SAMPLE = 20
 _MAX_TEXTS = 1000
 _MAX_TEXT = 10_000
@@ -57,8 +57,8 @@ def id_of(record: Fields, where: str, what: str = "id") -> str:
     """
     value = field_of(record, what)
     if value is None:
-        raise RegionError(f"{where}: has no picture's id (a field called {' or '.join(NAMES[what])}).")
-    return text_of(value, "the picture's id", where)
+        raise RegionError(f"{where}: has no image's id (a field called {' or '.join(NAMES[what])}).")
+    return text_of(value, "the image's id", where)
 
 
 class NamedSource(ForeignSource):
@@ -67,7 +67,7 @@ class NamedSource(ForeignSource):
     Args of ``settle``:
         feature_size: floats of a region; None takes what most of the first 20 records have.
         num_classes: classes with background, where records have a class per region; None takes the same.
-        sizes: pictures' sizes, where records have none.
+        sizes: images' sizes, where records have none.
     """
 
     sizes: SizeIndex | None = None
@@ -147,7 +147,7 @@ class NamedSource(ForeignSource):
             known = self.sizes.find(name) if self.sizes is not None else None
             if known is None:
                 why = "" if self.sizes is None else f" ({self.sizes.problem(name)})"
-                raise RegionError(f"{where}: has no picture size{why}. Give a file of sizes with --sizes.")
+                raise RegionError(f"{where}: has no image size{why}. Give a file of sizes with --sizes.")
             return known
         return whole_number(found[0], "the width", where), whole_number(found[1], "the height", where)
 
@@ -234,7 +234,7 @@ def _columns(record: Fields, what: str, count: int, known: int | None, where: st
         return first, True
     if known is None and second < count <= first <= MAX_REGIONS:  # padded; the other side is too short for the regions
         return second, False
-    remedy = "floats of a region with --feature_size" if what == "features" else "number of classes with --num_classes"
+    remedy = "floats of a region with --feature-size" if what == "features" else "number of classes with --num-classes"
     raise RegionError(
         f"{where}: {what} have the shape {list(value.shape)}; there are {count} regions, so that either side could "
         f"count them. Give the {remedy}."

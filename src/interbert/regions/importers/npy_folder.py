@@ -1,4 +1,4 @@
-"""A folder of one file per picture: ``ID.npz`` with named arrays, or ``ID.npy`` with features and ``ID_info.npy``.
+"""A folder of one file per image: ``ID.npz`` with named arrays, or ``ID.npy`` with features and ``ID_info.npy``.
 
 ``.npz`` as bottom-up-attention.pytorch and UNITER write them (``x, bbox, num_bbox, image_h, image_w``;
 ``features, norm_bb, soft_labels``). ``.npy`` as MMF writes them: an array [N, F] and beside it a pickled dictionary
@@ -31,7 +31,7 @@ class NpyFolder(NamedSource):
         source: folder.
         feature_size: floats of a region; None takes the files'.
         num_classes: classes with background, where files have object ids alone.
-        sizes: pictures' sizes, where files have none.
+        sizes: images' sizes, where files have none.
 
     Raises:
         SourceError: it is no folder, holds no such files, or none of the first can be read.
@@ -56,7 +56,7 @@ class NpyFolder(NamedSource):
         self.settle(feature_size, num_classes, sizes)
 
     def _files(self) -> Iterator[Path]:
-        """Every picture's file, in the order of names; a folder's names are in memory, not the tree's."""
+        """Every image's file, in the order of names; a folder's names are in memory, not the tree's."""
         for folder, folders, names in os.walk(self._folder):
             folders.sort()
             for name in sorted(names):

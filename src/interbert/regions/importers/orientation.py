@@ -76,7 +76,7 @@ def upright(
         if way.shape[1] in columns and len(way) >= count and (expected or len(way) in rows):
             return way[:count]
     wanted = f"{min(columns)}" if len(columns) == 1 else f"{min(columns)} to {max(columns)}"
-    remedy = " If all rows have another size, give it with --feature_size." if name == "features" else ""
+    remedy = " If all rows have another size, give it with --feature-size." if name == "features" else ""
     raise RegionError(
         f"{where}: {name} have the shape {list(value.shape)}, not [{count}, {wanted}] or the other way round.{remedy}"
     )

@@ -1,6 +1,6 @@
-"""What an importer gives for a picture, and the checks that every format's pictures pass before they are stored.
+"""What an importer gives for an image, and the checks that every format's images pass before they are stored.
 
-Shapes: N regions of a picture, F region feature size, C region classes.
+Shapes: N regions of an image, F region feature size, C region classes.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from interbert.errors import RegionError, SourceError
 from interbert.regions.schema import Regions
 
 MAX_REGIONS = 1000
-"""More regions than any detector keeps; a picture that claims more is refused before anything is allocated for it."""
+"""More regions than any detector keeps; an image that claims more is refused before anything is allocated for it."""
 MAX_NUMBERS = 1 << 24
-"""Numbers of one picture, of all its arrays: 64 MiB of float32, whatever type they are read as."""
+"""Numbers of one image, of all its arrays: 64 MiB of float32, whatever type they are read as."""
 MAX_SIDE = 100_000
 """Pixels."""
 _SLACK = 0.01
-"""How far a box may lie outside its picture, as a share of the side: rounding of a resized picture; it is clipped."""
+"""How far a box may lie outside its image, as a share of the side: rounding of a resized image; it is clipped."""
 _SLACK_PIXELS = 2.0
 
 
 @dataclass(frozen=True)
 class ForeignRegions:
-    """A picture as its file has it, decoded and not yet checked."""
+    """An image as its file has it, decoded and not yet checked."""
 
     width: int
     height: int
@@ -51,13 +51,13 @@ class ForeignRow:
     """Number in the source, from 0."""
     where: str
     """The record in words, for messages."""
-    picture_id: str
+    image_id: str
     position: float
     """How much of the source, in its unit, is behind this record's end."""
     read: Callable[[], ForeignRegions]
     """Raises RegionError when the record cannot be used."""
     product_id: str = ""
-    """The picture's id when empty."""
+    """The image's id when empty."""
 
 
 class ForeignSource(ABC):
@@ -72,7 +72,7 @@ class ForeignSource(ABC):
     text_field: str = "caption"
     """Which column its own texts are said to come from."""
     repeats_are_one: bool = False
-    """Whether rows with the same id are the same picture again; else they are listed as duplicates."""
+    """Whether rows with the same id are the same image again; else they are listed as duplicates."""
 
     @abstractmethod
     def rows(self) -> Iterator[ForeignRow]:
@@ -86,20 +86,20 @@ class ForeignSource(ABC):
         """Every record's id, up to where the file cannot be read any further; nothing is decoded."""
         try:
             for row in self.rows():
-                if row.picture_id:
-                    yield row.picture_id
+                if row.image_id:
+                    yield row.image_id
         except SourceError:
             return  # whoever reads the records says so
 
-    def texts_of(self, picture_id: str) -> tuple[str, ...]:
-        """Texts that the source has elsewhere for a picture."""
+    def texts_of(self, image_id: str) -> tuple[str, ...]:
+        """Texts that the source has elsewhere for an image."""
         return ()
 
 
 def checked(foreign: ForeignRegions, where: str, feature_size: int, num_classes: int | None) -> Regions:
     """Regions fit to be stored.
 
-    Features and distributions become float16. Boxes up to 1% (or two pixels) outside their picture are clipped to it;
+    Features and distributions become float16. Boxes up to 1% (or two pixels) outside their image are clipped to it;
     a box without area is kept, since detectors clip at the border too.
 
     Raises:
@@ -112,7 +112,7 @@ def checked(foreign: ForeignRegions, where: str, feature_size: int, num_classes:
     if foreign.features.shape != (count, feature_size):
         raise RegionError(
             f"{where}: features have the shape {list(foreign.features.shape)}, not [{count}, {feature_size}]. If all "
-            "rows have another size, give it with --feature_size."
+            "rows have another size, give it with --feature-size."
         )
     numbers = foreign.features.size + (0 if foreign.class_probs is None else foreign.class_probs.size)
     require_numbers(numbers, where)
@@ -135,7 +135,7 @@ def require_numbers(count: int, where: str) -> None:
 
 def _side(value: int, name: str, where: str) -> int:
     if not 1 <= value <= MAX_SIDE:
-        raise RegionError(f"{where}: a picture's {name} of {value} pixels is impossible.")
+        raise RegionError(f"{where}: an image's {name} of {value} pixels is impossible.")
     return int(value)
 
 
@@ -149,7 +149,7 @@ def _inside(boxes: NDArray[np.float32], width: int, height: int, where: str) -> 
     outside = np.flatnonzero(((boxes < -slack) | (boxes > sides + slack)).any(axis=1))
     if len(outside):
         raise RegionError(
-            f"{where}: box {outside[0]} is {_numbers(boxes[outside[0]])}, outside its picture of {width}x{height}. "
+            f"{where}: box {outside[0]} is {_numbers(boxes[outside[0]])}, outside its image of {width}x{height}. "
             "Are width and height swapped, or is the box in another order?"
         )
     clipped = boxes.clip(0, sides)

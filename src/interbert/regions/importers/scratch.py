@@ -14,14 +14,14 @@ class SeenRows:
         self._table.execute("CREATE TABLE seen (id TEXT PRIMARY KEY, row INTEGER, place INTEGER) WITHOUT ROWID")
         self._table.executemany("INSERT OR IGNORE INTO seen VALUES (?, ?, ?)", rows)
 
-    def find(self, picture_id: str) -> tuple[int, int] | None:
+    def find(self, image_id: str) -> tuple[int, int] | None:
         """Source row and store row of an id (store row -1 for one added since); None when it is new."""
-        found = self._table.execute("SELECT row, place FROM seen WHERE id = ?", (picture_id,)).fetchone()
+        found = self._table.execute("SELECT row, place FROM seen WHERE id = ?", (image_id,)).fetchone()
         return None if found is None else (int(found[0]), int(found[1]))
 
-    def add(self, picture_id: str, row: int) -> None:
+    def add(self, image_id: str, row: int) -> None:
         """Remember a new id."""
-        self._table.execute("INSERT OR IGNORE INTO seen VALUES (?, ?, -1)", (picture_id, row))
+        self._table.execute("INSERT OR IGNORE INTO seen VALUES (?, ?, -1)", (image_id, row))
 
 
 class Offsets:

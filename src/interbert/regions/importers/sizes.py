@@ -1,4 +1,4 @@
-"""Pictures' sizes from a file beside the regions: VinVL's ``*.hw.tsv``, COCO's annotations, or a table."""
+"""Images' sizes from a file beside the regions: VinVL's ``*.hw.tsv``, COCO's annotations, or a table."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _MAX_COLUMNS = 1000
 
 
 class SizeIndex:
-    """Width and height by picture id, on disk.
+    """Width and height by image id, on disk.
 
     Raises:
         SourceError: the file is missing, damaged, or of no known kind.
@@ -101,7 +101,7 @@ def _lines(file: Path) -> Iterator[str]:
 
 def _of(element: Any, where: str, name: str | None = None) -> tuple[str, int, int]:
     if not isinstance(element, Mapping):
-        raise SourceError(f"{where}: is no size of a picture.")
+        raise SourceError(f"{where}: is no size of an image.")
     name = name or next((str(element[one]) for one in _IDS if element.get(one) is not None), None)
     width = element.get("width", element.get("image_w"))
     height = element.get("height", element.get("image_h"))

@@ -49,7 +49,7 @@ class VinvlTsv(ForeignSource):
         objects: ``predictions.tsv`` or ``*.label.tsv``.
         labels: JSON with ``label_to_idx``, or a text file with a class per line; class 0 is background. Without it
             classes are names without numbers, and are not stored.
-        sizes: pictures' sizes (``*.hw.tsv``), where the objects have none.
+        sizes: images' sizes (``*.hw.tsv``), where the objects have none.
 
     Raises:
         SourceError: a file is missing, empty, or of another kind.
@@ -78,7 +78,7 @@ class VinvlTsv(ForeignSource):
         """Every record in the file's order."""
         for line in self._lines:
             try:
-                name = text_of(line.cells()[0], "the picture's id", line.where)
+                name = text_of(line.cells()[0], "the image's id", line.where)
             except RegionError as error:
                 yield unusable(line, str(error))
                 continue
@@ -139,7 +139,7 @@ class VinvlTsv(ForeignSource):
         if known is None:
             why = "" if self._sizes is None else f" ({self._sizes.problem(name)})"
             raise RegionError(
-                f"{where}: has no picture size{why}. Name a file of objects with --objects, or of sizes (--sizes)."
+                f"{where}: has no image size{why}. Name a file of objects with --objects, or of sizes (--sizes)."
             )
         return known
 
@@ -161,7 +161,7 @@ class VinvlTsv(ForeignSource):
 
 
 class _ObjectFile:
-    """Objects by picture id; the file stays on disk."""
+    """Objects by image id; the file stays on disk."""
 
     def __init__(self, path: str) -> None:
         lines = LineFiles(path)
@@ -173,7 +173,7 @@ class _ObjectFile:
         self._path = path
 
     def find(self, name: str, where: str, limit: int) -> Objects:
-        """Of a picture.
+        """Of an image.
 
         Raises:
             RegionError: it has none, or they have more than ``limit`` bytes: what its line of features leaves.

@@ -1,6 +1,6 @@
 """From scores to the probability that a product belongs to a topic, fitted on validation pairs.
 
-Shapes: p pairs of a topic and a picture.
+Shapes: p pairs of a topic and an image.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Calibration:
     bias: float
     said: float = 1.0
     """Share of right products whose titles say so."""
-    right: float = 0.0
+    relevant: float = 0.0
     """Share of right items among the validation items with a probability of a half or more, so corrected too."""
     topics: int = 0
     """Made topics that it was fitted on."""
@@ -43,12 +43,12 @@ class Calibration:
     """Mean squared error of the regression on those pairs."""
 
     def logit(self, transfer: Floats, joint: Floats) -> Floats:
-        """Log-odds [p] that titles of such pictures say the topic; what pages are ordered by."""
+        """Log-odds [p] that titles of such images say the topic; what pages are ordered by."""
         logits: Floats = self.transfer * transfer + self.joint * joint + self.bias
         return logits
 
     def probability(self, logits: Floats) -> Floats:
-        """Of pictures [p] with these log-odds to belong to their topics."""
+        """Of images [p] with these log-odds to belong to their topics."""
         likely: Floats = (probabilities(logits) / self.said).clip(max=1.0)
         return likely
 
@@ -63,7 +63,7 @@ def probabilities(logits: Floats) -> Floats:
     return likely
 
 
-def fit_calibration(transfer: Floats, joint: Floats, right: NDArray[np.bool_], topics: int) -> Calibration:
+def fit_calibration(transfer: Floats, joint: Floats, relevant: NDArray[np.bool_], topics: int) -> Calibration:
     """Fit the probability of being right.
 
     A score that would count negatively is left out: what looks more like a topic is never less likely part of it.
@@ -71,16 +71,16 @@ def fit_calibration(transfer: Floats, joint: Floats, right: NDArray[np.bool_], t
     Args:
         transfer: [p], of :meth:`~interbert.search.topics.examples.Examples.transfer`.
         joint: [p], log-odds of the joint model.
-        right: [p], whether the picture's title says the topic; both values occur.
+        right: [p], whether the image's title says the topic; both values occur.
         topics: how many they are of.
     """
     from sklearn.linear_model import LogisticRegression
 
     scores = np.stack([transfer, joint], axis=1).astype(np.float64)
     used = np.full(2, True)
-    weights, bias = np.zeros(2), float(np.log(right.mean() / (1 - right.mean())))
+    weights, bias = np.zeros(2), float(np.log(relevant.mean() / (1 - relevant.mean())))
     while used.any():
-        fitted = LogisticRegression(C=1e4, max_iter=1000).fit(scores[:, used], right)
+        fitted = LogisticRegression(C=1e4, max_iter=1000).fit(scores[:, used], relevant)
         weights = np.zeros(2)
         weights[used], bias = fitted.coef_[0], float(fitted.intercept_[0])
         if (weights >= 0).all():
@@ -89,15 +89,15 @@ def fit_calibration(transfer: Floats, joint: Floats, right: NDArray[np.bool_], t
     weights = weights.clip(min=0)
     likely = probabilities(scores @ weights + bias)
     surest = np.argsort(-likely, kind="stable")[: max(round(_SUREST * len(likely)), min(len(likely), 30))]
-    said = float(max(right[surest].mean(), 1e-3))
+    said = float(max(relevant[surest].mean(), 1e-3))
     shown = likely / said >= LIKELY
     return Calibration(
         transfer=float(weights[0]),
         joint=float(weights[1]),
         bias=bias,
         said=said,
-        right=float(min(right[shown].mean() / said, 1.0)) if shown.any() else 0.0,
+        relevant=float(min(relevant[shown].mean() / said, 1.0)) if shown.any() else 0.0,
         topics=topics,
-        pairs=len(right),
-        brier=float(np.mean(np.square(likely - right))),
+        pairs=len(relevant),
+        brier=float(np.mean(np.square(likely - relevant))),
     )

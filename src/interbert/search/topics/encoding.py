@@ -1,4 +1,4 @@
-"""Texts and pictures as topics compare them, by a model's dual encoder.
+"""Texts and images as topics compare them, by a model's dual encoder.
 
 Shapes: n texts, D vector size without the hub correction, H hidden size.
 """
@@ -15,8 +15,8 @@ from interbert.errors import CheckpointError
 from interbert.model.processing import mean_state, pad_texts
 from interbert.model.scoring import inference, on_device
 from interbert.progress import progress_bar
-from interbert.search.encoder import ProductEncoder
-from interbert.search.topics.conjuncts import conjuncts
+from interbert.search.query_encoder import ProductEncoder
+from interbert.search.topics.coordination import coordinated
 from interbert.search.topics.examples import Examples, TopicText
 from interbert.search.topics.title_words import TitleWords
 
@@ -36,7 +36,7 @@ def require_contrast(encoder: ProductEncoder, where: str) -> None:
 
 
 def directions(encoder: ProductEncoder, vectors: Float32) -> Float32:
-    """Vectors [n,D] of pictures or texts without the hub correction."""
+    """Vectors [n,D] of images or texts without the hub correction."""
     return vectors[:, : encoder.direction_size]
 
 
@@ -49,10 +49,10 @@ def encode_wordings(
     by the titles of ``examples``.
 
     Raises:
-        UsageError: a text is empty, or none holds a word piece that the model knows.
+        UsageError: a text is empty, or none holds a token that the model knows.
     """
-    pieces = encoder.processor.texts_to_ids(texts)
-    known = [text for text, own in zip(texts, pieces, strict=True) if not text.strip() or encoder.knows(own)]
+    tokens = encoder.processor.texts_to_ids(texts)
+    known = [text for text, own in zip(texts, tokens, strict=True) if not text.strip() or encoder.knows(own)]
     texts = known or texts
     ids, vectors = encoder.texts(texts)
     _, states = encode_titles(encoder, ids)
@@ -63,7 +63,7 @@ def encode_wordings(
 
 def _things(encoder: ProductEncoder, texts: Sequence[str], titles: TitleWords) -> list[tuple[TopicText, ...]]:
     """Of each text, the things that it joins; none where the model knows no word of one of them."""
-    apart = [conjuncts(text, titles) for text in texts]
+    apart = [coordinated(text, titles) for text in texts]
     ids = [encoder.processor.texts_to_ids(things) if things else [] for things in apart]
     known = [place for place, own in enumerate(ids) if own and all(map(encoder.knows, own))]
     found: list[tuple[TopicText, ...]] = [() for _ in texts]

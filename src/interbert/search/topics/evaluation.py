@@ -35,7 +35,7 @@ class TopicScore:
     wrong: int
     """Wrong items among the first 10."""
     difference: float | None
-    """1 - mean cosine between the pictures of the first 10; None with fewer than two."""
+    """1 - mean cosine between the images of the first 10; None with fewer than two."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,9 @@ def evaluate_topics(
     judged = [topic for topic in topics if relevant[topic.topic_id]]
     if not judged:
         raise UsageError("topics evaluate: no topic has a relevant product in this index.")
-    unbounded = replace(settings, least=0.0, diversity=0.0, spread=(), top_k=max(settings.top_k, GAIN_AT))
+    unbounded = replace(
+        settings, min_probability=0.0, diversity=0.0, diversify_by=(), top_k=max(settings.top_k, GAIN_AT)
+    )
     names = ("titles, full text", "recall only", "topics, ranked", "topics, page")
     scores: dict[str, dict[str, TopicScore]] = {name: {} for name in names}
     seen: dict[str, set[str]] = {name: set() for name in names}
@@ -132,10 +134,10 @@ def relevant_products(recommender: TopicRecommender, topics: Sequence[Topic]) ->
     relevant = {
         topic.topic_id: {
             product
-            for product, pictures in products.items()
+            for product, images in products.items()
             if topic.relevant
             and any(
-                all(values[name].intersection(listed) for name, listed in topic.relevant.items()) for values in pictures
+                all(values[name].intersection(listed) for name, listed in topic.relevant.items()) for values in images
             )
         }
         for topic in topics
@@ -170,13 +172,13 @@ def _lists(
     unbounded: PageSettings,
     names: Sequence[str],
 ) -> dict[str, list[tuple[str, str]]]:
-    """(picture, product) of every method's list, best first."""
-    titles = recommender.index.titles(" ".join(topic.texts), GAIN_AT, topic.where)
+    """(image, product) of every method's list, best first."""
+    titles = recommender.index.full_text_search(" ".join(topic.texts), GAIN_AT, topic.where)
     encoder = recommender.encoder
     if not any(map(encoder.knows, encoder.processor.texts_to_ids(topic.texts))):  # the model has no page for it
         return {name: [(one.id, one.product_id) for one in (titles if name == names[0] else [])] for name in names}
     _, vectors, _ = encode_wordings(recommender.encoder, topic.texts)
-    recalled = recommender.index.recall(vectors.mean(axis=0), GAIN_AT, topic.where)
+    recalled = recommender.index.vector_search(vectors.mean(axis=0), GAIN_AT, topic.where)
     ranked = recommender.page(topic.texts, topic.where, unbounded, {})
     page = recommender.page(topic.texts, topic.where, settings, ranked.joint)
     lists = (titles, recalled, ranked.items, page.items)
@@ -194,14 +196,14 @@ def _score(recommender: TopicRecommender, listed: Sequence[tuple[str, str]], rel
         ndcg_at(products, relevant),
         len(first),
         sum(product not in relevant for product in first),
-        _difference(recommender, [picture for picture, _ in listed[:PRECISION_AT]]),
+        _difference(recommender, [image for image, _ in listed[:PRECISION_AT]]),
     )
 
 
-def _difference(recommender: TopicRecommender, pictures: Sequence[str]) -> float | None:
-    if len(pictures) < 2:
+def _difference(recommender: TopicRecommender, images: Sequence[str]) -> float | None:
+    if len(images) < 2:
         return None
-    unit = unit_rows(directions(recommender.encoder, recommender.index.vectors(pictures)))
+    unit = unit_rows(directions(recommender.encoder, recommender.index.vectors(images)))
     others = len(unit) * (len(unit) - 1)
     return float(1 - ((unit @ unit.T).sum() - len(unit)) / others)
 

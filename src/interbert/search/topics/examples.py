@@ -1,12 +1,12 @@
-"""Titled products that a model was trained on, kept beside it: evidence of what pictures of a topic look like.
+"""Titled products that a model was trained on, kept beside it: evidence of what images of a topic look like.
 
 A topic is short and general ("running and training shoes"), the captions that a model learns from are long and
-particular. What the topic means in pictures is read off the training products whose titles fit it: their pictures are
-its examples, and a new product's picture belongs to the topic as far as its nearest known pictures do (a nearest
+particular. What the topic means in images is read off the training products whose titles fit it: their images are
+its examples, and a new product's image belongs to the topic as far as its nearest known images do (a nearest
 neighbour classifier whose labels are drawn from text, as Makadia et al. 2008 transfer labels for annotation) and as a
 regression over all of them foretells.
 
-Shapes: n examples, m pictures, D vector size without the hub correction, H hidden size, P components of looks, F text
+Shapes: n examples, m images, D vector size without the hub correction, H hidden size, P components of looks, F text
 fields.
 """
 
@@ -20,11 +20,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from interbert.data.words import mostly_cjk
-from interbert.search.fusing import standardised
-from interbert.search.topics.grams import GramTable
-from interbert.search.topics.kinds import Kinds
-from interbert.search.topics.looks import KernelRegression, LookSpace
+from interbert.search.rank_fusion import standardised
+from interbert.search.topics.char_ngrams import NgramTable
+from interbert.search.topics.facets import Facets
 from interbert.search.topics.title_words import TitleWords
+from interbert.search.topics.visual_features import KernelRegression, VisualFeatureSpace
 
 Float32 = NDArray[np.float32]
 
@@ -57,34 +57,34 @@ class TopicText:
     sentence: Float32
     """[H], mean state of the text's tokens, of length 1."""
     things: tuple[TopicText, ...] = ()
-    """What "and" joins in it (:func:`~interbert.search.topics.conjuncts.conjuncts`), each by itself."""
+    """What "and" joins in it (:func:`~interbert.search.topics.coordination.conjuncts`), each by itself."""
 
 
 @dataclass(frozen=True)
 class Likeness:
-    """What pictures have in common with the examples; it depends on no topic, and for no picture on the others."""
+    """What images have in common with the examples; it depends on no topic, and for no image on the others."""
 
     places: NDArray[np.int32]
     """[m,2k], the nearest examples, k by vectors and k by looks."""
     weights: Float32
-    """[m,2k], what each of them counts; 1 in sum for each picture."""
-    looks: Float32
+    """[m,2k], what each of them counts; 1 in sum for each image."""
+    visual_features: Float32
     """[m,P], of length 1."""
 
     def share(self, fit: Float32) -> Float32:
-        """How well the known pictures that are nearest to each picture fit a topic; [m], 0 to 1."""
+        """How well the known images that are nearest to each image fit a topic; [m], 0 to 1."""
         found: Float32 = (self.weights * fit[self.places]).sum(axis=1)
         return found
 
 
 @dataclass(frozen=True)
 class Examples:
-    """Known products: pictures and titles."""
+    """Known products: images and titles."""
 
-    pictures: Float32
+    images: Float32
     """[n,D], of length 1."""
     pooled: Float32
-    """[n,2H], pooled region tokens (:func:`~interbert.search.topics.looks.pooled_look`)."""
+    """[n,2H], pooled region tokens (:func:`~interbert.search.topics.visual_features.pooled_look`)."""
     fields: tuple[str, ...]
     """Names of the texts' columns."""
     vectors: Float32
@@ -94,39 +94,39 @@ class Examples:
     texts: tuple[str, ...]
     """Of each example, all its texts as one."""
     neighbours: NDArray[np.int32]
-    """[n,k], the examples whose pictures are nearest to each one's."""
-    kinds: Kinds
+    """[n,k], the examples whose images are nearest to each one's."""
+    facets: Facets
     """What their columns say."""
 
     @classmethod
     def of(
         cls,
-        pictures: Float32,
+        images: Float32,
         pooled: Float32,
         fields: Sequence[str],
         vectors: Float32,
         sentences: Float32,
         texts: Sequence[str],
-        kinds: Kinds | None = None,
+        facets: Facets | None = None,
     ) -> Examples:
         """Examples of encoded products; arguments as the attributes, ``kinds`` None where columns were not read."""
         nearest = []
-        for start in range(0, len(pictures), _BLOCK):
-            cosines = pictures[start : start + _BLOCK] @ pictures.T
+        for start in range(0, len(images), _BLOCK):
+            cosines = images[start : start + _BLOCK] @ images.T
             own = np.arange(len(cosines))
             cosines[own, start + own] = -2.0  # nobody is a neighbour of its own
-            nearest.append(_nearest(cosines, min(_NEIGHBOURS, max(len(pictures) - 1, 1)))[0])
-        kinds = kinds or Kinds.none(len(pictures), pictures.shape[1], sentences.shape[2])
+            nearest.append(_nearest(cosines, min(_NEIGHBOURS, max(len(images) - 1, 1)))[0])
+        facets = facets or Facets.none(len(images), images.shape[1], sentences.shape[2])
         neighbours = np.concatenate(nearest).astype(np.int32)
-        return cls(pictures, pooled, tuple(fields), vectors, sentences, tuple(texts), neighbours, kinds)
+        return cls(images, pooled, tuple(fields), vectors, sentences, tuple(texts), neighbours, facets)
 
     def __len__(self) -> int:
-        return len(self.pictures)
+        return len(self.images)
 
     @cached_property
-    def grams(self) -> GramTable:
+    def ngrams(self) -> NgramTable:
         """Spelling of the texts."""
-        return GramTable.of(self.texts, self.neighbours)
+        return NgramTable.of(self.texts, self.neighbours)
 
     @cached_property
     def title_words(self) -> TitleWords:
@@ -134,24 +134,24 @@ class Examples:
         return TitleWords(self.texts)
 
     @cached_property
-    def space(self) -> LookSpace:
+    def space(self) -> VisualFeatureSpace:
         """Of the examples' looks."""
-        return LookSpace.of(self.pooled)
+        return VisualFeatureSpace.of(self.pooled)
 
     @cached_property
-    def looks(self) -> Float32:
+    def visual_features(self) -> Float32:
         """[n,P], of length 1."""
         return self.space.project(self.pooled)
 
     @cached_property
     def regression(self) -> KernelRegression:
         """Over the examples' looks; takes seconds for many thousands."""
-        return KernelRegression.of(self.looks)
+        return KernelRegression.of(self.visual_features)
 
     def fit(self, topic: Sequence[TopicText]) -> Float32:
         """How well each example's texts fit a topic: [n], from 0 to 1; mean over its wordings.
 
-        A title is compared by the dual encoder's vectors, in every field (they are taught by pictures, so they know
+        A title is compared by the dual encoder's vectors, in every field (they are taught by images, so they know
         both languages); by the sentence states, in the field that is nearest to the topic, which is the one in its
         language; and by spelling. The topic is compared with the kinds of products, too. All are standardised over the
         examples, so that they can be added. Of things that "and" joins, the one that a title fits best counts most.
@@ -161,55 +161,55 @@ class Examples:
         levels = standardised(np.mean([self._scores(one) for one in topic], axis=0))
         fitting = _fitting(levels)
         best = np.argsort(-fitting, kind="stable")[:_BEST]
-        shared = self.grams.typical(best, fitting[best])
+        shared = self.ngrams.typical(best, fitting[best])
         return _fitting(standardised(levels + _EXPANSION * standardised(shared)))
 
-    def transfer(self, pictures: Likeness, fit: Float32) -> Float32:
-        """Log of how well each picture fits a topic by what is known of the examples; [m], 0 at most.
+    def transfer(self, images: Likeness, fit: Float32) -> Float32:
+        """Log of how well each image fits a topic by what is known of the examples; [m], 0 at most.
 
         The mean of what its nearest examples say, who know what is rare, and of what the regression foretells, which
         knows what counts.
 
         Args:
-            pictures: of :meth:`likeness`.
+            images: of :meth:`likeness`.
             fit: of :meth:`fit` [n].
         """
-        foretold = self.regression.predict(pictures.looks, fit).clip(0.0, 1.0)
-        logs: Float32 = np.log(((pictures.share(fit) + foretold) / 2).clip(max=1.0) + _FLOOR)
+        foretold = self.regression.predict(images.visual_features, fit).clip(0.0, 1.0)
+        logs: Float32 = np.log(((images.share(fit) + foretold) / 2).clip(max=1.0) + _FLOOR)
         return logs.clip(max=0.0)
 
     def likeness(self, vectors: Float32, pooled: Float32) -> Likeness:
-        """What pictures have in common with the examples.
+        """What images have in common with the examples.
 
         Args:
             vectors: [m,D], of length 1.
             pooled: [m,2H], pooled region tokens.
         """
-        looks = self.space.project(pooled)
-        by_vector = _neighbours(vectors, self.pictures)
-        by_look = _neighbours(looks, self.looks)
-        places = np.concatenate([by_vector[0], by_look[0]], axis=1)
-        weights = np.concatenate([by_vector[1], by_look[1]], axis=1) * np.float32(0.5)
-        return Likeness(places, weights, looks)
+        visual_features = self.space.project(pooled)
+        by_vector = _neighbours(vectors, self.images)
+        by_visual_features = _neighbours(visual_features, self.visual_features)
+        places = np.concatenate([by_vector[0], by_visual_features[0]], axis=1)
+        weights = np.concatenate([by_vector[1], by_visual_features[1]], axis=1) * np.float32(0.5)
+        return Likeness(places, weights, visual_features)
 
     def prototypes(self, fit: Float32, count: int) -> Float32:
-        """Pictures that show the topic: the mean of the best hundred, and the best of them; [count,D], length 1."""
+        """Images that show the topic: the mean of the best hundred, and the best of them; [count,D], length 1."""
         best = np.argsort(-fit, kind="stable")[:_BEST]
-        mean = (fit[best, None] * self.pictures[best]).sum(axis=0)
+        mean = (fit[best, None] * self.images[best]).sum(axis=0)
         chosen = [mean / max(float(np.linalg.norm(mean)), 1e-9)]
         for place in best:
             if len(chosen) == count:
                 break
-            if max(float(self.pictures[place] @ one) for one in chosen) < 0.9:  # not the same look again
-                chosen.append(self.pictures[place])
+            if max(float(self.images[place] @ one) for one in chosen) < 0.9:  # not the same look again
+                chosen.append(self.images[place])
         return np.stack(chosen).astype(np.float32)
 
     def select(self, keep: NDArray[np.bool_]) -> Examples:
         """Those where ``keep`` [n] is True."""
         texts = [text for text, kept in zip(self.texts, keep, strict=True) if kept]
         vectors, sentences = self.vectors[:, keep], self.sentences[:, keep]
-        pictures, pooled = self.pictures[keep], self.pooled[keep]
-        return Examples.of(pictures, pooled, self.fields, vectors, sentences, texts, self.kinds.select(keep))
+        images, pooled = self.images[keep], self.pooled[keep]
+        return Examples.of(images, pooled, self.fields, vectors, sentences, texts, self.facets.select(keep))
 
     def _scores(self, topic: TopicText) -> Float32:
         """How near each example is to a text, or to one of the things that it joins: standardised, [n]."""
@@ -225,9 +225,9 @@ class Examples:
         states = max((field @ topic.sentence for field in self.sentences), key=lambda cosines: float(cosines.max()))
         compared = np.mean([*by_vector, standardised(states)], axis=0)
         share = (_SPELLING_CHINESE if mostly_cjk(topic.text) else _SPELLING) / (len(by_vector) + 1)
-        scores = standardised(compared + share * standardised(self.grams.shared(topic.text)))
-        by_kind = self.kinds.fit(topic.text, topic.vector, topic.sentence)
-        return scores if by_kind is None else standardised(scores + by_kind)
+        scores = standardised(compared + share * standardised(self.ngrams.shared(topic.text)))
+        by_facets = self.facets.fit(topic.text, topic.vector, topic.sentence)
+        return scores if by_facets is None else standardised(scores + by_facets)
 
 
 def _fitting(levels: Float32) -> Float32:
@@ -242,11 +242,11 @@ def _best_level(levels: Float32) -> float:
     return float(np.sort(levels)[-_SUREST:].mean())
 
 
-def _neighbours(pictures: Float32, known: Float32) -> tuple[NDArray[np.int32], Float32]:
-    """Of pictures [m,X], the nearest known ones [n,X] by cosine, and what each counts; [m,k] each."""
+def _neighbours(images: Float32, known: Float32) -> tuple[NDArray[np.int32], Float32]:
+    """Of images [m,X], the nearest known ones [n,X] by cosine, and what each counts; [m,k] each."""
     places, weights = [], []
-    for start in range(0, len(pictures), _BLOCK):
-        found, near = _nearest(pictures[start : start + _BLOCK] @ known.T, _NEIGHBOURS)
+    for start in range(0, len(images), _BLOCK):
+        found, near = _nearest(images[start : start + _BLOCK] @ known.T, _NEIGHBOURS)
         share = np.exp((near - near.max(axis=1, keepdims=True)) / _TEMPERATURE)
         places.append(found.astype(np.int32))
         weights.append((share / share.sum(axis=1, keepdims=True)).astype(np.float32))

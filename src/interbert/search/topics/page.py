@@ -1,4 +1,4 @@
-"""All topic pages as one HTML file: pictures inside, nothing fetched, all text escaped."""
+"""All topic pages as one HTML file: images inside, nothing fetched, all text escaped."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from collections.abc import Mapping, Sequence
 
 from interbert.errors import DataError, VectorIndexError
 from interbert.search.index import ProductIndex
-from interbert.search.page import PageHit, document, escape, hit_card, picture_classes, stylesheet
+from interbert.search.page import TopicItem, document, escape, hit_card, image_classes, stylesheet
 from interbert.search.topics.pages import BuiltPage
 
 
-def render_topics(pages: Sequence[BuiltPage], pictures: Mapping[str, str], footer: str) -> str:
+def render_topics(pages: Sequence[BuiltPage], images: Mapping[str, str], footer: str) -> str:
     """The file of ``interbert topics page``.
 
     Args:
         pages: in the order in which they are shown.
-        pictures: data URI of each picture id; a missing one shows as a blank card.
+        images: data URI of each image id; a missing one shows as a blank card.
         footer: plain text about where the pages come from.
 
     Raises:
         DataError: a page's items are not as they should be.
     """
-    rules, names = picture_classes(pictures)
+    rules, names = image_classes(images)
     shown = sum(len(page.items) for page in pages)
     parts = [f"<h1>Topics</h1>\n<p>{len(pages)} topics, {shown} items.</p>\n<p>"]
     parts += [
@@ -44,7 +44,7 @@ def render_topics(pages: Sequence[BuiltPage], pictures: Mapping[str, str], foote
     return document("InterBERT topics", stylesheet("interbert.search", "results.css") + rules, "\n".join(parts))
 
 
-def page_pictures(index: ProductIndex, pages: Sequence[BuiltPage]) -> dict[str, str]:
+def page_images(index: ProductIndex, pages: Sequence[BuiltPage]) -> dict[str, str]:
     """Data URIs of all items' thumbnails; products that have left the index have none."""
     wanted = sorted({str(item.get("id")) for page in pages for item in page.items})
     there = list(index.existing(wanted, []))
@@ -58,10 +58,10 @@ def page_pictures(index: ProductIndex, pages: Sequence[BuiltPage]) -> dict[str, 
     }
 
 
-def _hit(item: Mapping[str, object], topic: str) -> PageHit:
+def _hit(item: Mapping[str, object], topic: str) -> TopicItem:
     try:
         texts, likely = item["texts"], item["probability"]
-        return PageHit(
+        return TopicItem(
             int(str(item["rank"])),
             str(item["id"]),
             None if likely is None else float(str(likely)),

@@ -19,6 +19,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from interbert.atomic_write import atomic_write, is_part
 from interbert.bounded_files import read_json
 from interbert.errors import DataError, UsageError, first_line, writing
 from interbert.locking import only_writer
@@ -28,8 +29,9 @@ from interbert.search.engine import Result
 from interbert.search.index import ProductIndex
 from interbert.search.topics.recommend import Page, PageSettings, TopicRecommender
 from interbert.search.topics.topic_file import Topic
-from interbert.whole_file import is_part, write_whole
+from interbert.stored_names import stored
 
+_SETTINGS = {"min_probability": "least", "diversify_by": "spread"}
 _FORMAT = 2
 """Of how pages are made: raised when the same evidence gives other pages, so that all are looked at again."""
 _LIST, _PAGES, _SCORES, _BUILT_FROM = "topics.json", "pages", "scores", "built_from.json"
@@ -94,7 +96,7 @@ def build_topics(
     """
     folder = Path(out)
     _require_place(folder)
-    recommender.require_columns(settings.check().spread)
+    recommender.require_columns(settings.check().diversify_by)
     index = recommender.index
     with only_writer(folder), writing(folder):
         for name in (_PAGES, _SCORES):
@@ -126,7 +128,12 @@ def build_topics(
         _write(folder / _BUILT_FROM, {"index": stripped(index.path)})
         _write(
             folder / _LIST,
-            {**about, "settings": asdict(settings), "topics": listed, "problems": published(problems)},
+            {
+                **about,
+                "settings": stored(asdict(settings), _SETTINGS),
+                "topics": listed,
+                "problems": published(problems),
+            },
         )
     return done
 
@@ -204,11 +211,11 @@ def _refresh(
 
 
 def _keys(recommender: TopicRecommender, topic: Topic, settings: PageSettings) -> tuple[str, str]:
-    """What joint scores depend on beside the pictures, and what the page depends on; as short hashes."""
+    """What joint scores depend on beside the images, and what the page depends on; as short hashes."""
     # the memory says a topic in further words, and joint scores are means over all of them
     memory = None if recommender.memory is None else recommender.memory.fingerprint
     evidence = [_FORMAT, recommender.index.manifest.model_fingerprint, memory, list(topic.texts)]
-    return _hash(evidence), _hash([evidence, topic.where, asdict(settings)])
+    return _hash(evidence), _hash([evidence, topic.where, stored(asdict(settings), _SETTINGS)])
 
 
 def _hash(value: Any) -> str:
@@ -263,7 +270,7 @@ def _is_page(file: Path) -> bool:
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:
-    write_whole(path, json.dumps(content, ensure_ascii=False, indent=1) + "\n")
+    atomic_write(path, json.dumps(content, ensure_ascii=False, indent=1) + "\n")
 
 
 def _drop(folder: Path, name: str) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from interbert.data.words import is_cjk, pieces_of
+from interbert.data.words import is_cjk, word_tokens
 
 _TRIES = 20
 
@@ -36,8 +36,8 @@ def common_phrases(texts: Sequence[str], count: int, least: int = 3, seed: int =
         least: titles that must have a phrase.
         seed: of the draws.
     """
-    pieces = [pieces_of(text) for text in texts]
-    units = [list(_units(one)) for one in pieces]
+    tokens = [word_tokens(text) for text in texts]
+    units = [list(_units(one)) for one in tokens]
     having: dict[str, set[int]] = defaultdict(set)
     for place, listed in enumerate(units):
         for unit, _ in listed:
@@ -59,24 +59,24 @@ def common_phrases(texts: Sequence[str], count: int, least: int = 3, seed: int =
         if len(members) < least or len(members) > len(texts) // 2:
             continue
         kept = sorted({position for _, covered in shared for position in covered})
-        text = _joined([pieces[place][position] for position in kept])
+        text = _joined([tokens[place][position] for position in kept])
         found.setdefault(text, Phrase(text, np.array(sorted(members), dtype=np.int64)))
     return list(found.values())
 
 
-def _units(pieces: Sequence[str]) -> Iterator[tuple[str, tuple[int, ...]]]:
+def _units(tokens: Sequence[str]) -> Iterator[tuple[str, tuple[int, ...]]]:
     """Words, and pairs of Chinese characters, with the places they cover."""
-    for place, piece in enumerate(pieces):
-        if not is_cjk(piece):
-            yield piece, (place,)
-        elif place + 1 < len(pieces) and is_cjk(pieces[place + 1]):
-            yield piece + pieces[place + 1], (place, place + 1)
+    for place, token in enumerate(tokens):
+        if not is_cjk(token):
+            yield token, (place,)
+        elif place + 1 < len(tokens) and is_cjk(tokens[place + 1]):
+            yield token + tokens[place + 1], (place, place + 1)
 
 
-def _joined(pieces: Sequence[str]) -> str:
+def _joined(tokens: Sequence[str]) -> str:
     """Words with spaces between them, Chinese without."""
     text = ""
-    for place, piece in enumerate(pieces):
-        apart = place > 0 and not (is_cjk(piece) and is_cjk(pieces[place - 1]))
-        text += f" {piece}" if apart else piece
+    for place, token in enumerate(tokens):
+        apart = place > 0 and not (is_cjk(token) and is_cjk(tokens[place - 1]))
+        text += f" {token}" if apart else token
     return text

@@ -16,23 +16,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from interbert.errors import CheckpointError, ColumnError, require_range
-from interbert.search.encoder import ProductEncoder
 from interbert.search.engine import Result
-from interbert.search.fusing import collapsed
 from interbert.search.index import Hit, ProductIndex
 from interbert.search.index_model import model_folder
+from interbert.search.query_encoder import ProductEncoder
+from interbert.search.rank_fusion import deduplicated
 from interbert.search.topics.calibration import LIKELY, UNCALIBRATED, Floats
 from interbert.search.topics.diversity import diversified
 from interbert.search.topics.encoding import directions, encode_wordings, require_contrast
 from interbert.search.topics.examples import Likeness
-from interbert.search.topics.looks import pooled_look
 from interbert.search.topics.topic_memory import FILE, FileStamp, TopicMemory, file_stamp, load_memory
+from interbert.search.topics.visual_features import pooled_visual_features
 
 Float32 = NDArray[np.float32]
 
 _PROTOTYPES = 8
 _REMEMBERED = 50_000
-"""Pictures of which is kept what they have in common with the examples: 3 kB each."""
+"""Images of which is kept what they have in common with the examples: 3 kB each."""
 
 
 @dataclass(frozen=True)
@@ -41,18 +41,18 @@ class PageSettings:
 
     top_k: int = 20
     """Items of a page, at most."""
-    least: float | None = None
+    min_probability: float | None = None
     """Probability that an item must have; a half when not given, 0 fills the page."""
     diversity: float = 0.05
     """0 orders by probability alone, 1 by novelty alone."""
-    spread: tuple[str, ...] = ()
+    diversify_by: tuple[str, ...] = ()
     """Columns, such as brand and category, whose values should not repeat."""
     candidates: int = 200
     """Products recalled for the topic, and half as many for its expansions."""
     rerank: int = 64
     """Products that the joint model scores."""
     duplicates: float | None = 0.995
-    """Products whose pictures' vectors have this cosine or more are one item; None keeps all."""
+    """Products whose images' vectors have this cosine or more are one item; None keeps all."""
 
     def check(self) -> PageSettings:
         """Return self when every value is possible.
@@ -61,7 +61,7 @@ class PageSettings:
             ConfigError: naming the value.
         """
         require_range("topics: top_k", self.top_k, 1)
-        require_range("topics: least", self.least, 0, 1.0001)
+        require_range("topics: min_probability", self.min_probability, 0, 1.0001)
         require_range("topics: diversity", self.diversity, 0, 1.0001)
         require_range("topics: candidates", self.candidates, 1)
         require_range("topics: rerank", self.rerank, 1)
@@ -75,10 +75,10 @@ class Page:
 
     items: list[Result]
     joint: dict[str, tuple[str, float]] = field(default_factory=dict)
-    """Of every picture that was scored: what tells it apart, and the joint model's log-odds; to remember them. Empty
+    """Of every image that was scored: what tells it apart, and the joint model's log-odds; to remember them. Empty
     where the calibration found that they add nothing."""
     scored: int = 0
-    """Pictures that the joint model had to score, not counting the remembered ones."""
+    """Images that the joint model had to score, not counting the remembered ones."""
 
 
 class TopicRecommender:
@@ -139,11 +139,12 @@ class TopicRecommender:
             known: joint log-odds of an earlier page of the same topic, see :attr:`Page.joint`.
 
         Raises:
-            UsageError: a text is empty, or holds no word that the model knows, or a column to spread is not there.
+            UsageError: a text is empty, or holds no word that the model knows, or a column of ``diversify_by`` is
+                not there.
             FilterError: the filter is wrong.
             VectorIndexError: the index is damaged.
         """
-        self.require_columns(settings.spread)
+        self.require_columns(settings.diversify_by)
         memory = self.memory
         more = [] if memory is None else memory.words.rewritten(texts)
         examples = None if memory is None else memory.examples
@@ -156,7 +157,7 @@ class TopicRecommender:
         transfer = self._transfer(hits, [digests[hit.id] for hit in hits], fit)
         recalled = np.stack([hit.vector for hit in hits]) @ vectors.mean(axis=0)
         calibration = UNCALIBRATED if memory is None else memory.calibration
-        prior = float(self.encoder.model.config.dual_prior or 1.0)
+        prior = float(self.encoder.model.config.dual_score_weight or 1.0)
         guess = calibration.logit(transfer, prior * recalled)
         best = sorted(range(len(hits)), key=lambda place: (-float(guess[place]), hits[place].id))
         kept = _one_per_product([(hits[place], float(transfer[place])) for place in best])[: settings.rerank]
@@ -164,17 +165,19 @@ class TopicRecommender:
         if calibration.joint:
             joint, remembered, scored = self._joint(ids, vectors, [hit for hit, _ in kept], digests, known)
         logits = calibration.logit(np.array([one for _, one in kept]), joint)
-        least = LIKELY if settings.least is None else settings.least
-        items = self._items([hit for hit, _ in kept], logits, calibration.probability(logits), least, settings)
+        min_probability = LIKELY if settings.min_probability is None else settings.min_probability
+        items = self._items(
+            [hit for hit, _ in kept], logits, calibration.probability(logits), min_probability, settings
+        )
         return Page(items, remembered, scored)
 
     def _candidates(
         self, vectors: Float32, fit: Float32 | None, where: str | None, settings: PageSettings
     ) -> list[Hit]:
-        """Pictures near to the topic's texts, or to the pictures that its examples show."""
+        """Images near to the topic's texts, or to the images that its examples show."""
         found: dict[str, Hit] = {}
         for vector in vectors:
-            for hit in self.index.recall(vector, settings.candidates, where, every_picture=True):
+            for hit in self.index.vector_search(vector, settings.candidates, where, every_image=True):
                 found.setdefault(hit.id, hit)
         if fit is not None and self.memory is not None:
             prototypes = self.memory.examples.prototypes(fit, _PROTOTYPES)
@@ -182,12 +185,12 @@ class TopicRecommender:
             for prototype in prototypes:
                 query = np.zeros(vectors.shape[1], dtype=np.float32)
                 query[: len(prototype)] = prototype
-                for hit in self.index.recall(query, share, where, every_picture=True):
+                for hit in self.index.vector_search(query, share, where, every_image=True):
                     found.setdefault(hit.id, hit)
         return list(found.values())
 
     def _digests(self, hits: Sequence[Hit]) -> dict[str, str]:
-        """What tells each picture, as the index has it, from any other, by its id: twelve hex digits.
+        """What tells each image, as the index has it, from any other, by its id: twelve hex digits.
 
         The same file gives another vector with other boxes or with its mirror image, and other tokens in another
         coding: an index that was built anew may have all of these, under the same ids.
@@ -196,29 +199,31 @@ class TopicRecommender:
         digests = {}
         for hit in hits:
             file = str(rows[hit.id]["digest"]) if hit.id in rows else hit.id
-            whole = hashlib.sha256(f"{file} {self.index.manifest.coding}".encode())
+            whole = hashlib.sha256(f"{file} {self.index.manifest.token_quantisation}".encode())
             whole.update(np.ascontiguousarray(hit.vector, dtype=np.float32).tobytes())
             digests[hit.id] = whole.hexdigest()[:12]
         return digests
 
     def _transfer(self, hits: Sequence[Hit], digests: Sequence[str], fit: Float32 | None) -> Float32:
-        """What the examples say of each picture; what it has in common with them is looked up once for all topics."""
+        """What the examples say of each image; what it has in common with them is looked up once for all topics."""
         if fit is None or self.memory is None:
             return np.zeros(len(hits), dtype=np.float32)
         examples = self.memory.examples
         new = [place for place, digest in enumerate(digests) if digest not in self._likeness]
         if new:
             vectors = directions(self.encoder, np.stack([hits[place].vector for place in new]))
-            pooled = pooled_look(self.index.regions([hits[place].id for place in new]))
+            pooled = pooled_visual_features(self.index.regions([hits[place].id for place in new]))
             found = examples.likeness(vectors, pooled)
             if len(self._likeness) > _REMEMBERED:
                 self._likeness = {digest: self._likeness[digest] for digest in digests if digest in self._likeness}
-            for place, one in zip(new, zip(found.places, found.weights, found.looks, strict=True), strict=True):
+            for place, one in zip(
+                new, zip(found.places, found.weights, found.visual_features, strict=True), strict=True
+            ):
                 self._likeness[digests[place]] = one
-        places, weights, looks = (
+        places, weights, visual_features = (
             np.stack(part) for part in zip(*(self._likeness[digest] for digest in digests), strict=True)
         )
-        return examples.transfer(Likeness(places, weights, looks), fit)
+        return examples.transfer(Likeness(places, weights, visual_features), fit)
 
     def _joint(
         self,
@@ -228,7 +233,7 @@ class TopicRecommender:
         digests: Mapping[str, str],
         known: Mapping[str, tuple[str, float]],
     ) -> tuple[Float32, dict[str, tuple[str, float]], int]:
-        """Joint log-odds of each picture, mean over wordings: remembered where the picture is the same, else scored."""
+        """Joint log-odds of each image, mean over wordings: remembered where the image is the same, else scored."""
         fresh = [hit for hit in hits if known.get(hit.id, ("", 0.0))[0] != digests[hit.id]]
         scores: dict[str, float] = {}
         if fresh:
@@ -240,18 +245,18 @@ class TopicRecommender:
         return np.array(values, dtype=np.float32), remembered, len(fresh)
 
     def _items(
-        self, hits: Sequence[Hit], logits: Floats, likely: Floats, least: float, settings: PageSettings
+        self, hits: Sequence[Hit], logits: Floats, likely: Floats, min_probability: float, settings: PageSettings
     ) -> list[Result]:
         order = sorted(range(len(hits)), key=lambda place: (-float(logits[place]), hits[place].id))
-        order = [place for place in order if likely[place] >= least]
+        order = [place for place in order if likely[place] >= min_probability]
         size = self.encoder.direction_size
-        groups = collapsed([hits[place].vector for place in order], size, settings.duplicates)
+        groups = deduplicated([hits[place].vector for place in order], size, settings.duplicates)
         heads = [order[group[0]] for group in groups]
         if not heads:
             return []
-        looks = np.stack([hits[place].vector[:size] for place in heads])
-        facets = [[_facet(hits[place].metadata.get(name)) for place in heads] for name in settings.spread]
-        chosen = diversified(likely[heads], looks, facets, settings.diversity, settings.top_k)
+        visual_features = np.stack([hits[place].vector[:size] for place in heads])
+        facets = [[_facet(hits[place].metadata.get(name)) for place in heads] for name in settings.diversify_by]
+        chosen = diversified(likely[heads], visual_features, facets, settings.diversity, settings.top_k)
         return [
             Result.of(
                 rank,
@@ -302,7 +307,7 @@ def _memory_folders(index: ProductIndex) -> tuple[Path, Path]:
 
 
 def _one_per_product(hits: Sequence[tuple[Hit, float]]) -> list[tuple[Hit, float]]:
-    """The first picture of each product, with its score."""
+    """The first image of each product, with its score."""
     first: dict[str, tuple[Hit, float]] = {}
     for pair in hits:
         first.setdefault(pair[0].product_id, pair)

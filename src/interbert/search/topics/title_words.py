@@ -6,7 +6,7 @@ import re
 from collections import defaultdict
 from collections.abc import Sequence
 
-from interbert.data.words import has_cjk, pieces_of
+from interbert.data.words import has_cjk, word_tokens
 from interbert.search.topics.nearest_words import word_forms
 
 _LEAST = 2
@@ -25,7 +25,7 @@ class TitleWords:
         self._texts = [text.casefold() for text in texts]
         self._holders: dict[str, set[int]] = defaultdict(set)
         for place, text in enumerate(self._texts):
-            for word in set(pieces_of(text)):
+            for word in set(word_tokens(text)):
                 self._holders[word].add(place)
 
     def stand_alone(self, things: Sequence[Sequence[str]], own: Sequence[Sequence[str]]) -> bool:
@@ -51,7 +51,7 @@ class TitleWords:
 
     def _having(self, words: Sequence[str]) -> set[int] | None:
         """Titles with all of some words, in singular or plural; None where no title has any of them."""
-        known = [holders for word in words for piece in _parts(word) if (holders := self._with(piece))]
+        known = [holders for word in words for token in _parts(word) if (holders := self._with(token))]
         return set.intersection(*known) if known else None
 
     def _with(self, word: str) -> set[int]:
@@ -62,4 +62,4 @@ class TitleWords:
 
 def _parts(word: str) -> list[str]:
     """What is looked for of a word as it was typed: "men" of "men's"; a Chinese one is looked for as a whole."""
-    return [word.casefold()] if has_cjk(word) else pieces_of(_POSSESSIVE.sub("", word))
+    return [word.casefold()] if has_cjk(word) else word_tokens(_POSSESSIVE.sub("", word))

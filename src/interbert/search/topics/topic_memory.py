@@ -1,6 +1,6 @@
 """What a model knows of topics, as a file beside its weights: ``topics.safetensors``.
 
-Plain arrays: pictures and texts as vectors in float16, the texts themselves as UTF-8, the calibration as JSON. Nothing
+Plain arrays: images and texts as vectors in float16, the texts themselves as UTF-8, the calibration as JSON. Nothing
 in it is run.
 """
 
@@ -17,35 +17,38 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from interbert.atomic_write import atomic_write, replacing
 from interbert.errors import CheckpointError, first_line, writing
 from interbert.regions.schema import CaptionRow
 from interbert.search.model_files import model_fingerprint
 from interbert.search.topics.calibration import Calibration
 from interbert.search.topics.examples import Examples
-from interbert.search.topics.kinds import Kinds
+from interbert.search.topics.facets import Facets
 from interbert.search.topics.nearest_words import KnownWords
-from interbert.whole_file import replacing, write_whole
+from interbert.stored_names import from_stored, stored
 
 FILE = "topics.safetensors"
 LEFT_OUT = "topics_left_out.jsonl"
 _FORMAT = "5"
 
+_CALIBRATION, _LEFT_OUT = {"relevant": "right"}, {"image_id": "picture_id"}
+
 
 @dataclass(frozen=True)
 class LeftOut:
-    """A picture of a store that was not read, or without its catalogue's columns."""
+    """An image of a store that was not read, or without its catalogue's columns."""
 
     store: str
     row: int
     """Of the store."""
-    picture_id: str
+    image_id: str
     product_id: str
     reason: str
 
     @classmethod
     def of(cls, store: str, row: CaptionRow, reason: str) -> LeftOut:
         """A store's row."""
-        return cls(store, row.row, row.picture_id, row.product_id, reason)
+        return cls(store, row.row, row.image_id, row.product_id, reason)
 
 
 @dataclass(frozen=True)
@@ -88,17 +91,17 @@ def save_memory(memory: TopicMemory, model: str | Path) -> TopicMemory:
 
     one = memory.examples
     arrays: dict[str, NDArray[Any]] = {
-        "pictures": one.pictures.astype(np.float16),
+        "pictures": one.images.astype(np.float16),
         "pooled": one.pooled.astype(np.float16),
         "vectors": one.vectors.astype(np.float16),
         "sentences": one.sentences.astype(np.float16),
         "neighbours": one.neighbours,
         "texts": _as_bytes(one.texts),
-        "kinds": _as_bytes(one.kinds.texts),
-        "kind_vectors": one.kinds.vectors.astype(np.float16),
-        "kind_sentences": one.kinds.sentences.astype(np.float16),
-        "kind_starts": one.kinds.members.indptr.astype(np.int64),
-        "kind_members": one.kinds.members.indices.astype(np.int32),
+        "kinds": _as_bytes(one.facets.texts),
+        "kind_vectors": one.facets.vectors.astype(np.float16),
+        "kind_sentences": one.facets.sentences.astype(np.float16),
+        "kind_starts": one.facets.members.indptr.astype(np.int64),
+        "kind_members": one.facets.members.indices.astype(np.int32),
         "words": _as_bytes(memory.words.words),
         "word_owners": memory.words.owners,
         "word_vectors": memory.words.vectors.astype(np.float16),
@@ -107,7 +110,7 @@ def save_memory(memory: TopicMemory, model: str | Path) -> TopicMemory:
         "format": _FORMAT,
         "model": model_fingerprint(model),
         "fields": json.dumps(one.fields, ensure_ascii=False),
-        "calibration": json.dumps(asdict(memory.calibration)),
+        "calibration": json.dumps(stored(asdict(memory.calibration), _CALIBRATION)),
     }
     path = Path(model) / FILE
     with replacing(path) as part:
@@ -117,14 +120,16 @@ def save_memory(memory: TopicMemory, model: str | Path) -> TopicMemory:
 
 
 def list_left_out(listed: Sequence[LeftOut], model: str | Path) -> None:
-    """Write ``topics_left_out.jsonl`` beside the memory, one picture a line; no file when there is none.
+    """Write ``topics_left_out.jsonl`` beside the memory, one image a line; no file when there is none.
 
     Raises:
         StorageError: it cannot be written.
     """
     path = Path(model) / LEFT_OUT
     if listed:
-        write_whole(path, "".join(json.dumps(asdict(one), ensure_ascii=False) + "\n" for one in listed))
+        atomic_write(
+            path, "".join(json.dumps(stored(asdict(one), _LEFT_OUT), ensure_ascii=False) + "\n" for one in listed)
+        )
         return
     with writing(path):
         path.unlink(missing_ok=True)
@@ -172,7 +177,7 @@ def _load(path: Path, fingerprint: str) -> TopicMemory:
             arrays["neighbours"],
             _kinds(arrays, len(texts)),
         )
-        calibration = Calibration(**json.loads(header["calibration"]))
+        calibration = Calibration(**from_stored(json.loads(header["calibration"]), _CALIBRATION))
         words = KnownWords(_as_texts(arrays["words"]), arrays["word_owners"], arrays["word_vectors"].astype(np.float32))
     except (SafetensorError, OSError, KeyError, TypeError, ValueError, RecursionError) as error:
         if isinstance(error, CheckpointError):
@@ -205,7 +210,7 @@ def _as_texts(data: NDArray[Any]) -> tuple[str, ...]:
     return tuple(data.tobytes().decode().split("\n")[:-1])
 
 
-def _kinds(arrays: dict[str, NDArray[Any]], examples: int) -> Kinds:
+def _kinds(arrays: dict[str, NDArray[Any]], examples: int) -> Facets:
     """Kinds of a file.
 
     Raises:
@@ -216,25 +221,25 @@ def _kinds(arrays: dict[str, NDArray[Any]], examples: int) -> Kinds:
     matrix = sparse.csr_matrix((np.ones(len(members), np.float32), members, starts), shape=(examples, len(texts)))
     matrix.check_format(full_check=True)
     vectors, sentences = (arrays[name].astype(np.float32) for name in ("kind_vectors", "kind_sentences"))
-    return Kinds(texts, vectors, sentences, matrix)
+    return Facets(texts, vectors, sentences, matrix)
 
 
 def _check(examples: Examples, words: KnownWords, path: Path) -> None:
-    count, kinds = len(examples.pictures), examples.kinds
+    count, facets = len(examples.images), examples.facets
     numbers = (
-        *(examples.pictures, examples.pooled, examples.vectors, examples.sentences),
-        *(kinds.vectors, kinds.sentences, words.vectors),
+        *(examples.images, examples.pooled, examples.vectors, examples.sentences),
+        *(facets.vectors, facets.sentences, words.vectors),
     )
     sound = (
-        examples.pictures.ndim == 2
+        examples.images.ndim == 2
         and examples.pooled.shape == (count, 2 * examples.sentences.shape[2])
-        and examples.vectors.shape == (len(examples.fields), *examples.pictures.shape)
+        and examples.vectors.shape == (len(examples.fields), *examples.images.shape)
         and examples.sentences.shape[:2] == (len(examples.fields), count)
         and len(examples.texts) == count
         and examples.neighbours.shape[0] == count
         and 0 <= int(examples.neighbours.min(initial=0)) <= int(examples.neighbours.max(initial=0)) < max(count, 1)
-        and kinds.vectors.shape == (len(kinds.texts), examples.pictures.shape[1])
-        and kinds.sentences.shape == (len(kinds.texts), examples.sentences.shape[2])
+        and facets.vectors.shape == (len(facets.texts), examples.images.shape[1])
+        and facets.sentences.shape == (len(facets.texts), examples.sentences.shape[2])
         and words.vectors.ndim == 2
         and words.owners.shape == (len(words.vectors),)
         and np.array_equal(np.unique(words.owners), np.arange(len(words.words)))

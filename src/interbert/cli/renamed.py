@@ -1,0 +1,70 @@
+"""Options by the names that earlier versions had: they work for one release, with a line that names the new one."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import yaml
+from jsonargparse import get_loader, set_loader
+
+RENAMED = {
+    "picture": "image_column",
+    "picture_id": "image_id_column",
+    "product_id": "product_id_column",
+    "texts": "text_columns",
+    "titles": "full_text",
+    "least": "min_probability",
+    "spread": "diversify_by",
+    "coding": "token_quantisation",
+    "dual_prior": "score_fusion",
+    "more_pictures": "more_images",
+}
+"""Old name -> new name, as they stand in recipes; no verb has an option of an old name."""
+
+
+def spelled(name: str) -> str:
+    """An option as it is written on the command line: ``top_k`` is ``--top-k``."""
+    return "--" + name.replace("_", "-")
+
+
+def current_words(words: Sequence[str]) -> list[str]:
+    """The words of a command line with options by their present names; what was renamed is noted once.
+
+    Options written with underscores are old names, too.
+    """
+    result, old = [], {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if name.startswith("--"):
+            plain = name[2:].replace("-", "_")
+            now = spelled(RENAMED.get(plain, plain))
+            if now != name:
+                old[name] = now
+            result.append(now + equals + value)
+        else:
+            result.append(word)
+    _note(old)
+    return result
+
+
+def read_renamed_recipes() -> None:
+    """Let jsonargparse read recipes that have old names; once for the process."""
+    load = get_loader("yaml")
+
+    def load_renamed(text: str) -> Any:
+        read = load(text)
+        if not isinstance(read, dict):
+            return read
+        old = {name: RENAMED[name] for name in read if name in RENAMED}
+        _note({f"{name}:": f"{now}:" for name, now in old.items()})
+        return {old.get(name, name): value for name, value in read.items()}
+
+    set_loader("yaml", load_renamed, exceptions=(yaml.YAMLError,))
+
+
+def _note(old: dict[str, str]) -> None:
+    if old:
+        listed = ", ".join(f"{name} is {now}" for name, now in old.items())
+        sys.stderr.write(f"interbert: {listed}. The old name works for one more release.\n")

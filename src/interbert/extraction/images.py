@@ -1,0 +1,266 @@
+"""Image files of any kind and condition to RGB."""
+
+from __future__ import annotations
+
+import io
+import math
+import os
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from interbert.errors import ImageError, first_line
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from PIL import Image
+
+MAX_PIXELS = 100_000_000
+"""Larger images are refused before they are decoded (a 20,000 x 20,000 file may hold 100 kB and fill 1.2 GB)."""
+MAX_FILE = 1 << 26
+"""Bytes of an image's file, wherever it lies: larger ones are not read."""
+LARGE_PIXELS = 1 << 25
+"""Images of more pixels than this are made smaller while they are decoded, unless they are needed whole."""
+NEEDED_SIDE = 512
+"""Pixels per side that regions are found in, at the least; images made smaller while decoding keep twice as many."""
+
+_DECODING_PIXELS = 1 << 28
+"""Pixels that the threads of a process decode at a time, together: 4 bytes each."""
+_STRIP_PIXELS = 1 << 22
+"""Pixels that are converted at a time: a conversion needs up to 40 bytes for each."""
+_MEAN_PIXELS = 1 << 20
+"""Pixels of a decoded image of a chunk, in the mean: what waits in memory has 4 bytes for each."""
+_MOST_THREADS = 16
+_ORIENTATION = 0x0112
+
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
+_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "PPM", "ICO", "AVIF", "JPEG2000", "TGA", "PCX")
+"""What Pillow may decode. Not EPS, which it hands to Ghostscript; nor files whose size is not that of their pixels."""
+
+_One = TypeVar("_One")
+
+
+class _Room:
+    """Pixels that several threads share; one that wants more than all waits until it is alone."""
+
+    def __init__(self, pixels: int) -> None:
+        self._pixels, self._taken = pixels, 0
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def taking(self, pixels: int) -> Iterator[None]:
+        with self._changed:
+            self._changed.wait_for(lambda: not self._taken or self._taken + pixels <= self._pixels)
+            self._taken += pixels
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._taken -= pixels
+                self._changed.notify_all()
+
+
+_decoding = _Room(_DECODING_PIXELS)
+
+
+def file_bytes(data: bytes | Path, where: str) -> bytes:
+    """An image's file as a source gives it.
+
+    Raises:
+        ImageError: it has more than 64 MiB; ``where`` is what to call it.
+        OSError: it cannot be read.
+    """
+    if isinstance(data, Path):
+        with data.open("rb") as file:
+            data = file.read(MAX_FILE + 1)
+    if len(data) > MAX_FILE:
+        raise ImageError(f"{where}: its file has more than {MAX_FILE:,} bytes, which are not read; make it smaller.")
+    return data
+
+
+def load_image(
+    data: bytes | Path, where: str, target_side: int | None = None, large_side: int | None = None
+) -> Image.Image:
+    """Decode an image to RGB: turned as its EXIF says, transparency laid on white, the first frame of several.
+
+    Args:
+        data: the file's bytes, or its path.
+        where: what to call it in messages.
+        target_side: when the image is only needed at about this many pixels per side, a large JPEG is decoded at a
+            reduced scale, and any image of more than :data:`LARGE_PIXELS` is reduced.
+        large_side: the same for images of more than :data:`LARGE_PIXELS` alone; others are decoded whole.
+
+    Raises:
+        ImageError: it is no image, is cut off, has more than 64 MiB or more than 100 million pixels.
+    """
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(io.BytesIO(file_bytes(data, where)), formats=_formats()) as image:
+            pixels = _counted(image, where)
+            side = target_side or (large_side if pixels > LARGE_PIXELS else None)
+            if side is not None and image.format == "JPEG":
+                image.draft("RGB", (2 * side, 2 * side))
+            with _decoding.taking(pixels):
+                image.load()
+                return _to_rgb(image, side)
+    except ImageError:
+        raise
+    except FileNotFoundError as error:
+        raise ImageError(f"{where}: the file is not there.") from error
+    except Image.DecompressionBombError as error:
+        raise ImageError(f"{where}: has too many pixels; make it smaller.") from error
+    except (
+        OSError,
+        ValueError,
+        SyntaxError,
+        EOFError,
+        TypeError,
+        MemoryError,
+        IndexError,
+        KeyError,
+    ) as error:
+        # Pillow's decoders raise all of these on broken files
+        unknown = isinstance(error, UnidentifiedImageError)
+        reason = "no known format" if unknown else first_line(error, 120)
+        raise ImageError(f"{where}: not a readable image ({reason}).") from error
+
+
+def as_image(image: Image.Image | bytes | str | Path, where: str) -> Image.Image:
+    """An opened image, a file's bytes or a path as RGB; otherwise as :func:`load_image`.
+
+    Decoded whole, unless it has more than :data:`LARGE_PIXELS`.
+
+    Raises:
+        ImageError: as :func:`load_image`, or it is none of these.
+    """
+    from PIL import Image
+
+    if isinstance(image, Image.Image):
+        _counted(image, where)
+        try:
+            return _to_rgb(image, NEEDED_SIDE)
+        except (OSError, ValueError, SyntaxError) as error:  # opened, and cut off where its pixels are
+            raise ImageError(f"{where}: not a readable image ({error}).") from error
+    if isinstance(image, str | Path):
+        return load_image(Path(image), str(image), large_side=NEEDED_SIDE)
+    if isinstance(image, bytes):
+        return load_image(image, where, large_side=NEEDED_SIDE)
+    raise ImageError(f"{where}: is a {type(image).__name__}, not an image, a path or a file's bytes.")
+
+
+def in_chunks(
+    members: Iterable[_One], most: int, image_of: Callable[[_One], Image.Image | None]
+) -> Iterator[list[_One]]:
+    """Decoded images in lists that end at ``most`` of them, or at as many pixels as make ``most`` of a mega-pixel.
+
+    Args:
+        members: taken one by one, as they are needed.
+        most: images of a chunk.
+        image_of: the decoded image of a member, None without one.
+    """
+    chunk: list[_One] = []
+    pixels = 0
+    for one in members:
+        chunk.append(one)
+        image = image_of(one)
+        pixels += 0 if image is None else image.width * image.height
+        if len(chunk) == most or pixels >= most * _MEAN_PIXELS:
+            yield chunk
+            chunk, pixels = [], 0
+    if chunk:
+        yield chunk
+
+
+@cache
+def _formats() -> list[str]:
+    """Those of the known formats that this Pillow reads; it has to be told to look for all of them."""
+    from PIL import Image
+
+    Image.init()
+    return [name for name in _FORMATS if name in Image.OPEN]
+
+
+def _counted(image: Image.Image, where: str) -> int:
+    """Pixels of an image that is not decoded yet."""
+    pixels = image.width * image.height
+    if pixels > MAX_PIXELS:
+        raise ImageError(
+            f"{where}: {image.width} x {image.height} pixels, at most {MAX_PIXELS:,} are read; make it smaller."
+        )
+    return pixels
+
+
+def _to_rgb(image: Image.Image, side: int | None) -> Image.Image:
+    """A decoded image as RGB and upright; a large one reduced to at least twice ``side`` pixels, where it has them.
+
+    Reduced first and turned then: each step of a large image is a copy of it.
+    """
+    from PIL import ImageOps
+
+    factor = 1 if side is None else _factor(image.size, side)
+    if factor == 1:
+        return _flatten(ImageOps.exif_transpose(image))
+    small = _flatten(image, factor)
+    small.getexif()[_ORIENTATION] = image.getexif().get(_ORIENTATION, 1)
+    return ImageOps.exif_transpose(small)
+
+
+def _factor(size: tuple[int, int], side: int) -> int:
+    """By how much to reduce a large image; 1 for one that is not. A strip keeps no side of twice ``side`` pixels."""
+    pixels = size[0] * size[1]
+    return max(min(size) // (2 * side), math.ceil(math.sqrt(pixels / LARGE_PIXELS))) if pixels > LARGE_PIXELS else 1
+
+
+def _flatten(image: Image.Image, factor: int = 1) -> Image.Image:
+    """RGB on white, strip by strip, each reduced by ``factor``: the whole is never converted at once."""
+    from PIL import Image
+
+    if image.mode == "RGB" and "transparency" not in image.info and factor == 1:
+        return image
+    width, height = image.size
+    rows = max(1, _STRIP_PIXELS // max(width, 1) // factor) * factor
+    top = _brightest(image, rows) if image.mode in _DEEP_GREYS else None
+    flat = Image.new("RGB", (-(-width // factor), -(-height // factor)))
+    for start in range(0, height, rows):
+        strip = _flat_strip(image.crop((0, start, width, min(start + rows, height))), top)
+        flat.paste(strip.reduce(factor) if factor > 1 else strip, (0, start // factor))
+    return flat
+
+
+_DEEP_GREYS = ("I", "I;16", "I;16B", "I;16L", "F")
+
+
+def _flat_strip(strip: Image.Image, top: float | None) -> Image.Image:
+    import numpy as np
+    from PIL import Image
+
+    if top is not None:
+        return Image.fromarray((_grey_values(strip) / top * 255).clip(0, 255).astype(np.uint8)).convert("RGB")
+    if strip.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in strip.info:
+        layer = strip.convert("RGBA")
+        white = Image.new("RGBA", layer.size, (255, 255, 255, 255))
+        return Image.alpha_composite(white, layer).convert("RGB")
+    return strip.convert("RGB")
+
+
+def _brightest(image: Image.Image, rows: int) -> float:
+    """What becomes white of 16-bit and float greys, by their own range."""
+    width, height = image.size
+    strips = (image.crop((0, start, width, min(start + rows, height))) for start in range(0, height, rows))
+    return 65535.0 if any(_grey_values(strip).max(initial=0) > 255 for strip in strips) else 255.0
+
+
+def _grey_values(strip: Image.Image) -> NDArray[np.float64]:
+    import numpy as np
+
+    return np.nan_to_num(np.asarray(strip, dtype=np.float64))
+
+
+def threads_beside_gpu() -> int:
+    """Threads that decode or scale images for a GPU, which one would let starve; a CPU is busy with the network."""
+    return min(os.cpu_count() or 1, _MOST_THREADS)

@@ -1,0 +1,241 @@
+"""The model as the index and the search use it: dual-encoder vectors, and joint scores of stored tokens.
+
+Shapes: n images or texts, R image tokens (global token first), H hidden size, D vector size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from interbert.checkpoints.directory import load_model, load_processor
+from interbert.errors import CheckpointError, UsageError
+from interbert.extraction.extractor import RegionExtractor, build_extractor
+from interbert.model.processing import InterBertProcessor
+from interbert.model.region_inputs import pad_images
+from interbert.model.retrieval import InterBertForImageTextRetrieval
+from interbert.model.scoring import encode_texts, inference, on_device, score_embedded
+from interbert.regions.schema import Regions
+
+Float32 = NDArray[np.float32]
+
+Views = tuple[Regions, ...]
+"""Regions of an image; then of its mirror image, where that counts too."""
+
+_BATCH = 64
+
+
+class ProductEncoder:
+    """A model directory's two speeds: vectors that recall, and the joint pass that reranks.
+
+    Vectors are made so that a text's and an image's inner product is the score that ranks: ``encode_text`` and
+    ``encode_image`` where the model has a contrastive head (hub correction included), else the matching head's own
+    inner product (SPEC part 6).
+
+    Args:
+        model: with a matching head.
+        processor: of the same model directory.
+        bf16: encode texts and score jointly in bf16; None does where the device has it. Images' vectors, which are
+            kept, are float32 in any case.
+
+    Raises:
+        CheckpointError: the model has neither a contrastive head nor fusion ``mul``, so nothing can recall.
+    """
+
+    def __init__(
+        self, model: InterBertForImageTextRetrieval, processor: InterBertProcessor, bf16: bool | None = None
+    ) -> None:
+        config = model.config
+        if config.contrastive_size is None and config.fusion != "mul":
+            raise CheckpointError(
+                "the model cannot recall: with fusion 'sum' its score is no product of text and image. Train it "
+                "with contrastive_size, or with fusion 'mul'."
+            )
+        self.model = model
+        self.processor = processor
+        self.bf16 = bf16
+        self._extractor: RegionExtractor | None = None
+
+    @classmethod
+    def load(
+        cls, directory: str | Path, device: str | torch.device | None = None, bf16: bool | None = None
+    ) -> ProductEncoder:
+        """Open a model directory; ``device`` is a GPU when there is one, ``bf16`` as of the class.
+
+        Raises:
+            CheckpointError: it is missing, damaged, no retrieval model, or cannot recall.
+        """
+        chosen = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        return cls(load_model(directory).to(chosen), load_processor(directory), bf16)
+
+    @property
+    def hidden_size(self) -> int:
+        """H."""
+        return int(self.model.config.hidden_size)
+
+    @property
+    def vector_size(self) -> int:
+        """D."""
+        config = self.model.config
+        corrected = config.contrastive_size is not None and config.query_bank_size is not None
+        return self.direction_size + corrected
+
+    @property
+    def direction_size(self) -> int:
+        """Numbers of a vector that say what an image shows: all but the hub correction."""
+        config = self.model.config
+        return int(config.pooler_size if config.contrastive_size is None else config.contrastive_size)
+
+    @property
+    def largest_norm(self) -> float | None:
+        """No image's vector is longer; None when that is not known before they are encoded."""
+        config = self.model.config
+        if config.contrastive_size is None:
+            return None
+        correction = config.hub_correction if config.query_bank_size is not None else 0.0
+        return float(np.sqrt(1.0 + correction**2))
+
+    @property
+    def extractor(self) -> RegionExtractor:
+        """Who finds and describes this model's regions; built on first use."""
+        if self._extractor is None:
+            self._extractor = build_extractor(self.processor.extractor_info, self.processor.extractor_folder)
+        return self._extractor
+
+    def images(self, regions: Sequence[Regions], where: Sequence[str]) -> tuple[Float32, list[Float32]]:
+        """Vectors [n,D] and embedded tokens [R,H] of images, in batches.
+
+        Args:
+            regions: of each image.
+            where: what to call each in messages.
+
+        Raises:
+            RegionError: regions are not this model's.
+        """
+        vectors: list[Float32] = []
+        tokens: list[Float32] = []
+        for start in range(0, len(regions), _BATCH):
+            inputs = [
+                self.processor.image_inputs(one, where=name)
+                for one, name in zip(regions[start : start + _BATCH], where[start : start + _BATCH], strict=True)
+            ]
+            batch = on_device(pad_images(inputs), self.model.device)
+            with inference(self.model, bf16=False):  # once per image, and kept: exactness is worth its time
+                encoded = self.model.encode_image(**batch)
+                embedded = self.model.interbert.image_embeddings(batch["region_features"], batch["region_locations"])
+            vectors.append(encoded.float().cpu().numpy())
+            whole = embedded.float().cpu().numpy()
+            tokens += [whole[place, : len(features)] for place, (features, _) in enumerate(inputs)]
+        return np.concatenate(vectors), tokens
+
+    def views(self, views: Sequence[Views], where: Sequence[str]) -> tuple[Float32, list[Float32]]:
+        """Vectors [n,D], means over each image's views, and embedded tokens [R,H] of the images as they are.
+
+        Where vectors have a length of one a mean is given it, and the hub correction is that of the mean.
+
+        Args:
+            views: of each image.
+            where: what to call each image in messages.
+
+        Raises:
+            RegionError: regions are not this model's.
+        """
+        vectors, tokens = self.images([one[0] for one in views], where)
+        twice = [place for place, one in enumerate(views) if len(one) > 1]
+        if twice:
+            mirrored, _ = self.images([views[place][1] for place in twice], [where[place] for place in twice])
+            vectors[twice] = self._mean(vectors[twice], mirrored)
+        return vectors, tokens
+
+    def _mean(self, vectors: Float32, mirrored: Float32) -> Float32:
+        if self.model.config.contrastive_size is None:
+            return (vectors + mirrored) * np.float32(0.5)
+        size = self.direction_size
+        mean = torch.from_numpy(vectors[:, :size] + mirrored[:, :size]).to(self.model.device)
+        with inference(self.model, bf16=False):
+            found: Float32 = self.model.correct_hubs(torch.nn.functional.normalize(mean, dim=-1)).cpu().numpy()
+        return found
+
+    def vectors_of_tokens(self, tokens: Sequence[Float32]) -> Float32:
+        """Vectors [n,D] of images whose embedded tokens [R,H] are stored."""
+        vectors: list[Float32] = []
+        for start in range(0, len(tokens), _BATCH):
+            padded, counts = self._padded(tokens[start : start + _BATCH])
+            mask = (torch.arange(padded.shape[1]) < torch.from_numpy(counts)[:, None]).long().to(self.model.device)
+            with inference(self.model, bf16=False):
+                pooled = self.model.interbert.encode_embedded(None, padded, None, mask, pooled_only=True).image_pooled
+                assert pooled is not None
+                vectors.append(self.model.project_image(pooled).float().cpu().numpy())
+        return np.concatenate(vectors)
+
+    def texts(self, texts: Sequence[str]) -> tuple[list[list[int]], Float32]:
+        """Token ids and vectors [n,D] of texts; what is longer than the model reads is cut.
+
+        Raises:
+            UsageError: a text is empty, or holds no token that the model knows.
+        """
+        for text in texts:
+            if not text.strip():
+                raise UsageError("the text to search for is empty. Say what the image should show.")
+        ids = self.processor.texts_to_ids(texts)
+        for text, tokens in zip(texts, ids, strict=True):
+            if not self.knows(tokens):
+                raise UsageError(
+                    f"the text {text[:40]!r} holds no word that the model knows. Say in words what the image should "
+                    "show."
+                )
+        vectors = encode_texts(self.model, ids, self.bf16)
+        if self.model.config.contrastive_size is None:
+            head = self.model.matching_head.weight.detach().float().cpu().numpy()
+            vectors = vectors * (head[0] - head[1])
+        return ids, vectors
+
+    def knows(self, tokens: Sequence[int]) -> bool:
+        """Whether a text's token ids hold a token that the model knows."""
+        return bool(set(tokens) - set(self.processor.tokenizer.all_special_ids))  # [UNK] among them
+
+    def image_query(self, vectors: Float32) -> Float32:
+        """Images' vectors [n,D] as queries for other images: the hub correction, a matter of texts, left out."""
+        if self.model.config.query_bank_size is None:
+            return vectors
+        return np.concatenate([vectors[:, :-1], np.zeros_like(vectors[:, :1])], axis=1)
+
+    def joint(self, texts: Sequence[Sequence[int]], tokens: Sequence[Float32], recalled: Float32) -> Float32:
+        """Log-odds of a match of every text and image [texts, n]: joint pass and recall, as the model mixes them.
+
+        Args:
+            texts: token ids.
+            tokens: [R,H] of each image, from :meth:`images` or an index.
+            recalled: [texts, n] inner products of vectors; the model's ``dual_score_weight`` says what they are worth.
+        """
+        text_of, image_of = np.divmod(np.arange(len(texts) * len(tokens)), max(len(tokens), 1))
+        return self.joint_listed(texts, tokens, text_of, image_of, recalled.reshape(-1)).reshape(recalled.shape)
+
+    def joint_listed(
+        self,
+        texts: Sequence[Sequence[int]],
+        tokens: Sequence[Float32],
+        text_of: NDArray[Any],
+        image_of: NDArray[Any],
+        recalled: Float32,
+    ) -> Float32:
+        """Like :meth:`joint`, of listed pairs: indices of texts and of images, and inner products, [pairs] each."""
+        if not len(text_of):
+            return np.zeros(0, dtype=np.float32)
+        padded, counts = self._padded(tokens)
+        scores = score_embedded(self.model, texts, padded, counts, text_of, image_of, bf16=self.bf16)
+        return scores + recalled * np.float32(self.model.config.dual_score_weight or 0.0)
+
+    def _padded(self, tokens: Sequence[Float32]) -> tuple[Tensor, NDArray[np.int64]]:
+        """Tokens as [n,R,H] on the model's device, and how many each image has."""
+        counts = np.array([len(one) for one in tokens], dtype=np.int64)
+        padded = np.zeros((len(tokens), int(counts.max()), self.hidden_size), dtype=np.float32)
+        for place, one in enumerate(tokens):
+            padded[place, : len(one)] = one
+        return torch.from_numpy(padded).to(self.model.device), counts

@@ -1,0 +1,107 @@
+"""How much the joint pass and the dual encoder are each worth: a logistic fit on held-out pairs.
+
+The two make different mistakes, so together they rank better than either. Their mixture is fitted after training:
+added while training, the dual encoder's score would be that of pairs it has learnt by heart, and the joint pass would
+learn to lean on a certainty that new pairs do not have.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from interbert.model.modeling import InterBertForPreTraining
+from interbert.model.retrieval import InterBertForImageTextRetrieval
+
+Floats = NDArray[np.floating]
+_NEWTON_STEPS = 50
+_RIDGE = 1e-3  # keeps the fit finite when the pairs are separable
+_CONSTANT = 1e-6
+"""A score that varies by less than this share of its size tells nothing: scaled up, rounding would be all of it."""
+
+
+@dataclass(frozen=True)
+class ScoreFusion:
+    """Log-odds of a match: joint * (joint logit difference) + dual * cosine + offset."""
+
+    joint: float
+    dual: float
+    offset: float
+
+    def __call__(self, joint: Floats, cosines: Floats) -> Floats:
+        """Mixed scores."""
+        mixed: Floats = self.joint * joint + self.dual * cosines + self.offset
+        return mixed
+
+
+def fit_score_fusion(joint: Floats, cosines: Floats, relevant: NDArray[np.bool_]) -> ScoreFusion | None:
+    """Logistic regression by Newton's method; neither part gets a negative weight.
+
+    None where there is nothing to fit: all candidates are right or all wrong, or neither score varies.
+
+    Args:
+        joint: [texts, k] joint logit differences of each text's candidates.
+        cosines: [texts, k] the dual encoder's of the same.
+        right: bool [texts, k].
+    """
+    features = np.stack([joint.ravel(), cosines.ravel()], axis=1).astype(np.float64)
+    labels = relevant.ravel().astype(np.float64)
+    if labels.all() or not labels.any() or not _varies(features).any():
+        return None
+    used = [0, 1]
+    while used:
+        weights = _logistic(features[:, used], labels)
+        worst = int(np.argmin(weights[:-1]))
+        if weights[worst] >= 0:
+            both = dict(zip(used, weights[:-1].tolist(), strict=True))
+            return ScoreFusion(both.get(0, 0.0), both.get(1, 0.0), float(weights[-1]))
+        del used[worst]
+    return ScoreFusion(1.0, 0.0, 0.0)
+
+
+def calibration(joint: Floats, relevant: NDArray[np.bool_]) -> ScoreFusion:
+    """How far to stretch and shift joint logit differences so that they are log-odds of these pairs.
+
+    Args:
+        joint: [texts, k] joint logit differences of each text's candidates.
+        right: bool [texts, k].
+    """
+    stretch, offset = _logistic(joint.reshape(-1, 1).astype(np.float64), relevant.ravel().astype(np.float64))
+    if stretch > 0:
+        return ScoreFusion(float(stretch), 0.0, float(offset))
+    return ScoreFusion(1.0, 0.0, -float(joint.mean()))  # it knows no order: at least it should favour no side
+
+
+def _varies(features: Floats) -> NDArray[np.bool_]:
+    """Whether each column [k] does, by more than rounding."""
+    size = np.abs(features).max(axis=0, initial=0.0)
+    varies: NDArray[np.bool_] = features.std(axis=0) > np.maximum(_CONSTANT * size, 1e-9)
+    return varies
+
+
+def _logistic(features: Floats, labels: Floats) -> Floats:
+    """Weights of the columns and, last, the offset."""
+    spread = np.where(_varies(features), features.std(axis=0), np.inf)  # a constant column gets no weight
+    x = np.concatenate([features / spread, np.ones((len(features), 1))], axis=1)
+    weights = np.zeros(x.shape[1])
+    ridge = _RIDGE * np.eye(len(weights))
+    for _ in range(_NEWTON_STEPS):
+        p = 1.0 / (1.0 + np.exp(-(x @ weights).clip(-30, 30)))
+        gradient = x.T @ (p - labels) + ridge @ weights
+        weights = weights - np.linalg.solve((x * (p * (1 - p))[:, None]).T @ x + ridge, gradient)
+    weights[:-1] /= spread
+    return weights
+
+
+@torch.no_grad()
+def build_in(model: InterBertForImageTextRetrieval | InterBertForPreTraining, mixture: ScoreFusion) -> None:
+    """Make the mixture the model's own matching logit difference, in its matching head and configuration."""
+    head = model.matching_head
+    head.weight.mul_(mixture.joint)
+    head.bias.mul_(mixture.joint)
+    head.bias[0] += mixture.offset / 2
+    head.bias[1] -= mixture.offset / 2
+    model.config.dual_score_weight = mixture.dual or None

@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from tests.conftest import tiny_config
+
+from interbert.model import scoring
+from interbert.model.retrieval import InterBertForImageTextRetrieval
+from interbert.model.scoring import dual_matrix, score_matrix
+from interbert.tasks.metrics import best_ranks
+from interbert.tasks.score_fusion import ScoreFusion, build_in, calibration, fit_score_fusion
+
+
+def test_each_part_is_worth_what_it_tells() -> None:
+    generator = np.random.default_rng(0)
+    relevant = np.arange(16) == generator.integers(0, 16, (300, 1))
+    joint = generator.normal(size=relevant.shape) + 2.0 * relevant
+    cosines = 0.1 * (generator.normal(size=relevant.shape) + 2.0 * relevant)
+    both = fit_score_fusion(joint, cosines, relevant)
+    assert both.joint == pytest.approx(0.1 * both.dual, rel=0.3)
+    assert both.offset < 0
+    alone = best_ranks(joint, relevant)
+    mixed = best_ranks(both(joint, cosines), relevant)
+    assert (mixed == 1).mean() > (alone == 1).mean() + 0.1
+
+
+def test_a_part_that_misleads_gets_nothing() -> None:
+    generator = np.random.default_rng(1)
+    relevant = np.arange(8) == generator.integers(0, 8, (200, 1))
+    telling = generator.normal(size=relevant.shape) + 2.0 * relevant
+    misleading = generator.normal(size=relevant.shape) - relevant
+    assert fit_score_fusion(telling, misleading, relevant).dual == 0.0
+    assert fit_score_fusion(misleading, telling, relevant).joint == 0.0
+    assert fit_score_fusion(misleading, misleading - relevant, relevant) == ScoreFusion(1.0, 0.0, 0.0)
+
+
+def test_scores_that_do_not_vary_get_no_weight_and_nothing_is_fitted_where_nothing_can_be_told() -> None:
+    generator = np.random.default_rng(3)
+    relevant = np.arange(8) == generator.integers(0, 8, (50, 1))
+    telling = generator.normal(size=relevant.shape) + 2.0 * relevant
+    constant = np.full(relevant.shape, 0.7, dtype=np.float32)
+    found = fit_score_fusion(telling, constant, relevant)
+    assert found is not None
+    assert found.dual == 0.0
+    assert found.joint > 1.0
+    found = fit_score_fusion(constant, telling, relevant)
+    assert found is not None
+    assert found.joint == 0.0
+    assert fit_score_fusion(constant, constant, relevant) is None
+    assert fit_score_fusion(np.full((1, 1), 5.0), np.full((1, 1), 0.3), np.ones((1, 1), dtype=np.bool_)) is None
+    assert fit_score_fusion(telling, telling, np.zeros_like(relevant)) is None
+    assert np.isfinite(calibration(constant, relevant).offset)
+
+
+def test_calibration_turns_an_order_into_log_odds() -> None:
+    generator = np.random.default_rng(2)
+    relevant = np.arange(16) == generator.integers(0, 16, (500, 1))
+    scores = 30.0 * (generator.normal(size=relevant.shape) + 2.0 * relevant)  # an order with no scale
+    found = calibration(scores, relevant)
+    odds = found(scores, np.zeros_like(scores))
+    probability = 1 / (1 + np.exp(-odds))
+    sure = probability > 0.5
+    assert relevant[sure].mean() == pytest.approx(probability[sure].mean(), abs=0.05)
+    assert relevant[~sure].mean() == pytest.approx(probability[~sure].mean(), abs=0.02)
+    wrong_way = calibration(-scores, relevant)
+    assert wrong_way.joint == 1.0
+    assert abs(wrong_way(-scores, scores).mean()) < 1e-3 * scores.std()
+
+
+def test_pair_scores_are_the_mixture_and_forward_agrees(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scoring, "cpu_has_bf16", lambda: False)
+    torch.manual_seed(0)
+    model = InterBertForImageTextRetrieval(tiny_config(contrastive_size=8)).eval()
+    generator = np.random.default_rng(1)
+    texts = [[1, 5, 9, 2], [1, 7, 2]]
+    images = [
+        (generator.normal(size=(3, 10)).astype(np.float32), generator.uniform(size=(3, 5)).astype(np.float32))
+        for _ in range(3)
+    ]
+    plain = score_matrix(model, texts, images)
+    build_in(model, ScoreFusion(0.5, 5.0, -1.5))
+    mixed = score_matrix(model, texts, images)
+    np.testing.assert_allclose(mixed, 0.5 * plain + 5.0 * dual_matrix(model, texts, images) - 1.5, atol=1e-4)
+    with torch.no_grad():
+        logits = model(
+            input_ids=torch.tensor([texts[0]]),
+            region_features=torch.from_numpy(images[2][0])[None],
+            region_locations=torch.from_numpy(images[2][1])[None],
+        ).logits
+    assert abs(float(logits[0, 0] - logits[0, 1]) - mixed[0, 2]) < 1e-4
