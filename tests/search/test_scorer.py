@@ -188,7 +188,7 @@ class TestSentenceTransformers:
         assert ours.predict(pair) == pytest.approx(expected[0, 0], abs=CLOSE["atol"])
 
     def test_a_text_alone_is_refused(self, cross_encoder):
-        with pytest.raises(Exception, match=r"picture"):
+        with pytest.raises(Exception, match="one text and one image"):
             cross_encoder.predict([("red", "blue")])
 
 
