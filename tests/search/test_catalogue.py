@@ -85,3 +85,22 @@ def test_an_image_whose_file_changed_under_its_id_is_left_out_and_named(
     assert main([*words, "--regions", regions, "--page", str(tmp_path / "p.html")]) == 0
     assert f"1 images could not be used, such as {rows[1]['id']}" in capsys.readouterr().out
     assert set(shown_images(tmp_path / "p.html")) == {rows[place]["id"] for place in (0, 2, 3)}
+
+
+@pytest.mark.parametrize("option", ["--image-column", "--picture"])
+def test_the_column_that_is_named_holds_the_images(
+    option: str, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    blank = {"bytes": file_bytes(Image.new("RGB", (40, 40), "pink")), "path": "blank.png"}
+    rows = [row | {"photo": row["image"], "image": blank} for row in priced_rows()[:3]]
+    source = str(write_table(tmp_path / "shop.parquet", rows))
+    page = tmp_path / "page.html"
+    words = ["search", str(model), "a circle", "--source", source, "--image-id-column", "id", "--page", str(page)]
+    assert main([*words, option, "photo"]) == 0
+    for name, image in shown_images(page).items():
+        original = next(row["photo"] for row in rows if row["id"] == name)
+        exact = np.asarray(Image.open(io.BytesIO(original["bytes"])).convert("RGB")).astype(int)  # type: ignore[index]
+        assert np.abs(image - exact).mean() < 8, name
+    assert len(shown_images(page)) == 3
+    noted = capsys.readouterr().err
+    assert ("--picture is --image-column" in noted) == (option == "--picture")

@@ -148,7 +148,7 @@ def _search_images(options: Options, queries: list[str], page: str) -> None:
     for name, given in (("image", options.image), ("where", options.where)):
         if given is not None:
             raise UsageError(f"search: {spelled(name)} needs an index. Make one with: interbert index build")
-    mapping = ColumnMapping(options.image, tuple(options.text_columns), options.image_id_column)
+    mapping = ColumnMapping(options.image_column, tuple(options.text_columns), options.image_id_column)
     source = open_source(options.source, mapping, options.split, need_texts=False)
     engine = CatalogueSearch.load(options.target, asks_for_bf16(options.precision))
     catalogue = engine.catalogue(source, options.regions, progress=True)
