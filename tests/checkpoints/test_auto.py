@@ -131,7 +131,7 @@ def processor_directory(tmp_path_factory, tiny_bert):
     return folder
 
 
-def test_a_processor_turns_a_image_and_a_text_into_inputs(processor_directory, tmp_path):
+def test_a_processor_turns_an_image_and_a_text_into_inputs(processor_directory, tmp_path):
     processor = AutoProcessor.from_pretrained(processor_directory)
     image = draw("red", "circle")
     file = tmp_path / "circle.png"
@@ -144,7 +144,7 @@ def test_a_processor_turns_a_image_and_a_text_into_inputs(processor_directory, t
         assert all(torch.equal(inputs[name], expected[name]) for name in expected)
 
 
-def test_a_image_of_any_mode_is_read_as_extraction_reads_it(processor_directory, tmp_path):
+def test_an_image_of_any_mode_is_read_as_extraction_reads_it(processor_directory, tmp_path):
     processor = AutoProcessor.from_pretrained(processor_directory)
     image = draw("blue", "square").convert("RGBA")
     file = tmp_path / "square.png"

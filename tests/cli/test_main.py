@@ -331,7 +331,7 @@ def test_an_output_folder_that_is_a_file_is_named(
     assert (tmp_path / "file.txt").read_text() == "mine"
 
 
-def test_a_image_that_is_listed_twice_by_its_id_is_named(mistake: Callable[..., str], tmp_path: Path) -> None:
+def test_an_image_that_is_listed_twice_by_its_id_is_named(mistake: Callable[..., str], tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(file_bytes(draw("red", "circle")))
     recipe(tmp_path / "metadata.csv", "file_name,title,sku\na.png,x,7\na.png,y,7\n")
     shown = mistake("extract", tmp_path, tmp_path / "s", "--image-id-column", "sku")
@@ -516,3 +516,10 @@ def test_old_names_work_with_one_line_that_names_the_new_ones(
     assert fields.startswith("interbert: texts: is text_columns:, picture: is image_column:. ")
     options("a", "b", "--image-id-column", "sku")
     assert not capsys.readouterr().err
+
+
+def test_an_option_that_never_was_is_not_said_to_be_an_old_name(call: Callable[..., tuple[int, str, str]]) -> None:
+    code, _, errors = call("extract", "a", "b", "--no_such_option", "x")
+    assert code == 2
+    assert len(errors.splitlines()) == 1
+    assert "there is no option --no-such-option" in errors

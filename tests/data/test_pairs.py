@@ -72,7 +72,7 @@ def test_identical_texts_are_right_for_each_others_images():
     assert normal_text("  Red\tSHOE\n") == "red shoe"
 
 
-def test_a_text_is_right_for_a_image_that_has_it_elsewhere():
+def test_a_text_is_right_for_an_image_that_has_it_elsewhere():
     table = PairTable.from_captions([caption(0, ["a", "b"]), caption(1, ["b", "c"])])
     assert [table.is_relevant(pair, image_of=2) for pair in range(4)] == [False, True, True, True]
     assert [table.is_relevant(pair, image_of=0) for pair in range(4)] == [True, True, True, False]

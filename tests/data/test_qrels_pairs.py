@@ -54,7 +54,7 @@ def test_the_stores_texts_are_pairs_too_when_they_are_named(tmp_path):
     assert not table.is_relevant(2, 0)
 
 
-def test_a_image_without_a_product_is_named_by_its_own_id(tmp_path):
+def test_an_image_without_a_product_is_named_by_its_own_id(tmp_path):
     table = PairTable.from_captions(SHELF, judged=judged(tmp_path, ("red", "image 5", 1)))
     assert pairs_of(table) == [("red", 5)]
 

@@ -69,7 +69,7 @@ def test_regions_are_the_detectors_own_queries(name: str, folders: dict[str, Pat
 
 
 @pytest.mark.parametrize("name", MAKERS)
-def test_a_image_gets_the_same_regions_alone_and_in_a_batch(name: str, folders: dict[str, Path]) -> None:
+def test_an_image_gets_the_same_regions_alone_and_in_a_batch(name: str, folders: dict[str, Path]) -> None:
     extractor = opened(folders[name], min_boxes=6, max_boxes=6)
     images = [noise(*size, seed=seed) for seed, size in enumerate([(90, 60), (60, 90), (90, 60), (50, 50), (90, 60)])]
     for image, batched in zip(images, extractor.extract(images), strict=True):
@@ -82,7 +82,9 @@ def test_a_image_gets_the_same_regions_alone_and_in_a_batch(name: str, folders: 
 
 @pytest.mark.parametrize("name", MAKERS)
 @pytest.mark.parametrize("size", [(1, 1), (300, 7), (300, 40), (8, 300)])
-def test_a_image_of_any_shape_has_regions_inside_it(name: str, size: tuple[int, int], folders: dict[str, Path]) -> None:
+def test_an_image_of_any_shape_has_regions_inside_it(
+    name: str, size: tuple[int, int], folders: dict[str, Path]
+) -> None:
     regions = opened(folders[name]).extract([Image.new("RGB", size, "red")])[0].validate("here")
     assert (regions.width, regions.height) == size
     assert (regions.boxes >= 0).all()

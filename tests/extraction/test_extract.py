@@ -119,7 +119,7 @@ def test_what_cannot_be_used_is_skipped_and_listed_with_row_and_reason(
         assert reason in one["reason"]
 
 
-def test_a_image_whose_path_cannot_exist_is_skipped_like_any_other(tmp_path: Path, extractor: GridExtractor) -> None:
+def test_an_image_whose_path_cannot_exist_is_skipped_like_any_other(tmp_path: Path, extractor: GridExtractor) -> None:
     (tmp_path / "red.png").write_bytes(file_bytes(draw("red", "circle")))
     rows = {"file": ["red.png", "x" * 3000 + ".png"], "title": ["a", "b"]}
     pq.write_table(pa.table(rows), tmp_path / "a.parquet")
@@ -232,7 +232,7 @@ def test_a_full_disk_keeps_the_commits_and_a_rerun_completes(
     assert keys(tmp_path / "s") == [(str(row), 0) for row in range(20)]
 
 
-def test_a_image_that_has_no_finite_regions_does_not_lose_the_others(
+def test_an_image_that_has_no_finite_regions_does_not_lose_the_others(
     tmp_path: Path, extractor: GridExtractor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = open_source(many(tmp_path / "a.parquet", 6))
@@ -252,7 +252,7 @@ def test_a_image_that_has_no_finite_regions_does_not_lose_the_others(
 
 
 @pytest.mark.parametrize("mirrored", [False, True])
-def test_a_image_that_the_network_stumbles_over_does_not_lose_the_others(
+def test_an_image_that_the_network_stumbles_over_does_not_lose_the_others(
     mirrored: bool, tmp_path: Path, extractor: GridExtractor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = open_source(many(tmp_path / "a.parquet", 6))

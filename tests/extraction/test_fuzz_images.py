@@ -130,7 +130,7 @@ def test_damaged_sources_have_rows_and_reasons(tmp_path: Path, kind: str, monkey
     assert refused > 5
 
 
-def test_no_line_of_a_image_file_is_passed_over(tmp_path: Path) -> None:
+def test_no_line_of_an_image_file_is_passed_over(tmp_path: Path) -> None:
     good = image_tsv(tmp_path / "a.tsv").read_bytes()
     lines = [f"h{n}\t".encode() + value for n, value in enumerate(HOSTILE_FIELDS)]
     lines += [b"no tab at all", b"\tno id", b"x" * 3000, b"three\tcells\there"]

@@ -166,7 +166,7 @@ def test_the_info_is_its_describers_and_says_how_boxes_came(grid: GridExtractor,
         build_extractor(made[0].info.to_dict() | {"settings": {"described_by": "detector"}})
 
 
-def test_a_image_without_boxes_cannot_be_extracted(grid: GridExtractor) -> None:
+def test_an_image_without_boxes_cannot_be_extracted(grid: GridExtractor) -> None:
     extractor = GivenExtractor(grid)
     assert extractor.extract([]) == []
     with pytest.raises(ConfigError, match=r"described at given boxes.*--given\.column"):

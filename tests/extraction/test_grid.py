@@ -23,7 +23,7 @@ def noise(width: int, height: int, seed: int = 0) -> Image.Image:
     return Image.fromarray(values).resize((width, height))
 
 
-def test_a_image_gets_the_same_regions_alone_and_in_a_batch(extractor: GridExtractor) -> None:
+def test_an_image_gets_the_same_regions_alone_and_in_a_batch(extractor: GridExtractor) -> None:
     sizes = [(60, 80), (80, 60), (70, 70), (300, 40), (33, 200), (61, 79), (128, 128), (9, 9), (40, 300), (50, 50)]
     images = [noise(*size, seed=seed) for seed, size in enumerate(sizes)] * 2
     together = extractor.extract(images)
@@ -54,7 +54,7 @@ def test_no_image_gives_no_regions(extractor: GridExtractor) -> None:
 
 
 @pytest.mark.parametrize("size", [(1, 1), (5000, 2), (3, 4000), (1, 500)])
-def test_a_image_of_any_shape_has_regions_inside_it(extractor: GridExtractor, size: tuple[int, int]) -> None:
+def test_an_image_of_any_shape_has_regions_inside_it(extractor: GridExtractor, size: tuple[int, int]) -> None:
     regions = extractor.extract([Image.new("RGB", size, "red")])[0].validate("here")
     assert (regions.width, regions.height) == size
     assert (regions.boxes >= 0).all()
@@ -82,7 +82,7 @@ def test_the_class_distribution_does_not_depend_on_which_features_are_kept() -> 
     ("size", "canvas"),
     [((100, 100), (256, 256)), ((300, 400), (192, 256)), ((400, 300), (256, 192)), ((9000, 10), (256, 192))],
 )
-def test_a_image_is_scaled_to_the_canvas_nearest_to_its_shape(size: tuple[int, int], canvas: tuple[int, int]) -> None:
+def test_an_image_is_scaled_to_the_canvas_nearest_to_its_shape(size: tuple[int, int], canvas: tuple[int, int]) -> None:
     assert GridExtractor(GridSettings(input_size=256)).canvas(*size) == canvas
 
 

@@ -91,11 +91,11 @@ def test_every_kind_of_image_becomes_rgb_on_white(
     assert close(image.getpixel((32, 10)), relevant)
 
 
-def test_a_image_of_one_pixel_is_a_image() -> None:
+def test_an_image_of_one_pixel_is_an_image() -> None:
     assert load_image(saved(Image.new("RGB", (1, 1), RED)), "here").getpixel((0, 0)) == RED
 
 
-def test_a_image_is_turned_as_its_exif_says() -> None:
+def test_an_image_is_turned_as_its_exif_says() -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # the camera was turned by a quarter
     image = load_image(saved(left_and_right("RGB", RED, WHITE), "JPEG", exif=exif), "here", target_side=256)
@@ -163,7 +163,7 @@ def test_a_bomb_is_refused_before_it_is_decoded(side: int, monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP"])
-def test_a_file_with_flipped_bytes_is_a_image_or_a_image_error(kind: str) -> None:
+def test_a_file_with_flipped_bytes_is_an_image_or_an_image_error(kind: str) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     exif[0x010F] = "a maker"

@@ -150,7 +150,7 @@ def test_a_worker_that_is_killed_costs_no_row(tmp_path: Path, cluster: None) -> 
 
 
 @pytest.mark.slow
-def test_a_image_that_kills_every_worker_is_refused_by_name_and_no_other(
+def test_an_image_that_kills_every_worker_is_refused_by_name_and_no_other(
     tmp_path: Path, cluster: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(on_ray, "_RETRIES", 1)  # each costs a new worker

@@ -90,7 +90,7 @@ def test_a_pipe_or_a_missing_file_is_named(tmp_path: Path, name: str) -> None:
             open_source(str(folder))
 
 
-def test_a_image_that_a_row_names_lies_in_the_folder(tmp_path: Path) -> None:
+def test_an_image_that_a_row_names_lies_in_the_folder(tmp_path: Path) -> None:
     (tmp_path / "outside.png").write_bytes(RAW)
     for number, path in enumerate((str(tmp_path / "outside.png"), "../outside.png")):
         folder = saved(tmp_path / f"s{number}")

@@ -308,7 +308,7 @@ def test_a_path_that_leads_out_of_the_folder_is_refused(tmp_path: Path) -> None:
     ["gone.png", None, "", "x" * 5000 + ".png", "nul\0.png"],
     ids=["gone", "none", "empty", "endless", "nul byte"],
 )
-def test_a_image_that_is_not_there_has_a_problem_and_the_others_are_read(tmp_path: Path, name: str | None) -> None:
+def test_an_image_that_is_not_there_has_a_problem_and_the_others_are_read(tmp_path: Path, name: str | None) -> None:
     photos(tmp_path)
     rows = {"file": ["red.png", name], "title": ["t"] * 2}
     source = open_source(str(parquet(tmp_path / "a.parquet", rows)))

@@ -168,7 +168,7 @@ def test_adding_encodes_only_what_is_new(index_path: Path, tmp_path: Path, encod
     assert (again.unchanged, encoded) == (25, [2])
 
 
-def test_prices_and_stock_change_without_a_image(index_path: Path, tmp_path: Path, encoded: list[int]) -> None:
+def test_prices_and_stock_change_without_an_image(index_path: Path, tmp_path: Path, encoded: list[int]) -> None:
     prices = tmp_path / "prices.csv"
     prices.write_text("id,price,stock,colour_of_box\nred-circle,1.25,7,x\nblue-square,,0,x\nnobody,3,3,x\n")
     changes = update_columns(index_path, str(prices), "id")

@@ -67,7 +67,7 @@ def test_what_stays_of_a_product_is_told(shop: Path, capsys: pytest.CaptureFixtu
     assert prices(shop) == {}
 
 
-def test_a_image_that_takes_the_place_of_the_first_is_told(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_image_that_takes_the_place_of_the_first_is_told(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (shop / "more.csv").write_text("Handle,Title,Price,Image\nred-shirt,Red Shirt,19.99,4.png\n")
     assert main(["index", "add", str(shop / "index"), str(shop / "more.csv")]) == 0
     out = " ".join(capsys.readouterr().out.split())

@@ -81,7 +81,7 @@ def test_vectors_are_means_with_a_hub_correction_of_their_own(model: Path, plain
     assert verify_index(both, encoder).problems == []
 
 
-def test_a_image_is_sought_by_both_its_views(model: Path) -> None:
+def test_an_image_is_sought_by_both_its_views(model: Path) -> None:
     encoder, image = ProductEncoder.load(model), lopsided("red", "circle")
     query, turned = (image_vector(encoder, one, mirrored=True) for one in (image, ImageOps.mirror(image)))
     np.testing.assert_allclose(query, turned, atol=1e-5)

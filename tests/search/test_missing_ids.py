@@ -77,7 +77,7 @@ def test_a_row_without_a_product_id_replaces_no_product(
         remove_from_index(small, ids=["8", "9"])
 
 
-def test_a_row_without_a_image_id_replaces_no_image(model: Path, tmp_path: Path) -> None:
+def test_a_row_without_an_image_id_replaces_no_image(model: Path, tmp_path: Path) -> None:
     mapping = ColumnMapping("image", ("title",), "id", None)
     first = open_source(str(shop(tmp_path / "first.parquet", ["a", "b"])), mapping, need_texts=False)
     build_index(model, first, tmp_path / "index")

@@ -106,7 +106,7 @@ def test_rank_orders_images_for_a_text(scorer, expected):
     assert scorer.rank(TEXTS[1], []) == []
 
 
-def test_rank_orders_texts_for_a_image(scorer, expected):
+def test_rank_orders_texts_for_an_image(scorer, expected):
     results = scorer.rank(IMAGES[3], TEXTS, return_documents=True)
     assert [one["corpus_id"] for one in results] == np.argsort(-expected[:, 3]).tolist()
     assert results[0]["text"] == TEXTS[results[0]["corpus_id"]]

@@ -63,7 +63,7 @@ def test_filters_hold_for_every_way_of_finding(engine: SearchEngine) -> None:
         engine.search("a red circle", where="price < cheap")
 
 
-def test_a_image_finds_itself_first_alone_and_with_a_text(engine: SearchEngine, tmp_path: Path) -> None:
+def test_an_image_finds_itself_first_alone_and_with_a_text(engine: SearchEngine, tmp_path: Path) -> None:
     image = draw("green", "triangle")
     file = tmp_path / "photo.png"
     image.save(file)

@@ -195,7 +195,7 @@ def test_images_without_texts_are_candidates_of_every_text_and_ask_for_none():
         assert 1 <= len(some.texts) == some.relevant.sum()
 
 
-def test_a_image_without_a_text_is_right_for_its_products_texts():
+def test_an_image_without_a_text_is_right_for_its_products_texts():
     shelf = [("a", "red"), ("a", None), ("b", "blue"), ("", None)]
     rows = [
         CaptionRow(index, f"p{index}", product, "", 0, index, (text,) if text else (), ("title",) if text else ())

@@ -149,7 +149,7 @@ def _read_config(path: str | Path) -> InterBertConfig:
         fields = read_json(path)
     except OSError as error:
         raise CheckpointError(f"{path}: there is no configuration to read ({error.strerror}).") from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise CheckpointError(f"{path}: is no JSON ({error}).") from error
     if not isinstance(fields, dict):
         raise CheckpointError(f"{path}: must be a JSON object with the reference's fields.")

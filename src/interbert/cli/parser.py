@@ -52,8 +52,8 @@ def parse_options(verb: str, description: str, options: type, words: Sequence[st
     Raises:
         UsageError: a word is not understood; the message names the nearest option.
     """
-    words = current_words(words)
     kinds = option_kinds(options)
+    words = current_words(words, kinds)
     required = [field.name for field in dataclasses.fields(options) if _is_required(field)]
     parser = _Parser(
         prog=f"interbert {verb}",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Any
 
 import yaml
@@ -29,8 +29,8 @@ def spelled(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
-def current_words(words: Sequence[str]) -> list[str]:
-    """The words of a command line with options by their present names; what was renamed is noted once.
+def current_words(words: Sequence[str], options: Container[str]) -> list[str]:
+    """The words of a command line with ``options`` by their present names; what was renamed is noted once.
 
     Options written with underscores are old names, too.
     """
@@ -39,8 +39,9 @@ def current_words(words: Sequence[str]) -> list[str]:
         name, equals, value = word.partition("=")
         if name.startswith("--"):
             plain = name[2:].replace("-", "_")
-            now = spelled(RENAMED.get(plain, plain))
-            if now != name:
+            present = RENAMED.get(plain, plain)
+            now = spelled(present)
+            if now != name and present in options:
                 old[name] = now
             result.append(now + equals + value)
         else:

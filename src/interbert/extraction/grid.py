@@ -82,7 +82,7 @@ class GridExtractor:
 
         Args:
             settings: what to extract.
-            folder: where the backbone's trained weights lie (``carried.CARRIED``), when the settings name them by
+            folder: where the trained weights lie (``extractor_weights.WEIGHTS_FILE``), when the settings name them by
                 digest; not needed when they name the folder itself.
             device: to compute on; None takes CUDA where there is one.
 

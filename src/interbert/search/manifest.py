@@ -98,7 +98,7 @@ class Manifest:
             manifest = cls(**fields)
             _require_possible(manifest)
             return manifest
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
             if isinstance(error, VectorIndexError):
                 raise
             raise VectorIndexError(f"{where}: does not say how it was built. {_REMEDY}") from error

@@ -49,7 +49,7 @@ def test_regions_have_the_sizes_that_the_info_says(extractor: FrcnnExtractor) ->
     assert (regions.boxes[:, 2:] > regions.boxes[:, :2]).all()
 
 
-def test_a_image_gets_the_same_regions_alone_and_in_a_batch(
+def test_an_image_gets_the_same_regions_alone_and_in_a_batch(
     extractor: FrcnnExtractor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("interbert.extraction.frcnn.extractor._BATCH", {"cpu": 3})
@@ -66,7 +66,7 @@ def test_the_variant_with_a_fixed_number_has_that_number(hub_folder: Path) -> No
 
 
 @pytest.mark.parametrize("size", [(1, 1), (300, 2), (3, 400), (17, 90)])
-def test_a_image_of_any_shape_has_regions_inside_it(extractor: FrcnnExtractor, size: tuple[int, int]) -> None:
+def test_an_image_of_any_shape_has_regions_inside_it(extractor: FrcnnExtractor, size: tuple[int, int]) -> None:
     regions = extractor.extract([Image.new("RGB", size, "red")])[0].validate("here")
     assert (regions.boxes >= 0).all()
     assert (regions.boxes <= np.array([*size, *size])).all()

@@ -165,7 +165,7 @@ def test_an_index_made_anew_at_the_same_place_is_looked_at_again(taught: Path, t
     assert pages[1] <= {str(row["id"]) for row in priced_rows()[12:]}
 
 
-def test_what_is_remembered_of_a_image_is_of_that_vector_and_coding(taught: Path, tmp_path: Path) -> None:
+def test_what_is_remembered_of_an_image_is_of_that_vector_and_coding(taught: Path, tmp_path: Path) -> None:
     """An index built anew with mirror images has other vectors for the same files."""
     rows = [dict(row, image=lopsided(place)) for place, row in enumerate(priced_rows())]
     source = source_of(write_table(tmp_path / "shop.parquet", rows))

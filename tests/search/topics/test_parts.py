@@ -102,7 +102,7 @@ def test_words_of_the_best_titles_find_more_in_the_other_language() -> None:
     assert scarce[90] > scarce[91]
 
 
-def test_a_image_s_score_does_not_depend_on_other_images() -> None:
+def test_an_image_s_score_does_not_depend_on_other_images() -> None:
     examples = three_kinds()
     aim = unit(examples.vectors[0, :30].mean(axis=0))
     fit = examples.fit([TopicText("watch", aim, aim)])

@@ -291,7 +291,7 @@ def _read(path: Path) -> dict[str, Any]:
         value = read_json(path)
     except FileNotFoundError as error:
         raise DataError(f"{path}: there is no such file. {_REMEDY}") from error
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError) as error:
         raise DataError(f"{path}: is damaged ({first_line(error)}). {_REMEDY}") from error
     if not isinstance(value, dict):
         raise DataError(f"{path}: is damaged. {_REMEDY}")
