@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+import interbert
+
 KNOWN = "from transformers import CONFIG_MAPPING\nprint('interbert' in CONFIG_MAPPING)\n"
 SOURCES = str(Path(__file__).parent.parent / "src")
 
@@ -43,6 +45,46 @@ def test_a_script_knows_the_models_whatever_it_is_called(tmp_path: Path, file: s
 def test_the_command_itself_stays_quick(tmp_path: Path, words: list[str]) -> None:
     (tmp_path / "transformers.py").write_text("raise SystemExit('transformers was imported')\n")
     assert "interbert VERB" in run(tmp_path, *words, "--help")
+
+
+LOADED = """
+import sys
+before = set(sys.modules)
+import interbert
+names = {one.partition(".")[0] for one in set(sys.modules) - before}
+print(interbert.__version__, sorted(names - sys.stdlib_module_names))
+"""
+
+
+def test_importing_loads_no_other_library(tmp_path: Path) -> None:
+    assert run(tmp_path, "-c", LOADED) == f"{interbert.__version__} ['interbert']"
+
+
+ALL_KNOWN = """
+import sys
+from transformers import AutoModel, AutoModelForMultipleChoice, AutoModelForPreTraining, AutoProcessor, CONFIG_MAPPING
+from transformers import AutoModelForSequenceClassification
+from transformers.models.auto.processing_auto import PROCESSOR_MAPPING
+config = CONFIG_MAPPING["interbert"]
+autos = (AutoModel, AutoModelForMultipleChoice, AutoModelForPreTraining, AutoModelForSequenceClassification)
+assert all(config in one._model_mapping for one in autos) and config in PROCESSOR_MAPPING
+from interbert.model import region_inputs
+assert region_inputs._wired
+print(*(type(one).__module__ for one in sys.meta_path if type(one).__module__.startswith("interbert")))
+"""
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        "from interbert.model import trunk",
+        "from interbert import InterBertProcessor",
+        "from transformers import AutoModel, AutoProcessor\nimport interbert",
+        "import importlib, interbert\nfrom transformers import AutoConfig\nimportlib.reload(interbert)",
+    ],
+)
+def test_the_models_are_known_whatever_is_imported_first(tmp_path: Path, first: str) -> None:
+    assert run(tmp_path, "-c", f"{first}\n{ALL_KNOWN}") == ""
 
 
 STATE = """

@@ -37,7 +37,7 @@ def test_lines_tables_and_bars_show_any_text_as_it_is(capsys: pytest.CaptureFixt
     table.add_column(EVIL, no_wrap=True)
     table.add_row(EVIL)
     print_table(table, 200)
-    with progress_bar(EVIL, 1, "texts") as advance:
+    with progress_bar(EVIL, 1, "texts", True) as advance:
         advance(1)
     shown = capsys.readouterr()
     assert shown.out.count(SHOWN) == 5

@@ -1,14 +1,17 @@
 """InterBERT: vision-and-language interaction for multi-modal pretraining (arXiv 2003.13198).
 
-``import interbert`` makes its models known to transformers' Auto classes. In the command line itself the public names
-load on first use instead, so ``interbert --help`` stays quick.
+``import interbert`` makes its models known to transformers' Auto classes, but loads no other library: the public names
+load on first use, and the models are registered when a program imports the Auto classes. What happens is logged by the
+logger ``interbert``, at INFO; nothing is printed outside the command line.
 """
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
+import logging as _logging
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+from interbert.auto_classes import connect as _connect
 
 if TYPE_CHECKING:
     from interbert.model.configuration import InterBertConfig
@@ -57,30 +60,12 @@ _HOMES = {
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'interbert' has no attribute {name!r}")
-    import importlib
-
-    return getattr(importlib.import_module(f"interbert.{_HOMES[name]}"), name)
+    return getattr(import_module(f"interbert.{_HOMES[name]}"), name)
 
 
 def __dir__() -> list[str]:
     return sorted(__all__)
 
 
-def _is_command() -> bool:
-    """Whether this process is ``interbert ...`` or ``python -m interbert ...``, whose verbs import what they need.
-
-    Anything else is somebody's program, to which the models are made known; taking the command for one only costs time.
-    """
-    if not sys.argv:
-        return False
-    if sys.argv[0] == "-m":  # Python still looks for the module of `python -m NAME`; sys.orig_argv alone has its name
-        name = "".join(sys.orig_argv[-len(sys.argv) :][:1]).removeprefix("-m")
-        return name.partition(".")[0] == "interbert"
-    program = Path(sys.argv[0]).absolute()
-    return program.name in ("interbert", "interbert.exe") and program.parent.name in ("bin", "Scripts")
-
-
-if not _is_command():
-    from interbert.auto_classes import connect as _connect
-
-    _connect()
+_logging.getLogger(__name__).addHandler(_logging.NullHandler())  # a program that sets up no logging is told nothing
+_connect()

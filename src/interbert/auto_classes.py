@@ -1,45 +1,95 @@
 """What ``import interbert`` connects: the Auto classes of transformers, and processors with region extractors.
 
-Everything heavy is imported when it is used.
+Nothing heavy is imported for it: each part is connected when the module that it belongs to is imported, by whomever.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from transformers import (
-    AutoConfig,
-    AutoModel,
-    AutoModelForMultipleChoice,
-    AutoModelForPreTraining,
-    AutoModelForSequenceClassification,
-    AutoProcessor,
-)
+from interbert.after_import import after_import
 
-from interbert.model.configuration import InterBertConfig
-from interbert.model.modeling import InterBertForPreTraining
-from interbert.model.pair_scoring import InterBertForPairScoring
-from interbert.model.processing import InterBertProcessor
-from interbert.model.region_inputs import RegionMaker, RegionsLike, wire_regions
-from interbert.model.tasks import InterBertForMultipleChoice, InterBertForSequenceClassification
-from interbert.model.trunk import InterBertModel
+if TYPE_CHECKING:
+    from interbert.model.region_inputs import RegionMaker, RegionsLike
 
 _CHUNK = 64
 """Images that are decoded at a time, at most."""
 
 
 def connect() -> None:
-    """Register the models and wire region extraction; safe to repeat."""
+    """Have the models registered and region extraction wired when they are needed; safe to repeat."""
+    auto = "transformers.models.auto"
+    after_import(f"{auto}.configuration_auto", _register_configuration)
+    after_import(f"{auto}.modeling_auto", _register_models)
+    after_import(f"{auto}.processing_auto", _register_processor)
+    after_import("interbert.model.region_inputs", _wire_regions)
+
+
+def _register_configuration() -> None:
+    from transformers.models.auto.configuration_auto import AutoConfig
+
+    from interbert.model.configuration import InterBertConfig
+
     AutoConfig.register(InterBertConfig.model_type, InterBertConfig, exist_ok=True)
-    AutoModel.register(InterBertConfig, InterBertModel, exist_ok=True)
-    AutoModelForPreTraining.register(InterBertConfig, InterBertForPreTraining, exist_ok=True)
-    AutoModelForMultipleChoice.register(InterBertConfig, InterBertForMultipleChoice, exist_ok=True)
+
+
+def _register_models() -> None:
+    from transformers.models.auto.modeling_auto import (
+        AutoModel,
+        AutoModelForMultipleChoice,
+        AutoModelForPreTraining,
+        AutoModelForSequenceClassification,
+    )
+
+    AutoModel.register(*_entry("trunk", "InterBertModel"), exist_ok=True)
+    AutoModelForPreTraining.register(*_entry("modeling", "InterBertForPreTraining"), exist_ok=True)
+    AutoModelForMultipleChoice.register(*_entry("tasks", "InterBertForMultipleChoice"), exist_ok=True)
     # the one that a directory's architectures name, else the first
-    scorers = (InterBertForSequenceClassification, InterBertForPairScoring)
-    AutoModelForSequenceClassification.register(InterBertConfig, scorers, exist_ok=True)
-    AutoProcessor.register(InterBertConfig, InterBertProcessor, exist_ok=True)
+    config, first = _entry("tasks", "InterBertForSequenceClassification")
+    _, second = _entry("pair_scoring", "InterBertForPairScoring")
+    AutoModelForSequenceClassification.register(config, (first, second), exist_ok=True)
+
+
+def _register_processor() -> None:
+    from transformers.models.auto.processing_auto import AutoProcessor
+
+    AutoProcessor.register(*_entry("processing", "InterBertProcessor"), exist_ok=True)
+
+
+def _entry(module: str, name: str) -> tuple[Any, _ClassInUse]:
+    from interbert.model.configuration import InterBertConfig
+
+    return InterBertConfig, _ClassInUse(module, name, InterBertConfig)
+
+
+class _ClassInUse:
+    """Stands for a class of ``interbert.model`` in an Auto class, and imports it when it is used.
+
+    The class itself cannot be imported there: the modules of our models import the Auto classes (by
+    ``transformers.modeling_layers``), so these may be in the middle of one of them, in this thread or another.
+    """
+
+    def __init__(self, module: str, name: str, config: Any) -> None:
+        self._module = module
+        self.__name__ = name
+        self.config_class = config  # the Auto classes ask for it when they register
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._imported(), name)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self._imported()(*args, **kwargs)
+
+    def _imported(self) -> Any:
+        return getattr(import_module(f"interbert.model.{self._module}"), self.__name__)
+
+
+def _wire_regions() -> None:
+    from interbert.model.region_inputs import wire_regions
+
     wire_regions(region_maker)
 
 

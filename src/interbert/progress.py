@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,8 +12,14 @@ from interbert.terminal import printable
 
 
 @contextmanager
-def progress_bar(what: str, total: int, unit: str, shown: bool = True) -> Iterator[Callable[[int], None]]:
+def progress_bar(what: str, total: int, unit: str, shown: bool | None = None) -> Iterator[Callable[[int], None]]:
     """A bar on standard error; the block gets a function that is told how much more is done.
+
+    Args:
+        what: title of the bar.
+        total: units of the whole work.
+        unit: of the rate, such as "pairs".
+        shown: whether there is a bar; None: where the logger ``interbert`` logs at INFO, as in the command line.
 
     Example::
 
@@ -39,7 +46,7 @@ def progress_bar(what: str, total: int, unit: str, shown: bool = True) -> Iterat
         TimeRemainingColumn(),
         console=Console(stderr=True),
     )
-    if not shown:
+    if not (logging.getLogger("interbert").isEnabledFor(logging.INFO) if shown is None else shown):
         yield lambda more: None
         return
     started, done = time.monotonic(), 0

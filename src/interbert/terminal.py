@@ -40,5 +40,5 @@ def _escape(found: re.Match[str]) -> str:
 
 
 def say(text: object, flush: bool = False) -> None:
-    """Print one line for people, as :func:`printable` makes it, in which no URI has credentials."""
+    """Print one line of the command line, as :func:`printable` makes it, in which no URI has credentials."""
     print(printable(without_credentials(str(text))), flush=flush)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import json
+import logging
 import signal
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -311,10 +312,11 @@ def test_bad_options_are_one_line(
 
 
 def test_a_finished_run_is_left_alone(
-    trained: Path, shop: Path, tiny_bert: str, capsys: pytest.CaptureFixture[str]
+    trained: Path, shop: Path, tiny_bert: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    finetune_backbone(options(shop, trained, tiny_bert))
-    assert "nothing to do" in capsys.readouterr().out
+    with caplog.at_level(logging.INFO, logger="interbert"):
+        finetune_backbone(options(shop, trained, tiny_bert))
+    assert "nothing to do" in caplog.text
 
 
 def test_validation_images_are_of_every_kind_in_proportion_though_the_source_is_sorted() -> None:

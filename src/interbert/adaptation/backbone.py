@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -34,9 +35,10 @@ from interbert.extraction.sources import ImageSource, open_source
 from interbert.extraction.weights import pick_device
 from interbert.extractor_weights import WEIGHTS_FILE, digest_of
 from interbert.tasks.metrics import direction_metrics
-from interbert.terminal import say
 from interbert.training.provenance import provenance, write_provenance
 from interbert.training.run_setup import as_recipe, claim_folder, mark_finished, one_run
+
+_logger = logging.getLogger(__name__)
 
 LOG = "log_history.jsonl"
 _CHECKPOINT = "checkpoint.pt"
@@ -61,7 +63,7 @@ def _finetune(options: BackboneOptions) -> None:
     held_source = None if options.validation is None else _open(options, options.validation)
     if claim_folder(out, recipe):
         _remove_work(out)  # of a run that was killed right after its end
-        say(f"{out}: this run is finished, nothing to do")
+        _logger.info(f"{out}: this run is finished, nothing to do")
         return
     columns = _columns(options, source)
     device = torch.device(pick_device(None))
@@ -77,7 +79,7 @@ def _finetune(options: BackboneOptions) -> None:
         held_maps = image_maps(held_source, extractor, backbone, out / _MAPS / "validation", "reading validation")
     known = Attributes.of(columns, _values(catalogue, maps, out))
     if known.columns:
-        say(f"{source.name}: kinds of products in {', '.join(known.columns)}", flush=True)
+        _logger.info(f"{source.name}: kinds of products in {', '.join(known.columns)}")
     attributes = known, known if held_source is None else _held_attributes(known, held_source, held_maps, out)
     train, judged, vocabulary = _catalogues(options, maps, held_maps, attributes, device)
     learner = BackboneLearner(backbone, _heads_of(options, train, vocabulary).to(device), train, options)
@@ -103,7 +105,7 @@ def _columns(options: BackboneOptions, source: ImageSource) -> list[str]:
         return list(dict.fromkeys(options.columns))
     found = facet_columns_in(source, source.columns.texts)
     if found.left_out:
-        say(f"{source.name}: columns that are no kinds of products: {found.told()}", flush=True)
+        _logger.info(f"{source.name}: columns that are no kinds of products: {found.told()}")
     return list(found.taken)
 
 
@@ -244,12 +246,11 @@ def _learn(learner: BackboneLearner, options: BackboneOptions, judged: Catalogue
         done.commit(learner, out)
         _say(line)
     before = done.history[0]["r@1"]
-    say(
+    _logger.info(
         f"kept: the best of {options.epochs} passes, R@1 {done.best:.1f}; the network as it was: {before:.1f}",
-        flush=True,
     )
     if done.best <= before:
-        say("the catalogue taught it nothing that shows on the validation images: extract without it", flush=True)
+        _logger.info("the catalogue taught it nothing that shows on the validation images: extract without it")
 
 
 def _judge(learner: BackboneLearner, judged: Catalogue, losses: dict[str, float]) -> dict[str, Any]:
@@ -265,7 +266,7 @@ def _judge(learner: BackboneLearner, judged: Catalogue, losses: dict[str, float]
 
 def _say(line: Mapping[str, Any]) -> None:
     said = ", ".join(f"{name} {value:.2f}" for name, value in line.items() if name not in ("epoch", "candidates"))
-    say(f"pass {line['epoch']}: {said} (among {line['candidates']} validation images)", flush=True)
+    _logger.info(f"pass {line['epoch']}: {said} (among {line['candidates']} validation images)")
 
 
 def _logged(log: Path, epochs_done: int) -> list[dict[str, Any]]:

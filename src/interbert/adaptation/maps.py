@@ -6,6 +6,7 @@ Shapes: n images, V = 2 views (as it is, mirrored), C channels of the map at str
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -27,7 +28,8 @@ from interbert.extraction.in_process import decode_ahead
 from interbert.extraction.sources import ImageSource
 from interbert.progress import progress_bar
 from interbert.regions.schema import CaptionRow
-from interbert.terminal import say
+
+_logger = logging.getLogger(__name__)
 
 _DONE = "images.json"
 _BATCH = 8
@@ -113,7 +115,7 @@ def _write(
                 writer.add(canvas, members, *_describe(backbone, canvas, [one.image for one in members]))
             advance(len(chunk))
     if skipped:
-        say(f"{source.name}: {skipped} images left out: unreadable, or without a text", flush=True)
+        _logger.info(f"{source.name}: {skipped} images left out: unreadable, or without a text")
     writer.finish()
 
 

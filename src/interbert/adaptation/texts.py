@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,7 +12,8 @@ from numpy.typing import NDArray
 from interbert.checkpoints.frozen_bert import FrozenBert
 from interbert.checkpoints.vocabulary import grow_vocabulary
 from interbert.model.processing import token_ids
-from interbert.terminal import say
+
+_logger = logging.getLogger(__name__)
 
 
 class CatalogueTexts:
@@ -26,7 +28,7 @@ class CatalogueTexts:
     def __init__(self, source: str, training: Sequence[str], validation: Sequence[str]) -> None:
         self._bert = FrozenBert(source)
         grown, growth = grow_vocabulary(self._bert.tokenizer, training, validation)
-        say(f"vocabulary: {growth}", flush=True)
+        _logger.info(f"vocabulary: {growth}")
         self.vocabulary = len(grown)
         """Pieces, those of the BERT and those added for this catalogue."""
         self._grown = grown

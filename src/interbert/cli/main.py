@@ -78,6 +78,7 @@ def _run(words: list[str]) -> None:
         return
     verb, rest = find_verb(words)
     module = verb_module(verb)
+    from interbert.cli.log_lines import log_lines_on_stdout
     from interbert.cli.parser import parse_options
 
     try:
@@ -88,7 +89,8 @@ def _run(words: list[str]) -> None:
         return
     _read_weights_alone()
     _quiet_libraries()
-    module.run(options)
+    with log_lines_on_stdout():
+        module.run(options)
 
 
 def _read_weights_alone() -> None:

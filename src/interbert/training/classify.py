@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,13 +21,14 @@ from interbert.model.region_inputs import InterBertRegionFeatureExtractor
 from interbert.model.tasks import InterBertForSequenceClassification
 from interbert.region_arrays import RegionArrays
 from interbert.tasks.classification import ClassificationTask
-from interbert.terminal import say
 from interbert.training.arguments import attention_for_training, cut_of, trainer_arguments
 from interbert.training.baselines import label_entropy
 from interbert.training.options import FinetuneClassificationOptions
 from interbert.training.provenance import provenance
 from interbert.training.run_setup import as_recipe, claim_folder, mark_finished, one_run
 from interbert.training.trainer import InterBertTrainer
+
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -116,7 +118,7 @@ def _finetune(
         raise ConfigError(f"{options.validation or options.source}: the label {unknown[0]!r} is in no training item.")
     out = Path(options.out)
     if claim_folder(out, recipe):
-        say(f"{out}: this run is finished, nothing to do")
+        _logger.info(f"{out}: this run is finished, nothing to do")
         return
     set_seed(options.training.seed)
     model = _model(options, labels, len(processor.tokenizer))
@@ -165,7 +167,7 @@ def _model(
     )
     config.pooler_size = config.hidden_size
     model = InterBertForSequenceClassification(config)
-    say(f"model: {initialise_from_bert(model, options.model)}")
+    _logger.info(f"model: {initialise_from_bert(model, options.model)}")
     return model
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from contextlib import ExitStack
 from typing import Any
 
 from transformers import TrainerCallback
 
 from interbert.progress import progress_bar
-from interbert.terminal import say
+
+_logger = logging.getLogger(__name__)
 
 _NAMES = {
     "lm_loss": "words",
@@ -49,7 +51,7 @@ class TrainingConsole(TrainerCallback):  # type: ignore[misc]
         if state.is_world_process_zero and logs:
             line = log_line(logs)
             if line:
-                say(f"step {state.global_step}/{state.max_steps}  {line}", flush=True)
+                _logger.info(f"step {state.global_step}/{state.max_steps}  {line}")
 
     def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Close the bar."""

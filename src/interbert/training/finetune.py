@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,6 @@ from interbert.model.scoring import encode_all, encode_texts
 from interbert.regions.schema import ExtractorInfo
 from interbert.tasks.retrieval import RetrievalTask, encode_images
 from interbert.tasks.score_fusion import build_in
-from interbert.terminal import say
 from interbert.training.arguments import attention_for_training, cut_of, trainer_arguments
 from interbert.training.baselines import baseline_losses
 from interbert.training.options import FinetuneRetrievalOptions
@@ -42,6 +42,8 @@ from interbert.training.run_setup import (
     run_negatives,
 )
 from interbert.training.trainer import InterBertTrainer
+
+_logger = logging.getLogger(__name__)
 
 _MISMATCHES = 0.75  # one true pair and three false ones
 _IN_BATCH_MISMATCHES = 2 / 3
@@ -80,7 +82,7 @@ def _finetune(options: FinetuneRetrievalOptions) -> None:
     data.store.require(ExtractorInfo.from_dict(processor.extractor_info))
     out = Path(options.out)
     if claim_folder(out, recipe):
-        say(f"{out}: this run is finished, nothing to do")
+        _logger.info(f"{out}: this run is finished, nothing to do")
         return
     set_seed(options.training.seed)
     model = load_model(options.model, **_overrides(options))
@@ -154,12 +156,16 @@ def _fuse_dual_scores(model: InterBertForImageTextRetrieval, task: RetrievalTask
     """Add the dual score to the joint one, weighted as validation pairs have it; returns whether there is a weight."""
     task.evaluate(model)
     if task.mixture is None:
-        say(f"mixture: {task.data_size} cannot tell what the dual score is worth; the joint one ranks as it is")
+        _logger.info(
+            f"mixture: {task.data_size} cannot tell what the dual score is worth; the joint one ranks as it is"
+        )
         return False
     build_in(model, task.mixture)
-    say(f"mixture: {task.mixture.joint:.2f} x joint + {task.mixture.dual:.1f} x cosine, fitted on {task.data_size}")
+    _logger.info(
+        f"mixture: {task.mixture.joint:.2f} x joint + {task.mixture.dual:.1f} x cosine, fitted on {task.data_size}"
+    )
     if task.mixture.joint == 0:
-        say("the joint pass adds nothing on them: the ranking is the dual encoder's alone")
+        _logger.info("the joint pass adds nothing on them: the ranking is the dual encoder's alone")
     return True
 
 

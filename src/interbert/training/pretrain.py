@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 from pathlib import Path
 
@@ -29,7 +30,6 @@ from interbert.objectives.segment_masking import SegmentMasking
 from interbert.redaction import published
 from interbert.regions.reader import RegionReader
 from interbert.tasks.retrieval import RetrievalTask
-from interbert.terminal import say
 from interbert.training.arguments import attention_for_training, cut_of, trainer_arguments
 from interbert.training.baselines import baseline_losses
 from interbert.training.options import ModelOptions, PretrainOptions
@@ -48,6 +48,8 @@ from interbert.training.run_setup import (
 )
 from interbert.training.trainer import InterBertTrainer, last_checkpoint
 from interbert.training.warm_start import WarmStartData, can_warm_start, warm_start
+
+_logger = logging.getLogger(__name__)
 
 INITIALISATION = "initialisation.json"
 """What a BERT filled and what started random, by name; in the model directory."""
@@ -79,7 +81,7 @@ def _pretrain(options: PretrainOptions) -> None:
     )
     out = Path(options.out)
     if claim_folder(out, recipe):
-        say(f"{out}: this run is finished, nothing to do")
+        _logger.info(f"{out}: this run is finished, nothing to do")
         return
     claim_regions(out, data.store)
     set_seed(options.training.seed)
@@ -130,7 +132,7 @@ def _pretrain(options: PretrainOptions) -> None:
 
 def _processor(options: PretrainOptions, data: TrainingData) -> InterBertProcessor:
     tokenizer, growth = grow_vocabulary(bert_tokenizer(options.init_from), data.table.texts, data.validation_texts)
-    say(f"vocabulary: {growth}")
+    _logger.info(f"vocabulary: {growth}")
     mean, std = data.store.feature_statistics(seed=options.training.seed)
     scaling = InterBertRegionFeatureExtractor(data.store.info.to_dict(), mean.tolist(), std.tolist(), data.store.folder)
     return InterBertProcessor(scaling, tokenizer, options.max_text_tokens)
@@ -155,10 +157,10 @@ def _model(
         ids = processor.texts_to_ids([data.table.texts[pair] for pair in chosen])
         groups, latin = data.table.groups[chosen].tolist(), latin_tokens(processor.tokenizer)
         translated = fill_new_rows(words, report.vocab_size, ids, groups, latin, options.training.seed)
-        say(f"vocabulary: {translated} new tokens start from known ones that describe the same images")
+        _logger.info(f"vocabulary: {translated} new tokens start from known ones that describe the same images")
         filled -= {"interbert.text_embeddings.word_embeddings.weight"}  # new rows have as far to go as random ones
     total = sum(parameter.numel() for parameter in model.parameters())
-    say(f"model: {total:,} parameters; {report}")
+    _logger.info(f"model: {total:,} parameters; {report}")
     content = json.dumps(published(report.to_dict()), indent=2) + "\n"
     atomic_write(Path(options.out) / INITIALISATION, content)
     return model, filled

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 import os
 import threading
@@ -38,11 +39,12 @@ from interbert.regions.reader import RegionReader
 from interbert.regions.schema import ExtractorInfo
 from interbert.regions.store import RegionStore
 from interbert.tasks.retrieval import RetrievalSet
-from interbert.terminal import say
 from interbert.training.options import NegativeOptions
 
 if TYPE_CHECKING:
     from transformers import TrainingArguments
+
+_logger = logging.getLogger(__name__)
 
 RECIPE = "recipe.json"
 FINISHED = "finished.json"
@@ -123,7 +125,7 @@ def open_data(
             )
     images = len(set(held.rows.tolist()))
     if images < _FEW:
-        say(f"only {images} validation images: which step is best, and its figures, are mostly chance")
+        _logger.info(f"only {images} validation images: which step is best, and its figures, are mostly chance")
     visits = None if mix is None else mix.visits(table.rows)
     validation_set = RetrievalSet.from_table(held, limit, seed)
     return TrainingData(store, table, held_store, validation_set, held.texts, visits, judged)
@@ -132,7 +134,7 @@ def open_data(
 def _held_out(store: RegionReader, texts: list[str], where: str, judged: QrelsTexts | None) -> PairTable:
     """Pairs of a validation store: as judged, or its own texts where the judgements name none of its products."""
     if judged is not None and not judged.names_any(store.captions()):
-        say(f"{judged.qrels.where} calls no product of {where} right: validation is on the store's own texts")
+        _logger.info(f"{judged.qrels.where} calls no product of {where} right: validation is on the store's own texts")
         judged = None
     return PairTable.from_captions(store.captions(), texts, where, judged)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +14,8 @@ import torch.distributed as dist
 from transformers import TrainerCallback
 
 from interbert.errors import Terminated
-from interbert.terminal import say
+
+_logger = logging.getLogger(__name__)
 
 
 class StopAtSignal(TrainerCallback):  # type: ignore[misc]
@@ -48,8 +50,8 @@ class StopAtSignal(TrainerCallback):  # type: ignore[misc]
             raise _stopped_by(number)
         self._signal = number
         again = "press Ctrl-C again" if number == signal.SIGINT else "send it again"
-        say("")  # the bar's line ends here
-        say(f"stopping after this step and saving; {again} to stop at once", flush=True)
+        _logger.info("")  # the bar's line ends here
+        _logger.info(f"stopping after this step and saving; {again} to stop at once")
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> Any:
         """Open the way the processes ask each other."""

@@ -9,6 +9,7 @@ cuts it.
 from __future__ import annotations
 
 import json
+import logging
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
@@ -28,7 +29,6 @@ from interbert.data.sampling import EpochBatches, SampleKey
 from interbert.errors import TrainingError, writing
 from interbert.model.scoring import on_device
 from interbert.tasks.base import Task
-from interbert.terminal import say
 from interbert.training.arguments import CHECKPOINTS
 from interbert.training.console import TrainingConsole
 from interbert.training.ema import EMA_FILE, WeightAverage
@@ -43,6 +43,8 @@ from interbert.training.sharded_trainer import ShardedTrainer
 from interbert.training.sharding import is_sharded
 from interbert.training.signals import StopAtSignal
 from interbert.training.throughput import Throughput
+
+_logger = logging.getLogger(__name__)
 
 LOG_HISTORY = "log_history.jsonl"
 STATE = "training.json"
@@ -285,7 +287,7 @@ class InterBertTrainer(ShardedTrainer):
             self._best = json.loads((checkpoint / STATE).read_text())["best"]
             if self.average is not None and (checkpoint / EMA_FILE).exists():
                 self.average.load(checkpoint)
-            say(f"continuing from {checkpoint}")
+            _logger.info(f"continuing from {checkpoint}")
         step = -1 if checkpoint is None else int(checkpoint.name.rpartition("-")[2])
         self._throughput.start(max(step, 0), self._forget_after(step))
         self._steps.judge_start = self._judge_start and checkpoint is None
@@ -307,10 +309,9 @@ class InterBertTrainer(ShardedTrainer):
     def _say_what_is_kept(self) -> None:
         reached = json.loads((self._out / PROVENANCE).read_text(encoding="utf-8"))["reached"]
         name = self._task.primary_metric
-        say(
+        _logger.info(
             f"kept: step {reached['step']} of {self.state.global_step}, {name} {reached[f'eval_{name}']:.1f} "
             f"({self._task.data_size})",
-            flush=True,
         )
 
 

@@ -18,6 +18,7 @@ Shapes: n texts, B batch, F region feature size, H hidden size.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -40,10 +41,11 @@ from interbert.model.region_inputs import GLOBAL_LOCATION
 from interbert.model.scoring import autocast
 from interbert.progress import progress_bar
 from interbert.tasks.retrieval import RetrievalTask
-from interbert.terminal import say
 from interbert.training.arguments import CHECKPOINTS
 from interbert.training.optimizer import up_then_down
 from interbert.training.options import WarmStartOptions
+
+_logger = logging.getLogger(__name__)
 
 WARM_START = "warm_start.safetensors"
 
@@ -212,7 +214,7 @@ class _Learner:
                 optimizer.zero_grad()
                 advance(size)
         last = losses[-max(1, steps // epochs) :]
-        say(f"{title}: contrast {np.mean(last):.2f} in the last pass (chance {np.log(size):.2f})", flush=True)
+        _logger.info(f"{title}: contrast {np.mean(last):.2f} in the last pass (chance {np.log(size):.2f})")
 
     def _pool_shortcut(self, chosen: NDArray[np.int64], generator: np.random.Generator) -> Tensor:
         """Pooled images [B,P] from the embedded global token alone, no layer between."""

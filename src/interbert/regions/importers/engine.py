@@ -63,7 +63,7 @@ def import_to_store(
     captions: CaptionIndex | None = None,
     keep_without_text: bool = False,
     limit: int | None = None,
-    progress: bool = True,
+    progress: bool | None = None,
 ) -> ImportReport:
     """Import every record of ``source`` that ``out`` does not hold yet.
 
@@ -76,7 +76,7 @@ def import_to_store(
         captions: texts to join by image id.
         keep_without_text: with ``captions``, keep images that have none.
         limit: only the first so many records.
-        progress: show a bar with rate and remaining time.
+        progress: show a bar with rate and remaining time; None: where the logger ``interbert`` logs at INFO.
 
     Raises:
         StoreError: ``out`` was made by another extractor, or has other regions under the same ids.
@@ -110,7 +110,7 @@ class _Import:
         self._counts = _Counts()
         self._compared = 0
 
-    def run(self, limit: int | None, progress: bool) -> ImportReport:
+    def run(self, limit: int | None, progress: bool | None) -> ImportReport:
         started = time.monotonic()
         try:
             for line in self._captions.passed_over if self._captions is not None else ():
@@ -143,7 +143,7 @@ class _Import:
         stored = (one.image_id for one in self._store.captions() if one.view == 0)
         return self._captions.absent(chain(stored, (name for name, _ in read_skipped(self._out))))
 
-    def _watched(self, limit: int | None, progress: bool) -> Iterator[ForeignRow]:
+    def _watched(self, limit: int | None, progress: bool | None) -> Iterator[ForeignRow]:
         """The source's rows, with a progress bar that moves a thousand times at most."""
         total = max(1, round(self._source.total))
         step, shown = max(total // _PIECES, 1), 0
