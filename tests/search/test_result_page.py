@@ -8,7 +8,8 @@ import io
 import pytest
 from PIL import Image
 
-from interbert.search.page import TopicItem, format_probability, render_results, thumbnail_uri
+from interbert.search.page import TopicItem, render_results, thumbnail_uri
+from interbert.templating import format_probability
 
 EVIL = '<script>alert("x")</script>'
 

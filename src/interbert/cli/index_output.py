@@ -17,7 +17,8 @@ from interbert.redaction import without_credentials
 from interbert.search.changes import Changes
 from interbert.search.engine import Result, SearchEngine
 from interbert.search.index import ProductIndex
-from interbert.search.page import TopicItem, format_probability, render_results
+from interbert.search.page import TopicItem, render_results
+from interbert.templating import format_probability
 from interbert.terminal import say
 
 _SHOWN_SKIPS = 5

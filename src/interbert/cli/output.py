@@ -12,9 +12,10 @@ from interbert.extraction.sources import ImageSource
 from interbert.outputs import PAGE, write_output
 from interbert.report.images import thumbnails
 from interbert.search.catalogue import Hit
-from interbert.search.page import TopicItem, format_probability, render_results
+from interbert.search.page import TopicItem, render_results
 from interbert.tasks.evaluation import RetrievalReport
 from interbert.tasks.metrics import DirectionMetrics
+from interbert.templating import format_probability
 from interbert.terminal import say
 
 _LISTED = 5
