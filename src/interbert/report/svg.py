@@ -100,9 +100,10 @@ class Drawing:
     """Height and label of the lines of the grid."""
     columns: list[tuple[float, str]]
     """Place and label of the ticks below."""
-    chance_lines: list[tuple[str, float]]
-    """CSS classes and height of each."""
-    chance_texts: list[tuple[str, float]]
+    chances: list[tuple[str, float, float]]
+    """CSS classes and height of each line, and height of its name."""
+    far_chances: list[tuple[str, float]]
+    """What is written of those that are not drawn, and its height."""
     curves: list[DrawnCurve]
     hovered: list[Hovered]
     listed: list[list[str]]
@@ -118,7 +119,7 @@ def drawings(charts: Sequence[Chart]) -> list[Drawing]:
 
 def _drawing(chart: Chart) -> Drawing:
     scale = _scale(chart)
-    chance_lines, chance_texts = _chances(chart, scale)
+    chances, far_chances = _chances(chart, scale)
     return Drawing(
         title=chart.title,
         note=_note(chart),
@@ -129,8 +130,8 @@ def _drawing(chart: Chart) -> Drawing:
             for tick in ticks(scale.low, scale.high)
         ],
         columns=[(scale(tick, scale.low)[0], _short(tick)) for tick in ticks(0, scale.last)],
-        chance_lines=chance_lines,
-        chance_texts=chance_texts,
+        chances=chances,
+        far_chances=far_chances,
         curves=[_curve(curve, chart, scale) for curve in chart.curves],
         hovered=_hovered(chart, scale),
         listed=_listed(chart),
@@ -173,19 +174,19 @@ def _exact(x: float) -> str:
     return f"{x:,.0f}" if x == int(x) else f"{x:,.2f}"
 
 
-def _chances(chart: Chart, scale: _Scale) -> tuple[list[tuple[str, float]], list[tuple[str, float]]]:
+def _chances(chart: Chart, scale: _Scale) -> tuple[list[tuple[str, float, float]], list[tuple[str, float]]]:
     """A dashed line for each chance value, its name on the side away from the curve; an arrow to those far away."""
     owners: dict[float, list[Curve]] = {}
     for curve in chart.curves:
         if curve.chance is not None:
             owners.setdefault(curve.chance, []).append(curve)
-    lines, texts = [], []
+    drawn, texts = [], []
     for chance, curves in owners.items():
         if scale.low <= chance <= scale.high:
             _, y = scale(0, chance)
             own = len(owners) > 1 and len(curves) == 1
-            lines.append((f"chance {colour_classes(curves[0].slot)}" if own else "chance", y))
-            texts.append(("chance", y + 12 if final_value(curves[0], chart) > chance else y - 4))
+            css = f"chance {colour_classes(curves[0].slot)}" if own else "chance"
+            drawn.append((css, y, y + 12 if final_value(curves[0], chart) > chance else y - 4))
     far = {
         "↑": (_TOP + 10, [one for one in owners if one > scale.high]),
         "↓": (HEIGHT - _BOTTOM - 4, [one for one in owners if one < scale.low]),
@@ -193,7 +194,7 @@ def _chances(chart: Chart, scale: _Scale) -> tuple[list[tuple[str, float]], list
     for arrow, (y, values) in far.items():
         if values:
             texts.append((f"chance {', '.join(map(format_number, sorted(values)))} {arrow}", y))
-    return lines, texts
+    return drawn, texts
 
 
 def _curve(curve: Curve, chart: Chart, scale: _Scale) -> DrawnCurve:
