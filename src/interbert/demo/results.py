@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.special import expit
 
 from interbert.atomic_write import atomic_write
 from interbert.demo.page import Interval, LanguageResult
@@ -63,7 +64,7 @@ def language_outcome(
                 text=data.texts[text],
                 relevant=frozenset(keys[image] for image in np.flatnonzero(data.relevant[text]).tolist()),
                 rank=int(ranks[text]),
-                hits=tuple((keys[image], float(1 / (1 + np.exp(-line[image])))) for image in best.tolist()),
+                hits=tuple((keys[image], float(expit(line[image]))) for image in best.tolist()),
             )
         )
     return LanguageOutcome(result, tuple(queries), report.to_dict())
