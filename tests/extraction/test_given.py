@@ -26,7 +26,7 @@ from interbert.extraction.frcnn.settings import FrcnnSettings
 from interbert.extraction.given import GivenExtractor, at_size, extract_view, shrink
 from interbert.extraction.given_boxes import mirror_boxes, read_boxes, require_format
 from interbert.extraction.grid import GridExtractor, GridSettings
-from interbert.extraction.proposals import grid_windows
+from interbert.extraction.proposals import window_fractions
 from interbert.regions.store import RegionStore
 
 DATA = os.environ.get("INTERBERT_DATA", "")
@@ -129,7 +129,7 @@ def test_a_mirrored_box_lies_where_the_mirrored_image_has_it() -> None:
 
 def test_a_box_that_is_a_window_gets_what_the_window_gets(grid: GridExtractor) -> None:
     images = [noise(60, 80, 1), noise(90, 60, 2), noise(60, 80, 3)]
-    windows = [grid_windows(*one.size, (1, 2)) for one in images]
+    windows = [window_fractions((1, 2)) * np.float32([*one.size, *one.size]) for one in images]
     order = [3, 0, 4, 1]
     given = grid.describe(images, [windows[0], windows[1][order], windows[2][:1]])
     own = grid.extract(images)
