@@ -180,7 +180,8 @@ def _chances(chart: Chart, scale: _Scale) -> tuple[list[tuple[str, float, float]
     for curve in chart.curves:
         if curve.chance is not None:
             owners.setdefault(curve.chance, []).append(curve)
-    drawn, texts = [], []
+    drawn: list[tuple[str, float, float]] = []
+    texts: list[tuple[str, float]] = []
     for chance, curves in owners.items():
         if scale.low <= chance <= scale.high:
             _, y = scale(0, chance)
