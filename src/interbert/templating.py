@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from interbert.errors import MissingExtraError
 from interbert.redaction import published
 from interbert.terminal import inert
 
@@ -26,6 +27,9 @@ def render(template: str, images: Mapping[str, str] | None = None, **values: Any
         template: file in ``templates/``. A page extends ``document.html``, which holds each image once.
         images: data URI of each image key.
         values: by name. None is marked as safe: HTML comes from templates alone.
+
+    Raises:
+        MissingExtraError: Jinja2 is not installed.
     """
     uris = images or {}
     classes = {key: f"p{number}" for number, key in enumerate(uris)}
@@ -58,8 +62,10 @@ def colour_classes(slot: int) -> str:
 
 @cache
 def _environment() -> Environment:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
+    try:
+        from jinja2 import Environment, PackageLoader, StrictUndefined
+    except ImportError as error:
+        raise MissingExtraError.of("jinja2", "report") from error
     environment = Environment(
         loader=PackageLoader("interbert"),
         autoescape=True,
