@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.special import expit
 
 from interbert.deprecation import renamed_arguments
 from interbert.errors import RegionError, UsageError
@@ -283,7 +284,7 @@ def _ordered(
     ids, vectors = query
     recalled = np.stack([hit.vector for hit in hits]) @ vectors[0]
     scores = encoder.joint(ids, _tokens(hits), recalled[None])[0] if rerank else recalled
-    probability = 1 / (1 + np.exp(-scores.clip(-60, 60))) if rerank else None
+    probability = expit(scores) if rerank else None
     order: NDArray[Any] = scores
     if likeness is not None:
         visual_features = np.stack([hit.vector for hit in hits]) @ likeness
