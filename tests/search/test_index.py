@@ -287,8 +287,8 @@ def test_a_build_that_is_killed_goes_on_after_the_last_commit(model: Path, price
         "from interbert.search import products, writer\n"
         "from tests.search.conftest import source_of\n"
         "from interbert.search.build import build_index\n"
-        "from interbert.extraction import in_process\n"
-        "in_process._CHUNK = products.COMMIT_ROWS = 8\n"
+        "from interbert.extraction import decoding\n"
+        "decoding._CHUNK = products.COMMIT_ROWS = 8\n"
         "commits = []\n"
         "plain = writer.IndexWriter.put\n"
         "def put(self, *rest):\n"
@@ -332,9 +332,9 @@ def test_a_table_that_had_no_room_for_its_first_version_is_made_again(
 def test_ctrl_c_keeps_what_was_encoded(
     model: Path, priced: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from interbert.extraction import in_process
+    from interbert.extraction import decoding
 
-    monkeypatch.setattr(in_process, "_CHUNK", 8)
+    monkeypatch.setattr(decoding, "_CHUNK", 8)
     plain = products_module._encoded
     calls = []
 

@@ -21,10 +21,9 @@ from torch import Tensor
 from interbert.adaptation.features import pooled_features
 from interbert.atomic_write import atomic_write
 from interbert.errors import SourceError, writing
-from interbert.extraction.describing import DecodedImage
+from interbert.extraction.decoding import DecodedImage, decode_ahead
 from interbert.extraction.efficientnet import EfficientNetLite0
 from interbert.extraction.grid import GridExtractor, canvas_pixels
-from interbert.extraction.in_process import decode_ahead
 from interbert.extraction.sources import ImageSource
 from interbert.progress import progress_bar
 from interbert.regions.schema import CaptionRow
