@@ -286,9 +286,9 @@ def test_boxes_of_the_original_features_pass_through_with_the_right_geometry(
     for row in rows:
         shutil.copy(COCO / row["file"], tmp_path)
     seen: list[tuple] = []
-    describe = frcnn.model.describe
+    encode = frcnn.model.encode
     monkeypatch.setattr(
-        frcnn.model, "describe", lambda pixels, boxes: seen.append((pixels.shape, boxes)) or describe(pixels, boxes)
+        frcnn.model, "encode", lambda pixels, boxes: seen.append((pixels.shape, boxes)) or encode(pixels, boxes)
     )
     source = open_source(str(path), ColumnMapping("file", ("title",), "title", boxes="boxes"), need_texts=False)
     extract_to_store(source, tmp_path / "s", GivenExtractor(frcnn), need_texts=False, progress=False)

@@ -92,8 +92,8 @@ def test_given_boxes_reach_the_network_in_pixels_of_the_scaled_image(
     extractor: FrcnnExtractor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = []
-    describe = extractor.model.describe
-    monkeypatch.setattr(extractor.model, "describe", lambda x, boxes: seen.append((x, boxes)) or describe(x, boxes))
+    encode = extractor.model.encode
+    monkeypatch.setattr(extractor.model, "encode", lambda x, boxes: seen.append((x, boxes)) or encode(x, boxes))
     image = noise(50, 20)
     extractor.encode([image], [np.float32([[10, 5, 25, 20]])])
     ((pixels, boxes),) = seen
