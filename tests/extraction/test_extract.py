@@ -236,7 +236,7 @@ def test_an_image_that_has_no_finite_regions_does_not_lose_the_others(
     tmp_path: Path, extractor: GridExtractor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = open_source(many(tmp_path / "a.parquet", 6))
-    plain = GridExtractor.extract
+    plain = GridExtractor.detect
 
     def overflowing(self: GridExtractor, images: list[Image.Image]) -> list:
         found = plain(self, images)
@@ -245,7 +245,7 @@ def test_an_image_that_has_no_finite_regions_does_not_lose_the_others(
                 regions.features[0, 0] = np.inf
         return found
 
-    monkeypatch.setattr(GridExtractor, "extract", overflowing)
+    monkeypatch.setattr(GridExtractor, "detect", overflowing)
     report = extract_to_store(source, tmp_path / "s", extractor, progress=False)
     assert (report.written, report.skipped) == (5, 1)
     assert skipped(tmp_path / "s")[0]["row"] == 3
@@ -256,14 +256,14 @@ def test_an_image_that_the_network_stumbles_over_does_not_lose_the_others(
     mirrored: bool, tmp_path: Path, extractor: GridExtractor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = open_source(many(tmp_path / "a.parquet", 6))
-    plain = GridExtractor.extract
+    plain = GridExtractor.detect
 
     def stumbling(self: GridExtractor, images: list[Image.Image]) -> list:
         if any(image.getpixel((0, 0)) == (3, 3, 3) for image in images):
             raise ValueError("Size must contain 'height'\nand more")
         return plain(self, images)
 
-    monkeypatch.setattr(GridExtractor, "extract", stumbling)
+    monkeypatch.setattr(GridExtractor, "detect", stumbling)
     report = extract_to_store(source, tmp_path / "s", extractor, mirrored=mirrored, progress=False)
     assert report.written == 5 * (1 + mirrored)
     (refused, *again) = skipped(tmp_path / "s")
@@ -279,7 +279,7 @@ def test_an_image_that_the_network_stumbles_over_does_not_lose_the_others(
 def test_an_extractor_that_stumbles_over_everything_is_broken(
     tmp_path: Path, extractor: GridExtractor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(GridExtractor, "extract", lambda self, images: 1 / 0)
+    monkeypatch.setattr(GridExtractor, "detect", lambda self, images: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         extract_to_store(open_source(many(tmp_path / "a.parquet", 6)), tmp_path / "s", extractor, progress=False)
 

@@ -144,12 +144,12 @@ def test_a_box_that_is_a_window_gets_what_the_window_gets(grid: GridExtractor) -
 def test_given_boxes_stand_alone_or_after_the_extractors_own(
     kind: str, grid: GridExtractor, frcnn: FrcnnExtractor
 ) -> None:
-    describer = grid if kind == "grid" else frcnn
+    encoder = grid if kind == "grid" else frcnn
     image, boxes = noise(60, 80), np.float32([[30, 20, 50, 70], [1, 2, 30, 40]])
-    alone = GivenExtractor(describer).encode([image], [boxes])[0].validate("here")
+    alone = GivenExtractor(encoder).encode([image], [boxes])[0].validate("here")
     np.testing.assert_array_equal(alone.boxes, boxes)
-    both = GivenExtractor(describer, keep_found=True).encode([image], [boxes])[0].validate("here")
-    own = describer.detect([image])[0]
+    both = GivenExtractor(encoder, keep_found=True).encode([image], [boxes])[0].validate("here")
+    own = encoder.detect([image])[0]
     np.testing.assert_array_equal(both.boxes, np.concatenate((own.boxes, boxes)))
     for name in ("features", "class_probs"):
         wanted = np.concatenate((getattr(own, name), getattr(alone, name)))

@@ -105,7 +105,7 @@ def test_two_workers_give_the_rows_of_one_process_and_go_on_where_they_were(tmp_
     workers_of = RayBackend(lambda: Greys(str(tmp_path), pause=0.2), task_images=4)
     for limit, written in ((10, 20), (None, 58), (None, 0)):
         report = extract_to_store(
-            source, tmp_path / "two", Greys(str(tmp_path)), True, limit=limit, progress=False, describer=workers_of
+            source, tmp_path / "two", Greys(str(tmp_path)), True, limit=limit, progress=False, backend=workers_of
         )
         assert report.written == written
     assert report.skipped == 1
@@ -120,7 +120,7 @@ def test_two_workers_give_the_rows_of_one_process_and_go_on_where_they_were(tmp_
 def test_rows_come_in_the_order_of_the_source(tmp_path: Path, cluster: None) -> None:
     source = source_of(tmp_path, list(range(30)))
     workers_of = RayBackend(lambda: Greys(str(tmp_path)), task_images=3)
-    extract_to_store(source, tmp_path / "s", Greys(str(tmp_path)), progress=False, describer=workers_of)
+    extract_to_store(source, tmp_path / "s", Greys(str(tmp_path)), progress=False, backend=workers_of)
     assert [row[1] for row in rows_of(tmp_path / "s")] == [str(row) for row in range(30)]
 
 
@@ -141,7 +141,7 @@ def test_a_worker_that_is_killed_costs_no_row(tmp_path: Path, cluster: None) -> 
     thread = threading.Thread(target=kill_the_first)
     thread.start()
     workers_of = RayBackend(lambda: Greys(str(tmp_path), pause=0.5), task_images=5)
-    report = extract_to_store(source, tmp_path / "s", Greys(str(tmp_path)), progress=False, describer=workers_of)
+    report = extract_to_store(source, tmp_path / "s", Greys(str(tmp_path)), progress=False, backend=workers_of)
     thread.join()
     assert killed
     assert killed[0] != os.getpid()
@@ -156,7 +156,7 @@ def test_an_image_that_kills_every_worker_is_refused_by_name_and_no_other(
     monkeypatch.setattr(on_ray, "_RETRIES", 1)  # each costs a new worker
     source = source_of(tmp_path, [252, 3, 251, 4])
     two = RayBackend(lambda: Greys(str(tmp_path)), task_images=2)
-    report = extract_to_store(source, tmp_path / "s", Greys(str(tmp_path)), progress=False, describer=two)
+    report = extract_to_store(source, tmp_path / "s", Greys(str(tmp_path)), progress=False, backend=two)
     assert (report.written, report.skipped) == (3, 1)
     assert [row[1] for row in rows_of(tmp_path / "s")] == ["0", "1", "3"]
     line = (tmp_path / "s" / "skipped.jsonl").read_text()
@@ -168,7 +168,7 @@ def test_what_a_worker_raises_is_raised_here(tmp_path: Path, cluster: None) -> N
     source = source_of(tmp_path, [1, 253, 2])
     workers_of = RayBackend(lambda: Greys(str(tmp_path)))
     with pytest.raises(ImageError, match="this image raises"):
-        extract_to_store(source, tmp_path / "s", Greys(str(tmp_path)), progress=False, describer=workers_of)
+        extract_to_store(source, tmp_path / "s", Greys(str(tmp_path)), progress=False, backend=workers_of)
 
 
 def test_a_worker_that_fits_nowhere_is_said_so(tmp_path: Path, cluster: None) -> None:
@@ -176,7 +176,7 @@ def test_a_worker_that_fits_nowhere_is_said_so(tmp_path: Path, cluster: None) ->
     for wanted, message in (({"cpus": 3}, "takes 3 CPU; the cluster has 2 CPU"), ({"gpus": 1}, "1 CPU and 1 GPU")):
         workers_of = RayBackend(lambda: Greys(str(tmp_path)), **wanted)
         with pytest.raises(UsageError, match=message):
-            extract_to_store(source, tmp_path / "s", Greys(str(tmp_path)), progress=False, describer=workers_of)
+            extract_to_store(source, tmp_path / "s", Greys(str(tmp_path)), progress=False, backend=workers_of)
     with pytest.raises(ConfigError, match="must take some"):
         RayBackend(lambda: Greys(str(tmp_path)), cpus=0)
 
@@ -234,7 +234,7 @@ def test_no_cluster_at_an_address_is_one_line(tmp_path: Path, monkeypatch: pytes
     source = source_of(tmp_path, [1])
     workers_of = RayBackend(lambda: Greys(str(tmp_path)), "ray://nowhere:1")
     with pytest.raises(UsageError, match=r"no cluster answers at ray://nowhere:1 \(ray client connection timeout\)"):
-        extract_to_store(source, tmp_path / "s", Greys(str(tmp_path)), progress=False, describer=workers_of)
+        extract_to_store(source, tmp_path / "s", Greys(str(tmp_path)), progress=False, backend=workers_of)
 
 
 def test_a_cluster_that_fails_is_one_line_and_what_was_finished_stays(
@@ -254,7 +254,7 @@ def test_a_cluster_that_fails_is_one_line_and_what_was_finished_stays(
     source = source_of(tmp_path, list(range(12)))
     workers_of = RayBackend(lambda: Greys(str(tmp_path)), task_images=4)
     with pytest.raises(UsageError, match=r"the cluster failed \(RaySystemError: .*the head is gone"):
-        extract_to_store(source, tmp_path / "s", Greys(str(tmp_path)), progress=False, describer=workers_of)
+        extract_to_store(source, tmp_path / "s", Greys(str(tmp_path)), progress=False, backend=workers_of)
     assert [row[1] for row in rows_of(tmp_path / "s")] == [str(row) for row in range(8)]
 
 

@@ -435,7 +435,7 @@ def test_regions_of_a_store_are_not_extracted_again(
     encoder = ProductEncoder.load(model)
     source = open_source(str(priced), MAPPING)
     extract_to_store(source, tmp_path / "regions", encoder.extractor, progress=False)
-    monkeypatch.setattr(type(encoder.extractor), "extract", None)
+    monkeypatch.setattr(type(encoder.extractor), "detect", None)
     build_index(model, source_of(priced), tmp_path / "index", regions=str(tmp_path / "regions"))
     ours, theirs = ProductIndex.open(tmp_path / "index"), ProductIndex.open(built)
     np.testing.assert_allclose(ours.vectors(ours.ids()), theirs.vectors(ours.ids()), atol=2e-3)
