@@ -86,7 +86,7 @@ def _extract_view(
     from PIL import ImageOps
 
     shown = [ImageOps.mirror(one) for one in images] if view == 1 else images
-    if len(boxes) < len(images):
+    if not boxes or len(boxes) < len(images):
         return extractor.detect(shown)
     if view == 1:
         boxes = [mirror_boxes(one, image.width) for one, image in zip(boxes, images, strict=True)]
