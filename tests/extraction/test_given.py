@@ -24,9 +24,10 @@ from interbert.extraction.frcnn.extractor import FrcnnExtractor
 from interbert.extraction.frcnn.loading import LoadedFrcnn
 from interbert.extraction.frcnn.settings import FrcnnSettings
 from interbert.extraction.given import GivenExtractor
+from interbert.extraction.given_boxes import read_boxes, require_format
 from interbert.extraction.grid import GridExtractor, GridSettings
 from interbert.extraction.proposals import grid_windows
-from interbert.extraction.views import at_size, extract_view, mirror_boxes, read_boxes, require_format, shrink
+from interbert.extraction.views import at_size, extract_view, mirror_boxes, shrink
 from interbert.regions.store import RegionStore
 
 DATA = os.environ.get("INTERBERT_DATA", "")
