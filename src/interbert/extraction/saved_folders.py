@@ -1,4 +1,4 @@
-"""Folders that ``datasets`` saved: what their lists name is inside them, before ``datasets`` opens it.
+"""What ``datasets`` saved or downloaded: files that its lists and cells name are its own, before they are opened.
 
 Its ``load_from_disk`` joins the names in ``state.json`` and ``dataset_dict.json`` to the folder as they are written, so
 that ``../`` and an absolute path open any file of the machine, and a link or a pipe whatever it leads to.
@@ -37,6 +37,29 @@ def require_own_files(folder: Path) -> None:
         if not _inside(folder, split, folder).is_dir():
             raise SourceError(f"{folder}: {DICT} names {split[:60]!r}, which is no folder in it. Is it complete?")
         _require_files(folder / split, folder)
+
+
+def is_downloaded(path: str, source: str) -> bool:
+    """Whether an image's path leads to a file that ``datasets`` downloaded for a data set of the Hub.
+
+    Its owner can write any path into a cell, which would be a file of this machine.
+
+    Args:
+        path: of a cell without the image's bytes.
+        source: the data set's id, ``owner/name``.
+    """
+    import datasets
+    from huggingface_hub import constants
+    from huggingface_hub.file_download import repo_folder_name
+
+    try:
+        own = Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=source, repo_type="dataset")
+        found = Path(path).resolve()
+        folders = (own, Path(datasets.config.DOWNLOADED_DATASETS_PATH))
+        inside = any(found.is_relative_to(one.resolve()) for one in folders)
+        return Path(path).is_absolute() and inside and found.is_file()
+    except (OSError, ValueError, RuntimeError):  # no id, or as in `_inside`
+        return False
 
 
 def _require_files(part: Path, folder: Path) -> None:
