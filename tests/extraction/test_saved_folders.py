@@ -186,6 +186,25 @@ def test_json_values_of_a_column_are_still_parsed(tmp_path: Path) -> None:
     assert read_rows(str(folder)).rows[0]["more"] == {"b": 1}
 
 
+@pytest.mark.parametrize("coded", [False, True])
+def test_packed_values_are_refused_before_they_are_unpacked(tmp_path: Path, coded: bool) -> None:
+    folder = saved(tmp_path / "s")
+    (file,) = folder.glob("*.arrow")
+    with pa.memory_map(str(file)) as mapped:
+        table = pa.ipc.open_stream(mapped).read_all()
+    long = pa.array(["x" * 50_000_000])
+    table = table.set_column(1, "title", long.dictionary_encode() if coded else long)
+    for packing in ("zstd", "lz4"):
+        file.unlink(missing_ok=True)
+        with pa.ipc.new_stream(str(file), table.schema, options=pa.ipc.IpcWriteOptions(compression=packing)) as stream:
+            stream.write_table(table)
+        assert file.stat().st_size < 300_000
+        before = pa.total_allocated_bytes(), pa.default_memory_pool().max_memory()
+        with pytest.raises(SourceError, match="has compressed values, which are not read"):
+            open_source(str(folder))
+        assert pa.default_memory_pool().max_memory() <= max(before[1], before[0] + 1_000_000)
+
+
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [

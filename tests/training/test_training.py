@@ -245,6 +245,36 @@ def test_a_run_does_not_go_on_with_regions_that_another_extractor_put_in_their_p
     assert "another extractor (version 1, asked for 2)" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "content", ["[" * 800 + "]" * 800, '{"a": ', "[]\n", "\xff"], ids=["deep", "cut", "list", "bytes"]
+)
+@pytest.mark.parametrize(
+    "name", ["recipe.json", "regions.json", "training.json", "trainer_state.json", "log_history.jsonl"]
+)
+def test_a_damaged_file_of_a_run_is_one_line_that_names_it_and_a_remedy(
+    pretrained: Path,
+    shop_store: Path,
+    tiny_bert: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+    content: str,
+) -> None:
+    stopped = tmp_path / "run"
+    shutil.copytree(pretrained, stopped)
+    (stopped / "finished.json").unlink()
+    settings = json.loads((stopped / "recipe.json").read_text())
+    (stopped / "recipe.json").write_text(json.dumps(settings | {"out": str(stopped)}))
+    (file,) = [one for one in stopped.rglob(name) if one.is_file()]
+    file.write_bytes((content + "\n" * (name == "log_history.jsonl")).encode("latin-1"))
+    assert main(pretrain_words(shop_store, tiny_bert, stopped, "--training.epochs", "2")) == 2
+    said = capsys.readouterr().err
+    assert f"{file}" in said
+    assert "is damaged" in said
+    assert "Restore it" in said or "Remove" in said
+    assert len(said.splitlines()) == 1
+
+
 def test_after_kill_nine_the_run_ends_with_the_weights_of_one_that_was_never_killed(
     pretrained: Path, shop_store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -107,6 +107,7 @@ def load_image(
                 image.draft("RGB", (2 * side, 2 * side))
             with _decoding.taking(pixels):
                 image.load()
+                _counted(image, where)  # a .ico file's header has another size than the image in it
                 return _to_rgb(image, side)
     except ImageError:
         raise
