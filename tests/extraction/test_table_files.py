@@ -214,7 +214,7 @@ def test_values_that_are_stored_once_are_counted_wherever_they_stand(
     with pytest.raises(SourceError, match="its values have more than"):
         list(parquet_rows.counted_batches(tmp_path / "a.parquet"))
     monkeypatch.setattr(parquet_rows, "MAX_ROW", size - 10)
-    with pytest.raises(SourceError, match="row [01] has "):
+    with pytest.raises(SourceError, match=r"row [01] has "):
         list(parquet_rows.counted_batches(tmp_path / "a.parquet"))
 
 
