@@ -97,7 +97,7 @@ def _is_packed(message: Any) -> bool:
     ``RecordBatch.compression`` field 3.
     """
     raw = message.metadata.to_pybytes()
-    batch = _field(raw, *struct.unpack_from("<I", raw), 2)
+    batch = _field(raw, struct.unpack_from("<I", raw)[0], 2)
     if message.type == "dictionary" and batch is not None:
         batch = _field(raw, batch, 1)
     return message.type in ("record batch", "dictionary") and batch is not None and _field(raw, batch, 3) is not None

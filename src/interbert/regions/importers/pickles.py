@@ -55,7 +55,7 @@ def measured(data: bytes, most: int) -> tuple[Any, int]:
     try:
         reader = _Reader(data, most)
         value, elements = Unfolding(most, max(MAX_RECORD, len(data))).plain(reader.load())
-        return value, max(elements, most - reader.dispatch.left)
+        return value, max(elements, most - reader.steps.left)
     except UnsafePickleError:
         raise
     except Exception as error:  # a damaged pickle raises whatever its operations happen to raise
@@ -79,7 +79,7 @@ def _reduce(reader: Any) -> None:
     arguments, function = reader.stack.pop(), reader.stack[-1]
     if not isinstance(function, Call) or not isinstance(arguments, tuple) or len(arguments) > _MAX_ARGUMENTS:
         raise UnsafePickleError("it calls what is no function, or with more arguments than any takes")
-    reader.dispatch.spend(sum(len(one) for one in arguments if isinstance(one, list | tuple)))
+    reader.steps.spend(sum(len(one) for one in arguments if isinstance(one, list | tuple)))
     reader.stack[-1] = function(*arguments)
 
 
@@ -170,11 +170,9 @@ class _Steps(dict[int, Callable[[Any], None]]):
 
 # the reader in C allocates what a pickle claims to need; the one in Python holds what is there
 class _Reader(pickle._Unpickler):
-    dispatch: _Steps
-
     def __init__(self, data: bytes, most: int) -> None:
         super().__init__(io.BytesIO(data), encoding="latin1")
-        self.dispatch = _Steps(_OPERATIONS, most)  # type: ignore[misc]
+        self.dispatch = self.steps = _Steps(_OPERATIONS, most)  # type: ignore[misc]
         self.texts = Texts()
 
     def find_class(self, module: str, name: str) -> Any:
