@@ -19,14 +19,15 @@ from PIL import Image
 
 MARKED = "[/b] <script>alert(1)</script> \x1b[31m\u202e"
 """A title that would end rich's markup, run in a page, colour a terminal and turn its text round."""
-SECRET = "s3://key:hidden@bucket/shop?token=hidden"
+SECRET = "s3://key:wJalr@bucket/shop?token=wJalr"
 
 
-def holds(wanted: bool, mark: bytes, *places: Path) -> str:
-    """For the table: whether files, or all below folders, hold some bytes."""
+def lacks(mark: str, *places: Path) -> str:
+    """For the table: whether files, or all below folders, hold a text that they must not."""
     files = [file for place in places for file in (place.rglob("*") if place.is_dir() else [place]) if file.is_file()]
-    found = any(mark in file.read_bytes() for file in files)
-    return f"; {'' if found else 'not '}in it: {mark.decode()}{'' if found == wanted else ', WHICH IS WRONG'}"
+    found = any(mark.encode() in file.read_bytes() for file in files)
+    called = "its folder" if mark.startswith("/") else mark
+    return f"; IN IT: {called}" if found else f"; not in it: {called}"
 
 
 def shards(folder: Path) -> Case:
@@ -87,7 +88,7 @@ def marked_titles(folder: Path) -> Case:
     pq.write_table(pa.Table.from_pylist(marked), folder / "marked.parquet")
     page = folder / "page.html"
     words = ["search", str(folder / "model"), "red", "--source", str(folder / "marked.parquet"), "--page", str(page)]
-    return Case(words, after=partial(holds, False, b"<script>alert", page))
+    return Case(words, after=partial(lacks, "<script>alert", page))
 
 
 def made_by(folder: Path) -> Case:
@@ -101,8 +102,8 @@ def made_by(folder: Path) -> Case:
     page = folder / "page.html"
 
     def after() -> str:
-        marks = (b"<script>alert", b"hidden", str(folder).encode())
-        return "".join(holds(False, mark, page, folder / "store") for mark in marks[1:]) + holds(False, marks[0], page)
+        private = (lacks(mark, page, folder / "store") for mark in ("wJalr", str(folder)))
+        return "".join(private) + lacks("<script>alert", page)
 
     return Case(["regions", "show", str(folder / "store"), "--out", str(page)], after=after)
 
@@ -112,7 +113,7 @@ def run(folder: Path) -> Case:
     words = ["finetune", "retrieval", str(shop(folder) / "model"), str(folder / "store"), str(folder / "run")]
     words += ["--training.epochs", "1", "--training.batch-size", "4", "--validation-share", "0.3"]
     published = [folder / "run" / name for name in ("README.md", "provenance.json", "processor_config.json")]
-    return Case(words, after=lambda: holds(False, str(folder).encode(), *published))
+    return Case(words, after=lambda: lacks(str(folder), *published))
 
 
 def damaged(name: str, *words: str, content: str = "[" * 900) -> Callable[[Path], Case]:
@@ -122,6 +123,7 @@ def damaged(name: str, *words: str, content: str = "[" * 900) -> Callable[[Path]
         target = shop(folder) / name
         target.parent.mkdir(exist_ok=True)
         target.write_text(content)
+        (target.parent / "log_history.jsonl").touch()  # a run that has begun
         return Case([word.replace("@", f"{folder}/") for word in words])
 
     return make
