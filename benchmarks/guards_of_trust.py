@@ -26,7 +26,7 @@ def lacks(mark: str, *places: Path) -> str:
     """For the table: whether files, or all below folders, hold a text that they must not."""
     files = [file for place in places for file in (place.rglob("*") if place.is_dir() else [place]) if file.is_file()]
     found = any(mark.encode() in file.read_bytes() for file in files)
-    called = "its folder" if mark.startswith("/") else mark
+    called = "its folder" if mark.startswith("/") else f"`{mark}`"
     return f"; IN IT: {called}" if found else f"; not in it: {called}"
 
 
