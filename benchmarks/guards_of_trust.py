@@ -116,7 +116,7 @@ def run(folder: Path) -> Case:
     return Case(words, after=lambda: lacks(str(folder), *published))
 
 
-def damaged(name: str, *words: str, content: str = "[" * 900) -> Callable[[Path], Case]:
+def damaged(name: str, *words: str, content: str = "[" * 900 + "]" * 900) -> Callable[[Path], Case]:
     """A command that reads a damaged file of another."""
 
     def make(folder: Path) -> Case:
