@@ -71,7 +71,7 @@ def images() -> Callable[[], object]:
     noise = np.random.default_rng(0).integers(0, 255, (64, 80, 60, 3), dtype=np.uint8)
     decoded = [Image.fromarray(one) for one in noise]
     extractor = GridExtractor(device="cpu")
-    return lambda: extractor.extract(decoded)
+    return lambda: extractor.detect(decoded)
 
 
 WORK = {"training step": training, "scoring": scoring, "pictures": images}

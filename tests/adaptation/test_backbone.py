@@ -98,8 +98,8 @@ def test_a_store_carries_the_network_and_gives_it_back(trained: Path, shop: Path
     store = RegionStore.open(tmp_path / "store")
     image = draw("red", "circle")
     again = build_extractor(store.info, store.folder).extract([image])[0]
-    np.testing.assert_array_equal(again.features, extractor.extract([image])[0].features)
-    plain = GridExtractor(SETTINGS).extract([image])[0]
+    np.testing.assert_array_equal(again.features, extractor.detect([image])[0].features)
+    plain = GridExtractor(SETTINGS).detect([image])[0]
     assert not np.array_equal(again.features, plain.features)
     assert again.class_probs is not None
     np.testing.assert_allclose(again.class_probs.astype(np.float32).sum(axis=1), 1, atol=2e-3)
@@ -116,7 +116,7 @@ def test_a_model_carries_the_network(trained: Path, tmp_path: Path) -> None:
     assert digest_of(tmp_path / "second" / WEIGHTS_FILE) == digest_of(trained / WEIGHTS_FILE)
     image = file_bytes(draw("blue", "square"))
     made = InterBertRegionFeatureExtractor.from_pretrained(tmp_path / "second").regions([image])[0]
-    np.testing.assert_array_equal(made.features, extractor.extract([draw("blue", "square")])[0].features)
+    np.testing.assert_array_equal(made.features, extractor.detect([draw("blue", "square")])[0].features)
 
 
 def test_a_processor_carries_the_network(trained: Path, tiny_bert: str, tmp_path: Path) -> None:
@@ -128,7 +128,7 @@ def test_a_processor_carries_the_network(trained: Path, tiny_bert: str, tmp_path
     assert str(trained) not in (tmp_path / "model" / "processor_config.json").read_text()
     rebuilt = build_extractor(loaded.extractor_info, loaded.extractor_folder)
     image = draw("blue", "square")
-    np.testing.assert_array_equal(rebuilt.extract([image])[0].features, extractor.extract([image])[0].features)
+    np.testing.assert_array_equal(rebuilt.extract([image])[0].features, extractor.detect([image])[0].features)
 
 
 def test_missing_and_damaged_networks_are_named(trained: Path, tmp_path: Path) -> None:

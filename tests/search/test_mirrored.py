@@ -95,7 +95,7 @@ def test_mirror_images_of_a_store_are_taken_and_later_images_treated_alike(
     _, means = index_of(tmp_path / "both")
     extractor = type(ProductEncoder.load(model).extractor)
     with monkeypatch.context() as patch:
-        patch.setattr(extractor, "extract", None)
+        patch.setattr(extractor, "detect", None)
         build_index(model, plain, tmp_path / "stored", regions=regions, mirrored=True)
     _, stored = index_of(tmp_path / "stored")
     np.testing.assert_allclose(stored, means, atol=2e-3)

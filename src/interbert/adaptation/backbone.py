@@ -22,6 +22,7 @@ from interbert.adaptation.options import BackboneOptions
 from interbert.adaptation.projection_heads import ProjectionHeads
 from interbert.adaptation.texts import CatalogueTexts
 from interbert.atomic_write import atomic_write, replacing
+from interbert.bounded_files import json_value, reading
 from interbert.checkpoints.bert import config_for_bert
 from interbert.data.pairs import PairTable
 from interbert.data.subset import sample_groups
@@ -271,9 +272,10 @@ def _say(line: Mapping[str, Any]) -> None:
 
 def _logged(log: Path, epochs_done: int) -> list[dict[str, Any]]:
     """Lines of a log up to a pass, each once; one that was not written to its end is of a later pass."""
-    lines = log.read_text(encoding="utf-8").splitlines(keepends=True)
-    found = [json.loads(line) for line in lines if line.endswith("\n")]
-    return list({int(one["epoch"]): one for one in found if one["epoch"] <= epochs_done}.values())
+    with reading(log, "Remove the damaged line."):
+        lines = log.read_text(encoding="utf-8").splitlines(keepends=True)
+        found = [json_value(line) for line in lines if line.endswith("\n")]
+        return list({int(one["epoch"]): one for one in found if one["epoch"] <= epochs_done}.values())
 
 
 def _remove_work(out: Path) -> None:

@@ -17,8 +17,8 @@ from scipy.special import expit
 
 from interbert.deprecation import renamed_arguments
 from interbert.errors import RegionError, UsageError
-from interbert.extraction.given import extract_view, views_of
 from interbert.extraction.images import as_image
+from interbert.extraction.views import extract_view, views_of
 from interbert.search.index import Hit, ProductIndex
 from interbert.search.index_model import index_encoder
 from interbert.search.products import sound_views

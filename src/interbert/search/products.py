@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from interbert.errors import RegionError
-from interbert.extraction.describing import DecodedImage
-from interbert.extraction.given import described, extract_view, views_of
-from interbert.extraction.in_process import decode_ahead
+from interbert.extraction.decoding import DecodedImage, decode_ahead
 from interbert.extraction.sources import ImageSource
+from interbert.extraction.views import extract_view, require_regions, views_of
 from interbert.progress import progress_bar
 from interbert.regions.schema import ExtractorInfo, Regions
 from interbert.regions.store import RegionStore
@@ -73,7 +72,7 @@ class KnownRegions:
 def sound_views(views: Sequence[Regions | RegionError], where: str) -> Views | RegionError:
     """An image's regions in all its views, or what is wrong with them."""
     try:
-        return tuple(described(view, where).validate(where) for view in views)
+        return tuple(require_regions(view, where).validate(where) for view in views)
     except RegionError as error:
         return error
 

@@ -289,7 +289,7 @@ class FinetuneRetrievalOptions:
     score_fusion: bool = True
     """After training, add the dual encoder's score to the joint one, weighted on validation pairs."""
     hub_correction: float = 0.5
-    """After training, take this share of an image's nearness to just any training text off its dual score, so that a
+    """After training, take this share of an image's nearness to just any training text off its dual score, so that an
     image near to everything does not come first everywhere; 0 does not."""
     dropout: float | None = None
     """Hidden dropout; the model's own when not given."""

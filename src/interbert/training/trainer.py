@@ -20,9 +20,11 @@ import torch
 from accelerate.data_loader import prepare_data_loader
 from torch import Tensor, nn
 from torch.utils.data import Dataset
-from transformers import PreTrainedModel, PrinterCallback, TrainerCallback, TrainingArguments
+from transformers import PreTrainedModel, PrinterCallback, TrainerCallback, TrainerState, TrainingArguments
+from transformers.trainer import TRAINER_STATE_NAME
 
 from interbert.atomic_write import atomic_write
+from interbert.bounded_files import json_value, read_json, reading
 from interbert.checkpoints.directory import finish_replacing, replaced_files
 from interbert.checkpoints.transformers_logging import quiet_transformers
 from interbert.data.sampling import EpochBatches, SampleKey
@@ -284,7 +286,12 @@ class InterBertTrainer(ShardedTrainer):
         if self.is_world_process_zero():
             finish_replacing(self._out)
         if checkpoint is not None:
-            self._best = json.loads((checkpoint / STATE).read_text())["best"]
+            remedy = f"Remove {checkpoint}, and the run goes on from the checkpoint before it."
+            with reading(checkpoint / STATE, remedy):
+                best = read_json(checkpoint / STATE)["best"]
+                self._best = None if best is None else float(best)
+            with reading(checkpoint / TRAINER_STATE_NAME, remedy):
+                TrainerState.load_from_json(str(checkpoint / TRAINER_STATE_NAME))
             if self.average is not None and (checkpoint / EMA_FILE).exists():
                 self.average.load(checkpoint)
             _logger.info(f"continuing from {checkpoint}")
@@ -301,18 +308,23 @@ class InterBertTrainer(ShardedTrainer):
         file = self._out / LOG_HISTORY
         if not self.is_world_process_zero() or not file.exists():
             return 0.0
-        lines = file.read_text(encoding="utf-8").splitlines(keepends=True)
-        kept = [line for line in lines if line.endswith("\n") and json.loads(line).get("step", 0) <= step]
+        kept, seconds = [], [0.0]
+        with reading(file, "Remove it; the run goes on without it."), file.open(encoding="utf-8") as lines:
+            for number, line in enumerate(lines, start=1):
+                with reading(f"{file}, line {number}", "Remove the line."):
+                    entry = json_value(line) if line.endswith("\n") else None
+                    if entry is not None and entry.get("step", 0) <= step:
+                        kept.append(line)
+                        seconds.append(float(entry.get("seconds", 0)))
         atomic_write(file, "".join(kept))
-        return max((float(json.loads(line).get("seconds", 0)) for line in kept), default=0.0)
+        return max(seconds)
 
     def _say_what_is_kept(self) -> None:
-        reached = json.loads((self._out / PROVENANCE).read_text(encoding="utf-8"))["reached"]
         name = self._task.primary_metric
-        _logger.info(
-            f"kept: step {reached['step']} of {self.state.global_step}, {name} {reached[f'eval_{name}']:.1f} "
-            f"({self._task.data_size})",
-        )
+        with reading(self._out / PROVENANCE, "Restore it, or train into another folder."):
+            reached = read_json(self._out / PROVENANCE)["reached"]
+            kept = f"kept: step {reached['step']} of {self.state.global_step}, {name} {reached[f'eval_{name}']:.1f}"
+        _logger.info(f"{kept} ({self._task.data_size})")
 
 
 def last_checkpoint(out: Path) -> Path | None:

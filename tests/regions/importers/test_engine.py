@@ -402,3 +402,11 @@ def test_a_process_that_is_killed_leaves_whole_commits_and_the_next_completes(tm
     report = run(path, tmp_path / "s")
     assert (report.already, report.written) == (there, 60 - there)
     assert ids(tmp_path / "s") == [str(1000 + number) for number in range(60)]
+
+
+def test_who_made_regions_is_published_without_credentials_and_folders(tmp_path: Path) -> None:
+    """The name stands in the store, in every model that learns from it, in pages and cards."""
+    source = open_format("npy-folder", str(writers.npz(tmp_path / "f", images(1))))
+    made_by = f"[/b] net s3://key:hidden@bucket/det?token=hidden {tmp_path}/det.pth"
+    assert importer_info(source, made_by).name == "imported:[/b] net s3://bucket/det det.pth"
+    assert importer_info(source, "bottom-up-attention/4-tasks@v1").name == "imported:bottom-up-attention/4-tasks@v1"

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from interbert.atomic_write import atomic_write, replacing
+from interbert.bounded_files import json_value
 from interbert.errors import CheckpointError, first_line, writing
 from interbert.regions.schema import CaptionRow
 from interbert.search.model_files import model_fingerprint
@@ -170,16 +171,16 @@ def _load(path: Path, fingerprint: str) -> TopicMemory:
         examples = Examples(
             arrays["pictures"].astype(np.float32),
             arrays["pooled"].astype(np.float32),
-            tuple(json.loads(header["fields"])),
+            tuple(json_value(header["fields"])),
             arrays["vectors"].astype(np.float32),
             arrays["sentences"].astype(np.float32),
             tuple(texts),
             arrays["neighbours"],
             _kinds(arrays, len(texts)),
         )
-        calibration = Calibration(**from_stored(json.loads(header["calibration"]), _CALIBRATION))
+        calibration = Calibration(**from_stored(json_value(header["calibration"]), _CALIBRATION))
         words = KnownWords(_as_texts(arrays["words"]), arrays["word_owners"], arrays["word_vectors"].astype(np.float32))
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError, RecursionError) as error:
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
         if isinstance(error, CheckpointError):
             raise
         reason = first_line(error)

@@ -25,10 +25,10 @@ from pathlib import Path
 from typing import Any
 
 from interbert.errors import ConfigError, InterBertError, MissingExtraError, UsageError, first_line
-from interbert.extraction.describing import Described, Refused, Views, describe
+from interbert.extraction.backends.local import ExtractedRows, RefusedRow, Views, extract_rows
+from interbert.extraction.decoding import decode_ahead
 from interbert.extraction.extractor import RegionExtractor, build_extractor
 from interbert.extraction.in_memory import file_size, rows_within, with_bytes
-from interbert.extraction.in_process import decode_ahead
 from interbert.extraction.sources import ImageSource, SourceItem
 from interbert.extractor_weights import WEIGHTS_FILE
 from interbert.memory import keep_freed_memory
@@ -52,12 +52,12 @@ class ExtractorRecipe:
     """How a worker builds the extractor, with the weights that are in no package."""
 
     info: ExtractorInfo
-    carried: bytes | None
+    weights_file: bytes | None
 
     @classmethod
     def of(cls, extractor: RegionExtractor) -> ExtractorRecipe:
         """Recipe of an extractor of this process."""
-        return cls(extractor.info, None if extractor.carried is None else extractor.carried.read_bytes())
+        return cls(extractor.info, None if extractor.weights_file is None else extractor.weights_file.read_bytes())
 
     def __call__(self) -> RegionExtractor:
         """Build it.
@@ -65,14 +65,14 @@ class ExtractorRecipe:
         Raises:
             ConfigError: this machine cannot: weights are missing.
         """
-        if self.carried is None:
+        if self.weights_file is None:
             return build_extractor(self.info)
         with tempfile.TemporaryDirectory() as folder:
-            (Path(folder) / WEIGHTS_FILE).write_bytes(self.carried)
+            (Path(folder) / WEIGHTS_FILE).write_bytes(self.weights_file)
             return build_extractor(self.info, folder)
 
 
-class OnRay:
+class RayBackend:
     """Describes images on a Ray cluster.
 
     Args:
@@ -104,7 +104,7 @@ class OnRay:
         self._cpus, self._gpus = cpus, gpus
         self._task_images = task_images
 
-    def describe(self, source: ImageSource, views: Views, need_texts: bool) -> Generator[Described]:
+    def extract(self, source: ImageSource, views: Views, need_texts: bool) -> Generator[ExtractedRows]:
         """Every row of ``views``, in its order, a task at a time.
 
         Raises:
@@ -188,7 +188,7 @@ class _Job:
         wanted = {row: views[row] for row in rows[: len(items)]}
         return _Started(task.remote(self.maker, items, wanted, self.need_texts), len(items))
 
-    def finish(self, started: _Started, source: ImageSource, rows: Sequence[int], views: Views) -> Described:
+    def finish(self, started: _Started, source: ImageSource, rows: Sequence[int], views: Views) -> ExtractedRows:
         """Wait for rows, and then hand out those that did not fit into their task.
 
         Raises:
@@ -198,13 +198,13 @@ class _Job:
         while rows := rows[started.rows :]:
             started = self.start(source, rows, views)
             parts.append(self._wait(started.reference, source, rows[: started.rows], views))
-        return Described.joined(parts)
+        return ExtractedRows.joined(parts)
 
-    def _wait(self, reference: Any, source: ImageSource, rows: Sequence[int], views: Views) -> Described:
+    def _wait(self, reference: Any, source: ImageSource, rows: Sequence[int], views: Views) -> ExtractedRows:
         """Wait for a task; when its workers keep dying, find the image that kills them."""
         errors = self.ray.exceptions
         try:
-            done: Described = self.ray.get(reference)
+            done: ExtractedRows = self.ray.get(reference)
             return done
         except errors.RayTaskError as error:
             if isinstance(error.cause, InterBertError):
@@ -225,13 +225,13 @@ class _Job:
             ) from error
         if len(rows) == 1:
             reason = f"{source.name}, row {rows[0]}: {_DIED} ({how})"
-            return Described(1, refused=[Refused(rows[0], source.image_ids()[rows[0]], reason)])
+            return ExtractedRows(1, refused=[RefusedRow(rows[0], source.image_ids()[rows[0]], reason)])
         halves = (rows[: len(rows) // 2], rows[len(rows) // 2 :])
         parts = []
         for half in halves:
             again = self.start(source, half, views, retries=1 if len(half) == 1 else 0)
             parts.append(self.finish(again, source, half, views))
-        whole = Described.joined(parts)
+        whole = ExtractedRows.joined(parts)
         if len(rows) >= _HOPELESS and sum(_DIED in one.reason for one in whole.refused) == len(rows):
             raise UsageError(
                 f"ray: {_DIED} for each of the rows {rows[0]} to {rows[-1]} of {source.name} ({how}). Is there memory "
@@ -246,7 +246,7 @@ _built: dict[str, RegionExtractor] = {}
 
 def _work(
     maker: tuple[str, Callable[[], RegionExtractor], int], items: Sequence[SourceItem], views: Views, need_texts: bool
-) -> Described:
+) -> ExtractedRows:
     """Runs on a worker."""
     name, make, threads = maker
     if name not in _built:
@@ -257,7 +257,7 @@ def _work(
         _built.clear()
         _built[name] = make()
     chunks = decode_ahead(items, range(len(items)))
-    return Described.joined(describe(_built[name], chunk, views, need_texts) for chunk in chunks)
+    return ExtractedRows.joined(extract_rows(_built[name], chunk, views, need_texts) for chunk in chunks)
 
 
 @contextmanager

@@ -1,41 +1,41 @@
-"""Extraction in this process, decoding beside the network."""
+"""Rows of a source with their images decoded, some of them at a time and ahead of the network."""
 
 from __future__ import annotations
 
 import hashlib
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from dataclasses import replace
-from typing import Protocol
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Protocol
 
 from interbert.errors import ImageError, RegionError
-from interbert.extraction.describing import DecodedImage, Described, Views, describe
-from interbert.extraction.extractor import RegionExtractor
-from interbert.extraction.given import shrink
 from interbert.extraction.given_boxes import read_boxes
-from interbert.extraction.images import NEEDED_SIDE, file_bytes, in_chunks, load_image, threads_beside_gpu
-from interbert.extraction.sources import ImageSource, SourceItem
+from interbert.extraction.images import NEEDED_SIDE, file_bytes, in_chunks, load_image
+from interbert.extraction.sources import SourceItem
+from interbert.extraction.views import shrink
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from PIL import Image
 
 _CHUNK = 64
-_GPU_CHUNK = 512
-"""Images that are decoded ahead of a GPU, which describes dozens at once."""
 
 
-class InThisProcess:
-    """Describes images here, decoding the next ones meanwhile."""
+@dataclass(frozen=True)
+class DecodedImage:
+    """A row of a source with its image, or with why there is none."""
 
-    def __init__(self, extractor: RegionExtractor) -> None:
-        self._extractor = extractor
-
-    def describe(self, source: ImageSource, views: Views, need_texts: bool) -> Generator[Described]:
-        """Every row of ``views``, in its order, some at a time."""
-        on_cpu = self._extractor.device == "cpu"
-        chunks = (
-            decode_ahead(source, views) if on_cpu else decode_ahead(source, views, threads_beside_gpu(), _GPU_CHUNK)
-        )
-        for chunk in chunks:
-            yield describe(self._extractor, chunk, views, need_texts)
+    item: SourceItem
+    digest: str
+    """SHA-256 of the image's file."""
+    image: Image.Image | None
+    problem: str | None
+    boxes: NDArray[np.float32] | None = None
+    """[n,4] in pixels of the image, when the source brings boxes along."""
+    size: tuple[int, int] | None = None
+    """Width and height that the image had before it was made smaller, when the source brings boxes along."""
 
 
 class Rows(Protocol):
