@@ -36,7 +36,7 @@ from interbert.extraction.efficientnet import EfficientNetLite0
 from interbert.model.processing import pad_texts
 from interbert.objectives.contrastive import contrastive_loss_from_scores, find_answers
 from interbert.progress import progress_bar
-from interbert.training.optimizer import up_then_down
+from interbert.training.optimizer import make_schedule, up_then_down
 
 _HEADS_BATCH = 1024
 _HEADS_RATE = 2e-3
@@ -133,7 +133,7 @@ class BackboneLearner:
         size = max(2, min(_HEADS_BATCH, len(table) // 8))
         steps = options.head_epochs * (len(table) // size)
         optimizer = torch.optim.AdamW(self._heads.parameters(), lr=_HEADS_RATE, weight_decay=0.01, fused=True)
-        schedule = up_then_down(optimizer, steps)
+        schedule = make_schedule(up_then_down, optimizer, steps)
         self._heads_of.train()
         torch.manual_seed(options.seed)
         with progress_bar("heads", steps * size, "pairs") as advance:

@@ -25,10 +25,12 @@ class TrainingConsole(TrainerCallback):  # type: ignore[misc]
 
     Args:
         pairs_per_step: true pairs of one optimizer step, for the rate.
+        title: of a stage.
     """
 
-    def __init__(self, pairs_per_step: int) -> None:
+    def __init__(self, pairs_per_step: int, title: str | None = None) -> None:
         self._pairs = pairs_per_step
+        self._title = title
         self._stack = ExitStack()
         self._advance: Any = None
         self._shown = 0
@@ -37,7 +39,7 @@ class TrainingConsole(TrainerCallback):  # type: ignore[misc]
         """Open the bar."""
         if state.is_world_process_zero:
             left = (state.max_steps - state.global_step) * self._pairs
-            self._advance = self._stack.enter_context(progress_bar("training", left, "pairs"))
+            self._advance = self._stack.enter_context(progress_bar(self._title or "training", left, "pairs"))
             self._shown = state.global_step
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
@@ -51,7 +53,8 @@ class TrainingConsole(TrainerCallback):  # type: ignore[misc]
         if state.is_world_process_zero and logs:
             line = log_line(logs)
             if line:
-                _logger.info(f"step {state.global_step}/{state.max_steps}  {line}")
+                title = "" if self._title is None else f"{self._title}, "
+                _logger.info(f"{title}step {state.global_step}/{state.max_steps}  {line}")
 
     def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Close the bar."""

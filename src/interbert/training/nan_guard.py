@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from interbert.data.sampling import SampleKey
-from interbert.training.objective_log import LOSSES
 
 _NAMED = 5
 """At most so many samples are named."""
@@ -60,11 +58,17 @@ class NanGuard:
         return None if bool(kept) else batch
 
 
-def diagnosis(model: nn.Module, batches: Iterator[tuple[SampleKey, dict[str, Tensor]]], names: Sequence[str]) -> str:
+def diagnosis(
+    model: nn.Module,
+    losses: Callable[[nn.Module, dict[str, Tensor]], Mapping[str, Tensor]],
+    batches: Iterator[tuple[SampleKey, dict[str, Tensor]]],
+    names: Sequence[str],
+) -> str:
     """What is not finite: the weights, or the losses of which samples.
 
     Args:
         model: as training left it.
+        losses: of a model and a batch, by name.
         batches: each sample alone, with its key.
         names: a text of every pair, to name it by.
     """
@@ -77,7 +81,9 @@ def diagnosis(model: nn.Module, batches: Iterator[tuple[SampleKey, dict[str, Ten
     with torch.no_grad():
         for key, batch in batches:
             total += 1
-            parts = _not_finite(model, batch)
+            parts = [
+                name for name, part in losses(model, batch).items() if name != "loss" and not bool(torch.isfinite(part))
+            ]
             if parts:
                 found.append((key, parts))
     if not found:
@@ -98,9 +104,3 @@ def of_all_processes(whys: Sequence[str]) -> str:
     if len(set(telling.values())) <= 1:
         return next(iter(telling.values()), _NO_SAMPLE)
     return "; ".join(f"in process {process} {why}" for process, why in telling.items())
-
-
-def _not_finite(model: Callable[..., Any], batch: dict[str, Tensor]) -> list[str]:
-    outputs = model(**batch)
-    parts = {name: getattr(outputs, name, None) for name in LOSSES}
-    return [name for name, part in parts.items() if part is not None and not bool(torch.isfinite(part))]

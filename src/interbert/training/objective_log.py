@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
@@ -17,18 +16,17 @@ class ObjectiveLog:
     def __init__(self) -> None:
         self._sums: dict[str, Tensor] = {}
 
-    def add(self, outputs: Any, predicted: Tensor | None = None) -> None:
+    def add(self, losses: Mapping[str, Tensor], predicted: Tensor | None = None) -> None:
         """Take in one forward pass's losses; one that had nothing to predict does not count.
 
         Args:
-            outputs: of the model.
+            losses: ``loss`` and its parts.
             predicted: [2], tokens and regions that the whole step predicts, by which those two losses were divided;
                 without it a loss that is exactly 0 had nothing to predict.
         """
         shared = {} if predicted is None else dict(zip(("lm_loss", "region_loss"), predicted, strict=True))
-        for name in LOSSES:
-            part = getattr(outputs, name, None)
-            if part is not None:
+        for name, part in losses.items():
+            if name != "loss":
                 value = part.detach().float()
                 pair = torch.stack([value, (shared.get(name, value) != 0).float()])
                 self._sums[name] = self._sums[name] + pair if name in self._sums else pair

@@ -30,7 +30,7 @@ from interbert.objectives.segment_masking import SegmentMasking
 from interbert.redaction import published
 from interbert.regions.reader import RegionReader
 from interbert.tasks.retrieval import RetrievalTask
-from interbert.training.arguments import attention_for_training, cut_of, trainer_arguments
+from interbert.training.arguments import attention_for_training, cut_of, trainer_arguments, uses_bf16
 from interbert.training.baselines import baseline_losses
 from interbert.training.options import ModelOptions, PretrainOptions
 from interbert.training.provenance import provenance
@@ -90,10 +90,6 @@ def _pretrain(options: PretrainOptions) -> None:
     pairs = PairData(data.table, data.store, processor, options.training.seed, options.regions)
     cut = cut_of(options.training)
     batches = EpochBatches(pairs.lengths, options.training.batch_size, options.training.seed, cut, data.visits)
-    arguments = trainer_arguments(options.training, out, len(batches))
-    hard = curriculum(options.negatives, batches.pairs, options.training.batch_size * cut.parts)
-    negatives = run_negatives(options.negatives, out, data, arguments)
-    dataset = _dataset(options, pairs, negatives, hard, model.config)
     contrast = model.config.contrastive_size is not None and model.config.contrastive_loss_weight > 0
     lm_on_mismatched = model.config.lm_loss_on_mismatched
     texts, images = data.validation.encode(data.validation_store, processor)
@@ -101,10 +97,14 @@ def _pretrain(options: PretrainOptions) -> None:
     task = RetrievalTask(data.validation, texts, images, joint=model.config.contrastive_size is None)
     if can_warm_start(model, options.warm_start) and last_checkpoint(out) is None:
         pooled = processor.feature_extractor.standardise(data.pooled, options.regions)
-        with arguments.main_process_first(desc="warm start"):  # the others load what the first has learnt
-            known = WarmStartData(pairs, pooled, task)
-            warm_start(model.to(arguments.device), known, options.warm_start, out, arguments.bf16)
+        known = WarmStartData(pairs, pooled, task)
+        warm_start(model, known, options.warm_start, out, uses_bf16(options.training))
         del known, pooled  # a copy of every image's features, of no use to what follows
+    # after the warm start, whose trainer has other ones: they are of the process
+    arguments = trainer_arguments(options.training, out, len(batches))
+    hard = curriculum(options.negatives, batches.pairs, options.training.batch_size * cut.parts)
+    negatives = run_negatives(options.negatives, out, data, arguments)
+    dataset = _dataset(options, pairs, negatives, hard, model.config)
     trainer = InterBertTrainer(
         model,
         arguments,

@@ -1,0 +1,96 @@
+"""In what a run of the trainer may differ from plain training: the stages before it, and other networks' training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+from torch.utils.data import Dataset
+
+from interbert.data.sampling import Batches
+from interbert.errors import writing
+from interbert.training.arguments import trainer_arguments
+from interbert.training.loader import Collate
+from interbert.training.options import TrainingOptions
+from interbert.training.trainer import InterBertTrainer
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What the trainer is told of a stage."""
+
+    title: str
+    rate_option: str
+    """What to lower when the loss is not finite."""
+    schedule: Callable[[int, int], float]
+    """Share of the peak learning rate at a step, of how many."""
+    decay_all: bool = False
+    """Decay biases and LayerNorms, too."""
+    ema_warm_up: bool = True
+    """Whether the average's decay rises from 0.1."""
+    seed_of_epoch: Callable[[int], int] | None = None
+    """Seed of dropout as an epoch begins; None: the run's, from its first step on."""
+
+
+class KeysAlone(Dataset[Any]):
+    """Samples that are their own keys: the collator looks everything up.
+
+    Args:
+        count: of samples.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, key: Any) -> Any:
+        return key
+
+
+def train_stage(
+    model: nn.Module,
+    task: Any,
+    options: TrainingOptions,
+    folder: Path,
+    batches: Batches,
+    collate: Collate,
+    stage: Stage,
+    chance: Mapping[str, float],
+) -> None:
+    """Train without validation, with twelve lines and four checkpoints; the same call continues a stopped stage.
+
+    Args:
+        model: to train; its parameters that want gradients.
+        task: the loss.
+        options: how.
+        folder: of log and checkpoints, of no use afterwards.
+        batches: keys.
+        collate: keys to tensors.
+        stage: in what this differs from plain training.
+        chance: value of each loss for a model that knows nothing.
+
+    Raises:
+        TrainingError: the loss is not finite.
+        StorageError: the disk is full; the last checkpoint is kept.
+    """
+    every = max(1, int(len(batches) * options.epochs) // 12)
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    arguments = trainer_arguments(
+        options,
+        folder,
+        len(batches),
+        eval_strategy="no",
+        save_steps=3 * every,
+        logging_steps=every,
+        report_to=[],
+    )
+    dataset = KeysAlone(len(batches) * options.batch_size)
+    InterBertTrainer(
+        model, arguments, options, folder, dataset, batches, collate, task, None, {}, chance, stage=stage
+    ).train_or_resume()
