@@ -40,6 +40,7 @@ from interbert.model.modeling import InterBertForPreTraining
 from interbert.model.region_inputs import GLOBAL_LOCATION
 from interbert.model.scoring import autocast
 from interbert.progress import progress_bar
+from interbert.tasks.contrast import contrast
 from interbert.tasks.retrieval import RetrievalTask
 from interbert.training.arguments import CHECKPOINTS
 from interbert.training.optimizer import up_then_down
@@ -243,7 +244,7 @@ class _Learner:
         same = torch.from_numpy(self._data.pairs.table.same(self._pairs[places].tolist())).to(self._device)
         with self._precision():
             pooled = self._model.interbert.text_pooler(self._dropout(texts).unsqueeze(1))
-            loss: Tensor = self._model.contrast(pooled, images, same, self._words(places))
+            loss: Tensor = contrast(self._model, pooled, images, same, self._words(places))
         return loss
 
     def _words(self, places: NDArray[np.int64]) -> Tensor | None:
