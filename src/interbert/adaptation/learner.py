@@ -33,8 +33,8 @@ from interbert.atomic_write import replacing
 from interbert.data.pairs import PairTable
 from interbert.errors import TrainingError
 from interbert.extraction.efficientnet import EfficientNetLite0
+from interbert.losses.contrastive import contrastive_loss_from_scores, find_answers
 from interbert.model.processing import pad_texts
-from interbert.objectives.contrastive import contrastive_loss_from_scores, find_answers
 from interbert.progress import progress_bar
 from interbert.training.optimizer import make_schedule, up_then_down
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from interbert.data.sampling import SampleKey
+from interbert.tasks.base import Losses
 
 _NAMED = 5
 """At most so many samples are named."""
@@ -60,7 +61,7 @@ class NanGuard:
 
 def diagnosis(
     model: nn.Module,
-    losses: Callable[[nn.Module, dict[str, Tensor]], Mapping[str, Tensor]],
+    losses: Losses,
     batches: Iterator[tuple[SampleKey, dict[str, Tensor]]],
     names: Sequence[str],
 ) -> str:
@@ -68,7 +69,7 @@ def diagnosis(
 
     Args:
         model: as training left it.
-        losses: of a model and a batch, by name.
+        losses: of the task.
         batches: each sample alone, with its key.
         names: a text of every pair, to name it by.
     """
@@ -81,9 +82,7 @@ def diagnosis(
     with torch.no_grad():
         for key, batch in batches:
             total += 1
-            parts = [
-                name for name, part in losses(model, batch).items() if name != "loss" and not bool(torch.isfinite(part))
-            ]
+            parts = _not_finite(losses(model, batch))
             if parts:
                 found.append((key, parts))
     if not found:
@@ -104,3 +103,8 @@ def of_all_processes(whys: Sequence[str]) -> str:
     if len(set(telling.values())) <= 1:
         return next(iter(telling.values()), _NO_SAMPLE)
     return "; ".join(f"in process {process} {why}" for process, why in telling.items())
+
+
+def _not_finite(losses: Mapping[str, Tensor]) -> list[str]:
+    parts = {name: loss for name, loss in losses.items() if name != "loss"} or losses
+    return [name for name, part in parts.items() if not bool(torch.isfinite(part))]

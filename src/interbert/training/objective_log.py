@@ -7,8 +7,6 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor
 
-LOSSES = ("lm_loss", "region_loss", "matching_loss", "contrastive_loss")
-
 
 class ObjectiveLog:
     """Sums of losses since the last log line."""
@@ -16,19 +14,17 @@ class ObjectiveLog:
     def __init__(self) -> None:
         self._sums: dict[str, Tensor] = {}
 
-    def add(self, losses: Mapping[str, Tensor], predicted: Tensor | None = None) -> None:
-        """Take in one forward pass's losses; one that had nothing to predict does not count.
+    def add(self, losses: Mapping[str, Tensor], counts: Mapping[str, Tensor]) -> None:
+        """Take in one batch's losses but their sum; one that had nothing to predict does not count.
 
         Args:
-            losses: ``loss`` and its parts.
-            predicted: [2], tokens and regions that the whole step predicts, by which those two losses were divided;
-                without it a loss that is exactly 0 had nothing to predict.
+            losses: of the task.
+            counts: by how many of a step's places losses were divided; any other that is exactly 0 had none.
         """
-        shared = {} if predicted is None else dict(zip(("lm_loss", "region_loss"), predicted, strict=True))
-        for name, part in losses.items():
+        for name, loss in losses.items():
             if name != "loss":
-                value = part.detach().float()
-                pair = torch.stack([value, (shared.get(name, value) != 0).float()])
+                value = loss.detach().float()
+                pair = torch.stack([value, (counts.get(name, value) != 0).float()])
                 self._sums[name] = self._sums[name] + pair if name in self._sums else pair
 
     def take(self, over_processes: Callable[[Tensor], Tensor]) -> dict[str, float]:

@@ -17,19 +17,18 @@ from interbert.checkpoints.new_rows import fill_new_rows
 from interbert.checkpoints.vocabulary import grow_vocabulary, latin_tokens
 from interbert.data.collation import PretrainingCollator
 from interbert.data.examples import PairData, PretrainingPairs
+from interbert.data.masking import RegionMasking, SegmentMasking
 from interbert.data.negatives import Negatives
 from interbert.data.sampling import EpochBatches
 from interbert.errors import ConfigError
+from interbert.losses.matching import PRETRAINING_MISMATCHES
 from interbert.model.configuration import InterBertConfig
 from interbert.model.modeling import InterBertForPreTraining
 from interbert.model.processing import InterBertProcessor
 from interbert.model.region_inputs import InterBertRegionFeatureExtractor
-from interbert.objectives.matching import PRETRAINING_MISMATCHES
-from interbert.objectives.region_masking import RegionMasking
-from interbert.objectives.segment_masking import SegmentMasking
 from interbert.redaction import published
 from interbert.regions.reader import RegionReader
-from interbert.tasks.retrieval import RetrievalTask
+from interbert.tasks.pretraining import PretrainingTask
 from interbert.training.arguments import attention_for_training, cut_of, trainer_arguments, uses_bf16
 from interbert.training.baselines import baseline_losses
 from interbert.training.options import ModelOptions, PretrainOptions
@@ -94,7 +93,7 @@ def _pretrain(options: PretrainOptions) -> None:
     lm_on_mismatched = model.config.lm_loss_on_mismatched
     texts, images = data.validation.encode(data.validation_store, processor)
     # without a dual encoder the joint model is all there is to judge
-    task = RetrievalTask(data.validation, texts, images, joint=model.config.contrastive_size is None)
+    task = PretrainingTask(data.validation, texts, images, joint=model.config.contrastive_size is None)
     if can_warm_start(model, options.warm_start) and last_checkpoint(out) is None:
         pooled = processor.feature_extractor.standardise(data.pooled, options.regions)
         known = WarmStartData(pairs, pooled, task)

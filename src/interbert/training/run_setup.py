@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import distributed
 
 from interbert.atomic_write import atomic_write, is_part
-from interbert.data.negatives import Negatives
+from interbert.data.negatives import Negatives, hard_share
 from interbert.data.pairs import PairTable
 from interbert.data.qrels import QrelsTexts
 from interbert.errors import (
@@ -32,7 +32,6 @@ from interbert.errors import (
     writing,
 )
 from interbert.locking import only_writer
-from interbert.objectives.matching import hard_share
 from interbert.redaction import stripped
 from interbert.regions.mix import StoreMix
 from interbert.regions.reader import RegionReader

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from abc import abstractmethod
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from interbert.data.sampling import Batches
 from interbert.errors import writing
+from interbert.tasks.base import Task
 from interbert.training.arguments import trainer_arguments
-from interbert.training.loader import Collate
 from interbert.training.options import TrainingOptions
 from interbert.training.trainer import InterBertTrainer
 
@@ -35,6 +36,18 @@ class Stage:
     """Seed of dropout as an epoch begins; None: the run's, from its first step on."""
 
 
+class StageTask(Task):
+    """A loss whose batches the task itself reads, and no validation."""
+
+    @abstractmethod
+    def batch(self, keys: Sequence[Any]) -> dict[str, Tensor]:
+        """What :meth:`losses` reads of some samples."""
+
+    def evaluate(self, model: nn.Module) -> Mapping[str, float]:
+        """Nothing."""
+        return {}
+
+
 class KeysAlone(Dataset[Any]):
     """Samples that are their own keys: the collator looks everything up.
 
@@ -54,11 +67,10 @@ class KeysAlone(Dataset[Any]):
 
 def train_stage(
     model: nn.Module,
-    task: Any,
+    task: StageTask,
     options: TrainingOptions,
     folder: Path,
     batches: Batches,
-    collate: Collate,
     stage: Stage,
     chance: Mapping[str, float],
 ) -> None:
@@ -66,11 +78,10 @@ def train_stage(
 
     Args:
         model: to train; its parameters that want gradients.
-        task: the loss.
+        task: the loss and its batches.
         options: how.
         folder: of log and checkpoints, of no use afterwards.
         batches: keys.
-        collate: keys to tensors.
         stage: in what this differs from plain training.
         chance: value of each loss for a model that knows nothing.
 
@@ -92,5 +103,5 @@ def train_stage(
     )
     dataset = KeysAlone(len(batches) * options.batch_size)
     InterBertTrainer(
-        model, arguments, options, folder, dataset, batches, collate, task, None, {}, chance, stage=stage
+        model, arguments, options, folder, dataset, batches, task.batch, task, None, {}, chance, stage=stage
     ).train_or_resume()

@@ -35,7 +35,7 @@ from interbert.training.ema import EMA_FILE, WeightAverage
 from interbert.training.loader import batch_loader
 from interbert.training.model_card import write_model_card
 from interbert.training.nan_guard import NanGuard, diagnosis, of_all_processes
-from interbert.training.objective_log import LOSSES, ObjectiveLog
+from interbert.training.objective_log import ObjectiveLog
 from interbert.training.optimizer import make_optimizer, make_schedule, step_down
 from interbert.training.options import TrainingOptions
 from interbert.training.provenance import PROVENANCE, write_provenance
@@ -54,7 +54,7 @@ STATE = "training.json"
 
 
 class InterBertTrainer(ShardedTrainer):
-    """Trains a model on examples, judged by a task.
+    """Trains a model on examples for a task.
 
     Args:
         model: to train.
@@ -64,7 +64,7 @@ class InterBertTrainer(ShardedTrainer):
         dataset: examples by sample key.
         batches: this process's batches of keys.
         collator: examples to tensors.
-        task: validation.
+        task: what is minimised, and validation.
         processor: saved with the model.
         origin: provenance.
         chance: value of each loss for a model that knows nothing, logged beside it.
@@ -96,7 +96,7 @@ class InterBertTrainer(ShardedTrainer):
     ) -> None:
         # the task holds its own data; the base class only wants to see that validation was meant
         super().__init__(
-            model, arguments, options.shard, train_dataset=dataset, eval_dataset=[], data_collator=collator
+            model, task.losses, arguments, options.shard, train_dataset=dataset, eval_dataset=[], data_collator=collator
         )
         self._options = options
         self._out = out
@@ -164,12 +164,12 @@ class InterBertTrainer(ShardedTrainer):
     def get_batch_samples(
         self, epoch_iterator: Iterator[dict[str, Tensor]], num_batches: int, device: torch.device
     ) -> tuple[list[dict[str, Tensor]], None]:
-        """Batches of one step; how many tokens and regions it predicts in all, so that each counts the same."""
+        """Batches of one step; how many places its means are over in all, so that each place counts the same."""
         found, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
         self._in_step = 0
         parts = self.args.world_size * self.args.gradient_accumulation_steps
-        if parts > 1 and "predicted_tokens" in found[0]:
-            counts = [[len(batch["predicted_tokens"]), len(batch["predicted_regions"])] for batch in found]
+        if parts > 1 and self._task.mean_over:
+            counts = [[len(batch[places]) for places in self._task.mean_over.values()] for batch in found]
             total = torch.tensor(counts, dtype=torch.float32, device=device).sum(0)
             share = self.accelerator.reduce(total, reduction="sum") / parts
             found = [batch | {"predicted_counts": share} for batch in found]
@@ -204,25 +204,19 @@ class InterBertTrainer(ShardedTrainer):
         Raises:
             TrainingError: the loss is NaN or infinite.
         """
-        losses = self._losses(model, inputs)
+        losses = model(**inputs)
         batch = self.state.global_step * self.args.gradient_accumulation_steps + self._in_step
         self._in_step += 1
         self._require_finite(self._watch.bad_batch(losses["loss"], batch))
-        self._objectives.add(losses, inputs.get("predicted_counts"))
+        counts = inputs.get("predicted_counts")
+        self._objectives.add(losses, {} if counts is None else dict(zip(self._task.mean_over, counts, strict=True)))
         return (losses["loss"], losses) if return_outputs else losses["loss"]
-
-    def _losses(self, model: nn.Module, inputs: dict[str, Tensor]) -> Mapping[str, Tensor]:
-        if hasattr(self._task, "losses"):
-            found: dict[str, Tensor] = self._task.losses(model, inputs)
-            return found
-        outputs = model(**inputs)
-        return {name: outputs[name] for name in ("loss", *LOSSES) if outputs.get(name) is not None}
 
     def _require_finite(self, bad: int | None) -> None:
         if bad is None:
             return
         with self.whole_model() as model:
-            why = diagnosis(model, self._losses, self._singly(self._batches.batch(bad)), self._names)
+            why = diagnosis(model, self._task.losses, self._singly(self._batches.batch(bad)), self._names)
         if self.sharding is not None:  # every process is here, as the whole weights need them all
             why = of_all_processes(self.sharding.told_by_all(why))
         where, rate = ("", "training.learning_rate")

@@ -42,12 +42,13 @@ from interbert.model.layers import BertLayer
 from interbert.model.modeling import InterBertForPreTraining
 from interbert.model.region_inputs import GLOBAL_LOCATION
 from interbert.model.scoring import autocast
+from interbert.tasks.contrast import contrast
 from interbert.tasks.retrieval import RetrievalTask
 from interbert.training.arguments import CHECKPOINTS, cut_of, trainer_arguments
 from interbert.training.optimizer import up_then_down
 from interbert.training.options import TrainingOptions, WarmStartOptions
 from interbert.training.run_setup import main_process
-from interbert.training.stage import Stage, train_stage
+from interbert.training.stage import Stage, StageTask, train_stage
 
 WARM_START = "warm_start.safetensors"
 
@@ -154,7 +155,7 @@ def _train(
     named = Stage(f"warm start: {stage.title}", f"warm_start.{stage.rate}", up_then_down, decay_all=True)
     chance = {"contrastive_loss": float(np.log(size))}
     with _only(model, list(_trained(model).values())):
-        train_stage(model, task, training, _folder(checkpoints, number), batches, task.batch, named, chance)
+        train_stage(model, task, training, _folder(checkpoints, number), batches, named, chance)
 
 
 def _folder(checkpoints: Path, number: int) -> Path:
@@ -232,7 +233,7 @@ def _draw(
         yield keys[cut.process * size // cut.processes :][: size // cut.processes]
 
 
-class _Contrast:
+class _Contrast(StageTask):
     """The image side against fixed text vectors.
 
     Args:
@@ -280,7 +281,7 @@ class _Contrast:
         pooled = trunk.text_pooler(texts.unsqueeze(1))
         if model.config.contrastive_lexical:
             words = model.words(batch["input_ids"], batch["attention_mask"], self._dropout)
-        loss = model.contrast(pooled, images, batch["same"], words)
+        loss = contrast(model, pooled, images, batch["same"], words)
         return {"loss": loss, "contrastive_loss": loss}
 
 

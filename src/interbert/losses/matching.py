@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
 from torch import Tensor, nn
 
 MATCH, MISMATCH = 0, 1
@@ -17,27 +16,10 @@ PRETRAINING_MISMATCHES = 0.5
 """Share of pretraining pairs that get another image's caption."""
 
 
-def draw_mismatch(generator: np.random.Generator, probability: float = PRETRAINING_MISMATCHES) -> bool:
-    """Whether a sample gets another image's caption."""
-    return bool(generator.random() < probability)
-
-
 def baseline_loss(mismatch_share: float = PRETRAINING_MISMATCHES) -> float:
     """Cross-entropy of a head that knows only the share of mismatches: 0.693 for half, 0.562 for three in four."""
     shares = (mismatch_share, 1.0 - mismatch_share)
     return -sum(share * math.log(share) for share in shares if share > 0)
-
-
-def hard_share(step: int, random_until: int, full_from: int, largest: float) -> float:
-    """Share of hard negatives at a step: none before ``random_until``, then rising to ``largest`` at ``full_from``.
-
-    Hard negatives from the first step keep the matching head at its chance value: random ones teach it first.
-    """
-    if step < random_until or largest <= 0:
-        return 0.0
-    if step >= full_from:
-        return largest
-    return largest * (step - random_until + 1) / (full_from - random_until + 1)
 
 
 def matching_loss(logits: Tensor, labels: Tensor) -> Tensor:
@@ -45,3 +27,10 @@ def matching_loss(logits: Tensor, labels: Tensor) -> Tensor:
     if not len(labels):
         return logits.sum() * 0.0
     return nn.functional.cross_entropy(logits.float(), labels)
+
+
+def flat_positions(chosen: Tensor, matching_labels: Tensor | None = None) -> Tensor:
+    """int64 [M], where a bool [B,L] is True in its flat order; of matched pairs alone, given their labels [B]."""
+    if matching_labels is not None:
+        chosen = chosen & (matching_labels == MATCH).unsqueeze(1)
+    return chosen.flatten().nonzero().squeeze(1)
