@@ -18,6 +18,8 @@ _NAMES = {
     "matching_loss": "matching",
     "contrastive_loss": "contrast",
 }
+_OTHERS = {"loss", "grad_norm", "learning_rate", "epoch", "step", "seconds", "pairs_per_second"}
+"""Of a log entry, what is no objective's loss."""
 
 
 class TrainingConsole(TrainerCallback):  # type: ignore[misc]
@@ -72,9 +74,13 @@ def log_line(logs: dict[str, float]) -> str:
     ]
     if recalls:
         return f"validation: {', '.join(recalls)}{'' if among is None else f' among {among:.0f} images'}"
+    if "loss" not in logs:
+        return ""
+    names = [name for name in (*_NAMES, *sorted(logs.keys() - _NAMES.keys() - _OTHERS)) if name in logs]
     losses = [
-        f"{words} {logs[name]:.2f}" + (f" (chance {logs[f'{name}_chance']:.2f})" if f"{name}_chance" in logs else "")
-        for name, words in _NAMES.items()
-        if name in logs
+        f"{_NAMES.get(name, name)} {logs[name]:.2f}"
+        + (f" (chance {logs[f'{name}_chance']:.2f})" if f"{name}_chance" in logs else "")
+        for name in names
+        if not name.endswith("_chance")
     ]
-    return ", ".join(losses) or (f"loss {logs['loss']:.3f}" if "loss" in logs else "")
+    return ", ".join(losses) or f"loss {logs['loss']:.3f}"

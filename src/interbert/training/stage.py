@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -67,6 +68,7 @@ class KeysAlone(Dataset[Any]):
 
 def train_stage(
     model: nn.Module,
+    trained: Sequence[nn.Parameter],
     task: StageTask,
     options: TrainingOptions,
     folder: Path,
@@ -77,7 +79,8 @@ def train_stage(
     """Train without validation, with twelve lines and four checkpoints; the same call continues a stopped stage.
 
     Args:
-        model: to train; its parameters that want gradients.
+        model: to train.
+        trained: its parameters that change.
         task: the loss and its batches.
         options: how.
         folder: of log and checkpoints, of no use afterwards.
@@ -93,15 +96,24 @@ def train_stage(
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
     arguments = trainer_arguments(
-        options,
-        folder,
-        len(batches),
-        eval_strategy="no",
-        save_steps=3 * every,
-        logging_steps=every,
-        report_to=[],
+        options, folder, len(batches), eval_strategy="no", save_steps=3 * every, logging_steps=every, report_to=[]
     )
     dataset = KeysAlone(len(batches) * options.batch_size)
-    InterBertTrainer(
-        model, arguments, options, folder, dataset, batches, task.batch, task, None, {}, chance, stage=stage
-    ).train_or_resume()
+    with _only(model, trained):
+        InterBertTrainer(
+            model, arguments, options, folder, dataset, batches, task.batch, task, None, {}, chance, stage=stage
+        ).train_or_resume()
+
+
+@contextmanager
+def _only(model: nn.Module, trained: Sequence[nn.Parameter]) -> Iterator[None]:
+    """Gradients for ``trained`` alone, for the length of a block."""
+    kept = {id(parameter) for parameter in trained}
+    frozen = [parameter for parameter in model.parameters() if id(parameter) not in kept and parameter.requires_grad]
+    for parameter in frozen:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in frozen:
+            parameter.requires_grad_(True)

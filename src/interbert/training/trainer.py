@@ -75,6 +75,8 @@ class InterBertTrainer(ShardedTrainer):
     """
 
     control: Any
+    start_counts = True
+    """Whether the model that is started from may be the best one."""
 
     def __init__(
         self,
@@ -245,9 +247,12 @@ class InterBertTrainer(ShardedTrainer):
         logs["seconds"] = round(self._throughput.seconds, 1)
         super().log(logs, start_time)
         if self.is_world_process_zero():
-            log = self._out / LOG_HISTORY
-            with writing(log), log.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(self.state.log_history[-1]) + "\n")
+            self._write_log()
+
+    def _write_log(self) -> None:
+        log = self._out / LOG_HISTORY
+        with writing(log), log.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(self.state.log_history[-1]) + "\n")
 
     def _over_processes(self, value: Tensor) -> Tensor:
         summed: Tensor = self.accelerator.reduce(value, reduction="sum")
@@ -263,7 +268,8 @@ class InterBertTrainer(ShardedTrainer):
             value = metrics[f"eval_{self._task.primary_metric}"]
             # of equals the later one is kept: few validation images make many
             better = self._best is None or value == self._best or (value > self._best) == self._task.greater_is_better
-            if better and self.is_world_process_zero():
+            counts = self.start_counts or self.state.global_step > 0
+            if better and counts and self.is_world_process_zero():
                 self._best = value
                 self._keep(model, metrics)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)

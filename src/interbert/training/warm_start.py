@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -154,8 +153,8 @@ def _train(
     batches = DrawnBatches(draw, len(pairs) // size, training.batch_size, cut.processes)
     named = Stage(f"warm start: {stage.title}", f"warm_start.{stage.rate}", up_then_down, decay_all=True)
     chance = {"contrastive_loss": float(np.log(size))}
-    with _only(model, list(_trained(model).values())):
-        train_stage(model, task, training, _folder(checkpoints, number), batches, named, chance)
+    trained = list(_trained(model).values())
+    train_stage(model, trained, task, training, _folder(checkpoints, number), batches, named, chance)
 
 
 def _folder(checkpoints: Path, number: int) -> Path:
@@ -303,17 +302,3 @@ def _text_vectors(
             )
             vectors[part] = output.text_hidden_state[:, 0].float().cpu()
     return vectors
-
-
-@contextmanager
-def _only(model: nn.Module, trained: Sequence[nn.Parameter]) -> Iterator[None]:
-    """Gradients for ``trained`` alone, for the length of a block."""
-    kept = {id(parameter) for parameter in trained}
-    frozen = [parameter for parameter in model.parameters() if id(parameter) not in kept and parameter.requires_grad]
-    for parameter in frozen:
-        parameter.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for parameter in frozen:
-            parameter.requires_grad_(True)
