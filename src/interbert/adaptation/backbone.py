@@ -49,6 +49,7 @@ _MAPS = "maps"
 _HEADS = "heads"
 _HEADS_RATE = 2e-3
 _WARM_UP = 0.05
+_METRICS = ("r@1", "r@5", "r@10", "candidates")
 
 
 def finetune_backbone(options: BackboneOptions) -> None:
@@ -237,11 +238,17 @@ def passes(history: Sequence[Mapping[str, float]]) -> list[dict[str, float]]:
             steps = sum(count for count, _ in trained)
             means = {name: round(sum(count * one[name] for count, one in trained) / steps, 4) for name in names}
             line = {"epoch": round(entry["epoch"]), **means}
-            metrics = {name[5:]: value for name, value in entry.items() if name.startswith("eval_")}
+            ours = sorted((name[5:] for name in entry if name.startswith("eval_")), key=_place_in_line)
+            metrics = {name: entry[f"eval_{name}"] for name in ours}
             metrics["candidates"] = int(metrics["candidates"])
             lines.append(line | metrics | line)  # a column's name may be one of the log's
             trained = []
     return lines
+
+
+def _place_in_line(metric: str) -> tuple[int, str]:
+    """Recall first, columns last; a checkpoint has them by the alphabet."""
+    return (_METRICS.index(metric), "") if metric in _METRICS else (len(_METRICS), metric)
 
 
 def _train(model: AdaptedBackbone, train: Catalogue, judged: Catalogue, options: BackboneOptions, out: Path) -> None:

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -201,6 +201,7 @@ class BackboneTask(StageTask):
 
     primary_metric = "r@1"
     greater_is_better = True
+    mean_over: ClassVar[Mapping[str, str]] = {"attributes": "numbers"}
 
     def __init__(self, train: Catalogue, judged: Catalogue, options: BackboneOptions) -> None:
         self._train = train
@@ -235,6 +236,7 @@ class BackboneTask(StageTask):
             "maps": maps.read(step.images, step.views),
             "classes": torch.from_numpy(maps.classes[step.images, step.views].astype(np.float32)),
             "numbers": torch.from_numpy(self._train.attributes.numbers[step.images]),
+            "predicted_counts": torch.ones(1),  # a loss of columns that is 0 counts, too: of one value each
             "pairs": torch.from_numpy(step.pairs),
             "also_relevant": _others(table.relevant(texts, step.pairs).T),
             **self._train.texts(texts),

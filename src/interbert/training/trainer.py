@@ -239,7 +239,9 @@ class InterBertTrainer(ShardedTrainer):
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Add each objective's mean loss since the last line and its chance value, time and rate; keep it on disk."""
         if "loss" in logs:
-            logs |= {name: round(mean, 4) for name, mean in self._objectives.take(self._over_processes).items()}
+            digits = 4 if self._stage is None else 8  # of a pass that was stopped, parts are averaged
+            means = self._objectives.take(self._over_processes)
+            logs |= {name: round(mean, digits) for name, mean in means.items()}
             logs |= {f"{name}_chance": round(value, 4) for name, value in self._chance.items() if name in logs}
             rate = self._throughput.pairs_per_second(self.state.global_step)
             if rate is not None:
