@@ -96,7 +96,14 @@ def train_stage(
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
     arguments = trainer_arguments(
-        options, folder, len(batches), eval_strategy="no", save_steps=3 * every, logging_steps=every, report_to=[]
+        options,
+        folder,
+        len(batches),
+        some_unused=True,
+        eval_strategy="no",
+        save_steps=3 * every,
+        logging_steps=every,
+        report_to=[],
     )
     dataset = KeysAlone(len(batches) * options.batch_size)
     with _only(model, trained):
