@@ -89,7 +89,7 @@ def _pretrain(options: PretrainOptions) -> None:
     pairs = PairData(data.table, data.store, processor, options.training.seed, options.regions)
     cut = cut_of(options.training)
     batches = EpochBatches(pairs.lengths, options.training.batch_size, options.training.seed, cut, data.visits)
-    contrast = model.config.contrastive_size is not None and model.config.contrastive_loss_weight > 0
+    contrast = model.config.contrastive_size is not None
     lm_on_mismatched = model.config.lm_loss_on_mismatched
     texts, images = data.validation.encode(data.validation_store, processor)
     # without a dual encoder the joint model is all there is to judge
@@ -203,9 +203,6 @@ def _config(options: PretrainOptions, store: RegionReader, vocabulary: int) -> I
         attention_probs_dropout_prob=chosen.attention_dropout,
         image_attention_probs_dropout_prob=chosen.attention_dropout,
         lm_loss_weight=chosen.lm_loss_weight,
-        region_loss_weight=chosen.region_loss_weight,
-        matching_loss_weight=chosen.matching_loss_weight,
-        contrastive_loss_weight=chosen.contrastive_loss_weight,
         lm_loss_on_mismatched=chosen.lm_loss_on_mismatched,
         **{name: value for name, value in optional.items() if value is not None},
     )

@@ -51,6 +51,8 @@ from interbert.training.stage import Stage, StageTask, train_stage
 
 WARM_START = "warm_start.safetensors"
 
+_MOST_PAIRS = 100_000
+"""A sample of so many pairs is enough."""
 _LEAST_STEPS = 8
 """Steps of a pass: of few pairs, smaller batches are made."""
 
@@ -134,7 +136,7 @@ def _train(
     """One stage: AdamW, a tenth of the steps of warm-up, then down to zero."""
     stage, seed = _STAGES[number], data.pairs.seed
     epochs = getattr(options, stage.epochs)
-    pairs = np.random.default_rng(seed).permutation(len(data.pairs.table))[: options.max_pairs]
+    pairs = np.random.default_rng(seed).permutation(len(data.pairs.table))[:_MOST_PAIRS]
     if not epochs or len(pairs) < 2:
         return
     training = TrainingOptions(
