@@ -29,7 +29,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from interbert.losses.matching import flat_positions
+from interbert.losses.pretraining import flat_positions
 from interbert.model.configuration import InterBertConfig
 from interbert.model.modeling import InterBertForPreTraining
 from interbert.model.short_attention import SWITCH, short_attention_fits

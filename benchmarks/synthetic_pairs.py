@@ -21,7 +21,7 @@ from interbert.data.masking import RegionMasking, SegmentMasking
 from interbert.data.negatives import Negatives
 from interbert.data.pairs import PairTable
 from interbert.data.sampling import EpochBatches
-from interbert.losses.masked_lm import IGNORE_LABEL
+from interbert.losses.pretraining import IGNORE_LABEL
 from interbert.model.configuration import InterBertConfig
 from interbert.model.region_inputs import InterBertRegionFeatureExtractor
 from interbert.region_arrays import RegionArrays

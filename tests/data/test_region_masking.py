@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from interbert.data.masking import RegionMasking, hide_regions, region_iou
 from interbert.errors import ConfigError
-from interbert.losses.masked_region import region_loss
+from interbert.losses.pretraining import region_loss
 from interbert.model.region_inputs import InterBertRegionFeatureExtractor
 
 laws = settings(deadline=None, max_examples=100)

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from interbert.data.masking import SegmentMasking
 from interbert.errors import ConfigError
-from interbert.losses.masked_lm import masked_lm_loss
+from interbert.losses.pretraining import masked_lm_loss
 
 MASK = 103
 PIECES = np.arange(1000, 2000)

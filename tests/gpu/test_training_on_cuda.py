@@ -14,7 +14,7 @@ from tests.training.test_training import finetune_words, log_of, pretrain_words
 from torch._dynamo.utils import counters
 
 from interbert.cli.main import main
-from interbert.losses.matching import flat_positions
+from interbert.losses.pretraining import flat_positions
 from interbert.model import encoder, varlen
 from interbert.model.modeling import InterBertForPreTraining
 from interbert.model.retrieval import InterBertForImageTextRetrieval

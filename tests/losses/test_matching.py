@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from interbert.data.masking import draw_mismatch
 from interbert.data.negatives import hard_share
-from interbert.losses.matching import MATCH, MISMATCH, baseline_loss, matching_loss
+from interbert.losses.pretraining import MATCH, MISMATCH, baseline_loss, matching_loss
 
 
 def test_class_zero_means_match():

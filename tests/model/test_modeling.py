@@ -3,7 +3,7 @@ import torch
 from tests.conftest import tiny_config
 
 from interbert.errors import ConfigError
-from interbert.losses.matching import flat_positions
+from interbert.losses.pretraining import flat_positions
 from interbert.model.modeling import InterBertForPreTraining
 from interbert.model.retrieval import InterBertForImageTextRetrieval
 from interbert.model.tasks import InterBertForMultipleChoice, InterBertForSequenceClassification

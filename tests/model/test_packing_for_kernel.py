@@ -7,7 +7,7 @@ from tests.model.test_modeling import batch
 from tests.model.test_packing import labels_of as labels_of_model
 from tests.model.test_packing import mask_of
 
-from interbert.losses.matching import flat_positions
+from interbert.losses.pretraining import flat_positions
 from interbert.model import encoder
 from interbert.model.modeling import InterBertForPreTraining
 from interbert.model.packing import PADDED, Packings

@@ -17,8 +17,7 @@ from torch import Tensor
 from interbert.data.examples import PretrainingExample, RetrievalExample
 from interbert.data.pairs import PairTable
 from interbert.data.sampling import SampleKey
-from interbert.losses.masked_lm import IGNORE_LABEL
-from interbert.losses.matching import MATCH, flat_positions
+from interbert.losses.pretraining import IGNORE_LABEL, MATCH, flat_positions
 from interbert.region_arrays import RegionArrays
 
 

@@ -19,9 +19,8 @@ from interbert.data.flat_arrays import flat_ids
 from interbert.data.masking import RegionMasking, SegmentMasking, draw_mismatch, hide_regions
 from interbert.data.negatives import Negatives
 from interbert.data.pairs import PairTable
-from interbert.data.sampling import SampleKey
-from interbert.data.seeding import sample_generator
-from interbert.losses.matching import MATCH, MISMATCH
+from interbert.data.sampling import SampleKey, sample_generator
+from interbert.losses.pretraining import MATCH, MISMATCH
 from interbert.region_arrays import RegionArrays
 from interbert.regions.schema import Regions
 

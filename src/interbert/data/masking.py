@@ -23,8 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from interbert.errors import ConfigError
-from interbert.losses.masked_lm import IGNORE_LABEL
-from interbert.losses.matching import PRETRAINING_MISMATCHES
+from interbert.losses.pretraining import IGNORE_LABEL, PRETRAINING_MISMATCHES
 
 MIN_SEGMENT_TOKENS = 4
 """30% of a caption's tokens must be at least one token."""
@@ -101,7 +100,7 @@ class SegmentMasking:
             maskable: bool [T], False at [CLS], [SEP] and padding.
             mask_token_id: id of [MASK].
             random_tokens: ids a token may be replaced with.
-            generator: the sample's own, see :mod:`interbert.data.seeding`.
+            generator: the sample's own, see :mod:`interbert.data.sampling`.
         """
         positions = np.flatnonzero(maskable)
         chosen = positions[self.choose(len(positions), generator)]
@@ -157,7 +156,7 @@ class RegionMasking:
             boxes: [N,4] as x1, y1, x2, y2 in pixels.
             width: of the image, pixels.
             height: of the image, pixels.
-            generator: the sample's own, see :mod:`interbert.data.seeding`.
+            generator: the sample's own, see :mod:`interbert.data.sampling`.
         """
         count = len(boxes)
         if self.mode == "plain":

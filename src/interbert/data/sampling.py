@@ -6,6 +6,7 @@ of B that accumulates twice take the same pairs in the same step, and draw the s
 
 from __future__ import annotations
 
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -30,6 +31,19 @@ class SampleKey(NamedTuple):
     """Pairs of the same batch in all processes, this one's among them; empty when there is one process."""
     visit: int = 0
     """Visits to the pair before this one in the same epoch."""
+
+
+def sample_generator(seed: int, epoch: int, sample: int | str, purpose: str) -> np.random.Generator:
+    """A generator that gives the same draws in any process, worker or order, and after any restart.
+
+    Args:
+        seed: seed of the run.
+        epoch: passes over the data so far.
+        sample: which sample.
+        purpose: which decision ("text mask", "match", ...), so that decisions are independent of each other.
+    """
+    key = f"{seed}\x1f{epoch}\x1f{sample}\x1f{purpose}".encode()
+    return np.random.default_rng(int.from_bytes(hashlib.blake2b(key, digest_size=16).digest(), "little"))
 
 
 @dataclass(frozen=True)

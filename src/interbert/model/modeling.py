@@ -8,9 +8,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from interbert.losses.masked_lm import IGNORE_LABEL, masked_lm_loss
-from interbert.losses.masked_region import region_loss
-from interbert.losses.matching import flat_positions, matching_loss
+from interbert.losses.pretraining import IGNORE_LABEL, flat_positions, masked_lm_loss, matching_loss, region_loss
 from interbert.model.configuration import InterBertConfig
 from interbert.model.heads import LMHead, RegionHead, predict_at
 from interbert.model.matcher import Matcher

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from interbert.errors import ConfigError
-from interbert.losses.matching import matching_loss
+from interbert.losses.pretraining import matching_loss
 from interbert.model.configuration import InterBertConfig
 from interbert.model.cross_encoder_files import write_cross_encoder_files
 from interbert.model.matcher import Matcher, prior_logits

@@ -19,7 +19,7 @@ from interbert.data.masking import RegionMasking, SegmentMasking
 from interbert.data.negatives import Negatives
 from interbert.data.pairs import PairTable
 from interbert.data.sampling import SampleKey
-from interbert.losses.masked_lm import IGNORE_LABEL
+from interbert.losses.pretraining import IGNORE_LABEL
 from interbert.model.modeling import InterBertForPreTraining
 from interbert.model.processing import InterBertProcessor
 from interbert.model.scoring import inference, on_device

@@ -13,8 +13,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from interbert.losses.masked_lm import IGNORE_LABEL
-from interbert.losses.matching import MATCH, MISMATCH, matching_loss
+from interbert.losses.pretraining import IGNORE_LABEL, MATCH, MISMATCH, matching_loss
 from interbert.model.retrieval import InterBertForImageTextRetrieval
 from interbert.model.trunk import apply_to
 from interbert.tasks.contrast import contrast

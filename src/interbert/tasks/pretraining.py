@@ -6,9 +6,7 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from interbert.losses.masked_lm import masked_lm_loss
-from interbert.losses.masked_region import region_loss
-from interbert.losses.matching import matching_loss
+from interbert.losses.pretraining import masked_lm_loss, matching_loss, region_loss
 from interbert.model.heads import predict_at
 from interbert.model.modeling import InterBertForPreTraining
 from interbert.tasks.base import inputs_of

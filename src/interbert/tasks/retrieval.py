@@ -12,7 +12,7 @@ from torch import Tensor
 
 from interbert.data.pairs import PairTable
 from interbert.data.subset import sample_groups
-from interbert.losses.matching import matching_loss
+from interbert.losses.pretraining import matching_loss
 from interbert.model.processing import InterBertProcessor
 from interbert.model.retrieval import InterBertForImageTextRetrieval
 from interbert.model.scoring import dual_matrix, score_pairs

@@ -21,7 +21,7 @@ from interbert.data.masking import RegionMasking, SegmentMasking
 from interbert.data.negatives import Negatives
 from interbert.data.sampling import EpochBatches
 from interbert.errors import ConfigError
-from interbert.losses.matching import PRETRAINING_MISMATCHES
+from interbert.losses.pretraining import PRETRAINING_MISMATCHES
 from interbert.model.configuration import InterBertConfig
 from interbert.model.modeling import InterBertForPreTraining
 from interbert.model.processing import InterBertProcessor

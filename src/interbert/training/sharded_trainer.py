@@ -64,11 +64,8 @@ class ShardedTrainer(Trainer):  # type: ignore[misc]
 
     def _wrap_model(self, model: nn.Module, training: bool = True, dataloader: Any = None) -> Any:
         """Wrap the model with its losses; the model alone is what is written, read and optimised by its own names."""
-        # sharded it has what the library would put around it but for autocast and the compiler
-        evaluation_mode = self.sharding is not None
-        return self.accelerator.prepare_model(
-            self._trained, device_placement=False if evaluation_mode else None, evaluation_mode=evaluation_mode
-        )
+        sharded = self.sharding is not None  # what the library would put around it is in it, but for autocast
+        return self.accelerator.prepare_model(self._trained, device_placement=not sharded, evaluation_mode=sharded)
 
     def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
         if self.sharding is None:
