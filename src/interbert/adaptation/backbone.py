@@ -20,9 +20,10 @@ from interbert.adaptation.maps import ImageMaps, image_maps
 from interbert.adaptation.options import BackboneOptions
 from interbert.adaptation.projection_heads import ProjectionHeads
 from interbert.adaptation.task import AdaptedBackbone, BackboneTask, Catalogue, HeadsTask
-from interbert.adaptation.texts import CatalogueTexts
 from interbert.atomic_write import atomic_write, replacing
 from interbert.checkpoints.bert import config_for_bert
+from interbert.checkpoints.frozen_bert import FrozenBert
+from interbert.checkpoints.vocabulary import grow_vocabulary
 from interbert.data.pairs import PairTable
 from interbert.data.subset import sample_groups
 from interbert.errors import ConfigError, SourceError, UsageError
@@ -34,6 +35,7 @@ from interbert.extraction.joining import CatalogueColumns
 from interbert.extraction.sources import ImageSource, open_source
 from interbert.extraction.weights import pick_device
 from interbert.extractor_weights import WEIGHTS_FILE, digest_of
+from interbert.model.processing import token_ids
 from interbert.training.arguments import CHECKPOINTS, trainer_arguments
 from interbert.training.optimizer import up_then_down
 from interbert.training.options import TrainingOptions
@@ -163,12 +165,14 @@ def _catalogues(
             "Give a --validation source, or a larger --validation-share."
         )
     held = _sample(held, attributes[1], options)
-    texts = CatalogueTexts(options.init_from, table.texts, held.texts)
+    bert = FrozenBert(options.init_from)
+    tokenizer, growth = grow_vocabulary(bert.tokenizer, table.texts, held.texts)
+    _logger.info(f"vocabulary: {growth}")
     train, judged = (
-        Catalogue(of, part, texts.vectors(part.texts, device), texts.tokens(part.texts), said)
+        Catalogue(of, part, bert.states(part.texts, device), token_ids(tokenizer, part.texts), said)
         for of, part, said in zip((maps, held_maps), (table, held), attributes, strict=True)
     )
-    return train, judged, texts.vocabulary
+    return train, judged, len(tokenizer)
 
 
 def _sample(held: PairTable, attributes: Attributes, options: BackboneOptions) -> PairTable:

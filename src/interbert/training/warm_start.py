@@ -96,7 +96,7 @@ def warm_start(
         with safe_open(kept, framework="pt") as file:
             done = int(file.metadata()["stages"])
         model.load_state_dict(load_file(kept), strict=False)
-    model.to(trainer_arguments(TrainingOptions(), out, 1, report_to=[]).device)
+    model.to(trainer_arguments(TrainingOptions(precision="fp32"), out, 1, report_to=[]).device)
     if done < len(_STAGES):
         if not done:
             _start_alike(model)
