@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from interbert import bounded_files
-from interbert.adaptation.backbone import _logged
 from interbert.adaptation.maps import image_maps
 from interbert.bounded_files import is_deeper, json_value, read_json
 from interbert.checkpoints.own_code import require_own_files
@@ -137,7 +136,6 @@ OWN: dict[str, tuple[str, Callable[[Path], object]]] = {
     "run's settings": ("recipe.json", lambda f: claim_folder(f.parent, {})),
     "run's regions": ("regions.json", lambda f: claim_regions(f.parent, None)),  # type: ignore[arg-type]
     "cross-encoder": ("config.json", lambda f: write_cross_encoder_files(f.parent)),
-    "backbone's log": ("log_history.jsonl", lambda f: _logged(f, 3)),
     "backbone's images": ("images.json", lambda f: image_maps(None, None, None, f.parent, "")),  # type: ignore[arg-type]
     "skipped": ("skipped.jsonl", lambda f: read_skipped(f.parent)),
     "demo's images": ("openmoji.json", lambda f: prepare_openmoji(f.parent)),

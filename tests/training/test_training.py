@@ -362,6 +362,29 @@ def test_sigterm_saves_and_exits_as_such(shop_store: Path, tiny_bert: str, tmp_p
     assert list(out.glob("checkpoints/checkpoint-*/training.json"))
 
 
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_warm_start_that_a_signal_ends_goes_on_bit_by_bit(
+    number: signal.Signals, shop_store: Path, tiny_bert: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--warm-start.head-epochs", "40", "--warm-start.epochs", "1", "--training.max-steps", "1"]
+    stopped, whole = tmp_path / "stopped", tmp_path / "whole"
+    process = run_in_process(pretrain_words(shop_store, tiny_bert, stopped, *words))
+    checkpoints = stopped / "checkpoints" / "warm_start_0" / "checkpoints"
+    wait_for(lambda: list(checkpoints.glob("checkpoint-*/training.json")), process)
+    os.killpg(process.pid, number)
+    _, errors = process.communicate()
+    assert process.returncode == (143 if number == signal.SIGTERM else -9), errors[-800:]
+    assert "Traceback" not in errors
+    assert not (stopped / "checkpoints" / "warm_start.safetensors").exists()
+    for out in (whole, stopped):
+        assert main(pretrain_words(shop_store, tiny_bert, out, *words)) == 0
+        assert ("continuing from" in capsys.readouterr().out) == (out == stopped)
+    ours, theirs = (load_file(out / "checkpoints" / "warm_start.safetensors") for out in (whole, stopped))
+    assert all(ours[name].equal(theirs[name]) for name in theirs)
+    ours, theirs = (load_file(out / "model.safetensors") for out in (whole, stopped))
+    assert all(ours[name].equal(theirs[name]) for name in theirs)
+
+
 def test_a_full_disk_is_one_line_and_the_last_checkpoint_stays(
     pretrained: Path,
     shop_store: Path,

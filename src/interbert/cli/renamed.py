@@ -9,6 +9,8 @@ from typing import Any
 import yaml
 from jsonargparse import get_loader, set_loader
 
+from interbert.errors import UsageError
+
 RENAMED = {
     "picture": "image_column",
     "picture_id": "image_id_column",
@@ -23,6 +25,14 @@ RENAMED = {
 }
 """Old name -> new name, as they stand in recipes; no verb has an option of an old name."""
 
+REMOVED = {
+    "warm_start.max_pairs": "it is 100,000",
+    "model.region_loss_weight": "it is 1",
+    "model.matching_loss_weight": "it is 1",
+    "model.contrastive_loss_weight": "it is 1; model.contrastive_size null leaves the contrast out",
+}
+"""Options that are no more -> what holds instead."""
+
 
 def spelled(name: str) -> str:
     """An option as it is written on the command line: ``top_k`` is ``--top-k``."""
@@ -33,12 +43,17 @@ def current_words(words: Sequence[str], options: Container[str]) -> list[str]:
     """The words of a command line with ``options`` by their present names; what was renamed is noted once.
 
     Options written with underscores are old names, too.
+
+    Raises:
+        UsageError: an option is no more.
     """
     result, old = [], {}
     for word in words:
         name, equals, value = word.partition("=")
         if name.startswith("--"):
             plain = name[2:].replace("-", "_")
+            if plain in REMOVED and plain not in options:
+                raise UsageError(f"{name} is no option any more: {REMOVED[plain]}.")
             present = RENAMED.get(plain, plain)
             now = spelled(present)
             if now != name and present in options:
@@ -58,6 +73,10 @@ def read_renamed_recipes() -> None:
         read = load(text)
         if not isinstance(read, dict):
             return read
+        for section, values in read.items():
+            for name in values if isinstance(values, dict) else ():
+                if f"{section}.{name}" in REMOVED:
+                    raise UsageError(f"{section}.{name} is no option any more: {REMOVED[f'{section}.{name}']}.")
         old = {name: RENAMED[name] for name in read if name in RENAMED}
         _note({f"{name}:": f"{now}:" for name, now in old.items()})
         return {old.get(name, name): value for name, value in read.items()}

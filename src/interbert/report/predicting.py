@@ -15,14 +15,14 @@ from torch import Tensor
 
 from interbert.data.collation import image_tensors, text_tensors
 from interbert.data.examples import PairData, PretrainingExample, PretrainingPairs
+from interbert.data.masking import RegionMasking, SegmentMasking
 from interbert.data.negatives import Negatives
 from interbert.data.pairs import PairTable
 from interbert.data.sampling import SampleKey
+from interbert.losses.pretraining import IGNORE_LABEL
 from interbert.model.modeling import InterBertForPreTraining
 from interbert.model.processing import InterBertProcessor
 from interbert.model.scoring import inference, on_device
-from interbert.objectives.region_masking import RegionMasking
-from interbert.objectives.segment_masking import IGNORE_LABEL, SegmentMasking
 from interbert.regions.schema import Regions
 from interbert.report.held_out import HeldOut
 from interbert.report.parts import by_hash

@@ -18,6 +18,8 @@ _NAMES = {
     "matching_loss": "matching",
     "contrastive_loss": "contrast",
 }
+_OTHERS = {"loss", "grad_norm", "learning_rate", "epoch", "step", "seconds", "pairs_per_second"}
+"""Of a log entry, what is no objective's loss."""
 
 
 class TrainingConsole(TrainerCallback):  # type: ignore[misc]
@@ -25,10 +27,12 @@ class TrainingConsole(TrainerCallback):  # type: ignore[misc]
 
     Args:
         pairs_per_step: true pairs of one optimizer step, for the rate.
+        title: of a stage.
     """
 
-    def __init__(self, pairs_per_step: int) -> None:
+    def __init__(self, pairs_per_step: int, title: str | None = None) -> None:
         self._pairs = pairs_per_step
+        self._title = title
         self._stack = ExitStack()
         self._advance: Any = None
         self._shown = 0
@@ -37,7 +41,7 @@ class TrainingConsole(TrainerCallback):  # type: ignore[misc]
         """Open the bar."""
         if state.is_world_process_zero:
             left = (state.max_steps - state.global_step) * self._pairs
-            self._advance = self._stack.enter_context(progress_bar("training", left, "pairs"))
+            self._advance = self._stack.enter_context(progress_bar(self._title or "training", left, "pairs"))
             self._shown = state.global_step
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
@@ -51,7 +55,8 @@ class TrainingConsole(TrainerCallback):  # type: ignore[misc]
         if state.is_world_process_zero and logs:
             line = log_line(logs)
             if line:
-                _logger.info(f"step {state.global_step}/{state.max_steps}  {line}")
+                title = "" if self._title is None else f"{self._title}, "
+                _logger.info(f"{title}step {state.global_step}/{state.max_steps}  {line}")
 
     def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Close the bar."""
@@ -69,9 +74,13 @@ def log_line(logs: dict[str, float]) -> str:
     ]
     if recalls:
         return f"validation: {', '.join(recalls)}{'' if among is None else f' among {among:.0f} images'}"
+    if "loss" not in logs:
+        return ""
+    names = [name for name in (*_NAMES, *sorted(logs.keys() - _NAMES.keys() - _OTHERS)) if name in logs]
     losses = [
-        f"{words} {logs[name]:.2f}" + (f" (chance {logs[f'{name}_chance']:.2f})" if f"{name}_chance" in logs else "")
-        for name, words in _NAMES.items()
-        if name in logs
+        f"{_NAMES.get(name, name)} {logs[name]:.2f}"
+        + (f" (chance {logs[f'{name}_chance']:.2f})" if f"{name}_chance" in logs else "")
+        for name in names
+        if not name.endswith("_chance")
     ]
-    return ", ".join(losses) or (f"loss {logs['loss']:.3f}" if "loss" in logs else "")
+    return ", ".join(losses) or f"loss {logs['loss']:.3f}"

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
-
-LOSSES = ("lm_loss", "region_loss", "matching_loss", "contrastive_loss")
 
 
 class ObjectiveLog:
@@ -17,20 +14,17 @@ class ObjectiveLog:
     def __init__(self) -> None:
         self._sums: dict[str, Tensor] = {}
 
-    def add(self, outputs: Any, predicted: Tensor | None = None) -> None:
-        """Take in one forward pass's losses; one that had nothing to predict does not count.
+    def add(self, losses: Mapping[str, Tensor], counts: Mapping[str, Tensor]) -> None:
+        """Take in one batch's losses but their sum; one that had nothing to predict does not count.
 
         Args:
-            outputs: of the model.
-            predicted: [2], tokens and regions that the whole step predicts, by which those two losses were divided;
-                without it a loss that is exactly 0 had nothing to predict.
+            losses: of the task.
+            counts: by how many of a step's places losses were divided; any other that is exactly 0 had none.
         """
-        shared = {} if predicted is None else dict(zip(("lm_loss", "region_loss"), predicted, strict=True))
-        for name in LOSSES:
-            part = getattr(outputs, name, None)
-            if part is not None:
-                value = part.detach().float()
-                pair = torch.stack([value, (shared.get(name, value) != 0).float()])
+        for name, loss in losses.items():
+            if name != "loss":
+                value = loss.detach().float()
+                pair = torch.stack([value, (counts.get(name, value) != 0).float()])
                 self._sums[name] = self._sums[name] + pair if name in self._sums else pair
 
     def take(self, over_processes: Callable[[Tensor], Tensor]) -> dict[str, float]:

@@ -20,7 +20,7 @@ from torch import distributed
 
 from interbert.atomic_write import atomic_write, is_part
 from interbert.bounded_files import read_json, reading
-from interbert.data.negatives import Negatives
+from interbert.data.negatives import Negatives, hard_share
 from interbert.data.pairs import PairTable
 from interbert.data.qrels import QrelsTexts
 from interbert.errors import (
@@ -33,7 +33,6 @@ from interbert.errors import (
     writing,
 )
 from interbert.locking import only_writer
-from interbert.objectives.matching import hard_share
 from interbert.redaction import stripped
 from interbert.regions.mix import StoreMix
 from interbert.regions.reader import RegionReader

@@ -6,11 +6,11 @@ import sys
 
 import numpy as np
 
-from interbert.objectives.seeding import sample_generator
+from interbert.data.sampling import sample_generator
 
 SCRIPT = """
 import json
-from interbert.objectives.seeding import sample_generator
+from interbert.data.sampling import sample_generator
 print(json.dumps([sample_generator(3, 1, sample, "match").random(4).tolist() for sample in (0, 17, "shoe-4")]))
 """
 

@@ -7,7 +7,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from interbert.objectives.matching import MATCH, MISMATCH, baseline_loss, draw_mismatch, hard_share, matching_loss
+from interbert.data.masking import draw_mismatch
+from interbert.data.negatives import hard_share
+from interbert.losses.pretraining import MATCH, MISMATCH, baseline_loss, matching_loss
 
 
 def test_class_zero_means_match():

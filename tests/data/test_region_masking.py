@@ -6,9 +6,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from interbert.data.masking import RegionMasking, hide_regions, region_iou
 from interbert.errors import ConfigError
+from interbert.losses.pretraining import region_loss
 from interbert.model.region_inputs import InterBertRegionFeatureExtractor
-from interbert.objectives.region_masking import RegionMasking, hide_regions, region_iou, region_loss
 
 laws = settings(deadline=None, max_examples=100)
 

@@ -6,12 +6,12 @@ For K true pairs with scores s[i,j] of text i against image j::
     s[i,j] = exp(t) * cos(text_i, image_j)               by the projections, t learned
     s[i,j] = (w0 - w1) . (text_i * image_j)              by the matching head (fusion mul)
 
-Negatives are all other pairs of the batch, in all processes (``gathering``), save those that share image or text with
-pair i, or that judgements call right for it. Chance is ln K.
+Negatives are all other pairs of the batch, save those that share image or text with pair i, or that judgements call
+relevant to it. Chance is ln K.
 
 Source: InfoNCE (van den Oord et al. 2018, arXiv 1807.03748, equation 4), taken in both directions with a learned
 temperature as in CLIP (Radford et al. 2021, arXiv 2103.00020, section 2.3 and figure 3). The paper has no such
-objective. Which scores are contrasted, and with what weights: :meth:`interbert.model.matcher.Matcher.contrast`.
+objective. Which scores are contrasted, and with what weights: :func:`interbert.tasks.contrast.contrast`.
 
 Example::
 
@@ -44,7 +44,7 @@ def find_answers(scores: Tensor, also_relevant: Tensor | None = None) -> Tensor:
 
     Args:
         scores: [K,M], divided by the temperature; row i's answer is column i.
-        also_right: bool [K,M], True where a candidate is right too and so no negative.
+        also_relevant: bool [K,M], True where a candidate is relevant too and so no negative.
     """
     scores = scores.float()
     if also_relevant is not None:

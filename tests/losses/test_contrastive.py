@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from interbert.objectives.contrastive import contrastive_loss_from_scores
+from interbert.losses.contrastive import contrastive_loss_from_scores
 
 
 def by_hand(scores, same=None):

@@ -4,8 +4,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from interbert.data.masking import SegmentMasking
 from interbert.errors import ConfigError
-from interbert.objectives.segment_masking import SegmentMasking, masked_lm_loss
+from interbert.losses.pretraining import masked_lm_loss
 
 MASK = 103
 PIECES = np.arange(1000, 2000)
