@@ -64,6 +64,7 @@ def build_index(
     _require_place(path)
     fingerprint = model_fingerprint(model)
     encoder = ProductEncoder.load(model)
+    encoder.require_recall()
     source = identified(source, lasting=False)
     with only_writer(path):
         builds = read_manifests(connect(path), str(path)) if is_index(path) else []

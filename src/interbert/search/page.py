@@ -7,35 +7,16 @@ import html
 import io
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from importlib import resources
 from typing import TYPE_CHECKING
 
+from interbert.search.hits import Hit
 from interbert.terminal import inert
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 _HALVES = re.compile("[\ud800-\udfff]")
-
-
-@dataclass(frozen=True)
-class TopicItem:
-    """One image in a list of results.
-
-    Attributes:
-        rank: 1 is the best.
-        key: names the image in the page's table of images.
-        probability: match probability in [0, 1]; None shows none.
-        captions: the catalogue's texts of the image, shown under it; may be empty.
-        label: what the catalogue calls the image.
-    """
-
-    rank: int
-    key: str
-    probability: float | None
-    captions: tuple[str, ...] = ()
-    label: str = ""
 
 
 def escape(text: object) -> str:
@@ -100,14 +81,12 @@ def document(title: str, css: str, body: str) -> str:
     )
 
 
-def render_results(
-    results: Iterable[tuple[str, Iterable[TopicItem]]], images: Mapping[str, str], footer: str = ""
-) -> str:
+def render_results(results: Iterable[tuple[str, Iterable[Hit]]], images: Mapping[str, str], footer: str = "") -> str:
     """The page of ``interbert search --page``.
 
     Args:
         results: each text with its images, best first.
-        images: data URI of each image key; a missing one shows as a blank card.
+        images: data URI of each image id; a missing one shows as a blank card.
         footer: plain text about model and catalogue.
     """
     rules, names = image_classes(images)
@@ -121,16 +100,16 @@ def render_results(
     return document("InterBERT search", stylesheet("interbert.search", "results.css") + rules, "\n".join(parts))
 
 
-def hit_card(hit: TopicItem, names: Mapping[str, str]) -> str:
-    """One image with its rank, probability and captions."""
-    captions = "".join(f'<div class="caption" dir="auto">{escape(text)}</div>' for text in hit.captions)
-    label = f'<div class="id">{escape(hit.label)}</div>' if hit.label else ""
+def hit_card(hit: Hit, names: Mapping[str, str]) -> str:
+    """One image with its rank, probability and texts."""
+    captions = "".join(f'<div class="caption" dir="auto">{escape(text)}</div>' for text in hit.texts)
+    label = f'<div class="id">{escape(hit.product_id)}</div>' if hit.product_id else ""
     shown = bar = ""
     if hit.probability is not None:
         shown = f'<span title="match probability">{escape(format_probability(hit.probability))}</span>'
         bar = f'<div class="bar"><i style="width:{100 * hit.probability:.1f}%"></i></div>'
     return (
-        f'<li class="hit">{image_html(hit.key, names, hit.captions[0] if hit.captions else hit.label)}'
+        f'<li class="hit">{image_html(hit.id, names, hit.texts[0] if hit.texts else hit.product_id)}'
         f'<div class="line"><span>#{hit.rank}</span>{shown}</div>'
         f"{bar}{captions}{label}</li>"
     )

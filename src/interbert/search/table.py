@@ -136,7 +136,8 @@ class IndexTable:
         self._checked = time.monotonic()
 
     def pinned(self) -> Self:
-        """The same index that stays with its present build, so that one search uses one model all along."""
+        """The newest build of the index, for good, so that one search uses one model all along."""
+        self.refresh()
         with self._lock:
             same = copy.copy(self)
         same._fixed = True

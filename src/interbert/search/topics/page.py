@@ -6,8 +6,9 @@ import base64
 from collections.abc import Mapping, Sequence
 
 from interbert.errors import DataError, VectorIndexError
+from interbert.search.hits import Hit as TopicItem
 from interbert.search.index import ProductIndex
-from interbert.search.page import TopicItem, document, escape, hit_card, image_classes, stylesheet
+from interbert.search.page import document, escape, hit_card, image_classes, stylesheet
 from interbert.search.topics.pages import BuiltPage
 
 
