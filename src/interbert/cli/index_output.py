@@ -14,6 +14,7 @@ from interbert.extraction.sources import ImageSource
 from interbert.redaction import without_credentials
 from interbert.search.changes import Changes
 from interbert.search.index import ProductIndex
+from interbert.search.verify import bytes_per_image, count_products
 from interbert.terminal import say
 
 _SHOWN_SKIPS = 5
@@ -77,14 +78,14 @@ def print_index(index: ProductIndex) -> None:
     table = TextTable(title=index.path, box=SIMPLE, show_header=False, padding=(0, 1, 0, 0))
     rows = [
         ("images", f"{images:,}"),
-        ("products", f"{index.count_products():,}"),
+        ("products", f"{count_products(index):,}"),
         ("model", f"{model}, fingerprint {manifest.model_fingerprint}"),
         ("built from", source),
         ("vectors", f"{manifest.vector_size} numbers{views}, search is {search}"),
         ("regions", f"{manifest.token_quantisation}, hidden size {manifest.hidden_size}"),
     ]
     if images:
-        sizes = index.bytes_per_image()
+        sizes = bytes_per_image(index)
         parts = ", ".join(f"{name} {size:,.0f}" for name, size in sizes.items())
         rows.append(("bytes per image", f"{sum(sizes.values()):,.0f} ({parts})"))
     for name, text in rows:

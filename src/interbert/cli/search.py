@@ -13,20 +13,12 @@ separated by a vertical bar.
 
 from __future__ import annotations
 
-import base64
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import Any, Literal
 
 from interbert.cli.renamed import spelled
 from interbert.terminal import say
-
-if TYPE_CHECKING:
-    from interbert.search.engine import SearchEngine
-    from interbert.search.hits import Hit
-
-Results: TypeAlias = "Sequence[tuple[str, Sequence[Hit]]]"
-"""Each query in words, with what it found."""
 
 _SIDE = 192
 """Pixels of a thumbnail's long side."""
@@ -102,9 +94,12 @@ def run(options: Options) -> None:
 
 
 def _search_index(options: Options, queries: Sequence[str], page: str) -> None:
+    import base64
+
+    from interbert.cli.search_output import print_results, write_page
     from interbert.errors import UsageError
     from interbert.model.scoring import asks_for_bf16
-    from interbert.search.engine import SearchEngine
+    from interbert.search.engine import CANDIDATES, DUPLICATES, SearchEngine
     from interbert.search.index import ProductIndex
     from interbert.search.suggestions import filter_notes
 
@@ -114,9 +109,10 @@ def _search_index(options: Options, queries: Sequence[str], page: str) -> None:
                 f"search: {options.target} is an index, which has its own images. Leave {spelled(name)} out."
             )
     engine = SearchEngine.open(options.target, options.model, asks_for_bf16(options.precision))
-    results = _results(engine, options, queries)
+    settings = _settings(options, CANDIDATES, DUPLICATES)
+    results = [(_named(text, options), engine.search(text or None, **settings)) for text in queries]
     for name, hits in results:
-        _print_results(f"{name}  (best {len(hits)} of {len(engine.index):,} images)", "product", hits)
+        print_results(f"{name}  (best {len(hits)} of {len(engine.index):,} images)", "product", hits)
     assert isinstance(engine.index, ProductIndex)
     for note in filter_notes(engine.index, options.where):
         say(f"  note: {note}")
@@ -125,11 +121,12 @@ def _search_index(options: Options, queries: Sequence[str], page: str) -> None:
         files = (base64.b64encode(file).decode("ascii") for file in engine.index.thumbnails(ids))
         images = {name: f"data:image/jpeg;base64,{file}" for name, file in zip(ids, files, strict=True)}
         source, model = engine.index.manifest.origin
-        _write_page(page, results, images, f"{len(engine.index):,} images of {source}, ranked by {model}")
+        write_page(page, results, images, f"{len(engine.index):,} images of {source}, ranked by {model}")
 
 
 def _search_source(options: Options, queries: Sequence[str], page: str) -> None:
     from interbert.cli.output import print_not_shown
+    from interbert.cli.search_output import print_results, write_page
     from interbert.extraction.columns import ColumnMapping
     from interbert.extraction.sources import open_source
     from interbert.model.scoring import asks_for_bf16
@@ -147,13 +144,14 @@ def _search_source(options: Options, queries: Sequence[str], page: str) -> None:
     )
     index = engine.index
     assert isinstance(index, SourceIndex)
-    candidates = (
-        len(index) if options.candidates is None else min(max(options.candidates, 2 * options.top_k), len(index))
-    )
+    settings = _settings(options, len(index), None)
+    candidates = min(max(settings["candidates"], 2 * options.top_k), len(index))
     with progress_bar("scoring", len(queries) * candidates, "pairs") as advance:
-        results = _results(engine, options, queries, advance)
+        results = [
+            (_named(text, options), engine.search(text or None, **settings, progress=advance)) for text in queries
+        ]
     for name, hits in results:
-        _print_results(f"{name}  (best {len(hits)} of {len(index)})", "image", hits)
+        print_results(f"{name}  (best {len(hits)} of {len(index)})", "image", hits)
     if index.problems:
         name, reason = index.problems[0]
         say(f"{len(index.problems)} images could not be used, such as {name}: {reason}")
@@ -162,7 +160,7 @@ def _search_source(options: Options, queries: Sequence[str], page: str) -> None:
         shown = thumbnails(source, {hit.id: entries[hit.id] for _, hits in results for hit in hits}, _SIDE)
         print_not_shown(shown.problems)
         footer = published(f"{len(index)} images of {options.source}, ranked by {options.target}")
-        _write_page(page, results, shown.uris, footer)
+        write_page(page, results, shown.uris, footer)
 
 
 def _require_source(options: Options) -> None:
@@ -186,54 +184,20 @@ def _require_source(options: Options) -> None:
             raise UsageError(f"search: {spelled(name)} needs an index. Make one with: interbert index build")
 
 
-def _results(
-    engine: SearchEngine, options: Options, queries: Sequence[str], progress: Callable[[int], None] | None = None
-) -> Results:
-    """Each query in words, with its hits; of a source every image is scored, and none stands for others."""
-    from interbert.search.engine import CANDIDATES, DUPLICATES
-
-    candidates, duplicates = (len(engine.index), None) if options.source else (CANDIDATES, DUPLICATES)
-    results = []
-    for text in queries:
-        hits = engine.search(
-            text or None,
-            options.image,
-            where=options.where,
-            top_k=options.top_k,
-            candidates=candidates if options.candidates is None else options.candidates,
-            rerank=options.rerank,
-            full_text=options.full_text,
-            image_weight=options.image_weight,
-            duplicates=duplicates if options.duplicates is None else options.duplicates,
-            progress=progress,
-        )
-        results.append((" + ".join(part for part in (text, options.image) if part), hits))
-    return results
+def _named(text: str, options: Options) -> str:
+    """A query as its results are headed."""
+    return " + ".join(part for part in (text, options.image) if part)
 
 
-def _print_results(title: str, noun: str, hits: Sequence[Hit]) -> None:
-    """One query's results, as a table."""
-    from interbert.cli.tables import TextTable, print_table
-    from interbert.search.page import format_probability
-
-    table = TextTable(title=title)
-    columns = ["rank", noun, "match", "texts", "similar"]
-    if noun == "image" and not any(hit.similar for hit in hits):
-        columns.pop()
-    for name in columns:
-        table.add_column(name, justify="right" if name in ("rank", "match", "similar") else "left")
-    for hit in hits:
-        match = "" if hit.probability is None else format_probability(hit.probability)
-        similar = f"+{len(hit.similar)}" if hit.similar else ""
-        cells = [str(hit.rank), hit.product_id, match, " / ".join(hit.texts), similar]
-        table.add_row(*cells[: len(columns)])
-    print_table(table)
-
-
-def _write_page(page: str, results: Results, images: Mapping[str, str], footer: str) -> None:
-    """All results with their images, as one file."""
-    from interbert.outputs import PAGE, write_output
-    from interbert.search.page import render_results
-
-    write_output(page, render_results(results, images, footer), PAGE)
-    say(f"page: {page}")
+def _settings(options: Options, candidates: int, duplicates: float | None) -> dict[str, Any]:
+    """What :meth:`~interbert.search.engine.SearchEngine.search` takes beside the text; the last two when not given."""
+    return {
+        "image": options.image,
+        "where": options.where,
+        "top_k": options.top_k,
+        "candidates": candidates if options.candidates is None else options.candidates,
+        "rerank": options.rerank,
+        "full_text": options.full_text,
+        "image_weight": options.image_weight,
+        "duplicates": duplicates if options.duplicates is None else options.duplicates,
+    }

@@ -15,12 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from interbert.deprecation import renamed_arguments
-from interbert.errors import RegionError, UsageError
+from interbert.errors import UsageError
 from interbert.search.hits import Hit, Index
 from interbert.search.index import ProductIndex
 from interbert.search.index_model import index_encoder
 from interbert.search.query_encoder import ProductEncoder
-from interbert.search.rank_fusion import deduplicated, reciprocal_ranks, standardised
+from interbert.search.rank_fusion import one_per_product, page_of, reciprocal_ranks, standardised
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -150,7 +150,7 @@ class SearchEngine:
         wanted = max(candidates, 2 * top_k)
         if image is not None or not rerank or wanted < len(index):
             encoder.require_recall()
-        likeness = None if image is None else image_vector(encoder, image, index.mirrored)
+        likeness = None if image is None else encoder.image_vector(image, index.mirrored)
         query = None if text is None else encoder.texts([text])
         for _ in range(1 + _WIDENINGS):
             if query is None:
@@ -159,9 +159,12 @@ class SearchEngine:
                 order, probability = np.array([hit.score for hit in hits]), None
             else:
                 by_title = index.full_text_search(str(text), wanted, where, tokens=rerank) if full_text else []
-                hits = _candidates(index, query[1][0], likeness, by_title, wanted, where, rerank)
+                found = list(by_title)
+                for vector in (query[1][0], likeness):
+                    found += [] if vector is None else index.vector_search(vector, wanted, where, tokens=rerank)
+                hits = one_per_product(found, query[1][0])
                 order, probability = _ordered(encoder, query, likeness, hits, by_title, rerank, image_weight, progress)
-            results = _results(hits, order, probability, top_k, duplicates, encoder.direction_size)
+            results = page_of(hits, order, probability, top_k, duplicates, encoder.direction_size)
             if len(results) >= top_k or len(hits) < wanted:
                 break
             wanted *= 4  # near-duplicates took the places of other products
@@ -212,8 +215,9 @@ class SearchEngine:
         settings = PageSettings(top_k=top_k, min_probability=min_probability, diversify_by=tuple(diversify_by))
         if diversity is not None:
             settings = replace(settings, diversity=diversity)
-        texts = [topic] if isinstance(topic, str) else list(topic)
-        return self._recommender.page(texts, where, settings.check(), {}).items
+        return self._recommender.page(
+            [topic] if isinstance(topic, str) else list(topic), where, settings.check(), {}
+        ).items
 
     def refresh(self) -> tuple[Index, ProductEncoder]:
         """Use a rebuilt index, and its model, from now on; searches do this by themselves.
@@ -231,43 +235,20 @@ class SearchEngine:
         self._now, self.encoder = (newest, encoder), encoder  # one step: other threads may search meanwhile
         return newest, encoder
 
+    def joint(self, texts: Sequence[Sequence[int]], hits: Sequence[Hit], recalled: Float32) -> Float32:
+        """Log-odds of a match [texts, n] of token ids and hits: joint pass and recall, as the model mixes them.
 
-def image_vector(encoder: ProductEncoder, image: Image.Image | bytes | str | Path, mirrored: bool = False) -> Float32:
-    """An image's vector [D] as a query for images like it; ``mirrored`` as the index's images are.
+        Args:
+            texts: token ids.
+            hits: their regions are read from the index where they do not bring them along.
+            recalled: inner products of vectors [texts, n].
 
-    Raises:
-        ImageError: it is missing or unreadable.
-        RegionError: the extractor finds no sound regions in it.
-    """
-    from interbert.extraction.given import extract_view, views_of
-    from interbert.extraction.images import as_image
-    from interbert.search.products import sound_views
-
-    name = "the image to search for"
-    decoded = as_image(image, name)
-    views = sound_views([extract_view(encoder.extractor, [decoded], [], view)[0] for view in views_of(mirrored)], name)
-    if isinstance(views, RegionError):
-        raise views
-    vectors, _ = encoder.views([views], [name])
-    query: Float32 = encoder.image_query(vectors)[0]
-    return query
-
-
-def _candidates(
-    index: Index,
-    query: Float32,
-    likeness: Float32 | None,
-    by_title: Sequence[Hit],
-    wanted: int,
-    where: str | None,
-    tokens: bool,
-) -> list[Hit]:
-    """Products near the text or the image, or with its words, each by the image nearest to the text."""
-    pool = {hit.id: hit for hit in index.vector_search(query, wanted, where, tokens=tokens)}
-    if likeness is not None:
-        pool |= {hit.id: hit for hit in index.vector_search(likeness, wanted, where, tokens=tokens)}
-    pool |= {hit.id: hit for hit in by_title}
-    return one_per_product(list(pool.values()), query)
+        Raises:
+            VectorIndexError: a hit is not in the index any more.
+        """
+        absent = [hit.id for hit in hits if hit.tokens is None]
+        read = dict(zip(absent, self.index.regions(absent), strict=True))
+        return self.encoder.joint(texts, [read[hit.id] if hit.tokens is None else hit.tokens for hit in hits], recalled)
 
 
 def _ordered(
@@ -296,37 +277,6 @@ def _ordered(
         place = {hit.product_id: rank for rank, hit in enumerate(by_title)}
         order = reciprocal_ranks(order, [place.get(hit.product_id) for hit in hits])
     return order, probability
-
-
-def _results(
-    hits: Sequence[Hit],
-    order: NDArray[Any],
-    probability: NDArray[Any] | None,
-    top_k: int,
-    duplicates: float | None,
-    size: int,
-) -> list[Hit]:
-    """Groups of near-duplicates, by the first ``size`` numbers of their vectors, as results."""
-    best = sorted(range(len(hits)), key=lambda place: (-float(order[place]), hits[place].id))
-    groups = deduplicated([hits[place].vector for place in best], size, duplicates)
-    members = [[best[place] for place in group] for group in groups[:top_k]]
-    return [
-        Hit.of(
-            rank,
-            [hits[place] for place in group],
-            float(order[group[0]]),
-            None if probability is None else float(probability[group[0]]),
-        )
-        for rank, group in enumerate(members, start=1)
-    ]
-
-
-def one_per_product(hits: Sequence[Hit], query: Float32) -> list[Hit]:
-    """Each product's image that is nearest to the query, in order of nearness."""
-    best: dict[str, Hit] = {}
-    for hit in sorted(hits, key=lambda hit: (-float(hit.vector @ query), hit.id)):
-        best.setdefault(hit.product_id, hit)
-    return list(best.values())
 
 
 def __getattr__(name: str) -> type[Hit]:

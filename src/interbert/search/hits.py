@@ -79,3 +79,10 @@ class Index(Protocol):
 
         Arguments and errors as of :meth:`vector_search`.
         """
+
+    def regions(self, ids: Sequence[str]) -> list[Float32]:
+        """Embedded tokens [R,H] of images, for joint scoring, in the order of ``ids``.
+
+        Raises:
+            VectorIndexError: one of them is not in the index.
+        """

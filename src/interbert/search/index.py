@@ -47,6 +47,7 @@ class ProductIndex(IndexTable):
     def __init__(self, path: str | Path, build: Manifest | None = None) -> None:
         super().__init__(path, build)
         self._counts: dict[tuple[str, tuple[str, int]], int] = {}
+        self._partitions: dict[tuple[str, int], int] = {}
 
     @property
     def mirrored(self) -> bool:
@@ -162,6 +163,24 @@ class ProductIndex(IndexTable):
             if len(self._counts) > 256:
                 self._counts.clear()
             self._counts[key] = known
+        return known
+
+    def indexed_rows(self) -> int:
+        """Images that the approximate index knows; 0 without one."""
+        statistics = self.table.index_stats("vector_idx")
+        return 0 if statistics is None else int(statistics.num_indexed_rows)
+
+    def partitions(self) -> int:
+        """Partitions of the approximate index, which splits and joins them as it grows; remembered for a version."""
+        table = self.table  # another thread may change over to a newer build
+        state = table_state(table)
+        known = self._partitions.get(state)
+        if known is None:
+            with self.reading():
+                parts = table.to_lance().stats.index_stats("vector_idx")["indices"]
+            known = max(int(one["num_partitions"]) for one in parts)
+            self._partitions.clear()
+            self._partitions[state] = known
         return known
 
     def _probing(self, matching: int) -> Probing:

@@ -15,13 +15,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from interbert.checkpoints.directory import load_model, load_processor
-from interbert.errors import CheckpointError, UsageError
+from interbert.errors import CheckpointError, RegionError, UsageError
 from interbert.model.processing import InterBertProcessor
 from interbert.model.region_inputs import pad_images
 from interbert.model.retrieval import InterBertForImageTextRetrieval
 from interbert.model.scoring import encode_texts, inference, on_device, require_finite, score_embedded
 
 if TYPE_CHECKING:
+    from PIL import Image
+
     from interbert.extraction.extractor import RegionExtractor
     from interbert.regions.schema import Regions
 
@@ -31,6 +33,16 @@ Views: TypeAlias = "tuple[Regions, ...]"
 """Regions of an image; then of its mirror image, where that counts too."""
 
 _BATCH = 64
+
+
+def sound_views(views: Sequence[Regions | RegionError], where: str) -> Views | RegionError:
+    """An image's regions in all its views, or what is wrong with them."""
+    from interbert.extraction.given import described
+
+    try:
+        return tuple(described(view, where).validate(where) for view in views)
+    except RegionError as error:
+        return error
 
 
 class ProductEncoder:
@@ -220,6 +232,25 @@ class ProductEncoder:
         if self.model.config.query_bank_size is None:
             return vectors
         return np.concatenate([vectors[:, :-1], np.zeros_like(vectors[:, :1])], axis=1)
+
+    def image_vector(self, image: Image.Image | bytes | str | Path, mirrored: bool = False) -> Float32:
+        """An image's vector [D] as a query for images like it; ``mirrored`` as the index's images are.
+
+        Raises:
+            ImageError: it is missing or unreadable.
+            RegionError: the extractor finds no sound regions in it.
+        """
+        from interbert.extraction.given import extract_view, views_of
+        from interbert.extraction.images import as_image
+
+        name = "the image to search for"
+        decoded = as_image(image, name)
+        found = sound_views([extract_view(self.extractor, [decoded], [], view)[0] for view in views_of(mirrored)], name)
+        if isinstance(found, RegionError):
+            raise found
+        vectors, _ = self.views([found], [name])
+        query: Float32 = self.image_query(vectors)[0]
+        return query
 
     def joint(
         self,

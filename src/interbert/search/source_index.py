@@ -12,7 +12,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from interbert.errors import SourceError, UsageError
+from interbert.errors import SourceError, UsageError, VectorIndexError
 from interbert.extraction.extract import extract_images, extract_to_store
 from interbert.extraction.same_source import image_digest
 from interbert.extraction.sources import ImageSource
@@ -123,6 +123,18 @@ class SourceIndex:
     def full_text_search(self, text: str, k: int, where: str | None = None, *, tokens: bool = False) -> list[Hit]:
         """None: texts are shown, but not searched."""
         return []
+
+    def regions(self, ids: Sequence[str]) -> list[Float32]:
+        """Embedded tokens [R,H] of images, in the order of ``ids``.
+
+        Raises:
+            VectorIndexError: one of them is not there.
+        """
+        tokens = {entry.image_id: one for entry, one in zip(self.entries, self._tokens, strict=True)}
+        absent = next((name for name in ids if name not in tokens), None)
+        if absent is not None:
+            raise VectorIndexError(f"the source has no image {absent!r}.")
+        return [tokens[name] for name in ids]
 
 
 def _stored(store: RegionStore, source: ImageSource) -> tuple[list[int], list[Entry], Problems]:
