@@ -9,8 +9,8 @@ from rich.box import SIMPLE
 
 from interbert.cli.tables import TextTable, print_table
 from interbert.errors import FilterError
-from interbert.search.engine import SearchEngine
 from interbert.search.index import ProductIndex
+from interbert.search.index_model import index_encoder
 from interbert.search.suggestions import filter_notes
 from interbert.search.topics.evaluation import TopicReport
 from interbert.search.topics.pages import Refresh
@@ -23,8 +23,8 @@ _SHOWN = 5
 
 def open_recommender(index: str, model: str | None, examples: str | None) -> TopicRecommender:
     """An index with its model and what that knows of topics; a note when it knows nothing."""
-    engine = SearchEngine.open(index, model)
-    recommender = TopicRecommender.open(*engine.refresh(), examples)
+    opened = ProductIndex.open(index).pinned()
+    recommender = TopicRecommender.open(opened, index_encoder(opened, model), examples)
     if recommender.memory is None:
         say(
             "note: the model was not taught topics, so pages are ranked by its match probability alone, uncalibrated. "

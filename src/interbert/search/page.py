@@ -5,32 +5,13 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from interbert.search.hits import Hit
 from interbert.templating import render
 
 if TYPE_CHECKING:
     from PIL.Image import Image
-
-
-@dataclass(frozen=True)
-class TopicItem:
-    """One image in a list of results.
-
-    Attributes:
-        rank: 1 is the best.
-        key: names the image in the page's table of images.
-        probability: match probability in [0, 1]; None shows none.
-        captions: the catalogue's texts of the image, shown under it; may be empty.
-        label: what the catalogue calls the image.
-    """
-
-    rank: int
-    key: str
-    probability: float | None
-    captions: tuple[str, ...] = ()
-    label: str = ""
 
 
 def thumbnail_uri(image: Image, size: int = 192) -> str:
@@ -47,14 +28,12 @@ def thumbnail_uri(image: Image, size: int = 192) -> str:
     return f"data:image/{kind};base64," + base64.b64encode(out.getvalue()).decode("ascii")
 
 
-def render_results(
-    results: Iterable[tuple[str, Iterable[TopicItem]]], images: Mapping[str, str], footer: str = ""
-) -> str:
+def render_results(results: Iterable[tuple[str, Iterable[Hit]]], images: Mapping[str, str], footer: str = "") -> str:
     """The page of ``interbert search --page``.
 
     Args:
         results: each text with its images, best first.
-        images: data URI of each image key; a missing one shows as a blank card.
+        images: data URI of each image id; a missing one shows as a blank card.
         footer: plain text about model and catalogue.
     """
     return render("search.html", images, results=results, footer=footer)

@@ -182,10 +182,7 @@ def _lists(
     ranked = recommender.page(topic.texts, topic.where, unbounded, {})
     page = recommender.page(topic.texts, topic.where, settings, ranked.joint)
     lists = (titles, recalled, ranked.items, page.items)
-    return {
-        name: [(one.id, one.product_id) for one in listed]  # type: ignore[attr-defined]
-        for name, listed in zip(names, lists, strict=True)
-    }
+    return {name: [(one.id, one.product_id) for one in listed] for name, listed in zip(names, lists, strict=True)}
 
 
 def _score(recommender: TopicRecommender, listed: Sequence[tuple[str, str]], relevant: set[str]) -> TopicScore:

@@ -6,8 +6,8 @@ import base64
 from collections.abc import Mapping, Sequence
 
 from interbert.errors import DataError, VectorIndexError
+from interbert.search.hits import Hit
 from interbert.search.index import ProductIndex
-from interbert.search.page import TopicItem
 from interbert.search.topics.pages import BuiltPage
 from interbert.templating import render
 
@@ -42,10 +42,10 @@ def page_images(index: ProductIndex, pages: Sequence[BuiltPage]) -> dict[str, st
     }
 
 
-def _hit(item: Mapping[str, object], topic: str) -> TopicItem:
+def _hit(item: Mapping[str, object], topic: str) -> Hit:
     try:
         texts, likely = item["texts"], item["probability"]
-        return TopicItem(
+        return Hit(
             int(str(item["rank"])),
             str(item["id"]),
             None if likely is None else float(str(likely)),

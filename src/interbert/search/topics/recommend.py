@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from interbert.errors import CheckpointError, ColumnError, require_range
-from interbert.search.engine import Result
-from interbert.search.index import Hit, ProductIndex
+from interbert.search.hits import Hit
+from interbert.search.hits import Hit as Result
+from interbert.search.index import ProductIndex
 from interbert.search.index_model import model_folder
 from interbert.search.query_encoder import ProductEncoder
 from interbert.search.rank_fusion import deduplicated
