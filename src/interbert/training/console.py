@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from typing import Any
 
+import torch
+from torch import Tensor
 from transformers import TrainerCallback
 
 from interbert.progress import progress_bar
@@ -84,3 +87,33 @@ def log_line(logs: dict[str, float]) -> str:
         if not name.endswith("_chance")
     ]
     return ", ".join(losses) or f"loss {logs['loss']:.3f}"
+
+
+class ObjectiveLog:
+    """Mean loss of every objective since the last log line, summed on the device: reading a number makes a GPU wait."""
+
+    def __init__(self) -> None:
+        self._sums: dict[str, Tensor] = {}
+
+    def add(self, losses: Mapping[str, Tensor], counts: Mapping[str, Tensor]) -> None:
+        """Take in one batch's losses but their sum; one that had nothing to predict does not count.
+
+        Args:
+            losses: of the task.
+            counts: by how many of a step's places losses were divided; any other that is exactly 0 had none.
+        """
+        for name, loss in losses.items():
+            if name != "loss":
+                value = loss.detach().float()
+                pair = torch.stack([value, (counts.get(name, value) != 0).float()])
+                self._sums[name] = self._sums[name] + pair if name in self._sums else pair
+
+    def take(self, over_processes: Callable[[Tensor], Tensor]) -> dict[str, float]:
+        """Means since the last call, and start anew.
+
+        Args:
+            over_processes: sums a tensor over all processes; called once for each objective, in one order.
+        """
+        totals = {name: over_processes(pair).tolist() for name, pair in sorted(self._sums.items())}
+        self._sums = {}
+        return {name: total / count for name, (total, count) in totals.items() if count}

@@ -32,12 +32,11 @@ from interbert.errors import TrainingError, writing
 from interbert.model.scoring import on_device
 from interbert.tasks.base import Task
 from interbert.training.arguments import CHECKPOINTS
-from interbert.training.console import TrainingConsole
+from interbert.training.console import ObjectiveLog, TrainingConsole
 from interbert.training.ema import EMA_FILE, WeightAverage
 from interbert.training.loader import batch_loader
 from interbert.training.model_card import write_model_card
 from interbert.training.nan_guard import NanGuard, diagnosis, of_all_processes
-from interbert.training.objective_log import ObjectiveLog
 from interbert.training.optimizer import make_optimizer, make_schedule, step_down
 from interbert.training.options import TrainingOptions
 from interbert.training.provenance import PROVENANCE, write_provenance
