@@ -98,7 +98,7 @@ def test_a_store_carries_the_network_and_gives_it_back(trained: Path, shop: Path
     extract_to_store(shop_source(shop), tmp_path / "store", extractor, progress=False)
     store = RegionStore.open(tmp_path / "store")
     image = draw("red", "circle")
-    again = build_extractor(store.info, store.folder).extract([image])[0]
+    again = build_extractor(store.info, store.folder).detect([image])[0]
     np.testing.assert_array_equal(again.features, extractor.detect([image])[0].features)
     plain = GridExtractor(SETTINGS).detect([image])[0]
     assert not np.array_equal(again.features, plain.features)
@@ -129,7 +129,7 @@ def test_a_processor_carries_the_network(trained: Path, tiny_bert: str, tmp_path
     assert str(trained) not in (tmp_path / "model" / "processor_config.json").read_text()
     rebuilt = build_extractor(loaded.extractor_info, loaded.extractor_folder)
     image = draw("blue", "square")
-    np.testing.assert_array_equal(rebuilt.extract([image])[0].features, extractor.detect([image])[0].features)
+    np.testing.assert_array_equal(rebuilt.detect([image])[0].features, extractor.detect([image])[0].features)
 
 
 def test_missing_and_damaged_networks_are_named(trained: Path, tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ def joint_scores(model: Path, priced: Path, text: str) -> dict[str, float]:
     processor: InterBertProcessor = load_processor(model)
     source = source_with_ids(priced)
     images = [source.open_image(row) for row in range(len(source))]
-    regions = build_extractor(processor.extractor_info, processor.extractor_folder).extract(images)
+    regions = build_extractor(processor.extractor_info, processor.extractor_folder).detect(images)
     inputs = [processor.image_inputs(one, where="an image") for one in regions]
     scores = score_matrix(network, processor.texts_to_ids([text]), inputs, bf16=False)[0]
     return dict(zip(source.image_ids(), scores.tolist(), strict=True))
@@ -82,9 +82,15 @@ def test_a_model_that_cannot_recall_ranks_a_source_jointly(make_model: Callable[
 
 
 def test_options_of_both_forms(
-    model: Path, priced: Path, built: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    model: Path,
+    priced: Path,
+    built: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    photo = tmp_path / "photo.png"
+    monkeypatch.chdir(tmp_path)  # a long path would be folded
+    photo = Path("photo.png")
     draw("green", "triangle").save(photo)
     words = ["--source", str(priced), "--image-id-column", "id", "--page", "none", "--top-k", "2"]
     assert main(["search", str(model), "", "--image", str(photo), *words]) == 0
