@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -95,7 +96,8 @@ def test_options_of_both_forms(
     words = ["--source", str(priced), "--image-id-column", "id", "--page", "none", "--top-k", "2"]
     assert main(["search", str(model), "", "--image", str(photo), *words]) == 0
     out = capsys.readouterr().out
-    assert "green-triangle" in out.splitlines()[5]
+    first = re.search(r"│ +1 +│ +([\w-]+)", out)
+    assert first and first[1] == "green-triangle", out
     assert "photo.png  (best 2 of" in out
     assert main(["search", str(model), "red", "--duplicates=-1", *words]) == 0
     assert "+23" in capsys.readouterr().out
