@@ -5,10 +5,9 @@
 DATA/NAME/{train,validation,test}.parquet are the catalogues, DATA/NAME/topics.jsonl their topics and
 DATA/NAME/made.jsonl topics by made_topics.py; REGIONS/NAME/{train,validation,test} the stores extracted from them. Of
 fashion, pages hold the test and the validation products, of others the test products. Every product is scored, so that
-nothing depends on an index. Examples are 5,000 training products. A page as shown has the items with the largest
-expected F1. A topic's gain is the mean over its languages, of the ranking and of the page; the interval is of the
-paired bootstrap over all topics of a catalogue. What was encoded is kept beside --out, and what was measured in it, so the
-same command goes on where it was stopped.
+nothing depends on an index. Examples are 5,000 training products. A topic's gain is the mean over its languages, of the
+ranking and of the page as shown; the interval is of the paired bootstrap over all topics of a catalogue. What was
+encoded is kept beside --out, and what was measured in it, so the same command goes on where it was stopped.
 """
 
 from __future__ import annotations
@@ -24,34 +23,25 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import bootstrap
-from sklearn.feature_extraction.text import TfidfVectorizer
 
-from interbert.data.words import mostly_cjk
-from interbert.extraction.attributes import ATTRIBUTES, facet_columns_of
+from interbert.extraction.attributes import facet_columns_of
 from interbert.extraction.columns import ColumnMapping
 from interbert.extraction.joining import CatalogueColumns
 from interbert.extraction.sources import open_source
 from interbert.search.query_encoder import ProductEncoder
-from interbert.search.rank_fusion import deduplicated, standardised
-from interbert.search.topics import examples as parts
-from interbert.search.topics.calibration import Calibration, fit_calibration
-from interbert.search.topics.char_ngrams import char_ngrams
-from interbert.search.topics.diversity import diversified
-from interbert.search.topics.encoding import directions, encode_wordings
-from interbert.search.topics.evaluation import precision_at
-from interbert.search.topics.examples import Examples, TopicText
-from interbert.search.topics.fit import Titled, _examples, _spread, _titled
-from interbert.search.topics.nearest_words import KnownWords
-from interbert.search.topics.phrases import Phrase, common_phrases
+from interbert.search.rank_fusion import deduplicated
+from interbert.topics.calibration import Calibration, fit_calibration, likely_count
+from interbert.topics.diversity import diversified
+from interbert.topics.encoding import directions, encode_wordings
+from interbert.topics.evaluation import precision_at
+from interbert.topics.examples import Examples, Neighbours, TopicText
+from interbert.topics.facets import Facets
+from interbert.topics.fit import Titled, _examples, _spread, _titled
+from interbert.topics.phrases import Phrase, common_phrases
 
 Float32 = NDArray[np.float32]
 
-DEVICES = (
-    *("coordination", "nearest words", "dictionary", "facets", "columns as a title", "kernel regression"),
-    *("visual neighbours", "char n-grams", "expansion", "sentence states"),
-)
-KEPT = frozenset({"facets", "visual neighbours", "TF-IDF"})
-"""TF-IDF is in place of the weights that char n-grams have."""
+DEVICES = frozenset({"facets", "visual neighbours", "TF-IDF", "glosses"})
 TITLES = {"fashion": ("productDisplayName", "title_zh"), "grocery": ("title", "description")}
 LANGUAGES = {"text": "en", "text_zh": "zh"}
 
@@ -63,7 +53,8 @@ class Judged:
     name: str
     given: bool
     wordings: dict[str, list[TopicText]]
-    """By language, of the text as it is and rewritten with nearest words."""
+    """By language, of the text as it is (none where the model knows no word of it)."""
+    glosses: list[TopicText]
     relevant: set[str]
 
 
@@ -72,56 +63,42 @@ class Shop:
     """Everything that was encoded of a catalogue."""
 
     examples: Examples
-    titles: list[dict[str, str]]
-    """Of the examples."""
     validation: Titled
     vectors: Float32
     pooled: Float32
     products: list[str]
     topics: list[Judged]
-    phrases: dict[str, list[tuple[Phrase, TopicText]]]
-    """Made topics of the validation titles, by field."""
+    phrases: list[tuple[Phrase, TopicText]]
+    """Made topics of the validation titles."""
 
 
 def prepare(name: str, model: str, data: Path, regions: Path, phrases: int) -> Shop:
     """Encode a catalogue and its topics."""
     encoder = ProductEncoder.load(model)
     random = np.random.default_rng(0)
-    columns: list[str] = []
 
-    def titled(split: str, columned: bool) -> Titled:
-        catalogue = None
-        if columned:
-            source = open_source(str(data / name / f"{split}.parquet"), ColumnMapping(), need_texts=False)
-            columns.extend([] if columns else facet_columns_of(source, TITLES[name]).taken)
-            catalogue = CatalogueColumns(source, columns)
-        store = str(regions / name / split)
-        return _titled(encoder, store, catalogue, TITLES[name], 5000, random, True, tokens=False)
+    def titled(split: str, catalogue: CatalogueColumns | None = None) -> Titled:
+        return _titled(encoder, str(regions / name / split), catalogue, TITLES[name], 5000, random, True)
 
-    known, validation = titled("train", True), titled("validation", True)
-    examples = _examples(encoder, known, sorted({field for one in known.titles for field in one}), True)
-    words = KnownWords.of(examples.texts)
+    source = open_source(str(data / name / "train.parquet"), ColumnMapping(), need_texts=False)
+    examples = _examples(
+        encoder, titled("train", CatalogueColumns(source, facet_columns_of(source, TITLES[name]).taken))
+    )
+    validation = titled("validation")
     splits = ["test", "validation"] if name == "fashion" else ["test"]
-    shown = [titled(split, False) for split in splits]
+    shown = [titled(split) for split in splits]
     rows = [row for split in splits for row in _rows(data / name / f"{split}.parquet")]
-    made = {
-        field: common_phrases([one.get(field, "") for one in validation.titles], phrases, 3, 0)
-        for field in sorted({field for one in validation.titles for field in one})
-    }
-    encoded = {
-        field: list(zip(found, encode_wordings(encoder, [one.text for one in found], examples)[2], strict=True))
-        for field, found in made.items()
-        if found
-    }
+    made = []
+    for field in examples.fields:
+        made += common_phrases([one.get(field, "") for one in validation.titles], phrases, 3, 0)
     return Shop(
         examples,
-        known.titles,
         validation,
         directions(encoder, np.concatenate([one.vectors for one in shown])),
         np.concatenate([one.pooled for one in shown]),
         [str(row["id"]) for row in rows],
-        [one for given in (True, False) for one in _topics(data / name, given, encoder, examples, words, rows)],
-        encoded,
+        [one for given in (True, False) for one in _topics(data / name, given, encoder, examples, rows)],
+        list(zip(made, encode_wordings(encoder, [one.text for one in made])[1], strict=True)),
     )
 
 
@@ -133,22 +110,21 @@ def _rows(path: Path) -> list[dict[str, Any]]:
 
 
 def _topics(
-    folder: Path, given: bool, encoder: ProductEncoder, examples: Examples, words: KnownWords, rows: Sequence[Any]
+    folder: Path, given: bool, encoder: ProductEncoder, examples: Examples, rows: Sequence[Any]
 ) -> list[Judged]:
+    def encoded(texts: Sequence[str]) -> list[TopicText]:
+        known = bool(texts) and any(map(encoder.knows, encoder.processor.texts_to_ids(texts)))
+        return encode_wordings(encoder, texts)[1] if known else []
+
     found = []
     for line in (folder / ("topics.jsonl" if given else "made.jsonl")).read_text(encoding="utf-8").splitlines():
         one = json.loads(line)
         rule = one["relevant"].items()
         relevant = {str(row["id"]) for row in rows if all(str(row[name]) in values for name, values in rule)}
-        wordings = {}
-        for field, language in LANGUAGES.items():
-            texts = [one[field], *words.rewritten([one[field]])]
-            knows = [encoder.knows(ids) for ids in encoder.processor.texts_to_ids(texts)]
-            kept = [text for text, known in zip(texts, knows, strict=True) if known]
-            own = encode_wordings(encoder, kept, examples)[2] if kept else []
-            wordings[language] = own if knows[0] else [TopicText("", np.zeros(0), np.zeros(0)), *own]
+        wordings = {language: encoded([one[field]]) for field, language in LANGUAGES.items()}
         if relevant:
-            found.append(Judged(one["topic_id"], given, wordings, relevant))
+            glosses = encoded(examples.glosses([one["text_zh"]]))
+            found.append(Judged(one["topic_id"], given, wordings, glosses, relevant))
     return found
 
 
@@ -157,103 +133,48 @@ class Variant:
 
     def __init__(self, shop: Shop, devices: set[str]) -> None:
         self.shop, self.devices = shop, devices
-        examples = shop.examples
-        if "columns as a title" not in devices:
-            keep = [place for place, name in enumerate(examples.fields) if name != ATTRIBUTES]
-            texts = [" ".join(v for k, v in one.items() if k != ATTRIBUTES) for one in shop.titles]
-            fields = tuple(examples.fields[place] for place in keep)
-            vectors, sentences = examples.vectors[keep], examples.sentences[keep]
-            examples = replace(examples, fields=fields, vectors=vectors, sentences=sentences, texts=tuple(texts))
-        self.examples = examples
-        self.vectorizer = TfidfVectorizer(analyzer=char_ngrams, min_df=5, binary=True, dtype=np.float32)
-        self.matrix = self.vectorizer.fit_transform(examples.texts)
-        judged = examples.likeness(_short(shop.validation.vectors, examples), shop.validation.pooled)
-        self.calibration = self._calibrate(judged)
-        self.images = examples.likeness(shop.vectors, shop.pooled)
+        self.examples = shop.examples
+        if "facets" not in devices:
+            self.examples = replace(self.examples, facets=Facets.none(*self.examples.images.shape))
+        if "TF-IDF" not in devices:
+            self.examples = replace(self.examples, texts=("x",) * len(self.examples))  # all alike
+        size = self.examples.images.shape[1]
+        self.calibration = self._calibrate(self._neighbours(shop.validation.vectors[:, :size], shop.validation.pooled))
+        self.images = self._neighbours(shop.vectors, shop.pooled)
 
-    def _calibrate(self, images: parts.Likeness) -> Calibration:
+    def _neighbours(self, vectors: Float32, pooled: Float32) -> Neighbours:
+        found = self.examples.neighbours(vectors, pooled)
+        if "visual neighbours" in self.devices:
+            return found
+        count = found.places.shape[1] // 2
+        return Neighbours(found.places[:, :count], 2 * found.weights[:, :count])
+
+    def _calibrate(self, images: Neighbours) -> Calibration:
         random = np.random.default_rng(0)
-        transfers, relevant, count = [], [], 0
-        for field, made in self.shop.phrases.items():
-            if field == ATTRIBUTES and "columns as a title" not in self.devices:
-                continue
-            for phrase, text in made:
-                transfer = self.transfer(images, self.fit([text]))
-                chosen = _spread(transfer, random)
-                transfers.append(transfer[chosen])
-                relevant.append(np.isin(chosen, phrase.members))
-                count += 1
-        values = np.concatenate(transfers)
-        return fit_calibration(values, np.zeros_like(values), np.concatenate(relevant), count)
-
-    def fit(self, wordings: Sequence[TopicText]) -> Float32:
-        """Labels [n] of the examples, as :meth:`Examples.fit` without what is left out."""
-        levels = standardised(np.mean([self._scores(one) for one in wordings], axis=0))
-        fitting = parts._fitting(levels)
-        if "expansion" not in self.devices:
-            return fitting
-        best = np.argsort(-fitting, kind="stable")[: parts._BEST]
-        shared = self.examples.ngrams.typical(best, fitting[best])
-        return parts._fitting(standardised(levels + parts._EXPANSION * standardised(shared)))
-
-    def _scores(self, topic: TopicText) -> Float32:
-        whole = self._compared(topic)
-        if not topic.things or "coordination" not in self.devices:
-            return whole
-        if mostly_cjk(topic.text) and "dictionary" not in self.devices:
-            return whole
-        apart = [self._compared(thing) for thing in topic.things]
-        either = np.max([one / max(parts._best_level(one), parts._FLOOR) for one in apart], axis=0)
-        return standardised((1 - parts._THINGS) * whole + parts._THINGS * standardised(either))
-
-    def _compared(self, topic: TopicText) -> Float32:
-        examples = self.examples
-        compared = [standardised(field @ topic.vector) for field in examples.vectors]
-        if "sentence states" in self.devices:
-            states = max((field @ topic.sentence for field in examples.sentences), key=lambda one: float(one.max()))
-            compared.append(standardised(states))
-        scores = np.mean(compared, axis=0)
-        if "TF-IDF" in self.devices:
-            shared = (self.matrix @ self.vectorizer.transform([topic.text]).T).toarray().ravel()
-            scores = scores + standardised(shared) / len(compared)
-        if "char n-grams" in self.devices:
-            weight = parts._SPELLING_CHINESE if mostly_cjk(topic.text) else parts._SPELLING
-            scores = scores + weight / len(compared) * standardised(examples.ngrams.shared(topic.text))
-        scores = standardised(scores)
-        facets = examples.facets.fit(topic.text, topic.vector, topic.sentence) if "facets" in self.devices else None
-        return scores if facets is None else standardised(scores + facets)
-
-    def transfer(self, images: parts.Likeness, fit: Float32) -> Float32:
-        """Log of how well images fit, as :meth:`Examples.transfer` without what is left out."""
-        count = images.places.shape[1] // 2
-        votes = (images.weights * fit[images.places])[:, : None if "visual neighbours" in self.devices else count]
-        share = votes.sum(axis=1) * (1 if "visual neighbours" in self.devices else 2)
-        if "kernel regression" in self.devices:
-            share = (share + self.examples.regression.predict(images.visual_features, fit).clip(0, 1)) / 2
-        return np.log(share.clip(max=1.0) + parts._FLOOR).clip(max=0.0)
+        transfers, relevant = [], []
+        for phrase, text in self.shop.phrases:
+            transfer = self.examples.transfer(images, self.examples.labels([text]))
+            chosen = _spread(transfer, random)
+            transfers.append(transfer[chosen])
+            relevant.append(np.isin(chosen, phrase.members))
+        return fit_calibration(np.concatenate(transfers), np.concatenate(relevant), len(transfers))
 
     def precisions(self, topic: Judged, language: str) -> tuple[float, float]:
         """Precision@10 of the ranking and of the page as shown."""
-        rewriting = "nearest words" if language == "en" else "dictionary"
-        wordings = topic.wordings[language][: None if rewriting in self.devices else 1]
-        wordings = [one for one in wordings if one.text]
+        glosses = topic.glosses if language == "zh" and "glosses" in self.devices else []
+        wordings = [*topic.wordings[language], *glosses]
         if not wordings:  # the model knows no word of it
             return 0.0, 0.0
-        zeros = np.zeros(len(self.shop.products))
-        logits = self.calibration.logit(self.transfer(self.images, self.fit(wordings)), zeros)
-        order = sorted(range(len(logits)), key=lambda place: (-float(logits[place]), self.shop.products[place]))[:200]
-        groups = deduplicated([self.shop.vectors[place] for place in order], self.shop.vectors.shape[1], 0.995)
-        heads = [order[group[0]] for group in groups]
-        likely = self.calibration.probability(logits[heads])
-        page = self.page(heads, likely)
-        return tuple(  # type: ignore[return-value]
-            precision_at([self.shop.products[place] for place in listed], topic.relevant) for listed in (heads, page)
-        )
-
-    def page(self, heads: Sequence[int], likely: Float32) -> list[int]:
-        """Places of the products that are shown: those with the largest expected F1, diversified."""
-        count = int(np.argmax(2 * likely.cumsum() / (np.arange(1, len(likely) + 1) + likely.sum()))) + 1
-        return [heads[place] for place in diversified(likely[:count], self.shop.vectors[heads[:count]], [], 0.05, 20)]
+        names, vectors = self.shop.products, self.shop.vectors
+        logits = self.calibration.logit(self.examples.transfer(self.images, self.examples.labels(wordings)))
+        order = sorted(range(len(logits)), key=lambda place: (-float(logits[place]), names[place]))
+        likely = self.calibration.probability(logits[order])
+        groups = deduplicated([vectors[place] for place in order[:200]], vectors.shape[1], 0.995)
+        shown = [group[0] for group in groups if group[0] < likely_count(likely, None)]
+        heads = np.array(order)[shown]
+        page = heads[diversified(likely[shown], vectors[heads], [], 0.05, 20)]
+        ranked = [names[order[group[0]]] for group in groups]
+        return precision_at(ranked, topic.relevant), precision_at([names[one] for one in page], topic.relevant)
 
     def table(self) -> NDArray[np.float64]:
         """[topics, languages, 2]: precision of ranking and page."""
@@ -296,21 +217,17 @@ def main() -> None:
 
 
 def _variants() -> dict[str, set[str]]:
-    every = set(DEVICES)
-    variants = {"core": set[str](), "all": every, "kept": set(KEPT)}
-    variants |= {f"all without {one}": every - {one} for one in DEVICES}
-    variants |= {f"kept without {one}": KEPT - {one} for one in sorted(KEPT)}
-    return variants | {f"kept and {one}": {*KEPT, one} for one in DEVICES if one not in {*KEPT, "char n-grams"}}
+    variants = {"all": set(DEVICES), "core": set[str]()}
+    return variants | {f"all without {one}": set(DEVICES) - {one} for one in sorted(DEVICES)}
 
 
 def _print(name: str, what: str, measured: dict[str, Any]) -> None:
-    """Means over given and made topics, and what is lost or gained against the set that a variant changes."""
+    """Means over given and made topics, of each language's ranking and page, and what the devices left out give."""
     table, given = np.array(measured[what]), np.array(measured["given"])
     means = [table[which].mean(axis=0).round(3).ravel().tolist() for which in (given, ~given)]
     line = f"{name} | {what} | {means[0]} | {means[1]}"
-    base = what.split(" ")[0]
-    if what != base:
-        gains = (table - np.array(measured[base])).mean(axis=(1, 2))
+    if what != "all":
+        gains = (np.array(measured["all"]) - table).mean(axis=(1, 2))
         line += " | {:+.3f} ({:+.3f} to {:+.3f})".format(*interval(gains))
     print(line, flush=True)
 

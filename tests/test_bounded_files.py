@@ -21,7 +21,7 @@ from interbert.extraction.given_boxes import read_boxes
 from interbert.regions.caption_files import read_captions
 from interbert.report.runs import read_run
 from interbert.search.manifest import Manifest
-from interbert.search.topics.topic_file import read_topics
+from interbert.topics.topic_file import read_topics
 
 DEEP = "[" * 800 + "]" * 800
 

@@ -10,9 +10,9 @@ import pytest
 
 from interbert.checkpoints.bert import resolve_bert
 from interbert.cli.main import main
-from interbert.data.chinese_dictionary import ChineseDictionary
 from interbert.errors import MissingExtraError
 from interbert.extraction.efficientnet import EfficientNetLite0
+from interbert.topics.chinese_dictionary import ChineseDictionary
 from interbert.training.arguments import trainer_arguments
 from interbert.training.options import TrainingOptions
 

@@ -42,6 +42,7 @@ MAY_IMPORT = {
     "training": {"tasks", "data", "objectives", "model", "checkpoints", "regions"},
     "export": {"model", "checkpoints", "tasks", "data", "regions"},
     "search": {"model", "regions", "data", "checkpoints", "extraction"},
+    "topics": {"search", "extraction", "data", "regions", "model"},
     "adaptation": {"extraction", "training", "tasks", "data", "objectives", "model", "checkpoints", "regions"},
     "report": {*("training", "tasks", "objectives", "model", "data", "regions", "checkpoints", "extraction", "search")},
     "demo": {"report", "training", "tasks", "search", "data", "extraction", "regions", "checkpoints"},

@@ -9,6 +9,8 @@ from typing import Any
 import yaml
 from jsonargparse import get_loader, set_loader
 
+from interbert.errors import UsageError
+
 RENAMED = {
     "picture": "image_column",
     "picture_id": "image_id_column",
@@ -23,6 +25,12 @@ RENAMED = {
 }
 """Old name -> new name, as they stand in recipes; no verb has an option of an old name."""
 
+REMOVED = {
+    "rerank": "topic pages no longer ask the joint model, whose score added nothing to what examples show",
+    "validation_catalogue": "only the columns of --catalogue are read, and topics are calibrated on titles",
+}
+"""Options that a verb had, and why it has them no more."""
+
 
 def spelled(name: str) -> str:
     """An option as it is written on the command line: ``top_k`` is ``--top-k``."""
@@ -33,6 +41,9 @@ def current_words(words: Sequence[str], options: Container[str]) -> list[str]:
     """The words of a command line with ``options`` by their present names; what was renamed is noted once.
 
     Options written with underscores are old names, too.
+
+    Raises:
+        UsageError: an option was removed.
     """
     result, old = [], {}
     for word in words:
@@ -40,6 +51,8 @@ def current_words(words: Sequence[str], options: Container[str]) -> list[str]:
         if name.startswith("--"):
             plain = name[2:].replace("-", "_")
             present = RENAMED.get(plain, plain)
+            if present in REMOVED and present not in options:
+                raise UsageError(f"{name} is gone: {REMOVED[present]}. Leave it out.")
             now = spelled(present)
             if now != name and present in options:
                 old[name] = now

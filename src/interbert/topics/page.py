@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from interbert.errors import DataError, VectorIndexError
 from interbert.search.index import ProductIndex
 from interbert.search.page import TopicItem, document, escape, hit_card, image_classes, stylesheet
-from interbert.search.topics.pages import BuiltPage
+from interbert.topics.pages import BuiltPage
 
 
 def render_topics(pages: Sequence[BuiltPage], images: Mapping[str, str], footer: str) -> str:
