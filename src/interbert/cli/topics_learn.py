@@ -85,8 +85,12 @@ def run(options: Options) -> None:
         f"{options.model}: {len(memory.examples):,} examples with texts in {', '.join(memory.examples.fields)}{drawn}\n"
         f"log-odds = {found.weight:.2f} x log of the transferred label {found.bias:+.2f}, fitted on {found.pairs:,} "
         f"pairs of {found.topics} made topics (Brier score {found.brier:.3f})\n"
-        f"label frequency: titles say {100 * found.label_frequency:.0f}% of what is relevant; of items with a "
-        f"probability of a half or more, {100 * found.precision:.0f}% are"
+        f"label frequency: titles say {100 * found.label_frequency:.0f}% of what is relevant; "
+        + (
+            f"of items with a probability of a half or more, {100 * found.precision:.0f}% are"
+            if found.precision
+            else "no item has a probability of a half, so these topics are unsure"
+        )
     )
     if memory.left_out:
         first = memory.left_out[0]
