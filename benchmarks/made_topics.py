@@ -1,11 +1,13 @@
-"""Topics with rules of relevance, made from the attributes of a fashion catalogue in many wordings, for development.
+"""Topics with rules of relevance, made from the attributes of a catalogue in many wordings, for development.
 
     python benchmarks/made_topics.py catalogue.parquet topics.jsonl --count 150 --seed 0
     interbert topics evaluate INDEX topics.jsonl --text-columns text,text_zh
 
 Each has a kind of product and, by chance, a colour, a use or a season, and whom it is for; every part in one of
 several English and Chinese wordings, some of which no title has ("timepieces", "pullovers"). The columns are those of
-the public ``ashraq/fashion-product-images-small``; a topic is kept when enough products of the catalogue fit its rule.
+the public ``ashraq/fashion-product-images-small``, or of the Grocery Store dataset (Klasson et al. 2019), whose topics
+are kinds, groups of kinds, brands, flavours, colours, and two kinds together. A topic is kept when enough products of
+the catalogue fit its rule.
 """
 
 from __future__ import annotations
@@ -17,9 +19,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow.parquet as pq
-
-Wordings = dict[tuple[str, ...], tuple[str, str]]
-"""Values of a column -> English and Chinese wordings, separated by |."""
+from grocery_words import (
+    ARTICLES,
+    FOOD_AFTER,
+    FOOD_AFTER_ZH,
+    FOOD_BEFORE,
+    FOOD_BEFORE_ZH,
+    FOOD_GROUPS,
+    FOODS,
+    Wordings,
+)
 
 KINDS: Wordings = {
     ("Tshirts",): ("t-shirts|tees|tshirts", "T恤|T恤衫|短袖T恤"),
@@ -121,7 +130,9 @@ AFTER_ZH = ("", "", "", "", "", "", "推荐", "新款")
 
 
 class Maker:
-    """Makes one topic after the other."""
+    """Makes one topic of a fashion shop after the other."""
+
+    columns: tuple[str, ...] = ("gender", "subCategory", "articleType", "baseColour", "season", "usage")
 
     def __init__(self, seed: int) -> None:
         self._random = random.Random(seed)
@@ -153,11 +164,36 @@ class Maker:
         return self._random.choice(english.split("|")), self._random.choice(chinese.split("|"))
 
 
-def made_topics(catalogues: Sequence[str], count: int, min_probability: int, seed: int) -> list[dict[str, object]]:
-    """Up to ``count`` different topics that ``least`` products or more of the catalogues fit."""
-    columns = ["gender", "subCategory", "articleType", "baseColour", "season", "usage"]
-    rows = [row for path in catalogues for row in pq.read_table(path, columns=columns).to_pylist()]
-    maker = Maker(seed)
+class GroceryMaker(Maker):
+    """Makes one topic of a grocery after the other."""
+
+    columns = ("coarse_class", "fine_class")
+
+    def topic(self) -> tuple[str, str, dict[str, list[str]]]:
+        """English text, Chinese text and rule of a random topic."""
+        rule: dict[str, list[str]] = {}
+        draw, choice = self._random.random(), self._random.choice
+        if draw < 0.1:
+            start = self._random.randrange(len(FOODS) - 3)
+            first, second = self._random.sample(list(FOODS)[start : start + 4], 2)  # sorted: these are alike
+            texts = [[choice(FOODS[kind][language].split("|")) for kind in (first, second)] for language in (0, 1)]
+            rule["coarse_class"] = [*first, *second]
+            return f"{texts[0][0]} and {texts[0][1]}", f"{texts[1][0]}和{texts[1][1]}", rule
+        if draw < 0.55:
+            text, text_zh = self._add(rule, "coarse_class", FOODS)
+        elif draw < 0.65:
+            text, text_zh = self._add(rule, "coarse_class", FOOD_GROUPS)
+        else:
+            text, text_zh = self._add(rule, "fine_class", ARTICLES)
+        before, before_zh = choice(FOOD_BEFORE), choice(FOOD_BEFORE_ZH)
+        return before + text + choice(FOOD_AFTER), before_zh + text_zh + choice(FOOD_AFTER_ZH), rule
+
+
+def made_topics(catalogues: Sequence[str], count: int, min_products: int, seed: int) -> list[dict[str, object]]:
+    """Up to ``count`` different topics that ``min_products`` products or more of the catalogues fit."""
+    maker_of = GroceryMaker if "coarse_class" in pq.read_schema(catalogues[0]).names else Maker
+    rows = [row for path in catalogues for row in pq.read_table(path, columns=list(maker_of.columns)).to_pylist()]
+    maker = maker_of(seed)
     seen: set[str] = set()
     topics: list[dict[str, object]] = []
     for _ in range(200 * count):
@@ -166,7 +202,7 @@ def made_topics(catalogues: Sequence[str], count: int, min_probability: int, see
         text, text_zh, rule = maker.topic()
         key = json.dumps(rule, sort_keys=True)
         fitting = sum(all(row[name] in values for name, values in rule.items()) for row in rows)
-        if key not in seen and fitting >= min_probability:
+        if key not in seen and fitting >= min_products:
             seen.add(key)
             name = f"d{len(topics):03d}"
             topics.append({"topic_id": name, "text": text, "text_zh": text_zh, "relevant": rule})
@@ -178,11 +214,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("catalogues", nargs="+", help="parquet files whose products have to fit; the last is written")
     parser.add_argument("--count", type=int, default=150)
-    parser.add_argument("--min-probability", type=int, default=3, help="products that have to fit a topic")
+    parser.add_argument("--min-products", type=int, default=3, help="products that have to fit a topic")
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     *catalogues, out = given.catalogues
-    topics = made_topics(catalogues, given.count, given.min_probability, given.seed)
+    topics = made_topics(catalogues, given.count, given.min_products, given.seed)
     Path(out).write_text("".join(json.dumps(one, ensure_ascii=False) + "\n" for one in topics), encoding="utf-8")
     print(f"{out}: {len(topics)} topics")
 

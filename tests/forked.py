@@ -31,7 +31,7 @@ PRELOADED = [
     "interbert.training.finetune",
     "interbert.training.pretrain",
     "interbert.search.build",
-    "interbert.search.topics.fit",
+    "interbert.topics.fit",
     "torch.utils.tensorboard",
 ]
 """Modules of the server. Not lance, whose threads a fork loses; of these, only pyarrow's memory has one, and heals."""

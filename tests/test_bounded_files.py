@@ -33,8 +33,8 @@ from interbert.regions.importers.vinvl_tsv import _labels
 from interbert.report.log import read_log
 from interbert.report.runs import read_run
 from interbert.search.manifest import Manifest
-from interbert.search.topics.pages import read_pages
-from interbert.search.topics.topic_file import read_topics
+from interbert.topics.pages import read_pages
+from interbert.topics.topic_file import read_topics
 from interbert.training.run_setup import claim_folder, claim_regions
 
 DEEP = "[" * 800 + "]" * 800

@@ -13,13 +13,13 @@ import pytest
 import interbert
 from interbert.checkpoints.bert import resolve_bert
 from interbert.cli.main import main
-from interbert.data.chinese_dictionary import ChineseDictionary
 from interbert.errors import MissingExtraError
 from interbert.extraction.backbones import build_backbone
 from interbert.extraction.detectors import load_detector
 from interbert.extraction.efficientnet import EfficientNetLite0
 from interbert.extraction.sources import open_source
 from interbert.templating import _environment
+from interbert.topics.chinese_dictionary import ChineseDictionary
 from interbert.training.arguments import trainer_arguments
 from interbert.training.options import TrainingOptions
 from tests.conftest import draw, file_bytes

@@ -44,6 +44,7 @@ MAY_IMPORT = {
     "training": {"tasks", "data", "losses", "model", "checkpoints", "regions"},
     "export": {"model", "checkpoints", "tasks", "data", "regions"},
     "search": {"model", "regions", "data", "checkpoints", "extraction"},
+    "topics": {"search", "extraction", "data", "regions", "model"},
     "adaptation": {"extraction", "training", "tasks", "data", "losses", "model", "checkpoints", "regions"},
     "report": {*("training", "tasks", "losses", "model", "data", "regions", "checkpoints", "extraction", "search")},
     "demo": {"report", "training", "tasks", "search", "data", "extraction", "regions", "checkpoints"},

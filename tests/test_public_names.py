@@ -19,6 +19,7 @@ PUBLIC = [
     "InterBertProcessor",
     "InterBertScorer",
     "SearchEngine",
+    "TopicRecommender",
     "__version__",
 ]
 

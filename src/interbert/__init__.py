@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from interbert.model.trunk import InterBertModel
     from interbert.search.engine import SearchEngine
     from interbert.search.scorer import InterBertScorer
+    from interbert.topics.recommend import TopicRecommender
 
 __version__ = "0.1.0"
 
@@ -40,6 +41,7 @@ __all__ = [
     "InterBertProcessor",
     "InterBertScorer",
     "SearchEngine",
+    "TopicRecommender",
     "__version__",
 ]
 
@@ -54,6 +56,7 @@ _HOMES = {
     "InterBertProcessor": "model.processing",
     "InterBertScorer": "search.scorer",
     "SearchEngine": "search.engine",
+    "TopicRecommender": "topics.recommend",
 }
 
 

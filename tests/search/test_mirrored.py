@@ -18,8 +18,8 @@ from interbert.search.build import build_index
 from interbert.search.changes import add_to_index
 from interbert.search.index import ProductIndex
 from interbert.search.query_encoder import ProductEncoder
-from interbert.search.topics.fit import fit_topics
 from interbert.search.verify import verify_index
+from interbert.topics.fit import fit_topics
 
 DIRECTIONS = slice(0, 8)
 

@@ -97,7 +97,8 @@ def test_options_of_both_forms(
     assert main(["search", str(model), "", "--image", str(photo), *words]) == 0
     out = capsys.readouterr().out
     first = re.search(r"│ +1 +│ +([\w-]+)", out)
-    assert first and first[1] == "green-triangle", out
+    assert first is not None
+    assert first[1] == "green-triangle"
     assert "photo.png  (best 2 of" in out
     assert main(["search", str(model), "red", "--duplicates=-1", *words]) == 0
     assert "+23" in capsys.readouterr().out

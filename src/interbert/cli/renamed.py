@@ -30,8 +30,10 @@ REMOVED = {
     "model.region_loss_weight": "it is 1",
     "model.matching_loss_weight": "it is 1",
     "model.contrastive_loss_weight": "it is 1; model.contrastive_size null leaves the contrast out",
+    "rerank": "topic pages no longer ask the joint model, whose score added nothing to what examples show",
+    "validation_catalogue": "only the columns of --catalogue are read, and topics are calibrated on titles",
 }
-"""Options that are no more -> what holds instead."""
+"""Options that a verb had, and why it has them no more."""
 
 
 def spelled(name: str) -> str:
@@ -52,9 +54,9 @@ def current_words(words: Sequence[str], options: Container[str]) -> list[str]:
         name, equals, value = word.partition("=")
         if name.startswith("--"):
             plain = name[2:].replace("-", "_")
-            if plain in REMOVED and plain not in options:
-                raise UsageError(f"{name} is no option any more: {REMOVED[plain]}.")
             present = RENAMED.get(plain, plain)
+            if present in REMOVED and present not in options:
+                raise UsageError(f"{name} is gone: {REMOVED[present]}. Leave it out.")
             now = spelled(present)
             if now != name and present in options:
                 old[name] = now

@@ -1,12 +1,13 @@
 """Make a page of products for every topic, or bring pages up to date.
 
 TOPICS is a jsonl file: a text in every line, and as you like topic_id, and where (a filter such as "price < 50").
-A page has what belongs to the topic with enough probability, so it may be short; --min-probability 0 fills it.
+A page has as many items as make its expected F1 largest, so it may be short; --min-probability sets a bound in its
+place, and 0 fills the page.
 --diversity and --diversify-by trade probability for items that differ, in their images and in columns such as brand and
-category. OUT is a folder with a JSON file for each page. The same command again computes only what changed: pages of
-an index that is as it was are not touched, and after a change the joint model scores only images it has not scored for
-that topic. Titles and columns of the catalogue are never read to rank. A topic that cannot be made (a filter that is
-wrong) is listed and keeps the page that it had; the command then ends with exit code 2.
+category. OUT is a folder with a JSON file for each page. The same command again looks at nothing when the index is as
+it was, and writes only pages that come out anew. Titles and columns of the catalogue are never read to rank. A topic
+that cannot be made (a filter that is wrong) is listed and keeps the page that it had; the command then ends with exit
+code 2.
 
     interbert topics build indexes/shop topics.jsonl topics/
     interbert topics build indexes/shop topics.jsonl topics/ --text-columns text,text_zh \\
@@ -36,15 +37,13 @@ class Options:
     top_k: int = 20
     """Items of a page at most."""
     min_probability: float | None = None
-    """Probability that an item must have; a half when not given."""
+    """Probability that an item must have; when not given, a page has the items that its expected F1 is best with."""
     diversity: float = 0.05
     """0 orders by probability alone, 1 by novelty alone."""
     diversify_by: list[str] = field(default_factory=list)
     """Columns, such as brand and category, whose values should not repeat on a page."""
     candidates: int = 200
-    """Images recalled for a topic, and half as many for each of its expansions."""
-    rerank: int = 64
-    """Products that the joint model scores for a topic."""
+    """Images found for a topic, and half as many for each image of its best examples."""
     duplicates: float = 0.995
     """Products whose images' vectors have this cosine or more are one item; 1 hardly joins any."""
     examples: str | None = None
@@ -57,9 +56,9 @@ def run(options: Options) -> None:
     """Build and say what was done."""
     from interbert.cli.topics_output import open_recommender, print_filter_notes, print_refresh
     from interbert.errors import UsageError
-    from interbert.search.topics.pages import build_topics
-    from interbert.search.topics.recommend import PageSettings
-    from interbert.search.topics.topic_file import read_topics
+    from interbert.topics.pages import build_topics
+    from interbert.topics.recommend import PageSettings
+    from interbert.topics.topic_file import read_topics
 
     settings = PageSettings(
         options.top_k,
@@ -67,7 +66,6 @@ def run(options: Options) -> None:
         options.diversity,
         tuple(options.diversify_by),
         options.candidates,
-        options.rerank,
         options.duplicates,
     ).check()
     topics = read_topics(options.topics, options.text_columns)

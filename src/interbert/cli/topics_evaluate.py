@@ -4,7 +4,7 @@ TOPICS is a jsonl file whose lines have a text and relevant, which says what val
 right: {"text": "blue jeans", "relevant": {"articleType": ["Jeans"], "baseColour": ["Blue", "Navy Blue"]}}. The index
 has to have those columns; they are read to judge, never to rank. Each field of --text-columns is judged by itself, so
 that languages can be compared. Precision@10 is by min(10, relevant products): an empty place counts as wrong; a topic
-without relevant products is left out. "topics, ranked" is the ranking without threshold and diversity, "topics, page"
+without relevant products is left out. "topics, ranked" is the ranking without bound and diversity, "topics, page"
 what is shown.
 
     interbert topics evaluate indexes/shop topics.jsonl --text-columns text,text_zh --out metrics.json
@@ -35,8 +35,6 @@ class Options:
     """As in topics build."""
     candidates: int = 200
     """As in topics build."""
-    rerank: int = 64
-    """As in topics build."""
     duplicates: float = 0.995
     """As in topics build."""
     examples: str | None = None
@@ -54,9 +52,9 @@ def run(options: Options) -> None:
     from interbert.cli.topics_output import open_recommender, print_topic_report
     from interbert.outputs import TOPIC_METRICS, require_replaceable, write_output
     from interbert.redaction import published
-    from interbert.search.topics.evaluation import evaluate_topics
-    from interbert.search.topics.recommend import PageSettings
-    from interbert.search.topics.topic_file import read_topics
+    from interbert.topics.evaluation import evaluate_topics
+    from interbert.topics.recommend import PageSettings
+    from interbert.topics.topic_file import read_topics
 
     require_replaceable(options.out, TOPIC_METRICS)
     settings = PageSettings(
@@ -64,7 +62,6 @@ def run(options: Options) -> None:
         diversity=options.diversity,
         diversify_by=tuple(options.diversify_by),
         candidates=options.candidates,
-        rerank=options.rerank,
         duplicates=options.duplicates,
     ).check()
     read_topics(options.topics, options.text_columns)  # a topic that has none of the texts is a mistake

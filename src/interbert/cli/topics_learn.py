@@ -1,18 +1,18 @@
 """Teach a model what topics look like, once, from the titled images it was trained on.
 
 Topic texts are short and general, the titles that a model learned from are long and particular. This keeps the
-training products' vectors and titles beside the model (topics.safetensors, 4 to 7 kB a product): a topic's pages are
+training products' vectors and titles beside the model (topics.safetensors, 2 to 4 kB a product): a topic's pages are
 then found by the images of the titles that fit it, in whatever language they are. Probabilities are fitted on topics
 made of what validation titles have in common. Do it before `interbert index build`, and the index carries it along.
 
-Titles leave out much that topics ask for ("formal shirts"). Name the catalogues that the stores were extracted from,
-and the kinds in their columns (category, colour, use ...) are read beside the titles: a topic is compared with every
-value and with up to three of them together ("Men Blue Shirts"), in the language of the columns. Pages never read
-columns: a product without any is ranked by its image alike.
+Titles leave out much that topics ask for ("formal shirts"). Name the catalogue that the store was extracted from, and
+facets are made of its columns (category, colour, use ...): a topic is compared with every value and with up to three of
+them together ("Men Blue Shirts"), in the language of the columns. Pages never read columns: a product without any is
+ranked by its image alike.
 
     interbert topics learn models/retrieval regions/train --validation regions/validation
     interbert topics learn models/retrieval regions/train --validation regions/validation \\
-        --catalogue train.parquet --validation-catalogue validation.parquet --columns category,colour,use
+        --catalogue train.parquet --columns category,colour,use
 """
 
 from __future__ import annotations
@@ -41,15 +41,13 @@ class Options:
     """Source columns whose texts are titles; all when not given."""
     catalogue: str | None = None
     """The source that REGIONS was extracted from, for its columns."""
-    validation_catalogue: str | None = None
-    """The source that the validation store was extracted from."""
     image_id_column: str | None = None
-    """Column of the catalogues with the images' ids, as it was named to extract."""
+    """Column of the catalogue with the images' ids, as it was named to extract."""
     product_id_column: str | None = None
-    """Column of the catalogues with the products' ids; 'product_id', 'item_id' or 'id' when there is one."""
+    """Column of the catalogue with the products' ids; 'product_id', 'item_id' or 'id' when there is one."""
     columns: list[str] = field(default_factory=list)
-    """Columns that say of what kind a product is; those of text with few different values when not given. Numbers and
-    dates are none unless they are named."""
+    """Columns that facets are made of; those of text with few different values when not given. Numbers and dates are
+    none unless they are named."""
     limit: int = 20_000
     """Examples at most, drawn at random."""
     phrases: int = 200
@@ -62,20 +60,19 @@ def run(options: Options) -> None:
     """Teach and say how sure probabilities are."""
     from interbert.errors import require_range
     from interbert.locking import only_writer
-    from interbert.search.topics.fit import fit_topics
-    from interbert.search.topics.topic_memory import LEFT_OUT
+    from interbert.topics.fit import fit_topics
+    from interbert.topics.topic_memory import LEFT_OUT
 
     require_range("topics learn: --limit", options.limit, 2)
     require_range("topics learn: --phrases", options.phrases, 1)
     require_range("topics learn: --seed", options.seed, 0, 2**32)
-    catalogue, validation_catalogue = _catalogues(options)
+    catalogue = _catalogue(options)
     with only_writer(options.model):
         memory = fit_topics(
             options.model,
             options.regions,
             options.validation,
             catalogue=catalogue,
-            validation_catalogue=validation_catalogue,
             fields=options.text_columns,
             limit=options.limit,
             phrases=options.phrases,
@@ -86,10 +83,14 @@ def run(options: Options) -> None:
     drawn = f", as many as --limit says of {options.regions}" if len(memory.examples) == options.limit else ""
     say(
         f"{options.model}: {len(memory.examples):,} examples with texts in {', '.join(memory.examples.fields)}{drawn}\n"
-        f"log-odds = {found.transfer:.2f} x examples + {found.joint:.2f} x joint {found.bias:+.2f}, fitted on "
-        f"{found.pairs:,} pairs of {found.topics} made topics (Brier score {found.brier:.3f})\n"
-        f"titles say {100 * found.said:.0f}% of what is right; of items with a probability of a half or more, which "
-        f"pages show, {100 * found.relevant:.0f}% are right"
+        f"log-odds = {found.weight:.2f} x log of the transferred label {found.bias:+.2f}, fitted on {found.pairs:,} "
+        f"pairs of {found.topics} made topics (Brier score {found.brier:.3f})\n"
+        f"label frequency: titles say {100 * found.label_frequency:.0f}% of what is relevant; "
+        + (
+            f"of items with a probability of a half or more, {100 * found.precision:.0f}% are"
+            if found.precision
+            else "no item has a probability of a half, so these topics are unsure"
+        )
     )
     if memory.left_out:
         first = memory.left_out[0]
@@ -99,14 +100,14 @@ def run(options: Options) -> None:
         )
 
 
-def _catalogues(options: Options) -> tuple[CatalogueColumns | None, CatalogueColumns | None]:
-    """Columns of both catalogues; says which."""
+def _catalogue(options: Options) -> CatalogueColumns | None:
+    """Columns of the catalogue; says which."""
     from interbert.errors import UsageError
     from interbert.extraction.attributes import facet_columns_of
     from interbert.extraction.columns import ColumnMapping
     from interbert.extraction.joining import CatalogueColumns
     from interbert.extraction.sources import open_source
-    from interbert.search.topics.facets import COLUMNS
+    from interbert.topics.facets import COLUMNS
 
     if options.catalogue is None:
         for name in ("columns", "image_id_column", "product_id_column"):
@@ -114,27 +115,17 @@ def _catalogues(options: Options) -> tuple[CatalogueColumns | None, CatalogueCol
                 raise UsageError(
                     f"topics learn: {spelled(name)} are read from the catalogue: name it with --catalogue."
                 )
-    if options.validation is not None and (options.catalogue is None) != (options.validation_catalogue is None):
-        raise UsageError("topics learn: give --catalogue and --validation-catalogue, or neither.")
-    if options.validation is None and options.validation_catalogue is not None:
-        raise UsageError("topics learn: --validation-catalogue belongs to the store of --validation, which is missing.")
-    if options.catalogue is None:
-        return None, None
+        return None
     mapping = ColumnMapping(image_id=options.image_id_column, product_id=options.product_id_column)
-    sources = [
-        open_source(name, mapping, need_texts=False)
-        for name in (options.catalogue, options.validation_catalogue)
-        if name is not None
-    ]
+    source = open_source(options.catalogue, mapping, need_texts=False)
     columns = list(dict.fromkeys(options.columns))
     told = ""
     if not columns:
-        found = facet_columns_of(sources[0], options.text_columns)
+        found = facet_columns_of(source, options.text_columns)
         columns, told = list(found.taken), found.told()
-    joined = [CatalogueColumns(source, columns) for source in sources]
-    say(f"{options.catalogue}: kinds of products in {', '.join(columns)}")
+    say(f"{options.catalogue}: facets of products in {', '.join(columns[:COLUMNS])}")
     if told:
         say(f"left out, unless named with --columns: {told}")
     if len(columns) > COLUMNS:
-        say(f"read as titles alone, as kinds are made of {COLUMNS} columns: {', '.join(columns[COLUMNS:])}")
-    return joined[0], joined[1] if len(joined) > 1 else None
+        say(f"not read, as facets are made of {COLUMNS} columns: {', '.join(columns[COLUMNS:])}")
+    return CatalogueColumns(source, columns[:COLUMNS])

@@ -10,25 +10,23 @@ from rich.box import SIMPLE
 from interbert.cli.tables import TextTable, print_table
 from interbert.errors import FilterError
 from interbert.search.index import ProductIndex
-from interbert.search.index_model import index_encoder
 from interbert.search.suggestions import filter_notes
-from interbert.search.topics.evaluation import TopicReport
-from interbert.search.topics.pages import Refresh
-from interbert.search.topics.recommend import TopicRecommender
-from interbert.search.topics.topic_file import Topic
 from interbert.terminal import say
+from interbert.topics.evaluation import TopicReport
+from interbert.topics.pages import Refresh
+from interbert.topics.recommend import TopicRecommender
+from interbert.topics.topic_file import Topic
 
 _SHOWN = 5
 
 
 def open_recommender(index: str, model: str | None, examples: str | None) -> TopicRecommender:
-    """An index with its model and what that knows of topics; a note when it knows nothing."""
-    opened = ProductIndex.open(index).pinned()
-    recommender = TopicRecommender.open(opened, index_encoder(opened, model), examples)
+    """An index with its model and what that was taught of topics; a note when it was not taught."""
+    recommender = TopicRecommender.open(index, model, examples)
     if recommender.memory is None:
         say(
-            "note: the model was not taught topics, so pages are ranked by its match probability alone, uncalibrated. "
-            "Teach it with: interbert topics learn MODEL REGIONS; then give --examples MODEL"
+            "note: the model was not taught topics, so pages are full and ranked by the dual encoder alone, without "
+            "probabilities. Teach it with: interbert topics learn MODEL REGIONS; then give --examples MODEL"
         )
     return recommender
 
@@ -42,7 +40,7 @@ def print_refresh(path: str, done: Refresh, topics: int) -> None:
         (done.removed, "removed"),
     ]
     told = ", ".join(f"{count} {what}" for count, what in counts if count) or "nothing to do"
-    say(f"{path}: {topics} topics: {told}; {done.items} items; {done.scored} pairs scored")
+    say(f"{path}: {topics} topics: {told}; {done.items} items")
     if done.empty:
         more = f" and {len(done.empty) - _SHOWN} more" if len(done.empty) > _SHOWN else ""
         say(f"no product is likely enough for: {', '.join(done.empty[:_SHOWN])}{more}")

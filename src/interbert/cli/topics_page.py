@@ -26,8 +26,8 @@ def run(options: Options) -> None:
     """Read pages and images, and write the file."""
     from interbert.outputs import PAGE, require_replaceable, write_output
     from interbert.search.index import ProductIndex
-    from interbert.search.topics.page import page_images, render_topics
-    from interbert.search.topics.pages import read_pages
+    from interbert.topics.page import page_images, render_topics
+    from interbert.topics.pages import read_pages
 
     require_replaceable(options.out, PAGE)
     path, pages = read_pages(options.pages)

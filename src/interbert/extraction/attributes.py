@@ -14,9 +14,6 @@ from typing import Any
 from interbert.errors import SourceError
 from interbert.extraction.sources import ImageSource
 
-ATTRIBUTES = "attributes"
-"""Name of the field beside the titles' columns."""
-
 _LEAST_ROWS = 10
 """Products per value that a column must have in the mean: one with more values names products, and no kinds of them."""
 _LEAST_VALUES = 2
@@ -82,11 +79,6 @@ def attribute_values(source: ImageSource, columns: Sequence[str]) -> list[tuple[
         return [()] * len(source)
     table = source.other_columns(names)
     return list(zip(*([_plain(value) for value in table[name].to_pylist()] for name in names), strict=True))
-
-
-def as_text(values: Sequence[str]) -> str:
-    """Values of a row as one text, each once."""
-    return " ".join(dict.fromkeys(value for value in values if value))
 
 
 def _why_no_facets(column: Any) -> str | None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,8 +25,8 @@ from interbert.search.rank_fusion import one_per_product, page_of, reciprocal_ra
 if TYPE_CHECKING:
     from PIL import Image
 
+    from interbert import TopicRecommender
     from interbert.extraction.sources import ImageSource
-    from interbert.search.topics.recommend import TopicRecommender
 
 Float32 = NDArray[np.float32]
 Progress = Callable[[int], None]
@@ -57,7 +56,6 @@ class SearchEngine:
         self.encoder = encoder
         self._now = (index.pinned(), encoder)
         self._recommender: TopicRecommender | None = None
-        self._taught: tuple[Any, ...] = ()
 
     @classmethod
     def open(cls, index: str | Path, model: str | Path | None = None, bf16: bool | None = None) -> SearchEngine:
@@ -171,54 +169,14 @@ class SearchEngine:
             wanted *= 4  # near-duplicates took the places of other products
         return results
 
-    @renamed_arguments(least="min_probability", spread="diversify_by")
-    def recommend(
-        self,
-        topic: str | Sequence[str],
-        *,
-        where: str | None = None,
-        top_k: int = 20,
-        min_probability: float | None = None,
-        diversity: float | None = None,
-        diversify_by: Sequence[str] = (),
-    ) -> list[Hit]:
-        """The page of a topic: products that belong to it, and no others (:mod:`interbert.search.topics`).
+    def recommend(self, topic: str | Sequence[str], **options: Any) -> list[Hit]:
+        """The page of a topic; :meth:`interbert.TopicRecommender.recommend` replaces it."""
+        from interbert import TopicRecommender
 
-        Example::
-
-            for item in engine.recommend("winter sweaters and sweatshirts", where="stock > 0", diversify_by=["brand"]):
-                print(item.rank, item.product_id, item.probability)
-
-        Args:
-            topic: a short text, or several wordings of one topic.
-            where: a filter.
-            top_k: items at most.
-            min_probability: probability that an item must have; a half when not given, 0 fills the page.
-            diversity: 0 orders by probability alone, 1 by novelty alone; a little when not given.
-            diversify_by: columns, such as brand and category, whose values should not repeat.
-
-        Raises:
-            UsageError: the text is empty or without a word that the model knows, a column is not there, or there is no
-                index.
-            FilterError: the filter is wrong at a character that is named.
-            CheckpointError: what the model was taught of topics is damaged.
-            VectorIndexError: the index is damaged.
-        """
-        from interbert.search.topics.recommend import PageSettings, TopicRecommender, memory_stamps
-
-        index, encoder = self.refresh()
-        if not isinstance(index, ProductIndex):
-            raise UsageError("topic pages need an index. Make one with: interbert index build")
-        taught = memory_stamps(index)
-        if self._recommender is None or self._recommender.encoder is not encoder or self._taught != taught:
-            self._recommender, self._taught = TopicRecommender.open(index, encoder), taught
-        self._recommender.index = index
-        settings = PageSettings(top_k=top_k, min_probability=min_probability, diversify_by=tuple(diversify_by))
-        if diversity is not None:
-            settings = replace(settings, diversity=diversity)
-        return self._recommender.page(
-            [topic] if isinstance(topic, str) else list(topic), where, settings.check(), {}
-        ).items
+        warnings.warn("SearchEngine.recommend is TopicRecommender(engine).recommend now.", DeprecationWarning, 2)
+        if self._recommender is None:
+            self._recommender = TopicRecommender(self)
+        return self._recommender.recommend(topic, **options)
 
     def refresh(self) -> tuple[Index, ProductEncoder]:
         """Use a rebuilt index, and its model, from now on; searches do this by themselves.

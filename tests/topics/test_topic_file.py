@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from interbert.errors import UsageError
-from interbert.search.topics.topic_file import read_topics
+from interbert.topics.topic_file import read_topics
 
 
 def test_topics_are_read_with_ids_filters_and_rules(tmp_path: Path) -> None:

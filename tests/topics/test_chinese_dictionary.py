@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from interbert.data.chinese_dictionary import ChineseDictionary
+from interbert.topics.chinese_dictionary import ChineseDictionary
 
 ENTRIES = [
     ("手表", ["wrist watch", "CL:塊|块[kuai4]", "variant of 手錶[shou3 biao3]"]),
@@ -28,7 +28,6 @@ def test_meanings_leave_out_what_is_no_meaning() -> None:
 def test_words_are_the_longest_from_the_left() -> None:
     dictionary = ChineseDictionary(ENTRIES)
     assert dictionary.words_in("新款女士手表, 男T恤 and 腕表") == ["女士手", "t恤", "腕表"]
-    assert dictionary.every_word_in("新款女士手表") == {"女士", "女士手", "手表"}
     assert dictionary.words_in("a T-shirt") == []
     assert dictionary.words_in("") == []
 
@@ -37,3 +36,13 @@ def test_words_are_the_longest_from_the_left() -> None:
 def test_the_dictionary_is_there(word: str, meaning: str) -> None:
     assert meaning in ChineseDictionary.cedict().meanings(word)
     assert ChineseDictionary.cedict() is ChineseDictionary.cedict()
+
+
+def test_words_that_no_title_has_are_said_in_english() -> None:
+    dictionary = ChineseDictionary.cedict()
+    assert dictionary.glosses("女士墨镜", "女士太阳镜\n男士手表") == ["女士 sunglasses"]
+    assert dictionary.glosses("酸奶", "yoghurt") == ["yogurt"]
+    assert len(dictionary.glosses("番茄", "tomato")) <= 3
+    assert dictionary.glosses("太阳镜", "女士太阳镜") == []
+    assert dictionary.glosses("red shirts and blue trousers", "") == []
+    assert dictionary.glosses("囧囧", "") == []

@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 from tests.conftest import draw, file_bytes
@@ -15,13 +16,13 @@ from tests.search.conftest import priced_rows, source_of, write_table
 
 from interbert.cli.main import main
 from interbert.errors import SourceError
-from interbert.extraction.attributes import ATTRIBUTES, facet_columns_in, facet_columns_of
+from interbert.extraction.attributes import facet_columns_in, facet_columns_of
 from interbert.extraction.columns import ColumnMapping
 from interbert.extraction.joining import CatalogueColumns
 from interbert.extraction.sources import open_source
 from interbert.regions.schema import CaptionRow, RegionRecord
 from interbert.regions.store import RegionStore
-from interbert.search.topics.fit import fit_topics
+from interbert.topics.fit import fit_topics
 
 
 def catalogue(path: Path, rows: list[dict[str, Any]], **mapping: str) -> CatalogueColumns:
@@ -93,15 +94,13 @@ def test_topics_are_learned_by_id_and_what_does_not_join_is_listed(
     taught: Path, shop_regions: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = Path(shutil.copytree(taught, tmp_path / "model"))
-    rows = [dict(row, colour=f"{row['colour']}ish") for row in reversed(priced_rows())]
+    rows = [dict(row, colour=f"{str(row['id']).split('-')[1]}ish") for row in reversed(priced_rows())]
     full = write_table(tmp_path / "sorted.parquet", rows)
     memory = fit_topics(folder, str(shop_regions), catalogue=CatalogueColumns(source_of(full), ["colour"]))
-    assert ATTRIBUTES in memory.examples.fields
-    held = [text.split() for text in memory.examples.texts]
-    assert len(held) == 24
-    assert all(
-        f"{words[words.index('a') + 1]}ish" in words for words in held
-    )  # "a red circle on white paper ... redish"
+    examples = memory.examples
+    assert len(examples) == 24
+    circles = examples.facets.members[:, examples.facets.texts.index("circleish")].toarray().ravel()
+    assert [row for row, text in enumerate(examples.texts) if " circle " in text] == np.flatnonzero(circles).tolist()
     assert not (folder / "topics_left_out.jsonl").exists()
 
     words = ["topics", "learn", str(folder), str(shop_regions), "--columns", "colour", "--catalogue"]
@@ -184,7 +183,7 @@ def test_the_command_says_which_columns_it_reads_and_which_not(
     words = ["topics", "learn", str(folder), str(shop_regions), "--catalogue"]
     assert main([*words, str(write_table(tmp_path / "shop.parquet", shapes))]) == 0
     said = capsys.readouterr().out
-    assert "kinds of products in shape\n" in said
+    assert "facets of products in shape\n" in said
     assert "left out, unless named with --columns:" in said
     assert "colour (8 different values in 24 rows; at most 2, else they name products)" in said
     assert "stock (numbers)" in said

@@ -14,10 +14,10 @@ import numpy as np
 from interbert.errors import ColumnError, UsageError
 from interbert.extraction.columns import id_text
 from interbert.progress import progress_bar
-from interbert.search.topics.encoding import directions, encode_wordings
-from interbert.search.topics.recommend import PageSettings, TopicRecommender
-from interbert.search.topics.topic_file import Topic
 from interbert.search.vectors import unit_rows
+from interbert.topics.encoding import directions, encode_wordings
+from interbert.topics.recommend import PageSettings, TopicRecommender
+from interbert.topics.topic_file import Topic
 
 PRECISION_AT, GAIN_AT = 10, 20
 
@@ -177,11 +177,11 @@ def _lists(
     encoder = recommender.encoder
     if not any(map(encoder.knows, encoder.processor.texts_to_ids(topic.texts))):  # the model has no page for it
         return {name: [(one.id, one.product_id) for one in (titles if name == names[0] else [])] for name in names}
-    _, vectors, _ = encode_wordings(recommender.encoder, topic.texts)
+    vectors, _ = encode_wordings(recommender.encoder, topic.texts)
     recalled = recommender.index.vector_search(vectors.mean(axis=0), GAIN_AT, topic.where)
-    ranked = recommender.page(topic.texts, topic.where, unbounded, {})
-    page = recommender.page(topic.texts, topic.where, settings, ranked.joint)
-    lists = (titles, recalled, ranked.items, page.items)
+    ranked = recommender.page(topic.texts, topic.where, unbounded)
+    page = recommender.page(topic.texts, topic.where, settings)
+    lists = (titles, recalled, ranked, page)
     return {name: [(one.id, one.product_id) for one in listed] for name, listed in zip(names, lists, strict=True)}
 
 

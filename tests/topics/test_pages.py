@@ -12,25 +12,24 @@ import pytest
 from safetensors import safe_open
 from safetensors.numpy import save_file
 from tests.search.conftest import priced_rows, source_of, write_table
-from tests.search.topics.conftest import FULL, TOPICS, opened
+from tests.topics.conftest import FULL, TOPICS, opened
 
 from interbert.cli.main import main
 from interbert.errors import CheckpointError, ColumnError, SourceError, UsageError
-from interbert.extraction.attributes import ATTRIBUTES, as_text, attribute_values, facet_columns_of
+from interbert.extraction.attributes import attribute_values, facet_columns_of
 from interbert.extraction.columns import ColumnMapping
 from interbert.extraction.joining import CatalogueColumns
 from interbert.extraction.sources import open_source
 from interbert.search.build import build_index
-from interbert.search.changes import add_to_index, remove_from_index
+from interbert.search.changes import remove_from_index
 from interbert.search.engine import SearchEngine
 from interbert.search.model_files import model_fingerprint
-from interbert.search.topics.evaluation import evaluate_topics, ndcg_at, precision_at
-from interbert.search.topics.fit import fit_topics
-from interbert.search.topics.nearest_words import KnownWords
-from interbert.search.topics.pages import build_topics, read_pages
-from interbert.search.topics.recommend import TopicRecommender
-from interbert.search.topics.topic_file import Topic
-from interbert.search.topics.topic_memory import FILE, load_memory
+from interbert.topics.evaluation import evaluate_topics, ndcg_at, precision_at
+from interbert.topics.fit import fit_topics
+from interbert.topics.pages import build_topics, read_pages
+from interbert.topics.recommend import TopicRecommender
+from interbert.topics.topic_file import Topic
+from interbert.topics.topic_memory import FILE, load_memory
 
 
 def stamps(folder: Path) -> dict[str, int]:
@@ -47,50 +46,53 @@ def test_an_index_carries_what_its_model_was_taught(taught: Path, priced: Path, 
 
 
 def test_a_page_holds_what_the_filter_lets_through_best_first(recommender: TopicRecommender) -> None:
-    page = recommender.page(TOPICS[1].texts, TOPICS[1].where, replace(FULL, diversity=0.0), {})
-    assert 0 < len(page.items) <= 10
-    assert all(item.metadata["price"] < 20 for item in page.items)
-    likely = [item.probability for item in page.items]
+    page = recommender.page(TOPICS[1].texts, TOPICS[1].where, replace(FULL, diversity=0.0))
+    assert 0 < len(page) <= 10
+    assert all(item.metadata["price"] < 20 for item in page)
+    likely = [item.probability for item in page]
     assert likely == sorted(likely, reverse=True)
-    assert [item.rank for item in page.items] == list(range(1, len(likely) + 1))
+    assert [item.rank for item in page] == list(range(1, len(likely) + 1))
     some = sorted(likely)[len(likely) // 2]
-    shorter = recommender.page(TOPICS[1].texts, TOPICS[1].where, replace(FULL, diversity=0.0, min_probability=some), {})
-    assert [item.id for item in shorter.items] == [item.id for item in page.items if item.probability >= some]
+    shorter = recommender.page(TOPICS[1].texts, TOPICS[1].where, replace(FULL, diversity=0.0, min_probability=some))
+    assert [item.id for item in shorter] == [item.id for item in page if item.probability >= some]
 
 
-def test_a_word_that_no_title_has_is_said_in_another_way_too(recommender: TopicRecommender) -> None:
+def test_a_page_is_not_empty_where_there_are_products(recommender: TopicRecommender) -> None:
     memory = recommender.memory
     assert memory is not None
-    unknown, known = "circular paper", "circle paper"
-    assert memory.words.rewritten([unknown]) == [known]
-    page = recommender.page([unknown], None, FULL, {})
-    recommender.memory = replace(memory, words=KnownWords.none())
-    alone, both = (recommender.page(texts, None, FULL, {}) for texts in ([unknown], [unknown, known]))
-    assert page.items == both.items
-    assert [item.score for item in page.items] != [item.score for item in alone.items]
+    recommender.memory = replace(memory, calibration=replace(memory.calibration, bias=-9.0))  # nothing is likely
+    items = recommender.recommend("red paper")
+    assert items
+    assert all(item.probability is not None and item.probability < 0.5 for item in items)
+    assert recommender.recommend("red paper", min_probability=0.5) == []
 
 
-def test_recommend_is_the_page_of_the_engine(index: Path) -> None:
-    engine = SearchEngine.open(index)
-    items = engine.recommend(
+def test_recommend_is_the_page_of_a_topic(recommender: TopicRecommender) -> None:
+    items = recommender.recommend(
         ["red paper", "红色"], where="stock > 0", min_probability=0.0, top_k=5, diversify_by=["colour"]
     )
     assert len(items) == 5
     assert len({item.metadata["colour"] for item in items}) > 1
     with pytest.raises(UsageError, match="empty"):
-        engine.recommend("  ")
+        recommender.recommend("  ")
     with pytest.raises(ColumnError, match="brand"):
-        engine.recommend("red", diversify_by=["brand"])
+        recommender.recommend("red", diversify_by=["brand"])
+
+
+def test_the_engine_still_recommends_and_names_what_replaces_it(recommender: TopicRecommender, index: Path) -> None:
+    with pytest.warns(DeprecationWarning, match="TopicRecommender"):
+        items = SearchEngine.open(index).recommend("red paper", least=0.0, top_k=5)
+    assert items == recommender.recommend("red paper", min_probability=0.0, top_k=5)
 
 
 def test_refresh_touches_only_what_changed(recommender: TopicRecommender, index: Path, tmp_path: Path) -> None:
     out = tmp_path / "topics"
     first = build_topics(recommender, TOPICS, out, FULL)
-    assert (first.written, first.untouched, first.scored > 0) == (3, 0, True)
+    assert (first.written, first.untouched) == (3, 0)
     before = stamps(out)
 
     again = build_topics(recommender, TOPICS, out, FULL)
-    assert (again.untouched, again.written, again.scored) == (3, 0, 0)
+    assert (again.untouched, again.written) == (3, 0)
     assert stamps(out) == before
 
     shown = {item["id"] for page in read_pages(out)[1] for item in page.items}
@@ -100,7 +102,6 @@ def test_refresh_touches_only_what_changed(recommender: TopicRecommender, index:
     after = build_topics(recommender, TOPICS, out, FULL)
     assert after.untouched == 0
     assert after.same >= 1
-    assert after.scored == 0
     changed = [name for name, stamp in stamps(out).items() if stamp != before[name]]
     assert len(changed) == after.written
     assert "circle.json" not in changed
@@ -110,42 +111,14 @@ def test_refresh_touches_only_what_changed(recommender: TopicRecommender, index:
     assert sorted(stamps(out)) == ["red.json"]
 
 
-def test_only_new_images_are_scored(recommender: TopicRecommender, index: Path, tmp_path: Path) -> None:
-    out = tmp_path / "topics"
-    remove_from_index(index, ids=["red-circle", "blue-square"])
-    build_topics(recommender, TOPICS[:1], out, FULL)
-    new = [row for row in priced_rows() if row["id"] in ("red-circle", "blue-square")]
-    add_to_index(index, source_of(write_table(tmp_path / "new.parquet", new)))
-    assert build_topics(recommender, TOPICS[:1], out, FULL).scored == 2
-
-
-def test_a_joint_score_that_counts_for_nothing_is_not_computed(
-    recommender: TopicRecommender, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    memory = recommender.memory
-    assert memory is not None
-    text = TOPICS[1].texts
-    settings = replace(FULL, rerank=100)
-
-    def by(joint: float) -> list[str]:
-        recommender.memory = replace(memory, calibration=replace(memory.calibration, transfer=1.0, joint=joint))
-        return [item.id for item in recommender.page(text, None, settings, {}).items]
-
-    next_to_nothing = by(1e-9)
-    monkeypatch.setattr(recommender.encoder, "joint", None)
-    assert by(0.0) == next_to_nothing
-    with pytest.raises(TypeError):
-        by(1e-9)
-
-
 def test_order_is_stable_when_products_come_and_go(recommender: TopicRecommender, index: Path) -> None:
     settings = replace(FULL, diversity=0.0, top_k=24)
-    whole = [item.id for item in recommender.page(TOPICS[0].texts, None, settings, {}).items]
-    likely = {item.id: item.probability for item in recommender.page(TOPICS[0].texts, None, settings, {}).items}
+    whole = [item.id for item in recommender.page(TOPICS[0].texts, None, settings)]
+    likely = {item.id: item.probability for item in recommender.page(TOPICS[0].texts, None, settings)}
     assert len(whole) == 24
     gone = [whole[3], whole[10], whole[20]]
     remove_from_index(index, ids=gone)
-    left = recommender.page(TOPICS[0].texts, None, settings, {}).items
+    left = recommender.page(TOPICS[0].texts, None, settings)
     assert [item.id for item in left] == [name for name in whole if name not in gone]
     assert all(item.probability == pytest.approx(likely[item.id], abs=1e-4) for item in left)
 
@@ -177,7 +150,7 @@ def test_a_damaged_page_is_made_again(recommender: TopicRecommender, tmp_path: P
     build_topics(recommender, TOPICS, out, FULL)
     good = (out / "pages" / "red.json").read_bytes()
     (out / "pages" / "red.json").write_bytes(good[:50])
-    (out / "scores" / "circle.json").write_text('{"key": 1, "joint": [3]}')
+    (out / "sources" / "circle.json").write_text('{"key": 1')
     done = build_topics(recommender, TOPICS, out, FULL)
     assert (out / "pages" / "red.json").read_bytes() == good
     assert (done.written, done.same, done.untouched) == (1, 1, 1)
@@ -236,7 +209,7 @@ def test_titles_and_columns_do_not_move_what_images_rank(
     rows = [dict(row, title="x", title_zh="y", colour="z") for row in priced_rows()]
     build_index(taught, source_of(write_table(tmp_path / "blind.parquet", rows)), tmp_path / "blind")
     blind = opened(tmp_path / "blind")
-    pages = [one.page(TOPICS[0].texts, None, FULL, {}).items for one in (recommender, blind)]
+    pages = [one.page(TOPICS[0].texts, None, FULL) for one in (recommender, blind)]
     assert [item.id for item in pages[0]] == [item.id for item in pages[1]]
 
 
@@ -257,12 +230,11 @@ def test_memory_that_is_damaged_or_another_model_s(taught: Path, model: Path, in
 @pytest.mark.parametrize(
     ("part", "value"),
     [
-        ("kind_members", 10**6),
-        ("kind_members", -1),
-        ("kind_starts", 10**6),
-        ("kind_vectors", np.nan),
+        ("facet_members", 10**6),
+        ("facet_members", -1),
+        ("facet_starts", 10**6),
+        ("facet_vectors", np.nan),
         ("pooled", np.nan),
-        ("word_vectors", np.nan),
     ],
 )
 def test_memory_with_a_number_that_cannot_be_is_damaged(
@@ -291,21 +263,29 @@ def test_learning_reads_the_columns_of_the_catalogue(
     taught: Path, shop_regions: Path, priced: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = Path(shutil.copytree(taught, tmp_path / "model"))
-    words = ["topics", "learn", str(folder), str(shop_regions), "--columns", "colour"]
+    words = ["topics", "learn", str(folder), str(shop_regions), "--columns", "stock"]
     assert main([*words, "--catalogue", str(priced)]) == 0
-    assert "kinds of products in colour" in capsys.readouterr().out
+    assert "facets of products in stock" in capsys.readouterr().out
     memory = load_memory(folder, model_fingerprint(folder))
     assert memory is not None
-    examples = memory.examples
-    assert ATTRIBUTES in examples.fields
-    assert any("red" in text.split() for text in examples.texts)
+    assert memory.examples.fields == ("title", "title_zh")
+    assert set(memory.examples.facets.texts) == {"0", "1", "2", "3"}
     for more, message in (
         ([], "name it with --catalogue"),
-        (["--catalogue", str(priced), "--validation-catalogue", str(priced)], "belongs to the store of --validation"),
-        (["--catalogue", str(priced), "--validation", str(shop_regions)], "or neither"),
+        (["--validation-catalogue", str(priced)], "--validation-catalogue is gone: only the columns of --catalogue"),
+        (["--rerank", "9"], "--rerank is gone"),
     ):
         assert main([*words, *more]) == 2
         assert message in capsys.readouterr().err
+
+
+def test_topics_learned_by_an_earlier_version_are_to_be_learned_again(taught: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(taught, tmp_path / "model"))
+    with safe_open(folder / FILE, framework="numpy") as file:
+        header, arrays = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    save_file(arrays, folder / FILE, header | {"format": "5"})
+    with pytest.raises(CheckpointError, match=r"is of format 5; .* Make it again with: interbert topics learn"):
+        load_memory(folder, model_fingerprint(folder))
 
 
 def test_columns_of_few_values_say_what_kind_a_product_is(tmp_path: Path) -> None:
@@ -327,18 +307,19 @@ def test_columns_of_few_values_say_what_kind_a_product_is(tmp_path: Path) -> Non
     assert facet_columns_of(source).taken == ("kind",)
     values = attribute_values(source, ["kind", "use", "use"])
     assert values[:2] == [("shirt", "at home"), ("", "at home")]
-    assert [as_text(one) for one in values[:2]] == ["shirt at home", "at home"]
     with pytest.raises(ColumnError, match="kind"):
         attribute_values(source, ["kinds"])
     with pytest.raises(SourceError, match="--columns"):
         facet_columns_of(source, ["kind"])
 
 
-def test_a_model_that_was_not_taught_ranks_by_the_joint_model_alone(index_path: Path) -> None:
+def test_a_model_that_was_not_taught_ranks_by_the_dual_encoder_alone(index_path: Path) -> None:
     recommender = opened(index_path)
     assert recommender.memory is None
-    page = recommender.page(("red paper",), None, replace(FULL, diversity=0.0), {})
-    assert [item.score for item in page.items] == sorted((item.score for item in page.items), reverse=True)
+    page = recommender.page(("red paper",), None, replace(FULL, diversity=0.0))
+    _, (vector,) = recommender.encoder.texts(["red paper"])
+    assert [item.id for item in page] == [hit.id for hit in recommender.index.vector_search(vector, 10)]
+    assert {item.probability for item in page} == {None}
 
 
 def test_the_verbs_build_judge_and_draw(

@@ -8,25 +8,21 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from PIL import Image
-from tests.conftest import file_bytes
 from tests.forked import Fork
 from tests.killing import kill_at
 from tests.search.conftest import priced_rows, source_of, write_table
 from tests.search.test_two_writers import command
-from tests.search.topics.conftest import FULL, TOPICS, opened
+from tests.topics.conftest import FULL, TOPICS, opened
 
 from interbert.cli.main import main
 from interbert.errors import UsageError, VectorIndexError
 from interbert.search.build import build_index
-from interbert.search.engine import SearchEngine
 from interbert.search.model_files import model_fingerprint
-from interbert.search.topics.fit import fit_topics
-from interbert.search.topics.nearest_words import KnownWords
-from interbert.search.topics.pages import build_topics, read_pages
-from interbert.search.topics.recommend import TopicRecommender
-from interbert.search.topics.topic_file import Topic
-from interbert.search.topics.topic_memory import FILE, TopicMemory, load_memory, save_memory
+from interbert.topics.fit import fit_topics
+from interbert.topics.pages import build_topics, read_pages
+from interbert.topics.recommend import TopicRecommender
+from interbert.topics.topic_file import Topic
+from interbert.topics.topic_memory import FILE, TopicMemory, load_memory, save_memory
 
 
 def test_a_topic_that_goes_wrong_keeps_the_page_it_had(
@@ -131,27 +127,21 @@ def test_a_list_without_the_folder_of_pages_is_said_in_one_line(
     assert build_topics(recommender, TOPICS, out, FULL).written == 3
 
 
-def relearned(model: Path, memory: TopicMemory, joint: float = 1.0) -> TopicMemory:
+def relearned(model: Path, memory: TopicMemory, weight: float) -> TopicMemory:
     """Another memory of the same model, as another process may have learned it."""
-    return save_memory(replace(memory, calibration=replace(memory.calibration, transfer=1.0, joint=joint)), model)
+    return save_memory(replace(memory, calibration=replace(memory.calibration, weight=weight)), model)
 
 
-def test_topics_learned_anew_are_scored_anew(taught: Path, index: Path, tmp_path: Path) -> None:
+def test_pages_of_topics_learned_anew_are_made_anew(taught: Path, index: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(taught, tmp_path / "model"))
-    topic = Topic("round", ("circular paper",))  # said with "circle", which titles have
     memory = load_memory(folder, model_fingerprint(folder))
     assert memory is not None
-    relearned(folder, memory)
-    build_topics(opened(index, folder), [topic], tmp_path / "pages", FULL)
-    relearned(folder, replace(memory, words=KnownWords.none()))
-    again = build_topics(opened(index, folder), [topic], tmp_path / "pages", FULL)
-    fresh = build_topics(opened(index, folder), [topic], tmp_path / "fresh", FULL)
-    scores, wanted = (
-        json.loads((tmp_path / out / "scores" / "round.json").read_text(encoding="utf-8"))["joint"]
-        for out in ("pages", "fresh")
-    )
-    assert scores == wanted
-    assert again.scored == fresh.scored > 0
+    build_topics(opened(index, folder), TOPICS[:1], tmp_path / "pages", FULL)
+    relearned(folder, memory, 0.5)
+    assert build_topics(opened(index, folder), TOPICS[:1], tmp_path / "pages", FULL).written == 1
+    build_topics(opened(index, folder), TOPICS[:1], tmp_path / "fresh", FULL)
+    again, fresh = (read_pages(tmp_path / out)[1] for out in ("pages", "fresh"))
+    assert again == fresh
 
 
 def test_an_index_made_anew_at_the_same_place_is_looked_at_again(taught: Path, tmp_path: Path) -> None:
@@ -165,40 +155,23 @@ def test_an_index_made_anew_at_the_same_place_is_looked_at_again(taught: Path, t
     assert pages[1] <= {str(row["id"]) for row in priced_rows()[12:]}
 
 
-def test_what_is_remembered_of_an_image_is_of_that_vector_and_coding(taught: Path, tmp_path: Path) -> None:
-    """An index built anew with mirror images has other vectors for the same files."""
-    rows = [dict(row, image=lopsided(place)) for place, row in enumerate(priced_rows())]
-    source = source_of(write_table(tmp_path / "shop.parquet", rows))
-    build_index(taught, source, tmp_path / "index")
-    engine = SearchEngine.open(tmp_path / "index")
-    engine.recommend("red paper", min_probability=0.0)
-    build_topics(opened(tmp_path / "index"), TOPICS[:1], tmp_path / "topics", FULL)
-    build_index(taught, source, tmp_path / "index", rebuild=True, mirrored=True)
-    engine.index._checked = 0.0  # a second later
-    fresh = SearchEngine.open(tmp_path / "index")
-    assert engine.recommend("red paper", min_probability=0.0) == fresh.recommend("red paper", min_probability=0.0)
-    assert build_topics(opened(tmp_path / "index"), TOPICS[:1], tmp_path / "topics", FULL).scored == 24
-
-
-def lopsided(place: int) -> dict[str, object]:
-    image = Image.new("RGB", (60, 80), "white")
-    image.paste((10 * place, 0, 200), (0, 0, 20 + place, 80))
-    return {"bytes": file_bytes(image), "path": f"{place}.png"}
-
-
-def test_an_open_engine_notices_that_topics_were_learned_anew(taught: Path, index: Path) -> None:
-    own = next((index / "models").iterdir())
-    engine = SearchEngine.open(index)
-    before = engine.recommend("red paper", min_probability=0.0)
-    recommender = engine._recommender
-    assert engine.recommend("red paper", min_probability=0.0) == before
-    assert engine._recommender is recommender  # nothing is read again
-    memory = load_memory(own, model_fingerprint(taught))
+def test_an_open_recommender_notices_an_index_and_topics_made_anew(taught: Path, tmp_path: Path) -> None:
+    source = source_of(write_table(tmp_path / "shop.parquet", priced_rows()))
+    folder = Path(shutil.copytree(taught, tmp_path / "model"))
+    build_index(folder, source, tmp_path / "index")
+    recommender = opened(tmp_path / "index")
+    before = recommender.recommend("red paper", min_probability=0.0)
+    memory = recommender.memory
+    assert recommender.recommend("red paper", min_probability=0.0) == before
+    assert recommender.memory is memory  # nothing is read again
     assert memory is not None
-    relearned(own, replace(memory, calibration=replace(memory.calibration, bias=-1.0)), joint=0.5)
-    after = engine.recommend("red paper", min_probability=0.0)
-    assert after == SearchEngine.open(index).recommend("red paper", min_probability=0.0)
-    assert [item.score for item in after] != [item.score for item in before]
+    relearned(folder, memory, 0.5)
+    recommender.recommend("red paper")
+    assert recommender.memory is not memory
+    build_index(folder, source, tmp_path / "index", rebuild=True, mirrored=True)
+    recommender._engine.index._checked = 0.0  # a second later
+    after = recommender.recommend("red paper", min_probability=0.0)
+    assert after == opened(tmp_path / "index").recommend("red paper", min_probability=0.0)
 
 
 def test_a_learned_memory_has_the_fingerprint_of_its_file(taught: Path, shop_regions: Path, tmp_path: Path) -> None:

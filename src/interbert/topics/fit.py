@@ -10,27 +10,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from interbert.errors import SourceError
-from interbert.extraction.attributes import ATTRIBUTES, as_text
 from interbert.extraction.joining import CatalogueColumns
 from interbert.progress import progress_bar
 from interbert.regions.schema import CaptionRow, ExtractorInfo
 from interbert.regions.store import RegionStore
 from interbert.search.query_encoder import ProductEncoder
-from interbert.search.topics.calibration import Calibration, fit_calibration
-from interbert.search.topics.encoding import directions, encode_titles, encode_wordings, require_contrast
-from interbert.search.topics.examples import Examples
-from interbert.search.topics.facets import Facets, facets_among
-from interbert.search.topics.nearest_words import KnownWords
-from interbert.search.topics.phrases import Phrase, common_phrases
-from interbert.search.topics.topic_memory import LeftOut, TopicMemory, list_left_out, save_memory
-from interbert.search.topics.visual_features import pooled_visual_features
+from interbert.topics.calibration import Calibration, fit_calibration
+from interbert.topics.encoding import directions, encode_titles, encode_wordings, require_contrast
+from interbert.topics.examples import Examples
+from interbert.topics.facets import Facets, facets_among
+from interbert.topics.phrases import Phrase, common_phrases
+from interbert.topics.topic_memory import LeftOut, TopicMemory, list_left_out, save_memory
+from interbert.topics.visual_features import pooled_visual_features
 
 Float32 = NDArray[np.float32]
 
 _BLOCK = 512
 _LEAST_MEMBERS = 3
 _BEST, _OTHERS = 32, 16
-"""Images of each made topic that the joint model scores: the likeliest, and some of the rest."""
+"""Images of each made topic that calibrate: the likeliest, and some of the rest."""
 
 
 @dataclass(frozen=True)
@@ -41,8 +39,6 @@ class Titled:
     """[n,D+1] of the images, hub correction included where the model has one."""
     pooled: Float32
     """[n,2H], pooled tokens."""
-    tokens: list[Float32]
-    """[R,H] of each image; empty where they were not asked for."""
     titles: list[dict[str, str]]
     """First text of each field, by field."""
     values: list[tuple[str, ...]]
@@ -57,7 +53,6 @@ def fit_topics(
     validation: str | None = None,
     *,
     catalogue: CatalogueColumns | None = None,
-    validation_catalogue: CatalogueColumns | None = None,
     fields: Sequence[str] = (),
     limit: int = 20_000,
     phrases: int = 200,
@@ -70,10 +65,9 @@ def fit_topics(
         model: directory of a model with a contrastive head; gets ``topics.safetensors``.
         regions: store of titled images, those that the model was trained on.
         validation: store of others; without, a twentieth of the examples serves, and probabilities come out too sure.
-        catalogue: that ``regions`` was extracted from, with the columns to read as one more title, and as kinds.
-            Images are joined by id (:class:`~interbert.extraction.joining.CatalogueColumns`); those that are not in
-            it are examples by their titles alone.
-        validation_catalogue: likewise of ``validation``.
+        catalogue: that ``regions`` was extracted from, with the columns that facets are made of. Images are joined by
+            id (:class:`~interbert.extraction.joining.CatalogueColumns`); those that are not in it are examples by
+            their titles alone.
         fields: source columns whose texts to read; all when empty.
         limit: no more examples than so many, drawn at random.
         phrases: made topics per field to calibrate on.
@@ -92,26 +86,19 @@ def fit_topics(
     encoder = ProductEncoder.load(model)
     require_contrast(encoder, str(model))
     generator = np.random.default_rng(seed)
-    known = _titled(encoder, regions, catalogue, fields, limit, generator, progress, tokens=validation is None)
-    names = sorted({name for one in known.titles for name in one})
-    examples = _examples(encoder, known, names, progress)
+    known = _titled(encoder, regions, catalogue, fields, limit, generator, progress)
+    examples = _examples(encoder, known)
     if validation is None:
         held = np.zeros(len(examples), dtype=np.bool_)
         held[generator.permutation(len(examples))[: _held_out(len(examples))]] = True
-        judged = Titled(
-            known.vectors[held],
-            known.pooled[held],
-            [known.tokens[place] for place in np.flatnonzero(held)],
-            [known.titles[place] for place in np.flatnonzero(held)],
-            [],
-            [],
-        )
+        titles = [known.titles[place] for place in np.flatnonzero(held)]
+        judged = Titled(known.vectors[held], known.pooled[held], titles, [], [])
         calibration = calibrate(encoder, examples.select(~held), judged, phrases, seed, regions, progress)
     else:
-        judged = _titled(encoder, validation, validation_catalogue, fields, limit, generator, progress, tokens=True)
+        judged = _titled(encoder, validation, None, fields, limit, generator, progress)
         calibration = calibrate(encoder, examples, judged, phrases, seed, validation, progress)
     left_out = (*known.left_out, *judged.left_out)
-    memory = save_memory(TopicMemory(examples, calibration, KnownWords.of(examples.texts), left_out=left_out), model)
+    memory = save_memory(TopicMemory(examples, calibration, left_out=left_out), model)
     list_left_out(left_out, model)
     return memory
 
@@ -132,23 +119,21 @@ def calibrate(
         raise SourceError(
             f"{where}: its titles have too little in common to calibrate topics on. Give more validation products."
         )
-    likeness = examples.likeness(directions(encoder, judged.vectors), judged.pooled)
-    ids, vectors, wordings = encode_wordings(encoder, [one.text for one in made], examples)
+    images = examples.neighbours(directions(encoder, judged.vectors), judged.pooled)
+    _, wordings = encode_wordings(encoder, [one.text for one in made])
     generator = np.random.default_rng(seed)
-    transfers, joints, relevants = [], [], []
+    transfers, relevants = [], []
     with progress_bar("calibrating", len(made), "topics", progress) as advance:
-        for place, phrase in enumerate(made):
-            transfer = examples.transfer(likeness, examples.fit([wordings[place]]))
+        for phrase, wording in zip(made, wordings, strict=True):
+            transfer = examples.transfer(images, examples.labels([wording]))
             chosen = _spread(transfer, generator)
-            recalled = judged.vectors[chosen] @ vectors[place]
-            joints.append(encoder.joint([ids[place]], [judged.tokens[one] for one in chosen], recalled[None])[0])
             transfers.append(transfer[chosen])
             relevants.append(np.isin(chosen, phrase.members))
             advance(1)
     relevant = np.concatenate(relevants)
     if relevant.all() or not relevant.any():
         raise SourceError(f"{where}: has too few products to calibrate topics on. Give more validation products.")
-    return fit_calibration(np.concatenate(transfers), np.concatenate(joints), relevant, len(made))
+    return fit_calibration(np.concatenate(transfers), relevant, len(made))
 
 
 def _held_out(count: int) -> int:
@@ -170,36 +155,30 @@ def _titled(
     limit: int,
     generator: np.random.Generator,
     progress: bool,
-    tokens: bool,
 ) -> Titled:
     store = RegionStore.open(path)
     store.require(ExtractorInfo.from_dict(encoder.processor.extractor_info))
     captions = list(store.captions())
     mirrors = {one.image_id: (one.row,) for one in captions if one.view == 1}
-    titled = [one for one in captions if one.view == 0 and (catalogue is not None or _titles(one, fields))]
+    titled = [one for one in captions if one.view == 0 and _titles(one, fields)]
+    wanted = f" in columns {', '.join(fields)}" if fields else ""
+    if len(titled) < 2:
+        raise SourceError(f"{path}: holds too few titles{wanted}. Give a store whose images have texts.")
     if len(titled) > limit:
         titled = [titled[place] for place in sorted(generator.permutation(len(titled))[:limit])]
-    valued, left_out = _valued(titled, catalogue, path)
-    titles = [_titles(one, fields, values) for one, values in zip(titled, valued, strict=True)]
-    kept = [place for place, one in enumerate(titles) if one]
-    wanted = f" in columns {', '.join(fields)}" if fields else ""
-    if len(kept) < 2:
-        raise SourceError(f"{path}: holds too few titles{wanted}. Give a store whose images have texts.")
+    values, left_out = _valued(titled, catalogue, path)
     nothing = [one for one in captions if one.view == 0 and not _titles(one, fields)]
-    used = {titled[place].row for place in kept}
-    left_out += [LeftOut.of(path, one, f"has no text{wanted}") for one in nothing if one.row not in used]
-    rows = [(titled[place].row, *mirrors.get(titled[place].image_id, ())) for place in kept]
-    vectors, pooled, embedded = _encoded(encoder, store, rows, progress, tokens)
-    return Titled(
-        vectors, pooled, embedded, [titles[place] for place in kept], [valued[place] for place in kept], left_out
-    )
+    left_out += [LeftOut.of(path, one, f"has no text{wanted}") for one in nothing]
+    rows = [(one.row, *mirrors.get(one.image_id, ())) for one in titled]
+    vectors, pooled = _encoded(encoder, store, rows, progress)
+    return Titled(vectors, pooled, [_titles(one, fields) for one in titled], values, left_out)
 
 
 def _encoded(
-    encoder: ProductEncoder, store: RegionStore, rows: Sequence[tuple[int, ...]], progress: bool, tokens: bool
-) -> tuple[Float32, Float32, list[Float32]]:
-    """Of images by the store's rows of their views: vectors, pooled tokens, and tokens where they are asked for."""
-    vectors, pooled, kept = [], [], []
+    encoder: ProductEncoder, store: RegionStore, rows: Sequence[tuple[int, ...]], progress: bool
+) -> tuple[Float32, Float32]:
+    """Of images by the store's rows of their views: vectors and pooled tokens."""
+    vectors, pooled = [], []
     with progress_bar("encoding images", len(rows), "images", progress) as advance:
         for start in range(0, len(rows), _BLOCK):
             part = rows[start : start + _BLOCK]
@@ -208,9 +187,8 @@ def _encoded(
             found, embedded = encoder.views(views, [f"{store.path}, row {places[0]}" for places in part])
             vectors.append(found)
             pooled.append(pooled_visual_features(embedded))
-            kept += embedded if tokens else []
             advance(len(part))
-    return np.concatenate(vectors), np.concatenate(pooled), kept
+    return np.concatenate(vectors), np.concatenate(pooled)
 
 
 def _valued(
@@ -233,32 +211,26 @@ def _valued(
     return found.values, [LeftOut.of(path, captions[place], reason) for place, reason in found.problems]
 
 
-def _titles(row: CaptionRow, fields: Sequence[str], values: Sequence[str] = ()) -> dict[str, str]:
+def _titles(row: CaptionRow, fields: Sequence[str]) -> dict[str, str]:
+    """First text of each field."""
     titles: dict[str, str] = {}
     for text, name in zip(row.texts, row.text_fields, strict=True):
         if not fields or name in fields:
             titles.setdefault(name, text)
-    if said := as_text(values):
-        titles[ATTRIBUTES] = said
     return titles
 
 
-def _examples(encoder: ProductEncoder, known: Titled, names: Sequence[str], progress: bool) -> Examples:
-    """Titles encoded, field by field, and the kinds that the columns make."""
+def _examples(encoder: ProductEncoder, known: Titled) -> Examples:
+    """Titles encoded, field by field, and the facets that the columns make."""
+    names = sorted({name for one in known.titles for name in one})
     images = directions(encoder, known.vectors)
     vectors = np.zeros((len(names), *images.shape), dtype=np.float32)
-    sentences = np.zeros((len(names), len(images), encoder.hidden_size), dtype=np.float32)
     for field, name in enumerate(names):
         places = [place for place, titles in enumerate(known.titles) if name in titles]
-        ids = encoder.processor.texts_to_ids([known.titles[place][name] for place in places])
-        vectors[field, places], sentences[field, places] = encode_titles(
-            encoder, ids, f"encoding {name}" if progress else None
-        )
-    facets = Facets.none(len(images), images.shape[1], encoder.hidden_size)
+        vectors[field, places] = encode_titles(encoder, [known.titles[place][name] for place in places])
+    facets = Facets.none(*images.shape)
     texts, members = facets_among(known.values)
     if texts:
-        ids = encoder.processor.texts_to_ids(texts)
-        encoded = encode_titles(encoder, ids, "encoding kinds" if progress else None)
-        facets = Facets(tuple(texts), *encoded, members)
-    titles = [" ".join(one.values()) for one in known.titles]
-    return Examples.of(images, known.pooled, names, vectors, sentences, titles, facets)
+        facets = Facets(tuple(texts), encode_titles(encoder, texts), members)
+    titles = tuple(" ".join(one.values()) for one in known.titles)
+    return Examples(images, known.pooled, tuple(names), vectors, titles, facets)

@@ -5,7 +5,7 @@
     OUT/topics.json          settings, the names of index, source and model, and the list of pages
     OUT/built_from.json      where the index is: of this machine, not to publish
     OUT/pages/ID.json        what a page shows
-    OUT/scores/ID.json       what it was made from: to know when nothing changed, and not to score a pair twice
+    OUT/sources/ID.json      what it was made from, to know when nothing changed
 
 Every file is written whole or not at all, a page as soon as it is made, so a stopped command goes on where it was.
 """
@@ -27,14 +27,14 @@ from interbert.progress import progress_bar
 from interbert.redaction import published, stripped
 from interbert.search.hits import Hit as Result
 from interbert.search.index import ProductIndex
-from interbert.search.topics.recommend import Page, PageSettings, TopicRecommender
-from interbert.search.topics.topic_file import Topic
 from interbert.stored_names import stored
+from interbert.topics.recommend import PageSettings, TopicRecommender
+from interbert.topics.topic_file import Topic
 
 _SETTINGS = {"min_probability": "least", "diversify_by": "spread"}
-_FORMAT = 2
+_FORMAT = 3
 """Of how pages are made: raised when the same evidence gives other pages, so that all are looked at again."""
-_LIST, _PAGES, _SCORES, _BUILT_FROM = "topics.json", "pages", "scores", "built_from.json"
+_LIST, _PAGES, _SOURCES, _BUILT_FROM = "topics.json", "pages", "sources", "built_from.json"
 _REMEDY = "Run interbert topics build again."
 
 
@@ -49,8 +49,6 @@ class Refresh:
     written: int = 0
     removed: int = 0
     """Pages of topics that are gone."""
-    scored: int = 0
-    """Pairs that the joint model scored."""
     items: int = 0
     """On all pages."""
     empty: list[str] = field(default_factory=list)
@@ -96,10 +94,11 @@ def build_topics(
     """
     folder = Path(out)
     _require_place(folder)
+    recommender.refresh()
     recommender.require_columns(settings.check().diversify_by)
     index = recommender.index
     with only_writer(folder), writing(folder):
-        for name in (_PAGES, _SCORES):
+        for name in (_PAGES, _SOURCES):
             (folder / name).mkdir(parents=True, exist_ok=True)
         done = Refresh()
         index.refresh()
@@ -186,52 +185,35 @@ def _refresh(
     recommender: TopicRecommender, topic: Topic, folder: Path, settings: PageSettings, version: str, done: Refresh
 ) -> None:
     """Bring one page up to date."""
-    path, kept = folder / _PAGES / f"{topic.topic_id}.json", folder / _SCORES / f"{topic.topic_id}.json"
-    evidence, key = _keys(recommender, topic, settings)
-    before = _read_or_none(kept)
+    path, source = (folder / part / f"{topic.topic_id}.json" for part in (_PAGES, _SOURCES))
+    made_from = {"key": _key(recommender, topic, settings), "version": version}
     shown = _read_or_none(path)
-    if before is not None and shown is not None and (before.get("key"), before.get("version")) == (key, version):
+    if shown is not None and _read_or_none(source) == made_from:
         done.untouched += 1
     else:
-        known = _known(before) if before is not None and before.get("evidence") == evidence else {}
-        page = recommender.page(topic.texts, topic.where, settings, known)
-        done.scored += page.scored
-        content = _content(topic, page)
+        content = _content(topic, recommender.page(topic.texts, topic.where, settings))
         if content == shown:
             done.same += 1
         else:
             _write(path, content)
             done.written += 1
-        scores = {name: list(pair) for name, pair in page.joint.items()}
-        _write(kept, {"key": key, "evidence": evidence, "version": version, "joint": scores})
+        _write(source, made_from)
         shown = content
     done.items += len(shown["items"])
     if not shown["items"]:
         done.empty.append(topic.topic_id)
 
 
-def _keys(recommender: TopicRecommender, topic: Topic, settings: PageSettings) -> tuple[str, str]:
-    """What joint scores depend on beside the images, and what the page depends on; as short hashes."""
-    # the memory says a topic in further words, and joint scores are means over all of them
+def _key(recommender: TopicRecommender, topic: Topic, settings: PageSettings) -> str:
+    """What a page depends on beside the index's table, as a short hash."""
     memory = None if recommender.memory is None else recommender.memory.fingerprint
-    evidence = [_FORMAT, recommender.index.manifest.model_fingerprint, memory, list(topic.texts)]
-    return _hash(evidence), _hash([evidence, topic.where, stored(asdict(settings), _SETTINGS)])
+    model = recommender.index.manifest.model_fingerprint
+    parts = [_FORMAT, model, memory, list(topic.texts), topic.where, stored(asdict(settings), _SETTINGS)]
+    return hashlib.sha256(json.dumps(parts, ensure_ascii=False, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _hash(value: Any) -> str:
-    return hashlib.sha256(json.dumps(value, ensure_ascii=False, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def _known(before: dict[str, Any]) -> dict[str, tuple[str, float]]:
-    """Remembered joint scores; none where the file is not as it should be."""
-    try:
-        return {str(name): (str(digest), float(score)) for name, (digest, score) in before["joint"].items()}
-    except (KeyError, TypeError, ValueError, AttributeError):
-        return {}
-
-
-def _content(topic: Topic, page: Page) -> dict[str, Any]:
-    items = [_item(one) for one in page.items]
+def _content(topic: Topic, page: Sequence[Result]) -> dict[str, Any]:
+    items = [_item(one) for one in page]
     whole = {"topic_id": topic.topic_id, "texts": list(topic.texts), "where": topic.where, "items": items}
     return dict(json.loads(json.dumps(whole, ensure_ascii=False, default=str)))
 
@@ -260,7 +242,7 @@ def _is_begun(folder: Path) -> bool:
     """Whether a folder without a list is what a killed build left: others, too, have a folder called pages."""
     if not folder.is_dir():
         return False
-    others = [one for one in folder.iterdir() if one.name not in (_PAGES, _SCORES, _BUILT_FROM) and not is_part(one)]
+    others = [one for one in folder.iterdir() if one.name not in (_PAGES, _SOURCES, _BUILT_FROM) and not is_part(one)]
     return not others and all(_is_page(file) or is_part(file) for file in (folder / _PAGES).glob("*"))
 
 
@@ -274,7 +256,7 @@ def _write(path: Path, content: dict[str, Any]) -> None:
 
 
 def _drop(folder: Path, name: str) -> None:
-    for kind in (_PAGES, _SCORES):
+    for kind in (_PAGES, _SOURCES):
         (folder / kind / f"{name}.json").unlink(missing_ok=True)
 
 

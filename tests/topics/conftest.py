@@ -1,4 +1,5 @@
 """Regions of the small shop, for what reads titles; its index with a model that was taught topics."""
+# ruff: noqa: F401, F811 (fixtures)
 
 from __future__ import annotations
 
@@ -6,16 +7,15 @@ import shutil
 from pathlib import Path
 
 import pytest
-from tests.search.conftest import source_of
+from tests.search.conftest import built, index_path, make_model, model, priced, source_of
 
 from interbert.checkpoints.directory import load_processor
 from interbert.extraction.extract import extract_to_store
 from interbert.extraction.extractor import build_extractor
-from interbert.search.engine import SearchEngine
-from interbert.search.topics.fit import fit_topics
-from interbert.search.topics.recommend import PageSettings, TopicRecommender
-from interbert.search.topics.topic_file import Topic
-from interbert.search.topics.topic_memory import FILE
+from interbert.topics.fit import fit_topics
+from interbert.topics.recommend import PageSettings, TopicRecommender
+from interbert.topics.topic_file import Topic
+from interbert.topics.topic_memory import FILE
 
 TOPICS = [
     Topic("red", ("red paper", "红色"), relevant={"colour": ["red"]}),
@@ -55,4 +55,4 @@ def recommender(index: Path) -> TopicRecommender:
 
 
 def opened(index: Path, examples: Path | None = None) -> TopicRecommender:
-    return TopicRecommender.open(*SearchEngine.open(index).refresh(), examples)
+    return TopicRecommender.open(index, examples=examples)

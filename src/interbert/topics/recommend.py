@@ -1,0 +1,284 @@
+"""One topic's page: candidates near the topic or its examples, calibrated label transfer, threshold, diversity.
+
+Shapes: n candidates, D vector size.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from interbert.deprecation import renamed_arguments
+from interbert.errors import CheckpointError, ColumnError, UsageError, require_range
+from interbert.search.engine import SearchEngine
+from interbert.search.hits import Hit
+from interbert.search.index import ProductIndex
+from interbert.search.index_model import model_folder
+from interbert.search.query_encoder import ProductEncoder
+from interbert.search.rank_fusion import deduplicated
+from interbert.search.table import table_state
+from interbert.topics.calibration import Floats, likely_count
+from interbert.topics.diversity import diversified
+from interbert.topics.encoding import directions, encode_wordings, require_contrast
+from interbert.topics.examples import Examples, Neighbours
+from interbert.topics.topic_memory import FILE, FileStamp, TopicMemory, file_stamp, load_memory
+from interbert.topics.visual_features import pooled_visual_features
+
+Float32 = NDArray[np.float32]
+
+_PROTOTYPES = 8
+_REMEMBERED = 50_000
+"""Images of which the nearest examples are kept: 1 kB each."""
+
+
+@dataclass(frozen=True)
+class PageSettings:
+    """How a page is made."""
+
+    top_k: int = 20
+    """Items of a page, at most."""
+    min_probability: float | None = None
+    """Probability that an item must have; when not given, the page has the items that its expected F1 is best with."""
+    diversity: float = 0.05
+    """0 orders by probability alone, 1 by novelty alone."""
+    diversify_by: tuple[str, ...] = ()
+    """Columns, such as brand and category, whose values should not repeat."""
+    candidates: int = 200
+    """Images found for the topic, and half as many for each of its prototypes."""
+    duplicates: float | None = 0.995
+    """Products whose images' vectors have this cosine or more are one item; None keeps all."""
+
+    def check(self) -> PageSettings:
+        """Return self when every value is possible.
+
+        Raises:
+            ConfigError: naming the value.
+        """
+        require_range("topics: top_k", self.top_k, 1)
+        require_range("topics: min_probability", self.min_probability, 0, 1.0001)
+        require_range("topics: diversity", self.diversity, 0, 1.0001)
+        require_range("topics: candidates", self.candidates, 1)
+        require_range("topics: duplicates", self.duplicates, 0, 1.0001)
+        return self
+
+
+class TopicRecommender:
+    """Pages of an index.
+
+    Example::
+
+        recommender = TopicRecommender.open("indexes/shop")
+        for item in recommender.recommend("winter sweaters", where="stock > 0", diversify_by=["brand"]):
+            print(item.rank, item.product_id, item.probability)
+
+    Args:
+        engine: the index with its model.
+        examples: a model directory that was taught topics, or its file; when not given, the directory that the index
+            was built with if it still holds that model, else the index's own copy. Where none was taught, pages are
+            ranked by the dual encoder alone and have no probabilities.
+
+    Raises:
+        CheckpointError: what was taught is damaged or another model's, ``examples`` has none, or the model has no
+            contrastive head.
+    """
+
+    index: ProductIndex
+    encoder: ProductEncoder
+    memory: TopicMemory | None
+
+    def __init__(self, engine: SearchEngine, examples: str | Path | None = None) -> None:
+        self._engine = engine
+        self._examples = examples
+        self._stamps: tuple[FileStamp | None, ...] | None = None
+        self._table: tuple[str, int] | None = None
+        self._known: dict[str, list[Any]] = {}
+        self.refresh()
+
+    @classmethod
+    def open(
+        cls, index: str | Path, model: str | Path | None = None, examples: str | Path | None = None
+    ) -> TopicRecommender:
+        """Open an index by its folder or URI; ``model`` says where the model of an index in a bucket is."""
+        return cls(SearchEngine.open(index, model), examples)
+
+    def refresh(self) -> None:
+        """Use a rebuilt index and topics that were learned anew, from now on."""
+        index, self.encoder = self._engine.refresh()
+        if not isinstance(index, ProductIndex):
+            raise UsageError("topic pages need an index. Make one with: interbert index build")
+        self.index = index
+        stamps = tuple(file_stamp(folder / FILE) for folder in _memory_folders(self.index))
+        if stamps != self._stamps:
+            self.memory, self._stamps = find_memory(self.index, self._examples), stamps
+            self._known = {}
+        if self.memory is not None:
+            require_contrast(self.encoder, self.index.path)
+
+    def require_columns(self, names: Sequence[str]) -> None:
+        """Check that the index has columns.
+
+        Raises:
+            ColumnError: with the nearest name that exists.
+        """
+        there = [column.name for column in self.index.metadata_columns]
+        for name in names:
+            if name not in there:
+                raise ColumnError.missing(name, there, self.index.path)
+
+    @renamed_arguments(least="min_probability", spread="diversify_by")
+    def recommend(
+        self,
+        topic: str | Sequence[str],
+        *,
+        where: str | None = None,
+        top_k: int = 20,
+        min_probability: float | None = None,
+        diversity: float | None = None,
+        diversify_by: Sequence[str] = (),
+    ) -> list[Hit]:
+        """The page of a topic, of the index and the memory as they are now.
+
+        Args:
+            topic: a short text, or several wordings of one topic.
+            where: a filter.
+            top_k: items at most.
+            min_probability: as of :class:`PageSettings`; 0 fills the page.
+            diversity: 0 orders by probability alone, 1 by novelty alone; a little when not given.
+            diversify_by: columns, such as brand and category, whose values should not repeat.
+
+        Raises:
+            UsageError: the text is empty or without a word that the model knows, or a column is not there.
+            FilterError: the filter is wrong at a character that is named.
+            CheckpointError: what the model was taught of topics is damaged.
+            VectorIndexError: the index is damaged.
+        """
+        self.refresh()
+        trade = PageSettings.diversity if diversity is None else diversity
+        settings = PageSettings(top_k, min_probability, trade, tuple(diversify_by))
+        return self.page([topic] if isinstance(topic, str) else list(topic), where, settings.check())
+
+    def page(self, texts: Sequence[str], where: str | None, settings: PageSettings) -> list[Hit]:
+        """Make a topic's page.
+
+        Args:
+            texts: wordings of the topic.
+            where: a filter.
+            settings: checked.
+
+        Raises:
+            As :meth:`recommend`.
+        """
+        self.require_columns(settings.diversify_by)
+        glosses = [] if self.memory is None else self.memory.examples.glosses(texts)
+        vectors, wordings = encode_wordings(self.encoder, [*texts, *glosses])
+        labels = None if self.memory is None else self.memory.examples.labels(wordings)
+        hits = self._candidates(vectors, labels, where, settings)
+        if not hits:
+            return []
+        images = np.stack([hit.vector for hit in hits])
+        if self.memory is None or labels is None:
+            scores, likely = images @ vectors.mean(axis=0), None
+        else:
+            transfer = self.memory.examples.transfer(self._neighbours(self.memory.examples, hits), labels)
+            scores = self.memory.calibration.logit(transfer)
+            likely = self.memory.calibration.probability(scores)
+        return self._items(hits, scores, likely, settings)
+
+    def _candidates(
+        self, vectors: Float32, labels: Float32 | None, where: str | None, settings: PageSettings
+    ) -> list[Hit]:
+        """Images near to the topic's texts, or to the images that its examples show."""
+        queries = [(vector, settings.candidates) for vector in vectors]
+        if labels is not None and self.memory is not None:
+            prototypes = self.memory.examples.prototypes(labels, _PROTOTYPES)
+            padded = np.pad(prototypes, ((0, 0), (0, vectors.shape[1] - prototypes.shape[1])))
+            queries += [(vector, max(settings.candidates // 2, 1)) for vector in padded]
+        found: dict[str, Hit] = {}
+        for vector, count in queries:
+            for hit in self.index.vector_search(vector, count, where, every_image=True):
+                found.setdefault(hit.id, hit)
+        return list(found.values())
+
+    def _neighbours(self, examples: Examples, hits: Sequence[Hit]) -> Neighbours:
+        """The examples nearest to each image; looked up once for all topics, until the index's table changes."""
+        state = table_state(self.index.table)
+        if state != self._table or len(self._known) > _REMEMBERED:
+            self._known, self._table = {}, state
+        new = [hit for hit in hits if hit.id not in self._known]
+        if new:
+            vectors = directions(self.encoder, np.stack([hit.vector for hit in new]))
+            pooled = pooled_visual_features(self.index.regions([hit.id for hit in new]))
+            found = examples.neighbours(vectors, pooled)
+            self._known |= {hit.id: pair for hit, *pair in zip(new, found.places, found.weights, strict=True)}
+        places, weights = (np.stack(part) for part in zip(*(self._known[hit.id] for hit in hits), strict=True))
+        return Neighbours(places, weights)
+
+    def _items(self, hits: Sequence[Hit], scores: Floats, likely: Floats | None, settings: PageSettings) -> list[Hit]:
+        """Each product's best image that is likely enough, near-duplicates as one, diversified."""
+        best: dict[str, int] = {}
+        for place in sorted(range(len(hits)), key=lambda place: (-float(scores[place]), hits[place].id)):
+            best.setdefault(hits[place].product_id, place)
+        order = list(best.values())
+        if likely is not None:
+            order = order[: likely_count(likely[order], settings.min_probability)]
+        size = self.encoder.direction_size
+        groups = deduplicated([hits[place].vector for place in order], size, settings.duplicates)
+        heads = [order[group[0]] for group in groups]
+        if not heads:
+            return []
+        facets = [[_facet(hits[place].metadata.get(name)) for place in heads] for name in settings.diversify_by]
+        chosen = diversified(
+            (scores if likely is None else likely)[heads],
+            np.stack([hits[place].vector[:size] for place in heads]),
+            facets,
+            settings.diversity,
+            settings.top_k,
+        )
+        return [
+            Hit.of(
+                rank,
+                [hits[order[member]] for member in groups[place]],
+                float(scores[heads[place]]),
+                None if likely is None else float(likely[heads[place]]),
+            )
+            for rank, place in enumerate(chosen, start=1)
+        ]
+
+
+def _facet(value: Any) -> Any:
+    """A column's value as what pages count; of lists, such as tags, all members together."""
+    return tuple(value) if isinstance(value, list) else value
+
+
+def find_memory(index: ProductIndex, examples: str | Path | None = None) -> TopicMemory | None:
+    """What the model of an index was taught of topics; None when it never was.
+
+    Raises:
+        CheckpointError: it is damaged or another model's, or ``examples`` was named and has none.
+    """
+    fingerprint = index.manifest.model_fingerprint
+    if examples is not None:
+        memory = load_memory(examples, fingerprint)
+        if memory is None:
+            raise CheckpointError(
+                f"{examples}: knows nothing of topics. Teach it with: interbert topics learn {examples} REGIONS"
+            )
+        return memory
+    taught, own = _memory_folders(index)
+    if taught.is_dir():  # may have been taught after the index was built
+        with contextlib.suppress(CheckpointError):  # or trained anew, and then it is no concern of this index
+            memory = load_memory(taught, fingerprint)
+            if memory is not None:
+                return memory
+    return load_memory(own, fingerprint)
+
+
+def _memory_folders(index: ProductIndex) -> tuple[Path, Path]:
+    """The directory that an index was built with, and the index's own copy of it."""
+    return Path(index.manifest.model), model_folder(index.path, index.manifest.model_fingerprint)
