@@ -531,4 +531,4 @@ def test_options_that_are_no_more_are_said_in_one_line(tmp_path: Path, capsys: p
     for words in (["--warm-start.max-pairs", "9"], ["--config", str(recipe)]):
         assert main(["pretrain", "store", str(tmp_path / "out"), *words]) == 2
         (line,) = capsys.readouterr().err.splitlines()
-        assert "is no option any more: it is 1" in line
+        assert "is gone: it is 1" in line

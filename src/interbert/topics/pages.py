@@ -25,7 +25,7 @@ from interbert.errors import DataError, UsageError, first_line, writing
 from interbert.locking import only_writer
 from interbert.progress import progress_bar
 from interbert.redaction import published, stripped
-from interbert.search.hits import Hit as Result
+from interbert.search.hits import Hit
 from interbert.search.index import ProductIndex
 from interbert.stored_names import stored
 from interbert.topics.recommend import PageSettings, TopicRecommender
@@ -212,13 +212,13 @@ def _key(recommender: TopicRecommender, topic: Topic, settings: PageSettings) ->
     return hashlib.sha256(json.dumps(parts, ensure_ascii=False, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _content(topic: Topic, page: Sequence[Result]) -> dict[str, Any]:
+def _content(topic: Topic, page: Sequence[Hit]) -> dict[str, Any]:
     items = [_item(one) for one in page]
     whole = {"topic_id": topic.topic_id, "texts": list(topic.texts), "where": topic.where, "items": items}
     return dict(json.loads(json.dumps(whole, ensure_ascii=False, default=str)))
 
 
-def _item(one: Result) -> dict[str, Any]:
+def _item(one: Hit) -> dict[str, Any]:
     return {
         "rank": one.rank,
         "id": one.id,
