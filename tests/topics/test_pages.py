@@ -67,6 +67,18 @@ def test_a_page_is_not_empty_where_there_are_products(recommender: TopicRecommen
     assert recommender.recommend("red paper", min_probability=0.5) == []
 
 
+def test_a_topic_in_a_language_that_no_title_has_is_judged_by_its_glosses(recommender: TopicRecommender) -> None:
+    memory = recommender.memory
+    assert memory is not None
+    english = tuple(text.split(" white paper")[0] for text in memory.examples.texts)
+    recommender.memory = replace(memory, examples=replace(memory.examples, texts=english))
+    topic = Topic("round", ("圆形",), relevant={"colour": ["red", "blue"]})  # no word of it does the model know
+    assert "round" in recommender.wordings(topic.texts)
+    methods = evaluate_topics(recommender, [topic], FULL).methods
+    assert methods["topics, page"].shown == 10
+    assert methods["recall only"].shown == 0
+
+
 def test_recommend_is_the_page_of_a_topic(recommender: TopicRecommender) -> None:
     items = recommender.recommend(
         ["red paper", "红色"], where="stock > 0", min_probability=0.0, top_k=5, diversify_by=["colour"]

@@ -29,11 +29,11 @@ class PairCard:
         """Space before, number if it was to be predicted, and text of each of the caption's tokens."""
         numbers = {token.place: count for count, token in enumerate(self.pair.hidden, start=1)}
         truths = {token.place: token.truth for token in self.pair.hidden}
-        for place, token in enumerate(self.pair.tokens):
-            written = truths.get(place, token)
+        for position, token in enumerate(self.pair.tokens):
+            written = truths.get(position, token)
             glued = written.startswith("##") or (len(written) == 1 and not written.isascii())
             text = "\u2002\u2002" if token == _MASK else token.removeprefix("##")
-            yield "" if glued or not place else " ", numbers.get(place), text
+            yield "" if glued or not position else " ", numbers.get(position), text
 
     @property
     def tokens(self) -> Sequence[MaskedToken]:

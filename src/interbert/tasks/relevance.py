@@ -16,7 +16,6 @@ from interbert.tasks.metrics import Bool
 from interbert.tasks.retrieval import RetrievalSet
 
 Float32 = NDArray[np.float32]
-Int64 = NDArray[np.int64]
 
 
 @dataclass(frozen=True)

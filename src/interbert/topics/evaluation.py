@@ -173,14 +173,18 @@ def _lists(
     names: Sequence[str],
 ) -> dict[str, list[tuple[str, str]]]:
     """(image, product) of every method's list, best first."""
-    titles = recommender.index.full_text_search(" ".join(topic.texts), GAIN_AT, topic.where)
-    encoder = recommender.encoder
-    if not any(map(encoder.knows, encoder.processor.texts_to_ids(topic.texts))):  # the model has no page for it
-        return {name: [(one.id, one.product_id) for one in (titles if name == names[0] else [])] for name in names}
-    vectors, _ = encode_wordings(recommender.encoder, topic.texts)
-    recalled = recommender.index.vector_search(vectors.mean(axis=0), GAIN_AT, topic.where)
-    ranked = recommender.page(topic.texts, topic.where, unbounded)
-    page = recommender.page(topic.texts, topic.where, settings)
+    index, encoder = recommender.index, recommender.encoder
+
+    def known(texts: Sequence[str]) -> bool:
+        return any(map(encoder.knows, encoder.processor.texts_to_ids(texts)))
+
+    titles = index.full_text_search(" ".join(topic.texts), GAIN_AT, topic.where)
+    recalled, ranked, page = [], [], []
+    if known(topic.texts):
+        vectors, _ = encode_wordings(encoder, topic.texts)
+        recalled = index.vector_search(vectors.mean(axis=0), GAIN_AT, topic.where)
+    if known(recommender.wordings(topic.texts)):  # else the model has no page for it
+        ranked, page = (recommender.page(topic.texts, topic.where, one) for one in (unbounded, settings))
     lists = (titles, recalled, ranked, page)
     return {name: [(one.id, one.product_id) for one in listed] for name, listed in zip(names, lists, strict=True)}
 

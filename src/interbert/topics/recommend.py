@@ -163,6 +163,10 @@ class TopicRecommender:
         settings = PageSettings(top_k, min_probability, trade, tuple(diversify_by))
         return self.page([topic] if isinstance(topic, str) else list(topic), where, settings.check())
 
+    def wordings(self, texts: Sequence[str]) -> list[str]:
+        """A topic's texts, and what is said of their Chinese words in English where no title has them."""
+        return [*texts, *([] if self.memory is None else self.memory.examples.glosses(texts))]
+
     def page(self, texts: Sequence[str], where: str | None, settings: PageSettings) -> list[Hit]:
         """Make a topic's page.
 
@@ -175,8 +179,7 @@ class TopicRecommender:
             As :meth:`recommend`.
         """
         self.require_columns(settings.diversify_by)
-        glosses = [] if self.memory is None else self.memory.examples.glosses(texts)
-        vectors, wordings = encode_wordings(self.encoder, [*texts, *glosses])
+        vectors, wordings = encode_wordings(self.encoder, self.wordings(texts))
         labels = None if self.memory is None else self.memory.examples.labels(wordings)
         hits = self._candidates(vectors, labels, where, settings)
         if not hits:
