@@ -12,7 +12,7 @@ from interbert.data.qrels import Qrels
 from interbert.data.subset import sample_groups
 from interbert.errors import DataError
 from interbert.regions.schema import CaptionRow
-from interbert.tasks.metrics import Bool
+from interbert.tasks.metrics import Bool, Int64
 from interbert.tasks.retrieval import RetrievalSet
 
 Float32 = NDArray[np.float32]
