@@ -18,6 +18,7 @@ from interbert.model.region_inputs import pad_images
 from interbert.model.retrieval import InterBertForImageTextRetrieval
 from interbert.model.scoring import autocast, score_matrix
 from interbert.region_arrays import RegionArrays
+from interbert.tasks.pretraining import pretraining_losses
 from interbert.training.arguments import attention_for_training
 from interbert.training.optimizer import make_optimizer
 from interbert.training.options import TrainingOptions
@@ -73,8 +74,8 @@ class OurTraining:
     def __call__(self) -> None:
         for batch in self._batches:
             with autocast(self._model, self._bf16):
-                loss = self._model(**batch).loss
-            loss.backward()
+                loss = pretraining_losses(self._model, batch)["loss"]
+            loss.backward()  # type: ignore[no-untyped-call]
             loss.item()
             nn.utils.clip_grad_norm_(self._model.parameters(), self._most)
             self._optimizer.step()

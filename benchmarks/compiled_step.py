@@ -50,6 +50,8 @@ from triton.runtime import driver
 from interbert.model import dropout, encoder, layers
 from interbert.model.configuration import InterBertConfig
 from interbert.model.modeling import InterBertForPreTraining
+from interbert.tasks.base import TaskModule
+from interbert.tasks.pretraining import pretraining_losses
 from interbert.training.provenance import versions
 
 CARD = torch.device("cuda:0")
@@ -231,7 +233,7 @@ def written(settings: InterBertConfig, batch: dict[str, Tensor]) -> dict[str, st
 
     GraphLowering.compile_to_module = read  # type: ignore[method-assign,assignment]
     with FakeTensorMode(allow_non_fake_inputs=True):
-        model = InterBertForPreTraining(settings).train()
+        model = TaskModule(InterBertForPreTraining(settings), pretraining_losses).train()
         inputs = {name: torch.empty(value.shape, dtype=value.dtype) for name, value in batch.items()}
         compiled = torch.compile(
             model,
@@ -240,7 +242,7 @@ def written(settings: InterBertConfig, batch: dict[str, Tensor]) -> dict[str, st
             backend=lambda graph, values: compile_fx.compile_fx(graph, values, lower),
         )
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            loss = compiled(**inputs).loss  # type: ignore[no-untyped-call]
+            loss = compiled(**inputs)["loss"]
         loss.backward()
     return code
 

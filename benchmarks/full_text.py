@@ -19,7 +19,8 @@ import pyarrow as pa
 from lancedb.index import FTS
 from lancedb.query import MatchQuery
 
-from interbert.search.table import TERMS_TOKENIZER, connect
+from interbert.search.manifest import connect
+from interbert.search.table import TERMS_TOKENIZER
 from interbert.training.provenance import versions
 
 _WORDS = 20_000

@@ -10,8 +10,11 @@ Prints a Markdown table (docs/security.md has it).
 
 from __future__ import annotations
 
+import io
+import itertools
 import json
 import resource
+import struct
 import sys
 import tempfile
 import time
@@ -23,6 +26,7 @@ import h5py
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from guards_of_trust import CASES as TRUST
 from guards_of_writing import CASES, Case, started
 from PIL import Image
 
@@ -97,6 +101,41 @@ def shared_pickle(folder: Path) -> Words:
     return ["import", "npy-folder", str(folder / "npy"), str(folder / "out")]
 
 
+def equal_hashes(folder: Path) -> Words:
+    """Whole numbers repeat their hash at 2^61 - 1, and a tuple's is made of them."""
+    equal = [5 + ((1 << 61) - 1) * times for times in range(4)]
+    keys = itertools.islice(itertools.product(equal, repeat=8), 40_000)
+    raw = b"\x80\x04}(" + b"".join(b"(" + b"".join(map(whole, key)) + b"tN" for key in keys) + b"u."
+    (folder / "npy").mkdir()
+    head = io.BytesIO()
+    np.lib.format.write_array_header_1_0(head, {"descr": "|O", "fortran_order": False, "shape": ()})
+    (folder / "npy" / "1.npy").write_bytes(head.getvalue() + raw)
+    return ["import", "npy-folder", str(folder / "npy"), str(folder / "out")]
+
+
+def whole(value: int) -> bytes:
+    """A number in a pickle."""
+    return b"\x8a\x09" + value.to_bytes(9, "little", signed=True)
+
+
+def fixed_lists(folder: Path) -> Words:
+    path = folder / "fixed.parquet"
+    titles = pa.array([["shoe " * 19_000] * 200] * 10, pa.list_(pa.string(), 200))
+    part = pa.table({"title": titles, "image": pa.array([image(folder).name] * 10)})
+    with pq.ParquetWriter(path, part.schema) as writer:
+        for _ in range(10):
+            writer.write_table(part)
+    return ["extract", str(path), str(folder / "out")]
+
+
+def icon(folder: Path) -> Words:
+    png = image(folder, (12_000, 12_000)).read_bytes()
+    head = struct.pack("<HHHBBBBHHII", 0, 1, 1, 16, 16, 0, 0, 1, 32, len(png), 22)
+    (folder / "icon.ico").write_bytes(head + png)
+    (folder / "icon.csv").write_text("id,title,image\n1,a wall,icon.ico\n")
+    return ["extract", str(folder / "icon.csv"), str(folder / "out"), "--image-column", "image"]
+
+
 def npz_sum(folder: Path) -> Words:
     (folder / "npz").mkdir()
     part = np.zeros((1000, 10_000), np.float32)
@@ -141,18 +180,22 @@ INPUTS: dict[str, Callable[[Path], Words | Case]] = {
     "a sound catalogue of one product": sound,
     "a title of 50 million characters (jsonl)": long_title,
     "100,000 equal titles of 95,000 characters, 9.5 GB of values in a small parquet file": dictionary,
+    "100 equal lists of 200 titles of 95,000 characters, 1.9 GB in a small parquet file": fixed_lists,
     "900 levels of lists (jsonl)": deep_json,
     "a csv cell of 2 million characters": long_cell,
     "a csv header of 20,000 columns": many_columns,
     "an image of 144 million pixels": many_pixels,
     "8 images of 81 million pixels each": large_images,
+    "an .ico file whose header says 16 x 16, with an image of 144 million pixels": icon,
     "a pickle of 40 lists, each twice the one before": shared_pickle,
+    "a pickle of 40,000 keys of equal hashes": equal_hashes,
     "an npz record of two arrays of 40 MB, compressed": npz_sum,
     "HDF5 with a link to another file": h5_link,
     "a recipe whose aliases stand for 9^12 values": recipe,
     "a model directory that asks for code of its own": own_code,
     "a recipe with a column's name of 2.8 million characters": made_by,
     **CASES,
+    **TRUST,
 }
 
 

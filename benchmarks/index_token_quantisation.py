@@ -26,8 +26,6 @@ from interbert.tasks.retrieval import RetrievalSet
 
 Float32 = NDArray[np.float32]
 
-_TEXTS_AT_ONCE = 50
-
 
 def joint_scores(
     encoder: ProductEncoder,
@@ -40,15 +38,9 @@ def joint_scores(
     """Log-odds [texts, k] of each text's candidates."""
     scores = np.empty(candidates.shape, dtype=np.float32)
     with progress_bar(label, candidates.size, "pairs") as advance:
-        for start in range(0, len(ids), _TEXTS_AT_ONCE):
-            part = slice(start, start + _TEXTS_AT_ONCE)
-            images, place = np.unique(candidates[part], return_inverse=True)
-            text_of = np.repeat(np.arange(len(ids[part])), candidates.shape[1])
-            listed = encoder.joint_listed(
-                ids[part], [tokens[one] for one in images], text_of, place.reshape(-1), recalled[part].reshape(-1)
-            )
-            scores[part] = listed.reshape(scores[part].shape)
-            advance(scores[part].size)
+        for place, chosen in enumerate(candidates):
+            one = slice(place, place + 1)
+            scores[one] = encoder.joint(ids[one], [tokens[image] for image in chosen], recalled[one], advance)
     return scores
 
 

@@ -28,6 +28,7 @@ from interbert.extraction.grid import GridExtractor
 from interbert.memory import keep_freed_memory
 from interbert.model.configuration import InterBertConfig
 from interbert.model.modeling import InterBertForPreTraining
+from interbert.tasks.pretraining import pretraining_losses
 from interbert.training.provenance import versions
 
 REPEATS = 4
@@ -43,8 +44,8 @@ def training() -> Callable[[], object]:
 
     def step() -> None:
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            loss = model(**batch).loss
-        loss.backward()
+            loss = pretraining_losses(model, batch)["loss"]
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         optimizer.zero_grad()
 
@@ -71,7 +72,7 @@ def images() -> Callable[[], object]:
     noise = np.random.default_rng(0).integers(0, 255, (64, 80, 60, 3), dtype=np.uint8)
     decoded = [Image.fromarray(one) for one in noise]
     extractor = GridExtractor(device="cpu")
-    return lambda: extractor.extract(decoded)
+    return lambda: extractor.detect(decoded)
 
 
 WORK = {"training step": training, "scoring": scoring, "pictures": images}

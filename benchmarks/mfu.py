@@ -29,11 +29,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from interbert.losses.pretraining import flat_positions
 from interbert.model.configuration import InterBertConfig
 from interbert.model.modeling import InterBertForPreTraining
 from interbert.model.short_attention import SWITCH, short_attention_fits
 from interbert.model.varlen import varlen_kernel
-from interbert.objectives.positions import flat_positions
+from interbert.tasks.base import TaskModule
+from interbert.tasks.pretraining import pretraining_losses
 from interbert.training.provenance import versions
 
 PIECES, REGIONS = 20, 37
@@ -82,9 +84,9 @@ def main() -> None:
     model = InterBertForPreTraining(config).to(device).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True)
     batch, flops = synthetic_batch(config, arguments.batch_size, device, arguments.varied)
-    forward: Callable[..., Any] = model
+    forward: Callable[..., Any] = TaskModule(model, pretraining_losses)
     if arguments.compile:
-        forward = torch.compile(model, dynamic=arguments.varied or None)  # for batches of any number of tokens
+        forward = torch.compile(forward, dynamic=arguments.varied or None)  # for batches of any number of tokens
     inputs = {"": batch}
     if kernel is not None:
         padded = {name: value for name, value in batch.items() if not name.startswith("real_")}
@@ -94,7 +96,7 @@ def main() -> None:
 
     def step(way: str) -> None:
         with torch.autocast(device.type, dtype=torch.bfloat16):
-            loss = forward(**inputs[way]).loss
+            loss = forward(**inputs[way])["loss"]
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()
@@ -181,7 +183,7 @@ def synthetic_batch(
         "lm_labels": ids.masked_fill(~masked, -100),
         "masked_regions": hidden,
         "predicted_tokens": flat_positions(masked),
-        "predicted_regions": flat_positions(hidden & (match == 0)[:, None]),
+        "predicted_regions": flat_positions(hidden, match),
     }
     predicted = len(batch["predicted_tokens"]), len(batch["predicted_regions"])
     batch["region_targets"] = torch.rand(predicted[1], config.region_target_size, generator=generator).softmax(-1)

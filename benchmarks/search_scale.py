@@ -35,9 +35,8 @@ from interbert.search.changes import add_to_index
 from interbert.search.engine import SearchEngine
 from interbert.search.index import ProductIndex
 from interbert.search.index_model import index_encoder
-from interbert.search.manifest import append_manifest
+from interbert.search.manifest import append_manifest, connect
 from interbert.search.query_encoder import ProductEncoder
-from interbert.search.table import connect
 from interbert.search.vectors import to_query, to_stored
 from interbert.search.writer import IndexWriter, table_schema
 

@@ -10,12 +10,11 @@ import numpy as np
 from interbert.checkpoints.bert import bert_tokenizer
 from interbert.data.collation import PretrainingCollator
 from interbert.data.examples import PairData, PretrainingPairs
+from interbert.data.masking import RegionMasking, SegmentMasking
 from interbert.data.negatives import Negatives
 from interbert.data.sampling import EpochBatches
 from interbert.model.processing import InterBertProcessor
 from interbert.model.region_inputs import InterBertRegionFeatureExtractor
-from interbert.objectives.region_masking import RegionMasking
-from interbert.objectives.segment_masking import SegmentMasking
 from interbert.progress import progress_bar
 from interbert.regions.schema import ExtractorInfo, RegionRecord, Regions
 from interbert.regions.store import RegionStore, is_store

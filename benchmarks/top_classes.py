@@ -27,7 +27,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from interbert.objectives.region_masking import region_loss
+from interbert.losses.pretraining import region_loss
 from interbert.progress import progress_bar
 from interbert.regions.schema import RegionRecord
 from interbert.regions.store import RegionStore

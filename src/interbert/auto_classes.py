@@ -106,6 +106,6 @@ def region_maker(info: Mapping[str, Any], folder: str | Path | None = None) -> R
 
     def make(images: Sequence[Any]) -> Sequence[RegionsLike]:
         opened = (as_image(one, f"image {place}") for place, one in enumerate(images))
-        return [regions for chunk in in_chunks(opened, _CHUNK, lambda one: one) for regions in extractor.extract(chunk)]
+        return [regions for chunk in in_chunks(opened, _CHUNK, lambda one: one) for regions in extractor.detect(chunk)]
 
     return make

@@ -7,8 +7,14 @@ RecursionError, there or where the value is used. What is beyond a limit is a Va
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any
+
+from interbert.errors import DataError, InterBertError, first_line
 
 MAX_FILE = 1 << 26
 """Bytes of a file that is read whole: settings, names of classes, logs."""
@@ -16,6 +22,8 @@ MAX_VALUES = 1_000_000
 """Values of a JSON text; each is an object of its own in memory, whatever the file holds of it."""
 MAX_LEVELS = 60
 """Lists and objects inside each other; nothing that is read has more than ten."""
+_SIGN = re.compile(r'[,\[{]|"[^"\\]*+(?:\\(?:.|\Z)[^"\\]*+)*+(?:"|\Z)', re.DOTALL)
+"""What begins a value, or a text as a whole; in time linear in what it reads, also where a text does not end."""
 
 
 def read_small_text(path: str | Path, most: int = MAX_FILE) -> str:
@@ -42,13 +50,15 @@ def read_json(path: str | Path, most: int = MAX_FILE) -> Any:
     return json_value(read_small_text(path, most))
 
 
-def json_value(text: str) -> Any:
-    """The value of a JSON text.
+def json_value(text: str | bytes) -> Any:
+    """The value of a JSON text; of bytes in UTF-8, UTF-16 or UTF-32.
 
     Raises:
         ValueError: it is no JSON, or goes beyond a limit.
     """
-    if sum(map(text.count, ",[{")) > MAX_VALUES:  # signs inside of texts count, too: a text of commas is no setting
+    if isinstance(text, bytes):
+        text = text.decode(json.detect_encoding(text))
+    if sum(map(text.count, ",[{")) > MAX_VALUES and _has_values(text, MAX_VALUES):
         raise ValueError(f"it has more than {MAX_VALUES:,} values, which are not read")
     too_deep = f"it is nested deeper than {MAX_LEVELS} levels, which are not read"
     try:
@@ -58,6 +68,36 @@ def json_value(text: str) -> Any:
     if is_deeper(value, MAX_LEVELS):
         raise ValueError(too_deep)
     return value
+
+
+def _has_values(text: str, most: int) -> bool:
+    """Whether a JSON text has more values, by the signs before them that stand outside of texts."""
+    signs = (one for one in _SIGN.finditer(text) if text[one.start()] != '"')
+    return next(islice(signs, most, None), None) is not None
+
+
+@contextmanager
+def reading(path: str | Path, remedy: str) -> Iterator[None]:
+    """Turn what a damaged file makes of the block that reads it into one line.
+
+    The block may take names and numbers out of what :func:`read_json` gave as if they were there.
+
+    Args:
+        path: of the file, which a command of ours wrote.
+        remedy: what to do about it, a sentence.
+
+    Raises:
+        DataError: the file is not there, no JSON, beyond a limit, or lacks what is taken out of it.
+    """
+    try:
+        yield
+    except InterBertError:
+        raise
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror or first_line(error)}). {remedy}") from error
+    except (ValueError, LookupError, TypeError, AttributeError, OverflowError) as error:
+        reason = f"it has no {error}" if isinstance(error, KeyError) else first_line(error)
+        raise DataError(f"{path}: is damaged ({reason}). {remedy}") from error
 
 
 def is_deeper(value: Any, levels: int) -> bool:

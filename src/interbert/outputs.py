@@ -5,13 +5,13 @@ So a mistaken ``--out`` never costs a source, a setting or a model.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from interbert.atomic_write import atomic_write
+from interbert.bounded_files import json_value
 from interbert.errors import UsageError
 
 _MOST_BYTES = 16 * 2**20
@@ -48,8 +48,8 @@ def _head(file: Path) -> bytes:
 
 def _has_keys(text: bytes, keys: set[str]) -> bool:
     try:
-        content = json.loads(text)
-    except (ValueError, RecursionError):
+        content = json_value(text)
+    except ValueError:
         return False
     return isinstance(content, dict) and keys <= content.keys()
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -69,11 +70,12 @@ def history(out: Path) -> list[dict[str, float]]:
 
 
 def test_columns_of_few_values_are_found_and_told(
-    catalogue: Path, tiny_bert: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    catalogue: Path, tiny_bert: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.INFO, logger="interbert")
     chosen = options(catalogue, tmp_path / "out", tiny_bert, head_epochs=20, validation=str(catalogue))
     finetune_backbone(replace(chosen, dropout=0.0, learning_rate=1e-5))
-    assert "kinds of products in group" in capsys.readouterr().out
+    assert "kinds of products in group" in caplog.text
     told = history(tmp_path / "out")
     assert all(0 < one["attributes"] < 10 for one in told[1:])  # features that never vary do not blow up
     assert told[-1]["group"] > 80  # half of the products have the more frequent value

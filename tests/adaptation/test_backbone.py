@@ -15,13 +15,12 @@ from tests.forked import Fork
 
 from interbert.adaptation.attribute_head import Attributes
 from interbert.adaptation.backbone import LOG, _sample, finetune_backbone
-from interbert.adaptation.features import random_crops
-from interbert.adaptation.learner import BackboneLearner
+from interbert.adaptation.features import cropped, random_crops
 from interbert.adaptation.options import BackboneOptions
 from interbert.checkpoints.bert import bert_tokenizer
 from interbert.cli.main import main
 from interbert.data.pairs import PairTable
-from interbert.errors import ConfigError, StorageError, TrainingError
+from interbert.errors import ConfigError, StorageError, TrainingError, UsageError
 from interbert.extraction.class_names import class_names
 from interbert.extraction.columns import ColumnMapping
 from interbert.extraction.efficientnet import EfficientNetLite0
@@ -34,6 +33,8 @@ from interbert.model.processing import InterBertProcessor
 from interbert.model.region_inputs import InterBertRegionFeatureExtractor
 from interbert.regions.schema import CaptionRow
 from interbert.regions.store import RegionStore
+from interbert.training.run_setup import as_recipe
+from interbert.training.trainer import InterBertTrainer
 
 SETTINGS = GridSettings(input_size=64, scales=(1,), features=("stride8", "stride16", "head"))
 
@@ -73,7 +74,7 @@ def test_only_the_upper_layers_change_and_nothing_but_them_is_kept(trained: Path
     torch.testing.assert_close(one["stride8"], other["stride8"], rtol=0, atol=0)
     assert not torch.allclose(one["head"], other["head"])
     assert not (trained / "maps").exists()
-    assert not (trained / "checkpoint.pt").exists()
+    assert not (trained / "checkpoints").exists()
     assert (trained / WEIGHTS_FILE).stat().st_mode & 0o444 == 0o444
     assert "weights" in json.loads((trained / "provenance.json").read_text())["data"]
 
@@ -97,9 +98,9 @@ def test_a_store_carries_the_network_and_gives_it_back(trained: Path, shop: Path
     extract_to_store(shop_source(shop), tmp_path / "store", extractor, progress=False)
     store = RegionStore.open(tmp_path / "store")
     image = draw("red", "circle")
-    again = build_extractor(store.info, store.folder).extract([image])[0]
-    np.testing.assert_array_equal(again.features, extractor.extract([image])[0].features)
-    plain = GridExtractor(SETTINGS).extract([image])[0]
+    again = build_extractor(store.info, store.folder).detect([image])[0]
+    np.testing.assert_array_equal(again.features, extractor.detect([image])[0].features)
+    plain = GridExtractor(SETTINGS).detect([image])[0]
     assert not np.array_equal(again.features, plain.features)
     assert again.class_probs is not None
     np.testing.assert_allclose(again.class_probs.astype(np.float32).sum(axis=1), 1, atol=2e-3)
@@ -116,7 +117,7 @@ def test_a_model_carries_the_network(trained: Path, tmp_path: Path) -> None:
     assert digest_of(tmp_path / "second" / WEIGHTS_FILE) == digest_of(trained / WEIGHTS_FILE)
     image = file_bytes(draw("blue", "square"))
     made = InterBertRegionFeatureExtractor.from_pretrained(tmp_path / "second").regions([image])[0]
-    np.testing.assert_array_equal(made.features, extractor.extract([draw("blue", "square")])[0].features)
+    np.testing.assert_array_equal(made.features, extractor.detect([draw("blue", "square")])[0].features)
 
 
 def test_a_processor_carries_the_network(trained: Path, tiny_bert: str, tmp_path: Path) -> None:
@@ -128,7 +129,7 @@ def test_a_processor_carries_the_network(trained: Path, tiny_bert: str, tmp_path
     assert str(trained) not in (tmp_path / "model" / "processor_config.json").read_text()
     rebuilt = build_extractor(loaded.extractor_info, loaded.extractor_folder)
     image = draw("blue", "square")
-    np.testing.assert_array_equal(rebuilt.extract([image])[0].features, extractor.extract([image])[0].features)
+    np.testing.assert_array_equal(rebuilt.detect([image])[0].features, extractor.detect([image])[0].features)
 
 
 def test_missing_and_damaged_networks_are_named(trained: Path, tmp_path: Path) -> None:
@@ -147,24 +148,36 @@ def test_missing_and_damaged_networks_are_named(trained: Path, tmp_path: Path) -
         copy_weights(trained / WEIGHTS_FILE, "s3://bucket/store")
 
 
+@pytest.mark.parametrize(("stage", "last", "saved"), [("heads", 11, 9), ("backbone", 5, 3)])
 def test_a_stopped_run_goes_on_as_if_it_had_not_stopped(
-    trained: Path, shop: Path, tiny_bert: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    stage: str,
+    last: int,
+    saved: int,
+    trained: Path,
+    shop: Path,
+    tiny_bert: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    learn = BackboneLearner.epoch
+    """Whatever ended it, at a step within its second pass: what is on the disk is all that is left."""
+    step, steps = InterBertTrainer.training_step, []
 
-    def stop_in_the_second(self: BackboneLearner) -> dict[str, float]:
-        if self.epochs_done == 1:
-            raise KeyboardInterrupt
-        return learn(self)
+    def stop(self: InterBertTrainer, *given: object) -> torch.Tensor:
+        if self._stage is not None and self._stage.title == stage:
+            steps.append(self.state.global_step)
+            if self.state.global_step == last:
+                raise KeyboardInterrupt
+        return step(self, *given)
 
-    monkeypatch.setattr(BackboneLearner, "epoch", stop_in_the_second)
     chosen = options(shop, tmp_path / "out", tiny_bert)
-    with pytest.raises(KeyboardInterrupt):
-        finetune_backbone(chosen)
-    monkeypatch.undo()
+    with monkeypatch.context() as patch:
+        patch.setattr(InterBertTrainer, "training_step", stop)
+        for _ in range(2):
+            with pytest.raises(KeyboardInterrupt):
+                finetune_backbone(chosen)
+    assert steps == [*range(last + 1), *range(saved, last + 1)]  # the second time it began at a checkpoint
     finetune_backbone(chosen)
-    assert (tmp_path / "out" / WEIGHTS_FILE).read_bytes() == (trained / WEIGHTS_FILE).read_bytes()
-    assert (tmp_path / "out" / LOG).read_text() == (trained / LOG).read_text()
+    require_same(tmp_path / "out", trained)
 
 
 def require_same(out: Path, trained: Path) -> None:
@@ -177,17 +190,17 @@ def require_same(out: Path, trained: Path) -> None:
 def test_a_pass_whose_checkpoint_has_no_room_did_not_happen(
     number: int, trained: Path, shop: Path, tiny_bert: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    save, saved = torch.save, []
+    save, saved = InterBertTrainer._save_optimizer_and_scheduler, []
 
-    def full(*given: object) -> None:
-        saved.append(given)
-        if len(saved) == number:
+    def full(self: InterBertTrainer, folder: str) -> None:
+        saved.append(self._stage.title == "backbone")
+        if sum(saved) == number - 1 or (number == 1 and not any(saved)):
             raise RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 576 vs 534")
-        save(*given)  # type: ignore[arg-type]
+        save(self, folder)
 
     chosen, out = options(shop, tmp_path / "out", tiny_bert), tmp_path / "out"
     with monkeypatch.context() as patch:
-        patch.setattr(torch, "save", full)
+        patch.setattr(InterBertTrainer, "_save_optimizer_and_scheduler", full)
         with pytest.raises(StorageError, match="the disk is full"):
             finetune_backbone(chosen)
     passes = len((out / LOG).read_text().splitlines()) if (out / LOG).exists() else 0
@@ -224,57 +237,40 @@ def test_a_disk_that_is_full_at_any_file_costs_nothing(
 
 
 KILLED = """
-import json, os, signal, sys, torch
+import json, os, signal, sys
 from interbert.adaptation.backbone import finetune_backbone
 from interbert.adaptation.options import BackboneOptions
-save, saved = torch.save, []
-def killed(content, file):
-    saved.append(file)
-    save(content, file)
-    if len(saved) == 2: os.kill(os.getpid(), signal.SIGKILL)
-torch.save = killed
+from interbert.training.trainer import InterBertTrainer
+step, number = InterBertTrainer.training_step, int(sys.argv[2])
+def ended(self, *given):
+    if self._stage.title == "backbone" and self.state.global_step == 4: os.kill(os.getpid(), number)
+    return step(self, *given)
+InterBertTrainer.training_step = ended
 finetune_backbone(BackboneOptions(**json.loads(sys.argv[1])))
 """
 
 
-def test_a_run_that_is_killed_at_its_checkpoint_goes_on(
-    trained: Path, shop: Path, tiny_bert: str, tmp_path: Path
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_run_that_a_signal_ends_within_a_pass_goes_on(
+    number: signal.Signals, trained: Path, shop: Path, tiny_bert: str, tmp_path: Path
 ) -> None:
     chosen = options(shop, tmp_path / "out", tiny_bert)
-    run = Fork(KILLED, json.dumps(asdict(chosen)))
-    assert run.wait() == -signal.SIGKILL, run.communicate()[1][-600:]
-    assert len((tmp_path / "out" / LOG).read_text().splitlines()) == 1
+    run = Fork(KILLED, json.dumps(asdict(chosen)), int(number))
+    assert run.wait() != 0
+    saved = {folder.name for folder in (tmp_path / "out" / "checkpoints").glob("checkpoint-*")}
+    assert ("checkpoint-5" in saved) == (number == signal.SIGTERM)
+    assert len((tmp_path / "out" / LOG).read_text().splitlines()) == 2
     finetune_backbone(chosen)
-    assert (tmp_path / "out" / WEIGHTS_FILE).read_bytes() == (trained / WEIGHTS_FILE).read_bytes()
-    assert (tmp_path / "out" / LOG).read_text() == (trained / LOG).read_text()
+    require_same(tmp_path / "out", trained)
 
 
-def test_a_run_that_an_earlier_version_left_broken_goes_on(
-    trained: Path, shop: Path, tiny_bert: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Its log has the network as it was twice, and perhaps no network was kept."""
-    learn = BackboneLearner.epoch
-
-    def stop_in_the_second(self: BackboneLearner) -> dict[str, float]:
-        if self.epochs_done == 1:
-            raise KeyboardInterrupt
-        return learn(self)
-
-    chosen, out = options(shop, tmp_path / "out", tiny_bert), tmp_path / "out"
-    with monkeypatch.context() as patch:
-        patch.setattr(BackboneLearner, "epoch", stop_in_the_second)
-        with pytest.raises(KeyboardInterrupt):
-            finetune_backbone(chosen)
-    state = torch.load(out / "checkpoint.pt", weights_only=True)
-    torch.save(
-        {name: value for name, value in state.items() if name not in ("history", "upper")}, out / "checkpoint.pt"
-    )
-    lines = (out / LOG).read_text().splitlines(keepends=True)
-    (out / LOG).write_text("".join([lines[0], lines[0], lines[1], '{"epoch": 2, "r@']))
-    (out / WEIGHTS_FILE).unlink()
-    finetune_backbone(chosen)
-    assert (out / LOG).read_text() == (trained / LOG).read_text()
-    assert (out / WEIGHTS_FILE).read_bytes() == (trained / WEIGHTS_FILE).read_bytes()
+def test_half_a_run_of_an_earlier_version_is_refused(shop: Path, tiny_bert: str, tmp_path: Path) -> None:
+    chosen = options(shop, tmp_path / "out", tiny_bert)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "recipe.json").write_text(json.dumps(as_recipe(chosen)))
+    (tmp_path / "out" / "checkpoint.pt").touch()
+    with pytest.raises(UsageError, match="an earlier version began this run"):
+        finetune_backbone(chosen)
 
 
 def test_a_loss_that_is_not_finite_stops(shop: Path, tiny_bert: str, tmp_path: Path) -> None:
@@ -284,13 +280,13 @@ def test_a_loss_that_is_not_finite_stops(shop: Path, tiny_bert: str, tmp_path: P
 
 def test_crops_keep_their_inside() -> None:
     maps = torch.arange(12.0).view(1, 1, 1, 12).expand(40, 1, 5, 12)
-    cropped = random_crops(maps, 0.5, torch.Generator().manual_seed(0))
-    assert cropped.shape == maps.shape
-    widths = cropped[:, 0, 2, -1] - cropped[:, 0, 2, 0]
+    parts = cropped(maps, random_crops(40, 0.5, torch.Generator().manual_seed(0)))
+    assert parts.shape == maps.shape
+    widths = parts[:, 0, 2, -1] - parts[:, 0, 2, 0]
     assert float(widths.max()) < 11
     assert float(widths.min()) > 11 * 0.4
-    assert bool((cropped[:, 0, 2].diff(dim=1) >= 0).all())
-    assert random_crops(maps, 1.0, torch.Generator()) is maps
+    assert bool((parts[:, 0, 2].diff(dim=1) >= 0).all())
+    assert cropped(maps, random_crops(40, 1.0, torch.Generator())) is maps
 
 
 @pytest.mark.parametrize(

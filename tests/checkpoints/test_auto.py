@@ -136,7 +136,7 @@ def test_a_processor_turns_an_image_and_a_text_into_inputs(processor_directory, 
     image = draw("red", "circle")
     file = tmp_path / "circle.png"
     file.write_bytes(file_bytes(image))
-    regions = GridExtractor(SETTINGS).extract([image])
+    regions = GridExtractor(SETTINGS).detect([image])
     expected = processor(text="a red circle", regions=regions)
     for given in (image, str(file), file, file.read_bytes(), [image]):
         inputs = processor(text="a red circle", images=given)
@@ -150,7 +150,7 @@ def test_an_image_of_any_mode_is_read_as_extraction_reads_it(processor_directory
     file = tmp_path / "square.png"
     file.write_bytes(file_bytes(image))
     ours = processor(images=image)["region_features"]
-    theirs = processor(regions=GridExtractor(SETTINGS).extract([load_image(file, "it")]))["region_features"]
+    theirs = processor(regions=GridExtractor(SETTINGS).detect([load_image(file, "it")]))["region_features"]
     assert torch.equal(ours, theirs)
 
 

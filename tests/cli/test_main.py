@@ -523,3 +523,12 @@ def test_an_option_that_never_was_is_not_said_to_be_an_old_name(call: Callable[.
     assert code == 2
     assert len(errors.splitlines()) == 1
     assert "there is no option --no-such-option" in errors
+
+
+def test_options_that_are_no_more_are_said_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    recipe = tmp_path / "old.yaml"
+    recipe.write_text("model:\n  region_loss_weight: 1.0\n")
+    for words in (["--warm-start.max-pairs", "9"], ["--config", str(recipe)]):
+        assert main(["pretrain", "store", str(tmp_path / "out"), *words]) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert "is no option any more: it is 1" in line

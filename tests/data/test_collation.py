@@ -9,7 +9,7 @@ from interbert.data.examples import PretrainingExample, RetrievalExample
 from interbert.data.labelled import LabelledCollator, LabelledItem
 from interbert.data.pairs import PairTable
 from interbert.data.sampling import SampleKey
-from interbert.objectives.positions import flat_positions
+from interbert.losses.pretraining import flat_positions
 from interbert.regions.schema import CaptionRow
 
 PAD = 9

@@ -1,7 +1,10 @@
 """Exported files against torch, under both runtimes."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -202,3 +205,18 @@ def test_an_export_that_is_killed_leaves_nothing_in_the_way(directory, shop_stor
     assert not (tmp_path / "onnx").exists()
     assert main(words) == 0
     assert [one.name for one in tmp_path.iterdir()] == ["onnx"]
+
+
+def test_runtimes_report_nothing_to_their_vendors(exported, tmp_path):
+    script = (
+        "import sys, numpy as np\n"
+        "from interbert.export.runtime import open_exported\n"
+        f"[open_exported({str(exported / 'text_encoder.onnx')!r}, name) for name in ('onnxruntime', 'openvino')]\n"
+    )
+    env = {name: value for name, value in os.environ.items() if name not in ("ORT_DISABLE_TELEMETRY", "XDG_CACHE_HOME")}
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=env | {"HOME": str(tmp_path)}, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr[-600:]
+    # each would make an id of the machine there, to send with its reports
+    assert [path for path in tmp_path.rglob("*") if path.name in ("deviceid", "openvino_ga_cid")] == []

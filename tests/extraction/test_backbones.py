@@ -105,7 +105,7 @@ def test_the_grid_extractor_takes_any_backbone(monkeypatch: pytest.MonkeyPatch, 
     extractor = GridExtractor(GridSettings("timm:tiny", 64, (1, 2), features=("colour", "head")))
     assert extractor.info.feature_size == 27 + 7
     assert extractor.info.num_classes == (4 if head else None)
-    regions = extractor.extract([draw("red", "circle"), draw("blue", "square")])[1]
+    regions = extractor.detect([draw("red", "circle"), draw("blue", "square")])[1]
     assert regions.features.shape == (5, 34)
     if head:
         np.testing.assert_allclose(regions.class_probs.astype(np.float32).sum(1), 1.0, atol=2e-3)
@@ -143,7 +143,7 @@ def test_a_backbone_of_one_size_gets_every_image_in_it(
         64, -(-max(size) // 32) * 32
     )  # what is seen, not what was asked
     wide, tall = draw("red", "square", (120, 60)), draw("red", "square", (60, 120))
-    found = extractor.extract([wide, tall, draw("blue", "circle", (50, 50))])
+    found = extractor.detect([wide, tall, draw("blue", "circle", (50, 50))])
     assert [one.features.shape for one in found] == [(5, 30)] * 3
     np.testing.assert_allclose(found[0].features, found[1].features, atol=3.0)  # both scaled to one square
     again = GridExtractor(GridSettings(**{**extractor.info.settings, "scales": (1, 2), "features": ("colour", "head")}))
@@ -181,7 +181,7 @@ def test_a_vision_transformer_of_transformers_is_given_its_own_size(tmp_path: Pa
     extractor = GridExtractor(GridSettings(f"transformers:{tmp_path / 'vit'}", 256, (1,), features=("head",)))
     assert extractor.backbone.input_size == (96, 96)
     images = [draw("red", "circle", (200, 90)), draw("blue", "square", (90, 90))]
-    found = extractor.extract(images)
+    found = extractor.detect(images)
     assert [one.features.shape for one in found] == [(1, 12)] * 2
     pixels = grid.canvas_pixels(images, (96, 96))
     mean, std = (

@@ -46,7 +46,7 @@ def test_regions_are_the_detectors_own_queries(name: str, folders: dict[str, Pat
     extractor = opened(folders[name], min_boxes=QUERIES, max_boxes=QUERIES)
     assert (extractor.info.feature_size, extractor.info.num_classes) == (16, LABELS[name] + 1)
     image = noise(90, 60, seed=2)
-    regions = extractor.extract([image])[0].validate("here")
+    regions = extractor.detect([image])[0].validate("here")
     assert regions.boxes.shape == (QUERIES, 4)
     model = AutoModelForObjectDetection.from_pretrained(folders[name]).eval()
     processor = AutoImageProcessor.from_pretrained(folders[name])
@@ -72,8 +72,8 @@ def test_regions_are_the_detectors_own_queries(name: str, folders: dict[str, Pat
 def test_an_image_gets_the_same_regions_alone_and_in_a_batch(name: str, folders: dict[str, Path]) -> None:
     extractor = opened(folders[name], min_boxes=6, max_boxes=6)
     images = [noise(*size, seed=seed) for seed, size in enumerate([(90, 60), (60, 90), (90, 60), (50, 50), (90, 60)])]
-    for image, batched in zip(images, extractor.extract(images), strict=True):
-        single = extractor.extract([image])[0]
+    for image, batched in zip(images, extractor.detect(images), strict=True):
+        single = extractor.detect([image])[0]
         assert (batched.width, batched.height) == image.size
         np.testing.assert_allclose(batched.boxes, single.boxes, atol=0.05)
         ours, theirs = (one.features.astype(np.float32) for one in (batched, single))
@@ -85,7 +85,7 @@ def test_an_image_gets_the_same_regions_alone_and_in_a_batch(name: str, folders:
 def test_an_image_of_any_shape_has_regions_inside_it(
     name: str, size: tuple[int, int], folders: dict[str, Path]
 ) -> None:
-    regions = opened(folders[name]).extract([Image.new("RGB", size, "red")])[0].validate("here")
+    regions = opened(folders[name]).detect([Image.new("RGB", size, "red")])[0].validate("here")
     assert (regions.width, regions.height) == size
     assert (regions.boxes >= 0).all()
     assert (regions.boxes <= np.array([*size, *size])).all()

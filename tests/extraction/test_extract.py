@@ -18,7 +18,7 @@ from tests.forked import COMMAND, Fork
 
 from interbert.cli.main import main
 from interbert.errors import SourceError, StoreError
-from interbert.extraction import in_process
+from interbert.extraction import decoding
 from interbert.extraction.columns import ColumnMapping
 from interbert.extraction.extract import extract_images, extract_to_store
 from interbert.extraction.grid import GridExtractor, GridSettings
@@ -32,17 +32,17 @@ SMALL = ["--input-size", "64", "--scales", "1", "--features", "colour,head"]
 
 SLOW = """
 import signal, sys, time
-from interbert.extraction import in_process
+from interbert.extraction import decoding
 from interbert.regions import commits
 from interbert.cli.main import main
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # tests that run in the background inherit that it is ignored
-in_process._CHUNK, commits._COMMIT_ROWS = 8, 16
-decode = in_process._decode
+decoding._CHUNK, commits._COMMIT_ROWS = 8, 16
+decode = decoding._decode
 def slowly(item):
     time.sleep(0.02)
     return decode(item)
-in_process._decode = slowly
+decoding._decode = slowly
 sys.exit(main(sys.argv[1:]))
 """
 
@@ -94,7 +94,7 @@ def test_every_row_is_written_with_its_texts_ids_and_regions(
             ("title", "title_zh"),
         )
         assert isinstance(item.data, bytes)
-        wanted = extractor.extract([load_image(item.data, "")])[0]
+        wanted = extractor.detect([load_image(item.data, "")])[0]
         np.testing.assert_allclose(
             regions.features.astype(np.float32), wanted.features.astype(np.float32), rtol=2e-3, atol=1e-3
         )
@@ -156,7 +156,7 @@ def test_mirrored_views_are_added_once_and_are_mirrored(shop: Path, tmp_path: Pa
     assert keys(tmp_path / "s") == [(names[0], 0), (names[1], 0), (names[0], 1), (names[1], 1)]
     data = source[0].data
     assert isinstance(data, bytes)
-    turned = extractor.extract([ImageOps.mirror(load_image(data, ""))])[0]
+    turned = extractor.detect([ImageOps.mirror(load_image(data, ""))])[0]
     taken = RegionStore.open(tmp_path / "s").take([2])[0]
     np.testing.assert_allclose(
         taken.features.astype(np.float32), turned.features.astype(np.float32), rtol=2e-3, atol=1e-3
@@ -174,7 +174,7 @@ def test_a_limit_takes_the_first_rows_and_more_can_follow(shop: Path, tmp_path: 
 def test_chunks_and_commits_of_any_size_give_the_same_rows(
     tmp_path: Path, extractor: GridExtractor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(in_process, "_CHUNK", 3)
+    monkeypatch.setattr(decoding, "_CHUNK", 3)
     monkeypatch.setattr(commits, "_COMMIT_ROWS", 4)
     source = open_source(many(tmp_path / "a.parquet", 11))
     extract_to_store(source, tmp_path / "s", extractor, mirrored=True, progress=False)
@@ -210,7 +210,7 @@ def test_a_small_catalogue_is_extracted_in_memory_with_its_problems(tmp_path: Pa
 def test_a_full_disk_keeps_the_commits_and_a_rerun_completes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(in_process, "_CHUNK", 4)
+    monkeypatch.setattr(decoding, "_CHUNK", 4)
     monkeypatch.setattr(commits, "_COMMIT_ROWS", 4)
     words = ["extract", many(tmp_path / "a.parquet", 20), str(tmp_path / "s"), *SMALL]
     plain, calls = lance.write_dataset, []
@@ -236,7 +236,7 @@ def test_an_image_that_has_no_finite_regions_does_not_lose_the_others(
     tmp_path: Path, extractor: GridExtractor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = open_source(many(tmp_path / "a.parquet", 6))
-    plain = GridExtractor.extract
+    plain = GridExtractor.detect
 
     def overflowing(self: GridExtractor, images: list[Image.Image]) -> list:
         found = plain(self, images)
@@ -245,7 +245,7 @@ def test_an_image_that_has_no_finite_regions_does_not_lose_the_others(
                 regions.features[0, 0] = np.inf
         return found
 
-    monkeypatch.setattr(GridExtractor, "extract", overflowing)
+    monkeypatch.setattr(GridExtractor, "detect", overflowing)
     report = extract_to_store(source, tmp_path / "s", extractor, progress=False)
     assert (report.written, report.skipped) == (5, 1)
     assert skipped(tmp_path / "s")[0]["row"] == 3
@@ -256,14 +256,14 @@ def test_an_image_that_the_network_stumbles_over_does_not_lose_the_others(
     mirrored: bool, tmp_path: Path, extractor: GridExtractor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = open_source(many(tmp_path / "a.parquet", 6))
-    plain = GridExtractor.extract
+    plain = GridExtractor.detect
 
     def stumbling(self: GridExtractor, images: list[Image.Image]) -> list:
         if any(image.getpixel((0, 0)) == (3, 3, 3) for image in images):
             raise ValueError("Size must contain 'height'\nand more")
         return plain(self, images)
 
-    monkeypatch.setattr(GridExtractor, "extract", stumbling)
+    monkeypatch.setattr(GridExtractor, "detect", stumbling)
     report = extract_to_store(source, tmp_path / "s", extractor, mirrored=mirrored, progress=False)
     assert report.written == 5 * (1 + mirrored)
     (refused, *again) = skipped(tmp_path / "s")
@@ -279,7 +279,7 @@ def test_an_image_that_the_network_stumbles_over_does_not_lose_the_others(
 def test_an_extractor_that_stumbles_over_everything_is_broken(
     tmp_path: Path, extractor: GridExtractor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(GridExtractor, "extract", lambda self, images: 1 / 0)
+    monkeypatch.setattr(GridExtractor, "detect", lambda self, images: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         extract_to_store(open_source(many(tmp_path / "a.parquet", 6)), tmp_path / "s", extractor, progress=False)
 

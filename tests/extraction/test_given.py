@@ -23,10 +23,11 @@ from interbert.extraction.extractor import build_extractor
 from interbert.extraction.frcnn.extractor import FrcnnExtractor
 from interbert.extraction.frcnn.loading import LoadedFrcnn
 from interbert.extraction.frcnn.settings import FrcnnSettings
-from interbert.extraction.given import GivenExtractor, at_size, extract_view, shrink
-from interbert.extraction.given_boxes import mirror_boxes, read_boxes, require_format
+from interbert.extraction.given import GivenExtractor
+from interbert.extraction.given_boxes import read_boxes, require_format
 from interbert.extraction.grid import GridExtractor, GridSettings
-from interbert.extraction.proposals import grid_windows
+from interbert.extraction.proposals import window_fractions
+from interbert.extraction.views import at_size, extract_view, mirror_boxes, shrink
 from interbert.regions.store import RegionStore
 
 DATA = os.environ.get("INTERBERT_DATA", "")
@@ -129,10 +130,10 @@ def test_a_mirrored_box_lies_where_the_mirrored_image_has_it() -> None:
 
 def test_a_box_that_is_a_window_gets_what_the_window_gets(grid: GridExtractor) -> None:
     images = [noise(60, 80, 1), noise(90, 60, 2), noise(60, 80, 3)]
-    windows = [grid_windows(*one.size, (1, 2)) for one in images]
+    windows = [window_fractions((1, 2)) * np.float32([*one.size, *one.size]) for one in images]
     order = [3, 0, 4, 1]
-    given = grid.describe(images, [windows[0], windows[1][order], windows[2][:1]])
-    own = grid.extract(images)
+    given = grid.encode(images, [windows[0], windows[1][order], windows[2][:1]])
+    own = grid.detect(images)
     for found, wanted, rows in zip(given, own, (range(5), order, [0]), strict=True):
         for name in ("features", "class_probs"):
             ours, theirs = getattr(found, name), getattr(wanted, name)[list(rows)]
@@ -144,12 +145,12 @@ def test_a_box_that_is_a_window_gets_what_the_window_gets(grid: GridExtractor) -
 def test_given_boxes_stand_alone_or_after_the_extractors_own(
     kind: str, grid: GridExtractor, frcnn: FrcnnExtractor
 ) -> None:
-    describer = grid if kind == "grid" else frcnn
+    encoder = grid if kind == "grid" else frcnn
     image, boxes = noise(60, 80), np.float32([[30, 20, 50, 70], [1, 2, 30, 40]])
-    alone = GivenExtractor(describer).extract_given([image], [boxes])[0].validate("here")
+    alone = GivenExtractor(encoder).encode([image], [boxes])[0].validate("here")
     np.testing.assert_array_equal(alone.boxes, boxes)
-    both = GivenExtractor(describer, keep_found=True).extract_given([image], [boxes])[0].validate("here")
-    own = describer.extract([image])[0]
+    both = GivenExtractor(encoder, keep_found=True).encode([image], [boxes])[0].validate("here")
+    own = encoder.detect([image])[0]
     np.testing.assert_array_equal(both.boxes, np.concatenate((own.boxes, boxes)))
     for name in ("features", "class_probs"):
         wanted = np.concatenate((getattr(own, name), getattr(alone, name)))
@@ -168,7 +169,7 @@ def test_the_info_is_its_describers_and_says_how_boxes_came(grid: GridExtractor,
 
 def test_an_image_without_boxes_cannot_be_extracted(grid: GridExtractor) -> None:
     extractor = GivenExtractor(grid)
-    assert extractor.extract([]) == []
+    assert extractor.detect([]) == []
     with pytest.raises(ConfigError, match=r"described at given boxes.*--given\.column"):
         extract_view(extractor, [noise(9, 9)], [], 0)
 
@@ -178,7 +179,7 @@ def test_a_mirrored_view_has_mirrored_boxes_on_the_mirrored_image(grid: GridExtr
     boxes = np.float32([[0, 0, 30, 80], [10, 20, 25, 60]])
     flipped = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     found = extract_view(GivenExtractor(grid), [image], [boxes], 1)[0]
-    wanted = grid.describe([flipped], [np.float32([[30, 0, 60, 80], [35, 20, 50, 60]])])[0]
+    wanted = grid.encode([flipped], [np.float32([[30, 0, 60, 80], [35, 20, 50, 60]])])[0]
     np.testing.assert_array_equal(found.boxes, wanted.boxes)
     np.testing.assert_array_equal(found.features, wanted.features)
 
@@ -190,7 +191,7 @@ def test_a_large_image_is_made_smaller_with_its_boxes_and_its_regions_are_of_its
     small, on_it = shrink(image, boxes)
     assert small.size == (2048, 512)
     np.testing.assert_allclose(on_it, [[512, 51.2, 1536, 307.2]], rtol=1e-6)
-    back = at_size(grid.describe([small], [on_it])[0], image.size)
+    back = at_size(grid.encode([small], [on_it])[0], image.size)
     assert (back.width, back.height) == (4000, 1000)
     np.testing.assert_allclose(back.boxes, boxes, rtol=1e-6)
     assert shrink(small, on_it)[0] is small
@@ -286,9 +287,9 @@ def test_boxes_of_the_original_features_pass_through_with_the_right_geometry(
     for row in rows:
         shutil.copy(COCO / row["file"], tmp_path)
     seen: list[tuple] = []
-    describe = frcnn.model.describe
+    encode = frcnn.model.encode
     monkeypatch.setattr(
-        frcnn.model, "describe", lambda pixels, boxes: seen.append((pixels.shape, boxes)) or describe(pixels, boxes)
+        frcnn.model, "encode", lambda pixels, boxes: seen.append((pixels.shape, boxes)) or encode(pixels, boxes)
     )
     source = open_source(str(path), ColumnMapping("file", ("title",), "title", boxes="boxes"), need_texts=False)
     extract_to_store(source, tmp_path / "s", GivenExtractor(frcnn), need_texts=False, progress=False)

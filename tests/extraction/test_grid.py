@@ -26,10 +26,10 @@ def noise(width: int, height: int, seed: int = 0) -> Image.Image:
 def test_an_image_gets_the_same_regions_alone_and_in_a_batch(extractor: GridExtractor) -> None:
     sizes = [(60, 80), (80, 60), (70, 70), (300, 40), (33, 200), (61, 79), (128, 128), (9, 9), (40, 300), (50, 50)]
     images = [noise(*size, seed=seed) for seed, size in enumerate(sizes)] * 2
-    together = extractor.extract(images)
+    together = extractor.detect(images)
     assert len(together) == 20
     for image, batched in zip(images, together, strict=True):
-        single = extractor.extract([image])[0]
+        single = extractor.detect([image])[0]
         assert (batched.width, batched.height) == image.size
         np.testing.assert_array_equal(batched.boxes, single.boxes)
         for name in ("features", "class_probs"):
@@ -38,7 +38,7 @@ def test_an_image_gets_the_same_regions_alone_and_in_a_batch(extractor: GridExtr
 
 
 def test_regions_have_the_sizes_that_the_info_says(extractor: GridExtractor) -> None:
-    regions = extractor.extract([draw("red", "circle")])[0].validate("here")
+    regions = extractor.detect([draw("red", "circle")])[0].validate("here")
     assert extractor.info.name == "grid"
     assert regions.boxes.shape == (14, 4)
     assert regions.features.shape == (14, extractor.info.feature_size)
@@ -50,12 +50,12 @@ def test_regions_have_the_sizes_that_the_info_says(extractor: GridExtractor) -> 
 
 
 def test_no_image_gives_no_regions(extractor: GridExtractor) -> None:
-    assert extractor.extract([]) == []
+    assert extractor.detect([]) == []
 
 
 @pytest.mark.parametrize("size", [(1, 1), (5000, 2), (3, 4000), (1, 500)])
 def test_an_image_of_any_shape_has_regions_inside_it(extractor: GridExtractor, size: tuple[int, int]) -> None:
-    regions = extractor.extract([Image.new("RGB", size, "red")])[0].validate("here")
+    regions = extractor.detect([Image.new("RGB", size, "red")])[0].validate("here")
     assert (regions.width, regions.height) == size
     assert (regions.boxes >= 0).all()
     assert (regions.boxes <= np.array([*size, *size])).all()
@@ -65,7 +65,7 @@ def test_colours_are_read_where_they_are() -> None:
     extractor = GridExtractor(GridSettings(input_size=64, scales=(2,), overlap=0.0, features=("colour",)))
     image = Image.new("RGB", (64, 64), "white")
     image.paste((255, 0, 0), (0, 0, 32, 32))
-    regions = extractor.extract([image])[0]
+    regions = extractor.detect([image])[0]
     colours = regions.features.astype(np.float32).reshape(4, 3, 3, 3)  # window, channel, row, column
     np.testing.assert_allclose(colours[0, :, 0, 0], [1, 0, 0], atol=0.02)
     np.testing.assert_allclose(colours[1:, :, 2, 2], 1.0, atol=0.02)
@@ -74,7 +74,7 @@ def test_colours_are_read_where_they_are() -> None:
 def test_the_class_distribution_does_not_depend_on_which_features_are_kept() -> None:
     whole = GridExtractor(GridSettings(input_size=64, scales=(1,), features=("head",)))
     colours = GridExtractor(GridSettings(input_size=64, scales=(1,), features=("colour",)))
-    ours, theirs = (one.extract([draw("red", "circle")])[0].class_probs for one in (whole, colours))
+    ours, theirs = (one.detect([draw("red", "circle")])[0].class_probs for one in (whole, colours))
     np.testing.assert_array_equal(ours, theirs)
 
 

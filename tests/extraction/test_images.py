@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import random
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from PIL import Image
 from tests.conftest import draw, file_bytes
 
 from interbert.errors import ImageError
+from interbert.extraction import images
 from interbert.extraction.images import load_image
 
 
@@ -117,6 +119,16 @@ def test_a_large_jpeg_is_decoded_at_a_reduced_scale_that_still_suffices() -> Non
     assert 512 <= small.width < 2400
     assert abs(small.width / small.height - 0.75) < 0.01
     assert load_image(data, "here").size == (2400, 3200)
+
+
+@pytest.mark.filterwarnings("ignore:Image was not the expected size")
+def test_the_image_in_an_ico_file_is_counted_whatever_the_header_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    png = file_bytes(Image.new("L", (300, 200), 255))
+    head = struct.pack("<HHHBBBBHHII", 0, 1, 1, 16, 16, 0, 0, 1, 32, len(png), 22)
+    assert load_image(head + png, "x").size == (300, 200)
+    monkeypatch.setattr(images, "MAX_PIXELS", 59_999)
+    with pytest.raises(ImageError, match="x: 300 x 200 pixels, at most 59,999 are read"):
+        load_image(head + png, "x")
 
 
 def test_a_path_is_read_like_bytes(tmp_path: Path) -> None:

@@ -70,6 +70,13 @@ def test_what_stands_beside_texts_is_taken_as_it_is_written(tmp_path: Path) -> N
     ]
 
 
+def test_the_records_of_a_list_are_taken_as_they_are_written_too(tmp_path: Path) -> None:
+    values = ['"x"', "8.50", "1e3", "-0.0", "NaN", "9" * 30]
+    found = rows(tmp_path, "[" + ",\n".join(f'{{"a": {value}, "b": "cut \\ud83d"}}' for value in values) + "]")
+    assert [row["a"] for row in found] == ["x", "8.50", "1e3", "-0.0", None, "9" * 30]
+    assert {row["b"] for row in found} == {"cut \ufffd"}
+
+
 def test_an_integer_that_is_no_float_and_one_that_fits_no_column_keep_every_digit(tmp_path: Path) -> None:
     assert [row["a"] for row in rows(tmp_path, '{"a": 1.5}\n{"a": 9007199254740993}')] == ["1.5", "9007199254740993"]
     assert rows(tmp_path, '{"a": 123456789012345678901234567890}') == [{"a": "123456789012345678901234567890"}]

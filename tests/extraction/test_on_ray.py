@@ -19,9 +19,9 @@ from tests.conftest import file_bytes
 
 from interbert.cli.main import main
 from interbert.errors import ConfigError, ImageError, MissingExtraError, UsageError
-from interbert.extraction import on_ray
+from interbert.extraction.backends import ray as on_ray
+from interbert.extraction.backends.ray import ExtractorRecipe, RayBackend
 from interbert.extraction.extract import extract_to_store
-from interbert.extraction.on_ray import ExtractorRecipe, OnRay
 from interbert.extraction.sources import ImageSource, open_source
 from interbert.regions.schema import ExtractorInfo, Regions
 from interbert.regions.store import RegionStore
@@ -34,13 +34,13 @@ class Greys:
     """
 
     info = ExtractorInfo("greys", {}, feature_size=3, num_classes=None)
-    carried = None
+    weights_file = None
     device = "cpu"
 
     def __init__(self, folder: str, pause: float = 0.0) -> None:
         self.folder, self.pause = Path(folder), pause
 
-    def extract(self, images: list[Image.Image]) -> list[Regions]:
+    def detect(self, images: list[Image.Image]) -> list[Regions]:
         (self.folder / f"worker-{os.getpid()}").touch()
         time.sleep(self.pause)
         return [self._regions(image) for image in images]
@@ -102,10 +102,10 @@ def test_two_workers_give_the_rows_of_one_process_and_go_on_where_they_were(tmp_
     source = source_of(tmp_path, [*range(20), None, *range(21, 40)])
     extract_to_store(source, tmp_path / "one", Greys(str(tmp_path)), mirrored=True, progress=False)
     (tmp_path / f"worker-{os.getpid()}").unlink()
-    workers_of = OnRay(lambda: Greys(str(tmp_path), pause=0.2), task_images=4)
+    workers_of = RayBackend(lambda: Greys(str(tmp_path), pause=0.2), task_images=4)
     for limit, written in ((10, 20), (None, 58), (None, 0)):
         report = extract_to_store(
-            source, tmp_path / "two", Greys(str(tmp_path)), True, limit=limit, progress=False, describer=workers_of
+            source, tmp_path / "two", Greys(str(tmp_path)), True, limit=limit, progress=False, backend=workers_of
         )
         assert report.written == written
     assert report.skipped == 1
@@ -119,8 +119,8 @@ def test_two_workers_give_the_rows_of_one_process_and_go_on_where_they_were(tmp_
 
 def test_rows_come_in_the_order_of_the_source(tmp_path: Path, cluster: None) -> None:
     source = source_of(tmp_path, list(range(30)))
-    workers_of = OnRay(lambda: Greys(str(tmp_path)), task_images=3)
-    extract_to_store(source, tmp_path / "s", Greys(str(tmp_path)), progress=False, describer=workers_of)
+    workers_of = RayBackend(lambda: Greys(str(tmp_path)), task_images=3)
+    extract_to_store(source, tmp_path / "s", Greys(str(tmp_path)), progress=False, backend=workers_of)
     assert [row[1] for row in rows_of(tmp_path / "s")] == [str(row) for row in range(30)]
 
 
@@ -140,8 +140,8 @@ def test_a_worker_that_is_killed_costs_no_row(tmp_path: Path, cluster: None) -> 
 
     thread = threading.Thread(target=kill_the_first)
     thread.start()
-    workers_of = OnRay(lambda: Greys(str(tmp_path), pause=0.5), task_images=5)
-    report = extract_to_store(source, tmp_path / "s", Greys(str(tmp_path)), progress=False, describer=workers_of)
+    workers_of = RayBackend(lambda: Greys(str(tmp_path), pause=0.5), task_images=5)
+    report = extract_to_store(source, tmp_path / "s", Greys(str(tmp_path)), progress=False, backend=workers_of)
     thread.join()
     assert killed
     assert killed[0] != os.getpid()
@@ -155,8 +155,8 @@ def test_an_image_that_kills_every_worker_is_refused_by_name_and_no_other(
 ) -> None:
     monkeypatch.setattr(on_ray, "_RETRIES", 1)  # each costs a new worker
     source = source_of(tmp_path, [252, 3, 251, 4])
-    two = OnRay(lambda: Greys(str(tmp_path)), task_images=2)
-    report = extract_to_store(source, tmp_path / "s", Greys(str(tmp_path)), progress=False, describer=two)
+    two = RayBackend(lambda: Greys(str(tmp_path)), task_images=2)
+    report = extract_to_store(source, tmp_path / "s", Greys(str(tmp_path)), progress=False, backend=two)
     assert (report.written, report.skipped) == (3, 1)
     assert [row[1] for row in rows_of(tmp_path / "s")] == ["0", "1", "3"]
     line = (tmp_path / "s" / "skipped.jsonl").read_text()
@@ -166,19 +166,19 @@ def test_an_image_that_kills_every_worker_is_refused_by_name_and_no_other(
 
 def test_what_a_worker_raises_is_raised_here(tmp_path: Path, cluster: None) -> None:
     source = source_of(tmp_path, [1, 253, 2])
-    workers_of = OnRay(lambda: Greys(str(tmp_path)))
+    workers_of = RayBackend(lambda: Greys(str(tmp_path)))
     with pytest.raises(ImageError, match="this image raises"):
-        extract_to_store(source, tmp_path / "s", Greys(str(tmp_path)), progress=False, describer=workers_of)
+        extract_to_store(source, tmp_path / "s", Greys(str(tmp_path)), progress=False, backend=workers_of)
 
 
 def test_a_worker_that_fits_nowhere_is_said_so(tmp_path: Path, cluster: None) -> None:
     source = source_of(tmp_path, [1])
     for wanted, message in (({"cpus": 3}, "takes 3 CPU; the cluster has 2 CPU"), ({"gpus": 1}, "1 CPU and 1 GPU")):
-        workers_of = OnRay(lambda: Greys(str(tmp_path)), **wanted)
+        workers_of = RayBackend(lambda: Greys(str(tmp_path)), **wanted)
         with pytest.raises(UsageError, match=message):
-            extract_to_store(source, tmp_path / "s", Greys(str(tmp_path)), progress=False, describer=workers_of)
+            extract_to_store(source, tmp_path / "s", Greys(str(tmp_path)), progress=False, backend=workers_of)
     with pytest.raises(ConfigError, match="must take some"):
-        OnRay(lambda: Greys(str(tmp_path)), cpus=0)
+        RayBackend(lambda: Greys(str(tmp_path)), cpus=0)
 
 
 @pytest.mark.slow
@@ -215,7 +215,7 @@ def test_without_ray_the_command_says_what_to_install(
 ) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'interbert\[ray\]'"):
-        OnRay(lambda: Greys(str(tmp_path)))
+        RayBackend(lambda: Greys(str(tmp_path)))
     assert main(["extract", str(shop), str(tmp_path / "s"), "--text-columns", "title", "--ray"]) == 2
     assert capsys.readouterr().err.strip() == (
         "interbert: ray is not installed. Install it with: pip install 'interbert[ray]'"
@@ -232,9 +232,9 @@ def test_no_cluster_at_an_address_is_one_line(tmp_path: Path, monkeypatch: pytes
 
     monkeypatch.setattr(ray, "init", refuse)
     source = source_of(tmp_path, [1])
-    workers_of = OnRay(lambda: Greys(str(tmp_path)), "ray://nowhere:1")
+    workers_of = RayBackend(lambda: Greys(str(tmp_path)), "ray://nowhere:1")
     with pytest.raises(UsageError, match=r"no cluster answers at ray://nowhere:1 \(ray client connection timeout\)"):
-        extract_to_store(source, tmp_path / "s", Greys(str(tmp_path)), progress=False, describer=workers_of)
+        extract_to_store(source, tmp_path / "s", Greys(str(tmp_path)), progress=False, backend=workers_of)
 
 
 def test_a_cluster_that_fails_is_one_line_and_what_was_finished_stays(
@@ -252,9 +252,9 @@ def test_a_cluster_that_fails_is_one_line_and_what_was_finished_stays(
 
     monkeypatch.setattr(ray, "get", failing)
     source = source_of(tmp_path, list(range(12)))
-    workers_of = OnRay(lambda: Greys(str(tmp_path)), task_images=4)
+    workers_of = RayBackend(lambda: Greys(str(tmp_path)), task_images=4)
     with pytest.raises(UsageError, match=r"the cluster failed \(RaySystemError: .*the head is gone"):
-        extract_to_store(source, tmp_path / "s", Greys(str(tmp_path)), progress=False, describer=workers_of)
+        extract_to_store(source, tmp_path / "s", Greys(str(tmp_path)), progress=False, backend=workers_of)
     assert [row[1] for row in rows_of(tmp_path / "s")] == [str(row) for row in range(8)]
 
 
@@ -265,7 +265,7 @@ def test_weights_that_were_trained_here_travel_to_the_workers(tmp_path: Path, mo
     weights = tmp_path / "w" / WEIGHTS_FILE
     weights.parent.mkdir()
     weights.write_bytes(b"weights")
-    monkeypatch.setattr(extractor, "carried", weights, raising=False)
+    monkeypatch.setattr(extractor, "weights_file", weights, raising=False)
     recipe = ExtractorRecipe.of(extractor)  # type: ignore[arg-type]
     seen: list[bytes] = []
 

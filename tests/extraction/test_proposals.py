@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from interbert.errors import ConfigError
-from interbert.extraction.proposals import MAX_WINDOWS, grid_windows, window_fractions
+from interbert.extraction.proposals import MAX_WINDOWS, window_fractions
 
 
 @pytest.mark.parametrize(
@@ -19,7 +19,7 @@ def test_scale_k_gives_k_times_k_windows(scales: tuple[int, ...], count: int) ->
 @pytest.mark.parametrize("scale", range(1, 7))
 def test_the_windows_of_each_scale_cover_the_image_and_stay_inside(scale: int, overlap: float) -> None:
     for width, height in [(1, 1), (60, 80), (333, 777), (5000, 3), (7, 4999)]:
-        boxes = grid_windows(width, height, [scale], overlap)
+        boxes = window_fractions([scale], overlap) * np.float32([width, height, width, height])
         assert (boxes >= 0).all()
         assert (boxes[:, [0, 2]] <= width).all()
         assert (boxes[:, [1, 3]] <= height).all()
@@ -42,7 +42,7 @@ def test_windows_overlap_by_the_share_asked_for() -> None:
 
 
 def test_windows_come_coarse_to_fine_and_the_first_is_the_whole_image() -> None:
-    boxes = grid_windows(60, 80, (1, 2, 3))
+    boxes = window_fractions((1, 2, 3)) * np.float32([60, 80, 60, 80])
     np.testing.assert_allclose(boxes[0], [0, 0, 60, 80])
     areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
     assert (np.diff(areas) <= 1e-2).all()

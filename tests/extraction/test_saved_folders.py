@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import datasets
+import huggingface_hub
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -104,6 +105,49 @@ def test_an_image_that_a_row_names_lies_in_the_folder(tmp_path: Path) -> None:
         assert "leads out of" in str(item.problem)
 
 
+def test_an_image_that_a_row_of_the_hub_names_was_downloaded_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``datasets`` gives paths of what it downloaded, and those that the data set's owner wrote, as they are."""
+    own = tmp_path / "hub" / "datasets--shop--photos"
+    blob, other = own / "blobs" / "ab", tmp_path / "hub" / "datasets--else--photos" / "a.png"
+    for file in (blob, own / "snapshots" / "c0" / "inside.png", other, tmp_path / "outside.png"):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(RAW)
+    link = own / "snapshots" / "c0" / "linked.png"
+    link.symlink_to(blob)
+    leading = own / "leading.png"
+    leading.symlink_to(tmp_path / "outside.png")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    inside = [str(own / "snapshots" / "c0" / "inside.png"), str(link)]
+    outside = [
+        str(tmp_path / "outside.png"),
+        "outside.png",
+        str(other),
+        str(leading),
+        str(own),
+        "nul\0.png",
+        "x" * 5000,
+    ]
+    paths = [*inside, *outside]
+    cells: dict[str, tuple[list[Any], Any]] = {
+        "image": ([{"bytes": None, "path": path} for path in paths], datasets.Image()),
+        "text": (paths, datasets.Value("string")),
+    }
+    for values, kind in cells.values():
+        features = datasets.Features({"image": kind, "title": datasets.Value("string")})
+        table = pa.table({"image": values, "title": ["a"] * len(paths)}).cast(features.arrow_schema)
+        rows = datasets.Dataset(table, datasets.DatasetInfo(features=features))
+        monkeypatch.setattr(datasets, "load_dataset_builder", lambda source: None)
+        monkeypatch.setattr(datasets, "load_dataset", lambda source, split, rows=rows: {"train": rows})
+        items = list(open_source("shop/photos"))
+        assert [str(item.data) for item in items[:2]] == inside
+        for item in items[2:]:
+            assert item.data is None
+            assert "is no file of the data set" in str(item.problem)
+
+
 @pytest.mark.parametrize("form", ["list", "struct", "deep"])
 @pytest.mark.parametrize("kind", ["saved", "parquet"])
 def test_what_other_columns_name_is_not_opened(
@@ -140,6 +184,25 @@ def test_json_values_of_a_column_are_still_parsed(tmp_path: Path) -> None:
         ),
     ).save_to_disk(str(folder))
     assert read_rows(str(folder)).rows[0]["more"] == {"b": 1}
+
+
+@pytest.mark.parametrize("coded", [False, True])
+def test_packed_values_are_refused_before_they_are_unpacked(tmp_path: Path, coded: bool) -> None:
+    folder = saved(tmp_path / "s")
+    (file,) = folder.glob("*.arrow")
+    with pa.memory_map(str(file)) as mapped:
+        table = pa.ipc.open_stream(mapped).read_all()
+    long = pa.array(["x" * 50_000_000])
+    table = table.set_column(1, "title", long.dictionary_encode() if coded else long)
+    for packing in ("zstd", "lz4"):
+        file.unlink(missing_ok=True)
+        with pa.ipc.new_stream(str(file), table.schema, options=pa.ipc.IpcWriteOptions(compression=packing)) as stream:
+            stream.write_table(table)
+        assert file.stat().st_size < 300_000
+        before = pa.total_allocated_bytes(), pa.default_memory_pool().max_memory()
+        with pytest.raises(SourceError, match="has compressed values, which are not read"):
+            open_source(str(folder))
+        assert pa.default_memory_pool().max_memory() <= max(before[1], before[0] + 1_000_000)
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from interbert.errors import ColumnError, SourceError, StorageError
+from interbert.extraction import parquet_rows
 from interbert.extraction.sources import open_source
 from interbert.extraction.tables import read_rows
 
@@ -161,6 +162,60 @@ def test_parquet_parts_without_rows_and_damaged_ones(tmp_path: Path) -> None:
     (tmp_path / "part-2.parquet").write_bytes(b"PAR1 no")
     with pytest.raises(SourceError, match=r"part-2\.parquet: cannot be read"):
         read_rows(source)
+
+
+LONG = "x" * 20_000
+KINDS: dict[str, Any] = {
+    "text": pa.string(),
+    "large text": pa.large_string(),
+    "bytes": pa.binary(),
+    "large bytes": pa.large_binary(),
+    "so many bytes": pa.binary(len(LONG)),
+    "codes": pa.dictionary(pa.int32(), pa.string()),
+    "list": pa.list_(pa.string()),
+    "large list": pa.large_list(pa.string()),
+    "list of so many": pa.list_(pa.string(), 5),
+    "list of so many structs": pa.list_(pa.struct([("a", pa.string())]), 5),
+    "lists in lists": pa.list_(pa.list_(pa.string(), 2), 3),
+    "map": pa.map_(pa.string(), pa.string()),
+    "struct": pa.struct([("a", pa.string()), ("b", pa.list_(pa.string()))]),
+    "json": pa.json_(),
+}
+
+
+def _of_kind(kind: Any) -> Any:
+    if isinstance(kind, pa.JsonType):
+        return f'"{LONG}"'
+    if pa.types.is_struct(kind):
+        return {field.name: _of_kind(field.type) for field in kind}
+    if pa.types.is_map(kind):
+        return [("k", LONG)] * 5
+    if pa.types.is_fixed_size_list(kind):
+        return [_of_kind(kind.value_type)] * kind.list_size
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        return [_of_kind(kind.value_type)] * 5
+    return LONG.encode() if "binary" in str(kind) else LONG
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_values_that_are_stored_once_are_counted_wherever_they_stand(
+    tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A text of 95,000 characters in a million places is a parquet file of some kB."""
+    value = _of_kind(KINDS[kind])
+    size = json.dumps(value, default=bytes.decode).count("x")
+    column = pa.array([None, *[value] * 30], KINDS[kind])
+    pq.write_table(pa.table({"title": column}), tmp_path / "a.parquet")
+    assert (tmp_path / "a.parquet").stat().st_size < 5000
+    monkeypatch.setattr(parquet_rows, "EXPANDED_TIMES", 1)
+    monkeypatch.setattr(parquet_rows, "EXPANDED", 30 * size + 40_000)
+    assert sum(batch.num_rows for batch in parquet_rows.counted_batches(tmp_path / "a.parquet")) == 31
+    monkeypatch.setattr(parquet_rows, "EXPANDED", 30 * size - 10)
+    with pytest.raises(SourceError, match="its values have more than"):
+        list(parquet_rows.counted_batches(tmp_path / "a.parquet"))
+    monkeypatch.setattr(parquet_rows, "MAX_ROW", size - 10)
+    with pytest.raises(SourceError, match=r"row [01] has "):
+        list(parquet_rows.counted_batches(tmp_path / "a.parquet"))
 
 
 def test_a_message_cuts_long_cells(tmp_path: Path) -> None:

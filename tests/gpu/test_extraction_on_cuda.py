@@ -45,12 +45,12 @@ def test_windows(images: list[Image.Image]) -> None:
     settings = GridSettings(input_size=128)
     extractor = GridExtractor(settings)
     assert extractor.device == "cuda"
-    require_alike(extractor.extract(images), GridExtractor(settings, device="cpu").extract(images))
+    require_alike(extractor.detect(images), GridExtractor(settings, device="cpu").detect(images))
 
 
 def test_given_boxes(images: list[Image.Image]) -> None:
     boxes = [BOXES[: 1 + number % 3] for number in range(len(images))]
-    found = [GridExtractor(device=device).describe(images, boxes) for device in ("cuda", "cpu")]
+    found = [GridExtractor(device=device).encode(images, boxes) for device in ("cuda", "cpu")]
     require_alike(*found)
 
 
@@ -58,7 +58,7 @@ def test_given_boxes(images: list[Image.Image]) -> None:
 def test_detectors(name: str, images: list[Image.Image], tmp_path: Path) -> None:
     """All queries, wherever they come: random weights make some nearly equal, and rounding decides their order."""
     settings = DetectorSettings(str(save_detector(name, tmp_path)), min_boxes=QUERIES, max_boxes=QUERIES)
-    cuda, cpu = (open_detector(settings, device).extract(images) for device in ("cuda", "cpu"))
+    cuda, cpu = (open_detector(settings, device).detect(images) for device in ("cuda", "cpu"))
     for one, other in zip(cuda, cpu, strict=True):
         assert one.validate("here").boxes.shape == other.boxes.shape == (QUERIES, 4)
         distances = np.abs(one.boxes[:, None] - other.boxes[None]).max(axis=2) / max(one.width, one.height)
@@ -71,8 +71,8 @@ def test_the_papers_detector(images: list[Image.Image], tmp_path: Path) -> None:
     settings = FrcnnSettings(str(write_port(tmp_path / "frcnn", TINY)))
     cuda, cpu = (open_frcnn(settings, device) for device in ("cuda", "cpu"))
     boxes = [BOXES[: 1 + number % 3] for number in range(len(images))]
-    require_alike(cuda.describe(images, boxes), cpu.describe(images, boxes))
-    found = cuda.extract(images)
+    require_alike(cuda.encode(images, boxes), cpu.encode(images, boxes))
+    found = cuda.detect(images)
     assert [len(one.boxes) > 0 for one in found] == [True] * len(images)
     for one in found:
         one.validate("here")

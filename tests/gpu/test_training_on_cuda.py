@@ -9,16 +9,16 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from tests.conftest import tiny_config
-from tests.model.test_packing_for_kernel import NO_DROPOUT, batch, contrast_of, labels_of, real_of, results
+from tests.model.test_packing_for_kernel import NO_DROPOUT, batch, contrast_of, labels_of, real_of, results, trained
 from tests.training.test_training import finetune_words, log_of, pretrain_words
 from torch._dynamo.utils import counters
 
 from interbert.cli.main import main
+from interbert.losses.pretraining import flat_positions
 from interbert.model import encoder, varlen
 from interbert.model.modeling import InterBertForPreTraining
 from interbert.model.retrieval import InterBertForImageTextRetrieval
 from interbert.model.scoring import encode_all, score_matrix
-from interbert.objectives.positions import flat_positions
 from interbert.training.optimizer import make_optimizer
 from interbert.training.options import TrainingOptions
 from interbert.training.run_setup import FINISHED
@@ -34,8 +34,6 @@ def pretraining_inputs() -> dict[str, torch.Tensor]:
     inputs = batch()
     inputs |= labels_of(inputs) | contrast_of(inputs)
     inputs |= real_of(inputs) | {"contrast_real_tokens": flat_positions(inputs["contrast_attention_mask"])}
-    inputs |= {"predicted_tokens": flat_positions(inputs["lm_labels"] != -100)}
-    inputs |= {"predicted_regions": flat_positions(inputs["masked_regions"])}
     inputs |= {"contrast_same": torch.eye(len(inputs["input_ids"]), dtype=torch.bool)}
     return {name: value.cuda() for name, value in inputs.items()}
 
@@ -44,8 +42,8 @@ def test_losses_and_gradients_are_the_cpus() -> None:
     torch.manual_seed(0)
     model = InterBertForPreTraining(tiny_config(contrastive_size=8, **NO_DROPOUT, **SIZES)).train()
     inputs = pretraining_inputs()
-    losses, gradients = results(model, {name: value.cpu() for name, value in inputs.items()})
-    on_gpu, gradients_on_gpu = results(model.cuda(), inputs)
+    losses, gradients = results(trained(model), {name: value.cpu() for name, value in inputs.items()})
+    on_gpu, gradients_on_gpu = results(trained(model.cuda()), inputs)
     for name, value in losses.items():
         torch.testing.assert_close(on_gpu[name].cpu(), value, rtol=1e-5, atol=1e-5)
     assert (gradients_on_gpu.cpu() - gradients).norm() <= 1e-4 * gradients.norm()
@@ -60,11 +58,13 @@ def test_packed_batches_give_what_padded_float32_ones_give(attends: str, monkeyp
     model = InterBertForPreTraining._from_config(config, attn_implementation="sdpa").train().cuda()
     inputs = pretraining_inputs()
     real = [name for name in inputs if "real" in name]
-    padded, padded_gradients = results(model, {name: value for name, value in inputs.items() if name not in real})
+    padded, padded_gradients = results(
+        trained(model), {name: value for name, value in inputs.items() if name not in real}
+    )
     with torch.autocast("cuda", dtype=torch.bfloat16):
-        text = model.interbert(**{name: inputs[name] for name in PAIR}, skip_padding=True).text_hidden_state
+        text = model.interbert.encode(**{name: inputs[name] for name in PAIR}).text_hidden_state
         assert not text[0, -1].any()  # zero at padding: it was packed
-        losses, gradients = results(model, inputs)
+        losses, gradients = results(trained(model), inputs)
     for name, value in padded.items():
         torch.testing.assert_close(losses[name], value, rtol=0.02, atol=0.02)
     assert (gradients - padded_gradients).norm() <= 0.05 * padded_gradients.norm()
@@ -85,7 +85,7 @@ def test_a_step_lets_the_gpu_wait_for_nothing(attends: str, monkeypatch: pytest.
 
     def step() -> None:
         with torch.autocast("cuda", dtype=torch.bfloat16):
-            loss = model(**inputs).loss
+            loss = trained(model)(**inputs)["loss"]
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()

@@ -6,7 +6,7 @@ import pytest
 import torch
 from tests.conftest import tiny_config
 from tests.model.test_modeling import batch
-from tests.model.test_packing_for_kernel import labels_of
+from tests.model.test_packing import labels_of
 from torch import nn
 
 from interbert.model import dropout

@@ -3,10 +3,13 @@ import torch
 from tests.conftest import tiny_config
 
 from interbert.errors import ConfigError
+from interbert.losses.pretraining import flat_positions
 from interbert.model.modeling import InterBertForPreTraining
 from interbert.model.retrieval import InterBertForImageTextRetrieval
 from interbert.model.tasks import InterBertForMultipleChoice, InterBertForSequenceClassification
 from interbert.model.trunk import InterBertModel
+from interbert.tasks.pretraining import pretraining_losses
+from interbert.tasks.retrieval import retrieval_losses
 
 
 def batch(lengths=(5, 8, 3), regions=(4, 2, 6), seed=0):
@@ -107,10 +110,11 @@ def test_region_loss_counts_matched_pairs_only():
     with torch.no_grad():
         mixed = model(**inputs, **labels, matching_labels=torch.tensor([0, 1, 1])).region_loss
         matched = model(**first, matching_labels=torch.tensor([0])).region_loss
-        labels |= {"region_targets": targets[0, 2:3], "predicted_regions": torch.tensor([2])}
-        alone_given = model(**inputs, **labels, matching_labels=torch.tensor([0, 1, 1])).region_loss
+        listed = {"region_targets": targets[0, 2:3], "predicted_regions": torch.tensor([2])}
+        listed |= {"lm_labels": inputs["input_ids"], "predicted_tokens": torch.tensor([0])}
+        alone_given = pretraining_losses(model, inputs | listed | {"matching_labels": torch.tensor([0, 1, 1])})
     torch.testing.assert_close(mixed, matched)
-    assert torch.equal(alone_given, mixed)
+    assert torch.equal(alone_given["region_loss"], mixed)
 
 
 def test_lm_loss_on_mismatched_pairs_is_a_switch():
@@ -284,14 +288,16 @@ def test_contrast_teaches_the_temperature_beside_the_other_losses(kind):
     }
     if kind is InterBertForPreTraining:
         more = {"contrast_input_ids": batch["input_ids"], "contrast_region_features": batch["region_features"]}
-        batch["lm_labels"] = torch.where(torch.rand(4, 6) < 0.5, batch["input_ids"], -100)
+        chosen = torch.rand(4, 6) < 0.5
+        batch |= {"lm_labels": torch.where(chosen, batch["input_ids"], -100), "predicted_regions": torch.tensor([1])}
+        batch |= {"predicted_tokens": flat_positions(chosen), "region_targets": torch.rand(1, 7).softmax(-1)}
     else:
         more = {"contrast_rows": torch.arange(4)}
-    assert model(**batch).contrastive_loss is None
-    output = model(**batch, **more)
-    parts = [getattr(output, name, None) for name in ("lm_loss", "matching_loss", "contrastive_loss")]
-    torch.testing.assert_close(output.loss, sum(part for part in parts if part is not None))
-    output.contrastive_loss.backward()
+    losses_of = pretraining_losses if kind is InterBertForPreTraining else retrieval_losses
+    assert "contrastive_loss" not in losses_of(model, batch)
+    losses = losses_of(model, batch | more)
+    torch.testing.assert_close(losses.pop("loss"), sum(losses.values()))
+    losses["contrastive_loss"].backward()
     assert model.contrastive_head.logit_scale.grad.abs() > 1e-6
     model.contrastive_head.logit_scale.data.fill_(9.0)
     assert model.contrastive_head.scale == 100

@@ -4,8 +4,10 @@ import pytest
 import torch
 from tests.conftest import tiny_config
 from tests.model.test_modeling import batch
-from tests.model.test_packing import labels_of, mask_of
+from tests.model.test_packing import labels_of as labels_of_model
+from tests.model.test_packing import mask_of
 
+from interbert.losses.pretraining import flat_positions
 from interbert.model import encoder
 from interbert.model.modeling import InterBertForPreTraining
 from interbert.model.packing import PADDED, Packings
@@ -13,7 +15,10 @@ from interbert.model.retrieval import InterBertForImageTextRetrieval
 from interbert.model.tasks import InterBertForSequenceClassification
 from interbert.model.trunk import InterBertModel
 from interbert.model.varlen import Sequences
-from interbert.objectives.positions import flat_positions
+from interbert.tasks.base import TaskModule
+from interbert.tasks.classification import classification_losses
+from interbert.tasks.pretraining import pretraining_losses
+from interbert.tasks.retrieval import retrieval_losses
 
 NO_DROPOUT = dict.fromkeys(
     (
@@ -66,6 +71,17 @@ def real_of(inputs):
     return {name: flat_positions(inputs[mask]) for mask, name in masks.items() if mask in inputs}
 
 
+def labels_of(inputs):
+    """Labels as the collator lists them, with their places."""
+    labels = labels_of_model(inputs)
+    regions = flat_positions(labels["masked_regions"], labels["matching_labels"])
+    return labels | {
+        "predicted_tokens": flat_positions(labels["lm_labels"] != -100),
+        "predicted_regions": regions,
+        "region_targets": labels["region_targets"].flatten(0, 1)[regions],
+    }
+
+
 def contrast_of(inputs):
     return {
         "contrast_input_ids": inputs["input_ids"].flip(0),
@@ -74,13 +90,25 @@ def contrast_of(inputs):
     }
 
 
-def results(model, inputs):
+LOSSES = {
+    InterBertForPreTraining: pretraining_losses,
+    InterBertForImageTextRetrieval: retrieval_losses,
+    InterBertForSequenceClassification: classification_losses,
+}
+
+
+def trained(model):
+    """The model with the losses of its task."""
+    return TaskModule(model, LOSSES[type(model)])
+
+
+def results(module, inputs):
     """Losses, and all gradients in one row."""
-    model.zero_grad()
-    output = model(**inputs)
-    output.loss.backward()
-    losses = {name: value.detach() for name, value in output.items() if name.endswith("loss")}
-    return losses, torch.cat([value.grad.flatten() for value in model.parameters()])
+    module.zero_grad()
+    losses = module(**inputs)
+    losses["loss"].backward()
+    losses = {name: value.detach() for name, value in losses.items()}
+    return losses, torch.cat([value.grad.flatten() for value in module.parameters()])
 
 
 def steady_config(**values):
@@ -94,9 +122,9 @@ def both_ways(model, inputs, real, kernel):
         model.to(dtype)
         inputs = {name: value.to(dtype) if value.is_floating_point() else value for name, value in inputs.items()}
         kernel.clear()
-        losses, gradients = results(model, inputs | real)
+        losses, gradients = results(trained(model), inputs | real)
         asked = kernel.copy()
-        padded_losses, padded_gradients = results(model, inputs)
+        padded_losses, padded_gradients = results(trained(model), inputs)
         assert kernel == asked != []
         torch.testing.assert_close(losses, padded_losses, rtol=tolerance, atol=tolerance)
         assert (gradients - padded_gradients).norm() <= tolerance * padded_gradients.norm()
@@ -117,9 +145,9 @@ def test_hidden_states_are_those_of_the_padded_batch_and_zero_at_padding(sides, 
         inputs["attention_mask"][:, 1] = 0
         inputs["region_mask"][1] = torch.tensor([1, 0, 0, 0, 1, 1])
     with torch.no_grad():
-        packed = model(**inputs, **real_of(inputs), skip_padding=True)
+        packed = model.encode(**inputs, **real_of(inputs))
         assert kernel == {"text": [8, 8, 8], "image": [6, 6, 6]}.get(sides, [14, 14, 6, 8])
-        pooled = model(**inputs, **real_of(inputs), pooled_only=True)
+        pooled = model.encode(**inputs, **real_of(inputs), pooled_only=True)
         assert kernel.count(1) == (1 if sides in ("text", "image") else 2)  # the last layer of each side
         kernel.clear()
         padded = model(**inputs)
@@ -139,7 +167,7 @@ def test_a_part_without_layers(layers, pooled_only, kernel):
     model = InterBertModel(tiny_config(**{layers: 0})).eval()
     inputs = batch()
     with torch.no_grad():
-        packed = model(**inputs, **real_of(inputs), pooled_only=pooled_only, skip_padding=True)
+        packed = model.encode(**inputs, **real_of(inputs), pooled_only=pooled_only)
         assert kernel
         padded = model(**inputs)
     torch.testing.assert_close(packed.text_pooled, padded.text_pooled, rtol=0, atol=1e-5)
@@ -210,15 +238,13 @@ def test_no_value_is_looked_at(kernel):
     inputs = batch()
     inputs |= labels_of(inputs) | contrast_of(inputs)
     inputs |= real_of(inputs) | {"contrast_real_tokens": flat_positions(inputs["contrast_attention_mask"])}
-    inputs |= {"predicted_tokens": flat_positions(inputs["lm_labels"] != -100)}
-    inputs |= {"predicted_regions": flat_positions(inputs["masked_regions"])}
     inputs |= {"contrast_same": torch.eye(3, dtype=torch.bool), "predicted_counts": torch.tensor([5.0, 3.0])}
     on_meta = {name: value.to("meta") for name, value in inputs.items()}
     model.to("meta")
-    model(**on_meta).loss.backward()
+    trained(model)(**on_meta)["loss"].backward()
     assert kernel
-    with pytest.raises((RuntimeError, NotImplementedError)):  # as it would here
-        model(**{name: value for name, value in on_meta.items() if name != "predicted_tokens"})
+    with pytest.raises((RuntimeError, NotImplementedError)):  # as the model alone would, which looks for places
+        model(**{name: value.to("meta") for name, value in (batch() | labels_of_model(batch())).items()})
 
 
 @pytest.mark.parametrize("attention", ["eager", "sdpa"])
@@ -229,9 +255,9 @@ def test_the_encoder_asks_for_what_its_layers_are(attention, monkeypatch):
     model = InterBertModel._from_config(config, attn_implementation=attention)
     inputs = batch()
     heads = [config.hidden_size // config.num_attention_heads, config.hidden_size // config.image_num_attention_heads]
-    model.train()(**inputs, **real_of(inputs), pooled_only=True)
+    model.train().encode(**inputs, **real_of(inputs), pooled_only=True)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        model.eval()(**inputs, **real_of(inputs), pooled_only=True)
+        model.eval().encode(**inputs, **real_of(inputs), pooled_only=True)
     cpu = torch.device("cpu")
     expected = [(cpu, torch.float32, 0.2, heads), (cpu, torch.bfloat16, 0.0, heads)]
     assert asked == (expected if attention == "sdpa" else [])  # eager is what the user wants to compute step by step

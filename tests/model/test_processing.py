@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from interbert.checkpoints.bert import bert_tokenizer
+from interbert.data.masking import hide_regions
 from interbert.errors import ConfigError, RegionError
 from interbert.model.processing import InterBertProcessor
 from interbert.model.region_inputs import InterBertRegionFeatureExtractor, location_vectors
-from interbert.objectives.region_masking import hide_regions
 
 MEAN, STD = [1.0, -2.0, 0.5], [2.0, 0.5, 1.0]
 EXTRACTOR = {"name": "grid", "settings": {"scales": [1, 2]}, "feature_size": 3, "num_classes": None}

@@ -20,6 +20,7 @@ from tests.model.test_packing_for_kernel import (
     real_of,
     results,
     steady_config,
+    trained,
 )
 from torch._dynamo.backends.registry import lookup_backend
 
@@ -147,13 +148,13 @@ def test_pretraining_gets_the_losses_and_gradients_of_plain_attention(packed, ta
     inputs = batch()
     inputs |= labels_of(inputs) | contrast_of(inputs)
     real = real_of(inputs) | {"contrast_real_tokens": flat_positions(inputs["contrast_attention_mask"])}
-    losses, gradients = results(model, inputs | (real if packed else {}))
+    losses, gradients = results(trained(model), inputs | (real if packed else {}))
     rows = int(inputs["attention_mask"].sum() + inputs["region_mask"].sum()) if packed else 3 * (8 + 6)
     assert taken[0] == rows
     assert taken.count(3) == 2  # the contrast reads first tokens alone
     model.config._attn_implementation = "eager"
     taken.clear()
-    plain_losses, plain_gradients = results(model, inputs)
+    plain_losses, plain_gradients = results(trained(model), inputs)
     assert not taken
     torch.testing.assert_close(losses, plain_losses, rtol=1e-5, atol=1e-5)
     assert (gradients - plain_gradients).norm() <= 1e-5 * plain_gradients.norm()
@@ -204,10 +205,8 @@ def test_it_is_traced_in_one_piece(taken):
     model = InterBertForPreTraining._from_config(config, attn_implementation="sdpa").train()
     inputs = batch()
     inputs |= labels_of(inputs)
-    inputs |= {"predicted_tokens": flat_positions(inputs["lm_labels"] != -100)}
-    inputs |= {"predicted_regions": flat_positions(inputs["masked_regions"])}
-    losses, gradients = results(model, inputs)
-    compiled, compiled_gradients = results(torch.compile(model, backend="aot_eager", fullgraph=True), inputs)
+    losses, gradients = results(trained(model), inputs)
+    compiled, compiled_gradients = results(torch.compile(trained(model), backend="aot_eager", fullgraph=True), inputs)
     torch.testing.assert_close(compiled["loss"], losses["loss"], rtol=1e-5, atol=1e-5)
     assert (compiled_gradients - gradients).norm() <= 1e-5 * gradients.norm()
 
@@ -222,7 +221,7 @@ def test_a_compiled_model_computes_no_padding_and_is_not_made_anew_for_every_bat
         graphs.append(graph)
         return lookup_backend("aot_eager")(graph, inputs)
 
-    compiled = torch.compile(model, backend=backend, fullgraph=True)
+    compiled = torch.compile(trained(model), backend=backend, fullgraph=True)
     padding = [(1, 1), (2, 3), (1, 2), (3, 2), (4, 1), (5, 4)]
     rows = set()
     for number, (no_pieces, no_regions) in enumerate(padding):
@@ -232,9 +231,7 @@ def test_a_compiled_model_computes_no_padding_and_is_not_made_anew_for_every_bat
         inputs["attention_mask"][number % 3, 8 - no_pieces :] = 0
         inputs["region_mask"][(number + 1) % 3, 6 - no_regions :] = 0
         inputs |= labels_of(inputs) | real_of(inputs)
-        inputs["predicted_tokens"] = flat_positions(inputs["lm_labels"] != -100)
-        inputs["predicted_regions"] = flat_positions(inputs["masked_regions"])
-        losses, gradients = results(model, inputs)
+        losses, gradients = results(trained(model), inputs)
         taken.clear()
         compiled_losses, compiled_gradients = results(compiled, inputs)
         rows.add(taken[0])

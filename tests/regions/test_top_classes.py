@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from interbert.objectives.region_masking import region_loss
+from interbert.losses.pretraining import region_loss
 from interbert.regions.top_classes import most_probable, spread
 
 

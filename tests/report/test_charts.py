@@ -7,7 +7,8 @@ import re
 import pytest
 
 from interbert.report.charts import Chart, Curve, LoggedRun, objective_charts, progress_charts, validation_charts
-from interbert.report.svg import HEIGHT, WIDTH, chart_figure, key, smooth, thinned, ticks, value_at
+from interbert.report.svg import HEIGHT, WIDTH, drawings, smooth, thinned, ticks, value_at
+from interbert.templating import colour_classes, render
 
 LOG = [
     {"step": 0.0, "epoch": 0.0, "eval_r@1": 10.0, "eval_dual_r@1": 9.0, "seconds": 30.0},
@@ -16,6 +17,10 @@ LOG = [
     {"step": 40.0, "epoch": 1.0, "eval_r@1": 12.0, "eval_dual_r@1": 14.0},
 ]
 CLASSIFIER = [{"step": 5.0, "loss": 0.6, "loss_chance": 0.69}, {"step": 5.0, "eval_accuracy": 70.0}]
+
+
+def chart_figure(chart: Chart) -> str:
+    return "".join(render("chart.html", drawing=drawing) for drawing in drawings([chart]))
 
 
 def points_in(svg: str) -> list[tuple[float, float]]:
@@ -86,7 +91,7 @@ def test_values_of_several_runs_are_shown_together_and_named() -> None:
     svg = chart_figure(Chart("t", curves))
     assert "a&lt;b" in svg
     assert "a<b" not in svg
-    assert key(9) == "s1 dotted"
+    assert colour_classes(9) == "s1 dotted"
     assert 'class="line s1 dotted"' in svg
     assert [value_at(curves[0], x) for x in (-1.0, 5.0, 10.0, 11.0)] == [None, 1.0, 2.0, None]
     assert "<tr><td>5</td><td>1</td><td>7</td></tr>" in svg

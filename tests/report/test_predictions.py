@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from interbert.checkpoints.directory import load_model, load_pretraining_model, load_processor
+from interbert.data.masking import hide_regions
 from interbert.extraction.class_names import class_names
 from interbert.model.modeling import InterBertForPreTraining
 from interbert.model.processing import InterBertProcessor
-from interbert.objectives.region_masking import hide_regions
 from interbert.regions.schema import ExtractorInfo
 from interbert.report.held_out import HeldOut, held_out_pairs
 from interbert.report.predicting import predict_pairs

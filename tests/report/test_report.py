@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from interbert.cli.main import main
-from interbert.report.pair_cards import pair_cards
+from interbert.report.pair_cards import PairCards
 from interbert.report.predictions import MaskedRegion, PairPredictions, Prediction
+from interbert.templating import render
 
 EVIL = '<img src=x onerror="alert(1)">'
 
@@ -152,7 +153,7 @@ def test_pairs_that_cannot_be_had_are_a_note_unless_they_were_asked_for(
     del recipe["masking"]["text"]
     (run / "recipe.json").write_text(json.dumps(recipe))
     shutil.copy(pretrained / "model.safetensors", run)
-    assert "has no &#x27;text&#x27;: another version of interbert wrote it" in report(run)
+    assert "has no &#39;text&#39;: another version of interbert wrote it" in report(run)
 
 
 def test_a_source_of_other_images_is_refused(pretrained: Path, tmp_path: Path, refused: Callable[..., str]) -> None:
@@ -182,7 +183,7 @@ def test_what_a_model_and_its_data_say_is_escaped() -> None:
     region = MaskedRegion((0.0, 0.0, 30.0, 40.0), guess, (guess,))
     regressed = MaskedRegion((10.0, 0.0, 60.0, 80.0), error=12.5, chance=2000.0)
     pair = PairPredictions(0, EVIL, (EVIL,), (), (region, regressed), 60, 80, 0.9, guess)
-    html = pair_cards([pair], {0: "k"}, {})
+    html = render("pairs.html", cards=PairCards.of([pair], {0: "k"}))
     assert "<img" not in html
     assert 'style="left:0.0%;top:0.0%;width:50.0%;height:50.0%"' in html
     assert "squared error 12.5; the average feature has 2,000" in html

@@ -17,7 +17,8 @@ from interbert.cli.main import main
 from interbert.extraction import same_source
 from interbert.extraction.columns import ColumnMapping
 from interbert.extraction.sources import open_source
-from interbert.search.catalogue import CatalogueSearch
+from interbert.search.query_encoder import ProductEncoder
+from interbert.search.source_index import SourceIndex
 
 MAPPING = ColumnMapping("image", ("title",), "id")
 
@@ -61,16 +62,16 @@ def test_an_image_whose_file_changed_under_its_id_is_left_out_and_named(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     rows = priced_rows()[:4]
-    engine, regions = CatalogueSearch.load(model), str(tmp_path / "regions")
-    engine.catalogue(open_source(str(write_table(tmp_path / "a.parquet", rows)), MAPPING), regions)
+    encoder, regions = ProductEncoder.load(model), str(tmp_path / "regions")
+    SourceIndex.of(open_source(str(write_table(tmp_path / "a.parquet", rows)), MAPPING), encoder, regions)
     rows[1]["image"] = {"bytes": file_bytes(Image.new("RGB", (40, 40), "pink")), "path": "other.png"}
     rows[2]["title"] = "what it is called today"
     monkeypatch.setattr(same_source, "_COMPARED", 1)  # of a large source only some files are compared
     changed = write_table(tmp_path / "b.parquet", rows)
-    catalogue = engine.catalogue(open_source(str(changed), MAPPING), regions)
+    catalogue = SourceIndex.of(open_source(str(changed), MAPPING), encoder, regions)
     assert [one.image_id for one in catalogue.entries] == [rows[place]["id"] for place in (0, 2, 3)]
     assert catalogue.entries[1].texts == ("what it is called today",)
-    assert catalogue.problems == ((rows[1]["id"], f"{regions} has the regions of another file under this id"),)
+    assert catalogue.problems == [(rows[1]["id"], f"{regions} has the regions of another file under this id")]
     words = [
         "search",
         str(model),

@@ -10,9 +10,9 @@ import pytest
 
 from interbert.errors import ColumnError, SourceError
 from interbert.extraction.tables import read_rows
-from interbert.search import columns as columns_module
-from interbert.search import parsing
-from interbert.search.columns import Column, Kind, cast_columns, column_notes, find_columns
+from interbert.search import casting, parsing
+from interbert.search.casting import cast_columns
+from interbert.search.columns import Column, Kind, column_notes, find_columns
 
 
 def test_kinds_come_from_types_and_from_what_texts_say() -> None:
@@ -85,13 +85,13 @@ def test_the_row_that_does_not_fit_is_found_in_few_looks_at_the_others(
     monkeypatch: pytest.MonkeyPatch, values: list[str | None], kind: Kind, decimal: parsing.Decimal, row: int
 ) -> None:
     looked: list[int] = []
-    plain = columns_module._fitted
+    plain = casting._fitted
 
     def counting(part: pa.Array, *rest: Any) -> Any:
         looked.append(len(part))
         return plain(part, *rest)
 
-    monkeypatch.setattr(columns_module, "_fitted", counting)
+    monkeypatch.setattr(casting, "_fitted", counting)
     with pytest.raises(SourceError, match=f"new.csv, row {row}: 'x' is {values[row]!r}, but this"):
         cast_columns(pa.table({"x": values}), [Column("x", "x", kind, "$" if decimal else "", decimal)], "new.csv")
     assert sum(looked) <= 2 * len(values) + 1

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from interbert.errors import FilterError
 from interbert.search.columns import Column
-from interbert.search.filters import compile_filter
+from interbert.search.filters import read_filter
 
 COLUMNS = {
     one.name: one
@@ -42,7 +42,7 @@ COLUMNS = {
     ],
 )
 def test_what_people_write_becomes_a_condition(written: str, condition: str) -> None:
-    assert compile_filter(written, COLUMNS) == condition
+    assert read_filter(written, COLUMNS).condition == condition
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_what_people_write_becomes_a_condition(written: str, condition: str) -> 
 )
 def test_a_mistake_is_named_with_its_place(written: str, character: int, why: str) -> None:
     with pytest.raises(FilterError) as caught:
-        compile_filter(written, COLUMNS, {"title": "build with --columns title"})
+        read_filter(written, COLUMNS, {"title": "build with --columns title"})
     assert f"filter, character {character} " in str(caught.value)
     assert why in str(caught.value)
     assert len(str(caught.value).splitlines()) == 1
@@ -100,13 +100,13 @@ def test_a_mistake_is_named_with_its_place(written: str, character: int, why: st
 )
 def test_nothing_of_the_database_can_be_reached(attack: str) -> None:
     with pytest.raises(FilterError):
-        compile_filter(attack, COLUMNS)
+        read_filter(attack, COLUMNS)
 
 
 @settings(max_examples=200, deadline=None)
 @given(st.text(max_size=40))
 def test_a_quoted_text_stays_one_text(value: str) -> None:
-    condition = compile_filter("colour = '" + value.replace("'", "''") + "'", COLUMNS)
+    condition = read_filter("colour = '" + value.replace("'", "''") + "'", COLUMNS).condition
     inside = condition.removeprefix("(m_colour = '").removesuffix("')")
     assert inside.replace("''", "").count("'") == 0
     assert inside.replace("''", "'") == value
@@ -116,9 +116,9 @@ def test_a_quoted_text_stays_one_text(value: str) -> None:
 @given(st.text(max_size=60))
 def test_any_text_is_a_filter_or_a_mistake(text: str) -> None:
     with contextlib.suppress(FilterError):
-        assert compile_filter(text, COLUMNS)
+        assert read_filter(text, COLUMNS)
 
 
 def test_a_filter_of_a_million_characters_is_not_read() -> None:
     with pytest.raises(FilterError, match="at most"):
-        compile_filter("price < 5 or " * 100_000, COLUMNS)
+        read_filter("price < 5 or " * 100_000, COLUMNS)

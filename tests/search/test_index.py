@@ -287,8 +287,8 @@ def test_a_build_that_is_killed_goes_on_after_the_last_commit(model: Path, price
         "from interbert.search import products, writer\n"
         "from tests.search.conftest import source_of\n"
         "from interbert.search.build import build_index\n"
-        "from interbert.extraction import in_process\n"
-        "in_process._CHUNK = products.COMMIT_ROWS = 8\n"
+        "from interbert.extraction import decoding\n"
+        "decoding._CHUNK = products.COMMIT_ROWS = 8\n"
         "commits = []\n"
         "plain = writer.IndexWriter.put\n"
         "def put(self, *rest):\n"
@@ -332,9 +332,9 @@ def test_a_table_that_had_no_room_for_its_first_version_is_made_again(
 def test_ctrl_c_keeps_what_was_encoded(
     model: Path, priced: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from interbert.extraction import in_process
+    from interbert.extraction import decoding
 
-    monkeypatch.setattr(in_process, "_CHUNK", 8)
+    monkeypatch.setattr(decoding, "_CHUNK", 8)
     plain = products_module._encoded
     calls = []
 
@@ -435,7 +435,7 @@ def test_regions_of_a_store_are_not_extracted_again(
     encoder = ProductEncoder.load(model)
     source = open_source(str(priced), MAPPING)
     extract_to_store(source, tmp_path / "regions", encoder.extractor, progress=False)
-    monkeypatch.setattr(type(encoder.extractor), "extract", None)
+    monkeypatch.setattr(type(encoder.extractor), "detect", None)
     build_index(model, source_of(priced), tmp_path / "index", regions=str(tmp_path / "regions"))
     ours, theirs = ProductIndex.open(tmp_path / "index"), ProductIndex.open(built)
     np.testing.assert_allclose(ours.vectors(ours.ids()), theirs.vectors(ours.ids()), atol=2e-3)

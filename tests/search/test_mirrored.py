@@ -16,7 +16,6 @@ from interbert.extraction.extract import extract_to_store
 from interbert.extraction.sources import ImageSource, open_source
 from interbert.search.build import build_index
 from interbert.search.changes import add_to_index
-from interbert.search.engine import image_vector
 from interbert.search.index import ProductIndex
 from interbert.search.query_encoder import ProductEncoder
 from interbert.search.verify import verify_index
@@ -83,9 +82,9 @@ def test_vectors_are_means_with_a_hub_correction_of_their_own(model: Path, plain
 
 def test_an_image_is_sought_by_both_its_views(model: Path) -> None:
     encoder, image = ProductEncoder.load(model), lopsided("red", "circle")
-    query, turned = (image_vector(encoder, one, mirrored=True) for one in (image, ImageOps.mirror(image)))
+    query, turned = (encoder.image_vector(one, mirrored=True) for one in (image, ImageOps.mirror(image)))
     np.testing.assert_allclose(query, turned, atol=1e-5)
-    assert np.abs(query - image_vector(encoder, image)).max() > 1e-3
+    assert np.abs(query - encoder.image_vector(image)).max() > 1e-3
 
 
 def test_mirror_images_of_a_store_are_taken_and_later_images_treated_alike(
@@ -95,7 +94,7 @@ def test_mirror_images_of_a_store_are_taken_and_later_images_treated_alike(
     _, means = index_of(tmp_path / "both")
     extractor = type(ProductEncoder.load(model).extractor)
     with monkeypatch.context() as patch:
-        patch.setattr(extractor, "extract", None)
+        patch.setattr(extractor, "detect", None)
         build_index(model, plain, tmp_path / "stored", regions=regions, mirrored=True)
     _, stored = index_of(tmp_path / "stored")
     np.testing.assert_allclose(stored, means, atol=2e-3)

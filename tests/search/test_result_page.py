@@ -8,13 +8,15 @@ import io
 import pytest
 from PIL import Image
 
-from interbert.search.page import TopicItem, format_probability, render_results, thumbnail_uri
+from interbert.search.hits import Hit
+from interbert.search.page import render_results, thumbnail_uri
+from interbert.templating import format_probability
 
 EVIL = '<script>alert("x")</script>'
 
 
 def test_user_text_is_escaped_everywhere() -> None:
-    hit = TopicItem(1, "k", 0.5, captions=(EVIL,), label=EVIL)
+    hit = Hit(1, "k", 0.5, (EVIL,), EVIL)
     page = render_results([(EVIL, [hit])], {"k": thumbnail_uri(Image.new("RGB", (4, 4)))}, footer=EVIL)
     assert "<script" not in page
     assert page.count("&lt;script&gt;") == 5  # heading, caption, alt text, label, footer
@@ -28,7 +30,7 @@ def test_half_a_character_does_not_keep_a_page_from_being_written() -> None:
 
 def test_nothing_in_a_title_or_id_acts_on_a_page() -> None:
     evil = "a\x1b[31m\x00b\u202ec\u2066d\x85e"
-    page = render_results([(evil, [TopicItem(1, evil, 0.5, (evil,), evil)])], {}, footer=evil)
+    page = render_results([(evil, [Hit(1, evil, 0.5, (evil,), evil)])], {}, footer=evil)
     assert not set(page) & set("\x1b\x00\u202e\u2066\x85")
     assert page.count(r"a\x1b[31m\x00b\u202ec\u2066d\x85e") == 4  # heading, caption, label, footer
     assert ">שלום 👩‍🔬\tx\ny</h2>" in render_results([("שלום 👩‍🔬\tx\ny", [])], {})  # the rest stays
@@ -36,7 +38,7 @@ def test_nothing_in_a_title_or_id_acts_on_a_page() -> None:
 
 def test_page_asks_for_nothing_from_outside_and_holds_each_image_once() -> None:
     uri = thumbnail_uri(Image.new("RGB", (300, 200), "red"))
-    hits = [TopicItem(1, "k", 0.9, ("a",)), TopicItem(2, "missing", 0.1, ("b",))]
+    hits = [Hit(1, "k", 0.9, ("a",)), Hit(2, "missing", 0.1, ("b",))]
     page = render_results([("one", hits), ("two", hits[:1])], {"k": uri})
     assert page.count(uri) == 1
     assert page.count('class="image p0"') == 2

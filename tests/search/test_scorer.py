@@ -69,7 +69,7 @@ def test_images_come_as_paths_bytes_pil_and_stored_regions(scorer, expected, tmp
     image = IMAGES[1]
     file = tmp_path / "square.png"
     file.write_bytes(file_bytes(image))
-    regions = GridExtractor(GridSettings(input_size=64, scales=(1, 2), features=("colour", "head"))).extract([image])
+    regions = GridExtractor(GridSettings(input_size=64, scales=(1, 2), features=("colour", "head"))).detect([image])
     given = [image, file, str(file), file.read_bytes(), regions[0]]
     scores = scorer.predict([(TEXTS[0], one) for one in given])
     np.testing.assert_allclose(scores, np.full(5, expected[0, 1]), **CLOSE)

@@ -16,8 +16,7 @@ from interbert.locking import only_writer
 from interbert.search.build import build_index
 from interbert.search.changes import add_to_index, remove_from_index, update_columns
 from interbert.search.index import ProductIndex
-from interbert.search.manifest import append_manifest, read_manifests
-from interbert.search.table import connect
+from interbert.search.manifest import append_manifest, connect, read_manifests
 from interbert.search.writer import IndexWriter, table_schema
 
 

@@ -10,7 +10,8 @@ import pyarrow as pa
 import pytest
 
 from interbert.errors import SourceError
-from interbert.search.columns import Column, Kind, cast_columns, column_notes, find_columns
+from interbert.search.casting import cast_columns
+from interbert.search.columns import Column, Kind, column_notes, find_columns
 from interbert.search.index import ProductIndex
 from interbert.search.suggestions import filter_notes
 

@@ -54,4 +54,16 @@ def test_a_loaded_average_goes_on_as_the_saved_one(tmp_path: Path) -> None:
         model.weight.add_(1.0)
     first.update()
     second.update()
-    assert all(first._average[name].equal(second._average[name]) for name in first._average)
+    assert all(map(torch.equal, first._average.module, second._average.module))
+
+
+def test_without_warm_up_the_first_update_copies_and_the_decay_is_the_same_from_then_on() -> None:
+    model = nn.Linear(2, 1, bias=False)
+    average = WeightAverage(model, 0.9, warm_up=False)
+    for _ in range(3):
+        with torch.no_grad():
+            model.weight.add_(1.0)
+        average.update()
+    now = model.weight.detach().clone()
+    with average.applied():
+        torch.testing.assert_close(model.weight.detach(), now - 1 * 0.9 * 0.1 - 2 * 0.81)

@@ -118,6 +118,17 @@ def test_two_processes_are_one_of_twice_the_batch(shop_store: Path, tiny_bert: s
 
 
 @pytest.mark.slow
+def test_two_processes_share_the_steps_of_the_warm_start(shop_store: Path, tiny_bert: str, tmp_path: Path) -> None:
+    words = ["--model.contrastive-size=16", "--warm-start.head-epochs=3", "--warm-start.epochs=2"]
+    words += ["--warm-start.dropout=0", "--training.max-steps=1"]
+    finish(pretrain(shop_store, tiny_bert, tmp_path / "two", 4, *words), 2)
+    finish(pretrain(shop_store, tiny_bert, tmp_path / "one", 8, *words))
+    one, two = (load_file(tmp_path / name / "checkpoints" / "warm_start.safetensors") for name in ("one", "two"))
+    apart = sum(int(((one[name] - two[name]).abs() > 1e-5).sum()) for name in one)
+    assert apart < 0.01 * sum(value.numel() for value in one.values())
+
+
+@pytest.mark.slow
 def test_two_processes_are_one_that_accumulates(shop_store: Path, tiny_bert: str, tmp_path: Path) -> None:
     none = ["--model.contrastive-size=null"]
     finish(pretrain(shop_store, tiny_bert, tmp_path / "two", 4, *none), 2)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import shutil
 import signal
 import time
@@ -194,6 +195,7 @@ def test_finetuning_and_evaluating_on_judgements(
     assert report["stages"][0]["n"] == report["queries"] == 11
     assert report["stages"][-1]["chance"]["r@1"] == pytest.approx(100 * (3 * 8 / 24 + 8 * 3 / 24) / 11)
     assert plot.read_text().startswith("<svg")
+    assert report["qrels"] == qrels.name  # its folder is nobody's business
     assert "nDCG@5" in capsys.readouterr().out
     named, texts = as_beir(qrels, tmp_path)
     evaluate_beir = ["evaluate", "retrieval", str(model), str(shop_store), "--qrels", str(named), "--out", str(metrics)]
@@ -243,6 +245,34 @@ def test_a_run_does_not_go_on_with_regions_that_another_extractor_put_in_their_p
     (stopped / "regions.json").write_text(replace(before, version=2).to_json())
     assert main(pretrain_words(shop_store, tiny_bert, stopped, "--training.epochs", "2")) == 2
     assert "another extractor (version 1, asked for 2)" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "content", ["[" * 800 + "]" * 800, '{"a": ', "[]\n", "\xff"], ids=["deep", "cut", "list", "bytes"]
+)
+@pytest.mark.parametrize(
+    "name", ["recipe.json", "regions.json", "training.json", "trainer_state.json", "log_history.jsonl"]
+)
+def test_a_damaged_file_of_a_run_is_one_line_that_names_it_and_a_remedy(
+    pretrained: Path,
+    shop_store: Path,
+    tiny_bert: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+    content: str,
+) -> None:
+    stopped = tmp_path / "run"
+    shutil.copytree(pretrained, stopped)
+    (stopped / "finished.json").unlink()
+    settings = json.loads((stopped / "recipe.json").read_text())
+    (stopped / "recipe.json").write_text(json.dumps(settings | {"out": str(stopped)}))
+    for file in stopped.rglob(name):
+        file.write_bytes((content + "\n" * (name == "log_history.jsonl")).encode("latin-1"))
+    assert main(pretrain_words(shop_store, tiny_bert, stopped, "--training.epochs", "2")) == 2
+    said = capsys.readouterr().err
+    assert re.match(rf"interbert: {stopped}/\S*{name}(, line 1)?: is damaged \(.+\)\. (Restore it|Remove )", said)
+    assert len(said.splitlines()) == 1
 
 
 def test_after_kill_nine_the_run_ends_with_the_weights_of_one_that_was_never_killed(
@@ -330,6 +360,29 @@ def test_sigterm_saves_and_exits_as_such(shop_store: Path, tiny_bert: str, tmp_p
     assert process.returncode == 143, errors[-800:]
     assert "Traceback" not in errors
     assert list(out.glob("checkpoints/checkpoint-*/training.json"))
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_warm_start_that_a_signal_ends_goes_on_bit_by_bit(
+    number: signal.Signals, shop_store: Path, tiny_bert: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--warm-start.head-epochs", "40", "--warm-start.epochs", "1", "--training.max-steps", "1"]
+    stopped, whole = tmp_path / "stopped", tmp_path / "whole"
+    process = run_in_process(pretrain_words(shop_store, tiny_bert, stopped, *words))
+    checkpoints = stopped / "checkpoints" / "warm_start_0" / "checkpoints"
+    wait_for(lambda: list(checkpoints.glob("checkpoint-*/training.json")), process)
+    os.killpg(process.pid, number)
+    _, errors = process.communicate()
+    assert process.returncode == (143 if number == signal.SIGTERM else -9), errors[-800:]
+    assert "Traceback" not in errors
+    assert not (stopped / "checkpoints" / "warm_start.safetensors").exists()
+    for out in (whole, stopped):
+        assert main(pretrain_words(shop_store, tiny_bert, out, *words)) == 0
+        assert ("continuing from" in capsys.readouterr().out) == (out == stopped)
+    ours, theirs = (load_file(out / "checkpoints" / "warm_start.safetensors") for out in (whole, stopped))
+    assert all(ours[name].equal(theirs[name]) for name in theirs)
+    ours, theirs = (load_file(out / "model.safetensors") for out in (whole, stopped))
+    assert all(ours[name].equal(theirs[name]) for name in theirs)
 
 
 def test_a_full_disk_is_one_line_and_the_last_checkpoint_stays(

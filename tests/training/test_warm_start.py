@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +14,11 @@ from interbert.data.pairs import PairTable
 from interbert.errors import ConfigError, TrainingError
 from interbert.model.modeling import InterBertForPreTraining
 from interbert.tasks.retrieval import RetrievalSet, RetrievalTask
+from interbert.training import warm_start as warm_start_module
 from interbert.training.arguments import CHECKPOINTS
 from interbert.training.options import WarmStartOptions
-from interbert.training.warm_start import WARM_START, WarmStartData, _Learner, can_warm_start, warm_start
+from interbert.training.trainer import InterBertTrainer
+from interbert.training.warm_start import WARM_START, WarmStartData, can_warm_start, warm_start
 
 IMAGES = 256
 WORDS = 8
@@ -24,6 +27,11 @@ OPTIONS = WarmStartOptions(
     head_epochs=40, head_learning_rate=1e-2, epochs=25, learning_rate=5e-3, batch_size=32, dropout=0.1
 )
 BRIEF = WarmStartOptions(head_epochs=2, epochs=2, batch_size=32)
+
+
+@pytest.fixture(autouse=True)
+def told(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, logger="interbert")
 
 
 class Shelf:
@@ -102,11 +110,11 @@ def test_the_text_side_stays_as_the_bert_has_it_and_trains_on_afterwards(tmp_pat
     assert not model.interbert.image_pooler.dense.weight.equal(before["interbert.image_pooler.dense.weight"])
 
 
-def test_a_continued_run_takes_what_was_learnt(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_continued_run_takes_what_was_learnt(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     first, _ = learn(tmp_path, BRIEF)
-    capsys.readouterr()
+    caplog.clear()
     second, _ = learn(tmp_path, BRIEF)
-    assert capsys.readouterr().out == ""  # no stage ran
+    assert caplog.text == ""  # no stage ran
     for name, value in first.state_dict().items():
         assert value.equal(second.state_dict()[name]), name
     (tmp_path / CHECKPOINTS / WARM_START).unlink()
@@ -116,29 +124,61 @@ def test_a_continued_run_takes_what_was_learnt(tmp_path: Path, capsys: pytest.Ca
 
 
 def test_a_run_killed_between_the_stages_goes_on_with_the_second(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     whole, _ = learn(tmp_path / "whole", BRIEF)
-    second = _Learner.train
+    train = warm_start_module._train
 
-    def killed(self, stage, number):
+    def killed(model, data, options, number, *others):
         if number == 1:
             raise KeyboardInterrupt
-        second(self, stage, number)
+        train(model, data, options, number, *others)
 
     with monkeypatch.context() as patch:
-        patch.setattr(_Learner, "train", killed)
+        patch.setattr(warm_start_module, "_train", killed)
         with pytest.raises(KeyboardInterrupt):
             learn(tmp_path / "killed", BRIEF)
-    capsys.readouterr()
+    caplog.clear()
     continued, _ = learn(tmp_path / "killed", BRIEF)
-    assert "heads" not in capsys.readouterr().out
+    assert "heads" not in caplog.text
     for name, value in whole.state_dict().items():
         assert value.equal(continued.state_dict()[name]), name
 
 
+@pytest.mark.parametrize("stopped", [0, 1])
+def test_a_run_killed_within_a_stage_goes_on_from_its_checkpoint_bit_by_bit(
+    stopped: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    whole, _ = learn(tmp_path / "whole", BRIEF, contrastive_lexical=True)
+    step, steps = InterBertTrainer.training_step, []
+
+    def killed(self, *given):
+        if f"warm_start_{stopped}" in str(self.args.output_dir):
+            steps.append(self.state.global_step)
+            if self.state.global_step == 11:
+                raise RuntimeError("killed")
+        return step(self, *given)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(InterBertTrainer, "training_step", killed)
+        with pytest.raises(RuntimeError, match="killed"):
+            learn(tmp_path / "killed", BRIEF, contrastive_lexical=True)
+    caplog.clear()
+    steps.clear()
+    monkeypatch.setattr(InterBertTrainer, "training_step", killed)
+    with pytest.raises(RuntimeError, match="killed"):
+        learn(tmp_path / "killed", BRIEF, contrastive_lexical=True)
+    assert steps[0] > 8  # the first pass is not repeated
+    monkeypatch.undo()
+    continued, _ = learn(tmp_path / "killed", BRIEF, contrastive_lexical=True)
+    assert "continuing from" in caplog.text
+    for name, value in whole.state_dict().items():
+        assert value.equal(continued.state_dict()[name]), name
+    assert [child.name for child in (tmp_path / "killed" / CHECKPOINTS).iterdir()] == [WARM_START]
+
+
 def test_a_run_killed_while_it_calibrates_repeats_only_that(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     whole, _ = learn(tmp_path / "whole", BRIEF)
 
@@ -149,9 +189,9 @@ def test_a_run_killed_while_it_calibrates_repeats_only_that(
         patch.setattr(RetrievalTask, "calibrate", killed)
         with pytest.raises(KeyboardInterrupt):
             learn(tmp_path / "killed", BRIEF)
-    capsys.readouterr()
+    caplog.clear()
     continued, _ = learn(tmp_path / "killed", BRIEF)
-    assert capsys.readouterr().out == ""  # no stage ran
+    assert caplog.text == ""  # no stage ran
     for name, value in whole.state_dict().items():
         assert value.equal(continued.state_dict()[name]), name
 

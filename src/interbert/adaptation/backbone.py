@@ -4,28 +4,29 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import shutil
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
-from torch import Tensor
+from safetensors.torch import save_file
 
 from interbert.adaptation.attribute_head import Attributes
-from interbert.adaptation.learner import BackboneLearner, Catalogue
 from interbert.adaptation.maps import ImageMaps, image_maps
 from interbert.adaptation.options import BackboneOptions
 from interbert.adaptation.projection_heads import ProjectionHeads
-from interbert.adaptation.texts import CatalogueTexts
+from interbert.adaptation.task import AdaptedBackbone, BackboneTask, Catalogue, HeadsTask
 from interbert.atomic_write import atomic_write, replacing
 from interbert.checkpoints.bert import config_for_bert
+from interbert.checkpoints.frozen_bert import FrozenBert
+from interbert.checkpoints.vocabulary import grow_vocabulary
 from interbert.data.pairs import PairTable
 from interbert.data.subset import sample_groups
-from interbert.errors import ConfigError, SourceError
+from interbert.errors import ConfigError, SourceError, UsageError
 from interbert.extraction.attributes import facet_columns_in
 from interbert.extraction.columns import ColumnMapping
 from interbert.extraction.efficientnet import EfficientNetLite0
@@ -34,15 +35,23 @@ from interbert.extraction.joining import CatalogueColumns
 from interbert.extraction.sources import ImageSource, open_source
 from interbert.extraction.weights import pick_device
 from interbert.extractor_weights import WEIGHTS_FILE, digest_of
-from interbert.tasks.metrics import direction_metrics
+from interbert.model.processing import token_ids
+from interbert.training.arguments import CHECKPOINTS, trainer_arguments
+from interbert.training.optimizer import up_then_down
+from interbert.training.options import TrainingOptions
 from interbert.training.provenance import provenance, write_provenance
 from interbert.training.run_setup import as_recipe, claim_folder, mark_finished, one_run
+from interbert.training.stage import KeysAlone, Stage, train_stage
+from interbert.training.trainer import LOG_HISTORY, InterBertTrainer, last_checkpoint
 
 _logger = logging.getLogger(__name__)
 
-LOG = "log_history.jsonl"
-_CHECKPOINT = "checkpoint.pt"
+LOG = LOG_HISTORY
 _MAPS = "maps"
+_HEADS = "heads"
+_HEADS_RATE = 2e-3
+_WARM_UP = 0.05
+_METRICS = ("r@1", "r@5", "r@10", "candidates")
 
 
 def finetune_backbone(options: BackboneOptions) -> None:
@@ -65,6 +74,10 @@ def _finetune(options: BackboneOptions) -> None:
         _remove_work(out)  # of a run that was killed right after its end
         _logger.info(f"{out}: this run is finished, nothing to do")
         return
+    if (out / "checkpoint.pt").is_file():
+        raise UsageError(
+            f"{out}: an earlier version began this run, which this one cannot continue. Name another folder."
+        )
     columns = _columns(options, source)
     device = torch.device(pick_device(None))
     backbone = EfficientNetLite0().to(device)
@@ -82,8 +95,9 @@ def _finetune(options: BackboneOptions) -> None:
         _logger.info(f"{source.name}: kinds of products in {', '.join(known.columns)}")
     attributes = known, known if held_source is None else _held_attributes(known, held_source, held_maps, out)
     train, judged, vocabulary = _catalogues(options, maps, held_maps, attributes, device)
-    learner = BackboneLearner(backbone, _heads_of(options, train, vocabulary).to(device), train, options)
-    _learn(learner, options, judged, out)
+    sizes = [len(values) for values in train.attributes.values]
+    model = AdaptedBackbone(backbone, _heads_of(options, train, vocabulary), sizes, options.more_images).to(device)
+    _train(model, train, judged, options, out)
     data = {"source": source.name, "images": str(len(maps)), "weights": digest_of(out / WEIGHTS_FILE)}
     write_provenance(out, provenance(recipe, data))
     mark_finished(out)
@@ -151,12 +165,14 @@ def _catalogues(
             "Give a --validation source, or a larger --validation-share."
         )
     held = _sample(held, attributes[1], options)
-    texts = CatalogueTexts(options.init_from, table.texts, held.texts)
+    bert = FrozenBert(options.init_from)
+    tokenizer, growth = grow_vocabulary(bert.tokenizer, table.texts, held.texts)
+    _logger.info(f"vocabulary: {growth}")
     train, judged = (
-        Catalogue(of, part, texts.vectors(part.texts, device), texts.tokens(part.texts), said)
+        Catalogue(of, part, bert.states(part.texts, device), token_ids(tokenizer, part.texts), said)
         for of, part, said in zip((maps, held_maps), (table, held), attributes, strict=True)
     )
-    return train, judged, texts.vocabulary
+    return train, judged, len(tokenizer)
 
 
 def _sample(held: PairTable, attributes: Attributes, options: BackboneOptions) -> PairTable:
@@ -180,103 +196,123 @@ def _heads_of(options: BackboneOptions, train: Catalogue, vocabulary: int) -> Pr
     return ProjectionHeads(config, mean, std + 1e-6, options.dropout)
 
 
-@dataclass
-class _Progress:
-    """What a run has reached; it stands in the checkpoint, and the log and the network beside it are written from it.
+class _Trainer(InterBertTrainer):
+    """Keeps the best pass's network alone, and one line of log a pass, once its checkpoint is written."""
 
-    So a pass whose checkpoint was not written to its end did not happen: neither its line nor its network counts.
-    """
+    start_counts = False
 
-    history: list[dict[str, Any]] = field(default_factory=list)
-    """Lines of the log: the network as it was, then one a pass."""
-    upper: dict[str, Tensor] | None = None
-    """The best pass's network; None before the first."""
+    def _keep(self, model: Any, metrics: Mapping[str, float]) -> None:
+        state = {name: value.cpu().contiguous() for name, value in model.upper.state_dict().items()}
+        with replacing(self._out / WEIGHTS_FILE) as part:
+            save_file(state, part)
 
-    @property
-    def best(self) -> float:
-        """R@1 of the best pass."""
-        return max((float(one["r@1"]) for one in self.history[1:]), default=-1.0)
+    def _write_log(self) -> None:
+        """Nothing yet: a pass whose checkpoint was not written did not happen."""
+        if self.state.global_step == 0:
+            self._publish()
 
-    def commit(self, learner: BackboneLearner, out: Path) -> None:
-        """Write the checkpoint, then what users read.
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        super()._save_checkpoint(model, trial)
+        self._publish()
 
-        Raises:
-            StorageError: the disk is full; the passes before stay.
-        """
-        learner.save(out / _CHECKPOINT, {"history": self.history, "upper": self.upper})
-        self.publish(out)
+    def _publish(self) -> None:
+        lines = passes(self.state.log_history)
+        atomic_write(self._out / LOG, "".join(json.dumps(line) + "\n" for line in lines))
 
-    def publish(self, out: Path) -> None:
-        """Write the log and the best network."""
-        atomic_write(out / LOG, "".join(json.dumps(line) + "\n" for line in self.history))
-        if self.upper is not None:
-            with replacing(out / WEIGHTS_FILE) as part:
-                save_file({name: value.cpu() for name, value in self.upper.items()}, part)
-
-    @classmethod
-    def resumed(cls, learner: BackboneLearner, out: Path) -> _Progress:
-        """Of a run that was stopped; one of interbert 0.1.0 has its log and its network in their files alone."""
-        state = learner.load(out / _CHECKPOINT)
-        if "history" in state:
-            found = cls(state["history"], state["upper"])
-        else:
-            found = cls(_logged(out / LOG, learner.epochs_done))
-            if (out / WEIGHTS_FILE).is_file() and learner.epochs_done:
-                found.upper = load_file(out / WEIGHTS_FILE)
-            elif learner.epochs_done:  # after a full disk it kept none: this pass's is all that is left
-                found = cls([*found.history[:1], *found.history[1:][-1:]], learner.upper())
-        found.publish(out)
-        return found
+    def _say_what_is_kept(self) -> None:
+        self._publish()
+        before, *after = (line["r@1"] for line in passes(self.state.log_history))
+        best = max(after)
+        _logger.info(f"kept: the best of {len(after)} passes, R@1 {best:.1f}; the network as it was: {before:.1f}")
+        if best <= before:
+            _logger.info("the catalogue taught it nothing that shows on the validation images: extract without it")
 
 
-def _learn(learner: BackboneLearner, options: BackboneOptions, judged: Catalogue, out: Path) -> None:
-    """All passes that are still to do; the network of the best is kept."""
-    if (out / _CHECKPOINT).is_file():
-        done = _Progress.resumed(learner, out)
-    else:
-        learner.fit_heads()
-        done = _Progress([_judge(learner, judged, {})])
-        done.commit(learner, out)
-        _say(done.history[-1])
-    while learner.epochs_done < options.epochs:
-        line = _judge(learner, judged, learner.epoch())
-        if line["r@1"] >= done.best:
-            done.upper = learner.upper()
-        done.history.append(line)
-        done.commit(learner, out)
-        _say(line)
-    before = done.history[0]["r@1"]
-    _logger.info(
-        f"kept: the best of {options.epochs} passes, R@1 {done.best:.1f}; the network as it was: {before:.1f}",
+def passes(history: Sequence[Mapping[str, float]]) -> list[dict[str, float]]:
+    """Of the trainer's entries, a line for the network as it was and for each pass: mean losses, then metrics."""
+    lines: list[dict[str, float]] = []
+    trained: list[tuple[float, Mapping[str, float]]] = []
+    last = 0.0
+    for entry in history:
+        if "loss" in entry:
+            trained.append((entry["step"] - last, entry))
+            last = entry["step"]
+        elif "eval_r@1" in entry:
+            names = [name for name in ("contrast", "classes", "attributes") if trained and name in trained[0][1]]
+            steps = sum(count for count, _ in trained)
+            means = {name: round(sum(count * one[name] for count, one in trained) / steps, 4) for name in names}
+            line = {"epoch": round(entry["epoch"]), **means}
+            ours = sorted((name[5:] for name in entry if name.startswith("eval_")), key=_place_in_line)
+            metrics = {name: entry[f"eval_{name}"] for name in ours}
+            metrics["candidates"] = int(metrics["candidates"])
+            lines.append(line | metrics | line)  # a column's name may be one of the log's
+            trained = []
+    return lines
+
+
+def _place_in_line(metric: str) -> tuple[int, str]:
+    """Recall first, columns last; a checkpoint has them by the alphabet."""
+    return (_METRICS.index(metric), "") if metric in _METRICS else (len(_METRICS), metric)
+
+
+def _train(model: AdaptedBackbone, train: Catalogue, judged: Catalogue, options: BackboneOptions, out: Path) -> None:
+    """The heads, then everything; the network of the best pass is kept."""
+    if last_checkpoint(out) is None:
+        _fit_heads(model, train, options, out)
+    training = TrainingOptions(
+        epochs=options.epochs,
+        batch_size=options.batch_size,
+        learning_rate=options.learning_rate,
+        bert_learning_rate_scale=options.head_learning_rate / options.learning_rate,
+        weight_decay=options.weight_decay,
+        ema_decay=options.ema_decay,
+        precision="fp32",
+        log_steps=sys.maxsize,
+        seed=options.seed,
     )
-    if done.best <= before:
-        _logger.info("the catalogue taught it nothing that shows on the validation images: extract without it")
+    stage = Stage(
+        "backbone",
+        "learning_rate",
+        _warm_cosine,
+        ema_warm_up=False,
+        seed_of_epoch=lambda epoch: options.seed + 1 + epoch,
+    )
+    task = BackboneTask(train, judged, options)
+    batches = task.batches
+    _Trainer(
+        model,
+        trainer_arguments(training, out, len(batches), report_to=[]),
+        training,
+        out,
+        KeysAlone(len(batches)),
+        batches,
+        task.batch,
+        task,
+        None,
+        {},
+        {},
+        frozenset(name for name, _ in model.named_parameters() if not name.startswith("upper.")),
+        judge_start=True,
+        stage=stage,
+    ).train_or_resume()
 
 
-def _judge(learner: BackboneLearner, judged: Catalogue, losses: dict[str, float]) -> dict[str, Any]:
-    """The log's line: R@1 and more of the validation texts over the validation images."""
-    described = learner.described(judged)
-    shown, groups = judged.table.gallery()
-    relevant = judged.table.relevant_to_groups(np.arange(len(judged.table)), groups)
-    recall = direction_metrics(described.texts @ described.images[shown].T, relevant).recall
-    found = {name: float(one.value) for name, one in recall.items()}
-    line = {"epoch": learner.epochs_done, **losses, **found, "candidates": len(shown)}
-    return line | described.attributes | line  # a column's name may be one of the log's
+def _fit_heads(model: AdaptedBackbone, train: Catalogue, options: BackboneOptions, out: Path) -> None:
+    training = TrainingOptions(
+        epochs=options.head_epochs, learning_rate=_HEADS_RATE, precision="fp32", seed=options.seed
+    )
+    task = HeadsTask(train, options)
+    stage = Stage("heads", "the learning rates", up_then_down, decay_all=True)
+    trained = [value for name, value in model.named_parameters() if not name.startswith("upper.")]
+    train_stage(model, trained, task, training, out / _HEADS, task.batches, stage, {})
 
 
-def _say(line: Mapping[str, Any]) -> None:
-    said = ", ".join(f"{name} {value:.2f}" for name, value in line.items() if name not in ("epoch", "candidates"))
-    _logger.info(f"pass {line['epoch']}: {said} (among {line['candidates']} validation images)")
-
-
-def _logged(log: Path, epochs_done: int) -> list[dict[str, Any]]:
-    """Lines of a log up to a pass, each once; one that was not written to its end is of a later pass."""
-    lines = log.read_text(encoding="utf-8").splitlines(keepends=True)
-    found = [json.loads(line) for line in lines if line.endswith("\n")]
-    return list({int(one["epoch"]): one for one in found if one["epoch"] <= epochs_done}.values())
+def _warm_cosine(step: int, steps: int) -> float:
+    falling = 0.5 * (1 + math.cos(math.pi * min(1.0, step / steps)))
+    return min(1.0, (step + 1) / max(1, round(_WARM_UP * steps))) * falling
 
 
 def _remove_work(out: Path) -> None:
     """Remove what only an unfinished run needs."""
-    shutil.rmtree(out / _MAPS, ignore_errors=True)
-    (out / _CHECKPOINT).unlink(missing_ok=True)
+    for name in (_MAPS, _HEADS, CHECKPOINTS):
+        shutil.rmtree(out / name, ignore_errors=True)

@@ -20,11 +20,11 @@ from torch import Tensor
 
 from interbert.adaptation.features import pooled_features
 from interbert.atomic_write import atomic_write
+from interbert.bounded_files import reading
 from interbert.errors import SourceError, writing
-from interbert.extraction.describing import DecodedImage
+from interbert.extraction.decoding import DecodedImage, decode_ahead
 from interbert.extraction.efficientnet import EfficientNetLite0
 from interbert.extraction.grid import GridExtractor, canvas_pixels
-from interbert.extraction.in_process import decode_ahead
 from interbert.extraction.sources import ImageSource
 from interbert.progress import progress_bar
 from interbert.regions.schema import CaptionRow
@@ -84,12 +84,13 @@ def image_maps(
         with writing(folder):
             folder.mkdir(parents=True)
             _write(source, extractor, backbone, folder, title)
-    summary = json.loads(done.read_text(encoding="utf-8"))
-    if not summary["captions"]:
+    with reading(done, f"Remove {folder}, and the images are read again."):
+        summary = json.loads(done.read_text(encoding="utf-8"))  # as long as the catalogue: no limit of values
+        captions = [
+            CaptionRow(**(row | {k: tuple(row[k]) for k in ("texts", "text_fields")})) for row in summary["captions"]
+        ]
+    if not captions:
         raise SourceError(f"{source.name}: none of its {len(source)} images could be used with a text.")
-    captions = [
-        CaptionRow(**(row | {k: tuple(row[k]) for k in ("texts", "text_fields")})) for row in summary["captions"]
-    ]
     arrays = {name: np.load(folder / f"{name}.npy") for name in ("canvas", "place", "pooled", "classes")}
     files: list[Any] = [
         np.memmap(folder / f"canvas{number}.bin", np.float16, "r").reshape(-1, *shape)

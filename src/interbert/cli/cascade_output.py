@@ -8,10 +8,10 @@ from rich.box import SIMPLE
 
 from interbert.cli.tables import TextTable, print_table
 from interbert.outputs import DRAWING, write_output
-from interbert.report.svg import number
 from interbert.report.tradeoff import Panel, Point, tradeoff_svg
 from interbert.tasks.cascade import CascadeReport, Stage, Timing
 from interbert.tasks.metrics import Estimate
+from interbert.templating import format_number
 from interbert.terminal import say
 
 _RECALL = ("r@1", "r@5", "r@10")
@@ -90,7 +90,7 @@ def _cells(values: Mapping[str, Estimate], names: tuple[str, ...]) -> list[str]:
 
 def _times(timing: Timing) -> list[str]:
     found = (timing.alone_median, timing.alone_p95, timing.batched, timing.processor)
-    return ["" if one is None else number(one) for one in found]
+    return ["" if one is None else format_number(one) for one in found]
 
 
 def _factors(stage: Stage, joint: Stage | None) -> str:

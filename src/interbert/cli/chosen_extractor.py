@@ -47,8 +47,8 @@ def build_chosen(options: Options) -> RegionExtractor:
     if options.extractor == "given":
         from interbert.extraction.given import GivenExtractor
 
-        describer = _frcnn(options) if options.given.described_by == "frcnn" else _grid(options)
-        return GivenExtractor(describer, options.given.keep_found)
+        encoder = _frcnn(options) if options.given.described_by == "frcnn" else _grid(options)
+        return GivenExtractor(encoder, options.given.keep_found)
     return _grid(options)
 
 

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 from interbert.cli.evaluate_retrieval_options import Options
 from interbert.cli.renamed import spelled
+from interbert.redaction import published
 from interbert.terminal import say
 
 if TYPE_CHECKING:
@@ -151,7 +152,7 @@ def _compare(options: Options, store: RegionStore, processor: InterBertProcessor
             f"{data.unused_queries} queries have no right product in {options.regions} and are left out; "
             f"{data.unused_judgements} judgements are of products that it does not have"
         )
-    judged = {name: getattr(options, name) for name in ("qrels", "query_texts", "min_grade", "judged_only")}
+    judged = published({name: getattr(options, name) for name in ("qrels", "query_texts", "min_grade", "judged_only")})
     unused = {name: getattr(data, name) for name in ("unused_queries", "unused_judgements")}
     found = {"zero_shot": zero_shot, "queries": len(data.texts), "queries_of": everything, **judged, **unused}
     _write(options, store, found | report.to_dict())
@@ -164,7 +165,6 @@ def _write(options: Options, store: RegionStore, found: dict[str, Any]) -> None:
     import json
 
     from interbert.outputs import RETRIEVAL_METRICS, write_output
-    from interbert.redaction import published
     from interbert.training.provenance import versions
 
     if options.out is None:

@@ -121,12 +121,12 @@ def run(options: Options) -> None:
     extractor = build_chosen(options)
     columns = source.columns
     say(f"{options.source}: {len(source)} rows, images in {columns.image!r}, texts in {list(columns.texts)}")
-    describer = None
+    backend = None
     if options.ray or options.ray_address is not None:
-        from interbert.extraction.on_ray import ExtractorRecipe, OnRay
+        from interbert.extraction.backends.ray import ExtractorRecipe, RayBackend
 
         recipe = ExtractorRecipe.of(extractor)
-        describer = OnRay(recipe, options.ray_address, options.ray_cpus, options.ray_gpus)
+        backend = RayBackend(recipe, options.ray_address, options.ray_cpus, options.ray_gpus)
     report = extract_to_store(
         source,
         options.out,
@@ -135,7 +135,7 @@ def run(options: Options) -> None:
         need_texts=not options.allow_no_text,
         limit=options.limit,
         top_k_classes=options.top_k_classes,
-        describer=describer,
+        backend=backend,
     )
     if report.unjoined:
         say(f"{report.unjoined} captions could not be joined, see {options.out}/{SKIPPED}")

@@ -7,7 +7,7 @@ images on a CPU; do it before extracting, with the images that the model will be
     interbert finetune backbone train.parquet models/backbone --text-columns '[title]' --validation validation.parquet
     interbert extract train.parquet regions/train --backbone models/backbone --input-size 192
 
-Stores and models take the network along. The same command continues a stopped run after its last whole pass.
+Stores and models take the network along. The same command continues a stopped run.
 """
 
 from __future__ import annotations

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,12 +11,10 @@ from rich.box import SIMPLE
 from interbert.atomic_write import atomic_write
 from interbert.cli.tables import TextTable, print_table
 from interbert.extraction.sources import ImageSource
-from interbert.outputs import PAGE, write_output
 from interbert.redaction import without_credentials
 from interbert.search.changes import Changes
-from interbert.search.engine import Result, SearchEngine
 from interbert.search.index import ProductIndex
-from interbert.search.page import TopicItem, format_probability, render_results
+from interbert.search.verify import bytes_per_image, count_products
 from interbert.terminal import say
 
 _SHOWN_SKIPS = 5
@@ -81,14 +78,14 @@ def print_index(index: ProductIndex) -> None:
     table = TextTable(title=index.path, box=SIMPLE, show_header=False, padding=(0, 1, 0, 0))
     rows = [
         ("images", f"{images:,}"),
-        ("products", f"{index.count_products():,}"),
+        ("products", f"{count_products(index):,}"),
         ("model", f"{model}, fingerprint {manifest.model_fingerprint}"),
         ("built from", source),
         ("vectors", f"{manifest.vector_size} numbers{views}, search is {search}"),
         ("regions", f"{manifest.token_quantisation}, hidden size {manifest.hidden_size}"),
     ]
     if images:
-        sizes = index.bytes_per_image()
+        sizes = bytes_per_image(index)
         parts = ", ".join(f"{name} {size:,.0f}" for name, size in sizes.items())
         rows.append(("bytes per image", f"{sum(sizes.values()):,.0f} ({parts})"))
     for name, text in rows:
@@ -98,32 +95,3 @@ def print_index(index: ProductIndex) -> None:
     for name, column_name in manifest.aliases.items():
         table.add_row("filter column", f"{name} (text, the {column_name.replace('_', ' ')})")
     print_table(table)
-
-
-def print_results(query: str, results: Sequence[Result], count: int) -> None:
-    """One query's results, as a table."""
-    table = TextTable(title=f"{query}  (best {len(results)} of {count:,} images)")
-    for name in ("rank", "product", "match", "texts", "similar"):
-        table.add_column(name, justify="right" if name in ("rank", "match", "similar") else "left")
-    for one in results:
-        match = "" if one.probability is None else format_probability(one.probability)
-        similar = f"+{len(one.similar)}" if one.similar else ""
-        table.add_row(str(one.rank), one.product_id, match, " / ".join(one.texts), similar)
-    print_table(table)
-
-
-def write_index_page(path: Path, results: Sequence[tuple[str, Sequence[Result]]], engine: SearchEngine) -> None:
-    """All results with their images, as a page."""
-    ids = sorted({one.id for _, found in results for one in found})
-    files = engine.index.thumbnails(ids)
-    images = {
-        name: "data:image/jpeg;base64," + base64.b64encode(file).decode("ascii")
-        for name, file in zip(ids, files, strict=True)
-    }
-    page = [
-        (query, [TopicItem(one.rank, one.id, one.probability, one.texts, one.product_id) for one in found])
-        for query, found in results
-    ]
-    source, model = engine.index.manifest.origin
-    footer = f"{len(engine.index):,} images of {source}, ranked by {model}"
-    write_output(path, render_results(page, images, footer), PAGE)

@@ -3,23 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from rich.box import SIMPLE
 
 from interbert.cli.tables import TextTable, print_table
-from interbert.extraction.sources import ImageSource
-from interbert.outputs import PAGE, write_output
-from interbert.report.images import thumbnails
-from interbert.search.catalogue import Hit
-from interbert.search.page import TopicItem, format_probability, render_results
 from interbert.tasks.evaluation import RetrievalReport
 from interbert.tasks.metrics import DirectionMetrics
 from interbert.terminal import say
 
 _LISTED = 5
-_SIDE = 192
-"""Pixels of a thumbnail's long side."""
 _WIDTH = 108
 """Characters of the widest table: a narrower terminal wraps it, which is better than cut numbers."""
 
@@ -58,39 +50,9 @@ def print_retrieval(report: RetrievalReport, zero_shot: bool) -> None:
     say(f"{report.scores.size} pairs in {report.seconds:.1f} s, {report.scores.size / report.seconds:.0f} pairs/s")
 
 
-def print_hits(text: str, hits: list[Hit], count: int) -> None:
-    """One text's results, as a table."""
-    table = TextTable(title=f"{text}  (best {len(hits)} of {count})")
-    for name in ("rank", "image", "match", "texts"):
-        table.add_column(name, justify="right" if name in ("rank", "match") else "left")
-    for hit in hits:
-        table.add_row(
-            str(hit.rank), hit.entry.image_id, format_probability(hit.probability), " / ".join(hit.entry.texts)
-        )
-    print_table(table)
-
-
 def print_not_shown(problems: Sequence[str]) -> None:
     """Which images a page does not show, and why."""
     for problem in problems[:_LISTED]:
         say(f"not shown: {problem}")
     if len(problems) > _LISTED:
         say(f"not shown: {len(problems) - _LISTED} more images")
-
-
-def write_results_page(path: Path, results: list[tuple[str, list[Hit]]], source: ImageSource, footer: str) -> list[str]:
-    """All results with their images, as a page.
-
-    Returns:
-        of each image that is not shown, why.
-    """
-    shown = thumbnails(source, {hit.entry.image_id: hit.entry for _, hits in results for hit in hits}, _SIDE)
-    topic_items = [
-        (
-            text,
-            [TopicItem(h.rank, h.entry.image_id, h.probability, h.entry.texts, h.entry.image_id) for h in hits],
-        )
-        for text, hits in results
-    ]
-    write_output(path, render_results(topic_items, shown.uris, footer), PAGE)
-    return shown.problems

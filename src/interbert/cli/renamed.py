@@ -26,6 +26,10 @@ RENAMED = {
 """Old name -> new name, as they stand in recipes; no verb has an option of an old name."""
 
 REMOVED = {
+    "warm_start.max_pairs": "it is 100,000",
+    "model.region_loss_weight": "it is 1",
+    "model.matching_loss_weight": "it is 1",
+    "model.contrastive_loss_weight": "it is 1; model.contrastive_size null leaves the contrast out",
     "rerank": "topic pages no longer ask the joint model, whose score added nothing to what examples show",
     "validation_catalogue": "only the columns of --catalogue are read, and topics are calibrated on titles",
 }
@@ -43,7 +47,7 @@ def current_words(words: Sequence[str], options: Container[str]) -> list[str]:
     Options written with underscores are old names, too.
 
     Raises:
-        UsageError: an option was removed.
+        UsageError: an option is no more.
     """
     result, old = [], {}
     for word in words:
@@ -71,6 +75,10 @@ def read_renamed_recipes() -> None:
         read = load(text)
         if not isinstance(read, dict):
             return read
+        for section, values in read.items():
+            for name in values if isinstance(values, dict) else ():
+                if f"{section}.{name}" in REMOVED:
+                    raise UsageError(f"{section}.{name} is no option any more: {REMOVED[f'{section}.{name}']}.")
         old = {name: RENAMED[name] for name in read if name in RENAMED}
         _note({f"{name}:": f"{now}:" for name, now in old.items()})
         return {old.get(name, name): value for name, value in read.items()}

@@ -13,11 +13,15 @@ separated by a vertical bar.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from interbert.cli.renamed import spelled
 from interbert.terminal import say
+
+_SIDE = 192
+"""Pixels of a thumbnail's long side."""
 
 
 @dataclass
@@ -29,22 +33,23 @@ class Options:
     text: str
     """What the image should show; several texts are separated by |; empty with --image alone."""
     image: str | None = None
-    """Index: an image file that results should look like."""
+    """An image file that results should look like."""
     where: str | None = None
     """Index: a filter, such as "price < 50 and colour = 'black'"; with or, not, in (..), between, contains, is null.
     Rows without a colour do not fulfil colour != 'black': add "or colour is null" to have them."""
     top_k: int = 10
     """Results per text."""
-    candidates: int = 32
-    """Index: products that are recalled for the joint model; twice --top-k at least."""
+    candidates: int | None = None
+    """Products that are recalled for the joint model, twice --top-k at least; 32 when not given, all with --source."""
     rerank: bool = True
-    """Index: rerank by the joint model; false keeps recall's order."""
+    """Rerank by the joint model; false keeps recall's order."""
     full_text: bool = True
     """Index: let the words of titles count beside the images; false looks at images only."""
     image_weight: float = 0.5
-    """Index: what the image's likeness counts beside the text's match, 0 to 1."""
-    duplicates: float = 0.995
-    """Index: products whose images have this cosine or more are one result; 2 keeps them apart."""
+    """What the image's likeness counts beside the text's match, 0 to 1."""
+    duplicates: float | None = None
+    """Products whose images have this cosine or more are one result; 2 keeps them apart. When not given 0.995, and 2
+    with --source."""
     html: bool = False
     """Write a page of images, search.html; --page names another file."""
     page: str | None = None
@@ -80,60 +85,89 @@ def run(options: Options) -> None:
     page = options.page or ("search.html" if options.html or not indexed else "none")
     require_replaceable(None if page == "none" else page, PAGE)
     queries = [text.strip() for text in options.text.split("|")]
-    if not all(queries) and not (indexed and options.image and not options.text.strip()):
+    if not all(queries) and not (options.image and not options.text.strip()):
         raise UsageError(f"search: {options.text!r} holds an empty text. Say what the image should show.")
     if indexed:
         _search_index(options, queries, page)
     else:
-        _search_images(options, queries, page)
+        _search_source(options, queries, page)
 
 
-def _search_index(options: Options, queries: list[str], page: str) -> None:
-    from pathlib import Path
+def _search_index(options: Options, queries: Sequence[str], page: str) -> None:
+    import base64
 
-    from interbert.cli.index_output import print_notes, print_results, write_index_page
+    from interbert.cli.search_output import print_results, write_page
     from interbert.errors import UsageError
     from interbert.model.scoring import asks_for_bf16
-    from interbert.search.engine import SearchEngine
+    from interbert.search.engine import CANDIDATES, DUPLICATES, SearchEngine
+    from interbert.search.index import ProductIndex
     from interbert.search.suggestions import filter_notes
 
-    if options.source:
-        raise UsageError(f"search: {options.target} is an index, which has its own images. Leave --source out.")
+    for name in ("source", "image_column", "text_columns", "image_id_column", "split", "regions"):
+        if getattr(options, name):
+            raise UsageError(
+                f"search: {options.target} is an index, which has its own images. Leave {spelled(name)} out."
+            )
     engine = SearchEngine.open(options.target, options.model, asks_for_bf16(options.precision))
-    results = [
-        engine.search(
-            text or None,
-            options.image,
-            where=options.where,
-            top_k=options.top_k,
-            candidates=options.candidates,
-            rerank=options.rerank,
-            full_text=options.full_text,
-            image_weight=options.image_weight,
-            duplicates=options.duplicates,
-        )
-        for text in queries
-    ]
-    names = [" + ".join(part for part in (text, options.image) if part) for text in queries]
-    for name, found in zip(names, results, strict=True):
-        print_results(name, found, len(engine.index))
-    print_notes(filter_notes(engine.index, options.where))
+    settings = _settings(options, CANDIDATES, DUPLICATES)
+    results = [(_named(text, options), engine.search(text or None, **settings)) for text in queries]
+    for name, hits in results:
+        print_results(f"{name}  (best {len(hits)} of {len(engine.index):,} images)", "product", hits)
+    assert isinstance(engine.index, ProductIndex)
+    for note in filter_notes(engine.index, options.where):
+        say(f"  note: {note}")
     if page != "none":
-        write_index_page(Path(page), list(zip(names, results, strict=True)), engine)
-        say(f"page: {page}")
+        ids = sorted({hit.id for _, hits in results for hit in hits})
+        files = (base64.b64encode(file).decode("ascii") for file in engine.index.thumbnails(ids))
+        images = {name: f"data:image/jpeg;base64,{file}" for name, file in zip(ids, files, strict=True)}
+        source, model = engine.index.manifest.origin
+        write_page(page, results, images, f"{len(engine.index):,} images of {source}, ranked by {model}")
 
 
-def _search_images(options: Options, queries: list[str], page: str) -> None:
-    from pathlib import Path
-
-    from interbert.cli.output import print_hits, print_not_shown, write_results_page
-    from interbert.errors import UsageError
+def _search_source(options: Options, queries: Sequence[str], page: str) -> None:
+    from interbert.cli.output import print_not_shown
+    from interbert.cli.search_output import print_results, write_page
     from interbert.extraction.columns import ColumnMapping
     from interbert.extraction.sources import open_source
     from interbert.model.scoring import asks_for_bf16
     from interbert.progress import progress_bar
     from interbert.redaction import published
-    from interbert.search.catalogue import CatalogueSearch
+    from interbert.report.images import thumbnails
+    from interbert.search.engine import SearchEngine
+    from interbert.search.source_index import SourceIndex
+
+    _require_source(options)
+    mapping = ColumnMapping(options.image_column, tuple(options.text_columns), options.image_id_column)
+    source = open_source(options.source, mapping, options.split, need_texts=False)
+    engine = SearchEngine.of_source(
+        options.target, source, options.regions, asks_for_bf16(options.precision), progress=True
+    )
+    index = engine.index
+    assert isinstance(index, SourceIndex)
+    settings = _settings(options, len(index), None)
+    candidates = min(max(settings["candidates"], 2 * options.top_k), len(index))
+    with progress_bar("scoring", len(queries) * candidates, "pairs") as advance:
+        results = [
+            (_named(text, options), engine.search(text or None, **settings, progress=advance)) for text in queries
+        ]
+    for name, hits in results:
+        print_results(f"{name}  (best {len(hits)} of {len(index)})", "image", hits)
+    if index.problems:
+        name, reason = index.problems[0]
+        say(f"{len(index.problems)} images could not be used, such as {name}: {reason}")
+    if page != "none":
+        entries = {one.image_id: one for one in index.entries}
+        shown = thumbnails(source, {hit.id: entries[hit.id] for _, hits in results for hit in hits}, _SIDE)
+        print_not_shown(shown.problems)
+        footer = published(f"{len(index)} images of {options.source}, ranked by {options.target}")
+        write_page(page, results, shown.uris, footer)
+
+
+def _require_source(options: Options) -> None:
+    """Check that a source is named, and nothing that only an index has."""
+    from pathlib import Path
+
+    from interbert.errors import UsageError
 
     if not options.source:
         if not Path(options.target, "config.json").is_file():
@@ -145,21 +179,25 @@ def _search_images(options: Options, queries: list[str], page: str) -> None:
             "search: say where the images are: --source catalogue.parquet, or a folder, or a Hub id; "
             f"{options.target} is no index."
         )
-    for name, given in (("image", options.image), ("where", options.where)):
+    for name, given in (("where", options.where), ("model", options.model)):
         if given is not None:
             raise UsageError(f"search: {spelled(name)} needs an index. Make one with: interbert index build")
-    mapping = ColumnMapping(options.image_column, tuple(options.text_columns), options.image_id_column)
-    source = open_source(options.source, mapping, options.split, need_texts=False)
-    engine = CatalogueSearch.load(options.target, asks_for_bf16(options.precision))
-    catalogue = engine.catalogue(source, options.regions, progress=True)
-    with progress_bar("scoring", len(queries) * len(catalogue.entries), "pairs") as advance:
-        results = engine.search(queries, catalogue, options.top_k, advance)
-    for text, hits in zip(queries, results, strict=True):
-        print_hits(text, hits, len(catalogue.entries))
-    if catalogue.problems:
-        name, reason = catalogue.problems[0]
-        say(f"{len(catalogue.problems)} images could not be used, such as {name}: {reason}")
-    if page != "none":
-        footer = published(f"{len(catalogue.entries)} images of {options.source}, ranked by {options.target}")
-        print_not_shown(write_results_page(Path(page), list(zip(queries, results, strict=True)), source, footer))
-        say(f"page: {page}")
+
+
+def _named(text: str, options: Options) -> str:
+    """A query as its results are headed."""
+    return " + ".join(part for part in (text, options.image) if part)
+
+
+def _settings(options: Options, candidates: int, duplicates: float | None) -> dict[str, Any]:
+    """What :meth:`~interbert.search.engine.SearchEngine.search` takes beside the text; the last two when not given."""
+    return {
+        "image": options.image,
+        "where": options.where,
+        "top_k": options.top_k,
+        "candidates": candidates if options.candidates is None else options.candidates,
+        "rerank": options.rerank,
+        "full_text": options.full_text,
+        "image_weight": options.image_weight,
+        "duplicates": duplicates if options.duplicates is None else options.duplicates,
+    }

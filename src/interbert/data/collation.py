@@ -17,9 +17,7 @@ from torch import Tensor
 from interbert.data.examples import PretrainingExample, RetrievalExample
 from interbert.data.pairs import PairTable
 from interbert.data.sampling import SampleKey
-from interbert.objectives.matching import MATCH
-from interbert.objectives.positions import flat_positions
-from interbert.objectives.segment_masking import IGNORE_LABEL
+from interbert.losses.pretraining import IGNORE_LABEL, MATCH, flat_positions
 from interbert.region_arrays import RegionArrays
 
 
@@ -62,7 +60,7 @@ def same_matrix(table: PairTable, keys: Sequence[SampleKey]) -> Tensor:
 
 
 class PretrainingCollator:
-    """Batches for ``InterBertForPreTraining``.
+    """Batches of the pretraining task.
 
     Args:
         table: the pairs, to know which share image or text.
@@ -78,7 +76,7 @@ class PretrainingCollator:
         self._lm_on_mismatched = lm_on_mismatched
 
     def __call__(self, examples: Sequence[PretrainingExample]) -> dict[str, Tensor]:
-        """Every input and label of the model's forward."""
+        """What :func:`~interbert.tasks.pretraining.pretraining_losses` reads."""
         batch = text_tensors([one.input_ids for one in examples], self._pad_id)
         batch |= image_tensors([one.image for one in examples])
         batch |= {
@@ -86,10 +84,9 @@ class PretrainingCollator:
             "masked_regions": pad([one.masked_regions for one in examples]),
             "matching_labels": torch.tensor([one.matching_label for one in examples]),
         }
-        matched = batch["matching_labels"][:, None] == MATCH
-        tokens = batch["lm_labels"] != IGNORE_LABEL
-        batch["predicted_tokens"] = flat_positions(tokens if self._lm_on_mismatched else tokens & matched)
-        batch["predicted_regions"] = flat_positions(batch["masked_regions"] & matched)
+        only_of = None if self._lm_on_mismatched else batch["matching_labels"]
+        batch["predicted_tokens"] = flat_positions(batch["lm_labels"] != IGNORE_LABEL, only_of)
+        batch["predicted_regions"] = flat_positions(batch["masked_regions"], batch["matching_labels"])
         # of these alone: classes of all regions would be half of a batch's bytes
         targets = [one.region_targets[one.masked_regions & (one.matching_label == MATCH)] for one in examples]
         batch["region_targets"] = torch.from_numpy(np.concatenate(targets))
@@ -106,7 +103,7 @@ class PretrainingCollator:
 
 
 class RetrievalCollator:
-    """Batches for ``InterBertForImageTextRetrieval``: four pairs for each example, or true pairs alone.
+    """Batches of the retrieval task: four pairs for each example, or true pairs alone.
 
     Args:
         table: the pairs, to know which share image or text.
@@ -120,7 +117,7 @@ class RetrievalCollator:
         self._contrast = contrast
 
     def __call__(self, examples: Sequence[RetrievalExample]) -> dict[str, Tensor]:
-        """Every input and label of the model's forward."""
+        """What :func:`~interbert.tasks.retrieval.retrieval_losses` reads."""
         batch = text_tensors([text for one in examples for text in one.texts], self._pad_id)
         batch |= image_tensors([image for one in examples for image in one.images])
         batch["matching_labels"] = torch.tensor([label for one in examples for label in one.labels])

@@ -16,13 +16,11 @@ from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
 from interbert.data.flat_arrays import flat_ids
+from interbert.data.masking import RegionMasking, SegmentMasking, draw_mismatch, hide_regions
 from interbert.data.negatives import Negatives
 from interbert.data.pairs import PairTable
-from interbert.data.sampling import SampleKey
-from interbert.objectives.matching import MATCH, MISMATCH, draw_mismatch
-from interbert.objectives.region_masking import RegionMasking, hide_regions
-from interbert.objectives.seeding import sample_generator
-from interbert.objectives.segment_masking import SegmentMasking
+from interbert.data.sampling import SampleKey, sample_generator
+from interbert.losses.pretraining import MATCH, MISMATCH
 from interbert.region_arrays import RegionArrays
 from interbert.regions.schema import Regions
 

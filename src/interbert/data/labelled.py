@@ -51,7 +51,7 @@ class LabelledItems(Dataset[LabelledItem]):
 
 
 class LabelledCollator:
-    """Batches for ``InterBertForSequenceClassification``.
+    """Batches of the classification task.
 
     Args:
         pad_id: id of [PAD].
@@ -61,7 +61,7 @@ class LabelledCollator:
         self._pad_id = pad_id
 
     def __call__(self, items: Sequence[LabelledItem]) -> dict[str, Tensor]:
-        """Every input of the model's forward; labels int64 [B]."""
+        """Inputs and where they are padded; labels int64 [B]."""
         batch: dict[str, Any] = {"labels": torch.tensor([one.label for one in items])}
         texts: list[NDArray[np.int64]] = [np.array(one.ids, dtype=np.int64) for one in items if one.ids is not None]
         images = [one.image for one in items if one.image is not None]

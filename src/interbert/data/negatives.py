@@ -196,3 +196,15 @@ class Negatives:
         if side == "caption":
             return not self.table.is_relevant(text_of=other, image_of=pair)
         return not self.table.is_relevant(text_of=pair, image_of=other)
+
+
+def hard_share(step: int, random_until: int, full_from: int, largest: float) -> float:
+    """Share of hard negatives at a step: none before ``random_until``, then rising to ``largest`` at ``full_from``.
+
+    Hard negatives from the first step keep the matching head at its chance value: random ones teach it first.
+    """
+    if step < random_until or largest <= 0:
+        return 0.0
+    if step >= full_from:
+        return largest
+    return largest * (step - random_until + 1) / (full_from - random_until + 1)

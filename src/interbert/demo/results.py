@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.special import expit
 
 from interbert.atomic_write import atomic_write
+from interbert.bounded_files import read_json, reading
 from interbert.demo.page import Interval, LanguageResult
 from interbert.report.parts import QueryResult, by_hash
 from interbert.tasks.evaluation import RetrievalReport
@@ -63,7 +65,7 @@ def language_outcome(
                 text=data.texts[text],
                 relevant=frozenset(keys[image] for image in np.flatnonzero(data.relevant[text]).tolist()),
                 rank=int(ranks[text]),
-                hits=tuple((keys[image], float(1 / (1 + np.exp(-line[image])))) for image in best.tolist()),
+                hits=tuple((keys[image], float(expit(line[image]))) for image in best.tolist()),
             )
         )
     return LanguageOutcome(result, tuple(queries), report.to_dict())
@@ -83,18 +85,22 @@ def write_outcomes(path: Path, outcomes: Sequence[LanguageOutcome]) -> None:
 
 
 def read_outcomes(path: Path) -> list[LanguageOutcome]:
-    """Inverse of :func:`write_outcomes`."""
-    outcomes = []
-    for record in json.loads(path.read_text(encoding="utf-8")):
-        result = record["result"]
-        recalls = {name: Interval(**values) for name, values in result["recalls"].items()}
-        queries = [
-            QueryResult(
-                one["text"], frozenset(one["relevant"]), one["rank"], tuple((key, value) for key, value in one["hits"])
-            )
-            for one in record["queries"]
-        ]
-        outcomes.append(
-            LanguageOutcome(LanguageResult(**(result | {"recalls": recalls})), tuple(queries), record["report"])
+    """Inverse of :func:`write_outcomes`.
+
+    Raises:
+        DataError: the file is not there or damaged.
+    """
+    with reading(path, "Remove it, and run the demo again."):
+        return [_outcome(record) for record in read_json(path)]
+
+
+def _outcome(record: Any) -> LanguageOutcome:
+    result = record["result"]
+    recalls = {name: Interval(**values) for name, values in result["recalls"].items()}
+    queries = [
+        QueryResult(
+            one["text"], frozenset(one["relevant"]), one["rank"], tuple((key, value) for key, value in one["hits"])
         )
-    return outcomes
+        for one in record["queries"]
+    ]
+    return LanguageOutcome(LanguageResult(**(result | {"recalls": recalls})), tuple(queries), record["report"])

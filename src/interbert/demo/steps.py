@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from interbert.atomic_write import atomic_write
+from interbert.bounded_files import read_json
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,7 @@ class StepRunner:
 
     def _read(self, step: Step) -> dict[str, Any]:
         try:
-            record = json.loads(self._marker(step).read_text("utf-8"))
+            record = read_json(self._marker(step))
         except (OSError, ValueError):
             return {}
         return record if isinstance(record, dict) else {}

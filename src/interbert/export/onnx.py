@@ -26,7 +26,7 @@ from interbert.errors import CheckpointError, MissingExtraError, UsageError
 from interbert.export.batches import BATCH_TOLERANCE, batch_dependence
 from interbert.export.modules import PARTS, Part
 from interbert.export.quantise import QuantisedRecall, quantise_joint
-from interbert.export.runtime import level_of, open_exported
+from interbert.export.runtime import import_unreported, level_of, open_exported
 from interbert.model.processing import InterBertProcessor, pad_texts
 from interbert.model.region_inputs import pad_images
 from interbert.model.retrieval import InterBertForImageTextRetrieval
@@ -84,7 +84,7 @@ def export_onnx(
     folder = Path(out)
     require_free(folder)
     try:
-        import onnxruntime  # noqa: F401
+        import_unreported("onnxruntime")
         import onnxscript  # noqa: F401
     except ImportError as error:
         raise MissingExtraError.of("onnxruntime or onnxscript", "export") from error

@@ -18,7 +18,7 @@ from interbert.errors import CheckpointError
 from interbert.export.batches import BATCH_TOLERANCE, Inputs, batch_dependence
 from interbert.export.modules import PARTS
 from interbert.export.ranking import Ranking
-from interbert.export.runtime import level_of, open_exported
+from interbert.export.runtime import import_unreported, level_of, open_exported
 from interbert.model.retrieval import InterBertForImageTextRetrieval
 from interbert.region_arrays import RegionArrays
 from interbert.tasks.retrieval import RetrievalSet
@@ -92,6 +92,7 @@ def quantise_joint(
 
 def write_quantised(file: Path, out: Path) -> None:
     """Write a float file's products of weights in 8 bits; products of activations, and embeddings, stay float32."""
+    import_unreported("onnxruntime")
     import onnx
     from onnxruntime.quantization import quant_pre_process
     from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer

@@ -1,10 +1,13 @@
-"""Run exported files under onnxruntime or OpenVINO: arrays in, one array out."""
+"""Run exported files under onnxruntime or OpenVINO: arrays in, one array out; nothing is reported to their vendors."""
 
 from __future__ import annotations
 
 import logging
+import os
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
 
@@ -41,9 +44,28 @@ def open_exported(file: str | Path, backend: Backend = "onnxruntime", bf16: bool
         raise CheckpointError(f"{path}: {backend} cannot read it ({reason}).") from error
 
 
-def _onnxruntime(path: Path) -> Runner:
-    import onnxruntime
+def import_unreported(name: Backend) -> Any:
+    """A runtime, with its reports of use to its vendor off; a program that turned them on itself keeps them.
 
+    onnxruntime 1.32 reads the variable once, when it is imported. OpenVINO 2025 sends an event when it is imported, and
+    does without the package that sends when that is missing.
+
+    Raises:
+        ImportError: it is not installed.
+    """
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    sends = "openvino_telemetry"
+    if name != "openvino" or "openvino" in sys.modules or sends in sys.modules:
+        return import_module(name)
+    sys.modules[sends] = None  # type: ignore[assignment]  # import then raises ImportError, which OpenVINO expects
+    try:
+        return import_module(name)
+    finally:
+        del sys.modules[sends]
+
+
+def _onnxruntime(path: Path) -> Runner:
+    onnxruntime = import_unreported("onnxruntime")
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
 
     def run(inputs: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
@@ -54,8 +76,7 @@ def _onnxruntime(path: Path) -> Runner:
 
 
 def _openvino(path: Path, bf16: bool) -> Runner:
-    import openvino
-
+    openvino = import_unreported("openvino")
     settings = {
         "INFERENCE_PRECISION_HINT": "bf16" if bf16 else "f32",
         # beside weights in 8 bits it would round activations too, and scores would depend on their batch

@@ -148,8 +148,10 @@ def _timm(name: str) -> HubBackbone:
 
 
 def _torchvision(name: str) -> HubBackbone:
-    import torchvision
-
+    try:
+        import torchvision
+    except ImportError as error:
+        raise MissingExtraError.of("torchvision", "extraction") from error
     model = torchvision.models.get_model(name, weights="DEFAULT")
     size = getattr(model, "image_size", None)
     trunk: nn.Module

@@ -44,11 +44,11 @@ def _detector_names(info: ExtractorInfo) -> Sequence[str] | None:
 
 
 def _torchvision_names(model: str) -> Sequence[str] | None:
-    from torchvision.models import get_model_weights
-
     try:
+        from torchvision.models import get_model_weights
+
         names: Sequence[str] = get_model_weights(model)["DEFAULT"].meta["categories"]
-    except (ValueError, KeyError, AttributeError):
+    except (ImportError, ValueError, KeyError, AttributeError):
         return None
     return names
 

@@ -10,14 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from interbert.errors import ConfigError, first_line
+from interbert.errors import ConfigError, MissingExtraError, first_line
 from interbert.extraction.detector_settings import DetectorSettings
 from interbert.extraction.weights import files_sha256, find_weights, pick_device, weight_files
 from interbert.regions.schema import ExtractorInfo, Regions
@@ -46,7 +48,7 @@ class LoadedDetector:
 class DetectorExtractor:
     """The surest queries of a detector as regions."""
 
-    carried: Path | None = None
+    weights_file: Path | None = None
     """Its weights come from elsewhere and stay there."""
 
     def __init__(self, loaded: LoadedDetector, settings: DetectorSettings, device: str | None = None) -> None:
@@ -68,7 +70,7 @@ class DetectorExtractor:
         )
 
     @torch.inference_mode()
-    def extract(self, images: Sequence[Image.Image]) -> list[Regions]:
+    def detect(self, images: Sequence[Image.Image]) -> list[Regions]:
         """Regions of RGB images, surest first, features and class distributions float16."""
         found: dict[int, Regions] = {}
         for members, pixels in self._batches(images):
@@ -79,6 +81,14 @@ class DetectorExtractor:
                     images[index], embeddings[place, chosen], boxes[place, chosen], probabilities[place, chosen]
                 )
         return [found[index] for index in range(len(images))]
+
+    def encode(self, images: Sequence[Image.Image], boxes: Sequence[NDArray[np.float32]]) -> list[Regions]:
+        """Its queries choose their own boxes.
+
+        Raises:
+            ConfigError: always.
+        """
+        raise ConfigError("A detector's queries choose their boxes; given boxes are encoded by grid or frcnn.")
 
     def _answers(self, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Embeddings [B,Q,D], boxes [B,Q,4] as fractions of the image, class probabilities [B,Q,C], on the CPU."""
@@ -199,7 +209,10 @@ def load_detector(where: str) -> LoadedDetector:
 
     Raises:
         ConfigError: there is none there, or transformers does not know it as an object detector.
+        MissingExtraError: torchvision is not installed.
     """
+    if find_spec("torchvision") is None:  # transformers would scale images by another library, in silence
+        raise MissingExtraError.of("torchvision", "extraction")
     from transformers import AutoImageProcessor, AutoModelForObjectDetection
 
     from interbert.checkpoints.own_code import require_own_files

@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from interbert.errors import SourceError
-from interbert.extraction.describing import Described, Describer
+from interbert.extraction.backends.local import Backend, ExtractedRows, LocalBackend
 from interbert.extraction.extractor import RegionExtractor
-from interbert.extraction.given import views_of
-from interbert.extraction.in_process import InThisProcess
 from interbert.extraction.same_source import require_same_source
 from interbert.extraction.sources import ImageSource
+from interbert.extraction.views import views_of
 from interbert.extractor_weights import copy_weights
 from interbert.locking import only_writer
 from interbert.progress import progress_bar
@@ -48,7 +47,7 @@ def extract_to_store(
     limit: int | None = None,
     progress: bool | None = None,
     top_k_classes: int | None = None,
-    describer: Describer | None = None,
+    backend: Backend | None = None,
 ) -> ExtractionReport:
     """Extract every image of ``source`` that ``out`` does not hold yet.
 
@@ -57,13 +56,13 @@ def extract_to_store(
     Args:
         source: images and texts.
         out: folder of the store.
-        extractor: who finds and describes regions.
+        extractor: detects and encodes regions.
         mirrored: store each image's mirror image too, as a view to train on.
         need_texts: skip images without a text.
         limit: only the first so many rows of the source.
         progress: show a bar with rate and remaining time; None: where the logger ``interbert`` logs at INFO.
         top_k_classes: of a new store: keep so many classes of each region and the remainder; None keeps all.
-        describer: who does the work with ``extractor``; None: this process.
+        backend: where ``extractor`` runs; None: in this process.
 
     Raises:
         ConfigError: ``top_k_classes`` does not fit the extractor, or the store that is there.
@@ -74,15 +73,15 @@ def extract_to_store(
     """
     with only_writer(out):
         store = RegionStore.open_or_create(out, extractor.info, top_k_classes)
-        if extractor.carried is not None:
-            copy_weights(extractor.carried, out)
-        return _extract(source, store, describer or InThisProcess(extractor), mirrored, need_texts, limit, progress)
+        if extractor.weights_file is not None:
+            copy_weights(extractor.weights_file, out)
+        return _extract(source, store, backend or LocalBackend(extractor), mirrored, need_texts, limit, progress)
 
 
 def _extract(
     source: ImageSource,
     store: RegionStore,
-    describer: Describer,
+    backend: Backend,
     mirrored: bool,
     need_texts: bool,
     limit: int | None,
@@ -101,7 +100,7 @@ def _extract(
             skipped.note(note, note.reason)
         with (
             progress_bar("extracting", len(views), "images", progress if views else False) as advance,
-            closing(describer.describe(source, views, need_texts)) as parts,
+            closing(backend.extract(source, views, need_texts)) as parts,
         ):
             for done in parts:
                 for one in done.refused:
@@ -126,8 +125,8 @@ def extract_images(
     """Regions of a small catalogue in memory: records, and (image id, reason) of what could not be used."""
     with progress_bar("extracting", len(source), "images", progress) as advance:
         parts = []
-        for done in InThisProcess(extractor).describe(source, dict.fromkeys(range(len(source)), (0,)), False):
+        for done in LocalBackend(extractor).extract(source, dict.fromkeys(range(len(source)), (0,)), False):
             parts.append(done)
             advance(done.images)
-    whole = Described.joined(parts)
+    whole = ExtractedRows.joined(parts)
     return whole.records, [(one.image_id or f"row {one.row}", one.reason) for one in whole.refused]

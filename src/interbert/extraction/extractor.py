@@ -1,7 +1,7 @@
 """What every region extractor is, and the one that a store or a model names.
 
-A new extractor is a module with a class that has ``info`` and ``extract``, a function that builds it from its info,
-and a line in ``_BUILDERS``.
+A new extractor is a module with a class that has ``info``, ``detect`` and ``encode``, a function that builds it from
+its info, and a line in ``_BUILDERS``.
 """
 
 from __future__ import annotations
@@ -29,23 +29,23 @@ _BUILDERS = {
 
 
 class RegionExtractor(Protocol):
-    """Anything that finds and describes regions."""
+    """Anything that detects regions and encodes them."""
 
     info: ExtractorInfo
-    carried: Path | None
-    """File of weights that were trained here; stores and model directories take it along."""
+    weights_file: Path | None
+    """Weights that were trained here; stores and model directories take the file along."""
     device: str
     """Where it computes, as torch names it."""
 
-    def extract(self, images: Sequence[Image.Image]) -> list[Regions]:
-        """Regions of each RGB image."""
+    def detect(self, images: Sequence[Image.Image]) -> list[Regions]:
+        """Regions of each RGB image, at boxes that the extractor chooses."""
 
+    def encode(self, images: Sequence[Image.Image], boxes: Sequence[NDArray[np.float32]]) -> list[Regions]:
+        """Regions of each RGB image at given boxes [n,4] in pixels; in their order, none moved or dropped.
 
-class BoxDescriber(RegionExtractor, Protocol):
-    """An extractor that also describes boxes which others found."""
-
-    def describe(self, images: Sequence[Image.Image], boxes: Sequence[NDArray[np.float32]]) -> list[Regions]:
-        """Regions of each RGB image at its boxes [n,4] in pixels; in their order, none moved or dropped."""
+        Raises:
+            ConfigError: this extractor has regions at its own boxes alone.
+        """
 
 
 def build_extractor(
@@ -62,12 +62,12 @@ def build_extractor(
         ConfigError: regions of this name cannot be made here (they were imported), a setting is unknown, or weights
             are missing.
     """
-    described = info if isinstance(info, ExtractorInfo) else ExtractorInfo.from_dict(info)
-    if described.name not in _BUILDERS:
+    known = info if isinstance(info, ExtractorInfo) else ExtractorInfo.from_dict(info)
+    if known.name not in _BUILDERS:
         raise ConfigError(
-            f"Regions by {described.name!r} cannot be extracted here. Give a store of such regions instead of images."
+            f"Regions by {known.name!r} cannot be extracted here. Give a store of such regions instead of images."
         )
-    module, _, function = _BUILDERS[described.name].partition(":")
+    module, _, function = _BUILDERS[known.name].partition(":")
     build = getattr(import_module(f"interbert.extraction.{module}"), function)
-    extractor: RegionExtractor = build(described, folder, device)
+    extractor: RegionExtractor = build(known, folder, device)
     return extractor

@@ -53,13 +53,6 @@ def read_boxes(value: Any, form: BoxFormat, size: tuple[int, int], where: str) -
     return cut
 
 
-def mirror_boxes(boxes: NDArray[np.float32], width: int) -> NDArray[np.float32]:
-    """Boxes of an image's mirror image, left to right."""
-    mirrored: NDArray[np.float32] = boxes.copy()
-    mirrored[:, 0], mirrored[:, 2] = width - boxes[:, 2], width - boxes[:, 0]
-    return mirrored
-
-
 def require_format(form: str) -> None:
     """Raise ConfigError for a format that there is not."""
     if form not in _FORMATS:

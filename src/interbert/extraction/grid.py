@@ -90,8 +90,8 @@ class GridExtractor:
             ConfigError: there is no such backbone or feature, its weights are not there, or there is no such device.
         """
         self.device = pick_device(device)
-        self.settings, self.carried = _with_weights(settings or GridSettings(), folder)
-        self.backbone = build_backbone(self.settings.backbone, self.carried)
+        self.settings, self.weights_file = _with_weights(settings or GridSettings(), folder)
+        self.backbone = build_backbone(self.settings.backbone, self.weights_file)
         if self.device != "cpu":
             self.backbone.to(self.device)
         self._fixed: tuple[int, int] | None = None
@@ -113,7 +113,7 @@ class GridExtractor:
         self._windows = torch.from_numpy(window_fractions(self.settings.scales, self.settings.overlap))
 
     @torch.inference_mode()
-    def extract(self, images: Sequence[Image.Image]) -> list[Regions]:
+    def detect(self, images: Sequence[Image.Image]) -> list[Regions]:
         """Regions of RGB images, N the same for all, features and class distributions float16."""
         found: dict[int, Regions] = {}
         for members, pixels in self._batches(images):
@@ -125,7 +125,7 @@ class GridExtractor:
         return [found[index] for index in range(len(images))]
 
     @torch.inference_mode()
-    def describe(self, images: Sequence[Image.Image], boxes: Sequence[NDArray[np.float32]]) -> list[Regions]:
+    def encode(self, images: Sequence[Image.Image], boxes: Sequence[NDArray[np.float32]]) -> list[Regions]:
         """Regions of RGB images at given boxes [n,4] in pixels of each image, instead of windows; in their order.
 
         A box that is a window of the grid gets what the window gets.

@@ -30,6 +30,8 @@ NEEDED_SIDE = 512
 
 _DECODING_PIXELS = 1 << 28
 """Pixels that the threads of a process decode at a time, together: 4 bytes each."""
+_COSTS = {"JPEG2000": 6, "WEBP": 4, "AVIF": 4}
+"""How many times the memory of a pixel decoders take; JPEG 2000's holds each channel in 4 bytes, and again."""
 _STRIP_PIXELS = 1 << 22
 """Pixels that are converted at a time: a conversion needs up to 40 bytes for each."""
 _MEAN_PIXELS = 1 << 20
@@ -105,8 +107,9 @@ def load_image(
             side = target_side or (large_side if pixels > LARGE_PIXELS else None)
             if side is not None and image.format == "JPEG":
                 image.draft("RGB", (2 * side, 2 * side))
-            with _decoding.taking(pixels):
+            with _decoding.taking(pixels * _COSTS.get(image.format or "", 1)):
                 image.load()
+                _counted(image, where)  # a .ico file's header has another size than the image in it
                 return _to_rgb(image, side)
     except ImageError:
         raise

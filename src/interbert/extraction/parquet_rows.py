@@ -142,6 +142,8 @@ def _row_bytes(array: Any) -> NDArray[np.int64]:
     import pyarrow.compute as pc
 
     kind = array.type
+    if isinstance(array, pa.ExtensionArray):
+        return _row_bytes(array.storage)
     if pa.types.is_dictionary(kind):
         each: NDArray[np.int64] = np.append(_row_bytes(array.dictionary), 0)  # a null refers to nothing
         places: NDArray[np.int64] = pc.fill_null(array.indices.cast(pa.int64()), len(each) - 1).to_numpy(
@@ -154,6 +156,10 @@ def _row_bytes(array: Any) -> NDArray[np.int64]:
         return _of_lists(array, _row_bytes(array.keys) + _row_bytes(array.items))
     if pa.types.is_list(kind) or pa.types.is_large_list(kind):
         return _of_lists(array, _row_bytes(array.values))
+    if pa.types.is_fixed_size_list(kind):  # its values are those of the array that it is a slice of
+        members = _row_bytes(array.values.slice(array.offset * kind.list_size, len(array) * kind.list_size))
+        sums: NDArray[np.int64] = members.reshape(len(array), kind.list_size).sum(axis=1)
+        return sums
     if pa.types.is_string(kind) or pa.types.is_binary(kind) or pa.types.is_large_string(kind):
         lengths: NDArray[np.int64] = pc.fill_null(pc.binary_length(array), 0).cast(pa.int64()).to_numpy()
         return lengths

@@ -35,9 +35,3 @@ def window_fractions(scales: Sequence[int], overlap: float = 0.5) -> NDArray[np.
         starts = np.linspace(0.0, 1.0 - side, scale) if scale > 1 else np.zeros(1)
         windows += [(x, y, x + side, y + side) for y in starts for x in starts]
     return np.array(windows, dtype=np.float32)
-
-
-def grid_windows(width: int, height: int, scales: Sequence[int], overlap: float = 0.5) -> NDArray[np.float32]:
-    """Windows of one image in pixels, f32 [N,4]."""
-    size = np.array([width, height, width, height], dtype=np.float32)
-    return window_fractions(scales, overlap) * size

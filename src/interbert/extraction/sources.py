@@ -23,6 +23,7 @@ from interbert.extraction.archive_rows import ArchiveRows
 from interbert.extraction.columns import ColumnMapping, id_text, resolve_columns
 from interbert.extraction.given_settings import BoxFormat
 from interbert.extraction.images import NEEDED_SIDE, load_image
+from interbert.extraction.saved_folders import is_downloaded
 from interbert.extraction.table_limits import MAX_ID, MAX_TEXT, MAX_TEXTS
 from interbert.extraction.tables import SourceRows, read_rows
 from interbert.redaction import without_credentials
@@ -311,8 +312,6 @@ class ImageSource:
             if value.get("bytes"):
                 return value["bytes"], None
             value = value.get("path")
-            if value and self._folder is None:
-                return Path(value), None  # a path that `datasets` resolved itself
         if isinstance(value, bytes):
             return value, None
         if not value:
@@ -320,7 +319,11 @@ class ImageSource:
         shown = without_credentials(str(value))  # before it is cut: half a user part is not known as one
         if str(value).startswith(("http://", "https://")):
             return None, f"{shown[:80]}: is an address. Download the images first and give their paths"
-        folder = (self._folder or Path()).resolve()
+        if self._folder is None:  # `datasets` resolved it, or the data set's owner wrote it there
+            if is_downloaded(str(value), self.name):
+                return Path(value), None
+            return None, f"{shown[:80]!r}: is no file of the data set. Download it, and give its folder"
+        folder = self._folder.resolve()
         try:
             path = (folder / str(value)).resolve()
             if not path.is_relative_to(folder):

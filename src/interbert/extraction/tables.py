@@ -17,6 +17,7 @@ from typing import Any
 from interbert.errors import (
     ColumnError,
     InterBertError,
+    MissingExtraError,
     SourceError,
     StorageError,
     first_line,
@@ -69,8 +70,14 @@ def read_rows(source: str, split: str | None = None) -> SourceRows:
 
     Raises:
         SourceError: it is missing, empty or unreadable.
+        MissingExtraError: ``datasets`` is not installed, and it is no archive.
     """
-    found = _read(source, split)
+    try:
+        found = _read(source, split)
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] == "datasets":
+            raise MissingExtraError.of("datasets", "extraction") from error
+        raise
     if not len(found.rows):
         raise SourceError(f"{source}: holds no rows.")
     return found

@@ -9,7 +9,6 @@ then the dot is part of the key (``shoe_v1.2.png``, ``shoe_v1.2.txt``).
 
 from __future__ import annotations
 
-import json
 import os
 from array import array
 from collections.abc import Iterator, Sequence
@@ -17,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from interbert.bounded_files import json_value
 from interbert.errors import SourceError
 from interbert.extraction.archive_rows import MAX_IMAGE, ArchiveRows
 from interbert.extraction.images import IMAGE_SUFFIXES
@@ -161,8 +161,8 @@ class TarRows(ArchiveRows):
             return _read(file, offset, size).decode("utf-8", "replace")
         file, offset, size = self._part(row, "json")
         try:
-            found = json.loads(_read(file, offset, size)) if offset else None
-        except (ValueError, RecursionError):
+            found = json_value(_read(file, offset, size)) if offset else None
+        except ValueError:
             return None
         caption = found.get("caption") if isinstance(found, dict) else None
         return caption if isinstance(caption, str) else None

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from interbert.atomic_write import atomic_write
+from interbert.bounded_files import read_json, reading
 
 _FORWARD = {"method": "forward", "method_output_name": "logits"}
 
@@ -42,7 +43,9 @@ def write_cross_encoder_files(folder: Path) -> None:
     for name, content in _FILES.items():
         atomic_write(folder / name, json.dumps(content, indent=2) + "\n")
     file = folder / "config.json"
-    config = json.loads(file.read_text(encoding="utf-8"))
-    if PAIR_SCORER not in config["architectures"]:
+    with reading(file, "Save the model again."):
+        config = read_json(file)
+        described = PAIR_SCORER in config["architectures"]
+    if not described:
         config["architectures"].append(PAIR_SCORER)
         atomic_write(file, json.dumps(config, indent=2, sort_keys=True) + "\n")

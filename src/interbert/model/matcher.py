@@ -5,6 +5,8 @@ Shapes: B batch, R image tokens (global token first), T text tokens, H hidden si
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 
@@ -14,11 +16,6 @@ from interbert.model.dropout import Dropout
 from interbert.model.heads import ContrastiveHead, Fusion
 from interbert.model.outputs import InterBertModelOutput
 from interbert.model.trunk import InterBertModel, InterBertPreTrainedModel
-from interbert.objectives.contrastive import contrastive_loss_from_scores
-from interbert.objectives.gathering import gather_rows
-
-_HEAD_SHARE = 0.3
-"""Weight of the matching head's contrast beside the cosines': at 1 it costs the dual encoder a sixth of its recall."""
 
 
 def prior_logits(difference: Tensor) -> Tensor:
@@ -38,9 +35,14 @@ class Matcher(InterBertPreTrainedModel):
         if config.contrastive_size is not None:
             self.contrastive_head = ContrastiveHead(config)
 
-    def _matching_logits(self, output: InterBertModelOutput) -> Tensor:
+    def matching_logits(self, output: InterBertModelOutput) -> Tensor:
+        """Logits [B,2] of pairs as the trunk gives them; class 0 means match."""
         logits: Tensor = self.matching_head(self.dropout(self.fusion(output.text_pooled, output.image_pooled)))
         return logits
+
+    def total_loss(self, losses: Mapping[str, Tensor]) -> Tensor:
+        """Sum of losses by the configuration's weights of these names."""
+        return torch.stack([getattr(self.config, f"{name}_weight") * loss for name, loss in losses.items()]).sum()
 
     def match_embedded(self, text: Tensor, image: Tensor, region_mask: Tensor | None = None) -> Tensor:
         """Matching logits float32 [B,2] of embedded texts [B,T,H] without padding and embedded images [B,R,H].
@@ -55,15 +57,13 @@ class Matcher(InterBertPreTrainedModel):
             logits: Tensor = self.matching_head(fused.to(self.matching_head.weight.dtype))
         return logits
 
-    def encode_text(
-        self, input_ids: Tensor, attention_mask: Tensor | None = None, real_tokens: Tensor | None = None
-    ) -> Tensor:
+    def encode_text(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
         """Vectors of texts, run alone through the interaction and the text extraction module.
 
         With ``contrastive_size`` unit vectors [B,D], and one number more, 1, beside a query bank; else the pooled
         vectors [B,P] as they are, of which :meth:`head_text` makes a score.
         """
-        return self.project_text(self._pool_text(input_ids, attention_mask, real_tokens), input_ids, attention_mask)
+        return self.project_text(self.pool_text(input_ids, attention_mask), input_ids, attention_mask)
 
     def project_text(self, pooled: Tensor, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
         """Pooled vectors [B,P] of texts encoded alone as :meth:`encode_text` gives them."""
@@ -75,18 +75,14 @@ class Matcher(InterBertPreTrainedModel):
         return torch.cat([vectors, torch.ones_like(vectors[:, :1])], dim=1)
 
     def encode_image(
-        self,
-        region_features: Tensor,
-        region_locations: Tensor,
-        region_mask: Tensor | None = None,
-        real_regions: Tensor | None = None,
+        self, region_features: Tensor, region_locations: Tensor, region_mask: Tensor | None = None
     ) -> Tensor:
         """Vectors of images, run alone through the interaction and the image extraction module.
 
         With ``contrastive_size`` unit vectors [B,D], and one number more, the hub correction, beside a query bank; else
         pooled [B,P].
         """
-        return self.project_image(self.pool_image(region_features, region_locations, region_mask, real_regions))
+        return self.project_image(self.pool_image(region_features, region_locations, region_mask))
 
     def project_image(self, pooled: Tensor) -> Tensor:
         """Pooled vectors [B,P] of images encoded alone as :meth:`encode_image` gives them."""
@@ -111,7 +107,7 @@ class Matcher(InterBertPreTrainedModel):
             ConfigError: the fusion is ``sum``, which makes no inner product.
         """
         self._require_product()
-        pooled = self._pool_text(input_ids, attention_mask)
+        pooled = self.pool_text(input_ids, attention_mask)
         weight, bias = (one[0] - one[1] for one in (self.matching_head.weight, self.matching_head.bias))
         return torch.cat([pooled * weight, bias.expand(len(pooled), 1)], dim=1)
 
@@ -146,10 +142,13 @@ class Matcher(InterBertPreTrainedModel):
         self.config.hub_correction = correction
         self.contrastive_head.query_bank = vectors.detach().to(self.device)
 
-    def _pool_text(self, input_ids: Tensor, attention_mask: Tensor | None, real_tokens: Tensor | None = None) -> Tensor:
-        output = self.interbert(input_ids, attention_mask, pooled_only=True, real_tokens=real_tokens)
-        pooled: Tensor = output.text_pooled
-        return pooled
+    def pool_text(
+        self, input_ids: Tensor, attention_mask: Tensor | None = None, real_tokens: Tensor | None = None
+    ) -> Tensor:
+        """Pooled vectors [B,P] of texts encoded alone; ``real_tokens`` as in the trunk's ``encode``."""
+        output = self.interbert.encode(input_ids, attention_mask, pooled_only=True, real_tokens=real_tokens)
+        assert output.text_pooled is not None
+        return output.text_pooled
 
     def pool_image(
         self,
@@ -158,70 +157,18 @@ class Matcher(InterBertPreTrainedModel):
         region_mask: Tensor | None = None,
         real_regions: Tensor | None = None,
     ) -> Tensor:
-        """Pooled vectors [B,P] of images encoded alone."""
-        pooled: Tensor = self.interbert(
+        """Pooled vectors [B,P] of images encoded alone; ``real_regions`` as in the trunk's ``encode``."""
+        output = self.interbert.encode(
             region_features=region_features,
             region_locations=region_locations,
             region_mask=region_mask,
             pooled_only=True,
             real_regions=real_regions,
-        ).image_pooled
-        return pooled
+        )
+        assert output.image_pooled is not None
+        return output.image_pooled
 
     def words(self, input_ids: Tensor, attention_mask: Tensor | None, dropout: float | None = None) -> Tensor | None:
         """What the contrastive head's table says of the words of texts [B,D]; None without one."""
         table = self.contrastive_head.lexical if self.config.contrastive_lexical else None
         return None if table is None else table(input_ids, attention_mask, dropout)
-
-    def contrast(
-        self,
-        text_pooled: Tensor,
-        image_pooled: Tensor,
-        same: Tensor | None = None,
-        words: Tensor | None = None,
-    ) -> Tensor:
-        """Contrast of pooled vectors [B,P] of separately encoded sides: by the dual encoder's cosines and by the head.
-
-        With the sides encoded apart the matching logit difference is an inner product (SPEC part 6), so a batch's
-        pairs cost one product of the pooled vectors. It teaches the matching head to match before the joint pass can:
-        from random negatives alone that head stays at its chance value for thousands of steps.
-
-        Args:
-            same: bool [B,B], True where two pairs share image or text and are no negatives.
-            words: of :meth:`words` [B,D], for the cosines.
-        """
-        losses: list[tuple[float, Tensor]] = []
-        if self.config.contrastive_size is not None:
-            cosines = self.contrastive_head.text(text_pooled, words) @ self.contrastive_head.image(image_pooled).T
-            losses.append((1.0, contrastive_loss_from_scores(cosines * self.contrastive_head.scale, same)))
-        if self.config.fusion == "mul":
-            match = self.matching_head.weight[0] - self.matching_head.weight[1]
-            by_head = contrastive_loss_from_scores((text_pooled * match) @ image_pooled.T, same)
-            losses.append((_HEAD_SHARE if losses else 1.0, by_head))
-        assert len(losses) > 0, "neither a contrastive head nor a product to contrast"
-        return torch.stack([weight * loss for weight, loss in losses]).sum() / sum(weight for weight, _ in losses)
-
-    def _contrastive_loss(
-        self,
-        input_ids: Tensor,
-        attention_mask: Tensor | None,
-        region_features: Tensor,
-        region_locations: Tensor | None,
-        region_mask: Tensor | None,
-        same: Tensor | None,
-        real_tokens: Tensor | None = None,
-        real_regions: Tensor | None = None,
-    ) -> Tensor:
-        """Encode a batch's sides apart and contrast them; with other processes' where ``same`` counts more pairs."""
-        assert region_locations is not None
-        text_pooled = self._pool_text(input_ids, attention_mask, real_tokens)
-        image_pooled = self.pool_image(region_features, region_locations, region_mask, real_regions)
-        return self._contrast_pooled(text_pooled, image_pooled, same, self.words(input_ids, attention_mask))
-
-    def _contrast_pooled(
-        self, text_pooled: Tensor, image_pooled: Tensor, same: Tensor | None, words: Tensor | None
-    ) -> Tensor:
-        """Contrast pooled vectors [B,P]; with other processes' where ``same`` [K,K] counts more pairs than B."""
-        total = len(text_pooled) if same is None else len(same)
-        words = None if words is None else gather_rows(words, total)
-        return self.contrast(gather_rows(text_pooled, total), gather_rows(image_pooled, total), same, words)

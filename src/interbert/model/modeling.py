@@ -6,17 +6,13 @@ classes, P pooled size, V vocabulary.
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
+from interbert.losses.pretraining import IGNORE_LABEL, flat_positions, masked_lm_loss, matching_loss, region_loss
 from interbert.model.configuration import InterBertConfig
 from interbert.model.heads import LMHead, RegionHead, predict_at
 from interbert.model.matcher import Matcher
-from interbert.model.outputs import InterBertForPreTrainingOutput, InterBertModelOutput
-from interbert.objectives.matching import MATCH, matching_loss
-from interbert.objectives.positions import flat_positions
-from interbert.objectives.region_masking import region_loss
-from interbert.objectives.segment_masking import IGNORE_LABEL, masked_lm_loss
+from interbert.model.outputs import InterBertForPreTrainingOutput
 
 
 class InterBertForPreTraining(Matcher):
@@ -52,16 +48,6 @@ class InterBertForPreTraining(Matcher):
         masked_regions: Tensor | None = None,
         region_targets: Tensor | None = None,
         matching_labels: Tensor | None = None,
-        contrast_input_ids: Tensor | None = None,
-        contrast_attention_mask: Tensor | None = None,
-        contrast_region_features: Tensor | None = None,
-        contrast_same: Tensor | None = None,
-        predicted_tokens: Tensor | None = None,
-        predicted_regions: Tensor | None = None,
-        predicted_counts: Tensor | None = None,
-        real_tokens: Tensor | None = None,
-        real_regions: Tensor | None = None,
-        contrast_real_tokens: Tensor | None = None,
     ) -> InterBertForPreTrainingOutput:
         """Losses where labels are given, full logits where they are not.
 
@@ -70,24 +56,8 @@ class InterBertForPreTraining(Matcher):
                 :class:`~interbert.model.trunk.InterBertModel`.
             lm_labels: int64 [B,T], the true token where predicted and -100 elsewhere.
             masked_regions: bool [B,R], True where a region is predicted (never the global token).
-            region_targets: [B,R,C] class distributions, or [B,R,F] features when regressing; or those of
-                ``predicted_regions`` alone, [M,C] or [M,F]. For the contrastive objective and for regression they are
-                of the unmasked image.
+            region_targets: [B,R,C] class distributions, or [B,R,F] features of the unmasked image when regressing.
             matching_labels: int64 [B], 0 match, 1 mismatch.
-            contrast_input_ids, contrast_attention_mask: int64 [B,T'], each image's own caption, unmasked: the
-                contrastive objective's texts. None leaves that objective out.
-            contrast_region_features: [B,R,F] unmasked features of the same images.
-            contrast_same: bool [K,K], True where two pairs share image or text and are no negatives; K is B, or the
-                pairs of all processes, whose vectors are then contrasted together.
-            predicted_tokens: int64 [M], flat positions of [B,T] whose tokens are predicted; found in ``lm_labels``
-                (and ``matching_labels``) when not given, which makes a GPU wait.
-            predicted_regions: int64 [M], flat positions of [B,R]; found in ``masked_regions`` of matched pairs when
-                not given.
-            predicted_counts: float [2], divide the summed losses of tokens and of regions by these instead of by how
-                many there are: a share of an optimizer step's batches over all processes.
-            real_tokens, real_regions: int64 [N] each, flat positions of [B,T] and [B,R] that are no padding, as in
-                :class:`~interbert.model.trunk.InterBertModel`: a GPU computes padding too when not given.
-            contrast_real_tokens: int64 [N], likewise of the contrastive objective's texts [B,T'].
         """
         every_logit = (input_ids is not None and lm_labels is None) or (
             region_features is not None and (masked_regions is None or region_targets is None)
@@ -100,82 +70,38 @@ class InterBertForPreTraining(Matcher):
             region_locations,
             region_mask,
             skip_padding=not every_logit,
-            real_tokens=real_tokens,
-            real_regions=real_regions,
         )
-        token_count, regions_count = (None, None) if predicted_counts is None else predicted_counts.unbind()
         result = InterBertForPreTrainingOutput(**output)
-        losses: list[Tensor] = []
-        if output.text_hidden_state is not None:
-            result.lm_logits, result.lm_loss = self._language(
-                output, lm_labels, matching_labels, predicted_tokens, token_count
-            )
-            if result.lm_loss is not None:
-                losses.append(self.config.lm_loss_weight * result.lm_loss)
-        if output.image_hidden_state is not None:
+        if input_ids is not None:
+            result.lm_logits, result.lm_loss = self._language(output.text_hidden_state, lm_labels, matching_labels)
+        if region_features is not None:
             result.region_logits, result.region_loss = self._regions(
-                output, masked_regions, region_targets, matching_labels, predicted_regions, regions_count
+                output.image_hidden_state, masked_regions, region_targets, matching_labels
             )
-            if result.region_loss is not None:
-                losses.append(self.config.region_loss_weight * result.region_loss)
-        result.matching_logits = self._matching_logits(output)
+        result.matching_logits = self.matching_logits(output)
         if matching_labels is not None:
             result.matching_loss = matching_loss(result.matching_logits, matching_labels)
-            losses.append(self.config.matching_loss_weight * result.matching_loss)
-        if contrast_input_ids is not None and contrast_region_features is not None:
-            result.contrastive_loss = self._contrastive_loss(
-                contrast_input_ids,
-                contrast_attention_mask,
-                contrast_region_features,
-                region_locations,
-                region_mask,
-                contrast_same,
-                contrast_real_tokens,
-                real_regions,
-            )
-            losses.append(self.config.contrastive_loss_weight * result.contrastive_loss)
+        losses = {name: getattr(result, name) for name in ("lm_loss", "region_loss", "matching_loss")}
+        losses = {name: loss for name, loss in losses.items() if loss is not None}
         if losses:
-            result.loss = torch.stack(losses).sum()
+            result.loss = self.total_loss(losses)
         return result
 
     def _language(
-        self,
-        output: InterBertModelOutput,
-        lm_labels: Tensor | None,
-        matching_labels: Tensor | None,
-        positions: Tensor | None,
-        count: Tensor | None,
+        self, hidden: Tensor, labels: Tensor | None, matching_labels: Tensor | None
     ) -> tuple[Tensor, Tensor | None]:
-        hidden = output.text_hidden_state
-        assert hidden is not None
-        if lm_labels is None:
+        if labels is None:
             return self.lm_head(hidden), None
-        if positions is None:
-            predicted = lm_labels != IGNORE_LABEL
-            if matching_labels is not None and not self.config.lm_loss_on_mismatched:
-                predicted = predicted & (matching_labels == MATCH).unsqueeze(1)
-            positions = flat_positions(predicted)
+        only_of = None if self.config.lm_loss_on_mismatched else matching_labels
+        positions = flat_positions(labels != IGNORE_LABEL, only_of)
         logits = predict_at(self.lm_head, hidden, positions)
-        return logits, masked_lm_loss(logits, lm_labels.flatten()[positions], count)
+        return logits, masked_lm_loss(logits, labels.flatten()[positions])
 
     def _regions(
-        self,
-        output: InterBertModelOutput,
-        masked_regions: Tensor | None,
-        region_targets: Tensor | None,
-        matching_labels: Tensor | None,
-        positions: Tensor | None,
-        count: Tensor | None,
+        self, hidden: Tensor, masked: Tensor | None, targets: Tensor | None, matching_labels: Tensor | None
     ) -> tuple[Tensor, Tensor | None]:
-        hidden = output.image_hidden_state
-        assert hidden is not None
-        if masked_regions is None or region_targets is None:
+        if masked is None or targets is None:
             return self.region_head(hidden), None
-        if positions is None:
-            predicted = masked_regions.bool()
-            if matching_labels is not None:
-                predicted = predicted & (matching_labels == MATCH).unsqueeze(1)
-            positions = flat_positions(predicted)
+        positions = flat_positions(masked.bool(), matching_labels)
         logits = predict_at(self.region_head, hidden, positions)
-        targets = region_targets if region_targets.ndim == 2 else region_targets.flatten(0, 1)[positions]
-        return logits, region_loss(logits, targets, self.config.region_objective, count)
+        return logits, region_loss(logits, targets.flatten(0, 1)[positions], self.config.region_objective)

@@ -41,7 +41,6 @@ class InterBertForPreTrainingOutput(ModelOutput):  # type: ignore[misc]
     lm_loss: Tensor | None = None
     region_loss: Tensor | None = None
     matching_loss: Tensor | None = None
-    contrastive_loss: Tensor | None = None
     lm_logits: Tensor | None = None
     region_logits: Tensor | None = None
     matching_logits: Tensor | None = None
@@ -81,4 +80,3 @@ class InterBertTaskOutput(ModelOutput):  # type: ignore[misc]
     loss: Tensor | None = None
     logits: Tensor | None = None
     matching_loss: Tensor | None = None
-    contrastive_loss: Tensor | None = None

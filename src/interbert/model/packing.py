@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 
 from interbert.model.varlen import Sequences, ShortSequences
-from interbert.objectives.positions import flat_positions
 
 SequencesOf = Callable[[Tensor], Sequences | ShortSequences]
 
@@ -44,10 +43,11 @@ class Packing:
         them with their memory.
         """
         batch, length = mask.shape
-        counts = mask.bool().sum(dim=1)
-        slots = flat_positions(mask.bool())
+        real = mask.bool()
+        counts = real.sum(dim=1)
+        slots = real.flatten().nonzero().squeeze(1)
         step = 1 << max(len(slots).bit_length() - _STEPS, 0)
-        padding = flat_positions(~mask.bool())[: -len(slots) % step]
+        padding = (~real).flatten().nonzero().squeeze(1)[: -len(slots) % step]
         return cls(torch.cat([slots, padding]), counts.cumsum(0) - counts, batch, length, real=len(slots))
 
     @classmethod

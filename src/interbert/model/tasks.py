@@ -6,14 +6,12 @@ size, N choices.
 
 from __future__ import annotations
 
-from typing import Any
-
 from torch import Tensor, nn
 
 from interbert.model.configuration import InterBertConfig
 from interbert.model.dropout import Dropout
 from interbert.model.heads import Fusion, LMHead, RegionHead
-from interbert.model.outputs import InterBertForVLTasksOutput, InterBertTaskOutput
+from interbert.model.outputs import InterBertForVLTasksOutput, InterBertModelOutput, InterBertTaskOutput
 from interbert.model.trunk import InterBertModel, InterBertPreTrainedModel, apply_to
 
 
@@ -146,21 +144,22 @@ class InterBertForSequenceClassification(InterBertPreTrainedModel):
         region_locations: Tensor | None = None,
         region_mask: Tensor | None = None,
         labels: Tensor | None = None,
-        real_tokens: Tensor | None = None,
-        real_regions: Tensor | None = None,
     ) -> InterBertTaskOutput:
         """Logits [B,num_labels]; ``labels`` int64 [B]. Inputs as in :class:`InterBertModel`."""
-        inputs: dict[str, Any] = {
-            "input_ids": input_ids,
-            "attention_mask": attention_mask,
-            "token_type_ids": token_type_ids,
-            "region_features": region_features,
-            "region_locations": region_locations,
-            "region_mask": region_mask,
-            "real_tokens": real_tokens,
-            "real_regions": real_regions,
-        }
-        output = self.interbert(**inputs, pooled_only=True)
-        logits = self.prediction_head(self.dropout(self.fusion(output.text_pooled, output.image_pooled)))
+        output = self.interbert(
+            input_ids,
+            attention_mask,
+            token_type_ids,
+            region_features,
+            region_locations,
+            region_mask,
+            pooled_only=True,
+        )
+        logits = self.label_logits(output)
         loss = None if labels is None else nn.functional.cross_entropy(logits, labels)
         return InterBertTaskOutput(loss=loss, logits=logits)
+
+    def label_logits(self, output: InterBertModelOutput) -> Tensor:
+        """Logits [B,num_labels] of what the trunk gives."""
+        logits: Tensor = self.prediction_head(self.dropout(self.fusion(output.text_pooled, output.image_pooled)))
+        return logits

@@ -76,8 +76,6 @@ class InterBertModel(InterBertPreTrainedModel):
         skip_padding: bool = False,
         output_attentions: bool | None = None,
         output_hidden_states: bool | None = None,
-        real_tokens: Tensor | None = None,
-        real_regions: Tensor | None = None,
     ) -> InterBertModelOutput:
         """Encode texts, images, or pairs of both.
 
@@ -92,6 +90,41 @@ class InterBertModel(InterBertPreTrainedModel):
             skip_padding: compute real tokens alone where that saves time; hidden states are then zero at padding.
             output_attentions: return the attention weights of every layer; the configuration's when not given.
             output_hidden_states: return the hidden states around every layer; the configuration's when not given.
+
+        Raises:
+            ConfigError: neither side is given, or features come without locations.
+        """
+        recorded = output_attentions or output_hidden_states
+        recorded = recorded or self.config.output_attentions or self.config.output_hidden_states
+        return self.encode(
+            input_ids,
+            attention_mask,
+            token_type_ids,
+            region_features,
+            region_locations,
+            region_mask,
+            pooled_only,
+            skip_padding=(skip_padding or pooled_only) and not recorded,
+        )
+
+    def encode(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        region_features: Tensor | None = None,
+        region_locations: Tensor | None = None,
+        region_mask: Tensor | None = None,
+        pooled_only: bool = False,
+        skip_padding: bool = True,
+        real_tokens: Tensor | None = None,
+        real_regions: Tensor | None = None,
+    ) -> InterBertModelOutput:
+        """:meth:`forward` for training: told where padding is, a GPU skips it too.
+
+        Args:
+            input_ids, attention_mask, token_type_ids, region_features, region_locations, region_mask: as there.
+            pooled_only, skip_padding: as there.
             real_tokens: int64 [N], flat positions of [B,T] where ``attention_mask`` is 1, the first token of every text
                 among them; a GPU skips padding only when told where it is, because looking would make it wait.
             real_regions: int64 [N'], flat positions of [B,R] where ``region_mask`` is 1, likewise.
@@ -108,9 +141,6 @@ class InterBertModel(InterBertPreTrainedModel):
             if region_locations is None:
                 raise ConfigError("region_features need region_locations [B,R,5] beside them.")
             image = self.image_embeddings(region_features, region_locations)
-        recorded = output_attentions or output_hidden_states
-        recorded = recorded or self.config.output_attentions or self.config.output_hidden_states
-        skip_padding = (skip_padding or pooled_only) and not recorded
         return self.encode_embedded(
             text, image, attention_mask, region_mask, pooled_only, skip_padding, real_tokens, real_regions
         )

@@ -13,9 +13,7 @@ from typing import Any
 
 from interbert.errors import SourceError, UsageError
 from interbert.regions.caption_files import Caption, PassedOver, read_captions
-from interbert.regions.name_index import Match, NameIndex, Namer, normal_id
-
-__all__ = ["CaptionIndex", "normal_id", "open_captions"]
+from interbert.regions.name_index import Match, NameIndex, Namer
 
 
 def open_captions(path: str | None, splits: Sequence[str]) -> CaptionIndex | None:

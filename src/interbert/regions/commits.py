@@ -8,6 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Protocol
 
+from interbert.bounded_files import json_value, reading
 from interbert.redaction import without_credentials
 from interbert.regions.schema import RegionRecord
 from interbert.regions.store import RegionStore
@@ -89,9 +90,11 @@ def _size(record: RegionRecord) -> int:
 def read_skipped(store: str | Path) -> list[tuple[str, str]]:
     """(image id, or row when it has none, and reason) of what the last run could not use; a bucket keeps no list."""
     path = Path(store) / SKIPPED
-    lines = path.read_text(encoding="utf-8").split("\n") if path.is_file() else []
-    listed = (json.loads(line) for line in lines if line)
-    return [(one["picture_id"] or f"row {one['row']}", one["reason"]) for one in listed]
+    if not path.is_file():
+        return []
+    with reading(path, "Remove it: the next run lists the images again."), path.open(encoding="utf-8") as lines:
+        listed = (json_value(line) for line in lines if line.strip())
+        return [(one["picture_id"] or f"row {one['row']}", str(one["reason"])) for one in listed]
 
 
 class SkipList:

@@ -155,11 +155,6 @@ class NameIndex:
         return [str(found) for (found,) in self._table.execute(question, values)]
 
 
-def normal_id(name: str) -> str:
-    """What names of one image share: ``val2014/COCO_val2014_000000391895.jpg`` and ``391895`` are the same."""
-    return _parts(name).key.split("/", 1)[0]
-
-
 def storable(name: str) -> str:
     """A name without what no file and no database can hold."""
     return name.encode("utf-8", "replace").decode()

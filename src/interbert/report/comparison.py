@@ -6,10 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from interbert.redaction import published
-from interbert.report.svg import key
-from interbert.search.page import escape
-
 
 @dataclass(frozen=True)
 class Row:
@@ -44,23 +40,3 @@ def _text(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.6g}"
     return ", ".join(map(_text, value)) or "[]" if isinstance(value, list | tuple) else str(value)
-
-
-def comparison_table(names: Sequence[str], rows: Sequence[Row], mark: bool = True) -> str:
-    """Rows as a table with a column for each run; "" without rows.
-
-    Args:
-        names: of the runs.
-        rows: of :func:`rows_of`.
-        mark: set off the rows that differ.
-    """
-    if not rows:
-        return ""
-    heads = [f'<th><i class="key {key(slot)}"></i>{escape(name)}</th>' for slot, name in enumerate(names)]
-    head = f"<thead><tr><th></th>{''.join(heads)}</tr></thead>" if len(names) > 1 else ""
-    lines = []
-    for row in rows:
-        cells = "".join(f"<td>{'' if value is None else escape(published(value))}</td>" for value in row.values)
-        css = ' class="differs"' if mark and row.differs else ""
-        lines.append(f'<tr{css}><th scope="row">{escape(published(row.name))}</th>{cells}</tr>')
-    return f'<div class="scroll"><table class="settings">{head}<tbody>{"".join(lines)}</tbody></table></div>'

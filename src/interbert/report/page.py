@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from interbert.checkpoints.bert import FillReport
 from interbert.errors import DataError
-from interbert.redaction import published
 from interbert.report.charts import Axis, objective_charts, progress_charts, validation_charts
-from interbert.report.comparison import comparison_table, rows_of
-from interbert.report.pair_cards import pair_cards
-from interbert.report.parts import chart_grid, chart_legend, fact_cards, query_card, shared_style
-from interbert.report.results import cards, objective_table, results_table, state
+from interbert.report.comparison import rows_of
+from interbert.report.pair_cards import PairCards
+from interbert.report.results import cards, finals, result_columns, state
 from interbert.report.runs import Run
 from interbert.report.samples import Samples
-from interbert.search.page import document, escape, image_classes, stylesheet
+from interbert.report.svg import Drawing, drawings
+from interbert.templating import render
 from interbert.training.pretrain import INITIALISATION
 from interbert.training.run_setup import flat
 
@@ -48,110 +48,57 @@ def render_report(report: Report) -> str:
     Raises:
         DataError: the initialisation report of a run is damaged.
     """
-    rules, images = image_classes(report.images)
     runs, names = report.runs, [run.name for run in report.runs]
-    several = len(runs) > 1
-    sections = [
-        ("results", "Results", _results(runs)),
-        ("differences", "Settings that differ", _differences(runs) if several else ""),
-        ("curves", "Curves", _curves(runs, report.axis)),
-        ("guesses", "On pairs it was not trained on", _samples(report, images)),
-        ("settings", "Settings", comparison_table(names, rows_of([flat(run.recipe) for run in runs]))),
-        ("origin", "Where it comes from", _origin(runs)),
-    ]
-    shown = [(name, title, text) for name, title, text in sections if text]
-    links = "".join(f'<a href="#{name}">{title}</a>' for name, title, _ in shown)
-    title = f"{len(runs)} runs side by side" if several else names[0]
-    lead = "" if several else f'<p class="lead">{runs[0].kind.capitalize()}, {escape(state(runs[0]))}.</p>'
-    body = "\n".join(f'<h2 id="{name}">{title}</h2>\n{text}' for name, title, text in shown)
-    head = f'<p class="eyebrow">InterBERT training report</p>\n<h1>{escape(title)}</h1>\n{lead}'
-    style = shared_style() + stylesheet("interbert.report", "report.css") + rules
-    return document(f"InterBERT: {title}", style, f'{head}\n<nav class="toc">{links}</nav>\n{body}')
+    settings = rows_of([flat(run.recipe) for run in runs])
+    origins = [flat({name: value for name, value in run.origin.items() if name != "recipe"}) for run in runs]
+    return render(
+        "report.html",
+        report.images,
+        title=f"{len(runs)} runs side by side" if len(runs) > 1 else names[0],
+        several=len(runs) > 1,
+        runs=runs,
+        names=names,
+        states=[state(run) for run in runs],
+        facts=cards(runs[0]),
+        objectives=finals(runs[0].log).values(),
+        columns=result_columns(runs),
+        settings=settings,
+        differing=[row for row in settings if row.differs and row.name not in _OWN],
+        charts=_charts(runs, report.axis),
+        samples=[(run.name, _sample(one)) for run, one in zip(runs, report.samples, strict=True)],
+        records=rows_of(origins),
+        starts=[(run.name, *_start(run)) for run in runs],
+    )
 
 
-def _results(runs: Sequence[Run]) -> str:
-    if len(runs) > 1:
-        return results_table(runs)
-    return fact_cards(cards(runs[0])) + objective_table(runs[0])
-
-
-def _differences(runs: Sequence[Run]) -> str:
-    rows = rows_of([flat(run.recipe) for run in runs])
-    different = [row for row in rows if row.differs and row.name not in _OWN]
-    table = comparison_table([run.name for run in runs], different, mark=False)
-    return table or '<p class="soft">None: these runs have the same settings.</p>'
-
-
-def _curves(runs: Sequence[Run], axis: Axis) -> str:
+def _charts(runs: Sequence[Run], axis: Axis) -> list[tuple[str, list[Drawing]]]:
     logs = [run.logged_run for run in runs]
     if len(runs) == 1:
         logs = [replace(logs[0], name="")]
-    grids = [
-        chart_grid("Validation", validation_charts(logs, axis)),
-        chart_grid("Objectives, on training batches", objective_charts(logs, axis)),
-        chart_grid("Training", progress_charts(logs, axis)),
+    return [
+        ("Validation", drawings(validation_charts(logs, axis))),
+        ("Objectives, on training batches", drawings(objective_charts(logs, axis))),
+        ("Training", drawings(progress_charts(logs, axis))),
     ]
-    return chart_legend([run.name for run in runs] if len(runs) > 1 else ()) + "".join(grids)
 
 
-def _samples(report: Report, images: Mapping[str, str]) -> str:
-    parts = []
-    for run, samples in zip(report.runs, report.samples, strict=True):
-        text = _run_samples(samples, images)
-        if text and len(report.runs) > 1:
-            text = f"<details><summary><b>{escape(run.name)}</b></summary>{text}</details>"
-        parts.append(text)
-    return "".join(parts)
+def _sample(samples: Samples) -> dict[str, Any]:
+    """What the template shows of a run's predictions."""
+    return {
+        "note": samples.note,
+        "origin": samples.origin,
+        "pairs": PairCards.of(samples.predictions, samples.keys) if samples.predictions else None,
+        "rankings": samples.rankings,
+        "titles": {key: " / ".join(caption.texts) for key, caption in samples.captions.items()},
+    }
 
 
-def _run_samples(samples: Samples, images: Mapping[str, str]) -> str:
-    if samples.note:
-        return f'<p class="note">No predictions. {escape(published(samples.note))}</p>'
-    origin = f'<p class="soft">Pairs of {escape(published(samples.origin))}.</p>'
-    if samples.predictions:
-        return origin + pair_cards(samples.predictions, samples.keys, images)
-    if samples.rankings is None:
-        return ""
-    found = samples.rankings
-    titles = {key: " / ".join(caption.texts) for key, caption in samples.captions.items()}
-    listed = "\n".join(query_card(query, images, titles) for query in found.queries)
-    how = (
-        f"all {found.candidates:,} images by the joint model"
-        if found.reranked == found.candidates
-        else f"{found.candidates:,} images by the dual encoder, its best {found.reranked} by the joint model"
-    )
-    return (
-        f'{origin}<p class="soft">Ranked: {how}. Texts are chosen by their hash. Under each image: the match '
-        f'probability; a tick marks a right one.</p><div class="queries">\n{listed}\n</div>'
-    )
-
-
-def _origin(runs: Sequence[Run]) -> str:
-    names = [run.name for run in runs]
-    records = [flat({name: value for name, value in run.origin.items() if name != "recipe"}) for run in runs]
-    table = comparison_table(names, rows_of(records))
-    if not table:
-        table = '<p class="soft">provenance.json is written with the first model that is kept.</p>'
-    started = "".join(_initialisation(run, len(runs) > 1) for run in runs)
-    return f"{table}<h3>What it started from</h3>{started}"
-
-
-def _initialisation(run: Run, named: bool) -> str:
-    name = f"<b>{escape(run.name)}</b>: " if named else ""
+def _start(run: Run) -> tuple[str, FillReport | None]:
+    """What a run started from, and how its first weights came about where that is known."""
     if not run.initialisation:
-        start = run.recipe.get("model") or run.recipe.get("init_from") or "not known"
-        return f"<p>{name}{escape(published(start))}</p>"
+        return run.recipe.get("model") or run.recipe.get("init_from") or "not known", None
     try:
-        report = FillReport.from_dict(run.initialisation)
+        return "", FillReport.from_dict(run.initialisation)
     except (KeyError, TypeError, ValueError) as error:
         file = run.folder / INITIALISATION
         raise DataError(f"{file}: is damaged (no {error}). Remove it to see the page without it.") from error
-    lists = _names(report.filled, "filled") + _names(report.random, "started random")
-    return (
-        f"<p>{name}{escape(published(str(report)))}. Rows of the vocabulary filled: {report.vocab_size:,}.</p>{lists}"
-    )
-
-
-def _names(parameters: Sequence[str], what: str) -> str:
-    listed = escape("\n".join(parameters))
-    return f"<details><summary>{len(parameters)} parameters {what}</summary><pre>{listed}</pre></details>"

@@ -1,110 +1,70 @@
-"""Guesses on held-out pairs as HTML: the caption with its holes, the boxes on the image, and what was guessed."""
+"""Predictions on held-out pairs for a page: the caption with its holes, the boxes on the image, and the guesses."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
-from interbert.report.boxed_image import boxed_image
-from interbert.report.predictions import MaskedRegion, MaskedToken, PairPredictions, Prediction, share_correct
-from interbert.report.svg import key, number
-from interbert.search.page import escape, format_probability
+from interbert.report.predictions import MaskedRegion, MaskedToken, PairPredictions, share_correct
 
 _MOST = 12
 """Hidden tokens, and hidden regions, that a card lists."""
 _MASK = "[MASK]"
 
 
-def pair_cards(pairs: Sequence[PairPredictions], keys: Mapping[int, str], images: Mapping[str, str]) -> str:
+@dataclass(frozen=True)
+class PairCard:
+    """One pair as ``pairs.html`` shows it.
+
+    Attributes:
+        pair: the predictions.
+        image: its key.
+    """
+
+    pair: PairPredictions
+    image: str
+
+    @property
+    def words(self) -> Iterator[tuple[str, int | None, str]]:
+        """Space before, number if it was to be predicted, and text of each of the caption's tokens."""
+        numbers = {token.place: count for count, token in enumerate(self.pair.hidden, start=1)}
+        truths = {token.place: token.truth for token in self.pair.hidden}
+        for place, token in enumerate(self.pair.tokens):
+            written = truths.get(place, token)
+            glued = written.startswith("##") or (len(written) == 1 and not written.isascii())
+            text = "\u2002\u2002" if token == _MASK else token.removeprefix("##")
+            yield "" if glued or not place else " ", numbers.get(place), text
+
+    @property
+    def tokens(self) -> Sequence[MaskedToken]:
+        """Those that are listed."""
+        return self.pair.hidden[:_MOST]
+
+    @property
+    def regions(self) -> list[tuple[str, MaskedRegion]]:
+        """Letter and region of those that are listed."""
+        return [(chr(ord("A") + place), region) for place, region in enumerate(self.pair.regions[:_MOST])]
+
+    @property
+    def boxes(self) -> list[tuple[str, tuple[float, float, float, float]]]:
+        """Letter and box of the same."""
+        return [(letter, region.box) for letter, region in self.regions]
+
+
+@dataclass(frozen=True)
+class PairCards:
     """All pairs of a run.
 
-    Args:
-        pairs: what was guessed.
-        keys: image key of each store row.
-        images: CSS class of each image that the page has, by its key.
+    Attributes:
+        shown: a card of each.
+        correct: how often the first guess was right, in words.
     """
-    counts = ", ".join(f"{name} {correct} of {of}" for name, (correct, of) in share_correct(pairs).items())
-    cards = "\n".join(_card(pair, images.get(keys[pair.row])) for pair in pairs)
-    return (
-        f'<p class="soft">First guess right on these pairs: {escape(counts)}. They are chosen by the hash of their '
-        "text, and too few for a figure. A numbered field is what the model had to predict: hidden, or now and then "
-        f'left or swapped.</p>\n<div class="pairs">\n{cards}\n</div>'
-    )
 
+    shown: Sequence[PairCard]
+    correct: str
 
-def _card(pair: PairPredictions, image: str | None) -> str:
-    return (
-        f'<article class="q pair">{_frame(pair, image)}<div>{_caption(pair)}{_matching(pair)}'
-        f"{_tokens(pair.hidden)}{_regions(pair.regions)}</div></article>"
-    )
-
-
-def _frame(pair: PairPredictions, image: str | None) -> str:
-    boxes = [(_letter(place), region.box) for place, region in enumerate(pair.regions[:_MOST])]
-    return boxed_image(boxes, pair.width, pair.height, f"image of: {pair.text}", image)
-
-
-def _letter(place: int) -> str:
-    return chr(ord("A") + place)
-
-
-def _caption(pair: PairPredictions) -> str:
-    numbers = {token.place: count for count, token in enumerate(pair.hidden, start=1)}
-    truths = {token.place: token.truth for token in pair.hidden}
-    words = []
-    for place, token in enumerate(pair.tokens):
-        written = truths.get(place, token)
-        glued = written.startswith("##") or (len(written) == 1 and not written.isascii())
-        text = "&ensp;&ensp;" if token == _MASK else escape(token.removeprefix("##"))
-        shown = f"<mark><sup>{numbers[place]}</sup>{text}</mark>" if place in numbers else text
-        words.append(("" if glued or not place else " ") + shown)
-    return f'<h3 dir="auto"><span>{"".join(words)}</span></h3>'
-
-
-def _matching(pair: PairPredictions) -> str:
-    own = f"<b>{format_probability(pair.matches)}</b>"
-    mismatched = ""
-    if pair.mismatched is not None:
-        other = pair.mismatched
-        mismatched = f'; “<span dir="auto">{escape(other.label)}</span>” {format_probability(other.probability)}'
-    return f'<p class="match">Match probability: its own caption {own}{mismatched}</p>'
-
-
-def _tokens(tokens: Sequence[MaskedToken]) -> str:
-    lines = [
-        f'<li><span class="truth"><sup>{count}</sup>{escape(token.truth)}</span>'
-        f"{_guesses(token.predictions, token.truth)}</li>"
-        for count, token in enumerate(tokens[:_MOST], start=1)
-    ]
-    return _list(lines, len(tokens), "no piece of it was hidden")
-
-
-def _regions(regions: Sequence[MaskedRegion]) -> str:
-    lines = []
-    for place, region in enumerate(regions[:_MOST]):
-        tag = f'<b class="tag {key(place)}">{_letter(place)}</b>'
-        if region.truth is None:
-            assert region.error is not None
-            assert region.chance is not None
-            said = f"squared error {number(region.error)}; the average feature has {number(region.chance)}"
-            lines.append(f'<li><span class="truth">{tag}</span><span class="guess">{said}</span></li>')
-            continue
-        truth = f"{escape(region.truth.label)} <small>{format_probability(region.truth.probability)}</small>"
-        lines.append(
-            f'<li><span class="truth">{tag}{truth}</span>{_guesses(region.predictions, region.truth.label)}</li>'
-        )
-    return _list(lines, len(regions), "no region was hidden")
-
-
-def _guesses(predictions: Sequence[Prediction], truth: str) -> str:
-    return "".join(
-        f'<span class="guess{" right" if one.label == truth else ""}">{"✓ " if one.label == truth else ""}'
-        f"{escape(one.label)} <small>{format_probability(one.probability)}</small></span>"
-        for one in predictions
-    )
-
-
-def _list(lines: Sequence[str], count: int, otherwise: str) -> str:
-    if not count:
-        return f'<p class="match">{otherwise}</p>'
-    more = f"<li>and {count - len(lines)} more</li>" if count > len(lines) else ""
-    return f'<ul class="guesses">{"".join(lines)}{more}</ul>'
+    @classmethod
+    def of(cls, pairs: Sequence[PairPredictions], keys: Mapping[int, str]) -> PairCards:
+        """Of predictions, and the image key of each store row."""
+        counts = (f"{name} {correct} of {of}" for name, (correct, of) in share_correct(pairs).items())
+        return cls([PairCard(pair, keys[pair.row]) for pair in pairs], ", ".join(counts))

@@ -13,16 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from interbert.data.collation import image_tensors, text_tensors
 from interbert.data.examples import PairData, PretrainingExample, PretrainingPairs
+from interbert.data.masking import RegionMasking, SegmentMasking
 from interbert.data.negatives import Negatives
 from interbert.data.pairs import PairTable
 from interbert.data.sampling import SampleKey
+from interbert.losses.pretraining import IGNORE_LABEL
 from interbert.model.modeling import InterBertForPreTraining
-from interbert.model.processing import InterBertProcessor
+from interbert.model.processing import InterBertProcessor, pad_texts
+from interbert.model.region_inputs import pad_images
 from interbert.model.scoring import inference, on_device
-from interbert.objectives.region_masking import RegionMasking
-from interbert.objectives.segment_masking import IGNORE_LABEL, SegmentMasking
 from interbert.regions.schema import Regions
 from interbert.report.held_out import HeldOut
 from interbert.report.parts import by_hash
@@ -54,8 +54,8 @@ def predict_pairs(
     table = _chosen(held_out.table, count)
     data = PairData(table, held_out.store, processor, int(recipe["training"]["seed"]), held_out.store.path)
     examples = _masked(data, recipe["masking"], model.config.region_objective)
-    batch = text_tensors([one.input_ids for one in examples], processor.pad_token_id)
-    batch |= image_tensors([one.image for one in examples])
+    batch = pad_texts([one.input_ids.tolist() for one in examples], processor.pad_token_id)
+    batch |= pad_images([one.image for one in examples])
     with inference(model):
         output = model(**on_device(batch, model.device))
     matches, mismatched = _matching(model, processor, table, examples)
@@ -122,10 +122,10 @@ def _matching(
 ) -> tuple[list[float], list[Prediction | None]]:
     """Match probability of each whole image with its own caption, and with the next pair's."""
     following = [*range(1, len(examples)), 0]
-    images = image_tensors([one.own_image for one in examples])
+    images = pad_images([one.own_image for one in examples])
     probabilities = []
     for order in (range(len(examples)), following):
-        texts = text_tensors([examples[place].own_ids for place in order], processor.pad_token_id)
+        texts = pad_texts([examples[place].own_ids.tolist() for place in order], processor.pad_token_id)
         with inference(model):
             logits = model(**on_device(texts | images, model.device)).matching_logits
         probabilities.append(logits.float().softmax(dim=-1)[:, 0].tolist())

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit
 
 from interbert.model.processing import InterBertProcessor
 from interbert.model.retrieval import InterBertForImageTextRetrieval
@@ -73,7 +74,7 @@ def rank_texts(
                 relevant=frozenset(keys[image] for image in answers),
                 rank=1 + int(np.isin(ranked, answers).argmax()),
                 hits=tuple(
-                    (keys[one], _probability(score)) for one, score in zip(hits, line[: len(hits)], strict=True)
+                    (keys[one], float(expit(score))) for one, score in zip(hits, line[: len(hits)], strict=True)
                 ),
             )
         )
@@ -101,7 +102,3 @@ def _ranked(
     best = np.lexsort((np.take_along_axis(relevant, candidates, axis=1), -scores), axis=-1)
     ranked = np.concatenate([np.take_along_axis(candidates, best, axis=1), rest], axis=1)
     return ranked, np.take_along_axis(scores, best, axis=1)
-
-
-def _probability(score: float) -> float:
-    return float(1 / (1 + np.exp(-np.float64(score))))

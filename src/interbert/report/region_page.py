@@ -15,11 +15,8 @@ from interbert.outputs import PAGE, write_output
 from interbert.redaction import published
 from interbert.regions.schema import CaptionRow, Regions
 from interbert.regions.store import RegionStore
-from interbert.report.boxed_image import boxed_image
 from interbert.report.images import Thumbnails, thumbnails
-from interbert.report.parts import shared_style
-from interbert.report.svg import key
-from interbert.search.page import document, escape, format_probability, image_classes, stylesheet
+from interbert.templating import render
 
 _SIDE = 480
 """Pixels of an image's long side."""
@@ -97,17 +94,11 @@ def write_region_page(
     shown = Thumbnails()
     if source is not None:
         shown = thumbnails(source, {str(row): captions[row] for row in rows}, _SIDE).require(source)
-    rules, classes = image_classes(shown.uris)
-    cards = "\n".join(
-        _card(captions[row], regions, classes.get(str(row)), names, top, boxes)
-        for row, regions in zip(rows, store.take(rows), strict=True)
-    )
+    cards = [
+        _card(captions[row], regions, names, top, boxes) for row, regions in zip(rows, store.take(rows), strict=True)
+    ]
     about = f"{len(rows)} of {len(store):,} rows; regions by {store.info.name}, fingerprint {store.info.fingerprint}"
-    name = published(str(store.path))
-    intro = escape(f"{name}: {about}")
-    css = shared_style() + stylesheet("interbert.report", "report.css") + rules
-    body = f'<h1>Regions</h1>\n<p class="lead">{intro}</p>\n<div class="pairs">\n{cards}\n</div>'
-    page = document(f"Regions of {name}", css, body)
+    page = render("regions.html", shown.uris, name=published(str(store.path)), about=about, cards=cards)
     write_output(out, page, PAGE)
     return shown.problems
 
@@ -130,32 +121,19 @@ def top_classes(regions: Regions, region: int, count: int, names: Sequence[str] 
 
 
 def _card(
-    caption: CaptionRow, regions: Regions, image: str | None, names: Sequence[str] | None, top: int, boxes: int
-) -> str:
+    caption: CaptionRow, regions: Regions, names: Sequence[str] | None, top: int, boxes: int
+) -> dict[str, object]:
+    """What ``regions.html`` shows of an image."""
     shown = surest(regions, boxes)
-    drawn = []
-    for number, region in enumerate(shown, start=1):
-        x1, y1, x2, y2 = regions.boxes[region].tolist()
-        drawn.append((str(number), (x1, y1, x2, y2)))
-    title = caption.texts[0] if caption.texts else caption.image_id
-    frame = boxed_image(drawn, regions.width, regions.height, f"image of: {title}", image)
-    facts = f"row {caption.row}, image {caption.image_id}, {regions.width} × {regions.height} pixels"
-    more = f", {len(shown)} of" if len(shown) < len(regions.boxes) else ","
-    facts += f"{', mirrored' if caption.view == 1 else ''}{more} {len(regions.boxes)} regions"
-    lines = "".join(
-        f'<li><span class="truth"><b class="tag {key(place)}">{place + 1}</b></span>'
-        f"{_classes(top_classes(regions, region, top, names))}</li>"
-        for place, region in enumerate(shown)
-    )
-    return (
-        f'<article class="q pair wide">{frame}<div><h3 dir="auto">{escape(title)}</h3>'
-        f'<p class="match">{escape(facts)}</p><ul class="guesses">{lines}</ul></div></article>'
-    )
-
-
-def _classes(best: Sequence[tuple[str, float]]) -> str:
-    if not best:
-        return '<span class="guess">no classes</span>'
-    return "".join(
-        f'<span class="guess">{escape(name)} <small>{format_probability(share)}</small></span>' for name, share in best
-    )
+    mirrored = ", mirrored" if caption.view == 1 else ""
+    of_all = f"{len(shown)} of " if len(shown) < len(regions.boxes) else ""
+    return {
+        "key": str(caption.row),
+        "title": caption.texts[0] if caption.texts else caption.image_id,
+        "facts": f"row {caption.row}, image {caption.image_id}, {regions.width} × {regions.height} pixels{mirrored}, "
+        f"{of_all}{len(regions.boxes)} regions",
+        "width": regions.width,
+        "height": regions.height,
+        "boxes": [(str(number), regions.boxes[region].tolist()) for number, region in enumerate(shown, start=1)],
+        "classes": [top_classes(regions, region, top, names) for region in shown],
+    }

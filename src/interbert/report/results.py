@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from interbert.report.charts import METRICS, OBJECTIVES
 from interbert.report.log import Entry, last_value
 from interbert.report.runs import Run
-from interbert.report.svg import key, number, smooth
-from interbert.search.page import escape
+from interbert.report.svg import smooth
+from interbert.templating import format_number
 
 _LEARNT = 0.98
 """An objective whose loss is above this share of its chance value has learnt nothing to speak of."""
-
-_NOTHING = '<b class="bad">not below chance</b>'
 
 
 @dataclass(frozen=True)
@@ -81,69 +79,59 @@ def cards(run: Run) -> list[tuple[str, str]]:
         found.append((duration(run.seconds), "so far" if not run.finished else "validations included"))
     if run.pairs_per_second is not None:
         unit = "items" if run.kind == "classification" else "pairs"
-        found.append((number(run.pairs_per_second), f"{unit} per second"))
+        found.append((format_number(run.pairs_per_second), f"{unit} per second"))
     return found
 
 
-def objective_table(run: Run) -> str:
-    """One run's objectives against chance."""
-    rows = []
-    for one in finals(run.log).values():
-        if one.chance is None:
-            rows.append(f"<tr><td>{one.title}</td><td>{number(one.value)}</td><td></td><td></td></tr>")
-            continue
-        said = _NOTHING if one.at_chance else f"{one.value / one.chance:.0%} of it"
-        rows.append(
-            f"<tr><td>{one.title}</td><td>{number(one.value)}</td><td>{number(one.chance)}</td><td>{said}</td></tr>"
-        )
-    head = "<thead><tr><th>objective</th><th>loss at the end</th><th>by chance</th><th></th></tr></thead>"
-    return f'<div class="scroll"><table class="narrow">{head}<tbody>{"".join(rows)}</tbody></table></div>'
+@dataclass(frozen=True)
+class Cell:
+    """One run's figure in a column.
+
+    Attributes:
+        text: the figure; "" when the run has none.
+        best: whether it is the best of several.
+        chance: of an objective, what a model that knows nothing has.
+        at_chance: whether it is no better than that.
+    """
+
+    text: str
+    best: bool = False
+    chance: float | None = None
+    at_chance: bool = False
 
 
-def results_table(runs: Sequence[Run]) -> str:
+Column = tuple[str, list[Cell]]
+"""A title, and a cell for each run."""
+
+
+def result_columns(runs: Sequence[Run]) -> list[Column]:
     """Several runs' figures, the best of each column set off."""
     metrics = [name for name in METRICS if any(run.metric == name for run in runs)]
     titles = {name: one.title for run in runs for name, one in finals(run.log).items()}
     galleries = [run.reached("eval_candidates") for run in runs]
-    columns = [
+    return [
         *(_metric_column(runs, name) for name in metrics),
         *([_column("among images", galleries, lambda value: f"{value:,.0f}")] if any(galleries) else []),
         _column("kept at step", [run.kept_step for run in runs], lambda value: f"{value:,.0f}"),
         *(_loss_column(runs, name, title) for name, title in titles.items()),
-        _column("pairs/s", [run.pairs_per_second for run in runs], number),
+        _column("pairs/s", [run.pairs_per_second for run in runs], format_number),
         _column("time", [run.seconds for run in runs], duration),
     ]
-    head = "".join(f"<th>{title}</th>" for title, _ in columns)
-    rows = []
-    for place, run in enumerate(runs):
-        about = f"{run.kind}, {escape(state(run))}"
-        name = f'<td><i class="key {key(place)}"></i>{escape(run.name)}<br><small>{about}</small></td>'
-        rows.append(f"<tr>{name}{''.join(cells[place] for _, cells in columns)}</tr>")
-    return (
-        f'<div class="scroll"><table class="results"><thead><tr><th>run</th>{head}</tr></thead>'
-        f"<tbody>{''.join(rows)}</tbody></table></div>"
-    )
 
 
-_Column = tuple[str, list[str]]
-
-
-def _metric_column(runs: Sequence[Run], name: str) -> _Column:
+def _metric_column(runs: Sequence[Run], name: str) -> Column:
     return _column(METRICS[name], [run.reached(f"eval_{name}") for run in runs], lambda value: f"{value:.1f}%", max)
 
 
-def _loss_column(runs: Sequence[Run], name: str, title: str) -> _Column:
+def _loss_column(runs: Sequence[Run], name: str, title: str) -> Column:
     found = [finals(run.log).get(name) for run in runs]
     comparable = len({one.chance for one in found if one is not None}) == 1
     values = [None if one is None else one.value for one in found]
-    title, cells = _column(f"{title}, loss", values, number, min if comparable else None)
-    return title, [cell.replace("</td>", f"{_chance(one)}</td>") for cell, one in zip(cells, found, strict=True)]
-
-
-def _chance(final: Final | None) -> str:
-    if final is None or final.chance is None:
-        return ""
-    return f"<br><small>{_NOTHING if final.at_chance else 'chance'} {number(final.chance)}</small>"
+    title, cells = _column(f"{title}, loss", values, format_number, min if comparable else None)
+    return title, [
+        cell if one is None else replace(cell, chance=one.chance, at_chance=one.at_chance)
+        for cell, one in zip(cells, found, strict=True)
+    ]
 
 
 def _column(
@@ -151,11 +139,7 @@ def _column(
     values: Sequence[float | None],
     shown: Callable[[float], str],
     best: Callable[[list[float]], float] | None = None,
-) -> _Column:
+) -> Column:
     known = [value for value in values if value is not None]
     top = best(known) if best is not None and len(known) > 1 else None
-    cells = []
-    for value in values:
-        css = ' class="big"' if value is not None and value == top else ""
-        cells.append(f"<td{css}>{'' if value is None else shown(value)}</td>")
-    return title, cells
+    return title, [Cell("") if value is None else Cell(shown(value), value == top) for value in values]

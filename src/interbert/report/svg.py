@@ -1,15 +1,18 @@
-"""Charts as inline SVG that works without a script: values show under the pointer, and in a table below."""
+"""Charts in pixels for an inline SVG that works without a script: values show under the pointer, and in a table."""
 
 from __future__ import annotations
 
 import bisect
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 from interbert.report.charts import Chart, Curve, Points
-from interbert.search.page import escape
+from interbert.templating import colour_classes, format_number
+
+Place = tuple[float, float]
+"""x and y in pixels."""
 
 WIDTH, HEIGHT = 340, 200
 _LEFT, _RIGHT, _TOP, _BOTTOM = 52, 12, 12, 26
@@ -18,7 +21,6 @@ _WINDOWS = 15
 _DRAWN = 400
 _HOVERED = 32
 _LISTED = 12
-_SLOTS = 8
 _NEAR = 3.0
 """A chance value further from a curve than so many times the curve's own height is named, not drawn."""
 
@@ -46,21 +48,9 @@ def ticks(low: float, high: float, count: int = 4) -> list[float]:
     return [float(f"{index * step:.6g}") for index in range(first, last + 1)]
 
 
-def number(value: float, percent: bool = False) -> str:
-    """A value as people read it."""
-    if percent:
-        return f"{value:.1f}%"
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
-
-
 def final_value(curve: Curve, chart: Chart) -> float:
     """Where a curve ends; of a smoothed one its average."""
     return (smooth(curve.points) if chart.smooth else curve.points)[-1][1]
-
-
-def key(slot: int) -> str:
-    """CSS classes of a run's colour; every eighth run has the first one's colour, dotted."""
-    return f"s{slot % _SLOTS}" + (" dotted" if slot // _SLOTS % 2 else "")
 
 
 @dataclass(frozen=True)
@@ -76,19 +66,75 @@ class _Scale:
         return across, _TOP + (HEIGHT - _TOP - _BOTTOM) * (self.high - value) / (self.high - self.low)
 
 
-def chart_figure(chart: Chart) -> str:
-    """One chart with its values in a folded table, as a ``<figure>``; "" when it has no points."""
-    if not any(curve.points for curve in chart.curves):
-        return ""
+@dataclass(frozen=True)
+class DrawnCurve:
+    """One curve in pixels: CSS classes and points of its lines, CSS classes, centre and radius of its dots."""
+
+    lines: list[tuple[str, list[Place]]]
+    dots: list[tuple[str, float, float, float]]
+    kept: list[tuple[float, float, str]]
+    """Where "kept" is written, with its anchor; at most one."""
+
+
+@dataclass(frozen=True)
+class Hovered:
+    """An invisible column that shows its values, each with CSS classes, while the pointer is over it."""
+
+    start: float
+    width: float
+    x: float
+    """Of the values."""
+    texts: list[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A chart in pixels, as ``chart.html`` shows it."""
+
+    title: str
+    note: str
+    axis: str
+    names: list[str]
+    """Of the curves."""
+    rows: list[tuple[float, str]]
+    """Height and label of the lines of the grid."""
+    columns: list[tuple[float, str]]
+    """Place and label of the ticks below."""
+    chances: list[tuple[str, float, float]]
+    """CSS classes and height of each line, and height of its name."""
+    far_chances: list[tuple[str, float]]
+    """What is written of those that are not drawn, and its height."""
+    curves: list[DrawnCurve]
+    hovered: list[Hovered]
+    listed: list[list[str]]
+    """Cells of the folded table."""
+    box: tuple[int, int, int, int, int, int] = (_TOP, HEIGHT - _BOTTOM, _LEFT, WIDTH - _RIGHT, WIDTH, HEIGHT)
+    """Top, bottom, left and right of the axes, then width and height of the whole."""
+
+
+def drawings(charts: Sequence[Chart]) -> list[Drawing]:
+    """Each chart that has a point."""
+    return [_drawing(chart) for chart in charts if any(curve.points for curve in chart.curves)]
+
+
+def _drawing(chart: Chart) -> Drawing:
     scale = _scale(chart)
-    parts = [_grid(chart, scale), _chance_lines(chart, scale)]
-    parts += [_curve(curve, chart, scale) for curve in chart.curves]
-    parts.append(_hover(chart, scale))
-    note = _note(chart)
-    return (
-        f'<figure class="chart"><figcaption>{escape(chart.title)}<span>{note}</span></figcaption>'
-        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(chart.title)} {note}">'
-        f"{''.join(parts)}</svg>{_table(chart)}</figure>"
+    chances, far_chances = _chances(chart, scale)
+    return Drawing(
+        title=chart.title,
+        note=_note(chart),
+        axis=chart.axis,
+        names=[curve.name for curve in chart.curves],
+        rows=[
+            (scale(0, tick)[1], f"{tick:g}%" if chart.percent else format_number(tick))
+            for tick in ticks(scale.low, scale.high)
+        ],
+        columns=[(scale(tick, scale.low)[0], _short(tick)) for tick in ticks(0, scale.last)],
+        chances=chances,
+        far_chances=far_chances,
+        curves=[_curve(curve, chart, scale) for curve in chart.curves],
+        hovered=_hovered(chart, scale),
+        listed=_listed(chart),
     )
 
 
@@ -99,9 +145,9 @@ def _note(chart: Chart) -> str:
     if len(chart.curves) == 1:
         kept = chart.curves[0].kept
         value = final_value(chart.curves[0], chart) if kept is None else kept[1]
-        parts.append(("" if kept is None else "kept ") + number(value, chart.percent))
+        parts.append(("" if kept is None else "kept ") + format_number(value, chart.percent))
     if len(chances) == 1:
-        parts.append(f"chance {number(chances.pop())}")
+        parts.append(f"chance {format_number(chances.pop())}")
     return " · ".join(parts)
 
 
@@ -120,19 +166,6 @@ def _scale(chart: Chart) -> _Scale:
     return _Scale(max(curve.points[-1][0] for curve in chart.curves) or 1.0, max(floor, low - margin), high + margin)
 
 
-def _grid(chart: Chart, scale: _Scale) -> str:
-    parts = []
-    for tick in ticks(scale.low, scale.high):
-        _, y = scale(0, tick)
-        parts.append(f'<line class="grid" x1="{_LEFT}" x2="{WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
-        label = f"{tick:g}%" if chart.percent else number(tick)
-        parts.append(f'<text x="{_LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{label}</text>')
-    for tick in ticks(0, scale.last):
-        x, _ = scale(tick, scale.low)
-        parts.append(f'<text x="{x:.1f}" y="{HEIGHT - 8}" text-anchor="middle">{_short(tick)}</text>')
-    return "".join(parts)
-
-
 def _short(x: float) -> str:
     return f"{x / 1000:g}k" if x >= 10_000 else f"{x:g}"
 
@@ -141,61 +174,49 @@ def _exact(x: float) -> str:
     return f"{x:,.0f}" if x == int(x) else f"{x:,.2f}"
 
 
-def _chance_lines(chart: Chart, scale: _Scale) -> str:
+def _chances(chart: Chart, scale: _Scale) -> tuple[list[tuple[str, float, float]], list[tuple[str, float]]]:
     """A dashed line for each chance value, its name on the side away from the curve; an arrow to those far away."""
     owners: dict[float, list[Curve]] = {}
     for curve in chart.curves:
         if curve.chance is not None:
             owners.setdefault(curve.chance, []).append(curve)
-    parts = []
-    far = {"↑": [one for one in owners if one > scale.high], "↓": [one for one in owners if one < scale.low]}
+    drawn: list[tuple[str, float, float]] = []
+    texts: list[tuple[str, float]] = []
     for chance, curves in owners.items():
-        if not scale.low <= chance <= scale.high:
-            continue
-        _, y = scale(0, chance)
-        colour = key(curves[0].slot) if len(owners) > 1 and len(curves) == 1 else ""
-        css = f"chance {colour}".strip()
-        parts.append(f'<line class="{css}" x1="{_LEFT}" x2="{WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
-        below = final_value(curves[0], chart) > chance
-        parts.append(_end_text("chance", y + 12 if below else y - 4))
-    for arrow, values in far.items():
+        if scale.low <= chance <= scale.high:
+            _, y = scale(0, chance)
+            own = len(owners) > 1 and len(curves) == 1
+            css = f"chance {colour_classes(curves[0].slot)}" if own else "chance"
+            drawn.append((css, y, y + 12 if final_value(curves[0], chart) > chance else y - 4))
+    far = {
+        "↑": (_TOP + 10, [one for one in owners if one > scale.high]),
+        "↓": (HEIGHT - _BOTTOM - 4, [one for one in owners if one < scale.low]),
+    }
+    for arrow, (y, values) in far.items():
         if values:
-            named = ", ".join(map(number, sorted(values)))
-            parts.append(_end_text(f"chance {named} {arrow}", _TOP + 10 if arrow == "↑" else HEIGHT - _BOTTOM - 4))
-    return "".join(parts)
+            texts.append((f"chance {', '.join(map(format_number, sorted(values)))} {arrow}", y))
+    return drawn, texts
 
 
-def _end_text(text: str, y: float) -> str:
-    return f'<text x="{WIDTH - _RIGHT}" y="{y:.1f}" text-anchor="end">{text}</text>'
-
-
-def _curve(curve: Curve, chart: Chart, scale: _Scale) -> str:
-    colour = key(curve.slot)
-    drawn = thinned(curve.points, _DRAWN)
-    parts = []
+def _curve(curve: Curve, chart: Chart, scale: _Scale) -> DrawnCurve:
+    colour = colour_classes(curve.slot)
+    points = thinned(curve.points, _DRAWN)
+    lines, kept = [], []
     if chart.smooth:
         if len(chart.curves) <= 2:
-            parts.append(_line(drawn, scale, f"raw {colour}"))
-        drawn = thinned(smooth(curve.points), _DRAWN)
-    parts.append(_line(drawn, scale, f"line {colour}"))
+            lines.append((f"raw {colour}", [scale(*point) for point in points]))
+        points = thinned(smooth(curve.points), _DRAWN)
+    drawn = [scale(*point) for point in points]
+    lines.append((f"line {colour}", drawn))
+    dots = []
     if chart.percent or len(drawn) == 1:
-        parts += [_dot(scale(*point), f"dot {colour}", 2.6) for point in (drawn if len(drawn) <= 60 else drawn[-1:])]
+        dots += [(f"dot {colour}", x, y, 2.6) for x, y in (drawn if len(drawn) <= 60 else drawn[-1:])]
     if curve.kept is not None:
         x, y = scale(*curve.kept)
-        parts.append(_dot((x, y), f"kept {colour}", 5.5))
+        dots.append((f"kept {colour}", x, y, 5.5))
         if len(chart.curves) == 1:
-            anchor = "end" if x > WIDTH / 2 else "start"
-            parts.append(f'<text x="{x:.1f}" y="{y - 10:.1f}" text-anchor="{anchor}">kept</text>')
-    return "".join(parts)
-
-
-def _dot(at: tuple[float, float], css: str, radius: float) -> str:
-    return f'<circle class="{css}" cx="{at[0]:.1f}" cy="{at[1]:.1f}" r="{radius}"/>'
-
-
-def _line(points: Iterable[tuple[float, float]], scale: _Scale, css: str) -> str:
-    path = " ".join("{:.1f},{:.1f}".format(*scale(*point)) for point in points)
-    return f'<polyline class="{css}" points="{path}"/>'
+            kept.append((x, y - 10, "end" if x > WIDTH / 2 else "start"))
+    return DrawnCurve(lines, dots, kept)
 
 
 def thinned(points: Points, count: int) -> Points:
@@ -216,38 +237,26 @@ def value_at(curve: Curve, x: float) -> float | None:
     return None if index < 0 or x > curve.points[-1][0] else curve.points[index][1]
 
 
-def _hover(chart: Chart, scale: _Scale) -> str:
-    """Invisible columns, each of which shows its values while the pointer is over it."""
+def _hovered(chart: Chart, scale: _Scale) -> list[Hovered]:
     places = _places(chart, _HOVERED)
     edges = [(a + b) / 2 for a, b in pairwise(places)]
-    parts = []
+    found = []
     for x, start, end in zip(places, [0.0, *edges], [*edges, scale.last], strict=True):
         (left, _), (right, _), (middle, _) = scale(start, 0), scale(end, 0), scale(x, 0)
-        side = f'x="{middle + 7:.1f}"' if middle < WIDTH / 2 else f'x="{middle - 7:.1f}" text-anchor="end"'
-        shown = [("", f"{chart.axis} {_exact(x)}")]
+        texts = [("", f"{chart.axis} {_exact(x)}")]
         for curve in chart.curves:
             value = value_at(curve, x)
             if value is not None:
-                shown.append((key(curve.slot), f"{curve.name} {number(value, chart.percent)}".strip()))
-        at = side.split()[0]
-        spans = "".join(f'<tspan class="{css}" {at} dy="13">{escape(one)}</tspan>' for css, one in shown)
-        parts.append(
-            f'<g class="at"><rect x="{left:.1f}" y="0" width="{max(right - left, 1):.1f}" height="{HEIGHT}"/>'
-            f'<line x1="{middle:.1f}" x2="{middle:.1f}" y1="{_TOP}" y2="{HEIGHT - _BOTTOM}"/>'
-            f'<text {side} y="{_TOP - 4}">{spans}</text></g>'
-        )
-    return "".join(parts)
+                shown = f"{curve.name} {format_number(value, chart.percent)}".strip()
+                texts.append((colour_classes(curve.slot), shown))
+        found.append(Hovered(left, max(right - left, 1), middle, texts))
+    return found
 
 
-def _table(chart: Chart) -> str:
-    """The values of a dozen places, folded."""
-    head = "".join(f"<th>{escape(curve.name or 'value')}</th>" for curve in chart.curves)
+def _listed(chart: Chart) -> list[list[str]]:
+    """The values of a dozen places."""
     rows = []
     for x in _places(chart, _LISTED):
-        cells = (value_at(curve, x) for curve in chart.curves)
-        line = "".join(f"<td>{'' if one is None else number(one, chart.percent)}</td>" for one in cells)
-        rows.append(f"<tr><td>{_exact(x)}</td>{line}</tr>")
-    return (
-        '<details><summary>values</summary><div class="scroll"><table class="values">'
-        f"<thead><tr><th>{escape(chart.axis)}</th>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div></details>"
-    )
+        values = (value_at(curve, x) for curve in chart.curves)
+        rows.append([_exact(x), *("" if one is None else format_number(one, chart.percent) for one in values)])
+    return rows

@@ -18,11 +18,18 @@ from interbert.search.columns import column_notes, find_columns
 from interbert.search.identity import identified
 from interbert.search.index import ProductIndex
 from interbert.search.index_model import model_folder
-from interbert.search.manifest import Manifest, append_manifest, has_table, read_manifests, table_names
+from interbert.search.manifest import (
+    Manifest,
+    append_manifest,
+    connect,
+    has_table,
+    is_index,
+    read_manifests,
+    table_names,
+)
 from interbert.search.model_files import keep_model, model_fingerprint
 from interbert.search.products import measured_norm
 from interbert.search.query_encoder import ProductEncoder
-from interbert.search.table import connect, is_index
 from interbert.search.token_quantisation import TokenQuantisation
 from interbert.search.vectors import stored_size
 from interbert.search.writer import IndexWriter, table_schema
@@ -64,6 +71,7 @@ def build_index(
     _require_place(path)
     fingerprint = model_fingerprint(model)
     encoder = ProductEncoder.load(model)
+    encoder.require_recall()
     source = identified(source, lasting=False)
     with only_writer(path):
         builds = read_manifests(connect(path), str(path)) if is_index(path) else []

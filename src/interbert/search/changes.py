@@ -13,19 +13,20 @@ from pathlib import Path
 from typing import Any
 
 from interbert.errors import SourceError, UsageError
-from interbert.extraction.columns import ColumnMapping, id_text
+from interbert.extraction.columns import ColumnMapping
 from interbert.extraction.same_source import image_digest
 from interbert.extraction.sources import ImageSource
 from interbert.extraction.tables import read_rows
 from interbert.locking import only_writer
-from interbert.search.columns import arrow_type, cast_columns, flat
-from interbert.search.identity import identified, numbered
+from interbert.search.casting import cast_columns
+from interbert.search.columns import arrow_type, flat
+from interbert.search.identity import Problems, find_images, identified, images_of, places_of
 from interbert.search.index import ProductIndex
 from interbert.search.index_model import index_encoder
 from interbert.search.manifest import Manifest
-from interbert.search.products import KnownRegions, Problems, write_products
+from interbert.search.products import KnownRegions, write_products
 from interbert.search.query_encoder import ProductEncoder
-from interbert.search.suggestions import filter_notes, near_ids
+from interbert.search.suggestions import filter_notes, like_others, staying_note, unknown_ids
 from interbert.search.terms import stored_terms
 from interbert.search.writer import IndexWriter
 
@@ -131,9 +132,9 @@ def _update_columns(index: ProductIndex, source: str, id_column: str | None, spl
     names = list(dict.fromkeys([id_column, *(column.name for column in columns)]))
     table = rows.select_columns(names).with_format("arrow")[:]
     arrays = cast_columns(table, columns, source)
-    place, skipped = _places(index, flat(table[id_column]).to_pylist(), id_column)
-    images, unknown = index.find(list(place))
-    problems = [*((name, f"{why} (row {place[name]})") for name, why in _unknown(index, unknown)), *skipped]
+    place, skipped = places_of(index, flat(table[id_column]).to_pylist(), id_column)
+    images, unknown = find_images(index, list(place))
+    problems = [*((name, f"{why} (row {place[name]})") for name, why in unknown_ids(index, unknown)), *skipped]
     overruled = place.keys() - {*images.values(), *unknown}
     problems += [(name, f"row {place[name]}: {_OVERRULED}") for name in place if name in overruled]
     if not images:
@@ -146,52 +147,8 @@ def _update_columns(index: ProductIndex, source: str, id_column: str | None, spl
     updated = writer.update({"picture_id": pa.array(list(images)), **changed})
     writer.maintain()
     left_out = [name for name in rows.column_names if name not in names]
-    return Changes(updated=updated, skipped=problems, notes=_unknown_columns(left_out))
-
-
-def _places(index: ProductIndex, cells: Sequence[Any], id_column: str) -> tuple[dict[str, int], Problems]:
-    """Row of each id, and the rows that count for none.
-
-    A product's further rows are those of its further images, as when the index was built, where it has these.
-    """
-    products = [id_text(cell) or "" for cell in cells]
-    names = numbered(products)
-    further = index.existing([name for name, product in zip(names, products, strict=True) if name != product], [])
-    places: dict[str, int] = {}
-    skipped: Problems = []
-    for row, (product, own) in enumerate(zip(products, names, strict=True)):
-        name = own if own in further else product
-        if not name:
-            skipped.append((f"row {row}", f"has no id in column {id_column!r}"))
-            continue
-        if name in places:
-            skipped.append((name, f"row {places[name]}: the id stands in row {row}, too, which counts"))
-        places[name] = row
-    return places, skipped
-
-
-def _unknown(index: ProductIndex, names: Sequence[str]) -> Problems:
-    """Ids that an index lacks, with those that may be meant."""
-    near = near_ids(index, names, typos=True)
-    hints = {name: f". Did you mean {there!r}?" for name, there in near.items()}
-    return [(name, f"is not in the index{hints.get(name, '')}") for name in names]
-
-
-def _unknown_columns(names: Sequence[str]) -> list[str]:
-    """That a source has columns which the index was not built with."""
-    if not names:
-        return []
-    return [f"left out, since the index was built without: column {', '.join(names)}"]
-
-
-def _like_others(index: ProductIndex, names: Sequence[str]) -> list[str]:
-    """That new ids are written nearly like ids that are there, such as 7 and 007."""
-    near = near_ids(index, names) if len(index) else {}
-    if not near:
-        return []
-    shown = ", ".join(f"{name} (there is {there})" for name, there in list(near.items())[:_SHOWN])
-    more = f" and {len(near) - _SHOWN} more" if len(near) > _SHOWN else ""
-    return [f"new, but written nearly like ids that were there: {shown}{more}. If the same is meant, remove these"]
+    notes = [f"left out, since the index was built without: column {', '.join(left_out)}"] if left_out else []
+    return Changes(updated=updated, skipped=problems, notes=notes)
 
 
 def remove_from_index(
@@ -218,11 +175,11 @@ def remove_from_index(
         condition, notes = index.condition(where), filter_notes(index, where)
         kept = None if keep is None else identified(keep(index.manifest) if callable(keep) else keep, lasting=True)
         writer = IndexWriter(index)
-        images, unknown = index.find(list(ids))
-        skipped = _unknown(index, unknown)
+        images, unknown = find_images(index, list(ids))
+        skipped = unknown_ids(index, unknown)
         removed = writer.delete_ids(list(images)) if images else 0
         if condition is not None:
-            notes += _staying(index, condition)
+            notes += staying_note(index, condition)
             removed += writer.delete(condition)
         if kept is not None:
             names = kept.image_ids()
@@ -231,16 +188,6 @@ def remove_from_index(
             removed += writer.delete_ids([name for name in index.ids() if name not in there])
         writer.maintain()
     return Changes(removed=removed, skipped=skipped, notes=notes)
-
-
-def _staying(index: ProductIndex, condition: str) -> list[str]:
-    """That a filter lets some images of a product through, and not its others, which stay."""
-    with index.reading():
-        found = index.table.search().where(condition).select(["product_id"]).limit(None).to_arrow()
-    products = found["product_id"].unique().to_pylist()
-    more = sum(len(rows) for rows in index.by_ids(products, ["product_id"], "product_id")) - len(found)
-    told = f"{more} other images of these products stay, which the filter does not let through"
-    return [f"{told}. To remove whole products name them with --ids"] if more else []
 
 
 def source_mapping(manifest: Manifest) -> ColumnMapping:
@@ -275,7 +222,7 @@ def write_source(
                 stale[row] = fact
         changes.updated += _update_facts(writer, ids, stale, metadata)
     changes.unchanged = len(source) - len(pending) - changes.updated
-    changes.notes = _replaced_first(index, source, ids, changed) + _like_others(
+    changes.notes = _replaced_first(index, source, ids, changed) + like_others(
         index, [ids[row] for row in pending if ids[row] and ids[row] not in changed]
     )
     known_regions = KnownRegions(encoder, regions, index.manifest.mirrored)
@@ -298,7 +245,7 @@ def _replaced_first(index: ProductIndex, source: ImageSource, ids: Sequence[str]
     """That another image was taken for a product's first one, since a source has fewer of it than the index."""
     if source.columns.image_id is not None or source.columns.product_id is None or not changed:
         return []
-    (there, _), given = index.images_of(sorted(changed)), set(ids)
+    (there, _), given = images_of(index, sorted(changed)), set(ids)
     fewer = sorted({product for image, product in there.items() if image not in given})
     if not fewer:
         return []

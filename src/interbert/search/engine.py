@@ -1,4 +1,4 @@
-"""Search an index: recall by vectors and titles, rerank by the joint model, collapse near-duplicates.
+"""Search an index or a source: vectors and full text find candidates, the joint model reranks, near-duplicates join.
 
 Shapes: n candidates, R image tokens, H hidden size, D vector size.
 """
@@ -6,31 +6,30 @@ Shapes: n candidates, R image tokens, H hidden size, D vector size.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
+from scipy.special import expit
 
 from interbert.deprecation import renamed_arguments
-from interbert.errors import RegionError, UsageError
-from interbert.extraction.given import extract_view, views_of
-from interbert.extraction.images import as_image
-from interbert.search.index import Hit, ProductIndex
+from interbert.errors import UsageError
+from interbert.search.hits import Hit, Index
+from interbert.search.index import ProductIndex
 from interbert.search.index_model import index_encoder
-from interbert.search.products import sound_views
 from interbert.search.query_encoder import ProductEncoder
-from interbert.search.rank_fusion import deduplicated, reciprocal_ranks, standardised
+from interbert.search.rank_fusion import one_per_product, page_of, reciprocal_ranks, standardised
 
 if TYPE_CHECKING:
     from PIL import Image
 
     from interbert import TopicRecommender
+    from interbert.extraction.sources import ImageSource
 
 Float32 = NDArray[np.float32]
+Progress = Callable[[int], None]
 
 CANDIDATES = 32
 DUPLICATES = 0.995
@@ -38,34 +37,8 @@ _WIDENINGS = 2
 """So often four times as many candidates are recalled where near-duplicates leave fewer results than asked for."""
 
 
-@dataclass(frozen=True)
-class Result:
-    """One product of a page of results."""
-
-    rank: int
-    """1 is best."""
-    id: str
-    """Of its image that fits best."""
-    product_id: str
-    score: float
-    """What results are ordered by; comparable within one search only."""
-    probability: float | None
-    """Of a match of text and image, by the model; None when only images were compared."""
-    texts: tuple[str, ...]
-    metadata: dict[str, Any]
-    similar: tuple[str, ...]
-    """Ids of near-duplicates that this result stands for."""
-
-    @classmethod
-    def of(cls, rank: int, hits: Sequence[Hit], score: float, probability: float | None) -> Result:
-        """The result of a group of near-duplicates, the best of them first."""
-        best, *others = hits
-        similar = tuple(hit.id for hit in others)
-        return cls(rank, best.id, best.product_id, score, probability, best.texts, best.metadata, similar)
-
-
 class SearchEngine:
-    """An index and its model.
+    """Images that can be searched, in an index or in memory, and their model.
 
     Example::
 
@@ -78,7 +51,7 @@ class SearchEngine:
         encoder: the index's model.
     """
 
-    def __init__(self, index: ProductIndex, encoder: ProductEncoder) -> None:
+    def __init__(self, index: Index, encoder: ProductEncoder) -> None:
         self.index = index
         self.encoder = encoder
         self._now = (index.pinned(), encoder)
@@ -101,6 +74,34 @@ class SearchEngine:
         opened = ProductIndex.open(index)
         return cls(opened, index_encoder(opened, model, bf16))
 
+    @classmethod
+    def of_source(
+        cls,
+        model: str | Path,
+        source: ImageSource,
+        regions: str | None = None,
+        bf16: bool | None = None,
+        progress: bool = False,
+    ) -> SearchEngine:
+        """Encode the images of a source in memory.
+
+        Filters, full text and topic pages need an index.
+
+        Args:
+            model: model directory; one that cannot recall ranks jointly, so with as many candidates as images.
+            source, regions, progress: as in :meth:`interbert.search.source_index.SourceIndex.of`.
+            bf16: as in :meth:`open`.
+
+        Raises:
+            CheckpointError: the model is missing, damaged or no retrieval model.
+            SourceError: no image can be used.
+            StoreError: ``regions`` was made by another extractor.
+        """
+        from interbert.search.source_index import SourceIndex
+
+        encoder = ProductEncoder.load(model, bf16=bf16)
+        return cls(SourceIndex.of(source, encoder, regions, progress), encoder)
+
     @renamed_arguments(titles="full_text")
     def search(
         self,
@@ -114,7 +115,8 @@ class SearchEngine:
         full_text: bool = True,
         image_weight: float = 0.5,
         duplicates: float | None = DUPLICATES,
-    ) -> list[Result]:
+        progress: Progress | None = None,
+    ) -> list[Hit]:
         """The best products for a text, an image, or both.
 
         Args:
@@ -127,9 +129,12 @@ class SearchEngine:
             full_text: let full text over the catalogue's titles find candidates and count (reciprocal rank fusion).
             image_weight: with text and image, what the image's likeness counts beside the text's match, 0 to 1.
             duplicates: products whose images' vectors have this cosine or more are one result; None keeps all.
+            progress: told how many candidates were scored jointly.
 
         Raises:
-            UsageError: neither text nor image, an empty text, or one without a word that the model knows.
+            UsageError: neither text nor image, an empty text, or one without a word that the model knows; a filter,
+                where there is no index.
+            CheckpointError: vectors are to be compared, but the model has none.
             FilterError: the filter is wrong at a character that is named.
             ImageError: the image is missing or unreadable.
             VectorIndexError: the index is damaged.
@@ -141,9 +146,11 @@ class SearchEngine:
         if not 0 <= image_weight <= 1:
             raise UsageError(f"search: image_weight must be between 0 and 1, not {image_weight}.")
         index, encoder = self.refresh()
-        likeness = None if image is None else image_vector(encoder, image, index.manifest.mirrored)
-        query = None if text is None else encoder.texts([text])
         wanted = max(candidates, 2 * top_k)
+        if image is not None or not rerank or wanted < len(index):
+            encoder.require_recall()
+        likeness = None if image is None else encoder.image_vector(image, index.mirrored)
+        query = None if text is None else encoder.texts([text])
         for _ in range(1 + _WIDENINGS):
             if query is None:
                 assert likeness is not None
@@ -151,15 +158,18 @@ class SearchEngine:
                 order, probability = np.array([hit.score for hit in hits]), None
             else:
                 by_title = index.full_text_search(str(text), wanted, where, tokens=rerank) if full_text else []
-                hits = _candidates(index, query[1][0], likeness, by_title, wanted, where, rerank)
-                order, probability = _ordered(encoder, query, likeness, hits, by_title, rerank, image_weight)
-            results = _results(hits, order, probability, top_k, duplicates, encoder.direction_size)
+                found = list(by_title)
+                for vector in (query[1][0], likeness):
+                    found += [] if vector is None else index.vector_search(vector, wanted, where, tokens=rerank)
+                hits = one_per_product(found, query[1][0])
+                order, probability = _ordered(encoder, query, likeness, hits, by_title, rerank, image_weight, progress)
+            results = page_of(hits, order, probability, top_k, duplicates, encoder.direction_size)
             if len(results) >= top_k or len(hits) < wanted:
                 break
             wanted *= 4  # near-duplicates took the places of other products
         return results
 
-    def recommend(self, topic: str | Sequence[str], **options: Any) -> list[Result]:
+    def recommend(self, topic: str | Sequence[str], **options: Any) -> list[Hit]:
         """The page of a topic; :meth:`interbert.TopicRecommender.recommend` replaces it."""
         from interbert import TopicRecommender
 
@@ -168,20 +178,21 @@ class SearchEngine:
             self._recommender = TopicRecommender(self)
         return self._recommender.recommend(topic, **options)
 
-    def refresh(self) -> tuple[ProductIndex, ProductEncoder]:
+    def refresh(self) -> tuple[Index, ProductEncoder]:
         """Use a rebuilt index, and its model, from now on; searches do this by themselves.
 
         Returns:
             the index as it is now, which stays with its build, and the model of that build.
         """
-        self.index.refresh()
-        index, encoder = self._now
-        newest = self.index.pinned()
-        if newest.manifest != index.manifest:
-            if newest.manifest.model_fingerprint != index.manifest.model_fingerprint:
-                encoder = index_encoder(newest, bf16=encoder.bf16)
-            self._now, self.encoder = (newest, encoder), encoder
-        return self._now
+        newest, (index, encoder) = self.index.pinned(), self._now
+        if (
+            isinstance(newest, ProductIndex)
+            and isinstance(index, ProductIndex)
+            and newest.manifest.model_fingerprint != index.manifest.model_fingerprint
+        ):
+            encoder = index_encoder(newest, bf16=encoder.bf16)
+        self._now, self.encoder = (newest, encoder), encoder  # one step: other threads may search meanwhile
+        return newest, encoder
 
     def joint(self, texts: Sequence[Sequence[int]], hits: Sequence[Hit], recalled: Float32) -> Float32:
         """Log-odds of a match [texts, n] of token ids and hits: joint pass and recall, as the model mixes them.
@@ -190,46 +201,13 @@ class SearchEngine:
             texts: token ids.
             hits: their regions are read from the index where they do not bring them along.
             recalled: inner products of vectors [texts, n].
+
+        Raises:
+            VectorIndexError: a hit is not in the index any more.
         """
         absent = [hit.id for hit in hits if hit.tokens is None]
-        read = dict(zip(absent, self.index.regions(absent), strict=True)) if absent else {}
-        tokens = [read[hit.id] if hit.tokens is None else hit.tokens for hit in hits]
-        with torch.inference_mode():
-            return self.encoder.joint(texts, tokens, recalled)
-
-
-def image_vector(encoder: ProductEncoder, image: Image.Image | bytes | str | Path, mirrored: bool = False) -> Float32:
-    """An image's vector [D] as a query for images like it; ``mirrored`` as the index's images are.
-
-    Raises:
-        ImageError: it is missing or unreadable.
-        RegionError: the extractor finds no sound regions in it.
-    """
-    name = "the image to search for"
-    decoded = as_image(image, name)
-    views = sound_views([extract_view(encoder.extractor, [decoded], [], view)[0] for view in views_of(mirrored)], name)
-    if isinstance(views, RegionError):
-        raise views
-    vectors, _ = encoder.views([views], [name])
-    query: Float32 = encoder.image_query(vectors)[0]
-    return query
-
-
-def _candidates(
-    index: ProductIndex,
-    query: Float32,
-    likeness: Float32 | None,
-    by_title: Sequence[Hit],
-    wanted: int,
-    where: str | None,
-    tokens: bool,
-) -> list[Hit]:
-    """Products near the text or the image, or with its words, each by the image nearest to the text."""
-    pool = {hit.id: hit for hit in index.vector_search(query, wanted, where, tokens=tokens)}
-    if likeness is not None:
-        pool |= {hit.id: hit for hit in index.vector_search(likeness, wanted, where, tokens=tokens)}
-    pool |= {hit.id: hit for hit in by_title}
-    return one_per_product(list(pool.values()), query)
+        read = dict(zip(absent, self.index.regions(absent), strict=True))
+        return self.encoder.joint(texts, [read[hit.id] if hit.tokens is None else hit.tokens for hit in hits], recalled)
 
 
 def _ordered(
@@ -240,14 +218,16 @@ def _ordered(
     by_title: Sequence[Hit],
     rerank: bool,
     image_weight: float,
+    progress: Progress | None,
 ) -> tuple[NDArray[Any], NDArray[Any] | None]:
     """What candidates are ordered by [n], and the probabilities [n] of a match where they are computed."""
     if not hits:
         return np.empty(0), None
     ids, vectors = query
     recalled = np.stack([hit.vector for hit in hits]) @ vectors[0]
-    scores = encoder.joint(ids, _tokens(hits), recalled[None])[0] if rerank else recalled
-    probability = 1 / (1 + np.exp(-scores.clip(-60, 60))) if rerank else None
+    tokens = [hit.tokens for hit in hits if hit.tokens is not None]
+    scores = encoder.joint(ids, tokens, recalled[None], progress)[0] if rerank else recalled
+    probability = expit(scores) if rerank else None
     order: NDArray[Any] = scores
     if likeness is not None:
         visual_features = np.stack([hit.vector for hit in hits]) @ likeness
@@ -258,37 +238,11 @@ def _ordered(
     return order, probability
 
 
-def _results(
-    hits: Sequence[Hit],
-    order: NDArray[Any],
-    probability: NDArray[Any] | None,
-    top_k: int,
-    duplicates: float | None,
-    size: int,
-) -> list[Result]:
-    """Groups of near-duplicates, by the first ``size`` numbers of their vectors, as results."""
-    best = sorted(range(len(hits)), key=lambda place: (-float(order[place]), hits[place].id))
-    groups = deduplicated([hits[place].vector for place in best], size, duplicates)
-    members = [[best[place] for place in group] for group in groups[:top_k]]
-    return [
-        Result.of(
-            rank,
-            [hits[place] for place in group],
-            float(order[group[0]]),
-            None if probability is None else float(probability[group[0]]),
+def __getattr__(name: str) -> type[Hit]:
+    """``Result``, as a :class:`~interbert.search.hits.Hit` of a page of results was called: for one more release."""
+    if name == "Result":
+        warnings.warn(
+            "interbert.search.engine.Result is interbert.search.hits.Hit now.", DeprecationWarning, stacklevel=2
         )
-        for rank, group in enumerate(members, start=1)
-    ]
-
-
-def _tokens(hits: Sequence[Hit]) -> list[Float32]:
-    """Regions that hits brought along."""
-    return [hit.tokens for hit in hits if hit.tokens is not None]
-
-
-def one_per_product(hits: Sequence[Hit], query: Float32) -> list[Hit]:
-    """Each product's image that is nearest to the query, in order of nearness."""
-    best: dict[str, Hit] = {}
-    for hit in sorted(hits, key=lambda hit: (-float(hit.vector @ query), hit.id)):
-        best.setdefault(hit.product_id, hit)
-    return list(best.values())
+        return Hit
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

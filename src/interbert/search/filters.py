@@ -24,7 +24,7 @@ from __future__ import annotations
 import difflib
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -44,6 +44,7 @@ _TOKEN = re.compile(
       | (?P<double>"(?:[^"]|"")*")
       | (?P<tick>`[^`]+`)
       | (?P<word>[^\W\d][\w.\-]*)
+      | (?P<stray>.)
     """,
     re.VERBOSE,
 )
@@ -57,8 +58,8 @@ class _Token:
     text: str
     start: int
 
-    def is_word(self, *words: str) -> bool:
-        return self.kind == "word" and self.text.lower() in words
+    def is_one(self, *words: str) -> bool:
+        return self.kind in ("word", "sign") and self.text.lower() in words
 
 
 @dataclass(frozen=True)
@@ -94,11 +95,6 @@ def read_filter(text: str, columns: Mapping[str, Column], unfiltered: Mapping[st
     return _Parser(text, columns, unfiltered or {}).parse()
 
 
-def compile_filter(text: str, columns: Mapping[str, Column], unfiltered: Mapping[str, str] | None = None) -> str:
-    """The database's condition of a filter; arguments and errors as :func:`read_filter`."""
-    return read_filter(text, columns, unfiltered).condition
-
-
 class _Parser:
     def __init__(self, text: str, columns: Mapping[str, Column], unfiltered: Mapping[str, str]) -> None:
         self._text = text
@@ -123,17 +119,12 @@ class _Parser:
         return Filter(condition, tuple(self._values), negated, tuple(self._nulls), dates)
 
     def _tokenize(self) -> list[_Token]:
-        tokens, place = [], 0
-        while place < len(self._text):
-            found = _TOKEN.match(self._text, place)
-            if found is None:
-                sign = self._text[place]
-                quote = "this quote is not closed" if sign in "'\"`" else f"{sign!r} means nothing here"
-                raise self._error(quote, _Token("", "", place))
-            if found.lastgroup != "space":
-                tokens.append(_Token(str(found.lastgroup), found.group(), place))
-            place = found.end()
-        return [*tokens, _Token("end", "", len(self._text))]
+        found = [_Token(str(one.lastgroup), one.group(), one.start()) for one in _TOKEN.finditer(self._text)]
+        for token in found:
+            if token.kind == "stray":
+                quote = "this quote is not closed" if token.text in "'\"`" else f"{token.text!r} means nothing here"
+                raise self._error(quote, token)
+        return [*(token for token in found if token.kind != "space"), _Token("end", "", len(self._text))]
 
     @property
     def _next(self) -> _Token:
@@ -145,72 +136,65 @@ class _Parser:
         return token
 
     def _accept(self, *words: str) -> bool:
-        if self._next.is_word(*words):
-            self._place += 1
-            return True
-        return False
+        accepted = self._next.is_one(*words)
+        self._place += accepted
+        return accepted
 
     def _expect(self, sign: str, what: str) -> None:
-        if self._next.text != sign or self._next.kind != "sign":
+        if not self._accept(sign):
             raise self._error(f"expected {sign!r} {what}", self._next)
-        self._place += 1
 
     def _any(self) -> str:
-        terms = [self._all()]
-        while self._accept("or"):
-            terms.append(self._all())
-        return terms[0] if len(terms) == 1 else "(" + " OR ".join(terms) + ")"
+        return self._joined("or", self._all)
 
     def _all(self) -> str:
-        factors = [self._factor()]
-        while self._accept("and"):
-            factors.append(self._factor())
-        return factors[0] if len(factors) == 1 else "(" + " AND ".join(factors) + ")"
+        return self._joined("and", self._factor)
+
+    def _joined(self, word: str, read: Callable[[], str]) -> str:
+        parts = [read()]
+        while self._accept(word):
+            parts.append(read())
+        return parts[0] if len(parts) == 1 else "(" + f" {word.upper()} ".join(parts) + ")"
 
     def _factor(self) -> str:
         self._depth += 1
         if self._depth > _MOST_NESTED:
             raise self._error(f"more than {_MOST_NESTED} conditions lie inside each other", self._next)
-        try:
-            if self._accept("not"):
-                self._negations += 1
-                inside = self._factor()
-                self._negations -= 1
-                return f"(NOT {inside})"
-            if self._next.kind == "sign" and self._next.text == "(":
-                self._place += 1
-                inside = self._any()
-                self._expect(")", "that closes the bracket")
-                return inside
-            return self._condition()
-        finally:
-            self._depth -= 1
+        if self._accept("not"):
+            self._negations += 1
+            condition = f"(NOT {self._factor()})"
+            self._negations -= 1
+        elif self._accept("("):
+            condition = self._any()
+            self._expect(")", "that closes the bracket")
+        else:
+            condition = self._condition()
+        self._depth -= 1
+        return condition
 
     def _condition(self) -> str:
         column = self._column()
         token = self._take()
-        if token.kind == "operator":
-            operator = _OPERATORS[token.text]
+        if (operator := _OPERATORS.get(token.text)) is not None:
             self._note_negated(column, operator == "!=")
             return conditions.compare(column, operator, self._value(column, operator))
-        if token.is_word("is"):
+        if token.is_one("is"):
             self._nulls.append(column)
             negated = self._accept("not")
             if not self._accept("null"):
                 raise self._error("expected 'null' after 'is'", self._next)
             return conditions.is_null(column, negated)
-        negated = token.is_word("not")
+        negated = token.is_one("not")
         self._note_negated(column, negated)
-        if negated:
-            token = self._take()
-        if token.is_word("in"):
+        token = self._take() if negated else token
+        if token.is_one("in"):
             condition = conditions.among(column, self._list(column))
-        elif token.is_word("between"):
+        elif token.is_one("between"):
             low = self._value(column, ">=")
             if not self._accept("and"):
                 raise self._error("expected 'and' between the two ends", self._next)
             condition = conditions.between(column, low, self._value(column, "<="))
-        elif token.is_word("contains"):
+        elif token.is_one("contains"):
             condition = self._contains(column)
         else:
             raise self._error("expected =, !=, <, <=, >, >=, in, between, contains or is null", token)
@@ -226,9 +210,8 @@ class _Parser:
         if token.kind not in names or (token.kind == "word" and token.text.lower() in _KEYWORDS):
             raise self._error("expected the name of a column", token)
         name = names[token.kind]
-        if name in self._columns:
-            return self._columns[name]
         same = [known for known in self._columns if known.lower() == name.lower()]
+        same = [name] if name in self._columns else same
         if len(same) == 1:
             return self._columns[same[0]]
         close = difflib.get_close_matches(name.lower(), [known.lower() for known in self._columns], n=1, cutoff=0.5)
@@ -242,8 +225,7 @@ class _Parser:
     def _list(self, column: Column) -> list[Value]:
         self._expect("(", "before the list of values")
         values = [self._value(column, "=")]
-        while self._next.kind == "sign" and self._next.text == ",":
-            self._place += 1
+        while self._accept(","):
             values.append(self._value(column, "="))
         self._expect(")", "after the list of values, or ','")
         return values
@@ -251,7 +233,11 @@ class _Parser:
     def _contains(self, column: Column) -> str:
         token = self._take()
         if column.kind not in ("text", "date", "list") or token.kind not in ("single", "double"):
-            wrong = f"{column.name!r} holds no text" if column.kind in _NO_TEXT else "expected a quoted text"
+            wrong = (
+                f"{column.name!r} holds no text"
+                if column.kind in ("integer", "number", "boolean")
+                else "expected a quoted text"
+            )
             raise self._error(f"{wrong}: contains looks for a piece of text", token)
         text = _unquoted(token.text)
         if column.kind == "list":
@@ -261,14 +247,13 @@ class _Parser:
     def _value(self, column: Column, operator: str) -> Value:
         """A literal, checked against the column's kind."""
         token = self._take()
-        quoted = token.kind in ("single", "double")
-        if column.kind == "boolean" and token.is_word("true", "false") and operator in ("=", "!="):
+        if column.kind == "boolean" and token.is_one("true", "false") and operator in ("=", "!="):
             return token.text.lower() == "true"
         if column.kind in ("integer", "number") and token.kind == "number":
             if not math.isfinite(float(token.text)):
                 raise self._error("the number is too large", token)
             return Decimal(token.text)
-        if column.kind in ("text", "date") and quoted:
+        if column.kind in ("text", "date") and token.kind in ("single", "double"):
             text = _unquoted(token.text)
             self._require_comparable(column, operator, text, token)
             if column.kind == "text" and operator in ("=", "!="):
@@ -284,7 +269,8 @@ class _Parser:
         if column.kind == "text" and operator not in ("=", "!=") and not (is_date and len(text) >= len("2026-01-05")):
             raise self._error(
                 f"{column.name!r} holds texts, whose order is that of their characters ('9' is above '10'), so they "
-                f"are compared by =, !=, in and contains. {_NUMBERS}",
+                "are compared by =, !=, in and contains. Prices such as $1,019.99 become numbers when an index is "
+                "built (--rebuild), if all rows are written in one way and one currency",
                 token,
             )
         own = column.field.startswith("m_")  # an id is what it says
@@ -298,11 +284,6 @@ class _Parser:
         return FilterError(f"filter, character {token.start + 1} ({shown}): {why}.")
 
 
-_NO_TEXT = ("integer", "number", "boolean")
-_NUMBERS = (
-    "Prices such as $1,019.99 become numbers when an index is built (--rebuild), if all rows are written in one way "
-    "and one currency"
-)
 _WANTED = {
     "text": "a quoted text, such as 'black'",
     "integer": "a number",

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 from interbert.errors import SourceError
+from interbert.extraction.columns import id_text
 from interbert.extraction.sources import ImageSource
+from interbert.search.index import ProductIndex
+
+Problems = list[tuple[str, str]]
+"""(image id, or row when it has none, and reason) of what could not be used."""
 
 
 def identified(source: ImageSource, lasting: bool) -> ImageSource:
@@ -53,3 +59,51 @@ def numbered(products: Sequence[str]) -> list[str]:
             last[product] += 1
         ids.append(name)
     return ids
+
+
+def images_of(index: ProductIndex, ids: Sequence[str]) -> tuple[dict[str, str], set[str]]:
+    """Every image that ``ids``, of products or of images, name, with the id that counts; and the ids that do.
+
+    An image's own id counts before that of its product.
+    """
+    named = {name: name for name in index.existing(ids, [])}
+    found = set(named)
+    for batch in index.by_ids(ids, ["picture_id", "product_id"], "product_id"):
+        for row in batch.to_pylist():
+            named.setdefault(row["picture_id"], row["product_id"])
+            found.add(row["product_id"])
+    return named, found
+
+
+def find_images(index: ProductIndex, ids: Sequence[str]) -> tuple[dict[str, str], list[str]]:
+    """The images that some ids name, with the id that counts, as :func:`images_of`; and the ids that name none.
+
+    Earlier versions took the id 101 of a column that pandas had made one of floats for ``101.0``; it is found, too.
+    """
+    named, found = images_of(index, ids)
+    floats = {f"{name}.0": name for name in set(ids) - found if name.isdecimal()}
+    older, found_older = images_of(index, list(floats))
+    named = {image: floats[name] for image, name in older.items()} | named
+    found |= {floats[name] for name in found_older}
+    return named, [name for name in dict.fromkeys(ids) if name not in found]
+
+
+def places_of(index: ProductIndex, cells: Sequence[Any], id_column: str) -> tuple[dict[str, int], Problems]:
+    """Row of each id, and the rows that count for none.
+
+    A product's further rows are those of its further images, as when the index was built, where it has these.
+    """
+    products = [id_text(cell) or "" for cell in cells]
+    names = numbered(products)
+    further = index.existing([name for name, product in zip(names, products, strict=True) if name != product], [])
+    places: dict[str, int] = {}
+    skipped: Problems = []
+    for row, (product, own) in enumerate(zip(products, names, strict=True)):
+        name = own if own in further else product
+        if not name:
+            skipped.append((f"row {row}", f"has no id in column {id_column!r}"))
+            continue
+        if name in places:
+            skipped.append((name, f"row {places[name]}: the id stands in row {row}, too, which counts"))
+        places[name] = row
+    return places, skipped

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from interbert.search.ann_parameters import EXACT, Probing, needs_probing, probing
+from interbert.search.hits import Hit
 from interbert.search.manifest import Manifest
 from interbert.search.table import FULL_TEXT_INDEX, IndexTable, table_state
 from interbert.search.terms import query_terms
@@ -30,24 +30,6 @@ _FULL_TEXT_WORDS = 64
 _MOST_TIES = 2_000
 """Titles of one score that are looked through for the first ids: all of them in catalogues where that takes no time."""
 _LIGHT = ("picture_id", "product_id", "texts")
-
-
-@dataclass(frozen=True)
-class Hit:
-    """One image that a search found."""
-
-    id: str
-    """The image's id."""
-    product_id: str
-    score: float
-    """Of :meth:`ProductIndex.recall` the exact inner product; of :meth:`ProductIndex.titles` BM25."""
-    texts: tuple[str, ...]
-    metadata: dict[str, Any]
-    """The catalogue's columns, by the names that users know."""
-    vector: Float32 = field(repr=False)
-    """[D]"""
-    tokens: Float32 | None = field(default=None, repr=False)
-    """[R,H], where they were asked for."""
 
 
 class ProductIndex(IndexTable):
@@ -65,6 +47,12 @@ class ProductIndex(IndexTable):
     def __init__(self, path: str | Path, build: Manifest | None = None) -> None:
         super().__init__(path, build)
         self._counts: dict[tuple[str, tuple[str, int]], int] = {}
+        self._partitions: dict[tuple[str, int], int] = {}
+
+    @property
+    def mirrored(self) -> bool:
+        """Whether vectors are means of an image and its mirror image."""
+        return self.manifest.mirrored
 
     def vector_search(
         self,
@@ -116,7 +104,7 @@ class ProductIndex(IndexTable):
         Scores are BM25 over terms (:mod:`interbert.search.terms`); of equal ones the first id is first.
 
         Raises:
-            FilterError, VectorIndexError: as :meth:`recall`.
+            FilterError, VectorIndexError: as :meth:`vector_search`.
         """
         self.refresh()
         found = self._titles(text, k, self.condition(where))
@@ -160,10 +148,6 @@ class ProductIndex(IndexTable):
             known |= {hit.id: hit for hit in self._hits(found, [0.0] * len(found), len(found), every_image=True)}
         return [known[name] for name in self.require(ids, known)]
 
-    def metadata(self, row: Mapping[str, Any]) -> dict[str, Any]:
-        """A database row's columns by the names that users know."""
-        return {column.name: row[column.field] for column in self.manifest.columns}
-
     def _columns(self, tokens: bool) -> list[str]:
         fields = [*_LIGHT, "vector", *(column.field for column in self.manifest.columns)]
         return [*fields, "regions"] if tokens else fields
@@ -179,6 +163,24 @@ class ProductIndex(IndexTable):
             if len(self._counts) > 256:
                 self._counts.clear()
             self._counts[key] = known
+        return known
+
+    def indexed_rows(self) -> int:
+        """Images that the approximate index knows; 0 without one."""
+        statistics = self.table.index_stats("vector_idx")
+        return 0 if statistics is None else int(statistics.num_indexed_rows)
+
+    def partitions(self) -> int:
+        """Partitions of the approximate index, which splits and joins them as it grows; remembered for a version."""
+        table = self.table  # another thread may change over to a newer build
+        state = table_state(table)
+        known = self._partitions.get(state)
+        if known is None:
+            with self.reading():
+                parts = table.to_lance().stats.index_stats("vector_idx")["indices"]
+            known = max(int(one["num_partitions"]) for one in parts)
+            self._partitions.clear()
+            self._partitions[state] = known
         return known
 
     def _probing(self, matching: int) -> Probing:
@@ -208,17 +210,19 @@ class ProductIndex(IndexTable):
             order = [place for place in order if first[products[place]] == place]
         chosen = found.take(order[:k])
         vectors = self.batch_vectors(chosen["vector"].combine_chunks())
+        rows = chosen.drop_columns(["vector"]).to_pylist()
         return [
             Hit(
-                row["picture_id"],
-                row["product_id"],
-                float(scores[place]),
-                tuple(row["texts"]),
-                self.metadata(row),
-                vector,
-                self.tokens_of(row["regions"], row["picture_id"]) if "regions" in row else None,
+                rank=0,
+                id=row["picture_id"],
+                texts=tuple(row["texts"]),
+                product_id=row["product_id"],
+                score=float(scores[place]),
+                metadata={column.name: row[column.field] for column in self.manifest.columns},
+                vector=vector,
+                tokens=self.tokens_of(row["regions"], row["picture_id"]) if "regions" in row else None,
             )
-            for place, row, vector in zip(order, chosen.drop_columns(["vector"]).to_pylist(), vectors, strict=False)
+            for place, row, vector in zip(order, rows, vectors, strict=False)
         ]
 
 

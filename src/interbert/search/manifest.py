@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 from dataclasses import asdict, dataclass, replace
+from datetime import timedelta
+from pathlib import Path
 from typing import Any, get_args
 
 from interbert.bounded_files import json_value
-from interbert.errors import VectorIndexError
+from interbert.errors import MissingExtraError, VectorIndexError, first_line
 from interbert.redaction import published, without_credentials
 from interbert.search.columns import Column, Kind
 from interbert.search.token_quantisation import TokenQuantisation
@@ -181,3 +184,32 @@ def table_names(database: Any) -> list[str]:
         page = answer.page_token
         if not page:
             return names
+
+
+def connect(path: str | Path) -> Any:
+    """A LanceDB database whose readers always see the last commit.
+
+    Raises:
+        MissingExtraError: LanceDB is not installed.
+        VectorIndexError: the folder or bucket cannot be opened.
+    """
+    os.environ.setdefault("LANCEDB_LOG", "error")  # its warnings are about its own doings
+    os.environ.setdefault("LANCE_INCLUDE_VECTOR_CENTROIDS", "false")  # statistics are read for counts alone
+    try:
+        import lancedb
+    except ImportError as error:
+        raise MissingExtraError.of("lancedb", "search") from error
+    try:
+        return lancedb.connect(str(path), read_consistency_interval=timedelta(0))
+    except (OSError, ValueError, RuntimeError) as error:  # a bucket that is not there, or not this user's
+        raise VectorIndexError(f"{path}: cannot be opened ({first_line(error)}).") from error
+
+
+def is_index(path: str | Path) -> bool:
+    """Whether a local folder, or a URI, holds an index that was begun."""
+    if "://" not in str(path):
+        return any(Path(path, "manifest.lance", "_versions").glob("*.manifest"))
+    try:
+        return bool(read_manifests(connect(path), str(path)))
+    except VectorIndexError:
+        return False

@@ -6,11 +6,6 @@ Everything works on whole Arrow columns. A text is one number only where no othe
 
 from __future__ import annotations
 
-import ast
-import io
-import itertools
-import json
-import tokenize
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -18,8 +13,6 @@ from typing import Any, Literal
 
 Decimal = Literal["", ".", ","]
 
-_LONGEST_LIST = 20_000
-"""Characters of a list that a text spells."""
 INTEGER = r"^[-+]?(?:0|[1-9]\d{0,17})$"
 NUMBER = r"^[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?$"
 _NAMED = r"^[-+]?0\d|^[-+]?\d{19,}$"  # 007 is a name, and so is a number that no 64 bits hold
@@ -216,32 +209,6 @@ def temporal_texts(values: Any) -> Any:
     texts = pc.replace_substring_regex(texts, rf"(\.\d*?)0+({_ZONE}?)$", r"\1\2")
     texts = pc.replace_substring_regex(texts, rf"\.({_ZONE}?)$", r"\1")
     return pc.replace_substring_regex(texts, "^(.{10}) 00:00:00$", r"\1")
-
-
-def spelled_list(text: str) -> list[str] | None:
-    """Members of a list of texts and numbers as JSON or Python writes it; None for anything else.
-
-    Python joins texts that stand side by side, as numpy prints its arrays (``['red' 'hat']``): those are no list.
-    """
-    if len(text) > _LONGEST_LIST:
-        return None
-    try:
-        members = _json_or_python(text)
-        "".join(map(str, members)).encode()  # half of a surrogate pair is no text
-    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError, tokenize.TokenError):
-        return None
-    plain = all(isinstance(member, str | int | float) and not isinstance(member, bool) for member in members)
-    return [str(member) for member in members] if isinstance(members, list) and plain else None
-
-
-def _json_or_python(text: str) -> Any:
-    try:
-        return json.loads(text, parse_int=str, parse_float=str, parse_constant=ast.literal_eval)
-    except ValueError:
-        tokens = [one.type for one in tokenize.generate_tokens(io.StringIO(text).readline)]
-        if (tokenize.STRING, tokenize.STRING) in itertools.pairwise(tokens):
-            raise
-        return ast.literal_eval(text)
 
 
 def _number_texts(texts: Any) -> Any:

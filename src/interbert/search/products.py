@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from interbert.errors import RegionError
-from interbert.extraction.describing import DecodedImage
-from interbert.extraction.given import described, extract_view, views_of
-from interbert.extraction.in_process import decode_ahead
+from interbert.extraction.decoding import DecodedImage, decode_ahead
 from interbert.extraction.sources import ImageSource
+from interbert.extraction.views import extract_view, views_of
 from interbert.progress import progress_bar
 from interbert.regions.schema import ExtractorInfo, Regions
 from interbert.regions.store import RegionStore
-from interbert.search.query_encoder import ProductEncoder, Views
+from interbert.search.identity import Problems
+from interbert.search.query_encoder import ProductEncoder, Views, sound_views
 from interbert.search.writer import IndexWriter, Product
 
 if TYPE_CHECKING:
@@ -27,9 +27,6 @@ _THUMBNAIL_SIDE = 128
 _MEASURED = 64
 _ROOM = 1.25
 """Vectors of unknown length may be so much longer than the longest of the sample."""
-
-Problems = list[tuple[str, str]]
-"""(image id, or row when it has none, and reason) of what could not be used."""
 
 
 class KnownRegions:
@@ -68,14 +65,6 @@ class KnownRegions:
             images = [image for image in (chunk[place].image for place in fresh) if image is not None]
             regions |= dict(zip(fresh, extract_view(self._encoder.extractor, images, [], view), strict=True))
         return [regions[place] for place in range(len(chunk))]
-
-
-def sound_views(views: Sequence[Regions | RegionError], where: str) -> Views | RegionError:
-    """An image's regions in all its views, or what is wrong with them."""
-    try:
-        return tuple(described(view, where).validate(where) for view in views)
-    except RegionError as error:
-        return error
 
 
 def write_products(

@@ -5,9 +5,9 @@ Shapes: n images or texts, R image tokens (global token first), H hidden size, D
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import torch
@@ -15,20 +15,34 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from interbert.checkpoints.directory import load_model, load_processor
-from interbert.errors import CheckpointError, UsageError
-from interbert.extraction.extractor import RegionExtractor, build_extractor
+from interbert.errors import CheckpointError, RegionError, UsageError
 from interbert.model.processing import InterBertProcessor
 from interbert.model.region_inputs import pad_images
 from interbert.model.retrieval import InterBertForImageTextRetrieval
-from interbert.model.scoring import encode_texts, inference, on_device, score_embedded
-from interbert.regions.schema import Regions
+from interbert.model.scoring import encode_texts, inference, on_device, require_finite, score_embedded
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from interbert.extraction.extractor import RegionExtractor
+    from interbert.regions.schema import Regions
 
 Float32 = NDArray[np.float32]
 
-Views = tuple[Regions, ...]
+Views: TypeAlias = "tuple[Regions, ...]"
 """Regions of an image; then of its mirror image, where that counts too."""
 
 _BATCH = 64
+
+
+def sound_views(views: Sequence[Regions | RegionError], where: str) -> Views | RegionError:
+    """An image's regions in all its views, or what is wrong with them."""
+    from interbert.extraction.views import require_regions
+
+    try:
+        return tuple(require_regions(view, where).validate(where) for view in views)
+    except RegionError as error:
+        return error
 
 
 class ProductEncoder:
@@ -44,19 +58,14 @@ class ProductEncoder:
         bf16: encode texts and score jointly in bf16; None does where the device has it. Images' vectors, which are
             kept, are float32 in any case.
 
-    Raises:
-        CheckpointError: the model has neither a contrastive head nor fusion ``mul``, so nothing can recall.
+    Attributes:
+        can_recall: False for a model with neither a contrastive head nor fusion ``mul``: its vectors have no numbers.
     """
 
     def __init__(
         self, model: InterBertForImageTextRetrieval, processor: InterBertProcessor, bf16: bool | None = None
     ) -> None:
-        config = model.config
-        if config.contrastive_size is None and config.fusion != "mul":
-            raise CheckpointError(
-                "the model cannot recall: with fusion 'sum' its score is no product of text and image. Train it "
-                "with contrastive_size, or with fusion 'mul'."
-            )
+        self.can_recall = model.config.contrastive_size is not None or model.config.fusion == "mul"
         self.model = model
         self.processor = processor
         self.bf16 = bf16
@@ -69,10 +78,22 @@ class ProductEncoder:
         """Open a model directory; ``device`` is a GPU when there is one, ``bf16`` as of the class.
 
         Raises:
-            CheckpointError: it is missing, damaged, no retrieval model, or cannot recall.
+            CheckpointError: it is missing, damaged or no retrieval model.
         """
         chosen = device or ("cuda" if torch.cuda.is_available() else "cpu")
         return cls(load_model(directory).to(chosen), load_processor(directory), bf16)
+
+    def require_recall(self) -> None:
+        """Check that the model has vectors.
+
+        Raises:
+            CheckpointError: it has neither a contrastive head nor fusion ``mul``.
+        """
+        if not self.can_recall:
+            raise CheckpointError(
+                "the model cannot recall: with fusion 'sum' its score is no product of text and image. Train it "
+                "with contrastive_size, or with fusion 'mul'."
+            )
 
     @property
     def hidden_size(self) -> int:
@@ -90,6 +111,8 @@ class ProductEncoder:
     def direction_size(self) -> int:
         """Numbers of a vector that say what an image shows: all but the hub correction."""
         config = self.model.config
+        if not self.can_recall:
+            return 0
         return int(config.pooler_size if config.contrastive_size is None else config.contrastive_size)
 
     @property
@@ -104,6 +127,8 @@ class ProductEncoder:
     @property
     def extractor(self) -> RegionExtractor:
         """Who finds and describes this model's regions; built on first use."""
+        from interbert.extraction.extractor import build_extractor
+
         if self._extractor is None:
             self._extractor = build_extractor(self.processor.extractor_info, self.processor.extractor_folder)
         return self._extractor
@@ -127,7 +152,7 @@ class ProductEncoder:
             ]
             batch = on_device(pad_images(inputs), self.model.device)
             with inference(self.model, bf16=False):  # once per image, and kept: exactness is worth its time
-                encoded = self.model.encode_image(**batch)
+                encoded = self.model.encode_image(**batch) if self.can_recall else torch.empty(len(inputs), 0)
                 embedded = self.model.interbert.image_embeddings(batch["region_features"], batch["region_locations"])
             vectors.append(encoded.float().cpu().numpy())
             whole = embedded.float().cpu().numpy()
@@ -190,6 +215,8 @@ class ProductEncoder:
                     f"the text {text[:40]!r} holds no word that the model knows. Say in words what the image should "
                     "show."
                 )
+        if not self.can_recall:
+            return ids, np.empty((len(ids), 0), np.float32)
         vectors = encode_texts(self.model, ids, self.bf16)
         if self.model.config.contrastive_size is None:
             head = self.model.matching_head.weight.detach().float().cpu().numpy()
@@ -206,31 +233,50 @@ class ProductEncoder:
             return vectors
         return np.concatenate([vectors[:, :-1], np.zeros_like(vectors[:, :1])], axis=1)
 
-    def joint(self, texts: Sequence[Sequence[int]], tokens: Sequence[Float32], recalled: Float32) -> Float32:
+    def image_vector(self, image: Image.Image | bytes | str | Path, mirrored: bool = False) -> Float32:
+        """An image's vector [D] as a query for images like it; ``mirrored`` as the index's images are.
+
+        Raises:
+            ImageError: it is missing or unreadable.
+            RegionError: the extractor finds no sound regions in it.
+        """
+        from interbert.extraction.images import as_image
+        from interbert.extraction.views import extract_view, views_of
+
+        name = "the image to search for"
+        decoded = as_image(image, name)
+        found = sound_views([extract_view(self.extractor, [decoded], [], view)[0] for view in views_of(mirrored)], name)
+        if isinstance(found, RegionError):
+            raise found
+        vectors, _ = self.views([found], [name])
+        query: Float32 = self.image_query(vectors)[0]
+        return query
+
+    def joint(
+        self,
+        texts: Sequence[Sequence[int]],
+        tokens: Sequence[Float32],
+        recalled: Float32,
+        progress: Callable[[int], None] | None = None,
+    ) -> Float32:
         """Log-odds of a match of every text and image [texts, n]: joint pass and recall, as the model mixes them.
 
         Args:
             texts: token ids.
             tokens: [R,H] of each image, from :meth:`images` or an index.
             recalled: [texts, n] inner products of vectors; the model's ``dual_score_weight`` says what they are worth.
-        """
-        text_of, image_of = np.divmod(np.arange(len(texts) * len(tokens)), max(len(tokens), 1))
-        return self.joint_listed(texts, tokens, text_of, image_of, recalled.reshape(-1)).reshape(recalled.shape)
+            progress: told how many pairs were scored.
 
-    def joint_listed(
-        self,
-        texts: Sequence[Sequence[int]],
-        tokens: Sequence[Float32],
-        text_of: NDArray[Any],
-        image_of: NDArray[Any],
-        recalled: Float32,
-    ) -> Float32:
-        """Like :meth:`joint`, of listed pairs: indices of texts and of images, and inner products, [pairs] each."""
-        if not len(text_of):
-            return np.zeros(0, dtype=np.float32)
+        Raises:
+            DataError: a score is not finite.
+        """
+        if not recalled.size:
+            return np.zeros(recalled.shape, dtype=np.float32)
+        text_of, image_of = np.divmod(np.arange(recalled.size), len(tokens))
         padded, counts = self._padded(tokens)
-        scores = score_embedded(self.model, texts, padded, counts, text_of, image_of, bf16=self.bf16)
-        return scores + recalled * np.float32(self.model.config.dual_score_weight or 0.0)
+        scores = score_embedded(self.model, texts, padded, counts, text_of, image_of, progress, bf16=self.bf16)
+        recall_weight = np.float32(self.model.config.dual_score_weight or 0.0)
+        return require_finite(scores.reshape(recalled.shape) + recalled * recall_weight)
 
     def _padded(self, tokens: Sequence[Float32]) -> tuple[Tensor, NDArray[np.int64]]:
         """Tokens as [n,R,H] on the model's device, and how many each image has."""

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from interbert.search.hits import Hit
 from interbert.search.vectors import unit_rows
 
 Floats = NDArray[Any]
@@ -59,3 +60,34 @@ def deduplicated(vectors: Sequence[Floats], size: int, threshold: float | None) 
         else:
             home.append(place)
     return groups
+
+
+def page_of(
+    hits: Sequence[Hit],
+    order: NDArray[Any],
+    probability: NDArray[Any] | None,
+    top_k: int,
+    duplicates: float | None,
+    size: int,
+) -> list[Hit]:
+    """Groups of near-duplicates, by the first ``size`` numbers of their vectors, as results."""
+    best = sorted(range(len(hits)), key=lambda place: (-float(order[place]), hits[place].id))
+    groups = deduplicated([hits[place].vector for place in best], size, duplicates)
+    members = [[best[place] for place in group] for group in groups[:top_k]]
+    return [
+        Hit.of(
+            rank,
+            [hits[place] for place in group],
+            float(order[group[0]]),
+            None if probability is None else float(probability[group[0]]),
+        )
+        for rank, group in enumerate(members, start=1)
+    ]
+
+
+def one_per_product(hits: Sequence[Hit], query: Floats) -> list[Hit]:
+    """Each product's image that is nearest to the query, in order of nearness."""
+    best: dict[str, Hit] = {}
+    for hit in sorted(hits, key=lambda hit: (-float(hit.vector @ query), hit.id)):
+        best.setdefault(hit.product_id, hit)
+    return list(best.values())

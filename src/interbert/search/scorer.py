@@ -163,7 +163,7 @@ class InterBertScorer:
         opened = ((place, as_image(images[place], f"image {place}")) for place in raw)
         for chunk in in_chunks(opened, _EXTRACT_BATCH, lambda one: one[1]):
             assert self._extractor is not None
-            found = self._extractor.extract([image for _, image in chunk])
+            found = self._extractor.detect([image for _, image in chunk])
             regions |= dict(zip((place for place, _ in chunk), found, strict=True))
         return [self.processor.image_inputs(one, where=f"image {place}") for place, one in regions.items()]
 

@@ -16,6 +16,7 @@ from interbert.search.index import ProductIndex
 _BATCH_ROWS = 65_536
 _COMPARED = 50_000
 """So many texts at most are looked through for typos."""
+_SHOWN = 5
 _TYPOS = 5
 """For so many texts at most."""
 
@@ -27,6 +28,33 @@ def near_ids(index: ProductIndex, names: Sequence[str], typos: bool = False) -> 
         typos: look for those that differ in some letters, too.
     """
     return _near(index, names, ["picture_id", "product_id"], typos) if names else {}
+
+
+def unknown_ids(index: ProductIndex, names: Sequence[str]) -> list[tuple[str, str]]:
+    """Ids that an index lacks, with those that may be meant."""
+    near = near_ids(index, names, typos=True)
+    hints = {name: f". Did you mean {there!r}?" for name, there in near.items()}
+    return [(name, f"is not in the index{hints.get(name, '')}") for name in names]
+
+
+def like_others(index: ProductIndex, names: Sequence[str]) -> list[str]:
+    """That new ids are written nearly like ids that are there, such as 7 and 007."""
+    near = near_ids(index, names) if len(index) else {}
+    if not near:
+        return []
+    shown = ", ".join(f"{name} (there is {there})" for name, there in list(near.items())[:_SHOWN])
+    more = f" and {len(near) - _SHOWN} more" if len(near) > _SHOWN else ""
+    return [f"new, but written nearly like ids that were there: {shown}{more}. If the same is meant, remove these"]
+
+
+def staying_note(index: ProductIndex, condition: str) -> list[str]:
+    """That a filter lets some images of a product through, and not its others, which stay."""
+    with index.reading():
+        found = index.table.search().where(condition).select(["product_id"]).limit(None).to_arrow()
+    products = found["product_id"].unique().to_pylist()
+    more = sum(len(rows) for rows in index.by_ids(products, ["product_id"], "product_id")) - len(found)
+    told = f"{more} other images of these products stay, which the filter does not let through"
+    return [f"{told}. To remove whole products name them with --ids"] if more else []
 
 
 def filter_notes(index: ProductIndex, where: str | None) -> list[str]:

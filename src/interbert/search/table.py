@@ -7,22 +7,20 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import os
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import timedelta
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from interbert.errors import InterBertError, MissingExtraError, UsageError, VectorIndexError, first_line
+from interbert.errors import InterBertError, UsageError, VectorIndexError, first_line
 from interbert.search.columns import Column
 from interbert.search.filters import Filter, read_filter
-from interbert.search.manifest import Manifest, read_manifests
+from interbert.search.manifest import Manifest, connect, is_index, read_manifests
 from interbert.search.token_quantisation import decode_tokens
 from interbert.search.vectors import from_stored
 
@@ -35,35 +33,6 @@ _FIELDS = ("picture_id", "product_id", "digest", "texts", "fulltext", "vector", 
 FULL_TEXT_INDEX = "fulltext_idx"
 TERMS_TOKENIZER = "whitespace"
 """Of the index of full text, whose column holds terms that spaces part (:mod:`interbert.search.terms`)."""
-
-
-def connect(path: str | Path) -> Any:
-    """A LanceDB database whose readers always see the last commit.
-
-    Raises:
-        MissingExtraError: LanceDB is not installed.
-        VectorIndexError: the folder or bucket cannot be opened.
-    """
-    os.environ.setdefault("LANCEDB_LOG", "error")  # its warnings are about its own doings
-    os.environ.setdefault("LANCE_INCLUDE_VECTOR_CENTROIDS", "false")  # statistics are read for counts alone
-    try:
-        import lancedb
-    except ImportError as error:
-        raise MissingExtraError.of("lancedb", "search") from error
-    try:
-        return lancedb.connect(str(path), read_consistency_interval=timedelta(0))
-    except (OSError, ValueError, RuntimeError) as error:  # a bucket that is not there, or not this user's
-        raise VectorIndexError(f"{path}: cannot be opened ({first_line(error)}).") from error
-
-
-def is_index(path: str | Path) -> bool:
-    """Whether a local folder, or a URI, holds an index that was begun."""
-    if "://" not in str(path):
-        return any(Path(path, "manifest.lance", "_versions").glob("*.manifest"))
-    try:
-        return bool(read_manifests(connect(path), str(path)))
-    except VectorIndexError:
-        return False
 
 
 class IndexTable:
@@ -86,7 +55,6 @@ class IndexTable:
         self._database = connect(self.path)
         self._fixed = build is not None
         self._lock = threading.Lock()
-        self._partitions: dict[tuple[str, int], int] = {}
         self.manifest = build or self._current()
         self.table = self._open(self.manifest)
         self._checked = time.monotonic()
@@ -136,7 +104,8 @@ class IndexTable:
         self._checked = time.monotonic()
 
     def pinned(self) -> Self:
-        """The same index that stays with its present build, so that one search uses one model all along."""
+        """The newest build of the index, for good, so that one search uses one model all along."""
+        self.refresh()
         with self._lock:
             same = copy.copy(self)
         same._fixed = True
@@ -212,9 +181,7 @@ class IndexTable:
         Raises:
             VectorIndexError: one of them is not in the index.
         """
-        known: dict[str, dict[str, Any]] = {}
-        for found in self.by_ids(ids, ["picture_id", *fields]):
-            known |= {row["picture_id"]: row for row in found.to_pylist()}
+        known = self.existing(ids, fields)
         return [known[name] for name in self.require(ids, known)]
 
     def existing(self, ids: Sequence[str], fields: Sequence[str]) -> dict[str, dict[str, Any]]:
@@ -223,31 +190,6 @@ class IndexTable:
         for found in self.by_ids(ids, ["picture_id", *fields]):
             known |= {row["picture_id"]: row for row in found.to_pylist()}
         return known
-
-    def images_of(self, ids: Sequence[str]) -> tuple[dict[str, str], set[str]]:
-        """Every image that ``ids``, of products or of images, name, with the id that counts; and the ids that do.
-
-        An image's own id counts before that of its product.
-        """
-        named = {name: name for name in self.existing(ids, [])}
-        found = set(named)
-        for batch in self.by_ids(ids, ["picture_id", "product_id"], "product_id"):
-            for row in batch.to_pylist():
-                named.setdefault(row["picture_id"], row["product_id"])
-                found.add(row["product_id"])
-        return named, found
-
-    def find(self, ids: Sequence[str]) -> tuple[dict[str, str], list[str]]:
-        """The images that some ids name, with the id that counts, as :meth:`images_of`; and the ids that name none.
-
-        Earlier versions took the id 101 of a column that pandas had made one of floats for ``101.0``; it is found, too.
-        """
-        named, found = self.images_of(ids)
-        floats = {f"{name}.0": name for name in set(ids) - found if name.isdecimal()}
-        older, found_older = self.images_of(list(floats))
-        named = {image: floats[name] for image, name in older.items()} | named
-        found |= {floats[name] for name in found_older}
-        return named, [name for name in dict.fromkeys(ids) if name not in found]
 
     def ids(self, where: str | None = None) -> list[str]:
         """Ids of all images, or of those that a filter lets through, sorted.
@@ -273,46 +215,12 @@ class IndexTable:
         flat = stored.flatten().to_numpy(zero_copy_only=False)
         return from_stored(flat.reshape(-1, self.manifest.stored_size), self.manifest.vector_size)
 
-    def indexed_rows(self) -> int:
-        """Images that the approximate index knows; 0 without one."""
-        statistics = self.table.index_stats("vector_idx")
-        return 0 if statistics is None else int(statistics.num_indexed_rows)
-
-    def partitions(self) -> int:
-        """Partitions of the approximate index, which splits and joins them as it grows; remembered for a version."""
-        table = self.table  # another thread may change over to a newer build
-        state = table_state(table)
-        known = self._partitions.get(state)
-        if known is None:
-            with self.reading():
-                parts = table.to_lance().stats.index_stats("vector_idx")["indices"]
-            known = max(int(one["num_partitions"]) for one in parts)
-            self._partitions.clear()
-            self._partitions[state] = known
-        return known
-
     def counts_terms(self) -> bool:
         """Whether full text counts terms; until its first change, an index of interbert 0.1.0 counts ICU's words."""
         tokenizers = [
             one.index_details["base_tokenizer"] for one in self.table.list_indices() if one.name == FULL_TEXT_INDEX
         ]
         return tokenizers == [TERMS_TOKENIZER]
-
-    def full_text_version(self) -> int | None:
-        """Version of the table that the index of full text was made of; None without one."""
-        made = [one for one in self.table.to_lance().describe_indices() if one.name == FULL_TEXT_INDEX]
-        return min((int(part.dataset_version_at_last_update) for one in made for part in one.segments), default=None)
-
-    def count_products(self) -> int:
-        """Number of products."""
-        return len({name for batch in self.scan(["product_id"], 65_536) for name in batch["product_id"].to_pylist()})
-
-    def bytes_per_image(self, sample: int = 256) -> dict[str, float]:
-        """Mean bytes of an image's parts before the database compresses them, by the first images."""
-        with self.reading():
-            parts = self.table.search().select(["vector", "regions", "thumbnail", "fulltext"]).limit(sample).to_arrow()
-        names = {"vector": "vector", "regions": "regions", "thumbnail": "thumbnail", "fulltext": "texts"}
-        return {shown: parts[name].nbytes / max(len(parts), 1) for name, shown in names.items()}
 
     def _current(self) -> Manifest:
         complete = [one for one in read_manifests(self._database, self.path) if one.complete]

@@ -10,7 +10,12 @@ import unicodedata
 from collections.abc import Iterable
 from itertools import pairwise
 
-import regex
+from interbert.errors import MissingExtraError
+
+try:
+    import regex
+except ImportError as missing:
+    raise MissingExtraError.of("regex", "search") from missing
 
 _DENSE = r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Hangul}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}\u30fc]"
 """Scripts written without spaces between words, or, as Korean, with what belongs to a word attached to it."""

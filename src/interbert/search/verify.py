@@ -104,3 +104,16 @@ def _least_cosine(index: ProductIndex, encoder: ProductEncoder, ids: list[str]) 
     stored = index.vectors(ids)
     norms = np.linalg.norm(again, axis=1) * np.linalg.norm(stored, axis=1)
     return float(((again * stored).sum(axis=1) / norms.clip(min=1e-9)).min())
+
+
+def count_products(index: ProductIndex) -> int:
+    """Number of products."""
+    return len({name for batch in index.scan(["product_id"], 65_536) for name in batch["product_id"].to_pylist()})
+
+
+def bytes_per_image(index: ProductIndex, sample: int = 256) -> dict[str, float]:
+    """Mean bytes of an image's parts before the database compresses them, by the first images."""
+    with index.reading():
+        parts = index.table.search().select(["vector", "regions", "thumbnail", "fulltext"]).limit(sample).to_arrow()
+    names = {"vector": "vector", "regions": "regions", "thumbnail": "thumbnail", "fulltext": "texts"}
+    return {shown: parts[name].nbytes / max(len(parts), 1) for name, shown in names.items()}

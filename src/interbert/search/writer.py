@@ -217,7 +217,7 @@ class IndexWriter:
 
         if not self.index.counts_terms():
             self._store_terms()
-        if self.index.full_text_version() == int(self._table.version) - 1:
+        if self._full_text_version() == int(self._table.version) - 1:
             return
         language = stemming_language(self._manifest.mapping["texts"])
         full_text = FTS(
@@ -225,6 +225,11 @@ class IndexWriter:
         )
         self._table.create_index("fulltext", config=full_text, name=FULL_TEXT_INDEX, replace=True)
         self._table.to_lance().cleanup_old_versions(_KEEP_OLD)  # with the indexes that were replaced
+
+    def _full_text_version(self) -> int | None:
+        """Version of the table that the index of full text was made of; None without one."""
+        made = [one for one in self._table.to_lance().describe_indices() if one.name == FULL_TEXT_INDEX]
+        return min((int(part.dataset_version_at_last_update) for one in made for part in one.segments), default=None)
 
     def _store_terms(self) -> None:
         """Write the terms of texts where an earlier version of interbert wrote the texts themselves."""

@@ -47,11 +47,6 @@ class Timing:
     processor: float
     """The same of the processor's time, over all threads, which other work on the machine hardly changes."""
 
-    @property
-    def queries_per_second(self) -> float:
-        """Throughput, with all queries at once."""
-        return 1000.0 / max(self.batched, 1e-9)
-
 
 @dataclass(frozen=True)
 class Stage:

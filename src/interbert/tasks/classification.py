@@ -7,14 +7,17 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from interbert.data.labelled import LabelledCollator, LabelledItem
 from interbert.model.scoring import inference, on_device
+from interbert.model.tasks import InterBertForSequenceClassification
+from interbert.tasks.base import Task, inputs_of
 
 _BATCH = 64
 
 
-class ClassificationTask:
+class ClassificationTask(Task):
     """Accuracy and macro F1, in per cent.
 
     Args:
@@ -31,11 +34,21 @@ class ClassificationTask:
         self._items = list(items)
         self._pad_id = pad_id
 
+    def losses(self, model: InterBertForSequenceClassification, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """See :func:`classification_losses`."""
+        return classification_losses(model, batch)
+
     def evaluate(self, model: Any) -> Mapping[str, float]:
         """Metrics of a model."""
         labels = np.array([one.label for one in self._items])
         found = predict(model, self._items, self._pad_id).argmax(axis=1)
         return {"accuracy": float((found == labels).mean() * 100), "macro_f1": macro_f1(found, labels) * 100}
+
+
+def classification_losses(model: InterBertForSequenceClassification, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Cross-entropy with the batch's ``labels`` int64 [B]."""
+    output = model.interbert.encode(**inputs_of(batch), pooled_only=True)
+    return {"loss": nn.functional.cross_entropy(model.label_logits(output), batch["labels"])}
 
 
 def predict(model: Any, items: Sequence[LabelledItem], pad_id: int) -> NDArray[np.float32]:
@@ -46,9 +59,9 @@ def predict(model: Any, items: Sequence[LabelledItem], pad_id: int) -> NDArray[n
     with inference(model):
         for start in range(0, len(order), _BATCH):
             chosen = order[start : start + _BATCH]
-            batch = collate([items[index] for index in chosen])
-            del batch["labels"]
-            logits[chosen] = model(**on_device(batch, model.device)).logits.float().cpu().numpy()
+            batch = on_device(inputs_of(collate([items[index] for index in chosen])), model.device)
+            output = model.interbert.encode(**batch, pooled_only=True)
+            logits[chosen] = model.label_logits(output).float().cpu().numpy()
     return logits
 
 

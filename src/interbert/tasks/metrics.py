@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from interbert.errors import DataError
 
 RECALL_AT = (1, 5, 10)
+_BATCH = 100
+"""Resamplings held in memory at a time."""
 
 Bool = NDArray[np.bool_]
 Int64 = NDArray[np.int64]
@@ -128,17 +130,21 @@ def estimates(of_queries: Mapping[str, NDArray[np.floating]], bootstrap: int, se
 
     Args:
         of_queries: name -> value of each query [n].
-        bootstrap: resamplings; 0 gives intervals of no width.
+        bootstrap: resamplings; fewer than two give intervals of no width.
         seed: of the resampling.
     """
-    count = len(next(iter(of_queries.values())))
-    samples = np.random.default_rng(seed).integers(0, count, (bootstrap, count))
-    found = {}
-    for name, values in of_queries.items():
-        means = values[samples].mean(axis=1) if bootstrap else values.mean(keepdims=True)
-        low, high = np.percentile(means, [2.5, 97.5])
-        found[name] = Estimate(float(values.mean()), float(low), float(high))
-    return found
+    from scipy.stats import bootstrap as resample  # a second to import
+
+    values = np.stack(list(of_queries.values()))
+    means = values.mean(axis=1)
+    low = high = means
+    if bootstrap > 1 and values.shape[1] > 1:
+        drawn = np.random.default_rng(seed)
+        found = resample(
+            (values,), np.mean, n_resamples=bootstrap, batch=_BATCH, axis=1, method="percentile", rng=drawn
+        )
+        low, high = found.confidence_interval
+    return {name: Estimate(*map(float, bounds)) for name, *bounds in zip(of_queries, means, low, high, strict=True)}
 
 
 def best_ranks(scores: NDArray[np.floating], relevant: Bool) -> Int64:

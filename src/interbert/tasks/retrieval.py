@@ -8,14 +8,20 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from interbert.data.pairs import PairTable
 from interbert.data.subset import sample_groups
+from interbert.losses.pretraining import matching_loss
 from interbert.model.processing import InterBertProcessor
+from interbert.model.retrieval import InterBertForImageTextRetrieval
 from interbert.model.scoring import dual_matrix, score_pairs
 from interbert.region_arrays import RegionArrays
 from interbert.regions.reader import RegionReader
 from interbert.regions.schema import Regions
+from interbert.tasks.base import Task, inputs_of
+from interbert.tasks.contrast import contrast
+from interbert.tasks.in_batch import in_batch_losses
 from interbert.tasks.metrics import best_ranks
 from interbert.tasks.score_fusion import ScoreFusion, build_in, calibration, fit_score_fusion
 
@@ -74,7 +80,7 @@ def encode_images(
     return images
 
 
-class RetrievalTask:
+class RetrievalTask(Task):
     """Validation during training: text-to-image recall on held-out images.
 
     With a contrastive head the dual encoder ranks all images and the joint model reranks its best few with it, so a
@@ -111,6 +117,10 @@ class RetrievalTask:
         self._rerank = rerank
         self._joint = joint
         self.mixture: ScoreFusion | None = None
+
+    def losses(self, model: InterBertForImageTextRetrieval, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """See :func:`retrieval_losses`."""
+        return retrieval_losses(model, batch)
 
     def evaluate(self, model: Any) -> Mapping[str, float]:
         """Recall in percent: ``dual_r@k``, ``joint_r@k`` over the dual encoder's candidates, ``r@k`` of their mixture.
@@ -156,6 +166,35 @@ class RetrievalTask:
         texts = [self._texts[place] for place in np.flatnonzero(told).tolist()]
         joint = score_pairs(model, texts, self._images, candidates)
         build_in(model, calibration(joint, np.take_along_axis(relevant, candidates, axis=1)))
+
+
+def retrieval_losses(model: InterBertForImageTextRetrieval, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Matching and contrastive losses, and ``loss``, their sum by the configuration's weights.
+
+    Args:
+        model: to train.
+        batch: of :class:`~interbert.data.collation.RetrievalCollator`: labelled pairs, of which ``contrast_rows``
+            int64 [K] are the true ones that are contrasted; or, with ``negative_draws``, true pairs alone
+            (:mod:`~interbert.tasks.in_batch`).
+    """
+    if "negative_draws" in batch:
+        losses = in_batch_losses(model, batch)
+    else:
+        logits = model.pair_logits(**inputs_of(batch))
+        losses = {"matching_loss": matching_loss(logits, batch["matching_labels"])}
+        if "contrast_rows" in batch:
+            losses["contrastive_loss"] = _true_pairs_contrast(model, batch)
+    return {"loss": model.total_loss(losses), **losses}
+
+
+def _true_pairs_contrast(model: InterBertForImageTextRetrieval, batch: Mapping[str, Tensor]) -> Tensor:
+    """Contrast of a batch's true pairs in dual mode; rows that are chosen on the device stay padded on a GPU."""
+    names = ("input_ids", "attention_mask", "region_features", "region_locations", "region_mask")
+    pairs = {name: batch[name][batch["contrast_rows"]] for name in names if name in batch}
+    ids, mask = pairs["input_ids"], pairs.get("attention_mask")
+    text_pooled = model.pool_text(ids, mask)
+    image_pooled = model.pool_image(pairs["region_features"], pairs["region_locations"], pairs.get("region_mask"))
+    return contrast(model, text_pooled, image_pooled, batch.get("contrast_same"), model.words(ids, mask))
 
 
 def _ranks_among(scores: NDArray[np.floating], positive: Bool) -> NDArray[Any]:

@@ -17,8 +17,8 @@ from interbert.model.modeling import InterBertForPreTraining
 from interbert.model.retrieval import InterBertForImageTextRetrieval
 
 Floats = NDArray[np.floating]
-_NEWTON_STEPS = 50
 _RIDGE = 1e-3  # keeps the fit finite when the pairs are separable
+_TOLERANCE = 1e-13  # of the gradient: the same weights everywhere, to the last digit of float32
 _CONSTANT = 1e-6
 """A score that varies by less than this share of its size tells nothing: scaled up, rounding would be all of it."""
 
@@ -38,14 +38,14 @@ class ScoreFusion:
 
 
 def fit_score_fusion(joint: Floats, cosines: Floats, relevant: NDArray[np.bool_]) -> ScoreFusion | None:
-    """Logistic regression by Newton's method; neither part gets a negative weight.
+    """Logistic regression; neither part gets a negative weight.
 
     None where there is nothing to fit: all candidates are right or all wrong, or neither score varies.
 
     Args:
         joint: [texts, k] joint logit differences of each text's candidates.
         cosines: [texts, k] the dual encoder's of the same.
-        right: bool [texts, k].
+        relevant: bool [texts, k].
     """
     features = np.stack([joint.ravel(), cosines.ravel()], axis=1).astype(np.float64)
     labels = relevant.ravel().astype(np.float64)
@@ -67,7 +67,7 @@ def calibration(joint: Floats, relevant: NDArray[np.bool_]) -> ScoreFusion:
 
     Args:
         joint: [texts, k] joint logit differences of each text's candidates.
-        right: bool [texts, k].
+        relevant: bool [texts, k].
     """
     stretch, offset = _logistic(joint.reshape(-1, 1).astype(np.float64), relevant.ravel().astype(np.float64))
     if stretch > 0:
@@ -83,15 +83,15 @@ def _varies(features: Floats) -> NDArray[np.bool_]:
 
 
 def _logistic(features: Floats, labels: Floats) -> Floats:
-    """Weights of the columns and, last, the offset."""
+    """Weights of the columns and, last, the offset; zeros where all labels are equal."""
+    from sklearn.linear_model import LogisticRegression
+
     spread = np.where(_varies(features), features.std(axis=0), np.inf)  # a constant column gets no weight
+    if labels.min() == labels.max():
+        return np.zeros(len(spread) + 1)
     x = np.concatenate([features / spread, np.ones((len(features), 1))], axis=1)
-    weights = np.zeros(x.shape[1])
-    ridge = _RIDGE * np.eye(len(weights))
-    for _ in range(_NEWTON_STEPS):
-        p = 1.0 / (1.0 + np.exp(-(x @ weights).clip(-30, 30)))
-        gradient = x.T @ (p - labels) + ridge @ weights
-        weights = weights - np.linalg.solve((x * (p * (1 - p))[:, None]).T @ x + ridge, gradient)
+    fit = LogisticRegression(C=1 / _RIDGE, fit_intercept=False, solver="newton-cholesky", tol=_TOLERANCE)
+    weights: Floats = fit.fit(x, labels).coef_[0]
     weights[:-1] /= spread
     return weights
 

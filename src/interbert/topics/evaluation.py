@@ -186,10 +186,7 @@ def _lists(
     if known(recommender.wordings(topic.texts)):  # else the model has no page for it
         ranked, page = (recommender.page(topic.texts, topic.where, one) for one in (unbounded, settings))
     lists = (titles, recalled, ranked, page)
-    return {
-        name: [(one.id, one.product_id) for one in listed]  # type: ignore[attr-defined]
-        for name, listed in zip(names, lists, strict=True)
-    }
+    return {name: [(one.id, one.product_id) for one in listed] for name, listed in zip(names, lists, strict=True)}
 
 
 def _score(recommender: TopicRecommender, listed: Sequence[tuple[str, str]], relevant: set[str]) -> TopicScore:

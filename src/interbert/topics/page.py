@@ -6,8 +6,9 @@ import base64
 from collections.abc import Mapping, Sequence
 
 from interbert.errors import DataError, VectorIndexError
+from interbert.search.hits import Hit
 from interbert.search.index import ProductIndex
-from interbert.search.page import TopicItem, document, escape, hit_card, image_classes, stylesheet
+from interbert.templating import render
 from interbert.topics.pages import BuiltPage
 
 
@@ -22,26 +23,9 @@ def render_topics(pages: Sequence[BuiltPage], images: Mapping[str, str], footer:
     Raises:
         DataError: a page's items are not as they should be.
     """
-    rules, names = image_classes(images)
-    shown = sum(len(page.items) for page in pages)
-    parts = [f"<h1>Topics</h1>\n<p>{len(pages)} topics, {shown} items.</p>\n<p>"]
-    parts += [
-        f'<a href="#topic-{number}" dir="auto">{escape(page.texts[0])}</a> ({len(page.items)}){_after(number, pages)}'
-        for number, page in enumerate(pages)
-    ]
-    parts.append("</p>")
-    for number, page in enumerate(pages):
-        heading = " / ".join(page.texts)
-        parts.append(f'<h2 class="query" id="topic-{number}" dir="auto">{escape(heading)}</h2>')
-        if page.where:
-            parts.append(f'<p class="soft"><code>{escape(page.where)}</code></p>')
-        if page.items:
-            cards = "\n".join(hit_card(_hit(item, page.topic_id), names) for item in page.items)
-            parts.append(f'<ol class="hits">\n{cards}\n</ol>')
-        else:
-            parts.append('<p class="soft">No product is likely enough.</p>')
-    parts.append(f"<footer>{escape(footer)}</footer>")
-    return document("InterBERT topics", stylesheet("interbert.search", "results.css") + rules, "\n".join(parts))
+    shown = [(page, [_hit(item, page.topic_id) for item in page.items]) for page in pages]
+    count = sum(len(page.items) for page in pages)
+    return render("topics.html", images, pages=shown, shown=count, footer=footer)
 
 
 def page_images(index: ProductIndex, pages: Sequence[BuiltPage]) -> dict[str, str]:
@@ -58,10 +42,10 @@ def page_images(index: ProductIndex, pages: Sequence[BuiltPage]) -> dict[str, st
     }
 
 
-def _hit(item: Mapping[str, object], topic: str) -> TopicItem:
+def _hit(item: Mapping[str, object], topic: str) -> Hit:
     try:
         texts, likely = item["texts"], item["probability"]
-        return TopicItem(
+        return Hit(
             int(str(item["rank"])),
             str(item["id"]),
             None if likely is None else float(str(likely)),
@@ -70,7 +54,3 @@ def _hit(item: Mapping[str, object], topic: str) -> TopicItem:
         )
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(f"topic {topic}: its page is damaged ({error}). Run interbert topics build again.") from error
-
-
-def _after(number: int, pages: Sequence[BuiltPage]) -> str:
-    return "" if number == len(pages) - 1 else " ·"

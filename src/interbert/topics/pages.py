@@ -25,7 +25,7 @@ from interbert.errors import DataError, UsageError, first_line, writing
 from interbert.locking import only_writer
 from interbert.progress import progress_bar
 from interbert.redaction import published, stripped
-from interbert.search.engine import Result
+from interbert.search.hits import Hit as Result
 from interbert.search.index import ProductIndex
 from interbert.stored_names import stored
 from interbert.topics.recommend import PageSettings, TopicRecommender

@@ -15,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from interbert.deprecation import renamed_arguments
-from interbert.errors import CheckpointError, ColumnError, require_range
-from interbert.search.engine import Result, SearchEngine
-from interbert.search.index import Hit, ProductIndex
+from interbert.errors import CheckpointError, ColumnError, UsageError, require_range
+from interbert.search.engine import SearchEngine
+from interbert.search.hits import Hit
+from interbert.search.index import ProductIndex
 from interbert.search.index_model import model_folder
 from interbert.search.query_encoder import ProductEncoder
 from interbert.search.rank_fusion import deduplicated
@@ -108,7 +109,10 @@ class TopicRecommender:
 
     def refresh(self) -> None:
         """Use a rebuilt index and topics that were learned anew, from now on."""
-        self.index, self.encoder = self._engine.refresh()
+        index, self.encoder = self._engine.refresh()
+        if not isinstance(index, ProductIndex):
+            raise UsageError("topic pages need an index. Make one with: interbert index build")
+        self.index = index
         stamps = tuple(file_stamp(folder / FILE) for folder in _memory_folders(self.index))
         if stamps != self._stamps:
             self.memory, self._stamps = find_memory(self.index, self._examples), stamps
@@ -137,7 +141,7 @@ class TopicRecommender:
         min_probability: float | None = None,
         diversity: float | None = None,
         diversify_by: Sequence[str] = (),
-    ) -> list[Result]:
+    ) -> list[Hit]:
         """The page of a topic, of the index and the memory as they are now.
 
         Args:
@@ -163,7 +167,7 @@ class TopicRecommender:
         """A topic's texts, and what is said of their Chinese words in English where no title has them."""
         return [*texts, *([] if self.memory is None else self.memory.examples.glosses(texts))]
 
-    def page(self, texts: Sequence[str], where: str | None, settings: PageSettings) -> list[Result]:
+    def page(self, texts: Sequence[str], where: str | None, settings: PageSettings) -> list[Hit]:
         """Make a topic's page.
 
         Args:
@@ -218,9 +222,7 @@ class TopicRecommender:
         places, weights = (np.stack(part) for part in zip(*(self._known[hit.id] for hit in hits), strict=True))
         return Neighbours(places, weights)
 
-    def _items(
-        self, hits: Sequence[Hit], scores: Floats, likely: Floats | None, settings: PageSettings
-    ) -> list[Result]:
+    def _items(self, hits: Sequence[Hit], scores: Floats, likely: Floats | None, settings: PageSettings) -> list[Hit]:
         """Each product's best image that is likely enough, near-duplicates as one, diversified."""
         best: dict[str, int] = {}
         for place in sorted(range(len(hits)), key=lambda place: (-float(scores[place]), hits[place].id)):
@@ -242,7 +244,7 @@ class TopicRecommender:
             settings.top_k,
         )
         return [
-            Result.of(
+            Hit.of(
                 rank,
                 [hits[order[member]] for member in groups[place]],
                 float(scores[heads[place]]),

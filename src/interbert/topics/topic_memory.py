@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from interbert.atomic_write import atomic_write, replacing
+from interbert.bounded_files import json_value
 from interbert.errors import CheckpointError, first_line, writing
 from interbert.regions.schema import CaptionRow
 from interbert.search.model_files import model_fingerprint
@@ -159,10 +160,10 @@ def _load(path: Path, fingerprint: str) -> TopicMemory:
             )
         images, pooled, vectors = (arrays[name].astype(np.float32) for name in ("images", "pooled", "vectors"))
         texts = _as_texts(arrays["texts"])
-        fields = tuple(json.loads(header["fields"]))
+        fields = tuple(json_value(header["fields"]))
         examples = Examples(images, pooled, fields, vectors, texts, _facets(arrays, len(texts)))
-        calibration = Calibration(**json.loads(header["calibration"]))
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError, RecursionError) as error:
+        calibration = Calibration(**json_value(header["calibration"]))
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
         if isinstance(error, CheckpointError):
             raise
         reason = first_line(error)

@@ -52,7 +52,7 @@ def cut_of(options: TrainingOptions) -> Cut:
 
 
 def trainer_arguments(
-    options: TrainingOptions, out: Path, steps_per_epoch: int, some_unused: bool = False
+    options: TrainingOptions, out: Path, steps_per_epoch: int, some_unused: bool = False, **others: Any
 ) -> TrainingArguments:
     """Our options in Hugging Face's form.
 
@@ -61,6 +61,7 @@ def trainer_arguments(
         out: model directory.
         steps_per_epoch: batches of one process.
         some_unused: parts of the model take no part in the loss, which processes that share it have to look for.
+        others: Hugging Face's, in place of what follows from ours.
     """
     updates = math.ceil(steps_per_epoch / options.gradient_accumulation * options.epochs)
     every = max(1, steps_per_epoch // options.gradient_accumulation // options.validations_per_epoch)
@@ -96,4 +97,4 @@ def trainer_arguments(
         "ddp_timeout": _PATIENCE,
         "ddp_find_unused_parameters": some_unused,
     }
-    return TrainingArguments(**settings)
+    return TrainingArguments(**(settings | others))

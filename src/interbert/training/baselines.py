@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from interbert.data.flat_arrays import FlatIds
-from interbert.objectives.matching import baseline_loss
+from interbert.losses.pretraining import baseline_loss
 from interbert.regions.reader import RegionReader
 
 

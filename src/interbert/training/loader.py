@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from interbert.data.sampling import EpochBatches
+from interbert.data.sampling import Batches
 from interbert.memory import keep_freed_memory
 
 Collate = Callable[[Sequence[Any]], dict[str, Tensor]]
@@ -19,7 +19,13 @@ FEATURES = ("region_features", "contrast_region_features")
 
 
 def batch_loader(
-    dataset: Dataset[Any], batches: EpochBatches, collate: Collate, workers: int, for_gpu: bool, bf16: bool
+    dataset: Dataset[Any],
+    batches: Batches,
+    collate: Collate,
+    workers: int,
+    for_gpu: bool,
+    bf16: bool,
+    generator: torch.Generator | None = None,
 ) -> DataLoader[dict[str, Tensor]]:
     """Batches of examples by their keys, in the order of ``batches``.
 
@@ -31,6 +37,7 @@ def batch_loader(
         for_gpu: put them where a GPU fetches them without the processor.
         bf16: the model computes in bf16. For a GPU region features then come in it: half the bytes on their way, and
             the numbers that the model's first product would make of them there.
+        generator: of the loader's own draws; torch's global one when not given.
     """
     return DataLoader(
         dataset,
@@ -39,6 +46,7 @@ def batch_loader(
         num_workers=workers,
         pin_memory=for_gpu and torch.cuda.is_available(),
         worker_init_fn=_start_worker,
+        generator=generator,
         # the store's library runs threads, which a forked child would not have
         multiprocessing_context="forkserver" if workers else None,
     )

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from interbert.data.sampling import SampleKey
-from interbert.training.objective_log import LOSSES
+from interbert.tasks.base import Losses
 
 _NAMED = 5
 """At most so many samples are named."""
@@ -60,11 +59,17 @@ class NanGuard:
         return None if bool(kept) else batch
 
 
-def diagnosis(model: nn.Module, batches: Iterator[tuple[SampleKey, dict[str, Tensor]]], names: Sequence[str]) -> str:
+def diagnosis(
+    model: nn.Module,
+    losses: Losses,
+    batches: Iterator[tuple[SampleKey, dict[str, Tensor]]],
+    names: Sequence[str],
+) -> str:
     """What is not finite: the weights, or the losses of which samples.
 
     Args:
         model: as training left it.
+        losses: of the task.
         batches: each sample alone, with its key.
         names: a text of every pair, to name it by.
     """
@@ -77,7 +82,7 @@ def diagnosis(model: nn.Module, batches: Iterator[tuple[SampleKey, dict[str, Ten
     with torch.no_grad():
         for key, batch in batches:
             total += 1
-            parts = _not_finite(model, batch)
+            parts = _not_finite(losses(model, batch))
             if parts:
                 found.append((key, parts))
     if not found:
@@ -100,7 +105,6 @@ def of_all_processes(whys: Sequence[str]) -> str:
     return "; ".join(f"in process {process} {why}" for process, why in telling.items())
 
 
-def _not_finite(model: Callable[..., Any], batch: dict[str, Tensor]) -> list[str]:
-    outputs = model(**batch)
-    parts = {name: getattr(outputs, name, None) for name in LOSSES}
-    return [name for name, part in parts.items() if part is not None and not bool(torch.isfinite(part))]
+def _not_finite(losses: Mapping[str, Tensor]) -> list[str]:
+    parts = {name: loss for name, loss in losses.items() if name != "loss"} or losses
+    return [name for name, part in parts.items() if not bool(torch.isfinite(part))]

@@ -107,13 +107,7 @@ class ModelOptions:
     attention_dropout: float = 0.0
     """Attention dropout."""
     lm_loss_weight: float = 1.0
-    """Weight of masked segment modeling."""
-    region_loss_weight: float = 1.0
-    """Weight of masked region modeling."""
-    matching_loss_weight: float = 1.0
-    """Weight of image-text matching."""
-    contrastive_loss_weight: float = 1.0
-    """Weight of the contrast of separately encoded sides."""
+    """Weight of masked segment modeling; the other objectives have 1."""
     lm_loss_on_mismatched: bool = True
     """Take the LM loss on mismatched pairs too, as the reference does."""
 
@@ -125,8 +119,7 @@ class ModelOptions:
             require_range(f"model.{name}", getattr(self, name), 0)
         for name in ("dropout", "region_dropout", "attention_dropout"):
             require_range(f"model.{name}", getattr(self, name), 0, 1)
-        for name in ("lm_loss_weight", "region_loss_weight", "matching_loss_weight", "contrastive_loss_weight"):
-            require_range(f"model.{name}", getattr(self, name), 0)
+        require_range("model.lm_loss_weight", self.lm_loss_weight, 0)
 
 
 @dataclass
@@ -164,12 +157,9 @@ class WarmStartOptions:
     """Pairs per step; each is contrasted with all others. Never more than an eighth of the pairs."""
     dropout: float = 0.3
     """Dropout on region features, beside model.region_dropout, and on text vectors; more for few images."""
-    max_pairs: int = 100_000
-    """A sample of so many pairs is enough."""
 
     def __post_init__(self) -> None:
-        if self.batch_size < 2 or self.max_pairs < 2:
-            raise ConfigError("warm_start.batch_size and warm_start.max_pairs must be at least 2.")
+        require_range("warm_start.batch_size", self.batch_size, 2)
         if min(self.head_epochs, self.epochs) < 0:
             raise ConfigError("warm_start.head_epochs and warm_start.epochs must not be negative.")
         if min(self.head_learning_rate, self.learning_rate) <= 0:
@@ -289,7 +279,7 @@ class FinetuneRetrievalOptions:
     score_fusion: bool = True
     """After training, add the dual encoder's score to the joint one, weighted on validation pairs."""
     hub_correction: float = 0.5
-    """After training, take this share of an image's nearness to just any training text off its dual score, so that a
+    """After training, take this share of an image's nearness to just any training text off its dual score, so that an
     image near to everything does not come first everywhere; 0 does not."""
     dropout: float | None = None
     """Hidden dropout; the model's own when not given."""

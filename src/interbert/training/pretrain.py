@@ -17,20 +17,19 @@ from interbert.checkpoints.new_rows import fill_new_rows
 from interbert.checkpoints.vocabulary import grow_vocabulary, latin_tokens
 from interbert.data.collation import PretrainingCollator
 from interbert.data.examples import PairData, PretrainingPairs
+from interbert.data.masking import RegionMasking, SegmentMasking
 from interbert.data.negatives import Negatives
 from interbert.data.sampling import EpochBatches
 from interbert.errors import ConfigError
+from interbert.losses.pretraining import PRETRAINING_MISMATCHES
 from interbert.model.configuration import InterBertConfig
 from interbert.model.modeling import InterBertForPreTraining
 from interbert.model.processing import InterBertProcessor
 from interbert.model.region_inputs import InterBertRegionFeatureExtractor
-from interbert.objectives.matching import PRETRAINING_MISMATCHES
-from interbert.objectives.region_masking import RegionMasking
-from interbert.objectives.segment_masking import SegmentMasking
 from interbert.redaction import published
 from interbert.regions.reader import RegionReader
-from interbert.tasks.retrieval import RetrievalTask
-from interbert.training.arguments import attention_for_training, cut_of, trainer_arguments
+from interbert.tasks.pretraining import PretrainingTask
+from interbert.training.arguments import attention_for_training, cut_of, trainer_arguments, uses_bf16
 from interbert.training.baselines import baseline_losses
 from interbert.training.options import ModelOptions, PretrainOptions
 from interbert.training.provenance import provenance
@@ -90,21 +89,21 @@ def _pretrain(options: PretrainOptions) -> None:
     pairs = PairData(data.table, data.store, processor, options.training.seed, options.regions)
     cut = cut_of(options.training)
     batches = EpochBatches(pairs.lengths, options.training.batch_size, options.training.seed, cut, data.visits)
+    contrast = model.config.contrastive_size is not None
+    lm_on_mismatched = model.config.lm_loss_on_mismatched
+    texts, images = data.validation.encode(data.validation_store, processor)
+    # without a dual encoder the joint model is all there is to judge
+    task = PretrainingTask(data.validation, texts, images, joint=model.config.contrastive_size is None)
+    if can_warm_start(model, options.warm_start) and last_checkpoint(out) is None:
+        pooled = processor.feature_extractor.standardise(data.pooled, options.regions)
+        known = WarmStartData(pairs, pooled, task)
+        warm_start(model, known, options.warm_start, out, uses_bf16(options.training))
+        del known, pooled  # a copy of every image's features, of no use to what follows
+    # after the warm start, whose trainer has other ones: they are of the process
     arguments = trainer_arguments(options.training, out, len(batches))
     hard = curriculum(options.negatives, batches.pairs, options.training.batch_size * cut.parts)
     negatives = run_negatives(options.negatives, out, data, arguments)
     dataset = _dataset(options, pairs, negatives, hard, model.config)
-    contrast = model.config.contrastive_size is not None and model.config.contrastive_loss_weight > 0
-    lm_on_mismatched = model.config.lm_loss_on_mismatched
-    texts, images = data.validation.encode(data.validation_store, processor)
-    # without a dual encoder the joint model is all there is to judge
-    task = RetrievalTask(data.validation, texts, images, joint=model.config.contrastive_size is None)
-    if can_warm_start(model, options.warm_start) and last_checkpoint(out) is None:
-        pooled = processor.feature_extractor.standardise(data.pooled, options.regions)
-        with arguments.main_process_first(desc="warm start"):  # the others load what the first has learnt
-            known = WarmStartData(pairs, pooled, task)
-            warm_start(model.to(arguments.device), known, options.warm_start, out, arguments.bf16)
-        del known, pooled  # a copy of every image's features, of no use to what follows
     trainer = InterBertTrainer(
         model,
         arguments,
@@ -204,9 +203,6 @@ def _config(options: PretrainOptions, store: RegionReader, vocabulary: int) -> I
         attention_probs_dropout_prob=chosen.attention_dropout,
         image_attention_probs_dropout_prob=chosen.attention_dropout,
         lm_loss_weight=chosen.lm_loss_weight,
-        region_loss_weight=chosen.region_loss_weight,
-        matching_loss_weight=chosen.matching_loss_weight,
-        contrastive_loss_weight=chosen.contrastive_loss_weight,
         lm_loss_on_mismatched=chosen.lm_loss_on_mismatched,
         **{name: value for name, value in optional.items() if value is not None},
     )

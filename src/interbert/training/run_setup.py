@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from torch import distributed
 
 from interbert.atomic_write import atomic_write, is_part
-from interbert.data.negatives import Negatives
+from interbert.bounded_files import read_json, reading
+from interbert.data.negatives import Negatives, hard_share
 from interbert.data.pairs import PairTable
 from interbert.data.qrels import QrelsTexts
 from interbert.errors import (
@@ -32,7 +33,6 @@ from interbert.errors import (
     writing,
 )
 from interbert.locking import only_writer
-from interbert.objectives.matching import hard_share
 from interbert.redaction import stripped
 from interbert.regions.mix import StoreMix
 from interbert.regions.reader import RegionReader
@@ -194,6 +194,7 @@ def claim_folder(out: Path, recipe: Mapping[str, Any]) -> bool:
 
     Raises:
         UsageError: the folder holds a run with another recipe, or something else.
+        DataError: its recipe is damaged.
         StorageError: the folder cannot be made.
     """
     if out.is_file() or any(parent.is_file() for parent in out.parents):
@@ -204,7 +205,8 @@ def claim_folder(out: Path, recipe: Mapping[str, Any]) -> bool:
     with writing(out):
         out.mkdir(parents=True, exist_ok=True)
         if file.exists() and _has_begun(out):  # else it never got to a first step
-            _require_same(out, json.loads(file.read_text(encoding="utf-8")), recipe)
+            with reading(file, "Restore it, or name another folder."):
+                _require_same(out, read_json(file), recipe)
         else:
             atomic_write(file, json.dumps(recipe, indent=2, ensure_ascii=False) + "\n")
     return (out / FINISHED).exists()
@@ -215,11 +217,14 @@ def claim_regions(out: Path, store: RegionReader) -> None:
 
     Raises:
         StoreError: other regions lie in the store's place now.
+        DataError: what was remembered is damaged.
         StorageError: the file cannot be written.
     """
     file = out / REGIONS
     if file.exists() and _has_begun(out):
-        store.require(ExtractorInfo.from_json(file.read_text(encoding="utf-8")))
+        with reading(file, "Restore it, or name another folder."):
+            info = ExtractorInfo.from_dict(read_json(file))
+        store.require(info)
     elif main_process():
         atomic_write(file, store.info.to_json() + "\n")
 

@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import PreTrainedModel, Trainer, TrainingArguments
 from transformers.trainer import OPTIMIZER_NAME, SCHEDULER_NAME
 from transformers.utils import SAFE_WEIGHTS_NAME
 
+from interbert.tasks.base import Losses, TaskModule
 from interbert.training.sharding import Sharding
 
 
@@ -25,14 +26,16 @@ class ShardedTrainer(Trainer):  # type: ignore[misc]
 
     Args:
         model: to train.
+        losses: of the task.
         args: Hugging Face's.
         shard: share weights, gradients and optimizer state out; one process alone has all of them in any case.
         others: of the base class.
     """
 
-    def __init__(self, model: PreTrainedModel, args: TrainingArguments, shard: bool, **others: Any) -> None:
+    def __init__(self, model: nn.Module, losses: Losses, args: TrainingArguments, shard: bool, **others: Any) -> None:
+        self._trained = TaskModule(model, losses)
         sharded = shard and args.world_size > 1
-        self.sharding = Sharding(model, args.device, args.world_size) if sharded else None
+        self.sharding = Sharding(self._trained, args.device, args.world_size) if sharded else None
         super().__init__(model=model, args=args, **others)
 
     @contextmanager
@@ -46,19 +49,23 @@ class ShardedTrainer(Trainer):  # type: ignore[misc]
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
         """Write the whole model."""
-        if self.sharding is None:
-            super().save_model(output_dir, _internal_call)
-            return
         assert output_dir is not None
+        if self.sharding is None:
+            if isinstance(self.model, PreTrainedModel):
+                super().save_model(output_dir, _internal_call)
+            else:  # as dense as safetensors wants it
+                Path(output_dir).mkdir(exist_ok=True)
+                state = {name: value.contiguous() for name, value in self.model.state_dict().items()}
+                save_file(state, Path(output_dir) / SAFE_WEIGHTS_NAME)
+            return
         with self.sharding.whole_model() as model:
             if self.args.should_save:
                 model.save_pretrained(output_dir)
 
     def _wrap_model(self, model: nn.Module, training: bool = True, dataloader: Any = None) -> Any:
-        if self.sharding is None or not training:
-            return super()._wrap_model(model, training, dataloader)
-        # autocast alone: what the library would put around the model is in it already
-        return self.accelerator.prepare_model(model, device_placement=False, evaluation_mode=True)
+        """Wrap the model with its losses; the model alone is what is written, read and optimised by its own names."""
+        sharded = self.sharding is not None  # what the library would put around it is in it, but for autocast
+        return self.accelerator.prepare_model(self._trained, device_placement=not sharded, evaluation_mode=sharded)
 
     def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
         if self.sharding is None:

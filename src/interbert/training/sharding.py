@@ -24,6 +24,8 @@ from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 from transformers import PreTrainedModel
 
+from interbert.tasks.base import TaskModule
+
 _WHOLE = StateDictOptions(full_state_dict=True, strict=False)
 
 
@@ -34,12 +36,13 @@ class Sharding:
     between. Every method that returns whole tensors is collective: all processes call it.
 
     Args:
-        model: to shard; is moved to the device.
+        trained: whose model to shard; is moved to the device.
         device: of this process.
         processes: to share it between.
     """
 
-    def __init__(self, model: PreTrainedModel, device: torch.device, processes: int) -> None:
+    def __init__(self, trained: TaskModule, device: torch.device, processes: int) -> None:
+        model = cast(PreTrainedModel, trained.model)
         self._copy = copy.deepcopy(model).cpu()
         self._model = model
         self._device = device
@@ -51,7 +54,7 @@ class Sharding:
         scalars = {value for value in model.parameters() if value.ndim == 0}  # nothing to share out
         for value in scalars:
             value.register_post_accumulate_grad_hook(_average_gradient)
-        fully_shard(model, mesh=mesh, ignored_params=scalars)
+        fully_shard(trained, mesh=mesh, ignored_params=scalars)
 
     def state(self) -> dict[str, Tensor]:
         """The whole weights by name, on every process; collective."""

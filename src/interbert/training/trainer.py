@@ -10,39 +10,43 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from accelerate.data_loader import prepare_data_loader
 from torch import Tensor, nn
 from torch.utils.data import Dataset
-from transformers import PreTrainedModel, PrinterCallback, TrainerCallback, TrainingArguments
+from transformers import PreTrainedModel, PrinterCallback, TrainerCallback, TrainerState, TrainingArguments
+from transformers.trainer import TRAINER_STATE_NAME
 
 from interbert.atomic_write import atomic_write
+from interbert.bounded_files import json_value, read_json, reading
 from interbert.checkpoints.directory import finish_replacing, replaced_files
 from interbert.checkpoints.transformers_logging import quiet_transformers
-from interbert.data.sampling import EpochBatches, SampleKey
+from interbert.data.sampling import Batches, SampleKey
 from interbert.errors import TrainingError, writing
 from interbert.model.scoring import on_device
 from interbert.tasks.base import Task
 from interbert.training.arguments import CHECKPOINTS
-from interbert.training.console import TrainingConsole
+from interbert.training.console import ObjectiveLog, TrainingConsole
 from interbert.training.ema import EMA_FILE, WeightAverage
 from interbert.training.loader import batch_loader
 from interbert.training.model_card import write_model_card
 from interbert.training.nan_guard import NanGuard, diagnosis, of_all_processes
-from interbert.training.objective_log import ObjectiveLog
-from interbert.training.optimizer import make_optimizer
+from interbert.training.optimizer import make_optimizer, make_schedule, step_down
 from interbert.training.options import TrainingOptions
 from interbert.training.provenance import PROVENANCE, write_provenance
 from interbert.training.sharded_trainer import ShardedTrainer
 from interbert.training.sharding import is_sharded
 from interbert.training.signals import StopAtSignal
 from interbert.training.throughput import Throughput
+
+if TYPE_CHECKING:
+    from interbert.training.stage import Stage
 
 _logger = logging.getLogger(__name__)
 
@@ -51,7 +55,7 @@ STATE = "training.json"
 
 
 class InterBertTrainer(ShardedTrainer):
-    """Trains a model on examples, judged by a task.
+    """Trains a model on examples for a task.
 
     Args:
         model: to train.
@@ -61,37 +65,41 @@ class InterBertTrainer(ShardedTrainer):
         dataset: examples by sample key.
         batches: this process's batches of keys.
         collator: examples to tensors.
-        task: validation.
+        task: what is minimised, and validation.
         processor: saved with the model.
         origin: provenance.
         chance: value of each loss for a model that knows nothing, logged beside it.
-        bert_filled: names of parameters that a BERT filled (their learning rate may be lower).
+        scaled: names of parameters with another learning rate: what a BERT filled.
         judge_start: validate before the first step too, so that the model that is started from is a candidate.
         names: a text of every sample, to name it by when its loss is not finite.
+        stage: in what this differs from plain training.
     """
 
     control: Any
+    start_counts = True
+    """Whether the model that is started from may be the best one."""
 
     def __init__(
         self,
-        model: PreTrainedModel,
+        model: nn.Module,
         arguments: TrainingArguments,
         options: TrainingOptions,
         out: Path,
         dataset: Dataset[Any],
-        batches: EpochBatches,
+        batches: Batches,
         collator: Callable[[Any], dict[str, Tensor]],
         task: Task,
         processor: Any,
         origin: Mapping[str, Any],
         chance: Mapping[str, float],
-        bert_filled: frozenset[str] = frozenset(),
+        scaled: frozenset[str] = frozenset(),
         judge_start: bool = False,
         names: Sequence[str] = (),
+        stage: Stage | None = None,
     ) -> None:
         # the task holds its own data; the base class only wants to see that validation was meant
         super().__init__(
-            model, arguments, options.shard, train_dataset=dataset, eval_dataset=[], data_collator=collator
+            model, task.losses, arguments, options.shard, train_dataset=dataset, eval_dataset=[], data_collator=collator
         )
         self._options = options
         self._out = out
@@ -100,18 +108,21 @@ class InterBertTrainer(ShardedTrainer):
         self._processor = processor
         self._origin = dict(origin)
         self._chance = dict(chance)
-        self._bert_filled = bert_filled
+        self._scaled = scaled
         self._judge_start = judge_start
         self._names = names
+        self._stage = stage
         self._objectives = ObjectiveLog()
         self._watch = NanGuard(None if self.sharding is None else self._over_processes)
         self._in_step = 0
         self._best: float | None = None
         pairs_per_step = options.batch_size * options.gradient_accumulation * self.args.world_size
         self._throughput = Throughput(pairs_per_step)
-        self.average = WeightAverage(model, options.ema_decay) if options.ema_decay is not None else None
+        self.average = None
+        if options.ema_decay is not None:
+            self.average = WeightAverage(model, options.ema_decay, stage is None or stage.ema_warm_up)
         self.remove_callback(PrinterCallback)
-        self.add_callback(TrainingConsole(pairs_per_step))
+        self.add_callback(TrainingConsole(pairs_per_step, stage.title if stage else None))
         self._stop = StopAtSignal()
         self.add_callback(self._stop)
         self._steps = _Steps(self)
@@ -128,6 +139,7 @@ class InterBertTrainer(ShardedTrainer):
             arguments.dataloader_num_workers,
             for_gpu,
             arguments.bf16,
+            None if self._stage is None else torch.Generator(),  # of a stage, dropout alone draws from the run's
         )
         return prepare_data_loader(
             loader,
@@ -155,36 +167,38 @@ class InterBertTrainer(ShardedTrainer):
     def get_batch_samples(
         self, epoch_iterator: Iterator[dict[str, Tensor]], num_batches: int, device: torch.device
     ) -> tuple[list[dict[str, Tensor]], None]:
-        """Batches of one step; how many tokens and regions it predicts in all, so that each counts the same."""
+        """Batches of one step; how many places its means are over in all, so that each place counts the same."""
         found, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
         self._in_step = 0
         parts = self.args.world_size * self.args.gradient_accumulation_steps
-        if parts > 1 and "predicted_tokens" in found[0]:
-            counts = [[len(batch["predicted_tokens"]), len(batch["predicted_regions"])] for batch in found]
+        if parts > 1 and self._task.mean_over:
+            counts = [[len(batch[places]) for places in self._task.mean_over.values()] for batch in found]
             total = torch.tensor(counts, dtype=torch.float32, device=device).sum(0)
             share = self.accelerator.reduce(total, reduction="sum") / parts
             found = [batch | {"predicted_counts": share} for batch in found]
         return found, None
 
+    def begin_step(self, step: int) -> None:
+        """Seed dropout where a stage wants it."""
+        epoch, place = divmod(step, len(self._batches))
+        if self._stage is not None and self._stage.seed_of_epoch is not None and not place:
+            torch.manual_seed(self._stage.seed_of_epoch(epoch))
+
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
         """AdamW, as :func:`~interbert.training.optimizer.make_optimizer` groups it."""
         target = self.model if model is None else model
-        self.optimizer = make_optimizer(target, self._options, self._bert_filled)
+        decay_all = self._stage is not None and self._stage.decay_all
+        self.optimizer = make_optimizer(target, self._options, self._scaled, decay_all)
         return self.optimizer
 
     def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
-        """Linear or cosine by the library; ``step`` as SPEC part 4 has it."""
-        if self._options.schedule != "step":
+        """A stage's own, linear or cosine by the library, or ``step`` as SPEC part 4 has it."""
+        rate = None if self._stage is None else self._stage.schedule
+        if self._options.schedule == "step":
+            rate = partial(step_down, max(1, self.args.get_warmup_steps(num_training_steps)))
+        if rate is None:
             return super().create_scheduler(num_training_steps, optimizer)
-        rise: int = max(1, self.args.get_warmup_steps(num_training_steps))
-
-        def rate(step: int) -> float:
-            if step < rise:
-                return (step + 1) / rise
-            drops = sum(step >= share * num_training_steps for share in (0.6, 0.8, 1.0))
-            return math.pow(0.1, drops)
-
-        self.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer or self.optimizer, rate)
+        self.lr_scheduler = make_schedule(rate, optimizer or self.optimizer, num_training_steps)
         return self.lr_scheduler
 
     def compute_loss(self, model: nn.Module, inputs: dict[str, Tensor], return_outputs: bool = False, **_: Any) -> Any:
@@ -193,23 +207,27 @@ class InterBertTrainer(ShardedTrainer):
         Raises:
             TrainingError: the loss is NaN or infinite.
         """
-        outputs = model(**inputs)
+        losses = model(**inputs)
         batch = self.state.global_step * self.args.gradient_accumulation_steps + self._in_step
         self._in_step += 1
-        self._require_finite(self._watch.bad_batch(outputs.loss, batch))
-        self._objectives.add(outputs, inputs.get("predicted_counts"))
-        return (outputs.loss, outputs) if return_outputs else outputs.loss
+        self._require_finite(self._watch.bad_batch(losses["loss"], batch))
+        counts = inputs.get("predicted_counts")
+        self._objectives.add(losses, {} if counts is None else dict(zip(self._task.mean_over, counts, strict=True)))
+        return (losses["loss"], losses) if return_outputs else losses["loss"]
 
     def _require_finite(self, bad: int | None) -> None:
         if bad is None:
             return
         with self.whole_model() as model:
-            why = diagnosis(model, self._singly(self._batches.batch(bad)), self._names)
+            why = diagnosis(model, self._task.losses, self._singly(self._batches.batch(bad)), self._names)
         if self.sharding is not None:  # every process is here, as the whole weights need them all
             why = of_all_processes(self.sharding.told_by_all(why))
+        where, rate = ("", "training.learning_rate")
+        if self._stage is not None:
+            where, rate = f"{self._stage.title}, ", self._stage.rate_option
         raise TrainingError(
-            f"step {bad // self.args.gradient_accumulation_steps}: the loss is not finite ({why}). Lower "
-            "training.learning_rate, or mend the samples named; the last checkpoint is kept."
+            f"{where}step {bad // self.args.gradient_accumulation_steps}: the loss is not finite ({why}). Lower "
+            f"{rate}, or mend the samples named; the last checkpoint is kept."
         )
 
     def _singly(self, keys: Sequence[SampleKey]) -> Iterator[tuple[SampleKey, dict[str, Tensor]]]:
@@ -222,7 +240,9 @@ class InterBertTrainer(ShardedTrainer):
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Add each objective's mean loss since the last line and its chance value, time and rate; keep it on disk."""
         if "loss" in logs:
-            logs |= {name: round(mean, 4) for name, mean in self._objectives.take(self._over_processes).items()}
+            digits = 4 if self._stage is None else 8  # of a pass that was stopped, parts are averaged
+            means = self._objectives.take(self._over_processes)
+            logs |= {name: round(mean, digits) for name, mean in means.items()}
             logs |= {f"{name}_chance": round(value, 4) for name, value in self._chance.items() if name in logs}
             rate = self._throughput.pairs_per_second(self.state.global_step)
             if rate is not None:
@@ -230,9 +250,12 @@ class InterBertTrainer(ShardedTrainer):
         logs["seconds"] = round(self._throughput.seconds, 1)
         super().log(logs, start_time)
         if self.is_world_process_zero():
-            log = self._out / LOG_HISTORY
-            with writing(log), log.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(self.state.log_history[-1]) + "\n")
+            self._write_log()
+
+    def _write_log(self) -> None:
+        log = self._out / LOG_HISTORY
+        with writing(log), log.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(self.state.log_history[-1]) + "\n")
 
     def _over_processes(self, value: Tensor) -> Tensor:
         summed: Tensor = self.accelerator.reduce(value, reduction="sum")
@@ -248,7 +271,8 @@ class InterBertTrainer(ShardedTrainer):
             value = metrics[f"eval_{self._task.primary_metric}"]
             # of equals the later one is kept: few validation images make many
             better = self._best is None or value == self._best or (value > self._best) == self._task.greater_is_better
-            if better and self.is_world_process_zero():
+            counts = self.start_counts or self.state.global_step > 0
+            if better and counts and self.is_world_process_zero():
                 self._best = value
                 self._keep(model, metrics)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
@@ -284,7 +308,12 @@ class InterBertTrainer(ShardedTrainer):
         if self.is_world_process_zero():
             finish_replacing(self._out)
         if checkpoint is not None:
-            self._best = json.loads((checkpoint / STATE).read_text())["best"]
+            remedy = f"Remove {checkpoint}, and the run goes on from the checkpoint before it."
+            with reading(checkpoint / STATE, remedy):
+                best = read_json(checkpoint / STATE)["best"]
+                self._best = None if best is None else float(best)
+            with reading(checkpoint / TRAINER_STATE_NAME, remedy):
+                TrainerState.load_from_json(str(checkpoint / TRAINER_STATE_NAME))
             if self.average is not None and (checkpoint / EMA_FILE).exists():
                 self.average.load(checkpoint)
             _logger.info(f"continuing from {checkpoint}")
@@ -293,7 +322,7 @@ class InterBertTrainer(ShardedTrainer):
         self._steps.judge_start = self._judge_start and checkpoint is None
         with self._stop.listening():
             self.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-        if self.is_world_process_zero():
+        if self.is_world_process_zero() and self._best is not None:
             self._say_what_is_kept()
 
     def _forget_after(self, step: int) -> float:
@@ -301,18 +330,23 @@ class InterBertTrainer(ShardedTrainer):
         file = self._out / LOG_HISTORY
         if not self.is_world_process_zero() or not file.exists():
             return 0.0
-        lines = file.read_text(encoding="utf-8").splitlines(keepends=True)
-        kept = [line for line in lines if line.endswith("\n") and json.loads(line).get("step", 0) <= step]
+        kept, seconds = [], [0.0]
+        with reading(file, "Remove it; the run goes on without it."), file.open(encoding="utf-8") as lines:
+            for number, line in enumerate(lines, start=1):
+                with reading(f"{file}, line {number}", "Remove the line."):
+                    entry = json_value(line) if line.endswith("\n") else None
+                    if entry is not None and entry.get("step", 0) <= step:
+                        kept.append(line)
+                        seconds.append(float(entry.get("seconds", 0)))
         atomic_write(file, "".join(kept))
-        return max((float(json.loads(line).get("seconds", 0)) for line in kept), default=0.0)
+        return max(seconds)
 
     def _say_what_is_kept(self) -> None:
-        reached = json.loads((self._out / PROVENANCE).read_text(encoding="utf-8"))["reached"]
         name = self._task.primary_metric
-        _logger.info(
-            f"kept: step {reached['step']} of {self.state.global_step}, {name} {reached[f'eval_{name}']:.1f} "
-            f"({self._task.data_size})",
-        )
+        with reading(self._out / PROVENANCE, "Restore it, or train into another folder."):
+            reached = read_json(self._out / PROVENANCE)["reached"]
+            kept = f"kept: step {reached['step']} of {self.state.global_step}, {name} {reached[f'eval_{name}']:.1f}"
+        _logger.info(f"{kept} ({self._task.data_size})")
 
 
 def last_checkpoint(out: Path) -> Path | None:
@@ -332,6 +366,10 @@ class _Steps(TrainerCallback):  # type: ignore[misc]
         self._trainer.require_wrapper()
         if self.judge_start:
             self._trainer.evaluate()  # a model that training makes worse is not replaced
+        return control
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> Any:
+        self._trainer.begin_step(state.global_step)
         return control
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> Any:

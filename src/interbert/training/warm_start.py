@@ -18,11 +18,12 @@ Shapes: n texts, B batch, F region feature size, H hidden size.
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -34,21 +35,24 @@ from torch import Tensor, nn
 from interbert.atomic_write import replacing
 from interbert.data.collation import image_tensors, text_tensors
 from interbert.data.examples import PairData
-from interbert.errors import TrainingError, writing
+from interbert.data.sampling import Cut, DrawnBatches
+from interbert.errors import writing
 from interbert.model.layers import BertLayer
 from interbert.model.modeling import InterBertForPreTraining
 from interbert.model.region_inputs import GLOBAL_LOCATION
 from interbert.model.scoring import autocast
-from interbert.progress import progress_bar
+from interbert.tasks.contrast import contrast
 from interbert.tasks.retrieval import RetrievalTask
-from interbert.training.arguments import CHECKPOINTS
+from interbert.training.arguments import CHECKPOINTS, cut_of, trainer_arguments
 from interbert.training.optimizer import up_then_down
-from interbert.training.options import WarmStartOptions
-
-_logger = logging.getLogger(__name__)
+from interbert.training.options import TrainingOptions, WarmStartOptions
+from interbert.training.run_setup import main_process
+from interbert.training.stage import Stage, StageTask, train_stage
 
 WARM_START = "warm_start.safetensors"
 
+_MOST_PAIRS = 100_000
+"""A sample of so many pairs is enough."""
 _LEAST_STEPS = 8
 """Steps of a pass: of few pairs, smaller batches are made."""
 
@@ -73,16 +77,13 @@ def can_warm_start(model: InterBertForPreTraining, options: WarmStartOptions) ->
 def warm_start(
     model: InterBertForPreTraining, data: WarmStartData, options: WarmStartOptions, out: Path, bf16: bool
 ) -> None:
-    """Fill the image side, poolers, projections and matching head in place.
-
-    Each stage's result is kept among the run's checkpoints, so a run that is continued does not do it again; it is the
-    same for the same seed.
+    """Teach the image side and the heads; a run that is continued takes what was learnt.
 
     Args:
-        model: initialised from a BERT, on the device to train on.
-        data: pairs with their images.
+        model: initialised from a BERT; is moved to the device to train on.
+        data: pairs, and what is known of every image.
         options: how long.
-        out: folder of the run.
+        out: model directory; each stage, when done, is kept beside the checkpoints.
         bf16: compute in bf16.
 
     Raises:
@@ -95,29 +96,20 @@ def warm_start(
         with safe_open(kept, framework="pt") as file:
             done = int(file.metadata()["stages"])
         model.load_state_dict(load_file(kept), strict=False)
+    model.to(trainer_arguments(TrainingOptions(precision="fp32"), out, 1, report_to=[]).device)
     if done < len(_STAGES):
-        learner = _Learner(model, data, options, bf16)
         if not done:
-            learner.start_alike()
-        for number, stage in enumerate(_STAGES[done:], start=done):
-            learner.train(stage, number)
+            _start_alike(model)
+        for number in range(done, len(_STAGES)):
+            _train(model, data, options, number, out / CHECKPOINTS, bf16)
             _keep(model, kept, number + 1)
     if done <= len(_STAGES):
         data.task.calibrate(model)
         _keep(model, kept, len(_STAGES) + 1)
 
 
-def _keep(model: InterBertForPreTraining, kept: Path, stages: int) -> None:
-    """Write what was learnt so far; calibration counts as one more stage."""
-    trained = {name: value.detach().cpu().contiguous() for name, value in _trained(model).items()}
-    with writing(kept):
-        kept.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(kept) as part:
-        save_file(trained, part, metadata={"stages": str(stages)})
-
-
 @dataclass(frozen=True)
-class _Stage:
+class _Part:
     title: str
     epochs: str
     """Option with its passes."""
@@ -128,9 +120,60 @@ class _Stage:
 
 
 _STAGES = (
-    _Stage("heads", "head_epochs", "head_learning_rate", whole=False),
-    _Stage("image side", "epochs", "learning_rate", whole=True),
+    _Part("heads", "head_epochs", "head_learning_rate", whole=False),
+    _Part("image side", "epochs", "learning_rate", whole=True),
 )
+
+
+def _train(
+    model: InterBertForPreTraining,
+    data: WarmStartData,
+    options: WarmStartOptions,
+    number: int,
+    checkpoints: Path,
+    bf16: bool,
+) -> None:
+    """One stage: AdamW, a tenth of the steps of warm-up, then down to zero."""
+    stage, seed = _STAGES[number], data.pairs.seed
+    epochs = getattr(options, stage.epochs)
+    pairs = np.random.default_rng(seed).permutation(len(data.pairs.table))[:_MOST_PAIRS]
+    if not epochs or len(pairs) < 2:
+        return
+    training = TrainingOptions(
+        epochs=epochs,
+        learning_rate=getattr(options, stage.rate),
+        precision="bf16" if bf16 else "fp32",
+        seed=(seed + number) % 2**32,
+    )
+    cut = cut_of(training)
+    size = max(2, min(options.batch_size, len(pairs) // _LEAST_STEPS))
+    size = max(1, size // cut.processes) * cut.processes
+    training.batch_size = size // cut.processes
+    texts = _text_vectors(model, data.pairs, pairs, bf16)
+    task = _Contrast(data, texts, options.dropout, stage.whole, model.config.pad_token_id)
+    draw = partial(_draw, data.pairs, pairs, size, cut, (seed, number))
+    batches = DrawnBatches(draw, len(pairs) // size, training.batch_size, cut.processes)
+    named = Stage(f"warm start: {stage.title}", f"warm_start.{stage.rate}", up_then_down, decay_all=True)
+    chance = {"contrastive_loss": float(np.log(size))}
+    trained = list(_trained(model).values())
+    train_stage(model, trained, task, training, _folder(checkpoints, number), batches, named, chance)
+
+
+def _folder(checkpoints: Path, number: int) -> Path:
+    """Of a stage that is not done."""
+    return checkpoints / f"warm_start_{number}"
+
+
+def _keep(model: InterBertForPreTraining, kept: Path, stages: int) -> None:
+    """Write what was learnt so far; calibration counts as one more stage."""
+    trained = {name: value.detach().cpu().contiguous() for name, value in _trained(model).items()}
+    if main_process():
+        with writing(kept):
+            kept.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(kept) as part:
+            save_file(trained, part, metadata={"stages": str(stages)})
+        for number in range(stages):
+            shutil.rmtree(_folder(kept.parent, number), ignore_errors=True)
 
 
 def _trained(model: InterBertForPreTraining) -> dict[str, nn.Parameter]:
@@ -146,154 +189,118 @@ def _trained(model: InterBertForPreTraining) -> dict[str, nn.Parameter]:
     return {name: value for name, value in model.named_parameters() if name.startswith(ours)}
 
 
-class _Learner:
-    """Trains the image side against fixed text vectors."""
+def _start_alike(model: InterBertForPreTraining) -> None:
+    """Both sides are compared in one space: equal projections, equal weights, layers that only normalise."""
+    with torch.no_grad():
+        if model.config.contrastive_size is not None:
+            head = model.contrastive_head
+            nn.init.orthogonal_(head.text_projection.weight)
+            head.image_projection.weight.copy_(head.text_projection.weight)
+        if model.config.fusion == "mul":
+            matching = model.matching_head
+            matching.weight[0], matching.weight[1] = 0.025, -0.025
+            matching.bias.zero_()
+        for layer in model.interbert.encoder.image_layers:
+            assert isinstance(layer, BertLayer)
+            for last in (layer.attention.output, layer.output):
+                last.weight.zero_()
+                last.bias.zero_()
 
-    def __init__(
-        self,
-        model: InterBertForPreTraining,
-        data: WarmStartData,
-        options: WarmStartOptions,
-        bf16: bool,
-    ) -> None:
-        self._model = model
-        self._device = model.device
+
+class _Key(NamedTuple):
+    """One pair of a step."""
+
+    pair: int
+    place: int
+    """Among the chosen pairs."""
+    row: int
+    """Of its image, as it is or mirrored."""
+    together: tuple[int, ...] = ()
+    """Pairs of the step in all processes; empty when there is one."""
+
+
+def _draw(
+    data: PairData, pairs: NDArray[np.int64], size: int, cut: Cut, seed: tuple[int, int], epoch: int
+) -> Iterator[list[_Key]]:
+    """This process's part of each step of an epoch."""
+    generator = np.random.default_rng((*seed, epoch))
+    order = generator.permutation(len(pairs))
+    for start in range(0, len(order) - size + 1, size):
+        places = order[start : start + size].tolist()
+        chosen = pairs[places].tolist()
+        rows = [data.row(pair, generator) for pair in chosen]
+        together = tuple(chosen) if cut.processes > 1 else ()
+        keys = [_Key(*one, together) for one in zip(chosen, places, rows, strict=True)]
+        yield keys[cut.process * size // cut.processes :][: size // cut.processes]
+
+
+class _Contrast(StageTask):
+    """The image side against fixed text vectors.
+
+    Args:
+        data: pairs and images.
+        texts: [n,H] of the chosen pairs.
+        dropout: on region features, text vectors and the words of texts.
+        whole: images through all layers; else the embedded global token alone, no layer between.
+        pad_id: id of [PAD].
+    """
+
+    def __init__(self, data: WarmStartData, texts: Tensor, dropout: float, whole: bool, pad_id: int) -> None:
         self._data = data
-        self._options = options
-        self._bf16 = bf16
-        self._seed = data.pairs.seed
-        table = data.pairs.table
-        self._pairs = np.random.default_rng(self._seed).permutation(len(table))[: options.max_pairs]
-        self._texts = self._text_vectors()
-        self._dropout = nn.Dropout(options.dropout)
+        self._texts = texts
+        self._dropout = dropout
+        self._whole = whole
+        self._pad_id = pad_id
 
-    def start_alike(self) -> None:
-        """Both sides are compared in one space: equal projections, equal weights, layers that only normalise."""
-        with torch.no_grad():
-            if self._model.config.contrastive_size is not None:
-                head = self._model.contrastive_head
-                nn.init.orthogonal_(head.text_projection.weight)
-                head.image_projection.weight.copy_(head.text_projection.weight)
-            if self._model.config.fusion == "mul":
-                matching = self._model.matching_head
-                matching.weight[0], matching.weight[1] = 0.025, -0.025
-                matching.bias.zero_()
-            for layer in self._model.interbert.encoder.image_layers:
-                assert isinstance(layer, BertLayer)
-                for last in (layer.attention.output, layer.output):
-                    last.weight.zero_()
-                    last.bias.zero_()
+    def batch(self, keys: Sequence[_Key]) -> dict[str, Tensor]:
+        """What :meth:`losses` reads of some pairs."""
+        data = self._data.pairs
+        found = {
+            "texts": self._texts[[key.place for key in keys]],
+            "same": torch.from_numpy(data.table.same(keys[0].together or [key.pair for key in keys])),
+            **text_tensors([data.ids[key.pair] for key in keys], self._pad_id),
+        }
+        rows = [key.row for key in keys]
+        if not self._whole:
+            return found | {"features": torch.from_numpy(self._data.pooled[rows]).unsqueeze(1)}
+        regions = data.regions(rows)
+        images = image_tensors([data.image(regions[row], row) for row in rows])
+        return found | images | {"features": images.pop("region_features")}
 
-    def train(self, stage: _Stage, number: int) -> None:
-        """One stage: AdamW, a tenth of the steps of warm-up, then down to zero."""
-        epochs, rate = getattr(self._options, stage.epochs), getattr(self._options, stage.rate)
-        if not epochs or len(self._pairs) < 2:
-            return
-        trained = list(_trained(self._model).values())
-        optimizer = torch.optim.AdamW(trained, lr=rate, weight_decay=0.01, fused=True)
-        size = max(2, min(self._options.batch_size, len(self._pairs) // _LEAST_STEPS))
-        steps = epochs * (len(self._pairs) // size)
-        schedule = up_then_down(optimizer, steps)
-        pool = self._pool_image if stage.whole else self._pool_shortcut
-        losses: list[float] = []
-        self._model.train()
-        torch.manual_seed(self._seed + number)  # dropout; a stage that is repeated gives the same
-        title = f"warm start: {stage.title}"
-        with _only(self._model, trained), progress_bar(title, steps * size, "pairs") as advance:
-            for places, generator in self._batches(number, epochs, size):
-                loss = self._loss(places, pool(self._pairs[places], generator))
-                losses.append(loss.item())
-                if not np.isfinite(losses[-1]):
-                    raise TrainingError(
-                        f"{title}, step {len(losses)}: the loss is not finite. Lower warm_start.{stage.rate}."
-                    )
-                loss.backward()  # type: ignore[no-untyped-call]
-                nn.utils.clip_grad_norm_(trained, 1.0)
-                optimizer.step()
-                schedule.step()
-                optimizer.zero_grad()
-                advance(size)
-        last = losses[-max(1, steps // epochs) :]
-        _logger.info(f"{title}: contrast {np.mean(last):.2f} in the last pass (chance {np.log(size):.2f})")
-
-    def _pool_shortcut(self, chosen: NDArray[np.int64], generator: np.random.Generator) -> Tensor:
-        """Pooled images [B,P] from the embedded global token alone, no layer between."""
-        rows = [self._data.pairs.row(int(pair), generator) for pair in chosen]
-        features = torch.from_numpy(self._data.pooled[rows]).unsqueeze(1).to(self._device)
-        whole = torch.tensor(GLOBAL_LOCATION, device=self._device).expand(len(rows), 1, 5)
-        trunk = self._model.interbert
-        with self._precision():
-            pooled: Tensor = trunk.image_pooler(trunk.image_embeddings(self._dropout(features), whole))
-        return pooled
-
-    def _pool_image(self, chosen: NDArray[np.int64], generator: np.random.Generator) -> Tensor:
-        """Pooled images [B,P] as the dual encoder has them."""
-        pairs = self._data.pairs
-        rows = [pairs.row(int(pair), generator) for pair in chosen]
-        regions = pairs.regions(rows)
-        batch = image_tensors([pairs.image(regions[row], row) for row in rows])
-        inputs = {name: value.to(self._device) for name, value in batch.items()}
-        inputs["region_features"] = self._dropout(inputs["region_features"])
-        with self._precision():
-            pooled: Tensor = self._model.pool_image(**inputs)
-        return pooled
-
-    def _loss(self, places: NDArray[np.int64], images: Tensor) -> Tensor:
-        texts = self._texts[torch.from_numpy(places)].to(self._device)
-        same = torch.from_numpy(self._data.pairs.table.same(self._pairs[places].tolist())).to(self._device)
-        with self._precision():
-            pooled = self._model.interbert.text_pooler(self._dropout(texts).unsqueeze(1))
-            loss: Tensor = self._model.contrast(pooled, images, same, self._words(places))
-        return loss
-
-    def _words(self, places: NDArray[np.int64]) -> Tensor | None:
-        """What the table of words says of texts; the passes' dropout is the tokens' too."""
-        if not self._model.config.contrastive_lexical:
-            return None
-        ids = [self._data.pairs.ids[int(pair)] for pair in self._pairs[places]]
-        batch = text_tensors(ids, self._model.config.pad_token_id)
-        input_ids, mask = batch["input_ids"].to(self._device), batch["attention_mask"].to(self._device)
-        return self._model.words(input_ids, mask, self._options.dropout)
-
-    def _batches(self, stage: int, epochs: int, size: int) -> Iterator[tuple[NDArray[np.int64], np.random.Generator]]:
-        """Places in the chosen pairs, and the generator that mirrors their images."""
-        for epoch in range(epochs):
-            generator = np.random.default_rng((self._seed, stage, epoch))
-            order = generator.permutation(len(self._pairs))
-            for start in range(0, len(order) - size + 1, size):
-                yield order[start : start + size], generator
-
-    @torch.no_grad()
-    def _text_vectors(self, size: int = 256) -> Tensor:
-        """The text side's first token [n,H] of every chosen pair's text, as the BERT has it."""
-        self._model.eval()
-        ids = [self._data.pairs.ids[int(pair)] for pair in self._pairs]
-        pad_id = self._model.config.pad_token_id
-        vectors = torch.empty(len(ids), self._model.config.hidden_size)
-        by_length = sorted(range(len(ids)), key=lambda index: len(ids[index]))
-        with self._precision():
-            for start in range(0, len(ids), size):
-                part = by_length[start : start + size]
-                batch = text_tensors([ids[index] for index in part], pad_id)
-                output = self._model.interbert(
-                    batch["input_ids"].to(self._device), batch["attention_mask"].to(self._device), pooled_only=True
-                )
-                vectors[part] = output.text_hidden_state[:, 0].float().cpu()
-        return vectors
-
-    def _precision(self) -> AbstractContextManager[object]:
-        return autocast(self._model) if self._bf16 else nullcontext()
+    def losses(self, model: InterBertForPreTraining, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The contrast."""
+        trunk = model.interbert
+        features = nn.functional.dropout(batch["features"], self._dropout, model.training)
+        if self._whole:
+            others = {name: batch[name] for name in ("region_locations", "region_mask", "real_regions")}
+            images = model.pool_image(features, **others)
+        else:
+            place = torch.tensor(GLOBAL_LOCATION, device=features.device).expand(len(features), 1, 5)
+            images = trunk.image_pooler(trunk.image_embeddings(features, place))
+        texts = nn.functional.dropout(batch["texts"], self._dropout, model.training)
+        words = None
+        pooled = trunk.text_pooler(texts.unsqueeze(1))
+        if model.config.contrastive_lexical:
+            words = model.words(batch["input_ids"], batch["attention_mask"], self._dropout)
+        loss = contrast(model, pooled, images, batch["same"], words)
+        return {"loss": loss, "contrastive_loss": loss}
 
 
-@contextmanager
-def _only(model: nn.Module, trained: Sequence[nn.Parameter]) -> Iterator[None]:
-    """Gradients for ``learnt`` alone, for the length of a block."""
-    kept = {id(parameter) for parameter in trained}
-    frozen = [parameter for parameter in model.parameters() if id(parameter) not in kept and parameter.requires_grad]
-    for parameter in frozen:
-        parameter.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for parameter in frozen:
-            parameter.requires_grad_(True)
+@torch.no_grad()
+def _text_vectors(
+    model: InterBertForPreTraining, data: PairData, pairs: NDArray[np.int64], bf16: bool, size: int = 256
+) -> Tensor:
+    """The text side's first token [n,H] of every chosen pair's text, as the BERT has it."""
+    model.eval()
+    ids = [data.ids[int(pair)] for pair in pairs]
+    vectors = torch.empty(len(ids), model.config.hidden_size)
+    by_length = sorted(range(len(ids)), key=lambda index: len(ids[index]))
+    with autocast(model, bf16):
+        for start in range(0, len(ids), size):
+            part = by_length[start : start + size]
+            batch = text_tensors([ids[index] for index in part], model.config.pad_token_id)
+            output = model.interbert(
+                batch["input_ids"].to(model.device), batch["attention_mask"].to(model.device), pooled_only=True
+            )
+            vectors[part] = output.text_hidden_state[:, 0].float().cpu()
+    return vectors

@@ -31,7 +31,7 @@ def floats(values: np.ndarray | None) -> np.ndarray:
 
 
 def test_regions_have_the_sizes_that_the_info_says(extractor: FrcnnExtractor) -> None:
-    one = extractor.detect([noise(90, 70)])[0]
+    one = extractor.detect_attributes([noise(90, 70)])[0]
     regions = one.regions.validate("here")
     assert 4 <= len(regions.boxes) <= 8
     assert (regions.width, regions.height) == (90, 70)
@@ -54,37 +54,37 @@ def test_an_image_gets_the_same_regions_alone_and_in_a_batch(
 ) -> None:
     monkeypatch.setattr("interbert.extraction.frcnn.extractor._BATCH", {"cpu": 3})
     images = [noise(*size, seed=seed) for seed, size in enumerate([(90, 70), (70, 90), (90, 70), (90, 70), (40, 40)])]
-    for image, batched in zip(images, extractor.extract(images), strict=True):
-        single = extractor.extract([image])[0]
+    for image, batched in zip(images, extractor.detect(images), strict=True):
+        single = extractor.detect([image])[0]
         np.testing.assert_allclose(batched.boxes, single.boxes, atol=1e-3)
         np.testing.assert_allclose(floats(batched.features), floats(single.features), rtol=4e-3, atol=4e-3)
 
 
 def test_the_variant_with_a_fixed_number_has_that_number(hub_folder: Path) -> None:
     extractor = open_frcnn(FrcnnSettings(str(hub_folder), min_boxes=9, max_boxes=9), "cpu")
-    assert [len(one.boxes) for one in extractor.extract([noise(90, 70), noise(64, 64)])] == [9, 9]
+    assert [len(one.boxes) for one in extractor.detect([noise(90, 70), noise(64, 64)])] == [9, 9]
 
 
 @pytest.mark.parametrize("size", [(1, 1), (300, 2), (3, 400), (17, 90)])
 def test_an_image_of_any_shape_has_regions_inside_it(extractor: FrcnnExtractor, size: tuple[int, int]) -> None:
-    regions = extractor.extract([Image.new("RGB", size, "red")])[0].validate("here")
+    regions = extractor.detect([Image.new("RGB", size, "red")])[0].validate("here")
     assert (regions.boxes >= 0).all()
     assert (regions.boxes <= np.array([*size, *size])).all()
 
 
 def test_no_image_gives_no_regions(extractor: FrcnnExtractor) -> None:
-    assert extractor.extract([]) == []
+    assert extractor.detect([]) == []
 
 
 def test_given_boxes_are_described_where_they_are_and_stay_as_they_are(extractor: FrcnnExtractor) -> None:
     """The boxes that the detector itself pooled from, given back in the image's pixels, get its own features."""
     image = noise(90, 70, seed=3)
-    own = extractor.extract([image])[0]
-    again = extractor.describe([image, noise(30, 30)], [own.boxes[::-1].copy(), np.float32([[0, 0, 30, 30]])])
+    own = extractor.detect([image])[0]
+    again = extractor.encode([image, noise(30, 30)], [own.boxes[::-1].copy(), np.float32([[0, 0, 30, 30]])])
     np.testing.assert_array_equal(again[0].boxes, own.boxes[::-1])
     np.testing.assert_allclose(floats(again[0].features), floats(own.features)[::-1], rtol=4e-3, atol=4e-3)
     assert again[1].features.shape == (1, 128)
-    moved = extractor.describe([image], [own.boxes[::-1] + 20])[0]
+    moved = extractor.encode([image], [own.boxes[::-1] + 20])[0]
     assert not np.allclose(floats(moved.features), floats(again[0].features), atol=0.05)
 
 
@@ -92,10 +92,10 @@ def test_given_boxes_reach_the_network_in_pixels_of_the_scaled_image(
     extractor: FrcnnExtractor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = []
-    describe = extractor.model.describe
-    monkeypatch.setattr(extractor.model, "describe", lambda x, boxes: seen.append((x, boxes)) or describe(x, boxes))
+    encode = extractor.model.encode
+    monkeypatch.setattr(extractor.model, "encode", lambda x, boxes: seen.append((x, boxes)) or encode(x, boxes))
     image = noise(50, 20)
-    extractor.describe([image], [np.float32([[10, 5, 25, 20]])])
+    extractor.encode([image], [np.float32([[10, 5, 25, 20]])])
     ((pixels, boxes),) = seen
     assert scaled_size(50, 20, TINY) == (160, 64)
     same(pixels[0], detector_pixels(image, TINY), 0)
@@ -106,17 +106,17 @@ def test_build_extractor_is_the_inverse_of_the_info_wherever_the_weights_were_mo
     extractor: FrcnnExtractor, hub_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     image = noise(90, 70)
-    wanted = extractor.extract([image])[0]
+    wanted = extractor.detect([image])[0]
     described = json.loads(extractor.info.to_json())
     again = build_extractor(described, device="cpu")
     assert again.info.fingerprint == extractor.info.fingerprint
-    np.testing.assert_array_equal(again.extract([image])[0].features, wanted.features)
+    np.testing.assert_array_equal(again.detect([image])[0].features, wanted.features)
     (tmp_path / "elsewhere").mkdir()
     shutil.move(hub_folder, tmp_path / "elsewhere" / "frcnn")
     with pytest.raises(ConfigError, match=r"no weights at this path.*INTERBERT_WEIGHTS"):
         build_extractor(described)
     monkeypatch.setenv("INTERBERT_WEIGHTS", f"/nowhere:{tmp_path / 'elsewhere'}")
-    np.testing.assert_array_equal(build_extractor(described, device="cpu").extract([image])[0].boxes, wanted.boxes)
+    np.testing.assert_array_equal(build_extractor(described, device="cpu").detect([image])[0].boxes, wanted.boxes)
     moved = open_frcnn(FrcnnSettings(str(tmp_path / "elsewhere" / "frcnn"), min_boxes=4, max_boxes=8), "cpu")
     assert moved.info != extractor.info
     assert moved.info.fingerprint == extractor.info.fingerprint
@@ -140,7 +140,7 @@ def test_bfloat16_is_near_to_float32(hub_folder: Path) -> None:
     half = open_frcnn(FrcnnSettings(str(hub_folder), precision="bfloat16"), "cpu")
     assert half.info.fingerprint != whole.info.fingerprint
     image, boxes = noise(90, 70), np.float32([[0, 0, 90, 70], [10, 10, 60, 50]])
-    ours, theirs = (floats(one.describe([image], [boxes])[0].features) for one in (half, whole))
+    ours, theirs = (floats(one.encode([image], [boxes])[0].features) for one in (half, whole))
     cosines = (ours * theirs).sum(1) / np.linalg.norm(ours, axis=1) / np.linalg.norm(theirs, axis=1)
     assert (cosines > 0.999).all()
     assert not np.array_equal(ours, theirs)
@@ -186,5 +186,5 @@ def test_on_cuda_regions_are_those_of_the_cpu(hub_folder: Path) -> None:
         pytest.skip("no CUDA")
     settings = FrcnnSettings(str(hub_folder))
     boxes = np.float32([[0, 0, 90, 70], [10, 10, 60, 50]])
-    ours, theirs = (open_frcnn(settings, one).describe([noise(90, 70)], [boxes])[0] for one in ("cuda", "cpu"))
+    ours, theirs = (open_frcnn(settings, one).encode([noise(90, 70)], [boxes])[0] for one in ("cuda", "cpu"))
     np.testing.assert_allclose(floats(ours.features), floats(theirs.features), rtol=2e-2, atol=2e-2)

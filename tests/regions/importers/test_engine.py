@@ -18,10 +18,11 @@ from tests.regions.importers.writers import SIZE, Foreign, images
 from interbert.cli.main import main
 from interbert.errors import RegionError, SourceError, StoreError
 from interbert.regions import commits
-from interbert.regions.caption_index import CaptionIndex, normal_id
+from interbert.regions.caption_index import CaptionIndex
 from interbert.regions.importers.engine import ImportReport, import_to_store
 from interbert.regions.importers.formats import importer_info, open_format
 from interbert.regions.importers.rows import ForeignRegions, checked
+from interbert.regions.name_index import NameIndex
 from interbert.regions.schema import ExtractorInfo
 from interbert.regions.store import RegionStore
 
@@ -199,7 +200,8 @@ def test_images_of_other_splits_are_left_out_and_not_listed(tmp_path: Path) -> N
     ],
 )
 def test_names_of_one_image_are_the_same(name: str, same: str) -> None:
-    assert normal_id(name) == same
+    assert NameIndex([name], "x").find(same).name == name
+    assert NameIndex([same], "x").find(name).name == same
 
 
 def test_the_exact_name_comes_before_what_names_share(tmp_path: Path) -> None:
@@ -400,3 +402,11 @@ def test_a_process_that_is_killed_leaves_whole_commits_and_the_next_completes(tm
     report = run(path, tmp_path / "s")
     assert (report.already, report.written) == (there, 60 - there)
     assert ids(tmp_path / "s") == [str(1000 + number) for number in range(60)]
+
+
+def test_who_made_regions_is_published_without_credentials_and_folders(tmp_path: Path) -> None:
+    """The name stands in the store, in every model that learns from it, in pages and cards."""
+    source = open_format("npy-folder", str(writers.npz(tmp_path / "f", images(1))))
+    made_by = f"[/b] net s3://key:hidden@bucket/det?token=hidden {tmp_path}/det.pth"
+    assert importer_info(source, made_by).name == "imported:[/b] net s3://bucket/det det.pth"
+    assert importer_info(source, "bottom-up-attention/4-tasks@v1").name == "imported:bottom-up-attention/4-tasks@v1"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import resource
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,18 @@ def test_the_arrays_of_an_npz_are_counted_together_by_what_they_say_of_themselve
     (reason,) = reasons(tmp_path / "s")
     assert reason.startswith(f"{folder}/big.npz: arrays of 67,1")
     assert "at most 67,108,864 are read, of all that an image has" in reason
+
+
+def test_the_pickles_of_an_npz_are_counted_together(tmp_path: Path) -> None:
+    folder = writers.npz(tmp_path / "f", images(2))
+    half = np.array({"more": list(range(600_000))}, dtype=object)
+    with np.load(folder / "1000.npz", allow_pickle=True) as arrays:
+        whole = dict(arrays)
+    np.savez_compressed(folder / "big.npz", **whole, a=half, b=half)
+    np.savez_compressed(folder / "fits.npz", **whole, a=half)
+    _, report = imported("npy-folder", folder, tmp_path / "s")
+    assert (report.written, report.skipped) == (3, 1)
+    assert "big.npz: its pickle is refused: it " in reasons(tmp_path / "s")[0]
 
 
 def test_an_npy_and_what_stands_beside_it_are_one_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -142,8 +155,34 @@ def test_pieces_and_texts_of_hdf5_are_bounded(tmp_path: Path) -> None:
     assert (report.written, report.skipped) == (1, 2)
     assert [row.texts for row in store.captions()] == [("a caption",)]
     first, second = reasons(tmp_path / "s")
-    assert "stored in tokens of 536,870,912 bytes; at most 67,108,864 are read" in first
+    assert "stored in chunks of 536,870,912 bytes; at most 67,108,864 are read" in first
     assert "a text of 67,108,865 bytes; at most 67,108,864 are read" in second
+
+
+def test_a_packed_piece_is_unpacked_once_for_all_rows_in_it(tmp_path: Path) -> None:
+    path = writers.vilbert_h5(tmp_path / "a.h5", images(3))
+    with h5py.File(path, "a") as file:
+        for name in list(file):
+            kept = np.asarray(file[name])
+            if kept.ndim:
+                del file[name]
+                file[name] = np.concatenate([kept] * 100)
+        rows = len(file["image_id"])
+        file.create_dataset(
+            "soft_labels", (rows, 1), "u1", chunks=(MAX_RECORD // 2, 1), maxshape=(None, 1), compression=1
+        )
+        file["soft_labels"][:] = 1
+    before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
+    assert (
+        sum(
+            1
+            for _ in isolated.IsolatedFile(
+                "h5", str(path), {"features": ["features"], "row ids": ["image_id"], "more": ["soft_labels"]}
+            ).records()
+        )
+        == rows
+    )
+    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before < 8
 
 
 @pytest.mark.skipif(not Path("/proc").exists(), reason="only Linux bounds a process's memory so")

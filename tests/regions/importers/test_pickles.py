@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import pickle
 import struct
+import time
 import tracemalloc
 from collections import OrderedDict
 from pathlib import Path
@@ -226,9 +228,33 @@ def test_keys_are_numbers_short_texts_and_flat_tuples_of_them() -> None:
     value = {1: 1, "a": 2, b"b": 3, (1, "x"): 4, None: 5, 1.5: 6}
     assert loads(pickle.dumps({**value, np.int64(9): 7})) == {**value, 9: 7}
     assert loads(pickle.dumps([{1, 2}, frozenset("ab")])) == [{1, 2}, frozenset("ab")]
-    for key in ("x" * 1001, ((1,), 2), 1 << 70, frozenset([1])):
+    for key in ("x" * 1001, ((1,), 2), 1 << 70, frozenset([1]), np.longdouble(1)):
         with pytest.raises(UnsafePickleError, match="has a key that is neither a number nor a text"):
             loads(pickle.dumps({key: 1}))
+
+
+def test_keys_of_equal_hashes_are_few() -> None:
+    """A thousand million comparisons: hashes of whole numbers repeat at 2^61 - 1, and a tuple's is made of them."""
+    equal = [5 + ((1 << 61) - 1) * times for times in range(4)]
+    keys = list(itertools.islice(itertools.product(equal, repeat=8), 40_000))
+    assert len(set(map(hash, keys[:100]))) == 1
+    texts = {("a", str(number)): number for number in range(2000)}
+    for value in (dict.fromkeys(keys[:900]), texts, frozenset(keys[:900])):
+        assert loads(pickle.dumps(value)) == value
+    start = time.process_time()
+    for value in (dict.fromkeys(keys[:1001]), [{key: 1} for key in keys[:1001]], set(keys[:1001])):
+        with pytest.raises(UnsafePickleError, match="more than 1,000 keys that are tuples with numbers"):
+            loads(pickle.dumps(value))
+    assert time.process_time() - start < 20
+
+
+def test_a_set_is_measured_once_however_often_it_is_seen() -> None:
+    members = set(range(20_000))
+    start = time.process_time()
+    with pytest.raises(UnsafePickleError, match="more than 1,000,000 elements"):
+        loads(pickle.dumps([members] * 200_000))
+    assert loads(pickle.dumps([members] * 40))[39] == members
+    assert time.process_time() - start < 20
 
 
 def test_a_name_of_a_megabyte_is_cut_in_the_refusal() -> None:

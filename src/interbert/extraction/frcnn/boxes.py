@@ -11,6 +11,15 @@ import math
 import torch
 from torch import Tensor
 
+from interbert.errors import MissingExtraError
+
+try:
+    from torchvision.ops import nms, roi_pool
+except ImportError as missing:
+    raise MissingExtraError.of("torchvision", "extraction") from missing
+
+__all__ = ["nms", "roi_pool"]
+
 _MAX_GROWTH = math.log(1000.0 / 16)
 """A box never grows by more than from 16 to 1000 pixels."""
 

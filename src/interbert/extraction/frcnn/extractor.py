@@ -42,7 +42,7 @@ class FrcnnRegions:
 class FrcnnExtractor:
     """Finds and describes regions of images, or describes boxes that are given."""
 
-    carried: Path | None = None
+    weights_file: Path | None = None
     """Its weights come from elsewhere and stay there."""
 
     def __init__(self, loaded: LoadedFrcnn, settings: FrcnnSettings, device: str | None = None) -> None:
@@ -62,12 +62,12 @@ class FrcnnExtractor:
             num_classes=self.config.num_classes,
         )
 
-    def extract(self, images: Sequence[Image.Image]) -> list[Regions]:
+    def detect(self, images: Sequence[Image.Image]) -> list[Regions]:
         """Regions of RGB images, most confident first, features and class distributions float16."""
-        return [one.regions for one in self.detect(images)]
+        return [one.regions for one in self.detect_attributes(images)]
 
     @torch.inference_mode()
-    def detect(self, images: Sequence[Image.Image]) -> list[FrcnnRegions]:
+    def detect_attributes(self, images: Sequence[Image.Image]) -> list[FrcnnRegions]:
         """Regions of RGB images with their attributes."""
         found: dict[int, FrcnnRegions] = {}
         for members, pixels in self._batches(images):
@@ -78,7 +78,7 @@ class FrcnnExtractor:
         return [found[index] for index in range(len(images))]
 
     @torch.inference_mode()
-    def describe(self, images: Sequence[Image.Image], boxes: Sequence[NDArray[np.float32]]) -> list[Regions]:
+    def encode(self, images: Sequence[Image.Image], boxes: Sequence[NDArray[np.float32]]) -> list[Regions]:
         """Regions of RGB images at given boxes [n,4] in pixels of each image; their order stays."""
         found: dict[int, Regions] = {}
         for members, pixels in self._batches(images):
@@ -86,7 +86,7 @@ class FrcnnExtractor:
             scaled = [
                 torch.from_numpy(boxes[index]).to(self.device) * self._scale(images[index], size) for index in members
             ]
-            for index, one in zip(members, self.model.describe(pixels, scaled), strict=True):
+            for index, one in zip(members, self.model.encode(pixels, scaled), strict=True):
                 regions = self._result(images[index], size, one).regions
                 found[index] = Regions(
                     boxes[index], regions.features, regions.class_probs, regions.width, regions.height

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torchvision.ops import roi_pool
 
+from interbert.extraction.frcnn.boxes import roi_pool
 from interbert.extraction.frcnn.config import FrcnnConfig
 from interbert.extraction.frcnn.resnet import STRIDE, stage
 

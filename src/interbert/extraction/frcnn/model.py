@@ -86,7 +86,7 @@ class Frcnn(nn.Module):
         found: Tensor = self.trunk(pixels).float()
         return found
 
-    def describe(self, pixels: Tensor, boxes: Sequence[Tensor]) -> list[Detection]:
+    def encode(self, pixels: Tensor, boxes: Sequence[Tensor]) -> list[Detection]:
         """Describe given boxes [n,4] of each image, in pixels of the scaled image; none is moved or dropped."""
         answers = self.head(self.feature_map(pixels), boxes)
         found = split_answers(answers, [len(one) for one in boxes])

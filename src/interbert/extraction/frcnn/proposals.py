@@ -10,10 +10,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torchvision.ops import nms
 
 from interbert.extraction.frcnn.anchors import cell_anchors, grid_anchors
-from interbert.extraction.frcnn.boxes import clip_boxes, decode_boxes, for_nms, large_enough
+from interbert.extraction.frcnn.boxes import clip_boxes, decode_boxes, for_nms, large_enough, nms
 from interbert.extraction.frcnn.config import FrcnnConfig
 
 

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torchvision.ops import nms
+
+from interbert.extraction.frcnn.boxes import nms
 
 _FLOORS = (0.02, 0.001, 0.0)
 """Below the threshold, confidences are looked at in steps: most images have enough boxes before the last."""

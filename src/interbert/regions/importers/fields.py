@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import binascii
-import json
 import math
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from interbert.bounded_files import json_value
 from interbert.errors import RegionError, SourceError
 from interbert.regions.importers.rows import MAX_REGIONS
 
@@ -33,6 +33,8 @@ class RecordSize:
         self._where, self._limit = where, limit
         self.left = limit
         """Bytes that the rest of the record may have."""
+        self.elements_left = MAX_ELEMENTS
+        """Elements that the rest of the record's pickles may have, and steps they may take."""
 
     def take(self, size: int, what: str = "an array") -> None:
         """Count one that is about to be read.
@@ -143,8 +145,8 @@ def json_from(raw: bytes, where: str) -> Any:
     if elements > MAX_ELEMENTS:
         raise RegionError(f"{where}: its JSON has {elements:,} elements; at most {MAX_ELEMENTS:,} are read.")
     try:
-        return json.loads(raw)
-    except (ValueError, RecursionError):
+        return json_value(raw)
+    except ValueError:
         raise RegionError(f"{where}: is no id and JSON.") from None
 
 

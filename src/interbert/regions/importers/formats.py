@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import Any
 
 from interbert.errors import UsageError, shortened
+from interbert.redaction import published
 from interbert.regions.importers.rows import ForeignSource
 from interbert.regions.schema import ExtractorInfo
 
@@ -122,6 +123,7 @@ def importer_info(source: ForeignSource, made_by: str) -> ExtractorInfo:
 
     Args:
         source: opened.
-        made_by: who extracted the regions; stores with one name fit the same model.
+        made_by: who extracted the regions; stores with one name fit the same model. Models and pages are published with
+            it: a path in it is named alone, a URI has no credentials.
     """
-    return ExtractorInfo(f"imported:{made_by}", {}, source.feature_size, source.num_classes)
+    return ExtractorInfo(f"imported:{published(made_by)}", {}, source.feature_size, source.num_classes)

@@ -105,7 +105,8 @@ def _read_h5(path: str, limit: int, names: dict[str, list[str]]) -> None:
     import h5py
 
     known = [name for called in names.values() for name in called]
-    with h5py.File(path, "r") as file:
+    # a packed piece is kept until the next is needed: it is not unpacked anew for each row that lies in it
+    with h5py.File(path, "r", rdcc_nbytes=limit) as file:
         keys = list(file.keys())
         linked = next((name for name in known if _is_link(file, name)), None)
         if linked is not None:
@@ -233,7 +234,7 @@ def _whole(dataset: Any, limit: int, left: int, row: int | None = None) -> Any:
         raise ValueError(f"an array of {str(kind)[:100]}")
     piece = _size(dataset.chunks or (), kind)
     if piece > limit:
-        raise ValueError(f"stored in tokens of {piece:,} bytes; at most {limit:,} are read. Use h5repack -l CHUNK=...")
+        raise ValueError(f"stored in chunks of {piece:,} bytes; at most {limit:,} are read. Use h5repack -l CHUNK=...")
     size = _size(shape, kind)
     if size > left:
         raise ValueError(f"an array of {size:,} bytes; at most {limit:,} are read, of all that an image has")

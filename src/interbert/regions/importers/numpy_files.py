@@ -17,7 +17,7 @@ import numpy as np
 
 from interbert.errors import RegionError, first_line
 from interbert.regions.importers.fields import RecordSize
-from interbert.regions.importers.pickles import UnsafePickleError, loads
+from interbert.regions.importers.pickles import UnsafePickleError, measured
 
 _MAX_MEMBERS = 50
 _MAX_DIRECTORY = 1 << 16
@@ -130,9 +130,11 @@ def _array(stream: IO[bytes], where: str, size: RecordSize) -> Any:
         pickled = stream.read(size.left + 1)
         size.take(len(pickled), "a pickle")
         try:
-            return loads(pickled)
+            value, used = measured(pickled, size.elements_left)
         except UnsafePickleError as error:
             raise RegionError(f"{where}: its pickle is refused: {error}.") from error
+        size.elements_left -= used
+        return value
     if dtype.kind not in "fiubSU" or any(side < 0 for side in shape) or len(shape) > 8:
         raise ValueError(f"an array of {dtype}")
     needed = math.prod(shape) * dtype.itemsize

@@ -14,6 +14,8 @@ import numpy as np
 MAX_KEY = 1000
 """Characters of a dictionary's key."""
 _MAX_PARTS = 8
+_MAX_TUPLES = 1000
+"""Keys of a pickle that are tuples with numbers."""
 _KEPT = 256
 """Bytes from which the bytes of a text are kept."""
 _KINDS = frozenset("fiub")
@@ -24,10 +26,33 @@ class UnsafePickleError(ValueError):
 
 
 class Texts:
-    """Bytes of the texts (or of the bytearrays) of one pickle, each made once however often it is asked for."""
+    """Bytes of the texts (or bytearrays) of one pickle, each made once however often it is asked for; and its keys."""
 
     def __init__(self) -> None:
         self._made: dict[int, tuple[Any, bytes]] = {}
+        self._tuples = 0
+
+    def key(self, value: Any) -> Any:
+        """A key or member that is found at once: a container is hashed through all its references each time.
+
+        Of tuples with numbers, as of numbers wider than 64 bits, any amount can be made whose hashes are equal, so that
+        each is compared with all others; texts' hashes are random.
+
+        Raises:
+            UnsafePickleError: it is another, or there are too many tuples.
+        """
+        if isinstance(value, tuple) and len(value) <= _MAX_PARTS:
+            self._tuples += 1
+            if self._tuples > _MAX_TUPLES and not all(isinstance(one, str | bytes) for one in value):
+                raise UnsafePickleError(f"it has more than {_MAX_TUPLES:,} keys that are tuples with numbers")
+            if all(map(_is_key, value)):
+                return value
+        elif _is_key(value):
+            return value
+        raise UnsafePickleError(
+            f"it has a key that is neither a number nor a text of at most {MAX_KEY:,} characters, but a "
+            f"{type(value).__name__}"
+        )
 
     def bytes_of(self, content: Any) -> bytes:
         """Latin-1 bytes of a text, bytes as they are.
@@ -151,23 +176,15 @@ def _ordered(texts: Texts, pairs: Any = ()) -> Any:
     lists = (list, tuple)
     if not isinstance(pairs, lists) or not all(isinstance(one, lists) and len(one) == 2 for one in pairs):
         raise UnsafePickleError("it builds a dictionary of what are no pairs")
-    return {checked_key(key): value for key, value in pairs}
+    return {texts.key(key): value for key, value in pairs}
 
 
-def checked_key(value: Any, parts: int = _MAX_PARTS) -> Any:
-    """A key or member that is found at once: a container as a key is hashed through all its references each time."""
-    if isinstance(value, tuple) and len(value) <= parts:
-        for one in value:
-            checked_key(one, 0)
-        return value
-    if isinstance(value, str | bytes) and len(value) <= MAX_KEY:
-        return value
-    if value is None or isinstance(value, float | np.generic) or (isinstance(value, int) and value.bit_length() <= 64):
-        return value
-    raise UnsafePickleError(
-        f"it has a key that is neither a number nor a text of at most {MAX_KEY:,} characters, but a "
-        f"{type(value).__name__}"
-    )
+def _is_key(value: Any) -> bool:
+    if isinstance(value, str | bytes):
+        return len(value) <= MAX_KEY
+    if isinstance(value, int):
+        return value.bit_length() <= 64
+    return value is None or isinstance(value, float) or (isinstance(value, np.generic) and value.itemsize <= 8)
 
 
 ALLOWED: dict[tuple[str, str], Callable[..., Any]] = {

@@ -24,7 +24,6 @@ from interbert.regions.importers.pickled_values import (
     PickledDtype,
     Texts,
     UnsafePickleError,
-    checked_key,
 )
 from interbert.regions.importers.unfolding import Unfolding
 
@@ -48,8 +47,15 @@ def loads(data: bytes, most: int = MAX_ELEMENTS) -> Any:
     Raises:
         UnsafePickleError: saying what it names, which limit it passes, or that it is damaged.
     """
+    return measured(data, most)[0]
+
+
+def measured(data: bytes, most: int) -> tuple[Any, int]:
+    """As :func:`loads`; also the steps it took or the elements it has, whichever are more."""
     try:
-        return Unfolding(most, max(MAX_RECORD, len(data))).plain(_Reader(data, most).load())
+        reader = _Reader(data, most)
+        value, elements = Unfolding(most, max(MAX_RECORD, len(data))).plain(reader.load())
+        return value, max(elements, most - reader.steps.left)
     except UnsafePickleError:
         raise
     except Exception as error:  # a damaged pickle raises whatever its operations happen to raise
@@ -73,7 +79,7 @@ def _reduce(reader: Any) -> None:
     arguments, function = reader.stack.pop(), reader.stack[-1]
     if not isinstance(function, Call) or not isinstance(arguments, tuple) or len(arguments) > _MAX_ARGUMENTS:
         raise UnsafePickleError("it calls what is no function, or with more arguments than any takes")
-    reader.dispatch.spend(sum(len(one) for one in arguments if isinstance(one, list | tuple)))
+    reader.steps.spend(sum(len(one) for one in arguments if isinstance(one, list | tuple)))
     reader.stack[-1] = function(*arguments)
 
 
@@ -88,29 +94,29 @@ def _appends(reader: Any) -> None:
 
 def _set_item(reader: Any) -> None:
     value, key = reader.stack.pop(), reader.stack.pop()
-    _of_kind(reader.stack[-1], dict)[checked_key(key)] = value
+    _of_kind(reader.stack[-1], dict)[reader.texts.key(key)] = value
 
 
 def _set_items(reader: Any) -> None:
     items = reader.pop_mark()
     target = _of_kind(reader.stack[-1], dict)
     for key, value in zip(items[::2], items[1::2], strict=True):
-        target[checked_key(key)] = value
+        target[reader.texts.key(key)] = value
 
 
 def _dictionary(reader: Any) -> None:
     items = reader.pop_mark()
-    reader.append({checked_key(key): value for key, value in zip(items[::2], items[1::2], strict=True)})
+    reader.append({reader.texts.key(key): value for key, value in zip(items[::2], items[1::2], strict=True)})
 
 
 def _add_items(reader: Any) -> None:
     items = reader.pop_mark()
-    _of_kind(reader.stack[-1], set).update(map(checked_key, items))
+    _of_kind(reader.stack[-1], set).update(map(reader.texts.key, items))
 
 
 def _frozen_set(reader: Any) -> None:
     items = reader.pop_mark()  # it changes where the reader appends
-    reader.append(frozenset(map(checked_key, items)))
+    reader.append(frozenset(map(reader.texts.key, items)))
 
 
 def _of_kind(value: Any, kind: type) -> Any:
@@ -144,7 +150,8 @@ class _Steps(dict[int, Callable[[Any], None]]):
     def __init__(self, operations: dict[int, Callable[[Any], None]], most: int) -> None:
         super().__init__(operations)
         self._most = most
-        self._left = most
+        self.left = most
+        """Steps that it may still take."""
 
     def __getitem__(self, code: int) -> Callable[[Any], None]:
         self.spend(1)
@@ -156,8 +163,8 @@ class _Steps(dict[int, Callable[[Any], None]]):
         Raises:
             UnsafePickleError: they are more than are left.
         """
-        self._left -= steps
-        if self._left < 0:
+        self.left -= steps
+        if self.left < 0:
             raise UnsafePickleError(f"it takes more than {self._most:,} steps")
 
 
@@ -165,11 +172,11 @@ class _Steps(dict[int, Callable[[Any], None]]):
 class _Reader(pickle._Unpickler):
     def __init__(self, data: bytes, most: int) -> None:
         super().__init__(io.BytesIO(data), encoding="latin1")
-        self.dispatch = _Steps(_OPERATIONS, most)  # type: ignore[misc]
-        self._texts = Texts()
+        self.dispatch = self.steps = _Steps(_OPERATIONS, most)  # type: ignore[misc]
+        self.texts = Texts()
 
     def find_class(self, module: str, name: str) -> Any:
         allowed = ALLOWED.get((module, name)) if isinstance(module, str) and isinstance(name, str) else None
         if allowed is None:
             raise UnsafePickleError(f"it names {str(module)[:60]}.{str(name)[:60]}, which is no data; nothing was run")
-        return Call(partial(allowed, self._texts))
+        return Call(partial(allowed, self.texts))

@@ -11,7 +11,7 @@ MAX_DEPTH = 100
 """Containers inside each other."""
 _MAX_BITS = 1024
 """Of a whole number."""
-_CONTAINERS = (list, tuple, dict, PickledArray)
+_CONTAINERS = (list, tuple, dict, set, frozenset, PickledArray)
 
 
 @dataclass(frozen=True)
@@ -32,13 +32,14 @@ class Unfolding:
         self._most, self._most_bytes = most, most_bytes
         self._known: dict[int, _Measured | None] = {}
 
-    def plain(self, value: Any) -> Any:
-        """The value, when it is within the limits.
+    def plain(self, value: Any) -> tuple[Any, int]:
+        """The value and its elements, when it is within the limits.
 
         Raises:
             UnsafePickleError: it is not, contains itself, or holds a function.
         """
-        return self._of(value, 0).value
+        made = self._of(value, 0)
+        return made.value, made.elements
 
     def _of(self, value: Any, depth: int) -> _Measured:
         if not isinstance(value, _CONTAINERS):
@@ -64,6 +65,8 @@ class Unfolding:
     def _container(self, value: Any, depth: int) -> _Measured:
         if isinstance(value, PickledArray):
             return self._of(value.value, depth)
+        if isinstance(value, set | frozenset):  # of keys alone, so it stays as it is
+            return _Measured(value, 1 + len(value), sum(map(_size, value)), 1)
         is_dict = isinstance(value, dict)
         elements, deepest = 1 + (len(value) if is_dict else 0), 0
         size = sum(_size(one) for one in value) if is_dict else 0
@@ -89,6 +92,4 @@ def _size(value: Any) -> int:
         raise UnsafePickleError("it holds code")
     if isinstance(value, int) and value.bit_length() > _MAX_BITS:
         raise UnsafePickleError(f"it holds a whole number of more than {_MAX_BITS:,} bits")
-    if isinstance(value, set | frozenset):
-        return sum(_size(one) for one in value)
     return len(value) if isinstance(value, str | bytes | bytearray) else getattr(value, "nbytes", 8)

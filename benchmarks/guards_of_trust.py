@@ -1,0 +1,155 @@
+"""What is never run, followed or shown: a model's code, paths out of a folder, markup, secrets; damaged files.
+
+Rows of ``benchmarks/guards.py``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from guards_of_writing import Case, done, shop
+from PIL import Image
+
+MARKED = "[/b] <script>alert(1)</script> \x1b[31m\u202e"
+"""A title that would end rich's markup, run in a page, colour a terminal and turn its text round."""
+SECRET = "s3://key:wJalr@bucket/shop?token=wJalr"
+
+
+def lacks(mark: str, *places: Path) -> str:
+    """For the table: whether files, or all below folders, hold a text that they must not."""
+    files = [file for place in places for file in (place.rglob("*") if place.is_dir() else [place]) if file.is_file()]
+    found = any(mark.encode() in file.read_bytes() for file in files)
+    called = "its folder" if mark.startswith("/") else f"`{mark}`"
+    return f"; IN IT: {called}" if found else f"; not in it: {called}"
+
+
+def shards(folder: Path) -> Case:
+    """A model directory whose list of weights names a file outside of it."""
+    model = folder / "model"
+    model.mkdir()
+    (model / "config.json").write_text(json.dumps({"model_type": "interbert"}))
+    (model / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"a": "../outside.safetensors"}}))
+    return Case(["convert", "to-reference", str(model), str(folder / "a.bin")])
+
+
+def quantised(folder: Path) -> Case:
+    """A model directory whose settings need a package that is not there."""
+    settings = shop(folder) / "model" / "config.json"
+    fields = json.loads(settings.read_text()) | {"quantization_config": {"quant_method": "awq", "bits": 4}}
+    settings.write_text(json.dumps(fields))
+    return Case(["search", str(folder / "model"), "red", "--source", str(folder / "shop.parquet")])
+
+
+def saved(folder: Path, packed: bool = False) -> Case:
+    """A folder that ``datasets`` saved, which names a file outside of it, or holds 50 MB in some kB."""
+    import datasets
+
+    rows = datasets.Dataset.from_dict({"image": ["a.png"], "title": ["x" * 50_000_000 if packed else "a"]})
+    rows.save_to_disk(str(folder / "saved"))
+    (file,) = (folder / "saved").glob("*.arrow")
+    if packed:
+        table = rows.data.table
+        with pa.ipc.new_stream(str(file), table.schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as stream:
+            stream.write_table(table)
+    else:
+        file.rename(folder / "outside.arrow")
+        state = json.loads((folder / "saved" / "state.json").read_text())
+        state["_data_files"] = [{"filename": "../outside.arrow"}]
+        (folder / "saved" / "state.json").write_text(json.dumps(state))
+    return Case(["extract", str(folder / "saved"), str(folder / "out")])
+
+
+def outside(folder: Path) -> Case:
+    """A catalogue whose cell names a file outside of its folder."""
+    (folder / "shop").mkdir()
+    Image.new("L", (60, 80)).save(folder / "private.png")
+    (folder / "shop" / "shop.csv").write_text("id,title,image\n1,a shoe,../private.png\n")
+    return Case(["extract", str(folder / "shop" / "shop.csv"), str(folder / "out")])
+
+
+def lock_taken(folder: Path) -> Case:
+    """The place of locks is a link of somebody else."""
+    (folder / "elsewhere").mkdir()
+    (folder / f"interbert-locks-{os.getuid()}").symlink_to(folder / "elsewhere")
+    return Case(["extract", str(shop(folder) / "shop.parquet"), str(folder / "out")], {"TMPDIR": str(folder)})
+
+
+def marked_titles(folder: Path) -> Case:
+    """Search over titles, ids and columns with markup."""
+    rows = pq.read_table(shop(folder) / "shop.parquet").to_pylist()
+    marked = [row | {"id": f"{row['id']}{MARKED}", "title": f"{MARKED} {row['title']}", MARKED: "a"} for row in rows]
+    pq.write_table(pa.Table.from_pylist(marked), folder / "marked.parquet")
+    page = folder / "page.html"
+    words = ["search", str(folder / "model"), "red", "--source", str(folder / "marked.parquet"), "--page", str(page)]
+    return Case(words, after=partial(lacks, "<script>alert", page))
+
+
+def made_by(folder: Path) -> Case:
+    """Regions whose maker is markup, a secret and a path; the page shows the maker."""
+    (folder / "npy").mkdir()
+    record = {"features": np.ones((2, 8), np.float32), "bbox": np.array([[0, 0, 5, 5], [1, 1, 8, 8]], np.float32)}
+    np.save(folder / "npy" / "1.npy", np.array(record | {"image_width": 10, "image_height": 10}, dtype=object))
+    maker = f"{MARKED} {SECRET} {folder}/net.pth"
+    if done(["import", "npy-folder", str(folder / "npy"), str(folder / "store"), "--made-by", maker]):
+        raise RuntimeError("the regions were not imported")
+    page = folder / "page.html"
+
+    def after() -> str:
+        private = (lacks(mark, page, folder / "store") for mark in ("wJalr", str(folder)))
+        return "".join(private) + lacks("<script>alert", page)
+
+    return Case(["regions", "show", str(folder / "store"), "--out", str(page)], after=after)
+
+
+def run(folder: Path) -> Case:
+    """A training run, and what it publishes."""
+    words = ["finetune", "retrieval", str(shop(folder) / "model"), str(folder / "store"), str(folder / "run")]
+    words += ["--training.epochs", "1", "--training.batch-size", "4", "--validation-share", "0.3"]
+    published = [folder / "run" / name for name in ("README.md", "provenance.json", "processor_config.json")]
+    return Case(words, after=lambda: lacks(str(folder), *published))
+
+
+def damaged(name: str, *words: str, content: str = "[" * 900 + "]" * 900) -> Callable[[Path], Case]:
+    """A command that reads a damaged file of another."""
+
+    def make(folder: Path) -> Case:
+        target = shop(folder) / name
+        target.parent.mkdir(exist_ok=True)
+        target.write_text(content)
+        (target.parent / "log_history.jsonl").touch()  # a run that has begun
+        return Case([word.replace("@", f"{folder}/") for word in words])
+
+    return make
+
+
+def missing_page(folder: Path) -> Case:
+    """Topic pages of which one is missing."""
+    shop(folder)
+    if done(["topics", "build", str(folder / "index"), str(folder / "topics.jsonl"), str(folder / "out")]):
+        raise RuntimeError("the pages were not built")
+    next((folder / "out" / "pages").glob("*.json")).unlink()
+    return Case(["topics", "page", str(folder / "out"), str(folder / "topics.html")])
+
+
+CASES: dict[str, Callable[[Path], Case]] = {
+    "a list of a model's weights that names a file outside its folder": shards,
+    "a model whose settings need a package that is not there": quantised,
+    "a saved `datasets` folder that names a file outside of it": saved,
+    "a saved `datasets` folder with 50 MB in some kB (compressed Arrow)": partial(saved, packed=True),
+    "a catalogue's cell that names a file outside its folder": outside,
+    "the folder of locks is a link of somebody else": lock_taken,
+    "`search` over titles, ids and columns with markup, HTML and control characters": marked_titles,
+    "`regions show` of regions made by HTML, an address with a secret, and a path": made_by,
+    "`finetune retrieval`: folders in what it publishes": run,
+    "`finetune retrieval` over settings of a run that are 900 levels deep": damaged(
+        "run/recipe.json", "finetune", "retrieval", "@model", "@store", "@run"
+    ),
+    "`topics page` when a listed page is missing": missing_page,
+}

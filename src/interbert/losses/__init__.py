@@ -1,0 +1,1 @@
+"""What a model is trained by, as pure functions of its outputs and labels."""

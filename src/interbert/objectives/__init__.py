@@ -1,1 +1,0 @@
-"""The pretraining objectives, one file each: what is hidden, and the loss for guessing it."""

@@ -1,0 +1,163 @@
+"""The images of a source in memory, ready to be searched: for catalogues up to some ten thousand images.
+
+Shapes: n images, R image tokens, H hidden size, D vector size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from interbert.errors import SourceError, UsageError, VectorIndexError
+from interbert.extraction.extract import extract_images, extract_to_store
+from interbert.extraction.same_source import image_digest
+from interbert.extraction.sources import ImageSource
+from interbert.regions.commits import read_skipped
+from interbert.regions.schema import Regions
+from interbert.regions.store import RegionStore
+from interbert.search.hits import Hit
+from interbert.search.query_encoder import ProductEncoder
+
+Float32 = NDArray[np.float32]
+Problems = list[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An image of a source."""
+
+    image_id: str
+    source_row: int
+    """Of the source that is searched."""
+    texts: tuple[str, ...]
+    """As the source has them now."""
+    digest: str
+    """SHA-256 of the file that was encoded; empty where a store of imported regions does not say."""
+    view: int = 0
+
+
+class SourceIndex:
+    """Encoded images of a source, compared one by one; every image is a product of its own.
+
+    Args:
+        entries: the images.
+        vectors: [n,D].
+        tokens: embedded tokens [R,H] of each.
+        problems: (image id, reason) of what could not be used.
+    """
+
+    mirrored = False
+
+    def __init__(
+        self, entries: Sequence[Entry], vectors: Float32, tokens: Sequence[Float32], problems: Problems
+    ) -> None:
+        self.entries = tuple(entries)
+        self.problems = problems
+        self._vectors = vectors
+        self._tokens = tokens
+
+    @classmethod
+    def of(
+        cls, source: ImageSource, encoder: ProductEncoder, regions: str | None = None, progress: bool = False
+    ) -> SourceIndex:
+        """Extract and encode a source's images.
+
+        Args:
+            source: images, with or without texts.
+            encoder: the model that searches them.
+            regions: store that keeps the regions, so that the next search need not extract; None keeps nothing.
+            progress: show a bar.
+
+        Raises:
+            SourceError: no image can be used.
+            StoreError: ``regions`` was made by another extractor.
+        """
+        found: Sequence[Regions]
+        if regions is None:
+            records, problems = extract_images(source, encoder.extractor, progress)
+            entries = [Entry(one.image_id, one.source_row, one.texts, one.digest) for one in records]
+            found, names = [one.regions for one in records], [one.image_id for one in records]
+        else:
+            extract_to_store(source, regions, encoder.extractor, need_texts=False, progress=progress)
+            store = RegionStore.open(regions)
+            rows, entries, problems = _stored(store, source)
+            found, names = store.take(rows), [regions] * len(rows)
+        if not entries:
+            raise SourceError(f"{source.name}: none of its images could be used ({problems[0][1]}).")
+        return cls(entries, *encoder.images(found, names), problems)
+
+    def __len__(self) -> int:
+        return len(self._tokens)
+
+    def pinned(self) -> Self:
+        """Itself, which never changes."""
+        return self
+
+    def vector_search(self, vector: Float32, k: int, where: str | None = None, *, tokens: bool = False) -> list[Hit]:
+        """The ``k`` images with the largest inner products, as :meth:`~interbert.search.hits.Index.vector_search`.
+
+        Raises:
+            UsageError: there is a filter.
+        """
+        if where is not None:
+            raise UsageError("search: --where needs an index. Make one with: interbert index build")
+        scores: NDArray[Any] = self._vectors @ vector
+        order = sorted(range(len(self)), key=lambda place: (-float(scores[place]), self.entries[place].image_id))
+        return [
+            Hit(
+                rank=0,
+                id=self.entries[place].image_id,
+                texts=self.entries[place].texts,
+                product_id=self.entries[place].image_id,
+                score=float(scores[place]),
+                vector=self._vectors[place],
+                tokens=self._tokens[place] if tokens else None,
+            )
+            for place in order[:k]
+        ]
+
+    def full_text_search(self, text: str, k: int, where: str | None = None, *, tokens: bool = False) -> list[Hit]:
+        """None: texts are shown, but not searched."""
+        return []
+
+    def regions(self, ids: Sequence[str]) -> list[Float32]:
+        """Embedded tokens [R,H] of images, in the order of ``ids``.
+
+        Raises:
+            VectorIndexError: one of them is not there.
+        """
+        tokens = {entry.image_id: one for entry, one in zip(self.entries, self._tokens, strict=True)}
+        absent = next((name for name in ids if name not in tokens), None)
+        if absent is not None:
+            raise VectorIndexError(f"the source has no image {absent!r}.")
+        return [tokens[name] for name in ids]
+
+
+def _stored(store: RegionStore, source: ImageSource) -> tuple[list[int], list[Entry], Problems]:
+    """What a store has of a source's images: its rows, the source's entries, and what cannot be used.
+
+    A store may be of an earlier state of the source, whose row numbers and texts are not those of today, and whose
+    images need not be either: every file is compared with the one whose regions are kept.
+    """
+    places = {name: row for row, name in enumerate(source.image_ids())}
+    texts = [found for _, found in source.products_and_texts()]
+    rows, entries, problems = [], [], []
+    seen = set()
+    for one in store.captions():
+        place = places.get(one.image_id)
+        if place is None or one.view != 0:
+            continue
+        seen.add(one.image_id)
+        if one.digest and image_digest(source[place]) not in (one.digest, None):
+            problems.append((one.image_id, f"{store.path} has the regions of another file under this id"))
+        else:
+            rows.append(one.row)
+            entries.append(Entry(one.image_id, place, texts[place], one.digest))
+    skipped = read_skipped(store.path)  # what the extraction could not use, with its reasons, rows without an id too
+    seen |= {"", *(name for name, _ in skipped)}
+    problems += [*skipped, *((name, "could not be read") for name in sorted(places.keys() - seen))]
+    return rows, entries, problems
