@@ -1,4 +1,4 @@
-"""What it saves that the command keeps memory it has freed (`interbert.memory`): seconds and resident memory.
+"""What keeping freed memory saves (`interbert.memory`): seconds and resident memory.
 
     OMP_NUM_THREADS=1 python benchmarks/memory.py
 
