@@ -9,8 +9,7 @@ import pytest
 
 import interbert
 from interbert.cli.tables import TextTable, print_table
-from interbert.progress import progress_bar
-from interbert.terminal import printable, say
+from interbert.utils.terminal import printable, progress_bar, say
 
 ROOT = Path(interbert.__file__).parent
 EVIL = "[/b] [red]x[/red] \x1b[31mred\x07 \u202eexe.gpj\u2066 :smile:"
