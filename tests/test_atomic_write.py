@@ -90,6 +90,6 @@ def test_text_is_written_by_one_helper() -> None:
     root = Path(interbert.__file__).parent
     found = {str(path.relative_to(root)) for path in root.rglob("*.py") if ".write_text(" in path.read_text("utf-8")}
     assert found == {
-        "atomic_write.py",
+        "utils/files.py",
         "checkpoints/convert.py",
     }  # the second by replacing(), with the tensors beside it
