@@ -140,8 +140,8 @@ def require_bounded_yaml(path: str | Path) -> str:
         raise ValueError("is nested too deeply, or repeats itself.") from error
     if values > MAX_YAML_VALUES or characters > MAX_BYTES:
         raise ValueError(
-            f"has more than {MAX_YAML_VALUES:,} values or {MAX_BYTES:,} characters when its repetitions (&, *) are written "
-            "out. Write its options plainly."
+            f"has more than {MAX_YAML_VALUES:,} values or {MAX_BYTES:,} characters when its repetitions (&, *) are "
+            "written out. Write its options plainly."
         )
     return text
 
