@@ -38,11 +38,10 @@ from torch import Tensor
 
 from interbert.checkpoints.adapter import config_from_reference
 from interbert.model.configuration import InterBertConfig
-from interbert.model.modeling import InterBertForPreTraining
-from interbert.model.retrieval import InterBertForImageTextRetrieval
+from interbert.model.modeling import InterBertForImageTextRetrieval, InterBertForPreTraining
 from interbert.model.scoring import autocast
 from interbert.tasks.pretraining import pretraining_losses
-from interbert.training.provenance import versions
+from interbert.training.model_card import versions
 
 TRAINING = Sizes(tokens=(8, 20), regions=(10, 36))
 SCORING = Sizes(tokens=(12, 20), regions=(10, 60))

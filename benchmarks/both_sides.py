@@ -12,16 +12,14 @@ from torch import Tensor, nn
 
 from interbert.checkpoints.adapter import from_reference, to_reference
 from interbert.model.configuration import InterBertConfig
-from interbert.model.modeling import InterBertForPreTraining
+from interbert.model.modeling import InterBertForImageTextRetrieval, InterBertForPreTraining
 from interbert.model.processing import pad_texts
 from interbert.model.region_inputs import pad_images
-from interbert.model.retrieval import InterBertForImageTextRetrieval
 from interbert.model.scoring import autocast, score_matrix
-from interbert.region_arrays import RegionArrays
 from interbert.tasks.pretraining import pretraining_losses
-from interbert.training.arguments import attention_for_training
-from interbert.training.optimizer import make_optimizer
+from interbert.training.arguments import attention_for_training, make_optimizer
 from interbert.training.options import TrainingOptions
+from interbert.utils.stored_names import RegionArrays
 
 
 def converted(model: Any, kind: Any, config: InterBertConfig) -> Any:

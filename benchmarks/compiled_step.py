@@ -47,12 +47,12 @@ from torch.utils import _triton
 from triton.backends.compiler import GPUTarget
 from triton.runtime import driver
 
-from interbert.model import dropout, encoder, layers
+from interbert.model import dropout, modeling
 from interbert.model.configuration import InterBertConfig
 from interbert.model.modeling import InterBertForPreTraining
 from interbert.tasks.base import TaskModule
 from interbert.tasks.pretraining import pretraining_losses
-from interbert.training.provenance import versions
+from interbert.training.model_card import versions
 
 CARD = torch.device("cuda:0")
 CAPABILITY = 90
@@ -182,8 +182,8 @@ def pretend(ours: bool) -> None:
         (compile_fx, "_check_triton_bf16_support", lambda *_: None),
         (_triton, "triton_hash_with_backend", lambda *_: ""),
         (triton_code, "triton_hash_with_backend", lambda *_: ""),
-        (encoder, "short_attention_fits", lambda *_: True),
-        (layers.LayerNorm, "forward", _norm),
+        (modeling, "short_attention_fits", lambda *_: True),
+        (modeling.LayerNorm, "forward", _norm),
     ]
     if ours:
         replaced.append((dropout, "_is_fused", lambda *_: torch.compiler.is_compiling()))
@@ -199,7 +199,7 @@ def pretend(ours: bool) -> None:
 
 
 def _norm(norm: nn.LayerNorm, hidden_state: Tensor) -> Tensor:
-    """As :class:`interbert.model.layers.LayerNorm` does on CUDA."""
+    """As :class:`interbert.model.modeling.LayerNorm` does on CUDA."""
     weight, bias = norm.weight.bfloat16(), norm.bias.bfloat16()
     with torch.autocast("cpu", enabled=False):
         return nn.functional.layer_norm(hidden_state.bfloat16(), norm.normalized_shape, weight, bias, norm.eps)

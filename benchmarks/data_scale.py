@@ -36,8 +36,8 @@ from typing import Any
 
 import numpy as np
 
-from interbert.memory import keep_freed_memory
-from interbert.training.provenance import versions
+from interbert.training.model_card import versions
+from interbert.utils.environment import keep_freed_memory
 
 SIZES = (10_000, 100_000, 1_000_000)
 FEATURES, CLASSES, REGIONS = 32, 8, 4

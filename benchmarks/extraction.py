@@ -34,8 +34,8 @@ from extraction_networks import Bare, bare_detector, bare_frcnn, bare_grid, make
 
 from interbert.extraction.columns import ColumnMapping
 from interbert.extraction.sources import open_source
-from interbert.memory import keep_freed_memory
-from interbert.training.provenance import versions
+from interbert.training.model_card import versions
+from interbert.utils.environment import keep_freed_memory
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -43,8 +43,8 @@ def bare_grid(images: Sequence[Image.Image], device: str) -> list[Bare]:
 
 def bare_frcnn(images: Sequence[Image.Image], folder: Path, device: str) -> list[Bare]:
     """Trunk, proposal network, res5 on 300 pooled regions and the last layers, one scaled image at a time."""
+    from interbert.extraction.frcnn.extractor import detector_pixels
     from interbert.extraction.frcnn.loading import load_frcnn
-    from interbert.extraction.frcnn.pixels import detector_pixels
 
     model = load_frcnn(str(folder)).model.to(device).fuse()
     pixels = [detector_pixels(one, model.config, device)[None] for one in images]
@@ -79,9 +79,9 @@ def bare_detector(images: Sequence[Image.Image], folder: Path, device: str) -> l
 def make_frcnn(folder: Path, image: Image.Image) -> None:
     """Random weights of the paper's detector, as the public ports store them."""
     from interbert.extraction.frcnn.config import DETECTRON2
-    from interbert.extraction.frcnn.keys import to_port
+    from interbert.extraction.frcnn.extractor import detector_pixels
+    from interbert.extraction.frcnn.loading import to_port
     from interbert.extraction.frcnn.model import Frcnn
-    from interbert.extraction.frcnn.pixels import detector_pixels
 
     torch.manual_seed(0)
     model = Frcnn(DETECTRON2)

@@ -27,11 +27,11 @@ from interbert.extraction.extract import extract_to_store
 from interbert.extraction.extractor import RegionExtractor, build_extractor
 from interbert.extraction.grid import GridExtractor, GridSettings
 from interbert.extraction.sources import open_source
-from interbert.progress import progress_bar
 from interbert.regions.store import RegionStore
 from interbert.tasks.evaluation import evaluate_retrieval
 from interbert.tasks.retrieval import RetrievalSet
 from interbert.training.finetune import finetune_retrieval
+from interbert.training.model_card import versions
 from interbert.training.options import (
     FinetuneRetrievalOptions,
     ModelOptions,
@@ -40,7 +40,7 @@ from interbert.training.options import (
     TrainingOptions,
 )
 from interbert.training.pretrain import pretrain
-from interbert.training.provenance import versions
+from interbert.utils.terminal import progress_bar
 
 BACKBONE_PIXELS = 192
 COLUMNS = {"en": "productDisplayName", "zh": "title_zh"}

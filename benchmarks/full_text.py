@@ -21,7 +21,7 @@ from lancedb.query import MatchQuery
 
 from interbert.search.manifest import connect
 from interbert.search.table import TERMS_TOKENIZER
-from interbert.training.provenance import versions
+from interbert.training.model_card import versions
 
 _WORDS = 20_000
 _ADDED = 1_000

@@ -178,9 +178,9 @@ def main(folder: Path) -> None:
     from interbert.extraction.grid import GridExtractor, GridSettings
     from interbert.extraction.sources import open_source
     from interbert.model.configuration import InterBertConfig
+    from interbert.model.modeling import InterBertForImageTextRetrieval
     from interbert.model.processing import InterBertProcessor
     from interbert.model.region_inputs import InterBertRegionFeatureExtractor
-    from interbert.model.retrieval import InterBertForImageTextRetrieval
     from interbert.search.build import build_index
 
     rows = []

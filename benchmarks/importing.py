@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from interbert.progress import progress_bar
+from interbert.utils.terminal import progress_bar
 
 SIZES = (500, 2000)
 REGIONS, FEATURES, CLASSES = 36, 2048, 1600
@@ -53,7 +53,7 @@ def main() -> None:
             )
         source.unlink()
         shutil.rmtree(store)
-    from interbert.training.provenance import versions  # loads torch, which an import does not
+    from interbert.training.model_card import versions  # loads torch, which an import does not
 
     print(json.dumps({"results": results, "versions": versions()}))
 

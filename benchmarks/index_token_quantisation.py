@@ -17,12 +17,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from interbert.data.pairs import PairTable
-from interbert.progress import progress_bar
 from interbert.regions.store import RegionStore
 from interbert.search.query_encoder import ProductEncoder
-from interbert.search.token_quantisation import TokenQuantisation, decode_tokens, encode_tokens
-from interbert.search.vectors import from_stored, stored_size, to_stored
+from interbert.search.vectors import (
+    TokenQuantisation,
+    decode_tokens,
+    encode_tokens,
+    from_stored,
+    stored_size,
+    to_stored,
+)
 from interbert.tasks.retrieval import RetrievalSet
+from interbert.utils.terminal import progress_bar
 
 Float32 = NDArray[np.float32]
 

@@ -27,16 +27,15 @@ from numpy.typing import NDArray
 
 from interbert.checkpoints.directory import load_model, load_processor
 from interbert.data.pairs import PairTable
-from interbert.export.batches import batch_dependence
 from interbert.export.modules import PARTS, JointScorer
-from interbert.export.ranking import Ranking
-from interbert.export.runtime import Runner, open_exported
+from interbert.export.quantise import Ranking
+from interbert.export.runtime import Runner, batch_dependence, open_exported
 from interbert.model.processing import pad_texts
 from interbert.model.region_inputs import pad_images
-from interbert.progress import progress_bar
 from interbert.regions.store import RegionStore
 from interbert.tasks.retrieval import RetrievalSet
-from interbert.training.provenance import versions
+from interbert.training.model_card import versions
+from interbert.utils.terminal import progress_bar
 
 
 def main() -> None:

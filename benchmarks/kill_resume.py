@@ -28,7 +28,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file
 
-from interbert.training.provenance import versions
+from interbert.training.model_card import versions
 
 EVERYWHERE = [
     "--training.precision=fp32",

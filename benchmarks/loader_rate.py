@@ -26,10 +26,10 @@ from typing import Any
 import torch
 from synthetic_store import StoreSizes, pretraining_draws, synthetic_store
 
-from interbert.memory import keep_freed_memory
 from interbert.training.loader import batch_loader
-from interbert.training.provenance import versions
+from interbert.training.model_card import versions
 from interbert.training.run_setup import open_data
+from interbert.utils.environment import keep_freed_memory
 
 FEATURES, CLASSES, REGIONS, TOP = 2048, 1601, 36, 32
 _BLOCK = 250

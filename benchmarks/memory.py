@@ -1,4 +1,4 @@
-"""What keeping freed memory saves (`interbert.memory`): seconds and resident memory.
+"""What keeping freed memory saves (`interbert.utils.environment`): seconds and resident memory.
 
     OMP_NUM_THREADS=1 python benchmarks/memory.py
 
@@ -25,11 +25,11 @@ from mfu import SIZES, synthetic_batch
 from PIL import Image
 
 from interbert.extraction.grid import GridExtractor
-from interbert.memory import keep_freed_memory
 from interbert.model.configuration import InterBertConfig
 from interbert.model.modeling import InterBertForPreTraining
 from interbert.tasks.pretraining import pretraining_losses
-from interbert.training.provenance import versions
+from interbert.training.model_card import versions
+from interbert.utils.environment import keep_freed_memory
 
 REPEATS = 4
 

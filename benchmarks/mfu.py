@@ -36,7 +36,7 @@ from interbert.model.short_attention import SWITCH, short_attention_fits
 from interbert.model.varlen import varlen_kernel
 from interbert.tasks.base import TaskModule
 from interbert.tasks.pretraining import pretraining_losses
-from interbert.training.provenance import versions
+from interbert.training.model_card import versions
 
 PIECES, REGIONS = 20, 37
 OURS = "our kernels for short sequences"

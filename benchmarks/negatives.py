@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from interbert.training.finetune import finetune_retrieval
+from interbert.training.model_card import versions
 from interbert.training.options import FinetuneRetrievalOptions, NegativeOptions, TrainingOptions
-from interbert.training.provenance import versions
 from interbert.training.trainer import LOG_HISTORY
 
 HARD = NegativeOptions(hard_share=0.8, random_epochs=0.05, rise_epochs=0.1)

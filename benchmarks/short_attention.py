@@ -23,7 +23,7 @@ from gpu_builds import Build, build
 from torch import Tensor
 
 from interbert.model import short_attention_kernels as kernels
-from interbert.training.provenance import versions
+from interbert.training.model_card import versions
 
 SHAPES = {"joint": (57, 64, 12), "text": (20, 64, 12), "image": (37, 96, 8)}
 """Tokens, head size, heads."""

@@ -27,12 +27,12 @@ from transformers import AutoModelForSequenceClassification, set_seed
 
 from interbert.checkpoints.bert import bert_tokenizer, config_for_bert, initialise_from_bert, resolve_bert
 from interbert.checkpoints.directory import load_classifier, load_processor
-from interbert.checkpoints.transformers_logging import quiet_transformers
 from interbert.data.sampling import EpochBatches
+from interbert.model.modeling import InterBertForSequenceClassification
 from interbert.model.processing import pad_texts
 from interbert.model.scoring import autocast
-from interbert.model.tasks import InterBertForSequenceClassification
-from interbert.training.provenance import versions
+from interbert.training.model_card import versions
+from interbert.utils.transformers_logging import quiet_transformers
 
 ARMS = {"a": "the BERT, transformers", "b": "InterBERT from it", "c": "pretrained InterBERT"}
 CLAIM = 1.5

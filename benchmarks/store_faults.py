@@ -35,11 +35,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from interbert.errors import InterBertError
-from interbert.regions.folder import is_store
 from interbert.regions.schema import ExtractorInfo, RegionRecord, Regions
-from interbert.regions.store import RegionStore
+from interbert.regions.store import RegionStore, is_store
 from interbert.regions.verify import verify
-from interbert.training.provenance import versions
+from interbert.training.model_card import versions
 
 INFO = ExtractorInfo("made up", {}, feature_size=2048, num_classes=1601)
 TOP_K = 32

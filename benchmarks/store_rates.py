@@ -22,8 +22,8 @@ from store_faults import INFO, TOP_K, record
 from interbert.regions.conversion import to_table
 from interbert.regions.schema import ExtractorInfo
 from interbert.regions.store import RegionStore
-from interbert.regions.summary import summarise
-from interbert.training.provenance import versions
+from interbert.regions.verify import summarise
+from interbert.training.model_card import versions
 
 _TINY = ExtractorInfo("tiny", {}, feature_size=2048, num_classes=1601)
 

@@ -16,16 +16,16 @@ from torch import Tensor
 
 from interbert.data.collation import PretrainingCollator
 from interbert.data.examples import PairData, PretrainingExample, PretrainingPairs
-from interbert.data.flat_arrays import FlatTexts
 from interbert.data.masking import RegionMasking, SegmentMasking
 from interbert.data.negatives import Negatives
 from interbert.data.pairs import PairTable
 from interbert.data.sampling import EpochBatches
+from interbert.data.texts import FlatTexts
 from interbert.losses.pretraining import IGNORE_LABEL
 from interbert.model.configuration import InterBertConfig
 from interbert.model.region_inputs import InterBertRegionFeatureExtractor
-from interbert.region_arrays import RegionArrays
 from interbert.regions.schema import Regions
+from interbert.utils.stored_names import RegionArrays
 
 CLS, SEP, MASK, FIRST_PIECE = 101, 102, 103, 200
 WIDTH, HEIGHT = 640, 480

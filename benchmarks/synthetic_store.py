@@ -15,10 +15,10 @@ from interbert.data.negatives import Negatives
 from interbert.data.sampling import EpochBatches
 from interbert.model.processing import InterBertProcessor
 from interbert.model.region_inputs import InterBertRegionFeatureExtractor
-from interbert.progress import progress_bar
 from interbert.regions.schema import ExtractorInfo, RegionRecord, Regions
 from interbert.regions.store import RegionStore, is_store
 from interbert.training.run_setup import TrainingData
+from interbert.utils.terminal import progress_bar
 
 WORDS = 500
 """Different words that titles are made of."""

@@ -28,11 +28,11 @@ import torch
 from torch import Tensor, nn
 
 from interbert.losses.pretraining import region_loss
-from interbert.progress import progress_bar
 from interbert.regions.schema import RegionRecord
 from interbert.regions.store import RegionStore
-from interbert.regions.summary import summarise
-from interbert.training.provenance import versions
+from interbert.regions.verify import summarise
+from interbert.training.model_card import versions
+from interbert.utils.terminal import progress_bar
 
 _BLOCK = 256
 

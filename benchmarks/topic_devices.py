@@ -28,10 +28,9 @@ from interbert.extraction.attributes import facet_columns_of
 from interbert.extraction.columns import ColumnMapping
 from interbert.extraction.joining import CatalogueColumns
 from interbert.extraction.sources import open_source
+from interbert.search.hits import deduplicated
 from interbert.search.query_encoder import ProductEncoder
-from interbert.search.rank_fusion import deduplicated
-from interbert.topics.calibration import Calibration, fit_calibration, likely_count
-from interbert.topics.diversity import diversified
+from interbert.topics.calibration import Calibration, diversified, fit_calibration, likely_count
 from interbert.topics.encoding import directions, encode_wordings
 from interbert.topics.evaluation import precision_at
 from interbert.topics.examples import Examples, Neighbours, TopicText

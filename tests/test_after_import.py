@@ -11,8 +11,8 @@ from threading import Thread
 
 import pytest
 
-from interbert import after_import as mechanism
-from interbert.after_import import after_import
+from interbert import auto_classes as mechanism
+from interbert.auto_classes import after_import
 
 Module = Callable[[str, str], str]
 

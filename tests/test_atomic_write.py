@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 import interbert
-from interbert.atomic_write import atomic_write, replacing
+from interbert.utils.files import atomic_write, replacing
 
 
 @pytest.mark.parametrize("before", [None, "old"])
@@ -41,7 +41,7 @@ import numpy as np, torch
 from safetensors.torch import save_file
 from tokenizers import Tokenizer, models
 from interbert.errors import StorageError
-from interbert.atomic_write import replacing, atomic_write
+from interbert.utils.files import replacing, atomic_write
 
 resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))
 big = torch.zeros(100_000)
@@ -90,6 +90,6 @@ def test_text_is_written_by_one_helper() -> None:
     root = Path(interbert.__file__).parent
     found = {str(path.relative_to(root)) for path in root.rglob("*.py") if ".write_text(" in path.read_text("utf-8")}
     assert found == {
-        "atomic_write.py",
+        "utils/files.py",
         "checkpoints/convert.py",
     }  # the second by replacing(), with the tensors beside it

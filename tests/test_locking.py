@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from interbert.errors import UsageError
-from interbert.locking import only_writer
+from interbert.utils.files import only_writer
 
 HOLD = """
 import sys
-from interbert.locking import only_writer
+from interbert.utils.files import only_writer
 with only_writer(sys.argv[1]):
     print("held", flush=True)
     sys.stdin.read()

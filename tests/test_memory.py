@@ -6,13 +6,13 @@ import sys
 
 import pytest
 
-from interbert import memory
+from interbert.utils import environment
 
 FAULTS = """
 import ctypes, resource, sys
 sys.argv[0] = "bin/interbert"  # as the command, which loads nothing else
-from interbert.memory import keep_freed_memory
-from interbert.memory import _LARGE
+from interbert.utils.environment import keep_freed_memory
+from interbert.utils.environment import _LARGE
 kept = keep_freed_memory() if sys.argv[1] == "keep" else False
 libc = ctypes.CDLL(None)
 libc.malloc.restype, libc.malloc.argtypes, libc.free.argtypes = ctypes.c_void_p, [ctypes.c_size_t], [ctypes.c_void_p]
@@ -49,4 +49,4 @@ def test_what_the_environment_says_stays(name: str) -> None:
 
 def test_without_glibc_nothing_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "darwin")
-    assert memory.keep_freed_memory() is False
+    assert environment.keep_freed_memory() is False

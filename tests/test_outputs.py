@@ -9,7 +9,7 @@ import pytest
 
 from interbert.cli.main import main
 from interbert.errors import UsageError
-from interbert.outputs import (
+from interbert.utils.files import (
     DRAWING,
     FINDINGS,
     PAGE,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from interbert.errors import StorageError, StoreError, UsageError
-from interbert.redaction import published, stripped, without_credentials
-from interbert.terminal import say
+from interbert.utils.redaction import published, stripped, without_credentials
+from interbert.utils.terminal import say
 
 
 @pytest.mark.parametrize(

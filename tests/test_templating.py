@@ -9,7 +9,7 @@ import pytest
 from jinja2 import UndefinedError
 
 import interbert
-from interbert.templating import render
+from interbert.utils.templating import render
 
 TEMPLATES = sorted((Path(interbert.__file__).parent / "templates").iterdir())
 

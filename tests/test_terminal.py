@@ -9,8 +9,7 @@ import pytest
 
 import interbert
 from interbert.cli.tables import TextTable, print_table
-from interbert.progress import progress_bar
-from interbert.terminal import printable, say
+from interbert.utils.terminal import printable, progress_bar, say
 
 ROOT = Path(interbert.__file__).parent
 EVIL = "[/b] [red]x[/red] \x1b[31mred\x07 \u202eexe.gpj\u2066 :smile:"
@@ -52,4 +51,4 @@ def test_nothing_is_printed_past_them() -> None:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("print", "Table"):
                 found.add(path.relative_to(ROOT).as_posix())
-    assert found == {"terminal.py", "cli/main.py"}
+    assert found == {"utils/terminal.py", "cli/main.py"}

@@ -15,15 +15,15 @@ from interbert.auto_classes import connect as _connect
 
 if TYPE_CHECKING:
     from interbert.model.configuration import InterBertConfig
-    from interbert.model.modeling import InterBertForPreTraining
-    from interbert.model.processing import InterBertProcessor
-    from interbert.model.retrieval import InterBertForImageTextRetrieval
-    from interbert.model.tasks import (
+    from interbert.model.modeling import (
+        InterBertForImageTextRetrieval,
         InterBertForMultipleChoice,
+        InterBertForPreTraining,
         InterBertForSequenceClassification,
         InterBertForVLTasks,
+        InterBertModel,
     )
-    from interbert.model.trunk import InterBertModel
+    from interbert.model.processing import InterBertProcessor
     from interbert.search.engine import SearchEngine
     from interbert.search.scorer import InterBertScorer
     from interbert.topics.recommend import TopicRecommender
@@ -47,12 +47,12 @@ __all__ = [
 
 _HOMES = {
     "InterBertConfig": "model.configuration",
-    "InterBertForImageTextRetrieval": "model.retrieval",
-    "InterBertForMultipleChoice": "model.tasks",
+    "InterBertForImageTextRetrieval": "model.modeling",
+    "InterBertForMultipleChoice": "model.modeling",
     "InterBertForPreTraining": "model.modeling",
-    "InterBertForSequenceClassification": "model.tasks",
-    "InterBertForVLTasks": "model.tasks",
-    "InterBertModel": "model.trunk",
+    "InterBertForSequenceClassification": "model.modeling",
+    "InterBertForVLTasks": "model.modeling",
+    "InterBertModel": "model.modeling",
     "InterBertProcessor": "model.processing",
     "InterBertScorer": "search.scorer",
     "SearchEngine": "search.engine",

@@ -33,7 +33,7 @@ import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from interbert.redaction import without_credentials
+from interbert.utils.redaction import without_credentials
 
 MAX_MESSAGE = 4000
 """Characters of a message; the longest that is meant lists 60 columns."""

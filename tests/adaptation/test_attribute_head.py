@@ -14,8 +14,8 @@ import torch
 from tests.adaptation.test_backbone import options
 from tests.conftest import shop_rows
 
-from interbert.adaptation.attribute_head import UNKNOWN, AttributeHead, Attributes
 from interbert.adaptation.backbone import LOG, finetune_backbone
+from interbert.adaptation.heads import UNKNOWN, AttributeHead, Attributes
 from interbert.errors import ColumnError, SourceError
 
 WARM = ("red", "yellow", "orange", "purple")

@@ -13,28 +13,28 @@ import torch
 from tests.conftest import draw, file_bytes
 from tests.forked import Fork
 
-from interbert.adaptation.attribute_head import Attributes
 from interbert.adaptation.backbone import LOG, _sample, finetune_backbone
-from interbert.adaptation.features import cropped, random_crops
+from interbert.adaptation.heads import Attributes
+from interbert.adaptation.maps import cropped, random_crops
 from interbert.adaptation.options import BackboneOptions
 from interbert.checkpoints.bert import bert_tokenizer
 from interbert.cli.main import main
 from interbert.data.pairs import PairTable
 from interbert.errors import ConfigError, StorageError, TrainingError, UsageError
-from interbert.extraction.class_names import class_names
 from interbert.extraction.columns import ColumnMapping
 from interbert.extraction.efficientnet import EfficientNetLite0
 from interbert.extraction.extract import extract_to_store
 from interbert.extraction.extractor import build_extractor
 from interbert.extraction.grid import GridExtractor, GridSettings
 from interbert.extraction.sources import ImageSource, open_source
-from interbert.extractor_weights import WEIGHTS_FILE, copy_weights, digest_of
+from interbert.extraction.weights import class_names
 from interbert.model.processing import InterBertProcessor
 from interbert.model.region_inputs import InterBertRegionFeatureExtractor
 from interbert.regions.schema import CaptionRow
 from interbert.regions.store import RegionStore
 from interbert.training.run_setup import as_recipe
 from interbert.training.trainer import InterBertTrainer
+from interbert.utils.extractor_weights import WEIGHTS_FILE, copy_weights, digest_of
 
 SETTINGS = GridSettings(input_size=64, scales=(1,), features=("stride8", "stride16", "head"))
 

@@ -20,7 +20,7 @@ import interbert
 from interbert.errors import ConfigError, ImageError
 from interbert.extraction.grid import GridExtractor, GridSettings
 from interbert.extraction.images import load_image
-from interbert.model.pair_scoring import InterBertForPairScoring
+from interbert.model.modeling import InterBertForPairScoring
 
 SETTINGS = GridSettings(input_size=64, scales=(1, 2))
 

@@ -7,8 +7,7 @@ from transformers import AutoModelForMaskedLM, BertConfig, BertModel
 
 from interbert.checkpoints.bert import bert_tokenizer, config_for_bert, initialise_from_bert
 from interbert.errors import CheckpointError
-from interbert.model.modeling import InterBertForPreTraining
-from interbert.model.retrieval import InterBertForImageTextRetrieval
+from interbert.model.modeling import InterBertForImageTextRetrieval, InterBertForPreTraining
 
 SMALL = {"pooler_size": 16, "region_feature_size": 10, "num_region_classes": 7}
 FROM_BERT = (

@@ -10,13 +10,11 @@ from transformers import AutoProcessor
 
 from interbert.checkpoints.adapter import TASK_HEADS, reference_names, to_reference
 from interbert.checkpoints.convert import convert_reference, convert_to_reference
-from interbert.checkpoints.tensor_file import read_tensors, write_tensors
+from interbert.checkpoints.foreign_files import read_tensors, write_tensors
 from interbert.cli.main import main
 from interbert.errors import CheckpointError, ConfigError, UsageError
 from interbert.model.configuration import InterBertConfig
-from interbert.model.modeling import InterBertForPreTraining
-from interbert.model.retrieval import InterBertForImageTextRetrieval
-from interbert.model.tasks import InterBertForVLTasks
+from interbert.model.modeling import InterBertForImageTextRetrieval, InterBertForPreTraining, InterBertForVLTasks
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 

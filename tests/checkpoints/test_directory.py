@@ -17,11 +17,9 @@ from interbert.checkpoints.directory import (
 )
 from interbert.errors import CheckpointError, StorageError
 from interbert.model.configuration import InterBertConfig
-from interbert.model.modeling import InterBertForPreTraining
+from interbert.model.modeling import InterBertForImageTextRetrieval, InterBertForPreTraining, InterBertModel
 from interbert.model.processing import InterBertProcessor
 from interbert.model.region_inputs import InterBertRegionFeatureExtractor
-from interbert.model.retrieval import InterBertForImageTextRetrieval
-from interbert.model.trunk import InterBertModel
 
 SIZES = {
     "vocab_size": 30522,

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import torch
 
-from interbert.checkpoints.new_rows import companions, fill_new_rows
+from interbert.checkpoints.vocabulary import companions, fill_new_rows
 
 CLS, SEP, FISH, RED, DOG, FISH_ZH, RED_ZH, ALONE = 1, 2, 3, 4, 5, 6, 7, 8
 KNOWN = 6

@@ -16,13 +16,13 @@ from transformers import AutoModel, BertModel
 from interbert.checkpoints.bert import bert_tokenizer, config_for_bert, load_bert
 from interbert.checkpoints.convert import convert_to_reference
 from interbert.checkpoints.directory import load_model, load_processor
-from interbert.checkpoints.own_code import require_own_files
+from interbert.checkpoints.foreign_files import require_own_files
 from interbert.errors import CheckpointError
 from interbert.extraction.backbones import build_backbone
+from interbert.model.modeling import InterBertForImageTextRetrieval
 from interbert.model.processing import InterBertProcessor
 from interbert.model.region_inputs import InterBertRegionFeatureExtractor
-from interbert.model.retrieval import InterBertForImageTextRetrieval
-from interbert.search.model_files import model_fingerprint
+from interbert.search.index_model import model_fingerprint
 
 OWN = {"AutoTokenizer": ["own.Own", None], "AutoProcessor": "own.Own", "AutoFeatureExtractor": "own.Own"}
 ELSEWHERE = {"audio_tokenizer_class": "BertModel", "audio_tokenizer_name_or_path": "../other"}

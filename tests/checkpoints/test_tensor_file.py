@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from interbert.checkpoints.tensor_file import read_tensors, write_tensors
+from interbert.checkpoints.foreign_files import read_tensors, write_tensors
 from interbert.errors import CheckpointError, StorageError, UsageError
 
 STATE = {"a.weight": torch.arange(6.0).view(2, 3), "b.bias": torch.ones(2)}

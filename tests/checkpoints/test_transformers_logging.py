@@ -7,7 +7,7 @@ from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_b
 from huggingface_hub.utils.tqdm import progress_bar_states
 from transformers.utils import logging
 
-from interbert.checkpoints.transformers_logging import quiet_transformers
+from interbert.utils.transformers_logging import quiet_transformers
 
 
 def settings() -> tuple[bool, int, bool, dict[str, bool]]:

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 import interbert
-from interbert.cli.log_lines import log_lines_on_stdout
-from interbert.progress import progress_bar
+from interbert.cli.main import log_lines_on_stdout
+from interbert.utils.terminal import progress_bar
 
 LOGGER = logging.getLogger("interbert.training.trainer")
 

@@ -4,9 +4,15 @@ import numpy as np
 import pytest
 import torch
 
-from interbert.data.collation import PretrainingCollator, RetrievalCollator, mask_of, pad
+from interbert.data.collation import (
+    LabelledCollator,
+    LabelledItem,
+    PretrainingCollator,
+    RetrievalCollator,
+    mask_of,
+    pad,
+)
 from interbert.data.examples import PretrainingExample, RetrievalExample
-from interbert.data.labelled import LabelledCollator, LabelledItem
 from interbert.data.pairs import PairTable
 from interbert.data.sampling import SampleKey
 from interbert.losses.pretraining import flat_positions

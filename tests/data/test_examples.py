@@ -6,11 +6,11 @@ import pytest
 from interbert.checkpoints.bert import bert_tokenizer
 from interbert.checkpoints.vocabulary import grow_vocabulary
 from interbert.data.examples import PairData, PretrainingPairs, RetrievalPairs
-from interbert.data.flat_arrays import FlatTexts
 from interbert.data.masking import RegionMasking, SegmentMasking
 from interbert.data.negatives import Negatives
 from interbert.data.pairs import PairTable
 from interbert.data.sampling import SampleKey
+from interbert.data.texts import FlatTexts
 from interbert.model.processing import InterBertProcessor
 from interbert.model.region_inputs import InterBertRegionFeatureExtractor
 from interbert.regions.schema import Regions

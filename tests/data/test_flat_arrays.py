@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from interbert.data.flat_arrays import FlatIds, FlatTexts, in_blocks
+from interbert.data.texts import FlatIds, FlatTexts, in_blocks
 
 some_texts = st.lists(st.text(max_size=12), max_size=12)
 

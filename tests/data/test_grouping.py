@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
-from interbert.data.grouping import joined
+from interbert.data.texts import joined
 
 keys = st.lists(st.lists(st.integers(0, 12), max_size=3), max_size=15)
 

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from interbert.data.negatives import Negatives, _by_shards, image_vectors, text_neighbours, vector_neighbours
 from interbert.data.pairs import PairTable
-from interbert.data.words import words_of
+from interbert.data.texts import words_of
 from interbert.errors import SourceError
 from interbert.regions.schema import CaptionRow
 

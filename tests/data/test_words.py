@@ -2,7 +2,7 @@ import pickle
 
 import pytest
 
-from interbert.data.words import NearSame, words_of
+from interbert.data.texts import NearSame, words_of
 
 TEXTS = [
     "Nike Mens Air Max, black",

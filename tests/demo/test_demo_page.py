@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from interbert.demo.page import DemoPage, Interval, LanguageResult, render_demo
 from interbert.report.charts import Chart, Curve
-from interbert.report.parts import QueryResult
+from interbert.report.predictions import QueryResult
 
 EVIL = '<img src=x onerror="alert(1)">'
 PIXEL = "data:image/png;base64,AAAA"

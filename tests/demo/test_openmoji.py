@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from interbert.demo.captions import Glyph, load_glyphs, may_be_held_out, variant_group
-from interbert.demo.openmoji import SPLITS, assign_splits, prepare_openmoji
+from interbert.demo.catalogue import SPLITS, assign_splits, prepare_openmoji
 from interbert.errors import SourceError
 
 

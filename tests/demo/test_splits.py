@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
-from interbert.demo.splits import SMALLEST, is_chinese, split_rows
+from interbert.demo.catalogue import SMALLEST, is_chinese, split_rows
 from interbert.errors import SourceError
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from interbert.extraction.class_names import class_names
+from interbert.extraction.weights import class_names
 from interbert.regions.schema import ExtractorInfo
 
 

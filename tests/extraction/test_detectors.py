@@ -15,8 +15,6 @@ from transformers import AutoImageProcessor, AutoModelForObjectDetection
 
 from interbert.cli.main import main
 from interbert.errors import ConfigError
-from interbert.extraction.class_names import class_names
-from interbert.extraction.detector_settings import DetectorSettings
 from interbert.extraction.detectors import (
     DetectorExtractor,
     choose_queries,
@@ -25,6 +23,8 @@ from interbert.extraction.detectors import (
     open_detector,
 )
 from interbert.extraction.extractor import build_extractor
+from interbert.extraction.settings import DetectorSettings
+from interbert.extraction.weights import class_names
 from interbert.regions.store import RegionStore
 
 LABELS = {"detr": 5, "yolos": 4, "rt_detr": 6, "d_fine": 6}

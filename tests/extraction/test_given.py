@@ -22,12 +22,11 @@ from interbert.errors import ConfigError, RegionError
 from interbert.extraction.extractor import build_extractor
 from interbert.extraction.frcnn.extractor import FrcnnExtractor
 from interbert.extraction.frcnn.loading import LoadedFrcnn
-from interbert.extraction.frcnn.settings import FrcnnSettings
-from interbert.extraction.given import GivenExtractor
-from interbert.extraction.given_boxes import read_boxes, require_format
+from interbert.extraction.given import GivenExtractor, read_boxes, require_format
 from interbert.extraction.grid import GridExtractor, GridSettings
-from interbert.extraction.proposals import window_fractions
+from interbert.extraction.settings import FrcnnSettings
 from interbert.extraction.views import at_size, extract_view, mirror_boxes, shrink
+from interbert.extraction.windows import window_fractions
 from interbert.regions.store import RegionStore
 
 DATA = os.environ.get("INTERBERT_DATA", "")

@@ -259,7 +259,7 @@ def test_a_cluster_that_fails_is_one_line_and_what_was_finished_stays(
 
 
 def test_weights_that_were_trained_here_travel_to_the_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from interbert.extractor_weights import WEIGHTS_FILE
+    from interbert.utils.extractor_weights import WEIGHTS_FILE
 
     extractor = Greys(str(tmp_path))
     weights = tmp_path / "w" / WEIGHTS_FILE

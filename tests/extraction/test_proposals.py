@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from interbert.errors import ConfigError
-from interbert.extraction.proposals import MAX_WINDOWS, window_fractions
+from interbert.extraction.windows import MAX_WINDOWS, window_fractions
 
 
 @pytest.mark.parametrize(

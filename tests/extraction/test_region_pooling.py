@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 from torchvision.ops import roi_align
 
-from interbert.extraction.region_pooling import pool_regions
+from interbert.extraction.windows import pool_regions
 
 SIZES = [(16, 16), (8, 6), (3, 4), (1, 1), (2, 5)]
 

@@ -13,11 +13,10 @@ from tests.extraction.test_grid import noise
 from tests.extraction.tiny_detectors import MAKERS, QUERIES, save_detector
 
 from interbert.cli.main import main
-from interbert.extraction.detector_settings import DetectorSettings
 from interbert.extraction.detectors import open_detector
 from interbert.extraction.frcnn.extractor import open_frcnn
-from interbert.extraction.frcnn.settings import FrcnnSettings
 from interbert.extraction.grid import GridExtractor, GridSettings
+from interbert.extraction.settings import DetectorSettings, FrcnnSettings
 from interbert.regions.schema import Regions
 from interbert.regions.store import RegionStore
 

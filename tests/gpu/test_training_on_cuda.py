@@ -15,11 +15,10 @@ from torch._dynamo.utils import counters
 
 from interbert.cli.main import main
 from interbert.losses.pretraining import flat_positions
-from interbert.model import encoder, varlen
-from interbert.model.modeling import InterBertForPreTraining
-from interbert.model.retrieval import InterBertForImageTextRetrieval
+from interbert.model import modeling, varlen
+from interbert.model.modeling import InterBertForImageTextRetrieval, InterBertForPreTraining
 from interbert.model.scoring import encode_all, score_matrix
-from interbert.training.optimizer import make_optimizer
+from interbert.training.arguments import make_optimizer
 from interbert.training.options import TrainingOptions
 from interbert.training.run_setup import FINISHED
 
@@ -52,7 +51,7 @@ def test_losses_and_gradients_are_the_cpus() -> None:
 @pytest.mark.parametrize("attends", ["short", "varlen"])
 def test_packed_batches_give_what_padded_float32_ones_give(attends: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if attends != "short":
-        monkeypatch.setattr(encoder, "short_attention_fits", lambda *_: False)
+        monkeypatch.setattr(modeling, "short_attention_fits", lambda *_: False)
     torch.manual_seed(0)
     config = tiny_config(contrastive_size=8, **NO_DROPOUT, **SIZES)
     model = InterBertForPreTraining._from_config(config, attn_implementation="sdpa").train().cuda()
@@ -73,7 +72,7 @@ def test_packed_batches_give_what_padded_float32_ones_give(attends: str, monkeyp
 @pytest.mark.parametrize("attends", ["short", "varlen"])
 def test_a_step_lets_the_gpu_wait_for_nothing(attends: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if attends == "varlen":
-        monkeypatch.setattr(encoder, "short_attention_fits", lambda *_: False)
+        monkeypatch.setattr(modeling, "short_attention_fits", lambda *_: False)
     torch.manual_seed(0)
     model = InterBertForPreTraining._from_config(
         tiny_config(contrastive_size=8, **SIZES, **NO_ATTENTION_DROPOUT),

@@ -5,9 +5,9 @@ from tests.conftest import tiny_config
 
 from interbert.errors import ConfigError, DataError
 from interbert.model.cascade import Cascade, best
+from interbert.model.modeling import InterBertForImageTextRetrieval
 from interbert.model.processing import pad_texts
 from interbert.model.region_inputs import pad_images
-from interbert.model.retrieval import InterBertForImageTextRetrieval
 from interbert.model.scoring import dual_matrix, score_matrix
 
 pytestmark = pytest.mark.usefixtures("float32")

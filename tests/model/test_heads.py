@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from interbert.model.heads import predict_at
+from interbert.model.modeling import predict_at
 
 
 class Counting(nn.Linear):

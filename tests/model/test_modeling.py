@@ -4,10 +4,13 @@ from tests.conftest import tiny_config
 
 from interbert.errors import ConfigError
 from interbert.losses.pretraining import flat_positions
-from interbert.model.modeling import InterBertForPreTraining
-from interbert.model.retrieval import InterBertForImageTextRetrieval
-from interbert.model.tasks import InterBertForMultipleChoice, InterBertForSequenceClassification
-from interbert.model.trunk import InterBertModel
+from interbert.model.modeling import (
+    InterBertForImageTextRetrieval,
+    InterBertForMultipleChoice,
+    InterBertForPreTraining,
+    InterBertForSequenceClassification,
+    InterBertModel,
+)
 from interbert.tasks.pretraining import pretraining_losses
 from interbert.tasks.retrieval import retrieval_losses
 

@@ -3,11 +3,9 @@ import torch
 from tests.conftest import tiny_config
 from tests.model.test_modeling import batch
 
-from interbert.model import encoder
-from interbert.model.modeling import InterBertForPreTraining
+from interbert.model import modeling
+from interbert.model.modeling import InterBertForImageTextRetrieval, InterBertForPreTraining, InterBertModel
 from interbert.model.packing import PADDED, Packing, Packings
-from interbert.model.retrieval import InterBertForImageTextRetrieval
-from interbert.model.trunk import InterBertModel
 
 
 def mask_of(lengths, most):
@@ -24,14 +22,14 @@ def calls(monkeypatch):
         found.append(real(*masks))
         return found[-1]
 
-    monkeypatch.setattr(encoder.Packings, "of", of)
+    monkeypatch.setattr(modeling.Packings, "of", of)
     return found
 
 
 @pytest.fixture
 def never(monkeypatch):
     def switch_off():
-        monkeypatch.setattr(encoder.Packings, "of", lambda *_: PADDED)
+        monkeypatch.setattr(modeling.Packings, "of", lambda *_: PADDED)
 
     return switch_off
 

@@ -8,12 +8,14 @@ from tests.model.test_packing import labels_of as labels_of_model
 from tests.model.test_packing import mask_of
 
 from interbert.losses.pretraining import flat_positions
-from interbert.model import encoder
-from interbert.model.modeling import InterBertForPreTraining
+from interbert.model import modeling
+from interbert.model.modeling import (
+    InterBertForImageTextRetrieval,
+    InterBertForPreTraining,
+    InterBertForSequenceClassification,
+    InterBertModel,
+)
 from interbert.model.packing import PADDED, Packings
-from interbert.model.retrieval import InterBertForImageTextRetrieval
-from interbert.model.tasks import InterBertForSequenceClassification
-from interbert.model.trunk import InterBertModel
 from interbert.model.varlen import Sequences
 from interbert.tasks.base import TaskModule
 from interbert.tasks.classification import classification_losses
@@ -61,7 +63,7 @@ def kernel(monkeypatch):
         calls.append(inputs[5])
         return attend(*inputs, dropout_p=dropout_p)
 
-    monkeypatch.setattr(encoder, "varlen_kernel", lambda *_: counted)
+    monkeypatch.setattr(modeling, "varlen_kernel", lambda *_: counted)
     return calls
 
 
@@ -250,7 +252,7 @@ def test_no_value_is_looked_at(kernel):
 @pytest.mark.parametrize("attention", ["eager", "sdpa"])
 def test_the_encoder_asks_for_what_its_layers_are(attention, monkeypatch):
     asked = []
-    monkeypatch.setattr(encoder, "varlen_kernel", lambda *inputs: asked.append(inputs))
+    monkeypatch.setattr(modeling, "varlen_kernel", lambda *inputs: asked.append(inputs))
     config = tiny_config(attention_probs_dropout_prob=0.1, image_attention_probs_dropout_prob=0.2)
     model = InterBertModel._from_config(config, attn_implementation=attention)
     inputs = batch()

@@ -7,7 +7,7 @@ from tests.conftest import tiny_config
 
 from interbert.errors import DataError
 from interbert.model import scoring
-from interbert.model.retrieval import InterBertForImageTextRetrieval
+from interbert.model.modeling import InterBertForImageTextRetrieval
 from interbert.model.scoring import dual_matrix, encode_all, score_matrix, score_pairs
 
 pytestmark = pytest.mark.usefixtures("float32")

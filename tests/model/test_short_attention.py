@@ -24,10 +24,9 @@ from tests.model.test_packing_for_kernel import (
 )
 from torch._dynamo.backends.registry import lookup_backend
 
-from interbert.model import encoder, layers, short_attention
-from interbert.model.modeling import InterBertForPreTraining
+from interbert.model import modeling, short_attention
+from interbert.model.modeling import InterBertForPreTraining, InterBertModel
 from interbert.model.short_attention import attend_from_first, attend_within, short_attention_fits
-from interbert.model.trunk import InterBertModel
 
 CUDA = torch.device("cuda")
 
@@ -47,7 +46,7 @@ def interpreted():
 def taken(interpreted, monkeypatch):
     """Let models take the way of CUDA; returns how many queries every call had."""
     calls = []
-    monkeypatch.setattr(encoder, "short_attention_fits", lambda device, dtype, longest, sizes: longest <= 128)
+    monkeypatch.setattr(modeling, "short_attention_fits", lambda device, dtype, longest, sizes: longest <= 128)
     for name in ("attend_within", "attend_from_first"):
         plain = getattr(short_attention, name)
 
@@ -189,7 +188,7 @@ def test_what_stands_in_for_a_linear_map_is_asked(taken):
     torch.manual_seed(0)
     model = InterBertModel._from_config(tiny_config(), attn_implementation="sdpa").eval()
     for module in model.modules():
-        if isinstance(module, layers.SelfAttention):
+        if isinstance(module, modeling.SelfAttention):
             module.query = Doubled(module.query)
     with torch.no_grad():
         found = model(**batch(), pooled_only=True)

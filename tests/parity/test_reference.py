@@ -9,8 +9,7 @@ from safetensors.torch import load_file
 
 from interbert.checkpoints.adapter import config_from_reference, from_reference, reference_names, to_reference
 from interbert.model.configuration import InterBertConfig
-from interbert.model.modeling import InterBertForPreTraining
-from interbert.model.tasks import InterBertForVLTasks
+from interbert.model.modeling import InterBertForPreTraining, InterBertForVLTasks
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 TAGS = ("tiny", "tiny_regress")

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from interbert.losses.pretraining import region_loss
-from interbert.regions.top_classes import most_probable, spread
+from interbert.regions.conversion import most_probable, spread
 
 
 def distributions(count: int, classes: int, seed: int = 0) -> np.ndarray:

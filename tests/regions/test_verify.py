@@ -15,8 +15,7 @@ from interbert.cli.main import main
 from interbert.regions.conversion import to_table
 from interbert.regions.schema import Regions
 from interbert.regions.store import RegionStore
-from interbert.regions.summary import facts, summarise
-from interbert.regions.verify import unusual, verify
+from interbert.regions.verify import facts, summarise, unusual, verify
 
 
 def three_commits(path: Path) -> RegionStore:

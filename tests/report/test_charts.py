@@ -8,7 +8,7 @@ import pytest
 
 from interbert.report.charts import Chart, Curve, LoggedRun, objective_charts, progress_charts, validation_charts
 from interbert.report.svg import HEIGHT, WIDTH, drawings, smooth, thinned, ticks, value_at
-from interbert.templating import colour_classes, render
+from interbert.utils.templating import colour_classes, render
 
 LOG = [
     {"step": 0.0, "epoch": 0.0, "eval_r@1": 10.0, "eval_dual_r@1": 9.0, "seconds": 30.0},

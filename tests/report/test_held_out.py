@@ -19,8 +19,7 @@ from interbert.extraction.extractor import build_extractor
 from interbert.extraction.sources import open_source
 from interbert.regions.schema import ExtractorInfo
 from interbert.regions.store import RegionStore
-from interbert.report.held_out import held_out_pairs
-from interbert.report.runs import Run, read_run
+from interbert.report.runs import Run, held_out_pairs, read_run
 from interbert.training.run_setup import open_data
 
 

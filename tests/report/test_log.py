@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from interbert.errors import DataError
-from interbert.report.log import last_value, read_log
+from interbert.report.charts import last_value, read_log
 
 
 @pytest.fixture

@@ -10,15 +10,13 @@ import torch
 
 from interbert.checkpoints.directory import load_model, load_pretraining_model, load_processor
 from interbert.data.masking import hide_regions
-from interbert.extraction.class_names import class_names
+from interbert.extraction.weights import class_names
 from interbert.model.modeling import InterBertForPreTraining
 from interbert.model.processing import InterBertProcessor
 from interbert.regions.schema import ExtractorInfo
-from interbert.report.held_out import HeldOut, held_out_pairs
-from interbert.report.predicting import predict_pairs
-from interbert.report.predictions import PairPredictions, share_correct
-from interbert.report.rankings import rank_texts
-from interbert.report.runs import read_run
+from interbert.report.predictions import PairPredictions, predict_pairs, share_correct
+from interbert.report.runs import HeldOut, held_out_pairs, read_run
+from interbert.report.samples import rank_texts
 from interbert.tasks.retrieval import RetrievalSet, RetrievalTask
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from interbert.cli.main import main
-from interbert.report.pair_cards import PairCards
+from interbert.report.page import PairCards
 from interbert.report.predictions import MaskedRegion, PairPredictions, Prediction
-from interbert.templating import render
+from interbert.utils.templating import render
 
 EVIL = '<img src=x onerror="alert(1)">'
 

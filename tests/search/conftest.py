@@ -16,9 +16,9 @@ from interbert.checkpoints.bert import bert_tokenizer
 from interbert.extraction.columns import ColumnMapping
 from interbert.extraction.grid import GridExtractor, GridSettings
 from interbert.extraction.sources import ImageSource, open_source
+from interbert.model.modeling import InterBertForImageTextRetrieval
 from interbert.model.processing import InterBertProcessor
 from interbert.model.region_inputs import InterBertRegionFeatureExtractor
-from interbert.model.retrieval import InterBertForImageTextRetrieval
 from interbert.search.build import build_index
 
 MAPPING = ColumnMapping("image", ("title", "title_zh"), None, "id")

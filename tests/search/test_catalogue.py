@@ -14,7 +14,7 @@ from tests.conftest import file_bytes
 from tests.search.conftest import priced_rows, write_table
 
 from interbert.cli.main import main
-from interbert.extraction import same_source
+from interbert.extraction import joining
 from interbert.extraction.columns import ColumnMapping
 from interbert.extraction.sources import open_source
 from interbert.search.query_encoder import ProductEncoder
@@ -66,7 +66,7 @@ def test_an_image_whose_file_changed_under_its_id_is_left_out_and_named(
     SourceIndex.of(open_source(str(write_table(tmp_path / "a.parquet", rows)), MAPPING), encoder, regions)
     rows[1]["image"] = {"bytes": file_bytes(Image.new("RGB", (40, 40), "pink")), "path": "other.png"}
     rows[2]["title"] = "what it is called today"
-    monkeypatch.setattr(same_source, "_COMPARED", 1)  # of a large source only some files are compared
+    monkeypatch.setattr(joining, "_COMPARED", 1)  # of a large source only some files are compared
     changed = write_table(tmp_path / "b.parquet", rows)
     catalogue = SourceIndex.of(open_source(str(changed), MAPPING), encoder, regions)
     assert [one.image_id for one in catalogue.entries] == [rows[place]["id"] for place in (0, 2, 3)]

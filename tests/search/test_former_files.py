@@ -12,7 +12,7 @@ import torch
 from tests.conftest import draw
 
 from interbert import InterBertForImageTextRetrieval, InterBertProcessor
-from interbert.report.held_out import text_columns_of
+from interbert.report.runs import text_columns_of
 from interbert.search.manifest import Manifest
 
 MANIFEST = (

@@ -21,7 +21,6 @@ from interbert.errors import CheckpointError, SourceError, StorageError, UsageEr
 from interbert.extraction.columns import ColumnMapping
 from interbert.extraction.extract import extract_to_store
 from interbert.extraction.sources import open_source
-from interbert.locking import only_writer
 from interbert.search import build as build_module
 from interbert.search import products as products_module
 from interbert.search import query_encoder as encoder_module
@@ -35,6 +34,7 @@ from interbert.search.index_model import index_encoder, model_has_changed
 from interbert.search.manifest import Manifest
 from interbert.search.query_encoder import ProductEncoder
 from interbert.search.verify import verify_index
+from interbert.utils.files import only_writer
 
 
 @pytest.fixture

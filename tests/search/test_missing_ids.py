@@ -19,8 +19,8 @@ from interbert.regions.commits import SKIPPED
 from interbert.regions.store import RegionStore
 from interbert.search.build import build_index
 from interbert.search.changes import add_to_index, remove_from_index
-from interbert.search.identity import identified
 from interbert.search.index import ProductIndex
+from interbert.search.products import identified
 
 COLOURS = ("red", "green", "blue", "black", "yellow")
 MAPPING = ColumnMapping("image", ("title",), None, "id")

@@ -10,7 +10,7 @@ from PIL import Image
 
 from interbert.search.hits import Hit
 from interbert.search.page import render_results, thumbnail_uri
-from interbert.templating import format_probability
+from interbert.utils.templating import format_probability
 
 EVIL = '<script>alert("x")</script>'
 

@@ -5,9 +5,17 @@ import pytest
 
 from interbert.errors import VectorIndexError
 from interbert.search.ann_parameters import INDEX_FROM, needs_probing, partitions_for, probing
-from interbert.search.rank_fusion import deduplicated, reciprocal_ranks, standardised
-from interbert.search.token_quantisation import TokenQuantisation, decode_tokens, encode_tokens
-from interbert.search.vectors import from_stored, rotation, stored_size, to_query, to_stored
+from interbert.search.hits import deduplicated, reciprocal_ranks, standardised
+from interbert.search.vectors import (
+    TokenQuantisation,
+    decode_tokens,
+    encode_tokens,
+    from_stored,
+    rotation,
+    stored_size,
+    to_query,
+    to_stored,
+)
 
 
 @pytest.mark.parametrize(("token_quantisation", "size", "error"), [("int8", 5 * 26, 1 / 127), ("fp16", 5 * 48, 1e-3)])

@@ -12,12 +12,12 @@ from tests.search.conftest import priced_rows, source_of, write_table
 
 import interbert.search.changes as changes_module
 from interbert.errors import UsageError
-from interbert.locking import only_writer
 from interbert.search.build import build_index
 from interbert.search.changes import add_to_index, remove_from_index, update_columns
 from interbert.search.index import ProductIndex
 from interbert.search.manifest import append_manifest, connect, read_manifests
 from interbert.search.writer import IndexWriter, table_schema
+from interbert.utils.files import only_writer
 
 
 def command(*words: object) -> Fork:

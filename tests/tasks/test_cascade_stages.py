@@ -4,12 +4,11 @@ import torch
 from tests.conftest import tiny_config
 
 from interbert.errors import ConfigError
-from interbert.model.retrieval import InterBertForImageTextRetrieval
+from interbert.model.modeling import InterBertForImageTextRetrieval
 from interbert.model.scoring import dual_matrix, score_matrix
 from interbert.tasks.cascade import CascadePlan, behind_candidates, evaluate_cascade
-from interbert.tasks.graded_relevance import graded_metrics
 from interbert.tasks.metrics import direction_metrics
-from interbert.tasks.relevance import RelevanceSet
+from interbert.tasks.relevance import RelevanceSet, graded_metrics
 from interbert.tasks.retrieval import RetrievalSet
 
 COUNT = 14

@@ -7,14 +7,13 @@ from tests.conftest import tiny_config
 
 from interbert.data.pairs import PairTable
 from interbert.model import scoring
-from interbert.model.retrieval import InterBertForImageTextRetrieval
+from interbert.model.modeling import InterBertForImageTextRetrieval
 from interbert.model.scoring import dual_matrix, score_matrix
 from interbert.regions.schema import CaptionRow
 from interbert.tasks import evaluation
 from interbert.tasks.evaluation import evaluate_retrieval, shuffled_images
-from interbert.tasks.graded_relevance import graded_metrics
 from interbert.tasks.metrics import retrieval_metrics
-from interbert.tasks.relevance import RelevanceSet
+from interbert.tasks.relevance import RelevanceSet, graded_metrics
 from interbert.tasks.retrieval import RetrievalSet, RetrievalTask
 
 COUNT = 200

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from sklearn.metrics import ndcg_score
 
 from interbert.errors import DataError
-from interbert.tasks.graded_relevance import graded_metrics
 from interbert.tasks.metrics import direction_metrics
+from interbert.tasks.relevance import graded_metrics
 
 
 def values(metrics):

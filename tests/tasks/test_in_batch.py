@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from interbert.tasks.in_batch import choose_in_batch, hard_batch
+from interbert.tasks.contrast import choose_in_batch, hard_batch
 
 
 def draws(count: int, seed: int = 0) -> torch.Tensor:

@@ -6,7 +6,7 @@ import torch
 from tests.conftest import tiny_config
 
 from interbert.model import scoring
-from interbert.model.retrieval import InterBertForImageTextRetrieval
+from interbert.model.modeling import InterBertForImageTextRetrieval
 from interbert.model.scoring import dual_matrix, score_matrix
 from interbert.tasks.metrics import best_ranks
 from interbert.tasks.score_fusion import ScoreFusion, build_in, calibration, fit_score_fusion

@@ -23,7 +23,7 @@ from interbert.extraction.sources import open_source
 from interbert.search.build import build_index
 from interbert.search.changes import remove_from_index
 from interbert.search.engine import SearchEngine
-from interbert.search.model_files import model_fingerprint
+from interbert.search.index_model import model_fingerprint
 from interbert.topics.evaluation import evaluate_topics, ndcg_at, precision_at
 from interbert.topics.fit import fit_topics
 from interbert.topics.pages import build_topics, read_pages

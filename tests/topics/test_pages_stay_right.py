@@ -17,7 +17,7 @@ from tests.topics.conftest import FULL, TOPICS, opened
 from interbert.cli.main import main
 from interbert.errors import UsageError, VectorIndexError
 from interbert.search.build import build_index
-from interbert.search.model_files import model_fingerprint
+from interbert.search.index_model import model_fingerprint
 from interbert.topics.fit import fit_topics
 from interbert.topics.pages import build_topics, read_pages
 from interbert.topics.recommend import TopicRecommender

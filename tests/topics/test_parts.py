@@ -10,14 +10,12 @@ import pyarrow as pa
 import pytest
 from scipy.special import expit
 
-from interbert.topics.calibration import fit_calibration, likely_count
-from interbert.topics.diversity import diversified
+from interbert.topics.calibration import diversified, fit_calibration, likely_count
 from interbert.topics.evaluation import relevant_products
-from interbert.topics.examples import Examples, TopicText, char_ngrams
+from interbert.topics.examples import Examples, TopicText, VisualFeatureSpace, char_ngrams, pooled_visual_features
 from interbert.topics.facets import Facets, facets_among
 from interbert.topics.phrases import common_phrases
 from interbert.topics.topic_file import Topic
-from interbert.topics.visual_features import VisualFeatureSpace, pooled_visual_features
 
 RNG = np.random.default_rng
 

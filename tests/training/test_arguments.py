@@ -9,7 +9,7 @@ from tests.conftest import tiny_config
 from interbert.checkpoints.bert import bert_names
 from interbert.data.sampling import Cut
 from interbert.errors import UsageError
-from interbert.model.retrieval import InterBertForImageTextRetrieval
+from interbert.model.modeling import InterBertForImageTextRetrieval
 from interbert.training.arguments import attention_for_training, cut_of, trainer_arguments
 from interbert.training.options import TrainingOptions
 

@@ -1,7 +1,7 @@
 from tests.conftest import tiny_config
 
 from interbert.model.modeling import InterBertForPreTraining
-from interbert.training.optimizer import make_optimizer
+from interbert.training.arguments import make_optimizer
 from interbert.training.options import TrainingOptions
 
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from interbert.training.reference_optimizer import ReferenceAdam
+from interbert.training.arguments import ReferenceAdam
 
 
 def by_hand(weight, gradients, rate, decay, norm):

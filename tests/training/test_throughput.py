@@ -5,7 +5,7 @@ import math
 import pytest
 
 from interbert.training.baselines import label_entropy
-from interbert.training.throughput import Throughput
+from interbert.training.callbacks import Throughput
 
 
 class Clock:

@@ -9,8 +9,8 @@ import torch
 from tests.conftest import tiny_config
 
 from interbert.data.examples import PairData
-from interbert.data.flat_arrays import FlatTexts
 from interbert.data.pairs import PairTable
+from interbert.data.texts import FlatTexts
 from interbert.errors import ConfigError, TrainingError
 from interbert.model.modeling import InterBertForPreTraining
 from interbert.tasks.retrieval import RetrievalSet, RetrievalTask

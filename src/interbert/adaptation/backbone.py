@@ -15,14 +15,11 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
-from interbert.adaptation.attribute_head import Attributes
+from interbert.adaptation.heads import Attributes, ProjectionHeads
 from interbert.adaptation.maps import ImageMaps, image_maps
 from interbert.adaptation.options import BackboneOptions
-from interbert.adaptation.projection_heads import ProjectionHeads
 from interbert.adaptation.task import AdaptedBackbone, BackboneTask, Catalogue, HeadsTask
-from interbert.atomic_write import atomic_write, replacing
-from interbert.checkpoints.bert import config_for_bert
-from interbert.checkpoints.frozen_bert import FrozenBert
+from interbert.checkpoints.bert import FrozenBert, config_for_bert
 from interbert.checkpoints.vocabulary import grow_vocabulary
 from interbert.data.pairs import PairTable
 from interbert.data.subset import sample_groups
@@ -34,15 +31,15 @@ from interbert.extraction.grid import GridExtractor, GridSettings
 from interbert.extraction.joining import CatalogueColumns
 from interbert.extraction.sources import ImageSource, open_source
 from interbert.extraction.weights import pick_device
-from interbert.extractor_weights import WEIGHTS_FILE, digest_of
 from interbert.model.processing import token_ids
-from interbert.training.arguments import CHECKPOINTS, trainer_arguments
-from interbert.training.optimizer import up_then_down
+from interbert.training.arguments import CHECKPOINTS, trainer_arguments, up_then_down
+from interbert.training.model_card import provenance, write_provenance
 from interbert.training.options import TrainingOptions
-from interbert.training.provenance import provenance, write_provenance
 from interbert.training.run_setup import as_recipe, claim_folder, mark_finished, one_run
 from interbert.training.stage import KeysAlone, Stage, train_stage
 from interbert.training.trainer import LOG_HISTORY, InterBertTrainer, last_checkpoint
+from interbert.utils.extractor_weights import WEIGHTS_FILE, digest_of
+from interbert.utils.files import atomic_write, replacing
 
 _logger = logging.getLogger(__name__)
 

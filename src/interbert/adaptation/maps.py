@@ -1,7 +1,4 @@
-"""What the frozen lower layers say of every image, computed once and kept on disk while the upper layers learn.
-
-Shapes: n images, V = 2 views (as it is, mirrored), C channels of the map at stride 8, F pooled features, K classes.
-"""
+"""The vector that stands for a whole image while the backbone learns: its maps, averaged."""
 
 from __future__ import annotations
 
@@ -18,16 +15,47 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from interbert.adaptation.features import pooled_features
-from interbert.atomic_write import atomic_write
-from interbert.bounded_files import reading
 from interbert.errors import SourceError, writing
 from interbert.extraction.decoding import DecodedImage, decode_ahead
 from interbert.extraction.efficientnet import EfficientNetLite0
 from interbert.extraction.grid import GridExtractor, canvas_pixels
 from interbert.extraction.sources import ImageSource
-from interbert.progress import progress_bar
 from interbert.regions.schema import CaptionRow
+from interbert.utils.bounded_files import reading
+from interbert.utils.files import atomic_write
+from interbert.utils.terminal import progress_bar
+
+
+def pooled_features(lower: Tensor, upper: dict[str, Tensor]) -> Tensor:
+    """Maps at stride 8 [B,C,h,w], at stride 16 and of the head -> [B,F], their channels side by side."""
+    return torch.cat([one.mean(dim=(2, 3)) for one in (lower, upper["stride16"], upper["head"])], dim=1)
+
+
+def random_crops(count: int, smallest: float, generator: torch.Generator) -> Tensor | None:
+    """Random parts of images, for :func:`cropped`: affine maps [count,2,3].
+
+    Args:
+        count: of images.
+        smallest: shortest side of a part, as a share of the image's; 1 gives None, the whole images.
+        generator: where, and how large.
+    """
+    if smallest >= 1:
+        return None
+    sides = smallest + (1 - smallest) * torch.rand(count, 2, generator=generator)
+    shifts = (1 - sides) * (2 * torch.rand(count, 2, generator=generator) - 1)
+    theta = torch.zeros(count, 2, 3)
+    theta[:, 0, 0], theta[:, 1, 1] = sides[:, 0], sides[:, 1]
+    theta[:, :, 2] = shifts
+    return theta
+
+
+def cropped(maps: Tensor, crops: Tensor | None) -> Tensor:
+    """Cut its part out of each map [B,C,h,w] and stretch it to the map's size."""
+    if crops is None:
+        return maps
+    grid = torch.nn.functional.affine_grid(crops, list(maps.shape), align_corners=False)
+    return torch.nn.functional.grid_sample(maps, grid, padding_mode="border", align_corners=False)
+
 
 _logger = logging.getLogger(__name__)
 

@@ -21,11 +21,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from interbert.adaptation.attribute_head import UNKNOWN, AttributeHead, Attributes
-from interbert.adaptation.features import cropped, pooled_features, random_crops
-from interbert.adaptation.maps import ImageMaps
+from interbert.adaptation.heads import UNKNOWN, AttributeHead, Attributes, ProjectionHeads
+from interbert.adaptation.maps import ImageMaps, cropped, pooled_features, random_crops
 from interbert.adaptation.options import BackboneOptions
-from interbert.adaptation.projection_heads import ProjectionHeads
 from interbert.data.pairs import PairTable
 from interbert.data.sampling import DrawnBatches
 from interbert.extraction.efficientnet import EfficientNetLite0

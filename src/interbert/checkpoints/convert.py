@@ -16,8 +16,6 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from interbert.atomic_write import replacing
-from interbert.bounded_files import read_json
 from interbert.checkpoints.adapter import (
     TASK_HEADS,
     config_from_reference,
@@ -28,14 +26,15 @@ from interbert.checkpoints.adapter import (
 )
 from interbert.checkpoints.bert import bert_tokenizer
 from interbert.checkpoints.directory import require_free, require_interbert, whole_folder
-from interbert.checkpoints.tensor_file import listed, read_tensors, require_file_place, write_tensors
-from interbert.checkpoints.transformers_logging import quiet_transformers
+from interbert.checkpoints.foreign_files import listed, read_tensors, require_file_place, write_tensors
 from interbert.errors import CheckpointError, ConfigError, UsageError
 from interbert.model.configuration import InterBertConfig
-from interbert.model.modeling import InterBertForPreTraining
+from interbert.model.modeling import InterBertForPreTraining, InterBertForVLTasks
 from interbert.model.processing import InterBertProcessor
 from interbert.model.region_inputs import InterBertRegionFeatureExtractor
-from interbert.model.tasks import InterBertForVLTasks
+from interbert.utils.bounded_files import read_json
+from interbert.utils.files import replacing
+from interbert.utils.transformers_logging import quiet_transformers
 
 _TIED = ("cls.predictions.decoder.weight", "bert.embeddings.word_embeddings.weight")
 

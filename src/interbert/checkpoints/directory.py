@@ -9,18 +9,20 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from interbert.bounded_files import read_json
+from interbert.checkpoints.foreign_files import require_own_files
 from interbert.checkpoints.normalising import restore_normalizer
-from interbert.checkpoints.own_code import require_own_files
-from interbert.checkpoints.transformers_logging import quiet_transformers
 from interbert.errors import CheckpointError, UsageError, first_line, writing
-from interbert.locking import only_writer
 from interbert.model.configuration import InterBertConfig
-from interbert.model.modeling import InterBertForPreTraining
+from interbert.model.modeling import (
+    InterBertForImageTextRetrieval,
+    InterBertForPreTraining,
+    InterBertForSequenceClassification,
+    InterBertPreTrainedModel,
+)
 from interbert.model.processing import InterBertProcessor
-from interbert.model.retrieval import InterBertForImageTextRetrieval
-from interbert.model.tasks import InterBertForSequenceClassification
-from interbert.model.trunk import InterBertPreTrainedModel
+from interbert.utils.bounded_files import read_json
+from interbert.utils.files import only_writer
+from interbert.utils.transformers_logging import quiet_transformers
 
 _PART, _WHOLE = "best.part", "best.whole"
 """Of a model directory: what is being written, and what has been and takes its place."""

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from rich.box import SIMPLE
 
 from interbert.cli.tables import TextTable, print_table
-from interbert.outputs import DRAWING, write_output
 from interbert.report.tradeoff import Panel, Point, tradeoff_svg
 from interbert.tasks.cascade import CascadeReport, Stage, Timing
 from interbert.tasks.metrics import Estimate
-from interbert.templating import format_number
-from interbert.terminal import say
+from interbert.utils.files import DRAWING, write_output
+from interbert.utils.templating import format_number
+from interbert.utils.terminal import say
 
 _RECALL = ("r@1", "r@5", "r@10")
 _GRADED = ("mrr", "ndcg@5", "ndcg@10")

@@ -7,9 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from interbert.extraction.detector_settings import DetectorSettings
-from interbert.extraction.frcnn.settings import FrcnnSettings
-from interbert.extraction.given_settings import GivenSettings
+from interbert.extraction.settings import DetectorSettings, FrcnnSettings, GivenSettings
 
 if TYPE_CHECKING:
     from interbert.cli.extract import Options

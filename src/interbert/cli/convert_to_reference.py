@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from interbert.terminal import say
+from interbert.utils.terminal import say
 
 
 @dataclass
@@ -27,7 +27,7 @@ def run(options: Options) -> None:
     from pathlib import Path
 
     from interbert.checkpoints.convert import convert_to_reference
-    from interbert.checkpoints.tensor_file import listed
+    from interbert.checkpoints.foreign_files import listed
 
     report = convert_to_reference(options.model, options.out)
     say(f"{options.out}: {report.written} tensors; configuration: {Path(options.out).with_suffix('.json')}")

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from interbert.terminal import say
+from interbert.utils.terminal import say
 
 
 @dataclass

@@ -25,8 +25,8 @@ from typing import TYPE_CHECKING, Any
 
 from interbert.cli.evaluate_retrieval_options import Options
 from interbert.cli.renamed import spelled
-from interbert.redaction import published
-from interbert.terminal import say
+from interbert.utils.redaction import published
+from interbert.utils.terminal import say
 
 if TYPE_CHECKING:
     from interbert.model.processing import InterBertProcessor
@@ -37,9 +37,9 @@ def run(options: Options) -> None:
     """Evaluate and print a table."""
     from interbert.checkpoints.directory import is_pretrained_only, load_processor
     from interbert.errors import CheckpointError
-    from interbert.outputs import DRAWING, RETRIEVAL_METRICS, require_apart, require_replaceable
     from interbert.regions.schema import ExtractorInfo
     from interbert.regions.store import RegionStore
+    from interbert.utils.files import DRAWING, RETRIEVAL_METRICS, require_apart, require_replaceable
 
     require_replaceable(options.out, RETRIEVAL_METRICS)
     require_replaceable(options.plot, DRAWING)
@@ -92,9 +92,9 @@ def _rank(options: Options, store: RegionStore, processor: InterBertProcessor, z
     from interbert.cli.output import print_retrieval
     from interbert.data.pairs import PairTable
     from interbert.model.scoring import asks_for_bf16
-    from interbert.progress import progress_bar
     from interbert.tasks.evaluation import evaluate_retrieval
     from interbert.tasks.retrieval import RetrievalSet
+    from interbert.utils.terminal import progress_bar
 
     table = PairTable.from_captions(store.captions(), options.text_columns, options.regions)
     data = RetrievalSet.from_table(table, options.limit, options.seed)
@@ -115,10 +115,10 @@ def _compare(options: Options, store: RegionStore, processor: InterBertProcessor
     from interbert.data.pairs import PairTable
     from interbert.data.qrels import Qrels
     from interbert.model.scoring import asks_for_bf16
-    from interbert.progress import progress_bar
     from interbert.tasks.cascade import CascadePlan, evaluate_cascade
     from interbert.tasks.relevance import RelevanceSet
     from interbert.tasks.retrieval import RetrievalSet, encode_images
+    from interbert.utils.terminal import progress_bar
 
     if options.qrels is None:
         table = PairTable.from_captions(store.captions(), options.text_columns, options.regions)
@@ -164,8 +164,8 @@ def _write(options: Options, store: RegionStore, found: dict[str, Any]) -> None:
     """Write the metrics, where that is wanted."""
     import json
 
-    from interbert.outputs import RETRIEVAL_METRICS, write_output
-    from interbert.training.provenance import versions
+    from interbert.training.model_card import versions
+    from interbert.utils.files import RETRIEVAL_METRICS, write_output
 
     if options.out is None:
         return

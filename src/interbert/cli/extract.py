@@ -23,10 +23,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from interbert.extraction.detector_settings import DetectorSettings
-from interbert.extraction.frcnn.settings import FrcnnSettings
-from interbert.extraction.given_settings import GivenSettings
-from interbert.terminal import say
+from interbert.extraction.settings import DetectorSettings, FrcnnSettings, GivenSettings
+from interbert.utils.terminal import say
 
 
 @dataclass
@@ -97,7 +95,7 @@ def run(options: Options) -> None:
     from interbert.errors import UsageError
     from interbert.extraction.columns import ColumnMapping
     from interbert.extraction.extract import extract_to_store
-    from interbert.extraction.given_boxes import require_format
+    from interbert.extraction.given import require_format
     from interbert.extraction.sources import open_source
     from interbert.regions.caption_index import open_captions
     from interbert.regions.commits import SKIPPED

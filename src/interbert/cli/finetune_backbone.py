@@ -13,7 +13,7 @@ Stores and models take the network along. The same command continues a stopped r
 from __future__ import annotations
 
 from interbert.adaptation.options import BackboneOptions as Options
-from interbert.terminal import say
+from interbert.utils.terminal import say
 
 
 def run(options: Options) -> None:

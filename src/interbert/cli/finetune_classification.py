@@ -12,8 +12,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from interbert.terminal import say
 from interbert.training.options import FinetuneClassificationOptions as Options
+from interbert.utils.terminal import say
 
 if TYPE_CHECKING:
     from interbert.model.processing import InterBertProcessor
@@ -35,9 +35,9 @@ def run(options: Options) -> None:
 
 def _read(options: Options, source: str, name: str, processor: InterBertProcessor) -> Labelled:
     from interbert.errors import SourceError
+    from interbert.extraction.attributes import read_labelled
     from interbert.extraction.extract import extract_to_store
     from interbert.extraction.extractor import build_extractor
-    from interbert.extraction.labelled import read_labelled
     from interbert.regions.commits import SKIPPED
     from interbert.regions.store import RegionStore
     from interbert.tasks.retrieval import encode_images

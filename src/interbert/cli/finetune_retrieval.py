@@ -9,8 +9,8 @@ judgements or clicks: each query with every product that is right for it.
 
 from __future__ import annotations
 
-from interbert.terminal import say
 from interbert.training.options import FinetuneRetrievalOptions as Options
+from interbert.utils.terminal import say
 
 
 def run(options: Options) -> None:

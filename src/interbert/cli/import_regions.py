@@ -27,7 +27,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from interbert.cli.renamed import spelled
-from interbert.terminal import say
+from interbert.utils.terminal import say
 
 
 @dataclass

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from interbert.terminal import say
+from interbert.utils.terminal import say
 
 
 @dataclass

@@ -8,14 +8,14 @@ from pathlib import Path
 
 from rich.box import SIMPLE
 
-from interbert.atomic_write import atomic_write
 from interbert.cli.tables import TextTable, print_table
 from interbert.extraction.sources import ImageSource
-from interbert.redaction import without_credentials
 from interbert.search.changes import Changes
 from interbert.search.index import ProductIndex
 from interbert.search.verify import bytes_per_image, count_products
-from interbert.terminal import say
+from interbert.utils.files import atomic_write
+from interbert.utils.redaction import without_credentials
+from interbert.utils.terminal import say
 
 _SHOWN_SKIPS = 5
 _SKIPPED = "skipped.jsonl"

@@ -1,22 +1,51 @@
-"""``interbert VERB ...``: finds the verb, reads its options, runs it, and says in one line what went wrong."""
+"""What the library logs, as the lines of the command line."""
 
 from __future__ import annotations
 
 import atexit
 import errno
 import inspect
+import logging
 import os
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import NoReturn
 
 from interbert import __version__
 from interbert.cli.verbs import find_verb, group_of, group_overview, overview, verb_module
 from interbert.errors import MAX_MESSAGE, InterBertError, Terminated, first_line, shortened, storage_problem
-from interbert.memory import keep_freed_memory
-from interbert.redaction import without_credentials
-from interbert.terminal import printable
+from interbert.utils.environment import keep_freed_memory
+from interbert.utils.redaction import without_credentials
+from interbert.utils.terminal import printable, say
+
+
+class _Lines(logging.Handler):
+    """Prints each message as one line; a reader that has gone is the caller's to notice, as where it prints itself."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        say(record.getMessage(), flush=True)
+
+
+@contextmanager
+def log_lines_on_stdout() -> Iterator[None]:
+    """While a block runs, what the logger ``interbert`` logs at INFO and above goes to standard output, and only there.
+
+    Without it the logger is as the program that imports us sets it up: it comes back so.
+    """
+    logger, handler = logging.getLogger("interbert"), _Lines()
+    level, propagated = logger.level, logger.propagate
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+        logger.propagate = propagated
+
 
 INTERRUPTED, TERMINATED = 130, 143
 """Exit codes after Ctrl-C and after SIGTERM, as shells have them."""
@@ -78,7 +107,6 @@ def _run(words: list[str]) -> None:
         return
     verb, rest = find_verb(words)
     module = verb_module(verb)
-    from interbert.cli.log_lines import log_lines_on_stdout
     from interbert.cli.parser import parse_options
 
     try:

@@ -9,7 +9,7 @@ from rich.box import SIMPLE
 from interbert.cli.tables import TextTable, print_table
 from interbert.tasks.evaluation import RetrievalReport
 from interbert.tasks.metrics import DirectionMetrics
-from interbert.terminal import say
+from interbert.utils.terminal import say
 
 _LISTED = 5
 _WIDTH = 108

@@ -15,9 +15,9 @@ from typing import Any, NoReturn
 import yaml
 from jsonargparse import ArgumentParser, DefaultHelpFormatter, set_parsing_settings
 
-from interbert.bounded_yaml import require_bounded_yaml
 from interbert.cli.renamed import current_words, read_renamed_recipes, spelled
 from interbert.errors import UsageError, shortened
+from interbert.utils.bounded_files import require_bounded_yaml
 
 set_parsing_settings(docstring_parse_attribute_docstrings=True)
 read_renamed_recipes()

@@ -10,8 +10,8 @@ a stopped run.
 
 from __future__ import annotations
 
-from interbert.terminal import say
 from interbert.training.options import PretrainOptions as Options
+from interbert.utils.terminal import say
 
 
 def run(options: Options) -> None:

@@ -21,7 +21,7 @@ def run(options: Options) -> None:
     """Read and print."""
     from interbert.cli.tables import TextTable, print_table
     from interbert.regions.store import RegionStore
-    from interbert.regions.summary import facts
+    from interbert.regions.verify import facts
 
     table = TextTable(title=options.store, show_header=False, box=None, padding=(0, 2, 0, 0))
     table.add_column(style="dim", no_wrap=True)

@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from interbert.cli.renamed import spelled
-from interbert.terminal import say
+from interbert.utils.terminal import say
 
 
 @dataclass
@@ -52,9 +52,9 @@ def run(options: Options) -> None:
     from interbert.errors import require_range
     from interbert.extraction.columns import ColumnMapping
     from interbert.extraction.sources import open_source
-    from interbert.outputs import PAGE, require_replaceable
     from interbert.regions.store import RegionStore
     from interbert.report.region_page import names_of, rows_to_show, write_region_page
+    from interbert.utils.files import PAGE, require_replaceable
 
     for name in ("count", "top", "boxes"):
         require_range(f"regions show: {spelled(name)}", getattr(options, name), 1)

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from interbert.terminal import say
+from interbert.utils.terminal import say
 
 
 @dataclass
@@ -39,11 +39,10 @@ def run(options: Options) -> None:
     from dataclasses import asdict
 
     from interbert.errors import StoreError
-    from interbert.locking import only_writer
-    from interbert.outputs import FINDINGS, require_replaceable, write_output
-    from interbert.progress import progress_bar
     from interbert.regions.store import RegionStore
     from interbert.regions.verify import verify
+    from interbert.utils.files import FINDINGS, only_writer, require_replaceable, write_output
+    from interbert.utils.terminal import progress_bar
 
     require_replaceable(options.out, FINDINGS)
     with only_writer(options.store) if options.remove else contextlib.nullcontext():

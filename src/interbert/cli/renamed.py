@@ -78,7 +78,7 @@ def read_renamed_recipes() -> None:
         for section, values in read.items():
             for name in values if isinstance(values, dict) else ():
                 if f"{section}.{name}" in REMOVED:
-                    raise UsageError(f"{section}.{name} is no option any more: {REMOVED[f'{section}.{name}']}.")
+                    raise UsageError(f"{section}.{name} is gone: {REMOVED[f'{section}.{name}']}. Leave it out.")
         old = {name: RENAMED[name] for name in read if name in RENAMED}
         _note({f"{name}:": f"{now}:" for name, now in old.items()})
         return {old.get(name, name): value for name, value in read.items()}

@@ -14,7 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from interbert.terminal import say
+from interbert.utils.terminal import say
 
 
 @dataclass
@@ -49,8 +49,8 @@ def run(options: Options) -> None:
     from interbert.errors import UsageError
     from interbert.extraction.columns import ColumnMapping
     from interbert.extraction.sources import open_source
-    from interbert.outputs import PAGE, require_replaceable
-    from interbert.report.build import build_report
+    from interbert.report.page import build_report
+    from interbert.utils.files import PAGE, require_replaceable
 
     if options.samples < 0:
         raise UsageError(f"report: --samples must be at least 0, not {options.samples}.")

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from interbert.cli.renamed import spelled
-from interbert.terminal import say
+from interbert.utils.terminal import say
 
 _SIDE = 192
 """Pixels of a thumbnail's long side."""
@@ -77,7 +77,7 @@ def run(options: Options) -> None:
     from pathlib import Path
 
     from interbert.errors import UsageError
-    from interbert.outputs import PAGE, require_replaceable
+    from interbert.utils.files import PAGE, require_replaceable
 
     indexed = "://" in options.target or Path(options.target, "manifest.lance").is_dir()
     if options.top_k < 1:
@@ -130,11 +130,11 @@ def _search_source(options: Options, queries: Sequence[str], page: str) -> None:
     from interbert.extraction.columns import ColumnMapping
     from interbert.extraction.sources import open_source
     from interbert.model.scoring import asks_for_bf16
-    from interbert.progress import progress_bar
-    from interbert.redaction import published
     from interbert.report.images import thumbnails
     from interbert.search.engine import SearchEngine
     from interbert.search.source_index import SourceIndex
+    from interbert.utils.redaction import published
+    from interbert.utils.terminal import progress_bar
 
     _require_source(options)
     mapping = ColumnMapping(options.image_column, tuple(options.text_columns), options.image_id_column)

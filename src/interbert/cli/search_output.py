@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from interbert.cli.tables import TextTable, print_table
-from interbert.outputs import PAGE, write_output
 from interbert.search.hits import Hit
 from interbert.search.page import render_results
-from interbert.templating import format_probability
-from interbert.terminal import say
+from interbert.utils.files import PAGE, write_output
+from interbert.utils.templating import format_probability
+from interbert.utils.terminal import say
 
 
 def print_results(title: str, noun: str, hits: Sequence[Hit]) -> None:

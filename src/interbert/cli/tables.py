@@ -8,8 +8,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from interbert.redaction import without_credentials
-from interbert.terminal import printable
+from interbert.utils.redaction import without_credentials
+from interbert.utils.terminal import printable
 
 
 class TextTable(Table):

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from interbert.terminal import say
+from interbert.utils.terminal import say
 
 
 @dataclass
@@ -50,11 +50,11 @@ def run(options: Options) -> None:
     import json
 
     from interbert.cli.topics_output import open_recommender, print_topic_report
-    from interbert.outputs import TOPIC_METRICS, require_replaceable, write_output
-    from interbert.redaction import published
     from interbert.topics.evaluation import evaluate_topics
     from interbert.topics.recommend import PageSettings
     from interbert.topics.topic_file import read_topics
+    from interbert.utils.files import TOPIC_METRICS, require_replaceable, write_output
+    from interbert.utils.redaction import published
 
     require_replaceable(options.out, TOPIC_METRICS)
     settings = PageSettings(

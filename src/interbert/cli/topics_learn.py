@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from interbert.cli.renamed import spelled
-from interbert.terminal import say
+from interbert.utils.terminal import say
 
 if TYPE_CHECKING:
     from interbert.extraction.joining import CatalogueColumns
@@ -59,9 +59,9 @@ class Options:
 def run(options: Options) -> None:
     """Teach and say how sure probabilities are."""
     from interbert.errors import require_range
-    from interbert.locking import only_writer
     from interbert.topics.fit import fit_topics
     from interbert.topics.topic_memory import LEFT_OUT
+    from interbert.utils.files import only_writer
 
     require_range("topics learn: --limit", options.limit, 2)
     require_range("topics learn: --phrases", options.phrases, 1)

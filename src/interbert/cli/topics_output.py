@@ -11,11 +11,11 @@ from interbert.cli.tables import TextTable, print_table
 from interbert.errors import FilterError
 from interbert.search.index import ProductIndex
 from interbert.search.suggestions import filter_notes
-from interbert.terminal import say
 from interbert.topics.evaluation import TopicReport
 from interbert.topics.pages import Refresh
 from interbert.topics.recommend import TopicRecommender
 from interbert.topics.topic_file import Topic
+from interbert.utils.terminal import say
 
 _SHOWN = 5
 

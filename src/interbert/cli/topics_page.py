@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from interbert.terminal import say
+from interbert.utils.terminal import say
 
 
 @dataclass
@@ -24,10 +24,10 @@ class Options:
 
 def run(options: Options) -> None:
     """Read pages and images, and write the file."""
-    from interbert.outputs import PAGE, require_replaceable, write_output
     from interbert.search.index import ProductIndex
     from interbert.topics.page import page_images, render_topics
     from interbert.topics.pages import read_pages
+    from interbert.utils.files import PAGE, require_replaceable, write_output
 
     require_replaceable(options.out, PAGE)
     path, pages = read_pages(options.pages)

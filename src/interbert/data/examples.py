@@ -15,14 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
-from interbert.data.flat_arrays import flat_ids
 from interbert.data.masking import RegionMasking, SegmentMasking, draw_mismatch, hide_regions
 from interbert.data.negatives import Negatives
 from interbert.data.pairs import PairTable
 from interbert.data.sampling import SampleKey, sample_generator
+from interbert.data.texts import flat_ids
 from interbert.losses.pretraining import MATCH, MISMATCH
-from interbert.region_arrays import RegionArrays
 from interbert.regions.schema import Regions
+from interbert.utils.stored_names import RegionArrays
 
 Float32 = NDArray[np.float32]
 Int64 = NDArray[np.int64]

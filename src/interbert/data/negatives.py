@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
-from interbert.atomic_write import replacing
 from interbert.data.pairs import PairTable
-from interbert.data.words import NearSame, words_of
+from interbert.data.texts import NearSame, words_of
 from interbert.errors import SourceError
+from interbert.utils.files import replacing
 
 Float32 = NDArray[np.float32]
 Int64 = NDArray[np.int64]

@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from interbert.data.flat_arrays import FlatTexts
-from interbert.data.grouping import Groups
+from interbert.data.texts import FlatTexts, Groups
 from interbert.errors import SourceError
 from interbert.regions.schema import CaptionRow
 

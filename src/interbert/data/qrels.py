@@ -3,7 +3,7 @@
 A file has a row per judgement with the columns ``query``, ``product_id`` and, if it has grades, ``grade``:
 tab-separated (.tsv, .txt), comma-separated (.csv) or JSON lines (.jsonl, .ndjson), plain or with .gz. Without grades
 every row is right, as in a log of clicks. Other columns are passed over. Files that name queries by id, as BEIR's
-(``query-id, corpus-id, score``), are read with the file of the queries' texts (:mod:`interbert.data.query_texts`).
+(``query-id, corpus-id, score``), are read with the file of the queries' texts (:mod:`interbert.data.row_files`).
 """
 
 from __future__ import annotations
@@ -22,8 +22,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from interbert.data.pairs import normal_text
-from interbert.data.query_texts import QUERY_IDS, QueryTexts, read_query_texts
-from interbert.data.row_files import BadRows, Row, cell_text, read_rows, too_long
+from interbert.data.row_files import (
+    QUERY_IDS,
+    BadRows,
+    QueryTexts,
+    Row,
+    cell_text,
+    read_query_texts,
+    read_rows,
+    too_long,
+)
 from interbert.errors import ColumnError, DataError, SourceError, UsageError
 from interbert.regions.schema import CaptionRow
 

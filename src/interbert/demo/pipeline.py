@@ -10,23 +10,17 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from interbert.bounded_files import read_json, reading
 from interbert.checkpoints.directory import load_model, load_processor
 from interbert.data.pairs import PairTable
 from interbert.demo import recipe
-from interbert.demo.openmoji import prepare_openmoji
-from interbert.demo.page import DemoPage, render_demo
-from interbert.demo.results import language_outcome, read_outcomes, write_outcomes
-from interbert.demo.splits import is_chinese, split_rows
+from interbert.demo.catalogue import is_chinese, prepare_openmoji, split_rows
+from interbert.demo.page import DemoPage, language_outcome, read_outcomes, render_demo, write_outcomes
 from interbert.demo.steps import Step
 from interbert.errors import UsageError
 from interbert.extraction.columns import ColumnMapping
 from interbert.extraction.extract import extract_to_store
 from interbert.extraction.grid import GridExtractor, GridSettings
 from interbert.extraction.sources import ImageSource, open_source
-from interbert.outputs import PAGE, write_output
-from interbert.progress import progress_bar
-from interbert.redaction import published
 from interbert.regions.store import RegionStore
 from interbert.report.charts import Chart, objective_charts, validation_charts
 from interbert.report.images import thumbnails
@@ -34,8 +28,12 @@ from interbert.report.runs import read_run
 from interbert.tasks.evaluation import evaluate_retrieval
 from interbert.tasks.retrieval import RetrievalSet
 from interbert.training.finetune import finetune_retrieval
+from interbert.training.model_card import versions
 from interbert.training.pretrain import pretrain
-from interbert.training.provenance import versions
+from interbert.utils.bounded_files import read_json, reading
+from interbert.utils.files import PAGE, write_output
+from interbert.utils.redaction import published
+from interbert.utils.terminal import progress_bar
 
 _logger = logging.getLogger(__name__)
 

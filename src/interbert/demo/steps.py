@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from interbert.atomic_write import atomic_write
-from interbert.bounded_files import read_json
+from interbert.utils.bounded_files import read_json
+from interbert.utils.files import atomic_write
 
 
 @dataclass(frozen=True)

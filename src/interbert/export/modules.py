@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from interbert.model.retrieval import InterBertForImageTextRetrieval
+from interbert.model.modeling import InterBertForImageTextRetrieval
 
 TEXT = ("input_ids", "attention_mask")
 IMAGE = ("region_features", "region_locations", "region_mask")

@@ -19,20 +19,19 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from interbert.atomic_write import atomic_write
 from interbert.checkpoints.directory import load_model, load_processor, require_free, whole_folder
 from interbert.data.pairs import PairTable
 from interbert.errors import CheckpointError, MissingExtraError, UsageError
-from interbert.export.batches import BATCH_TOLERANCE, batch_dependence
 from interbert.export.modules import PARTS, Part
 from interbert.export.quantise import QuantisedRecall, quantise_joint
-from interbert.export.runtime import import_unreported, level_of, open_exported
+from interbert.export.runtime import BATCH_TOLERANCE, batch_dependence, import_unreported, level_of, open_exported
+from interbert.model.modeling import InterBertForImageTextRetrieval
 from interbert.model.processing import InterBertProcessor, pad_texts
 from interbert.model.region_inputs import pad_images
-from interbert.model.retrieval import InterBertForImageTextRetrieval
 from interbert.regions.schema import ExtractorInfo
 from interbert.regions.store import RegionStore
 from interbert.tasks.retrieval import RetrievalSet
+from interbert.utils.files import atomic_write
 
 TOLERANCE = 1e-4
 """Largest difference from torch that a file may have."""

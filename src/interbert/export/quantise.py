@@ -1,27 +1,86 @@
-"""An int8 joint scorer, judged by its recall on real images: embeddings look fine long after ranking is not.
-
-Weights are 8 bits, with a scale per block of a column; activations stay float32. Rounding those too is faster, but then
-a pair's score depends on its batch: dynamic quantisation as ONNX has it (``DynamicQuantizeLinear``) has one scale for
-all pairs of a batch, and even with a scale per row the last digit of a float32 sum, which padding and company change,
-decides where an activation is rounded to; a few such steps are 0.02 in the score
-(``benchmarks/results/inference_backends.md``).
-"""
+"""Recall of anything that scores pairs: the exported files, and what they are compared with."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from interbert.errors import CheckpointError
-from interbert.export.batches import BATCH_TOLERANCE, Inputs, batch_dependence
 from interbert.export.modules import PARTS
-from interbert.export.ranking import Ranking
-from interbert.export.runtime import import_unreported, level_of, open_exported
-from interbert.model.retrieval import InterBertForImageTextRetrieval
-from interbert.region_arrays import RegionArrays
+from interbert.export.runtime import (
+    BATCH_TOLERANCE,
+    Inputs,
+    Runner,
+    batch_dependence,
+    import_unreported,
+    level_of,
+    open_exported,
+)
+from interbert.model.modeling import InterBertForImageTextRetrieval
+from interbert.model.processing import pad_texts
+from interbert.model.region_inputs import pad_images
+from interbert.model.scoring import dual_matrix
+from interbert.tasks.metrics import best_ranks
 from interbert.tasks.retrieval import RetrievalSet
+from interbert.utils.stored_names import RegionArrays
+
+_CANDIDATES = 16
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Texts, and the images that each of them ranks."""
+
+    ids: Sequence[Sequence[int]]
+    images: Sequence[RegionArrays]
+    candidates: NDArray[np.int64]
+    """[texts, k], the dual encoder's best; all images without a dual encoder."""
+    relevant: NDArray[np.bool_]
+    """[texts, k]"""
+
+    @classmethod
+    def of(
+        cls,
+        model: InterBertForImageTextRetrieval,
+        data: RetrievalSet,
+        ids: Sequence[Sequence[int]],
+        images: Sequence[RegionArrays],
+    ) -> Ranking:
+        """The candidates that ``model`` proposes."""
+        candidates = np.tile(np.arange(len(images)), (len(ids), 1))
+        if model.config.contrastive_size is not None:
+            cosines = dual_matrix(model, ids, images)
+            candidates = np.argsort(-cosines, axis=1, kind="stable")[:, :_CANDIDATES]
+        return cls(ids, images, candidates, np.take_along_axis(data.relevant, candidates, axis=1))
+
+    @property
+    def pairs(self) -> int:
+        """How many are scored."""
+        return int(self.candidates.size)
+
+    def score(self, run: Runner, progress: Callable[[int], None] | None = None, batch: int = 64) -> NDArray[np.float32]:
+        """Scores [texts, k]: each text with its candidates, in batches of one text."""
+        scores = np.empty(self.candidates.shape, dtype=np.float32)
+        for text, chosen in enumerate(self.candidates):
+            for start in range(0, len(chosen), batch):
+                block = chosen[start : start + batch]
+                inputs = pad_texts([self.ids[text]] * len(block)) | pad_images([self.images[i] for i in block])
+                scores[text, start : start + len(block)] = run({name: one.numpy() for name, one in inputs.items()})
+                if progress is not None:
+                    progress(len(block))
+        return scores
+
+    def recall_at_1(self, scores: NDArray[np.float32]) -> float:
+        """Per cent of all texts whose best candidate is right."""
+        found = self.relevant.any(axis=1)
+        first = best_ranks(scores[found], self.relevant[found]) <= 1
+        return 100.0 * float(first.sum()) / len(self.ids)
+
 
 LARGEST_LOSS = 0.5
 """Points of R@1 that a quantised file may cost."""

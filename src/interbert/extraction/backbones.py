@@ -171,7 +171,7 @@ def _torchvision(name: str) -> HubBackbone:
 def _transformers(name: str) -> HubBackbone:
     from transformers import AutoImageProcessor, AutoModelForImageClassification
 
-    from interbert.checkpoints.own_code import require_own_files
+    from interbert.checkpoints.foreign_files import require_own_files
 
     require_own_files(name)
     model = AutoModelForImageClassification.from_pretrained(name, trust_remote_code=False)

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from interbert.errors import ColumnError, listed
-from interbert.extraction.given_settings import BoxFormat
 from interbert.extraction.images import IMAGE_SUFFIXES
+from interbert.extraction.settings import BoxFormat
 
 _TEXT_NAMES = (
     "title",

@@ -1,24 +1,58 @@
-"""Rows of a source with their images decoded, some of them at a time and ahead of the network."""
+"""Rows of a source with the files of their images in memory, and how many of them fit there."""
 
 from __future__ import annotations
 
 import hashlib
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from interbert.errors import ImageError, RegionError
-from interbert.extraction.given_boxes import read_boxes
-from interbert.extraction.images import NEEDED_SIDE, file_bytes, in_chunks, load_image
-from interbert.extraction.sources import SourceItem
+from interbert.extraction.given import read_boxes
+from interbert.extraction.images import MAX_FILE, NEEDED_SIDE, file_bytes, in_chunks, load_image
+from interbert.extraction.sources import ImageSource, SourceItem
 from interbert.extraction.views import shrink
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
     from PIL import Image
+
+
+_SAMPLE = 16
+"""Rows, at the least, whose files say how large those of a source are."""
+
+
+def with_bytes(item: SourceItem) -> SourceItem:
+    """A row that needs no disk; without an image, and with why, where its file cannot be read or is too large."""
+    if item.data is None:
+        return item
+    try:
+        return replace(item, data=file_bytes(item.data, item.where))
+    except OSError as error:
+        return replace(item, data=None, problem=f"cannot be read ({error.strerror or error})")
+    except ImageError as error:
+        return replace(item, data=None, problem=str(error).removeprefix(f"{item.where}: "))
+
+
+def rows_within(limit: int, source: ImageSource, rows: Sequence[int]) -> int:
+    """How many images have files of so many bytes together, by the mean of a sample; at least one."""
+    sizes = [file_size(source[row]) for row in rows[:: max(1, len(rows) // _SAMPLE)]]
+    return max(1, limit * len(sizes) // max(1, sum(sizes)))
+
+
+def file_size(item: SourceItem) -> int:
+    """Bytes of a row's file; 0 where there is none, or one that is too large to be read."""
+    size = 0
+    if isinstance(item.data, bytes):
+        size = len(item.data)
+    elif isinstance(item.data, Path) and item.data.is_file():
+        size = item.data.stat().st_size
+    return size if size <= MAX_FILE else 0
+
 
 _CHUNK = 64
 

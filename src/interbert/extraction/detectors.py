@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from interbert.errors import ConfigError, MissingExtraError, first_line
-from interbert.extraction.detector_settings import DetectorSettings
+from interbert.extraction.settings import DetectorSettings
 from interbert.extraction.weights import files_sha256, find_weights, pick_device, weight_files
 from interbert.regions.schema import ExtractorInfo, Regions
 
@@ -215,8 +215,8 @@ def load_detector(where: str) -> LoadedDetector:
         raise MissingExtraError.of("torchvision", "extraction")
     from transformers import AutoImageProcessor, AutoModelForObjectDetection
 
-    from interbert.checkpoints.own_code import require_own_files
-    from interbert.checkpoints.transformers_logging import quiet_transformers
+    from interbert.checkpoints.foreign_files import require_own_files
+    from interbert.utils.transformers_logging import quiet_transformers
 
     folder, found_at = find_weights(where, OPTION)
     if not folder.is_dir():

@@ -10,15 +10,15 @@ from pathlib import Path
 from interbert.errors import SourceError
 from interbert.extraction.backends.local import Backend, ExtractedRows, LocalBackend
 from interbert.extraction.extractor import RegionExtractor
-from interbert.extraction.same_source import require_same_source
+from interbert.extraction.joining import require_same_source
 from interbert.extraction.sources import ImageSource
 from interbert.extraction.views import views_of
-from interbert.extractor_weights import copy_weights
-from interbert.locking import only_writer
-from interbert.progress import progress_bar
 from interbert.regions.commits import SKIPPED, SkipList, StoreWriter
 from interbert.regions.schema import RegionRecord
 from interbert.regions.store import RegionStore
+from interbert.utils.extractor_weights import copy_weights
+from interbert.utils.files import only_writer
+from interbert.utils.terminal import progress_bar
 
 
 @dataclass(frozen=True)

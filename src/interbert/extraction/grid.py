@@ -23,11 +23,10 @@ from interbert.errors import ConfigError
 from interbert.extraction.backbones import build_backbone
 from interbert.extraction.efficientnet import EFFICIENTNET_LITE0
 from interbert.extraction.images import threads_beside_gpu
-from interbert.extraction.proposals import window_fractions
-from interbert.extraction.region_pooling import pool_regions
 from interbert.extraction.weights import pick_device
-from interbert.extractor_weights import WEIGHTS_FILE, digest_of, find_weights
+from interbert.extraction.windows import pool_regions, window_fractions
 from interbert.regions.schema import ExtractorInfo, Regions
+from interbert.utils.extractor_weights import WEIGHTS_FILE, digest_of, find_weights
 
 if TYPE_CHECKING:
     from PIL import Image

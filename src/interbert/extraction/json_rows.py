@@ -16,11 +16,11 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from interbert.bounded_files import is_deeper
 from interbert.errors import SourceError, first_line, writing
 from interbert.extraction.json_types import JsonColumn, Names, characters, json_decoder
 from interbert.extraction.table_limits import BATCH_BYTES, MAX_COLUMNS, MAX_DEPTH, MAX_RECORD, MAX_VALUES
 from interbert.regions.json_stream import json_elements, json_values
+from interbert.utils.bounded_files import is_deeper
 
 _BATCH = 1000
 Record = dict[str, Any]

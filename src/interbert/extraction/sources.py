@@ -19,16 +19,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from interbert.errors import ColumnError, ImageError
-from interbert.extraction.archive_rows import ArchiveRows
 from interbert.extraction.columns import ColumnMapping, id_text, resolve_columns
-from interbert.extraction.given_settings import BoxFormat
+from interbert.extraction.image_tsv import ArchiveRows
 from interbert.extraction.images import NEEDED_SIDE, load_image
-from interbert.extraction.saved_folders import is_downloaded
+from interbert.extraction.settings import BoxFormat
+from interbert.extraction.table_files import is_downloaded
 from interbert.extraction.table_limits import MAX_ID, MAX_TEXT, MAX_TEXTS
 from interbert.extraction.tables import SourceRows, read_rows
-from interbert.redaction import without_credentials
 from interbert.regions.caption_files import PassedOver
 from interbert.regions.caption_index import CaptionIndex
+from interbert.utils.redaction import without_credentials
 
 if TYPE_CHECKING:
     from PIL import Image

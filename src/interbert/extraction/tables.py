@@ -1,7 +1,7 @@
 """Any table of rows: parquet, csv, json or jsonl files, folders, saved data sets and Hub ids.
 
 ``datasets`` reads them, but for JSON, which :mod:`interbert.extraction.json_rows` does. Images stay undecoded, as
-bytes or paths. Images packed into tsv and tar files are read by :mod:`interbert.extraction.archive_rows`.
+bytes or paths. Images packed into tsv and tar files are read by :mod:`interbert.extraction.image_tsv`.
 """
 
 from __future__ import annotations
@@ -27,10 +27,9 @@ from interbert.errors import (
 from interbert.extraction.delimited import TableForm, table_form
 from interbert.extraction.image_tsv import ImageTsv, is_image_tsv
 from interbert.extraction.images import IMAGE_SUFFIXES
-from interbert.extraction.joined_files import join
 from interbert.extraction.json_rows import read_json_rows
 from interbert.extraction.parquet_rows import read_parquet, require_bounded
-from interbert.extraction.saved_folders import require_own_files
+from interbert.extraction.table_files import join, require_own_files
 from interbert.extraction.tar_rows import TarRows
 
 _BUILDERS = {".parquet": "parquet", ".csv": "csv", ".tsv": "csv", ".json": "json", ".jsonl": "json"}

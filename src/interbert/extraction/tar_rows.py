@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from interbert.bounded_files import json_value
 from interbert.errors import SourceError
-from interbert.extraction.archive_rows import MAX_IMAGE, ArchiveRows
+from interbert.extraction.image_tsv import MAX_IMAGE, ArchiveRows
 from interbert.extraction.images import IMAGE_SUFFIXES
+from interbert.utils.bounded_files import json_value
 
 _BLOCK = 512
 _MAX_EXTENSION = 1 << 16

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from interbert.model.retrieval import InterBertForImageTextRetrieval
+from interbert.model.modeling import InterBertForImageTextRetrieval
 from interbert.model.scoring import (
     RecallBy,
     embed_images,
@@ -24,7 +24,7 @@ from interbert.model.scoring import (
     require_finite,
     score_embedded,
 )
-from interbert.region_arrays import RegionArrays
+from interbert.utils.stored_names import RegionArrays
 
 Float32 = NDArray[np.float32]
 Int64 = NDArray[np.int64]

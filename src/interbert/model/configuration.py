@@ -44,9 +44,9 @@ class InterBertConfig(PretrainedConfig):  # type: ignore[misc]
         region_objective: ``classify`` (class distribution) or ``regress`` (the feature itself).
         contrastive_size: width of the contrastive projections; None means no such parameters.
         contrastive_lexical: add a learned vector per token to a text's contrastive vector
-            (:class:`~interbert.model.heads.LexicalTable`).
+            (:class:`~interbert.model.modeling.LexicalTable`).
         query_bank_size: texts whose contrastive vectors are kept to see which images are near every text; None keeps
-            none (:meth:`~interbert.model.heads.ContrastiveHead.hubness`).
+            none (:meth:`~interbert.model.modeling.ContrastiveHead.hubness`).
         hub_correction: share of that nearness that is taken off an image's dual-encoder score.
         dual_score_weight: a retrieval model adds the dual encoder's cosine times this to its matching logit difference,
             so that the joint pass only has to learn what encoding the sides apart cannot see (ours; None adds nothing).

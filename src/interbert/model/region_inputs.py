@@ -17,7 +17,7 @@ from transformers import BatchFeature, FeatureExtractionMixin
 from transformers.utils import cached_file
 
 from interbert.errors import ConfigError, RegionError
-from interbert.extractor_weights import WEIGHTS_FILE, copy_weights
+from interbert.utils.extractor_weights import WEIGHTS_FILE, copy_weights
 
 Float32 = NDArray[np.float32]
 

@@ -21,10 +21,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from interbert.errors import DataError
+from interbert.model.modeling import InterBertForImageTextRetrieval
 from interbert.model.processing import pad_texts
 from interbert.model.region_inputs import pad_images
-from interbert.model.retrieval import InterBertForImageTextRetrieval
-from interbert.region_arrays import RegionArrays
+from interbert.utils.stored_names import RegionArrays
 
 Float32 = NDArray[np.float32]
 RecallBy = Literal["projections", "head"]

@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from interbert.bounded_files import MAX_LEVELS, is_deeper, json_value
 from interbert.errors import SourceError
 from interbert.regions.json_stream import json_elements
 from interbert.regions.name_index import storable
+from interbert.utils.bounded_files import MAX_LEVELS, is_deeper, json_value
 
 _ID_NAMES = ("cocoid", "image_id", "img_id", "item_id", "item_ids", "product_id", "img_path", "filename", "file_name")
 _MORE_ID_NAMES = ("image_name", "image", "img", "file", "key", "id", "imgid")

@@ -8,10 +8,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Protocol
 
-from interbert.bounded_files import json_value, reading
-from interbert.redaction import without_credentials
 from interbert.regions.schema import RegionRecord
 from interbert.regions.store import RegionStore
+from interbert.utils.bounded_files import json_value, reading
+from interbert.utils.redaction import without_credentials
 
 SKIPPED = "skipped.jsonl"
 """Name of the list inside the store's folder."""

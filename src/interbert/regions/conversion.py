@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import struct
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -9,10 +11,69 @@ import numpy as np
 from numpy.typing import NDArray
 
 from interbert.errors import StoreError
-from interbert.regions.checksums import regions_checksum, row_checksum
 from interbert.regions.layout import REGIONS_CHECKSUM, ROW_CHECKSUM, SIZE_COLUMNS, TEXT_COLUMNS, TEXT_FIELDS, RowLayout
 from interbert.regions.schema import CaptionRow, RegionRecord, Regions
-from interbert.regions.top_classes import most_probable, spread
+
+
+def most_probable(class_probs: NDArray[Any], k: int) -> tuple[NDArray[np.uint16], NDArray[np.float16]]:
+    """Keep K classes of each region; among equals the lower class id.
+
+    Args:
+        class_probs: [N,C], not negative; rounded to float16 first, so that any machine keeps the same classes.
+        k: below C, which is at most 65,536.
+
+    Returns:
+        class ids [N,K], best first, and shares [N,K+1]: their probabilities, then the remainder.
+    """
+    rounded = np.abs(np.asarray(class_probs, dtype=np.float16))  # no negative zero: bits are compared below
+    classes = rounded.shape[1]
+    # one number per class that sorts by probability, then by id: a float16 above 0 sorts as its bits do
+    order = (rounded.view(np.uint16).astype(np.uint32) << 16) | (0xFFFF - np.arange(classes, dtype=np.uint32))
+    kept = -np.sort(-np.partition(order, classes - k, axis=1)[:, classes - k :].astype(np.int64), axis=1)
+    shares = (kept >> 16).astype(np.uint16).view(np.float16)
+    rest = rounded.sum(axis=1, dtype=np.float64) - shares.sum(axis=1, dtype=np.float64)
+    ids = (0xFFFF - (kept & 0xFFFF)).astype(np.uint16)
+    return ids, np.concatenate([shares, rest.clip(min=0)[:, None].astype(np.float16)], axis=1)
+
+
+def spread(class_ids: NDArray[np.uint16], shares: NDArray[np.float16], classes: int) -> NDArray[np.float16]:
+    """Distributions [N,C] from kept classes [N,K] and shares [N,K+1]: the remainder evenly over all others."""
+    kept = class_ids.shape[1]
+    each = (shares[:, -1:].astype(np.float32) / (classes - kept)).astype(np.float16)
+    whole = np.repeat(each, classes, axis=1)
+    np.put_along_axis(whole, class_ids.astype(np.int64), shares[:, :-1], axis=1)
+    return whole
+
+
+def regions_checksum(width: int, height: int, arrays: Sequence[NDArray[Any] | None]) -> int:
+    """Of a row's regions.
+
+    Args:
+        width: of the image, pixels.
+        height: of the image, pixels.
+        arrays: boxes, features and class columns as stored, in the layout's order; None where there is null.
+    """
+    from xxhash import xxh3_64
+
+    total = xxh3_64(struct.pack("<ii", width, height))
+    for values in arrays:
+        total.update(struct.pack("<q", -1 if values is None else len(values)))
+        if values is not None and values.size:
+            total.update(values.data)
+    return int(total.intdigest())
+
+
+def row_checksum(row: Sequence[Any], regions: int) -> int:
+    """Of a row's other columns, and of the checksum of its regions, which ties the two together.
+
+    Args:
+        row: values of the text columns, in the layout's order.
+        regions: checksum of the row's regions.
+    """
+    from xxhash import xxh3_64_intdigest
+
+    return int(xxh3_64_intdigest(json.dumps([*row, regions], ensure_ascii=False).encode()))
+
 
 _LISTS = ("texts", "text_fields")
 _INTEGERS = ("view", "source_row")

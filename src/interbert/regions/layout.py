@@ -18,7 +18,7 @@ features            list<fixed<float16, F>>        N feature vectors, as extract
 class_probs         list<fixed<float16, C>>        whole distributions: C probabilities; null without a classifier
 class_ids           list<fixed<uint16, K>>         instead of ``class_probs``: the K most probable classes, best first
 class_shares        list<fixed<float16, K + 1>>    their probabilities; last the remainder: all other classes together
-regions_checksum    uint64                         XXH3 of the regions (:mod:`interbert.regions.checksums`)
+regions_checksum    uint64                         XXH3 of the regions (:mod:`interbert.regions.conversion`)
 row_checksum        uint64                         XXH3 of everything else and of ``regions_checksum``
 ==================  =============================  ===================================================================
 
@@ -34,10 +34,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from interbert.bounded_files import json_value
 from interbert.errors import ConfigError, StoreError
-from interbert.installed import installed_versions
 from interbert.regions.schema import ExtractorInfo
+from interbert.utils.bounded_files import json_value
+from interbert.utils.environment import installed_versions
 
 LAYOUT_VERSION = 2
 ID_COLUMN = "picture_id"

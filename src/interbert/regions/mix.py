@@ -8,8 +8,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from interbert.regions.reader import RegionReader
-from interbert.regions.schema import CaptionRow, Regions
+from interbert.regions.schema import CaptionRow, RegionReader, Regions
 from interbert.regions.store import RegionStore
 
 

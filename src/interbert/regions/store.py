@@ -8,7 +8,9 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shutil
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +18,67 @@ import numpy as np
 
 from interbert.errors import ConfigError, InterBertError, RegionError, StoreError, writing
 from interbert.regions.conversion import captions_of, regions_of, to_table
-from interbert.regions.folder import clear, is_store, make_room
 from interbert.regions.layout import ID_COLUMN, RowLayout
-from interbert.regions.panics import panics_as_errors
-from interbert.regions.reader import RegionReader
-from interbert.regions.schema import CaptionRow, ExtractorInfo, RegionRecord, Regions
+from interbert.regions.schema import CaptionRow, ExtractorInfo, RegionReader, RegionRecord, Regions
+
+
+@contextmanager
+def panics_as_errors() -> Iterator[None]:
+    """Turn a panic, which is no ``Exception`` and would end the program, into a ValueError."""
+    try:
+        yield
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":
+            raise
+        raise ValueError(str(error)) from error
+
+
+_LANCE_FOLDERS = ("data", "_versions", "_transactions")
+
+
+def is_store(path: str | Path) -> bool:
+    """Whether ``path`` is a Lance data set; of a URI its bucket is asked."""
+    if "://" not in str(path):
+        return any(Path(path, "_versions").glob("*.manifest"))
+    import lance
+
+    try:
+        lance.dataset(str(path))
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def make_room(path: str | Path) -> None:
+    """Check that a store may be created here, and clear what a first write left that was killed before its commit.
+
+    Raises:
+        StoreError: there is a store already, or something else.
+    """
+    if is_store(path):
+        raise StoreError(f"{path}: there is a store already.")
+    folder = Path(path)
+    if any(parent.exists() and not parent.is_dir() for parent in (folder, *folder.parents)):
+        raise StoreError(f"{path}: is a file, or lies below one. Name a folder.")
+    if folder.exists() and any(folder.iterdir()):
+        if not _is_unfinished(folder):
+            raise StoreError(f"{path}: the folder is not empty and is no region store. Name another folder.")
+        clear(folder)
+
+
+def clear(folder: Path) -> None:
+    """Remove what Lance wrote, and nothing else."""
+    for name in _LANCE_FOLDERS:
+        shutil.rmtree(folder / name, ignore_errors=True)
+
+
+def _is_unfinished(folder: Path) -> bool:
+    """Whether a folder holds nothing but what lance writes before its first commit."""
+    written = [file for file in folder.rglob("*") if not file.is_dir()]
+    return all(one.name in _LANCE_FOLDERS for one in folder.iterdir()) and not any(
+        file.suffix != ".lance" for file in written if "data" in file.relative_to(folder).parts
+    )
+
 
 _REMEDY = "It is damaged: remove the folder and extract the images again."
 _PARTS_REMEDY = "It is damaged: interbert regions verify {path} says which rows; else extract the images again."

@@ -12,7 +12,7 @@ from typing import Protocol
 from PIL import Image, ImageOps
 
 from interbert.errors import UsageError
-from interbert.extraction.same_source import image_digest
+from interbert.extraction.joining import image_digest
 from interbert.extraction.sources import ImageSource
 from interbert.search.page import thumbnail_uri
 

@@ -2,22 +2,125 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from interbert.checkpoints.bert import FillReport
-from interbert.errors import DataError
-from interbert.report.charts import Axis, objective_charts, progress_charts, validation_charts
-from interbert.report.comparison import rows_of
-from interbert.report.pair_cards import PairCards
+from interbert.errors import DataError, UsageError
+from interbert.extraction.sources import ImageSource
+from interbert.report.charts import Axis, objective_charts, place, progress_charts, validation_charts
+from interbert.report.images import Thumbnails, thumbnails
+from interbert.report.predictions import MaskedRegion, MaskedToken, PairPredictions, share_correct
 from interbert.report.results import cards, finals, result_columns, state
-from interbert.report.runs import Run
-from interbert.report.samples import Samples
+from interbert.report.runs import Run, read_runs
+from interbert.report.samples import Samples, samples_of
 from interbert.report.svg import Drawing, drawings
-from interbert.templating import render
 from interbert.training.pretrain import INITIALISATION
 from interbert.training.run_setup import flat
+from interbert.training.trainer import LOG_HISTORY
+from interbert.utils.files import PAGE, write_output
+from interbert.utils.templating import render
+
+
+@dataclass(frozen=True)
+class Row:
+    """One entry of all records.
+
+    Attributes:
+        name: of the entry.
+        values: of each record, as text; None where it has no such entry. Those of absolute paths are compared whole
+            and shown as names.
+    """
+
+    name: str
+    values: tuple[str | None, ...]
+
+    @property
+    def differs(self) -> bool:
+        """Whether two records that have the entry have different values."""
+        return len({value for value in self.values if value is not None}) > 1
+
+
+def rows_of(records: Sequence[Mapping[str, Any]]) -> list[Row]:
+    """Every entry of any record, in the order in which they come up."""
+    names = dict.fromkeys(name for record in records for name in record)
+    return [Row(name, tuple(_text(one[name]) if name in one else None for one in records)) for name in names]
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return ", ".join(map(_text, value)) or "[]" if isinstance(value, list | tuple) else str(value)
+
+
+_MOST = 12
+"""Hidden tokens, and hidden regions, that a card lists."""
+_MASK = "[MASK]"
+
+
+@dataclass(frozen=True)
+class PairCard:
+    """One pair as ``pairs.html`` shows it.
+
+    Attributes:
+        pair: the predictions.
+        image: its key.
+    """
+
+    pair: PairPredictions
+    image: str
+
+    @property
+    def words(self) -> Iterator[tuple[str, int | None, str]]:
+        """Space before, number if it was to be predicted, and text of each of the caption's tokens."""
+        numbers = {token.place: count for count, token in enumerate(self.pair.hidden, start=1)}
+        truths = {token.place: token.truth for token in self.pair.hidden}
+        for position, token in enumerate(self.pair.tokens):
+            written = truths.get(position, token)
+            glued = written.startswith("##") or (len(written) == 1 and not written.isascii())
+            text = "\u2002\u2002" if token == _MASK else token.removeprefix("##")
+            yield "" if glued or not position else " ", numbers.get(position), text
+
+    @property
+    def tokens(self) -> Sequence[MaskedToken]:
+        """Those that are listed."""
+        return self.pair.hidden[:_MOST]
+
+    @property
+    def regions(self) -> list[tuple[str, MaskedRegion]]:
+        """Letter and region of those that are listed."""
+        return [(chr(ord("A") + place), region) for place, region in enumerate(self.pair.regions[:_MOST])]
+
+    @property
+    def boxes(self) -> list[tuple[str, tuple[float, float, float, float]]]:
+        """Letter and box of the same."""
+        return [(letter, region.box) for letter, region in self.regions]
+
+
+@dataclass(frozen=True)
+class PairCards:
+    """All pairs of a run.
+
+    Attributes:
+        shown: a card of each.
+        correct: how often the first guess was right, in words.
+    """
+
+    shown: Sequence[PairCard]
+    correct: str
+
+    @classmethod
+    def of(cls, pairs: Sequence[PairPredictions], keys: Mapping[int, str]) -> PairCards:
+        """Of predictions, and the image key of each store row."""
+        counts = (f"{name} {correct} of {of}" for name, (correct, of) in share_correct(pairs).items())
+        return cls([PairCard(pair, keys[pair.row]) for pair in pairs], ", ".join(counts))
+
 
 _OWN = frozenset({"out"})
 """Settings that differ in any two runs and say nothing."""
@@ -102,3 +205,39 @@ def _start(run: Run) -> tuple[str, FillReport | None]:
     except (KeyError, TypeError, ValueError) as error:
         file = run.folder / INITIALISATION
         raise DataError(f"{file}: is damaged (no {error}). Remove it to see the page without it.") from error
+
+
+def build_report(
+    folders: Sequence[str],
+    out: Path,
+    source: ImageSource | None = None,
+    regions: str | None = None,
+    samples: int = 12,
+    axis: Axis = "step",
+) -> Report:
+    """Write the page of one run or several, and return what it was made from.
+
+    Args:
+        folders: model directories.
+        out: file to write.
+        source: where the images of held-out pairs come from; None draws empty frames.
+        regions: store with pairs that were not trained on; None takes each run's own.
+        samples: pairs to predict, per run; 0 predicts nothing.
+        axis: what the curves run over.
+
+    Raises:
+        UsageError: a folder holds no run, ``axis`` is not in its log, or ``out`` is a file that is no page.
+        DataError: a file of a run is damaged, or ``regions`` do not fit.
+        StorageError: the page cannot be written.
+    """
+    runs = read_runs(folders)
+    for run in runs:
+        if all(place(one, axis) is None for one in run.log):
+            raise UsageError(f"{run.folder / LOG_HISTORY}: has no {axis}. Leave --axis out.")
+    predicted = [samples_of(run, samples, regions) for run in runs]
+    wanted = {key: caption for one in predicted for key, caption in one.captions.items()}
+    shown = thumbnails(source, wanted).require(source) if source is not None else Thumbnails()
+    report = Report(runs, predicted, shown.uris, axis, shown.problems)
+    page = render_report(report)
+    write_output(out, page, PAGE)
+    return report

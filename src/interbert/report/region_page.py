@@ -7,16 +7,16 @@ from pathlib import Path
 
 import numpy as np
 
-from interbert.bounded_files import read_small_text
 from interbert.errors import UsageError
-from interbert.extraction.class_names import class_names
 from interbert.extraction.sources import ImageSource
-from interbert.outputs import PAGE, write_output
-from interbert.redaction import published
+from interbert.extraction.weights import class_names
 from interbert.regions.schema import CaptionRow, Regions
 from interbert.regions.store import RegionStore
 from interbert.report.images import Thumbnails, thumbnails
-from interbert.templating import render
+from interbert.utils.bounded_files import read_small_text
+from interbert.utils.files import PAGE, write_output
+from interbert.utils.redaction import published
+from interbert.utils.templating import render
 
 _SIDE = 480
 """Pixels of an image's long side."""

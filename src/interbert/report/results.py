@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from interbert.report.charts import METRICS, OBJECTIVES
-from interbert.report.log import Entry, last_value
+from interbert.report.charts import METRICS, OBJECTIVES, Entry, last_value
 from interbert.report.runs import Run
 from interbert.report.svg import smooth
-from interbert.templating import format_number
+from interbert.utils.templating import format_number
 
 _LEARNT = 0.98
 """An objective whose loss is above this share of its chance value has learnt nothing to speak of."""

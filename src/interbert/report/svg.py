@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from interbert.report.charts import Chart, Curve, Points
-from interbert.templating import colour_classes, format_number
+from interbert.utils.templating import colour_classes, format_number
 
 Place = tuple[float, float]
 """x and y in pixels."""

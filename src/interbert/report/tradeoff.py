@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from interbert.report.svg import ticks
-from interbert.templating import format_number, render
+from interbert.utils.templating import format_number, render
 
 _WIDTH, _HEIGHT, _PANEL = 860, 400, 420
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 24, 64, 62

@@ -11,13 +11,10 @@ from typing import Any
 
 from interbert.errors import SourceError, UsageError, writing
 from interbert.extraction.sources import ImageSource
-from interbert.locking import only_writer
-from interbert.redaction import without_credentials
 from interbert.search.changes import Changes, write_source
 from interbert.search.columns import column_notes, find_columns
-from interbert.search.identity import identified
 from interbert.search.index import ProductIndex
-from interbert.search.index_model import model_folder
+from interbert.search.index_model import keep_model, model_fingerprint, model_folder
 from interbert.search.manifest import (
     Manifest,
     append_manifest,
@@ -27,12 +24,12 @@ from interbert.search.manifest import (
     read_manifests,
     table_names,
 )
-from interbert.search.model_files import keep_model, model_fingerprint
-from interbert.search.products import measured_norm
+from interbert.search.products import identified, measured_norm
 from interbert.search.query_encoder import ProductEncoder
-from interbert.search.token_quantisation import TokenQuantisation
-from interbert.search.vectors import stored_size
+from interbert.search.vectors import TokenQuantisation, stored_size
 from interbert.search.writer import IndexWriter, table_schema
+from interbert.utils.files import only_writer
+from interbert.utils.redaction import without_credentials
 
 
 def build_index(

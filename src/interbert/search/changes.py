@@ -14,21 +14,28 @@ from typing import Any
 
 from interbert.errors import SourceError, UsageError
 from interbert.extraction.columns import ColumnMapping
-from interbert.extraction.same_source import image_digest
+from interbert.extraction.joining import image_digest
 from interbert.extraction.sources import ImageSource
 from interbert.extraction.tables import read_rows
-from interbert.locking import only_writer
 from interbert.search.casting import cast_columns
 from interbert.search.columns import arrow_type, flat
-from interbert.search.identity import Problems, find_images, identified, images_of, places_of
 from interbert.search.index import ProductIndex
 from interbert.search.index_model import index_encoder
 from interbert.search.manifest import Manifest
-from interbert.search.products import KnownRegions, write_products
+from interbert.search.products import (
+    KnownRegions,
+    Problems,
+    find_images,
+    identified,
+    images_of,
+    places_of,
+    write_products,
+)
 from interbert.search.query_encoder import ProductEncoder
 from interbert.search.suggestions import filter_notes, like_others, staying_note, unknown_ids
 from interbert.search.terms import stored_terms
 from interbert.search.writer import IndexWriter
+from interbert.utils.files import only_writer
 
 _COMPARED_ROWS = 20_000
 _SHOWN = 5

@@ -14,13 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from interbert.deprecation import renamed_arguments
 from interbert.errors import UsageError
-from interbert.search.hits import Hit, Index
+from interbert.search.hits import Hit, Index, one_per_product, page_of, reciprocal_ranks, standardised
 from interbert.search.index import ProductIndex
 from interbert.search.index_model import index_encoder
 from interbert.search.query_encoder import ProductEncoder
-from interbert.search.rank_fusion import one_per_product, page_of, reciprocal_ranks, standardised
+from interbert.utils.deprecation import renamed_arguments
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -15,13 +15,12 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, get_args
 
-from interbert.bounded_files import json_value
 from interbert.errors import MissingExtraError, VectorIndexError, first_line
-from interbert.redaction import published, without_credentials
 from interbert.search.columns import Column, Kind
-from interbert.search.token_quantisation import TokenQuantisation
-from interbert.search.vectors import stored_size
-from interbert.stored_names import from_stored, stored
+from interbert.search.vectors import TokenQuantisation, stored_size
+from interbert.utils.bounded_files import json_value
+from interbert.utils.redaction import published, without_credentials
+from interbert.utils.stored_names import from_stored, stored
 
 FORMAT = 2
 _READ = (1, 2)

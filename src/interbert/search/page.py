@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from interbert.search.hits import Hit
-from interbert.templating import render
+from interbert.utils.templating import render
 
 if TYPE_CHECKING:
     from PIL.Image import Image

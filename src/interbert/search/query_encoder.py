@@ -16,9 +16,9 @@ from torch import Tensor
 
 from interbert.checkpoints.directory import load_model, load_processor
 from interbert.errors import CheckpointError, RegionError, UsageError
+from interbert.model.modeling import InterBertForImageTextRetrieval
 from interbert.model.processing import InterBertProcessor
 from interbert.model.region_inputs import pad_images
-from interbert.model.retrieval import InterBertForImageTextRetrieval
 from interbert.model.scoring import encode_texts, inference, on_device, require_finite, score_embedded
 
 if TYPE_CHECKING:

@@ -15,11 +15,11 @@ from interbert.checkpoints.directory import load_model, load_processor
 from interbert.errors import UsageError
 from interbert.extraction.extractor import RegionExtractor, build_extractor
 from interbert.extraction.images import as_image, in_chunks
+from interbert.model.modeling import InterBertForImageTextRetrieval
 from interbert.model.processing import InterBertProcessor
-from interbert.model.retrieval import InterBertForImageTextRetrieval
 from interbert.model.scoring import score_listed_pairs
-from interbert.progress import progress_bar
 from interbert.regions.schema import Regions
+from interbert.utils.terminal import progress_bar
 
 ImageLike = Any
 """A PIL image, a path, a file's bytes, or stored :class:`~interbert.regions.schema.Regions`."""

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from interbert.errors import SourceError, UsageError, VectorIndexError
 from interbert.extraction.extract import extract_images, extract_to_store
-from interbert.extraction.same_source import image_digest
+from interbert.extraction.joining import image_digest
 from interbert.extraction.sources import ImageSource
 from interbert.regions.commits import read_skipped
 from interbert.regions.schema import Regions

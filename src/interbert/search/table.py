@@ -21,8 +21,7 @@ from interbert.errors import InterBertError, UsageError, VectorIndexError, first
 from interbert.search.columns import Column
 from interbert.search.filters import Filter, read_filter
 from interbert.search.manifest import Manifest, connect, is_index, read_manifests
-from interbert.search.token_quantisation import decode_tokens
-from interbert.search.vectors import from_stored
+from interbert.search.vectors import decode_tokens, from_stored
 
 Float32 = NDArray[np.float32]
 

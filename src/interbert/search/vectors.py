@@ -1,19 +1,15 @@
-"""How vectors are stored, so that the nearest in L2 are the largest inner products, and rounding harms them least.
-
-A stored vector has one number more than the model's, which makes all equally long (Bachrach et al. 2014, "Speeding up
-the Xbox recommender system using a Euclidean transformation", section 3). Then it is turned by a fixed random rotation:
-lengths and angles stay, but every number carries about as much as any other, which an index of 8-bit numbers needs
-(benchmarks/results/search_scale.md).
-
-Shapes: n vectors, D numbers of a model's vector, S numbers of a stored one.
-"""
+"""How an index stores vectors, so that the nearest in L2 are the largest inner products, and the image tokens that
+reranking reads, rounded."""
 
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+
+from interbert.errors import VectorIndexError
 
 Float32 = NDArray[np.float32]
 
@@ -65,3 +61,35 @@ def from_stored(stored: Float32, vector_size: int) -> Float32:
     """Stored vectors [n,S] as the model made them [n,D]."""
     back: Float32 = stored.astype(np.float32) @ rotation(stored.shape[1])[:vector_size].T
     return back
+
+
+TokenQuantisation = Literal["int8", "fp16"]
+
+_LARGEST = 127
+
+
+def encode_tokens(tokens: Float32, token_quantisation: TokenQuantisation) -> bytes:
+    """Tokens [R,H] as bytes: R float16 scales and R*H int8, or R*H float16."""
+    if token_quantisation == "fp16":
+        return bytes(tokens.astype("<f2").tobytes())
+    scales = (np.abs(tokens).max(axis=1) / _LARGEST).clip(min=1e-6).astype("<f2")
+    whole = np.rint(tokens / scales[:, None].astype(np.float32)).clip(-_LARGEST, _LARGEST).astype(np.int8)
+    return bytes(scales.tobytes() + whole.tobytes())
+
+
+def decode_tokens(data: bytes, hidden_size: int, token_quantisation: TokenQuantisation, where: str) -> Float32:
+    """Inverse of :func:`encode_tokens`, float32 [R,H].
+
+    Raises:
+        VectorIndexError: the bytes are no whole number of tokens.
+    """
+    per_token = 2 * hidden_size if token_quantisation == "fp16" else hidden_size + 2
+    count, rest = divmod(len(data), per_token)
+    if rest or not count:
+        raise VectorIndexError(f"{where}: its regions are damaged ({len(data)} bytes). Add the product again.")
+    if token_quantisation == "fp16":
+        return np.frombuffer(data, "<f2").reshape(count, hidden_size).astype(np.float32)
+    scales = np.frombuffer(data, "<f2", count).astype(np.float32)
+    whole = np.frombuffer(data, np.int8, offset=2 * count).reshape(count, hidden_size)
+    tokens: Float32 = whole * scales[:, None]
+    return tokens

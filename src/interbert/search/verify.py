@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from interbert.errors import VectorIndexError
-from interbert.progress import progress_bar
 from interbert.search.index import ProductIndex
 from interbert.search.query_encoder import ProductEncoder
-from interbert.search.token_quantisation import decode_tokens
+from interbert.search.vectors import decode_tokens
+from interbert.utils.terminal import progress_bar
 
 Float32 = NDArray[np.float32]
 

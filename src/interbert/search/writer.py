@@ -21,8 +21,7 @@ from interbert.search.index import ProductIndex
 from interbert.search.manifest import Manifest
 from interbert.search.table import FULL_TEXT_INDEX, TERMS_TOKENIZER, among
 from interbert.search.terms import stemming_language, stored_terms
-from interbert.search.token_quantisation import encode_tokens
-from interbert.search.vectors import to_stored
+from interbert.search.vectors import encode_tokens, to_stored
 
 Float32 = NDArray[np.float32]
 
@@ -71,7 +70,7 @@ def table_schema(manifest: Manifest) -> Any:
 
 
 class IndexWriter:
-    """Writes one build of an index. One writer at a time: hold :func:`interbert.locking.only_writer`.
+    """Writes one build of an index. One writer at a time: hold :func:`interbert.utils.files.only_writer`.
 
     Args:
         index: opened on the build to write.

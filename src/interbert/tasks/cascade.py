@@ -16,13 +16,12 @@ import torch
 from numpy.typing import NDArray
 
 from interbert.model.cascade import Cascade
-from interbert.model.retrieval import InterBertForImageTextRetrieval
+from interbert.model.modeling import InterBertForImageTextRetrieval
 from interbert.model.scoring import dual_matrix
-from interbert.region_arrays import RegionArrays
-from interbert.tasks.controls import mean_image_control
-from interbert.tasks.graded_relevance import GradedMetrics, graded_metrics
+from interbert.tasks.evaluation import mean_image_control
 from interbert.tasks.metrics import DirectionMetrics, Estimate, estimates
-from interbert.tasks.relevance import RelevanceSet
+from interbert.tasks.relevance import GradedMetrics, RelevanceSet, graded_metrics
+from interbert.utils.stored_names import RegionArrays
 
 Floats = NDArray[np.floating]
 Kind = Literal["recall", "head", "cascade", "joint"]

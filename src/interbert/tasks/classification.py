@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from interbert.data.labelled import LabelledCollator, LabelledItem
+from interbert.data.collation import LabelledCollator, LabelledItem
+from interbert.model.modeling import InterBertForSequenceClassification
 from interbert.model.scoring import inference, on_device
-from interbert.model.tasks import InterBertForSequenceClassification
 from interbert.tasks.base import Task, inputs_of
 
 _BATCH = 64

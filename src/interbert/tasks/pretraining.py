@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from interbert.losses.pretraining import masked_lm_loss, matching_loss, region_loss
-from interbert.model.heads import predict_at
-from interbert.model.modeling import InterBertForPreTraining
+from interbert.model.modeling import InterBertForPreTraining, predict_at
 from interbert.tasks.base import inputs_of
 from interbert.tasks.contrast import contrast
 from interbert.tasks.retrieval import RetrievalTask

@@ -13,17 +13,15 @@ from torch import Tensor
 from interbert.data.pairs import PairTable
 from interbert.data.subset import sample_groups
 from interbert.losses.pretraining import matching_loss
+from interbert.model.modeling import InterBertForImageTextRetrieval
 from interbert.model.processing import InterBertProcessor
-from interbert.model.retrieval import InterBertForImageTextRetrieval
 from interbert.model.scoring import dual_matrix, score_pairs
-from interbert.region_arrays import RegionArrays
-from interbert.regions.reader import RegionReader
-from interbert.regions.schema import Regions
+from interbert.regions.schema import RegionReader, Regions
 from interbert.tasks.base import Task, inputs_of
-from interbert.tasks.contrast import contrast
-from interbert.tasks.in_batch import in_batch_losses
+from interbert.tasks.contrast import contrast, in_batch_losses
 from interbert.tasks.metrics import best_ranks
 from interbert.tasks.score_fusion import ScoreFusion, build_in, calibration, fit_score_fusion
+from interbert.utils.stored_names import RegionArrays
 
 Bool = NDArray[np.bool_]
 
@@ -175,7 +173,7 @@ def retrieval_losses(model: InterBertForImageTextRetrieval, batch: Mapping[str, 
         model: to train.
         batch: of :class:`~interbert.data.collation.RetrievalCollator`: labelled pairs, of which ``contrast_rows``
             int64 [K] are the true ones that are contrasted; or, with ``negative_draws``, true pairs alone
-            (:mod:`~interbert.tasks.in_batch`).
+            (:mod:`~interbert.tasks.contrast`).
     """
     if "negative_draws" in batch:
         losses = in_batch_losses(model, batch)

@@ -13,8 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from interbert.model.modeling import InterBertForPreTraining
-from interbert.model.retrieval import InterBertForImageTextRetrieval
+from interbert.model.modeling import InterBertForImageTextRetrieval, InterBertForPreTraining
 
 Floats = NDArray[np.floating]
 _RIDGE = 1e-3  # keeps the fit finite when the pairs are separable

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 
-from interbert.data.words import CJK, has_cjk
+from interbert.data.texts import CJK, has_cjk
 from interbert.errors import MissingExtraError
 
 _GLOSSES = 3

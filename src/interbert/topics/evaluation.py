@@ -13,11 +13,11 @@ import numpy as np
 
 from interbert.errors import ColumnError, UsageError
 from interbert.extraction.columns import id_text
-from interbert.progress import progress_bar
 from interbert.search.vectors import unit_rows
 from interbert.topics.encoding import directions, encode_wordings
 from interbert.topics.recommend import PageSettings, TopicRecommender
 from interbert.topics.topic_file import Topic
+from interbert.utils.terminal import progress_bar
 
 PRECISION_AT, GAIN_AT = 10, 20
 

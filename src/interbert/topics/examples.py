@@ -1,11 +1,6 @@
-"""Titled products that a model was trained on, kept beside it: evidence of what images of a topic show.
+"""What images show, by their regions: evidence beside the dual encoder's vectors, which keep what titles told apart.
 
-A topic is short and general ("running and training shoes"), the captions that a model learns from are long and
-particular. So labels are transferred: a known product has a topic's label as far as its titles and its facets fit the
-topic, and a new image as far as the known images nearest to it do (Makadia, Pavlovic and Kumar 2008, "A new baseline
-for image annotation").
-
-Shapes: n examples, m images, D vector size without the hub correction, H hidden size, F text fields, k neighbours.
+Shapes: n examples, m images, R image tokens (global token first), H hidden size, P components.
 """
 
 from __future__ import annotations
@@ -18,13 +13,43 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from interbert.data.words import has_cjk, is_cjk, word_tokens
-from interbert.search.rank_fusion import standardised
+from interbert.data.texts import has_cjk, is_cjk, word_tokens
+from interbert.search.hits import standardised
+from interbert.search.vectors import unit_rows
 from interbert.topics.chinese_dictionary import ChineseDictionary
 from interbert.topics.facets import Facets
-from interbert.topics.visual_features import VisualFeatureSpace
 
 Float32 = NDArray[np.float32]
+
+_COMPONENTS = 512
+
+
+def pooled_visual_features(tokens: Sequence[Float32]) -> Float32:
+    """Of embedded tokens [R,H] of each of m images, their mean and the global one: [m,2H]."""
+    return np.stack([np.concatenate([one.mean(axis=0), one[0]]) for one in tokens]).astype(np.float32)
+
+
+class VisualFeatureSpace:
+    """Principal components of pooled tokens, each divided by the square root of its standard deviation.
+
+    Args:
+        pooled: [n,2H], of the examples.
+    """
+
+    def __init__(self, pooled: Float32) -> None:
+        from sklearn.decomposition import PCA
+
+        count = max(min(_COMPONENTS, len(pooled) - 1, pooled.shape[1]), 1)
+        self._pca = PCA(count, svd_solver="covariance_eigh").fit(pooled)
+        deviation = np.sqrt(self._pca.explained_variance_)
+        self._scale = 1 / np.sqrt(deviation.clip(min=1e-6 * max(float(deviation.max()), 1e-6)))
+        self.known = self.project(pooled)
+        """[n,P], of the examples."""
+
+    def project(self, pooled: Float32) -> Float32:
+        """Of pooled tokens [m,2H], the components, with length 1; [m,P]."""
+        return unit_rows((self._pca.transform(pooled) * self._scale).astype(np.float32))
+
 
 _NEIGHBOURS = 50
 """By vectors, and as many by visual features."""
@@ -69,7 +94,7 @@ class Examples:
     images: Float32
     """[n,D], of length 1."""
     pooled: Float32
-    """[n,2H], pooled region tokens (:func:`~interbert.topics.visual_features.pooled_visual_features`)."""
+    """[n,2H], pooled region tokens (:func:`~interbert.topics.examples.pooled_visual_features`)."""
     fields: tuple[str, ...]
     """Names of the texts' columns."""
     vectors: Float32

@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from interbert.data.words import mostly_cjk
-from interbert.search.rank_fusion import standardised
+from interbert.data.texts import mostly_cjk
+from interbert.search.hits import standardised
 
 Float32 = NDArray[np.float32]
 

@@ -11,17 +11,16 @@ from numpy.typing import NDArray
 
 from interbert.errors import SourceError
 from interbert.extraction.joining import CatalogueColumns
-from interbert.progress import progress_bar
 from interbert.regions.schema import CaptionRow, ExtractorInfo
 from interbert.regions.store import RegionStore
 from interbert.search.query_encoder import ProductEncoder
 from interbert.topics.calibration import Calibration, fit_calibration
 from interbert.topics.encoding import directions, encode_titles, encode_wordings, require_contrast
-from interbert.topics.examples import Examples
+from interbert.topics.examples import Examples, pooled_visual_features
 from interbert.topics.facets import Facets, facets_among
 from interbert.topics.phrases import Phrase, common_phrases
 from interbert.topics.topic_memory import LeftOut, TopicMemory, list_left_out, save_memory
-from interbert.topics.visual_features import pooled_visual_features
+from interbert.utils.terminal import progress_bar
 
 Float32 = NDArray[np.float32]
 

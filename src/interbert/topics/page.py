@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from interbert.errors import DataError, VectorIndexError
 from interbert.search.hits import Hit
 from interbert.search.index import ProductIndex
-from interbert.templating import render
 from interbert.topics.pages import BuiltPage
+from interbert.utils.templating import render
 
 
 def render_topics(pages: Sequence[BuiltPage], images: Mapping[str, str], footer: str) -> str:

@@ -19,17 +19,16 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from interbert.atomic_write import atomic_write, is_part
-from interbert.bounded_files import read_json
 from interbert.errors import DataError, UsageError, first_line, writing
-from interbert.locking import only_writer
-from interbert.progress import progress_bar
-from interbert.redaction import published, stripped
 from interbert.search.hits import Hit
 from interbert.search.index import ProductIndex
-from interbert.stored_names import stored
 from interbert.topics.recommend import PageSettings, TopicRecommender
 from interbert.topics.topic_file import Topic
+from interbert.utils.bounded_files import read_json
+from interbert.utils.files import atomic_write, is_part, only_writer
+from interbert.utils.redaction import published, stripped
+from interbert.utils.stored_names import stored
+from interbert.utils.terminal import progress_bar
 
 _SETTINGS = {"min_probability": "least", "diversify_by": "spread"}
 _FORMAT = 3

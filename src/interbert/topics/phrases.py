@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from interbert.data.words import is_cjk, word_tokens
+from interbert.data.texts import is_cjk, word_tokens
 
 _TRIES = 20
 

@@ -14,21 +14,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from interbert.deprecation import renamed_arguments
 from interbert.errors import CheckpointError, ColumnError, UsageError, require_range
 from interbert.search.engine import SearchEngine
-from interbert.search.hits import Hit
+from interbert.search.hits import Hit, deduplicated
 from interbert.search.index import ProductIndex
 from interbert.search.index_model import model_folder
 from interbert.search.query_encoder import ProductEncoder
-from interbert.search.rank_fusion import deduplicated
 from interbert.search.table import table_state
-from interbert.topics.calibration import Floats, likely_count
-from interbert.topics.diversity import diversified
+from interbert.topics.calibration import Floats, diversified, likely_count
 from interbert.topics.encoding import directions, encode_wordings, require_contrast
-from interbert.topics.examples import Examples, Neighbours
+from interbert.topics.examples import Examples, Neighbours, pooled_visual_features
 from interbert.topics.topic_memory import FILE, FileStamp, TopicMemory, file_stamp, load_memory
-from interbert.topics.visual_features import pooled_visual_features
+from interbert.utils.deprecation import renamed_arguments
 
 Float32 = NDArray[np.float32]
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from interbert.bounded_files import json_value
 from interbert.errors import UsageError, listed
+from interbert.utils.bounded_files import json_value
 
 _ID = re.compile(r"[^\W_][\w.-]{0,99}")
 _LONGEST = 100_000

@@ -17,15 +17,15 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from interbert.atomic_write import atomic_write, replacing
-from interbert.bounded_files import json_value
 from interbert.errors import CheckpointError, first_line, writing
 from interbert.regions.schema import CaptionRow
-from interbert.search.model_files import model_fingerprint
-from interbert.stored_names import stored
+from interbert.search.index_model import model_fingerprint
 from interbert.topics.calibration import Calibration
 from interbert.topics.examples import Examples
 from interbert.topics.facets import Facets
+from interbert.utils.bounded_files import json_value
+from interbert.utils.files import atomic_write, replacing
+from interbert.utils.stored_names import stored
 
 FILE = "topics.safetensors"
 LEFT_OUT = "topics_left_out.jsonl"

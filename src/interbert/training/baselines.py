@@ -9,9 +9,9 @@ from collections.abc import Hashable, Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from interbert.data.flat_arrays import FlatIds
+from interbert.data.texts import FlatIds
 from interbert.losses.pretraining import baseline_loss
-from interbert.regions.reader import RegionReader
+from interbert.regions.schema import RegionReader
 
 
 def baseline_losses(

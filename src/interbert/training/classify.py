@@ -10,23 +10,23 @@ from pathlib import Path
 import numpy as np
 from transformers import set_seed
 
-from interbert.bounded_files import read_json
 from interbert.checkpoints.bert import bert_names, bert_tokenizer, config_for_bert, initialise_from_bert
 from interbert.checkpoints.directory import load_classifier, load_processor
-from interbert.data.labelled import LabelledCollator, LabelledItem, LabelledItems
+from interbert.data.collation import LabelledCollator, LabelledItem, LabelledItems
 from interbert.data.sampling import EpochBatches
 from interbert.errors import ConfigError
+from interbert.model.modeling import InterBertForSequenceClassification
 from interbert.model.processing import InterBertProcessor
 from interbert.model.region_inputs import InterBertRegionFeatureExtractor
-from interbert.model.tasks import InterBertForSequenceClassification
-from interbert.region_arrays import RegionArrays
 from interbert.tasks.classification import ClassificationTask
 from interbert.training.arguments import attention_for_training, cut_of, trainer_arguments
 from interbert.training.baselines import label_entropy
+from interbert.training.model_card import provenance
 from interbert.training.options import FinetuneClassificationOptions
-from interbert.training.provenance import provenance
 from interbert.training.run_setup import as_recipe, claim_folder, mark_finished, one_run
 from interbert.training.trainer import InterBertTrainer
+from interbert.utils.bounded_files import read_json
+from interbert.utils.stored_names import RegionArrays
 
 _logger = logging.getLogger(__name__)
 

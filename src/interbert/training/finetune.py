@@ -13,23 +13,22 @@ from transformers import TrainingArguments, set_seed
 
 from interbert.checkpoints.bert import bert_names
 from interbert.checkpoints.directory import load_model, load_processor, replaced_files
-from interbert.checkpoints.transformers_logging import quiet_transformers
 from interbert.data.collation import RetrievalCollator
 from interbert.data.examples import PairData, RetrievalPairs, TruePairs
 from interbert.data.negatives import Negatives
 from interbert.data.qrels import QrelsTexts
 from interbert.data.sampling import EpochBatches
 from interbert.errors import ConfigError
+from interbert.model.modeling import InterBertForImageTextRetrieval
 from interbert.model.processing import InterBertProcessor
-from interbert.model.retrieval import InterBertForImageTextRetrieval
 from interbert.model.scoring import encode_all, encode_texts
 from interbert.regions.schema import ExtractorInfo
 from interbert.tasks.retrieval import RetrievalTask, encode_images
 from interbert.tasks.score_fusion import build_in
 from interbert.training.arguments import attention_for_training, cut_of, trainer_arguments
 from interbert.training.baselines import baseline_losses
+from interbert.training.model_card import provenance
 from interbert.training.options import FinetuneRetrievalOptions
-from interbert.training.provenance import provenance
 from interbert.training.run_setup import (
     TrainingData,
     as_recipe,
@@ -42,6 +41,7 @@ from interbert.training.run_setup import (
     run_negatives,
 )
 from interbert.training.trainer import InterBertTrainer
+from interbert.utils.transformers_logging import quiet_transformers
 
 _logger = logging.getLogger(__name__)
 

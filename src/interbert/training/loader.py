@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from interbert.data.sampling import Batches
-from interbert.memory import keep_freed_memory
+from interbert.utils.environment import keep_freed_memory
 
 Collate = Callable[[Sequence[Any]], dict[str, Tensor]]
 FEATURES = ("region_features", "contrast_region_features")

@@ -11,10 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from transformers import set_seed
 
-from interbert.atomic_write import atomic_write
 from interbert.checkpoints.bert import bert_tokenizer, config_for_bert, initialise_from_bert
-from interbert.checkpoints.new_rows import fill_new_rows
-from interbert.checkpoints.vocabulary import grow_vocabulary, latin_tokens
+from interbert.checkpoints.vocabulary import fill_new_rows, grow_vocabulary, latin_tokens
 from interbert.data.collation import PretrainingCollator
 from interbert.data.examples import PairData, PretrainingPairs
 from interbert.data.masking import RegionMasking, SegmentMasking
@@ -26,13 +24,12 @@ from interbert.model.configuration import InterBertConfig
 from interbert.model.modeling import InterBertForPreTraining
 from interbert.model.processing import InterBertProcessor
 from interbert.model.region_inputs import InterBertRegionFeatureExtractor
-from interbert.redaction import published
-from interbert.regions.reader import RegionReader
+from interbert.regions.schema import RegionReader
 from interbert.tasks.pretraining import PretrainingTask
 from interbert.training.arguments import attention_for_training, cut_of, trainer_arguments, uses_bf16
 from interbert.training.baselines import baseline_losses
+from interbert.training.model_card import provenance
 from interbert.training.options import ModelOptions, PretrainOptions
-from interbert.training.provenance import provenance
 from interbert.training.run_setup import (
     Curriculum,
     TrainingData,
@@ -47,6 +44,8 @@ from interbert.training.run_setup import (
 )
 from interbert.training.trainer import InterBertTrainer, last_checkpoint
 from interbert.training.warm_start import WarmStartData, can_warm_start, warm_start
+from interbert.utils.files import atomic_write
+from interbert.utils.redaction import published
 
 _logger = logging.getLogger(__name__)
 

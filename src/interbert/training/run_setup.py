@@ -18,8 +18,6 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import distributed
 
-from interbert.atomic_write import atomic_write, is_part
-from interbert.bounded_files import read_json, reading
 from interbert.data.negatives import Negatives, hard_share
 from interbert.data.pairs import PairTable
 from interbert.data.qrels import QrelsTexts
@@ -32,14 +30,14 @@ from interbert.errors import (
     storage_problem,
     writing,
 )
-from interbert.locking import only_writer
-from interbert.redaction import stripped
 from interbert.regions.mix import StoreMix
-from interbert.regions.reader import RegionReader
-from interbert.regions.schema import ExtractorInfo
+from interbert.regions.schema import ExtractorInfo, RegionReader
 from interbert.regions.store import RegionStore
 from interbert.tasks.retrieval import RetrievalSet
 from interbert.training.options import NegativeOptions
+from interbert.utils.bounded_files import read_json, reading
+from interbert.utils.files import atomic_write, is_part, only_writer
+from interbert.utils.redaction import stripped
 
 if TYPE_CHECKING:
     from transformers import TrainingArguments

@@ -23,27 +23,22 @@ from torch.utils.data import Dataset
 from transformers import PreTrainedModel, PrinterCallback, TrainerCallback, TrainerState, TrainingArguments
 from transformers.trainer import TRAINER_STATE_NAME
 
-from interbert.atomic_write import atomic_write
-from interbert.bounded_files import json_value, read_json, reading
 from interbert.checkpoints.directory import finish_replacing, replaced_files
-from interbert.checkpoints.transformers_logging import quiet_transformers
 from interbert.data.sampling import Batches, SampleKey
 from interbert.errors import TrainingError, writing
 from interbert.model.scoring import on_device
 from interbert.tasks.base import Task
-from interbert.training.arguments import CHECKPOINTS
-from interbert.training.console import ObjectiveLog, TrainingConsole
+from interbert.training.arguments import CHECKPOINTS, make_optimizer, make_schedule, step_down
+from interbert.training.callbacks import ObjectiveLog, StopAtSignal, Throughput, TrainingConsole
 from interbert.training.ema import EMA_FILE, WeightAverage
 from interbert.training.loader import batch_loader
-from interbert.training.model_card import write_model_card
+from interbert.training.model_card import PROVENANCE, write_model_card, write_provenance
 from interbert.training.nan_guard import NanGuard, diagnosis, of_all_processes
-from interbert.training.optimizer import make_optimizer, make_schedule, step_down
 from interbert.training.options import TrainingOptions
-from interbert.training.provenance import PROVENANCE, write_provenance
-from interbert.training.sharded_trainer import ShardedTrainer
-from interbert.training.sharding import is_sharded
-from interbert.training.signals import StopAtSignal
-from interbert.training.throughput import Throughput
+from interbert.training.sharding import ShardedTrainer, is_sharded
+from interbert.utils.bounded_files import json_value, read_json, reading
+from interbert.utils.files import atomic_write
+from interbert.utils.transformers_logging import quiet_transformers
 
 if TYPE_CHECKING:
     from interbert.training.stage import Stage
@@ -185,7 +180,7 @@ class InterBertTrainer(ShardedTrainer):
             torch.manual_seed(self._stage.seed_of_epoch(epoch))
 
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
-        """AdamW, as :func:`~interbert.training.optimizer.make_optimizer` groups it."""
+        """AdamW, as :func:`~interbert.training.arguments.make_optimizer` groups it."""
         target = self.model if model is None else model
         decay_all = self._stage is not None and self._stage.decay_all
         self.optimizer = make_optimizer(target, self._options, self._scaled, decay_all)

@@ -32,22 +32,20 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from interbert.atomic_write import replacing
 from interbert.data.collation import image_tensors, text_tensors
 from interbert.data.examples import PairData
 from interbert.data.sampling import Cut, DrawnBatches
 from interbert.errors import writing
-from interbert.model.layers import BertLayer
-from interbert.model.modeling import InterBertForPreTraining
+from interbert.model.modeling import BertLayer, InterBertForPreTraining
 from interbert.model.region_inputs import GLOBAL_LOCATION
 from interbert.model.scoring import autocast
 from interbert.tasks.contrast import contrast
 from interbert.tasks.retrieval import RetrievalTask
-from interbert.training.arguments import CHECKPOINTS, cut_of, trainer_arguments
-from interbert.training.optimizer import up_then_down
+from interbert.training.arguments import CHECKPOINTS, cut_of, trainer_arguments, up_then_down
 from interbert.training.options import TrainingOptions, WarmStartOptions
 from interbert.training.run_setup import main_process
 from interbert.training.stage import Stage, StageTask, train_stage
+from interbert.utils.files import replacing
 
 WARM_START = "warm_start.safetensors"
 

@@ -14,9 +14,9 @@ from PIL import Image
 from torch import nn
 from torchvision.models.resnet import Bottleneck, ResNet
 
-from interbert.extraction.frcnn import anchors, boxes, head, model, pixels, proposals, resnet, selection
+from interbert.extraction.frcnn import extractor, model, proposals, resnet
 from interbert.extraction.frcnn.config import CAFFE, DETECTRON2, FrcnnConfig
-from interbert.extraction.frcnn.settings import FrcnnSettings
+from interbert.extraction.settings import FrcnnSettings
 
 TINY = replace(
     DETECTRON2,
@@ -72,14 +72,14 @@ def same(found: torch.Tensor, wanted: object, tolerance: float = 1e-4) -> None:
 def check_scaled_size() -> None:
     sizes = {(640, 480): (800, 600), (480, 640): (600, 800), (100, 100): (600, 600), (1000, 400): (1000, 400)}
     sizes |= {(2000, 500): (1000, 250), (500, 333): (901, 600), (5, 4000): (16, 1000), (600, 1000): (600, 1000)}
-    assert {size: pixels.scaled_size(*size, DETECTRON2) for size in sizes} == sizes
+    assert {size: extractor.scaled_size(*size, DETECTRON2) for size in sizes} == sizes
 
 
 def check_caffe_pixels() -> None:
     """Four neighbours of each new pixel's centre, in numbers that are not rounded; blue first."""
     values = np.random.default_rng(0).integers(0, 256, (23, 17, 3), np.uint8)
     config = replace(CAFFE, short_side=40, long_side=60, pixel_std=(2.0, 3.0, 4.0))
-    found = pixels.detector_pixels(Image.fromarray(values), config).numpy()
+    found = extractor.detector_pixels(Image.fromarray(values), config).numpy()
     assert found.shape == (3, 54, 40)
     blue_first = (values[:, :, [2, 1, 0]] - np.array(config.pixel_mean)) / np.array((2.0, 3.0, 4.0))
     for y, x in ((0, 0), (53, 39), (10, 31), (27, 20), (1, 38)):
@@ -101,7 +101,7 @@ def check_detectron2_pixels() -> None:
     """An image made smaller by a whole number: triangles of that width, whole numbers; blue first."""
     values = np.random.default_rng(0).integers(0, 256, (48, 72, 3), np.uint8)
     config = replace(DETECTRON2, short_side=24, long_side=60)
-    found = pixels.detector_pixels(Image.fromarray(values), config).numpy()
+    found = extractor.detector_pixels(Image.fromarray(values), config).numpy()
     assert found.shape == (3, 24, 36)
     triangle = np.array([0.25, 0.75, 0.75, 0.25]) / 2
     patch = values[2 * 5 - 1 : 2 * 5 + 3, 2 * 7 - 1 : 2 * 7 + 3].astype(float)
@@ -186,9 +186,9 @@ def check_roi_pooling() -> None:
     odd = [[0, 0, 0, 0], [143, 111, 143, 111], [-40, -40, 20, 20], [130, 100, 400, 300], [500, 500, 600, 600]]
     odd += [[23.9, 8.1, 24.1, 55.9], [8, 8, 8, 40], [0, 0, 144, 112]]
     given = np.concatenate((random_boxes(12, 144, 112), np.array(odd, np.float32)))
-    rois = head.pooling_boxes([torch.from_numpy(given), torch.from_numpy(given[::-1].copy())])
+    rois = model.pooling_boxes([torch.from_numpy(given), torch.from_numpy(given[::-1].copy())])
     assert rois.shape == (40, 5)
-    found = head.pool_regions(feature_map, rois, 4)
+    found = model.pool_regions(feature_map, rois, 4)
     wanted = [pooled_by_hand(feature_map[0].numpy(), box, 4) for box in given]
     wanted += [pooled_by_hand(feature_map[1].numpy(), box, 4) for box in given[::-1]]
     same(found, np.stack(wanted), 1e-6)
@@ -221,25 +221,25 @@ def check_caffe_anchors() -> None:
     printed += [[-119, -119, 136, 136], [-247, -247, 264, 264], [-35, -79, 52, 96], [-79, -167, 96, 184]]
     printed += [[-167, -343, 184, 360]]
     nine = replace(CAFFE, anchor_sizes=(128.0, 256.0, 512.0))
-    same(anchors.cell_anchors(nine), np.array(printed) - 1, 0)
-    assert anchors.cell_anchors(CAFFE).shape == (12, 4)
-    same(anchors.cell_anchors(CAFFE)[[0, 4, 8]], [[-38, -16, 53, 31], [-24, -24, 39, 39], [-14, -36, 29, 51]], 0)
+    same(proposals.cell_anchors(nine), np.array(printed) - 1, 0)
+    assert proposals.cell_anchors(CAFFE).shape == (12, 4)
+    same(proposals.cell_anchors(CAFFE)[[0, 4, 8]], [[-38, -16, 53, 31], [-24, -24, 39, 39], [-14, -36, 29, 51]], 0)
 
 
 def check_detectron2_anchors() -> None:
     """Centred, of the area of their size, with the ratio of height to width; sizes vary slowest."""
     config = replace(DETECTRON2, anchor_offset=0.5)
-    found = anchors.cell_anchors(config).numpy().astype(float)
+    found = proposals.cell_anchors(config).numpy().astype(float)
     widths, heights = found[:, 2] - found[:, 0], found[:, 3] - found[:, 1]
     np.testing.assert_allclose(widths * heights, np.repeat(np.square([64.0, 128, 256, 512]), 3), rtol=1e-5)
     np.testing.assert_allclose(heights / widths, np.tile([0.5, 1.0, 2.0], 4), rtol=1e-5)
     np.testing.assert_allclose(found[:, :2] + found[:, 2:], 16.0, atol=1e-3)
-    same(anchors.cell_anchors(DETECTRON2)[4], [-64, -64, 64, 64], 1e-6)
+    same(proposals.cell_anchors(DETECTRON2)[4], [-64, -64, 64, 64], 1e-6)
 
 
 def check_anchor_grid() -> None:
     cell = torch.tensor([[0.0, 1, 2, 3], [-8, -4, 8, 4]])
-    found = anchors.grid_anchors(cell, 3, 5).reshape(3, 5, 2, 4)
+    found = proposals.grid_anchors(cell, 3, 5).reshape(3, 5, 2, 4)
     for row in range(3):
         for column in range(5):
             shift = np.array([column, row, column, row]) * 16
@@ -251,7 +251,7 @@ def check_decoding() -> None:
     deltas = np.random.default_rng(1).normal(0, 1.5, (50, 3, 4)).astype(np.float32)
     deltas[0, 0, 2:] = 1000.0  # would overflow
     for weights, pixel in (((1.0, 1.0, 1.0, 1.0), 1.0), ((10.0, 20.0, 5.0, 4.0), 0.0)):
-        found = boxes.decode_boxes(torch.from_numpy(given), torch.from_numpy(deltas), weights, pixel).numpy()
+        found = proposals.decode_boxes(torch.from_numpy(given), torch.from_numpy(deltas), weights, pixel).numpy()
         assert np.isfinite(found).all()
         for row in range(50):
             x1, y1, x2, y2 = (float(v) for v in given[row])
@@ -267,15 +267,21 @@ def check_decoding() -> None:
 
 def check_clipping() -> None:
     given = torch.tensor([[-5.0, -6, 50, 70], [10, 11, 12, 13], [98, 49, 200, 300], [-9, -9, -1, -1]])
-    same(boxes.clip_boxes(given, 100, 50, 1.0), [[0, 0, 50, 49], [10, 11, 12, 13], [98, 49, 99, 49], [0, 0, 0, 0]], 0)
-    same(boxes.clip_boxes(given, 100, 50, 0.0), [[0, 0, 50, 50], [10, 11, 12, 13], [98, 49, 100, 50], [0, 0, 0, 0]], 0)
+    same(
+        proposals.clip_boxes(given, 100, 50, 1.0), [[0, 0, 50, 49], [10, 11, 12, 13], [98, 49, 99, 49], [0, 0, 0, 0]], 0
+    )
+    same(
+        proposals.clip_boxes(given, 100, 50, 0.0),
+        [[0, 0, 50, 50], [10, 11, 12, 13], [98, 49, 100, 50], [0, 0, 0, 0]],
+        0,
+    )
 
 
 def check_sizes() -> None:
     given = torch.tensor([[0.0, 0, 0, 9], [0, 0, 9, 0], [0, 0, 3, 9], [0, 0, 9, 3], [0, 0, 4, 4], [5, 5, 3, 9]])
-    assert boxes.large_enough(given, 4.0, 1.0).tolist() == [False, False, False, False, True, False]
-    assert boxes.large_enough(given, 0.0, 0.0).tolist() == [False, False, True, True, True, False]
-    assert boxes.large_enough(given, 3.0, 1.0).tolist() == [False, False, True, True, True, False]
+    assert proposals.large_enough(given, 4.0, 1.0).tolist() == [False, False, False, False, True, False]
+    assert proposals.large_enough(given, 0.0, 0.0).tolist() == [False, False, True, True, True, False]
+    assert proposals.large_enough(given, 3.0, 1.0).tolist() == [False, False, True, True, True, False]
 
 
 # proposals
@@ -303,7 +309,7 @@ def check_proposal_layout() -> None:
                 wanted = math.exp(two[1]) / (math.exp(two[0]) + math.exp(two[1]))
             assert abs(float(scores[image, place]) - wanted) < 1e-4
             delta = moves[4 * anchor : 4 * anchor + 4, :, 0, 0] @ cell + move_bias[4 * anchor : 4 * anchor + 4]
-            x1, y1, x2, y2 = anchors.cell_anchors(config)[anchor].tolist()
+            x1, y1, x2, y2 = proposals.cell_anchors(config)[anchor].tolist()
             width, height = x2 - x1 + config.pixel, y2 - y1 + config.pixel
             x = x1 + 16 * column + width * (0.5 + delta[0])
             y = y1 + 16 * row + height * (0.5 + delta[1])
@@ -393,7 +399,7 @@ def check_selection() -> None:
         for least, most in ((10, 100), (36, 36), (1, 12), (5, 30)):
             given = random_boxes(60, 100, 100, seed=2)
             probabilities = random_probabilities(60, 12, sharpness)
-            found = selection.select_regions(
+            found = model.select_regions(
                 torch.from_numpy(given), torch.from_numpy(probabilities), 0.2, least, most, 0.3
             )
             confidence = confidence_by_hand(given, probabilities, 0.3)
@@ -421,14 +427,14 @@ def check_best_boxes() -> None:
     refined[2, 1] = torch.tensor([9.0, 9, 9, 20])
     probabilities = torch.tensor([[0.9, 0.1, 0, 0], [0, 0, 0, 1.0], [0.3, 0.1, 0.5, 0.1], [0.6, 0, 0.4, 0]])
     wanted = torch.stack((refined[0, 0], refined[1, 2], given[2], refined[3, 1]))
-    same(selection.best_boxes(given, refined, probabilities), wanted.numpy(), 0)
+    same(model.best_boxes(given, refined, probabilities), wanted.numpy(), 0)
 
 
 def check_choice() -> None:
     """Chosen regions keep their own features, classes and boxes; refined boxes are moved, weighted and cut."""
     for config in (TINY, TINY_CAFFE):
         given = torch.from_numpy(random_boxes(30, 90, 70, seed=4))
-        answers = head.RegionAnswers(
+        answers = model.RegionAnswers(
             features=torch.arange(30.0)[:, None].expand(30, 4),
             class_probs=torch.from_numpy(random_probabilities(30, 10, 4.0)),
             deltas=torch.randn(30, 9, 4, generator=generator()),

@@ -11,7 +11,7 @@ from tests.extraction.frcnn.checks import TINY, TINY_CAFFE, random_frcnn
 
 from interbert.extraction.frcnn import loading
 from interbert.extraction.frcnn.config import FrcnnConfig
-from interbert.extraction.frcnn.keys import to_port
+from interbert.extraction.frcnn.loading import to_port
 
 
 def port_config(config: FrcnnConfig) -> dict:

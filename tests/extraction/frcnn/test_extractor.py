@@ -12,11 +12,10 @@ from tests.extraction.frcnn.conftest import write_port
 from tests.extraction.test_grid import noise
 
 from interbert.errors import ConfigError
-from interbert.extraction.class_names import class_names
 from interbert.extraction.extractor import build_extractor
-from interbert.extraction.frcnn.extractor import FrcnnExtractor, open_frcnn
-from interbert.extraction.frcnn.pixels import detector_pixels, scaled_size
-from interbert.extraction.frcnn.settings import FrcnnSettings
+from interbert.extraction.frcnn.extractor import FrcnnExtractor, detector_pixels, open_frcnn, scaled_size
+from interbert.extraction.settings import FrcnnSettings
+from interbert.extraction.weights import class_names
 from interbert.regions.schema import ExtractorInfo
 
 

@@ -9,7 +9,7 @@ import torch
 
 from interbert.errors import CheckpointError
 from interbert.extraction.frcnn.config import CAFFE, DETECTRON2
-from interbert.extraction.frcnn.keys import find_dialect, from_port, to_port, translate
+from interbert.extraction.frcnn.loading import find_dialect, from_port, to_port, translate
 from interbert.extraction.frcnn.model import empty_frcnn
 
 NORM = ("weight", "bias", "running_mean", "running_var")

@@ -11,9 +11,8 @@ from tests.extraction.frcnn.checks import TINY, TINY_CAFFE, random_frcnn
 from tests.extraction.frcnn.conftest import port_config
 
 from interbert.errors import CheckpointError, ConfigError
-from interbert.extraction.frcnn.config import DETECTRON2, read_port_config
+from interbert.extraction.frcnn.config import DETECTRON2, attribute_names, object_names, read_port_config
 from interbert.extraction.frcnn.loading import load_frcnn
-from interbert.extraction.frcnn.names import attribute_names, object_names
 
 
 def test_a_folder_of_the_hub_is_loaded_with_its_configuration(hub_folder: Path) -> None:

@@ -11,7 +11,7 @@ from tests.extraction.frcnn.checks import CHECKS
 from torch import nn
 from torchvision.ops import roi_align
 
-from interbert.extraction.frcnn import anchors, boxes, head, model, pixels, proposals, resnet, selection
+from interbert.extraction.frcnn import extractor, model, proposals, resnet
 from interbert.extraction.frcnn.config import FrcnnConfig
 
 
@@ -60,16 +60,16 @@ def _everything(boxes: torch.Tensor, scores: torch.Tensor, iou: float) -> torch.
     return scores.argsort(descending=True)
 
 
-_meshgrid, _softmax = torch.meshgrid, torch.Tensor.softmax
+_meshgrid, _softmax, _grid_anchors = torch.meshgrid, torch.Tensor.softmax, proposals.grid_anchors
 
 MUTATIONS: list[tuple[str, object, str, Any]] = [
     # pixels
-    ("scaled_size", pixels, "scaled_size", _longer_side),
-    ("scaled_size", pixels, "int", lambda value: int(value - 0.5)),
-    ("caffe_pixels", pixels, "_blue_first", _after(pixels._blue_first, lambda x: x.flip(0))),
-    ("caffe_pixels", pixels, "scaled_size", _after(pixels.scaled_size, lambda size: size[::-1])),
-    ("detectron2_pixels", pixels, "_blue_first", _after(pixels._blue_first, lambda x: x.flip(0))),
-    ("detectron2_pixels", pixels, "_blue_first", _after(pixels._blue_first, lambda x: x.flip(2))),
+    ("scaled_size", extractor, "scaled_size", _longer_side),
+    ("scaled_size", extractor, "int", lambda value: int(value - 0.5)),
+    ("caffe_pixels", extractor, "_blue_first", _after(extractor._blue_first, lambda x: x.flip(0))),
+    ("caffe_pixels", extractor, "scaled_size", _after(extractor.scaled_size, lambda size: size[::-1])),
+    ("detectron2_pixels", extractor, "_blue_first", _after(extractor._blue_first, lambda x: x.flip(0))),
+    ("detectron2_pixels", extractor, "_blue_first", _after(extractor._blue_first, lambda x: x.flip(2))),
     # trunk and head
     ("trunk", resnet.Bottleneck, "__init__", _stride_in_the_second),
     ("trunk", resnet, "_EPSILON", 0.1),
@@ -81,73 +81,73 @@ MUTATIONS: list[tuple[str, object, str, Any]] = [
         "fuse_conv_bn_weights",
         _after(resnet.fuse_conv_bn_weights, lambda both: (both[0], nn.Parameter(both[1] * 0))),
     ),
-    ("res5", head, "stage", _changed(head.stage, dilation=lambda _: 1)),
-    ("res5", head, "pool_regions", _aligned),
-    ("res5", head, "STRIDE", 8),
-    ("roi_pooling", head, "STRIDE", 17),
-    ("roi_pooling", head, "pool_regions", _aligned),
-    ("roi_pooling", head, "roi_pool", lambda x, rois, side, spatial_scale: x.new_zeros(len(rois), 3, side, side)),
+    ("res5", model, "stage", _changed(model.stage, dilation=lambda _: 1)),
+    ("res5", model, "pool_regions", _aligned),
+    ("res5", model, "STRIDE", 8),
+    ("roi_pooling", model, "STRIDE", 17),
+    ("roi_pooling", model, "pool_regions", _aligned),
+    ("roi_pooling", model, "roi_pool", lambda x, rois, side, spatial_scale: x.new_zeros(len(rois), 3, side, side)),
     (
         "roi_pooling",
-        head,
+        model,
         "pooling_boxes",
-        _after(head.pooling_boxes, lambda rois: rois * torch.tensor([0.0, 1, 1, 1, 1])),
+        _after(model.pooling_boxes, lambda rois: rois * torch.tensor([0.0, 1, 1, 1, 1])),
     ),
     # anchors and boxes
-    ("caffe_anchors", anchors, "STRIDE", 17),
-    ("caffe_anchors", anchors, "round", lambda value: value),
-    ("caffe_anchors", anchors, "_caffe_anchors", _changed(anchors._caffe_anchors, ratios=lambda r: r[::-1])),
+    ("caffe_anchors", proposals, "STRIDE", 17),
+    ("caffe_anchors", proposals, "round", lambda value: value),
+    ("caffe_anchors", proposals, "_caffe_anchors", _changed(proposals._caffe_anchors, ratios=lambda r: r[::-1])),
     (
         "detectron2_anchors",
-        anchors,
+        proposals,
         "cell_anchors",
-        _after(anchors.cell_anchors, lambda found: found.reshape(4, 3, 4).transpose(0, 1).reshape(12, 4)),
+        _after(proposals.cell_anchors, lambda found: found.reshape(4, 3, 4).transpose(0, 1).reshape(12, 4)),
     ),
-    ("detectron2_anchors", anchors, "STRIDE", 0),
-    ("anchor_grid", anchors, "STRIDE", 15),
-    ("anchor_grid", anchors.torch, "meshgrid", lambda y, x, indexing: _meshgrid(y, x, indexing=indexing)[::-1]),
-    ("decoding", boxes, "_MAX_GROWTH", 1.0),
-    ("decoding", boxes, "_MAX_GROWTH", 1000.0),
-    ("decoding", boxes, "decode_boxes", _changed(boxes.decode_boxes, weights=lambda _: (1.0, 1.0, 1.0, 1.0))),
-    ("decoding", boxes, "decode_boxes", _changed(boxes.decode_boxes, pixel=lambda _: 0.0)),
-    ("decoding", boxes, "decode_boxes", _changed(boxes.decode_boxes, deltas=lambda d: d[..., [1, 0, 2, 3]])),
-    ("decoding", boxes, "decode_boxes", _changed(boxes.decode_boxes, deltas=lambda d: d[..., [0, 1, 3, 2]])),
-    ("clipping", boxes, "clip_boxes", _changed(boxes.clip_boxes, pixel=lambda _: 0.0)),
-    ("clipping", boxes, "clip_boxes", _changed(boxes.clip_boxes, width=lambda _: 50)),
-    ("clipping", boxes.torch, "minimum", lambda found, limits: found),
-    ("sizes", boxes, "large_enough", _changed(boxes.large_enough, side=lambda side: side - 1)),
-    ("sizes", boxes, "large_enough", _changed(boxes.large_enough, pixel=lambda _: 0.0)),
+    ("detectron2_anchors", proposals, "STRIDE", 0),
+    ("anchor_grid", proposals, "STRIDE", 15),
+    ("anchor_grid", proposals.torch, "meshgrid", lambda y, x, indexing: _meshgrid(y, x, indexing=indexing)[::-1]),
+    ("decoding", proposals, "_MAX_GROWTH", 1.0),
+    ("decoding", proposals, "_MAX_GROWTH", 1000.0),
+    ("decoding", proposals, "decode_boxes", _changed(proposals.decode_boxes, weights=lambda _: (1.0, 1.0, 1.0, 1.0))),
+    ("decoding", proposals, "decode_boxes", _changed(proposals.decode_boxes, pixel=lambda _: 0.0)),
+    ("decoding", proposals, "decode_boxes", _changed(proposals.decode_boxes, deltas=lambda d: d[..., [1, 0, 2, 3]])),
+    ("decoding", proposals, "decode_boxes", _changed(proposals.decode_boxes, deltas=lambda d: d[..., [0, 1, 3, 2]])),
+    ("clipping", proposals, "clip_boxes", _changed(proposals.clip_boxes, pixel=lambda _: 0.0)),
+    ("clipping", proposals, "clip_boxes", _changed(proposals.clip_boxes, width=lambda _: 50)),
+    ("clipping", proposals.torch, "minimum", lambda found, limits: found),
+    ("sizes", proposals, "large_enough", _changed(proposals.large_enough, side=lambda side: side - 1)),
+    ("sizes", proposals, "large_enough", _changed(proposals.large_enough, pixel=lambda _: 0.0)),
     # proposals
-    ("proposal_layout", proposals, "decode_boxes", _changed(boxes.decode_boxes, pixel=lambda _: 0.5)),
-    ("proposal_layout", proposals, "grid_anchors", lambda cell, h, w: anchors.grid_anchors(cell, w, h)),
+    ("proposal_layout", proposals, "decode_boxes", _changed(proposals.decode_boxes, pixel=lambda _: 0.5)),
+    ("proposal_layout", proposals, "grid_anchors", lambda cell, h, w: _grid_anchors(cell, w, h)),
     (
         "proposal_layout",
         proposals,
         "grid_anchors",
-        lambda cell, h, w: anchors.grid_anchors(cell, h, w).reshape(h * w, -1, 4).transpose(0, 1).reshape(-1, 4),
+        lambda cell, h, w: _grid_anchors(cell, h, w).reshape(h * w, -1, 4).transpose(0, 1).reshape(-1, 4),
     ),
     ("proposal_layout", torch.Tensor, "softmax", lambda x, dim: _softmax(-x, dim)),
     ("proposal_selection", proposals, "nms", _everything),
     ("proposal_selection", proposals, "for_nms", lambda found, pixel: found + torch.tensor([0.0, 0, 9, 9])),
     ("proposal_selection", proposals, "clip_boxes", lambda found, *size: found),
     ("proposal_selection", proposals, "large_enough", lambda found, *rest: torch.ones(len(found), dtype=torch.bool)),
-    ("proposal_selection", proposals, "large_enough", _changed(boxes.large_enough, side=lambda side: side / 2.5)),
+    ("proposal_selection", proposals, "large_enough", _changed(proposals.large_enough, side=lambda side: side / 2.5)),
     # classes, attributes, selection
     ("predictor", torch.Tensor, "roll", lambda x, shift, dims: x),
     ("predictor", FrcnnConfig, "background_first", property(lambda self: self.convention != "caffe")),
     ("predictor", torch.Tensor, "argmax", lambda x, dim: torch.argmin(x, dim)),
-    ("predictor", head.functional, "relu", lambda x: x),
-    ("selection", selection, "nms", _everything),
-    ("selection", selection, "nms", _changed(selection.nms, iou_threshold=lambda iou: iou + 0.2)),
-    ("selection", selection, "_FLOORS", ()),
-    ("selection", selection, "confidences", lambda b, probs, floor, iou: probs[:, 1:].max(1).values),
-    ("selection", selection, "confidences", _changed(selection.confidences, class_probs=lambda p: p.roll(1, 1))),
+    ("predictor", model.functional, "relu", lambda x: x),
+    ("selection", model, "nms", _everything),
+    ("selection", model, "nms", _changed(model.nms, iou_threshold=lambda iou: iou + 0.2)),
+    ("selection", model, "_FLOORS", ()),
+    ("selection", model, "confidences", lambda b, probs, floor, iou: probs[:, 1:].max(1).values),
+    ("selection", model, "confidences", _changed(model.confidences, class_probs=lambda p: p.roll(1, 1))),
     ("best_boxes", torch.Tensor, "argmax", lambda x, dim: torch.argmin(x, dim)),
-    ("best_boxes", selection.torch, "where", lambda which, ours, theirs: ours),
+    ("best_boxes", model.torch, "where", lambda which, ours, theirs: ours),
     ("choice", model, "for_nms", lambda found, pixel: found + torch.tensor([0.0, 0, 30, 30])),
     ("choice", model, "clip_boxes", lambda found, *rest: found),
-    ("choice", model, "decode_boxes", _changed(boxes.decode_boxes, weights=lambda _: (2.0, 2.0, 2.0, 2.0))),
-    ("choice", model, "select_regions", _after(selection.select_regions, lambda found: found.flip(0))),
+    ("choice", model, "decode_boxes", _changed(proposals.decode_boxes, weights=lambda _: (2.0, 2.0, 2.0, 2.0))),
+    ("choice", model, "select_regions", _after(model.select_regions, lambda found: found.flip(0))),
 ]
 
 

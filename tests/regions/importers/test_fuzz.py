@@ -114,7 +114,7 @@ def test_every_hostile_field_is_a_row_or_is_refused(tmp_path: Path, kind: str) -
 
 
 def test_a_line_without_an_end_takes_no_memory_and_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from interbert.regions.importers import lines
+    from interbert.regions.importers import detector_tsv as lines
 
     monkeypatch.setattr(lines, "MAX_RECORD", 100_000)
     path = writers.bottom_up(tmp_path / "a.tsv", images(2))

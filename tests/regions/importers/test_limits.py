@@ -17,11 +17,11 @@ from tests.regions.importers.test_round_trips import imported
 from tests.regions.importers.writers import SIZE, images
 
 from interbert.errors import RegionError, SourceError
-from interbert.regions.importers import fields, isolated, isolated_reader, numpy_files, pretraining_lmdb, vinvl_tsv
-from interbert.regions.importers.distributions import spread
+from interbert.regions.importers import fields, isolated, isolated_reader, lmdb_files, numpy_files, vinvl_tsv
+from interbert.regions.importers.arrays import spread
+from interbert.regions.importers.detector_tsv import LineFiles
 from interbert.regions.importers.fields import MAX_RECORD, json_from
 from interbert.regions.importers.formats import open_format
-from interbert.regions.importers.lines import LineFiles
 from interbert.regions.importers.rows import ForeignRegions, checked
 from interbert.regions.importers.sizes import SizeIndex
 
@@ -252,7 +252,7 @@ def test_msgpack_is_counted_while_it_is_unpacked(tmp_path: Path, monkeypatch: py
     pytest.importorskip("msgpack")
     made = images(2)
     records = [(f"{n}".encode(), writers.packed(writers.pretraining_record(one))) for n, one in enumerate(made)]
-    monkeypatch.setattr(pretraining_lmdb, "MAX_ELEMENTS", 10_000)
+    monkeypatch.setattr(lmdb_files, "MAX_ELEMENTS", 10_000)
     nested = b"\x98" + (b"\xdc\x03\xe8" + b"\x91\xc0" * 1000) * 8
     wide = b"\x98" + b"\xdd" + (1 << 20).to_bytes(4, "big") + b"\xc0" * (1 << 20) + b"\xc0" * 7
     own = b"\x98" + b"\xd4\x05a" * 8

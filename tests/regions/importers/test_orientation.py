@@ -14,7 +14,7 @@ from tests.regions.importers.writers import Foreign, images
 
 from interbert.cli.main import main
 from interbert.errors import RegionError, SourceError
-from interbert.regions.importers.orientation import columns_of, flat, matrix, upright
+from interbert.regions.importers.arrays import columns_of, flat, matrix, upright
 
 
 def npz(folder: Path, made: list[Foreign], **changed: Any) -> Path:

@@ -26,13 +26,12 @@ from typing import Any
 
 from interbert.errors import ConfigError, InterBertError, MissingExtraError, UsageError, first_line
 from interbert.extraction.backends.local import ExtractedRows, RefusedRow, Views, extract_rows
-from interbert.extraction.decoding import decode_ahead
+from interbert.extraction.decoding import decode_ahead, file_size, rows_within, with_bytes
 from interbert.extraction.extractor import RegionExtractor, build_extractor
-from interbert.extraction.in_memory import file_size, rows_within, with_bytes
 from interbert.extraction.sources import ImageSource, SourceItem
-from interbert.extractor_weights import WEIGHTS_FILE
-from interbert.memory import keep_freed_memory
 from interbert.regions.schema import ExtractorInfo
+from interbert.utils.environment import keep_freed_memory
+from interbert.utils.extractor_weights import WEIGHTS_FILE
 
 TASK_IMAGES = 128
 """Images of one task, a multiple of a chunk: some seconds of work, some ten megabytes each way."""

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cache
+from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
 
@@ -141,7 +143,7 @@ def read_port_config(path: Path) -> FrcnnConfig:
     """
     import yaml
 
-    from interbert.bounded_yaml import require_bounded_yaml
+    from interbert.utils.bounded_files import require_bounded_yaml
 
     try:
         found = yaml.safe_load(require_bounded_yaml(path))
@@ -205,3 +207,24 @@ def _at(tree: Mapping[str, Any], place: tuple[str, ...]) -> Any:
     for key in place:
         found = found.get(key) if isinstance(found, Mapping) else None
     return found
+
+
+BACKGROUND = "background"
+
+
+@cache
+def object_names() -> tuple[str, ...]:
+    """Names of a region's classes in the order of its distribution, the background first: 1,601."""
+    return (BACKGROUND, *_lines("objects.txt"))
+
+
+@cache
+def attribute_names() -> tuple[str, ...]:
+    """Names of the attributes in the order of their probabilities: 400."""
+    return _lines("attributes.txt")
+
+
+def _lines(name: str) -> tuple[str, ...]:
+    """The first of several spellings of each line."""
+    text = files(__package__).joinpath(name).read_text(encoding="utf-8")
+    return tuple(line.split(",")[0].strip() for line in text.splitlines())

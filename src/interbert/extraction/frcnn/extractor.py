@@ -1,7 +1,4 @@
-"""The paper's detector as a region extractor: images in, regions of a store out.
-
-Shapes: N regions of an image, T attributes.
-"""
+"""An image as the detector sees it: blue, green, red, means subtracted, scaled by its shorter side."""
 
 from __future__ import annotations
 
@@ -19,13 +16,53 @@ from interbert.errors import ConfigError
 from interbert.extraction.frcnn.config import DETECTRON2, FrcnnConfig
 from interbert.extraction.frcnn.loading import LoadedFrcnn, load_frcnn
 from interbert.extraction.frcnn.model import Detection
-from interbert.extraction.frcnn.pixels import detector_pixels
-from interbert.extraction.frcnn.settings import FrcnnSettings
+from interbert.extraction.settings import FrcnnSettings
 from interbert.extraction.weights import pick_device
 from interbert.regions.schema import ExtractorInfo, Regions
 
 if TYPE_CHECKING:
     from PIL import Image
+
+
+_LEAST = 16
+
+
+def scaled_size(width: int, height: int, config: FrcnnConfig) -> tuple[int, int]:
+    """Width and height of the scaled image in pixels.
+
+    The shorter side becomes ``short_side``, unless the longer one would then exceed ``long_side``, which it becomes.
+    A side is at least one cell of the network's map, which only strips 60 times as long as wide need.
+    """
+    scale = config.short_side / min(width, height)
+    if round(scale * max(width, height)) > config.long_side:
+        scale = config.long_side / max(width, height)
+    return max(_LEAST, int(width * scale + 0.5)), max(_LEAST, int(height * scale + 0.5))
+
+
+def detector_pixels(image: Image.Image, config: FrcnnConfig, device: str = "cpu") -> Tensor:
+    """An RGB image, f32 [3,height,width] in BGR, scaled as the weights were trained.
+
+    ``caffe`` interpolates between the four nearest pixels, as OpenCV does; ``detectron2`` averages what a new pixel
+    covers, as Pillow does. They differ for images that are made smaller.
+    """
+    from PIL import Image
+
+    width, height = scaled_size(*image.size, config)
+    mean = torch.tensor(config.pixel_mean, device=device).view(3, 1, 1)
+    std = torch.tensor(config.pixel_std, device=device).view(3, 1, 1)
+    if config.convention == "caffe":
+        pixels = (_blue_first(image, device) - mean) / std
+        scaled: Tensor = torch.nn.functional.interpolate(
+            pixels[None], (height, width), mode="bilinear", align_corners=False, antialias=False
+        )[0]
+        return scaled
+    return (_blue_first(image.resize((width, height), Image.Resampling.BILINEAR), device) - mean) / std
+
+
+def _blue_first(image: Image.Image, device: str) -> Tensor:
+    values = np.ascontiguousarray(np.asarray(image)[:, :, ::-1].transpose(2, 0, 1))
+    return torch.from_numpy(values).to(device).float()
+
 
 _BATCH = {"cpu": 1, "cuda": 8}  # the head alone keeps a CPU busy
 

@@ -1,6 +1,6 @@
-"""The whole detector: scaled images in, described and chosen regions out.
+"""What is in a region: pooled from the map, described by res5, named by three linear layers.
 
-Shapes: B images of one size, R proposals of an image, N regions of an image, F feature size, K classes.
+Shapes: R regions of all images, C channels, K classes (background first), F feature size, T attributes.
 """
 
 from __future__ import annotations
@@ -10,14 +10,166 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
-from interbert.extraction.frcnn.boxes import clip_boxes, decode_boxes, for_nms
 from interbert.extraction.frcnn.config import FrcnnConfig
-from interbert.extraction.frcnn.head import RegionAnswers, RegionHead
-from interbert.extraction.frcnn.proposals import ProposalNetwork
-from interbert.extraction.frcnn.resnet import Trunk, fuse_norms
-from interbert.extraction.frcnn.selection import best_boxes, select_regions
-from interbert.extraction.frcnn.settings import FrcnnSettings
+from interbert.extraction.frcnn.proposals import ProposalNetwork, clip_boxes, decode_boxes, for_nms, nms, roi_pool
+from interbert.extraction.frcnn.resnet import STRIDE, Trunk, fuse_norms, stage
+from interbert.extraction.settings import FrcnnSettings
+
+_CHUNK = 128  # regions at a time: 14 x 14 cells of 1024 channels are 100 MB
+
+
+@dataclass(frozen=True)
+class RegionAnswers:
+    """What the head says about regions."""
+
+    features: Tensor
+    """[R,F], mean over the cells of res5."""
+    class_probs: Tensor
+    """[R,K], background first."""
+    deltas: Tensor
+    """[R,K-1,4], one box for each object class."""
+    attribute_probs: Tensor | None
+    """[R,T], of the class the region most likely is, "none" left out; None for weights without attributes."""
+
+
+class RegionHead(nn.Module):
+    """RoI pooling, res5 and the answers."""
+
+    def __init__(self, channels: int, config: FrcnnConfig) -> None:
+        super().__init__()
+        self.config = config
+        stride, dilation = (2, 1) if config.halve_res5 else (1, 2)
+        self.res5 = stage(3, channels, config.feature_size, stride, dilation)
+        self.predictor = Predictor(config)
+
+    def forward(self, feature_map: Tensor, boxes: Sequence[Tensor]) -> RegionAnswers:
+        """Answers about the boxes [n,4] of each image, one after the other."""
+        return self.predictor(self.describe(feature_map, boxes))  # type: ignore[no-any-return]
+
+    def describe(self, feature_map: Tensor, boxes: Sequence[Tensor]) -> Tensor:
+        """Features [R,F] of the boxes of each image, in pixels of the scaled image."""
+        rois = pooling_boxes(boxes)
+        dtype = next(self.res5.parameters()).dtype
+        chunks = []
+        for start in range(0, len(rois), _CHUNK):
+            pooled = pool_regions(feature_map, rois[start : start + _CHUNK], self.config.pooled_side)
+            cells = self.res5(pooled.to(dtype).contiguous(memory_format=torch.channels_last))
+            chunks.append(cells.float().mean(dim=(2, 3)))
+        return torch.cat(chunks)
+
+
+def pooling_boxes(boxes: Sequence[Tensor]) -> Tensor:
+    """Boxes [n,4] of each image as [R,5], the image's number first."""
+    numbered = [torch.cat((one.new_full((len(one), 1), index), one), dim=1) for index, one in enumerate(boxes)]
+    return torch.cat(numbered)
+
+
+def pool_regions(feature_map: Tensor, rois: Tensor, side: int) -> Tensor:
+    """Maximum of the map in side x side parts of each region, [R,C,side,side] (Fast R-CNN, section 2.1).
+
+    Coordinates are rounded to whole cells, a region covers at least one.
+    """
+    pooled: Tensor = roi_pool(feature_map, rois.to(feature_map.dtype), side, spatial_scale=1.0 / STRIDE)
+    return pooled
+
+
+class Predictor(nn.Module):
+    """Classes, boxes and attributes of described regions."""
+
+    def __init__(self, config: FrcnnConfig) -> None:
+        super().__init__()
+        size, classes = config.feature_size, config.num_classes
+        # Caffe's network moves boxes of the background too; nobody asks for them
+        self.config = config
+        self.classes = nn.Linear(size, classes)
+        self.boxes = nn.Linear(size, 4 * (classes if config.background_first else classes - 1))
+        self.class_vectors: nn.Embedding | None = None
+        if config.num_attributes:
+            self.class_vectors = nn.Embedding(classes, size // 8)
+            self.attribute_hidden = nn.Linear(size + size // 8, size // 4)
+            self.attributes = nn.Linear(size // 4, config.num_attributes + 1)
+
+    def forward(self, features: Tensor) -> RegionAnswers:
+        """Answers about regions with these features [R,F]."""
+        logits = self.classes(features)
+        deltas = self.boxes(features).view(len(features), -1, 4)
+        probabilities = logits.softmax(dim=-1)
+        if self.config.background_first:
+            deltas = deltas[:, 1:]
+        else:
+            probabilities = probabilities.roll(1, dims=-1)
+        return RegionAnswers(features, probabilities, deltas, self._attributes(features, logits.argmax(dim=-1)))
+
+    def _attributes(self, features: Tensor, classes: Tensor) -> Tensor | None:
+        if self.class_vectors is None:
+            return None
+        both = torch.cat((features, self.class_vectors(classes)), dim=-1)
+        logits: Tensor = self.attributes(functional.relu(self.attribute_hidden(both)))
+        if self.config.background_first:  # Caffe's "none" takes its share of the probability, the converted one's not
+            return logits.softmax(dim=-1)[:, 1:]
+        return logits[:, :-1].softmax(dim=-1)
+
+
+_FLOORS = (0.02, 0.001, 0.0)
+"""Below the threshold, confidences are looked at in steps: most images have enough boxes before the last."""
+
+
+def select_regions(boxes: Tensor, class_probs: Tensor, threshold: float, least: int, most: int, iou: float) -> Tensor:
+    """Indices [N] of the chosen proposals, most confident first.
+
+    A proposal's confidence is its highest class probability among the classes in which no better proposal overlaps it
+    (non-maximum suppression for each object class by itself). All with a confidence of at least ``threshold`` are
+    chosen, but ``least`` to ``most`` of them. ``least`` equal to ``most`` is the variant with a fixed number. There are
+    fewer only when there are fewer proposals.
+
+    Args:
+        boxes: in which plain IoU holds.
+        class_probs: background first.
+        threshold: confidence.
+        least: chosen even below the threshold.
+        most: not more.
+        iou: overlap above which the less probable proposal is dropped from a class.
+    """
+    confidence = confidences(boxes, class_probs, threshold, iou)
+    for floor in _FLOORS:
+        if int((confidence >= 0).sum()) >= min(least, len(boxes)):
+            break
+        if floor < threshold:
+            confidence = confidences(boxes, class_probs, floor, iou)
+    ranked = confidence.argsort(descending=True, stable=True)
+    count = min(max(int((confidence >= threshold).sum()), least), most)
+    return ranked[:count]
+
+
+def confidences(boxes: Tensor, class_probs: Tensor, floor: float, iou: float) -> Tensor:
+    """The confidence of each proposal [R]; -1 where it is below ``floor``.
+
+    Only probabilities of at least ``floor`` are looked at. That changes no confidence above it: what drops a proposal
+    from a class is more probable than the proposal.
+    """
+    result = class_probs.new_full((len(boxes),), -1.0)
+    rows, classes = (class_probs[:, 1:] >= floor).nonzero(as_tuple=True)
+    order = classes.argsort(stable=True)
+    rows, classes = rows[order], classes[order] + 1
+    counts = torch.unique_consecutive(classes, return_counts=True)
+    start = 0
+    for name, count in zip(*(one.tolist() for one in counts), strict=True):
+        members = rows[start : start + count]
+        start += count
+        probabilities = class_probs[members, name]
+        kept = nms(boxes[members], probabilities, iou)
+        result[members[kept]] = torch.maximum(result[members[kept]], probabilities[kept])
+    return result
+
+
+def best_boxes(proposals: Tensor, refined: Tensor, class_probs: Tensor) -> Tensor:
+    """The box [R,4] that each proposal's most probable object moved it to; the proposal where that has no area."""
+    best = class_probs[:, 1:].argmax(dim=1)
+    boxes = refined[torch.arange(len(best), device=best.device), best]
+    has_area = (boxes[:, 2:] > boxes[:, :2]).all(dim=1, keepdim=True)
+    return torch.where(has_area, boxes, proposals)
 
 
 @dataclass(frozen=True)

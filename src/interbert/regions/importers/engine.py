@@ -15,14 +15,13 @@ from pathlib import Path
 import numpy as np
 
 from interbert.errors import RegionError, SourceError, StoreError
-from interbert.locking import only_writer
-from interbert.progress import progress_bar
 from interbert.regions.caption_index import CaptionIndex
 from interbert.regions.commits import SKIPPED, SkipList, StoreWriter, read_skipped
-from interbert.regions.importers.rows import ForeignRow, ForeignSource, checked
-from interbert.regions.importers.scratch import SeenRows
+from interbert.regions.importers.rows import ForeignRow, ForeignSource, SeenRows, checked
 from interbert.regions.schema import ExtractorInfo, RegionRecord, Regions
 from interbert.regions.store import RegionStore
+from interbert.utils.files import only_writer
+from interbert.utils.terminal import progress_bar
 
 _COMPARED = 16
 _PIECES = 1000

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from interbert.bounded_files import json_value
 from interbert.errors import RegionError, SourceError
 from interbert.regions.importers.rows import MAX_REGIONS
+from interbert.utils.bounded_files import json_value
 
 MAX_RECORD = 1 << 26
 """Bytes of one record, all its arrays and texts together; 100 regions with classes and attributes take 2 MB."""

@@ -8,9 +8,9 @@ from importlib import import_module
 from typing import Any
 
 from interbert.errors import UsageError, shortened
-from interbert.redaction import published
 from interbert.regions.importers.rows import ForeignSource
 from interbert.regions.schema import ExtractorInfo
+from interbert.utils.redaction import published
 
 
 @dataclass(frozen=True)
@@ -43,12 +43,12 @@ FORMATS: dict[str, Format] = {
         "VinVL's and Oscar's features.tsv with predictions.tsv",
         frozenset({"feature_size", "objects", "labels", "sizes"}),
     ),
-    "npy-folder": Format("npy_folder:NpyFolder", "a folder with an .npz or .npy file per image", _SHAPED),
+    "npy-folder": Format("numpy_files:NpyFolder", "a folder with an .npz or .npy file per image", _SHAPED),
     "finetuning-lmdb": Format(
-        "finetuning_lmdb:FinetuningLmdb", "the published code's LMDB of fine-tuning, ViLBERT's, VOLTA's", _SHAPED
+        "lmdb_files:FinetuningLmdb", "the published code's LMDB of fine-tuning, ViLBERT's, VOLTA's", _SHAPED
     ),
     "pretraining-lmdb": Format(
-        "pretraining_lmdb:PretrainingLmdb",
+        "lmdb_files:PretrainingLmdb",
         "the published code's LMDB of pretraining (tensorpack, msgpack)",
         frozenset({"feature_size", "num_classes"}),
     ),

@@ -12,8 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from interbert.errors import RegionError
-from interbert.regions.importers.isolated import Record
-from interbert.regions.importers.isolated_source import IsolatedSource
+from interbert.regions.importers.isolated import IsolatedSource, Record
 from interbert.regions.importers.named import id_of
 from interbert.regions.importers.rows import ForeignRow
 

@@ -12,13 +12,15 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Any, ClassVar, Literal
 
 import numpy as np
 
 from interbert.errors import MissingExtraError, SourceError
 from interbert.regions.importers import isolated_reader
 from interbert.regions.importers.fields import MAX_RECORD
+from interbert.regions.importers.named import NAMES, NamedSource
+from interbert.regions.importers.sizes import SizeIndex
 
 _PACKAGES = {"lmdb": "lmdb", "h5": "h5py"}
 
@@ -141,3 +143,32 @@ def _record(header: dict[str, Any], stream: IO[bytes]) -> Record:
         raw = stream.read(length)
         arrays[name] = raw if kind is None else np.frombuffer(raw, dtype=np.dtype(kind)).reshape(shape)
     return Record(header["key"], arrays=arrays)
+
+
+class IsolatedSource(NamedSource):
+    """A file of named records. A subclass says which library reads it, and how its records look.
+
+    Args:
+        source: as the user wrote it.
+        feature_size: floats of a region; None takes the file's.
+        num_classes: classes with background, where records have object ids.
+        sizes: images' sizes, where records have none.
+
+    Raises:
+        SourceError: it is no such file, or none of its first records can be read.
+        MissingExtraError: the library is not installed.
+    """
+
+    kind: ClassVar[Literal["lmdb", "h5"]]
+
+    def __init__(
+        self,
+        source: str,
+        feature_size: int | None = None,
+        num_classes: int | None = None,
+        sizes: SizeIndex | None = None,
+    ) -> None:
+        self.name = source
+        self._file = IsolatedFile(self.kind, source, NAMES)
+        self.total = self._file.total
+        self.settle(feature_size, num_classes, sizes)

@@ -13,13 +13,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
-from interbert.bounded_files import json_value
 from interbert.errors import RegionError, SourceError
-from interbert.regions.importers.detector_tsv import unusable
-from interbert.regions.importers.distributions import spread
+from interbert.regions.importers.arrays import spread
+from interbert.regions.importers.detector_tsv import Line, LineFiles, unusable
 from interbert.regions.importers.fields import array_field, region_count, small_text, text_of, whole_number
-from interbert.regions.importers.lines import Line, LineFiles
 from interbert.regions.importers.rows import ForeignRegions, ForeignRow, ForeignSource
+from interbert.utils.bounded_files import json_value
 
 BoxOrder = Literal["top,left,bottom,right", "left,top,right,bottom"]
 KDD_CLASSES = 33

@@ -12,9 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from interbert.errors import RegionError, SourceError
-from interbert.regions.importers.distributions import VISUAL_GENOME_CLASSES, spread
+from interbert.regions.importers.arrays import (
+    BOX_COLUMNS,
+    VISUAL_GENOME_CLASSES,
+    columns_of,
+    flat,
+    matrix,
+    spread,
+    upright,
+)
 from interbert.regions.importers.fields import array_field, region_count, text_of, whole_number
-from interbert.regions.importers.orientation import BOX_COLUMNS, columns_of, flat, matrix, upright
 from interbert.regions.importers.rows import MAX_REGIONS, ForeignRegions, ForeignRow, ForeignSource
 from interbert.regions.importers.sizes import SizeIndex
 

@@ -16,10 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from interbert.bounded_files import json_value
 from interbert.errors import RegionError, SourceError
-from interbert.regions.importers.detector_tsv import unusable
-from interbert.regions.importers.distributions import spread
+from interbert.regions.importers.arrays import spread
+from interbert.regions.importers.detector_tsv import Line, LineFiles, unusable
 from interbert.regions.importers.fields import (
     MAX_RECORD,
     array_field,
@@ -31,10 +30,9 @@ from interbert.regions.importers.fields import (
     text_of,
     whole_number,
 )
-from interbert.regions.importers.lines import Line, LineFiles
-from interbert.regions.importers.rows import MAX_REGIONS, ForeignRegions, ForeignRow, ForeignSource
-from interbert.regions.importers.scratch import Offsets
+from interbert.regions.importers.rows import MAX_REGIONS, ForeignRegions, ForeignRow, ForeignSource, Offsets
 from interbert.regions.importers.sizes import SizeIndex
+from interbert.utils.bounded_files import json_value
 
 _LOCATION = 6
 Objects = Mapping[str, Any]

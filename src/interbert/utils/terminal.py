@@ -1,0 +1,95 @@
+"""What people see on a terminal: text without control characters, and progress."""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from interbert.utils.redaction import without_credentials
+
+_BREAKS = re.compile(r"[\t\n\v\f\r\x85\u2028\u2029]+")
+"""What would begin another line or column, where a forged message could stand."""
+_ACTING = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f"  # control characters
+    "\u061c\u200e\u200f\u202a-\u202e\u2066-\u206f"  # direction
+    "\ud800-\udfff]"  # halves of characters, as in names of files that are no UTF-8: they cannot be written at all
+)
+
+
+def printable(text: object) -> str:
+    """A text as one line in which nothing acts on a terminal.
+
+    Line breaks and tabs become a space; other control characters, direction characters and lone surrogates become
+    their escapes.
+    Everything else stays, also joiners of scripts and emoji.
+    """
+    return inert(_BREAKS.sub(" ", str(text)))
+
+
+def inert(text: str) -> str:
+    """As :func:`printable`, for a page: its line breaks and tabs stay."""
+    return _ACTING.sub(_escape, text)
+
+
+def _escape(found: re.Match[str]) -> str:
+    code = ord(found.group())
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+
+
+def say(text: object, flush: bool = False) -> None:
+    """Print one line of the command line, as :func:`printable` makes it, in which no URI has credentials."""
+    print(printable(without_credentials(str(text))), flush=flush)
+
+
+@contextmanager
+def progress_bar(what: str, total: int, unit: str, shown: bool | None = None) -> Iterator[Callable[[int], None]]:
+    """A bar on standard error; the block gets a function that is told how much more is done.
+
+    Args:
+        what: title of the bar.
+        total: units of the whole work.
+        unit: of the rate, such as "pairs".
+        shown: whether there is a bar; None: where the logger ``interbert`` logs at INFO, as in the command line.
+
+    Example::
+
+        with progress_bar("scoring", texts * images, "pairs") as advance:
+            score_matrix(model, texts, images, advance)
+    """
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    bar = Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}", markup=False),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+    )
+    if not (logging.getLogger("interbert").isEnabledFor(logging.INFO) if shown is None else shown):
+        yield lambda more: None
+        return
+    started, done = time.monotonic(), 0
+
+    def advance(more: int) -> None:
+        nonlocal done
+        done += more
+        rate = done / max(time.monotonic() - started, 1e-6)
+        bar.update(task, advance=more, rate=f"{rate:,.0f} {unit}/s")
+
+    with bar:
+        task = bar.add_task(printable(without_credentials(what)), total=total, rate="")
+        yield advance
