@@ -6,8 +6,8 @@ INSTALLED := $(VENV)/.installed
 # these load onnxruntime, OpenVINO, compiled code and mteb: in one process with all other tests, training crashed after them
 OTHER_RUNTIMES := tests/export tests/search/test_scorer.py tests/checkpoints/test_auto.py
 
-# a process for each core, up to four, each with one thread
-AT_ONCE := -n auto --maxprocesses 4 --dist loadfile
+# a process for each core, up to four, each with one thread; in the order of tests/conftest.py, which has slow files first
+AT_ONCE := -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test gpu check format clean
@@ -29,7 +29,7 @@ demo: $(INSTALLED) ## Learn from images and write demo/index.html (SOURCE=..., T
 
 test: $(INSTALLED) ## Run the tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(AT_ONCE) $(addprefix --ignore=,$(OTHER_RUNTIMES))
-	$(BIN)/python -m pytest $(OTHER_RUNTIMES)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(AT_ONCE) $(OTHER_RUNTIMES)
 
 gpu: $(INSTALLED) ## Test what only a GPU runs, and measure its share of the card's rate
 	$(BIN)/python -m pytest tests/gpu

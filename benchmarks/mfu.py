@@ -227,13 +227,13 @@ def matrix_rate(device: torch.device) -> float:
     """bf16 operations per second of the device's best large matrix product."""
     best = 0.0
     for size in (4096, 8192) if device.type == "cuda" else (1024, 2048):
-        left, relevant = (torch.randn(size, size, device=device, dtype=torch.bfloat16) for _ in range(2))
+        left, right = (torch.randn(size, size, device=device, dtype=torch.bfloat16) for _ in range(2))
         times = 30 if device.type == "cuda" else 3
-        left @ relevant
+        left @ right
         _wait(device)
         started = time.perf_counter()
         for _ in range(times):
-            left @ relevant
+            left @ right
         _wait(device)
         best = max(best, 2 * size**3 * times / (time.perf_counter() - started))
     return best

@@ -83,10 +83,10 @@ def check_caffe_pixels() -> None:
     assert found.shape == (3, 54, 40)
     blue_first = (values[:, :, [2, 1, 0]] - np.array(config.pixel_mean)) / np.array((2.0, 3.0, 4.0))
     for y, x in ((0, 0), (53, 39), (10, 31), (27, 20), (1, 38)):
-        down, relevant = (y + 0.5) * 23 / 54 - 0.5, (x + 0.5) * 17 / 40 - 0.5
+        down, right = (y + 0.5) * 23 / 54 - 0.5, (x + 0.5) * 17 / 40 - 0.5
         wanted = np.zeros(3)
         for row, row_share in _neighbours(down, 23):
-            for column, column_share in _neighbours(relevant, 17):
+            for column, column_share in _neighbours(right, 17):
                 wanted += row_share * column_share * blue_first[row, column]
         np.testing.assert_allclose(found[:, y, x], wanted, atol=1e-3)
 
@@ -198,8 +198,8 @@ def pooled_by_hand(feature_map: np.ndarray, box: np.ndarray, side: int) -> np.nd
     """Fast R-CNN's RoI pooling: whole cells, at least one; parts that lie outside the map are zero."""
     channels, height, width = feature_map.shape
     # half a cell is rounded away from zero, as C does
-    left, top, relevant, bottom = (int(math.copysign(math.floor(abs(float(v)) / 16 + 0.5), v)) for v in box)
-    part_width, part_height = max(relevant - left + 1, 1) / side, max(bottom - top + 1, 1) / side
+    left, top, right, bottom = (int(math.copysign(math.floor(abs(float(v)) / 16 + 0.5), v)) for v in box)
+    part_width, part_height = max(right - left + 1, 1) / side, max(bottom - top + 1, 1) / side
     result = np.zeros((channels, side, side), np.float32)
     for row in range(side):
         for column in range(side):
