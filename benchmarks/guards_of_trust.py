@@ -17,6 +17,9 @@ import pyarrow.parquet as pq
 from guards_of_writing import Case, done, shop
 from PIL import Image
 
+from interbert.search.index import ProductIndex
+from interbert.search.table import connect
+
 MARKED = "[/b] <script>alert(1)</script> \x1b[31m\u202e"
 """A title that would end rich's markup, run in a page, colour a terminal and turn its text round."""
 SECRET = "s3://key:wJalr@bucket/shop?token=wJalr"
@@ -138,6 +141,17 @@ def missing_page(folder: Path) -> Case:
     return Case(["topics", "page", str(folder / "out"), str(folder / "topics.html")])
 
 
+def manifest(**wrong: object) -> Callable[[Path], Case]:
+    """An index whose manifest was changed."""
+
+    def make(folder: Path) -> Case:
+        fields = json.loads(ProductIndex.open(str(shop(folder) / "index")).manifest.to_json()) | wrong
+        connect(folder / "index").open_table("manifest").update(values={"manifest": json.dumps(fields)})
+        return Case(["search", str(folder / "index"), "red"])
+
+    return make
+
+
 CASES: dict[str, Callable[[Path], Case]] = {
     "a list of a model's weights that names a file outside its folder": shards,
     "a model whose settings need a package that is not there": quantised,
@@ -152,4 +166,6 @@ CASES: dict[str, Callable[[Path], Case]] = {
         "run/recipe.json", "finetune", "retrieval", "@model", "@store", "@run"
     ),
     "`topics page` when a listed page is missing": missing_page,
+    "an index whose manifest has a wrong size": manifest(vector_size=9, hidden_size=7),
+    "an index whose manifest names a table outside its folder": manifest(table="../other"),
 }
