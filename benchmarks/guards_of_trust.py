@@ -18,7 +18,7 @@ from guards_of_writing import Case, done, shop
 from PIL import Image
 
 from interbert.search.index import ProductIndex
-from interbert.search.table import connect
+from interbert.search.manifest import connect
 
 MARKED = "[/b] <script>alert(1)</script> \x1b[31m\u202e"
 """A title that would end rich's markup, run in a page, colour a terminal and turn its text round."""

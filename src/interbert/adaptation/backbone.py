@@ -299,7 +299,7 @@ def _fit_heads(model: AdaptedBackbone, train: Catalogue, options: BackboneOption
         epochs=options.head_epochs, learning_rate=_HEADS_RATE, precision="fp32", seed=options.seed
     )
     task = HeadsTask(train, options)
-    stage = Stage("heads", "the learning rates", up_then_down, decay_all=True)
+    stage = Stage("heads", "learning_rate", up_then_down, decay_all=True)
     trained = [value for name, value in model.named_parameters() if not name.startswith("upper.")]
     train_stage(model, trained, task, training, out / _HEADS, task.batches, stage, {})
 

@@ -1,4 +1,4 @@
-"""The vector that stands for a whole image while the backbone learns: its maps, averaged."""
+"""What the backbone learns from: maps of every image, kept on disk, with crops and pooled vectors."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ class Growth:
 
     added: tuple[str, ...]
     unknown_before: float
-    """Share of [UNK] among validation pieces of the language that has most."""
+    """Share of [UNK] among validation tokens of the language that has most."""
     unknown_after: float
 
     def __str__(self) -> str:

@@ -1,4 +1,4 @@
-"""What the library logs, as the lines of the command line."""
+"""The command line: finds the verb, runs it, prints what the library logs, and ends with one line and an exit code."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ REMOVED = {
     "model.region_loss_weight": "it is 1",
     "model.matching_loss_weight": "it is 1",
     "model.contrastive_loss_weight": "it is 1; model.contrastive_size null leaves the contrast out",
-    "rerank": "topic pages no longer ask the joint model, whose score added nothing to what examples show",
+    "rerank": "only searches are reranked; the joint model added nothing to topic pages",
     "validation_catalogue": "only the columns of --catalogue are read, and topics are calibrated on titles",
 }
 """Options that a verb had, and why it has them no more."""

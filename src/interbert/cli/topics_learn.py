@@ -81,10 +81,12 @@ def run(options: Options) -> None:
         )
     found = memory.calibration
     drawn = f", as many as --limit says of {options.regions}" if len(memory.examples) == options.limit else ""
+    say(f"{options.model}: {len(memory.examples):,} examples with texts in {', '.join(memory.examples.fields)}{drawn}")
     say(
-        f"{options.model}: {len(memory.examples):,} examples with texts in {', '.join(memory.examples.fields)}{drawn}\n"
         f"log-odds = {found.weight:.2f} x log of the transferred label {found.bias:+.2f}, fitted on {found.pairs:,} "
-        f"pairs of {found.topics} made topics (Brier score {found.brier:.3f})\n"
+        f"pairs of {found.topics} made topics (Brier score {found.brier:.3f})"
+    )
+    say(
         f"label frequency: titles say {100 * found.label_frequency:.0f}% of what is relevant; "
         + (
             f"of items with a probability of a half or more, {100 * found.precision:.0f}% are"
@@ -112,9 +114,7 @@ def _catalogue(options: Options) -> CatalogueColumns | None:
     if options.catalogue is None:
         for name in ("columns", "image_id_column", "product_id_column"):
             if getattr(options, name):
-                raise UsageError(
-                    f"topics learn: {spelled(name)} are read from the catalogue: name it with --catalogue."
-                )
+                raise UsageError(f"topics learn: {spelled(name)} is about the catalogue. Name it with --catalogue.")
         return None
     mapping = ColumnMapping(image_id=options.image_id_column, product_id=options.product_id_column)
     source = open_source(options.catalogue, mapping, need_texts=False)

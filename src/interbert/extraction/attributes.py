@@ -60,7 +60,7 @@ def facet_columns_of(source: ImageSource, titles: Sequence[str] = ()) -> FacetCo
 
 
 def facet_columns_in(source: ImageSource, titles: Sequence[str] = ()) -> FacetColumns:
-    """As :func:`kinds_of`, none where there is none."""
+    """As :func:`facet_columns_of`, none where there is none."""
     table = source.other_columns()
     reasons = {name: _why_no_facets(table[name]) for name in table.column_names if name not in titles}
     reasons |= {name: "read as a title" for name in table.column_names if name in titles}

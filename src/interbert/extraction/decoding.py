@@ -1,4 +1,4 @@
-"""Rows of a source with the files of their images in memory, and how many of them fit there."""
+"""Rows of a source decoded ahead of the network, in chunks whose files and pixels fit in memory."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The model: configuration, embeddings, encoder, heads, the front door and the processor."""
+"""The model: configuration, the models themselves (``modeling``), processor, scoring and attention kernels."""

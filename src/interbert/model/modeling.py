@@ -873,7 +873,7 @@ class Matcher(InterBertPreTrainedModel):
     def match_embedded(self, text: Tensor, image: Tensor, region_mask: Tensor | None = None) -> Tensor:
         """Matching logits float32 [B,2] of embedded texts [B,T,H] without padding and embedded images [B,R,H].
 
-        The dual prior is not in them: it is a product of separately encoded sides, which pair scoring computes once
+        The dual score is not in them: it is a product of separately encoded sides, which pair scoring computes once
         for all pairs. The head computes in float32 in any case: in bf16 its offset would leave a calibrated model a
         dozen different scores, and ties everywhere.
         """
@@ -927,7 +927,7 @@ class Matcher(InterBertPreTrainedModel):
         """Vectors [B,P+1] of texts whose products with :meth:`head_image`'s are matching logit differences.
 
         With the sides encoded apart the difference is ``(w0 - w1) . (text * image) + (b0 - b1)`` (SPEC part 6): an
-        inner product of ``[(w0 - w1) * text, b0 - b1]`` and ``[image, 1]``, exactly. The dual prior is not in it.
+        inner product of ``[(w0 - w1) * text, b0 - b1]`` and ``[image, 1]``, exactly. The dual score is not in it.
 
         Raises:
             ConfigError: the fusion is ``sum``, which makes no inner product.

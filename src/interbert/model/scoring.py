@@ -129,7 +129,7 @@ def dual_matrix(
     """Scores [texts, images] of separately encoded sides (SPEC part 6).
 
     By ``projections`` cosines, hubs corrected, of a model with ``contrastive_size``; by the matching ``head`` its logit
-    differences without the dual prior, of a model with fusion ``mul``. ``bf16`` as in :func:`score_matrix`.
+    differences without the dual score, of a model with fusion ``mul``. ``bf16`` as in :func:`score_matrix`.
     """
     text_vectors, image_vectors = encode_all(model, texts, images, bf16, by)
     scores: Float32 = text_vectors @ image_vectors.T
@@ -225,7 +225,7 @@ def _score(
     pairs_per_batch: int,
     bf16: bool | None = None,
 ) -> Float32:
-    """Logit differences of pairs, float32 [pairs], without the dual prior."""
+    """Logit differences of pairs, float32 [pairs], without the dual score."""
     with inference(model, bf16):
         embedded = embed_images(model, images)
     counts = np.array([len(features) for features, _ in images])
@@ -243,7 +243,7 @@ def score_embedded(
     pairs_per_batch: int = _PAIRS_PER_BATCH,
     bf16: bool | None = None,
 ) -> Float32:
-    """Logit differences of listed pairs of images that are embedded already, without the dual prior.
+    """Logit differences of listed pairs of images that are embedded already, without the dual score.
 
     Args:
         texts, text_of, image_of, progress, pairs_per_batch: as in :func:`score_listed_pairs`.

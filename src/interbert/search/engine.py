@@ -163,7 +163,7 @@ class SearchEngine:
                 hits = one_per_product(found, query[1][0])
                 order, probability = _ordered(encoder, query, likeness, hits, by_title, rerank, image_weight, progress)
             results = page_of(hits, order, probability, top_k, duplicates, encoder.direction_size)
-            if len(results) >= top_k or len(hits) < wanted:
+            if len(results) >= top_k or len(hits) < wanted or wanted >= len(index):
                 break
             wanted *= 4  # near-duplicates took the places of other products
         return results
@@ -229,8 +229,8 @@ def _ordered(
     probability = expit(scores) if rerank else None
     order: NDArray[Any] = scores
     if likeness is not None:
-        visual_features = np.stack([hit.vector for hit in hits]) @ likeness
-        order = (1 - image_weight) * standardised(scores) + image_weight * standardised(visual_features)
+        likenesses = np.stack([hit.vector for hit in hits]) @ likeness
+        order = (1 - image_weight) * standardised(scores) + image_weight * standardised(likenesses)
     if by_title:
         place = {hit.product_id: rank for rank, hit in enumerate(by_title)}
         order = reciprocal_ranks(order, [place.get(hit.product_id) for hit in hits])

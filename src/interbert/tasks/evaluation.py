@@ -1,4 +1,4 @@
-"""Controls of a ranking: the same evaluation over images that can tell nothing, which has to fall to chance.
+"""The full ranking in both directions, and its controls: images that can tell nothing have to make it fall to chance.
 
 *Shuffled images* exchange the images of a gallery. A score is a function of its text and image, so that exchanges
 columns of the scores; it tests what is made of the scores, not the model.

@@ -1,4 +1,4 @@
-"""Pretraining (paper section 3.2): masked segments, masked regions and matching, with the dual contrast beside them."""
+"""Losses of pretraining around a model (paper section 3.2, with the dual contrast), and its validation by retrieval."""
 
 from __future__ import annotations
 

@@ -92,7 +92,7 @@ class TopicRecommender:
     def __init__(self, engine: SearchEngine, examples: str | Path | None = None) -> None:
         self._engine = engine
         self._examples = examples
-        self._stamps: tuple[FileStamp | None, ...] | None = None
+        self._stamps: tuple[str | FileStamp | None, ...] | None = None
         self._table: tuple[str, int] | None = None
         self._known: dict[str, list[Any]] = {}
         self.refresh()
@@ -110,7 +110,11 @@ class TopicRecommender:
         if not isinstance(index, ProductIndex):
             raise UsageError("topic pages need an index. Make one with: interbert index build")
         self.index = index
-        stamps = tuple(file_stamp(folder / FILE) for folder in _memory_folders(self.index))
+        named = None if self._examples is None else Path(self._examples)
+        files = [folder / FILE for folder in _memory_folders(self.index)]
+        if named is not None:
+            files = [named if named.is_file() else named / FILE]
+        stamps = (self.index.manifest.model_fingerprint, *map(file_stamp, files))
         if stamps != self._stamps:
             self.memory, self._stamps = find_memory(self.index, self._examples), stamps
             self._known = {}

@@ -215,12 +215,7 @@ class StopAtSignal(TrainerCallback):  # type: ignore[misc]
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> Any:
         """Save and stop when any process was told to."""
-        self._signals = self._signal
-        if self._group is not None:
-            told = torch.tensor(self._signal)
-            dist.all_reduce(told, op=dist.ReduceOp.MAX, group=self._group)
-            self._signals = int(told)
-        if self._signals:
+        if self._ask():
             control.should_save = True
             control.should_training_stop = True
         return control
@@ -231,8 +226,17 @@ class StopAtSignal(TrainerCallback):  # type: ignore[misc]
         Raises:
             KeyboardInterrupt: Ctrl-C; ``Terminated`` after SIGTERM.
         """
-        if self._signals:
+        if self._ask():  # also one that came while the last checkpoint was written: what follows must not begin
             raise _stopped_by(self._signals)
+
+    def _ask(self) -> int:
+        """The signal that any process was told of; 0 for none."""
+        self._signals = max(self._signals, self._signal)
+        if self._group is not None:
+            told = torch.tensor(self._signals)
+            dist.all_reduce(told, op=dist.ReduceOp.MAX, group=self._group)
+            self._signals = int(told)
+        return self._signals
 
 
 def _stopped_by(number: int) -> KeyboardInterrupt:

@@ -28,7 +28,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -45,6 +45,7 @@ from interbert.training.arguments import CHECKPOINTS, cut_of, trainer_arguments,
 from interbert.training.options import TrainingOptions, WarmStartOptions
 from interbert.training.run_setup import main_process
 from interbert.training.stage import Stage, StageTask, train_stage
+from interbert.utils.bounded_files import reading
 from interbert.utils.files import replacing
 
 WARM_START = "warm_start.safetensors"
@@ -91,9 +92,9 @@ def warm_start(
     kept = out / CHECKPOINTS / WARM_START
     done = 0
     if kept.exists():
-        with safe_open(kept, framework="pt") as file:
-            done = int(file.metadata()["stages"])
-        model.load_state_dict(load_file(kept), strict=False)
+        with reading(kept, "Remove it, and the warm start begins anew."):
+            done, learnt = _kept(kept)
+            model.load_state_dict(learnt, strict=False)
     model.to(trainer_arguments(TrainingOptions(precision="fp32"), out, 1, report_to=[]).device)
     if done < len(_STAGES):
         if not done:
@@ -135,7 +136,7 @@ def _train(
     stage, seed = _STAGES[number], data.pairs.seed
     epochs = getattr(options, stage.epochs)
     pairs = np.random.default_rng(seed).permutation(len(data.pairs.table))[:_MOST_PAIRS]
-    if not epochs or len(pairs) < 2:
+    if not epochs or len(pairs) < max(2, cut_of(TrainingOptions()).processes):
         return
     training = TrainingOptions(
         epochs=epochs,
@@ -160,6 +161,20 @@ def _train(
 def _folder(checkpoints: Path, number: int) -> Path:
     """Of a stage that is not done."""
     return checkpoints / f"warm_start_{number}"
+
+
+def _kept(file: Path) -> tuple[int, dict[str, Tensor]]:
+    """Stages that are done, and what they learnt.
+
+    Raises:
+        ValueError: the file is damaged.
+    """
+    try:
+        with safe_open(file, framework="pt") as opened:
+            stages = int(opened.metadata()["stages"])
+        return stages, load_file(file)
+    except (SafetensorError, TypeError, KeyError) as error:
+        raise ValueError(str(error)) from error
 
 
 def _keep(model: InterBertForPreTraining, kept: Path, stages: int) -> None:

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from interbert.errors import MissingExtraError
 from interbert.utils.redaction import published
 from interbert.utils.terminal import inert
 
@@ -30,7 +29,6 @@ def render(template: str, images: Mapping[str, str] | None = None, **values: Any
         values: by name. None is marked as safe: HTML comes from templates alone.
 
     Raises:
-        MissingExtraError: Jinja2 is not installed.
     """
     uris = images or {}
     classes = {key: f"p{number}" for number, key in enumerate(uris)}
@@ -63,10 +61,8 @@ def colour_classes(slot: int) -> str:
 
 @cache
 def _environment() -> Environment:
-    try:
-        from jinja2 import Environment, PackageLoader, StrictUndefined
-    except ImportError as error:
-        raise MissingExtraError.of("jinja2", "report") from error
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
     environment = Environment(
         loader=PackageLoader("interbert"),
         autoescape=True,

@@ -1,4 +1,4 @@
-"""An image as the detector sees it: blue, green, red, means subtracted, scaled by its shorter side."""
+"""The paper's detector as a region extractor: pixels as it sees them, detection, and boxes that are given."""
 
 from __future__ import annotations
 

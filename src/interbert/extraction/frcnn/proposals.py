@@ -1,4 +1,4 @@
-"""Boxes from deltas, boxes inside the image, and which boxes are boxes.
+"""Anchors, boxes from deltas, the region proposal network, and the choice of proposals.
 
 ``pixel`` is what a width is more than the difference of its coordinates (:class:`FrcnnConfig`): 1 or 0.
 Boxes are x1, y1, x2, y2. Shapes: N boxes, K deltas for each.
