@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import pickle
@@ -339,3 +340,13 @@ def test_labels_and_answers_are_small_regular_files(tmp_path: Path, monkeypatch:
     os.mkfifo(tmp_path / "pipe.json")
     with pytest.raises(SourceError, match=r"pipe.json: is no regular file"):
         open_format("vinvl-tsv", str(features), labels=str(tmp_path / "pipe.json"))
+
+
+def test_a_record_that_its_reader_did_not_finish_is_none() -> None:
+    whole = np.ones((2, 3), np.float32).tobytes()
+    header = {"key": "a", "fields": [["x", "float32", [2, 3], len(whole)]]}
+    record = isolated._record(header, io.BytesIO(whole))
+    assert record is not None
+    assert record.arrays["x"].shape == (2, 3)
+    assert isolated._record(header, io.BytesIO(whole[:-1])) is None
+    assert isolated._record({"key": "a", "bytes": 4}, io.BytesIO(b"abc")) is None

@@ -105,7 +105,10 @@ class IsolatedFile:
                     if "total" in header:
                         self.total = int(header["total"])
                     else:
-                        yield _record(header, child.stdout)
+                        record = _record(header, child.stdout)
+                        if record is None:
+                            raise self._crashed(child, done)
+                        yield record
                         done += 1
                     if limit is not None and done >= limit:
                         return
@@ -133,14 +136,18 @@ def _header(stream: IO[bytes]) -> dict[str, Any] | None:
     return header
 
 
-def _record(header: dict[str, Any], stream: IO[bytes]) -> Record:
+def _record(header: dict[str, Any], stream: IO[bytes]) -> Record | None:
+    """The record that a header announces; None where its reader ended in the middle of it."""
     if "problem" in header:
         return Record(header["key"], problem=header["problem"])
     if "bytes" in header:
-        return Record(header["key"], content=stream.read(header["bytes"]))
+        content = stream.read(header["bytes"])
+        return Record(header["key"], content=content) if len(content) == header["bytes"] else None
     arrays: dict[str, Any] = {}
     for name, kind, shape, length in header["fields"]:
         raw = stream.read(length)
+        if len(raw) < length:
+            return None
         arrays[name] = raw if kind is None else np.frombuffer(raw, dtype=np.dtype(kind)).reshape(shape)
     return Record(header["key"], arrays=arrays)
 
