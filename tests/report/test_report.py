@@ -187,7 +187,7 @@ def test_what_a_model_and_its_data_say_is_escaped() -> None:
     assert "<img" not in html
     assert 'style="left:0.0%;top:0.0%;width:50.0%;height:50.0%"' in html
     assert "squared error 12.5; the average feature has 2,000" in html
-    assert "no piece of it was hidden" in html
+    assert "no token of it was hidden" in html
     assert "60 × 80" in html
 
 

@@ -283,7 +283,7 @@ def test_learning_reads_the_columns_of_the_catalogue(
     assert memory.examples.fields == ("title", "title_zh")
     assert set(memory.examples.facets.texts) == {"0", "1", "2", "3"}
     for more, message in (
-        ([], "name it with --catalogue"),
+        ([], "Name it with --catalogue"),
         (["--validation-catalogue", str(priced)], "--validation-catalogue is gone: only the columns of --catalogue"),
         (["--rerank", "9"], "--rerank is gone"),
     ):
