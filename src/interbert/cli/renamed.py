@@ -10,6 +10,7 @@ import yaml
 from jsonargparse import get_loader, set_loader
 
 from interbert.errors import UsageError
+from interbert.utils.deprecation import FIXED_OPTIONS
 
 RENAMED = {
     "picture": "image_column",
@@ -26,9 +27,7 @@ RENAMED = {
 """Old name -> new name, as they stand in recipes; no verb has an option of an old name."""
 
 REMOVED = {
-    "warm_start.max_pairs": "it is 100,000",
-    "model.region_loss_weight": "it is 1",
-    "model.matching_loss_weight": "it is 1",
+    **{name: f"it is {value:,}" for name, value in FIXED_OPTIONS.items()},
     "model.contrastive_loss_weight": "it is 1; model.contrastive_size null leaves the contrast out",
     "rerank": "only searches are reranked; the joint model added nothing to topic pages",
     "validation_catalogue": "only the columns of --catalogue are read, and topics are calibrated on titles",

@@ -149,7 +149,13 @@ def page_of(
     """Groups of near-duplicates, by the first ``size`` numbers of their vectors, as results."""
     best = sorted(range(len(hits)), key=lambda place: (-float(order[place]), hits[place].id))
     groups = deduplicated([hits[place].vector for place in best], size, duplicates)
-    members = [[best[place] for place in group] for group in groups[:top_k]]
+    return ranked([[best[place] for place in group] for group in groups[:top_k]], hits, order, probability)
+
+
+def ranked(
+    groups: Sequence[Sequence[int]], hits: Sequence[Hit], order: NDArray[Any], probability: NDArray[Any] | None
+) -> list[Hit]:
+    """Groups of places in ``hits``, best first and each with its head first, as results."""
     return [
         Hit.of(
             rank,
@@ -157,7 +163,7 @@ def page_of(
             float(order[group[0]]),
             None if probability is None else float(probability[group[0]]),
         )
-        for rank, group in enumerate(members, start=1)
+        for rank, group in enumerate(groups, start=1)
     ]
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from interbert.errors import CheckpointError, ColumnError, UsageError, require_range
 from interbert.search.engine import SearchEngine
-from interbert.search.hits import Hit, deduplicated
+from interbert.search.hits import Hit, deduplicated, ranked
 from interbert.search.index import ProductIndex
 from interbert.search.index_model import model_folder
 from interbert.search.query_encoder import ProductEncoder
@@ -244,15 +244,7 @@ class TopicRecommender:
             settings.diversity,
             settings.top_k,
         )
-        return [
-            Hit.of(
-                rank,
-                [hits[order[member]] for member in groups[place]],
-                float(scores[heads[place]]),
-                None if likely is None else float(likely[heads[place]]),
-            )
-            for rank, place in enumerate(chosen, start=1)
-        ]
+        return ranked([[order[member] for member in groups[place]] for place in chosen], hits, scores, likely)
 
 
 def _facet(value: Any) -> Any:

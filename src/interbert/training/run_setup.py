@@ -36,6 +36,7 @@ from interbert.regions.store import RegionStore
 from interbert.tasks.retrieval import RetrievalSet
 from interbert.training.options import NegativeOptions
 from interbert.utils.bounded_files import read_json, reading
+from interbert.utils.deprecation import FIXED_OPTIONS
 from interbert.utils.files import atomic_write, is_part, only_writer
 from interbert.utils.redaction import stripped
 
@@ -296,18 +297,9 @@ def as_recipe(options: Any) -> dict[str, Any]:
     return dict(stripped(asdict(options)))
 
 
-_GONE = {
-    "warm_start.max_pairs": 100_000,
-    "model.region_loss_weight": 1.0,
-    "model.matching_loss_weight": 1.0,
-    "model.contrastive_loss_weight": 1.0,
-}
-"""Options that earlier versions had, and the values that hold now."""
-
-
 def _require_same(out: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
     old, new = flat(stripped(before)), flat(json.loads(json.dumps(now)))  # earlier versions wrote credentials
-    old = {name: value for name, value in old.items() if _GONE.get(name) != value}
+    old = {name: value for name, value in old.items() if FIXED_OPTIONS.get(name) != value}
     new = {name: value for name, value in new.items() if name in old or value != []}  # a list that came later
     changed = [name for name in sorted(old.keys() | new.keys()) if old.get(name) != new.get(name)]
     if changed:

@@ -29,7 +29,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from interbert.data.collation import image_tensors, text_tensors
@@ -136,7 +136,7 @@ def _train(
     stage, seed = _STAGES[number], data.pairs.seed
     epochs = getattr(options, stage.epochs)
     pairs = np.random.default_rng(seed).permutation(len(data.pairs.table))[:_MOST_PAIRS]
-    if not epochs or len(pairs) < max(2, cut_of(TrainingOptions()).processes):
+    if not epochs:
         return
     training = TrainingOptions(
         epochs=epochs,
@@ -145,6 +145,8 @@ def _train(
         seed=(seed + number) % 2**32,
     )
     cut = cut_of(training)
+    if len(pairs) < max(2, cut.processes):
+        return
     size = max(2, min(options.batch_size, len(pairs) // _LEAST_STEPS))
     size = max(1, size // cut.processes) * cut.processes
     training.batch_size = size // cut.processes
@@ -171,9 +173,9 @@ def _kept(file: Path) -> tuple[int, dict[str, Tensor]]:
     """
     try:
         with safe_open(file, framework="pt") as opened:
-            stages = int(opened.metadata()["stages"])
-        return stages, load_file(file)
-    except (SafetensorError, TypeError, KeyError) as error:
+            learnt = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+            return int(opened.metadata()["stages"]), learnt
+    except SafetensorError as error:  # the one error here that `reading` does not know
         raise ValueError(str(error)) from error
 
 

@@ -1,4 +1,4 @@
-"""Arguments by the names that earlier versions had."""
+"""Arguments by the names that earlier versions had, and options that they had."""
 
 from __future__ import annotations
 
@@ -9,6 +9,14 @@ from typing import ParamSpec, TypeVar
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+FIXED_OPTIONS: dict[str, float] = {
+    "warm_start.max_pairs": 100_000,
+    "model.region_loss_weight": 1,
+    "model.matching_loss_weight": 1,
+    "model.contrastive_loss_weight": 1,
+}
+"""Options of training that are gone, and the value that holds now."""
 
 
 def renamed_arguments(**names: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
