@@ -1,0 +1,62 @@
+"""Numbers of the running service, as Prometheus reads them."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+
+class Metrics:
+    """All metrics of one service, in a registry of its own.
+
+    Attributes:
+        requests: by ``route`` (the template of its path), ``method`` and ``status``.
+        request_seconds: by ``route``.
+        stage_seconds: by ``stage``: encode, recall, joint, page and the time waited before encode and joint.
+        queue_length, batch_size: by ``queue``: encode, joint.
+        rejections: by ``reason``: queue_full, rate, too_large, draining, unauthorized, forbidden.
+        degraded: answers in the order of recall, by ``reason``: deadline, error.
+        abandoned: requests whose client left before they were computed.
+        reloads: an index or model changed over to a newer one, by ``index``.
+        index_rows, unindexed_rows: images, and those that the approximate index does not know, by ``index``.
+        index_version: 1 for the ``version`` that is searched, by ``index``.
+        writes: products written, by ``index`` and ``result``: added, replaced, updated, removed, skipped.
+    """
+
+    def __init__(self) -> None:
+        registry = CollectorRegistry()
+        self.registry = registry
+        self.requests = Counter(
+            "interbert_requests", "Requests answered", ["route", "method", "status"], registry=registry
+        )
+        self.request_seconds = Histogram(
+            "interbert_request_seconds", "Seconds to answer", ["route"], registry=registry, buckets=_SECONDS
+        )
+        self.stage_seconds = Histogram(
+            "interbert_stage_seconds", "Seconds of a stage", ["stage"], registry=registry, buckets=_SECONDS
+        )
+        self.queue_length = Gauge("interbert_queue_length", "Requests that wait", ["queue"], registry=registry)
+        self.batch_size = Histogram(
+            "interbert_batch_size",
+            "Requests of a batch",
+            ["queue"],
+            registry=registry,
+            buckets=(1, 2, 4, 8, 16, 32, 64, 128),
+        )
+        self.rejections = Counter("interbert_rejections", "Requests refused", ["reason"], registry=registry)
+        self.degraded = Counter("interbert_degraded", "Answers in recall's order", ["reason"], registry=registry)
+        self.abandoned = Counter("interbert_abandoned", "Requests dropped: their client left", registry=registry)
+        self.reloads = Counter("interbert_reloads", "Changes to a newer index or model", ["index"], registry=registry)
+        self.index_rows = Gauge("interbert_index_rows", "Images of an index", ["index"], registry=registry)
+        self.unindexed_rows = Gauge(
+            "interbert_unindexed_rows", "Images outside the approximate index", ["index"], registry=registry
+        )
+        self.index_version = Gauge(
+            "interbert_index_version", "1 for the version that is searched", ["index", "version"], registry=registry
+        )
+        self.writes = Counter("interbert_writes", "Images written", ["index", "result"], registry=registry)
+
+    def text(self) -> bytes:
+        """Everything in Prometheus' text format."""
+        return generate_latest(self.registry)

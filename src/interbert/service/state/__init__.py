@@ -1,0 +1,1 @@
+"""Topics, keys, events and tasks in a SQL database."""
