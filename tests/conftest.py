@@ -13,6 +13,7 @@ if not torch.cuda.is_available():
     os.environ.setdefault("TRITON_INTERPRET", "1")  # before anything imports Triton: its kernels then run on the CPU
 
 import io
+from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
@@ -21,6 +22,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from interbert.model.configuration import InterBertConfig
+from tests import postgres
 
 SLOW_FILES = (
     *("training/test_processes.py", "training/test_compiled.py", "test_readme.py", "extraction/test_on_ray.py"),
@@ -34,6 +36,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     root = Path(__file__).parent
     places = {root / file: place for place, file in enumerate(SLOW_FILES)}
     items.sort(key=lambda item: places.get(item.path, len(places)))
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    """SQLAlchemy's URL of a PostgreSQL server: the one that INTERBERT_TEST_POSTGRES names, or one for these tests."""
+    given = os.environ.get("INTERBERT_TEST_POSTGRES")
+    if given:
+        yield given
+    elif postgres.programs() is None:
+        pytest.skip("PostgreSQL is not installed (Debian: apt-get install postgresql)")
+    else:
+        with postgres.server() as url:
+            yield url
 
 
 COLOURS = {
