@@ -83,7 +83,7 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--batches", type=int, default=3, help="training: steps a round")
     parser.add_argument("--text-columns", type=int, default=8, help="scoring: each is scored with every image")
-    parser.add_argument("--pictures", type=int, default=64)
+    parser.add_argument("--images", type=int, default=64)
     parser.add_argument(
         "--reference-block", type=int, default=64, help="scoring: images per forward of the reference (500 there)"
     )

@@ -60,7 +60,7 @@ class OurTraining:
 
     def __init__(self, model: InterBertForPreTraining, batches: list[dict[str, Tensor]], bf16: bool) -> None:
         options = TrainingOptions(learning_rate=1e-4)
-        model.set_attn_implementation(attention_for_training(options))
+        model.set_attn_implementation(attention_for_training())
         self._model = model
         self._batches = batches
         self._bf16 = bf16

@@ -114,7 +114,7 @@ def before_the_first_step(path: str) -> dict[str, float]:
         pooled = data.pooled
         time.sleep(0.3)
         held = own[-1]
-        negatives = Negatives.mined(data.table, pooled, chosen.pool, chosen.near_same)
+        negatives = Negatives.mined(data.table, pooled, near_same=chosen.near_same)
         mean, std = pooled.mean(axis=0).tolist(), pooled.std(axis=0).tolist()
         scaled = InterBertRegionFeatureExtractor(None, mean, std).standardise(pooled)
         time.sleep(0.3)

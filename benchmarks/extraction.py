@@ -51,12 +51,12 @@ def prepare(arguments: argparse.Namespace, images: list[Image.Image], work: Path
     words = ["--extractor", kind, "--device", device]
     if kind == "frcnn":
         make_frcnn(work / kind, images[0])
-        return bare_frcnn(images, work / kind, device), [*words, "--frcnn.weights", str(work / kind)]
+        return bare_frcnn(images, work / kind, device), [*words, "--weights", str(work / kind)]
     if kind == "detector":
         folder = Path(arguments.model) if arguments.model else work / kind
         if not arguments.model:
             make_rt_detr(folder)
-        return bare_detector(images, folder, device), [*words, "--detector.model", str(folder)]
+        return bare_detector(images, folder, device), [*words, "--weights", str(folder)]
     if kind == "given":
         words += ["--given.column", "boxes", "--given.format", "xyxy_relative"]
     return bare_grid(images, device), words

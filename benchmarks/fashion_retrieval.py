@@ -33,6 +33,7 @@ from interbert.tasks.retrieval import RetrievalSet
 from interbert.training.finetune import finetune_retrieval
 from interbert.training.model_card import versions
 from interbert.training.options import (
+    FinetuneNegativeOptions,
     FinetuneRetrievalOptions,
     ModelOptions,
     NegativeOptions,
@@ -145,7 +146,7 @@ def _finetuning(stores: dict[str, str], model: str, out: str, column: str, epoch
         out=out,
         text_columns=[column],
         contrastive_loss_weight=1.0,
-        negatives=NegativeOptions(mine="model", pool=32, hard_share=0.8, random_epochs=0.1, rise_epochs=0.2),
+        negatives=FinetuneNegativeOptions(hard_share=0.8, random_epochs=0.1, rise_epochs=0.2),
         training=TrainingOptions(
             epochs=epochs,
             batch_size=32,

@@ -90,7 +90,7 @@ def main() -> None:
     pretraining = Kind("pretraining", ["pretrain", arguments.regions], [*both, *unwarmed, "--training.epochs=50"])
     pretraining.whole = out / "pretraining"
     start = ["finetune", "retrieval", str(pretraining.whole), arguments.regions]
-    finetuning = Kind("fine-tuning", start, [*both, "--training.epochs=50", "--rerank=4"], out / "finetuning")
+    finetuning = Kind("fine-tuning", start, [*both, "--training.epochs=50"], out / "finetuning")
     kills, differences = Kills(), []
     for kind in (pretraining, finetuning):
         started = time.monotonic()

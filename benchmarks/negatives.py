@@ -19,10 +19,10 @@ from typing import Any
 
 from interbert.training.finetune import finetune_retrieval
 from interbert.training.model_card import versions
-from interbert.training.options import FinetuneRetrievalOptions, NegativeOptions, TrainingOptions
+from interbert.training.options import FinetuneNegativeOptions, FinetuneRetrievalOptions, TrainingOptions
 from interbert.training.trainer import LOG_HISTORY
 
-HARD = NegativeOptions(hard_share=0.8, random_epochs=0.05, rise_epochs=0.1)
+HARD = FinetuneNegativeOptions(mine="neighbours", hard_share=0.8, random_epochs=0.05, rise_epochs=0.1)
 KINDS = {
     "random alone": replace(HARD, hard_share=0.0),
     "neighbours (TF-IDF, image features)": HARD,
@@ -41,7 +41,7 @@ def main() -> None:
     parser.add_argument("--text-columns", nargs="*", default=[], help="columns whose texts to use")
     parser.add_argument("--out", required=True, help="folder for the runs")
     parser.add_argument("--steps", type=int, default=200, help="steps of 32 true pairs")
-    parser.add_argument("--pictures", type=int, default=1000, help="at most so many to judge on")
+    parser.add_argument("--images", type=int, default=1000, help="at most so many to judge on")
     arguments = parser.parse_args()
     found: dict[str, dict[str, float]] = {}
     for number, (kind, negatives) in enumerate(KINDS.items()):
@@ -53,7 +53,7 @@ def main() -> None:
                 validation=arguments.validation,
                 validation_limit=arguments.images,
                 out=str(out),
-                text_columns=arguments.texts,
+                text_columns=arguments.text_columns,
                 contrastive_loss_weight=1.0,
                 negatives=negatives,
                 training=TrainingOptions(

@@ -15,7 +15,7 @@ from tests.documented import blocks, commands, run
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-TRAINING = "--training.batch-size 8 --training.max-steps 2 --negatives.pool 4 --validation-share 0.2"
+TRAINING = "--training.batch-size 8 --training.max-steps 2 --validation-share 0.2"
 
 
 @pytest.fixture(scope="module")

@@ -132,7 +132,7 @@ def test_the_version_is_that_of_the_package(call: Callable[..., tuple[int, str, 
         (["pretrain", "a", "b", "--training.epoch", "3"], "Did you mean --training.epochs?"),
         (["extract", "a", "b", "--text", "title"], "Did you mean --text-columns?"),
         (["extract", "a", "b", "--limit", "many"], "--limit cannot be 'many'. It takes: a whole number."),
-        (["extract", "a", "b", "--overlap", "much"], "--overlap cannot be 'much'. It takes: a number."),
+        (["extract", "a", "b", "--threshold", "much"], "--threshold cannot be 'much'. It takes: a number."),
         (["extract", "a", "b", "--scales", "1,x"], "--scales cannot be"),
         (["extract", "a", "b", "--mirrored=maybe"], "--mirrored cannot be 'maybe'. It takes: true or false."),
         (["pretrain", "a", "b", "--training.schedule", "square"], "--training.schedule cannot be 'square'."),
@@ -199,7 +199,7 @@ def test_a_recipe_is_read_and_the_command_line_overrides_it(
     path = recipe(tmp_path / "r.yaml", "source: a\nout: b\ntexts: [title, 标题]\nlimit: 5\nmirrored: true\n")
     given = options("--config", path)
     assert (given.source, given.out, given.text_columns) == ("a", "b", ["title", "标题"])
-    assert (given.limit, given.mirrored, given.overlap) == (5, True, 0.5)
+    assert (given.limit, given.mirrored, given.threshold) == (5, True, 0.2)
     given = options("--config", path, "--limit", "7", "--text-columns", "other")
     assert (given.source, given.limit, given.text_columns) == ("a", 7, ["other"])
     rest = recipe(tmp_path / "rest.yaml", "limit: 5\n")
@@ -527,8 +527,69 @@ def test_an_option_that_never_was_is_not_said_to_be_an_old_name(call: Callable[.
 
 def test_options_that_are_no_more_are_said_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     recipe = tmp_path / "old.yaml"
-    recipe.write_text("model:\n  region_loss_weight: 1.0\n")
-    for words in (["--warm-start.max-pairs", "9"], ["--config", str(recipe)]):
-        assert main(["pretrain", "store", str(tmp_path / "out"), *words]) == 2
-        (line,) = capsys.readouterr().err.splitlines()
-        assert "is gone: it is 1" in line
+    for verb, more, line in (
+        ("pretrain", "--warm-start.max-pairs 9", "--warm-start.max-pairs is gone: it is 100,000. Leave it out."),
+        ("pretrain", "model: {region_loss_weight: 1.0}", "model.region_loss_weight is gone: it is 1. Leave it out."),
+        ("pretrain", "--model.fusion=sum", "--model.fusion is gone: it is fusion in model.config_overrides."),
+        ("pretrain", "negatives: {pool: 9}", "negatives.pool is gone: it is 32. Leave it out."),
+        ("finetune retrieval", "rerank: 3", "rerank is gone: it is 16. Leave it out."),
+        ("finetune retrieval", "--dual-prior", "--dual-prior is gone: it is done after every training that has a dual"),
+        ("topics build", "--rerank 3", "--rerank is gone: only searches are reranked; "),
+        ("extract", "--overlap 0.2", "--overlap is gone: it is 0.5. Leave it out."),
+        ("extract", "frcnn: {nms: 0.3}", "frcnn.nms is gone: it is 0.3, the published detector's. Leave it out."),
+    ):
+        recipe.write_text(more)
+        words = more.split() if more.startswith("--") else ["--config", str(recipe)]
+        assert main([*verb.split(), "a", str(tmp_path / "out"), *words]) == 2
+        (shown,) = capsys.readouterr().err.splitlines()
+        assert shown.startswith(f"interbert: {verb}: {line}")
+
+
+def test_what_one_verb_has_no_more_another_never_had(call: Callable[..., tuple[int, str, str]]) -> None:
+    _, _, errors = call("extract", "a", "b", "--rerank", "9")
+    assert "there is no option --rerank" in errors
+
+
+def test_one_set_of_options_serves_both_detectors(
+    options: Callable[..., extract_verb.Options], mistake: Callable[..., str], tmp_path: Path, capsys
+) -> None:
+    given = options("a", "b", "--frcnn.weights", "w", "--detector.min-boxes=3", "--frcnn.threshold", "0.5")
+    assert (given.weights, given.min_boxes, given.threshold) == ("w", 3, 0.5)
+    assert "--frcnn.weights is --weights, --detector.min-boxes is --min-boxes" in capsys.readouterr().err
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text("frcnn: {weights: '', boxes: refined}\ndetector: {model: detr, max_boxes: 36}\n")
+    given = options("a", "b", "--config", str(recipe))
+    assert (given.weights, given.max_boxes, given.frcnn.boxes) == ("detr", 36, "refined")
+    assert "detector.max_boxes: is max_boxes:" in capsys.readouterr().err
+    recipe.write_text("frcnn: {min_boxes: 5}\ndetector: {min_boxes: 9}\n")
+    shown = mistake("extract", "a", "b", "--config", str(recipe))
+    assert "frcnn.min_boxes is 5 and detector.min_boxes is 9, which are one option now: min_boxes. Give one." in shown
+
+
+@pytest.mark.parametrize(
+    ("words", "ray"),
+    [
+        (["a", "b"], False),
+        (["a", "b", "--ray"], True),
+        (["--ray", "a", "b"], True),
+        (["a", "b", "--ray", "auto"], "auto"),
+        (["--ray", "head:6379", "a", "b"], "head:6379"),
+        (["a", "b", "--ray=ray://head:10001"], "ray://head:10001"),
+        (["a", "b", "--ray-address", "ray://head:10001", "--ray"], "ray://head:10001"),
+        (["--ray", "--ray-address=auto", "a", "b"], "auto"),
+    ],
+)
+def test_ray_is_a_switch_that_may_name_a_cluster(
+    options: Callable[..., extract_verb.Options], words: list[str], ray: bool | str
+) -> None:
+    given = options(*words)
+    assert (given.ray, given.source, given.out) == (ray, "a", "b")
+
+
+def test_a_recipe_that_names_the_cluster_in_two_options_works(
+    options: Callable[..., extract_verb.Options], tmp_path: Path
+) -> None:
+    recipe = tmp_path / "recipe.yaml"
+    for text, ray in (("ray: true\nray_address: auto\n", "auto"), ("ray: true\nray_address: null\n", True)):
+        recipe.write_text(text)
+        assert options("a", "b", "--config", str(recipe)).ray == ray

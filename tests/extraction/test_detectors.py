@@ -165,7 +165,7 @@ def test_a_truncated_detector_is_an_error_of_one_line(tmp_path: Path) -> None:
 
 def test_the_command_extracts_and_continues(shop: Path, tmp_path: Path, folders: dict[str, Path]) -> None:
     words = ["extract", str(shop), str(tmp_path / "s"), "--extractor", "detector", "--device", "cpu"]
-    words += ["--detector.model", str(folders["d_fine"]), "--detector.min-boxes", "4", "--detector.max-boxes", "7"]
+    words += ["--weights", str(folders["d_fine"]), "--min-boxes", "4", "--max-boxes", "7"]
     assert main([*words, "--limit", "5"]) == 0
     assert main(words) == 0
     store = RegionStore.open(tmp_path / "s")

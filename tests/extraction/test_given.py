@@ -241,19 +241,23 @@ def test_boxes_as_text_in_a_csv_are_read_and_stay_pixels_of_a_large_image(tmp_pa
     [
         (["--extractor", "given"], "needs the column that holds the boxes: --given.column"),
         (["--extractor", "given", "--given.column", "crop"], "no column 'crop'. Did you mean 'crops'"),
-        (["--extractor", "frcnn"], "Give --frcnn.weights a file"),
-        (["--extractor", "frcnn", "--frcnn.weights", "/no/such.bin"], "/no/such.bin: there are no weights"),
+        (["--extractor", "frcnn"], "Give --weights a file"),
+        (["--extractor", "frcnn", "--weights", "/no/such.bin"], "/no/such.bin: there are no weights"),
         (
-            ["--extractor", "frcnn", "--frcnn.weights", "no/such"],
+            ["--extractor", "frcnn", "--weights", "no/such"],
             "no/such: there is no such file or folder, and the Hub",
         ),
-        (["--extractor", "detector"], "Give --detector.model a file"),
-        (["--extractor", "detector", "--detector.model", "./nothing"], "./nothing: there are no weights"),
+        (["--extractor", "detector"], "Give --weights a file"),
+        (["--extractor", "detector", "--weights", "./nothing"], "./nothing: there are no weights"),
         (["--extractor", "yolo"], "--extractor cannot be 'yolo'"),
         (["--device", "cuda:77"], "The device 'cuda:77' cannot be used"),
-        (["--frcnn.weights", "x"], "--frcnn options are read by --extractor frcnn"),
+        (
+            ["--weights", "x"],
+            "--weights, --min-boxes, --max-boxes and --threshold are read by --extractor frcnn and det",
+        ),
+        (["--frcnn.boxes", "refined"], "--frcnn options are read by --extractor frcnn"),
         (["--given.column", "crops"], "--given options are read by --extractor given"),
-        (["--frcnn.min-boxes", "0", "--extractor", "frcnn"], "min_boxes"),
+        (["--min-boxes", "0", "--extractor", "frcnn"], "min_boxes"),
     ],
 )
 def test_a_wrong_choice_is_an_error_of_one_line(

@@ -50,6 +50,6 @@ def test_training_reads_a_bucket_and_a_folder_together(
     copied(shop_store, f"{bucket}/train")
     words = ["pretrain", f"{bucket}/train", str(tmp_path / "m"), "--init-from", tiny_bert, "--training.max-steps=2"]
     words += ["--more-regions", f'{{"{shop_store}": 0.5}}', "--training.batch-size=8", "--validation-share=0.2"]
-    words += ["--warm-start.head-epochs=0", "--warm-start.epochs=0", "--negatives.pool=4"]
+    words += ["--warm-start.head-epochs=0", "--warm-start.epochs=0"]
     assert main(words) == 0, capsys.readouterr().err
     assert "kept: step" in capsys.readouterr().out

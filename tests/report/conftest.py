@@ -27,7 +27,7 @@ def pretrained(shop_store: Path, tiny_bert: str, tmp_path_factory: pytest.TempPa
 def retrieval(pretrained: Path, shop_store: Path) -> Path:
     out = pretrained.parent / "retrieval"
     words = ["finetune", "retrieval", str(pretrained), str(shop_store), str(out), *BRIEF, "--text-columns", "title"]
-    assert main([*words, "--training.max-steps", "2", "--negatives.hard-share", "0", "--rerank", "3"]) == 0
+    assert main([*words, "--training.max-steps", "2", "--negatives.hard-share", "0"]) == 0
     return out
 
 

@@ -15,12 +15,9 @@ from interbert.training.options import TrainingOptions
 
 
 @pytest.mark.parametrize(("gpu", "expected"), [(True, "sdpa"), (False, "eager")])
-def test_attention_is_what_is_fast_here_unless_it_is_named(
-    monkeypatch: pytest.MonkeyPatch, gpu: bool, expected: str
-) -> None:
+def test_attention_is_what_is_fast_here(monkeypatch: pytest.MonkeyPatch, gpu: bool, expected: str) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
-    assert attention_for_training(TrainingOptions()) == expected
-    assert attention_for_training(TrainingOptions(attention="sdpa")) == "sdpa"
+    assert attention_for_training() == expected
 
 
 def test_a_retrieval_model_has_every_parameter_that_fine_tuning_slows_down() -> None:

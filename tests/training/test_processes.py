@@ -23,7 +23,6 @@ SAME = [
     "--training.precision=fp32",
     "--model.dropout=0",
     "--model.pooler-size=16",
-    "--negatives.pool=4",
     "--validation-share=0.2",
     "--warm-start.head-epochs=0",
     "--warm-start.epochs=0",
@@ -194,7 +193,7 @@ def test_fine_tuning_without_contrast_runs_in_two_processes(shop_store: Path, ti
     brief = ["--training.max-steps=1", "--model.contrastive-size=16"]
     finish(pretrain(shop_store, tiny_bert, tmp_path / "p", 4, *brief))
     words = ["finetune", "retrieval", str(tmp_path / "p"), str(shop_store), str(tmp_path / "m")]
-    words += ["--contrastive-loss-weight=0", "--training.max-steps=2", "--training.batch-size=4", "--negatives.pool=4"]
+    words += ["--contrastive-loss-weight=0", "--training.max-steps=2", "--training.batch-size=4"]
     output = finish([*words, "--validation-share=0.2"], 2)
     assert output.count("kept: step") == 1
     assert output.count("mixture:") <= 1

@@ -15,7 +15,7 @@ MOST_TOUCHED, MOST_LOADED = 53, 75
 
 def test_the_path_to_the_first_loss_grows_no_longer(shop_store: Path, tiny_bert: str, tmp_path: Path) -> None:
     words = [str(shop_store), str(tmp_path / "out"), "--init-from", tiny_bert, "--model.pooler-size", "16"]
-    words += ["--model.contrastive-size", "16", "--negatives.pool", "4", "--training.batch-size", "8"]
+    words += ["--model.contrastive-size", "16", "--training.batch-size", "8"]
     words += ["--training.max-steps", "1"]
     done = subprocess.run(
         [sys.executable, str(ROOT / "benchmarks" / "trace_path.py"), *words],

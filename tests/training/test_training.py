@@ -29,11 +29,11 @@ SMALL = ["--training.batch-size", "8", "--training.log-steps", "1", "--validatio
 
 def pretrain_words(store: Path, bert: str, out: Path, *more: str) -> list[str]:
     words = ["pretrain", str(store), str(out), "--init-from", bert, "--model.pooler-size", "16"]
-    return [*words, "--model.contrastive-size", "16", "--negatives.pool", "4", *SMALL, *more]
+    return [*words, "--model.contrastive-size", "16", *SMALL, *more]
 
 
 def finetune_words(model: Path, store: Path, out: Path, *more: str) -> list[str]:
-    return ["finetune", "retrieval", str(model), str(store), str(out), "--negatives.pool", "4", *SMALL, *more]
+    return ["finetune", "retrieval", str(model), str(store), str(out), *SMALL, *more]
 
 
 @pytest.fixture(scope="module")

@@ -24,9 +24,7 @@ from interbert.training.warm_start import WARM_START, WarmStartData, can_warm_st
 IMAGES = 256
 WORDS = 8
 SIZES = {"contrastive_size": 16, "hidden_size": 48, "num_interaction_layers": 1, "initializer_range": 0.1}
-OPTIONS = WarmStartOptions(
-    head_epochs=40, head_learning_rate=1e-2, epochs=25, learning_rate=5e-3, batch_size=32, dropout=0.1
-)
+OPTIONS = WarmStartOptions(head_epochs=40, epochs=25, learning_rate=5e-3, batch_size=32, dropout=0.1)
 BRIEF = WarmStartOptions(head_epochs=2, epochs=2, batch_size=32)
 
 
@@ -95,7 +93,7 @@ def recall(model: InterBertForPreTraining, shelf: Shelf, by_head: bool) -> float
 def test_images_find_their_words_afterwards_by_cosine_and_by_matching_head(tmp_path: Path, by_head: bool) -> None:
     model, shelf = learn(tmp_path)
     assert recall(model, shelf, by_head) > 0.8
-    untaught = learn(tmp_path / "none", WarmStartOptions(head_epochs=1, epochs=0, head_learning_rate=1e-9))[0]
+    untaught = learn(tmp_path / "none", WarmStartOptions(head_epochs=1, epochs=0, learning_rate=1e-9))[0]
     assert recall(untaught, shelf, by_head) < 0.6
 
 
@@ -198,8 +196,8 @@ def test_a_run_killed_while_it_calibrates_repeats_only_that(
 
 
 def test_a_loss_that_is_not_finite_names_the_option_and_keeps_nothing(tmp_path: Path) -> None:
-    with pytest.raises(TrainingError, match=r"Lower warm_start.head_learning_rate"):
-        learn(tmp_path, WarmStartOptions(head_epochs=20, head_learning_rate=1e30, epochs=1, batch_size=32))
+    with pytest.raises(TrainingError, match=r"Lower warm_start.learning_rate"):
+        learn(tmp_path, WarmStartOptions(head_epochs=20, learning_rate=1e30, epochs=1, batch_size=32))
     assert not (tmp_path / CHECKPOINTS / WARM_START).exists()
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from interbert.extraction.settings import DetectorSettings, FrcnnSettings, GivenSettings
+from interbert.extraction.settings import DetectorSettings, FrcnnOptions, FrcnnSettings, GivenSettings
 
 if TYPE_CHECKING:
     from interbert.cli.extract import Options
@@ -17,17 +17,27 @@ if TYPE_CHECKING:
 
 
 def require_used(options: Options) -> None:
-    """Refuse options of an extractor that was not chosen: who gives them thinks it was."""
+    """Refuse options of an extractor that was not chosen: who gives them thinks it was.
+
+    Raises:
+        UsageError: naming the options and the extractors that read them.
+    """
     from interbert.errors import UsageError
 
     used = {options.extractor}
     if options.extractor == "given":
         used.add(options.given.described_by)
-    for name, default in (("frcnn", FrcnnSettings()), ("detector", DetectorSettings()), ("given", GivenSettings())):
+    for name, default in (("frcnn", FrcnnOptions()), ("given", GivenSettings())):
         if name not in used and getattr(options, name) != default:
             raise UsageError(
                 f"extract: --{name} options are read by --extractor {name}; the extractor is {options.extractor}."
             )
+    unread = DetectorSettings(options.weights, options.min_boxes, options.max_boxes, options.threshold)
+    if not used & {"frcnn", "detector"} and unread != DetectorSettings():
+        raise UsageError(
+            "extract: --weights, --min-boxes, --max-boxes and --threshold are read by --extractor frcnn and detector; "
+            f"the extractor is {options.extractor}."
+        )
 
 
 def build_chosen(options: Options) -> RegionExtractor:
@@ -41,7 +51,8 @@ def build_chosen(options: Options) -> RegionExtractor:
     if options.extractor == "detector":
         from interbert.extraction.detectors import open_detector
 
-        return open_detector(options.detector, options.device)
+        settings = DetectorSettings(options.weights, options.min_boxes, options.max_boxes, options.threshold)
+        return open_detector(settings, options.device)
     if options.extractor == "given":
         from interbert.extraction.given import GivenExtractor
 
@@ -53,7 +64,16 @@ def build_chosen(options: Options) -> RegionExtractor:
 def _frcnn(options: Options) -> FrcnnExtractor:
     from interbert.extraction.frcnn.extractor import open_frcnn
 
-    return open_frcnn(options.frcnn, options.device)
+    own = options.frcnn
+    settings = FrcnnSettings(
+        options.weights,
+        options.min_boxes,
+        options.max_boxes,
+        options.threshold,
+        boxes=own.boxes,
+        precision=own.precision,
+    )
+    return open_frcnn(settings, options.device)
 
 
 def _grid(options: Options) -> GridExtractor:
@@ -63,5 +83,5 @@ def _grid(options: Options) -> GridExtractor:
     features = tuple(options.features)
     if options.backbone.partition(":")[0] in HUBS:  # other networks give their last map only
         features = tuple(name for name in features if name in ("colour", "head"))
-    settings = GridSettings(options.backbone, options.input_size, tuple(options.scales), options.overlap, features)
+    settings = GridSettings(options.backbone, options.input_size, tuple(options.scales), features=features)
     return GridExtractor(settings, device=options.device)

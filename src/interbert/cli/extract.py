@@ -13,8 +13,8 @@ was stopped; images that cannot be read are skipped and listed in OUT/skipped.js
 Who finds regions is chosen with --extractor: grid (windows over the image, offline), frcnn (the paper's detector),
 detector (any of transformers), given (boxes that the source has in a column). docs/regions.md compares them.
 
-    interbert extract photos/ regions/frcnn --extractor frcnn --frcnn.weights unc-nlp/frcnn-vg-finetuned
-    interbert extract photos/ regions/detr --extractor detector --detector.model facebook/detr-resnet-50
+    interbert extract photos/ regions/frcnn --extractor frcnn --weights unc-nlp/frcnn-vg-finetuned
+    interbert extract photos/ regions/detr --extractor detector --weights facebook/detr-resnet-50
     interbert extract crops.jsonl regions/crops --extractor given --given.column boxes --given.format xywh
 """
 
@@ -23,7 +23,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from interbert.extraction.settings import DetectorSettings, FrcnnSettings, GivenSettings
+from interbert.extraction.settings import FrcnnOptions, GivenSettings
 from interbert.utils.terminal import say
 
 
@@ -51,26 +51,32 @@ class Options:
     caption_split: list[str] = field(default_factory=list)
     """Splits of Karpathy's file to take, such as train,restval."""
     extractor: Literal["grid", "frcnn", "detector", "given"] = "grid"
-    """Who finds and describes regions. The five options from --backbone on are the grid's."""
+    """Who finds and describes regions."""
     device: str = "auto"
     """Where to compute: cpu, cuda, cuda:1; auto takes CUDA where there is one."""
-    backbone: str = "efficientnet_lite0"
-    """Network that describes regions: efficientnet_lite0 (offline), a folder that interbert finetune backbone wrote, or
-    timm:NAME, torchvision:NAME, transformers:NAME."""
-    input_size: int = 256
-    """Long side of what the backbone sees, in pixels; a multiple of 32."""
-    scales: list[int] = field(default_factory=lambda: [1, 2, 3])
-    """Grids of windows, k means k x k; at most 36 windows."""
-    overlap: float = 0.5
-    """How much larger than a grid cell a window is, as a share of the cell."""
-    features: list[str] = field(default_factory=lambda: ["colour", "stride8", "stride16", "head"])
-    """Parts of a region's feature."""
-    frcnn: FrcnnSettings = field(default_factory=FrcnnSettings)
+    weights: str = ""
+    """Of frcnn or a detector: a Hub id (owner/name, owner/name@revision) or a folder; of frcnn also a file of weights
+    (.bin, .pth, .pkl, .safetensors) beside its config.yaml."""
+    min_boxes: int = 10
+    """Of frcnn or a detector: at least so many regions, also below the threshold; equal to --max-boxes: a fixed number,
+    such as 36."""
+    max_boxes: int = 100
+    """Of frcnn or a detector: at most so many regions."""
+    threshold: float = 0.2
+    """Of frcnn or a detector: probability that a region's best class has."""
+    frcnn: FrcnnOptions = field(default_factory=FrcnnOptions)
     """The paper's detector."""
-    detector: DetectorSettings = field(default_factory=DetectorSettings)
-    """A detector of transformers."""
     given: GivenSettings = field(default_factory=GivenSettings)
     """Boxes that the source has."""
+    backbone: str = "efficientnet_lite0"
+    """Of the grid: network that describes regions, efficientnet_lite0 (offline), a folder that interbert finetune
+    backbone wrote, or timm:NAME, torchvision:NAME, transformers:NAME."""
+    input_size: int = 256
+    """Of the grid: long side of what the backbone sees, in pixels; a multiple of 32."""
+    scales: list[int] = field(default_factory=lambda: [1, 2, 3])
+    """Of the grid: its windows, k means k x k; at most 36 windows."""
+    features: list[str] = field(default_factory=lambda: ["colour", "stride8", "stride16", "head"])
+    """Of the grid: parts of a region's feature."""
     mirrored: bool = False
     """Store each image's mirror image too, as one more view to train on."""
     allow_no_text: bool = False
@@ -79,12 +85,9 @@ class Options:
     """Only the first so many rows."""
     top_k_classes: int | None = None
     """Of a new store: keep so many classes of each region and the remainder, not all probabilities."""
-    ray: bool = False
-    """Extract on the workers of a Ray cluster; without a cluster, on all cores of this machine."""
-    ray_address: str | None = None
-    """Address of the cluster, such as auto or ray://head:10001; it is found when not given."""
-    ray_cpus: float = 1.0
-    """Cores that a worker takes."""
+    ray: bool | str = False
+    """Extract on the workers of a Ray cluster: --ray finds it, and takes all cores of this machine without one;
+    --ray=ADDRESS, such as auto or ray://head:10001, names it."""
     ray_gpus: float = 0.0
     """Share of a GPU that a worker takes; 0.5 puts two workers on each."""
 
@@ -120,11 +123,12 @@ def run(options: Options) -> None:
     columns = source.columns
     say(f"{options.source}: {len(source)} rows, images in {columns.image!r}, texts in {list(columns.texts)}")
     backend = None
-    if options.ray or options.ray_address is not None:
+    if options.ray:
         from interbert.extraction.backends.ray import ExtractorRecipe, RayBackend
 
         recipe = ExtractorRecipe.of(extractor)
-        backend = RayBackend(recipe, options.ray_address, options.ray_cpus, options.ray_gpus)
+        address = options.ray if isinstance(options.ray, str) else None
+        backend = RayBackend(recipe, address, gpus=options.ray_gpus)
     report = extract_to_store(
         source,
         options.out,

@@ -20,7 +20,6 @@ from interbert.errors import UsageError, shortened
 from interbert.utils.bounded_files import require_bounded_yaml
 
 set_parsing_settings(docstring_parse_attribute_docstrings=True)
-read_renamed_recipes()
 
 _MAX_REASON = 500
 
@@ -53,7 +52,8 @@ def parse_options(verb: str, description: str, options: type, words: Sequence[st
         UsageError: a word is not understood; the message names the nearest option.
     """
     kinds = option_kinds(options)
-    words = current_words(words, kinds)
+    words = current_words(verb, words, kinds)
+    read_renamed_recipes(verb)
     required = [field.name for field in dataclasses.fields(options) if _is_required(field)]
     parser = _Parser(
         prog=f"interbert {verb}",
@@ -196,8 +196,8 @@ def _normalised(words: Sequence[str], kinds: dict[str, Any]) -> list[str]:
             name = "--" + name[2:].replace("-", "_")
         kind = kinds.get(name[2:]) if name.startswith("--") else None
         following = words[position + 1] if position + 1 < len(words) else ""
-        if kind is bool and not equals and following not in ("true", "false"):
-            result.append(f"{name}=true")
+        if not equals and _is_bare_switch(kind, following):
+            result += [f"{name}=true"] if kind is bool or not _is_given(name, words) else []
         elif equals:
             result.append(f"{name}={_list(value, kind)}")
         else:
@@ -205,6 +205,24 @@ def _normalised(words: Sequence[str], kinds: dict[str, Any]) -> list[str]:
             is_value = before.startswith("--") and "=" not in before and not word.startswith("--")
             result.append(_list(word, kinds.get(before[2:])) if is_value else name)
     return result
+
+
+_SWITCH = bool | str
+"""Kind of a switch that may name an address instead."""
+_ADDRESS = r"true|false|auto|local|(ray://)?[\w.-]+:\d+"
+
+
+def _is_bare_switch(kind: Any, following: str) -> bool:
+    """Whether a switch stands alone: the word after it is no value of it, but a word of its own, as a source is."""
+    if kind == _SWITCH:
+        return not re.fullmatch(_ADDRESS, following)
+    return kind is bool and following not in ("true", "false")
+
+
+def _is_given(name: str, words: Sequence[str]) -> bool:
+    """Whether an option that may be a bare switch has a value elsewhere: that says more."""
+    pairs = itertools.pairwise([*words, ""])
+    return any(word.startswith(f"{name}=") or (word == name and re.fullmatch(_ADDRESS, after)) for word, after in pairs)
 
 
 def _gathered(words: Sequence[str], before: int) -> list[str]:

@@ -127,7 +127,8 @@ class RegionMasking:
 
     Args:
         mode: ``iou`` (the paper's) or ``plain``: each region on its own (the ablation).
-        anchor_probability: chance of being an anchor.
+        anchor_probability: chance of being an anchor; the paper's, whose share of hidden regions it sets together with
+            ``iou_threshold``.
         iou_threshold: overlap with an anchor that hides a region too.
         plain_probability: chance of a region in ``plain`` mode.
         plain_zeroed: share of those that is hidden; the rest stays visible and is predicted all the same.

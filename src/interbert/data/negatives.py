@@ -23,6 +23,8 @@ from interbert.utils.files import replacing
 Float32 = NDArray[np.float32]
 Int64 = NDArray[np.int64]
 
+POOL_SIZE = 32
+"""Neighbours of a pair that hard negatives are drawn from: near enough to be hard, many enough to differ by epoch."""
 _BLOCK = 512
 _TRIES = 100
 _PROJECTED = 256
@@ -118,7 +120,7 @@ class Negatives:
 
     @classmethod
     def mined(
-        cls, table: PairTable, pooled: Float32 | None, pool_size: int = 32, near_same: float | None = None
+        cls, table: PairTable, pooled: Float32 | None, pool_size: int = POOL_SIZE, near_same: float | None = None
     ) -> Negatives:
         """Pools by TF-IDF neighbours of the texts and, given mean region features [rows,F], image neighbours."""
         pools = [text_neighbours(table.texts, pool_size)]
@@ -133,7 +135,7 @@ class Negatives:
         table: PairTable,
         texts: Float32,
         images: Float32,
-        pool_size: int = 32,
+        pool_size: int = POOL_SIZE,
         near_same: float | None = None,
     ) -> Negatives:
         """Pools by a dual encoder's vectors of the pairs' texts [n,D] and images [n,D]."""

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from interbert.training.arguments import uses_bf16
 from interbert.training.options import (
+    FinetuneNegativeOptions,
     FinetuneRetrievalOptions,
     MaskingOptions,
     ModelOptions,
@@ -54,9 +55,7 @@ def pretraining(folder: Path, init_from: str, pairs: int, effort: float) -> Pret
         out=str(folder / "models" / "pretrained"),
         init_from=init_from,
         # a thousand images are learnt by heart in no time: much dropout where they are met first
-        warm_start=WarmStartOptions(
-            head_epochs=20, head_learning_rate=1e-3, epochs=3, learning_rate=5e-4, batch_size=256, dropout=0.7
-        ),
+        warm_start=WarmStartOptions(head_epochs=20, epochs=3, learning_rate=1e-3, batch_size=256, dropout=0.7),
         model=ModelOptions(lm_loss_weight=0.5, region_dropout=0.3),
         masking=MaskingOptions(),
         negatives=NegativeOptions(hard_share=0.5, random_epochs=epochs / 4, rise_epochs=epochs / 4),
@@ -81,7 +80,7 @@ def finetuning(folder: Path, texts: list[str], pairs: int, effort: float) -> Fin
         out=str(folder / "models" / "retrieval"),
         text_columns=texts,
         contrastive_loss_weight=2.0,
-        negatives=NegativeOptions(mine="model", hard_share=0.5, random_epochs=epochs / 8, rise_epochs=epochs / 4),
+        negatives=FinetuneNegativeOptions(hard_share=0.5, random_epochs=epochs / 8, rise_epochs=epochs / 4),
         training=TrainingOptions(
             epochs=epochs,
             batch_size=32,

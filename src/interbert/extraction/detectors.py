@@ -27,7 +27,7 @@ from interbert.regions.schema import ExtractorInfo, Regions
 if TYPE_CHECKING:
     from PIL import Image
 
-OPTION = "--detector.model"
+OPTION = "--weights"
 _BATCH = {"cpu": 4, "cuda": 32}
 _DESCRIBED_BY = ("config.json", "preprocessor_config.json")
 """Files beside the weights that decide what comes out."""

@@ -10,7 +10,7 @@ from interbert.errors import ConfigError, require_range
 
 @dataclass(frozen=True)
 class DetectorSettings:
-    """Options of a detector of transformers."""
+    """What makes one detector of transformers different from another."""
 
     model: str = ""
     """The detector: a folder that save_pretrained wrote, or a Hub id (owner/name, owner/name@revision)."""
@@ -52,8 +52,18 @@ MAX_REGIONS = 300
 
 
 @dataclass(frozen=True)
+class FrcnnOptions:
+    """Options that only the paper's detector has."""
+
+    boxes: Literal["proposals", "refined"] = "proposals"
+    """Boxes as the features were pooled from them (the paper's), or moved to where the last layer says."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Numbers of the convolutions; bfloat16 is faster where the hardware has it."""
+
+
+@dataclass(frozen=True)
 class FrcnnSettings:
-    """Options of the paper's detector."""
+    """What makes one of the paper's detectors different from another."""
 
     weights: str = ""
     """Its weights: a Hub id such as unc-nlp/frcnn-vg-finetuned (also owner/name@revision), a folder with the weights

@@ -30,7 +30,7 @@ def find_weights(where: str, option: str) -> tuple[Path, str]:
 
     Args:
         where: path, or Hub id (owner/name, owner/name@revision).
-        option: what the user has to give, for messages: ``--frcnn.weights``.
+        option: what the user has to give, for messages: ``--weights``.
 
     Raises:
         ConfigError: there is nothing of that name here, and the Hub does not give it.

@@ -202,7 +202,7 @@ def _masked(data: PairData, masking: Mapping[str, Any], objective: str) -> list[
         Negatives(data.table),
         lambda step: 0.0,
         SegmentMasking(masking["text"], masking["text_max_share"]),
-        RegionMasking(masking["regions"], masking["anchor_probability"]),
+        RegionMasking(masking["regions"], masking.get("anchor_probability", RegionMasking.anchor_probability)),
         objective,
         mismatch_probability=0.0,
     )

@@ -19,7 +19,7 @@ from interbert.model.scoring import dual_matrix, score_pairs
 from interbert.regions.schema import CaptionRow, ExtractorInfo
 from interbert.report.predictions import PairPredictions, QueryResult, by_hash, predict_pairs
 from interbert.report.runs import HeldOut, Run, held_out_pairs
-from interbert.tasks.retrieval import RetrievalSet, encode_images
+from interbert.tasks.retrieval import RERANKED, RetrievalSet, encode_images
 from interbert.training.run_setup import RECIPE
 from interbert.utils.stored_names import RegionArrays
 
@@ -66,7 +66,7 @@ def rank_texts(
     shown = by_hash(data.texts)[:count]
     texts = processor.texts_to_ids([data.texts[place] for place in shown])
     images = encode_images(held_out.store, data.image_rows, processor)
-    order, scores = _ranked(model, texts, images, data.relevant[shown], int(recipe["rerank"]))
+    order, scores = _ranked(model, texts, images, data.relevant[shown], int(recipe.get("rerank", RERANKED)))
     keys = [held_out.image_key(row) for row in data.image_rows]
     queries = []
     rows: dict[str, int] = {}

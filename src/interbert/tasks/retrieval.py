@@ -25,6 +25,9 @@ from interbert.utils.stored_names import RegionArrays
 
 Bool = NDArray[np.bool_]
 
+RERANKED = 16
+"""Images per text that the joint model scores in validation: more take longer and seldom change which model is best."""
+
 
 @dataclass(frozen=True)
 class RetrievalSet:
@@ -104,7 +107,7 @@ class RetrievalTask(Task):
         data: RetrievalSet,
         texts: Sequence[Sequence[int]],
         images: Sequence[RegionArrays],
-        rerank: int = 16,
+        rerank: int = RERANKED,
         joint: bool = True,
     ) -> None:
         self.primary_metric = "r@1" if joint else "dual_r@1"

@@ -127,7 +127,7 @@ def _finetune(
             f"max_text_tokens {options.max_text_tokens} is more than the {model.config.max_position_embeddings} "
             f"positions of {options.model}."
         )
-    model.set_attn_implementation(attention_for_training(options.training))
+    model.set_attn_implementation(attention_for_training())
     dataset = LabelledItems(_items(train, processor, labels))
     cut = cut_of(options.training)
     batches = EpochBatches(dataset.lengths, options.training.batch_size, options.training.seed, cut)

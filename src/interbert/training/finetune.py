@@ -51,6 +51,10 @@ _BEFORE_FINISH = {"dual_score_weight": None, "query_bank_size": None}
 """What only a finished model has."""
 _QUERY_BANK = 2048
 """Texts of the query bank: as good as all 12,000 of a catalogue."""
+_HUB_CORRECTION = 0.5
+"""Share of an image's nearness to just any training text that is taken off its dual score, so that an image near to
+everything does not come first everywhere; larger shares are no better (benchmarks/results/training_trials.md). The
+model's configuration has it as ``hub_correction``, where 0 turns it off."""
 
 
 def finetune_retrieval(options: FinetuneRetrievalOptions) -> None:
@@ -86,7 +90,7 @@ def _finetune(options: FinetuneRetrievalOptions) -> None:
         return
     set_seed(options.training.seed)
     model = load_model(options.model, **_overrides(options))
-    model.set_attn_implementation(attention_for_training(options.training))
+    model.set_attn_implementation(attention_for_training())
     pairs = PairData(data.table, data.store, processor, options.training.seed, options.regions)
     contrast = model.config.contrastive_size is not None and options.contrastive_loss_weight > 0
     cut = cut_of(options.training)
@@ -104,7 +108,7 @@ def _finetune(options: FinetuneRetrievalOptions) -> None:
     texts, images = data.validation.encode(data.validation_store, processor)
     mismatches = _IN_BATCH_MISMATCHES if in_batch else _MISMATCHES
     chance = baseline_losses(pairs.ids, data.store, "classify", options.training.batch_size * cut.processes, mismatches)
-    task = RetrievalTask(data.validation, texts, images, options.rerank)
+    task = RetrievalTask(data.validation, texts, images)
     trainer = InterBertTrainer(
         model,
         arguments,
@@ -136,11 +140,8 @@ def _judged(options: FinetuneRetrievalOptions) -> QrelsTexts | None:
 def _finish(options: FinetuneRetrievalOptions, out: Path, task: RetrievalTask, pairs: PairData) -> None:
     """Correct the best model's dual score for hubs, and mix it into its joint one; safe to repeat."""
     model = load_model(out, **_BEFORE_FINISH)
-    if options.hub_correction:
-        model.keep_query_bank(_query_bank(model, pairs, options.training.seed), options.hub_correction)
-    mixed = options.score_fusion and _fuse_dual_scores(model, task)
-    if not options.hub_correction and not mixed:
-        return
+    model.keep_query_bank(_query_bank(model, pairs, options.training.seed), _HUB_CORRECTION)
+    _fuse_dual_scores(model, task)
     with replaced_files(out) as part, quiet_transformers():
         model.save_pretrained(part)
 
@@ -152,21 +153,20 @@ def _query_bank(model: InterBertForImageTextRetrieval, pairs: PairData, seed: in
     return torch.from_numpy(encode_texts(model, [pairs.ids[int(pair)].tolist() for pair in chosen]))
 
 
-def _fuse_dual_scores(model: InterBertForImageTextRetrieval, task: RetrievalTask) -> bool:
-    """Add the dual score to the joint one, weighted as validation pairs have it; returns whether there is a weight."""
+def _fuse_dual_scores(model: InterBertForImageTextRetrieval, task: RetrievalTask) -> None:
+    """Add the dual score to the joint one, weighted as validation pairs have it, where they can tell a weight."""
     task.evaluate(model)
     if task.mixture is None:
         _logger.info(
             f"mixture: {task.data_size} cannot tell what the dual score is worth; the joint one ranks as it is"
         )
-        return False
+        return
     build_in(model, task.mixture)
     _logger.info(
         f"mixture: {task.mixture.joint:.2f} x joint + {task.mixture.dual:.1f} x cosine, fitted on {task.data_size}"
     )
     if task.mixture.joint == 0:
         _logger.info("the joint pass adds nothing on them: the ranking is the dual encoder's alone")
-    return True
 
 
 def _overrides(options: FinetuneRetrievalOptions) -> dict[str, Any]:
@@ -201,6 +201,6 @@ def _negatives(
         unique, inverse = np.unique(data.table.rows, return_inverse=True)
         images = encode_images(data.store, unique.tolist(), processor)
         texts, vectors = encode_all(model, processor.texts_to_ids(data.table.texts), images)
-        return Negatives.from_vectors(data.table, texts, vectors[inverse], chosen.pool, chosen.near_same)
+        return Negatives.from_vectors(data.table, texts, vectors[inverse], near_same=chosen.near_same)
 
     return run_negatives(chosen, Path(options.out), data, arguments, by_model if chosen.mine == "model" else None)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, TypedDict
 
 from interbert.errors import ConfigError, require_range
 
@@ -48,8 +48,6 @@ class TrainingOptions:
     """Steps between log lines."""
     workers: int = 0
     """Processes that prepare batches; 0 prepares them in the training process."""
-    attention: Literal["auto", "eager", "sdpa"] = "auto"
-    """Attention while training; auto: sdpa on a GPU, eager on a CPU, where it is faster for short sequences."""
     compile: bool = False
     """Compile the model with torch.compile: worth its first minutes in long runs on a GPU, and nothing on a CPU."""
     shard: bool = False
@@ -76,30 +74,28 @@ class TrainingOptions:
             require_range("training.max_steps", self.max_steps, 1)
 
 
+class ConfigOverrides(TypedDict, total=False):
+    """Values of :class:`~interbert.model.configuration.InterBertConfig` that no recipe but an ablation changes."""
+
+    num_interaction_layers: int
+    num_text_layers: int
+    num_image_layers: int
+    image_num_attention_heads: int
+    image_intermediate_size: int
+    fusion: Literal["mul", "sum"]
+    region_objective: Literal["classify", "regress"]
+    contrastive_lexical: bool
+    lm_loss_on_mismatched: bool
+
+
 @dataclass
 class ModelOptions:
-    """Sizes that the BERT does not decide."""
+    """What the BERT does not decide of the model's configuration."""
 
     pooler_size: int = 384
     """Width of the pooled vectors."""
-    num_interaction_layers: int | None = None
-    """Layers over both sides; half the BERT's when not given."""
-    num_text_layers: int | None = None
-    """Further layers over the text; the BERT's other half when not given. Together they are the BERT's layers."""
-    num_image_layers: int | None = None
-    """Image layers; half as many as the BERT has when not given."""
-    image_intermediate_size: int | None = None
-    """Feed-forward width of the image layers; the BERT's when not given."""
-    image_num_attention_heads: int | None = None
-    """Heads of the image layers; the BERT's when not given."""
     contrastive_size: int | None = 384
     """Width of the dual encoder's vectors; null trains no dual encoder."""
-    contrastive_lexical: bool = True
-    """Add a learned vector per token to a text's vector: titles tell products apart by brands and model names."""
-    fusion: Literal["mul", "sum"] = "mul"
-    """How the pooled vectors meet."""
-    region_objective: Literal["classify", "regress"] = "classify"
-    """What a masked region is asked for: its class distribution or its feature."""
     dropout: float = 0.1
     """Hidden dropout of text, joint and image layers."""
     region_dropout: float = 0.0
@@ -108,18 +104,19 @@ class ModelOptions:
     """Attention dropout."""
     lm_loss_weight: float = 1.0
     """Weight of masked segment modeling; the other objectives have 1."""
-    lm_loss_on_mismatched: bool = True
-    """Take the LM loss on mismatched pairs too, as the reference does."""
+    config_overrides: ConfigOverrides = field(default_factory=lambda: ConfigOverrides())
+    """Further values of the model's configuration (docs/model.md), such as '{num_image_layers: 4, fusion: sum}'."""
 
     def __post_init__(self) -> None:
-        sizes = ("pooler_size", "num_image_layers", "image_intermediate_size", "image_num_attention_heads")
-        for name in (*sizes, "contrastive_size"):
+        for name in ("pooler_size", "contrastive_size"):
             require_range(f"model.{name}", getattr(self, name), 1)
-        for name in ("num_interaction_layers", "num_text_layers"):
-            require_range(f"model.{name}", getattr(self, name), 0)
         for name in ("dropout", "region_dropout", "attention_dropout"):
             require_range(f"model.{name}", getattr(self, name), 0, 1)
         require_range("model.lm_loss_weight", self.lm_loss_weight, 0)
+        unknown = sorted(set(self.config_overrides) - set(ConfigOverrides.__annotations__))
+        if unknown:
+            known = ", ".join(ConfigOverrides.__annotations__)
+            raise ConfigError(f"model.config_overrides has no {unknown[0]!r}. It takes: {known}.")
 
 
 @dataclass
@@ -132,11 +129,8 @@ class MaskingOptions:
     """Longest segment as a share of the caption; null is the plain law."""
     regions: Literal["iou", "plain"] = "iou"
     """Anchors with what overlaps them (the paper's) or single regions."""
-    anchor_probability: float = 0.1
-    """Chance of a region to be an anchor."""
 
     def __post_init__(self) -> None:
-        require_range("masking.anchor_probability", self.anchor_probability, 0, 1)
         if self.text_max_share is not None and not 0 < self.text_max_share <= 1:
             raise ConfigError(f"masking.text_max_share must be above 0 and at most 1, not {self.text_max_share}.")
 
@@ -147,12 +141,10 @@ class WarmStartOptions:
 
     head_epochs: int = 30
     """Passes over one vector an image: region embedding, poolers and projections. A minute for 25,000 pairs."""
-    head_learning_rate: float = 2e-3
-    """Peak learning rate of them."""
     epochs: int = 10
     """Passes of the image side against the text side as it is."""
     learning_rate: float = 2e-3
-    """Peak learning rate of them."""
+    """Peak learning rate of both."""
     batch_size: int = 1024
     """Pairs per step; each is contrasted with all others. Never more than an eighth of the pairs."""
     dropout: float = 0.3
@@ -162,8 +154,8 @@ class WarmStartOptions:
         require_range("warm_start.batch_size", self.batch_size, 2)
         if min(self.head_epochs, self.epochs) < 0:
             raise ConfigError("warm_start.head_epochs and warm_start.epochs must not be negative.")
-        if min(self.head_learning_rate, self.learning_rate) <= 0:
-            raise ConfigError("warm_start.head_learning_rate and warm_start.learning_rate must be above 0.")
+        if self.learning_rate <= 0:
+            raise ConfigError(f"warm_start.learning_rate must be above 0, not {self.learning_rate}.")
         if not 0 <= self.dropout < 1:
             raise ConfigError(f"warm_start.dropout must be at least 0 and below 1, not {self.dropout}.")
 
@@ -172,11 +164,6 @@ class WarmStartOptions:
 class NegativeOptions:
     """Which wrong captions and images a pair is shown, and when."""
 
-    mine: Literal["neighbours", "model", "batch"] = "neighbours"
-    """Hard ones: TF-IDF and image neighbours; the dual encoder's nearest when fine-tuning starts (model); or its
-    nearest within each batch as it learns (batch). The last two are for fine-tuning."""
-    pool: int = 32
-    """Neighbours per pair."""
     hard_share: float = 0.5
     """Largest share of hard ones."""
     random_epochs: float = 1.0
@@ -187,13 +174,27 @@ class NegativeOptions:
     """Texts with so much of their words in common are no negatives of each other; null spares identical ones only."""
 
     def __post_init__(self) -> None:
-        require_range("negatives.pool", self.pool, 1)
         require_range("negatives.random_epochs", self.random_epochs, 0)
         require_range("negatives.rise_epochs", self.rise_epochs, 0)
         if self.near_same is not None and not 0 < self.near_same <= 1:
             raise ConfigError(f"negatives.near_same must be above 0 and at most 1, not {self.near_same}.")
         if not 0 <= self.hard_share <= 1:
             raise ConfigError(f"negatives.hard_share must be between 0 and 1, not {self.hard_share}.")
+
+
+@dataclass
+class FinetuneNegativeOptions(NegativeOptions):
+    """Which wrong captions and images a pair is shown in fine-tuning, and when."""
+
+    hard_share: float = 0.7
+    """Largest share of hard ones."""
+    random_epochs: float = 0.2
+    """Epochs with random ones only: hard ones from the first step keep the matching head at chance."""
+    rise_epochs: float = 0.3
+    """Epochs in which the share of hard ones then rises to its largest."""
+    mine: Literal["neighbours", "model", "batch"] = "model"
+    """Hard ones: TF-IDF and image neighbours; the dual encoder's nearest when fine-tuning starts (model); or its
+    nearest within each batch as it learns (batch)."""
 
 
 @dataclass
@@ -234,11 +235,6 @@ class PretrainOptions:
         _check_validation(self.validation_share, self.validation_limit)
         _check_more(self.regions, self.more_regions)
         require_range("max_text_tokens", self.max_text_tokens, 3)
-        if self.negatives.mine != "neighbours":
-            raise ConfigError(
-                f"negatives.mine {self.negatives.mine!r} needs a trained model: it is for fine-tuning. "
-                "Use 'neighbours'."
-            )
 
 
 @dataclass
@@ -272,20 +268,11 @@ class FinetuneRetrievalOptions:
     min_grade: float | None = None
     """Products graded at least this are trained on, above 0 when not given; what is graded lower and above 0 is left
     out, as a negative too."""
-    rerank: int = 16
-    """Images per text that the joint model scores in validation."""
     contrastive_loss_weight: float = 0.5
     """Weight of the contrast of separately encoded sides; 0 leaves it out."""
-    score_fusion: bool = True
-    """After training, add the dual encoder's score to the joint one, weighted on validation pairs."""
-    hub_correction: float = 0.5
-    """After training, take this share of an image's nearness to just any training text off its dual score, so that an
-    image near to everything does not come first everywhere; 0 does not."""
     dropout: float | None = None
     """Hidden dropout; the model's own when not given."""
-    negatives: NegativeOptions = field(
-        default_factory=lambda: NegativeOptions(mine="model", random_epochs=0.2, rise_epochs=0.3, hard_share=0.7)
-    )
+    negatives: FinetuneNegativeOptions = field(default_factory=FinetuneNegativeOptions)
     """Wrong captions and images."""
     training: TrainingOptions = field(
         default_factory=lambda: TrainingOptions(epochs=4, batch_size=32, learning_rate=1e-4, ema_decay=0.9999)
@@ -301,8 +288,6 @@ class FinetuneRetrievalOptions:
             raise ConfigError(f"min_grade must be above 0, not {self.min_grade}: grade 0 means wrong.")
         if self.qrels is not None and self.more_regions:
             raise ConfigError("qrels name the products of one store. Leave more_regions out.")
-        require_range("rerank", self.rerank, 1)
-        require_range("hub_correction", self.hub_correction, 0)
         require_range("dropout", self.dropout, 0, 1)
         require_range("contrastive_loss_weight", self.contrastive_loss_weight, 0)
 

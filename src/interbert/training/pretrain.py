@@ -146,7 +146,7 @@ def _model(
             f"of {options.init_from}."
         )
     model = InterBertForPreTraining(config)
-    model.set_attn_implementation(attention_for_training(options.training))
+    model.set_attn_implementation(attention_for_training())
     report = initialise_from_bert(model, options.init_from)
     filled = frozenset(report.filled)
     words = model.interbert.text_embeddings.word_embeddings.weight
@@ -175,36 +175,31 @@ def _some_images(groups: NDArray[np.int64], seed: int) -> list[int]:
 
 def _config(options: PretrainOptions, store: RegionReader, vocabulary: int) -> InterBertConfig:
     chosen: ModelOptions = options.model
-    if chosen.region_objective == "classify" and store.info.num_classes is None:
-        raise ConfigError(
-            f"{store.path}: its extractor gives no class distribution. Set model.region_objective to 'regress'."
-        )
-    optional = {
-        "num_interaction_layers": chosen.num_interaction_layers,
-        "num_text_layers": chosen.num_text_layers,
-        "num_image_layers": chosen.num_image_layers,
-        "image_intermediate_size": chosen.image_intermediate_size,
-        "image_num_attention_heads": chosen.image_num_attention_heads,
-    }
-    return config_for_bert(
+    config = config_for_bert(
         options.init_from,
-        vocab_size=vocabulary,
-        region_feature_size=store.info.feature_size,
-        num_region_classes=store.info.num_classes or 1,
-        pooler_size=chosen.pooler_size,
-        contrastive_size=chosen.contrastive_size,
-        contrastive_lexical=chosen.contrastive_lexical and chosen.contrastive_size is not None,
-        fusion=chosen.fusion,
-        region_objective=chosen.region_objective,
-        hidden_dropout_prob=chosen.dropout,
-        image_hidden_dropout_prob=chosen.dropout,
-        region_feature_dropout_prob=chosen.region_dropout,
-        attention_probs_dropout_prob=chosen.attention_dropout,
-        image_attention_probs_dropout_prob=chosen.attention_dropout,
-        lm_loss_weight=chosen.lm_loss_weight,
-        lm_loss_on_mismatched=chosen.lm_loss_on_mismatched,
-        **{name: value for name, value in optional.items() if value is not None},
+        **{
+            "vocab_size": vocabulary,
+            "region_feature_size": store.info.feature_size,
+            "num_region_classes": store.info.num_classes or 1,
+            "pooler_size": chosen.pooler_size,
+            "contrastive_size": chosen.contrastive_size,
+            # titles tell products apart by brands and model names, which a vector per token keeps
+            "contrastive_lexical": chosen.contrastive_size is not None,
+            "hidden_dropout_prob": chosen.dropout,
+            "image_hidden_dropout_prob": chosen.dropout,
+            "region_feature_dropout_prob": chosen.region_dropout,
+            "attention_probs_dropout_prob": chosen.attention_dropout,
+            "image_attention_probs_dropout_prob": chosen.attention_dropout,
+            "lm_loss_weight": chosen.lm_loss_weight,
+            **chosen.config_overrides,
+        },
     )
+    if config.region_objective == "classify" and store.info.num_classes is None:
+        raise ConfigError(
+            f"{store.path}: its extractor gives no class distribution. Set region_objective to 'regress' in "
+            "model.config_overrides."
+        )
+    return config
 
 
 def _dataset(
@@ -216,6 +211,6 @@ def _dataset(
         negatives,
         hard,
         SegmentMasking(masking.text, masking.text_max_share),
-        RegionMasking(masking.regions, masking.anchor_probability),
+        RegionMasking(masking.regions),
         config.region_objective,
     )

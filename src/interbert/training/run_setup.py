@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, redirect_stdout
 from dataclasses import asdict, dataclass, is_dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -180,10 +180,8 @@ def run_negatives(
     with arguments.main_process_first(desc="negatives"):
         if file.exists():
             return Negatives.load(data.table, file, chosen.near_same)
-        if by_model is None:
-            found = Negatives.mined(data.table, data.pooled, chosen.pool, chosen.near_same)
-        else:
-            found = by_model()
+        mined = partial(Negatives.mined, data.table, data.pooled, near_same=chosen.near_same)
+        found = (by_model or mined)()
         found.save(file)
         return found
 
@@ -299,7 +297,7 @@ def as_recipe(options: Any) -> dict[str, Any]:
 
 def _require_same(out: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
     old, new = flat(stripped(before)), flat(json.loads(json.dumps(now)))  # earlier versions wrote credentials
-    old = {name: value for name, value in old.items() if FIXED_OPTIONS.get(name) != value}
+    old = {name: value for name, value in old.items() if name in new or FIXED_OPTIONS.get(name) != value}
     new = {name: value for name, value in new.items() if name in old or value != []}  # a list that came later
     changed = [name for name in sorted(old.keys() | new.keys()) if old.get(name) != new.get(name)]
     if changed:

@@ -112,15 +112,13 @@ class _Part:
     title: str
     epochs: str
     """Option with its passes."""
-    rate: str
-    """Option with its peak learning rate."""
     whole: bool
     """Through all layers, or the heads alone."""
 
 
 _STAGES = (
-    _Part("heads", "head_epochs", "head_learning_rate", whole=False),
-    _Part("image side", "epochs", "learning_rate", whole=True),
+    _Part("heads", "head_epochs", whole=False),
+    _Part("image side", "epochs", whole=True),
 )
 
 
@@ -140,7 +138,7 @@ def _train(
         return
     training = TrainingOptions(
         epochs=epochs,
-        learning_rate=getattr(options, stage.rate),
+        learning_rate=options.learning_rate,
         precision="bf16" if bf16 else "fp32",
         seed=(seed + number) % 2**32,
     )
@@ -154,7 +152,7 @@ def _train(
     task = _Contrast(data, texts, options.dropout, stage.whole, model.config.pad_token_id)
     draw = partial(_draw, data.pairs, pairs, size, cut, (seed, number))
     batches = DrawnBatches(draw, len(pairs) // size, training.batch_size, cut.processes)
-    named = Stage(f"warm start: {stage.title}", f"warm_start.{stage.rate}", up_then_down, decay_all=True)
+    named = Stage(f"warm start: {stage.title}", "warm_start.learning_rate", up_then_down, decay_all=True)
     chance = {"contrastive_loss": float(np.log(size))}
     trained = list(_trained(model).values())
     train_stage(model, trained, task, training, _folder(checkpoints, number), batches, named, chance)

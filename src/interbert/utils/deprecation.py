@@ -5,18 +5,36 @@ from __future__ import annotations
 import functools
 import warnings
 from collections.abc import Callable
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-FIXED_OPTIONS: dict[str, float] = {
+FIXED_OPTIONS: dict[str, Any] = {
     "warm_start.max_pairs": 100_000,
+    "warm_start.head_learning_rate": 2e-3,
     "model.region_loss_weight": 1,
     "model.matching_loss_weight": 1,
     "model.contrastive_loss_weight": 1,
+    "model.num_interaction_layers": None,
+    "model.num_text_layers": None,
+    "model.num_image_layers": None,
+    "model.image_intermediate_size": None,
+    "model.image_num_attention_heads": None,
+    "model.fusion": "mul",
+    "model.region_objective": "classify",
+    "model.contrastive_lexical": True,
+    "model.lm_loss_on_mismatched": True,
+    "masking.anchor_probability": 0.1,
+    "negatives.mine": "neighbours",
+    "negatives.pool": 32,
+    "training.attention": "auto",
+    "rerank": 16,
+    "score_fusion": True,
+    "hub_correction": 0.5,
 }
-"""Options of training that are gone, and the value that holds now."""
+"""Options of training that are gone from a verb or from all, and the value that holds now. ``negatives.mine`` is gone
+from pretraining alone, and ``config_overrides`` has those of the model's configuration."""
 
 
 def renamed_arguments(**names: str) -> Callable[[Callable[P, R]], Callable[P, R]]:

@@ -115,7 +115,7 @@ def translate(state: Mapping[str, Tensor], shapes: Mapping[str, tuple[int, ...]]
     return found
 
 
-OPTION = "--frcnn.weights"
+OPTION = "--weights"
 _CONFIG = "config.yaml"
 _RPN = "proposal_generator.rpn_head"
 
