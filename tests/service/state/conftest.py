@@ -1,8 +1,7 @@
-"""States in SQLite and, where INTERBERT_TEST_POSTGRES holds the URL of a server, in PostgreSQL."""
+"""States in SQLite and, where there is a server (``postgres_url``), in PostgreSQL."""
 
 from __future__ import annotations
 
-import os
 import secrets
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,16 +11,14 @@ from sqlalchemy import URL, NullPool, create_engine, make_url, text
 
 from interbert.service.state import State, database_url
 
-POSTGRES = os.environ.get("INTERBERT_TEST_POSTGRES")
 
-
-@pytest.fixture(params=["sqlite", "postgresql"] if POSTGRES else ["sqlite"])
+@pytest.fixture(params=["sqlite", "postgresql"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """Of an empty database, with its password."""
     if request.param == "sqlite":
         yield str(database_url(tmp_path / "service", None))
         return
-    server = make_url(POSTGRES or "").set(drivername="postgresql+psycopg")
+    server = make_url(request.getfixturevalue("postgres_url")).set(drivername="postgresql+psycopg")
     schema = f"test_{secrets.token_hex(8)}"
     _execute(server, f"CREATE SCHEMA {schema}")
     yield server.update_query_dict({"options": f"-csearch_path={schema}"}).render_as_string(hide_password=False)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import stat
 import subprocess
 import sys
@@ -13,19 +12,13 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import Connection, create_engine, inspect, make_url, text
+from sqlalchemy import Connection, create_engine, inspect, text
 
 from interbert.errors import InterBertError, MissingExtraError, StorageError, UsageError
 from interbert.service.state import State, database_url
 from interbert.service.state import schema as schema_module
 from interbert.service.state.models import Base
 from interbert.service.state.schema import VERSION_TABLE
-
-
-def test_the_suite_runs_on_postgresql_too() -> None:
-    if not os.environ.get("INTERBERT_TEST_POSTGRES"):
-        pytest.skip("INTERBERT_TEST_POSTGRES names no server: the state is tested in SQLite alone")
-    assert make_url(os.environ["INTERBERT_TEST_POSTGRES"]).get_backend_name() == "postgresql"
 
 
 def test_an_empty_database_gets_all_tables_and_keeps_them(url: str, open_state: Callable[[], State]) -> None:
