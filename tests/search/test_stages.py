@@ -15,14 +15,20 @@ from interbert import SearchEngine
 from interbert.errors import ColumnError, FilterError, InterBertError, UnknownProductError, UsageError, VersionGone
 from interbert.model.scoring import score_embedded
 from interbert.search.build import build_index
-from interbert.search.changes import add_products, remove_products
+from interbert.search.changes import add_to_index, remove_from_index
 from interbert.search.index import ProductIndex
 from interbert.search.joint import cast_once, padded
 from interbert.search.memory import RowsInMemory
 from interbert.search.query import Found, Part, Query
 from interbert.search.vectors import unit_rows
 
-TEXTS = ("a red circle", "yellow", "紫色圆形", "a small green triangle on white paper, seen from above", "red circle")
+TEXTS = (
+    "a red circle",
+    "yellow",
+    "白纸上的红色圆形",
+    "a small green triangle on white paper, seen from above",
+    "red circle",
+)
 
 
 def of(text: str, **options: object) -> Query:
@@ -112,7 +118,7 @@ def test_rows_in_memory_are_searched_as_the_table(several: ProductIndex, where: 
                 assert one.tokens is not None
                 assert other.tokens is not None
                 np.testing.assert_array_equal(one.tokens, other.tokens)
-                np.testing.assert_array_equal(one.vector, other.vector)
+                np.testing.assert_allclose(one.vector, other.vector, atol=1e-6)
 
 
 def test_a_wrong_query_spoils_no_other(engine: SearchEngine, fast: SearchEngine) -> None:
@@ -120,7 +126,7 @@ def test_a_wrong_query_spoils_no_other(engine: SearchEngine, fast: SearchEngine)
     wrong = {
         "holds no word": of("😀🎉"),
         "is empty": of(" "),
-        "at character": of("red", where="price < cheap"),
+        "character 9": of("red", where="price < cheap"),
         "Did you mean 'colour'": of("red", facets=("color",)),
         "no column 'prise'": of("red", sort=("prise", True)),
         "top_k must be": of("red", top_k=0),
@@ -141,7 +147,7 @@ def test_a_wrong_query_spoils_no_other(engine: SearchEngine, fast: SearchEngine)
             assert isinstance(answer, InterBertError)
             assert said in str(answer)
         kinds = dict(zip(wrong, map(type, answers), strict=True))
-        assert kinds["at character"] is FilterError
+        assert kinds["character 9"] is FilterError
         assert kinds["no column 'prise'"] is ColumnError
         assert kinds["is gone"] is VersionGone
 
@@ -193,7 +199,10 @@ def stock(page: Found, name: str) -> int:
 
 def test_lists_and_missing_values(model: Path, tmp_path: Path) -> None:
     tags = [["new", "paper"], ["paper"], [], None, ["new", "new"]]
-    rows = [row | {"tags": tag, "size": size} for row, tag, size in zip(priced_rows(), tags, (3, None, 1, None, 2))]
+    rows = [
+        row | {"tags": tag, "size": size}
+        for row, tag, size in zip(priced_rows()[:5], tags, (3, None, 1, None, 2), strict=True)
+    ]
     build_index(model, source_of(write_table(tmp_path / "tagged.parquet", rows)), tmp_path / "index")
     engine = SearchEngine.open(tmp_path / "index", bf16=False)
     for descending, sizes in ((False, [1, 2, 3, None, None]), (True, [3, 2, 1, None, None])):
@@ -229,9 +238,9 @@ def test_a_pinned_version_sees_no_later_change(index_path: Path, tmp_path: Path,
     query = of("a red circle", top_k=30, duplicates=None)
     first = found(engine.search_many([query])[0])
     assert first.version == before
-    remove_products(index_path, ["red-circle"])
+    remove_from_index(index_path, ids=["red-circle"])
     row = priced_rows()[0] | {"id": "another"}
-    add_products(index_path, source_of(write_table(tmp_path / "more.parquet", [row])))
+    add_to_index(index_path, source_of(write_table(tmp_path / "more.parquet", [row])))
     assert engine.version != before
     pinned = Query(query.parts, top_k=30, duplicates=None, version=before)
     for _ in ("database", "memory"):
