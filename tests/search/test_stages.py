@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import shutil
+import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,12 +18,14 @@ from tests.search.conftest import priced_rows, source_of, write_table
 from interbert import SearchEngine
 from interbert.errors import ColumnError, FilterError, InterBertError, UnknownProductError, UsageError, VersionGone
 from interbert.model.scoring import score_embedded
+from interbert.search import table, versions
 from interbert.search.build import build_index
 from interbert.search.changes import add_to_index, remove_from_index
 from interbert.search.index import ProductIndex
 from interbert.search.joint import cast_once, padded
 from interbert.search.memory import RowsInMemory
 from interbert.search.query import Found, Part, Query
+from interbert.search.query_encoder import ProductEncoder
 from interbert.search.vectors import unit_rows
 
 TEXTS = (
@@ -232,7 +238,7 @@ def test_parts_count_by_their_weights(fast: SearchEngine) -> None:
     np.testing.assert_allclose(lines[0], mixed, atol=1e-4)
 
 
-def test_a_pinned_version_sees_no_later_change(index_path: Path, tmp_path: Path, make_model: object) -> None:
+def test_a_pinned_version_sees_no_later_change(index_path: Path, tmp_path: Path) -> None:
     engine = SearchEngine.open(index_path, bf16=False)
     before = engine.version
     query = of("a red circle", top_k=30, duplicates=None)
@@ -248,14 +254,14 @@ def test_a_pinned_version_sees_no_later_change(index_path: Path, tmp_path: Path,
         assert (ids(later), later.version) == (ids(first), before)
         assert {"another"} == set(ids(newest)) - set(ids(first))
         assert {"red-circle"} == set(ids(first)) - set(ids(newest))
-        for version in (before, None):
-            engine.pinned(version).seconds = 1e9
+        for one in (before, None):
+            engine.pinned(one).seconds = 1e9
 
 
 def test_versions_outlive_one_rebuild_and_are_gone_after_two(
-    index_path: Path, priced: Path, model: Path, make_model: object
+    index_path: Path, priced: Path, model: Path, make_model: Callable[..., Path]
 ) -> None:
-    other = make_model(seed=5, query_bank_size=5, hub_correction=0.4)  # type: ignore[operator]
+    other = make_model(seed=5, query_bank_size=5, hub_correction=0.4)
     engine = SearchEngine.open(index_path, bf16=False)
     query = of("a red circle", version=engine.version)
     first = found(engine.search_many([query])[0])
@@ -266,9 +272,37 @@ def test_versions_outlive_one_rebuild_and_are_gone_after_two(
     build_index(other, source_of(priced), index_path, rebuild=True)
     assert isinstance(SearchEngine.open(index_path, bf16=False).search_many([query])[0], VersionGone)
     assert isinstance(engine.search_many([query])[0], VersionGone)
-    for version in ("", "x", "products_0000_0@", f"{query.version}9", "a@-1"):
-        answer = engine.search_many([of("red", version=version or "@")])[0]
+    for one in ("", "x", "products_0000_0@", f"{query.version}9", "a@-1"):
+        answer = engine.search_many([of("red", version=one or "@")])[0]
         assert isinstance(answer, VersionGone)
+
+
+def test_the_build_before_is_searched_until_a_new_model_is_loaded(
+    index_path: Path, priced: Path, make_model: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = SearchEngine.open(index_path, bf16=False)
+    engine.load_models_aside()
+    query = of("a red circle")
+    first = found(engine.search_many([query])[0])
+    build_index(make_model(seed=6, query_bank_size=5, hub_correction=0.4), source_of(priced), index_path, rebuild=True)
+    may_load, load = threading.Event(), versions.index_encoder
+
+    def slowly(*args: Any, **options: Any) -> ProductEncoder:
+        assert may_load.wait(60)
+        return load(*args, **options)
+
+    monkeypatch.setattr(versions, "index_encoder", slowly)
+    monkeypatch.setattr(table, "_REFRESH_SECONDS", 0.0)
+    for _ in range(3):
+        assert found(engine.search_many([query])[0]).version == first.version
+    may_load.set()
+    until = time.monotonic() + 60
+    while (later := found(engine.search_many([query])[0])).version == first.version:
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    assert later.version == engine.version
+    newest = SearchEngine.open(index_path, bf16=False).search("a red circle")
+    np.testing.assert_allclose(probabilities(later), [hit.probability for hit in newest], atol=1e-6)
 
 
 def test_memory_is_bounded_and_waits_until_it_pays(built: Path) -> None:
