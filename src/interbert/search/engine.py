@@ -6,19 +6,21 @@ Shapes: n candidates, R image tokens, H hidden size, D vector size.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit
 
 from interbert.errors import UsageError
-from interbert.search.hits import Hit, Index, one_per_product, page_of, reciprocal_ranks, standardised
+from interbert.search.hits import Hit, Index
 from interbert.search.index import ProductIndex
 from interbert.search.index_model import index_encoder
+from interbert.search.query import CANDIDATES, DUPLICATES, Part, Query
 from interbert.search.query_encoder import ProductEncoder
+from interbert.search.staged import MEMORY, Progress, StagedSearch
+from interbert.search.versions import View
 from interbert.utils.deprecation import renamed_arguments
 
 if TYPE_CHECKING:
@@ -28,15 +30,9 @@ if TYPE_CHECKING:
     from interbert.extraction.sources import ImageSource
 
 Float32 = NDArray[np.float32]
-Progress = Callable[[int], None]
-
-CANDIDATES = 32
-DUPLICATES = 0.995
-_WIDENINGS = 2
-"""So often four times as many candidates are recalled where near-duplicates leave fewer results than asked for."""
 
 
-class SearchEngine:
+class SearchEngine(StagedSearch):
     """Images that can be searched, in an index or in memory, and their model.
 
     Example::
@@ -48,12 +44,11 @@ class SearchEngine:
     Args:
         index: opened.
         encoder: the index's model.
+        memory: bytes that rows of the index may take in memory, where that makes searches faster.
     """
 
-    def __init__(self, index: Index, encoder: ProductEncoder) -> None:
-        self.index = index
-        self.encoder = encoder
-        self._now = (index.pinned(), encoder)
+    def __init__(self, index: Index, encoder: ProductEncoder, memory: int = MEMORY) -> None:
+        super().__init__(index, encoder, memory)
         self._recommender: TopicRecommender | None = None
 
     @classmethod
@@ -144,29 +139,17 @@ class SearchEngine:
             raise UsageError(f"search: top_k must be at least 1, not {top_k}.")
         if not 0 <= image_weight <= 1:
             raise UsageError(f"search: image_weight must be between 0 and 1, not {image_weight}.")
-        index, encoder = self.refresh()
-        wanted = max(candidates, 2 * top_k)
-        if image is not None or not rerank or wanted < len(index):
-            encoder.require_recall()
-        likeness = None if image is None else encoder.image_vector(image, index.mirrored)
-        query = None if text is None else encoder.texts([text])
-        for _ in range(1 + _WIDENINGS):
-            if query is None:
-                assert likeness is not None
-                hits = index.vector_search(likeness, wanted, where)
-                order, probability = np.array([hit.score for hit in hits]), None
-            else:
-                by_title = index.full_text_search(str(text), wanted, where, tokens=rerank) if full_text else []
-                found = list(by_title)
-                for vector in (query[1][0], likeness):
-                    found += [] if vector is None else index.vector_search(vector, wanted, where, tokens=rerank)
-                hits = one_per_product(found, query[1][0])
-                order, probability = _ordered(encoder, query, likeness, hits, by_title, rerank, image_weight, progress)
-            results = page_of(hits, order, probability, top_k, duplicates, encoder.direction_size)
-            if len(results) >= top_k or len(hits) < wanted or wanted >= len(index):
-                break
-            wanted *= 4  # near-duplicates took the places of other products
-        return results
+
+        def query(view: View) -> Query:
+            parts = [] if text is None else [Part(text, weight=1.0 if image is None else 1 - image_weight)]
+            if image is not None:
+                view.encoder.require_recall()
+                likeness = view.encoder.image_vector(image, view.index.mirrored)
+                parts.append(Part(vector=likeness, weight=1.0 if text is None else image_weight))
+            wanted = max(candidates, 2 * top_k)
+            return Query(tuple(parts), where, top_k, wanted, rerank, full_text, duplicates, fill=top_k)
+
+        return self._search_newest(query, progress).hits
 
     def recommend(self, topic: str | Sequence[str], **options: Any) -> list[Hit]:
         """The page of a topic; :meth:`interbert.TopicRecommender.recommend` replaces it."""
@@ -183,15 +166,8 @@ class SearchEngine:
         Returns:
             the index as it is now, which stays with its build, and the model of that build.
         """
-        newest, (index, encoder) = self.index.pinned(), self._now
-        if (
-            isinstance(newest, ProductIndex)
-            and isinstance(index, ProductIndex)
-            and newest.manifest.model_fingerprint != index.manifest.model_fingerprint
-        ):
-            encoder = index_encoder(newest, bf16=encoder.bf16)
-        self._now, self.encoder = (newest, encoder), encoder  # one step: other threads may search meanwhile
-        return newest, encoder
+        index, self.encoder = self._versions.newest()
+        return index, self.encoder
 
     def joint(self, texts: Sequence[Sequence[int]], hits: Sequence[Hit], recalled: Float32) -> Float32:
         """Log-odds of a match [texts, n] of token ids and hits: joint pass and recall, as the model mixes them.
@@ -207,34 +183,6 @@ class SearchEngine:
         absent = [hit.id for hit in hits if hit.tokens is None]
         read = dict(zip(absent, self.index.regions(absent), strict=True))
         return self.encoder.joint(texts, [read[hit.id] if hit.tokens is None else hit.tokens for hit in hits], recalled)
-
-
-def _ordered(
-    encoder: ProductEncoder,
-    query: tuple[Sequence[Sequence[int]], Float32],
-    likeness: Float32 | None,
-    hits: Sequence[Hit],
-    by_title: Sequence[Hit],
-    rerank: bool,
-    image_weight: float,
-    progress: Progress | None,
-) -> tuple[NDArray[Any], NDArray[Any] | None]:
-    """What candidates are ordered by [n], and the probabilities [n] of a match where they are computed."""
-    if not hits:
-        return np.empty(0), None
-    ids, vectors = query
-    recalled = np.stack([hit.vector for hit in hits]) @ vectors[0]
-    tokens = [hit.tokens for hit in hits if hit.tokens is not None]
-    scores = encoder.joint(ids, tokens, recalled[None], progress)[0] if rerank else recalled
-    probability = expit(scores) if rerank else None
-    order: NDArray[Any] = scores
-    if likeness is not None:
-        likenesses = np.stack([hit.vector for hit in hits]) @ likeness
-        order = (1 - image_weight) * standardised(scores) + image_weight * standardised(likenesses)
-    if by_title:
-        place = {hit.product_id: rank for rank, hit in enumerate(by_title)}
-        order = reciprocal_ranks(order, [place.get(hit.product_id) for hit in hits])
-    return order, probability
 
 
 def __getattr__(name: str) -> type[Hit]:

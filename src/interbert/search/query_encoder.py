@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from interbert.checkpoints.directory import load_model, load_processor
 from interbert.errors import CheckpointError, RegionError, UsageError
 from interbert.model.modeling import InterBertForImageTextRetrieval
 from interbert.model.processing import InterBertProcessor
 from interbert.model.region_inputs import pad_images
-from interbert.model.scoring import encode_texts, inference, on_device, require_finite, score_embedded
+from interbert.model.scoring import encode_texts, inference, on_device, require_finite
+from interbert.search.joint import JointScorer, padded
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -55,10 +55,11 @@ class ProductEncoder:
     Args:
         model: with a matching head.
         processor: of the same model directory.
-        bf16: encode texts and score jointly in bf16; None does where the device has it. Images' vectors, which are
-            kept, are float32 in any case.
+        bf16: score jointly in bf16; None does where the device has it. Vectors of texts and images are float32 in any
+            case.
 
     Attributes:
+        scorer: the joint pass over listed pairs.
         can_recall: False for a model with neither a contrastive head nor fusion ``mul``: its vectors have no numbers.
     """
 
@@ -69,6 +70,7 @@ class ProductEncoder:
         self.model = model
         self.processor = processor
         self.bf16 = bf16
+        self.scorer = JointScorer(model, bf16)
         self._extractor: RegionExtractor | None = None
 
     @classmethod
@@ -191,10 +193,10 @@ class ProductEncoder:
         """Vectors [n,D] of images whose embedded tokens [R,H] are stored."""
         vectors: list[Float32] = []
         for start in range(0, len(tokens), _BATCH):
-            padded, counts = self._padded(tokens[start : start + _BATCH])
-            mask = (torch.arange(padded.shape[1]) < torch.from_numpy(counts)[:, None]).long().to(self.model.device)
+            whole, counts = padded(tokens[start : start + _BATCH], self.model.device)
+            mask = (torch.arange(whole.shape[1]) < torch.from_numpy(counts)[:, None]).long().to(self.model.device)
             with inference(self.model, bf16=False):
-                pooled = self.model.interbert.encode_embedded(None, padded, None, mask, pooled_only=True).image_pooled
+                pooled = self.model.interbert.encode_embedded(None, whole, None, mask, pooled_only=True).image_pooled
                 assert pooled is not None
                 vectors.append(self.model.project_image(pooled).float().cpu().numpy())
         return np.concatenate(vectors)
@@ -205,23 +207,32 @@ class ProductEncoder:
         Raises:
             UsageError: a text is empty, or holds no token that the model knows.
         """
+        ids = self.token_ids(texts)
+        return ids, self.text_vectors(ids)
+
+    def token_ids(self, texts: Sequence[str]) -> list[list[int]]:
+        """Token ids of texts; errors as of :meth:`texts`."""
         for text in texts:
             if not text.strip():
                 raise UsageError("the text to search for is empty. Say what the image should show.")
-        ids = self.processor.texts_to_ids(texts)
+        ids = self.processor.texts_to_ids(texts) if texts else []
         for text, tokens in zip(texts, ids, strict=True):
             if not self.knows(tokens):
                 raise UsageError(
                     f"the text {text[:40]!r} holds no word that the model knows. Say in words what the image should "
                     "show."
                 )
-        if not self.can_recall:
-            return ids, np.empty((len(ids), 0), np.float32)
-        vectors = encode_texts(self.model, ids, self.bf16)
+        return ids
+
+    def text_vectors(self, ids: Sequence[Sequence[int]]) -> Float32:
+        """Vectors [n,D] of texts by token ids, float32 as those of images are: a text has the same in every batch."""
+        if not self.can_recall or not ids:
+            return np.empty((len(ids), self.vector_size), np.float32)
+        vectors = encode_texts(self.model, ids, bf16=False)
         if self.model.config.contrastive_size is None:
             head = self.model.matching_head.weight.detach().float().cpu().numpy()
             vectors = vectors * (head[0] - head[1])
-        return ids, vectors
+        return vectors
 
     def knows(self, tokens: Sequence[int]) -> bool:
         """Whether a text's token ids hold a token that the model knows."""
@@ -273,15 +284,10 @@ class ProductEncoder:
         if not recalled.size:
             return np.zeros(recalled.shape, dtype=np.float32)
         text_of, image_of = np.divmod(np.arange(recalled.size), len(tokens))
-        padded, counts = self._padded(tokens)
-        scores = score_embedded(self.model, texts, padded, counts, text_of, image_of, progress, bf16=self.bf16)
-        recall_weight = np.float32(self.model.config.dual_score_weight or 0.0)
-        return require_finite(scores.reshape(recalled.shape) + recalled * recall_weight)
+        scores = self.scorer.pairs(texts, tokens, text_of, image_of, progress)
+        return require_finite(scores.reshape(recalled.shape) + recalled * np.float32(self.recall_weight))
 
-    def _padded(self, tokens: Sequence[Float32]) -> tuple[Tensor, NDArray[np.int64]]:
-        """Tokens as [n,R,H] on the model's device, and how many each image has."""
-        counts = np.array([len(one) for one in tokens], dtype=np.int64)
-        padded = np.zeros((len(tokens), int(counts.max()), self.hidden_size), dtype=np.float32)
-        for place, one in enumerate(tokens):
-            padded[place, : len(one)] = one
-        return torch.from_numpy(padded).to(self.model.device), counts
+    @property
+    def recall_weight(self) -> float:
+        """What the inner product of vectors counts in a score beside the joint pass."""
+        return self.model.config.dual_score_weight or 0.0
