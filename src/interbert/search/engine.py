@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from interbert.errors import UsageError
+from interbert.search.full_text import Words
 from interbert.search.hits import Hit, Index, one_per_product, page_of, reciprocal_ranks, standardised
 from interbert.search.index import ProductIndex
 from interbert.search.index_model import index_encoder
@@ -114,6 +115,7 @@ class SearchEngine:
         full_text: bool = True,
         image_weight: float = 0.5,
         duplicates: float | None = DUPLICATES,
+        synonyms: Sequence[str] = (),
         progress: Progress | None = None,
     ) -> list[Hit]:
         """The best products for a text, an image, or both.
@@ -128,6 +130,8 @@ class SearchEngine:
             full_text: let full text over the catalogue's titles find candidates and count (reciprocal rank fusion).
             image_weight: with text and image, what the image's likeness counts beside the text's match, 0 to 1.
             duplicates: products whose images' vectors have this cosine or more are one result; None keeps all.
+            synonyms: further wordings that full text looks for, as :class:`~interbert.search.rewriting.QueryRewriter`
+                has them.
             progress: told how many candidates were scored jointly.
 
         Raises:
@@ -156,7 +160,8 @@ class SearchEngine:
                 hits = index.vector_search(likeness, wanted, where)
                 order, probability = np.array([hit.score for hit in hits]), None
             else:
-                by_title = index.full_text_search(str(text), wanted, where, tokens=rerank) if full_text else []
+                words = Words(str(text), tuple(synonyms))
+                by_title = index.full_text_search(words, wanted, where, tokens=rerank) if full_text else []
                 found = list(by_title)
                 for vector in (query[1][0], likeness):
                     found += [] if vector is None else index.vector_search(vector, wanted, where, tokens=rerank)
