@@ -23,7 +23,7 @@ _MOST_LOOKED_UP = 8
 """Unknown words of a text; each costs a query of full text."""
 _RECOUNT_SECONDS = 10.0
 _RECOUNT_SHARE = 50
-"""Words are counted anew so many times more rarely than counting takes, and than the seconds above, at most."""
+"""Between two counts pass the seconds above at least, and so many times as long as one takes."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Rewritten:
     corrections: tuple[tuple[str, str], ...] = ()
     """Words as typed, and the title's words in their places."""
     wordings: tuple[tuple[str, str], ...] = ()
-    """Wordings that no title has, and the synonyms in their places."""
+    """Wordings that titles or the model do not have, and the synonyms in their places."""
     synonyms: tuple[str, ...] = ()
     """Further wordings that full text looks for (:meth:`interbert.SearchEngine.search`)."""
 
@@ -49,7 +49,7 @@ class Rewritten:
             found.append(f"showing results for {self.text!r}, not {self.typed!r}; {remedy}")
         if self.wordings:
             changes = ", ".join(f"{other!r} for {typed!r}" for typed, other in self.wordings)
-            found.append(f"no title has it, so synonyms took its place: {changes}")
+            found.append(f"synonyms took the place of words that titles or the model do not have: {changes}")
         if self.synonyms:
             found.append(f"titles were searched for synonyms, too: {', '.join(self.synonyms)}")
         return tuple(found)
@@ -74,7 +74,7 @@ class QueryRewriter:
         self._lock = threading.Lock()
         self._vocabulary: Vocabulary | None = None
         self._state = ("", 0)
-        self._counted, self._seconds = 0.0, 0.0
+        self._next = 0.0
 
     def rewrite(self, text: str, *, spelling: bool = True) -> Rewritten:
         """A text as it is to be searched.
@@ -93,7 +93,7 @@ class QueryRewriter:
         corrections = self._corrections(index, encoder, typed) if spelling and self._spelling else []
         corrected = _replaced(typed, corrections)
         matches = self._synonyms.matches(list(words_of(corrected)))
-        wordings = _wordings(index, corrected, matches)
+        wordings = _wordings(index, encoder, corrected, matches)
         used = {one.text for one in wordings}
         synonyms = dict.fromkeys(one for match in matches for one in match.synonyms if one not in used)
         return Rewritten(
@@ -105,24 +105,34 @@ class QueryRewriter:
         )
 
     def refresh(self) -> int:
-        """Count the titles' words where the index changed; searches do so by themselves. Returns how many there are.
+        """Count the titles' words where the index changed, and wait for it; returns how many different ones there are.
+
+        Searches do so by themselves: the first one waits, later ones go on with the words before meanwhile.
 
         Raises:
             VectorIndexError: the index is damaged.
         """
         index, _ = self._engine.refresh()
-        return len(self._words(index)) if isinstance(index, ProductIndex) else 0
+        return len(self._counted(index)) if isinstance(index, ProductIndex) else 0
+
+    def _counted(self, index: ProductIndex) -> Vocabulary:
+        """The words of the index as it is now."""
+        with self._lock:
+            state, begun = table_state(index.table), time.monotonic()
+            if self._vocabulary is None or state != self._state:
+                self._vocabulary, self._state = Vocabulary.of(index), state
+                self._next = time.monotonic() + max(_RECOUNT_SECONDS, _RECOUNT_SHARE * (time.monotonic() - begun))
+            return self._vocabulary
 
     def _words(self, index: ProductIndex) -> Vocabulary:
-        with self._lock:
-            now = time.monotonic()
-            state = table_state(index.table)
-            soon = now - self._counted < max(_RECOUNT_SECONDS, _RECOUNT_SHARE * self._seconds)
-            if self._vocabulary is None or state[0] != self._state[0] or (state != self._state and not soon):
-                self._vocabulary = Vocabulary.of(index)
-                self._state, self._counted = state, time.monotonic()
-                self._seconds = self._counted - now
-            return self._vocabulary
+        """The words as they were counted last; where the index changed since, a thread counts them anew."""
+        known = self._vocabulary
+        if known is None:
+            return self._counted(index)
+        if table_state(index.table) != self._state and time.monotonic() >= self._next and not self._lock.locked():
+            self._next = time.monotonic() + _RECOUNT_SECONDS
+            threading.Thread(target=self._counted, args=(index,), name="vocabulary", daemon=True).start()
+        return known
 
     def _corrections(self, index: ProductIndex, encoder: ProductEncoder, text: str) -> list[Word]:
         """Words of titles in the places of unknown ones."""
@@ -143,19 +153,20 @@ class QueryRewriter:
         return found
 
 
-def _wordings(index: ProductIndex, text: str, matches: Sequence[Match]) -> list[Word]:
-    """Synonyms that titles have in the places of wordings that no title has."""
+def _wordings(index: ProductIndex, encoder: ProductEncoder, text: str, matches: Sequence[Match]) -> list[Word]:
+    """Synonyms in the places of wordings that no title has or of which the model knows no word."""
     found: list[Word] = []
     for match in matches:
-        if not _in_titles(index, text[match.start : match.end]):
-            known = (one for one in match.synonyms if _in_titles(index, one))
-            found += [Word(one, match.start, match.end) for one in islice(known, 1)]
+        if not _is_understood(index, encoder, text[match.start : match.end]):
+            understood = (one for one in match.synonyms if _is_understood(index, encoder, one))
+            found += [Word(one, match.start, match.end) for one in islice(understood, 1)]
     return found
 
 
-def _in_titles(index: ProductIndex, wording: str) -> bool:
-    """Whether titles have every term of a wording; of Chinese, also its pairs of characters."""
-    return all(full_text_finds(index, term) for term in terms_of(wording))
+def _is_understood(index: ProductIndex, encoder: ProductEncoder, wording: str) -> bool:
+    """Whether the model knows a word of it, and titles have every term; of Chinese, also its pairs of characters."""
+    (tokens,) = encoder.processor.texts_to_ids([wording])
+    return encoder.knows(tokens) and all(full_text_finds(index, term) for term in terms_of(wording))
 
 
 def _replaced(text: str, parts: Sequence[Word]) -> str:

@@ -57,7 +57,10 @@ class Vocabulary:
         counted = pa.table({"word": pa.array([], pa.string()), "count": pa.array([], pa.int64())})
         if index.counts_terms():
             for batch in index.scan(["fulltext"], _ROWS_AT_ONCE):
-                counted = _most_frequent(pa.concat_tables([counted, _latin_words(batch["fulltext"])]))
+                counted = pa.concat_tables([counted, _latin_words(batch["fulltext"])])
+                if len(counted) > 4 * _MOST_TERMS:
+                    counted = _most_frequent(counted)
+        counted = _most_frequent(counted)
         return cls(dict(zip(counted["word"].to_pylist(), counted["count"].to_pylist(), strict=True)))
 
     def __len__(self) -> int:
