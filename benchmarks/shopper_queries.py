@@ -272,15 +272,20 @@ def main() -> None:
     one.add_argument("index")
     one.add_argument("data", type=Path)
     one.add_argument("--count", type=int, default=120)
+    one.add_argument("--parts", nargs="+", default=["plurals", "chinese", "synonyms", "spelling"])
     options = parser.parse_args()
     if options.verb == "chinese-names":
         chinese_names(options.source, options.target)
     else:
         catalogue = Catalogue(options.catalogue, options.index, options.data)
-        wordings(catalogue, "plurals", PLURALS[catalogue.name], ("singular", "plural"))
-        wordings(catalogue, "parts of Chinese words", PARTS[catalogue.name], ("whole", "part"))
-        synonyms(catalogue)
-        spelling(catalogue, options.count)
+        if "plurals" in options.parts:
+            wordings(catalogue, "plurals", PLURALS[catalogue.name], ("singular", "plural"))
+        if "chinese" in options.parts:
+            wordings(catalogue, "parts of Chinese words", PARTS[catalogue.name], ("whole", "part"))
+        if "synonyms" in options.parts:
+            synonyms(catalogue)
+        if "spelling" in options.parts:
+            spelling(catalogue, options.count)
     print(json.dumps(versions()))
 
 

@@ -10,6 +10,7 @@ import pytest
 from tests.search.test_full_text import product, put
 
 from interbert import SearchEngine
+from interbert.cli.main import main
 from interbert.errors import UsageError
 from interbert.search.full_text import Words
 from interbert.search.index import ProductIndex
@@ -79,7 +80,8 @@ def test_the_words_as_typed_can_be_had(engine: SearchEngine) -> None:
 def test_of_words_that_are_equally_near_the_most_frequent_is_taken() -> None:
     words = Vocabulary({"shirt": 5, "skirt": 9, "shirts": 1, "wristwatch": 1, "vine": 9, "fine": 1})
     assert words.closest("shkirt") == "skirt"
-    assert words.closest("hsirt") is None
+    assert words.closest("hsirt") == "shirt"
+    assert words.closest("whirt") is None
     assert words.closest("hsirts") == "shirts"
     assert words.closest("wirstwacth") == "wristwatch"
     assert words.closest("wine") is None
@@ -135,9 +137,10 @@ def test_synonyms_are_searched_both_ways_and_one_way(engine: SearchEngine, tmp_p
     assert unknown.synonyms == ("running shoes", "运动鞋")
     assert unknown.notes[0].endswith("do not have: 'sneakers' for 'trainers'")
     chinese = rewriter.rewrite("白色波鞋")
-    assert (chinese.text, chinese.synonyms) == ("白色运动鞋", ("sneakers",))
+    assert (chinese.text, chinese.synonyms) == ("白色sneakers", ("运动鞋",)), "the model knows no 运动鞋"
     assert "kicks" not in rewriter.rewrite("sneakers").synonyms
-    assert rewriter.rewrite("Kicks").text == "运动鞋"
+    assert rewriter.rewrite("Kicks").text == "sneakers"
+    assert rewriter.rewrite("运动鞋").text == "sneakers"
     assert rewriter.rewrite("kicksy").synonyms == ()
     assert rewriter.rewrite("addidas trainer").text == "adidas sneakers"
 
@@ -191,6 +194,33 @@ def test_a_file_of_synonyms_that_cannot_be_read_is_named(tmp_path: Path) -> None
     (tmp_path / "latin.txt").write_bytes("caf\xe9, bar".encode("latin-1"))
     with pytest.raises(UsageError, match=r"latin\.txt: synonyms are no text in UTF-8"):
         Synonyms.read(tmp_path / "latin.txt")
+
+
+def test_the_command_says_what_it_searched_for(shop: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def run(*words: object) -> tuple[int, str, str]:
+        code = main([str(word) for word in words])
+        out, err = capsys.readouterr()
+        return code, " ".join(out.split()), err
+
+    file, page = tmp_path / "synonyms.txt", tmp_path / "page.html"
+    file.write_text("sneakers, trainers\n", encoding="utf-8")
+    words = ("search", shop, "addidas|trainers", "--synonyms", file, "--top-k", 1)
+    code, out, _ = run(*words, "--page", page)
+    assert code == 0
+    assert "adidas (typed: addidas) (best 1 of 6 images)" in out
+    assert "showing results for 'adidas', not 'addidas'; --spelling false searches for the words as typed" in out
+    assert "sneakers (typed: trainers)" in out
+    assert "adidas (typed: addidas)" in page.read_text(encoding="utf-8")
+    code, out, _ = run(*words, "--spelling", "false")
+    assert code == 0
+    assert "addidas (best 1 of 6 images)" in out
+    assert "showing results" not in out
+    file.write_text("sneakers\n", encoding="utf-8")
+    code, _, error = run(*words)
+    assert code == 2
+    assert "synonyms.txt, line 1: 'sneakers' stands alone" in error
+    code, _, error = run("search", "gone", "adidas", "--source", "x", "--synonyms", file)
+    assert code == 2
 
 
 def test_words_know_their_places() -> None:

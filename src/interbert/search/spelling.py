@@ -76,7 +76,7 @@ class Vocabulary:
 
         An edit is a letter more, less or other, or two neighbours changed over (optimal string alignment). One is let
         through, and two in words of eight letters or more. In words of four or five the first letter is taken to be
-        right, since too many short words differ in it alone (fine, wine, vine).
+        right, or changed over with the second, since too many short words differ in it alone (fine, wine, vine).
         """
         most = 2 if len(word) >= _LONG else 1
         found: list[tuple[int, int, str]] = []
@@ -86,7 +86,7 @@ class Vocabulary:
             found += [
                 (int(edits), -self.counts[other], other)
                 for other, edits, _ in near
-                if len(word) >= _ANY_LETTER or other[0] == word[0]
+                if len(word) >= _ANY_LETTER or other[0] == word[0] or other[:2] == word[1::-1]
             ]
         return min(found)[2] if found else None
 
