@@ -63,13 +63,13 @@ class QueryRewriter:
 
     Args:
         engine: over an index; texts for one over a source, which has no full text, stay as they are.
-        synonyms: of the merchant.
+        synonyms: of the merchant; the attribute may be set anew while others search.
         spelling: correct wrong letters.
     """
 
     def __init__(self, engine: SearchEngine, synonyms: Synonyms | None = None, spelling: bool = True) -> None:
         self._engine = engine
-        self._synonyms = synonyms or Synonyms({})
+        self.synonyms = synonyms or Synonyms({})
         self._spelling = spelling
         self._lock = threading.Lock()
         self._vocabulary: Vocabulary | None = None
@@ -92,8 +92,8 @@ class QueryRewriter:
         typed = normal_text(text)
         corrections = self._corrections(index, encoder, typed) if spelling and self._spelling else []
         corrected = _replaced(typed, corrections)
-        matches = self._synonyms.matches(list(words_of(corrected)))
-        wordings = _wordings(index, encoder, corrected, matches)
+        matches = self.synonyms.matches(list(words_of(corrected)))
+        wordings = self._wordings(index, encoder, corrected, matches)
         used = {one.text for one in wordings}
         synonyms = dict.fromkeys(one for match in matches for one in match.synonyms if one not in used)
         return Rewritten(
@@ -140,7 +140,7 @@ class QueryRewriter:
         unknown = [
             word
             for word in words_of(text)
-            if can_be_corrected(word.text) and word.text not in vocabulary and word.text not in self._synonyms
+            if can_be_corrected(word.text) and word.text not in vocabulary and word.text not in self.synonyms
         ]
         tokenizer = encoder.processor.tokenizer
         found: list[Word] = []
@@ -152,21 +152,24 @@ class QueryRewriter:
                 found.append(replace(word, text=closest))
         return found
 
+    def _wordings(
+        self, index: ProductIndex, encoder: ProductEncoder, text: str, matches: Sequence[Match]
+    ) -> list[Word]:
+        """Synonyms in the places of wordings that no title has or of which the model knows no word."""
+        found: list[Word] = []
+        for match in matches:
+            if not self._understands(index, encoder, text[match.start : match.end]):
+                understood = (one for one in match.synonyms if self._understands(index, encoder, one))
+                found += [Word(one, match.start, match.end) for one in islice(understood, 1)]
+        return found
 
-def _wordings(index: ProductIndex, encoder: ProductEncoder, text: str, matches: Sequence[Match]) -> list[Word]:
-    """Synonyms in the places of wordings that no title has or of which the model knows no word."""
-    found: list[Word] = []
-    for match in matches:
-        if not _is_understood(index, encoder, text[match.start : match.end]):
-            understood = (one for one in match.synonyms if _is_understood(index, encoder, one))
-            found += [Word(one, match.start, match.end) for one in islice(understood, 1)]
-    return found
-
-
-def _is_understood(index: ProductIndex, encoder: ProductEncoder, wording: str) -> bool:
-    """Whether the model knows a word of it, and titles have every term; of Chinese, also its pairs of characters."""
-    (tokens,) = encoder.processor.texts_to_ids([wording])
-    return encoder.knows(tokens) and all(full_text_finds(index, term) for term in terms_of(wording))
+    def _understands(self, index: ProductIndex, encoder: ProductEncoder, wording: str) -> bool:
+        """Whether the model knows a word of it and titles have every term, of Chinese also its pairs of characters."""
+        (tokens,) = encoder.processor.texts_to_ids([wording])
+        vocabulary = self._words(index)
+        return encoder.knows(tokens) and all(
+            term in vocabulary or full_text_finds(index, term) for term in terms_of(wording)
+        )
 
 
 def _replaced(text: str, parts: Sequence[Word]) -> str:
