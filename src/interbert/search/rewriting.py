@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 
+from interbert.errors import VectorIndexError
 from interbert.search.engine import SearchEngine
 from interbert.search.index import ProductIndex
 from interbert.search.query_encoder import ProductEncoder
@@ -131,8 +133,12 @@ class QueryRewriter:
             return self._counted(index)
         if table_state(index.table) != self._state and time.monotonic() >= self._next and not self._lock.locked():
             self._next = time.monotonic() + _RECOUNT_SECONDS
-            threading.Thread(target=self._counted, args=(index,), name="vocabulary", daemon=True).start()
+            threading.Thread(target=self._recount, args=(index,), name="vocabulary", daemon=True).start()
         return known
+
+    def _recount(self, index: ProductIndex) -> None:
+        with contextlib.suppress(VectorIndexError):  # the search that is at work meets it, too, and says so
+            self._counted(index)
 
     def _corrections(self, index: ProductIndex, encoder: ProductEncoder, text: str) -> list[Word]:
         """Words of titles in the places of unknown ones."""
