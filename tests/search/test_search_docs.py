@@ -26,7 +26,8 @@ def test_every_command_and_example_runs(
     write_table(tmp_path / "new_products.parquet", [priced_rows()[0] | {"id": "new"}])
     (tmp_path / "prices.csv").write_text("id,price,stock\nred-circle,3.5,0\n")
     draw("red", "circle").save(tmp_path / "photo.jpg")
-    assert len(commands(DOCS)) == 10
+    (tmp_path / "synonyms.txt").write_text("square, box\n")
+    assert len(commands(DOCS)) == 11
     for line in commands(DOCS):
         run(line, capsys)
     assert "data:image/jpeg" in (tmp_path / "search.html").read_text(encoding="utf-8")
@@ -34,5 +35,6 @@ def test_every_command_and_example_runs(
     for block in blocks("python", DOCS):
         exec(compile(block, "docs/search.md", "exec"), {})
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 7
+    assert len(lines) == 8
+    assert lines[0] == "a red circle (('cirkle', 'circle'),)"
     assert "square" in lines[-1] or "circle" in lines[-1] or "triangle" in lines[-1]

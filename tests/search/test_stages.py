@@ -115,10 +115,13 @@ def test_rows_in_memory_are_searched_as_the_table(several: ProductIndex, where: 
         for k in (1, 4, 11, 100):
             mine = [rows.hits([row], tokens=True)[row] for row in rows.nearest(line, query, k, mask)]
             theirs = several.vector_search(query, k, where, tokens=True)
-            assert [hit.product_id for hit in mine[:-1]] == [hit.product_id for hit in theirs[:-1]]
-            assert [hit.product_id for hit in mine] == [hit.product_id for hit in theirs] or mine[-1].id < theirs[-1].id
-            same = [(one, other) for one, other in zip(mine, theirs, strict=True) if one.id == other.id]
-            assert len(same) >= len(mine) - 1
+            near = [[round(float(hit.vector @ query), 5) for hit in hits] for hits in (mine, theirs)]
+            np.testing.assert_allclose(near[0], near[1], atol=2e-5)  # images that are alike may change places
+            same = [(one, other) for one in mine for other in theirs if one.id == other.id]
+            lowest = min(near[0], default=0.0) + 2e-5
+            assert {hit.id for hit, nearness in zip(mine, near[0], strict=True) if nearness > lowest} <= {
+                other.id for _, other in same
+            }
             for one, other in same:
                 assert (one.texts, one.metadata) == (other.texts, other.metadata)
                 assert one.tokens is not None

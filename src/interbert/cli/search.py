@@ -15,10 +15,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from interbert.cli.renamed import spelled
 from interbert.utils.terminal import say
+
+if TYPE_CHECKING:
+    from interbert.search.hits import Hit
 
 _SIDE = 192
 """Pixels of a thumbnail's long side."""
@@ -45,6 +48,11 @@ class Options:
     """Rerank by the joint model; false keeps recall's order."""
     full_text: bool = True
     """Index: let the words of titles count beside the images; false looks at images only."""
+    spelling: bool = True
+    """Index: correct wrong letters by the words of its titles ("addidas"), which is said; false searches for the words
+    as typed."""
+    synonyms: str | None = None
+    """Index: file of synonyms, a line each: "sneakers, trainers, running shoes", or one way: "kicks => sneakers"."""
     image_weight: float = 0.5
     """What the image's likeness counts beside the text's match, 0 to 1."""
     duplicates: float | None = None
@@ -102,18 +110,29 @@ def _search_index(options: Options, queries: Sequence[str], page: str) -> None:
     from interbert.search.engine import SearchEngine
     from interbert.search.index import ProductIndex
     from interbert.search.query import CANDIDATES, DUPLICATES
+    from interbert.search.rewriting import QueryRewriter
     from interbert.search.suggestions import filter_notes
+    from interbert.search.synonyms import Synonyms
 
     for name in ("source", "image_column", "text_columns", "image_id_column", "split", "regions"):
         if getattr(options, name):
             raise UsageError(
                 f"search: {options.target} is an index, which has its own images. Leave {spelled(name)} out."
             )
+    synonyms = None if options.synonyms is None else Synonyms.read(options.synonyms)
     engine = SearchEngine.open(options.target, options.model, asks_for_bf16(options.precision))
+    rewriter = QueryRewriter(engine, synonyms, options.spelling)
     settings = _settings(options, CANDIDATES, DUPLICATES)
-    results = [(_named(text, options), engine.search(text or None, **settings)) for text in queries]
-    for name, hits in results:
+    results: list[tuple[str, list[Hit]]] = []
+    for text in queries:
+        rewritten = rewriter.rewrite(text)
+        hits = engine.search(rewritten.text or None, **settings, synonyms=rewritten.synonyms)
+        changed = "" if rewritten.text == text else f" (typed: {text})"
+        name = _named(rewritten.text + changed, options)
+        results.append((name, hits))
         print_results(f"{name}  (best {len(hits)} of {len(engine.index):,} images)", "product", hits)
+        for note in rewritten.notes:
+            say(f"  {note}")
     assert isinstance(engine.index, ProductIndex)
     for note in filter_notes(engine.index, options.where):
         say(f"  note: {note}")
@@ -180,7 +199,7 @@ def _require_source(options: Options) -> None:
             "search: say where the images are: --source catalogue.parquet, or a folder, or a Hub id; "
             f"{options.target} is no index."
         )
-    for name, given in (("where", options.where), ("model", options.model)):
+    for name, given in (("where", options.where), ("model", options.model), ("synonyms", options.synonyms)):
         if given is not None:
             raise UsageError(f"search: {spelled(name)} needs an index. Make one with: interbert index build")
 

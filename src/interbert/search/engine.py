@@ -109,6 +109,7 @@ class SearchEngine(StagedSearch):
         full_text: bool = True,
         image_weight: float = 0.5,
         duplicates: float | None = DUPLICATES,
+        synonyms: Sequence[str] = (),
         progress: Progress | None = None,
     ) -> list[Hit]:
         """The best products for a text, an image, or both.
@@ -123,6 +124,8 @@ class SearchEngine(StagedSearch):
             full_text: let full text over the catalogue's titles find candidates and count (reciprocal rank fusion).
             image_weight: with text and image, what the image's likeness counts beside the text's match, 0 to 1.
             duplicates: products whose images' vectors have this cosine or more are one result; None keeps all.
+            synonyms: further wordings that full text looks for, as :class:`~interbert.search.rewriting.QueryRewriter`
+                has them.
             progress: told how many candidates were scored jointly.
 
         Raises:
@@ -141,7 +144,9 @@ class SearchEngine(StagedSearch):
             raise UsageError(f"search: image_weight must be between 0 and 1, not {image_weight}.")
 
         def query(view: View) -> Query:
-            parts = [] if text is None else [Part(text, weight=1.0 if image is None else 1 - image_weight)]
+            parts = (
+                [] if text is None else [Part(text, None, 1.0 if image is None else 1 - image_weight, tuple(synonyms))]
+            )
             if image is not None:
                 view.encoder.require_recall()
                 likeness = view.encoder.image_vector(image, view.index.mirrored)

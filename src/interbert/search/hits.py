@@ -12,6 +12,7 @@ from typing import Any, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from interbert.search.full_text import Words
 from interbert.search.vectors import unit_rows
 
 Float32 = NDArray[np.float32]
@@ -76,7 +77,9 @@ class Index(Protocol):
             UsageError: this index has no columns to filter by.
         """
 
-    def full_text_search(self, text: str, k: int, where: str | None = None, *, tokens: bool = False) -> list[Hit]:
+    def full_text_search(
+        self, text: str | Words, k: int, where: str | None = None, *, tokens: bool = False
+    ) -> list[Hit]:
         """The ``k`` products whose texts share most terms with ``text``, best first; none without full text.
 
         Arguments and errors as of :meth:`vector_search`.

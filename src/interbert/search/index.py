@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from interbert.errors import VersionGone
 from interbert.search.ann_parameters import EXACT, Probing, needs_probing, probing
+from interbert.search.full_text import Words, full_text_query
 from interbert.search.hits import Hit
 from interbert.search.manifest import Manifest, connect, read_manifests
 from interbert.search.table import FULL_TEXT_INDEX, IndexTable, table_state
@@ -127,7 +128,9 @@ class ProductIndex(IndexTable):
                 chosen = EXACT
             wanted = min(2 * wanted, matching)
 
-    def full_text_search(self, text: str, k: int, where: str | None = None, *, tokens: bool = False) -> list[Hit]:
+    def full_text_search(
+        self, text: str | Words, k: int, where: str | None = None, *, tokens: bool = False
+    ) -> list[Hit]:
         """The ``k`` products whose texts share most terms with ``text``, best first, each by its best image.
 
         Scores are BM25 over terms (:mod:`interbert.search.terms`); of equal ones the first id is first.
@@ -142,22 +145,20 @@ class ProductIndex(IndexTable):
             hits += self._hits(rows, [found[name] for name in rows["picture_id"].to_pylist()], k, every_image=True)
         return sorted(hits, key=lambda hit: (-hit.score, hit.id))
 
-    def title_scores(self, text: str, k: int, condition: str | None) -> dict[str, float]:
+    def title_scores(self, text: str | Words, k: int, condition: str | None) -> dict[str, float]:
         """BM25 of the best image of each of the ``k`` best products, by image id, best first.
 
         Args:
             text, k: as in :meth:`full_text_search`.
             condition: the database's, of a filter.
         """
-        from lancedb.query import MatchQuery
-
         with self.reading():
             if not any(one.name == FULL_TEXT_INDEX for one in self.table.list_indices()):
                 return {}
-            words = query_terms(text) if self.counts_terms() else _first_words(text)
-            if not words or k < 1:
+            wanted_words = full_text_query(text, query_terms if self.counts_terms() else _first_words)
+            if wanted_words is None or k < 1:
                 return {}
-            query = self.table.search(MatchQuery(words, "fulltext"), query_type="fts")
+            query = self.table.search(wanted_words, query_type="fts")
             if condition is not None:
                 query = query.where(condition, prefilter=True)
             query = query.select(["picture_id", "product_id", "_score"])

@@ -33,6 +33,8 @@ class Part:
     (:meth:`~interbert.search.query_encoder.ProductEncoder.image_query`)."""
     weight: float = 1.0
     """What it counts beside other parts, 0 or more."""
+    synonyms: tuple[str, ...] = ()
+    """Further wordings of a text that full text looks for (:class:`~interbert.search.rewriting.QueryRewriter`)."""
 
 
 @dataclass(frozen=True)

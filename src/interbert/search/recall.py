@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from interbert.errors import InterBertError, VectorIndexError, VersionGone
 from interbert.search.ann_parameters import needs_probing
+from interbert.search.full_text import Words
 from interbert.search.hits import Hit, deduplicated, one_per_product
 from interbert.search.index import ProductIndex
 from interbert.search.memory import RowsInMemory, expected_bytes
@@ -45,8 +46,10 @@ class _Search:
         return self.wanted + len(self.query.exclude)
 
     @property
-    def words(self) -> tuple[str, ...]:
-        return self.query.texts if self.query.full_text else ()
+    def words(self) -> tuple[Words, ...]:
+        if not self.query.full_text:
+            return ()
+        return tuple(Words(part.text, part.synonyms) for part in self.query.parts if part.text is not None)
 
 
 def recall(

@@ -19,6 +19,7 @@ from interbert.extraction.sources import ImageSource
 from interbert.regions.commits import read_skipped
 from interbert.regions.schema import Regions
 from interbert.regions.store import RegionStore
+from interbert.search.full_text import Words
 from interbert.search.hits import Hit
 from interbert.search.query_encoder import ProductEncoder
 
@@ -120,7 +121,9 @@ class SourceIndex:
             for place in order[:k]
         ]
 
-    def full_text_search(self, text: str, k: int, where: str | None = None, *, tokens: bool = False) -> list[Hit]:
+    def full_text_search(
+        self, text: str | Words, k: int, where: str | None = None, *, tokens: bool = False
+    ) -> list[Hit]:
         """None: texts are shown, but not searched."""
         return []
 

@@ -19,10 +19,11 @@ except ImportError as missing:
 
 _DENSE = r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Hangul}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}\u30fc]"
 """Scripts written without spaces between words, or, as Korean, with what belongs to a word attached to it."""
-_RUN = regex.compile(
+RUN = regex.compile(
     rf"(?P<dense>{_DENSE}+)|"
     rf"(?:(?!{_DENSE})[\p{{L}}\p{{M}}]|\p{{N}}|(?<=\p{{L}})['’](?=\p{{L}})|(?<=\p{{N}})[.,](?=\p{{N}}))+"
 )
+"""A word, a number or both together; or characters of a script without spaces, which are the group ``dense``."""
 _PART = regex.compile(r"[\p{L}\p{M}'’]+|\p{N}+(?:[.,]\p{N}+)*")
 _LONGEST = 36
 """Bytes of a term's UTF-8: LanceDB leaves out terms of more than 40."""
@@ -61,7 +62,7 @@ def terms_of(text: str) -> list[str]:
     without spaces gives its characters and pairs of neighbours.
     """
     terms: list[str] = []
-    for found in _RUN.finditer(unicodedata.normalize("NFKC", text).lower()):
+    for found in RUN.finditer(unicodedata.normalize("NFKC", text).lower()):
         run = found.group()
         if found["dense"] is not None:
             terms += [*run, *(first + second for first, second in pairwise(run))]
