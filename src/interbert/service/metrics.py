@@ -13,8 +13,8 @@ class Metrics:
     Attributes:
         requests: by ``route`` (the template of its path), ``method`` and ``status``.
         request_seconds: by ``route``.
-        stage_seconds: by ``stage``: encode, recall, joint, page and the time waited before encode and joint.
-        queue_length, batch_size: by ``queue``: encode, joint.
+        stage_seconds: by ``stage``: encode, recall, joint, page, and wait_encode and wait_joint, the time before them.
+        queue_length, batch_size: by ``queue``: encode, recall, joint.
         rejections: by ``reason``: queue_full, rate, too_large, draining, unauthorized, forbidden.
         degraded: answers in the order of recall, by ``reason``: deadline, error.
         abandoned: requests whose client left before they were computed.
