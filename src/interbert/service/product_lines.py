@@ -115,7 +115,9 @@ class LineReader:
         if len(text) > MAX_ID:
             raise LineError("invalid", f"{name} has more than {MAX_ID:,} characters.", product)
         if any(unicodedata.category(sign) in ("Cc", "Cs") for sign in text) or text in (".", ".."):
-            raise LineError("invalid", f"{name} {_shown(text)} has control characters, or is no part of a path.", product)
+            raise LineError(
+                "invalid", f"{name} {_shown(text)} has control characters, or is no part of a path.", product
+            )
         return text
 
     def _texts_of(self, fields: dict[str, Any]) -> tuple[str, ...] | None:

@@ -1,4 +1,4 @@
-"""Lines of writes on the disk until they are applied: a file a task, there as a whole before the write is acknowledged."""
+"""Lines of writes on the disk until they are applied: a file a task, there as a whole before it is acknowledged."""
 
 from __future__ import annotations
 
@@ -80,7 +80,9 @@ class SpoolFile:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         with suppress(OSError):  # what was buffered did not fit, and is not wanted any more
             self._file.close()
         self._path.unlink(missing_ok=True)
