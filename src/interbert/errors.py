@@ -11,7 +11,8 @@ prints the message alone, without a traceback, and exits with ``exit_code``.
     │   ├── SourceError               a source of images and texts is missing, empty or unreadable
     │   │   └── ColumnError           a column that was named is not there
     │   ├── CheckpointError           a checkpoint or model directory does not fit
-    │   └── FilterError               a filter is wrong at a character that is named
+    │   ├── FilterError               a filter is wrong at a character that is named
+    │   └── BusyError                 another command is writing what was to be written; later it can be
     ├── DataError (ValueError)        something inside the data is wrong; exit code 2
     │   ├── ImageError              one image cannot be used
     │   ├── RegionError               region arrays have wrong shapes or values that are not finite
@@ -112,6 +113,10 @@ class CheckpointError(UsageError):
 
 class FilterError(UsageError):
     """A filter is wrong at a character that is named."""
+
+
+class BusyError(UsageError):
+    """Another command is writing what was to be written; the same can be tried again later."""
 
 
 class DataError(InterBertError, ValueError):
