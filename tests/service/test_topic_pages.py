@@ -117,12 +117,12 @@ def test_pinned_products_come_first_and_hidden_ones_never(shop: Shop, tmp_path: 
     shop.pages.refresh()
     plain = shop.products("red")
     pins = [next(name for name in ("grey-square", "blue-square", "black-square") if name not in plain), plain[3]]
-    shop.put("red", RED, top_k=5, diversity=0.0, pinned=[*pins, "nowhere"], hidden=[plain[0]])
+    shop.put("red", RED, top_k=4, diversity=0.0, pinned=[*pins, "nowhere"], hidden=[plain[0]])
     shop.pages.refresh()
     items = shop.page("red").page.items
     assert [item["product_id"] for item in items[:2]] == pins
-    assert [item["pinned"] for item in items] == [True, True, False, False, False]
-    assert [item["rank"] for item in items] == [1, 2, 3, 4, 5]
+    assert [item["pinned"] for item in items] == [True, True, False, False]
+    assert [item["rank"] for item in items] == [1, 2, 3, 4]
     assert plain[0] not in shop.products("red")
     assert shop.page("red").notes == ["The pinned product 'nowhere' is not in the index."]
     assert shop.why("red", "entered")[pins[0]] == "pinned by the topic"

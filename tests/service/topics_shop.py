@@ -11,9 +11,8 @@ from typing import Any
 from tests.conftest import draw, file_bytes
 from tests.search.conftest import priced_rows, source_of, write_table
 
-from interbert.search.changes import remove_from_index, update_columns
+from interbert.search.changes import add_to_index, remove_from_index, update_columns
 from interbert.search.engine import SearchEngine
-from interbert.search.source_changes import add_to_index
 from interbert.service.metrics import Metrics
 from interbert.service.state import State
 from interbert.service.state.records import Change, TopicRow
