@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Annotated, Any, ClassVar
 
 from sqlalchemy import JSON as ANY_JSON
-from sqlalchemy import BigInteger, ForeignKey, Index, Integer, MetaData, UniqueConstraint
+from sqlalchemy import BigInteger, Double, ForeignKey, Index, Integer, MetaData, UniqueConstraint
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from interbert.service.state.column_types import MOST_CHARACTERS_OF_ID, SafeText, UtcDateTime
@@ -31,6 +31,7 @@ class Base(DeclarativeBase):
     type_annotation_map: ClassVar[dict[Any, Any]] = {
         str: SafeText,
         int: BigInteger,
+        float: Double,
         datetime: UtcDateTime,
         list[str]: JSON,
         dict[str, Any]: JSON,
