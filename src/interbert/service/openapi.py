@@ -24,7 +24,8 @@ def complete_openapi(document: dict[str, Any], models: Iterable[type[BaseModel]]
         models: of bodies that routes read themselves.
     """
     schemas = document.setdefault("components", {}).setdefault("schemas", {})
-    for model in (ErrorBody, *models):
+    every: list[type[BaseModel]] = [ErrorBody, *models]
+    for model in every:
         schema = model.model_json_schema(ref_template=_REFERENCE)
         schemas.update(schema.pop("$defs", {}))
         schemas[model.__name__] = schema
