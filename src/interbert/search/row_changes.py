@@ -22,7 +22,7 @@ from interbert.search.source_changes import update_differing, write_pending
 from interbert.search.writer import IndexWriter
 
 Status = Literal["added", "replaced", "updated", "unchanged", "removed", "rejected"]
-Code = Literal["invalid", "bad_image", "not_found", "conflict"]
+Code = Literal["invalid", "bad_image", "not_found", "conflict", "internal"]
 
 _COLUMNS = ColumnMapping("image", ("texts",), "image_id", "product_id")
 """Of rows in memory."""
