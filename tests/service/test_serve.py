@@ -89,8 +89,15 @@ CHECKS = ("models", "index", "state", "accepting")
 
 
 @pytest.fixture
-def refused(built: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Callable[..., str]:
+def refused(
+    built: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., str]:
     """Runs the verb, which must end with exit code 2 or 1 and one line."""
+
+    def served(*_: object) -> None:
+        raise AssertionError("it is served")
+
+    monkeypatch.setattr("interbert.cli.serving.serve_until_signal", served)
 
     def run(*words: str, index: str | Path = built, state: str | Path | None = None) -> str:
         code = main(["serve", str(index), "--state", str(state or tmp_path / "state"), *words])
@@ -131,12 +138,16 @@ def test_a_state_folder_that_cannot_be_written(refused: Callable[..., str], tmp_
     assert "interbert.db" in refused("--port", "0", state=damaged)
 
 
-def test_an_index_that_is_missing_or_damaged_or_without_its_model(
+def test_an_index_that_is_missing_or_damaged(
     refused: Callable[..., str], index_copy: Path, tmp_path: Path
 ) -> None:
     assert "interbert index build" in refused("--port", "0", index=tmp_path / "none")
-    shutil.rmtree(index_copy / "models")
-    assert "model" in refused("--port", "0", index=index_copy)
+    (config,) = index_copy.glob("models/*/config.json")
+    config.write_text("{}")
+    assert "config" in refused("--port", "0", index=index_copy)
+    (table,) = index_copy.glob("products_*.lance")
+    shutil.rmtree(table)
+    assert "damaged" in refused("--port", "0", index=index_copy)
 
 
 def test_names_of_indexes() -> None:
