@@ -214,7 +214,7 @@ class ProductEncoder:
         for text in texts:
             if not text.strip():
                 raise UsageError("the text to search for is empty. Say what the image should show.")
-        ids = self.processor.texts_to_ids(texts)
+        ids = self.processor.texts_to_ids(texts) if texts else []
         for text, tokens in zip(texts, ids, strict=True):
             if not self.knows(tokens):
                 raise UsageError(
