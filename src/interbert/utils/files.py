@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from interbert.errors import UsageError, writing
+from interbert.errors import BusyError, UsageError, writing
 from interbert.utils.bounded_files import json_value
 
 _PART = ".part"
@@ -95,6 +95,14 @@ def _findings(file: Path) -> bool:
     return _has_keys(_head(file).split(b"\n")[0], {"row", "reason", "kind"})
 
 
+def _judgements(file: Path) -> bool:
+    """By their last column: judgements that people wrote by hand lack it, and stay."""
+    first = _head(file).split(b"\n")[0].rstrip(b"\r")
+    return first == b"query\tproduct_id\tgrade\tsearches" or _has_keys(
+        first, {"query", "product_id", "grade", "searches"}
+    )
+
+
 def _head(file: Path) -> bytes:
     with file.open("rb") as opened:
         return opened.read(_HEAD_BYTES)
@@ -117,6 +125,7 @@ PAGE = Kind("an HTML page", _page)
 DRAWING = Kind("an SVG drawing", _drawing)
 FINDINGS = Kind("a list of findings", _findings)
 """Of ``interbert regions verify``."""
+JUDGEMENTS = Kind("a list of judgements by `interbert events export`", _judgements)
 RETRIEVAL_METRICS = Kind("metrics of retrieval", _metrics("model", "regions", "regions_fingerprint"))
 TOPIC_METRICS = Kind("metrics of topics", _metrics("index", "topics", "by_field"))
 
@@ -177,7 +186,8 @@ def only_writer(folder: str | Path) -> Iterator[None]:
         folder: need not exist.
 
     Raises:
-        UsageError: another process holds it, or the place of locks is a file, a link or somebody else's.
+        BusyError: another process holds it.
+        UsageError: the place of locks is a file, a link or somebody else's.
         StorageError: the lock cannot be written.
     """
     from filelock import FileLock, Timeout
@@ -193,7 +203,7 @@ def only_writer(folder: str | Path) -> Iterator[None]:
         try:
             lock.acquire(blocking=False)
         except Timeout:
-            raise UsageError(
+            raise BusyError(
                 f"{folder}: another command is writing it. Wait until it is done, or name another."
             ) from None
         except NotImplementedError as error:  # a file system without locks

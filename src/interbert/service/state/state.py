@@ -1,0 +1,90 @@
+"""Everything that the service remembers apart from products: keys, tasks, topics, events, the audit log."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sqlalchemy import URL, select
+from sqlalchemy.orm import Session
+
+from interbert.errors import UsageError
+from interbert.service.state.audit import AuditStore
+from interbert.service.state.database import Database
+from interbert.service.state.events import EventStore
+from interbert.service.state.idempotency import IdempotencyStore
+from interbert.service.state.keys import KeyStore
+from interbert.service.state.models import KeyModel
+from interbert.service.state.schema import bring_up_to_date
+from interbert.service.state.tasks import TaskStore
+from interbert.service.state.topics import TopicStore
+
+FILE_NAME = "interbert.db"
+
+
+def database_url(state: str | Path | None, database: str | None) -> str | URL:
+    """The URL of ``--database``, or of the SQLite file in the folder ``--state``.
+
+    Raises:
+        UsageError: none is given, or both.
+    """
+    if (state is None) == (database is None):
+        raise UsageError("name the place of the service's state: --state DIR, or --database URL, and not both.")
+    if database is not None:
+        return database
+    return URL.create("sqlite", database=str((Path(state or "") / FILE_NAME).absolute()))
+
+
+class State:
+    """An open database. Methods of its stores block, may be called from any thread, and are one transaction each.
+
+    Raises of every method of a store: ServiceError ``state_unavailable`` (the next call connects anew),
+    ``storage_full`` or ``invalid`` (a value that no database can keep); nothing is changed then.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.name = database.name
+        """For messages: a file, or a URL without user and password."""
+        self.keys = KeyStore(database)
+        self.tasks = TaskStore(database)
+        self.idempotency = IdempotencyStore(database)
+        self.audit = AuditStore(database)
+        self.topics = TopicStore(database)
+        self.events = EventStore(database)
+
+    @classmethod
+    def open(cls, url: str | URL, create: bool = True) -> State:
+        """Open a database, and bring its tables to this version.
+
+        Args:
+            url: as SQLAlchemy has them: ``sqlite:////srv/shop/interbert.db``, ``postgresql://user:pw@host/interbert``.
+            create: make a SQLite file, and its folder, that is not there.
+
+        Raises:
+            UsageError: it is no URL, holds something else, is of a later version, damaged or not to be reached.
+            StorageError: it cannot be written.
+            MissingExtraError: its driver is not installed.
+        """
+        database = Database(url, create)
+        try:
+            bring_up_to_date(database)
+        except BaseException:
+            database.close()
+            raise
+        return cls(database)
+
+    def ping(self) -> None:
+        """Ask the database for something.
+
+        Raises:
+            ServiceError: ``state_unavailable``.
+        """
+
+        def ask(session: Session) -> None:
+            session.execute(select(KeyModel.id).limit(1))
+
+        self._database.run(ask, writes=False)
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._database.close()
