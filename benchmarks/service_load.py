@@ -66,9 +66,8 @@ def main() -> None:
             texts = [text for text in pq.read_table(path, columns=[column or "text"])[0].to_pylist() if text]
         result = measured(arguments, index, texts)
         compared = checked(arguments, index, texts)
-    compared["errors_5xx"] += result["errors_5xx"]
-    result |= compared
-    print(json.dumps(result))
+    errors = result.pop("errors_5xx") + compared.pop("errors_5xx")
+    print(json.dumps(result | {"errors_5xx": errors} | compared))
 
 
 def in_a_process(function: Callable[..., Any], *arguments: Any) -> Any:
@@ -153,7 +152,7 @@ def checked(arguments: argparse.Namespace, index: str, texts: Sequence[str]) -> 
     print(f"\n{HEAD}")
     show("ours", f"{clients} clients", load)
     rounding = _ROUNDING[arguments.precision]
-    wrong = [reply for reply in load.replies if reply.full and not is_right(reply, *right[reply.text], rounding)]
+    wrong = [reply for reply in load.replies if reply.full and not is_right(reply, right[reply.text], rounding)]
     full = sum(reply.full for reply in load.replies)
     print(f"\n{full} full answers compared, {len(wrong)} wrong")
     for reply in wrong[:5]:
@@ -173,9 +172,9 @@ def read_memory(server: Server, seconds: float, memory: list[float]) -> None:
         memory.append(server.resident_mib())
 
 
-def is_right(reply: Reply, page: Sequence[str], scores: Expected, rounding: float) -> bool:
+def is_right(reply: Reply, right: tuple[list[str], Expected], rounding: float) -> bool:
     """Whether an answer is the engine's, but for products that change places within rounding."""
-    results = reply.body["results"]
+    results, (page, scores) = reply.body["results"], right
     if len(results) != len(page) or any(one["image_id"] not in scores for one in results):
         return False
     near = rounding * (max(score for score, _ in scores.values()) - min(score for score, _ in scores.values()))

@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
+from fastapi import Body, FastAPI, Response
 from service_load_clients import TOP_K
 
 _READY_SECONDS = 180
@@ -168,7 +169,6 @@ def main() -> None:
     import torch
     import uvicorn
     from anyio.to_thread import current_default_thread_limiter
-    from fastapi import Body, FastAPI, Response
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("index")
