@@ -12,12 +12,14 @@ prints the message alone, without a traceback, and exits with ``exit_code``.
     │   │   └── ColumnError           a column that was named is not there
     │   ├── CheckpointError           a checkpoint or model directory does not fit
     │   ├── FilterError               a filter is wrong at a character that is named
-    │   └── BusyError                 another command is writing what was to be written; later it can be
+    │   ├── BusyError                 another command is writing what was to be written; later it can be
+    │   └── UnknownProductError       a product that was named is not in the index
     ├── DataError (ValueError)        something inside the data is wrong; exit code 2
     │   ├── ImageError              one image cannot be used
     │   ├── RegionError               region arrays have wrong shapes or values that are not finite
     │   ├── StoreError                a region store is missing, damaged or made by another extractor
     │   └── VectorIndexError          a search index is missing, unfinished or damaged
+    │       └── VersionGone           a version of an index that was named was cleaned up
     ├── StorageError (OSError)        the disk is full or not writable; exit code 1
     ├── TrainingError (RuntimeError)  training cannot go on (a loss that is not finite); exit code 1
     └── MissingExtraError (ImportError)  an optional dependency is not installed; exit code 2
@@ -119,6 +121,10 @@ class BusyError(UsageError):
     """Another command is writing what was to be written; the same can be tried again later."""
 
 
+class UnknownProductError(UsageError):
+    """A product that was named is not in the index."""
+
+
 class DataError(InterBertError, ValueError):
     """Something inside the data is wrong."""
 
@@ -139,6 +145,15 @@ class StoreError(DataError):
 
 class VectorIndexError(DataError):
     """A search index is missing, unfinished or damaged."""
+
+
+class VersionGone(VectorIndexError):  # noqa: N818 -- what happened, not a fault
+    """A version of an index that was named was cleaned up."""
+
+    @classmethod
+    def of(cls, version: str) -> VersionGone:
+        """Build the error that names the version."""
+        return cls(f"version {version[:80]!r} of the index is gone, or never was. Search anew, without a version.")
 
 
 class StorageError(InterBertError, OSError):

@@ -99,8 +99,9 @@ def _search_index(options: Options, queries: Sequence[str], page: str) -> None:
     from interbert.cli.search_output import print_results, write_page
     from interbert.errors import UsageError
     from interbert.model.scoring import asks_for_bf16
-    from interbert.search.engine import CANDIDATES, DUPLICATES, SearchEngine
+    from interbert.search.engine import SearchEngine
     from interbert.search.index import ProductIndex
+    from interbert.search.query import CANDIDATES, DUPLICATES
     from interbert.search.suggestions import filter_notes
 
     for name in ("source", "image_column", "text_columns", "image_id_column", "split", "regions"):

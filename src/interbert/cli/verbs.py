@@ -35,6 +35,11 @@ VERBS: dict[str, tuple[str, str]] = {
     "topics build": ("topics_build", "a page of products for every topic, made or brought up to date"),
     "topics evaluate": ("topics_evaluate", "topic pages judged by rules of relevance, beside two baselines"),
     "topics page": ("topics_page", "topic pages as one HTML file"),
+    "keys create": ("keys_create", "a key to the HTTP service"),
+    "keys list": ("keys_list", "the keys to the HTTP service, and what each allows"),
+    "keys revoke": ("keys_revoke", "refuse a key to the HTTP service from now on"),
+    "events export": ("events_export", "what shoppers did, as judgements to fine-tune on"),
+    "events erase": ("events_erase", "forget what a client searched for and did"),
     "demo": ("demo", "extract, pretrain, fine-tune, evaluate and search on real images, with a page to look at"),
 }
 """Words after ``interbert`` -> (module in this folder, what it does)."""

@@ -12,13 +12,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit
 
-from interbert.errors import UsageError
-from interbert.search.hits import Hit, Index, one_per_product, page_of, reciprocal_ranks, standardised
+from interbert.errors import InterBertError, UsageError
+from interbert.search.hits import Hit, Index
 from interbert.search.index import ProductIndex
 from interbert.search.index_model import index_encoder
+from interbert.search.query import CANDIDATES, DUPLICATES, Candidates, Encoded, Found, Part, Query
 from interbert.search.query_encoder import ProductEncoder
+from interbert.search.ranking import page
+from interbert.search.recall import recall
+from interbert.search.stages import Scores, encode, product_vectors, rerank
+from interbert.search.versions import Versions, View
 from interbert.utils.deprecation import renamed_arguments
 
 if TYPE_CHECKING:
@@ -30,10 +34,7 @@ if TYPE_CHECKING:
 Float32 = NDArray[np.float32]
 Progress = Callable[[int], None]
 
-CANDIDATES = 32
-DUPLICATES = 0.995
-_WIDENINGS = 2
-"""So often four times as many candidates are recalled where near-duplicates leave fewer results than asked for."""
+MEMORY = 2**30
 
 
 class SearchEngine:
@@ -48,12 +49,14 @@ class SearchEngine:
     Args:
         index: opened.
         encoder: the index's model.
+        memory: bytes that rows of the index may take in memory, where that makes searches faster.
     """
 
-    def __init__(self, index: Index, encoder: ProductEncoder) -> None:
+    def __init__(self, index: Index, encoder: ProductEncoder, memory: int = MEMORY) -> None:
         self.index = index
         self.encoder = encoder
-        self._now = (index.pinned(), encoder)
+        self.memory = memory
+        self._versions = Versions(index, encoder)
         self._recommender: TopicRecommender | None = None
 
     @classmethod
@@ -144,29 +147,129 @@ class SearchEngine:
             raise UsageError(f"search: top_k must be at least 1, not {top_k}.")
         if not 0 <= image_weight <= 1:
             raise UsageError(f"search: image_weight must be between 0 and 1, not {image_weight}.")
-        index, encoder = self.refresh()
-        wanted = max(candidates, 2 * top_k)
-        if image is not None or not rerank or wanted < len(index):
-            encoder.require_recall()
-        likeness = None if image is None else encoder.image_vector(image, index.mirrored)
-        query = None if text is None else encoder.texts([text])
-        for _ in range(1 + _WIDENINGS):
-            if query is None:
-                assert likeness is not None
-                hits = index.vector_search(likeness, wanted, where)
-                order, probability = np.array([hit.score for hit in hits]), None
-            else:
-                by_title = index.full_text_search(str(text), wanted, where, tokens=rerank) if full_text else []
-                found = list(by_title)
-                for vector in (query[1][0], likeness):
-                    found += [] if vector is None else index.vector_search(vector, wanted, where, tokens=rerank)
-                hits = one_per_product(found, query[1][0])
-                order, probability = _ordered(encoder, query, likeness, hits, by_title, rerank, image_weight, progress)
-            results = page_of(hits, order, probability, top_k, duplicates, encoder.direction_size)
-            if len(results) >= top_k or len(hits) < wanted or wanted >= len(index):
-                break
-            wanted *= 4  # near-duplicates took the places of other products
-        return results
+        view = self.pinned()
+        parts = [] if text is None else [Part(text, weight=1.0 if image is None else 1 - image_weight)]
+        if image is not None:
+            view.encoder.require_recall()
+            likeness = view.encoder.image_vector(image, view.index.mirrored)
+            parts.append(Part(vector=likeness, weight=1.0 if text is None else image_weight))
+        query = Query(
+            tuple(parts),
+            where=where,
+            top_k=top_k,
+            candidates=max(candidates, 2 * top_k),
+            rerank=rerank,
+            full_text=full_text,
+            duplicates=duplicates,
+            fill=top_k,
+        )
+        found = self._searched(view, [query], progress)[0]
+        if isinstance(found, InterBertError):
+            raise found
+        return found.hits
+
+    def search_many(self, queries: Sequence[Query]) -> list[Found | InterBertError]:
+        """Many searches at once, each as if it were alone; a page of results or what is wrong, in their order.
+
+        Queries of one version share batches: texts are encoded in one, vectors compared in one product, pairs scored
+        in one joint pass.
+        """
+        found: dict[int, Found | InterBertError] = {}
+        for version in dict.fromkeys(query.version for query in queries):
+            places = [place for place, query in enumerate(queries) if query.version == version]
+            try:
+                answers = self._searched(self.pinned(version), [queries[place] for place in places])
+            except InterBertError as error:
+                answers = [error] * len(places)
+            found |= dict(zip(places, answers, strict=True))
+        return [found[place] for place in range(len(queries))]
+
+    def _searched(
+        self, view: View, queries: Sequence[Query], progress: Progress | None = None
+    ) -> list[Found | InterBertError]:
+        """All stages for queries of one version."""
+        answers: list[Any] = self.encode(view, queries)
+        sound = [place for place, one in enumerate(answers) if isinstance(one, Encoded)]
+        for place, one in zip(sound, self.recall(view, [answers[place] for place in sound]), strict=True):
+            answers[place] = one
+        sound = [place for place, one in enumerate(answers) if isinstance(one, Candidates)]
+        candidates: list[Candidates] = [answers[place] for place in sound]
+        for place, one, scores in zip(sound, candidates, self.rerank(view, candidates, progress), strict=True):
+            answers[place] = (
+                scores if isinstance(scores, InterBertError) else self.page(view, one.encoded.query, one, scores)
+            )
+        return answers
+
+    @property
+    def version(self) -> str:
+        """Table and version of the table that a search would see now, such as ``products_0001_ab12cd34@17``."""
+        return self._versions.version()
+
+    def pinned(self, version: str | None = None) -> View:
+        """The index as it was at a version, and its model, for good: the stages of a search take it.
+
+        Args:
+            version: as :attr:`version` had it; the newest by default.
+
+        Raises:
+            VersionGone: the version was cleaned up, or never was.
+            CheckpointError: the newest build's model is not there.
+            VectorIndexError: the index is damaged.
+        """
+        view = self._versions.view(version)
+        if version is None:
+            self.encoder = view.encoder
+        return view
+
+    def encode(self, view: View, queries: Sequence[Query]) -> list[Encoded | InterBertError]:
+        """Check queries and encode the texts of all of them in one batch; for each what comes out or is wrong."""
+        return encode(view, queries)
+
+    def recall(self, view: View, encoded: Sequence[Encoded]) -> list[Candidates | InterBertError]:
+        """Candidates of each query by vectors and full text, or what is wrong (:mod:`interbert.search.recall`)."""
+        return recall(view, encoded, self._versions, self.memory)
+
+    def rerank(self, view: View, candidates: Sequence[Candidates], progress: Progress | None = None) -> list[Scores]:
+        """Log-odds [T,n] of each query's texts and its candidates, in one joint pass over the pairs of all queries.
+
+        None for a query without texts, or that asks for recall's order; an error where a score is not finite.
+        """
+        return rerank(view, candidates, progress)
+
+    def page(self, view: View, query: Query, candidates: Candidates, scores: Float32 | None) -> Found:
+        """A query's page of results; without ``scores`` in the order of recall."""
+        found = page(query, candidates, scores, view.encoder.direction_size)
+        found.version = view.version
+        return found
+
+    def product_vector(self, product_id: str, version: str | None = None) -> Float32:
+        """A product as a query [D] for products like it: the mean of its images.
+
+        Raises:
+            UnknownProductError: it is not in the index.
+            VersionGone: the version is gone.
+        """
+        view = self.pinned(version)
+        view.encoder.require_recall()
+        vector: Float32 = view.encoder.mean(product_vectors(view.index, product_id))[0]
+        return vector
+
+    def similar(self, product_id: str, **options: Any) -> Found:
+        """Products like one of the index, without itself.
+
+        Args:
+            product_id: of the product.
+            options: fields of a :class:`~interbert.search.query.Query`.
+
+        Raises:
+            UnknownProductError, VersionGone: as :meth:`product_vector`.
+            InterBertError: as :meth:`search`.
+        """
+        part = Part(vector=self.product_vector(product_id, options.get("version")))
+        found = self.search_many([Query((part,), exclude=(product_id,), **options)])[0]
+        if isinstance(found, InterBertError):
+            raise found
+        return found
 
     def recommend(self, topic: str | Sequence[str], **options: Any) -> list[Hit]:
         """The page of a topic; :meth:`interbert.TopicRecommender.recommend` replaces it."""
@@ -183,15 +286,8 @@ class SearchEngine:
         Returns:
             the index as it is now, which stays with its build, and the model of that build.
         """
-        newest, (index, encoder) = self.index.pinned(), self._now
-        if (
-            isinstance(newest, ProductIndex)
-            and isinstance(index, ProductIndex)
-            and newest.manifest.model_fingerprint != index.manifest.model_fingerprint
-        ):
-            encoder = index_encoder(newest, bf16=encoder.bf16)
-        self._now, self.encoder = (newest, encoder), encoder  # one step: other threads may search meanwhile
-        return newest, encoder
+        index, self.encoder = self._versions.newest()
+        return index, self.encoder
 
     def joint(self, texts: Sequence[Sequence[int]], hits: Sequence[Hit], recalled: Float32) -> Float32:
         """Log-odds of a match [texts, n] of token ids and hits: joint pass and recall, as the model mixes them.
@@ -207,34 +303,6 @@ class SearchEngine:
         absent = [hit.id for hit in hits if hit.tokens is None]
         read = dict(zip(absent, self.index.regions(absent), strict=True))
         return self.encoder.joint(texts, [read[hit.id] if hit.tokens is None else hit.tokens for hit in hits], recalled)
-
-
-def _ordered(
-    encoder: ProductEncoder,
-    query: tuple[Sequence[Sequence[int]], Float32],
-    likeness: Float32 | None,
-    hits: Sequence[Hit],
-    by_title: Sequence[Hit],
-    rerank: bool,
-    image_weight: float,
-    progress: Progress | None,
-) -> tuple[NDArray[Any], NDArray[Any] | None]:
-    """What candidates are ordered by [n], and the probabilities [n] of a match where they are computed."""
-    if not hits:
-        return np.empty(0), None
-    ids, vectors = query
-    recalled = np.stack([hit.vector for hit in hits]) @ vectors[0]
-    tokens = [hit.tokens for hit in hits if hit.tokens is not None]
-    scores = encoder.joint(ids, tokens, recalled[None], progress)[0] if rerank else recalled
-    probability = expit(scores) if rerank else None
-    order: NDArray[Any] = scores
-    if likeness is not None:
-        likenesses = np.stack([hit.vector for hit in hits]) @ likeness
-        order = (1 - image_weight) * standardised(scores) + image_weight * standardised(likenesses)
-    if by_title:
-        place = {hit.product_id: rank for rank, hit in enumerate(by_title)}
-        order = reciprocal_ranks(order, [place.get(hit.product_id) for hit in hits])
-    return order, probability
 
 
 def __getattr__(name: str) -> type[Hit]:

@@ -89,6 +89,13 @@ class Index(Protocol):
             VectorIndexError: one of them is not in the index.
         """
 
+    def vectors(self, ids: Sequence[str]) -> Float32:
+        """Vectors [n,D] of images, in the order of ``ids``.
+
+        Raises:
+            VectorIndexError: one of them is not in the index.
+        """
+
 
 Floats = NDArray[Any]
 

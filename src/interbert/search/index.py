@@ -9,18 +9,20 @@ Shapes: n images, R image tokens, H hidden size, D vector size.
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from interbert.errors import VersionGone
 from interbert.search.ann_parameters import EXACT, Probing, needs_probing, probing
 from interbert.search.hits import Hit
-from interbert.search.manifest import Manifest
-from interbert.search.table import FULL_TEXT_INDEX, IndexTable, table_state
+from interbert.search.manifest import Manifest, read_manifests
+from interbert.search.table import FULL_TEXT_INDEX, IndexTable, among, table_state
 from interbert.search.terms import query_terms
 from interbert.search.vectors import to_query
 
@@ -53,6 +55,33 @@ class ProductIndex(IndexTable):
     def mirrored(self) -> bool:
         """Whether vectors are means of an image and its mirror image."""
         return self.manifest.mirrored
+
+    def number(self) -> int:
+        """Version of the table that is searched; every commit counts one more."""
+        with self.reading():
+            return int(self.table.version)
+
+    def at(self, table: str, number: int) -> Self:
+        """The index as it was at a version of a build's table, for good: later changes are not seen.
+
+        Raises:
+            VersionGone: the build or the version was cleaned up, or never was.
+        """
+        manifest = self.manifest
+        if table != manifest.table:
+            builds = {one.table: one for one in read_manifests(self._database, self.path) if one.complete}
+            if table not in builds:
+                raise VersionGone.of(f"{table}@{number}")
+            manifest = builds[table]
+        try:
+            opened = self._database.open_table(table)
+            opened.checkout(number)
+            opened.count_rows()
+        except (ValueError, OSError, RuntimeError) as error:
+            raise VersionGone.of(f"{table}@{number}") from error
+        same = copy.copy(self)
+        same.manifest, same.table, same._fixed = manifest, opened, True
+        return same
 
     def vector_search(
         self,
@@ -107,14 +136,19 @@ class ProductIndex(IndexTable):
             FilterError, VectorIndexError: as :meth:`vector_search`.
         """
         self.refresh()
-        found = self._titles(text, k, self.condition(where))
+        found = self.title_scores(text, k, self.condition(where))
         hits: list[Hit] = []
-        for rows in self.by_ids(list(found), self._columns(tokens)):
+        for rows in self.by_ids(list(found), self.fields(tokens)):
             hits += self._hits(rows, [found[name] for name in rows["picture_id"].to_pylist()], k, every_image=True)
         return sorted(hits, key=lambda hit: (-hit.score, hit.id))
 
-    def _titles(self, text: str, k: int, condition: str | None) -> dict[str, float]:
-        """BM25 of the best image of each of the ``k`` best products, by image id."""
+    def title_scores(self, text: str, k: int, condition: str | None) -> dict[str, float]:
+        """BM25 of the best image of each of the ``k`` best products, by image id, best first.
+
+        Args:
+            text, k: as in :meth:`full_text_search`.
+            condition: the database's, of a filter.
+        """
         from lancedb.query import MatchQuery
 
         with self.reading():
@@ -144,11 +178,28 @@ class ProductIndex(IndexTable):
             VectorIndexError: one of them is not in the index.
         """
         known: dict[str, Hit] = {}
-        for found in self.by_ids(ids, self._columns(False)):
+        for found in self.by_ids(ids, self.fields(False)):
             known |= {hit.id: hit for hit in self._hits(found, [0.0] * len(found), len(found), every_image=True)}
         return [known[name] for name in self.require(ids, known)]
 
-    def _columns(self, tokens: bool) -> list[str]:
+    def images_of(self, products: Sequence[str], where: str | None = None) -> dict[str, str]:
+        """Images of products, some hundreds at most, that a filter lets through: the product's id by the image's.
+
+        Raises:
+            FilterError: the filter is wrong.
+            VectorIndexError: the index is damaged.
+        """
+        if not products:
+            return {}
+        self.refresh()
+        condition, named = self.condition(where), among("product_id", products)
+        query = self.table.search().where(named if condition is None else f"{named} AND ({condition})")
+        with self.reading():
+            rows = query.select(["picture_id", "product_id"]).limit(None).to_arrow()
+        return dict(zip(rows["picture_id"].to_pylist(), rows["product_id"].to_pylist(), strict=True))
+
+    def fields(self, tokens: bool) -> list[str]:
+        """Columns of the database that a hit is made of, with the regions or without."""
         fields = [*_LIGHT, "vector", *(column.field for column in self.manifest.columns)]
         return [*fields, "regions"] if tokens else fields
 
@@ -196,7 +247,7 @@ class ProductIndex(IndexTable):
         if condition is not None:
             search = search.where(condition, prefilter=True)
         with self.reading():
-            return search.select([*self._columns(tokens), "_distance"]).limit(k).to_arrow()
+            return search.select([*self.fields(tokens), "_distance"]).limit(k).to_arrow()
 
     def _hits(self, found: Any, scores: Sequence[float], k: int, every_image: bool = False) -> list[Hit]:
         """The best ``k`` rows, one of each product or every image, best first."""
@@ -210,19 +261,28 @@ class ProductIndex(IndexTable):
             order = [place for place in order if first[products[place]] == place]
         chosen = found.take(order[:k])
         vectors = self.batch_vectors(chosen["vector"].combine_chunks())
-        rows = chosen.drop_columns(["vector"]).to_pylist()
+        return self.hits_of(chosen.drop_columns(["vector"]), vectors, [float(scores[place]) for place in order[:k]])
+
+    def hits_of(self, found: Any, vectors: Float32, scores: Sequence[float]) -> list[Hit]:
+        """Rows of the table, of the columns that searches read, as hits.
+
+        Args:
+            found: Arrow table [n] without vectors, with the regions where they are wanted.
+            vectors: [n,D].
+            scores: [n].
+        """
         return [
             Hit(
                 rank=0,
                 id=row["picture_id"],
                 texts=tuple(row["texts"]),
                 product_id=row["product_id"],
-                score=float(scores[place]),
+                score=score,
                 metadata={column.name: row[column.field] for column in self.manifest.columns},
                 vector=vector,
                 tokens=self.tokens_of(row["regions"], row["picture_id"]) if "regions" in row else None,
             )
-            for place, row, vector in zip(order, rows, vectors, strict=False)
+            for score, row, vector in zip(scores, found.to_pylist(), vectors, strict=True)
         ]
 
 

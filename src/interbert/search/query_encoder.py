@@ -20,6 +20,7 @@ from interbert.model.modeling import InterBertForImageTextRetrieval
 from interbert.model.processing import InterBertProcessor
 from interbert.model.region_inputs import pad_images
 from interbert.model.scoring import encode_texts, inference, on_device, require_finite, score_embedded
+from interbert.search.vectors import unit_rows
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -55,8 +56,8 @@ class ProductEncoder:
     Args:
         model: with a matching head.
         processor: of the same model directory.
-        bf16: encode texts and score jointly in bf16; None does where the device has it. Images' vectors, which are
-            kept, are float32 in any case.
+        bf16: score jointly in bf16; None does where the device has it. Vectors of texts and images are float32 in any
+            case.
 
     Attributes:
         can_recall: False for a model with neither a contrastive head nor fusion ``mul``: its vectors have no numbers.
@@ -205,27 +206,43 @@ class ProductEncoder:
         Raises:
             UsageError: a text is empty, or holds no token that the model knows.
         """
+        ids = self.token_ids(texts)
+        return ids, self.text_vectors(ids)
+
+    def token_ids(self, texts: Sequence[str]) -> list[list[int]]:
+        """Token ids of texts; errors as of :meth:`texts`."""
         for text in texts:
             if not text.strip():
                 raise UsageError("the text to search for is empty. Say what the image should show.")
-        ids = self.processor.texts_to_ids(texts)
+        ids = self.processor.texts_to_ids(texts) if texts else []
         for text, tokens in zip(texts, ids, strict=True):
             if not self.knows(tokens):
                 raise UsageError(
                     f"the text {text[:40]!r} holds no word that the model knows. Say in words what the image should "
                     "show."
                 )
-        if not self.can_recall:
-            return ids, np.empty((len(ids), 0), np.float32)
-        vectors = encode_texts(self.model, ids, self.bf16)
+        return ids
+
+    def text_vectors(self, ids: Sequence[Sequence[int]]) -> Float32:
+        """Vectors [n,D] of texts by token ids, float32 as those of images are: a text has the same in every batch."""
+        if not self.can_recall or not ids:
+            return np.empty((len(ids), self.vector_size), np.float32)
+        vectors = encode_texts(self.model, ids, bf16=False)
         if self.model.config.contrastive_size is None:
             head = self.model.matching_head.weight.detach().float().cpu().numpy()
             vectors = vectors * (head[0] - head[1])
-        return ids, vectors
+        return vectors
 
     def knows(self, tokens: Sequence[int]) -> bool:
         """Whether a text's token ids hold a token that the model knows."""
         return bool(set(tokens) - set(self.processor.tokenizer.all_special_ids))  # [UNK] among them
+
+    def mean(self, vectors: Float32) -> Float32:
+        """Mean [1,D] of images' vectors [n,D], as long as they are where all of them have a length of one."""
+        mean = vectors[:, : self.direction_size].mean(axis=0, keepdims=True)
+        if self.model.config.contrastive_size is not None:
+            mean = unit_rows(mean)
+        return np.concatenate([mean, np.zeros_like(vectors[:1, self.direction_size :])], axis=1)
 
     def image_query(self, vectors: Float32) -> Float32:
         """Images' vectors [n,D] as queries for other images: the hub correction, a matter of texts, left out."""
@@ -273,10 +290,32 @@ class ProductEncoder:
         if not recalled.size:
             return np.zeros(recalled.shape, dtype=np.float32)
         text_of, image_of = np.divmod(np.arange(recalled.size), len(tokens))
+        scores = self.joint_pairs(texts, tokens, text_of, image_of, progress)
+        return require_finite(scores.reshape(recalled.shape) + recalled * np.float32(self.recall_weight))
+
+    @property
+    def recall_weight(self) -> float:
+        """What the inner product of vectors counts in a score beside the joint pass."""
+        return self.model.config.dual_score_weight or 0.0
+
+    def joint_pairs(
+        self,
+        texts: Sequence[Sequence[int]],
+        tokens: Sequence[Float32],
+        text_of: NDArray[np.int64],
+        image_of: NDArray[np.int64],
+        progress: Callable[[int], None] | None = None,
+    ) -> Float32:
+        """Logit differences [pairs] of listed pairs, by the joint pass alone.
+
+        Args:
+            texts, tokens, progress: as of :meth:`joint`.
+            text_of, image_of: [pairs] index of each pair's text and image.
+        """
+        if not len(text_of):
+            return np.zeros(0, dtype=np.float32)
         padded, counts = self._padded(tokens)
-        scores = score_embedded(self.model, texts, padded, counts, text_of, image_of, progress, bf16=self.bf16)
-        recall_weight = np.float32(self.model.config.dual_score_weight or 0.0)
-        return require_finite(scores.reshape(recalled.shape) + recalled * recall_weight)
+        return score_embedded(self.model, texts, padded, counts, text_of, image_of, progress, bf16=self.bf16)
 
     def _padded(self, tokens: Sequence[Float32]) -> tuple[Tensor, NDArray[np.int64]]:
         """Tokens as [n,R,H] on the model's device, and how many each image has."""

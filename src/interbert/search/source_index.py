@@ -130,11 +130,22 @@ class SourceIndex:
         Raises:
             VectorIndexError: one of them is not there.
         """
-        tokens = {entry.image_id: one for entry, one in zip(self.entries, self._tokens, strict=True)}
-        absent = next((name for name in ids if name not in tokens), None)
+        return [self._tokens[place] for place in self._places(ids)]
+
+    def vectors(self, ids: Sequence[str]) -> Float32:
+        """Vectors [n,D] of images, in the order of ``ids``.
+
+        Raises:
+            VectorIndexError: one of them is not there.
+        """
+        return self._vectors[self._places(ids)]
+
+    def _places(self, ids: Sequence[str]) -> list[int]:
+        places = {entry.image_id: place for place, entry in enumerate(self.entries)}
+        absent = next((name for name in ids if name not in places), None)
         if absent is not None:
             raise VectorIndexError(f"the source has no image {absent!r}.")
-        return [tokens[name] for name in ids]
+        return [places[name] for name in ids]
 
 
 def _stored(store: RegionStore, source: ImageSource) -> tuple[list[int], list[Entry], Problems]:

@@ -11,6 +11,7 @@ import numpy as np
 from fastapi.concurrency import run_in_threadpool
 from numpy.typing import NDArray
 
+from interbert.errors import UnknownProductError
 from interbert.search.query import Part, Query
 from interbert.service.cursors import Cursor, query_digest
 from interbert.service.errors import ServiceError
@@ -41,7 +42,7 @@ def require_limits(asked: SearchRequest, limits: Limits) -> None:
         if text is not None and len(text) > most:
             raise ServiceError("invalid", f"It has {len(text):,} characters, at most {most:,} are read.", where)
     for name, most in (("top_k", limits.top_k), ("candidates", limits.candidates)):
-        if getattr(asked, name) > most:
+        if name in asked.model_fields_set and getattr(asked, name) > most:
             raise ServiceError("invalid", f"It is at most {most}, not {getattr(asked, name)}.", name)
 
 
@@ -68,9 +69,14 @@ def digest_of(asked: SearchRequest, index: str, upload: bytes | None) -> str:
 
 
 async def vectors_of(
-    service: Service, served: ServedIndex, asked: SearchRequest, parts: list[QueryPart], upload: bytes | None
+    service: Service,
+    served: ServedIndex,
+    asked: SearchRequest,
+    parts: list[QueryPart],
+    upload: bytes | None,
+    version: str | None,
 ) -> Vectors:
-    """Vectors of the parts that are no texts.
+    """Vectors of the parts that are no texts, at a version of the index.
 
     Raises:
         ServiceError: ``bad_image``, ``too_large``, ``not_found``, ``overloaded``.
@@ -79,16 +85,23 @@ async def vectors_of(
     async def vector(place: int, part: QueryPart) -> NDArray[np.float32]:
         prefix = "" if asked.queries is None else f"queries[{place}]."
         if part.product_id is not None:
-            return await run_in_threadpool(served.engine.product_vector, part.product_id)
+            return await _product_vector(served, part.product_id, f"{prefix}product_id", version)
         given = upload if upload is not None and part.image == "" else part.image
         assert given is not None
         async with service.image_slots.taking():
             image = await run_in_threadpool(decoded, given, f"{prefix}image", service.limits.image_megapixels)
-            return await served.pipeline.image_vector(image)
+            return await served.pipeline.image_vector(image, version)
 
     wanted = [place for place, part in enumerate(parts) if part.text is None]
     found = await asyncio.gather(*(vector(place, parts[place]) for place in wanted))
     return dict(zip(wanted, found, strict=True))
+
+
+async def _product_vector(served: ServedIndex, product_id: str, where: str, version: str | None) -> NDArray[np.float32]:
+    try:
+        return await run_in_threadpool(served.engine.product_vector, product_id, version)
+    except UnknownProductError as error:
+        raise ServiceError("not_found", str(error), where) from error
 
 
 def query_of(

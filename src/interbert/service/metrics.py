@@ -24,6 +24,8 @@ class Metrics:
         event_failures: batches of searches that could not be written to the database, and are tried again.
         lost_queries: searches that are not in the database, since it was away for too long.
         writes: products written, by ``index`` and ``result``: added, replaced, updated, removed, skipped.
+        topic_pages: looks at a topic's page, by ``index`` and ``result``: written, same, untouched, failed.
+        events: what shoppers did, by ``kind`` and ``result``: accepted, rejected, unknown_query.
     """
 
     def __init__(self) -> None:
@@ -60,6 +62,10 @@ class Metrics:
         self.event_failures = Counter("interbert_event_failures", "Failed writes of searches", registry=registry)
         self.lost_queries = Counter("interbert_lost_queries", "Searches that were not recorded", registry=registry)
         self.writes = Counter("interbert_writes", "Images written", ["index", "result"], registry=registry)
+        self.topic_pages = Counter(
+            "interbert_topic_pages", "Looks at topic pages", ["index", "result"], registry=registry
+        )
+        self.events = Counter("interbert_events", "Events of shoppers", ["kind", "result"], registry=registry)
 
     def text(self) -> bytes:
         """Everything in Prometheus' text format."""

@@ -39,6 +39,7 @@ class SeenQueries:
         self._state, self._metrics = state, metrics
         self._waiting: list[SeenQuery] = []
         self._task: asyncio.Task[None] | None = None
+        self._writing = asyncio.Lock()
         self._logged = -_LOGGED
 
     def add(self, seen: SeenQuery) -> None:
@@ -47,6 +48,18 @@ class SeenQueries:
             self._waiting.append(seen)
         else:
             self._metrics.lost_queries.inc()
+
+    def waiting(self) -> set[str]:
+        """Ids of searches that are not in the database yet."""
+        return {seen.query_id for seen in self._waiting}
+
+    async def flush(self) -> bool:
+        """Write what waits now; False when the database failed, and the rest waits on."""
+        async with self._writing:
+            while self._waiting:
+                if not await self._write():
+                    return False
+        return True
 
     def start(self) -> None:
         """Write a batch every second from now on."""
@@ -58,17 +71,14 @@ class SeenQueries:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
             self._task = None
-        while self._waiting and await self._write():
-            pass
-        if self._waiting:
+        if not await self.flush():
             self._metrics.lost_queries.inc(len(self._waiting))
             _log.error("%d searches are not in the database, which cannot be reached", len(self._waiting))
 
     async def _write_for_ever(self) -> None:
         while True:
             await asyncio.sleep(_SECONDS)
-            while self._waiting and await self._write():
-                pass
+            await self.flush()
 
     async def _write(self) -> bool:
         """Write a batch; False when the database failed, and the batch waits on."""

@@ -204,7 +204,7 @@ class Service:
         while True:
             for served in self.indexes.values():
                 with contextlib.suppress(InterBertError, OSError, RuntimeError, ValueError):  # /readyz tells of it
-                    self.note_version(served, await run_in_threadpool(lambda one=served: one.engine.version))
+                    self.note_version(served, await run_in_threadpool(getattr, served.engine, "version"))
             await asyncio.sleep(_WATCH_SECONDS)
 
     async def _expire_events(self) -> None:

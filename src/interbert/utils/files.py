@@ -95,6 +95,14 @@ def _findings(file: Path) -> bool:
     return _has_keys(_head(file).split(b"\n")[0], {"row", "reason", "kind"})
 
 
+def _judgements(file: Path) -> bool:
+    """By their last column: judgements that people wrote by hand lack it, and stay."""
+    first = _head(file).split(b"\n")[0].rstrip(b"\r")
+    return first == b"query\tproduct_id\tgrade\tsearches" or _has_keys(
+        first, {"query", "product_id", "grade", "searches"}
+    )
+
+
 def _head(file: Path) -> bytes:
     with file.open("rb") as opened:
         return opened.read(_HEAD_BYTES)
@@ -117,6 +125,7 @@ PAGE = Kind("an HTML page", _page)
 DRAWING = Kind("an SVG drawing", _drawing)
 FINDINGS = Kind("a list of findings", _findings)
 """Of ``interbert regions verify``."""
+JUDGEMENTS = Kind("a list of judgements by `interbert events export`", _judgements)
 RETRIEVAL_METRICS = Kind("metrics of retrieval", _metrics("model", "regions", "regions_fingerprint"))
 TOPIC_METRICS = Kind("metrics of topics", _metrics("index", "topics", "by_field"))
 

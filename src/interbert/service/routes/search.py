@@ -78,18 +78,15 @@ async def search(request: Request, principal: Annotated[Principal, Depends(requi
     asked, upload = await json_or_form(request, SearchRequest)
     served = service.index(asked.index, principal)
     require_limits(asked, service.limits)
-    parts, digest = parts_of(asked, upload), digest_of(asked, served.name, upload)
+    digest = digest_of(asked, served.name, upload)
     cursor = service.cursors.read(asked.cursor, digest) if asked.cursor is not None else None
-    started = time.perf_counter()
-    vectors = await vectors_of(service, served, asked, parts, upload)
-    image_ms = 1000 * (time.perf_counter() - started)
-    query = query_of(asked, parts, vectors, cursor)
-    seconds = ((asked.deadline_ms or service.queues.deadline_ms) - image_ms) / 1000
     try:
+        query, image_ms = await _query(service, served, asked, upload, cursor)
+        seconds = ((asked.deadline_ms or service.queues.deadline_ms) - image_ms) / 1000
         answer = await served.pipeline.search(query, deadline=max(seconds, 0.0), gone=request.is_disconnected)
     except VersionGone as error:
         raise ServiceError("cursor_expired", CODES["cursor_expired"][1], "cursor") from error
-    if vectors:
+    if any(part.vector is not None for part in query.parts):
         answer.timings_ms = {"image": image_ms, **answer.timings_ms}
     query_id = uuid.uuid4().hex
     _record(service, served, asked, query_id, answer.found)
@@ -110,6 +107,17 @@ async def indexes(request: Request, principal: Annotated[Principal, Depends(requ
     described = await run_in_threadpool(lambda: [_described(one) for one in allowed])
     reply = IndexesReply.model_validate({"indexes": described})
     return Response(reply.model_dump_json(), media_type="application/json")
+
+
+async def _query(
+    service: Service, served: ServedIndex, asked: SearchRequest, upload: bytes | None, cursor: Cursor | None
+) -> tuple[Query, float]:
+    """The engine's query, and the milliseconds that its images and products took."""
+    parts = parts_of(asked, upload)
+    started = time.perf_counter()
+    version = None if cursor is None else cursor.version
+    vectors = await vectors_of(service, served, asked, parts, upload, version)
+    return query_of(asked, parts, vectors, cursor), 1000 * (time.perf_counter() - started)
 
 
 def _described(served: ServedIndex) -> dict[str, Any]:

@@ -41,7 +41,7 @@ class ErrorDetail(Reply):
     code: str = Field(description="One of: " + ", ".join(CODES) + ".", examples=["invalid"])
     message: str = Field(description="A sentence: what is wrong, and what to do about it.")
     where: str | None = Field(
-        None, description="The place: a field, a line, a character of a filter.", examples=["queries[1].image"]
+        default=None, description="The place: a field, a line, a character of a filter.", examples=["queries[1].image"]
     )
 
 

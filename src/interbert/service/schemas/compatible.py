@@ -24,10 +24,10 @@ class EmbeddingsRequest(Request):
     )
 
     input: str | list[str] = Field(description="A text or several; one that begins with `data:image/` is an image.")
-    model: str | None = Field(None, max_length=200, description=_MODEL)
-    encoding_format: Literal["float", "base64"] = Field("float", description="base64: float32, little-endian.")
-    dimensions: int | None = Field(None, description="Only the size that vectors have.")
-    user: str | None = Field(None, max_length=200, description="Not used.")
+    model: str | None = Field(default=None, max_length=200, description=_MODEL)
+    encoding_format: Literal["float", "base64"] = Field(default="float", description="base64: float32, little-endian.")
+    dimensions: int | None = Field(default=None, description="Only the size that vectors have.")
+    user: str | None = Field(default=None, max_length=200, description="Not used.")
 
     @field_validator("input", mode="before")
     @classmethod
@@ -88,9 +88,9 @@ class ModelsReply(Reply):
 class Document(Request):
     """What is put in order: an image, or a product of the index."""
 
-    text: str | None = Field(None, description="A data URI, or a product's id.")
-    image: str | None = Field(None, description="An image as a data URI.")
-    product_id: str | None = Field(None, description="Id of a product of the index.")
+    text: str | None = Field(default=None, description="A data URI, or a product's id.")
+    image: str | None = Field(default=None, description="An image as a data URI.")
+    product_id: str | None = Field(default=None, description="Id of a product of the index.")
 
     @model_validator(mode="before")
     @classmethod
@@ -122,13 +122,13 @@ class RerankRequest(Request):
         description="Images as data URIs, or ids of products; as texts or as objects.",
         json_schema_extra={"items": {"anyOf": [{"type": "string"}, {"$ref": "#/components/schemas/Document"}]}},
     )
-    model: str | None = Field(None, max_length=200, description=_MODEL)
-    top_n: int | None = Field(None, ge=1, description="So many results; all when left out.")
-    return_documents: bool = Field(False, description="Put each document beside its score.")
-    rank_fields: list[str] | None = Field(None, description="Not used.")
-    max_chunks_per_doc: int | None = Field(None, description="Not used: documents are no long texts.")
-    max_tokens_per_doc: int | None = Field(None, description="Not used: documents are no long texts.")
-    priority: int | None = Field(None, description="Not used.")
+    model: str | None = Field(default=None, max_length=200, description=_MODEL)
+    top_n: int | None = Field(default=None, ge=1, description="So many results; all when left out.")
+    return_documents: bool = Field(default=False, description="Put each document beside its score.")
+    rank_fields: list[str] | None = Field(default=None, description="Not used.")
+    max_chunks_per_doc: int | None = Field(default=None, description="Not used: documents are no long texts.")
+    max_tokens_per_doc: int | None = Field(default=None, description="Not used: documents are no long texts.")
+    priority: int | None = Field(default=None, description="Not used.")
 
 
 class Ranked(Reply):

@@ -16,10 +16,10 @@ _ONE = "one of text, image and product_id"
 class QueryPart(Request):
     """A part of a query: a text, an image, or a product whose images results should look like."""
 
-    text: str | None = Field(None, description="What the image should show.")
-    image: str | None = Field(None, description=_IMAGE)
-    product_id: str | None = Field(None, description="Id of a product of the index.")
-    weight: Weight = Field(1.0, description="What the part counts beside the others.")
+    text: str | None = Field(default=None, description="What the image should show.")
+    image: str | None = Field(default=None, description=_IMAGE)
+    product_id: str | None = Field(default=None, description="Id of a product of the index.")
+    weight: Weight = Field(default=1.0, description="What the part counts beside the others.")
 
     @model_validator(mode="after")
     def _one_of(self) -> Self:
@@ -42,27 +42,43 @@ class SearchRequest(Request):
         }
     )
 
-    text: str | None = Field(None, description="What the image should show.")
-    image: str | None = Field(None, description=_IMAGE)
-    product_id: str | None = Field(None, description="Results should look like this product.")
-    queries: list[QueryPart] | None = Field(None, min_length=1, max_length=16, description="Several parts instead.")
-    index: str | None = Field(None, description="Name of the index; the first one that is served when left out.")
-    where: str | None = Field(None, description="A filter: `price < 50 and colour != 'black'`.")
-    top_k: int = Field(10, ge=1, description="Results of a page.")
-    candidates: int = Field(32, ge=1, description="Products recalled for the joint model; at least `2 * top_k` are.")
-    rerank: bool = Field(True, description="Score candidates by the joint model; false keeps the order of recall.")
-    full_text: bool = Field(True, description="Let the words of titles find candidates, and count.")
-    image_weight: float = Field(0.5, ge=0.0, le=1.0, description="With a text: what the image or product counts.")
-    min_probability: float | None = Field(None, ge=0.0, le=1.0, description="Leave out what matches less probably.")
-    sort: str | None = Field(None, max_length=200, description="A column, `price`; descending `-price`.")
+    text: str | None = Field(default=None, description="What the image should show.")
+    image: str | None = Field(default=None, description=_IMAGE)
+    product_id: str | None = Field(default=None, description="Results should look like this product.")
+    queries: list[QueryPart] | None = Field(
+        default=None, min_length=1, max_length=16, description="Several parts instead."
+    )
+    index: str | None = Field(
+        default=None, description="Name of the index; the first one that is served when left out."
+    )
+    where: str | None = Field(default=None, description="A filter: `price < 50 and colour != 'black'`.")
+    top_k: int = Field(default=10, ge=1, description="Results of a page.")
+    candidates: int = Field(
+        default=32, ge=1, description="Products recalled for the joint model; at least `2 * top_k` are."
+    )
+    rerank: bool = Field(
+        default=True, description="Score candidates by the joint model; false keeps the order of recall."
+    )
+    full_text: bool = Field(default=True, description="Let the words of titles find candidates, and count.")
+    image_weight: float = Field(
+        default=0.5, ge=0.0, le=1.0, description="With a text: what the image or product counts."
+    )
+    min_probability: float | None = Field(
+        default=None, ge=0.0, le=1.0, description="Leave out what matches less probably."
+    )
+    sort: str | None = Field(default=None, max_length=200, description="A column, `price`; descending `-price`.")
     facets: list[Annotated[str, Field(max_length=200)]] = Field(
         default_factory=list, max_length=16, description="Columns whose values are counted over all results."
     )
-    cursor: str | None = Field(None, max_length=2000, description="`next_cursor` of the page before, same request.")
+    cursor: str | None = Field(
+        default=None, max_length=2000, description="`next_cursor` of the page before, same request."
+    )
     deadline_ms: float | None = Field(
         None, gt=0.0, le=600_000.0, description="Answer in recall's order, `degraded`, when scoring takes longer."
     )
-    client_id: str | None = Field(None, max_length=200, description="Whose search it is, for events; can be erased.")
+    client_id: str | None = Field(
+        default=None, max_length=200, description="Whose search it is, for events; can be erased."
+    )
 
     def parts(self, uploaded: bool = False) -> list[QueryPart]:
         """The parts of the query, with weights; an uploaded image is that of the field ``image``.

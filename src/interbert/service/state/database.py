@@ -152,15 +152,15 @@ def _parsed(url: str | URL) -> URL:
         if parsed.drivername in ("postgresql", "postgres"):
             parsed = parsed.set(drivername="postgresql+psycopg")
         parsed.get_dialect()
-    except (ArgumentError, ValueError) as error:
-        shown = shortened(str(url).partition("://")[0], 40)
-        raise UsageError(
-            f"database: {shown!r}... is no URL of a database, such as sqlite:////srv/shop/interbert.db or "
-            "postgresql://user:password@host/interbert."
-        ) from error
     except NoSuchModuleError as error:
         raise UsageError(
             f"database: there is no dialect {parsed.drivername!r}. Use sqlite:///FILE or postgresql://HOST/NAME."
+        ) from error
+    except (ArgumentError, ValueError) as error:
+        shown = shortened(str(url).partition(":")[0], 40)
+        raise UsageError(
+            f"database: what begins with {shown!r} is no URL of a database, as sqlite:////srv/shop/interbert.db or "
+            "postgresql://user:password@host/interbert."
         ) from error
     except ModuleNotFoundError as error:
         raise _missing_driver(parsed, error) from error

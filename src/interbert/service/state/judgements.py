@@ -2,9 +2,9 @@
 
 The grade of a product for a query is the most that shoppers did with it after a search for that query: 3 bought, 2 put
 into the cart, 1 clicked. It is 0, judged and wrong, when it was passed over: shown above a product that was taken, and
-never taken itself. That is "click > skip above" of Joachims et al. (SIGIR 2005). Nothing is judged that stands below the
-last product taken: shoppers may not have looked there, so a low rank is no sign of a wrong product. What was shown where
-is known from ``view`` events with a rank; without them there are no grades of 0.
+never taken itself. That is "click > skip above" of Joachims et al. (SIGIR 2005). Nothing is judged that stands below
+the last product taken: shoppers may not have looked there, so a low rank is no sign of a wrong product. What was shown
+where is known from ``view`` events with a rank; without them there are no grades of 0.
 
 Searches whose texts differ by case and spaces alone are one query, as :mod:`interbert.data.qrels` has it.
 """

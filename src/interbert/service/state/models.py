@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Annotated, Any, ClassVar
 
 from sqlalchemy import JSON as ANY_JSON
-from sqlalchemy import BigInteger, ForeignKey, Index, Integer, MetaData, UniqueConstraint
+from sqlalchemy import BigInteger, Double, ForeignKey, Index, Integer, MetaData, UniqueConstraint
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from interbert.service.state.column_types import MOST_CHARACTERS_OF_ID, SafeText, UtcDateTime
@@ -31,6 +31,7 @@ class Base(DeclarativeBase):
     type_annotation_map: ClassVar[dict[Any, Any]] = {
         str: SafeText,
         int: BigInteger,
+        float: Double,
         datetime: UtcDateTime,
         list[str]: JSON,
         dict[str, Any]: JSON,
@@ -121,7 +122,7 @@ class TopicModel(Base):
     top_k: Mapped[int]
     min_probability: Mapped[float | None]
     diversity: Mapped[float | None]
-    diversify_by: Mapped[str | None]
+    diversify_by: Mapped[list[str]]
     pinned: Mapped[list[str]]
     hidden: Mapped[list[str]]
     valid_from: Mapped[datetime | None]
@@ -142,6 +143,9 @@ class TopicPageModel(Base):
     index_version: Mapped[str]
     revision: Mapped[int]
     items: Mapped[list[dict[str, Any]]]
+    notes: Mapped[list[str]]
+    closed: Mapped[str | None]
+    evidence: Mapped[str]
     updated_at: Mapped[datetime]
 
 
