@@ -133,6 +133,7 @@ class ProductWriter:
                 return self.submit(kind, opened, key_id)
         name = lines.commit()
         try:
+            self._state.audit.write(key_id, self.name, kind, name, lines.lines)
             task = self._state.tasks.create(kind, self.name, name, lines.lines, key_id)
         except Exception:
             (self._spool / name).unlink(missing_ok=True)
