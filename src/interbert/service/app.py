@@ -32,7 +32,7 @@ _DESCRIPTION = """
 Search products by text, image or example; topic pages; products; events. Every error has the shape
 `{"error": {"code", "message", "where"}}`. Where keys are needed, send `Authorization: Bearer ib_...` or `X-API-Key`.
 """.strip()
-BULK = {("POST", "/v1/products")}
+BULK = {(method, "/v1/products") for method in ("POST", "PATCH", "DELETE")}
 """Routes whose bodies may have ``limits.bulk_mib``."""
 
 
