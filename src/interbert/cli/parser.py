@@ -69,7 +69,7 @@ def parse_options(verb: str, description: str, options: type, words: Sequence[st
     parser.add_argument(recipe_option, action="config", help="YAML recipe with any of the options below.")
     parser.add_class_arguments(options, as_positional=True)
     try:
-        given = _normalised(_joined_numbers(words, kinds), kinds)
+        given = _joined_repeats(_normalised(_joined_numbers(words, kinds), kinds), kinds)
         if required and typing.get_origin(kinds[required[-1]]) is list:
             given = _gathered(given, len(required) - 1)
         read = parser.parse_args(given)
@@ -204,6 +204,25 @@ def _normalised(words: Sequence[str], kinds: dict[str, Any]) -> list[str]:
             before = result[-1] if result else ""
             is_value = before.startswith("--") and "=" not in before and not word.startswith("--")
             result.append(_list(word, kinds.get(before[2:])) if is_value else name)
+    return result
+
+
+def _joined_repeats(words: Sequence[str], kinds: dict[str, Any]) -> list[str]:
+    """``--names=["a"] --names=["b"]`` as ``--names=["a", "b"]``: the parser would take the last alone."""
+    result: list[str] = []
+    places: dict[str, int] = {}
+    for word in words:
+        before = result[-1] if result else ""
+        if kinds.get(before[2:]) == list[str] and before.startswith("--") and word.startswith("["):
+            word = f"{result.pop()}={word}"
+        name, equals, value = word.partition("=")
+        if kinds.get(name[2:]) == list[str] and name.startswith("--") and value.startswith("["):
+            if name in places:
+                earlier = yaml.safe_load(result[places[name]].partition("=")[2])
+                result[places[name]] = f"{name}={json.dumps([*earlier, *yaml.safe_load(value)], ensure_ascii=False)}"
+                continue
+            places[name] = len(result)
+        result.append(word)
     return result
 
 
