@@ -213,17 +213,26 @@ def _joined_repeats(words: Sequence[str], kinds: dict[str, Any]) -> list[str]:
     places: dict[str, int] = {}
     for word in words:
         before = result[-1] if result else ""
-        if kinds.get(before[2:]) == list[str] and before.startswith("--") and word.startswith("["):
+        if before.startswith("--") and kinds.get(before[2:]) == list[str] and word.startswith("["):
             word = f"{result.pop()}={word}"
-        name, equals, value = word.partition("=")
-        if kinds.get(name[2:]) == list[str] and name.startswith("--") and value.startswith("["):
-            if name in places:
-                earlier = yaml.safe_load(result[places[name]].partition("=")[2])
-                result[places[name]] = f"{name}={json.dumps([*earlier, *yaml.safe_load(value)], ensure_ascii=False)}"
+        name, _, value = word.partition("=")
+        if name.startswith("--") and kinds.get(name[2:]) == list[str]:
+            both = _both_lists(result[places[name]].partition("=")[2], value) if name in places else None
+            if both is not None:
+                result[places[name]] = f"{name}={both}"
                 continue
             places[name] = len(result)
         result.append(word)
     return result
+
+
+def _both_lists(first: str, second: str) -> str | None:
+    """Two lists as one; None where one of them is none, which the parser then tells."""
+    try:
+        lists = [json.loads(first), json.loads(second)]
+    except ValueError:
+        return None
+    return json.dumps(sum(lists, []), ensure_ascii=False) if all(isinstance(one, list) for one in lists) else None
 
 
 def _gathered(words: Sequence[str], before: int) -> list[str]:
