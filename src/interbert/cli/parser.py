@@ -229,10 +229,11 @@ def _joined_repeats(words: Sequence[str], kinds: dict[str, Any]) -> list[str]:
 def _both_lists(first: str, second: str) -> str | None:
     """Two lists as one; None where one of them is none, which the parser then tells."""
     try:
-        lists = [json.loads(first), json.loads(second)]
+        mine, others = json.loads(first), json.loads(second)
     except ValueError:
         return None
-    return json.dumps(sum(lists, []), ensure_ascii=False) if all(isinstance(one, list) for one in lists) else None
+    both = isinstance(mine, list) and isinstance(others, list)
+    return json.dumps([*mine, *others], ensure_ascii=False) if both else None
 
 
 def _gathered(words: Sequence[str], before: int) -> list[str]:
