@@ -56,7 +56,7 @@ MakeClient = Callable[..., TestClient]
 
 @pytest.fixture
 def make_client(built: Path, tmp_path: Path) -> Iterator[MakeClient]:  # noqa: F811
-    """Makes clients of services of their own, by the keywords of :func:`make_service`; ``start=False`` leaves it cold."""
+    """Makes clients of services of their own, by the keywords of :func:`make_service`; ``start=False``: cold ones."""
     clients: list[TestClient] = []
 
     def make(index: Path = built, start: bool = True, **keywords: object) -> TestClient:

@@ -109,7 +109,7 @@ def _served(name: str, path: str, options: Options, state: State, folder: Path, 
         path,
         engine,
         Pipeline(engine, options.queues, metrics),
-        ProductWriter(path, engine, state, folder / "spool" / name, metrics),
+        ProductWriter(path, engine, state, folder / "spool" / name, metrics, options.limits.image_megapixels),
         TopicPages(name, engine, state, metrics),
     )
 

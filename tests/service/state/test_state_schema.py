@@ -81,7 +81,7 @@ def test_a_database_of_something_else_is_not_touched(url: str, folder: Path) -> 
 
 def test_several_starts_at_once_make_one_database(url: str) -> None:
     code = "import sys; from interbert.service.state import State; s = State.open(sys.argv[1]); s.ping()"
-    started = [subprocess.Popen([sys.executable, "-c", code, url], stderr=subprocess.PIPE) for _ in range(3)]
+    started = [subprocess.Popen([sys.executable, "-c", code, url], stderr=subprocess.PIPE) for _ in range(2)]
     with ThreadPoolExecutor(4) as pool:
         for state in pool.map(State.open, [url] * 4):
             state.ping()
