@@ -29,8 +29,12 @@ def require_error(response: Any, status: int, code: str, where: str | None = Non
 def test_what_no_route_takes(client: TestClient) -> None:
     require_error(client.get("/v1/nothing"), 404, "not_found")
     require_error(client.get("/v1/search"), 405, "method_not_allowed")
-    require_error(client.post("/v1/search", content=b"a", headers={"Content-Type": "text/plain"}), 415,
-                  "unsupported_media_type", "Content-Type")
+    require_error(
+        client.post("/v1/search", content=b"a", headers={"Content-Type": "text/plain"}),
+        415,
+        "unsupported_media_type",
+        "Content-Type",
+    )
 
 
 @pytest.mark.parametrize(
@@ -203,7 +207,9 @@ def test_openapi_has_examples_and_errors_of_every_route(client: TestClient) -> N
     assert {"HTTPBearer", "APIKeyHeader"} <= set(document["components"]["securitySchemes"])
     assert "HTTPValidationError" not in json.dumps(document)
     paths = document["paths"]
-    assert {"/v1/search", "/v1/indexes", "/v1/embeddings", "/v1/models", "/v1/rerank", "/v2/rerank", "/livez"} <= {*paths}
+    assert {"/v1/search", "/v1/indexes", "/v1/embeddings", "/v1/models", "/v1/rerank", "/v2/rerank", "/livez"} <= {
+        *paths
+    }
     for path, methods in paths.items():
         for method, operation in methods.items():
             where = f"{method} {path}"

@@ -73,7 +73,9 @@ def test_cohere_v1(url: str, engine: SearchEngine) -> None:
 
 def test_cohere_v2(url: str) -> None:
     client = cohere.ClientV2("any", base_url=url)
-    reply = client.rerank(query=TEXTS[0], documents=["blue-square", "red-circle", "green-triangle"], model="shop", top_n=2)
+    reply = client.rerank(
+        query=TEXTS[0], documents=["blue-square", "red-circle", "green-triangle"], model="shop", top_n=2
+    )
     assert len(reply.results) == 2
     assert reply.results[0].relevance_score >= reply.results[1].relevance_score
     with pytest.raises(cohere.errors.UnprocessableEntityError):

@@ -34,7 +34,9 @@ def test_a_text(client: TestClient, built: Path) -> None:
     reply = searched(client, text="a red circle", top_k=5)
     hits = SearchEngine.open(built, bf16=False).search("a red circle", top_k=5)
     assert ids(reply) == [hit.product_id for hit in hits]
-    assert [one["probability"] for one in reply["results"]] == pytest.approx([hit.probability for hit in hits], abs=1e-5)
+    assert [one["probability"] for one in reply["results"]] == pytest.approx(
+        [hit.probability for hit in hits], abs=1e-5
+    )
     first = reply["results"][0]
     assert set(first) == {*("product_id", "image_id", "rank", "probability", "score", "texts", "metadata", "similar")}
     assert first["rank"] == 1
@@ -110,7 +112,9 @@ def pages(client: TestClient, request: dict[str, Any], between: Any = None) -> l
     reply = searched(client, **request)
     while True:
         found += ids(reply)
-        assert [one["rank"] for one in reply["results"]] == list(range(len(found) - len(reply["results"]) + 1, len(found) + 1))
+        assert [one["rank"] for one in reply["results"]] == list(
+            range(len(found) - len(reply["results"]) + 1, len(found) + 1)
+        )
         if reply["next_cursor"] is None:
             return found
         if between is not None:
