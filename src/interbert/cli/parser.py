@@ -215,8 +215,8 @@ def _joined_repeats(words: Sequence[str], kinds: dict[str, Any]) -> list[str]:
         before = result[-1] if result else ""
         if before.startswith("--") and kinds.get(before[2:]) == list[str] and word.startswith("["):
             word = f"{result.pop()}={word}"
-        name, _, value = word.partition("=")
-        if name.startswith("--") and kinds.get(name[2:]) == list[str]:
+        name, equals, value = word.partition("=")
+        if equals and name.startswith("--") and kinds.get(name[2:]) == list[str]:
             both = _both_lists(result[places[name]].partition("=")[2], value) if name in places else None
             if both is not None:
                 result[places[name]] = f"{name}={both}"
