@@ -41,7 +41,7 @@ _JOINT_TOKENS_ELSEWHERE = 65_536
 _MOST_THREADS = 8
 """Of batches that are computed at a time on a CPU; with more cores each has more threads of torch."""
 _SHARE = 0.75
-"""Of the time until the deadline that a request may wait in a queue; one that takes longer is full."""
+"""Of the time until the deadline that a request may wait in queues; when it would be longer they are full."""
 
 
 @dataclass
@@ -74,8 +74,7 @@ class Pipeline:
         joint_tokens = queues.joint_tokens or _JOINT_TOKENS.get(device, _JOINT_TOKENS_ELSEWHERE)
 
         def queue(name: str, tokens: int, at_a_time: int = 1) -> BatchQueue:
-            limits = (tokens, queues.waiting, metrics, at_a_time, max(1, cores // threads), self._deadline * _SHARE)
-            return BatchQueue(name, *limits)
+            return BatchQueue(name, tokens, queues.waiting, metrics, at_a_time, max(1, cores // threads))
 
         self.encode_queue = queue("encode", queues.encode_tokens)
         self.recall_queue = queue("recall", _RECALL_QUERIES)
@@ -120,10 +119,7 @@ class Pipeline:
         """
         expires = asyncio.get_running_loop().time() + (self._deadline if deadline is None else deadline)
         with self._taken():
-            self.encode_queue.require_place()
-            self.recall_queue.require_place()
-            if query.scored:
-                self.joint_queue.require_place(self._before_joint)
+            self._require_places(query)
             try:
                 answer = await self._searched(query, expires, gone)
             except VersionGone:
@@ -189,6 +185,16 @@ class Pipeline:
             self._requests -= 1
             self._idle.set()
 
+    def _require_places(self, query: Query) -> None:
+        """Refuse a request that would have to wait too long in its queues together, before anything is computed."""
+        patience = self._deadline * _SHARE
+        stages = [(self.encode_queue, 0), (self.recall_queue, 0)]
+        if query.scored:
+            stages.append((self.joint_queue, self._before_joint))
+        for queue, ahead in stages:
+            queue.require_place(ahead, patience)
+            patience -= queue.expected_wait(ahead)
+
     async def _searched(self, query: Query, expires: float, gone: Gone | None) -> Answer:
         """All stages of one query."""
         key = _key(query)
@@ -215,7 +221,7 @@ class Pipeline:
         if query.scored and candidates.hits:
             work = Work(recalled.value, self._rerank, _pair_tokens(candidates), view.version, key)
             try:
-                if self.joint_queue.expected_wait() > expires - came:
+                if came + self.joint_queue.expected_wait() + self.joint_queue.expected_seconds(work.tokens) > expires:
                     raise TimeoutError
                 joint = await self.joint_queue.compute(work, gone, expires - came)
                 scores = joint.value

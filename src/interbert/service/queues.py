@@ -31,6 +31,8 @@ Compute = Callable[[Sequence[Any]], Sequence[Any]]
 
 _REMEMBERED = 32
 """Batches that the rate is estimated from."""
+_FRESH = 10.0
+"""Seconds after which the last batches say nothing any more."""
 _LEAST_RETRY = 1.0
 """Seconds; HTTP's Retry-After knows whole ones."""
 
@@ -62,6 +64,7 @@ class _Entry:
     work: Work
     gone: Gone | None
     entered: float
+    expires: float
     future: asyncio.Future[Done]
     started: bool = False
 
@@ -76,8 +79,6 @@ class BatchQueue:
         metrics: where lengths, batch sizes, refused and dropped requests are counted.
         threads: batches that are computed at a time.
         torch_threads: threads of torch for each of them.
-        patience: seconds; when what waits would take longer the queue is full too, since nobody could be served in
-            time.
     """
 
     def __init__(
@@ -88,7 +89,6 @@ class BatchQueue:
         metrics: Metrics,
         threads: int = 1,
         torch_threads: int = 1,
-        patience: float = float("inf"),
     ) -> None:
         self.name = name
         self._tokens = tokens
@@ -97,14 +97,14 @@ class BatchQueue:
         self._length = metrics.queue_length.labels(name)
         self._threads = threads
         self._torch_threads = torch_threads
-        self._patience = patience
         self._waiting: dict[_Entry, None] = {}
         """In the order in which they came."""
         self._waiting_tokens = 0
         self._computed_tokens = 0
         """Of the batches that are being computed."""
         self._last: deque[tuple[float, float]] = deque(maxlen=_REMEMBERED)
-        """Of the last batches: seconds of a token, tokens of a request."""
+        """Of the last batches: seconds of a token, tokens of a request; the last of them ended at ``_measured``."""
+        self._measured = 0.0
         self._executor: ThreadPoolExecutor | None = None
         self._arrived = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -129,25 +129,37 @@ class BatchQueue:
             await asyncio.to_thread(self._executor.shutdown)
 
     def expected_wait(self, ahead: int = 0) -> float:
-        """Seconds until a new request would be computed, by the median of the last batches; 0 before the first.
+        """Seconds until a new request would be computed, by the last batches; 0 where they are none, or long ago.
 
         Args:
             ahead: requests that are not in the queue yet, but come before the new one.
         """
-        if not self._last:
-            return 0.0
-        seconds, tokens = (statistics.median(numbers) for numbers in zip(*self._last, strict=True))
-        before = self._waiting_tokens + self._computed_tokens / 2 + ahead * float(tokens)
-        return before * float(seconds) / self._threads
+        pace, tokens = self._pace()
+        return pace * (self._waiting_tokens + self._computed_tokens / 2 + ahead * tokens) / self._threads
 
-    def require_place(self, ahead: int = 0) -> None:
-        """Check that the queue takes one more request; ``ahead`` as of :meth:`expected_wait`.
+    def expected_seconds(self, tokens: int) -> float:
+        """Seconds of a batch of so many tokens; 0 as of :meth:`expected_wait`."""
+        return self._pace()[0] * tokens
+
+    def _pace(self) -> tuple[float, float]:
+        """Seconds of a token, and tokens of a request: medians, which one slow batch does not change."""
+        if not self._last or asyncio.get_running_loop().time() - self._measured > _FRESH:
+            return 0.0, 0.0
+        seconds, tokens = (float(statistics.median(numbers)) for numbers in zip(*self._last, strict=True))
+        return seconds, tokens
+
+    def require_place(self, ahead: int = 0, patience: float = float("inf")) -> None:
+        """Check that the queue takes one more request.
+
+        Args:
+            ahead: as of :meth:`expected_wait`.
+            patience: seconds; a queue whose requests take longer is full too, since the new one would come too late.
 
         Raises:
             ServiceError: "overloaded", with the seconds after which there will be room.
         """
         wait, before = self.expected_wait(ahead), len(self) + ahead
-        if before < self._most_waiting and (not before or wait <= self._patience):
+        if before < self._most_waiting and (not before or wait <= patience):
             return
         self._metrics.rejections.labels("queue_full").inc()
         raise ServiceError(
@@ -162,7 +174,7 @@ class BatchQueue:
         Args:
             work: what to compute.
             gone: asked before it is computed.
-            within: seconds to wait; None for ever.
+            within: seconds to wait; None for ever. What would not be ready by then is not computed.
 
         Raises:
             InterBertError: of this work.
@@ -170,7 +182,8 @@ class BatchQueue:
             TimeoutError: it was not ready in time.
         """
         loop = asyncio.get_running_loop()
-        entry = _Entry(work, gone, loop.time(), loop.create_future())
+        now = loop.time()
+        entry = _Entry(work, gone, now, float("inf") if within is None else now + within, loop.create_future())
         self._waiting[entry] = None
         self._waiting_tokens += work.tokens
         self._length.inc()
@@ -201,7 +214,8 @@ class BatchQueue:
             tokens = sum(entry.work.tokens for entry in batch)
             self._computed_tokens += tokens
             try:
-                await self._compute([entry for entry in batch if await self._stays(entry)])
+                seconds = self.expected_seconds(tokens)
+                await self._compute([entry for entry in batch if await self._stays(entry, seconds)])
             except Exception as error:
                 self._fail(batch, error)
             finally:
@@ -224,8 +238,8 @@ class BatchQueue:
             self._take(entry)
         return sorted(batch, key=lambda entry: entry.work.tokens)
 
-    async def _stays(self, entry: _Entry) -> bool:
-        """Whether a request is still wanted; otherwise it is ended."""
+    async def _stays(self, entry: _Entry, seconds: float) -> bool:
+        """Whether a request is still wanted after the seconds that its batch takes; otherwise it is ended."""
         if entry.gone is not None and not entry.future.done():
             try:
                 left = await entry.gone()
@@ -235,6 +249,8 @@ class BatchQueue:
             if left and not entry.future.done():
                 self._metrics.abandoned.inc()
                 entry.future.set_exception(ServiceError("client_left", "The client left before it was computed."))
+        if asyncio.get_running_loop().time() + seconds > entry.expires and not entry.future.done():
+            entry.future.set_exception(TimeoutError())
         return not entry.future.done()  # it may have been cancelled, or run out of time, since the batch was formed
 
     def _fail(self, entries: Sequence[_Entry], error: Exception) -> None:
@@ -259,7 +275,8 @@ class BatchQueue:
         began = loop.time()
         assert self._executor is not None
         results = await loop.run_in_executor(self._executor, _results, works)
-        seconds = loop.time() - began
+        self._measured = loop.time()
+        seconds = self._measured - began
         tokens = sum(work.tokens for work in works)
         self._last.append((seconds / tokens, tokens / len(works)))
         self._metrics.batch_size.labels(self.name).observe(len(batch))
