@@ -13,7 +13,8 @@ import pytest
 from interbert.errors import DataError, UsageError
 from interbert.service.errors import ServiceError
 from interbert.service.metrics import Metrics
-from interbert.service.queues import BatchQueue, Done, Work
+from interbert.service.queues import BatchQueue
+from interbert.service.work import Done, Work
 
 TIMEOUT = 60
 
@@ -94,6 +95,28 @@ def test_a_request_that_finds_an_idle_queue_does_not_wait_and_is_computed_beside
         assert computer.batches == [["a"]]
         assert done.waited < 5
         assert all(name.startswith("interbert-encode") for name in computer.threads)
+
+    run(test)
+
+
+def test_patient_work_gathers_while_a_later_stage_is_busy_but_not_for_long() -> None:
+    async def test() -> None:
+        computer, busy = Computer(), True
+        computer.gate.set()
+        async with running(later_is_busy=lambda: busy, patience=TIMEOUT) as queue:
+            tasks = [asyncio.create_task(queue.compute(computer.work("a", patient=True)))]
+            await asyncio.sleep(0.05)
+            assert computer.batches == []
+            tasks += [asyncio.create_task(queue.compute(computer.work("b", patient=True)))]
+            await asyncio.sleep(0.05)
+            busy = False
+            await asyncio.gather(*tasks)
+            busy = True
+            patient = asyncio.create_task(queue.compute(computer.work("c", patient=True)))
+            await asyncio.gather(patient, queue.compute(computer.work("in a hurry")))
+        async with running(later_is_busy=lambda: True, patience=0.05) as queue:
+            await queue.compute(computer.work("d", patient=True))
+        assert computer.batches == [["a", "b"], ["c", "in a hurry"], ["d"]]
 
     run(test)
 

@@ -24,8 +24,9 @@ from interbert.search.versions import View
 from interbert.service.encoding import ModelRequests, text_tokens
 from interbert.service.errors import ServiceError
 from interbert.service.metrics import Metrics
-from interbert.service.queues import BatchQueue, Gone, Work
+from interbert.service.queues import BatchQueue
 from interbert.service.settings import Queues
+from interbert.service.work import Gone, Work
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -42,6 +43,10 @@ _MOST_THREADS = 8
 """Of batches that are computed at a time on a CPU; with more cores each has more threads of torch."""
 _SHARE = 0.75
 """Of the time until the deadline that a request may wait in queues; when it would be longer they are full."""
+
+
+_GATHERING_SHARE = 0.25
+"""Of the time until the deadline that a request may wait to be encoded with others, while the joint pass is busy."""
 
 
 @dataclass
@@ -73,12 +78,12 @@ class Pipeline:
         threads = min(cores, _MOST_THREADS) if device == "cpu" else 1
         joint_tokens = queues.joint_tokens or _JOINT_TOKENS.get(device, _JOINT_TOKENS_ELSEWHERE)
 
-        def queue(name: str, tokens: int, at_a_time: int = 1) -> BatchQueue:
-            return BatchQueue(name, tokens, queues.waiting, metrics, at_a_time, max(1, cores // threads))
-
-        self.encode_queue = queue("encode", queues.encode_tokens)
-        self.recall_queue = queue("recall", _RECALL_QUERIES)
-        self.joint_queue = queue("joint", joint_tokens, threads)
+        limits = (queues.waiting, metrics)
+        torch_threads = max(1, cores // threads)
+        self.joint_queue = BatchQueue("joint", joint_tokens, *limits, threads, torch_threads)
+        self.recall_queue = BatchQueue("recall", _RECALL_QUERIES, *limits, 1, torch_threads)
+        gathering = (self.joint_queue.is_busy, self._deadline * _GATHERING_SHARE)
+        self.encode_queue = BatchQueue("encode", queues.encode_tokens, *limits, 1, torch_threads, *gathering)
         self._thread: ThreadPoolExecutor | None = None
         """For what is short: pages, versions."""
         self._before_joint = 0
@@ -202,7 +207,7 @@ class Pipeline:
         try:
             tokens = sum(text_tokens(text) for text in query.texts) or 1
             encoded = await self.encode_queue.compute(
-                Work(query, self._encode, tokens, ("query", query.version), key), gone
+                Work(query, self._encode, tokens, ("query", query.version), key, patient=query.scored), gone
             )
             view: View = encoded.value[0]
             recalled = await self.recall_queue.compute(Work(encoded.value, self._recall, 1, view.version, key), gone)

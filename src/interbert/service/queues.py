@@ -1,6 +1,7 @@
 """A bounded queue whose requests are computed together, in batches, in threads beside the event loop.
 
-A batch is what has gathered while the one before was computed: nothing waits for others to come. The oldest request is
+A batch is what has gathered while the one before was computed. Nothing waits for others to come, unless a later stage
+has enough to do: then the batches of an earlier one become larger, which costs nobody time. The oldest request is
 in every next batch, so none waits for ever; others of its group join it in the order in which they came, as far as the
 budget of tokens allows. Requests whose clients left are dropped before they are computed, equal ones computed once.
 """
@@ -11,9 +12,8 @@ import asyncio
 import logging
 import statistics
 from collections import deque
-from collections.abc import Awaitable, Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -21,52 +21,18 @@ import torch
 from interbert.errors import InterBertError
 from interbert.service.errors import ServiceError
 from interbert.service.metrics import Metrics
+from interbert.service.work import Done, Entry, Gone, Work
 
 logger = logging.getLogger(__name__)
-
-Gone = Callable[[], Awaitable[bool]]
-"""Whether the client left."""
-Compute = Callable[[Sequence[Any]], Sequence[Any]]
-"""Results of items, in their order; the error of one item takes the place of its result."""
 
 _REMEMBERED = 32
 """Batches that the rate is estimated from."""
 _FRESH = 10.0
 """Seconds after which the last batches say nothing any more."""
+_LOOK = 0.005
+"""Seconds between two looks at a later stage."""
 _LEAST_RETRY = 1.0
 """Seconds; HTTP's Retry-After knows whole ones."""
-
-
-@dataclass(frozen=True)
-class Work:
-    """What a request wants to have computed."""
-
-    item: Any
-    compute: Compute
-    tokens: int
-    group: Hashable
-    """Work of one group can be computed together, by the ``compute`` of any of them."""
-    key: Hashable | None = None
-    """Work of one group and key has one result; None is like no other."""
-
-
-@dataclass(frozen=True)
-class Done:
-    """A result, and the seconds that it waited and that its batch was computed."""
-
-    value: Any
-    waited: float
-    seconds: float
-
-
-@dataclass(eq=False)
-class _Entry:
-    work: Work
-    gone: Gone | None
-    entered: float
-    expires: float
-    future: asyncio.Future[Done]
-    started: bool = False
 
 
 class BatchQueue:
@@ -79,6 +45,9 @@ class BatchQueue:
         metrics: where lengths, batch sizes, refused and dropped requests are counted.
         threads: batches that are computed at a time.
         torch_threads: threads of torch for each of them.
+        later_is_busy: whether what is computed here would only have to wait in a later stage; then patient work gathers
+            here.
+        patience: seconds that it does so at most.
     """
 
     def __init__(
@@ -89,6 +58,8 @@ class BatchQueue:
         metrics: Metrics,
         threads: int = 1,
         torch_threads: int = 1,
+        later_is_busy: Callable[[], bool] = lambda: False,
+        patience: float = 0.0,
     ) -> None:
         self.name = name
         self._tokens = tokens
@@ -97,7 +68,9 @@ class BatchQueue:
         self._length = metrics.queue_length.labels(name)
         self._threads = threads
         self._torch_threads = torch_threads
-        self._waiting: dict[_Entry, None] = {}
+        self._later_is_busy = later_is_busy
+        self._patience = patience
+        self._waiting: dict[Entry, None] = {}
         """In the order in which they came."""
         self._waiting_tokens = 0
         self._computed_tokens = 0
@@ -127,6 +100,10 @@ class BatchQueue:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._executor is not None:
             await asyncio.to_thread(self._executor.shutdown)
+
+    def is_busy(self) -> bool:
+        """Whether a full batch waits for each thread."""
+        return self._waiting_tokens >= self._threads * self._tokens
 
     def expected_wait(self, ahead: int = 0) -> float:
         """Seconds until a new request would be computed, by the last batches; 0 where they are none, or long ago.
@@ -183,7 +160,7 @@ class BatchQueue:
         """
         loop = asyncio.get_running_loop()
         now = loop.time()
-        entry = _Entry(work, gone, now, float("inf") if within is None else now + within, loop.create_future())
+        entry = Entry(work, gone, now, float("inf") if within is None else now + within, loop.create_future())
         self._waiting[entry] = None
         self._waiting_tokens += work.tokens
         self._length.inc()
@@ -197,7 +174,7 @@ class BatchQueue:
         finally:
             self._take(entry)
 
-    def _take(self, entry: _Entry) -> None:
+    def _take(self, entry: Entry) -> None:
         """Take a request out of those that wait, if it is still there."""
         if entry in self._waiting:
             del self._waiting[entry]
@@ -210,6 +187,9 @@ class BatchQueue:
             while not self._waiting:
                 self._arrived.clear()
                 await self._arrived.wait()
+            if self._gathers():
+                await asyncio.sleep(_LOOK)
+                continue
             batch = self._formed()
             tokens = sum(entry.work.tokens for entry in batch)
             self._computed_tokens += tokens
@@ -221,9 +201,15 @@ class BatchQueue:
             finally:
                 self._computed_tokens -= tokens
 
-    def _formed(self) -> list[_Entry]:
+    def _gathers(self) -> bool:
+        """Whether a batch can wait for more, since nobody would be served later by that."""
+        oldest = next(iter(self._waiting)).entered
+        waited = asyncio.get_running_loop().time() - oldest
+        return waited < self._patience and self._later_is_busy() and all(one.work.patient for one in self._waiting)
+
+    def _formed(self) -> list[Entry]:
         """The next batch, taken out of those that wait."""
-        batch: list[_Entry] = []
+        batch: list[Entry] = []
         keys: set[Hashable] = set()
         tokens = 0
         first = next(iter(self._waiting)).work
@@ -238,7 +224,7 @@ class BatchQueue:
             self._take(entry)
         return sorted(batch, key=lambda entry: entry.work.tokens)
 
-    async def _stays(self, entry: _Entry, seconds: float) -> bool:
+    async def _stays(self, entry: Entry, seconds: float) -> bool:
         """Whether a request is still wanted after the seconds that its batch takes; otherwise it is ended."""
         if entry.gone is not None and not entry.future.done():
             try:
@@ -253,7 +239,7 @@ class BatchQueue:
             entry.future.set_exception(TimeoutError())
         return not entry.future.done()  # it may have been cancelled, or run out of time, since the batch was formed
 
-    def _fail(self, entries: Sequence[_Entry], error: Exception) -> None:
+    def _fail(self, entries: Sequence[Entry], error: Exception) -> None:
         """End requests by an error that nobody foresaw."""
         logger.error("%d requests of the queue %r failed", len(entries), self.name, exc_info=error)
         for entry in entries:
@@ -261,11 +247,11 @@ class BatchQueue:
                 failure = ServiceError("internal", "The request could not be computed; the service's log says why.")
                 entry.future.set_exception(failure)
 
-    async def _compute(self, batch: Sequence[_Entry]) -> None:
+    async def _compute(self, batch: Sequence[Entry]) -> None:
         """Compute a batch and hand out its results."""
         if not batch:
             return
-        same: dict[Hashable, list[_Entry]] = {}
+        same: dict[Hashable, list[Entry]] = {}
         for entry in batch:
             same.setdefault(entry if entry.work.key is None else (entry.work.key,), []).append(entry)
         works = [entries[0].work for entries in same.values()]
