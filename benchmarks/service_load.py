@@ -41,7 +41,8 @@ _CHECKED_CLIENTS, _CHECKED_SECONDS = 16, 5.0
 """Of the comparison without ``--soak``."""
 _ROUNDING = {"fp32": 1e-3, "auto": 0.05, "bf16": 0.05}
 """Of the range of a page's scores, and of probabilities: bf16 has about two digits."""
-HEAD = "| side | load | full answers/s | p50 ms | p99 ms | degraded | 429 | 5xx | unanswered |\n" + "| --- " * 9 + "|"
+HEAD = "| side | load | full answers/s | p50 ms | p99 ms | CPU ms/answer | degraded | 429 | 5xx | unanswered |\n"
+HEAD += "| --- " * 10 + "|"
 
 
 def main() -> None:
@@ -88,7 +89,7 @@ def measured(arguments: argparse.Namespace, index: str, texts: Sequence[str]) ->
         rounds: dict[str, list[Load]] = {side: [] for side in sides}
         for _ in range(2):
             for side, server in sides.items():
-                load = closed_loop(server.port, asked, clients[side], arguments.seconds)
+                load = timed(server, closed_loop, asked, clients[side], arguments.seconds)
                 rounds[side].append(load)
                 show(side, f"{clients[side]} clients", load)
         capacity = {side: sum(load.rate() for load in loads) / len(loads) for side, loads in rounds.items()}
@@ -96,7 +97,7 @@ def measured(arguments: argparse.Namespace, index: str, texts: Sequence[str]) ->
         for share in (0.8, 1.5):
             loads = {}
             for side, server in sides.items():
-                loads[side] = open_loop(server.port, asked, share * capacity[name], arguments.seconds)
+                loads[side] = timed(server, open_loop, asked, share * capacity[name], arguments.seconds)
                 show(side, f"{share:.0%} of {capacity[name]:.1f}/s", loads[side])
             ratios.append(loads["ours"].percentile(99) / loads[name].percentile(99))
             of_ours.append(loads["ours"])
@@ -106,6 +107,14 @@ def measured(arguments: argparse.Namespace, index: str, texts: Sequence[str]) ->
         "degraded_share": round(max(load.degraded_share() for load in of_ours), 4),
         "errors_5xx": sum(load.errors() + load.lost for load in of_ours),
     }
+
+
+def timed(server: Server, loop: Callable[..., Load], *arguments: Any) -> Load:
+    """A loop against a server, with the time that the server computed for it."""
+    begun, computed = time.monotonic(), server.cpu_seconds()
+    load = loop(server.port, *arguments)
+    load.cpu_seconds = (server.cpu_seconds() - computed) * load.seconds / (time.monotonic() - begun)
+    return load
 
 
 def show(side: str, load: str, result: Load) -> None:
@@ -129,7 +138,7 @@ def best_clients(side: str, server: Server, asked: Iterator[str], seconds: float
     """Clients of a closed loop that get most full answers."""
     rates = {}
     for clients in CLIENTS:
-        load = closed_loop(server.port, asked, clients, seconds)
+        load = timed(server, closed_loop, asked, clients, seconds)
         show(side, f"{clients} clients", load)
         rates[clients] = load.rate()
     return max(rates, key=lambda clients: rates[clients])
@@ -147,7 +156,7 @@ def checked(arguments: argparse.Namespace, index: str, texts: Sequence[str]) -> 
         memory: list[float] = []
         reader = threading.Thread(target=read_memory, args=(server, seconds, memory))
         reader.start()
-        load = closed_loop(server.port, asked, clients, seconds, warm=0.0)
+        load = timed(server, closed_loop, asked, clients, seconds, 0.0)
         reader.join()
     print(f"\n{HEAD}")
     show("ours", f"{clients} clients", load)

@@ -47,6 +47,8 @@ class Load:
     """In which they came."""
     lost: int = 0
     """Requests that were not answered when the loop ended."""
+    cpu_seconds: float = 0.0
+    """Of the server in that time: other work on the machine changes it less than the time that passes."""
 
     def rate(self) -> float:
         """Full answers per second."""
@@ -72,7 +74,13 @@ class Load:
 
     def line(self) -> str:
         """As cells of a Markdown table."""
-        cells = [f"{self.rate():.1f}", f"{self.percentile(50):,.0f}", f"{self.percentile(99):,.0f}"]
+        cpu = self.cpu_seconds / max(1, sum(reply.full for reply in self.replies))
+        cells = [
+            f"{self.rate():.1f}",
+            f"{self.percentile(50):,.0f}",
+            f"{self.percentile(99):,.0f}",
+            f"{1000 * cpu:.0f}",
+        ]
         cells += [f"{self.degraded_share():.1%}", str(self.refused()), str(self.errors()), str(self.lost)]
         return " | ".join(cells)
 

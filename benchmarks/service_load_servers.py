@@ -45,6 +45,11 @@ class Server:
         assert found is not None
         return int(found[1]) / 1024
 
+    def cpu_seconds(self) -> float:
+        """Time that all its threads have computed."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
 
 @contextlib.contextmanager
 def plain(index: str, workers: int, torch_threads: int, precision: str) -> Iterator[Server]:

@@ -99,6 +99,7 @@ def test_after_the_deadline_recalls_order_is_the_answer() -> None:
             engine.gates["rerank"].set()
             assert not (await first).degraded
             engine.gates["rerank"].clear()
+            pipeline.joint_queue._last.clear()  # or it knows that it is too slow
             computed = await pipeline.search(query("computed meanwhile"), deadline=0.2)
             assert (ids(computed), computed.degraded) == (RECALLED, True)
             assert value(pipeline, "degraded_total", reason="deadline") == 2
@@ -114,6 +115,7 @@ def test_what_is_known_to_come_too_late_does_not_wait_for_the_deadline() -> None
         async with running(engine) as pipeline:
             first = await stuck(pipeline, engine, "rerank")
             pipeline.joint_queue._last.append((1000.0, 15.0))  # a quarter of an hour for each token
+            pipeline.joint_queue._measured = asyncio.get_running_loop().time()
             answer = await pipeline.search(query("late"), deadline=TIMEOUT / 2)
             assert (ids(answer), answer.degraded) == (RECALLED, True)
             engine.gates["rerank"].set()
@@ -155,6 +157,32 @@ def test_places_of_the_joint_queue_are_kept_for_those_on_their_way() -> None:
             with pytest.raises(ServiceError, match="3 requests wait"):
                 await pipeline.search(query("refused"))
             engine.gates["recall"].set()
+            await asyncio.gather(first, *others)
+
+    run(test)
+
+
+def test_a_request_that_would_wait_too_long_in_its_queues_together_is_refused() -> None:
+    async def test() -> None:
+        engine = FakeEngine()
+        async with running(engine) as pipeline:
+            first = await stuck(pipeline, engine, "rerank")
+            others = [asyncio.create_task(pipeline.search(query("second")))]
+            await until(lambda: len(pipeline.joint_queue) == 1)
+            engine.gates["encode"].clear()
+            others += [asyncio.create_task(pipeline.search(query("is encoded")))]
+            await until(lambda: len(engine.called("encode")) == 3)
+            others += [asyncio.create_task(pipeline.search(query("waits")))]
+            await until(lambda: len(pipeline.encode_queue) == 1)
+            for queue, share in ((pipeline.encode_queue, 0.4), (pipeline.joint_queue, 0.2)):
+                queue._last.clear()
+                queue._last.append((share * TIMEOUT / queue._waiting_tokens, 1e-9))
+                queue._measured = asyncio.get_running_loop().time()
+            with pytest.raises(ServiceError):
+                await pipeline.search(query("refused"))
+            others += [asyncio.create_task(pipeline.search(query("no joint pass", rerank=False)))]
+            for gate in engine.gates.values():
+                gate.set()
             await asyncio.gather(first, *others)
 
     run(test)

@@ -13,7 +13,8 @@ import pytest
 from interbert.errors import DataError, UsageError
 from interbert.service.errors import ServiceError
 from interbert.service.metrics import Metrics
-from interbert.service.queues import BatchQueue, Done, Work
+from interbert.service.queues import BatchQueue
+from interbert.service.work import Done, Work
 
 TIMEOUT = 60
 
@@ -98,6 +99,28 @@ def test_a_request_that_finds_an_idle_queue_does_not_wait_and_is_computed_beside
     run(test)
 
 
+def test_patient_work_gathers_while_a_later_stage_is_busy_but_not_for_long() -> None:
+    async def test() -> None:
+        computer, busy = Computer(), True
+        computer.gate.set()
+        async with running(later_is_busy=lambda: busy, patience=TIMEOUT) as queue:
+            tasks = [asyncio.create_task(queue.compute(computer.work("a", patient=True)))]
+            await asyncio.sleep(0.05)
+            assert computer.batches == []
+            tasks += [asyncio.create_task(queue.compute(computer.work("b", patient=True)))]
+            await asyncio.sleep(0.05)
+            busy = False
+            await asyncio.gather(*tasks)
+            busy = True
+            patient = asyncio.create_task(queue.compute(computer.work("c", patient=True)))
+            await asyncio.gather(patient, queue.compute(computer.work("in a hurry")))
+        async with running(later_is_busy=lambda: True, patience=0.05) as queue:
+            await queue.compute(computer.work("d", patient=True))
+        assert computer.batches == [["a", "b"], ["c", "in a hurry"], ["d"]]
+
+    run(test)
+
+
 def test_groups_are_computed_apart_and_equal_work_once() -> None:
     async def test() -> None:
         computer = Computer()
@@ -149,21 +172,50 @@ def test_a_full_queue_refuses_and_says_when_there_is_room() -> None:
     run(test)
 
 
+def slow(queue: BatchQueue) -> None:
+    """Let a queue believe that it computes ten tokens a second."""
+    queue._last.extend([(0.1, 10.0)] * 3)
+    queue._measured = asyncio.get_running_loop().time()
+
+
 def test_a_queue_is_full_when_what_waits_takes_longer_than_anybody_waits() -> None:
     async def test() -> None:
         computer = Computer()
-        async with running(waiting=100, patience=2.0) as queue:
-            computer.gate.set()
-            queue._last.extend([(0.1, 10.0)] * 3)  # ten tokens a second
-            await begun(queue, computer, *(computer.work("a", 10) for _ in range(2)))
+        async with running(waiting=100) as queue:
+            tasks = await begun(queue, computer, *(computer.work("a", 10) for _ in range(2)))
+            queue.require_place(patience=2.0)
+            slow(queue)
             assert queue.expected_wait() == pytest.approx(2.5)
+            assert queue.expected_wait(ahead=3) == pytest.approx(5.5)
             with pytest.raises(ServiceError) as caught:
-                queue.require_place()
+                queue.require_place(patience=2.0)
             assert caught.value.retry_after == pytest.approx(1.25)
+            queue.require_place(patience=3.0)
+            queue._measured -= 60  # long ago
+            assert queue.expected_wait() == 0
             computer.gate.set()
-            while len(queue):
-                await asyncio.sleep(0.001)
-            queue.require_place()
+            await asyncio.gather(*tasks)
+            slow(queue)
+            queue.require_place(patience=0.0)
+
+    run(test)
+
+
+def test_what_would_be_ready_too_late_is_not_computed() -> None:
+    async def test() -> None:
+        computer = Computer()
+        async with running() as queue:
+            first, *_ = await begun(queue, computer)
+            late = asyncio.create_task(queue.compute(computer.work("late"), within=TIMEOUT / 2))
+            timely = asyncio.create_task(queue.compute(computer.work("timely")))
+            await asyncio.sleep(0)
+            queue._last.extend([(1000.0, 10.0)] * 3)
+            queue._measured = asyncio.get_running_loop().time()
+            computer.gate.set()
+            with pytest.raises(TimeoutError):
+                await late
+            await asyncio.gather(first, timely)
+        assert computer.batches == [["first"], ["timely"]]
 
     run(test)
 

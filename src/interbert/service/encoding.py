@@ -18,7 +18,8 @@ from interbert.extraction.views import extract_view, views_of
 from interbert.search.engine import SearchEngine
 from interbert.search.query_encoder import sound_views
 from interbert.search.versions import View
-from interbert.service.queues import BatchQueue, Work
+from interbert.service.queues import BatchQueue
+from interbert.service.work import Work
 
 if TYPE_CHECKING:
     from PIL import Image

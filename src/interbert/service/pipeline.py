@@ -24,8 +24,9 @@ from interbert.search.versions import View
 from interbert.service.encoding import Described, ModelRequests, text_tokens
 from interbert.service.errors import ServiceError
 from interbert.service.metrics import Metrics
-from interbert.service.queues import BatchQueue, Gone, Work
+from interbert.service.queues import BatchQueue
 from interbert.service.settings import Queues
+from interbert.service.work import Gone, Work
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -41,7 +42,11 @@ _JOINT_TOKENS_ELSEWHERE = 65_536
 _MOST_THREADS = 8
 """Of batches that are computed at a time on a CPU; with more cores each has more threads of torch."""
 _SHARE = 0.75
-"""Of the time until the deadline that a request may wait in a queue; one that takes longer is full."""
+"""Of the time until the deadline that a request may wait in queues; when it would be longer they are full."""
+
+
+_GATHERING_SHARE = 0.25
+"""Of the time until the deadline that a request may wait to be encoded with others, while the joint pass is busy."""
 
 
 @dataclass
@@ -73,13 +78,12 @@ class Pipeline:
         threads = min(cores, _MOST_THREADS) if device == "cpu" else 1
         joint_tokens = queues.joint_tokens or _JOINT_TOKENS.get(device, _JOINT_TOKENS_ELSEWHERE)
 
-        def queue(name: str, tokens: int, at_a_time: int = 1) -> BatchQueue:
-            limits = (tokens, queues.waiting, metrics, at_a_time, max(1, cores // threads), self._deadline * _SHARE)
-            return BatchQueue(name, *limits)
-
-        self.encode_queue = queue("encode", queues.encode_tokens)
-        self.recall_queue = queue("recall", _RECALL_QUERIES)
-        self.joint_queue = queue("joint", joint_tokens, threads)
+        limits = (queues.waiting, metrics)
+        torch_threads = max(1, cores // threads)
+        self.joint_queue = BatchQueue("joint", joint_tokens, *limits, threads, torch_threads)
+        self.recall_queue = BatchQueue("recall", _RECALL_QUERIES, *limits, 1, torch_threads)
+        gathering = (self.joint_queue.is_busy, self._deadline * _GATHERING_SHARE)
+        self.encode_queue = BatchQueue("encode", queues.encode_tokens, *limits, 1, torch_threads, *gathering)
         self._thread: ThreadPoolExecutor | None = None
         """For what is short: pages, versions."""
         self._before_joint = 0
@@ -120,10 +124,7 @@ class Pipeline:
         """
         expires = asyncio.get_running_loop().time() + (self._deadline if deadline is None else deadline)
         with self._taken():
-            self.encode_queue.require_place()
-            self.recall_queue.require_place()
-            if query.scored:
-                self.joint_queue.require_place(self._before_joint)
+            self._require_places(query)
             try:
                 answer = await self._searched(query, expires, gone)
             except VersionGone:
@@ -200,6 +201,16 @@ class Pipeline:
             self._requests -= 1
             self._idle.set()
 
+    def _require_places(self, query: Query) -> None:
+        """Refuse a request that would have to wait too long in its queues together, before anything is computed."""
+        patience = self._deadline * _SHARE
+        stages = [(self.encode_queue, 0), (self.recall_queue, 0)]
+        if query.scored:
+            stages.append((self.joint_queue, self._before_joint))
+        for queue, ahead in stages:
+            queue.require_place(ahead, patience)
+            patience -= queue.expected_wait(ahead)
+
     async def _searched(self, query: Query, expires: float, gone: Gone | None) -> Answer:
         """All stages of one query."""
         key = _key(query)
@@ -207,7 +218,7 @@ class Pipeline:
         try:
             tokens = sum(text_tokens(text) for text in query.texts) or 1
             encoded = await self.encode_queue.compute(
-                Work(query, self._encode, tokens, ("query", query.version), key), gone
+                Work(query, self._encode, tokens, ("query", query.version), key, patient=query.scored), gone
             )
             view: View = encoded.value[0]
             recalled = await self.recall_queue.compute(Work(encoded.value, self._recall, 1, view.version, key), gone)
@@ -226,7 +237,7 @@ class Pipeline:
         if query.scored and candidates.hits:
             work = Work(recalled.value, self._rerank, _pair_tokens(candidates), view.version, key)
             try:
-                if self.joint_queue.expected_wait() > expires - came:
+                if came + self.joint_queue.expected_wait() + self.joint_queue.expected_seconds(work.tokens) > expires:
                     raise TimeoutError
                 joint = await self.joint_queue.compute(work, gone, expires - came)
                 scores = joint.value
