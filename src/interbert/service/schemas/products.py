@@ -13,7 +13,13 @@ from interbert.service.schemas.search import Result
 _PIXEL = (
     "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGP4z8AAAAMBAQDJ/pLvAAAAAElFTkSuQmCC"
 )
-PRODUCT: dict[str, Any] = {"product_id": "1163", "image": _PIXEL, "texts": ["red cotton summer dress"], "price": 39.9, "colour": "red"}
+PRODUCT: dict[str, Any] = {
+    "product_id": "1163",
+    "image": _PIXEL,
+    "texts": ["red cotton summer dress"],
+    "price": 39.9,
+    "colour": "red",
+}
 """A product to write, for examples."""
 
 
