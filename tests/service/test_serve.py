@@ -138,13 +138,11 @@ def test_a_state_folder_that_cannot_be_written(refused: Callable[..., str], tmp_
     assert "interbert.db" in refused("--port", "0", state=damaged)
 
 
-def test_an_index_that_is_missing_or_damaged(
-    refused: Callable[..., str], index_copy: Path, tmp_path: Path
-) -> None:
+def test_an_index_that_is_missing_or_damaged(refused: Callable[..., str], index_copy: Path, tmp_path: Path) -> None:
     assert "interbert index build" in refused("--port", "0", index=tmp_path / "none")
     (config,) = index_copy.glob("models/*/config.json")
     config.write_text("{}")
-    assert "config" in refused("--port", "0", index=index_copy)
+    assert "not an InterBERT" in refused("--port", "0", index=index_copy)
     (table,) = index_copy.glob("products_*.lance")
     shutil.rmtree(table)
     assert "damaged" in refused("--port", "0", index=index_copy)
@@ -164,3 +162,24 @@ def test_loopback() -> None:
     assert is_loopback("::1")
     assert not is_loopback("0.0.0.0")
     assert not is_loopback("no.such.host.invalid")
+
+
+def test_options_of_the_verb(tmp_path: Path) -> None:
+    from interbert.cli.parser import parse_options
+    from interbert.cli.serve import Options
+
+    def parsed(*words: str) -> Options:
+        options = parse_options("serve", "", Options, words)
+        assert isinstance(options, Options)
+        return options
+
+    several = parsed(
+        "a=x", "b=y", "--cors-origin", "https://a.example", "--cors-origin=https://b.example,https://c.example"
+    )
+    assert several.index == ["a=x", "b=y"]
+    assert several.cors_origin == ["https://a.example", "https://b.example", "https://c.example"]
+    recipe = tmp_path / "serve.yaml"
+    recipe.write_text("port: 9000\nlimits:\n  body_mib: 4.0\ncors_origin: [https://a.example]\n")
+    read = parsed("x", "--config", str(recipe), "--queues.deadline-ms", "500")
+    assert (read.port, read.limits.body_mib, read.queues.deadline_ms) == (9000, 4.0, 500.0)
+    assert read.cors_origin == ["https://a.example"]

@@ -95,6 +95,10 @@ class StagedSearch:
             )
         return answers
 
+    def load_models_aside(self) -> None:
+        """From now on search the build before until a thread has loaded a new build's model; else searches wait."""
+        self._versions.waits = False
+
     @property
     def version(self) -> str:
         """Table and version of the table that a search would see now, such as ``products_0001_ab12cd34@17``."""
