@@ -175,6 +175,9 @@ def test_a_small_write_that_takes_longer_is_a_task(shop: TestClient, index_copy:
     with only_writer(index_copy):
         response = shop.patch("/v1/products/red-circle?wait=0.5", json={"price": 2.5}, headers={"Idempotency-Key": "a"})
         assert response.status_code == 202
+        end = time.monotonic() + 60
+        while shop.get(response.headers["Location"]).json()["note"] is None and time.monotonic() < end:
+            time.sleep(0.05)
         assert shop.get(response.headers["Location"]).json()["note"].startswith("Another command")
         again = shop.patch("/v1/products/red-circle?wait=0.5", json={"price": 2.5}, headers={"Idempotency-Key": "a"})
         assert again.json()["id"] == response.json()["id"]

@@ -127,8 +127,9 @@ class WriteRequest:
         return str(self._digest().hexdigest())
 
     def _digest(self) -> Any:
-        url = self.request.url
-        return hashlib.sha256(f"{self.request.method} {url.path}?{url.query} {self.served.name}\n".encode())
+        image = self.request.query_params.get("image_id", "")
+        asked = [self.request.method, self.request.url.path, self.served.name, image]  # not how long to wait
+        return hashlib.sha256(json.dumps(asked).encode())
 
     async def _spooled(self, file: SpoolFile) -> str:
         """Put the body into a file; returns the request's digest."""
@@ -238,7 +239,7 @@ def _written(task_id: str | None, results: list[dict[str, Any]], single: bool) -
     """Status and body of a write that is done; a single product's error is that of the request."""
     error = results[0]["error"] if single else None
     if error is not None:
-        failed = ServiceError(error["code"], error["message"], results[0]["product_id"] and "product")
+        failed = ServiceError(error["code"], error["message"], "body")
         return failed.status, failed.body()
     return 200, {"task_id": task_id, "counts": Counter(one["status"] for one in results), "results": results}
 

@@ -41,12 +41,11 @@ T = TypeVar("T")
 _CHUNK_LINES = {"products.write": 256, "products.update": 8192, "products.remove": 8192}
 """Lines that are applied together: images take some seconds, and the end of the service waits for a chunk at work."""
 _CHUNK_BYTES = 64 << 20
-_IDLE_SECONDS = 1.0
-_PAUSE_SECONDS = 0.5
-_MAINTAIN_SECONDS = 5.0
-"""Between two times that the index's own indexes are brought up to date, while writes follow each other ..."""
-_MAINTAIN_SHARE = 10
-"""... and at the least so many times as long as that takes."""
+_IDLE_SECONDS, _PAUSE_SECONDS = 1.0, 0.5
+_MAINTAIN_SECONDS, _MAINTAIN_SHARE = 5.0, 10
+"""While writes follow each other the index's own indexes are brought up to date so often, for a tenth of the time."""
+_DAY, _KEPT_DAYS = 86_400.0, 30.0
+"""Seconds, and days that finished tasks are kept."""
 _NICENESS = 10
 """Of the thread that writes, and the threads it starts: searches come first."""
 
@@ -85,6 +84,7 @@ class ProductWriter:
         self._thread: threading.Thread | None = None
         self._unmaintained = True  # a kill may have come between a change and the upkeep of the index
         self._maintained_at, self._maintaining_took = time.monotonic(), 0.0
+        self._expired_at: float | None = None
 
     def start(self) -> None:
         """Go on with the tasks that are not finished, then apply those that come.
@@ -189,6 +189,7 @@ class ProductWriter:
         task = self._next()
         if task is None:
             self._maintain()
+            self._forget_old_tasks()
             self._wake.wait(_IDLE_SECONDS)
             return
         try:
@@ -205,6 +206,12 @@ class ProductWriter:
 
     def _next(self) -> Task | None:
         return self._lasting("", partial(self._state.tasks.next, self.name))
+
+    def _forget_old_tasks(self) -> None:
+        """Once a day, tasks that were finished long ago."""
+        if self._expired_at is None or time.monotonic() - self._expired_at > _DAY:
+            self._expired_at = time.monotonic()
+            self._lasting("", partial(self._state.tasks.expire, _KEPT_DAYS))
 
     def _apply(self, task: Task) -> Tally:
         """Apply all lines of a task, from the first."""
