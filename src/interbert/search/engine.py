@@ -6,23 +6,21 @@ Shapes: n candidates, R image tokens, H hidden size, D vector size.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from interbert.errors import InterBertError, UsageError
+from interbert.errors import UsageError
 from interbert.search.hits import Hit, Index
 from interbert.search.index import ProductIndex
 from interbert.search.index_model import index_encoder
-from interbert.search.query import CANDIDATES, DUPLICATES, Candidates, Encoded, Found, Part, Query
+from interbert.search.query import CANDIDATES, DUPLICATES, Part, Query
 from interbert.search.query_encoder import ProductEncoder
-from interbert.search.ranking import page
-from interbert.search.recall import recall
-from interbert.search.stages import Scores, encode, product_vectors, rerank
-from interbert.search.versions import Versions, View
+from interbert.search.staged import MEMORY, Progress, StagedSearch
+from interbert.search.versions import View
 from interbert.utils.deprecation import renamed_arguments
 
 if TYPE_CHECKING:
@@ -32,12 +30,9 @@ if TYPE_CHECKING:
     from interbert.extraction.sources import ImageSource
 
 Float32 = NDArray[np.float32]
-Progress = Callable[[int], None]
-
-MEMORY = 2**30
 
 
-class SearchEngine:
+class SearchEngine(StagedSearch):
     """Images that can be searched, in an index or in memory, and their model.
 
     Example::
@@ -53,10 +48,7 @@ class SearchEngine:
     """
 
     def __init__(self, index: Index, encoder: ProductEncoder, memory: int = MEMORY) -> None:
-        self.index = index
-        self.encoder = encoder
-        self.memory = memory
-        self._versions = Versions(index, encoder)
+        super().__init__(index, encoder, memory)
         self._recommender: TopicRecommender | None = None
 
     @classmethod
@@ -147,129 +139,17 @@ class SearchEngine:
             raise UsageError(f"search: top_k must be at least 1, not {top_k}.")
         if not 0 <= image_weight <= 1:
             raise UsageError(f"search: image_weight must be between 0 and 1, not {image_weight}.")
-        view = self.pinned()
-        parts = [] if text is None else [Part(text, weight=1.0 if image is None else 1 - image_weight)]
-        if image is not None:
-            view.encoder.require_recall()
-            likeness = view.encoder.image_vector(image, view.index.mirrored)
-            parts.append(Part(vector=likeness, weight=1.0 if text is None else image_weight))
-        query = Query(
-            tuple(parts),
-            where=where,
-            top_k=top_k,
-            candidates=max(candidates, 2 * top_k),
-            rerank=rerank,
-            full_text=full_text,
-            duplicates=duplicates,
-            fill=top_k,
-        )
-        found = self._searched(view, [query], progress)[0]
-        if isinstance(found, InterBertError):
-            raise found
-        return found.hits
 
-    def search_many(self, queries: Sequence[Query]) -> list[Found | InterBertError]:
-        """Many searches at once, each as if it were alone; a page of results or what is wrong, in their order.
+        def query(view: View) -> Query:
+            parts = [] if text is None else [Part(text, weight=1.0 if image is None else 1 - image_weight)]
+            if image is not None:
+                view.encoder.require_recall()
+                likeness = view.encoder.image_vector(image, view.index.mirrored)
+                parts.append(Part(vector=likeness, weight=1.0 if text is None else image_weight))
+            wanted = max(candidates, 2 * top_k)
+            return Query(tuple(parts), where, top_k, wanted, rerank, full_text, duplicates, fill=top_k)
 
-        Queries of one version share batches: texts are encoded in one, vectors compared in one product, pairs scored
-        in one joint pass.
-        """
-        found: dict[int, Found | InterBertError] = {}
-        for version in dict.fromkeys(query.version for query in queries):
-            places = [place for place, query in enumerate(queries) if query.version == version]
-            try:
-                answers = self._searched(self.pinned(version), [queries[place] for place in places])
-            except InterBertError as error:
-                answers = [error] * len(places)
-            found |= dict(zip(places, answers, strict=True))
-        return [found[place] for place in range(len(queries))]
-
-    def _searched(
-        self, view: View, queries: Sequence[Query], progress: Progress | None = None
-    ) -> list[Found | InterBertError]:
-        """All stages for queries of one version."""
-        answers: list[Any] = self.encode(view, queries)
-        sound = [place for place, one in enumerate(answers) if isinstance(one, Encoded)]
-        for place, one in zip(sound, self.recall(view, [answers[place] for place in sound]), strict=True):
-            answers[place] = one
-        sound = [place for place, one in enumerate(answers) if isinstance(one, Candidates)]
-        candidates: list[Candidates] = [answers[place] for place in sound]
-        for place, one, scores in zip(sound, candidates, self.rerank(view, candidates, progress), strict=True):
-            answers[place] = (
-                scores if isinstance(scores, InterBertError) else self.page(view, one.encoded.query, one, scores)
-            )
-        return answers
-
-    @property
-    def version(self) -> str:
-        """Table and version of the table that a search would see now, such as ``products_0001_ab12cd34@17``."""
-        return self._versions.version()
-
-    def pinned(self, version: str | None = None) -> View:
-        """The index as it was at a version, and its model, for good: the stages of a search take it.
-
-        Args:
-            version: as :attr:`version` had it; the newest by default.
-
-        Raises:
-            VersionGone: the version was cleaned up, or never was.
-            CheckpointError: the newest build's model is not there.
-            VectorIndexError: the index is damaged.
-        """
-        view = self._versions.view(version)
-        if version is None:
-            self.encoder = view.encoder
-        return view
-
-    def encode(self, view: View, queries: Sequence[Query]) -> list[Encoded | InterBertError]:
-        """Check queries and encode the texts of all of them in one batch; for each what comes out or is wrong."""
-        return encode(view, queries)
-
-    def recall(self, view: View, encoded: Sequence[Encoded]) -> list[Candidates | InterBertError]:
-        """Candidates of each query by vectors and full text, or what is wrong (:mod:`interbert.search.recall`)."""
-        return recall(view, encoded, self._versions, self.memory)
-
-    def rerank(self, view: View, candidates: Sequence[Candidates], progress: Progress | None = None) -> list[Scores]:
-        """Log-odds [T,n] of each query's texts and its candidates, in one joint pass over the pairs of all queries.
-
-        None for a query without texts, or that asks for recall's order; an error where a score is not finite.
-        """
-        return rerank(view, candidates, progress)
-
-    def page(self, view: View, query: Query, candidates: Candidates, scores: Float32 | None) -> Found:
-        """A query's page of results; without ``scores`` in the order of recall."""
-        found = page(query, candidates, scores, view.encoder.direction_size)
-        found.version = view.version
-        return found
-
-    def product_vector(self, product_id: str, version: str | None = None) -> Float32:
-        """A product as a query [D] for products like it: the mean of its images.
-
-        Raises:
-            UnknownProductError: it is not in the index.
-            VersionGone: the version is gone.
-        """
-        view = self.pinned(version)
-        view.encoder.require_recall()
-        vector: Float32 = view.encoder.mean(product_vectors(view.index, product_id))[0]
-        return vector
-
-    def similar(self, product_id: str, **options: Any) -> Found:
-        """Products like one of the index, without itself.
-
-        Args:
-            product_id: of the product.
-            options: fields of a :class:`~interbert.search.query.Query`.
-
-        Raises:
-            UnknownProductError, VersionGone: as :meth:`product_vector`.
-            InterBertError: as :meth:`search`.
-        """
-        part = Part(vector=self.product_vector(product_id, options.get("version")))
-        found = self.search_many([Query((part,), exclude=(product_id,), **options)])[0]
-        if isinstance(found, InterBertError):
-            raise found
-        return found
+        return self._search_newest(query, progress).hits
 
     def recommend(self, topic: str | Sequence[str], **options: Any) -> list[Hit]:
         """The page of a topic; :meth:`interbert.TopicRecommender.recommend` replaces it."""

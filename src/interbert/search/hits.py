@@ -145,20 +145,6 @@ def deduplicated(vectors: Sequence[Floats], size: int, threshold: float | None) 
     return groups
 
 
-def page_of(
-    hits: Sequence[Hit],
-    order: NDArray[Any],
-    probability: NDArray[Any] | None,
-    top_k: int,
-    duplicates: float | None,
-    size: int,
-) -> list[Hit]:
-    """Groups of near-duplicates, by the first ``size`` numbers of their vectors, as results."""
-    best = sorted(range(len(hits)), key=lambda place: (-float(order[place]), hits[place].id))
-    groups = deduplicated([hits[place].vector for place in best], size, duplicates)
-    return ranked([[best[place] for place in group] for group in groups[:top_k]], hits, order, probability)
-
-
 def ranked(
     groups: Sequence[Sequence[int]], hits: Sequence[Hit], order: NDArray[Any], probability: NDArray[Any] | None
 ) -> list[Hit]:

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from interbert.errors import VersionGone
 from interbert.search.ann_parameters import EXACT, Probing, needs_probing, probing
 from interbert.search.hits import Hit
-from interbert.search.manifest import Manifest, read_manifests
+from interbert.search.manifest import Manifest, connect, read_manifests
 from interbert.search.table import FULL_TEXT_INDEX, IndexTable, among, table_state
 from interbert.search.terms import query_terms
 from interbert.search.vectors import to_query
@@ -74,7 +74,7 @@ class ProductIndex(IndexTable):
                 raise VersionGone.of(f"{table}@{number}")
             manifest = builds[table]
         try:
-            opened = self._database.open_table(table)
+            opened = connect(self.path).open_table(table)  # a connection knows tables that are gone for a while
             opened.checkout(number)
             opened.count_rows()
         except (ValueError, OSError, RuntimeError) as error:

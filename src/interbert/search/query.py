@@ -65,7 +65,7 @@ class Query:
     exclude: tuple[str, ...] = ()
     """Products that are no results."""
     fill: int = FILL
-    """Recall up to 16 times as many candidates where near-duplicates leave fewer results than this."""
+    """Recall up to 16 times as many candidates where near-duplicates leave fewer results than this, and than half."""
 
     @property
     def texts(self) -> tuple[str, ...]:

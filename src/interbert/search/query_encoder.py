@@ -12,15 +12,14 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from interbert.checkpoints.directory import load_model, load_processor
 from interbert.errors import CheckpointError, RegionError, UsageError
 from interbert.model.modeling import InterBertForImageTextRetrieval
 from interbert.model.processing import InterBertProcessor
 from interbert.model.region_inputs import pad_images
-from interbert.model.scoring import encode_texts, inference, on_device, require_finite, score_embedded
-from interbert.search.vectors import unit_rows
+from interbert.model.scoring import encode_texts, inference, on_device, require_finite
+from interbert.search.joint import JointScorer, padded
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -60,6 +59,7 @@ class ProductEncoder:
             case.
 
     Attributes:
+        scorer: the joint pass over listed pairs.
         can_recall: False for a model with neither a contrastive head nor fusion ``mul``: its vectors have no numbers.
     """
 
@@ -70,6 +70,7 @@ class ProductEncoder:
         self.model = model
         self.processor = processor
         self.bf16 = bf16
+        self.scorer = JointScorer(model, bf16)
         self._extractor: RegionExtractor | None = None
 
     @classmethod
@@ -192,10 +193,10 @@ class ProductEncoder:
         """Vectors [n,D] of images whose embedded tokens [R,H] are stored."""
         vectors: list[Float32] = []
         for start in range(0, len(tokens), _BATCH):
-            padded, counts = self._padded(tokens[start : start + _BATCH])
-            mask = (torch.arange(padded.shape[1]) < torch.from_numpy(counts)[:, None]).long().to(self.model.device)
+            whole, counts = padded(tokens[start : start + _BATCH], self.model.device)
+            mask = (torch.arange(whole.shape[1]) < torch.from_numpy(counts)[:, None]).long().to(self.model.device)
             with inference(self.model, bf16=False):
-                pooled = self.model.interbert.encode_embedded(None, padded, None, mask, pooled_only=True).image_pooled
+                pooled = self.model.interbert.encode_embedded(None, whole, None, mask, pooled_only=True).image_pooled
                 assert pooled is not None
                 vectors.append(self.model.project_image(pooled).float().cpu().numpy())
         return np.concatenate(vectors)
@@ -214,7 +215,7 @@ class ProductEncoder:
         for text in texts:
             if not text.strip():
                 raise UsageError("the text to search for is empty. Say what the image should show.")
-        ids = self.processor.texts_to_ids(texts)
+        ids = self.processor.texts_to_ids(texts) if texts else []
         for text, tokens in zip(texts, ids, strict=True):
             if not self.knows(tokens):
                 raise UsageError(
@@ -236,13 +237,6 @@ class ProductEncoder:
     def knows(self, tokens: Sequence[int]) -> bool:
         """Whether a text's token ids hold a token that the model knows."""
         return bool(set(tokens) - set(self.processor.tokenizer.all_special_ids))  # [UNK] among them
-
-    def mean(self, vectors: Float32) -> Float32:
-        """Mean [1,D] of images' vectors [n,D], as long as they are where all of them have a length of one."""
-        mean = vectors[:, : self.direction_size].mean(axis=0, keepdims=True)
-        if self.model.config.contrastive_size is not None:
-            mean = unit_rows(mean)
-        return np.concatenate([mean, np.zeros_like(vectors[:1, self.direction_size :])], axis=1)
 
     def image_query(self, vectors: Float32) -> Float32:
         """Images' vectors [n,D] as queries for other images: the hub correction, a matter of texts, left out."""
@@ -290,37 +284,10 @@ class ProductEncoder:
         if not recalled.size:
             return np.zeros(recalled.shape, dtype=np.float32)
         text_of, image_of = np.divmod(np.arange(recalled.size), len(tokens))
-        scores = self.joint_pairs(texts, tokens, text_of, image_of, progress)
+        scores = self.scorer.pairs(texts, tokens, text_of, image_of, progress)
         return require_finite(scores.reshape(recalled.shape) + recalled * np.float32(self.recall_weight))
 
     @property
     def recall_weight(self) -> float:
         """What the inner product of vectors counts in a score beside the joint pass."""
         return self.model.config.dual_score_weight or 0.0
-
-    def joint_pairs(
-        self,
-        texts: Sequence[Sequence[int]],
-        tokens: Sequence[Float32],
-        text_of: NDArray[np.int64],
-        image_of: NDArray[np.int64],
-        progress: Callable[[int], None] | None = None,
-    ) -> Float32:
-        """Logit differences [pairs] of listed pairs, by the joint pass alone.
-
-        Args:
-            texts, tokens, progress: as of :meth:`joint`.
-            text_of, image_of: [pairs] index of each pair's text and image.
-        """
-        if not len(text_of):
-            return np.zeros(0, dtype=np.float32)
-        padded, counts = self._padded(tokens)
-        return score_embedded(self.model, texts, padded, counts, text_of, image_of, progress, bf16=self.bf16)
-
-    def _padded(self, tokens: Sequence[Float32]) -> tuple[Tensor, NDArray[np.int64]]:
-        """Tokens as [n,R,H] on the model's device, and how many each image has."""
-        counts = np.array([len(one) for one in tokens], dtype=np.int64)
-        padded = np.zeros((len(tokens), int(counts.max()), self.hidden_size), dtype=np.float32)
-        for place, one in enumerate(tokens):
-            padded[place, : len(one)] = one
-        return torch.from_numpy(padded).to(self.model.device), counts

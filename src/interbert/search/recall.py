@@ -64,6 +64,8 @@ def recall(
         versions: of the same index.
         memory: bytes that rows in memory may take.
     """
+    if not encoded:
+        return []
     searches = [_Search(one, one.query.candidates) for one in encoded]
     waiting = searches
     for widening in range(1 + _WIDENINGS):
@@ -83,7 +85,8 @@ def _lacks_results(view: View, one: _Search) -> bool:
     if not isinstance(one.found, Candidates) or len(one.found.hits) < one.wanted or one.wanted >= view.size:
         return False
     vectors = [hit.vector for hit in one.found.hits]
-    return len(deduplicated(vectors, view.encoder.direction_size, one.query.duplicates)) < one.query.fill
+    fill = min(one.query.fill, one.query.candidates // 2)
+    return len(deduplicated(vectors, view.encoder.direction_size, one.query.duplicates)) < fill
 
 
 def _search(view: View, searches: Sequence[_Search], versions: Versions, memory: int) -> None:
@@ -179,6 +182,8 @@ def _rows(view: View, versions: Versions, memory: int) -> RowsInMemory | None:
         elif view.rows is None:
             view.seconds = float("-inf")  # too large: never asked again
         return view.rows
+    except VectorIndexError:  # damaged, or gone: the search itself will say
+        return None
     finally:
         view.lock.release()
 

@@ -16,6 +16,7 @@ from interbert.search.hits import Index
 from interbert.search.index import ProductIndex
 from interbert.search.query import Candidates, Encoded, Query, require_possible
 from interbert.search.ranking import recalled_scores, require_columns, require_vectors
+from interbert.search.vectors import unit_rows
 from interbert.search.versions import View
 
 Float32 = NDArray[np.float32]
@@ -109,7 +110,7 @@ def _joint(
             text_of += [len(texts)] * len(mine)
             image_of += mine
             texts.append(ids)
-    found = view.encoder.joint_pairs(texts, tokens, np.array(text_of, int), np.array(image_of, int), progress)
+    found = view.encoder.scorer.pairs(texts, tokens, np.array(text_of, int), np.array(image_of, int), progress)
     start = 0
     for one in candidates:
         shape = (len(one.encoded.ids), len(one.hits))
@@ -123,12 +124,23 @@ def _joint(
         start = stop
 
 
-def product_vectors(index: Index, product_id: str) -> Float32:
-    """Vectors [n,D] of a product's images.
+def product_query(view: View, product_id: str) -> Float32:
+    """A product as a query [D] for products like it: the mean of its images, hub correction left out.
 
     Raises:
         UnknownProductError: it is not in the index.
     """
+    vectors = _product_vectors(view.index, product_id)
+    size = view.encoder.direction_size
+    mean = vectors[:, :size].mean(axis=0, keepdims=True)
+    if view.encoder.model.config.contrastive_size is not None:  # images' vectors have a length of one
+        mean = unit_rows(mean)
+    query: Float32 = np.concatenate([mean[0], np.zeros(vectors.shape[1] - size, np.float32)])
+    return query
+
+
+def _product_vectors(index: Index, product_id: str) -> Float32:
+    """Vectors [n,D] of a product's images."""
     if isinstance(index, ProductIndex):
         found = index.by_ids([product_id], ["picture_id"], "product_id")
         ids = sorted(name for rows in found for name in rows["picture_id"].to_pylist())

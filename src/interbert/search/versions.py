@@ -6,7 +6,7 @@ import threading
 from collections import OrderedDict
 from typing import TYPE_CHECKING
 
-from interbert.errors import CheckpointError, VersionGone
+from interbert.errors import CheckpointError, InterBertError, VersionGone
 from interbert.search.hits import Index
 from interbert.search.index import ProductIndex
 from interbert.search.index_model import index_encoder
@@ -51,15 +51,23 @@ class Versions:
     Args:
         index: opened.
         encoder: the index's model.
+
+    Attributes:
+        waits: for the model of a new build; where it is False the build before is searched until a thread has loaded
+            the model.
     """
 
     def __init__(self, index: Index, encoder: ProductEncoder) -> None:
         self._index = index
         self._bf16 = encoder.bf16
         self._views: OrderedDict[str, View] = OrderedDict()
-        self._encoders: OrderedDict[str, ProductEncoder] = OrderedDict()
+        self._encoders: dict[str, ProductEncoder] = {}
         self._lock = threading.Lock()
         self._loading = threading.Lock()
+        self.waits = True
+        self._newest: View | None = None
+        self._failed: set[str] = set()
+        """Builds whose model a thread could not load."""
         self._now = index.pinned()
         if isinstance(self._now, ProductIndex):
             self._encoders[self._now.manifest.model_fingerprint] = encoder
@@ -68,8 +76,7 @@ class Versions:
 
     def version(self) -> str:
         """Of what a search would see now."""
-        index = self._index.pinned()
-        return f"{index.manifest.table}@{index.number()}" if isinstance(index, ProductIndex) else IN_MEMORY
+        return _version(self._index.pinned())
 
     def newest(self) -> tuple[Index, ProductEncoder]:
         """The newest complete build, whose table may change, and its model."""
@@ -84,13 +91,35 @@ class Versions:
             CheckpointError: the newest build's model is not there.
             VectorIndexError: the index is damaged.
         """
-        wanted = version or self.version()
+        if version is not None:
+            return self._view(version, newest=False)
+        index, former = self._index.pinned(), self._newest
+        if not self.waits and former is not None and isinstance(index, ProductIndex) and not self._has_model(index):
+            if index.manifest.table in self._failed:
+                return self._view(_version(index), newest=True)  # which tells the error
+            if not self._loading.locked():
+                threading.Thread(target=self._load, args=(index,), daemon=True).start()
+            return former
+        self._newest = self._view(_version(index), newest=True)
+        return self._newest
+
+    def _view(self, version: str, newest: bool) -> View:
         with self._lock:
-            known = self._views.get(wanted)
+            known = self._views.get(version)
             if known is not None:
-                self._views.move_to_end(wanted)
+                self._views.move_to_end(version)
                 return known
-        return self._open(wanted, newest=version is None)
+        return self._open(version, newest)
+
+    def _has_model(self, index: ProductIndex) -> bool:
+        return index.manifest.model_fingerprint in self._encoders
+
+    def _load(self, index: ProductIndex) -> None:
+        """In a thread: load a new build's model, or leave its error to the next search."""
+        try:
+            self.encoder(index)
+        except InterBertError:
+            self._failed.add(index.manifest.table)
 
     def forget(self, view: View) -> bool:
         """Close a version that cannot be read where it is gone; returns whether it is."""
@@ -111,12 +140,14 @@ class Versions:
     def encoder(self, index: ProductIndex) -> ProductEncoder:
         """The model of a build, loaded once."""
         fingerprint = index.manifest.model_fingerprint
+        known = self._encoders.get(fingerprint)
+        if known is not None:  # whatever another thread is loading
+            return known
         with self._loading:
             if fingerprint not in self._encoders:
                 self._encoders[fingerprint] = index_encoder(index, bf16=self._bf16)
-            self._encoders.move_to_end(fingerprint)
-            while len(self._encoders) > _MODELS:
-                self._encoders.popitem(last=False)
+                while len(self._encoders) > _MODELS:
+                    self._encoders.pop(next(iter(self._encoders)))
             return self._encoders[fingerprint]
 
     def _open(self, version: str, newest: bool) -> View:
@@ -135,6 +166,10 @@ class Versions:
             while len(self._views) > _VERSIONS:
                 self._views.popitem(last=False)
         return view
+
+
+def _version(index: Index) -> str:
+    return f"{index.manifest.table}@{index.number()}" if isinstance(index, ProductIndex) else IN_MEMORY
 
 
 def _parsed(version: str) -> tuple[str, int]:
