@@ -42,7 +42,7 @@ def require_limits(asked: SearchRequest, limits: Limits) -> None:
         if text is not None and len(text) > most:
             raise ServiceError("invalid", f"It has {len(text):,} characters, at most {most:,} are read.", where)
     for name, most in (("top_k", limits.top_k), ("candidates", limits.candidates)):
-        if getattr(asked, name) > most:
+        if name in asked.model_fields_set and getattr(asked, name) > most:
             raise ServiceError("invalid", f"It is at most {most}, not {getattr(asked, name)}.", name)
 
 
@@ -97,9 +97,7 @@ async def vectors_of(
     return dict(zip(wanted, found, strict=True))
 
 
-async def _product_vector(
-    served: ServedIndex, product_id: str, where: str, version: str | None
-) -> NDArray[np.float32]:
+async def _product_vector(served: ServedIndex, product_id: str, where: str, version: str | None) -> NDArray[np.float32]:
     try:
         return await run_in_threadpool(served.engine.product_vector, product_id, version)
     except UnknownProductError as error:

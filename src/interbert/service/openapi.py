@@ -51,3 +51,7 @@ def _complete(operation: dict[str, Any]) -> None:
         examples = described.setdefault("examples", {})
         for code, example in content["examples"].items():
             examples.setdefault(code, example)
+    for reply in replies.values():
+        for example in reply.get("content", {}).get("application/json", {}).get("examples", {}).values():
+            if "error" in example.get("value", {}):
+                example["value"]["error"].setdefault("where", None)  # FastAPI leaves null out, answers do not
