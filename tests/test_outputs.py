@@ -12,6 +12,7 @@ from interbert.errors import UsageError
 from interbert.utils.files import (
     DRAWING,
     FINDINGS,
+    JUDGEMENTS,
     PAGE,
     RETRIEVAL_METRICS,
     TOPIC_METRICS,
@@ -29,6 +30,8 @@ SOUND = [
     (FINDINGS, '{"row": 1, "reason": "' + 900 * "x" + '", "kind": "damaged"}\n{"row": 2}\n'),
     (RETRIEVAL_METRICS, json.dumps(METRICS)),
     (TOPIC_METRICS, json.dumps({"index": "i", "topics": "t", "by_field": {}})),
+    (JUDGEMENTS, "query\tproduct_id\tgrade\tsearches\ndress\tp1\t3\t1\n"),
+    (JUDGEMENTS, '{"query": "dress", "product_id": "p1", "grade": 3, "searches": 1}\n'),
     (PAGE, ""),
 ]
 OTHERS = [
@@ -36,6 +39,7 @@ OTHERS = [
     '{"model_type": "interbert"}',
     '{"topics": ["a"], "settings": {}}',
     "id,title\n1,shirt\n",
+    "query\tproduct_id\tgrade\ndress\tp1\t3\n",
     "[1]",
     "{",
 ]
@@ -49,7 +53,7 @@ def test_the_same_kind_is_replaced(kind: Kind, text: str, tmp_path: Path) -> Non
     assert file.read_text() == "new"
 
 
-@pytest.mark.parametrize("kind", [PAGE, DRAWING, FINDINGS, RETRIEVAL_METRICS, TOPIC_METRICS])
+@pytest.mark.parametrize("kind", [PAGE, DRAWING, FINDINGS, JUDGEMENTS, RETRIEVAL_METRICS, TOPIC_METRICS])
 @pytest.mark.parametrize("text", OTHERS)
 def test_another_kind_stays(kind: Kind, text: str, tmp_path: Path) -> None:
     file = tmp_path / "out"

@@ -74,13 +74,17 @@ def test_a_database_that_may_only_be_read_refuses_writes(file_state: State) -> N
 
 def test_a_file_that_goes_away_and_returns(file_state: State, folder: Path, tmp_path: Path) -> None:
     key, secret = file_state.keys.create("a", ["search"])
-    folder.rename(tmp_path / "away")
+    away = tmp_path / "away"
+    away.mkdir()
+    for file in folder.iterdir():
+        file.rename(away / file.name)
     for call in (file_state.ping, lambda: file_state.keys.verify(secret), lambda: file_state.keys.revoke(key.id)):
         error = refused(call)
         assert (error.code, error.status) == ("state_unavailable", 503)
         assert error.message.startswith(f"{folder / 'interbert.db'}: cannot be reached")
-    assert not folder.exists()  # no empty database took its place
-    (tmp_path / "away").rename(folder)
+    assert not list(folder.iterdir())  # no empty database took its place
+    for file in away.iterdir():
+        file.rename(folder / file.name)
     assert file_state.keys.verify(secret) == key
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import create_engine, inspect, make_url, text
+from sqlalchemy import Connection, create_engine, inspect, make_url, text
 
 from interbert.errors import InterBertError, MissingExtraError, StorageError, UsageError
 from interbert.service.state import State, database_url
@@ -79,15 +79,45 @@ def test_a_database_of_something_else_is_not_touched(url: str, folder: Path) -> 
     engine.dispose()
 
 
+_START = """
+import sys
+from interbert.service.state import State
+print("ready", flush=True)
+sys.stdin.readline()
+State.open(sys.argv[1]).ping()
+"""
+
+
 def test_several_starts_at_once_make_one_database(url: str) -> None:
-    code = "import sys; from interbert.service.state import State; s = State.open(sys.argv[1]); s.ping()"
-    started = [subprocess.Popen([sys.executable, "-c", code, url], stderr=subprocess.PIPE) for _ in range(3)]
-    with ThreadPoolExecutor(4) as pool:
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    started = [subprocess.Popen([sys.executable, "-c", _START, url], text=True, **pipes) for _ in range(2)]
+    for process in started:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    with ThreadPoolExecutor(6) as pool:
+        ended = [pool.submit(process.communicate, "go\n", 120) for process in started]
         for state in pool.map(State.open, [url] * 4):
             state.ping()
             state.close()
-    for process in started:
-        assert (process.communicate(timeout=120)[1], process.returncode) == (b"", 0)
+    assert [(one.result()[1], process.returncode) for one, process in zip(ended, started, strict=True)] == [("", 0)] * 2
+
+
+def test_tables_that_another_start_made_at_that_moment_are_taken(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def raced(connection: Connection, name: str) -> None:
+        upgrade(connection, name)
+        if len(tried) < 2:
+            tried.append(name)
+            connection.execute(text("CREATE TABLE api_keys (id INTEGER)"))
+
+    tried: list[str] = []
+    upgrade = schema_module._upgrade
+    monkeypatch.setattr(schema_module, "_upgrade", raced)
+    if url.startswith("sqlite"):  # where it is no ProgrammingError, for there the transactions wait for each other
+        with pytest.raises(UsageError, match="table api_keys already exists"):
+            State.open(url)
+    else:
+        State.open(url).close()
+        assert len(tried) == 2
 
 
 def test_the_file_is_its_owners_alone(folder: Path) -> None:

@@ -89,9 +89,19 @@ class Database:
         raise AssertionError
 
     def forget_deleted(self) -> None:
-        """Take what was deleted out of SQLite's log of writes too, where it else stays until the log is full."""
-        if self.file is not None:
+        """Take what was deleted out of SQLite's log of writes too, where it else stays until the log is full.
+
+        It waits for transactions that read; after 20 seconds it leaves the log as it is, to be overwritten later.
+
+        Raises:
+            ServiceError: as :meth:`run`.
+        """
+        if self.file is None:
+            return
+        try:
             self._pragma("wal_checkpoint(TRUNCATE)")
+        except SQLAlchemyError as error:
+            raise at_run(self.name, error) from error
 
     def keep_log_ahead(self) -> None:
         """SQLite: readers go on while something is written. The file remembers it."""

@@ -72,27 +72,17 @@ class EventStore(Store):
         The searches go as a whole, for their texts may be personal too. In SQLite the deleted bytes are overwritten.
         """
         count = self._erase(client_id)
-        self.forget_deleted()
+        self.database.forget_deleted()
         return count
 
     @writing
     def _erase(self, session: Session, client_id: str) -> int:
         return sum(deleted(session, delete(table).where(table.client_id == client_id)) for table in _TABLES)
 
-    def expire(self, days: float) -> int:
-        """Delete searches and events that are older than so many days; returns how many."""
-        count = self._expire(days)
-        if count:
-            self.forget_deleted()
-        return count
-
     @writing
-    def _expire(self, session: Session, days: float) -> int:
+    def expire(self, session: Session, days: float) -> int:
+        """Delete searches and events that are older than so many days; returns how many."""
         return sum(deleted(session, delete(table).where(table.at < _since(days))) for table in _TABLES)
-
-    def forget_deleted(self) -> None:
-        """Take deleted rows out of SQLite's log of writes; while others read, what it can."""
-        self.database.forget_deleted()
 
     @reading
     def popular(self, session: Session, index: str, days: float = 30, limit: int = 100) -> Sequence[QueryCount]:
