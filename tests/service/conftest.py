@@ -24,6 +24,7 @@ from interbert.service.pipeline import Pipeline
 from interbert.service.service import ServedIndex, Service, Settings
 from interbert.service.settings import Limits, Queues
 from interbert.service.state import State
+from interbert.service.writes import ProductWriter
 
 
 def data_uri(colour: str, shape: str) -> str:
@@ -36,14 +37,17 @@ def make_service(
     limits: Limits | None = None,
     queues: Queues | None = None,
     names: tuple[str, ...] = ("shop",),
+    writers: bool = False,
     **settings: object,
 ) -> Service:
-    """A service that is not started; its indexes are one engine under several names, without writers."""
+    """A service that is not started; its indexes are one engine under several names, with writers where asked for."""
     folder.mkdir(exist_ok=True)
     metrics, queues = Metrics(), queues or Queues(deadline_ms=60_000.0)
     engine = SearchEngine.open(index, bf16=False)
     indexes = {name: ServedIndex(name, str(index), engine, Pipeline(engine, queues, metrics)) for name in names}
     state = State.open(f"sqlite:///{folder / 'interbert.db'}")
+    for name, served in indexes.items() if writers else ():
+        served.writer = ProductWriter(index, engine, state, folder / "spool" / name, metrics)
     return Service(indexes, state, metrics, limits or Limits(), queues, Settings(folder, **settings))  # type: ignore[arg-type]
 
 
@@ -52,7 +56,7 @@ MakeClient = Callable[..., TestClient]
 
 @pytest.fixture
 def make_client(built: Path, tmp_path: Path) -> Iterator[MakeClient]:  # noqa: F811
-    """Makes clients of services of their own, by the keywords of :func:`make_service`; ``start=False`` leaves it cold."""
+    """Makes clients of services of their own, by the keywords of :func:`make_service`; ``start=False``: cold ones."""
     clients: list[TestClient] = []
 
     def make(index: Path = built, start: bool = True, **keywords: object) -> TestClient:

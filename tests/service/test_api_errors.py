@@ -97,7 +97,8 @@ def test_a_filter_that_is_wrong_at_a_character(client: TestClient) -> None:
 
 @pytest.mark.parametrize("request_", [{"text": ""}, {"text": "red", "sort": "prize"}, {"text": "red", "facets": ["x"]}])
 def test_what_the_engine_refuses(client: TestClient, request_: dict[str, Any]) -> None:
-    require_error(client.post("/v1/search", json=request_), 422, "invalid")
+    message = require_error(client.post("/v1/search", json=request_), 422, "invalid")
+    assert "/" not in message.replace("shop:", "")  # no path of this machine
 
 
 @pytest.mark.parametrize(
@@ -232,7 +233,9 @@ def test_openapi_has_examples_and_errors_of_every_route(client: TestClient) -> N
 
 
 def _has_example(document: Any, content: Any) -> bool:
-    for body in content.values():
+    for kind, body in content.items():
+        if kind.startswith("image/"):
+            continue
         schema = body.get("schema", {})
         if "$ref" in schema:
             schema = document["components"]["schemas"][schema["$ref"].rsplit("/", 1)[1]]

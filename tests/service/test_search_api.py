@@ -136,7 +136,7 @@ def test_pages_stay_while_products_change(make_client: MakeClient, index_copy: P
     before = pages(client, request)
 
     def remove() -> None:
-        remove_from_index(str(index_copy), ids=before[6:9])
+        remove_from_index(index_copy, ids=before[6:9])
 
     version = searched(client, **request)["index_version"]
     assert pages(client, request, between=remove) == before

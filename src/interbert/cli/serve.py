@@ -41,7 +41,7 @@ class Options:
     limits: Limits = field(default_factory=Limits)
     queues: Queues = field(default_factory=Queues)
     cors_origin: list[str] = field(default_factory=list)
-    """Origins whose pages may use the API, such as https://shop.example,https://m.shop.example."""
+    """Origins whose pages may use the API, such as https://shop.example; may be given several times."""
     event_days: int = 90
     """Days that searches and events are kept."""
     drain_delay: float = 1.0
@@ -109,7 +109,7 @@ def _served(name: str, path: str, options: Options, state: State, folder: Path, 
         path,
         engine,
         Pipeline(engine, options.queues, metrics),
-        ProductWriter(path, engine, state, folder / "spool" / name, metrics),
+        ProductWriter(path, engine, state, folder / "spool" / name, metrics, options.limits.image_megapixels),
         TopicPages(name, engine, state, metrics),
     )
 

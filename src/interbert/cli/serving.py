@@ -69,9 +69,13 @@ def bound_socket(host: str, port: int) -> socket.socket:
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         sock = socket.socket(family, kind, protocol)
+    except (OSError, UnicodeError) as error:
+        raise unusable(name, error) from error
+    try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind(address)
-    except (OSError, UnicodeError) as error:
+    except OSError as error:
+        sock.close()
         raise unusable(name, error) from error
     sock.setblocking(False)
     return sock

@@ -6,7 +6,7 @@ import importlib
 import logging
 import pkgutil
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, cast
 
@@ -32,7 +32,7 @@ _DESCRIPTION = """
 Search products by text, image or example; topic pages; products; events. Every error has the shape
 `{"error": {"code", "message", "where"}}`. Where keys are needed, send `Authorization: Bearer ib_...` or `X-API-Key`.
 """.strip()
-BULK = {("POST", "/v1/products")}
+BULK = {(method, "/v1/products") for method in ("POST", "PATCH", "DELETE")}
 """Routes whose bodies may have ``limits.bulk_mib``."""
 
 
@@ -84,27 +84,30 @@ def route_modules() -> Iterator[ModuleType]:
 
 
 async def _answered(request: Request, error: Exception) -> Response:
-    return error_response(service_error(error))
+    paths = {one.path: one.name for one in request.app.state.service.indexes.values()}
+    return error_response(service_error(error, paths))
 
 
-def service_error(error: Exception) -> ServiceError:
-    """Any error of a request as the service sends it."""
+def service_error(error: Exception, paths: Mapping[str, str]) -> ServiceError:
+    """Any error of a request as the service sends it; ``paths`` of indexes give way to their names."""
     if isinstance(error, ServiceError):
         return error
     if isinstance(error, ErrorAnswer):
         return error.error
     if isinstance(error, InterBertError):
-        return _of_library(error)
+        return _of_library(error, paths)
     if isinstance(error, RequestValidationError):
         return _invalid(error.errors())
     return _http_error(cast(HTTPException, error))
 
 
-def _of_library(error: InterBertError) -> ServiceError:
+def _of_library(error: InterBertError, paths: Mapping[str, str]) -> ServiceError:
     """An error of the library; one that is not the request's fault may name files, so only the log has its words."""
     character = re.search(r"character (\d+)", str(error)) if isinstance(error, FilterError) else None
     found = ServiceError.of(error, f"where, character {character.group(1)}" if character else None)
     if found.status < 500:
+        for path, name in paths.items():
+            found.message = found.message.replace(path, name)
         return found
     _log.error("%s", error)
     return ServiceError(found.code, CODES[found.code][1])

@@ -13,6 +13,7 @@ from interbert.search.index import ProductIndex
 from interbert.search.index_model import index_encoder
 from interbert.search.query_encoder import ProductEncoder
 from interbert.search.row_changes import Outcome, ProductRow, Status, remove_products, write_rows
+from interbert.service.errors import ServiceError
 from interbert.service.product_lines import LineError, LineReader
 from interbert.service.spool import Chunk
 
@@ -27,10 +28,25 @@ Kind = Literal["products.write", "products.update", "products.remove"]
 
 PASSING = (BusyError, StorageError, VectorIndexError, CheckpointError)
 """Errors that are not a line's, and pass."""
+_NOTES: dict[type[Exception], str] = {
+    BusyError: "Another command is writing the index. The task goes on when that is done.",
+    StorageError: "The disk of the index is full or not writable. The task goes on when there is room.",
+    ServiceError: "The database cannot be written now. The task goes on when it can.",
+}
 LISTED = 1000
 """Lines of a task whose results are kept; of longer ones only the counts, and the lines that were rejected."""
 _MOST_ERRORS = 10_000
 """Rejected lines of a task that are kept."""
+
+
+def note_of(error: Exception) -> str:
+    """What a task waits for, without the names of folders, which the log has."""
+    other = "The index or its model cannot be read now. The task goes on when it can."
+    return next((words for kind, words in _NOTES.items() if isinstance(error, kind)), other)
+
+
+class RebuiltError(Exception):
+    """A rebuilt index took the place of the one that the first lines of a task were written to."""
 
 
 @dataclass(frozen=True)
@@ -90,12 +106,21 @@ class ChunkWriter:
     def __init__(self, engine: SearchEngine, megapixels: float) -> None:
         self._engine, self._megapixels = engine, megapixels
 
-    def write(self, kind: Kind, chunk: Chunk, index: ProductIndex) -> list[LineResult]:
+    def write(self, kind: Kind, chunk: Chunk, table: str | None, index: ProductIndex) -> list[LineResult]:
         """Apply lines to a build that is held; returns what was done to each.
 
+        Args:
+            kind: what is done with the lines.
+            chunk: the lines.
+            table: of the build that the task's lines before these were written to.
+            index: the newest build.
+
         Raises:
+            RebuiltError: it is another build.
             BusyError, StorageError, VectorIndexError, CheckpointError: nothing of the lines was counted; try again.
         """
+        if table not in (None, index.manifest.table):
+            raise RebuiltError
         reader = LineReader(index.manifest, self._megapixels)
         if kind == "products.remove":
             return _each(chunk, reader.removal, lambda wanted: remove_products(index, wanted), lambda one: one[0])

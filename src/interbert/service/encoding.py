@@ -83,8 +83,12 @@ class ModelRequests:
     async def score(self, view: View, text: str, images: Sequence[Image.Image]) -> list[float]:
         """Probabilities [n]; raises as :meth:`Pipeline.score <interbert.service.pipeline.Pipeline.score>`."""
         self._encode_queue.require_place()
-        (ids,), (vector,) = await self._texts(view, [text])
         described = [await self._image(view, image, f"images[{place}]") for place, image in enumerate(images)]
+        return await self.score_described(view, text, described)
+
+    async def score_described(self, view: View, text: str, described: Sequence[Described]) -> list[float]:
+        """Probabilities [n] of images that are described already; raises as :meth:`score`."""
+        (ids,), (vector,) = await self._texts(view, [text])
         scores: list[float] = []
         part: list[Described] = []
         for place, one in enumerate(described, start=1):

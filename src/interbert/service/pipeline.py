@@ -21,7 +21,7 @@ from interbert.errors import InterBertError, VersionGone
 from interbert.search.engine import SearchEngine
 from interbert.search.query import Candidates, Encoded, Found, Query
 from interbert.search.versions import View
-from interbert.service.encoding import ModelRequests, text_tokens
+from interbert.service.encoding import Described, ModelRequests, text_tokens
 from interbert.service.errors import ServiceError
 from interbert.service.metrics import Metrics
 from interbert.service.queues import BatchQueue, Gone, Work
@@ -175,6 +175,17 @@ class Pipeline:
         with self._taken():
             self.joint_queue.require_place(self._before_joint)
             return await self._model.score(await self._pinned(), text, images)
+
+    async def score_described(self, view: View, text: str, described: Sequence[Described]) -> list[float]:
+        """Probabilities [n] of a match of a text and images of a version: their vectors and embedded tokens.
+
+        Raises:
+            UsageError: as :meth:`encode_texts`.
+            ServiceError: as :meth:`search`.
+        """
+        with self._taken():
+            self.joint_queue.require_place(self._before_joint)
+            return await self._model.score_described(view, text, described)
 
     @contextmanager
     def _taken(self) -> Iterator[None]:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, cast
 
-import numpy as np
 from fastapi.concurrency import run_in_threadpool
-from scipy.special import expit
 
+from interbert.search.hits import Hit
 from interbert.search.index import ProductIndex
 from interbert.search.products import find_images
+from interbert.search.versions import View
+from interbert.service.encoding import Described
 from interbert.service.errors import ServiceError
 
 if TYPE_CHECKING:
@@ -26,24 +27,28 @@ async def product_scores(served: ServedIndex, query: str, products: Mapping[int,
         products: ids by place.
 
     Raises:
-        ServiceError: ``invalid``, for an id that is none of the index's.
+        ServiceError: ``invalid`` for an id that is none of the index's, ``overloaded``.
     """
-    return await run_in_threadpool(_scores, served, query, products) if products else {}
-
-
-def _scores(served: ServedIndex, query: str, products: Mapping[int, str]) -> dict[int, float]:
-    index = cast(ProductIndex, served.engine.index)
-    product_of, missing = find_images(index, sorted(set(products.values())))
-    for place, product in products.items():
-        if product in set(missing):
-            message = f"{product[:60]!r} is no product of the index, and no image: send data:image/...;base64,..."
-            raise ServiceError("invalid", message, f"documents[{place}]")
-    hits = index.hits(list(product_of))
-    ids, vectors = served.engine.encoder.texts([query])
-    recalled = np.stack([hit.vector for hit in hits]) @ vectors[0]
-    probabilities = expit(served.engine.joint(ids, hits, recalled[None])[0])
+    if not products:
+        return {}
+    view = await run_in_threadpool(served.engine.pinned)
+    names, described = await run_in_threadpool(_stored, view, products)
     best: dict[str, float] = {}
-    for hit, probability in zip(hits, probabilities.tolist(), strict=True):
-        for name in {product_of[hit.id], hit.id, hit.product_id}:  # an id may be an image's, and its product's another
+    for ids, probability in zip(names, await served.pipeline.score_described(view, query, described), strict=True):
+        for name in ids:
             best[name] = max(best.get(name, 0.0), probability)
     return {place: best[product] for place, product in products.items()}
+
+
+def _stored(view: View, products: Mapping[int, str]) -> tuple[list[set[str]], list[Described]]:
+    """Of each image of the products: the ids that mean it, its vector [D] and its embedded tokens [R,H]."""
+    index = cast(ProductIndex, view.index)
+    id_of, missing = find_images(index, sorted(set(products.values())))
+    for place, product in products.items():
+        if product in missing:
+            message = f"{product[:60]!r} is no product of the index, and no image: send data:image/...;base64,..."
+            raise ServiceError("invalid", message, f"documents[{place}]")
+    hits: Sequence[Hit] = index.hits(list(id_of))
+    tokens = index.regions([hit.id for hit in hits])
+    names = [{id_of[hit.id], hit.id, hit.product_id} for hit in hits]
+    return names, [(hit.vector, one) for hit, one in zip(hits, tokens, strict=True)]

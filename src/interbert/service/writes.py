@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 from interbert.errors import InterBertError, writing
 from interbert.search.index import ProductIndex
 from interbert.search.row_changes import maintain
-from interbert.service.applying import PASSING, ChunkWriter, Kind, Tally
+from interbert.service.applying import PASSING, ChunkWriter, Kind, RebuiltError, Tally, note_of
 from interbert.service.errors import ServiceError
 from interbert.service.metrics import Metrics
 from interbert.service.settings import Limits
@@ -53,10 +53,6 @@ _NICENESS = 10
 
 class _Stopped(Exception):  # noqa: N818
     """The service ends."""
-
-
-class _Rebuilt(Exception):  # noqa: N818
-    """A rebuilt index took the place of the one that the first lines of a task were written to."""
 
 
 class ProductWriter:
@@ -137,6 +133,7 @@ class ProductWriter:
                 return self.submit(kind, opened, key_id)
         name = lines.commit()
         try:
+            self._state.audit.write(key_id, self.name, kind, name, lines.lines)
             task = self._state.tasks.create(kind, self.name, name, lines.lines, key_id)
         except Exception:
             (self._spool / name).unlink(missing_ok=True)
@@ -191,12 +188,12 @@ class ProductWriter:
         self._wake.clear()
         task = self._next()
         if task is None:
-            self._maintain("")
+            self._maintain()
             self._wake.wait(_IDLE_SECONDS)
             return
         try:
             tally = self._apply(task)
-        except _Rebuilt:  # the next step takes it again, from its first line
+        except RebuiltError:  # the next step takes it again, from its first line
             _log.info("index %s was rebuilt: task %s is applied to the new build", self.name, task.id)
             return
         except (_Stopped, ServiceError):
@@ -214,14 +211,12 @@ class ProductWriter:
         file = self._spool / task.payload
         if not file.is_file():
             return Tally(error="The lines of the task are gone: its file was removed from the state's folder.")
-        tally, table, done = Tally(), None, 0
+        table: str | None = None
+        tally, done = Tally(), 0
         kind: Kind = task.kind  # type: ignore[assignment]
         self._lasting(task.id, partial(self._state.tasks.progress, task.id, 0))
         for chunk in chunks(file, _CHUNK_LINES[kind], _CHUNK_BYTES):
-            written_to, results = self._holding(task.id, partial(self._chunk_writer.write, kind, chunk))
-            if table not in (None, written_to):
-                raise _Rebuilt
-            table = written_to
+            table, results = self._holding(task.id, partial(self._chunk_writer.write, kind, chunk, table))
             self._unmaintained = True
             errors = tally.add(results)
             if errors:
@@ -231,7 +226,7 @@ class ProductWriter:
             if time.monotonic() - self._maintained_at > max(
                 _MAINTAIN_SECONDS, _MAINTAIN_SHARE * self._maintaining_took
             ):
-                self._maintain(task.id)
+                self._maintain()
         return tally
 
     def _finish(self, task: Task, tally: Tally) -> None:
@@ -244,29 +239,33 @@ class ProductWriter:
             self._metrics.writes.labels(self.name, result).inc(count)
         self._waiters.tell(done)
 
-    def _maintain(self, task_id: str) -> None:
-        """Bring the index's own indexes up to date, when something was written since."""
+    def _maintain(self) -> None:
+        """Bring the index's own indexes up to date, when something was written since; later, where that fails now."""
         if not self._unmaintained:
             return
         started = time.monotonic()
-        self._holding(task_id, maintain)
-        self._unmaintained = False
+        try:
+            self._hold(maintain)
+            self._unmaintained = False
+        except PASSING as error:
+            _log.info("the upkeep of index %s is put off: %s", self.name, error)
         self._maintained_at = time.monotonic()
         self._maintaining_took = self._maintained_at - started
 
-    def _holding(self, task_id: str, work: Callable[[ProductIndex], T]) -> tuple[str, T]:
-        """Do something with the newest build while no other command changes it; returns its table, too.
+    def _hold(self, work: Callable[[ProductIndex], T]) -> tuple[str, T]:
+        """Do something with the newest build while no other command changes it; returns its table, too."""
+        with only_writer(self._path):
+            index = ProductIndex.open(self._path).pinned()
+            return index.manifest.table, work(index)
 
-        What passes by itself is waited for: another command at work, a full disk, an index that cannot be read now.
-        """
+    def _holding(self, task_id: str, work: Callable[[ProductIndex], T]) -> tuple[str, T]:
+        """As :meth:`_hold`, as soon as that is possible: what passes by itself is waited for."""
         while True:
             self._require_running()
             try:
-                with only_writer(self._path):
-                    index = ProductIndex.open(self._path).pinned()
-                    done = work(index)
-                    self._notes.pop(task_id, None)
-                    return index.manifest.table, done
+                done = self._hold(work)
+                self._notes.pop(task_id, None)
+                return done
             except PASSING as error:
                 self._pause(task_id, error)
 
@@ -282,9 +281,10 @@ class ProductWriter:
                 self._pause(task_id, error)
 
     def _pause(self, task_id: str, error: InterBertError | ServiceError) -> None:
-        if self._notes.get(task_id) != str(error):
+        note = note_of(error)
+        if self._notes.get(task_id) != note:
             _log.warning("writes of index %s wait: %s", self.name, error)
-        self._notes[task_id] = str(error)
+        self._notes[task_id] = note
         self._stopping.wait(_PAUSE_SECONDS)
         self._require_running()
 

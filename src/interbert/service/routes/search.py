@@ -148,7 +148,7 @@ def _reply(
     after = Cursor(found.version, reached, query.candidates, digest)
     return SearchReply.model_construct(
         query_id=query_id,
-        results=[_result(hit) for hit in found.hits],
+        results=[result_reply(hit) for hit in found.hits],
         total=found.total,
         next_cursor=service.cursors.write(after) if more else None,
         facets={
@@ -163,7 +163,8 @@ def _reply(
     )
 
 
-def _result(hit: Hit) -> Result:
+def result_reply(hit: Hit) -> Result:
+    """A product that was found, as it is sent."""
     return Result.model_construct(
         product_id=hit.product_id,
         image_id=hit.id,
