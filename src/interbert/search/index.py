@@ -186,8 +186,7 @@ class ProductIndex(IndexTable):
         """Images of products, some hundreds at most, that a filter lets through: the product's id by the image's.
 
         Raises:
-            FilterError: the filter is wrong.
-            VectorIndexError: the index is damaged.
+            FilterError, VectorIndexError: as :meth:`vector_search`.
         """
         if not products:
             return {}
