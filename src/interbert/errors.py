@@ -12,6 +12,7 @@ prints the message alone, without a traceback, and exits with ``exit_code``.
     │   │   └── ColumnError           a column that was named is not there
     │   ├── CheckpointError           a checkpoint or model directory does not fit
     │   ├── FilterError               a filter is wrong at a character that is named
+    │   ├── BusyError                 another command is writing what was to be written; later it can be
     │   └── UnknownProductError       a product that was named is not in the index
     ├── DataError (ValueError)        something inside the data is wrong; exit code 2
     │   ├── ImageError              one image cannot be used
@@ -114,6 +115,10 @@ class CheckpointError(UsageError):
 
 class FilterError(UsageError):
     """A filter is wrong at a character that is named."""
+
+
+class BusyError(UsageError):
+    """Another command is writing what was to be written; the same can be tried again later."""
 
 
 class UnknownProductError(UsageError):

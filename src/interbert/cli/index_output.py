@@ -10,8 +10,8 @@ from rich.box import SIMPLE
 
 from interbert.cli.tables import TextTable, print_table
 from interbert.extraction.sources import ImageSource
-from interbert.search.changes import Changes
 from interbert.search.index import ProductIndex
+from interbert.search.source_changes import Changes
 from interbert.search.verify import bytes_per_image, count_products
 from interbert.utils.files import atomic_write
 from interbert.utils.redaction import without_credentials

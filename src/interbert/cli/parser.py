@@ -69,7 +69,7 @@ def parse_options(verb: str, description: str, options: type, words: Sequence[st
     parser.add_argument(recipe_option, action="config", help="YAML recipe with any of the options below.")
     parser.add_class_arguments(options, as_positional=True)
     try:
-        given = _normalised(_joined_numbers(words, kinds), kinds)
+        given = _joined_repeats(_normalised(_joined_numbers(words, kinds), kinds), kinds)
         if required and typing.get_origin(kinds[required[-1]]) is list:
             given = _gathered(given, len(required) - 1)
         read = parser.parse_args(given)
@@ -223,6 +223,35 @@ def _is_given(name: str, words: Sequence[str]) -> bool:
     """Whether an option that may be a bare switch has a value elsewhere: that says more."""
     pairs = itertools.pairwise([*words, ""])
     return any(word.startswith(f"{name}=") or (word == name and re.fullmatch(_ADDRESS, after)) for word, after in pairs)
+
+
+def _joined_repeats(words: Sequence[str], kinds: dict[str, Any]) -> list[str]:
+    """``--names=["a"] --names=["b"]`` as ``--names=["a", "b"]``: the parser would take the last alone."""
+    result: list[str] = []
+    places: dict[str, int] = {}
+    for word in words:
+        before = result[-1] if result else ""
+        if before.startswith("--") and kinds.get(before[2:]) == list[str] and word.startswith("["):
+            word = f"{result.pop()}={word}"
+        name, equals, value = word.partition("=")
+        if equals and name.startswith("--") and kinds.get(name[2:]) == list[str]:
+            both = _both_lists(result[places[name]].partition("=")[2], value) if name in places else None
+            if both is not None:
+                result[places[name]] = f"{name}={both}"
+                continue
+            places[name] = len(result)
+        result.append(word)
+    return result
+
+
+def _both_lists(first: str, second: str) -> str | None:
+    """Two lists as one; None where one of them is none, which the parser then tells."""
+    try:
+        mine, others = json.loads(first), json.loads(second)
+    except ValueError:
+        return None
+    both = isinstance(mine, list) and isinstance(others, list)
+    return json.dumps([*mine, *others], ensure_ascii=False) if both else None
 
 
 def _gathered(words: Sequence[str], before: int) -> list[str]:

@@ -102,7 +102,7 @@ def load_image(
     from PIL import Image, UnidentifiedImageError
 
     try:
-        with Image.open(io.BytesIO(file_bytes(data, where)), formats=_formats()) as image:
+        with Image.open(io.BytesIO(file_bytes(data, where)), formats=known_formats()) as image:
             pixels = _counted(image, where)
             side = target_side or (large_side if pixels > LARGE_PIXELS else None)
             if side is not None and image.format == "JPEG":
@@ -180,7 +180,7 @@ def in_chunks(
 
 
 @cache
-def _formats() -> list[str]:
+def known_formats() -> list[str]:
     """Those of the known formats that this Pillow reads; it has to be told to look for all of them."""
     from PIL import Image
 

@@ -11,7 +11,6 @@ from typing import Any
 
 from interbert.errors import SourceError, UsageError, writing
 from interbert.extraction.sources import ImageSource
-from interbert.search.changes import Changes, write_source
 from interbert.search.columns import column_notes, find_columns
 from interbert.search.index import ProductIndex
 from interbert.search.index_model import keep_model, model_fingerprint, model_folder
@@ -26,6 +25,7 @@ from interbert.search.manifest import (
 )
 from interbert.search.products import identified, measured_norm
 from interbert.search.query_encoder import ProductEncoder
+from interbert.search.source_changes import Changes, write_source
 from interbert.search.vectors import TokenQuantisation, stored_size
 from interbert.search.writer import IndexWriter, table_schema
 from interbert.utils.files import only_writer

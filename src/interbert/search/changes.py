@@ -1,48 +1,29 @@
 """Changes of an index that is there: add, bring up to date, remove.
 
-An image whose file is the same is never encoded again: its texts and columns are compared and, where they differ,
-written alone.
+An image whose file is the same is never encoded again (:mod:`interbert.search.source_changes`).
 """
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 from interbert.errors import SourceError, UsageError
 from interbert.extraction.columns import ColumnMapping
-from interbert.extraction.joining import image_digest
 from interbert.extraction.sources import ImageSource
 from interbert.extraction.tables import read_rows
 from interbert.search.casting import cast_columns
-from interbert.search.columns import arrow_type, flat
+from interbert.search.columns import flat
 from interbert.search.index import ProductIndex
 from interbert.search.index_model import index_encoder
 from interbert.search.manifest import Manifest
-from interbert.search.products import (
-    KnownRegions,
-    Problems,
-    find_images,
-    identified,
-    images_of,
-    places_of,
-    write_products,
-)
-from interbert.search.query_encoder import ProductEncoder
-from interbert.search.suggestions import filter_notes, like_others, staying_note, unknown_ids
-from interbert.search.terms import stored_terms
+from interbert.search.products import find_images, identified, places_of
+from interbert.search.source_changes import Changes, write_source
+from interbert.search.suggestions import filter_notes, staying_note, unknown_ids
 from interbert.search.writer import IndexWriter
 from interbert.utils.files import only_writer
 
-_COMPARED_ROWS = 20_000
-_SHOWN = 5
 _OVERRULED = "each of its images stands in a row of its own, too, which counts"
-
-Fact = tuple[str, tuple[str, ...]]
-"""Product id and texts of an image."""
 
 OpenSource = Callable[[Manifest], ImageSource]
 """Opens a source by the columns that an index was built from.
@@ -50,23 +31,6 @@ OpenSource = Callable[[Manifest], ImageSource]
 All of an index is read while its folder is held: a build that another command completes before that takes the place of
 the one that is known, and what is written to that one is gone.
 """
-
-
-@dataclass
-class Changes:
-    """What a command did to an index, in images."""
-
-    added: int = 0
-    replaced: int = 0
-    """Encoded again: the image had changed."""
-    updated: int = 0
-    """Texts or columns alone."""
-    unchanged: int = 0
-    removed: int = 0
-    skipped: Problems = field(default_factory=list)
-    """(image id, reason) of what could not be used."""
-    notes: list[str] = field(default_factory=list)
-    """What else to know, in words: columns that are no filter columns, ids like others."""
 
 
 def add_to_index(
@@ -201,101 +165,3 @@ def source_mapping(manifest: Manifest) -> ColumnMapping:
     """Which columns of a source an index was built from."""
     mapping = manifest.mapping
     return ColumnMapping(mapping["picture"], tuple(mapping["texts"]), mapping["picture_id"], mapping["product_id"])
-
-
-def write_source(
-    index: ProductIndex, encoder: ProductEncoder, source: ImageSource, regions: str | None, progress: bool
-) -> Changes:
-    """Encode and write what an index lacks of a source, and write what differs."""
-    source.require(column.name for column in index.metadata_columns if column.name in source.left_out)
-    given = [column for column in index.metadata_columns if column.name in source.column_names]
-    table = source.other_columns([column.name for column in given])
-    metadata = cast_columns(table, given, source.name)
-    ids = source.image_ids()
-    changes, pending, changed = Changes(), [], set()
-    writer = IndexWriter(index)
-    writer.widen(metadata)
-    facts = source.products_and_texts()
-    for start in range(0, len(ids), _COMPARED_ROWS):
-        block = ids[start : start + _COMPARED_ROWS]
-        there = index.existing(block, ["digest", "product_id", "texts", *metadata])
-        stale: dict[int, Fact] = {}
-        for row, (name, fact) in enumerate(zip(block, itertools.islice(facts, len(block)), strict=True), start):
-            known = there.get(name)
-            if known is None or known["digest"] != image_digest(source[row]):
-                pending.append(row)
-                changed |= {name} & there.keys()
-            elif _differs(known, fact, {field: values[row].as_py() for field, values in metadata.items()}):
-                stale[row] = fact
-        changes.updated += _update_facts(writer, ids, stale, metadata)
-    changes.unchanged = len(source) - len(pending) - changes.updated
-    changes.notes = _replaced_first(index, source, ids, changed) + like_others(
-        index, [ids[row] for row in pending if ids[row] and ids[row] not in changed]
-    )
-    known_regions = KnownRegions(encoder, regions, index.manifest.mirrored)
-    every = metadata | _kept(index, ids, changed, metadata)
-    whole = {column.field: every[column.field] for column in index.metadata_columns}
-    try:
-        written, changes.skipped = write_products(
-            writer, encoder, source, pending, whole, known_regions, frozenset(changed), progress
-        )
-    except KeyboardInterrupt:
-        writer.maintain()  # what was encoded is committed, and is searched like the rest
-        raise
-    changes.replaced = len(changed - {name for name, _ in changes.skipped})
-    changes.added = written - changes.replaced
-    writer.maintain()
-    return changes
-
-
-def _replaced_first(index: ProductIndex, source: ImageSource, ids: Sequence[str], changed: set[str]) -> list[str]:
-    """That another image was taken for a product's first one, since a source has fewer of it than the index."""
-    if source.columns.image_id is not None or source.columns.product_id is None or not changed:
-        return []
-    (there, _), given = images_of(index, sorted(changed)), set(ids)
-    fewer = sorted({product for image, product in there.items() if image not in given})
-    if not fewer:
-        return []
-    more = f" and {len(fewer) - _SHOWN} more" if len(fewer) > _SHOWN else ""
-    return [
-        f"their first image was replaced, and further ones stay that this source lacks: {', '.join(fewer[:_SHOWN])}"
-        f"{more}. To add an image give all of a product's, or a column of image ids"
-    ]
-
-
-def _kept(index: ProductIndex, ids: Sequence[str], changed: set[str], given: Mapping[str, Any]) -> dict[str, Any]:
-    """Columns of the index that a source lacks: null for new images, as they are for those that are encoded anew."""
-    import pyarrow as pa
-
-    lacking = [column for column in index.metadata_columns if column.field not in given]
-    there = index.existing(sorted(changed), [column.field for column in lacking]) if lacking else {}
-    return {
-        column.field: pa.array([there.get(name, {}).get(column.field) for name in ids], arrow_type(column.kind))
-        for column in lacking
-    }
-
-
-def _update_facts(writer: IndexWriter, ids: Sequence[str], stale: Mapping[int, Fact], metadata: dict[str, Any]) -> int:
-    """Write products, texts and columns of rows whose images have not changed; returns how many."""
-    import pyarrow as pa
-
-    if not stale:
-        return 0
-    rows = pa.array(list(stale), pa.int64())
-    columns: dict[str, Any] = {
-        "picture_id": pa.array([ids[row] for row in stale]),
-        "product_id": pa.array([product for product, _ in stale.values()]),
-        "texts": pa.array([list(texts) for _, texts in stale.values()], pa.list_(pa.string())),
-        "fulltext": pa.array([stored_terms(texts) for _, texts in stale.values()]),
-    }
-    return writer.update(columns | {field: values.take(rows) for field, values in metadata.items()})
-
-
-def _differs(known: Mapping[str, Any], fact: Fact, columns: Mapping[str, Any]) -> bool:
-    """Whether an image's product, texts or columns are not what the index has."""
-    product, texts = fact
-    return (
-        known["product_id"] != product
-        or tuple(known["texts"]) != texts
-        or any(known[field] != value for field, value in columns.items())
-    )

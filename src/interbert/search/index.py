@@ -23,7 +23,7 @@ from interbert.search.ann_parameters import EXACT, Probing, needs_probing, probi
 from interbert.search.full_text import Words, full_text_query
 from interbert.search.hits import Hit
 from interbert.search.manifest import Manifest, connect, read_manifests
-from interbert.search.table import FULL_TEXT_INDEX, IndexTable, table_state
+from interbert.search.table import FULL_TEXT_INDEX, IndexTable, among, table_state
 from interbert.search.terms import query_terms
 from interbert.search.vectors import to_query
 
@@ -182,6 +182,21 @@ class ProductIndex(IndexTable):
         for found in self.by_ids(ids, self.fields(False)):
             known |= {hit.id: hit for hit in self._hits(found, [0.0] * len(found), len(found), every_image=True)}
         return [known[name] for name in self.require(ids, known)]
+
+    def images_of(self, products: Sequence[str], where: str | None = None) -> dict[str, str]:
+        """Images of products, some hundreds at most, that a filter lets through: the product's id by the image's.
+
+        Raises:
+            FilterError, VectorIndexError: as :meth:`vector_search`.
+        """
+        if not products:
+            return {}
+        self.refresh()
+        condition, named = self.condition(where), among("product_id", products)
+        query = self.table.search().where(named if condition is None else f"{named} AND ({condition})")
+        with self.reading():
+            rows = query.select(["picture_id", "product_id"]).limit(None).to_arrow()
+        return dict(zip(rows["picture_id"].to_pylist(), rows["product_id"].to_pylist(), strict=True))
 
     def fields(self, tokens: bool) -> list[str]:
         """Columns of the database that a hit is made of, with the regions or without."""

@@ -177,12 +177,14 @@ def write_products(
     regions: KnownRegions,
     known: frozenset[str],
     progress: bool,
+    images_at_once: int | None = None,
 ) -> tuple[int, Problems]:
     """Encode rows of a source and write them in commits of 1,024; also on Ctrl-C, what was encoded is written.
 
     Args:
         metadata: Arrow arrays of the whole source, by field.
         known: ids that the index has.
+        images_at_once: encoded in one go; None: what suits a CPU that does nothing else.
 
     Returns:
         how many were written, and what could not be used.
@@ -207,7 +209,7 @@ def write_products(
 
     try:
         with progress_bar("encoding", len(rows), "images", progress and bool(rows)) as advance:
-            for chunk in decode_ahead(source, rows):
+            for chunk in decode_ahead(source, rows, chunk=images_at_once):
                 problems += [(one.item.called, one.problem) for one in chunk if one.problem is not None]
                 usable = [one for one in chunk if one.image is not None]
                 waiting += _encoded(encoder, usable, regions.of(usable), problems)

@@ -17,7 +17,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from interbert.errors import InterBertError, UsageError, VectorIndexError, first_line
+from interbert.errors import BusyError, InterBertError, VectorIndexError, first_line
 from interbert.search.columns import Column
 from interbert.search.filters import Filter, read_filter
 from interbert.search.manifest import Manifest, connect, is_index, read_manifests
@@ -114,12 +114,12 @@ class IndexTable:
         """Check that no other build has taken the place of this one, which would lose what is written to it.
 
         Raises:
-            UsageError: one has.
+            BusyError: one has.
         """
         builds = read_manifests(self._database, self.path)
         newest = [one for one in builds if one.complete or not self.manifest.complete][-1:]
         if [one.table for one in newest] != [self.manifest.table]:
-            raise UsageError(
+            raise BusyError(
                 f"{self.path}: another command has built it anew meanwhile, so changes to the build before are not in "
                 "it. Run the same command again."
             )

@@ -31,6 +31,7 @@ CODES: dict[str, tuple[int, str]] = {
     "bad_image": (422, "An image cannot be read; `where` names it."),
     "rate_limited": (429, "The key has used up its requests. Try again after `Retry-After` seconds."),
     "overloaded": (429, "The queues are full. Try again after `Retry-After` seconds."),
+    "client_left": (499, "The client left before it was answered; nobody reads this."),
     "internal": (500, "An error of the service."),
     "index_unavailable": (503, "The index cannot be read now."),
     "storage_full": (503, "The disk is full or not writable. Nothing was changed."),

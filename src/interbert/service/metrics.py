@@ -13,15 +13,19 @@ class Metrics:
     Attributes:
         requests: by ``route`` (the template of its path), ``method`` and ``status``.
         request_seconds: by ``route``.
-        stage_seconds: by ``stage``: encode, recall, joint, page and the time waited before encode and joint.
-        queue_length, batch_size: by ``queue``: encode, joint.
+        stage_seconds: by ``stage``: encode, recall, joint, page, and wait_encode and wait_joint, the time before them.
+        queue_length, batch_size: by ``queue``: encode, recall, joint.
         rejections: by ``reason``: queue_full, rate, too_large, draining, unauthorized, forbidden.
         degraded: answers in the order of recall, by ``reason``: deadline, error.
         abandoned: requests whose client left before they were computed.
         reloads: an index or model changed over to a newer one, by ``index``.
         index_rows, unindexed_rows: images, and those that the approximate index does not know, by ``index``.
         index_version: 1 for the ``version`` that is searched, by ``index``.
+        event_failures: batches of searches that could not be written to the database, and are tried again.
+        lost_queries: searches that are not in the database, since it was away for too long.
         writes: products written, by ``index`` and ``result``: added, replaced, updated, removed, skipped.
+        topic_pages: looks at a topic's page, by ``index`` and ``result``: written, same, untouched, failed.
+        events: what shoppers did, by ``kind`` and ``result``: accepted, rejected, unknown_query.
     """
 
     def __init__(self) -> None:
@@ -55,7 +59,13 @@ class Metrics:
         self.index_version = Gauge(
             "interbert_index_version", "1 for the version that is searched", ["index", "version"], registry=registry
         )
+        self.event_failures = Counter("interbert_event_failures", "Failed writes of searches", registry=registry)
+        self.lost_queries = Counter("interbert_lost_queries", "Searches that were not recorded", registry=registry)
         self.writes = Counter("interbert_writes", "Images written", ["index", "result"], registry=registry)
+        self.topic_pages = Counter(
+            "interbert_topic_pages", "Looks at topic pages", ["index", "result"], registry=registry
+        )
+        self.events = Counter("interbert_events", "Events of shoppers", ["kind", "result"], registry=registry)
 
     def text(self) -> bytes:
         """Everything in Prometheus' text format."""

@@ -45,14 +45,16 @@ class Queues:
 
     encode_tokens: int = 2048
     """Tokens of a batch of texts to encode."""
-    joint_tokens: int = 16384
-    """Tokens, of texts and images together, of a batch of pairs to score jointly."""
+    joint_tokens: int = 0
+    """Tokens, of texts and images together, of a batch of pairs to score jointly; 0 is 2048 on a CPU, which gains
+    nothing by more, and 65536 on a GPU."""
     waiting: int = 128
-    """Requests that wait in each queue; more are answered with status 429."""
+    """Requests that wait in each queue; more are answered with status 429, as are those that would have to wait for
+    three quarters of the time until the deadline."""
     deadline_ms: float = 2000.0
     """A request that is not scored jointly by then gets the order of recall, marked ``degraded``."""
     threads: int = 0
-    """Threads of torch; 0 uses every core."""
+    """Cores to compute on; 0 uses every one."""
 
     def check(self) -> Queues:
         """Return self when every value is possible.
@@ -61,6 +63,6 @@ class Queues:
             ConfigError: naming the value.
         """
         for name, value in vars(self).items():
-            least = 0 if name == "threads" else 1
+            least = 0 if name in ("threads", "joint_tokens") else 1
             require_range(f"serve: --queues.{name.replace('_', '-')}", value, least)
         return self

@@ -16,14 +16,14 @@ from numpy.typing import NDArray
 
 from interbert.errors import CheckpointError, ColumnError, UsageError, require_range
 from interbert.search.engine import SearchEngine
-from interbert.search.hits import Hit, deduplicated, ranked
+from interbert.search.hits import Hit, Index
 from interbert.search.index import ProductIndex
 from interbert.search.index_model import model_folder
 from interbert.search.query_encoder import ProductEncoder
 from interbert.search.table import table_state
-from interbert.topics.calibration import Floats, diversified, likely_count
 from interbert.topics.encoding import directions, encode_wordings, require_contrast
 from interbert.topics.examples import Examples, Neighbours, pooled_visual_features
+from interbert.topics.selection import Candidates, select_items
 from interbert.topics.topic_memory import FILE, FileStamp, TopicMemory, file_stamp, load_memory
 from interbert.utils.deprecation import renamed_arguments
 
@@ -106,7 +106,11 @@ class TopicRecommender:
 
     def refresh(self) -> None:
         """Use a rebuilt index and topics that were learned anew, from now on."""
-        index, self.encoder = self._engine.refresh()
+        self.use(*self._engine.refresh())
+
+    def use(self, index: Index, encoder: ProductEncoder) -> None:
+        """Make pages of this index, such as one at a certain version, with its model and what that was taught last."""
+        self.encoder = encoder
         if not isinstance(index, ProductIndex):
             raise UsageError("topic pages need an index. Make one with: interbert index build")
         self.index = index
@@ -179,24 +183,40 @@ class TopicRecommender:
         Raises:
             As :meth:`recommend`.
         """
+        return select_items(self.candidates(texts, where, settings), settings, self.encoder.direction_size)
+
+    def candidates(
+        self, texts: Sequence[str], where: str | None, settings: PageSettings, products: Sequence[str] = ()
+    ) -> Candidates:
+        """Images that a topic's page is chosen from.
+
+        Args:
+            texts: wordings of the topic.
+            where: a filter.
+            settings: checked.
+            products: judged in any case, where the index has them and the filter lets them through.
+
+        Raises:
+            As :meth:`recommend`.
+        """
         self.require_columns(settings.diversify_by)
         vectors, wordings = encode_wordings(self.encoder, self.wordings(texts))
         labels = None if self.memory is None else self.memory.examples.labels(wordings)
-        hits = self._candidates(vectors, labels, where, settings)
+        hits = self._found(vectors, labels, where, settings)
+        known = {hit.id for hit in hits}
+        if products:
+            named = sorted(self.index.images_of(products, where))
+            hits += self.index.hits([name for name in named if name not in known])
         if not hits:
-            return []
+            return Candidates([], np.empty(0), None)
         images = np.stack([hit.vector for hit in hits])
         if self.memory is None or labels is None:
-            scores, likely = images @ vectors.mean(axis=0), None
-        else:
-            transfer = self.memory.examples.transfer(self._neighbours(self.memory.examples, hits), labels)
-            scores = self.memory.calibration.logit(transfer)
-            likely = self.memory.calibration.probability(scores)
-        return self._items(hits, scores, likely, settings)
+            return Candidates(hits, images @ vectors.mean(axis=0), None)
+        transfer = self.memory.examples.transfer(self._neighbours(self.memory.examples, hits), labels)
+        scores = self.memory.calibration.logit(transfer)
+        return Candidates(hits, scores, self.memory.calibration.probability(scores))
 
-    def _candidates(
-        self, vectors: Float32, labels: Float32 | None, where: str | None, settings: PageSettings
-    ) -> list[Hit]:
+    def _found(self, vectors: Float32, labels: Float32 | None, where: str | None, settings: PageSettings) -> list[Hit]:
         """Images near to the topic's texts, or to the images that its examples show."""
         queries = [(vector, settings.candidates) for vector in vectors]
         if labels is not None and self.memory is not None:
@@ -222,34 +242,6 @@ class TopicRecommender:
             self._known |= {hit.id: pair for hit, *pair in zip(new, found.places, found.weights, strict=True)}
         places, weights = (np.stack(part) for part in zip(*(self._known[hit.id] for hit in hits), strict=True))
         return Neighbours(places, weights)
-
-    def _items(self, hits: Sequence[Hit], scores: Floats, likely: Floats | None, settings: PageSettings) -> list[Hit]:
-        """Each product's best image that is likely enough, near-duplicates as one, diversified."""
-        best: dict[str, int] = {}
-        for place in sorted(range(len(hits)), key=lambda place: (-float(scores[place]), hits[place].id)):
-            best.setdefault(hits[place].product_id, place)
-        order = list(best.values())
-        if likely is not None:
-            order = order[: likely_count(likely[order], settings.min_probability)]
-        size = self.encoder.direction_size
-        groups = deduplicated([hits[place].vector for place in order], size, settings.duplicates)
-        heads = [order[group[0]] for group in groups]
-        if not heads:
-            return []
-        facets = [[_facet(hits[place].metadata.get(name)) for place in heads] for name in settings.diversify_by]
-        chosen = diversified(
-            (scores if likely is None else likely)[heads],
-            np.stack([hits[place].vector[:size] for place in heads]),
-            facets,
-            settings.diversity,
-            settings.top_k,
-        )
-        return ranked([[order[member] for member in groups[place]] for place in chosen], hits, scores, likely)
-
-
-def _facet(value: Any) -> Any:
-    """A column's value as what pages count; of lists, such as tags, all members together."""
-    return tuple(value) if isinstance(value, list) else value
 
 
 def find_memory(index: ProductIndex, examples: str | Path | None = None) -> TopicMemory | None:

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from interbert.errors import UsageError, writing
+from interbert.errors import BusyError, UsageError, writing
 from interbert.utils.bounded_files import json_value
 
 _PART = ".part"
@@ -186,7 +186,8 @@ def only_writer(folder: str | Path) -> Iterator[None]:
         folder: need not exist.
 
     Raises:
-        UsageError: another process holds it, or the place of locks is a file, a link or somebody else's.
+        BusyError: another process holds it.
+        UsageError: the place of locks is a file, a link or somebody else's.
         StorageError: the lock cannot be written.
     """
     from filelock import FileLock, Timeout
@@ -202,7 +203,7 @@ def only_writer(folder: str | Path) -> Iterator[None]:
         try:
             lock.acquire(blocking=False)
         except Timeout:
-            raise UsageError(
+            raise BusyError(
                 f"{folder}: another command is writing it. Wait until it is done, or name another."
             ) from None
         except NotImplementedError as error:  # a file system without locks

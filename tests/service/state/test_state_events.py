@@ -242,3 +242,10 @@ def test_erased_bytes_are_in_no_file(folder: Path) -> None:
     assert {file.name for file in folder.iterdir()} >= {"interbert.db"}
     assert not any(CLIENT.encode() in file.read_bytes() for file in folder.iterdir())
     state.close()
+
+
+def test_searches_that_are_kept_are_known(state: State) -> None:
+    state.events.queries_seen([SeenQuery(f"q{number}", "shop", "dress", 1) for number in range(600)])
+    asked = [*(f"q{number}" for number in range(600)), "never"]
+    assert state.events.known_queries(asked) == set(asked[:-1])
+    assert state.events.known_queries([]) == set()

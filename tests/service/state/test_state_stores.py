@@ -328,3 +328,13 @@ def test_the_package_has_its_migrations() -> None:
     folder = Path(state_module.__file__).parent / "migrations"
     assert {path.name for path in folder.glob("*.*")} == {"env.py", "script.py.mako"}
     assert list((folder / "versions").glob("m0001_*.py"))
+
+
+def test_a_page_is_kept_with_what_is_known_of_it(state: State) -> None:
+    state.topics.put("shop", replace(TOPIC, diversify_by=["brand", "colour"]))
+    assert state.topics.get("shop", "dresses").diversify_by == ["brand", "colour"]
+    about = {"notes": ["The page is empty."], "closed": "its valid time has ended", "evidence": "v@1 model 1"}
+    saved = state.topics.save_page("shop", "dresses", "v@1", [], [], **about)
+    page = state.topics.page("shop", "dresses")
+    assert page == saved
+    assert {name: getattr(page, name) for name in about} == about

@@ -56,6 +56,16 @@ class EventStore(Store):
         if rows:
             session.execute(insert(EventModel), rows)
 
+    @reading
+    def known_queries(self, session: Session, query_ids: Sequence[str]) -> set[str]:
+        """Those of these searches that are kept."""
+        known: set[str] = set()
+        for start in range(0, len(query_ids), _ROWS):
+            known.update(
+                session.scalars(select(QueryModel.id).where(QueryModel.id.in_(query_ids[start : start + _ROWS])))
+            )
+        return known
+
     def erase(self, client_id: str) -> int:
         """Delete every search and event of a client; returns how many.
 

@@ -122,7 +122,7 @@ class TopicModel(Base):
     top_k: Mapped[int]
     min_probability: Mapped[float | None]
     diversity: Mapped[float | None]
-    diversify_by: Mapped[str | None]
+    diversify_by: Mapped[list[str]]
     pinned: Mapped[list[str]]
     hidden: Mapped[list[str]]
     valid_from: Mapped[datetime | None]
@@ -143,6 +143,9 @@ class TopicPageModel(Base):
     index_version: Mapped[str]
     revision: Mapped[int]
     items: Mapped[list[dict[str, Any]]]
+    notes: Mapped[list[str]]
+    closed: Mapped[str | None]
+    evidence: Mapped[str]
     updated_at: Mapped[datetime]
 
 

@@ -93,7 +93,8 @@ class TopicRow:
     top_k: int = 20
     min_probability: float | None = None
     diversity: float | None = None
-    diversify_by: str | None = None
+    diversify_by: list[str] = field(default_factory=list)
+    """Columns whose values should not repeat."""
     pinned: list[str] = field(default_factory=list)
     """Ids of products that come first."""
     hidden: list[str] = field(default_factory=list)
@@ -128,6 +129,12 @@ class Page:
     """Of the topic that it was made for."""
     items: list[dict[str, Any]]
     updated_at: datetime
+    notes: list[str] = field(default_factory=list)
+    """What the topic's owner should know of it."""
+    closed: str | None = None
+    """Why it is empty, where that is for no lack of products."""
+    evidence: str = ""
+    """What it was made from, to know when nothing changed."""
 
 
 class SeenQuery(NamedTuple):

@@ -87,6 +87,9 @@ class TopicStore(Store):
         items: Sequence[dict[str, Any]],
         changes: Sequence[Change],
         revision: int | None = None,
+        notes: Sequence[str] = (),
+        closed: str | None = None,
+        evidence: str = "",
     ) -> Page:
         """Keep a topic's page in place of the last, and what changed between the two.
 
@@ -98,6 +101,7 @@ class TopicStore(Store):
             items: the page's products, as JSON objects.
             changes: of the page, in their order; the newest 1000 of a topic are kept.
             revision: of the topic that was searched for; its present one when not given.
+            notes, closed, evidence: as of :class:`Page`.
 
         Raises:
             ServiceError: ``not_found``, the topic was deleted meanwhile.
@@ -109,6 +113,7 @@ class TopicStore(Store):
             session.add(page)
         page.index_version, page.items, page.updated_at = index_version, [*items], now()
         page.revision = topic.revision if revision is None else revision
+        page.notes, page.closed, page.evidence = [*notes], closed, evidence
         session.flush()
         if changes:
             session.execute(
@@ -182,4 +187,6 @@ def _record(row: TopicModel) -> TopicRow:
 
 
 def _page(topic_id: str, row: TopicPageModel) -> Page:
-    return Page(topic_id, row.index_version, row.revision, row.items, row.updated_at)
+    return Page(
+        topic_id, row.index_version, row.revision, row.items, row.updated_at, row.notes, row.closed, row.evidence
+    )

@@ -107,7 +107,7 @@ def upgrade() -> None:
         sa.Column("top_k", sa.BigInteger(), nullable=False),
         sa.Column("min_probability", sa.Double(), nullable=True),
         sa.Column("diversity", sa.Double(), nullable=True),
-        sa.Column("diversify_by", sa.Text(), nullable=True),
+        sa.Column("diversify_by", sa.JSON(), nullable=False),
         sa.Column("pinned", sa.JSON(), nullable=False),
         sa.Column("hidden", sa.JSON(), nullable=False),
         sa.Column("valid_from", sa.DateTime(timezone=True), nullable=True),
@@ -149,6 +149,9 @@ def upgrade() -> None:
         sa.Column("index_version", sa.Text(), nullable=False),
         sa.Column("revision", sa.BigInteger(), nullable=False),
         sa.Column("items", sa.JSON(), nullable=False),
+        sa.Column("notes", sa.JSON(), nullable=False),
+        sa.Column("closed", sa.Text(), nullable=True),
+        sa.Column("evidence", sa.Text(), nullable=False),
         sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
         sa.ForeignKeyConstraint(
             ["topic_number"], ["topics.number"], name="fk_topic_pages_topic_number", ondelete="CASCADE"

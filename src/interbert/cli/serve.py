@@ -1,0 +1,149 @@
+"""Search and topic pages over HTTP, while products and topics change.
+
+INDEX is an index of `interbert index build`, or NAME=INDEX; several are served side by side, and requests name theirs.
+`ready http://HOST:PORT` is printed once everything is warm; everything else goes to standard error. SIGTERM lets a load
+balancer notice, answers what was begun, and ends; topics, keys, events and tasks are in --state, or in --database.
+
+    interbert serve indexes/shop --state state
+    interbert serve shop=indexes/shop toys=indexes/toys --host 0.0.0.0 --port 80 --state state
+    interbert keys create storefront --state state
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from interbert.service.settings import Limits, Queues
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from interbert.service.metrics import Metrics
+    from interbert.service.service import ServedIndex, Service
+    from interbert.service.state import State
+
+
+@dataclass
+class Options:
+    """Options of ``interbert serve``."""
+
+    index: list[str]
+    """Indexes, as INDEX or NAME=INDEX; requests that name none get the first."""
+    host: str = "127.0.0.1"
+    """Address to listen on. One that other machines reach needs a key first: interbert keys create."""
+    port: int = 8000
+    """Port to listen on; 0 takes a free one."""
+    state: str = "state"
+    """Folder of the state: the database, and writes that are not finished."""
+    database: str | None = None
+    """URL of the database of topics, keys, events and tasks; SQLite in --state when not given."""
+    limits: Limits = field(default_factory=Limits)
+    queues: Queues = field(default_factory=Queues)
+    cors_origin: list[str] = field(default_factory=list)
+    """Origins whose pages may use the API, such as https://shop.example; may be given several times."""
+    event_days: int = 90
+    """Days that searches and events are kept."""
+    drain_delay: float = 1.0
+    """Seconds between SIGTERM, from which on /readyz says no, and the last request that is accepted."""
+    drain_seconds: float = 30.0
+    """Seconds that requests have to end after that."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """auto: bf16 where the CPU or GPU multiplies it in hardware; fp32: the same on every machine."""
+
+
+def run(options: Options) -> None:
+    """Open everything, listen, and serve until a signal."""
+    from interbert.cli.serving import bound_socket, logging_on_stderr, serve_until_signal
+
+    _check(options)
+    with logging_on_stderr():
+        sock = bound_socket(options.host, options.port)
+        with sock:
+            service = _opened(options)
+            try:
+                serve_until_signal(service, sock, options.drain_delay, options.drain_seconds)
+            finally:
+                service.close()
+
+
+def _check(options: Options) -> None:
+    """Check what can be checked before anything is opened.
+
+    Raises:
+        ConfigError: a number is impossible.
+        MissingExtraError: what serving needs is not installed.
+    """
+    import importlib.util
+
+    from interbert.errors import MissingExtraError, require_range
+
+    for package in ("fastapi", "uvicorn", "sqlalchemy", "alembic", "prometheus_client"):
+        if importlib.util.find_spec(package) is None:
+            raise MissingExtraError.of(package, "serve")
+    options.limits.check()
+    options.queues.check()
+    require_range("serve: --port", options.port, 0, 65536)
+    require_range("serve: --event-days", options.event_days, 1)
+    require_range("serve: --drain-delay", options.drain_delay, 0, 3600)
+    require_range("serve: --drain-seconds", options.drain_seconds, 0, 86_400)
+
+
+def _served(name: str, path: str, options: Options, state: State, folder: Path, metrics: Metrics) -> ServedIndex:
+    """An index with its model, queues, writer and topic pages.
+
+    Raises:
+        VectorIndexError: it is missing or damaged.
+        CheckpointError: its model is missing, or another.
+    """
+    from interbert.model.scoring import asks_for_bf16
+    from interbert.search.engine import SearchEngine
+    from interbert.service.pipeline import Pipeline
+    from interbert.service.service import ServedIndex
+    from interbert.service.topic_pages import TopicPages
+    from interbert.service.writes import ProductWriter
+
+    engine = SearchEngine.open(path, bf16=asks_for_bf16(options.precision))
+    return ServedIndex(
+        name,
+        path,
+        engine,
+        Pipeline(engine, options.queues, metrics),
+        ProductWriter(path, engine, state, folder / "spool" / name, metrics, options.limits.image_megapixels),
+        TopicPages(name, engine, state, metrics),
+    )
+
+
+def _opened(options: Options) -> Service:
+    """The service: its database, and every index with its model.
+
+    Raises:
+        InterBertError: one of them cannot be used.
+    """
+    from pathlib import Path
+
+    import torch
+
+    from interbert.cli.serving import is_loopback, opened_state
+    from interbert.errors import UsageError, writing
+    from interbert.service.metrics import Metrics
+    from interbert.service.service import Service, Settings, named_indexes
+
+    if options.queues.threads:
+        torch.set_num_threads(options.queues.threads)
+    names = named_indexes(options.index)
+    folder = Path(options.state)
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    state = opened_state(folder, options.database)
+    loopback = is_loopback(options.host)
+    if not loopback and not state.keys.any():
+        where = f"--database {options.database}" if options.database else f"--state {options.state}"
+        raise UsageError(
+            f"serve: {options.host} is not loopback, and there is no key, so anybody could write. Make one first: "
+            f"interbert keys create NAME {where}"
+        )
+    metrics = Metrics()
+    settings = Settings(folder, loopback, tuple(options.cors_origin), options.event_days)
+    indexes = {name: _served(name, path, options, state, folder, metrics) for name, path in names.items()}
+    return Service(indexes, state, metrics, options.limits, options.queues, settings)

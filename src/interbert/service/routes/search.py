@@ -1,0 +1,177 @@
+"""Search, and what is served."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Request, Response
+from fastapi.concurrency import run_in_threadpool
+
+from interbert.errors import VersionGone
+from interbert.search.hits import Hit
+from interbert.search.query import Found, Query
+from interbert.service.access import Principal, require
+from interbert.service.asked import digest_of, parts_of, query_of, require_limits, text_of, vectors_of
+from interbert.service.bodies import json_or_form
+from interbert.service.cursors import Cursor
+from interbert.service.errors import CODES, ServiceError
+from interbert.service.pipeline import Answer
+from interbert.service.schemas.common import errors, example, json_safe
+from interbert.service.schemas.search import (
+    INDEXES,
+    SEARCHED,
+    FacetValue,
+    IndexesReply,
+    Result,
+    SearchReply,
+    SearchRequest,
+)
+from interbert.service.service import ServedIndex, Service
+from interbert.service.state.records import SeenQuery
+
+router = APIRouter(tags=["search"])
+MODELS = (SearchRequest, SearchReply, IndexesReply)
+"""Of bodies that the routes read and write themselves."""
+
+_FORM = {
+    "type": "object",
+    "properties": {
+        "image": {"type": "string", "format": "binary", "description": "An image file."},
+        "request": {"type": "string", "description": "The fields of a JSON request, as one JSON text."},
+        "text": {"type": "string"},
+        "top_k": {"type": "integer"},
+    },
+    "description": "The image as a file; other fields of the JSON request as fields of the form, or in `request`.",
+}
+_BODY = {
+    "required": True,
+    "content": {
+        "application/json": {
+            "schema": {"$ref": "#/components/schemas/SearchRequest"},
+            "example": {"text": "red summer dress", "top_k": 5},
+        },
+        "multipart/form-data": {"schema": _FORM, "example": {"text": "the same in blue", "top_k": 5}},
+    },
+}
+_ERRORS = errors(
+    *("bad_filter", "bad_cursor", "not_found", "cursor_expired", "unsupported_media_type", "bad_image"),
+    *("overloaded", "index_unavailable"),
+)
+
+
+@router.post(
+    "/v1/search",
+    summary="Search by text, image or example",
+    response_model=SearchReply,
+    responses=example(SEARCHED, "A page of results.") | _ERRORS,
+    openapi_extra={"requestBody": _BODY},
+)
+async def search(request: Request, principal: Annotated[Principal, Depends(require("search"))]) -> Response:
+    """The best products for a text, an image, a product, or several of them with weights.
+
+    Candidates are recalled by vectors and by the words of titles, and put in order by the joint model. Send the same
+    request with `cursor` for the next page: pages are those of one version of the index, whatever is written meanwhile.
+    """
+    service: Service = request.app.state.service
+    asked, upload = await json_or_form(request, SearchRequest)
+    served = service.index(asked.index, principal)
+    require_limits(asked, service.limits)
+    digest = digest_of(asked, served.name, upload)
+    cursor = service.cursors.read(asked.cursor, digest) if asked.cursor is not None else None
+    try:
+        query, image_ms = await _query(service, served, asked, upload, cursor)
+        seconds = ((asked.deadline_ms or service.queues.deadline_ms) - image_ms) / 1000
+        answer = await served.pipeline.search(query, deadline=max(seconds, 0.0), gone=request.is_disconnected)
+    except VersionGone as error:
+        raise ServiceError("cursor_expired", CODES["cursor_expired"][1], "cursor") from error
+    if any(part.vector is not None for part in query.parts):
+        answer.timings_ms = {"image": image_ms, **answer.timings_ms}
+    query_id = uuid.uuid4().hex
+    _record(service, served, asked, query_id, answer.found)
+    reply = _reply(service, served, query, query_id, answer, digest)
+    return Response(reply.model_dump_json(), media_type="application/json")
+
+
+@router.get(
+    "/v1/indexes",
+    summary="What is served",
+    response_model=IndexesReply,
+    responses=example(INDEXES, "Every index that the key may use.") | errors("index_unavailable"),
+)
+async def indexes(request: Request, principal: Annotated[Principal, Depends(require("search"))]) -> Response:
+    """Names, versions and sizes of indexes, and the columns that filters, facets and sort may use."""
+    service: Service = request.app.state.service
+    allowed = [one for name, one in service.indexes.items() if principal.may_use(name)]
+    described = await run_in_threadpool(lambda: [_described(one) for one in allowed])
+    reply = IndexesReply.model_validate({"indexes": described})
+    return Response(reply.model_dump_json(), media_type="application/json")
+
+
+async def _query(
+    service: Service, served: ServedIndex, asked: SearchRequest, upload: bytes | None, cursor: Cursor | None
+) -> tuple[Query, float]:
+    """The engine's query, and the milliseconds that its images and products took."""
+    parts = parts_of(asked, upload)
+    started = time.perf_counter()
+    version = None if cursor is None else cursor.version
+    vectors = await vectors_of(service, served, asked, parts, upload, version)
+    return query_of(asked, parts, vectors, cursor), 1000 * (time.perf_counter() - started)
+
+
+def _described(served: ServedIndex) -> dict[str, Any]:
+    manifest = served.engine.index.manifest  # type: ignore[attr-defined]
+    return {
+        "name": served.name,
+        "version": served.engine.version,
+        "images": len(served.engine.index),
+        "columns": [{"name": one.name, "kind": one.kind, "unit": one.unit} for one in manifest.columns],
+        "model": manifest.origin[1],
+        "vector_size": manifest.vector_size,
+    }
+
+
+def _record(service: Service, served: ServedIndex, asked: SearchRequest, query_id: str, found: Found) -> None:
+    """Keep the search for the database, in the background."""
+    best = max((hit.probability for hit in found.hits if hit.probability is not None), default=None)
+    seen = SeenQuery(query_id, served.name, text_of(asked), len(found.hits), best, asked.client_id)
+    service.seen_queries.add(seen)
+
+
+def _reply(
+    service: Service, served: ServedIndex, query: Query, query_id: str, answer: Answer, digest: str
+) -> SearchReply:
+    found, timings = answer.found, {name: round(ms, 3) for name, ms in answer.timings_ms.items()}
+    reached = query.offset + len(found.hits)
+    more = bool(found.hits) and reached < found.total
+    after = Cursor(found.version, reached, query.candidates, digest)
+    return SearchReply.model_construct(
+        query_id=query_id,
+        results=[result_reply(hit) for hit in found.hits],
+        total=found.total,
+        next_cursor=service.cursors.write(after) if more else None,
+        facets={
+            name: [FacetValue.model_construct(value=json_safe(value), count=count) for value, count in values]
+            for name, values in found.facets.items()
+        },
+        index=served.name,
+        index_version=found.version,
+        took_ms=round(sum(timings.values()), 3),
+        timings_ms=timings,
+        degraded=answer.degraded,
+    )
+
+
+def result_reply(hit: Hit) -> Result:
+    """A product that was found, as it is sent."""
+    return Result.model_construct(
+        product_id=hit.product_id,
+        image_id=hit.id,
+        rank=hit.rank,
+        probability=json_safe(hit.probability),
+        score=json_safe(hit.score),
+        texts=list(hit.texts),
+        metadata=json_safe(hit.metadata),
+        similar=list(hit.similar),
+    )

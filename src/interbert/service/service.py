@@ -1,0 +1,254 @@
+"""The service's parts: indexes with their queues, writers and topic pages; the database; keys; numbers."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import re
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from fastapi.concurrency import run_in_threadpool
+from PIL import Image
+
+from interbert.errors import InterBertError, UsageError, first_line
+from interbert.search.query import Part, Query
+from interbert.service.access import Access, Principal
+from interbert.service.cursors import Cursors
+from interbert.service.errors import ServiceError
+from interbert.service.images import ImageSlots
+from interbert.service.metrics import Metrics
+from interbert.service.seen_queries import SeenQueries
+from interbert.service.settings import Limits, Queues
+
+if TYPE_CHECKING:
+    from interbert.search.engine import SearchEngine
+    from interbert.service.pipeline import Pipeline
+    from interbert.service.state import State
+    from interbert.service.topic_pages import TopicPages
+    from interbert.service.writes import ProductWriter
+
+_log = logging.getLogger(__name__)
+_NAME = re.compile(r"[\w.-]{1,100}")
+_PING_SECONDS = 2.0
+_DAY = 86_400.0
+_WATCH_SECONDS = 1.0
+
+
+@dataclass
+class ServedIndex:
+    """An index that is served."""
+
+    name: str
+    path: str
+    engine: SearchEngine
+    pipeline: Pipeline
+    writer: ProductWriter | None = None
+    topics: TopicPages | None = None
+    version: str = ""
+    """As of the last look, for the numbers of versions and reloads."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is neither a limit nor a queue."""
+
+    folder: Path
+    """Of the state: the spool of writes, and the secret that signs cursors."""
+    loopback: bool = True
+    """Whether only this machine can send requests: without keys the service is open then."""
+    cors_origins: tuple[str, ...] = ()
+    event_days: int = 90
+    """Days that events are kept."""
+
+
+class Service:
+    """Everything that routes use; at ``request.app.state.service``.
+
+    Args:
+        indexes: by name; the first is the one of requests that name none.
+        state: the database.
+        metrics, limits, queues, settings: of the service.
+    """
+
+    def __init__(
+        self,
+        indexes: Mapping[str, ServedIndex],
+        state: State,
+        metrics: Metrics,
+        limits: Limits,
+        queues: Queues,
+        settings: Settings,
+    ) -> None:
+        self.indexes = dict(indexes)
+        self.state, self.metrics, self.limits, self.queues, self.settings = state, metrics, limits, queues, settings
+        self.access = Access(state, metrics, settings.loopback)
+        self.cursors = Cursors.of_folder(settings.folder)
+        self.seen_queries = SeenQueries(state, metrics)
+        self.image_slots = ImageSlots(metrics, queues.waiting)
+        self.warm = False
+        self.draining = False
+        self._background: list[asyncio.Task[None]] = []
+        self._noting = threading.Lock()
+
+    @property
+    def cors_origins(self) -> Sequence[str]:
+        """Origins whose pages may use the API."""
+        return self.settings.cors_origins
+
+    async def start(self) -> None:
+        """Start queues, writers and topic pages, and warm up: one search of each index through the whole pipeline.
+
+        Raises:
+            InterBertError: an index or its model cannot be used.
+        """
+        for served in self.indexes.values():
+            await served.pipeline.start()
+            await _warm_up(served)
+            if served.writer is not None:
+                await run_in_threadpool(served.writer.start)
+            if served.topics is not None:
+                await run_in_threadpool(served.topics.start)
+        self.seen_queries.start()
+        self._background = [asyncio.create_task(self._expire_events()), asyncio.create_task(self._watch_versions())]
+        self.warm = True
+
+    async def drain(self) -> None:
+        """Finish what was begun: queues, the write at work, searches that are not recorded yet."""
+        self.draining = True
+        for task in self._background:
+            task.cancel()
+        for served in self.indexes.values():
+            await served.pipeline.drain()
+            for part in (served.writer, served.topics):
+                if part is not None:
+                    await run_in_threadpool(part.stop)
+        await self.seen_queries.stop()
+
+    def close(self) -> None:
+        """Close the database."""
+        self.state.close()
+
+    def index(self, name: str | None = None, principal: Principal | None = None) -> ServedIndex:
+        """A served index; without a name the first that the key may use.
+
+        Raises:
+            ServiceError: ``not_found``, or ``forbidden``.
+        """
+        if principal is not None and name is not None:
+            principal.require_index(name)
+        allowed = [one for one in self.indexes if principal is None or principal.may_use(one)]
+        if name is None and allowed:
+            return self.indexes[allowed[0]]
+        if name is None:
+            raise ServiceError("forbidden", "The key names no index that is served here.", "index")
+        if name not in self.indexes:
+            raise ServiceError(
+                "not_found", f"There is no index {name[:60]!r}. There is: {', '.join(allowed)}.", "index"
+            )
+        return self.indexes[name]
+
+    async def checks(self) -> dict[str, bool]:
+        """Whether the service is ready: every value must be true."""
+        return {
+            "models": self.warm,
+            "index": await run_in_threadpool(self.look_at_indexes),
+            "state": await self._reaches_state(),
+            "accepting": not self.draining,
+        }
+
+    async def _reaches_state(self) -> bool:
+        try:
+            await asyncio.wait_for(run_in_threadpool(self.state.ping), _PING_SECONDS)
+        except Exception as error:  # whatever a database raises: it is not there
+            _log.warning("the database cannot be reached: %s", first_line(error))
+            return False
+        return True
+
+    def look_at_indexes(self) -> bool:
+        """Bring the numbers of all indexes up to date; False when one of them cannot be read."""
+        sound = True
+        for served in self.indexes.values():
+            try:
+                self.note_version(served, served.engine.version)
+                rows = len(served.engine.index)
+                self.metrics.index_rows.labels(served.name).set(rows)
+                indexed = getattr(served.engine.index, "indexed_rows", lambda: 0)()
+                self.metrics.unindexed_rows.labels(served.name).set(max(rows - indexed, 0))
+            except (InterBertError, OSError, RuntimeError, ValueError) as error:
+                _log.error("index %s cannot be read: %s", served.name, first_line(error))
+                sound = False
+        return sound
+
+    def note_version(self, served: ServedIndex, version: str) -> None:
+        """Count a version that was not seen before: another table is a rebuilt index."""
+        with self._noting:
+            before = served.version
+            if version == before:
+                return
+            served.version = version
+            if before:
+                self.metrics.index_version.remove(served.name, before)
+            if before and before.split("@")[0] != version.split("@")[0]:
+                self.metrics.reloads.labels(served.name).inc()
+                _log.info("index %s is now %s", served.name, version)
+            self.metrics.index_version.labels(served.name, version).set(1)
+
+    async def _watch_versions(self) -> None:
+        """Look for rebuilt indexes every second, so that none goes uncounted."""
+        while True:
+            for served in self.indexes.values():
+                with contextlib.suppress(InterBertError, OSError, RuntimeError, ValueError):  # /readyz tells of it
+                    self.note_version(served, await run_in_threadpool(getattr, served.engine, "version"))
+            await asyncio.sleep(_WATCH_SECONDS)
+
+    async def _expire_events(self) -> None:
+        """Remove events that are older than they may get, once a day."""
+        while True:
+            try:
+                removed = await run_in_threadpool(self.state.events.expire, self.settings.event_days)
+                if removed:
+                    _log.info("%d events are older than %d days and were removed", removed, self.settings.event_days)
+            except ServiceError as error:
+                _log.warning("events could not be removed: %s", error.message)
+            await asyncio.sleep(_DAY)
+
+
+async def _warm_up(served: ServedIndex) -> None:
+    """An image and a search through the whole pipeline: networks are loaded and have their memory."""
+    vector = await served.pipeline.image_vector(Image.new("RGB", (256, 256), "white"))
+    text = await run_in_threadpool(_known_text, served.engine)
+    parts = [Part(vector=vector)] if text is None else [Part(text=text), Part(vector=vector)]
+    await served.pipeline.search(Query(parts=tuple(parts)))
+
+
+def _known_text(engine: SearchEngine) -> str | None:
+    """A text of the index that the model knows a word of."""
+    hits = engine.index.vector_search(np.zeros(engine.encoder.vector_size, np.float32), 1)
+    texts = [text for hit in hits for text in hit.texts if text.strip()]
+    ids = engine.encoder.processor.texts_to_ids(texts)
+    return next((text for text, tokens in zip(texts, ids, strict=True) if engine.encoder.knows(tokens)), None)
+
+
+def named_indexes(words: Sequence[str]) -> dict[str, str]:
+    """Name -> path of ``NAME=INDEX`` words; the name of a single path is that of its folder.
+
+    Raises:
+        UsageError: a name is used twice, or is none.
+    """
+    found: dict[str, str] = {}
+    for word in words:
+        name, equals, path = word.partition("=")
+        if not equals or "/" in name:
+            name, path = Path(word.rstrip("/")).name or "index", word
+        if not _NAME.fullmatch(name) or not path:
+            raise UsageError(f"serve: {word[:100]!r} is no NAME=INDEX. A name has letters, digits, _, . and - alone.")
+        if name in found:
+            raise UsageError(f"serve: two indexes are called {name!r}. Name them: one=PATH other=PATH.")
+        found[name] = path
+    return found

@@ -1,0 +1,116 @@
+"""A service of a tiny index: the application in this process, or behind a port of loopback."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import shutil
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import uvicorn
+from starlette.testclient import TestClient
+from tests.conftest import draw, file_bytes
+from tests.search.conftest import built, make_model, model, priced  # noqa: F401  fixtures
+
+from interbert.search.engine import SearchEngine
+from interbert.service.app import create_app
+from interbert.service.metrics import Metrics
+from interbert.service.pipeline import Pipeline
+from interbert.service.service import ServedIndex, Service, Settings
+from interbert.service.settings import Limits, Queues
+from interbert.service.state import State
+from interbert.service.writes import ProductWriter
+
+
+def data_uri(colour: str, shape: str) -> str:
+    return "data:image/png;base64," + base64.b64encode(file_bytes(draw(colour, shape))).decode()
+
+
+def make_service(
+    index: Path,
+    folder: Path,
+    limits: Limits | None = None,
+    queues: Queues | None = None,
+    names: tuple[str, ...] = ("shop",),
+    writers: bool = False,
+    **settings: object,
+) -> Service:
+    """A service that is not started; its indexes are one engine under several names, with writers where asked for."""
+    folder.mkdir(exist_ok=True)
+    metrics, queues = Metrics(), queues or Queues(deadline_ms=60_000.0)
+    engine = SearchEngine.open(index, bf16=False)
+    indexes = {name: ServedIndex(name, str(index), engine, Pipeline(engine, queues, metrics)) for name in names}
+    state = State.open(f"sqlite:///{folder / 'interbert.db'}")
+    for name, served in indexes.items() if writers else ():
+        served.writer = ProductWriter(index, engine, state, folder / "spool" / name, metrics)
+    return Service(indexes, state, metrics, limits or Limits(), queues, Settings(folder, **settings))  # type: ignore[arg-type]
+
+
+MakeClient = Callable[..., TestClient]
+
+
+@pytest.fixture
+def make_client(built: Path, tmp_path: Path) -> Iterator[MakeClient]:  # noqa: F811
+    """Makes clients of services of their own, by the keywords of :func:`make_service`; ``start=False``: cold ones."""
+    clients: list[TestClient] = []
+
+    def make(index: Path = built, start: bool = True, **keywords: object) -> TestClient:
+        service = make_service(index, tmp_path / f"state{len(clients)}", **keywords)  # type: ignore[arg-type]
+        client = TestClient(create_app(service), raise_server_exceptions=False)
+        client.__enter__()
+        clients.append(client)
+        if start:
+            client.portal.call(service.start)
+        return client
+
+    yield make
+    for client in clients:
+        service = client.app.state.service
+        client.portal.call(service.drain)
+        client.__exit__(None, None, None)
+        service.close()
+
+
+@pytest.fixture(scope="module")
+def client(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:  # noqa: F811
+    """A client of a service that tests of a module share, and change nothing of."""
+    service = make_service(built, tmp_path_factory.mktemp("state"), names=("shop", "other"))
+    with TestClient(create_app(service), raise_server_exceptions=False) as client:
+        client.portal.call(service.start)
+        yield client
+        client.portal.call(service.drain)
+    service.close()
+
+
+@pytest.fixture(scope="module")
+def url(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:  # noqa: F811
+    """Address of a service on loopback, for clients that bring their own HTTP."""
+    service = make_service(built, tmp_path_factory.mktemp("state"))
+    sock = socket.create_server(("127.0.0.1", 0))
+    config = uvicorn.Config(create_app(service), lifespan="off", log_config=None, timeout_graceful_shutdown=5)
+    server = uvicorn.Server(config)
+
+    async def serve() -> None:
+        await service.start()
+        await server.serve([sock])
+        await service.drain()
+
+    thread = threading.Thread(target=asyncio.run, args=(serve(),))
+    thread.start()
+    while not server.started and thread.is_alive():
+        time.sleep(0.01)
+    yield f"http://127.0.0.1:{sock.getsockname()[1]}"
+    server.should_exit = True
+    thread.join(timeout=30)
+    service.close()
+
+
+@pytest.fixture
+def index_copy(built: Path, tmp_path: Path) -> Path:  # noqa: F811
+    """A copy of the index to change."""
+    return Path(shutil.copytree(built, tmp_path / "index"))
