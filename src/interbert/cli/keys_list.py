@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from interbert.utils.terminal import say
+
 
 @dataclass
 class Options:
@@ -29,7 +31,8 @@ def run(options: Options) -> None:
 
     with opened_state(options.state, options.database) as state:
         keys, where = state.keys.list(), state.name
-    table = TextTable(title=f"{where}: {len(keys)} keys", box=SIMPLE, padding=(0, 1, 0, 0))
+    say(f"{where}: {len(keys)} keys")
+    table = TextTable(box=SIMPLE, padding=(0, 1, 0, 0))
     for header in ("id", "name", "rights", "indexes", "a minute", "made", "expires", ""):
         table.add_column(header)
     for key in keys:
