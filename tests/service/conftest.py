@@ -18,12 +18,14 @@ from tests.conftest import draw, file_bytes
 from tests.search.conftest import built, make_model, model, priced  # noqa: F401  fixtures
 
 from interbert.search.engine import SearchEngine
+from interbert.search.rewriting import QueryRewriter
 from interbert.service.app import create_app
 from interbert.service.metrics import Metrics
 from interbert.service.pipeline import Pipeline
 from interbert.service.service import ServedIndex, Service, Settings
 from interbert.service.settings import Limits, Queues
 from interbert.service.state import State
+from interbert.service.wordings import SynonymsFile
 from interbert.service.writes import ProductWriter
 
 
@@ -44,7 +46,12 @@ def make_service(
     folder.mkdir(exist_ok=True)
     metrics, queues = Metrics(), queues or Queues(deadline_ms=60_000.0)
     engine = SearchEngine.open(index, bf16=False)
-    indexes = {name: ServedIndex(name, str(index), engine, Pipeline(engine, queues, metrics)) for name in names}
+    file = settings.get("synonyms")
+    rewriter = QueryRewriter(engine, file.synonyms if isinstance(file, SynonymsFile) else None)
+    indexes = {
+        name: ServedIndex(name, str(index), engine, Pipeline(engine, queues, metrics), rewriter=rewriter)
+        for name in names
+    }
     state = State.open(f"sqlite:///{folder / 'interbert.db'}")
     for name, served in indexes.items() if writers else ():
         served.writer = ProductWriter(index, engine, state, folder / "spool" / name, metrics)

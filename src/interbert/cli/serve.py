@@ -17,10 +17,8 @@ from typing import TYPE_CHECKING, Literal
 from interbert.service.settings import Limits, Queues
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from interbert.service.metrics import Metrics
-    from interbert.service.service import ServedIndex, Service
+    from interbert.service.service import ServedIndex, Service, Settings
     from interbert.service.state import State
 
 
@@ -48,6 +46,10 @@ class Options:
     """Seconds between SIGTERM, from which on /readyz says no, and the last request that is accepted."""
     drain_seconds: float = 30.0
     """Seconds that requests have to end after that."""
+    synonyms: str | None = None
+    """File of synonyms, as of `interbert search --synonyms`; read again when it changes."""
+    spelling: bool = True
+    """Correct wrong letters by the words of titles, unless a request says no."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """auto: bf16 where the CPU or GPU multiplies it in hardware; fp32: the same on every machine."""
 
@@ -89,7 +91,7 @@ def _check(options: Options) -> None:
     require_range("serve: --drain-seconds", options.drain_seconds, 0, 86_400)
 
 
-def _served(name: str, path: str, options: Options, state: State, folder: Path, metrics: Metrics) -> ServedIndex:
+def _served(name: str, path: str, options: Options, state: State, settings: Settings, metrics: Metrics) -> ServedIndex:
     """An index with its model, queues, writer and topic pages.
 
     Raises:
@@ -98,6 +100,7 @@ def _served(name: str, path: str, options: Options, state: State, folder: Path, 
     """
     from interbert.model.scoring import asks_for_bf16
     from interbert.search.engine import SearchEngine
+    from interbert.search.rewriting import QueryRewriter
     from interbert.service.pipeline import Pipeline
     from interbert.service.service import ServedIndex
     from interbert.service.topic_pages import TopicPages
@@ -109,8 +112,9 @@ def _served(name: str, path: str, options: Options, state: State, folder: Path, 
         path,
         engine,
         Pipeline(engine, options.queues, metrics),
-        ProductWriter(path, engine, state, folder / "spool" / name, metrics, options.limits.image_megapixels),
+        ProductWriter(path, engine, state, settings.folder / "spool" / name, metrics, options.limits.image_megapixels),
         TopicPages(name, engine, state, metrics),
+        QueryRewriter(engine, None if settings.synonyms is None else settings.synonyms.synonyms, options.spelling),
     )
 
 
@@ -128,6 +132,7 @@ def _opened(options: Options) -> Service:
     from interbert.errors import UsageError, writing
     from interbert.service.metrics import Metrics
     from interbert.service.service import Service, Settings, named_indexes
+    from interbert.service.wordings import SynonymsFile
 
     if options.queues.threads:
         torch.set_num_threads(options.queues.threads)
@@ -144,6 +149,7 @@ def _opened(options: Options) -> Service:
             f"interbert keys create NAME {where}"
         )
     metrics = Metrics()
-    settings = Settings(folder, loopback, tuple(options.cors_origin), options.event_days)
-    indexes = {name: _served(name, path, options, state, folder, metrics) for name, path in names.items()}
+    synonyms = None if options.synonyms is None else SynonymsFile(options.synonyms)
+    settings = Settings(folder, loopback, tuple(options.cors_origin), options.event_days, synonyms)
+    indexes = {name: _served(name, path, options, state, settings, metrics) for name, path in names.items()}
     return Service(indexes, state, metrics, options.limits, options.queues, settings)

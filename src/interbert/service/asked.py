@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from interbert.errors import UnknownProductError
 from interbert.search.query import Part, Query
+from interbert.search.rewriting import Rewritten
 from interbert.service.cursors import Cursor, query_digest
 from interbert.service.errors import ServiceError
 from interbert.service.images import decoded
@@ -105,13 +106,20 @@ async def _product_vector(served: ServedIndex, product_id: str, where: str, vers
 
 
 def query_of(
-    asked: SearchRequest, parts: list[QueryPart], vectors: Mapping[int, NDArray[np.float32]], cursor: Cursor | None
+    asked: SearchRequest,
+    parts: list[QueryPart],
+    vectors: Mapping[int, NDArray[np.float32]],
+    wordings: Mapping[int, Rewritten],
+    cursor: Cursor | None,
 ) -> Query:
     """The engine's query; a page after the first has the version and the candidates of the first."""
     sort = None if not asked.sort else (asked.sort.removeprefix("-"), asked.sort.startswith("-"))
     return Query(
         parts=tuple(
-            Part(text=part.text, vector=vectors.get(place), weight=part.weight) for place, part in enumerate(parts)
+            Part(part.text, vectors.get(place), part.weight)
+            if place not in wordings
+            else Part(wordings[place].text, None, part.weight, wordings[place].synonyms)
+            for place, part in enumerate(parts)
         ),
         where=asked.where,
         top_k=asked.top_k,

@@ -9,7 +9,7 @@ import hmac
 import json
 import os
 import secrets
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,8 @@ class Cursor:
     """Of the first page, since another number would be another ranking."""
     query: str
     """Digest of the query (:func:`query_digest`)."""
+    words: list[Any] = field(default_factory=list)
+    """What was searched instead of the words as typed (:func:`interbert.service.wordings.kept_in_cursor`)."""
 
 
 class Cursors:

@@ -28,9 +28,11 @@ from interbert.service.settings import Limits, Queues
 
 if TYPE_CHECKING:
     from interbert.search.engine import SearchEngine
+    from interbert.search.rewriting import QueryRewriter
     from interbert.service.pipeline import Pipeline
     from interbert.service.state import State
     from interbert.service.topic_pages import TopicPages
+    from interbert.service.wordings import SynonymsFile
     from interbert.service.writes import ProductWriter
 
 _log = logging.getLogger(__name__)
@@ -50,6 +52,8 @@ class ServedIndex:
     pipeline: Pipeline
     writer: ProductWriter | None = None
     topics: TopicPages | None = None
+    rewriter: QueryRewriter | None = None
+    """Of the words of searches; None searches as typed."""
     version: str = ""
     """As of the last look, for the numbers of versions and reloads."""
 
@@ -65,6 +69,7 @@ class Settings:
     cors_origins: tuple[str, ...] = ()
     event_days: int = 90
     """Days that events are kept."""
+    synonyms: SynonymsFile | None = None
 
 
 class Service:
@@ -110,6 +115,8 @@ class Service:
         for served in self.indexes.values():
             await served.pipeline.start()
             await _warm_up(served)
+            if served.rewriter is not None:
+                await run_in_threadpool(served.rewriter.refresh)
             if served.writer is not None:
                 await run_in_threadpool(served.writer.start)
             if served.topics is not None:
@@ -202,10 +209,18 @@ class Service:
     async def _watch_versions(self) -> None:
         """Look for rebuilt indexes every second, so that none goes uncounted."""
         while True:
+            await run_in_threadpool(self._look_at_synonyms)
             for served in self.indexes.values():
                 with contextlib.suppress(InterBertError, OSError, RuntimeError, ValueError):  # /readyz tells of it
                     self.note_version(served, await run_in_threadpool(getattr, served.engine, "version"))
             await asyncio.sleep(_WATCH_SECONDS)
+
+    def _look_at_synonyms(self) -> None:
+        file = self.settings.synonyms
+        if file is not None and file.changed():
+            for served in self.indexes.values():
+                if served.rewriter is not None:
+                    served.rewriter.synonyms = file.synonyms
 
     async def _expire_events(self) -> None:
         """Remove events that are older than they may get, once a day."""

@@ -30,6 +30,7 @@ from interbert.service.schemas.search import (
 )
 from interbert.service.service import ServedIndex, Service
 from interbert.service.state.records import SeenQuery
+from interbert.service.wordings import Wordings, kept_in_cursor, rewrites_of, wordings_of
 
 router = APIRouter(tags=["search"])
 MODELS = (SearchRequest, SearchReply, IndexesReply)
@@ -81,16 +82,15 @@ async def search(request: Request, principal: Annotated[Principal, Depends(requi
     digest = digest_of(asked, served.name, upload)
     cursor = service.cursors.read(asked.cursor, digest) if asked.cursor is not None else None
     try:
-        query, image_ms = await _query(service, served, asked, upload, cursor)
-        seconds = ((asked.deadline_ms or service.queues.deadline_ms) - image_ms) / 1000
+        query, wordings, before_ms = await _query(service, served, asked, upload, cursor)
+        seconds = ((asked.deadline_ms or service.queues.deadline_ms) - sum(before_ms.values())) / 1000
         answer = await served.pipeline.search(query, deadline=max(seconds, 0.0), gone=request.is_disconnected)
     except VersionGone as error:
         raise ServiceError("cursor_expired", CODES["cursor_expired"][1], "cursor") from error
-    if any(part.vector is not None for part in query.parts):
-        answer.timings_ms = {"image": image_ms, **answer.timings_ms}
+    answer.timings_ms = {**before_ms, **answer.timings_ms}
     query_id = uuid.uuid4().hex
     _record(service, served, asked, query_id, answer.found)
-    reply = _reply(service, served, query, query_id, answer, digest)
+    reply = _reply(service, served, query, wordings, query_id, answer, digest)
     return Response(reply.model_dump_json(), media_type="application/json")
 
 
@@ -111,13 +111,18 @@ async def indexes(request: Request, principal: Annotated[Principal, Depends(requ
 
 async def _query(
     service: Service, served: ServedIndex, asked: SearchRequest, upload: bytes | None, cursor: Cursor | None
-) -> tuple[Query, float]:
-    """The engine's query, and the milliseconds that its images and products took."""
+) -> tuple[Query, Wordings, dict[str, float]]:
+    """The engine's query, what its texts became, and the milliseconds of both."""
     parts = parts_of(asked, upload)
-    started = time.perf_counter()
-    version = None if cursor is None else cursor.version
+    begun = time.perf_counter()
+    version, kept = (None, None) if cursor is None else (cursor.version, cursor.words)
+    wordings = await wordings_of(served.rewriter, parts, asked.spelling, kept)
+    rewritten = time.perf_counter()
     vectors = await vectors_of(service, served, asked, parts, upload, version)
-    return query_of(asked, parts, vectors, cursor), 1000 * (time.perf_counter() - started)
+    spent = {"rewrite": 1000 * (rewritten - begun)}
+    if vectors:
+        spent["image"] = 1000 * (time.perf_counter() - rewritten)
+    return query_of(asked, parts, vectors, wordings, cursor), wordings, spent
 
 
 def _described(served: ServedIndex) -> dict[str, Any]:
@@ -140,12 +145,18 @@ def _record(service: Service, served: ServedIndex, asked: SearchRequest, query_i
 
 
 def _reply(
-    service: Service, served: ServedIndex, query: Query, query_id: str, answer: Answer, digest: str
+    service: Service,
+    served: ServedIndex,
+    query: Query,
+    wordings: Wordings,
+    query_id: str,
+    answer: Answer,
+    digest: str,
 ) -> SearchReply:
     found, timings = answer.found, {name: round(ms, 3) for name, ms in answer.timings_ms.items()}
     reached = query.offset + len(found.hits)
     more = bool(found.hits) and reached < found.total
-    after = Cursor(found.version, reached, query.candidates, digest)
+    after = Cursor(found.version, reached, query.candidates, digest, kept_in_cursor(wordings))
     return SearchReply.model_construct(
         query_id=query_id,
         results=[result_reply(hit) for hit in found.hits],
@@ -155,6 +166,7 @@ def _reply(
             name: [FacetValue.model_construct(value=json_safe(value), count=count) for value, count in values]
             for name, values in found.facets.items()
         },
+        rewrites=rewrites_of(wordings),
         index=served.name,
         index_version=found.version,
         took_ms=round(sum(timings.values()), 3),

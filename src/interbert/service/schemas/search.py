@@ -60,6 +60,9 @@ class SearchRequest(Request):
         default=True, description="Score candidates by the joint model; false keeps the order of recall."
     )
     full_text: bool = Field(default=True, description="Let the words of titles find candidates, and count.")
+    spelling: bool = Field(
+        default=True, description="Correct wrong letters by the words of titles; the answer says what was changed."
+    )
     image_weight: float = Field(
         default=0.5, ge=0.0, le=1.0, description="With a text: what the image or product counts."
     )
@@ -71,7 +74,7 @@ class SearchRequest(Request):
         default_factory=list, max_length=16, description="Columns whose values are counted over all results."
     )
     cursor: str | None = Field(
-        default=None, max_length=2000, description="`next_cursor` of the page before, same request."
+        default=None, max_length=20_000, description="`next_cursor` of the page before, same request."
     )
     deadline_ms: float | None = Field(
         None, gt=0.0, le=600_000.0, description="Answer in recall's order, `degraded`, when scoring takes longer."
@@ -121,6 +124,23 @@ class FacetValue(Reply):
     count: int
 
 
+class Replacement(Reply):
+    """Words that others took the place of."""
+
+    typed: str
+    searched: str
+
+
+class Rewrite(Reply):
+    """What was searched for a text."""
+
+    typed: str
+    searched: str
+    corrections: list[Replacement] = Field(description="Wrong letters, corrected by the words of titles.")
+    wordings: list[Replacement] = Field(description="Words that neither titles nor model know, and their synonyms.")
+    synonyms: list[str] = Field(description="Further wordings that titles were searched for.")
+
+
 class SearchReply(Reply):
     """A page of results."""
 
@@ -129,6 +149,7 @@ class SearchReply(Reply):
     total: int = Field(description="Results of the ranking in all, over all pages.")
     next_cursor: str | None = Field(description="The page after this one; null on the last.")
     facets: dict[str, list[FacetValue]]
+    rewrites: list[Rewrite] = Field(description="Texts that were not searched as typed; `spelling: false` leaves them.")
     index: str
     index_version: str = Field(description="The version of the index that was searched.")
     took_ms: float = Field(description="Sum of `timings_ms`.")
@@ -178,6 +199,15 @@ SEARCHED = {
     "total": 31,
     "next_cursor": "eyJvIjo1fQ.c2lnbmF0dXJl",
     "facets": {"colour": [{"value": "red", "count": 12}]},
+    "rewrites": [
+        {
+            "typed": "red sumer dress",
+            "searched": "red summer dress",
+            "corrections": [{"typed": "sumer", "searched": "summer"}],
+            "wordings": [],
+            "synonyms": [],
+        }
+    ],
     "index": "shop",
     "index_version": "products_0001_ab12cd34@17",
     "took_ms": 41.5,
