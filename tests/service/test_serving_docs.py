@@ -181,7 +181,7 @@ def test_the_tutorial(reader: Reader) -> None:
         if line not in trained:
             reader.type(line)
     before, after = (one["index_version"].split("@")[0] for one in (reader.answers[1], reader.answers[-1]))
-    assert (before[:13], after[:13]) == ("products_0000", "products_0001")
+    assert before < after
     (page,) = (answer for answer in reader.answers if "topic_id" in answer and "items" in answer)
     assert page["items"][0]["product_id"] == "1003"
     assert (reader.folder / "clicks.tsv").exists()

@@ -1,8 +1,8 @@
 """From images to a page of search results, on this machine: describe regions, pretrain, fine-tune, rank, show.
 
 Without --source it renders OpenMoji: 1,300 images to learn from, 200 held out, asked for in English and Chinese.
-With --source it does the same on your own images and texts. OUT/index.html is the page. What is done is not done
-again; a stopped demo continues.
+With --source it does the same on your own images and texts. OUT/index.html is the page, and the last line printed is
+the command that serves the model over HTTP. What is done is not done again; a stopped demo continues.
 
     interbert demo demo
     interbert demo mine --source catalogue.parquet --text-columns title,title_zh
@@ -85,3 +85,4 @@ def run(options: Options) -> None:
     say(f"{sum(state.seconds for state in states):.0f} s of work in all")
     demo.summarise()
     say(f"page: {folder / 'index.html'}")
+    say(f"serve it: {demo.serving_command()}")

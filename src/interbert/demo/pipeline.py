@@ -6,6 +6,7 @@ import functools
 import logging
 import os
 import platform
+import shlex
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -244,6 +245,22 @@ class Demo:
                 f"images; chance {100 * chance:.1f}%, images shuffled {100 * one.result.shuffled['r@1']:.1f}%"
                 + (f", all the mean image {100 * mean:.1f}%" if mean is not None else "")
             )
+
+    def serving_command(self) -> str:
+        """The line that makes an index of the images, with the demo's model, and serves it; it may be typed again."""
+        mapping, source = self.settings.mapping, self.settings.source
+        texts = ("title", "title_zh") if source is None else mapping.texts
+        named = {
+            "--image-column": mapping.image,
+            "--text-columns": ",".join(texts),
+            "--product-id-column": mapping.product_id,
+        }
+        options = [word for name, value in named.items() if value for word in (name, value)]
+        index = str(self.folder / "index")
+        images = source or str(self._parquet("test"))
+        build = ["interbert", "index", "build", str(self._model("retrieval")), images, index, *options, "--rebuild"]
+        serve = ["interbert", "serve", index, "--state", str(self.folder / "service")]
+        return f"{shlex.join(build)} && {shlex.join(serve)}"
 
     def _step_times(self) -> Iterator[tuple[str, float]]:
         for step in self.steps()[:-1]:
