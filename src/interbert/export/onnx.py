@@ -24,7 +24,7 @@ from interbert.data.pairs import PairTable
 from interbert.errors import CheckpointError, MissingExtraError, UsageError
 from interbert.export.modules import PARTS, Part
 from interbert.export.quantise import QuantisedRecall, quantise_joint
-from interbert.export.runtime import BATCH_TOLERANCE, batch_dependence, import_unreported, level_of, open_exported
+from interbert.export.runtime import BATCH_TOLERANCE, batch_dependence, level_of, open_exported
 from interbert.model.modeling import InterBertForImageTextRetrieval
 from interbert.model.processing import InterBertProcessor, pad_texts
 from interbert.model.region_inputs import pad_images
@@ -32,6 +32,7 @@ from interbert.regions.schema import ExtractorInfo
 from interbert.regions.store import RegionStore
 from interbert.tasks.retrieval import RetrievalSet
 from interbert.utils.files import atomic_write
+from interbert.utils.runtimes import import_unreported
 
 TOLERANCE = 1e-4
 """Largest difference from torch that a file may have."""

@@ -17,7 +17,6 @@ from interbert.export.runtime import (
     Inputs,
     Runner,
     batch_dependence,
-    import_unreported,
     level_of,
     open_exported,
 )
@@ -27,6 +26,7 @@ from interbert.model.region_inputs import pad_images
 from interbert.model.scoring import dual_matrix
 from interbert.tasks.metrics import best_ranks
 from interbert.tasks.retrieval import RetrievalSet
+from interbert.utils.runtimes import import_unreported
 from interbert.utils.stored_names import RegionArrays
 
 _CANDIDATES = 16

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import logging
-import os
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from importlib import import_module
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from interbert.errors import CheckpointError, MissingExtraError, first_line
+from interbert.utils.runtimes import Backend, import_unreported
 
-Backend = Literal["onnxruntime", "openvino"]
 Runner = Callable[[Mapping[str, NDArray[Any]]], NDArray[np.float32]]
 
 
@@ -42,26 +39,6 @@ def open_exported(file: str | Path, backend: Backend = "onnxruntime", bf16: bool
     except Exception as error:  # each runtime has its own tree of errors
         reason = first_line(error)
         raise CheckpointError(f"{path}: {backend} cannot read it ({reason}).") from error
-
-
-def import_unreported(name: Backend) -> Any:
-    """A runtime, with its reports of use to its vendor off; a program that turned them on itself keeps them.
-
-    onnxruntime 1.32 reads the variable once, when it is imported. OpenVINO 2025 sends an event when it is imported, and
-    does without the package that sends when that is missing.
-
-    Raises:
-        ImportError: it is not installed.
-    """
-    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-    sends = "openvino_telemetry"
-    if name != "openvino" or "openvino" in sys.modules or sends in sys.modules:
-        return import_module(name)
-    sys.modules[sends] = None  # type: ignore[assignment]  # import then raises ImportError, which OpenVINO expects
-    try:
-        return import_module(name)
-    finally:
-        del sys.modules[sends]
 
 
 def _onnxruntime(path: Path) -> Runner:

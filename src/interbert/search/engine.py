@@ -17,6 +17,7 @@ from interbert.errors import UsageError
 from interbert.search.hits import Hit, Index
 from interbert.search.index import ProductIndex
 from interbert.search.index_model import index_encoder
+from interbert.search.joint import JointRuntime
 from interbert.search.query import CANDIDATES, DUPLICATES, Part, Query
 from interbert.search.query_encoder import ProductEncoder
 from interbert.search.staged import MEMORY, Progress, StagedSearch
@@ -52,7 +53,13 @@ class SearchEngine(StagedSearch):
         self._recommender: TopicRecommender | None = None
 
     @classmethod
-    def open(cls, index: str | Path, model: str | Path | None = None, bf16: bool | None = None) -> SearchEngine:
+    def open(
+        cls,
+        index: str | Path,
+        model: str | Path | None = None,
+        bf16: bool | None = None,
+        joint_runtime: JointRuntime = "torch",
+    ) -> SearchEngine:
         """Open an index with its model.
 
         Args:
@@ -60,13 +67,15 @@ class SearchEngine(StagedSearch):
             model: where the model is, for an index in a bucket; a local index has its own copy.
             bf16: score in bf16, which leaves probabilities about two digits; None does where the device has it, False
                 gives the same on every machine.
+            joint_runtime: who computes the joint pass; OpenVINO is faster on CPUs, and takes seconds to prepare.
 
         Raises:
+            MissingExtraError: OpenVINO is not installed.
             VectorIndexError: the index is missing, unfinished or damaged.
             CheckpointError: ``model`` is not the model of the index.
         """
         opened = ProductIndex.open(index)
-        return cls(opened, index_encoder(opened, model, bf16))
+        return cls(opened, index_encoder(opened, model, bf16, joint_runtime))
 
     @classmethod
     def of_source(

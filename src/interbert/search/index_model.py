@@ -9,6 +9,7 @@ from pathlib import Path
 from interbert.checkpoints.directory import require_interbert, whole_folder
 from interbert.errors import CheckpointError, VectorIndexError
 from interbert.search.index import ProductIndex
+from interbert.search.joint import JointRuntime
 from interbert.search.query_encoder import ProductEncoder
 from interbert.utils.extractor_weights import WEIGHTS_FILE
 
@@ -64,13 +65,18 @@ def model_folder(path: str | Path, fingerprint: str) -> Path:
     return Path(path) / "models" / fingerprint
 
 
-def index_encoder(index: ProductIndex, model: str | Path | None = None, bf16: bool | None = None) -> ProductEncoder:
+def index_encoder(
+    index: ProductIndex,
+    model: str | Path | None = None,
+    bf16: bool | None = None,
+    joint_runtime: JointRuntime = "torch",
+) -> ProductEncoder:
     """Load the model of an index.
 
     Args:
         index: opened.
         model: where to look for it instead of the index's own copy.
-        bf16: as of :class:`~interbert.search.query_encoder.ProductEncoder`.
+        bf16, joint_runtime: as of :class:`~interbert.search.query_encoder.ProductEncoder`.
 
     Raises:
         CheckpointError: it is another model, or missing.
@@ -79,7 +85,7 @@ def index_encoder(index: ProductIndex, model: str | Path | None = None, bf16: bo
     manifest = index.manifest
     own = model_folder(index.path, manifest.model_fingerprint)
     if model is None and "://" not in index.path and own.is_dir():
-        return _fitting(ProductEncoder.load(own, bf16=bf16), index)
+        return _fitting(ProductEncoder.load(own, bf16=bf16, joint_runtime=joint_runtime), index)
     directory = str(model or manifest.model)
     if not Path(directory).is_dir():
         raise CheckpointError(f"{directory}: the model of {index.path} is not there. Say where it is with --model.")
@@ -89,7 +95,7 @@ def index_encoder(index: ProductIndex, model: str | Path | None = None, bf16: bo
             f"{manifest.model_fingerprint}). Leave --model out, or build the index anew: interbert index build "
             f"{directory} {manifest.source} {index.path} --rebuild"
         )
-    return _fitting(ProductEncoder.load(directory, bf16=bf16), index)
+    return _fitting(ProductEncoder.load(directory, bf16=bf16, joint_runtime=joint_runtime), index)
 
 
 def _fitting(encoder: ProductEncoder, index: ProductIndex) -> ProductEncoder:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
+from typing import Literal, Protocol
 
 import numpy as np
 import torch
@@ -17,6 +18,39 @@ from interbert.model.modeling import InterBertForImageTextRetrieval
 from interbert.model.scoring import autocast, score_embedded
 
 Float32 = NDArray[np.float32]
+
+
+JointRuntime = Literal["torch", "openvino"]
+
+
+class PairScorer(Protocol):
+    """Who scores listed pairs."""
+
+    def pairs(
+        self,
+        texts: Sequence[Sequence[int]],
+        tokens: Sequence[Float32],
+        text_of: NDArray[np.int64],
+        image_of: NDArray[np.int64],
+        progress: Callable[[int], None] | None = None,
+    ) -> Float32:
+        """As :meth:`JointScorer.pairs`."""
+
+
+def joint_scorer(
+    model: InterBertForImageTextRetrieval, bf16: bool | None, runtime: JointRuntime = "torch"
+) -> PairScorer:
+    """The scorer of a runtime.
+
+    Raises:
+        MissingExtraError: OpenVINO is not installed.
+        UsageError: OpenVINO is to score what is on a GPU.
+    """
+    if runtime == "torch":
+        return JointScorer(model, bf16)
+    from interbert.search.openvino_joint import OpenVinoScorer
+
+    return OpenVinoScorer(model, bf16)
 
 
 class JointScorer:

@@ -19,7 +19,7 @@ from interbert.model.modeling import InterBertForImageTextRetrieval
 from interbert.model.processing import InterBertProcessor
 from interbert.model.region_inputs import pad_images
 from interbert.model.scoring import encode_texts, inference, on_device, require_finite
-from interbert.search.joint import JointScorer, padded
+from interbert.search.joint import JointRuntime, joint_scorer, padded
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -57,33 +57,45 @@ class ProductEncoder:
         processor: of the same model directory.
         bf16: score jointly in bf16; None does where the device has it. Vectors of texts and images are float32 in any
             case.
+        joint_runtime: who computes the joint pass, torch or OpenVINO (:mod:`interbert.search.openvino_joint`).
 
     Attributes:
-        scorer: the joint pass over listed pairs.
+        scorer: the joint pass over listed pairs, by ``joint_runtime``.
         can_recall: False for a model with neither a contrastive head nor fusion ``mul``: its vectors have no numbers.
     """
 
     def __init__(
-        self, model: InterBertForImageTextRetrieval, processor: InterBertProcessor, bf16: bool | None = None
+        self,
+        model: InterBertForImageTextRetrieval,
+        processor: InterBertProcessor,
+        bf16: bool | None = None,
+        joint_runtime: JointRuntime = "torch",
     ) -> None:
         self.can_recall = model.config.contrastive_size is not None or model.config.fusion == "mul"
         self.model = model
         self.processor = processor
         self.bf16 = bf16
-        self.scorer = JointScorer(model, bf16)
+        self.joint_runtime = joint_runtime
+        self.scorer = joint_scorer(model, bf16, joint_runtime)
         self._extractor: RegionExtractor | None = None
 
     @classmethod
     def load(
-        cls, directory: str | Path, device: str | torch.device | None = None, bf16: bool | None = None
+        cls,
+        directory: str | Path,
+        device: str | torch.device | None = None,
+        bf16: bool | None = None,
+        joint_runtime: JointRuntime = "torch",
     ) -> ProductEncoder:
-        """Open a model directory; ``device`` is a GPU when there is one, ``bf16`` as of the class.
+        """Open a model directory; ``device`` is a GPU when there is one, ``bf16``, ``joint_runtime`` as of the class.
 
         Raises:
             CheckpointError: it is missing, damaged or no retrieval model.
+            MissingExtraError: OpenVINO is not installed.
+            UsageError: OpenVINO is to score what is on a GPU.
         """
         chosen = device or ("cuda" if torch.cuda.is_available() else "cpu")
-        return cls(load_model(directory).to(chosen), load_processor(directory), bf16)
+        return cls(load_model(directory).to(chosen), load_processor(directory), bf16, joint_runtime)
 
     def require_recall(self) -> None:
         """Check that the model has vectors.

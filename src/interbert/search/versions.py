@@ -59,7 +59,7 @@ class Versions:
 
     def __init__(self, index: Index, encoder: ProductEncoder) -> None:
         self._index = index
-        self._bf16 = encoder.bf16
+        self._bf16, self._joint_runtime = encoder.bf16, encoder.joint_runtime
         self._views: OrderedDict[str, View] = OrderedDict()
         self._encoders: dict[str, ProductEncoder] = {}
         self._lock = threading.Lock()
@@ -145,7 +145,7 @@ class Versions:
             return known
         with self._loading:
             if fingerprint not in self._encoders:
-                self._encoders[fingerprint] = index_encoder(index, bf16=self._bf16)
+                self._encoders[fingerprint] = index_encoder(index, bf16=self._bf16, joint_runtime=self._joint_runtime)
                 while len(self._encoders) > _MODELS:
                     self._encoders.pop(next(iter(self._encoders)))
             return self._encoders[fingerprint]

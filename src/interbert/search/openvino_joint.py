@@ -1,0 +1,132 @@
+"""The joint pass by OpenVINO, which fuses what torch computes one after the other: faster on a CPU.
+
+The model is converted in memory, so there is no file to make or to keep. Results are torch's, to rounding.
+
+Shapes: n pairs, T text tokens, R image tokens, H hidden size.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from interbert.errors import MissingExtraError, UsageError
+from interbert.model.modeling import InterBertForImageTextRetrieval
+from interbert.model.scoring import autocast
+from interbert.utils.runtimes import import_unreported
+
+Float32 = NDArray[np.float32]
+
+_TOKENS = 16_384
+"""Of a batch, so that memory is bounded."""
+
+
+class OpenVinoScorer:
+    """Scores pairs by OpenVINO, on every core.
+
+    Args:
+        model: with a matching head, on the CPU; its weights do not change any more.
+        bf16: as in :func:`interbert.model.scoring.score_matrix`.
+
+    Raises:
+        MissingExtraError: OpenVINO is not installed.
+        UsageError: the model is on a GPU.
+    """
+
+    def __init__(self, model: InterBertForImageTextRetrieval, bf16: bool | None) -> None:
+        if model.device.type != "cpu":
+            raise UsageError("OpenVINO scores on the CPU, and the model is on a GPU. Score by torch there.")
+        try:
+            self._openvino = import_unreported("openvino")
+        except ImportError as error:
+            raise MissingExtraError.of("openvino", "serve") from error
+        self._model = model
+        with autocast(model, bf16):
+            self._bf16 = torch.is_autocast_enabled("cpu")
+        self._compiled: Any = None
+        self._compiling = threading.Lock()
+        self._thread = threading.local()
+
+    def pairs(
+        self,
+        texts: Sequence[Sequence[int]],
+        tokens: Sequence[Float32],
+        text_of: NDArray[np.int64],
+        image_of: NDArray[np.int64],
+        progress: Callable[[int], None] | None = None,
+    ) -> Float32:
+        """Logit differences [n] of listed pairs, as :meth:`interbert.search.joint.JointScorer.pairs` gives them."""
+        scores = np.zeros(len(text_of), dtype=np.float32)
+        lengths = np.array([len(one) for one in texts], dtype=np.int64)[text_of]
+        counts = np.array([len(one) for one in tokens], dtype=np.int64)[image_of]
+        for batch in _even(lengths, counts):
+            ids = np.array([texts[place] for place in text_of[batch]], dtype=np.int64)
+            images = np.stack([tokens[place] for place in image_of[batch]])
+            scores[batch] = self._request().infer([ids, images])[0]
+            if progress is not None:
+                progress(len(batch))
+        return scores
+
+    def _request(self) -> Any:
+        """A request of this thread: one must not be used by two."""
+        request = getattr(self._thread, "request", None)
+        if request is None:
+            with self._compiling:
+                if self._compiled is None:
+                    self._compiled = self._compile()
+            request = self._thread.request = self._compiled.create_infer_request()
+        return request
+
+    def _compile(self) -> Any:
+        hidden, cores = self._model.config.hidden_size, os.cpu_count() or 1
+        kinds = self._openvino.Type
+        example = (torch.ones(3, 9, dtype=torch.int64), torch.zeros(3, 6, hidden))
+        with torch.no_grad(), warnings.catch_warnings():
+            warnings.simplefilter(
+                "ignore"
+            )  # tracing tells of shapes that it takes for constants; they are checked here
+            converted = self._openvino.convert_model(
+                _Joint(self._model).eval(),
+                example_input=example,
+                input=[([-1, -1], kinds.i64), ([-1, -1, hidden], kinds.f32)],
+            )
+        settings = {
+            "INFERENCE_PRECISION_HINT": "bf16" if self._bf16 else "f32",
+            # a stream for each core: as many threads score at a time, and none waits for another's part
+            "NUM_STREAMS": str(cores),
+            "INFERENCE_NUM_THREADS": str(cores),
+        }
+        return self._openvino.compile_model(converted, "CPU", settings)
+
+
+class _Joint(nn.Module):
+    """Text token ids [n,T] and embedded images [n,R,H], without padding, to logit differences [n]."""
+
+    def __init__(self, model: InterBertForImageTextRetrieval) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, ids: Tensor, images: Tensor) -> Tensor:
+        trunk = self.model.interbert
+        output = trunk.encode_embedded(trunk.text_embeddings(ids), images, pooled_only=True)
+        fused = self.model.fusion(output.text_pooled, output.image_pooled)
+        logits = self.model.matching_head(fused)
+        return logits[:, 0] - logits[:, 1]  # type: ignore[no-any-return]
+
+
+def _even(lengths: NDArray[np.int64], counts: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+    """Places of pairs with as many tokens of each kind, in batches."""
+    order = np.lexsort((counts, lengths))
+    ends = np.flatnonzero(np.diff(lengths[order]) | np.diff(counts[order])) + 1
+    for run in np.split(order, ends):
+        if len(run):
+            most = max(1, _TOKENS // int(lengths[run[0]] + counts[run[0]]))
+            yield from (run[start : start + most] for start in range(0, len(run), most))

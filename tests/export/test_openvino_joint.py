@@ -1,0 +1,74 @@
+"""The joint pass by OpenVINO gives torch's scores, for pairs of all lengths, from several threads."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests.search.conftest import built, make_model, model, priced  # noqa: F401  fixtures
+
+from interbert.errors import MissingExtraError
+from interbert.search.engine import SearchEngine
+from interbert.search.joint import Float32, JointScorer, joint_scorer
+from interbert.search.query_encoder import ProductEncoder
+
+pytest.importorskip("openvino")
+
+
+def pairs(encoder: ProductEncoder) -> tuple[list[list[int]], list[Float32], np.ndarray, np.ndarray]:
+    random = np.random.default_rng(0)
+    hidden = encoder.hidden_size
+    texts = [list(map(int, random.integers(5, 40, size=length))) for length in (3, 7, 7, 5)]
+    tokens = [random.normal(size=(count, hidden)).astype(np.float32) for count in (2, 6, 6, 4, 1)]
+    text_of, image_of = np.divmod(np.arange(len(texts) * len(tokens)), len(tokens))
+    return texts, tokens, text_of, image_of
+
+
+def test_scores_are_those_of_torch(model: Path) -> None:  # noqa: F811
+    encoder = ProductEncoder.load(model, bf16=False)
+    given = pairs(encoder)
+    theirs = JointScorer(encoder.model, False).pairs(*given)
+    told: list[int] = []
+    mine = joint_scorer(encoder.model, False, "openvino")
+    np.testing.assert_allclose(mine.pairs(*given, told.append), theirs, atol=1e-4)
+    assert sum(told) == len(given[2])
+    assert np.ptp(theirs) > 1e-2
+    none = np.zeros(0, dtype=np.int64)
+    assert mine.pairs(given[0], given[1], none, none).shape == (0,)
+
+
+def test_threads_score_at_a_time(model: Path) -> None:  # noqa: F811
+    encoder = ProductEncoder.load(model, bf16=False, joint_runtime="openvino")
+    given = pairs(encoder)
+    wanted = encoder.scorer.pairs(*given)
+    found: list[Float32] = []
+    threads = [threading.Thread(target=lambda: found.append(encoder.scorer.pairs(*given))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == len(threads)
+    for scores in found:
+        np.testing.assert_allclose(scores, wanted, atol=1e-5)
+
+
+def test_an_engine_finds_what_it_finds_by_torch(built: Path) -> None:  # noqa: F811
+    torch = SearchEngine.open(built, bf16=False)
+    openvino = SearchEngine.open(built, bf16=False, joint_runtime="openvino")
+    for text in ("a red circle", "blue square", "a green triangle"):
+        mine, theirs = openvino.search(text), torch.search(text)
+        assert [hit.id for hit in mine] == [hit.id for hit in theirs]
+        np.testing.assert_allclose([hit.probability for hit in mine], [hit.probability for hit in theirs], atol=1e-4)
+
+
+def test_without_openvino_the_message_says_how_to_install_it(
+    model: Path,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    encoder = ProductEncoder.load(model)
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    with pytest.raises(MissingExtraError, match=r"interbert\[serve\]"):
+        joint_scorer(encoder.model, False, "openvino")
