@@ -15,6 +15,7 @@ from tests.documented import blocks, commands, run
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+SERVING = (ROOT / "docs" / "serving.md").read_text(encoding="utf-8")
 TRAINING = "--training.batch-size 8 --training.max-steps 2 --validation-share 0.2"
 
 
@@ -31,8 +32,11 @@ def workplace(shop: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_readme_has_the_commands_that_are_run_here() -> None:
     verbs = [line.split()[1] for line in commands(README) if line.startswith("interbert ")]
-    assert verbs == ["extract", "pretrain", "report", "finetune", "extract", "evaluate", "search"]
-    assert [line for line in commands(README) if not line.startswith("interbert ")] == ["make demo"]
+    assert verbs == ["extract", "pretrain", "report", "finetune", "extract", "evaluate", "search", "index", "serve"]
+    make, curl = (line for line in commands(README) if not line.startswith("interbert "))
+    assert make == "make demo"
+    served = [line for line in commands(README) if line.startswith("interbert serve ")]
+    assert {*served, curl} <= set(commands(SERVING))  # tests/service/test_serving_docs.py runs those
 
 
 def test_every_command_runs(
@@ -46,9 +50,10 @@ def test_every_command_runs(
         "finetune": TRAINING,
         "evaluate": "--bootstrap 10",
         "search": "--top-k 3",
+        "index": "",
     }
     for line in commands(README):
-        if line.startswith("interbert "):
+        if line.startswith("interbert ") and line.split()[1] in tiny:
             run(line, capsys, tiny[line.split()[1]])
     assert (workplace / "metrics.json").exists()
     assert "catalogue.parquet" in (workplace / "results.html").read_text(encoding="utf-8")
