@@ -171,7 +171,7 @@ def test_an_impossible_setting_is_named(values: dict, message: str) -> None:
 
 
 def test_no_weights_and_no_device_are_errors_that_say_what_to_give(hub_folder: Path) -> None:
-    with pytest.raises(ConfigError, match=r"Give --frcnn\.weights a file"):
+    with pytest.raises(ConfigError, match=r"Give --weights a file"):
         open_frcnn(FrcnnSettings())
     with pytest.raises(ConfigError, match="device 'nowhere' cannot be used"):
         open_frcnn(FrcnnSettings(str(hub_folder)), "nowhere")
