@@ -21,7 +21,7 @@ from interbert.search.build import build_index
 
 TEXTS = ("a red circle", "something green", "purple paper", "an orange thing")
 SMALL = ["--training.epochs", "16", "--training.batch-size", "4", "--training.learning-rate", "0.003"]
-SMALL += ["--training.ema-decay", "0.5", "--training.log-steps", "1", "--negatives.pool", "4", "--dropout", "0"]
+SMALL += ["--training.ema-decay", "0.5", "--training.log-steps", "1", "--dropout", "0"]
 DEEP = 20
 """Shoppers click on the product of about this rank, which the random model of the tests does not favour."""
 
