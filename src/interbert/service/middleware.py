@@ -32,7 +32,13 @@ def error_response(error: ServiceError) -> JSONResponse:
         headers["WWW-Authenticate"] = "Bearer"
     if error.code == "too_large":
         headers["Connection"] = "close"  # the rest of the body is not read
+    error.message, error.where = _encodable(error.message), error.where and _encodable(error.where)
     return JSONResponse(error.body(), error.status, headers)
+
+
+def _encodable(text: str) -> str:
+    """A text whose halves of surrogate pairs, which JSON may hold and UTF-8 may not, are question marks."""
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 class ErrorAnswer(HTTPException):

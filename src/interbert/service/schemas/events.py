@@ -128,7 +128,12 @@ EVENTS_BODY: dict[str, Any] = {
             "schema": {
                 "anyOf": [
                     {"$ref": "#/components/schemas/EventRequest"},
-                    {"type": "array", "items": {"$ref": "#/components/schemas/EventRequest"}, "minItems": 1},
+                    {
+                        "type": "array",
+                        "items": {},
+                        "minItems": 1,
+                        "description": "Each as `EventRequest`; one that is not is rejected by itself.",
+                    },
                 ]
             },
             "examples": {
