@@ -158,6 +158,7 @@ def main(words: Sequence[str] | None = None, start: LoggedStart = interpreter) -
         "problems": len(problems),
     }
     bad = any(seen[name] for name in list(seen)[1:])
+    seen["schemathesis"] = of_schema.total()
     print(json.dumps(seen | {"seconds": round(time.monotonic() - started), "versions": versions()}))
     if not bad:
         shutil.rmtree(out)

@@ -94,10 +94,10 @@ async def _answered(request: Request, error: Exception) -> Response:
 
 
 def _methods(request: Request) -> list[str]:
-    """The methods that a path takes, of all its routes: the error of a method has those of the first one alone."""
+    """The methods of a path's template, of all its routes: the error itself has those of the first one alone."""
     routes = [route for module in route_modules() for route in module.router.routes]
-    matching = [route for route in routes if route.matches(request.scope)[0] is not Match.NONE]
-    return sorted({method for route in matching for method in route.methods})
+    first = next((route.path for route in routes if route.matches(request.scope)[0] is not Match.NONE), None)
+    return sorted({method for route in routes if route.path == first for method in route.methods})
 
 
 def service_error(error: Exception, paths: Mapping[str, str]) -> ServiceError:

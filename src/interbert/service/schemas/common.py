@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from datetime import date, datetime
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
 from interbert.service.errors import CODES
 
@@ -45,6 +45,16 @@ class Request(BaseModel):
             elif isinstance(one, list):
                 waiting += one
         return value
+
+
+def _require_text(value: Any) -> Any:
+    if not isinstance(value, str):
+        raise ValueError("a moment is a text, such as 2026-12-01T08:00:00Z")
+    return value
+
+
+Moment = Annotated[AwareDatetime, BeforeValidator(_require_text)]
+"""A moment with its time zone, as RFC 3339 has it; numbers, whose unit and zone are guesses, are refused."""
 
 
 class Reply(BaseModel):
