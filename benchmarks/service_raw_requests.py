@@ -17,138 +17,7 @@ from typing import Any
 from urllib.parse import quote
 
 from service_clients import picture
-
-METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "TRACE", "PROPFIND", "get", "QUERY")
-ROUTES = (
-    *("GET /v1/indexes", "GET /v1/models", "GET /readyz", "GET /livez", "GET /", "GET /metrics", "GET /openapi.json"),
-    *("POST /v1/search", "POST /v1/search", "POST /v1/embeddings", "POST /v1/rerank", "POST /v2/rerank"),
-    *("POST /v1/products", "PATCH /v1/products", "DELETE /v1/products", "POST /v1/events", "DELETE /v1/events"),
-    *("GET /v1/products/{id}", "PATCH /v1/products/{id}", "DELETE /v1/products/{id}"),
-    *("GET /v1/products/{id}/similar", "GET /v1/products/{id}/image", "GET /v1/tasks/{id}", "GET /v1/tasks"),
-    *("GET /v1/topics", "POST /v1/topics", "POST /v1/topics/preview", "GET /v1/topics/{id}", "PUT /v1/topics/{id}"),
-    *("DELETE /v1/topics/{id}", "GET /v1/topics/{id}/items", "GET /v1/topics/{id}/changes"),
-    *("GET /v1/statistics/queries", "GET /v1/statistics/click-through"),
-)
-IDS = (
-    *(
-        "a",
-        "red-circle",
-        "a/b",
-        "a/similar",
-        "a/image",
-        "..",
-        ".",
-        "%2F",
-        "%2e%2e%2fetc",
-        "红色 圆",
-        "it's",
-        'q"',
-        "%00",
-    ),
-    *("x" * 5000, "🦆" * 300, "a\nb", "a;b=c", "nul", "NaN", "-1", "1e999", "é́", "\u202eabc", "?", "#", "%"),
-)
-TEXTS = (
-    *(
-        "",
-        " ",
-        "a red circle",
-        "红色圆形",
-        "x" * 1001,
-        "🦆" * 400,
-        "\x00",
-        "\x1b[31m",
-        "' OR 1=1 --",
-        "\ud800",
-        "\u202e",
-    ),
-    *(
-        "{{7*7}}",
-        "%s%n",
-        "[CLS] [MASK] [SEP]",
-        "data:image/png;base64,",
-        "data:image/png;base64,AAAA",
-        "http://a.invalid/x",
-    ),
-    *("a " * 500, "\t\r\n", "A" * 300, "-", "NaN", "🏳️‍🌈", "ﷺ" * 50, "adidass runing shoees"),
-)
-FILTERS = (
-    *(
-        "price < 50",
-        "price <",
-        "colour = 'red' and (stock > 0 or not sale)",
-        "((((((((((a",
-        "price < 1e999",
-        "1 = 1",
-        "not",
-    ),
-    *(
-        "price in (" + "1," * 500 + "1)",
-        "colour = '\ud800'",
-        "colour = '",
-        "price between 1 and",
-        "colour like '%'",
-        "(",
-    ),
-    *("nosuch = 1", "price = 'red'", "sale = 3", "drop table products", "price < -9223372036854775809", "price < nan"),
-    *("(" * 900 + "price < 1" + ")" * 900, "not " * 400 + "sale", "stock = 99999999999999999999999", "colour = '红'"),
-)
-NUMBERS = (0, 1, -1, 5, 200, 201, 2**31, 2**63, 2**64, 10**30, 0.5, -0.0, 1e308, 1e-320, float("nan"), float("inf"))
-FIELDS = (
-    *("text", "image", "product_id", "queries", "where", "top_k", "candidates", "sort", "facets", "cursor", "weight"),
-    *(
-        "min_probability",
-        "deadline_ms",
-        "client_id",
-        "index",
-        "input",
-        "model",
-        "documents",
-        "query",
-        "top_n",
-        "products",
-    ),
-    *(
-        "product_ids",
-        "image_id",
-        "texts",
-        "metadata",
-        "price",
-        "stock",
-        "colour",
-        "sale",
-        "kind",
-        "query_id",
-        "rank",
-        "at",
-    ),
-    *("events", "id", "pinned", "hidden", "diversity", "diversify_by", "valid_from", "valid_to", "expected_revision"),
-    *(
-        "published",
-        "dimensions",
-        "encoding_format",
-        "return_documents",
-        "rerank",
-        "full_text",
-        "spelling",
-        "",
-        "\ud800",
-    ),
-)
-MEDIA = (
-    *("application/json", "application/json", "application/json", "application/x-ndjson", "text/plain", "", "*/*"),
-    *(
-        "application/x-www-form-urlencoded",
-        "multipart/form-data; boundary=b",
-        "multipart/form-data",
-        "application/JSON;x",
-    ),
-    *(
-        "application/json; charset=utf-16",
-        "application/vnd.api+json",
-        "image/png",
-        "multipart/form-data; boundary=" + "b" * 300,
-    ),
-)
+from service_raw_values import BROKEN_HEADERS, FIELDS, FILTERS, HEADERS, IDS, MEDIA, METHODS, NUMBERS, ROUTES, TEXTS
 
 
 @dataclass(frozen=True)
@@ -287,22 +156,7 @@ class RawRequest:
             headers.append(f"Content-Type: {media}".encode())
         if self._random.random() < 0.95:
             headers.append(f"Authorization: Bearer {self._key}".encode())
-        odd = (b"X-API-Key: \xff\xfe", b"Authorization: Basic a", b'If-Match: "x"', b"If-Match: 99999999999999999999")
-        odd += (
-            b"Idempotency-Key: \xe9",
-            b"Idempotency-Key: same",
-            b"If-None-Match: *",
-            b"Accept-Encoding: \xff",
-            b"X: " + b"y" * 9000,
-        )
-        odd += (
-            b"Cookie: a=\x01",
-            b"Origin: null",
-            b"Expect: 100-continue",
-            b"Range: bytes=0-1",
-            b"Content-Encoding: gzip",
-        )
-        headers += [self._pick(odd) for _ in range(self._random.choice((0, 0, 0, 1, 2)))]
+        headers += [self._pick(HEADERS) for _ in range(self._random.choice((0, 0, 0, 1, 2)))]
         chunked = self.body and self._random.random() < 0.2
         if chunked:
             middle = len(self.body) // 2
@@ -313,11 +167,7 @@ class RawRequest:
             sent = self.body
             headers.append(b"Content-Length: %d" % len(self.body))
         if self.breaks_http:
-            headers.append(
-                self._pick(
-                    (b"Content-Length: -1", b"no header", b"Transfer-Encoding: x", b"\x00: a", b"Content-Length: 5")
-                )
-            )
+            headers.append(self._pick(BROKEN_HEADERS))
         line = f"{self.method} {self.path} HTTP/1.1".encode("utf-8", "surrogatepass")
         return b"\r\n".join([line, *headers, b"", b""]) + sent
 

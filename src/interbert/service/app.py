@@ -105,6 +105,9 @@ def service_error(error: Exception, paths: Mapping[str, str]) -> ServiceError:
     if isinstance(error, ErrorAnswer):
         return error.error
     if isinstance(error, ServiceError):
+        if error.code in ("state_unavailable", "storage_full"):  # its words name the database or a file
+            _log.warning("%s", error.message)
+            error.message = CODES[error.code][1]
         error.message = _with_names(error.message, paths)
         return error
     if isinstance(error, InterBertError):
@@ -128,7 +131,7 @@ def _of_library(error: InterBertError, paths: Mapping[str, str]) -> ServiceError
 def _with_names(message: str, paths: Mapping[str, str]) -> str:
     """A message in which whole paths of indexes gave way to their names; the longest first, they may lie in others."""
     for path in sorted(paths, key=len, reverse=True):
-        message = re.sub(rf"(?<![\w/.-]){re.escape(path)}(?![\w-])", lambda _, name=paths[path]: name, message)
+        message = re.sub(rf"(?<![\w/.-]){re.escape(path)}(?![\w-])", paths[path], message)
     return message
 
 
