@@ -85,21 +85,24 @@ class RawRequest:
 
     def _sensible(self, template: str) -> dict[str, Any]:
         """A body that is near to what a route reads."""
-        text, where = self._pick(TEXTS), self._pick(FILTERS)
+        sound = self._random.random() < 0.4  # else nothing but refusals would be seen
+        text = "a red circle" if sound else self._pick(TEXTS)
+        where = self._pick((None, "price < 50", "stock > 0")) if sound else self._pick(FILTERS)
+        top_k = 5 if sound else self._pick(NUMBERS)
         near: dict[str, Any] = {
             "search": {
                 "text": text,
                 "where": where,
-                "top_k": self._pick(NUMBERS),
+                "top_k": top_k,
                 "facets": ["colour"],
                 "sort": "-price",
             },
             "embeddings": {"input": [text, self._value(3)], "encoding_format": "base64"},
-            "rerank": {"query": text, "documents": [self._value(2), "red-circle"], "top_n": self._pick(NUMBERS)},
+            "rerank": {"query": text, "documents": [self._value(2), "red-circle"], "top_n": top_k},
             "products": {"products": [self._product() for _ in range(self._random.randrange(4))]},
-            "events": {"kind": "click", "query_id": text, "product_id": self._pick(IDS), "rank": self._pick(NUMBERS)},
+            "events": {"kind": "click", "query_id": text, "product_id": self._pick(IDS), "rank": top_k},
             "topics": {
-                "texts": [text, self._pick(TEXTS)],
+                "texts": [text, "red" if sound else self._pick(TEXTS)],
                 "where": where,
                 "pinned": [self._pick(IDS)],
                 "diversity": 0.5,
