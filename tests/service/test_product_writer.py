@@ -265,7 +265,7 @@ def test_a_database_that_goes_away_and_comes_back_is_waited_for(
 
 
 def test_one_spool_has_one_writer(writer: ProductWriter, make: Make) -> None:
-    with pytest.raises(BusyError, match="another command"):
+    with pytest.raises(BusyError, match="another service runs with this folder"):
         make().start()
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.search.conftest import built, index_path, make_model, model, priced, source_of
@@ -241,6 +242,21 @@ def test_a_rebuilt_index_makes_the_pages_anew(
     shop.pages.refresh()
     assert shop.page("red").index_version.split("@")[0] != before.index_version.split("@")[0]
     assert shop.products("red") == [item["product_id"] for item in before.page.items]
+
+
+def test_a_topic_that_is_deleted_while_its_page_is_made_leaves_the_others(shop: Shop) -> None:
+    for name in ("a", "b"):
+        shop.put(name, "red paper")
+    plain = shop.state.topics.save_page
+
+    def deleted_first(index: str, topic_id: str, *values: Any, **more: Any) -> Any:
+        if topic_id == "a":
+            shop.state.topics.delete("shop", "a")
+        return plain(index, topic_id, *values, **more)
+
+    shop.state.topics.save_page = deleted_first  # type: ignore[method-assign]
+    assert shop.pages.refresh().written == 1
+    assert shop.products("b")
 
 
 def test_pages_are_kept_up_to_date_in_the_background(shop: Shop) -> None:

@@ -46,9 +46,10 @@ def logging_on_stderr() -> Iterator[None]:
     """While a block runs, what ``interbert`` and uvicorn log goes to standard error, and only there."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Line())
-    loggers = [logging.getLogger("interbert"), logging.getLogger("uvicorn")]
+    names = ("interbert", "uvicorn", "python_multipart")
+    loggers = [logging.getLogger(name) for name in names]
     before = [(one, one.handlers, one.propagate, one.level) for one in loggers]
-    for one, level in zip(loggers, (logging.INFO, logging.WARNING), strict=True):
+    for one, level in zip(loggers, (logging.INFO, logging.WARNING, logging.ERROR), strict=True):
         one.handlers, one.propagate = [handler], False
         one.setLevel(level)
     try:

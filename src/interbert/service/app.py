@@ -15,6 +15,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.middleware.cors import CORSMiddleware
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.routing import Match
 
 from interbert import __version__
 from interbert.errors import FilterError, InterBertError, shortened
@@ -43,6 +44,7 @@ def create_app(service: Service) -> FastAPI:
         service: its state, at ``request.app.state.service``.
     """
     app = FastAPI(title="InterBERT", version=__version__, description=_DESCRIPTION, docs_url=None, redoc_url=None)
+    app.router.redirect_slashes = False  # a redirect would name the host that the request said
     app.state.service = service
     for module in route_modules():
         app.include_router(module.router)
@@ -85,15 +87,29 @@ def route_modules() -> Iterator[ModuleType]:
 
 async def _answered(request: Request, error: Exception) -> Response:
     paths = {one.path: one.name for one in request.app.state.service.indexes.values()}
-    return error_response(service_error(error, paths))
+    response = error_response(service_error(error, paths))
+    if response.status_code == 405:
+        response.headers["Allow"] = ", ".join(_methods(request)) or "GET"
+    return response
+
+
+def _methods(request: Request) -> list[str]:
+    """The methods of a path's template, of all its routes: the error itself has those of the first one alone."""
+    routes = [route for module in route_modules() for route in module.router.routes]
+    first = next((route.path for route in routes if route.matches(request.scope)[0] is not Match.NONE), None)
+    return sorted({method for route in routes if route.path == first for method in route.methods})
 
 
 def service_error(error: Exception, paths: Mapping[str, str]) -> ServiceError:
     """Any error of a request as the service sends it; ``paths`` of indexes give way to their names."""
-    if isinstance(error, ServiceError):
-        return error
     if isinstance(error, ErrorAnswer):
         return error.error
+    if isinstance(error, ServiceError):
+        if error.code in ("state_unavailable", "storage_full"):  # its words name the database or a file
+            _log.warning("%s", error.message)
+            error.message = CODES[error.code][1]
+        error.message = _with_names(error.message, paths)
+        return error
     if isinstance(error, InterBertError):
         return _of_library(error, paths)
     if isinstance(error, RequestValidationError):
@@ -106,11 +122,17 @@ def _of_library(error: InterBertError, paths: Mapping[str, str]) -> ServiceError
     character = re.search(r"character (\d+)", str(error)) if isinstance(error, FilterError) else None
     found = ServiceError.of(error, f"where, character {character.group(1)}" if character else None)
     if found.status < 500:
-        for path, name in paths.items():
-            found.message = found.message.replace(path, name)
+        found.message = _with_names(found.message, paths)
         return found
     _log.error("%s", error)
     return ServiceError(found.code, CODES[found.code][1])
+
+
+def _with_names(message: str, paths: Mapping[str, str]) -> str:
+    """A message in which whole paths of indexes gave way to their names; the longest first, they may lie in others."""
+    for path in sorted(paths, key=len, reverse=True):
+        message = re.sub(rf"(?<![\w/.-]){re.escape(path)}(?![\w-])", paths[path], message)
+    return message
 
 
 def _invalid(found: Any) -> ServiceError:

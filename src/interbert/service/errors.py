@@ -23,6 +23,7 @@ CODES: dict[str, tuple[int, str]] = {
     "forbidden": (403, "The key has not the right, or not for this index."),
     "not_found": (404, "There is no such thing."),
     "method_not_allowed": (405, "The path does not take this method."),
+    "timeout": (408, "The body stopped coming. Send it again, in one go."),
     "conflict": (409, "It was changed meanwhile, or the idempotency key was used for another request."),
     "cursor_expired": (410, "The version of the index that the cursor belongs to is gone. Search again."),
     "too_large": (413, "The body, an image or a batch is larger than the service reads."),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import logging
 import math
 import time
@@ -19,6 +21,10 @@ _log = logging.getLogger(__name__)
 _access_log = logging.getLogger("interbert.service.access")
 _GONE = 499
 """Status in numbers and log of a request whose client left; nobody receives it."""
+_BODY_SECONDS = 60.0
+"""In which something of a body has to come."""
+_REST_SECONDS = 5.0
+"""For which the rest of a body is read that was answered before its end."""
 _UNKNOWN = "(unknown path)"
 _METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 
@@ -32,7 +38,13 @@ def error_response(error: ServiceError) -> JSONResponse:
         headers["WWW-Authenticate"] = "Bearer"
     if error.code == "too_large":
         headers["Connection"] = "close"  # the rest of the body is not read
+    error.message, error.where = _encodable(error.message), error.where and _encodable(error.where)
     return JSONResponse(error.body(), error.status, headers)
+
+
+def _encodable(text: str) -> str:
+    """A text whose halves of surrogate pairs, which JSON may hold and UTF-8 may not, are question marks."""
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 class ErrorAnswer(HTTPException):
@@ -98,8 +110,57 @@ def route_of(scope: Scope) -> str:
     return str(getattr(scope.get("route"), "path", _UNKNOWN))
 
 
+class _Body:
+    """A request's body on its way: limited and timed; the rest is read when the answer came before its end.
+
+    A client that still sends when the connection is closed may never see the answer: the reset overtakes it.
+
+    Args:
+        receive, send: of the server.
+        most: bytes.
+        refuse: makes the error of a body with more.
+        waits: the client sends its body only after it was told to (``Expect: 100-continue``).
+    """
+
+    def __init__(
+        self, receive: Receive, send: Send, most: int, refuse: Callable[[], ServiceError], waits: bool
+    ) -> None:
+        self._receive, self._send, self._most, self._refuse = receive, send, most, refuse
+        self._read, self._ended = 0, waits
+
+    async def receive(self) -> Message:
+        """A part of it.
+
+        Raises:
+            ErrorAnswer: ``too_large``, or ``timeout`` when nothing came for a minute.
+        """
+        try:
+            async with asyncio.timeout(None if self._ended else _BODY_SECONDS):
+                message = await self._receive()
+        except TimeoutError:
+            self._ended = True
+            message_ = f"Nothing of the body came for {_BODY_SECONDS:g} seconds. Send it again, in one go."
+            raise ErrorAnswer(ServiceError("timeout", message_, "body")) from None
+        self._ended = not message.get("more_body", False)
+        self._read += len(message.get("body", b""))
+        if self._read > self._most:
+            raise ErrorAnswer(self._refuse())
+        return message
+
+    async def send(self, message: Message) -> None:
+        """A part of the answer; before it ends, what still comes of the body is thrown away for some seconds."""
+        if message["type"] == "http.response.body" and not message.get("more_body", False) and not self._ended:
+            await self._send({**message, "more_body": True})
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_REST_SECONDS):
+                    while (await self._receive()).get("more_body", False):
+                        pass
+            message = {"type": "http.response.body", "body": b""}
+        await self._send(message)
+
+
 class BodyLimit:
-    """Refuses a body that is too large, by its declared length or while it arrives.
+    """Refuses a body that is too large, by its declared length or while it arrives, or that stops coming.
 
     Args:
         app: what reads it.
@@ -115,21 +176,13 @@ class BodyLimit:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        most, read = self._most(scope["method"], scope["path"]), 0
-        declared = dict(scope["headers"]).get(b"content-length", b"0")
+        most, headers = self._most(scope["method"], scope["path"]), dict(scope["headers"])
+        body = _Body(receive, send, most, lambda: self._too_large(most), b"expect" in headers)
+        declared = headers.get(b"content-length", b"0")
         if declared.isdigit() and len(declared) < 20 and int(declared) > most:
-            await error_response(self._too_large(most))(scope, receive, send)
+            await error_response(self._too_large(most))(scope, body.receive, body.send)
             return
-
-        async def counting() -> Message:
-            nonlocal read
-            message = await receive()
-            read += len(message.get("body", b""))
-            if read > most:
-                raise ErrorAnswer(self._too_large(most))
-            return message
-
-        await self._app(scope, counting, send)
+        await self._app(scope, body.receive, body.send)
 
     def _too_large(self, most: int) -> ServiceError:
         self._metrics.rejections.labels("too_large").inc()

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from interbert.service.schemas.common import ErrorBody, errors
 
-_COMMON = ("bad_request", "method_not_allowed", "invalid", "too_large", "internal")
+_COMMON = ("bad_request", "method_not_allowed", "timeout", "invalid", "too_large", "internal")
 _WITH_KEY = ("unauthorized", "forbidden", "rate_limited", "state_unavailable")
 _REFERENCE = "#/components/schemas/{model}"
 _METHODS = ("get", "post", "put", "patch", "delete")

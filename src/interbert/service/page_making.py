@@ -67,7 +67,8 @@ def require_possible(recommender: TopicRecommender, topic: TopicRow) -> None:
     try:
         recommender.require_columns(topic.diversify_by)
     except ColumnError as error:
-        raise ServiceError.of(error, "diversify_by") from error
+        message = str(error).removeprefix(f"{recommender.index.path}: ")  # which is shown as a note of the page, too
+        raise ServiceError("invalid", f"{message[:1].upper()}{message[1:]}", "diversify_by") from error
     if topic.min_probability is not None and recommender.memory is None:
         message = (
             "min_probability needs a model that was taught topics, and this index's was not: its pages have no "

@@ -5,18 +5,36 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from interbert.errors import StorageError, writing
+from interbert.errors import BusyError, StorageError, writing
 from interbert.service.errors import ServiceError
+from interbert.utils.files import only_writer
 
 MAX_LINE = 96 << 20
 """Bytes of a line: an image of 64 MiB as base64, and its texts."""
 _PART, _WHOLE = ".part", ".ndjson"
+
+
+@contextmanager
+def only_service(folder: Path) -> Iterator[None]:
+    """While the block runs no other service applies the files of a folder.
+
+    Raises:
+        BusyError: another one does.
+    """
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(only_writer(folder))
+        except BusyError as error:
+            raise BusyError(
+                f"{folder}: another service runs with this folder. Stop it, or choose another with --state."
+            ) from error
+        yield
 
 
 class SpoolFile:

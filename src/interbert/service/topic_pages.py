@@ -160,7 +160,11 @@ class TopicPages:
         for _, _, topic in sorted(changed, key=lambda one: one[:2]):
             if self._ending.is_set():
                 break
-            self._model.submit(upkeep.look, topic, done).result()
+            try:
+                self._model.submit(upkeep.look, topic, done).result()
+            except ServiceError as error:
+                if error.code != "not_found":  # it was deleted meanwhile
+                    raise
         return done
 
     def _made_now(self, topic: TopicRow, page: Page | None) -> Page:

@@ -26,7 +26,7 @@ from interbert.service.applying import PASSING, ChunkWriter, Kind, RebuiltError,
 from interbert.service.errors import ServiceError
 from interbert.service.metrics import Metrics
 from interbert.service.settings import Limits
-from interbert.service.spool import SpoolFile, chunks, left_files
+from interbert.service.spool import SpoolFile, chunks, left_files, only_service
 from interbert.service.state import Task
 from interbert.service.waiters import Waiters
 from interbert.utils.files import only_writer
@@ -159,7 +159,7 @@ class ProductWriter:
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
         with contextlib.ExitStack() as stack:
             try:
-                stack.enter_context(only_writer(self._spool))
+                stack.enter_context(only_service(self._spool))
                 found = left_files(self._spool)
             except Exception as error:
                 ready.set_exception(error)

@@ -68,7 +68,8 @@ def _body(*models: str, lines: Any, value: Any) -> dict[str, Any]:
         "application/json": {"schema": schemas[0] if len(schemas) == 1 else {"anyOf": schemas}, "example": value}
     }
     if lines is not None:
-        content[NDJSON[0]] = {"schema": {"type": "string"}, "example": line_of(lines).decode() + "\n"}
+        described = {"description": "A JSON value a line; each has a status of its own, whatever is wrong with it."}
+        content[NDJSON[0]] = {"schema": described, "example": line_of(lines).decode() + "\n"}
     return {"requestBody": {"required": True, "content": content}}
 
 
@@ -237,6 +238,7 @@ async def update_one(
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
     """Price, stock, tags and texts; nothing is encoded. All images of the product change, or the one of `image_id`."""
+    _require_no_part(request, product_id)
     asked = WriteRequest.of(request, index, principal, wait)
     fields, digest = await asked.json_body()
     if not isinstance(fields, dict) or not fields:
@@ -263,10 +265,23 @@ async def remove_one(
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
     """All of its images, or the one that is named."""
+    _require_no_part(request, product_id)
     asked = WriteRequest.of(request, index, principal, wait)
     image = {} if image_id is None else {"image_id": image_id}
     line = line_of({"product_id": product_id, **image})
     return await asked.answer(Lines("products.remove", [line], asked.digest(), single=True))
+
+
+def _require_no_part(request: Request, product_id: str) -> None:
+    """Check that a path does not name what is only read.
+
+    Raises:
+        ServiceError: ``method_not_allowed``.
+    """
+    for name in ("similar", "image"):
+        if product_id.endswith(f"/{name}") and not _is_part_of_id(request, name):
+            message = f"It is only read. Of an id that ends so, write the slash as %2F: ...%2F{name}."
+            raise ServiceError("method_not_allowed", message)
 
 
 async def _shown(request: Request, principal: Principal, product_id: str, index: str | None) -> Response:

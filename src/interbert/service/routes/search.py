@@ -40,7 +40,12 @@ _FORM = {
     "type": "object",
     "properties": {
         "image": {"type": "string", "format": "binary", "description": "An image file."},
-        "request": {"type": "string", "description": "The fields of a JSON request, as one JSON text."},
+        "request": {
+            "type": "string",
+            "contentMediaType": "application/json",
+            "contentSchema": {"$ref": "#/components/schemas/SearchRequest"},
+            "description": "The fields of a JSON request, as one JSON text.",
+        },
         "text": {"type": "string"},
         "top_k": {"type": "integer"},
     },

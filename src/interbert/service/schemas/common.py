@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from datetime import date, datetime
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
 from interbert.service.errors import CODES
 
@@ -27,6 +27,34 @@ class Request(BaseModel):
     """A request's body: a field that is not known is an error, and no number is infinite."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False, protected_namespaces=())
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _has_characters(cls, value: Any) -> Any:
+        """JSON may hold halves of surrogate pairs, which neither tokenizers nor databases take."""
+        waiting = [value]  # no recursion: it may nest as deeply as JSON is read
+        while waiting:
+            one = waiting.pop()
+            if isinstance(one, str):
+                try:
+                    one.encode()
+                except UnicodeEncodeError:
+                    raise ValueError("a text holds half of a surrogate pair, which is no character") from None
+            elif isinstance(one, dict):
+                waiting += [*one.keys(), *one.values()]
+            elif isinstance(one, list):
+                waiting += one
+        return value
+
+
+def _require_text(value: Any) -> Any:
+    if not isinstance(value, str):
+        raise ValueError("a moment is a text, such as 2026-12-01T08:00:00Z")
+    return value
+
+
+Moment = Annotated[AwareDatetime, BeforeValidator(_require_text)]
+"""A moment with its time zone, as RFC 3339 has it; numbers, whose unit and zone are guesses, are refused."""
 
 
 class Reply(BaseModel):

@@ -26,7 +26,7 @@ class EmbeddingsRequest(Request):
     input: str | list[str] = Field(description="A text or several; one that begins with `data:image/` is an image.")
     model: str | None = Field(default=None, max_length=200, description=_MODEL)
     encoding_format: Literal["float", "base64"] = Field(default="float", description="base64: float32, little-endian.")
-    dimensions: int | None = Field(default=None, description="Only the size that vectors have.")
+    dimensions: int | None = Field(default=None, ge=1, description="Only the size that vectors have.")
     user: str | None = Field(default=None, max_length=200, description="Not used.")
 
     @field_validator("input", mode="before")

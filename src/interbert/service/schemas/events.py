@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import AwareDatetime, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
-from interbert.service.schemas.common import ErrorDetail, Reply, Request
+from interbert.service.schemas.common import ErrorDetail, Moment, Reply, Request
 
 _CLICK: dict[str, Any] = {
     "kind": "click",
@@ -33,7 +33,7 @@ class EventRequest(Request):
     client_id: str | None = Field(
         None, min_length=1, max_length=200, description="Whose event it is: a pseudonym, by which it can be erased."
     )
-    at: AwareDatetime | None = Field(None, description="When it was; now when left out. A time to come counts as now.")
+    at: Moment | None = Field(None, description="When it was; now when left out. A time to come counts as now.")
 
 
 class EventStatus(Reply):
@@ -128,7 +128,12 @@ EVENTS_BODY: dict[str, Any] = {
             "schema": {
                 "anyOf": [
                     {"$ref": "#/components/schemas/EventRequest"},
-                    {"type": "array", "items": {"$ref": "#/components/schemas/EventRequest"}, "minItems": 1},
+                    {
+                        "type": "array",
+                        "items": {},
+                        "minItems": 1,
+                        "description": "Each as `EventRequest`; one that is not is rejected by itself.",
+                    },
                 ]
             },
             "examples": {

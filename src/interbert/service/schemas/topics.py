@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AwareDatetime, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
-from interbert.service.schemas.common import Reply, Request
+from interbert.service.schemas.common import Moment, Reply, Request
 
 TOPIC_ID = r"^[A-Za-z0-9][A-Za-z0-9_.\-]{0,99}$"
 """Letters, digits, and . _ - inside."""
@@ -54,8 +54,8 @@ class TopicRequest(Request):
         default_factory=list, max_length=100, description="Products at the top, in this order, however probable."
     )
     hidden: list[ProductId] = Field(default_factory=list, max_length=1000, description="Products that are not shown.")
-    valid_from: AwareDatetime | None = Field(None, description="Before this moment the page is empty.")
-    valid_to: AwareDatetime | None = Field(None, description="From this moment on the page is empty.")
+    valid_from: Moment | None = Field(None, description="Before this moment the page is empty.")
+    valid_to: Moment | None = Field(None, description="From this moment on the page is empty.")
     published: bool = Field(True, description="Without, the page is empty; see it by /v1/topics/preview.")
 
     @model_validator(mode="after")
