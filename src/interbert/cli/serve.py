@@ -144,6 +144,7 @@ def _opened(options: Options) -> Service:
     from pathlib import Path
 
     import torch
+    from threadpoolctl import threadpool_limits
 
     from interbert.cli.serving import is_loopback, opened_state
     from interbert.errors import UsageError, writing
@@ -153,6 +154,8 @@ def _opened(options: Options) -> Service:
 
     if options.queues.threads:
         torch.set_num_threads(options.queues.threads)
+    # numpy's products are small here, and its threads wait by spinning: they took a third of the joint pass's time
+    threadpool_limits(1, user_api="blas")
     names = named_indexes(options.index)
     folder = Path(options.state)
     with writing(folder):
