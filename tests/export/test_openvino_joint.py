@@ -70,5 +70,5 @@ def test_without_openvino_the_message_says_how_to_install_it(
 ) -> None:
     encoder = ProductEncoder.load(model)
     monkeypatch.setitem(sys.modules, "openvino", None)
-    with pytest.raises(MissingExtraError, match=r"interbert\[serve\]"):
+    with pytest.raises(MissingExtraError, match=r"interbert\[export\]"):
         joint_scorer(encoder.model, False, "openvino")

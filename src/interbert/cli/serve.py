@@ -46,8 +46,8 @@ class Options:
     """Seconds between SIGTERM, from which on /readyz says no, and the last request that is accepted."""
     drain_seconds: float = 30.0
     """Seconds that requests have to end after that."""
-    joint_runtime: Literal["auto", "torch", "openvino"] = "auto"
-    """Who computes the joint pass. auto: OpenVINO where it is installed and a CPU computes in bf16, else torch."""
+    joint_runtime: Literal["torch", "openvino"] = "torch"
+    """Who computes the joint pass. OpenVINO is faster on a CPU; in bf16 it rounds otherwise than a search by torch."""
     synonyms: str | None = None
     """File of synonyms, as of `interbert search --synonyms`; read again when it changes."""
     spelling: bool = True
@@ -109,7 +109,7 @@ def _served(name: str, path: str, options: Options, state: State, settings: Sett
     from interbert.service.writes import ProductWriter
 
     bf16 = asks_for_bf16(options.precision)
-    engine = SearchEngine.open(path, bf16=bf16, joint_runtime=_runtime(options.joint_runtime, bf16))
+    engine = SearchEngine.open(path, bf16=bf16, joint_runtime=options.joint_runtime)
     return ServedIndex(
         name,
         path,
@@ -119,20 +119,6 @@ def _served(name: str, path: str, options: Options, state: State, settings: Sett
         TopicPages(name, engine, state, metrics),
         QueryRewriter(engine, None if settings.synonyms is None else settings.synonyms.synonyms, options.spelling),
     )
-
-
-def _runtime(asked: Literal["auto", "torch", "openvino"], bf16: bool | None) -> Literal["torch", "openvino"]:
-    """Who computes the joint pass."""
-    import importlib.util
-
-    import torch
-
-    from interbert.model.scoring import cpu_has_bf16
-
-    if asked != "auto":
-        return asked
-    fast = not torch.cuda.is_available() and bf16 is not False and cpu_has_bf16()
-    return "openvino" if fast and importlib.util.find_spec("openvino") is not None else "torch"
 
 
 def _opened(options: Options) -> Service:

@@ -47,7 +47,7 @@ class OpenVinoScorer:
         try:
             self._openvino = import_unreported("openvino")
         except ImportError as error:
-            raise MissingExtraError.of("openvino", "serve") from error
+            raise MissingExtraError.of("openvino", "export") from error
         self._model = model
         with autocast(model, bf16):
             self._bf16 = torch.is_autocast_enabled("cpu")
