@@ -51,10 +51,12 @@ def _upgrade(connection: Connection, name: str) -> None:
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
     script = ScriptDirectory.from_config(config)
     context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
+    # tables first: another start may commit in between, and its tables without their version would be something else
+    tables = inspect(connection).get_table_names()
     current = context.get_current_revision()
     if current == script.get_current_head():
         return
-    if current is None and inspect(connection).get_table_names():
+    if current is None and tables:
         raise UsageError(f"{name}: holds tables of something else. Name another database, or make an empty one.")
     if current is not None and current not in {one.revision for one in script.walk_revisions()}:
         raise UsageError(
