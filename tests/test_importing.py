@@ -91,7 +91,7 @@ STATE = """
 import csv, json, locale, logging, os, signal, sys, warnings
 import accelerate, datasets, huggingface_hub.utils, importlib, lance, numpy, PIL.Image, PIL.ImageFile, pandas, sklearn
 import torch, torch.utils.tensorboard, torchvision, transformers
-for extra in ("lancedb", "onnxruntime", "onnxscript", "openvino", "ray"):
+for extra in ("alembic", "fastapi", "lancedb", "onnxruntime", "onnxscript", "openvino", "ray", "sqlalchemy", "uvicorn"):
     try:
         importlib.import_module(extra)
     except ImportError:

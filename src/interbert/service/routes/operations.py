@@ -9,6 +9,7 @@ from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
 from interbert.service.errors import ServiceError
 from interbert.service.schemas.common import errors, example
 from interbert.service.service import Service
+from interbert.utils.templating import render
 
 router = APIRouter(tags=["operations"])
 
@@ -69,13 +70,4 @@ async def metrics(request: Request) -> Response:
 @router.get("/", summary="A page for people", response_class=HTMLResponse, include_in_schema=False)
 async def page(request: Request) -> HTMLResponse:
     """What is served here, and where the API is described."""
-    return HTMLResponse(_PAGE, headers=PAGE_HEADERS)
-
-
-_PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>InterBERT</title></head>
-<body><h1>InterBERT</h1>
-<p>Search and topic pages over HTTP. The API is described by <a href="/openapi.json">/openapi.json</a>.</p>
-<p><code>POST /v1/search {"text": "red summer dress", "top_k": 5}</code></p>
-</body></html>
-"""
+    return HTMLResponse(render("service.html"), headers=PAGE_HEADERS)
