@@ -31,6 +31,12 @@ SLOW_FILES = (
 """Files that take half a minute or more, the slowest first."""
 
 
+AT_LENGTH = pytest.mark.skipif(
+    "INTERBERT_SLOW_TESTS" not in os.environ, reason="takes minutes: INTERBERT_SLOW_TESTS=1 runs it"
+)
+"""Of tests that take minutes of both cores, whose paths shorter ones take, too."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the slowest files, so that no process is left alone with one at the end (``make test``)."""
     root = Path(__file__).parent

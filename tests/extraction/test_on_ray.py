@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
-from tests.conftest import file_bytes
+from tests.conftest import AT_LENGTH, file_bytes
 
 from interbert.cli.main import main
 from interbert.errors import ConfigError, ImageError, MissingExtraError, UsageError
@@ -149,6 +149,7 @@ def test_a_worker_that_is_killed_costs_no_row(tmp_path: Path, cluster: None) -> 
     assert [row[1] for row in rows_of(tmp_path / "s")] == [str(row) for row in range(40)]
 
 
+@AT_LENGTH
 @pytest.mark.slow
 def test_an_image_that_kills_every_worker_is_refused_by_name_and_no_other(
     tmp_path: Path, cluster: None, monkeypatch: pytest.MonkeyPatch

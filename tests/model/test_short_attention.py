@@ -11,7 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from tests.conftest import tiny_config
+from tests.conftest import AT_LENGTH, tiny_config
 from tests.model.test_modeling import batch
 from tests.model.test_packing_for_kernel import (
     contrast_of,
@@ -303,6 +303,7 @@ def test_a_compiled_model_asks_in_one_piece_and_tries_nothing(monkeypatch):
     assert torch.compile(fits, backend="eager", fullgraph=True)(torch.ones(1)) == 2
 
 
+@AT_LENGTH
 def test_every_kernel_fits_the_cards_that_it_is_used_on():
     """Compiled as for cards of 99 and 227 KiB of shared memory, an A10's and an H200's, by what Triton brings along."""
     pytest.importorskip("triton")

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tests.conftest import AT_LENGTH
 from tests.training.test_training import finetune_words, log_of, pretrain_words
 from torch._dynamo.utils import counters
 
@@ -38,7 +39,7 @@ def losses_of(out: Path) -> list[float]:
     return [line["loss"] for line in log_of(out) if "loss" in line]
 
 
-@pytest.mark.parametrize("task", BACKENDS)
+@pytest.mark.parametrize("task", ["pretrain", pytest.param("finetune", marks=AT_LENGTH)])
 def test_a_run_is_traced_in_one_piece_and_for_any_batch(
     task: str, shop_store: Path, tiny_bert: str, tmp_path: Path, traced: None
 ) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from safetensors.torch import load_file
+from tests.conftest import AT_LENGTH
 from tests.forked import COMMAND, together
 
 from interbert.cli.main import main
@@ -135,12 +136,12 @@ def test_two_processes_are_one_that_accumulates(shop_store: Path, tiny_bert: str
     require_equal(tmp_path / "two", tmp_path / "sum")
 
 
+@AT_LENGTH
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "more",
     [
-        # two minutes of both cores, on the path that the sharded run takes too: INTERBERT_SLOW_TESTS=1 adds it
-        pytest.param([], id="whole", marks=pytest.mark.skipif("INTERBERT_SLOW_TESTS" not in os.environ, reason="slow")),
+        pytest.param([], id="whole"),
         pytest.param(["--training.shard=true"], id="sharded"),
     ],
 )
