@@ -132,10 +132,11 @@ def _opened(options: Options) -> Service:
     import torch
     from threadpoolctl import threadpool_limits
 
-    from interbert.cli.serving import is_loopback, opened_state
+    from interbert.cli.serving import is_loopback
     from interbert.errors import UsageError, writing
     from interbert.service.metrics import Metrics
     from interbert.service.service import Service, Settings, named_indexes
+    from interbert.service.state import State, database_url
     from interbert.service.wordings import SynonymsFile
 
     if options.queues.threads:
@@ -146,7 +147,7 @@ def _opened(options: Options) -> Service:
     folder = Path(options.state)
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    state = opened_state(folder, options.database)
+    state = State.open(database_url(None if options.database else folder, options.database))
     loopback = is_loopback(options.host)
     if not loopback and not state.keys.any():
         where = f"--database {options.database}" if options.database else f"--state {options.state}"

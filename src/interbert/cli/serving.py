@@ -11,20 +11,17 @@ import signal
 import socket
 import sys
 from collections.abc import Coroutine, Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
 from interbert.errors import UsageError, first_line
 from interbert.service.app import create_app
-from interbert.service.errors import ServiceError
 from interbert.utils.redaction import without_credentials
 from interbert.utils.terminal import printable, say
 
 if TYPE_CHECKING:
     from interbert.service.service import Service
-    from interbert.service.state import State
 
 _log = logging.getLogger("interbert.service")
 _BACKLOG = 2048
@@ -100,20 +97,6 @@ def is_loopback(host: str) -> bool:
     except (OSError, UnicodeError):
         return False
     return all(ipaddress.ip_address(str(one).split("%")[0]).is_loopback for one in found)
-
-
-def opened_state(folder: Path, database: str | None) -> State:
-    """The database at a URL, or the SQLite file of a folder.
-
-    Raises:
-        UsageError: it cannot be opened.
-    """
-    from interbert.service.state import State
-
-    try:
-        return State.open(database or f"sqlite:///{folder.resolve() / 'interbert.db'}")
-    except ServiceError as error:
-        raise UsageError(f"serve: {error.message}") from error
 
 
 class _Server(uvicorn.Server):

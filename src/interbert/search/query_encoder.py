@@ -263,17 +263,28 @@ class ProductEncoder:
             ImageError: it is missing or unreadable.
             RegionError: the extractor finds no sound regions in it.
         """
+        vectors, _ = self.described(image, "the image to search for", mirrored)
+        query: Float32 = self.image_query(vectors)[0]
+        return query
+
+    def described(
+        self, image: Image.Image | bytes | str | Path, where: str, mirrored: bool = False
+    ) -> tuple[Float32, list[Float32]]:
+        """Vector [1,D] and embedded tokens [R,H] of one image, as an index would keep them.
+
+        Raises:
+            ImageError: it is missing or unreadable.
+            RegionError: the extractor finds no sound regions in it.
+        """
         from interbert.extraction.images import as_image
         from interbert.extraction.views import extract_view, views_of
 
-        name = "the image to search for"
-        decoded = as_image(image, name)
-        found = sound_views([extract_view(self.extractor, [decoded], [], view)[0] for view in views_of(mirrored)], name)
+        decoded = as_image(image, where)
+        regions = [extract_view(self.extractor, [decoded], [], view)[0] for view in views_of(mirrored)]
+        found = sound_views(regions, where)
         if isinstance(found, RegionError):
             raise found
-        vectors, _ = self.views([found], [name])
-        query: Float32 = self.image_query(vectors)[0]
-        return query
+        return self.views([found], [where])
 
     def joint(
         self,

@@ -9,7 +9,7 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 from fastapi import Depends, Request
 from fastapi.concurrency import run_in_threadpool
@@ -17,11 +17,10 @@ from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBea
 
 from interbert.service.errors import ServiceError
 from interbert.service.metrics import Metrics
+from interbert.service.state.records import Right
 
 if TYPE_CHECKING:
     from interbert.service.state import Key, State
-
-Right = Literal["search", "write", "admin"]
 
 _FRESH = 3.0
 """Seconds that a verified key is believed: one that is revoked ends within them."""

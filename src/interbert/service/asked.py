@@ -15,7 +15,7 @@ from interbert.errors import UnknownProductError
 from interbert.search.query import Part, Query
 from interbert.search.rewriting import Rewritten
 from interbert.service.cursors import Cursor, query_digest
-from interbert.service.errors import ServiceError
+from interbert.service.errors import ServiceError, require_length
 from interbert.service.images import decoded
 from interbert.service.schemas.search import QueryPart, SearchRequest
 from interbert.service.settings import Limits
@@ -40,8 +40,7 @@ def require_limits(asked: SearchRequest, limits: Limits) -> None:
     for place, part in enumerate(asked.queries or []):
         texts[f"queries[{place}].text"] = part.text, limits.query_characters
     for where, (text, most) in texts.items():
-        if text is not None and len(text) > most:
-            raise ServiceError("invalid", f"It has {len(text):,} characters, at most {most:,} are read.", where)
+        require_length(text, most, where)
     for name, most in (("top_k", limits.top_k), ("candidates", limits.candidates)):
         if name in asked.model_fields_set and getattr(asked, name) > most:
             raise ServiceError("invalid", f"It is at most {most}, not {getattr(asked, name)}.", name)

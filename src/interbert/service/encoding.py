@@ -12,11 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from interbert.errors import InterBertError, RegionError
-from interbert.extraction.images import as_image
-from interbert.extraction.views import extract_view, views_of
+from interbert.errors import InterBertError
 from interbert.search.engine import SearchEngine
-from interbert.search.query_encoder import sound_views
 from interbert.search.versions import View
 from interbert.service.queues import BatchQueue
 from interbert.service.work import Work
@@ -153,14 +150,8 @@ def _query_vector(view: View, image: Image.Image) -> Float32 | InterBertError:
 
 def _described(view: View, image: Image.Image, where: str) -> Described | InterBertError:
     """An image as an index would keep it."""
-    encoder = view.encoder
     try:
-        decoded = as_image(image, where)
-        regions = [extract_view(encoder.extractor, [decoded], [], one)[0] for one in views_of(view.index.mirrored)]
-        found = sound_views(regions, where)
-        if isinstance(found, RegionError):
-            return found
-        vectors, tokens = encoder.views([found], [where])
+        vectors, tokens = view.encoder.described(image, where, view.index.mirrored)
     except InterBertError as error:
         return error
     return vectors[0], tokens[0]

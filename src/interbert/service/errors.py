@@ -78,3 +78,13 @@ class ServiceError(Exception):
         }
         code = next((code for kind, code in codes.items() if isinstance(error, kind)), "internal")
         return cls(code, str(error), where)
+
+
+def require_length(text: str | None, most: int, where: str) -> None:
+    """Check the characters of a text of a request; None passes.
+
+    Raises:
+        ServiceError: ``invalid``.
+    """
+    if text is not None and len(text) > most:
+        raise ServiceError("invalid", f"It has {len(text):,} characters, at most {most:,} are read.", where)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import io
 import json
 import math
 import re
@@ -14,10 +13,11 @@ from typing import Any
 
 from interbert.errors import shortened
 from interbert.extraction.columns import id_text
-from interbert.extraction.images import MAX_FILE, known_formats
+from interbert.extraction.images import MAX_FILE
 from interbert.extraction.table_limits import MAX_ID, MAX_TEXT, MAX_TEXTS
 from interbert.search.manifest import Manifest
 from interbert.search.row_changes import Code, ProductRow
+from interbert.service.images import has_more_pixels
 from interbert.utils.bounded_files import json_value
 
 _DATA_URI = re.compile(r"data:[\w.+/-]*(?:;[\w.+=-]+)*;base64,", re.IGNORECASE)
@@ -170,23 +170,9 @@ def image_bytes(value: Any, megapixels: float) -> bytes:
         raise LineError("bad_image", "image is neither a data URI nor base64 of an image's file.") from error
     if not data or len(data) > MAX_FILE:
         raise LineError("bad_image", f"image is empty, or has more than {MAX_FILE >> 20} MiB.")
-    _require_pixels(data, megapixels)
-    return data
-
-
-def _require_pixels(data: bytes, megapixels: float) -> None:
-    """Check the pixels that an image's header tells; what is no image is left to the decoder, which says why."""
-    from PIL import Image
-
-    try:
-        with Image.open(io.BytesIO(data), formats=known_formats()) as image:
-            pixels = image.width * image.height
-    except Image.DecompressionBombError:
-        pixels = 10**12
-    except Exception:  # whatever a damaged header makes of a decoder
-        return
-    if pixels > megapixels * 1e6:
+    if has_more_pixels(data, megapixels):
         raise LineError("bad_image", f"image has more than {megapixels:g} million pixels. Make it smaller.")
+    return data
 
 
 def _names(name: str, own: str | None) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from fastapi import Request
 
 from interbert.service.access import Principal
-from interbert.service.errors import ServiceError
+from interbert.service.errors import ServiceError, require_length
 from interbert.service.page_making import MadePage, closed
 from interbert.service.schemas.topics import (
     ChangeReply,
@@ -51,10 +51,9 @@ def require_limits(topic: TopicRequest, limits: Limits) -> None:
     Raises:
         ServiceError: ``invalid``.
     """
-    texts = [(f"texts[{place}]", text, limits.query_characters) for place, text in enumerate(topic.texts)]
-    for where, text, most in [*texts, ("where", topic.where or "", limits.where_characters)]:
-        if len(text) > most:
-            raise ServiceError("invalid", f"It has {len(text):,} characters, at most {most:,} are read.", where)
+    for place, text in enumerate(topic.texts):
+        require_length(text, limits.query_characters, f"texts[{place}]")
+    require_length(topic.where, limits.where_characters, "where")
     if topic.top_k > limits.top_k:
         raise ServiceError("invalid", f"It is {topic.top_k}, and at most {limits.top_k} products are shown.", "top_k")
 

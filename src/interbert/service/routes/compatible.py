@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel
 
 from interbert.service.access import Principal, require
-from interbert.service.errors import ServiceError
+from interbert.service.errors import ServiceError, require_length
 from interbert.service.images import decoded, is_data_uri
 from interbert.service.product_scores import product_scores
 from interbert.service.schemas.common import errors, example
@@ -169,10 +169,8 @@ def _require_batch(service: Service, count: int, where: str) -> None:
 
 
 def _require_lengths(service: Service, texts: dict[str, str]) -> None:
-    most = service.limits.query_characters
     for where, text in texts.items():
-        if len(text) > most:
-            raise ServiceError("invalid", f"It has {len(text):,} characters, at most {most:,} are read.", where)
+        require_length(text, service.limits.query_characters, where)
 
 
 def _base64(vector: Float32) -> str:

@@ -12,7 +12,7 @@ from interbert.errors import UnknownProductError
 from interbert.search.query import Part
 from interbert.search.query import Query as SearchQuery
 from interbert.service.access import Principal, require
-from interbert.service.errors import ServiceError
+from interbert.service.errors import ServiceError, require_length
 from interbert.service.product_reads import image_digest, product_body, thumbnail
 from interbert.service.product_writes import NDJSON, Lines, WriteRequest, line_of
 from interbert.service.routes.search import result_reply
@@ -171,8 +171,7 @@ async def similar(
     limits = service.limits
     if top_k > limits.top_k:
         raise ServiceError("invalid", f"It is at most {limits.top_k}, not {top_k}.", "top_k")
-    if where is not None and len(where) > limits.where_characters:
-        raise ServiceError("invalid", f"It has at most {limits.where_characters:,} characters.", "where")
+    require_length(where, limits.where_characters, "where")
     try:
         vector = await run_in_threadpool(served.engine.product_vector, product_id)
     except UnknownProductError:
