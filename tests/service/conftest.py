@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import shutil
 import socket
 import threading
@@ -17,6 +18,7 @@ from starlette.testclient import TestClient
 from tests.conftest import draw, file_bytes
 from tests.search.conftest import built, make_model, model, priced  # noqa: F401  fixtures
 
+from interbert.errors import BusyError
 from interbert.search.engine import SearchEngine
 from interbert.search.rewriting import QueryRewriter
 from interbert.service.app import create_app
@@ -27,6 +29,7 @@ from interbert.service.settings import Limits, Queues
 from interbert.service.state import State
 from interbert.service.wordings import SynonymsFile
 from interbert.service.writes import ProductWriter
+from interbert.utils.files import only_writer
 
 
 def data_uri(colour: str, shape: str) -> str:
@@ -121,3 +124,18 @@ def url(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def index_copy(built: Path, tmp_path: Path) -> Path:  # noqa: F811
     """A copy of the index to change."""
     return Path(shutil.copytree(built, tmp_path / "index"))
+
+
+@contextlib.contextmanager
+def held(index: Path) -> Iterator[None]:
+    """The index as another command holds it, once the service's own writer lets go of it."""
+    ends = time.monotonic() + 60
+    with contextlib.ExitStack() as stack:
+        while True:
+            try:
+                stack.enter_context(only_writer(index))
+                break
+            except BusyError:  # the upkeep that follows a start
+                assert time.monotonic() < ends
+                time.sleep(0.05)
+        yield

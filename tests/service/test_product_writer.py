@@ -16,6 +16,7 @@ import pytest
 from tests.conftest import draw, file_bytes
 from tests.search.conftest import *  # noqa: F403
 from tests.search.conftest import source_of
+from tests.service.conftest import held
 
 from interbert.errors import BusyError
 from interbert.search.build import build_index
@@ -27,7 +28,6 @@ from interbert.service.errors import ServiceError
 from interbert.service.metrics import Metrics
 from interbert.service.state import State, Task
 from interbert.service.writes import ProductWriter
-from interbert.utils.files import only_writer
 
 Make = Callable[[], ProductWriter]
 
@@ -185,7 +185,7 @@ def test_a_task_that_a_kill_left_is_applied_after_the_next_start(
 def test_writes_wait_for_another_command_and_go_to_a_rebuilt_index(
     writer: ProductWriter, index_path: Path, model: Path, priced: Path
 ) -> None:
-    with only_writer(index_path):
+    with held(index_path):
         task = writer.submit("products.write", lines({"product_id": "new", "image": picture("pink")}))
         end = time.monotonic() + 60
         while writer.note(task.id) is None and time.monotonic() < end:

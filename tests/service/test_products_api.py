@@ -13,10 +13,9 @@ from urllib.parse import quote
 import pytest
 from PIL import Image
 from starlette.testclient import TestClient
-from tests.service.conftest import MakeClient, data_uri
+from tests.service.conftest import MakeClient, data_uri, held
 
 from interbert.service.settings import Limits
-from interbert.utils.files import only_writer
 
 NEW = {"product_id": "new", "image": data_uri("purple", "square"), "texts": ["a violet tile"], "price": 3, "stock": 1}
 
@@ -172,7 +171,7 @@ def test_the_same_request_with_its_key_is_done_once(shop: TestClient) -> None:
 
 
 def test_a_small_write_that_takes_longer_is_a_task(shop: TestClient, index_copy: Path) -> None:
-    with only_writer(index_copy):
+    with held(index_copy):
         response = shop.patch("/v1/products/red-circle?wait=0.5", json={"price": 2.5}, headers={"Idempotency-Key": "a"})
         assert response.status_code == 202
         end = time.monotonic() + 60
