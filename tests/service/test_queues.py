@@ -300,3 +300,16 @@ def test_an_exception_fails_its_batch_is_logged_once_and_the_queue_goes_on(caplo
     (record,) = caplog.records
     assert "3 requests" in record.message
     assert record.exc_info is not None
+
+
+def test_idle_threads_share_what_waits() -> None:
+    async def test() -> None:
+        computer = Computer()
+        async with running(threads=2) as queue:
+            computer.gate.set()
+            assert queue.idle() == 2
+            done = [asyncio.create_task(queue.compute(computer.work(name))) for name in ("a", "b", "c", "d")]
+            await asyncio.gather(*done)
+        assert sorted(map(len, computer.batches)) == [2, 2]
+
+    run(test)

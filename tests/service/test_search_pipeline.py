@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+import numpy as np
 import pytest
 from tests.service.fake_engine import RECALLED, RERANKED, TIMEOUT, FakeEngine, query
 
@@ -162,6 +163,22 @@ def test_places_of_the_joint_queue_are_kept_for_those_on_their_way() -> None:
     run(test)
 
 
+def test_idle_threads_score_a_lone_request_in_pieces() -> None:
+    async def test() -> None:
+        engine = FakeEngine()
+        engine.tokens = np.zeros((200, 4), np.float32)
+        async with running(engine, threads=2) as pipeline:
+            assert ids(await pipeline.search(query("alone"))) == RERANKED
+            assert engine.called("rerank") == [["alone"], ["alone"]]
+            engine.gates["rerank"].clear()
+            tasks = [asyncio.create_task(pipeline.search(query(text))) for text in ("one", "two")]
+            await until(lambda: len(engine.called("rerank")) == 4)
+            engine.gates["rerank"].set()
+            assert [ids(answer) for answer in await asyncio.gather(*tasks)] == [RERANKED] * 2
+
+    run(test)
+
+
 def test_a_request_that_would_wait_too_long_in_its_queues_together_is_refused() -> None:
     async def test() -> None:
         engine = FakeEngine()
@@ -174,7 +191,7 @@ def test_a_request_that_would_wait_too_long_in_its_queues_together_is_refused() 
             await until(lambda: len(engine.called("encode")) == 3)
             others += [asyncio.create_task(pipeline.search(query("waits")))]
             await until(lambda: len(pipeline.encode_queue) == 1)
-            for queue, share in ((pipeline.encode_queue, 0.4), (pipeline.joint_queue, 0.2)):
+            for queue, share in ((pipeline.encode_queue, 0.3), (pipeline.joint_queue, 0.15)):
                 queue._last.clear()
                 queue._last.append((share * TIMEOUT / queue._waiting_tokens, 1e-9))
                 queue._measured = asyncio.get_running_loop().time()

@@ -11,6 +11,7 @@ balancer notice, answers what was begun, and ends; topics, keys, events and task
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
@@ -46,8 +47,8 @@ class Options:
     """Seconds between SIGTERM, from which on /readyz says no, and the last request that is accepted."""
     drain_seconds: float = 30.0
     """Seconds that requests have to end after that."""
-    joint_runtime: Literal["torch", "openvino"] = "torch"
-    """Who computes the joint pass. OpenVINO is faster on a CPU; in bf16 it rounds otherwise than a search by torch."""
+    joint_runtime: Literal["auto", "torch", "openvino"] = "auto"
+    """Who computes the joint pass. auto: OpenVINO on a CPU, torch on a GPU; in bf16 they round differently."""
     synonyms: str | None = None
     """File of synonyms, as of `interbert search --synonyms`; read again when it changes."""
     spelling: bool = True
@@ -110,6 +111,9 @@ def _served(name: str, path: str, options: Options, state: State, settings: Sett
 
     bf16 = asks_for_bf16(options.precision)
     engine = SearchEngine.open(path, bf16=bf16, joint_runtime=options.joint_runtime)
+    logging.getLogger("interbert.service").info(
+        "index %s: pairs are scored jointly by %s", name, engine.encoder.scorer.runtime
+    )
     return ServedIndex(
         name,
         path,

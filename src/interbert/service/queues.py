@@ -1,15 +1,17 @@
 """A bounded queue whose requests are computed together, in batches, in threads beside the event loop.
 
-A batch is what has gathered while the one before was computed. Nothing waits for others to come, unless a later stage
-has enough to do: then the batches of an earlier one become larger, which costs nobody time. The oldest request is
-in every next batch, so none waits for ever; others of its group join it in the order in which they came, as far as the
-budget of tokens allows. Requests whose clients left are dropped before they are computed, equal ones computed once.
+A batch is what has gathered while the one before was computed; idle threads share it. Nothing waits for others to
+come, unless a later stage has enough to do: then the batches of an earlier one become larger, which costs nobody time.
+The oldest request is in every next batch, so none waits for ever; others of its group join it in the order in which
+they came, as far as the budget of tokens allows. Requests whose clients left are dropped before they are computed,
+equal ones computed once.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import statistics
 from collections import deque
 from collections.abc import Callable, Hashable, Sequence
@@ -75,6 +77,8 @@ class BatchQueue:
         self._waiting_tokens = 0
         self._computed_tokens = 0
         """Of the batches that are being computed."""
+        self._computing = 0
+        """Threads that compute."""
         self._last: deque[tuple[float, float]] = deque(maxlen=_REMEMBERED)
         """Of the last batches: seconds of a token, tokens of a request; the last of them ended at ``_measured``."""
         self._measured = 0.0
@@ -104,6 +108,10 @@ class BatchQueue:
     def is_busy(self) -> bool:
         """Whether a full batch waits for each thread."""
         return self._waiting_tokens >= self._threads * self._tokens
+
+    def idle(self) -> int:
+        """Threads that have nothing to compute, and nothing waits for them."""
+        return max(0, self._threads - self._computing - len(self._waiting))
 
     def expected_wait(self, ahead: int = 0) -> float:
         """Seconds until a new request would be computed, by the last batches; 0 where they are none, or long ago.
@@ -193,6 +201,7 @@ class BatchQueue:
             batch = self._formed()
             tokens = sum(entry.work.tokens for entry in batch)
             self._computed_tokens += tokens
+            self._computing += 1
             try:
                 seconds = self.expected_seconds(tokens)
                 await self._compute([entry for entry in batch if await self._stays(entry, seconds)])
@@ -200,6 +209,7 @@ class BatchQueue:
                 self._fail(batch, error)
             finally:
                 self._computed_tokens -= tokens
+                self._computing -= 1
 
     def _gathers(self) -> bool:
         """Whether a batch can wait for more, since nobody would be served later by that."""
@@ -212,11 +222,12 @@ class BatchQueue:
         batch: list[Entry] = []
         keys: set[Hashable] = set()
         tokens = 0
+        most = min(self._tokens, math.ceil(self._waiting_tokens / (self._threads - self._computing)))
         first = next(iter(self._waiting)).work
         for entry in self._waiting:
             work = entry.work
             added = 0 if work.key is not None and work.key in keys else work.tokens
-            if work.group == first.group and (not batch or tokens + added <= self._tokens):
+            if work.group == first.group and (not batch or tokens + added <= most):
                 batch.append(entry)
                 keys.add(work.key)
                 tokens += added
