@@ -175,7 +175,6 @@ def test_a_full_queue_refuses_and_says_when_there_is_room() -> None:
 def slow(queue: BatchQueue) -> None:
     """Let a queue believe that it computes ten tokens a second."""
     queue._last.extend([(0.1, 10.0)] * 3)
-    queue._measured = asyncio.get_running_loop().time()
 
 
 def test_a_queue_is_full_when_what_waits_takes_longer_than_anybody_waits() -> None:
@@ -191,8 +190,6 @@ def test_a_queue_is_full_when_what_waits_takes_longer_than_anybody_waits() -> No
                 queue.require_place(patience=2.0)
             assert caught.value.retry_after == pytest.approx(1.25)
             queue.require_place(patience=3.0)
-            queue._measured -= 60  # long ago
-            assert queue.expected_wait() == 0
             computer.gate.set()
             await asyncio.gather(*tasks)
             slow(queue)
@@ -210,12 +207,22 @@ def test_what_would_be_ready_too_late_is_not_computed() -> None:
             timely = asyncio.create_task(queue.compute(computer.work("timely")))
             await asyncio.sleep(0)
             queue._last.extend([(1000.0, 10.0)] * 3)
-            queue._measured = asyncio.get_running_loop().time()
             computer.gate.set()
             with pytest.raises(TimeoutError):
                 await late
             await asyncio.gather(first, timely)
         assert computer.batches == [["first"], ["timely"]]
+
+    run(test)
+
+
+def test_a_lone_request_is_tried_whatever_the_last_batches_took() -> None:
+    async def test() -> None:
+        computer = Computer()
+        computer.gate.set()
+        async with running() as queue:
+            queue._last.extend([(1000.0, 10.0)] * 3)
+            assert (await queue.compute(computer.work("lone"), within=TIMEOUT / 2)).value == "LONE"
 
     run(test)
 

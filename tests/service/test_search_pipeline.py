@@ -116,7 +116,6 @@ def test_what_is_known_to_come_too_late_does_not_wait_for_the_deadline() -> None
         async with running(engine) as pipeline:
             first = await stuck(pipeline, engine, "rerank")
             pipeline.joint_queue._last.append((1000.0, 15.0))  # a quarter of an hour for each token
-            pipeline.joint_queue._measured = asyncio.get_running_loop().time()
             answer = await pipeline.search(query("late"), deadline=TIMEOUT / 2)
             assert (ids(answer), answer.degraded) == (RECALLED, True)
             engine.gates["rerank"].set()
@@ -194,7 +193,6 @@ def test_a_request_that_would_wait_too_long_in_its_queues_together_is_refused() 
             for queue, share in ((pipeline.encode_queue, 0.3), (pipeline.joint_queue, 0.15)):
                 queue._last.clear()
                 queue._last.append((share * TIMEOUT / queue._waiting_tokens, 1e-9))
-                queue._measured = asyncio.get_running_loop().time()
             with pytest.raises(ServiceError):
                 await pipeline.search(query("refused"))
             others += [asyncio.create_task(pipeline.search(query("no joint pass", rerank=False)))]

@@ -264,7 +264,8 @@ class Pipeline:
             Work((view, piece), self._rerank, _pair_tokens(piece), view.version, (key, place, pieces))
             for place, piece in enumerate(_pieces(candidates, pieces))
         ]
-        if now + queue.expected_wait() + queue.expected_seconds(max(work.tokens for work in works)) > expires:
+        expected = queue.expected_wait() + queue.expected_seconds(max(work.tokens for work in works))
+        if now + expected > expires and not queue.is_idle():
             raise TimeoutError
         done = await asyncio.gather(*(queue.compute(work, gone, expires - now) for work in works))
         timings = {

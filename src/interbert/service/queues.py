@@ -29,8 +29,6 @@ logger = logging.getLogger(__name__)
 
 _REMEMBERED = 32
 """Batches that the rate is estimated from."""
-_FRESH = 10.0
-"""Seconds after which the last batches say nothing any more."""
 _LOOK = 0.005
 """Seconds between two looks at a later stage."""
 _LEAST_RETRY = 1.0
@@ -80,8 +78,7 @@ class BatchQueue:
         self._computing = 0
         """Threads that compute."""
         self._last: deque[tuple[float, float]] = deque(maxlen=_REMEMBERED)
-        """Of the last batches: seconds of a token, tokens of a request; the last of them ended at ``_measured``."""
-        self._measured = 0.0
+        """Of the last batches: seconds of a token, tokens of a request."""
         self._executor: ThreadPoolExecutor | None = None
         self._arrived = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -109,12 +106,16 @@ class BatchQueue:
         """Whether a full batch waits for each thread."""
         return self._waiting_tokens >= self._threads * self._tokens
 
+    def is_idle(self) -> bool:
+        """Whether nothing waits and nothing is computed."""
+        return not self._computing and not self._waiting
+
     def idle(self) -> int:
         """Threads that have nothing to compute, and nothing waits for them."""
         return max(0, self._threads - self._computing - len(self._waiting))
 
     def expected_wait(self, ahead: int = 0) -> float:
-        """Seconds until a new request would be computed, by the last batches; 0 where they are none, or long ago.
+        """Seconds until a new request would be computed, by the last batches; 0 before the first.
 
         Args:
             ahead: requests that are not in the queue yet, but come before the new one.
@@ -128,7 +129,7 @@ class BatchQueue:
 
     def _pace(self) -> tuple[float, float]:
         """Seconds of a token, and tokens of a request: medians, which one slow batch does not change."""
-        if not self._last or asyncio.get_running_loop().time() - self._measured > _FRESH:
+        if not self._last:
             return 0.0, 0.0
         seconds, tokens = (float(statistics.median(numbers)) for numbers in zip(*self._last, strict=True))
         return seconds, tokens
@@ -203,7 +204,9 @@ class BatchQueue:
             self._computed_tokens += tokens
             self._computing += 1
             try:
-                seconds = self.expected_seconds(tokens)
+                # nothing is ahead of a lone request: whatever the last batches took, it is tried until its deadline
+                lone = len(batch) == 1 and self._computing == 1 and not self._waiting
+                seconds = 0.0 if lone else self.expected_seconds(tokens)
                 await self._compute([entry for entry in batch if await self._stays(entry, seconds)])
             except Exception as error:
                 self._fail(batch, error)
@@ -272,8 +275,7 @@ class BatchQueue:
         began = loop.time()
         assert self._executor is not None
         results = await loop.run_in_executor(self._executor, _results, works)
-        self._measured = loop.time()
-        seconds = self._measured - began
+        seconds = loop.time() - began
         tokens = sum(work.tokens for work in works)
         self._last.append((seconds / tokens, tokens / len(works)))
         self._metrics.batch_size.labels(self.name).observe(len(batch))

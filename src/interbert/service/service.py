@@ -39,6 +39,8 @@ _log = logging.getLogger(__name__)
 _NAME = re.compile(r"[\w.-]{1,100}")
 _PING_SECONDS = 2.0
 _DAY = 86_400.0
+_WARM_SEARCHES = 8
+"""Of each index before the service is ready."""
 _WATCH_SECONDS = 1.0
 
 
@@ -107,7 +109,7 @@ class Service:
         return self.settings.cors_origins
 
     async def start(self) -> None:
-        """Start queues, writers and topic pages, and warm up: one search of each index through the whole pipeline.
+        """Start queues, writers and topic pages, and warm up each index.
 
         Raises:
             InterBertError: an index or its model cannot be used.
@@ -235,19 +237,24 @@ class Service:
 
 
 async def _warm_up(served: ServedIndex) -> None:
-    """An image and a search through the whole pipeline: networks are loaded and have their memory."""
+    """An image and searches of texts of several lengths through the whole pipeline.
+
+    Networks are loaded and have their memory, kernels are compiled, and the queues know how long a search takes.
+    """
     vector = await served.pipeline.image_vector(Image.new("RGB", (256, 256), "white"))
-    text = await run_in_threadpool(_known_text, served.engine)
-    parts = [Part(vector=vector)] if text is None else [Part(text=text), Part(vector=vector)]
-    await served.pipeline.search(Query(parts=tuple(parts)))
+    texts = await run_in_threadpool(_known_texts, served.engine)
+    searches: list[tuple[Part, ...]] = [(Part(text=text), Part(vector=vector)) for text in texts]
+    for parts in searches or [(Part(vector=vector),)]:
+        await served.pipeline.search(Query(parts=parts))
 
 
-def _known_text(engine: SearchEngine) -> str | None:
-    """A text of the index that the model knows a word of."""
-    hits = engine.index.vector_search(np.zeros(engine.encoder.vector_size, np.float32), 1)
+def _known_texts(engine: SearchEngine) -> list[str]:
+    """Texts of the index that the model knows a word of, each with another number of tokens."""
+    hits = engine.index.vector_search(np.zeros(engine.encoder.vector_size, np.float32), 4 * _WARM_SEARCHES)
     texts = [text for hit in hits for text in hit.texts if text.strip()]
     ids = engine.encoder.processor.texts_to_ids(texts)
-    return next((text for text, tokens in zip(texts, ids, strict=True) if engine.encoder.knows(tokens)), None)
+    known = {len(tokens): text for text, tokens in zip(texts, ids, strict=True) if engine.encoder.knows(tokens)}
+    return [known[length] for length in sorted(known)][:_WARM_SEARCHES]
 
 
 def named_indexes(words: Sequence[str]) -> dict[str, str]:
