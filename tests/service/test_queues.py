@@ -189,6 +189,14 @@ def test_a_queue_is_full_when_what_waits_takes_longer_than_anybody_waits() -> No
             with pytest.raises(ServiceError) as caught:
                 queue.require_place(patience=2.0)
             assert caught.value.retry_after == pytest.approx(1.25)
+            for place in (1, 2):
+                with pytest.raises(ServiceError) as caught:
+                    queue.require_place(patience=2.0)
+                assert caught.value.retry_after == pytest.approx(1.25 + place, abs=0.2)  # a second for each request
+            for _ in range(100):
+                with pytest.raises(ServiceError) as caught:
+                    queue.require_place(patience=2.0)
+            assert caught.value.retry_after == 60
             queue.require_place(patience=3.0)
             computer.gate.set()
             await asyncio.gather(*tasks)

@@ -31,7 +31,7 @@ _REMEMBERED = 32
 """Batches that the rate is estimated from."""
 _LOOK = 0.005
 """Seconds between two looks at a later stage."""
-_LEAST_RETRY = 1.0
+_LEAST_RETRY, _MOST_RETRY = 1.0, 60.0
 """Seconds; HTTP's Retry-After knows whole ones."""
 
 
@@ -79,6 +79,8 @@ class BatchQueue:
         """Threads that compute."""
         self._last: deque[tuple[float, float]] = deque(maxlen=_REMEMBERED)
         """Of the last batches: seconds of a token, tokens of a request."""
+        self._last_retry = 0.0
+        """When the last refused request may come again."""
         self._executor: ThreadPoolExecutor | None = None
         self._arrived = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -151,8 +153,19 @@ class BatchQueue:
         raise ServiceError(
             "overloaded",
             f"{before} requests wait already. Send it again after the seconds of Retry-After.",
-            retry_after=max(_LEAST_RETRY, wait / 2),
+            retry_after=self._retry_after(wait),
         )
+
+    def _retry_after(self, wait: float) -> float:
+        """Seconds after which a refused request may come again: one after the other, as fast as they are computed.
+
+        If all came again at once, refusing them would take the time of answering them.
+        """
+        now = asyncio.get_running_loop().time()
+        pace, tokens = self._pace()
+        self._last_retry = max(now + max(_LEAST_RETRY, wait / 2), self._last_retry + pace * tokens / self._threads)
+        self._last_retry = min(self._last_retry, now + _MOST_RETRY)
+        return self._last_retry - now
 
     async def compute(self, work: Work, gone: Gone | None = None, within: float | None = None) -> Done:
         """Put work into the queue, whether it is full or not, and wait for its result.
