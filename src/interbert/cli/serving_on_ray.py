@@ -84,8 +84,8 @@ def serve_on_ray(options: Options) -> None:
     address = options.ray if isinstance(options.ray, str) else None
     with logging_on_stderr(), _prints_on_stderr() as ready:
         with connected(address, with_logs=True) as ray, _signals(), contextlib.suppress(_Stop):
-            _require_free(serve)
-            threads = _cores(ray, replicas, options.queues.threads)
+            require_free(serve)
+            threads = cores_of_each(ray, replicas, options.queues.threads)
             queues = dataclasses.replace(options.queues, threads=threads)
             application = _deployment(serve, dataclasses.replace(options, queues=queues), replicas)
             _serve_until_signal(serve, application, host, port, options.drain_delay, ready)
@@ -132,7 +132,7 @@ def _signals() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _require_free(serve: Any) -> None:
+def require_free(serve: Any) -> None:
     """Ray Serve has one address a cluster, and this command ends it.
 
     Raises:
@@ -146,7 +146,7 @@ def _require_free(serve: Any) -> None:
         )
 
 
-def _cores(ray: Any, replicas: Replicas, threads: int) -> int:
+def cores_of_each(ray: Any, replicas: Replicas, threads: int) -> int:
     """Cores of a replica: those that were asked for, or an equal share of the cluster's.
 
     Raises:
@@ -196,7 +196,7 @@ def _serve_until_signal(
     try:
         http = {"host": host, "port": port, "keep_alive_timeout_s": KEEP_ALIVE}
         serve.start(proxy_location="EveryNode", http_options=http, logging_config=quiet)
-        handle = _run(serve, application, quiet)
+        handle = deploy(serve, application, quiet)
         ready(f"ready {address_of(host, port)}")
         _watch(serve)
     except _Stop as stop:
@@ -210,7 +210,7 @@ def _serve_until_signal(
             serve.shutdown()
 
 
-def _run(serve: Any, application: Any, logging_config: dict[str, Any]) -> Any:
+def deploy(serve: Any, application: Any, logging_config: dict[str, Any]) -> Any:
     """Deploy; returns when every replica is warm.
 
     Raises:
