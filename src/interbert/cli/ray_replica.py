@@ -11,7 +11,7 @@ from interbert.errors import InterBertError, first_line
 from interbert.utils.environment import keep_freed_memory
 
 if TYPE_CHECKING:
-    from fastapi import FastAPI
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from interbert.cli.serve import Options
     from interbert.service.service import Service
@@ -44,11 +44,11 @@ class Replica:
         except InterBertError as error:
             raise RuntimeError(f"{REFUSED} {first_line(error)}") from None
 
-    def __serve_build_asgi_app__(self) -> FastAPI:
+    def __serve_build_asgi_app__(self) -> ASGIApp:
         """The application whose requests Ray hands in."""
         from interbert.service.app import create_app
 
-        return create_app(self._opened)
+        return _Disconnecting(create_app(self._opened))
 
     @property
     def _opened(self) -> Service:
@@ -76,3 +76,26 @@ class Replica:
             await service.drain()
             service.close()
             self._log.close()
+
+
+class _Disconnecting:
+    """Says that the client left as ASGI has it: what waits for a body would else get an error of Ray's.
+
+    Args:
+        app: what answers.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        from ray.exceptions import RayError
+
+        async def receiving() -> Message:
+            try:
+                return await receive()
+            except RayError:
+                return {"type": "http.disconnect"}
+
+        await self._app(scope, receiving, send)
