@@ -5,6 +5,7 @@ INDEX is an index of `interbert index build`, or NAME=INDEX; several are served 
 balancer notice, answers what was begun, and ends; topics, keys, events and tasks are in --state, or in --database.
 
     interbert serve indexes/shop --state state
+    interbert serve indexes/shop --state state --ray --ray-replicas 2
     interbert serve shop=indexes/shop toys=indexes/toys --host 0.0.0.0 --port 80 --state state
     interbert keys create storefront --state state
 """
@@ -55,6 +56,11 @@ class Options:
     """Correct wrong letters by the words of titles, unless a request says no."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """auto: bf16 where the CPU or GPU multiplies it in hardware; fp32: the same on every machine."""
+    ray: bool | str = False
+    """Serve from replicas on a Ray cluster: --ray finds it, and takes this machine without one; --ray=ADDRESS, such as
+    auto or ray://head:10001, names it; --ray=local starts one for this command alone."""
+    ray_replicas: int | str = 1
+    """With --ray: replicas, such as 2, or MIN-MAX, such as 1-4, for as many as the requests need."""
 
 
 def run(options: Options) -> None:
@@ -62,10 +68,15 @@ def run(options: Options) -> None:
     from interbert.cli.serving import bound_socket, logging_on_stderr, serve_until_signal
 
     _check(options)
+    if options.ray:
+        from interbert.cli.serving_on_ray import serve_on_ray
+
+        serve_on_ray(options)
+        return
     with logging_on_stderr():
         sock = bound_socket(options.host, options.port)
         with sock:
-            service = _opened(options)
+            service = opened_service(options)
             try:
                 serve_until_signal(service, sock, options.drain_delay, options.drain_seconds)
             finally:
@@ -125,7 +136,7 @@ def _served(name: str, path: str, options: Options, state: State, settings: Sett
     )
 
 
-def _opened(options: Options) -> Service:
+def opened_service(options: Options) -> Service:
     """The service: its database, and every index with its model.
 
     Raises:
