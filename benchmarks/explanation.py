@@ -10,11 +10,11 @@ For held-out matching pairs (a text of a row and its image), by the matching log
   large when the order is good. Curves have at most 10 steps.
 
 Orders are those of gradient x attention (`interbert.explain`), of the same without the clamp at 0 ("signed"), of raw
-attention (what the first tokens attend to in the last extraction layers, and the mean over all layers), random, and
-leave-one-out occlusion, whose rank correlation with each of the others is computed, too. All orders remove in the same
-way, words from the text and regions from attention. Differences between orders are paired, with 95% bootstrap intervals
-over pairs, resampled by product. The last line is JSON; `--out` keeps each pair's numbers, and a run that ended early
-goes on there.
+attention (what the first tokens attend to in the last extraction layers, and the mean over all layers), and random. All
+remove in the same way, words from the text and regions from attention. The rank correlation of each with what removing
+one word (or region) alone takes from the score is computed, too, where there are more than two. Differences between
+orders are paired, with 95% bootstrap intervals over pairs, resampled by product. The last line is JSON; `--out` keeps
+each pair's numbers, and a run that ended early goes on there.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from scipy.stats import spearmanr
 from interbert.checkpoints.directory import load_model, load_processor
 from interbert.explain.images import image_tokens, on_model
 from interbert.explain.occlusion import Removal, scores_without
-from interbert.explain.relevance import Pass, attended, explainable, first_tokens_relevance, token_relevance
+from interbert.explain.relevance import Pass, attended, explainable, token_relevance
 from interbert.explain.words import TokenizedText, tokenized
 from interbert.model.modeling import InterBertForImageTextRetrieval
 from interbert.regions.store import RegionStore
@@ -60,7 +60,7 @@ def orders(passed: Pass) -> dict[str, torch.Tensor]:
         mean[count:] += one[0, 0]
     return {
         "relevance": token_relevance(passed)[0],
-        "signed": first_tokens_relevance(passed, lambda gradient, weight: gradient * weight)[0],
+        "signed": token_relevance(passed, lambda gradient, weight: gradient * weight)[0],
         "attention, last layer": last,
         "attention, all layers": mean,
     }
@@ -104,14 +104,14 @@ def measured(scores: Scores, kind: str, ranked: dict[str, Float64]) -> dict[str,
     """
     count = len(ranked["relevance"])
     whole, *without = scores.of([Removal(), *(removed(kind, [place]) for place in range(count))])
-    ranked = ranked | {"occlusion": whole - np.array(without)}
+    change = whole - np.array(without)
     planned = {name: curves(kind, np.argsort(-one, kind="stable").tolist()) for name, one in ranked.items()}
     scores.of([one for two in planned.values() for curve in two for one in curve])
     result: dict[str, Any] = {}
     for name, (deletion, insertion) in planned.items():
         correlation = None
-        if count > 2 and np.ptp(ranked[name]) and np.ptp(ranked["occlusion"]):
-            correlation = float(spearmanr(ranked[name], ranked["occlusion"]).statistic)
+        if count > 2 and np.ptp(ranked[name]) and np.ptp(change):
+            correlation = float(spearmanr(ranked[name], change).statistic)
         result[name] = [area(scores.of(deletion)), area(scores.of(insertion)), correlation]
     return result
 
@@ -195,7 +195,7 @@ def summary(numbers: Sequence[dict[str, Any]], kind: str) -> dict[str, Any]:
         }
     for ours in ("relevance", "signed"):
         for name in names:
-            if name not in (ours, "occlusion"):
+            if name != ours:
                 result[f"{ours} better than {name}"] = {
                     "deletion": interval(areas[name][:, 0] - areas[ours][:, 0], groups),
                     "insertion": interval(areas[ours][:, 1] - areas[name][:, 1], groups),

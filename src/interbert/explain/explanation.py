@@ -18,7 +18,7 @@ from scipy.special import expit
 
 from interbert.explain.images import ImageLike, ImageTokens, image_tokens, on_model
 from interbert.explain.occlusion import Removal, scores_without
-from interbert.explain.relevance import attended, explainable, token_relevance
+from interbert.explain.relevance import Pass, attended, explainable, joint_relevance, token_relevance
 from interbert.explain.words import TokenizedText, Word, tokenized
 from interbert.model.modeling import InterBertForImageTextRetrieval
 from interbert.model.processing import InterBertProcessor
@@ -79,6 +79,8 @@ class Explanation:
     """What the model adds to it from separately encoded sides; None where it adds nothing."""
     probability: float
     """Of a match, with the dual score."""
+    links: tuple[tuple[float, ...], ...]
+    """Of each word with each region: what they pass on to one another in the interaction layers; no unit."""
 
     def top_words(self, count: int = OCCLUDED) -> list[int]:
         """Places of the most relevant words, the first of equals first."""
@@ -201,7 +203,15 @@ def _relevance(
         logit_difference=difference,
         dual_score=dual,
         probability=float(expit(difference + (dual or 0.0))),
+        links=_links(passed, text.words),
     )
+
+
+def _links(passed: Pass, words: Sequence[Word]) -> tuple[tuple[float, ...], ...]:
+    count = passed.image_tokens
+    joint = joint_relevance(passed)[0].cpu().numpy()
+    both = joint[count:, 1:count] + joint[1:count, count:].T
+    return tuple(tuple(both[list(word.pieces)].sum(axis=0).tolist()) for word in words)
 
 
 def _explained(word: Word, relevance: Float32) -> ExplainedWord:

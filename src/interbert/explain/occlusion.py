@@ -68,9 +68,8 @@ def _scored(
     with inference(model, bf16=False):
         embedded = torch.from_numpy(image).to(device).expand(len(removals), -1, -1)
         words = model.interbert.text_embeddings(inputs["input_ids"].to(device))
-        output = model.interbert.encode_embedded(
-            words, embedded, inputs["attention_mask"].to(device), torch.from_numpy(mask).to(device), pooled_only=True
-        )
+        real, shown = inputs["attention_mask"].to(device), torch.from_numpy(mask).to(device)
+        output = model.interbert.encode_embedded(words, embedded, real, shown, pooled_only=True, skip_padding=True)
         logits = model.matching_logits(output).float()
         differences: Float32 = (logits[:, 0] - logits[:, 1]).cpu().numpy()
     return differences

@@ -127,30 +127,42 @@ def _keep_in(kept: list[Tensor]) -> Callable[..., None]:
     return hook
 
 
-def token_relevance(passed: Pass) -> Tensor:
-    """Relevance [B,L] of each token of the joint sequence, image tokens first; not negative, no unit, 0 at padding."""
-    return first_tokens_relevance(passed, lambda gradient, weight: (gradient * weight).clamp(min=0))
+PassedOn = Callable[[Tensor, Tensor], Tensor]
+"""What each head passes on, of gradient and weight [B,A,queries,keys]."""
 
 
-def first_tokens_relevance(passed: Pass, passed_on: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
-    """What tokens [B,L] pass on to the two first tokens through all layers.
+def positive(gradient: Tensor, weight: Tensor) -> Tensor:
+    """The positive part of gradient * attention, as the paper has it."""
+    return (gradient * weight).clamp(min=0)
+
+
+def token_relevance(passed: Pass, passed_on: PassedOn = positive) -> Tensor:
+    """Relevance [B,L] of each token of the joint sequence, image tokens first; no unit, not negative, 0 at padding.
 
     Args:
         passed: a batch of pairs.
-        passed_on: by each head, of gradient and weight [B,A,queries,keys].
+        passed_on: by each head; another rule than the paper's may give negative relevance.
     """
-
-    def rule(gradients: list[Tensor], weights: list[Tensor]) -> list[Tensor]:
-        return [passed_on(one, other).mean(dim=1) for one, other in zip(gradients, weights, strict=True)]
-
-    gradients, weights, count = passed.gradients, passed.weights, passed.image_tokens
-    identity = torch.eye(count + passed.text_tokens, device=passed.differences.device)
-    joint = identity.expand(len(passed.differences), -1, -1)
-    for layer in rule(gradients.interaction, weights.interaction):
-        joint = joint + layer @ joint
-    image = _first_row(joint[:, :count], rule(gradients.image, weights.image))
-    text = _first_row(joint[:, count:], rule(gradients.text, weights.text))
+    count = passed.image_tokens
+    joint = joint_relevance(passed, passed_on)
+    image = _first_row(joint[:, :count], _rule(passed.gradients.image, passed.weights.image, passed_on))
+    text = _first_row(joint[:, count:], _rule(passed.gradients.text, passed.weights.text, passed_on))
+    identity = torch.eye(joint.shape[-1], device=joint.device)
     return image + text - identity[0] - identity[count]
+
+
+def joint_relevance(passed: Pass, passed_on: PassedOn = positive) -> Tensor:
+    """Relevance [B,L,L] of each token (columns) to each token (rows) after the interaction layers."""
+    joint = torch.eye(passed.image_tokens + passed.text_tokens, device=passed.differences.device)
+    joint = joint.expand(len(passed.differences), -1, -1)
+    for layer in _rule(passed.gradients.interaction, passed.weights.interaction, passed_on):
+        joint = joint + layer @ joint
+    return joint
+
+
+def _rule(gradients: list[Tensor], weights: list[Tensor], passed_on: PassedOn) -> list[Tensor]:
+    """A of each layer."""
+    return [passed_on(one, other).mean(dim=1) for one, other in zip(gradients, weights, strict=True)]
 
 
 def _first_row(rows: Tensor, layers: list[Tensor]) -> Tensor:
