@@ -30,6 +30,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "index verify": ("index_verify", "whether an index is whole, and how much its recall loses"),
     "index info": ("index_info", "what an index holds, and with which model"),
     "search": ("search", "the best products of an index, or of a small catalogue, for a text or an image"),
+    "explain": ("explain", "which words and regions a match of a text and an image rests on"),
     "serve": ("serve", "search and topic pages of indexes over HTTP, while products and topics change"),
     "topics learn": ("topics_learn", "teach a model what topics look like, from its titled training images"),
     "topics build": ("topics_build", "a page of products for every topic, made or brought up to date"),
