@@ -29,6 +29,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "index remove": ("index_remove", "products out of an index"),
     "index verify": ("index_verify", "whether an index is whole, and how much its recall loses"),
     "index info": ("index_info", "what an index holds, and with which model"),
+    "index rollback": ("index_rollback", "the versions that an index keeps, and the way back to one of them"),
     "search": ("search", "the best products of an index, or of a small catalogue, for a text or an image"),
     "serve": ("serve", "search and topic pages of indexes over HTTP, while products and topics change"),
     "topics learn": ("topics_learn", "teach a model what topics look like, from its titled training images"),

@@ -25,6 +25,7 @@ from interbert.search.manifest import (
 )
 from interbert.search.products import identified, measured_norm
 from interbert.search.query_encoder import ProductEncoder
+from interbert.search.restore_points import read_retention
 from interbert.search.source_changes import Changes, write_source
 from interbert.search.vectors import TokenQuantisation, stored_size
 from interbert.search.writer import IndexWriter, table_schema
@@ -149,14 +150,14 @@ def _begin(path: str | Path, builds: Sequence[Manifest], manifest: Manifest) -> 
 
 
 def _complete(path: str | Path, manifest: Manifest) -> None:
-    """Let searches use a build, and drop what none uses any more.
+    """Let searches use a build, and drop those that are not kept any more.
 
-    The build before this one stays, for searches that are at work on it.
+    The build before this one always stays, for searches that are at work on it.
     """
     database: Any = connect(path)
     with writing(path):
         append_manifest(database, manifest.completed(), len(read_manifests(database, str(path))))
-        kept = [one for one in read_manifests(database, str(path)) if one.complete][-2:]
+        kept = kept_builds(read_manifests(database, str(path)), read_retention(database).builds)
         for name in table_names(database):
             if name.startswith("products_") and name not in {one.table for one in kept}:
                 database.drop_table(name)
@@ -164,3 +165,9 @@ def _complete(path: str | Path, manifest: Manifest) -> None:
         for folder in model_folder(path, "").glob("*"):
             if folder.name not in {one.model_fingerprint for one in kept}:
                 shutil.rmtree(folder, ignore_errors=True)
+
+
+def kept_builds(builds: Sequence[Manifest], most: int) -> list[Manifest]:
+    """The complete builds that were searched last, newest first; one that was gone back to counts once."""
+    newest_first = [one for one in reversed(builds) if one.complete]
+    return list({one.table: one for one in newest_first}.values())[:most]
