@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,7 @@ def build_index(
     mirrored: bool = False,
     rebuild: bool = False,
     progress: bool = False,
+    validate: Callable[[ProductIndex, ProductIndex], None] | None = None,
 ) -> Changes:
     """Make an index, or make it anew while searches go on with the old one.
 
@@ -59,6 +60,8 @@ def build_index(
         mirrored: an image's vector is the mean of its own and its mirror image's; images take twice the time.
         rebuild: build anew although there is an index; it takes the old one's place when it is complete.
         progress: show a bar.
+        validate: raises where the build that is searched, given first, is to stay; the new one, given second, is then
+            kept aside until the next one, and the same call without this takes it.
 
     Raises:
         UsageError: there is an index already, something else, or another command is writing it.
@@ -89,6 +92,8 @@ def build_index(
         if not len(index):
             raise SourceError(f"{source.name}: none of its images could be used ({changes.skipped[0][1]}).")
         IndexWriter(index).maintain(finished=True)
+        if validate is not None and any(one.complete for one in builds):
+            validate(ProductIndex.open(path).pinned(), index)
         _complete(path, manifest)
     return changes
 
