@@ -40,6 +40,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "keys list": ("keys_list", "the keys to the HTTP service, and what each allows"),
     "keys revoke": ("keys_revoke", "refuse a key to the HTTP service from now on"),
     "events export": ("events_export", "what shoppers did, as judgements to fine-tune on"),
+    "events compare": ("events_compare", "the variants of an experiment: click-through with intervals, times"),
     "events erase": ("events_erase", "forget what a client searched for and did"),
     "demo": ("demo", "extract, pretrain, fine-tune, evaluate and search on real images, with a page to look at"),
 }
