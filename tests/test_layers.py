@@ -30,6 +30,7 @@ MAY_IMPORT = {
     "adaptation": {"extraction", "training", "tasks", "data", "losses", "model", "checkpoints", "regions"},
     "explain": {"model"},
     "report": {*("training", "tasks", "losses", "model", "data", "regions", "checkpoints", "extraction", "search")},
+    "rollout": {"search", "tasks", "data"},
     "service": {"search", "topics", "explain", "model", "extraction", "checkpoints", "regions", "data"},
     "demo": {"report", "training", "tasks", "search", "data", "extraction", "regions", "checkpoints"},
 }

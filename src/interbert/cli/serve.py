@@ -7,6 +7,7 @@ balancer notice, answers what was begun, and ends; topics, keys, events and task
     interbert serve indexes/shop --state state
     interbert serve indexes/shop --state state --ray --ray-replicas 2
     interbert serve shop=indexes/shop toys=indexes/toys --host 0.0.0.0 --port 80 --state state
+    interbert serve shop=indexes/shop next=indexes/next --experiment shop:0.1=next --state state
     interbert keys create storefront --state state
 """
 
@@ -52,6 +53,8 @@ class Options:
     """Who computes the joint pass. auto: OpenVINO on a CPU, torch on a GPU; in bf16 they round differently."""
     synonyms: str | None = None
     """File of synonyms, as of `interbert search --synonyms`; read again when it changes."""
+    experiment: list[str] = field(default_factory=list)
+    """INDEX:SHARE=OTHER, as shop:0.1=next: a share of INDEX's clients is answered by OTHER, which is served, too."""
     spelling: bool = True
     """Correct wrong letters by the words of titles, unless a request says no."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
@@ -149,6 +152,7 @@ def opened_service(options: Options) -> Service:
 
     from interbert.cli.serving import is_loopback
     from interbert.errors import UsageError, writing
+    from interbert.service.experiments import read_experiments, require_columns
     from interbert.service.metrics import Metrics
     from interbert.service.service import Service, Settings, named_indexes
     from interbert.service.state import State, database_url
@@ -170,8 +174,11 @@ def opened_service(options: Options) -> Service:
             f"serve: {options.host} is not loopback, and there is no key, so anybody could write. Make one first: "
             f"interbert keys create NAME {where}"
         )
+    experiments = read_experiments(options.experiment, list(names))
     metrics = Metrics()
     synonyms = None if options.synonyms is None else SynonymsFile(options.synonyms)
-    settings = Settings(folder, loopback, tuple(options.cors_origin), options.event_days, synonyms)
+    settings = Settings(folder, loopback, tuple(options.cors_origin), options.event_days, synonyms, experiments)
     indexes = {name: _served(name, path, options, state, settings, metrics) for name, path in names.items()}
+    for experiment in experiments.values():
+        require_columns(indexes[experiment.index], indexes[experiment.treatment])
     return Service(indexes, state, metrics, options.limits, options.queues, settings)

@@ -125,7 +125,7 @@ class Versions:
         """Close a version that cannot be read where it is gone; returns whether it is."""
         try:
             if isinstance(view.index, ProductIndex):
-                view.index.at(*_parsed(view.version))
+                view.index.at(*parsed_version(view.version))
         except VersionGone:
             with self._lock:
                 self._views.pop(view.version, None)
@@ -155,7 +155,7 @@ class Versions:
     def _open(self, version: str, newest: bool) -> View:
         if not isinstance(self._index, ProductIndex):
             raise VersionGone.of(version)
-        index = self._index.pinned().at(*_parsed(version))
+        index = self._index.pinned().at(*parsed_version(version))
         try:
             view = View(index, self.encoder(index), version)
         except CheckpointError as error:  # models of builds that nobody searches any more are removed
@@ -174,7 +174,12 @@ def _version(index: Index) -> str:
     return f"{index.manifest.table}@{index.number()}" if isinstance(index, ProductIndex) else IN_MEMORY
 
 
-def _parsed(version: str) -> tuple[str, int]:
+def parsed_version(version: str) -> tuple[str, int]:
+    """Table and number of a version's name.
+
+    Raises:
+        VersionGone: it is no such name.
+    """
     table, _, number = version.rpartition("@")
     if not table or not (number.isascii() and number.isdecimal()) or len(number) > 18:
         raise VersionGone.of(version)

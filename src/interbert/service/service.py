@@ -8,7 +8,7 @@ import logging
 import re
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +20,8 @@ from interbert.errors import InterBertError, UsageError, first_line
 from interbert.search.query import Part, Query
 from interbert.service.access import Access, Principal
 from interbert.service.cursors import Cursors
-from interbert.service.errors import ServiceError
+from interbert.service.errors import CODES, ServiceError
+from interbert.service.experiments import Experiment
 from interbert.service.images import ImageSlots
 from interbert.service.metrics import Metrics
 from interbert.service.seen_queries import SeenQueries
@@ -72,6 +73,8 @@ class Settings:
     event_days: int = 90
     """Days that events are kept."""
     synonyms: SynonymsFile | None = None
+    experiments: Mapping[str, Experiment] = field(default_factory=dict)
+    """By the name of the index whose searches are shared out."""
 
 
 class Service:
@@ -161,6 +164,23 @@ class Service:
                 "not_found", f"There is no index {name[:60]!r}. There is: {', '.join(allowed)}.", "index"
             )
         return self.indexes[name]
+
+    def answering(self, served: ServedIndex, unit: str, variant: str | None = None) -> ServedIndex:
+        """The index that answers a search of another: itself, or the treatment of its experiment.
+
+        Args:
+            served: what was asked for.
+            unit: client id, or query id without one.
+            variant: of the page before, which the next one stays with.
+
+        Raises:
+            ServiceError: ``cursor_expired``, the experiment of the page before is over.
+        """
+        experiment = self.settings.experiments.get(served.name)
+        chosen = variant or (served.name if experiment is None else experiment.variant(unit))
+        if chosen != served.name and (experiment is None or chosen != experiment.treatment):
+            raise ServiceError("cursor_expired", CODES["cursor_expired"][1], "cursor")
+        return self.indexes[chosen]
 
     async def checks(self) -> dict[str, bool]:
         """Whether the service is ready: every value must be true."""

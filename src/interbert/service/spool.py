@@ -80,6 +80,18 @@ class SpoolFile:
             self._filled = True
             self.lines += 1
 
+    def copy_of(self, other: SpoolFile) -> None:
+        """Take the lines of another file that is not committed yet.
+
+        Raises:
+            ServiceError: ``storage_full``.
+        """
+        with storing(other._path):
+            other._file.flush()
+        with other._path.open("rb") as opened:
+            while block := opened.read(1 << 20):
+                self.write(block)
+
     def commit(self) -> str:
         """Put all of it on the disk for good; returns the file's name.
 
