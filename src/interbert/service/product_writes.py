@@ -202,12 +202,7 @@ class WriteRequest:
     def _submit_to(self, treatment: ServedIndex, lines: Lines) -> None:
         """Keep the same write for the other index of an experiment, before this one's: both, or the request fails."""
         assert treatment.writer is not None
-        if not isinstance(lines.lines, SpoolFile):
-            treatment.writer.submit(lines.kind, lines.lines, self.principal.key_id)
-            return
-        with treatment.writer.spool_file() as copy:
-            copy.copy_of(lines.lines)
-            treatment.writer.submit(lines.kind, copy, self.principal.key_id)
+        treatment.writer.submit(lines.kind, lines.lines, self.principal.key_id)
 
     def _refused(self, lines: Lines) -> list[dict[str, Any]]:
         """Lines that cannot be used whatever the index holds."""

@@ -19,7 +19,7 @@ from PIL import Image
 from interbert.errors import InterBertError, UsageError, first_line
 from interbert.search.query import Part, Query
 from interbert.service.access import Access, Principal
-from interbert.service.cursors import Cursors
+from interbert.service.cursors import SECRET, Cursors
 from interbert.service.errors import CODES, ServiceError
 from interbert.service.experiments import Experiment
 from interbert.service.images import ImageSlots
@@ -66,7 +66,7 @@ class Settings:
     """What is neither a limit nor a queue."""
 
     folder: Path
-    """Of the state: the spool of writes, and the secret that signs cursors."""
+    """Of the state: SQLite's file, and bodies of writes while they come."""
     loopback: bool = True
     """Whether only this machine can send requests: without keys the service is open then."""
     cors_origins: tuple[str, ...] = ()
@@ -98,7 +98,7 @@ class Service:
         self.indexes = dict(indexes)
         self.state, self.metrics, self.limits, self.queues, self.settings = state, metrics, limits, queues, settings
         self.access = Access(state, metrics, settings.loopback)
-        self.cursors = Cursors.of_folder(settings.folder)
+        self.cursors = Cursors(state.secrets.get(SECRET))
         self.seen_queries = SeenQueries(state, metrics)
         self.image_slots = ImageSlots(metrics, queues.waiting)
         self.warm = False
@@ -117,6 +117,7 @@ class Service:
         Raises:
             InterBertError: an index or its model cannot be used.
         """
+        await run_in_threadpool(self.state.replicas.start)
         for served in self.indexes.values():
             await served.pipeline.start()
             await _warm_up(served)

@@ -50,8 +50,6 @@ class Task:
     kind: str
     index: str
     state: TaskState
-    payload: str
-    """Path of the file of its lines, or JSON."""
     total: int | None
     """Lines."""
     done: int
