@@ -48,6 +48,9 @@ class Options:
     """Seconds that requests have to end after that."""
     joint_runtime: Literal["torch", "openvino"] = "torch"
     """Who computes the joint pass. OpenVINO is faster on a CPU; in bf16 it rounds otherwise than a search by torch."""
+    rebuild_source: list[str] = field(default_factory=list)
+    """What an index can be built anew from over HTTP, as NAME=SOURCE, or SOURCE of a single index; may be given several
+    times. Nobody can rebuild over HTTP when not given."""
     synonyms: str | None = None
     """File of synonyms, as of `interbert search --synonyms`; read again when it changes."""
     spelling: bool = True
@@ -135,6 +138,7 @@ def _opened(options: Options) -> Service:
     from interbert.cli.serving import is_loopback
     from interbert.errors import UsageError, writing
     from interbert.service.metrics import Metrics
+    from interbert.service.rebuilding import Rebuilds, named_sources
     from interbert.service.service import Service, Settings, named_indexes
     from interbert.service.state import State, database_url
     from interbert.service.wordings import SynonymsFile
@@ -144,6 +148,7 @@ def _opened(options: Options) -> Service:
     # numpy's products are small here, and its threads wait by spinning: they took a third of the joint pass's time
     threadpool_limits(1, user_api="blas")
     names = named_indexes(options.index)
+    sources = named_sources(options.rebuild_source, list(names))
     folder = Path(options.state)
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -159,4 +164,5 @@ def _opened(options: Options) -> Service:
     synonyms = None if options.synonyms is None else SynonymsFile(options.synonyms)
     settings = Settings(folder, loopback, tuple(options.cors_origin), options.event_days, synonyms)
     indexes = {name: _served(name, path, options, state, settings, metrics) for name, path in names.items()}
-    return Service(indexes, state, metrics, options.limits, options.queues, settings)
+    rebuilds = Rebuilds(sources, state, folder / "rebuilds")
+    return Service(indexes, state, metrics, options.limits, options.queues, settings, rebuilds)
