@@ -1,0 +1,6 @@
+// Topics.
+
+/** Show the page. */
+export async function mount(root, app) {
+  root.append(app.h("h1", null, app.t("nav.topics")));
+}
