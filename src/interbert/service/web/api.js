@@ -25,7 +25,8 @@ export class ApiError extends Error {
  * @param method such as "GET".
  * @param path relative: "v1/search".
  * @param body an object (sent as JSON), FormData, or `{raw, type}`.
- * @param options `headers`; `signal` of an AbortController; `quiet`: fail at once, show and ask nothing.
+ * @param options `headers`; `signal` of an AbortController; `quiet`: fail at once, show and ask nothing;
+ *   `keepalive` and `priority` as of fetch.
  * @throws ApiError
  */
 export async function api(method, path, body, options = {}) {
@@ -39,9 +40,9 @@ export async function apiText(path) {
   return (await request("GET", path)).text();
 }
 
-/** A file, such as a product's image; null where there is none. */
+/** A file, such as a product's image; fails at once where there is none. */
 export async function apiBlob(path, signal) {
-  const response = await request("GET", path, undefined, { quiet: true, signal });
+  const response = await request("GET", path, undefined, { quiet: true, priority: "low", signal });
   return response.blob();
 }
 
@@ -74,6 +75,12 @@ export function chosenIndex() {
   return recall("index") ?? undefined;
 }
 
+/** Columns of the chosen index, each `{name, kind, unit}`. */
+export async function chosenColumns() {
+  const all = await indexes();
+  return (all.find((one) => one.name === chosenIndex()) ?? all[0])?.columns ?? [];
+}
+
 /** Use another index. */
 export function chooseIndex(name) {
   keep("index", name);
@@ -102,7 +109,7 @@ async function persist(method, path, body, options, { repeatable, attempt, state
 }
 
 /** The answer; null where nothing answers, "again" where the request was given up to be sent again. */
-async function sent(method, path, body, { headers = {}, signal }, attempt) {
+async function sent(method, path, body, { headers = {}, signal, keepalive = false, priority = "auto" }, attempt) {
   const controller = new AbortController();
   const leave = () => controller.abort(signal.reason);
   signal?.addEventListener("abort", leave);
@@ -116,7 +123,8 @@ async function sent(method, path, body, { headers = {}, signal }, attempt) {
   }
   try {
     signal?.throwIfAborted();
-    return await fetch(path, { method, headers: sending, body: content, signal: controller.signal });
+    const settings = { method, headers: sending, body: content, keepalive, priority };
+    return await fetch(path, { ...settings, signal: controller.signal });
   } catch (error) {
     if (signal?.aborted) throw error;
     return controller.signal.reason === "again" ? "again" : null;
