@@ -10,6 +10,7 @@ addWords(MERCH_WORDS);
 addWords(TOOL_WORDS);
 
 const AT_ONCE = 60;
+const ALONE = 3;
 const DAY_MS = 86_400_000;
 const KINDS = { entered: "good", left: "bad", moved: "plain" };
 
@@ -49,19 +50,23 @@ async function changes(app, since) {
     return h("label", { class: "check" }, h("input", { type: "checkbox", checked: true, onchange: toggle }), t(`changes.${kind}`));
   });
   const said = h("p", { class: "quiet", role: "status" });
+  let listed = 0;
   const more = h("div");
   const from = new Date(`${since}T00:00`).toISOString();
 
   async function add(offset) {
     const reply = await app.api("GET", address(app, "v1/changes", { since: from, limit: AT_ONCE, offset }));
-    for (const change of reply.changes) {
-      const row = entry(app, change);
-      row.hidden = !shown.has(change.what);
-      rows.append(row);
+    for (const group of grouped(reply.changes)) {
+      const row = group.length > ALONE ? entries(app, group) : group.map((change) => entry(app, change));
+      for (const one of [row].flat()) {
+        one.hidden = !shown.has(one.dataset.kind);
+        rows.append(one);
+      }
     }
-    said.textContent = t("changes.count", { count: number(app, rows.children.length), total: number(app, reply.total) });
+    listed += reply.changes.length;
+    said.textContent = t("changes.count", { count: number(app, listed), total: number(app, reply.total) });
     replace(more, reply.next_offset !== null && button(t("more"), () => fill(app, more, () => add(reply.next_offset), null)));
-    return reply.total > 0 ? more.childNodes[0] : null;
+    return more.firstChild;
   }
 
   await add(0);
@@ -69,30 +74,51 @@ async function changes(app, since) {
   return [h("div", { class: "row" }, filters, said), rows, more];
 }
 
+/** Changes that follow each other, of one topic and moment and for one reason but for its probability. */
+function grouped(changes) {
+  const key = (one) => [one.topic_id, one.at, one.what, one.why.replace(/, probability .*/, "")].join("\n");
+  const groups = [];
+  for (const change of changes) {
+    if (groups.length && key(groups.at(-1)[0]) === key(change)) groups.at(-1).push(change);
+    else groups.push([change]);
+  }
+  return groups;
+}
+
 function entry(app, change) {
-  const { h, t } = app;
-  const title = h("span", { class: "title" }, change.product_id);
-  const row = h(
-    "li",
-    { class: "row entry", dataset: { kind: change.what } },
-    thumbnail(app, change.product_id, null),
-    h(
-      "div",
-      null,
-      h("p", { class: "row" }, badge(KINDS[change.what], t(`changes.${change.what}`)), title),
-      h("p", { class: "why" }, change.why),
-      h("p", { class: "quiet" }, h("a", { href: `#/topics/${encodeURIComponent(change.topic_id)}` }, change.topic_id), " · ", moment(app, change.at)),
-    ),
-  );
-  seen(row, async () => {
-    try {
-      const product = await app.api("GET", address(app, productPath(change.product_id)), undefined, { quiet: true });
-      title.textContent = product.texts[0] ?? change.product_id;
-    } catch {
-      title.textContent = change.product_id; // it was removed
-    }
-  });
+  const { h } = app;
+  const title = h("p", { class: "title" }, change.product_id);
+  const text = h("div", null, headOf(app, change), title, h("p", { class: "cause" }, change.why));
+  const row = h("li", { class: "row entry", dataset: { kind: change.what } }, thumbnail(app, change.product_id, null), text);
+  seen(row, () => named(app, change.product_id, (name) => (title.textContent = name)));
   return row;
+}
+
+/** Several products that came or went together: their images beside each other. */
+function entries(app, group) {
+  const { h, t } = app;
+  const [first] = group;
+  const why = first.why.replace(/, probability .*/, "");
+  const words = h("p", { class: "cause" }, t("changes.together", { count: number(app, group.length), why }));
+  const images = group.map((change) => {
+    const image = thumbnail(app, change.product_id, null, change.product_id);
+    seen(image, () => named(app, change.product_id, (name) => ((image.alt = name), (image.title = name))));
+    return image;
+  });
+  const strip = h("div", { class: "thumbnails", tabindex: "0", role: "group", "aria-label": why }, images);
+  return h("li", { class: "entry several", dataset: { kind: first.what } }, headOf(app, first), words, strip);
+}
+
+function headOf(app, change) {
+  const { h, t } = app;
+  const topic = h("a", { href: `#/topics/${encodeURIComponent(change.topic_id)}` }, change.topic_id);
+  return h("p", { class: "row quiet" }, badge(KINDS[change.what], t(`changes.${change.what}`)), topic, moment(app, change.at));
+}
+
+/** Tell a product's title, where it still is in the catalogue. */
+async function named(app, id, tell) {
+  const product = await app.api("GET", address(app, productPath(id)), undefined, { quiet: true });
+  if (product.texts.length) tell(product.texts[0]);
 }
 
 async function statistics(app, since) {
@@ -112,7 +138,7 @@ function asked(app, name, queries) {
   const link = (one) => h("a", { href: `#/?q=${encodeURIComponent(one.text)}` }, one.text);
   const rows = queries.map((one) => [link(one), { number: number(app, one.searches) }, { number: number(app, one.without_results) }]);
   const body = rows.length ? table(t(`queries.${name}`), heads, rows) : h("p", { class: "quiet" }, t("queries.none"));
-  return h("section", { class: "card tile" }, h("h3", null, t(`queries.${name}`)), body);
+  return h("section", { class: "box panel" }, h("h3", null, t(`queries.${name}`)), body);
 }
 
 /** Click-through by rank: a bar each, as long as the rate is against the best. */
@@ -124,5 +150,5 @@ function ranks(app, rows) {
     h("span", { class: "rate" }, h("meter", { min: 0, max: best, value: one.click_through, "aria-hidden": "true" }), percent(app, one.click_through, 1));
   const cells = rows.map((one) => [{ number: one.rank }, bar(one), { number: number(app, one.clicks) }, { number: number(app, one.impressions) }]);
   const body = rows.length ? table(t("clicks.title"), heads, cells) : h("p", { class: "quiet" }, t("queries.none"));
-  return h("section", { class: "card tile" }, h("h3", null, t("clicks.title")), body);
+  return h("section", { class: "box panel" }, h("h3", null, t("clicks.title")), body);
 }

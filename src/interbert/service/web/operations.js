@@ -62,12 +62,12 @@ function parts(app, status, before, look) {
     status.tasks.length > 0 && [h("h2", { class: "part" }, t("operations.tasks")), tasks(app, status.tasks)],
     h("div", { class: "tiles" }, card(app, "operations.stages", times(app, status.stages, "stage")), card(app, "operations.queues", queues(app, status.queues))),
     h("div", { class: "tiles" }, card(app, "operations.rejections", counts(app, { ...status.rejections, ...prefixed(status.degraded) }, "reason")), card(app, "operations.answers", counts(app, status.answers, "status"))),
-    h("details", { class: "card tile" }, h("summary", null, t("operations.routes")), times(app, status.routes, "route")),
+    h("details", { class: "box panel" }, h("summary", null, t("operations.routes")), times(app, status.routes, "route")),
   ];
 }
 
 function card(app, key, content) {
-  return app.h("section", { class: "card tile" }, app.h("h3", null, app.t(key)), content);
+  return app.h("section", { class: "box panel" }, app.h("h3", null, app.t(key)), content);
 }
 
 function readiness(app, status) {
@@ -75,7 +75,7 @@ function readiness(app, status) {
   const part = ([name, sound]) => h("li", { class: "row" }, badge(sound ? "good" : "bad", t(sound ? "operations.sound" : "operations.unsound")), t(`check.${name}`));
   return h(
     "section",
-    { class: "card tile" },
+    { class: "box panel" },
     h("h3", { class: status.ready ? "good-text" : "warning" }, t(status.ready ? "operations.ready" : "operations.not_ready")),
     h("ul", { class: "plain-list" }, Object.entries(status.checks).map(part)),
     h("p", { class: "quiet" }, t("operations.version", { version: status.version, time: lasting(app, status.uptime_s) })),
@@ -94,7 +94,7 @@ function totals(app, status, before) {
   const seconds = before ? (performance.now() - before.at) / 1000 : status.uptime_s;
   const rate = Math.max(answers - (before ? sum(before.status.answers) : 0), 0) / Math.max(seconds, 0.001);
   const search = status.routes.find((one) => one.route === "/v1/search");
-  const big = (key, value, words) => app.h("section", { class: "card tile big" }, app.h("h3", null, app.t(key)), app.h("p", { class: "figure" }, value), app.h("p", { class: "quiet" }, words));
+  const big = (key, value, words) => app.h("section", { class: "box panel headline" }, app.h("h3", null, app.t(key)), app.h("p", { class: "figure" }, value), app.h("p", { class: "quiet" }, words));
   const waiting = status.queues.reduce((all, one) => all + one.waiting, 0);
   return [
     big("operations.requests", number(app, rate, 1), app.t("operations.in_all", { count: number(app, answers) })),
@@ -110,7 +110,7 @@ function indexCard(app, index, running, look) {
   const listed = (counted, key) => Object.entries(counted).map(([name, count]) => t(key, { name: t(`result.${name}`), count: number(app, count) })).join(", ") || "–";
   return h(
     "section",
-    { class: "card tile" },
+    { class: "box panel" },
     h("h3", null, index.name),
     h(
       "dl",

@@ -7,6 +7,7 @@ import { recall } from "./session.js";
 
 const REMEMBERED = 400;
 const images = new Map();
+const shown = new Map();
 
 /** A relative path with the chosen index and other parameters; those that are null or undefined are left out. */
 export function address(app, path, parameters = {}) {
@@ -125,10 +126,14 @@ export function table(caption, heads, rows) {
 export function thumbnail(app, productId, imageId, description = "") {
   const path = address(app, `${productPath(productId)}/image`, { image_id: imageId });
   const image = h("img", { class: "thumbnail", alt: description, width: 128, height: 128, decoding: "async" });
-  image.addEventListener("error", () => image.classList.add("missing"));
-  seen(image, async () => {
-    image.src = recall("key") === null ? path : await fetched(path);
-  });
+  image.addEventListener("error", () => image.classList.add("no-image"));
+  if (shown.has(path)) image.src = shown.get(path); // at once: a list that is drawn again does not flicker
+  else {
+    seen(image, async () => {
+      image.src = recall("key") === null ? path : await fetched(path);
+      image.onload = () => shown.set(path, image.src);
+    });
+  }
   return image;
 }
 
@@ -138,7 +143,7 @@ export function seen(node, work) {
     (entries) => {
       if (!entries.some((one) => one.isIntersecting)) return;
       observer.disconnect();
-      Promise.resolve(work()).catch(() => node.classList.add("missing"));
+      Promise.resolve(work()).catch(() => node.classList.add("no-image"));
     },
     { rootMargin: "300px" },
   );
@@ -151,6 +156,7 @@ function fetched(path) {
     if (images.size >= REMEMBERED) {
       const [oldest, url] = images.entries().next().value;
       images.delete(oldest);
+      shown.delete(oldest);
       url.then(URL.revokeObjectURL, () => null);
     }
     const url = apiBlob(path).then(URL.createObjectURL);

@@ -71,7 +71,7 @@ function wordings(app, draft, field) {
   const add = button(t("fields.add_wording"), () => {
     if (draft.values.texts.length < WORDINGS) draft.set({ texts: [...draft.values.texts, ""] });
     rows.lastChild.firstChild.focus();
-  }, "plain small");
+  }, "plain compact");
   follow(draft, ["texts"], draw);
   draw();
   return field("texts", h("p", { class: "label" }, t("fields.texts")), t("fields.texts_hint"), rows, add);
@@ -157,7 +157,7 @@ function diversity(app, draft, columns, field) {
 function products(app, draft, field, name) {
   const { t } = app;
   const rows = h("ol", { class: `products ${name}` });
-  const act = (sign, label, work, disabled = false) => button(sign, work, "plain small", { "aria-label": label, title: label, disabled });
+  const act = (sign, label, work, disabled = false) => button(sign, work, "plain compact", { "aria-label": label, title: label, disabled });
   const row = (product, place, all) =>
     h(
       "li",
@@ -178,7 +178,7 @@ function products(app, draft, field, name) {
   };
   follow(draft, ["pinned", "hidden"], draw);
   draw();
-  const more = h("div", { class: "row" }, input, button(t("fields.add"), add, "small", { "aria-label": t(`fields.add_${name}`) }));
+  const more = h("div", { class: "row" }, input, button(t("fields.add"), add, "compact", { "aria-label": t(`fields.add_${name}`) }));
   return field(name, h("label", { for: name }, t(`fields.${name}`)), null, rows, more);
 }
 

@@ -104,11 +104,11 @@ function card(app, draft, item) {
   const product = item.product_id;
   const place = pinned.indexOf(product);
   const act = (name, sign, work, disabled = false, pressed = undefined) =>
-    button(sign, work, "small", { "aria-label": t(`cards.${name}`, { product }), title: t(`cards.${name}`, { product }), disabled, "aria-pressed": pressed, dataset: { act: `${name} ${product}` } });
+    button(sign, work, "compact", { "aria-label": t(`cards.${name}`, { product }), title: t(`cards.${name}`, { product }), disabled, "aria-pressed": pressed, dataset: { act: `${name} ${product}` } });
   const moves = place >= 0 && [act("up", "↑", () => draft.move(product, -1), place === 0), act("down", "↓", () => draft.move(product, 1), place === pinned.length - 1)];
   return h(
     "li",
-    { class: `card product${place >= 0 ? " pinned" : ""}` },
+    { class: `box product${place >= 0 ? " pinned" : ""}` },
     thumbnail(app, product, item.image_id),
     h(
       "div",

@@ -81,7 +81,7 @@ function card(app, topic) {
   else strip.append(h("p", { class: "quiet" }, t(`topics.closed.${stateOf(topic)}`)));
   return h(
     "li",
-    { class: "card topic" },
+    { class: "box topic" },
     strip,
     h("h2", null, h("a", { href: `#/topics/${encodeURIComponent(topic.id)}` }, title)),
     others.length > 0 && h("p", { class: "quiet" }, others.join(" · ")),

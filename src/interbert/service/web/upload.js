@@ -36,7 +36,7 @@ function dropZone(app, work, sent) {
   const drop = (event) => (event.preventDefault(), out(), event.dataTransfer.files[0] && opened(app, work, event.dataTransfer.files[0], sent, [...event.dataTransfer.files]));
   const zone = h(
     "div",
-    { class: "drop", ondragover: over, ondragleave: out, ondrop: drop },
+    { class: "file-drop", ondragover: over, ondragleave: out, ondrop: drop },
     input,
     h("p", null, h("label", { class: "as-button", for: "products" }, t("upload.choose")), h("span", { class: "quiet" }, ` ${t("upload.or_drop")}`)),
     h("p", { class: "quiet" }, t("upload.kinds")),
@@ -92,7 +92,7 @@ function review(app, work, upload) {
   update();
   return h(
     "section",
-    { class: "card review" },
+    { class: "box review" },
     h("h2", null, upload.file.name),
     h("p", { class: "quiet" }, t("upload.read", { count: number(app, read.rows.length) })),
     h("div", { class: "pair" }, choose("product_id"), choose("image"), choose("image_id")),
@@ -128,7 +128,7 @@ async function send(app, work, upload) {
   const said = h("p", { role: "status" });
   const trouble = h("div");
   const results = h("div");
-  replace(work, h("section", { class: "card review" }, h("h2", null, upload.file.name), bar, said, trouble, results));
+  replace(work, h("section", { class: "box review" }, h("h2", null, upload.file.name), bar, said, trouble, results));
   const leave = (event) => event.preventDefault();
   window.addEventListener("beforeunload", leave);
   sending.onProgress = () => {

@@ -13,6 +13,7 @@ const ROWS = [
   ["changes.left", "left", "移出"],
   ["changes.moved", "moved", "移动"],
   ["changes.count", "{count} of {total} changes", "{count} / {total} 条变更"],
+  ["changes.together", "{count} products together: {why}", "{count} 件商品：{why}"],
   ["changes.none", "Nothing changed on the pages of topics since then.", "此后专题页面没有变更。"],
   ["queries.title", "What shoppers ask for", "顾客的搜索"],
   ["queries.without", "Queries without results", "无结果的搜索"],
