@@ -51,6 +51,9 @@ class Options:
     """Seconds that requests have to end after that."""
     joint_runtime: Literal["auto", "torch", "openvino"] = "auto"
     """Who computes the joint pass. auto: OpenVINO on a CPU, torch on a GPU; in bf16 they round differently."""
+    rebuild_source: list[str] = field(default_factory=list)
+    """What an index can be built anew from over HTTP, as NAME=SOURCE, or SOURCE of a single index; may be given several
+    times. Nobody can rebuild over HTTP when not given."""
     synonyms: str | None = None
     """File of synonyms, as of `interbert search --synonyms`; read again when it changes."""
     experiment: list[str] = field(default_factory=list)
@@ -154,6 +157,7 @@ def opened_service(options: Options) -> Service:
     from interbert.errors import UsageError, writing
     from interbert.service.experiments import read_experiments, require_columns
     from interbert.service.metrics import Metrics
+    from interbert.service.rebuilding import Rebuilds, named_sources
     from interbert.service.service import Service, Settings, named_indexes
     from interbert.service.state import State, database_url
     from interbert.service.wordings import SynonymsFile
@@ -163,6 +167,7 @@ def opened_service(options: Options) -> Service:
     # numpy's products are small here, and its threads wait by spinning: they took a third of the joint pass's time
     threadpool_limits(1, user_api="blas")
     names = named_indexes(options.index)
+    sources = named_sources(options.rebuild_source, list(names))
     folder = Path(options.state)
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -181,4 +186,5 @@ def opened_service(options: Options) -> Service:
     indexes = {name: _served(name, path, options, state, settings, metrics) for name, path in names.items()}
     for experiment in experiments.values():
         require_columns(indexes[experiment.index], indexes[experiment.treatment])
-    return Service(indexes, state, metrics, options.limits, options.queues, settings)
+    rebuilds = Rebuilds(sources, state, folder / "rebuilds")
+    return Service(indexes, state, metrics, options.limits, options.queues, settings, rebuilds)

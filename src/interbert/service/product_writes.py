@@ -259,8 +259,8 @@ def _response(status: int, body: Any, replayed: bool = False) -> JSONResponse:
     return JSONResponse(body, status, headers)
 
 
-def task_body(task: Task, note: str | None = None) -> dict[str, Any]:
-    """A task as it is sent."""
+def task_body(task: Task, note: str | None = None, most: int = 100) -> dict[str, Any]:
+    """A task as it is sent, with so many of its errors at most."""
     result = task.result or {}
     return {
         "id": task.id,
@@ -270,7 +270,7 @@ def task_body(task: Task, note: str | None = None) -> dict[str, Any]:
         "total": task.total,
         "done": task.done,
         "error_count": task.error_count,
-        "errors": [{"line": one.line, "product_id": one.id, "message": one.reason} for one in task.errors[:100]],
+        "errors": [{"line": one.line, "product_id": one.id, "message": one.reason} for one in task.errors[:most]],
         "counts": result.get("counts"),
         "results": result.get("results"),
         "error": result.get("error"),

@@ -7,6 +7,7 @@ import contextlib
 import logging
 import re
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from interbert.search.engine import SearchEngine
     from interbert.search.rewriting import QueryRewriter
     from interbert.service.pipeline import Pipeline
+    from interbert.service.rebuilding import Rebuilds
     from interbert.service.state import State
     from interbert.service.topic_pages import TopicPages
     from interbert.service.wordings import SynonymsFile
@@ -84,6 +86,7 @@ class Service:
         indexes: by name; the first is the one of requests that name none.
         state: the database.
         metrics, limits, queues, settings: of the service.
+        rebuilds: builds indexes anew; None where no source was chosen.
     """
 
     def __init__(
@@ -94,6 +97,7 @@ class Service:
         limits: Limits,
         queues: Queues,
         settings: Settings,
+        rebuilds: Rebuilds | None = None,
     ) -> None:
         self.indexes = dict(indexes)
         self.state, self.metrics, self.limits, self.queues, self.settings = state, metrics, limits, queues, settings
@@ -101,10 +105,17 @@ class Service:
         self.cursors = Cursors(state.secrets.get(SECRET))
         self.seen_queries = SeenQueries(state, metrics)
         self.image_slots = ImageSlots(metrics, queues.waiting)
+        self.rebuilds = rebuilds
         self.warm = False
         self.draining = False
         self._background: list[asyncio.Task[None]] = []
         self._noting = threading.Lock()
+        self._begun = time.monotonic()
+
+    @property
+    def uptime(self) -> float:
+        """Seconds since it was made."""
+        return time.monotonic() - self._begun
 
     @property
     def cors_origins(self) -> Sequence[str]:
@@ -127,6 +138,8 @@ class Service:
                 await run_in_threadpool(served.writer.start)
             if served.topics is not None:
                 await run_in_threadpool(served.topics.start)
+        if self.rebuilds is not None:
+            await run_in_threadpool(self.rebuilds.start)
         self.seen_queries.start()
         self._background = [asyncio.create_task(self._expire_events()), asyncio.create_task(self._watch_versions())]
         self.warm = True
@@ -136,6 +149,8 @@ class Service:
         self.draining = True
         for task in self._background:
             task.cancel()
+        if self.rebuilds is not None:
+            await run_in_threadpool(self.rebuilds.stop)
         for served in self.indexes.values():
             await served.pipeline.drain()
             for part in (served.writer, served.topics):
