@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
-TIMEOUT_MS = 60_000
+TIMEOUT_MS = 6_000
 """Of a shared machine, on which a page may wait for its turn."""
 
 OpenPage = Callable[..., "Page"]

@@ -60,7 +60,7 @@ function facet(column, values, query, search) {
     };
     return h("li", null, h("label", null,
       h("input", { type: "checkbox", checked: chosen.has(text), dataset: { facet: `${column.name}=${text}` }, onchange: toggle }),
-      h("span", null, valueLabel(value, column)), count !== undefined && h("span", { class: "count" }, count)));
+      h("span", null, valueLabel(value, column)), " ", count !== undefined && h("span", { class: "count" }, count)));
   });
   const rest = items.slice(SHOWN);
   return h("fieldset", null, h("legend", null, columnLabel(column.name)),
