@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
@@ -60,6 +61,14 @@ def browser_page(browser: Browser) -> Iterator[OpenPage]:
     for one in opened:
         one.close()
     assert failures == []
+
+
+def until(page: Page, condition: str) -> None:
+    """Wait until an expression of JavaScript holds; Playwright's own waiting needs ``eval``, which the page forbids."""
+    ends = time.monotonic() + TIMEOUT_MS / 1000
+    while not page.evaluate(condition):
+        assert time.monotonic() < ends, condition
+        page.wait_for_timeout(20)
 
 
 def violations(page: Page) -> list[str]:

@@ -13,7 +13,7 @@ import pytest
 from starlette.applications import Starlette
 from starlette.routing import Mount
 from tests.conftest import draw, file_bytes
-from tests.service.browser import OpenPage, overflow, violations
+from tests.service.browser import OpenPage, overflow, until, violations
 from tests.service.conftest import make_service, serving
 
 from interbert.service.app import create_app
@@ -71,10 +71,11 @@ def test_words_then_facets_order_and_further_pages(url: str, browser_page: OpenP
     page.locator(".card").nth(len(found)).wait_for()
     assert len(set(titles(page))) == len(titles(page)) > len(found)
 
+    page.get_by_text("2 more").click()
     page.get_by_label("red 3").check()
     page.get_by_role("heading", name="3 results").wait_for()
     assert all(" red " in title for title in titles(page))
-    page.wait_for_function("document.activeElement.dataset.facet === 'colour=red'")
+    until(page, "document.activeElement.dataset.facet === 'colour=red'")
     page.get_by_label("blue").check()  # a value that the condition hides stays there to be added
     page.get_by_role("heading", name="6 results").wait_for()
     page.get_by_label("Price: to").fill("1")
@@ -139,7 +140,7 @@ def test_a_product_and_those_like_it(url: str, browser_page: OpenPage) -> None:
     page.get_by_role("heading", level=1, name=found[0]).wait_for()
     assert "Colour" in page.locator("dl").inner_text()
     assert len(titles(page)) > 5
-    page.wait_for_function("document.querySelector('.tile.big img').naturalWidth > 0")
+    until(page, "document.querySelector('.tile.big img').naturalWidth > 0")
     assert violations(page) == []
     page.get_by_role("link", name="Search for more like this").click()
     page.get_by_text("Looks like the product").first.wait_for()
@@ -203,7 +204,7 @@ def test_a_key_is_asked_for_below_a_path(key_url: tuple[str, str], browser_page:
         page.get_by_label("Key (ib_").fill(given)
         page.get_by_role("button", name="Use the key").click()
     assert titles(page)[0] == "a red circle on white paper"
-    page.wait_for_function("document.querySelector('.tile img').naturalWidth > 0")
+    until(page, "document.querySelector('.tile img').naturalWidth > 0")
     with page.expect_request("**/deep/path/v1/search") as sent:
         page.get_by_label("Catalogue").select_option("other")
     assert sent.value.post_data_json["index"] == "other"
