@@ -30,9 +30,10 @@ SEARCHES = """() => {
 """Milliseconds from the end of each answer to its results on screen."""
 EXPLAINED = {
     "probability": 0.9,
+    "score": 2.2,
     "words": [
-        {"text": "red", "relevance": 0.6, "score_without": 0.2},
-        {"text": "circle", "relevance": 0.3, "score_without": 0.5},
+        {"text": "red", "relevance": 0.6, "score_without": -1.2},
+        {"text": "circle", "relevance": 0.3, "score_without": None},
     ],
     "regions": [{"box": [0.2, 0.2, 0.8, 0.8], "relevance": 0.8, "score_without": 0.1}],
     "global_relevance": 0.1,
@@ -256,7 +257,7 @@ def test_why(url: str, browser_page: OpenPage) -> None:
     page.route("**/v1/explain", lambda route: route.fulfill(json=EXPLAINED))
     search(page, "red circle")
     page.get_by_role("button", name="Why? a red circle").click()
-    page.get_by_text("without “red”: 20%").wait_for()
+    page.get_by_text("without “red”: score 2.2 → -1.2").wait_for()
     page.get_by_role("button", name="circle", exact=True).hover()
     page.locator("rect.strong").wait_for()
     page.locator("rect").hover()

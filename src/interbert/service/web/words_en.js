@@ -86,7 +86,7 @@ export const EN = {
   "why.title": "Why it was found",
   "why.asking": "Asking the model …",
   "why.hover": "The darker, the more it counted. Point at a word or a box to see what belongs together.",
-  "why.without": "without {what}: {score}",
+  "why.without": "without {what}: score {before} → {after}",
   "why.region": "region {number}",
   "product.shop": "← To the shop",
   "product.back": "← Back to the results",

@@ -86,7 +86,7 @@ export const ZH = {
   "why.title": "为什么找到它",
   "why.asking": "正在询问模型……",
   "why.hover": "颜色越深，作用越大。指向文字或方框可查看对应关系。",
-  "why.without": "去掉{what}：{score}",
+  "why.without": "去掉{what}：得分 {before} → {after}",
   "why.region": "区域 {number}",
   "product.shop": "← 去商店",
   "product.back": "← 返回结果",
