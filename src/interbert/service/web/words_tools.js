@@ -133,7 +133,7 @@ const ROWS = [
   ["stage.rewrite", "correct words", "纠正词语"],
   ["index.version", "Version", "版本"],
   ["index.images", "Images", "图片"],
-  ["index.unindexed", "Not in the approximate index yet", "尚未进入近似索引"],
+  ["index.unindexed", "Searched one by one, not by the approximate index", "逐一搜索（未进入近似索引）"],
   ["index.reloads", "Newer builds taken up", "已切换的新构建"],
   ["index.writes", "Written since the start", "启动以来写入"],
   ["index.pages", "Looks at topic pages", "专题页面检查"],
