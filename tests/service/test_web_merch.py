@@ -97,9 +97,9 @@ def test_a_topic_from_its_first_word_to_the_shop(shop: Shop, browser_page: OpenP
     page.get_by_label("Name in addresses").fill("reds")
     page.get_by_role("button", name="Publish").click()
     page.get_by_text("The topic is published.").wait_for()
-    assert shop.shown("reds") == cards(page)
-    assert (shop.shown("reds")[:2], first[0] in shop.shown("reds")) == ([first[2], first[4]], False)
     page.get_by_role("button", name="Unpublish").wait_for()
+    assert shop.shown("reds") == settled(page, 6)
+    assert (shop.shown("reds")[:2], first[0] in shop.shown("reds")) == ([first[2], first[4]], False)
     assert violations(page) == []
     page.set_viewport_size({"width": 360, "height": 740})
     assert overflow(page) <= 0
@@ -165,10 +165,10 @@ def test_an_upload_tells_its_bad_line(shop: Shop, browser_page: OpenPage, tmp_pa
     (tmp_path / "feed.csv").write_text("\r\n".join(lines) + "\r\n")
     page = browser_page(f"{shop.url}/#/upload")
     page.locator("#products").set_input_files(tmp_path / "feed.csv")
-    page.get_by_text("2 images are not chosen yet").wait_for()
+    page.get_by_text("Still to be chosen: 2").wait_for()
     assert violations(page) == []
     page.locator("#images").set_input_files(tmp_path / "one.png")
-    page.get_by_text("1 images are not chosen yet").wait_for()
+    page.get_by_text("Still to be chosen: 1").wait_for()
     page.set_viewport_size({"width": 360, "height": 740})
     assert overflow(page) <= 0
     page.get_by_role("button", name="Send 3 products to shop").click()

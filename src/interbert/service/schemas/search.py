@@ -165,6 +165,15 @@ class ColumnReply(Reply):
     unit: str
 
 
+class SourceColumns(Reply):
+    """Names that a written product may use besides the API's own: those of the columns that the index was built from."""
+
+    product_id: str | None
+    image_id: str | None
+    image: str | None
+    texts: list[str]
+
+
 class IndexReply(Reply):
     """An index that is served."""
 
@@ -174,6 +183,7 @@ class IndexReply(Reply):
     columns: list[ColumnReply]
     model: str = Field(description="Name of the model directory it was built with.")
     vector_size: int
+    source_columns: SourceColumns
 
 
 class IndexesReply(Reply):
