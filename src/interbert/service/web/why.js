@@ -21,8 +21,9 @@ export function explanation(result, query, columns) {
   const titles = [...result.texts, ...columns.filter(isTitle).map((column) => result.metadata[column.name] ?? "")];
   const words = matchedWords(query.searched ?? query.text, titles.join(" "));
   if (words.length) reasons.push({ kind: "words", text: t("why.words", { words: words.join(language() === "zh" ? "、" : ", ") }) });
-  if (query.image || query.like) reasons.push({ kind: "image", text: t(query.like ? "why.like" : "why.image") });
-  if (!reasons.length && query.text) reasons.push({ kind: "model", text: t("why.model") });
+  const image = query.image || query.like;
+  if (image && !query.text) reasons.push({ kind: "image", text: t(query.like ? "why.like" : "why.image") });
+  if (!reasons.length) reasons.push({ kind: "model", text: t(image ? "why.both" : "why.model") });
   return reasons;
 }
 
