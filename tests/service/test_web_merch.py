@@ -54,7 +54,9 @@ def shop(browser: object, built: Path, taught: Path, tmp_path_factory: pytest.Te
     service = make_service(index, folder / "state", writers=True)
     served = service.indexes["shop"]
     served.topics = TopicPages("shop", served.engine, service.state, service.metrics)
-    service.rebuilds = Rebuilds({"shop": "feed"}, service.state, folder / "rebuilds", (sys.executable, "-c", "import time; time.sleep(600)"))
+    service.rebuilds = Rebuilds(
+        {"shop": "feed"}, service.state, folder / "rebuilds", (sys.executable, "-c", "import time; time.sleep(600)")
+    )
     with serving(service) as url:
         yield Shop(url, service)
 
@@ -238,12 +240,16 @@ def test_tables_of_spreadsheets(shop: Shop, browser_page: OpenPage) -> None:
 
 def test_both_languages_have_all_words(shop: Shop, browser_page: OpenPage) -> None:
     page = browser_page(f"{shop.url}/#/upload")
-    words = page.evaluate(
-        "async () => ({...(await import('./web/words_merch.js')).MERCH_WORDS.zh, ...(await import('./web/words_tools.js')).TOOL_WORDS.zh})"
+    merch, tools = (
+        "(await import('./web/words_merch.js')).MERCH_WORDS",
+        "(await import('./web/words_tools.js')).TOOL_WORDS",
     )
+    words = page.evaluate(f"async () => ({{...{merch}.zh, ...{tools}.zh}})")
     web = Path(__file__).parents[2] / "src" / "interbert" / "service" / "web"
     mine = ("parts", "topic*", "changes", "upload*", "operations", "product_file")
     code = "".join(file.read_text(encoding="utf-8") for name in mine for file in sorted(web.glob(f"{name}.js")))
     used = set(re.findall(r'\bt\("([a-z_.]+)"', code))
     shell = (web / "words_zh.js").read_text(encoding="utf-8")
-    assert {one for one in used - words.keys() if not re.search(rf'^ +"?{re.escape(one)}"?:', shell, re.MULTILINE)} == set()
+    assert {
+        one for one in used - words.keys() if not re.search(rf'^ +"?{re.escape(one)}"?:', shell, re.MULTILINE)
+    } == set()

@@ -166,7 +166,7 @@ class ColumnReply(Reply):
 
 
 class SourceColumns(Reply):
-    """Names that a written product may use besides the API's own: those of the columns that the index was built from."""
+    """Names that a written product may use besides the API's own: of the columns that the index was built from."""
 
     product_id: str | None
     image_id: str | None
@@ -234,6 +234,7 @@ INDEXES = {
             "columns": [{"name": "price", "kind": "number", "unit": "$"}],
             "model": "retrieval",
             "vector_size": 385,
+            "source_columns": {"product_id": "id", "image_id": None, "image": "image", "texts": ["title"]},
         }
     ]
 }

@@ -16,7 +16,11 @@ export function topicPreview(app, draft, fields) {
   let timer = null;
   let running = null;
 
-  const soon = () => (clearTimeout(timer), (timer = setTimeout(make, PAUSE_MS)));
+  const soon = () => {
+    running?.abort(); // its page is of what was, not of what is
+    clearTimeout(timer);
+    timer = setTimeout(make, PAUSE_MS);
+  };
 
   async function make() {
     running?.abort();
