@@ -91,8 +91,11 @@ class TopicStore(Store):
         notes: Sequence[str] = (),
         closed: str | None = None,
         evidence: str = "",
+        former: Page | None = None,
     ) -> Page:
         """Keep a topic's page in place of the last, and what changed between the two.
+
+        Where another replica has put a page in the place of ``former`` meanwhile, that one stays.
 
         Args:
             session: given by the store.
@@ -103,6 +106,7 @@ class TopicStore(Store):
             changes: of the page, in their order; the newest 1000 of a topic are kept.
             revision: of the topic that was searched for; its present one when not given.
             notes, closed, evidence: as of :class:`Page`.
+            former: the last page as it was read, which ``changes`` begin from; None: there was none.
 
         Raises:
             ServiceError: ``not_found``, the topic was deleted meanwhile.
@@ -112,6 +116,8 @@ class TopicStore(Store):
         if page is None:
             page = TopicPageModel(topic_number=topic.number)
             session.add(page)
+        elif former is None or former.updated_at != page.updated_at:
+            return _page(topic_id, page)
         page.index_version, page.items, page.updated_at = index_version, [*items], now()
         page.revision = topic.revision if revision is None else revision
         page.notes, page.closed, page.evidence = [*notes], closed, evidence
