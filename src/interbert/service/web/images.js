@@ -5,7 +5,7 @@ import { h } from "./dom.js";
 
 const MOST_PIXELS = 1024;
 const SMALL_BYTES = 300_000;
-const MOST_ENLARGED = 4;
+const MOST_ENLARGED = 5;
 
 /** The image of a product, loaded when it is near the window; a plain tile where there is none. */
 export function productImage(productId, alt, imageId) {

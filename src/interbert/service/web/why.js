@@ -61,9 +61,13 @@ export function canExplain() {
   offered ??= (async () => {
     const known = recall("explains");
     if (known !== null) return known === "yes";
-    const paths = (await api("GET", "openapi.json", undefined, { quiet: true })).paths;
-    keep("explains", "/v1/explain" in paths ? "yes" : "no");
-    return "/v1/explain" in paths;
-  })().catch(() => (offered = null, false));
+    const { paths } = await api("GET", "openapi.json", undefined, { quiet: true });
+    const explains = Object.keys(paths).some((path) => path.endsWith("v1/explain"));
+    keep("explains", explains ? "yes" : "no");
+    return explains;
+  })().catch(() => {
+    offered = null;
+    return false;
+  });
   return offered;
 }
