@@ -21,6 +21,7 @@ from interbert.search.query import Part, Query
 from interbert.service.access import Access, Principal
 from interbert.service.cursors import Cursors
 from interbert.service.errors import ServiceError
+from interbert.service.explaining import Explanations
 from interbert.service.images import ImageSlots
 from interbert.service.metrics import Metrics
 from interbert.service.seen_queries import SeenQueries
@@ -96,6 +97,7 @@ class Service:
         self.cursors = Cursors.of_folder(settings.folder)
         self.seen_queries = SeenQueries(state, metrics)
         self.image_slots = ImageSlots(metrics, queues.waiting)
+        self.explanations = Explanations(metrics, queues.explanations)
         self.warm = False
         self.draining = False
         self._background: list[asyncio.Task[None]] = []
@@ -130,6 +132,7 @@ class Service:
         self.draining = True
         for task in self._background:
             task.cancel()
+        await self.explanations.stop()
         for served in self.indexes.values():
             await served.pipeline.drain()
             for part in (served.writer, served.topics):
