@@ -41,9 +41,7 @@ ImageLike: TypeAlias = "Image.Image | str | Path | bytes | RegionsLike | RegionA
 """A PIL image, a file or its bytes; regions; region features [R,F] and locations [R,5]; or embedded tokens."""
 
 
-def image_tokens(
-    model: InterBertForImageTextRetrieval, processor: InterBertProcessor, image: ImageLike
-) -> ImageTokens:
+def image_tokens(model: InterBertForImageTextRetrieval, processor: InterBertProcessor, image: ImageLike) -> ImageTokens:
     """What the model reads of an image.
 
     Raises:
@@ -56,7 +54,9 @@ def image_tokens(
     arrays = image if isinstance(image, tuple) else _arrays(processor, image)
     features, locations = arrays
     if len(features) < 2 or len(features) != len(locations):
-        raise RegionError(f"the image has {len(features)} region features and {len(locations)} locations: need as many.")
+        raise RegionError(
+            f"the image has {len(features)} region features and {len(locations)} locations: need as many."
+        )
     with inference(model, bf16=False):
         embedded = embed_images(model, [(np.asarray(features, np.float32), np.asarray(locations, np.float32))])
     return ImageTokens(embedded[0].float().cpu().numpy(), np.asarray(locations[1:, :4], np.float32))
