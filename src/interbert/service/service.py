@@ -25,6 +25,7 @@ from interbert.service.images import ImageSlots
 from interbert.service.metrics import Metrics
 from interbert.service.seen_queries import SeenQueries
 from interbert.service.settings import Limits, Queues
+from interbert.utils.redaction import without_credentials
 
 if TYPE_CHECKING:
     from interbert.search.engine import SearchEngine
@@ -266,5 +267,10 @@ def named_indexes(words: Sequence[str]) -> dict[str, str]:
             raise UsageError(f"serve: {word[:100]!r} is no NAME=INDEX. A name has letters, digits, _, . and - alone.")
         if name in found:
             raise UsageError(f"serve: two indexes are called {name!r}. Name them: one=PATH other=PATH.")
+        if "://" in path and path.rstrip("/") in {one.rstrip("/") for one in found.values()}:
+            raise UsageError(
+                f"serve: {without_credentials(path)} has two names, under each of which another replica might write it. "
+                "Name it once."
+            )
         found[name] = path
     return found

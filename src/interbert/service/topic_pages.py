@@ -1,7 +1,8 @@
 """Topic pages of a served index: made by one thread, kept in the database, made anew when products or topics change.
 
-One replica of the service at a time makes the passes; pages of topics that were changed just now any makes. A pass looks at the topics whose evidence changed (:mod:`interbert.service.page_upkeep`). All work of the model is done
-by one thread, a page at a time, so that a preview waits for one page and not for a pass.
+One replica of the service at a time makes the passes; pages of topics that were changed just now any makes. A pass
+looks at the topics whose evidence changed (:mod:`interbert.service.page_upkeep`). All work of the model is done by one
+thread, a page at a time, so that a preview waits for one page and not for a pass.
 """
 
 from __future__ import annotations
