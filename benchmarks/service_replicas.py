@@ -119,8 +119,10 @@ class Load:
 
     def end(self) -> None:
         """End all of it."""
-        for thread in (*self._searchers, *self.writing):
-            thread.ended.set()
+        for searcher in self._searchers:
+            searcher.ended.set()
+        for client in self.writing:
+            client.ended.set()
         for thread in (*self._searchers, *self.writing):
             thread.join()
 

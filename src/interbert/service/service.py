@@ -269,8 +269,8 @@ def named_indexes(words: Sequence[str]) -> dict[str, str]:
             raise UsageError(f"serve: two indexes are called {name!r}. Name them: one=PATH other=PATH.")
         if "://" in path and path.rstrip("/") in {one.rstrip("/") for one in found.values()}:
             raise UsageError(
-                f"serve: {without_credentials(path)} has two names, under each of which another replica might write it. "
-                "Name it once."
+                f"serve: {without_credentials(path)} has two names, and could be written under both at once. Name it "
+                "once."
             )
         found[name] = path
     return found
