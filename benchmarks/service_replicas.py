@@ -182,12 +182,12 @@ def _bulk() -> bytes:
 def measure(folder: Path, database: str, seconds: float, clients: int, start: Start) -> tuple[Seen, Any]:
     """Start two replicas, load them, kill one, and compare."""
     seen, tally = Seen(), service_faults.Tally()
-    services = []
-    for name in ("one", "two"):
-        services.append(Service(folder / "index", folder / f"state {name}", start, "--database", database))
-        services[-1].wait_ready()
+    services: list[Service] = []
     state = State.open(database)
     try:
+        for name in ("one", "two"):
+            services.append(Service(folder / "index", folder / f"state {name}", start, "--database", database))
+            services[-1].wait_ready()
         product = {"product_id": _PROBE, "image": picture(1), "price": 1}
         assert services[0].call("POST", "/v1/products?wait=60", product)[0] == 200
         load = Load(services, clients, seen)

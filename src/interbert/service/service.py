@@ -113,7 +113,8 @@ class Service:
         Raises:
             InterBertError: an index or its model cannot be used.
         """
-        await run_in_threadpool(self.state.replicas.start)
+        with contextlib.suppress(ServiceError):  # of a database that is away: whoever needs them tries again
+            await run_in_threadpool(self.state.replicas.start)
         for served in self.indexes.values():
             await served.pipeline.start()
             await _warm_up(served)
