@@ -5,12 +5,15 @@ INDEX is an index of `interbert index build`, or NAME=INDEX; several are served 
 balancer notice, answers what was begun, and ends; topics, keys, events and tasks are in --state, or in --database.
 
     interbert serve indexes/shop --state state
+    interbert serve indexes/shop --state state --ray --ray-replicas 2
     interbert serve shop=indexes/shop toys=indexes/toys --host 0.0.0.0 --port 80 --state state
+    interbert serve shop=indexes/shop next=indexes/next --experiment shop:0.1=next --state state
     interbert keys create storefront --state state
 """
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
@@ -46,14 +49,24 @@ class Options:
     """Seconds between SIGTERM, from which on /readyz says no, and the last request that is accepted."""
     drain_seconds: float = 30.0
     """Seconds that requests have to end after that."""
-    joint_runtime: Literal["torch", "openvino"] = "torch"
-    """Who computes the joint pass. OpenVINO is faster on a CPU; in bf16 it rounds otherwise than a search by torch."""
+    joint_runtime: Literal["auto", "torch", "openvino"] = "auto"
+    """Who computes the joint pass. auto: OpenVINO on a CPU, torch on a GPU; in bf16 they round differently."""
+    rebuild_source: list[str] = field(default_factory=list)
+    """What an index can be built anew from over HTTP, as NAME=SOURCE, or SOURCE of a single index; may be given several
+    times. Nobody can rebuild over HTTP when not given."""
     synonyms: str | None = None
     """File of synonyms, as of `interbert search --synonyms`; read again when it changes."""
+    experiment: list[str] = field(default_factory=list)
+    """INDEX:SHARE=OTHER, as shop:0.1=next: a share of INDEX's clients is answered by OTHER, which is served, too."""
     spelling: bool = True
     """Correct wrong letters by the words of titles, unless a request says no."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """auto: bf16 where the CPU or GPU multiplies it in hardware; fp32: the same on every machine."""
+    ray: bool | str = False
+    """Serve from replicas on a Ray cluster: --ray finds it, and takes this machine without one; --ray=ADDRESS, such as
+    auto or ray://head:10001, names it; --ray=local starts one for this command alone."""
+    ray_replicas: int | str = 1
+    """With --ray: replicas, such as 2, or MIN-MAX, such as 1-4, for as many as the requests need."""
 
 
 def run(options: Options) -> None:
@@ -61,10 +74,15 @@ def run(options: Options) -> None:
     from interbert.cli.serving import bound_socket, logging_on_stderr, serve_until_signal
 
     _check(options)
+    if options.ray:
+        from interbert.cli.serving_on_ray import serve_on_ray
+
+        serve_on_ray(options)
+        return
     with logging_on_stderr():
         sock = bound_socket(options.host, options.port)
         with sock:
-            service = _opened(options)
+            service = opened_service(options)
             try:
                 serve_until_signal(service, sock, options.drain_delay, options.drain_seconds)
             finally:
@@ -110,6 +128,9 @@ def _served(name: str, path: str, options: Options, state: State, settings: Sett
 
     bf16 = asks_for_bf16(options.precision)
     engine = SearchEngine.open(path, bf16=bf16, joint_runtime=options.joint_runtime)
+    logging.getLogger("interbert.service").info(
+        "index %s: pairs are scored jointly by %s", name, engine.encoder.scorer.runtime
+    )
     return ServedIndex(
         name,
         path,
@@ -121,7 +142,7 @@ def _served(name: str, path: str, options: Options, state: State, settings: Sett
     )
 
 
-def _opened(options: Options) -> Service:
+def opened_service(options: Options) -> Service:
     """The service: its database, and every index with its model.
 
     Raises:
@@ -134,7 +155,9 @@ def _opened(options: Options) -> Service:
 
     from interbert.cli.serving import is_loopback
     from interbert.errors import UsageError, writing
+    from interbert.service.experiments import read_experiments, require_columns
     from interbert.service.metrics import Metrics
+    from interbert.service.rebuilding import Rebuilds, named_sources
     from interbert.service.service import Service, Settings, named_indexes
     from interbert.service.state import State, database_url
     from interbert.service.wordings import SynonymsFile
@@ -144,6 +167,7 @@ def _opened(options: Options) -> Service:
     # numpy's products are small here, and its threads wait by spinning: they took a third of the joint pass's time
     threadpool_limits(1, user_api="blas")
     names = named_indexes(options.index)
+    sources = named_sources(options.rebuild_source, list(names))
     folder = Path(options.state)
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -155,8 +179,12 @@ def _opened(options: Options) -> Service:
             f"serve: {options.host} is not loopback, and there is no key, so anybody could write. Make one first: "
             f"interbert keys create NAME {where}"
         )
+    experiments = read_experiments(options.experiment, list(names))
     metrics = Metrics()
     synonyms = None if options.synonyms is None else SynonymsFile(options.synonyms)
-    settings = Settings(folder, loopback, tuple(options.cors_origin), options.event_days, synonyms)
+    settings = Settings(folder, loopback, tuple(options.cors_origin), options.event_days, synonyms, experiments)
     indexes = {name: _served(name, path, options, state, settings, metrics) for name, path in names.items()}
-    return Service(indexes, state, metrics, options.limits, options.queues, settings)
+    for experiment in experiments.values():
+        require_columns(indexes[experiment.index], indexes[experiment.treatment])
+    rebuilds = Rebuilds(sources, state, folder / "rebuilds")
+    return Service(indexes, state, metrics, options.limits, options.queues, settings, rebuilds)

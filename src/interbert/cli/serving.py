@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("interbert.service")
 _BACKLOG = 2048
-_KEEP_ALIVE = 30
+KEEP_ALIVE = 30
 """Seconds that a connection without a request stays open."""
 
 
@@ -77,6 +77,11 @@ def bound_socket(host: str, port: int) -> socket.socket:
         raise unusable(name, error) from error
     sock.setblocking(False)
     return sock
+
+
+def address_of(host: str, port: int) -> str:
+    """URL of what listens there."""
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 def unusable(name: str, error: Exception) -> UsageError:
@@ -131,7 +136,7 @@ def serve_until_signal(service: Service, sock: socket.socket, delay: float, seco
         access_log=False,
         server_header=False,
         backlog=_BACKLOG,
-        timeout_keep_alive=_KEEP_ALIVE,
+        timeout_keep_alive=KEEP_ALIVE,
         timeout_graceful_shutdown=max(int(seconds), 1),
     )
     with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
@@ -192,7 +197,7 @@ async def _serve_until(stop: asyncio.Task[int], service: Service, server: _Serve
         _log.info("every request needs a key")
     elif not await asyncio.to_thread(service.state.keys.any):
         _log.warning("no key was made, so every request from this machine is answered: interbert keys create")
-    say(f"ready http://{f'[{host}]' if ':' in host else host}:{port}", flush=True)
+    say(f"ready {address_of(host, port)}", flush=True)
     await asyncio.wait({stop, server.task}, return_when=asyncio.FIRST_COMPLETED)
     if server.task.done():
         await server.task

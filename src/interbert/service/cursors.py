@@ -31,6 +31,8 @@ class Cursor:
     """Digest of the query (:func:`query_digest`)."""
     words: list[Any] = field(default_factory=list)
     """What was searched instead of the words as typed (:func:`interbert.service.wordings.kept_in_cursor`)."""
+    variant: str | None = None
+    """Of an experiment, the index that answers all pages."""
 
 
 class Cursors:

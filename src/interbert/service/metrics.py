@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
@@ -11,6 +15,8 @@ class Metrics:
     """All metrics of one service, in a registry of its own.
 
     Attributes:
+        replica: which of several services behind one address this is: then a label of every number, since whoever reads
+            them there sees now this one and now that.
         requests: by ``route`` (the template of its path), ``method`` and ``status``.
         request_seconds: by ``route``.
         stage_seconds: by ``stage``: encode, recall, joint, page, and wait_encode and wait_joint, the time before them.
@@ -31,6 +37,7 @@ class Metrics:
     def __init__(self) -> None:
         registry = CollectorRegistry()
         self.registry = registry
+        self.replica: str | None = None
         self.requests = Counter(
             "interbert_requests", "Requests answered", ["route", "method", "status"], registry=registry
         )
@@ -69,4 +76,23 @@ class Metrics:
 
     def text(self) -> bytes:
         """Everything in Prometheus' text format."""
-        return generate_latest(self.registry)
+        if self.replica is None:
+            return generate_latest(self.registry)
+        labelled = CollectorRegistry()
+        labelled.register(_OfReplica(self.registry, self.replica))
+        return generate_latest(labelled)
+
+
+class _OfReplica(Collector):
+    """The numbers of a registry with one label more."""
+
+    def __init__(self, registry: CollectorRegistry, replica: str) -> None:
+        self._registry, self._replica = registry, replica
+
+    def collect(self) -> Iterator[Metric]:
+        """All of them."""
+        for metric in self._registry.collect():
+            metric.samples = [
+                sample._replace(labels={**sample.labels, "replica": self._replica}) for sample in metric.samples
+            ]
+            yield metric

@@ -11,20 +11,17 @@ a few lines over tasks.
 
 from __future__ import annotations
 
-import os
 import tempfile
 import uuid
-import warnings
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from interbert.errors import ConfigError, InterBertError, MissingExtraError, UsageError, first_line
+from interbert.errors import ConfigError, InterBertError, UsageError
 from interbert.extraction.backends.local import ExtractedRows, RefusedRow, Views, extract_rows
 from interbert.extraction.decoding import decode_ahead, file_size, rows_within, with_bytes
 from interbert.extraction.extractor import RegionExtractor, build_extractor
@@ -32,6 +29,7 @@ from interbert.extraction.sources import ImageSource, SourceItem
 from interbert.regions.schema import ExtractorInfo
 from interbert.utils.environment import keep_freed_memory
 from interbert.utils.extractor_weights import WEIGHTS_FILE
+from interbert.utils.ray_cluster import connected, import_ray
 
 TASK_IMAGES = 128
 """Images of one task, a multiple of a chunk: some seconds of work, some ten megabytes each way."""
@@ -95,7 +93,7 @@ class RayBackend:
         gpus: float = 0.0,
         task_images: int = TASK_IMAGES,
     ) -> None:
-        _import_ray()
+        import_ray()
         if cpus < 0 or gpus < 0 or not cpus + gpus:
             raise ConfigError(f"a Ray worker must take some of a CPU or GPU, not {cpus:g} cpus and {gpus:g} gpus.")
         self._make = make
@@ -111,8 +109,7 @@ class RayBackend:
         """
         if not views:
             return
-        ray = _import_ray()
-        with _cluster(ray, self._address), ThreadPoolExecutor(_READERS, thread_name_prefix="read") as readers:
+        with connected(self._address) as ray, ThreadPoolExecutor(_READERS, thread_name_prefix="read") as readers:
             job = _Job(
                 ray, ray.put((uuid.uuid4().hex, self._make, max(1, int(self._cpus)))), self._task(ray), need_texts
             )
@@ -257,32 +254,3 @@ def _work(
         _built[name] = make()
     chunks = decode_ahead(items, range(len(items)))
     return ExtractedRows.joined(extract_rows(_built[name], chunk, views, need_texts) for chunk in chunks)
-
-
-@contextmanager
-def _cluster(ray: Any, address: str | None) -> Iterator[None]:
-    """A connection to the cluster; what was started here ends here."""
-    if ray.is_initialized():
-        yield
-        return
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "lance is not fork-safe")  # what is forked here becomes Ray at once
-            ray.init(address=address, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
-    except Exception as error:  # a node that does not come up in time is a plain Exception
-        reason = first_line(error)
-        raise UsageError(f"ray: no cluster answers at {address or 'this machine'} ({reason}).") from error
-    try:
-        yield
-    finally:
-        ray.shutdown()
-
-
-def _import_ray() -> Any:
-    try:
-        import ray
-    except ImportError as error:
-        raise MissingExtraError.of("ray", "ray") from error
-    return ray

@@ -184,6 +184,9 @@ class QueryModel(Base):
     probability_best: Mapped[float | None]
     client_id: Mapped[Id | None] = mapped_column(index=True)
     at: Mapped[datetime] = mapped_column(index=True)
+    variant: Mapped[str | None]
+    """Of an experiment, the index that answered."""
+    took_ms: Mapped[float | None]
     __table_args__ = (Index(None, "index_name", "at"),)
 
 

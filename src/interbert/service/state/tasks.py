@@ -85,10 +85,11 @@ class TaskStore(Store):
 
     @reading
     def next(self, session: Session, index: str) -> Task | None:
-        """The oldest task of an index that is not finished, begun or not; None when all are."""
+        """The oldest write of an index that is not finished, begun or not; None when all are."""
         row = session.scalar(
             select(TaskModel)
             .where(TaskModel.index_name == index, TaskModel.state.in_(_UNFINISHED))
+            .where(TaskModel.kind.startswith("products."))  # a rebuild is none, and is done by a process of its own
             .order_by(TaskModel.number)
             .limit(1)
         )
@@ -155,6 +156,17 @@ class TaskStore(Store):
         query = select(TaskModel).order_by(TaskModel.number.desc()).limit(limit)
         if index is not None:
             query = query.where(TaskModel.index_name == index)
+        return [_record(session, row) for row in session.scalars(query)]
+
+    @reading
+    def unfinished(self, session: Session, indexes: Sequence[str], limit: int = 100) -> Sequence[Task]:
+        """Tasks of these indexes that wait or run, oldest first."""
+        query = (
+            select(TaskModel)
+            .where(TaskModel.index_name.in_(indexes), TaskModel.state.in_(_UNFINISHED))
+            .order_by(TaskModel.number)
+            .limit(limit)
+        )
         return [_record(session, row) for row in session.scalars(query)]
 
     @writing

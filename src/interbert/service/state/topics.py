@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any, Literal, cast
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import delete, func, insert, select
 from sqlalchemy.orm import Session
 
 from interbert.errors import shortened
@@ -145,9 +146,42 @@ class TopicStore(Store):
             .order_by(TopicChangeModel.number.desc())
             .limit(limit)
         )
-        return [
-            Change(row.at, row.product_id, cast(Literal["entered", "left", "moved"], row.what), row.why) for row in rows
-        ]
+        return [_change(row) for row in rows]
+
+    @reading
+    def all_changes(
+        self,
+        session: Session,
+        index: str,
+        since: datetime,
+        until: datetime | None = None,
+        offset: int = 0,
+        limit: int = 100,
+    ) -> tuple[Sequence[tuple[str, Change]], int]:
+        """What changed on the pages of all topics of an index, newest first, and how much it is in all.
+
+        Args:
+            session: given by the store.
+            index: name of the index.
+            since: changes of this moment count.
+            until: changes of this moment do not count; None: up to now.
+            offset, limit: of the part that is returned.
+
+        Returns:
+            (id of the topic, change) of the part; the number of all changes of the time.
+        """
+        chosen = [TopicModel.index_name == index, TopicChangeModel.at >= since]
+        if until is not None:
+            chosen.append(TopicChangeModel.at < until)
+        joined = select(TopicModel.id, TopicChangeModel).join(TopicModel).where(*chosen)
+        rows = session.execute(joined.order_by(TopicChangeModel.number.desc()).offset(offset).limit(limit))
+        found = [(topic_id, _change(row)) for topic_id, row in rows]
+        total = session.scalar(select(func.count()).select_from(TopicChangeModel).join(TopicModel).where(*chosen))
+        return found, total or 0
+
+
+def _change(row: TopicChangeModel) -> Change:
+    return Change(row.at, row.product_id, cast(Literal["entered", "left", "moved"], row.what), row.why)
 
 
 def _is(index: str, topic_id: str) -> tuple[Any, Any]:
