@@ -7,11 +7,12 @@ writes all of an index, and half a copy is never seen.
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from interbert.checkpoints.directory import whole_folder
 from interbert.errors import CheckpointError, first_line, writing
 from interbert.search.manifest import connect, has_table, table_names
 
@@ -65,12 +66,28 @@ def download_model(path: str, fingerprint: str) -> Path | None:
             return None
         table = database.open_table(name)
         files = sorted({row["file"] for row in table.search().select(["file"]).limit(None).to_list()})
-        with whole_folder(folder) as part:
+        with _placed(folder) as part:
             for file in files:
                 _download(table, file, part / Path(file).name)
     except (ValueError, OSError, RuntimeError) as error:
         raise CheckpointError(f"{path}: its copy of the model cannot be read ({first_line(error)}).") from error
     return folder
+
+
+@contextmanager
+def _placed(folder: Path) -> Iterator[Path]:
+    """A folder to write into that takes the place of ``folder``, unless another process was first."""
+    with writing(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(
+            prefix=f".{folder.name}.", dir=folder.parent, ignore_cleanup_errors=True
+        ) as part:
+            yield Path(part)
+            try:
+                Path(part).rename(folder)
+            except OSError:
+                if not folder.is_dir():
+                    raise
 
 
 def _download(table: Any, file: str, target: Path) -> None:
