@@ -1,6 +1,6 @@
 """A running service, and clients that write products and remember what was acknowledged.
 
-No program: benchmarks/service_faults.py uses it.
+No program: benchmarks/service_faults.py and benchmarks/service_replicas.py use it.
 """
 
 from __future__ import annotations
@@ -55,10 +55,11 @@ def interpreter(words: Sequence[str]) -> Process:
 class Service:
     """A running service."""
 
-    def __init__(self, index: Path, state: Path, start: Start) -> None:
+    def __init__(self, index: Path, state: Path, start: Start, *options: str) -> None:
         with socket.create_server(("127.0.0.1", 0)) as taken:
             self.port = taken.getsockname()[1]
-        self.process = start(["serve", f"shop={index}", "--port", str(self.port), "--state", str(state)])
+        words = ["serve", f"shop={index}", "--port", str(self.port), "--state", str(state)]
+        self.process = start([*words, *options])
 
     def call(self, method: str, path: str, body: Any = None, media: str = "application/json") -> tuple[int, Any]:
         """Status and JSON of a request.
@@ -108,7 +109,7 @@ def picture(number: int) -> str:
 
 
 class Client(threading.Thread):
-    """Writes products of its own, one request after the other, until the service is gone.
+    """Writes products of its own, one request after the other, until the service is gone, or :attr:`ended` is set.
 
     Attributes:
         expected: price of each product that was acknowledged last; None: it was removed.
@@ -123,6 +124,7 @@ class Client(threading.Thread):
         self.acknowledged = self.answered_202 = 0
         self.refused: list[str] = []
         self._service: Service | None = None
+        self.ended = threading.Event()
 
     def begin(self, service: Service) -> Client:
         """A thread that goes on with what this one knows."""
@@ -133,7 +135,7 @@ class Client(threading.Thread):
 
     def run(self) -> None:
         assert self._service is not None
-        while True:
+        while not self.ended.is_set():
             try:
                 self._write(self._service)
             except OSError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -25,7 +26,8 @@ def bucket_on_loopback(name: str) -> Iterator[str]:
         "AWS_DEFAULT_REGION": "us-east-1",
         "AWS_ALLOW_HTTP": "true",
     }
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as cache:
+        patch.setenv("XDG_CACHE_HOME", cache)  # of what is read out of the bucket
         for variable, value in settings.items():
             patch.setenv(variable, value)
         boto3.client("s3", endpoint_url=address).create_bucket(Bucket=name)

@@ -154,7 +154,7 @@ def test_an_index_that_is_missing_or_damaged(refused: Callable[..., str], index_
 def test_names_of_indexes() -> None:
     assert named_indexes(["indexes/shop/"]) == {"shop": "indexes/shop/"}
     assert named_indexes(["a=x", "b=s3://bucket/y?z=1"]) == {"a": "x", "b": "s3://bucket/y?z=1"}
-    for wrong in (["a=x", "a=y"], ["a b=x"], ["x/shop", "y/shop"], ["=x"], ["a="]):
+    for wrong in (["a=x", "a=y"], ["a b=x"], ["x/shop", "y/shop"], ["=x"], ["a="], ["a=s3://x/y", "b=s3://x/y/"]):
         with pytest.raises(UsageError):
             named_indexes(wrong)
 

@@ -107,7 +107,7 @@ def test_one_rebuild_at_a_time_which_ends_with_the_service(make_client: MakeClie
 def test_a_rebuild_that_a_kill_left_has_failed(make_client: MakeClient, tmp_path: Path) -> None:
     client = rebuilding(make_client, tmp_path, "pass", start=False)
     service = client.app.state.service
-    left = service.state.tasks.create("index.rebuild", "shop", "{}")
+    left = service.state.tasks.create("index.rebuild", "shop", ())
     (tmp_path / "rebuilds").mkdir()
     for name in (left.id, "forgotten"):
         (tmp_path / "rebuilds" / f"{name}.json").write_text("{}")

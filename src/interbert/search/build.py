@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +12,7 @@ from interbert.errors import SourceError, UsageError, writing
 from interbert.extraction.sources import ImageSource
 from interbert.search.columns import column_notes, find_columns
 from interbert.search.index import ProductIndex
-from interbert.search.index_model import keep_model, model_fingerprint, model_folder
+from interbert.search.index_model import drop_models, keep_model, model_fingerprint
 from interbert.search.manifest import (
     Manifest,
     append_manifest,
@@ -51,7 +50,7 @@ def build_index(
     Killed at any moment, the same call goes on after the last commit.
 
     Args:
-        model: model directory; a local index keeps a copy of what searching needs of it.
+        model: model directory; the index keeps a copy of what searching needs of it.
         source: images, with or without texts.
         path: folder or URI of the index.
         columns: those that filters can use; all that hold single values when empty.
@@ -84,8 +83,7 @@ def build_index(
         manifest = _begin(
             path, builds, _describe(model, fingerprint, encoder, source, columns, token_quantisation, mirrored)
         )
-        if "://" not in str(path):
-            keep_model(model, model_folder(path, fingerprint))
+        keep_model(model, path, fingerprint)
         index = ProductIndex(path, build=manifest)
         changes = write_source(index, encoder, source, regions, progress)
         changes.notes = column_notes(source.other_columns(columns or None), manifest.columns)
@@ -166,10 +164,7 @@ def _complete(path: str | Path, manifest: Manifest) -> None:
         for name in table_names(database):
             if name.startswith("products_") and name not in {one.table for one in kept}:
                 database.drop_table(name)
-    if "://" not in str(path):
-        for folder in model_folder(path, "").glob("*"):
-            if folder.name not in {one.model_fingerprint for one in kept}:
-                shutil.rmtree(folder, ignore_errors=True)
+    drop_models(path, {one.model_fingerprint for one in kept})
 
 
 def kept_builds(builds: Sequence[Manifest], most: int) -> list[Manifest]:

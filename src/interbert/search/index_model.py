@@ -8,6 +8,7 @@ from pathlib import Path
 
 from interbert.checkpoints.directory import require_interbert, whole_folder
 from interbert.errors import CheckpointError, VectorIndexError
+from interbert.search.bucket_model import cached_folder, download_model, forget_models, upload_model
 from interbert.search.index import ProductIndex
 from interbert.search.joint import JointRuntime
 from interbert.search.query_encoder import ProductEncoder
@@ -46,23 +47,56 @@ def model_fingerprint(directory: str | Path) -> str:
     return whole.hexdigest()[:16]
 
 
-def keep_model(directory: str | Path, folder: Path) -> None:
-    """Copy what the model needs into ``folder``; nothing when it is there already.
+def keep_model(directory: str | Path, path: str | Path, fingerprint: str) -> None:
+    """Copy what the model needs into an index; nothing when it is there already.
 
     Raises:
         StorageError: it cannot be written.
     """
-    if folder.is_dir():
+    beside = [Path(directory, name) for name in _BESIDE if Path(directory, name).is_file()]
+    files = [*model_files(Path(directory)), *beside]
+    folder = model_folder(path, fingerprint)
+    if "://" in str(path):
+        upload_model(files, str(path), fingerprint)
+    elif not folder.is_dir():
+        with whole_folder(folder) as part:
+            for file in files:
+                shutil.copyfile(file, part / file.name)
+
+
+def drop_models(path: str | Path, kept: set[str]) -> None:
+    """Remove the models of an index but those of these fingerprints."""
+    if "://" in str(path):
+        forget_models(str(path), kept)
         return
-    with whole_folder(folder) as part:
-        beside = [Path(directory, name) for name in _BESIDE if Path(directory, name).is_file()]
-        for file in [*model_files(Path(directory)), *beside]:
-            shutil.copyfile(file, part / file.name)
+    for folder in model_folder(path, "").glob("*"):
+        if folder.name not in kept:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def model_folder(path: str | Path, fingerprint: str) -> Path:
-    """Where a local index keeps its model."""
-    return Path(path) / "models" / fingerprint
+    """Where a local index keeps its model, or this machine that of an index in a bucket."""
+    return cached_folder(fingerprint) if "://" in str(path) else Path(path) / "models" / fingerprint
+
+
+def _own_model(path: str, fingerprint: str) -> Path | None:
+    """The folder of an index's copy of its model; None without one. What a cache holds is compared."""
+    own = model_folder(path, fingerprint)
+    if "://" not in path:
+        return own if own.is_dir() else None
+    if own.is_dir():
+        try:
+            if model_fingerprint(own) == fingerprint:
+                return own
+        except CheckpointError:
+            pass
+        shutil.rmtree(own, ignore_errors=True)
+    found = download_model(path, fingerprint)
+    if found is not None and model_fingerprint(found) != fingerprint:
+        raise CheckpointError(
+            f"{path}: its copy of the model is damaged. Build the index anew, or say where the model is with --model."
+        )
+    return found
 
 
 def index_encoder(
@@ -83,8 +117,8 @@ def index_encoder(
         VectorIndexError: the index does not say its sizes.
     """
     manifest = index.manifest
-    own = model_folder(index.path, manifest.model_fingerprint)
-    if model is None and "://" not in index.path and own.is_dir():
+    own = None if model is not None else _own_model(index.path, manifest.model_fingerprint)
+    if own is not None:
         return _fitting(ProductEncoder.load(own, bf16=bf16, joint_runtime=joint_runtime), index)
     directory = str(model or manifest.model)
     if not Path(directory).is_dir():

@@ -98,8 +98,7 @@ class Rebuilds:
                 raise ServiceError("draining", "The service is about to stop.")
             if served.name in self._running:
                 raise ServiceError("conflict", f"The index {served.name!r} is being rebuilt already.", "name")
-            self._state.audit.write(key_id, served.name, KIND, "from the source of the start", 1)
-            task = self._state.tasks.create(KIND, served.name, "{}", key_id=key_id)
+            task = self._state.tasks.create(KIND, served.name, (), key_id=key_id)
             self._state.tasks.progress(task.id, 0)
             self._launch(task.id, served, manifest)
             return self._state.tasks.get(task.id)

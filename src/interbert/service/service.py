@@ -28,6 +28,7 @@ from interbert.service.images import ImageSlots
 from interbert.service.metrics import Metrics
 from interbert.service.seen_queries import SeenQueries
 from interbert.service.settings import Limits, Queues
+from interbert.utils.redaction import without_credentials
 
 if TYPE_CHECKING:
     from interbert.search.engine import SearchEngine
@@ -130,7 +131,8 @@ class Service:
         Raises:
             InterBertError: an index or its model cannot be used.
         """
-        await run_in_threadpool(self.state.replicas.start)
+        with contextlib.suppress(ServiceError):  # of a database that is away: whoever needs them tries again
+            await run_in_threadpool(self.state.replicas.start)
         for served in self.indexes.values():
             await served.pipeline.start()
             await _warm_up(served)
@@ -311,5 +313,10 @@ def named_indexes(words: Sequence[str]) -> dict[str, str]:
             raise UsageError(f"serve: {word[:100]!r} is no NAME=INDEX. A name has letters, digits, _, . and - alone.")
         if name in found:
             raise UsageError(f"serve: two indexes are called {name!r}. Name them: one=PATH other=PATH.")
+        if "://" in path and path.rstrip("/") in {one.rstrip("/") for one in found.values()}:
+            raise UsageError(
+                f"serve: {without_credentials(path)} has two names, and could be written under both at once. Name it "
+                "once."
+            )
         found[name] = path
     return found

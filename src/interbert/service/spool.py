@@ -41,7 +41,7 @@ class SpoolFile:
         """Lines that have something in them."""
         with storing(folder):
             folder.mkdir(parents=True, exist_ok=True)
-            self._file: IO[bytes] = tempfile.SpooledTemporaryFile(_IN_MEMORY, dir=folder)
+            self._file: IO[bytes] = tempfile.SpooledTemporaryFile(_IN_MEMORY, dir=str(folder))  # noqa: SIM115  closed at exit
 
     def write(self, data: bytes) -> None:
         """Add bytes, which may end within a line.

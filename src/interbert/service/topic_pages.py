@@ -1,7 +1,8 @@
 """Topic pages of a served index: made by one thread, kept in the database, made anew when products or topics change.
 
-A pass looks at the topics whose evidence changed (:mod:`interbert.service.page_upkeep`). All work of the model is done
-by one thread, a page at a time, so that a preview waits for one page and not for a pass.
+One replica of the service at a time makes the passes; pages of topics that were changed just now any makes. A pass
+looks at the topics whose evidence changed (:mod:`interbert.service.page_upkeep`). All work of the model is done by one
+thread, a page at a time, so that a preview waits for one page and not for a pass.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import TypeVar
 from interbert.errors import InterBertError
 from interbert.search.engine import SearchEngine
 from interbert.service.errors import ServiceError
+from interbert.service.leases import Lease
 from interbert.service.metrics import Metrics
 from interbert.service.page_making import MadePage, closed, made_page, require_possible
 from interbert.service.page_upkeep import PageUpkeep, Pass
@@ -70,6 +72,7 @@ class TopicPages:
         self._upkeep = PageUpkeep(index_name, engine, state, metrics, clock)
         self._model = ThreadPoolExecutor(1, thread_name_prefix=f"topics-{index_name}")
         self._waiting = threading.BoundedSemaphore(_WAITING)
+        self._lease = Lease(state, "topic pages", index_name)
         self._wake, self._ending = threading.Event(), threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -193,13 +196,17 @@ class TopicPages:
             self._waiting.release()
 
     def _keep(self) -> None:
-        """Passes until the end; after a long one a pause of as long, which leaves time for searches."""
+        """Passes until the end, unless another replica makes them.
+
+        After a long one comes a pause of as long, which leaves time for searches.
+        """
         told = ""
         while not self._ending.is_set():
             self._wake.clear()
             began = time.monotonic()
             try:
-                self.refresh()
+                if self._lease.claim():
+                    self.refresh()
                 told = ""
             except Exception as error:
                 if str(error) != told:  # once, not every second
@@ -207,3 +214,4 @@ class TopicPages:
                     _log.warning("topic pages of %s are not made anew: %s", self._name, error, exc_info=not expected)
                 told = str(error)
             self._wake.wait(max(self._seconds, time.monotonic() - began))
+        self._lease.release()

@@ -35,7 +35,7 @@ class Waiters:
             ServiceError: ``not_found``, ``state_unavailable``.
         """
         loop = asyncio.get_running_loop()
-        entry = (loop, loop.create_future())
+        entry: tuple[asyncio.AbstractEventLoop, asyncio.Future[Task]] = (loop, loop.create_future())
         with self._lock:
             self._waiting[task_id].append(entry)
         try:

@@ -221,7 +221,7 @@ class ProductWriter:
                 _MAINTAIN_SECONDS, _MAINTAIN_SHARE * self._maintaining_took
             ):
                 self._maintain()
-        return tally
+        return tally if done == task.total else Tally(error="Lines of the task are not in the database any more.")
 
     def _lines(self, task: Task) -> Iterator[bytes]:
         """Parts of a task's lines."""

@@ -285,9 +285,11 @@ def test_a_page_and_its_changes_are_kept_together(state: State) -> None:
     state.topics.put("shop", TOPIC)
     assert state.topics.page("shop", "dresses") is None
     change = Change(NOW, "p1", "entered", "It is new in the index.")
-    state.topics.save_page("shop", "dresses", "v@1", [{"product_id": "p1", "probability": 0.5}], [change])
+    first = state.topics.save_page("shop", "dresses", "v@1", [{"product_id": "p1", "probability": 0.5}], [change])
     left = replace(change, product_id="p0", what="left")
-    page = state.topics.save_page("shop", "dresses", "v@2", [], [left], revision=7)
+    page = state.topics.save_page("shop", "dresses", "v@2", [], [left], revision=7, former=first)
+    for former in (None, first):  # of a replica that made the page at the same time
+        assert state.topics.save_page("shop", "dresses", "v@3", [], [left], former=former) == page
     assert state.topics.page("shop", "dresses") == page
     assert (page.index_version, page.items, page.revision) == ("v@2", [], 7)
     assert state.topics.changes("shop", "dresses") == [left, change]
@@ -298,8 +300,10 @@ def test_the_oldest_changes_are_forgotten(state: State, monkeypatch: pytest.Monk
     monkeypatch.setattr(topics_module, "KEPT_CHANGES", 3)
     for name in ("a", "b"):
         state.topics.put("shop", replace(TOPIC, id=name))
+        page = None
         for number in range(4):
-            state.topics.save_page("shop", name, "v", [], [Change(NOW, f"p{number}", "moved", "Why.")])
+            change = Change(NOW, f"p{number}", "moved", "Why.")
+            page = state.topics.save_page("shop", name, "v", [], [change], former=page)
     assert [one.product_id for one in state.topics.changes("shop", "a")] == ["p3", "p2", "p1"]
 
 

@@ -19,7 +19,7 @@ from sqlalchemy import CursorResult, Update, delete, exists, insert, select, upd
 from sqlalchemy.orm import Session
 
 from interbert.service.errors import ServiceError
-from interbert.service.state.database import Database, Store, writing
+from interbert.service.state.database import Database, Store, reading, writing
 from interbert.service.state.models import LeaseModel, ReplicaModel
 
 BEAT_SECONDS = 1.0
@@ -110,6 +110,12 @@ class ReplicaStore(Store):
                 self._held.discard(name)
                 with contextlib.suppress(ServiceError):  # it is claimed again, or free when this replica ends
                     self._free(name)
+
+    @reading
+    def holder(self, session: Session, name: str) -> str | None:
+        """Id of the replica that holds a name; None where none that lives does."""
+        living = exists().where(ReplicaModel.id == LeaseModel.owner)
+        return session.scalar(select(LeaseModel.owner).where(LeaseModel.name == name, living))
 
     def _keep_beating(self) -> None:
         """The thread."""
