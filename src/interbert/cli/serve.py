@@ -87,12 +87,15 @@ def _check(options: Options) -> None:
 
     Raises:
         ConfigError: a number is impossible.
+        UsageError: an option is of no use without another.
         MissingExtraError: what serving needs is not installed.
     """
     import importlib.util
 
-    from interbert.errors import MissingExtraError, require_range
+    from interbert.errors import MissingExtraError, UsageError, require_range
 
+    if not options.ray and str(options.ray_replicas) != "1":
+        raise UsageError(f"serve: --ray-replicas {options.ray_replicas} needs --ray.")
     for package in ("fastapi", "uvicorn", "sqlalchemy", "alembic", "prometheus_client"):
         if importlib.util.find_spec(package) is None:
             raise MissingExtraError.of(package, "serve")
