@@ -135,6 +135,32 @@ def _served(name: str, path: str, options: Options, state: State, settings: Sett
     )
 
 
+def opened_state(options: Options) -> State:
+    """The database; its folder is made.
+
+    Raises:
+        InterBertError: it cannot be used.
+        UsageError: others reach the address, and there is no key.
+    """
+    from pathlib import Path
+
+    from interbert.cli.serving import is_loopback
+    from interbert.errors import UsageError, writing
+    from interbert.service.state import State, database_url
+
+    folder = Path(options.state)
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    state = State.open(database_url(None if options.database else folder, options.database))
+    if not is_loopback(options.host) and not state.keys.any():
+        where = f"--database {options.database}" if options.database else f"--state {options.state}"
+        raise UsageError(
+            f"serve: {options.host} is not loopback, and there is no key, so anybody could write. Make one first: "
+            f"interbert keys create NAME {where}"
+        )
+    return state
+
+
 def opened_service(options: Options) -> Service:
     """The service: its database, and every index with its model.
 
@@ -147,10 +173,8 @@ def opened_service(options: Options) -> Service:
     from threadpoolctl import threadpool_limits
 
     from interbert.cli.serving import is_loopback
-    from interbert.errors import UsageError, writing
     from interbert.service.metrics import Metrics
     from interbert.service.service import Service, Settings, named_indexes
-    from interbert.service.state import State, database_url
     from interbert.service.wordings import SynonymsFile
 
     if options.queues.threads:
@@ -158,19 +182,11 @@ def opened_service(options: Options) -> Service:
     # numpy's products are small here, and its threads wait by spinning: they took a third of the joint pass's time
     threadpool_limits(1, user_api="blas")
     names = named_indexes(options.index)
-    folder = Path(options.state)
-    with writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-    state = State.open(database_url(None if options.database else folder, options.database))
-    loopback = is_loopback(options.host)
-    if not loopback and not state.keys.any():
-        where = f"--database {options.database}" if options.database else f"--state {options.state}"
-        raise UsageError(
-            f"serve: {options.host} is not loopback, and there is no key, so anybody could write. Make one first: "
-            f"interbert keys create NAME {where}"
-        )
+    state = opened_state(options)
     metrics = Metrics()
     synonyms = None if options.synonyms is None else SynonymsFile(options.synonyms)
-    settings = Settings(folder, loopback, tuple(options.cors_origin), options.event_days, synonyms)
+    settings = Settings(
+        Path(options.state), is_loopback(options.host), tuple(options.cors_origin), options.event_days, synonyms
+    )
     indexes = {name: _served(name, path, options, state, settings, metrics) for name, path in names.items()}
     return Service(indexes, state, metrics, options.limits, options.queues, settings)
