@@ -99,13 +99,16 @@ Expected = dict[str, tuple[float, float | None]]
 
 
 def expected(index: str, texts: Sequence[str], precision: str) -> dict[str, tuple[list[str], Expected]]:
-    """By text the ids of its page and the scores of twice as many results, by the engine, one query at a time."""
+    """By text the ids of its page and the scores of twice as many results, by the engine, one query at a time.
+
+    The engine scores by the service's own runtime: torch and OpenVINO round differently in bf16.
+    """
     import torch
 
     from interbert.search.query import Found, Part, Query
 
     torch.set_num_threads(os.cpu_count() or 1)
-    engine, answers = _engine(index, precision), {}
+    engine, answers = _engine(index, precision, "auto"), {}
     for text in texts:
         found = engine.search_many([Query((Part(text=text),), top_k=2 * TOP_K)])[0]
         assert isinstance(found, Found), (text, found)
@@ -116,11 +119,11 @@ def expected(index: str, texts: Sequence[str], precision: str) -> dict[str, tupl
     return answers
 
 
-def _engine(index: str, precision: str) -> Any:
+def _engine(index: str, precision: str, joint_runtime: str = "torch") -> Any:
     from interbert.model.scoring import asks_for_bf16
     from interbert.search.engine import SearchEngine
 
-    return SearchEngine.open(index, bf16=asks_for_bf16(precision))  # type: ignore[arg-type]
+    return SearchEngine.open(index, bf16=asks_for_bf16(precision), joint_runtime=joint_runtime)  # type: ignore[arg-type]
 
 
 WORDS = (

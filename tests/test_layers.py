@@ -28,8 +28,10 @@ MAY_IMPORT = {
     "search": {"model", "regions", "data", "checkpoints", "extraction"},
     "topics": {"search", "extraction", "data", "regions", "model"},
     "adaptation": {"extraction", "training", "tasks", "data", "losses", "model", "checkpoints", "regions"},
+    "explain": {"model"},
     "report": {*("training", "tasks", "losses", "model", "data", "regions", "checkpoints", "extraction", "search")},
-    "service": {"search", "topics", "model", "extraction", "checkpoints", "regions", "data"},
+    "rollout": {"search", "tasks", "data"},
+    "service": {"search", "topics", "explain", "model", "extraction", "checkpoints", "regions", "data"},
     "demo": {"report", "training", "tasks", "search", "data", "extraction", "regions", "checkpoints"},
 }
 

@@ -21,6 +21,7 @@ prints the message alone, without a traceback, and exits with ``exit_code``.
     │   └── VectorIndexError          a search index is missing, unfinished or damaged
     │       └── VersionGone           a version of an index that was named was cleaned up
     ├── StorageError (OSError)        the disk is full or not writable; exit code 1
+    ├── WorseBuildError               a new build of an index is or may be worse than the old one; exit code 1
     ├── TrainingError (RuntimeError)  training cannot go on (a loss that is not finite); exit code 1
     └── MissingExtraError (ImportError)  an optional dependency is not installed; exit code 2
 """
@@ -224,6 +225,10 @@ def writing(path: str | Path) -> Iterator[None]:
         if problem is None:
             raise
         raise StorageError(f"{path}: {problem}") from error
+
+
+class WorseBuildError(InterBertError):
+    """A new build of an index is worse than the one that is searched, or may be."""
 
 
 class TrainingError(InterBertError, RuntimeError):

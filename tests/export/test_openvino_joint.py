@@ -72,3 +72,13 @@ def test_without_openvino_the_message_says_how_to_install_it(
     monkeypatch.setitem(sys.modules, "openvino", None)
     with pytest.raises(MissingExtraError, match=r"interbert\[export\]"):
         joint_scorer(encoder.model, False, "openvino")
+
+
+def test_a_score_does_not_depend_on_what_is_scored_beside_it(model: Path) -> None:  # noqa: F811
+    encoder = ProductEncoder.load(model)
+    scorer = joint_scorer(encoder.model, None, "auto")
+    assert scorer.runtime == "openvino"
+    texts, tokens, text_of, image_of = pairs(encoder)
+    together = scorer.pairs(texts, tokens, text_of, image_of)
+    alone = [scorer.pairs(texts, tokens, text_of[at : at + 1], image_of[at : at + 1])[0] for at in range(len(text_of))]
+    np.testing.assert_array_equal(together, alone)

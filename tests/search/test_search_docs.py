@@ -27,7 +27,7 @@ def test_every_command_and_example_runs(
     (tmp_path / "prices.csv").write_text("id,price,stock\nred-circle,3.5,0\n")
     draw("red", "circle").save(tmp_path / "photo.jpg")
     (tmp_path / "synonyms.txt").write_text("square, box\n")
-    assert len(commands(DOCS)) == 11
+    assert len(commands(DOCS)) == 12
     for line in commands(DOCS):
         run(line, capsys)
     assert "data:image/jpeg" in (tmp_path / "search.html").read_text(encoding="utf-8")

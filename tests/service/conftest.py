@@ -15,8 +15,10 @@ from pathlib import Path
 import pytest
 import uvicorn
 from starlette.testclient import TestClient
+from starlette.types import ASGIApp
 from tests.conftest import draw, file_bytes
 from tests.search.conftest import built, make_model, model, priced  # noqa: F401  fixtures
+from tests.service.browser import browser, browser_page  # noqa: F401  fixtures
 
 from interbert.errors import BusyError
 from interbert.search.engine import SearchEngine
@@ -97,12 +99,11 @@ def client(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Te
     service.close()
 
 
-@pytest.fixture(scope="module")
-def url(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:  # noqa: F811
-    """Address of a service on loopback, for clients that bring their own HTTP."""
-    service = make_service(built, tmp_path_factory.mktemp("state"))
+@contextlib.contextmanager
+def serving(service: Service, app: ASGIApp | None = None) -> Iterator[str]:
+    """Address of a service on loopback, while a thread serves it; ``app`` is what answers instead of its own."""
     sock = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(create_app(service), lifespan="off", log_config=None, timeout_graceful_shutdown=5)
+    config = uvicorn.Config(app or create_app(service), lifespan="off", log_config=None, timeout_graceful_shutdown=5)
     server = uvicorn.Server(config)
 
     async def serve() -> None:
@@ -114,10 +115,19 @@ def url(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     thread.start()
     while not server.started and thread.is_alive():
         time.sleep(0.01)
-    yield f"http://127.0.0.1:{sock.getsockname()[1]}"
-    server.should_exit = True
-    thread.join(timeout=30)
-    service.close()
+    try:
+        yield f"http://127.0.0.1:{sock.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join(timeout=30)
+        service.close()
+
+
+@pytest.fixture(scope="module")
+def url(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:  # noqa: F811
+    """Address of a service on loopback, for clients that bring their own HTTP."""
+    with serving(make_service(built, tmp_path_factory.mktemp("state"))) as address:
+        yield address
 
 
 @pytest.fixture

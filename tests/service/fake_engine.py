@@ -31,6 +31,7 @@ class FakeEngine:
     Attributes:
         calls: stage, version and texts of each call.
         gates: of stages; a stage waits until its gate is set.
+        tokens: of each image.
         version: of the newest index.
         gone: versions that are no more.
     """
@@ -43,6 +44,7 @@ class FakeEngine:
         self.version = "products@1"
         self.gone: set[str] = set()
         self.threads: set[str] = set()
+        self.tokens = np.zeros((3, 4), np.float32)
         self.encoder = SimpleNamespace(model=SimpleNamespace(device=torch.device("cpu")))
 
     def called(self, stage: str) -> list[list[str]]:
@@ -72,17 +74,16 @@ class FakeEngine:
         self._call("recall", view, [one.query for one in encoded])
         if view.version in self.gone:
             return [VersionGone.of(view.version) for _ in encoded]
-        tokens = np.zeros((3, 4), np.float32)
-        hits = [Hit(0, name, product_id=name, tokens=tokens) for name in RECALLED]
+        hits = [Hit(0, name, product_id=name, tokens=self.tokens) for name in RECALLED]
         return [Candidates(one, hits, []) for one in encoded]
 
     def rerank(self, view: View, candidates: Sequence[Candidates]) -> list[Any]:
         self._call("rerank", view, [one.encoded.query for one in candidates])
-        return [np.array([[1.0, 2.0, 3.0]], np.float32) for _ in candidates]
+        return [np.array([[RECALLED.index(hit.id) for hit in one.hits]], np.float32) for one in candidates]
 
     def page(self, view: View, query: Query, candidates: Candidates, scores: Any) -> Found:
         self._call("page", view, [query])
-        hits = candidates.hits if scores is None else candidates.hits[::-1]
+        hits = candidates.hits if scores is None else [candidates.hits[place] for place in np.argsort(-scores[0])]
         return Found(hits[query.offset : query.offset + query.top_k], len(hits), {}, view.version)
 
     def as_engine(self) -> SearchEngine:

@@ -103,7 +103,7 @@ def results(task: Task) -> list[dict[str, Any]]:
 
 
 def test_a_write_has_a_status_by_line_and_one_bad_line_sinks_nothing(
-    writer: ProductWriter, index_path: Path, metrics: Metrics, tmp_path: Path
+    writer: ProductWriter, index_path: Path, metrics: Metrics
 ) -> None:
     task = writer.submit(
         "products.write",
@@ -134,7 +134,7 @@ def test_a_write_has_a_status_by_line_and_one_bad_line_sinks_nothing(
     assert {"new", "a/b c#'%2F"} <= set(index.ids())
     assert index.hits(["red-circle"])[0].texts == ("a crimson circle",)
     assert metrics.registry.get_sample_value("interbert_writes_total", {"index": "shop", "result": "added"}) == 2
-    assert not list((tmp_path / "spool" / "shop").iterdir()), "the lines of a finished task are removed"
+    assert writer._state.tasks.lines(task.id, 0) is None, "the lines of a finished task are removed"
 
 
 def test_updates_take_no_image_and_removals_take_ids(writer: ProductWriter, index_path: Path) -> None:
@@ -160,26 +160,16 @@ def test_words_of_a_write_are_found_before_the_index_is_kept_up(
     assert [hit.product_id for hit in index.full_text_search("heron", 5)] == ["red-circle"]
 
 
-def test_a_task_that_a_kill_left_is_applied_after_the_next_start(
-    make: Make, state: State, index_path: Path, tmp_path: Path
-) -> None:
+def test_a_task_that_a_kill_left_is_applied_after_the_next_start(make: Make, state: State, index_path: Path) -> None:
     killed = make()
-    spool = tmp_path / "spool" / "shop"
-    spool.mkdir(parents=True)
     one = killed.submit("products.write", lines({"product_id": "new", "image": picture("pink")}))
     other = killed.submit("products.update", lines({"product_id": "new", "price": 77.0}))
     state.tasks.progress(one.id, 1)  # at work when it was killed
-    (spool / "abc.part").write_bytes(b"half a line")
     again = make()
     again.start()
     assert finished(again, other).state == "succeeded"
     assert state.tasks.get(one.id).state == "succeeded"
     assert ProductIndex.open(index_path).ids("price = 77") == ["new"]
-    again.stop()
-    third = make()
-    third.start()
-    third.stop()
-    assert not list(spool.iterdir()), "what was never acknowledged is removed"
 
 
 def test_writes_wait_for_another_command_and_go_to_a_rebuilt_index(
@@ -226,20 +216,19 @@ def test_a_build_that_comes_between_two_chunks_gets_all_lines(
 def test_a_full_disk_acknowledges_nothing(
     writer: ProductWriter, state: State, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(descriptor: int) -> None:
+    def full(*arguments: Any, **keywords: Any) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(spool_module.os, "fsync", full)
+    monkeypatch.setattr(spool_module.tempfile, "SpooledTemporaryFile", full)
     with pytest.raises(ServiceError, match="Nothing was changed") as raised:
         writer.submit("products.update", lines({"product_id": "red-circle", "price": 1}))
     assert raised.value.code == "storage_full"
     assert str(tmp_path) not in raised.value.message
     assert state.tasks.list("shop") == []
-    assert not list((tmp_path / "spool" / "shop").iterdir())
 
 
 def test_a_database_that_goes_away_and_comes_back_is_waited_for(
-    writer: ProductWriter, state: State, tmp_path: Path, index_path: Path, monkeypatch: pytest.MonkeyPatch
+    writer: ProductWriter, state: State, index_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     finish, failures = state.tasks.finish, []
 
@@ -261,12 +250,6 @@ def test_a_database_that_goes_away_and_comes_back_is_waited_for(
     monkeypatch.setattr(state.tasks, "create", absent)
     with pytest.raises(ServiceError, match="cannot be reached"):
         writer.submit("products.update", lines({"product_id": "red-circle", "price": 9}))
-    assert not list((tmp_path / "spool" / "shop").iterdir())
-
-
-def test_one_spool_has_one_writer(writer: ProductWriter, make: Make) -> None:
-    with pytest.raises(BusyError, match="another service runs with this folder"):
-        make().start()
 
 
 def test_big_writes_are_applied_in_chunks_that_are_seen_early(

@@ -175,7 +175,6 @@ def test_a_full_queue_refuses_and_says_when_there_is_room() -> None:
 def slow(queue: BatchQueue) -> None:
     """Let a queue believe that it computes ten tokens a second."""
     queue._last.extend([(0.1, 10.0)] * 3)
-    queue._measured = asyncio.get_running_loop().time()
 
 
 def test_a_queue_is_full_when_what_waits_takes_longer_than_anybody_waits() -> None:
@@ -190,9 +189,15 @@ def test_a_queue_is_full_when_what_waits_takes_longer_than_anybody_waits() -> No
             with pytest.raises(ServiceError) as caught:
                 queue.require_place(patience=2.0)
             assert caught.value.retry_after == pytest.approx(1.25)
+            for place in (1, 2):
+                with pytest.raises(ServiceError) as caught:
+                    queue.require_place(patience=2.0)
+                assert caught.value.retry_after == pytest.approx(1.25 + place, abs=0.2)  # a second for each request
+            for _ in range(100):
+                with pytest.raises(ServiceError) as caught:
+                    queue.require_place(patience=2.0)
+            assert caught.value.retry_after == 60
             queue.require_place(patience=3.0)
-            queue._measured -= 60  # long ago
-            assert queue.expected_wait() == 0
             computer.gate.set()
             await asyncio.gather(*tasks)
             slow(queue)
@@ -210,12 +215,22 @@ def test_what_would_be_ready_too_late_is_not_computed() -> None:
             timely = asyncio.create_task(queue.compute(computer.work("timely")))
             await asyncio.sleep(0)
             queue._last.extend([(1000.0, 10.0)] * 3)
-            queue._measured = asyncio.get_running_loop().time()
             computer.gate.set()
             with pytest.raises(TimeoutError):
                 await late
             await asyncio.gather(first, timely)
         assert computer.batches == [["first"], ["timely"]]
+
+    run(test)
+
+
+def test_a_lone_request_is_tried_whatever_the_last_batches_took() -> None:
+    async def test() -> None:
+        computer = Computer()
+        computer.gate.set()
+        async with running() as queue:
+            queue._last.extend([(1000.0, 10.0)] * 3)
+            assert (await queue.compute(computer.work("lone"), within=TIMEOUT / 2)).value == "LONE"
 
     run(test)
 
@@ -300,3 +315,16 @@ def test_an_exception_fails_its_batch_is_logged_once_and_the_queue_goes_on(caplo
     (record,) = caplog.records
     assert "3 requests" in record.message
     assert record.exc_info is not None
+
+
+def test_idle_threads_share_what_waits() -> None:
+    async def test() -> None:
+        computer = Computer()
+        async with running(threads=2) as queue:
+            computer.gate.set()
+            assert queue.idle() == 2
+            done = [asyncio.create_task(queue.compute(computer.work(name))) for name in ("a", "b", "c", "d")]
+            await asyncio.gather(*done)
+        assert sorted(map(len, computer.batches)) == [2, 2]
+
+    run(test)

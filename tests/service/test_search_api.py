@@ -15,9 +15,10 @@ from tests.service.conftest import MakeClient, data_uri
 
 from interbert.search.changes import remove_from_index
 from interbert.search.engine import SearchEngine
-from interbert.service.cursors import Cursor, Cursors, query_digest
+from interbert.service.cursors import SECRET, Cursor, Cursors, query_digest
 from interbert.service.errors import ServiceError
 from interbert.service.schemas.common import field_path, json_safe
+from interbert.service.state import State
 
 
 def searched(client: TestClient, **request: Any) -> dict[str, Any]:
@@ -169,13 +170,15 @@ def test_a_cursor_of_a_version_that_is_gone(client: TestClient) -> None:
     assert (response.status_code, response.json()["error"]["code"]) == (410, "cursor_expired")
 
 
-def test_cursors_outlive_a_restart_and_no_other_state(tmp_path: Path) -> None:
+def test_cursors_are_good_at_every_replica_and_no_other_state(tmp_path: Path) -> None:
     cursor = Cursor("products_0000_ab@1", 10, 32, query_digest({"text": "a"}))
-    text = Cursors.of_folder(tmp_path).write(cursor)
-    assert Cursors.of_folder(tmp_path).read(text, cursor.query) == cursor
-    assert (tmp_path / "cursor.key").stat().st_mode & 0o077 == 0
+    one, other = (State.open(f"sqlite:///{tmp_path / 'interbert.db'}") for _ in range(2))
+    text = Cursors(one.secrets.get(SECRET)).write(cursor)
+    assert Cursors(other.secrets.get(SECRET)).read(text, cursor.query) == cursor
     with pytest.raises(ServiceError):
         Cursors(b"another").read(text, cursor.query)
+    one.close()
+    other.close()
 
 
 def test_a_deadline_gives_the_order_of_recall(client: TestClient) -> None:

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+import numpy as np
 import pytest
 from tests.service.fake_engine import RECALLED, RERANKED, TIMEOUT, FakeEngine, query
 
@@ -115,7 +116,6 @@ def test_what_is_known_to_come_too_late_does_not_wait_for_the_deadline() -> None
         async with running(engine) as pipeline:
             first = await stuck(pipeline, engine, "rerank")
             pipeline.joint_queue._last.append((1000.0, 15.0))  # a quarter of an hour for each token
-            pipeline.joint_queue._measured = asyncio.get_running_loop().time()
             answer = await pipeline.search(query("late"), deadline=TIMEOUT / 2)
             assert (ids(answer), answer.degraded) == (RECALLED, True)
             engine.gates["rerank"].set()
@@ -162,6 +162,22 @@ def test_places_of_the_joint_queue_are_kept_for_those_on_their_way() -> None:
     run(test)
 
 
+def test_idle_threads_score_a_lone_request_in_pieces() -> None:
+    async def test() -> None:
+        engine = FakeEngine()
+        engine.tokens = np.zeros((200, 4), np.float32)
+        async with running(engine, threads=2) as pipeline:
+            assert ids(await pipeline.search(query("alone"))) == RERANKED
+            assert engine.called("rerank") == [["alone"], ["alone"]]
+            engine.gates["rerank"].clear()
+            tasks = [asyncio.create_task(pipeline.search(query(text))) for text in ("one", "two")]
+            await until(lambda: len(engine.called("rerank")) == 4)
+            engine.gates["rerank"].set()
+            assert [ids(answer) for answer in await asyncio.gather(*tasks)] == [RERANKED] * 2
+
+    run(test)
+
+
 def test_a_request_that_would_wait_too_long_in_its_queues_together_is_refused() -> None:
     async def test() -> None:
         engine = FakeEngine()
@@ -174,10 +190,9 @@ def test_a_request_that_would_wait_too_long_in_its_queues_together_is_refused() 
             await until(lambda: len(engine.called("encode")) == 3)
             others += [asyncio.create_task(pipeline.search(query("waits")))]
             await until(lambda: len(pipeline.encode_queue) == 1)
-            for queue, share in ((pipeline.encode_queue, 0.4), (pipeline.joint_queue, 0.2)):
+            for queue, share in ((pipeline.encode_queue, 0.3), (pipeline.joint_queue, 0.15)):
                 queue._last.clear()
                 queue._last.append((share * TIMEOUT / queue._waiting_tokens, 1e-9))
-                queue._measured = asyncio.get_running_loop().time()
             with pytest.raises(ServiceError):
                 await pipeline.search(query("refused"))
             others += [asyncio.create_task(pipeline.search(query("no joint pass", rerank=False)))]

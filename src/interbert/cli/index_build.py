@@ -8,12 +8,22 @@ of what it needs of the model. Stopped at any moment, the same command goes on w
     interbert index build models/retrieval catalogue.parquet indexes/shop
     interbert index build models/retrieval catalogue.parquet indexes/shop --columns price,colour --regions regions/train
     interbert index build models/better catalogue.parquet indexes/shop --rebuild
+    interbert index build models/better catalogue.parquet indexes/shop --rebuild --validate held_out.tsv --tolerance 0.5
+
+With --validate both builds answer the queries of a file of judgements, and the new one is searched only if it is not
+worse: the upper bound of the 95% interval (paired bootstrap over queries) of what it loses is at most --tolerance, in
+R@1 and in nDCG@10. Else the old one stays, the exit code is 1, and the new one is kept aside.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+from interbert.utils.terminal import say
+
+if TYPE_CHECKING:
+    from interbert.rollout.validation import Validation
 
 
 @dataclass
@@ -46,6 +56,12 @@ class Options:
     """Encode mirror images, too, and average both vectors: finds a little better, takes twice the time."""
     rebuild: bool = False
     """Build anew although there is an index: searches go on with the old one until the new one is complete."""
+    validate: str | None = None
+    """Judgements or pairs that no model was trained on (query, product_id, grade; .tsv, .csv or .jsonl)."""
+    tolerance: float = 1.0
+    """Percentage points of R@1 and of nDCG@10 that the new build may lose, as an upper bound."""
+    validate_queries: int = 1000
+    """A sample of so many of its queries."""
 
 
 def run(options: Options) -> None:
@@ -60,6 +76,7 @@ def run(options: Options) -> None:
     )
     source = open_source(options.source, mapping, options.split, need_texts=False)
     print_left_out(source)
+    validation = _validation(options)
     changes = build_index(
         options.model,
         source,
@@ -70,5 +87,17 @@ def run(options: Options) -> None:
         mirrored=options.mirrored,
         rebuild=options.rebuild,
         progress=True,
+        validate=validation,
     )
+    if validation is not None and validation.comparison is not None:
+        say(f"{options.index}: the new build is not worse. {validation.comparison}")
     print_changes(options.index, changes)
+
+
+def _validation(options: Options) -> Validation | None:
+    """What a new build has to pass, read before it is made."""
+    from interbert.rollout.validation import Validation
+
+    if options.validate is None:
+        return None
+    return Validation(options.validate, options.tolerance, options.validate_queries)

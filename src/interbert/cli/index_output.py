@@ -11,6 +11,7 @@ from rich.box import SIMPLE
 from interbert.cli.tables import TextTable, print_table
 from interbert.extraction.sources import ImageSource
 from interbert.search.index import ProductIndex
+from interbert.search.rollback import KeptVersion
 from interbert.search.source_changes import Changes
 from interbert.search.verify import bytes_per_image, count_products
 from interbert.utils.files import atomic_write
@@ -95,3 +96,14 @@ def print_index(index: ProductIndex) -> None:
     for name, column_name in manifest.aliases.items():
         table.add_row("filter column", f"{name} (text, the {column_name.replace('_', ' ')})")
     print_table(table)
+
+
+def print_versions(path: str, kept: Sequence[KeptVersion]) -> None:
+    """The versions that an index keeps, newest first."""
+    table = TextTable(title=f"{path}: {len(kept)} versions", box=SIMPLE, padding=(0, 1, 0, 0))
+    for header in ("version", "searched from", "images", "model", "made by", ""):
+        table.add_column(header)
+    for one in sorted(kept, key=lambda one: (one.point.at, one.name), reverse=True):
+        at, now = f"{one.point.at.astimezone():%Y-%m-%d %H:%M:%S}", "now" if one.current else ""
+        table.add_row(one.name, at, str(one.images), one.build.origin[1], one.point.made_by, now)
+    print_table(table, 108)

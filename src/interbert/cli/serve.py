@@ -7,11 +7,13 @@ balancer notice, answers what was begun, and ends; topics, keys, events and task
     interbert serve indexes/shop --state state
     interbert serve indexes/shop --state state --ray --ray-replicas 2
     interbert serve shop=indexes/shop toys=indexes/toys --host 0.0.0.0 --port 80 --state state
+    interbert serve shop=indexes/shop next=indexes/next --experiment shop:0.1=next --state state
     interbert keys create storefront --state state
 """
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
@@ -47,10 +49,15 @@ class Options:
     """Seconds between SIGTERM, from which on /readyz says no, and the last request that is accepted."""
     drain_seconds: float = 30.0
     """Seconds that requests have to end after that."""
-    joint_runtime: Literal["torch", "openvino"] = "torch"
-    """Who computes the joint pass. OpenVINO is faster on a CPU; in bf16 it rounds otherwise than a search by torch."""
+    joint_runtime: Literal["auto", "torch", "openvino"] = "auto"
+    """Who computes the joint pass. auto: OpenVINO on a CPU, torch on a GPU; in bf16 they round differently."""
+    rebuild_source: list[str] = field(default_factory=list)
+    """What an index can be built anew from over HTTP, as NAME=SOURCE, or SOURCE of a single index; may be given several
+    times. Nobody can rebuild over HTTP when not given."""
     synonyms: str | None = None
     """File of synonyms, as of `interbert search --synonyms`; read again when it changes."""
+    experiment: list[str] = field(default_factory=list)
+    """INDEX:SHARE=OTHER, as shop:0.1=next: a share of INDEX's clients is answered by OTHER, which is served, too."""
     spelling: bool = True
     """Correct wrong letters by the words of titles, unless a request says no."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
@@ -124,6 +131,9 @@ def _served(name: str, path: str, options: Options, state: State, settings: Sett
 
     bf16 = asks_for_bf16(options.precision)
     engine = SearchEngine.open(path, bf16=bf16, joint_runtime=options.joint_runtime)
+    logging.getLogger("interbert.service").info(
+        "index %s: pairs are scored jointly by %s", name, engine.encoder.scorer.runtime
+    )
     return ServedIndex(
         name,
         path,
@@ -173,7 +183,9 @@ def opened_service(options: Options) -> Service:
     from threadpoolctl import threadpool_limits
 
     from interbert.cli.serving import is_loopback
+    from interbert.service.experiments import read_experiments, require_columns
     from interbert.service.metrics import Metrics
+    from interbert.service.rebuilding import Rebuilds, named_sources
     from interbert.service.service import Service, Settings, named_indexes
     from interbert.service.wordings import SynonymsFile
 
@@ -182,11 +194,15 @@ def opened_service(options: Options) -> Service:
     # numpy's products are small here, and its threads wait by spinning: they took a third of the joint pass's time
     threadpool_limits(1, user_api="blas")
     names = named_indexes(options.index)
+    sources = named_sources(options.rebuild_source, list(names))
+    experiments = read_experiments(options.experiment, list(names))
     state = opened_state(options)
     metrics = Metrics()
     synonyms = None if options.synonyms is None else SynonymsFile(options.synonyms)
-    settings = Settings(
-        Path(options.state), is_loopback(options.host), tuple(options.cors_origin), options.event_days, synonyms
-    )
+    folder, loopback = Path(options.state), is_loopback(options.host)
+    settings = Settings(folder, loopback, tuple(options.cors_origin), options.event_days, synonyms, experiments)
     indexes = {name: _served(name, path, options, state, settings, metrics) for name, path in names.items()}
-    return Service(indexes, state, metrics, options.limits, options.queues, settings)
+    for experiment in experiments.values():
+        require_columns(indexes[experiment.index], indexes[experiment.treatment])
+    rebuilds = Rebuilds(sources, state, folder / "rebuilds")
+    return Service(indexes, state, metrics, options.limits, options.queues, settings, rebuilds)

@@ -29,7 +29,9 @@ VERBS: dict[str, tuple[str, str]] = {
     "index remove": ("index_remove", "products out of an index"),
     "index verify": ("index_verify", "whether an index is whole, and how much its recall loses"),
     "index info": ("index_info", "what an index holds, and with which model"),
+    "index rollback": ("index_rollback", "the versions that an index keeps, and the way back to one of them"),
     "search": ("search", "the best products of an index, or of a small catalogue, for a text or an image"),
+    "explain": ("explain", "which words and regions a match of a text and an image rests on"),
     "serve": ("serve", "search and topic pages of indexes over HTTP, while products and topics change"),
     "topics learn": ("topics_learn", "teach a model what topics look like, from its titled training images"),
     "topics build": ("topics_build", "a page of products for every topic, made or brought up to date"),
@@ -39,6 +41,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "keys list": ("keys_list", "the keys to the HTTP service, and what each allows"),
     "keys revoke": ("keys_revoke", "refuse a key to the HTTP service from now on"),
     "events export": ("events_export", "what shoppers did, as judgements to fine-tune on"),
+    "events compare": ("events_compare", "the variants of an experiment: click-through with intervals, times"),
     "events erase": ("events_erase", "forget what a client searched for and did"),
     "demo": ("demo", "extract, pretrain, fine-tune, evaluate and search on real images, with a page to look at"),
 }

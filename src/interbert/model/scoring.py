@@ -185,14 +185,16 @@ def encode_texts(
 
 @contextlib.contextmanager
 def inference(model: torch.nn.Module, bf16: bool | None = None) -> Iterator[None]:
-    """Eval mode without gradients, in bf16 as in :func:`autocast`; the model's own mode comes back."""
-    was_training = model.training
-    model.eval()
+    """Eval mode without gradients, in bf16 as in :func:`autocast`; each module's own mode comes back."""
+    training = [one for one in model.modules() if one.training]
+    for one in training:  # a served model has none: setting the mode of all took a third of encoding a text
+        one.training = False
     try:
         with torch.inference_mode(), autocast(model, bf16):
             yield
     finally:
-        model.train(was_training)
+        for one in training:
+            one.training = True
 
 
 def cpu_has_bf16() -> bool:

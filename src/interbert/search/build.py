@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from interbert.search.manifest import (
 )
 from interbert.search.products import identified, measured_norm
 from interbert.search.query_encoder import ProductEncoder
+from interbert.search.restore_points import read_retention
 from interbert.search.source_changes import Changes, write_source
 from interbert.search.vectors import TokenQuantisation, stored_size
 from interbert.search.writer import IndexWriter, table_schema
@@ -43,6 +44,7 @@ def build_index(
     mirrored: bool = False,
     rebuild: bool = False,
     progress: bool = False,
+    validate: Callable[[ProductIndex, ProductIndex], None] | None = None,
 ) -> Changes:
     """Make an index, or make it anew while searches go on with the old one.
 
@@ -58,6 +60,8 @@ def build_index(
         mirrored: an image's vector is the mean of its own and its mirror image's; images take twice the time.
         rebuild: build anew although there is an index; it takes the old one's place when it is complete.
         progress: show a bar.
+        validate: raises where the build that is searched, given first, is to stay; the new one, given second, is then
+            kept aside until the next one, and the same call without this takes it.
 
     Raises:
         UsageError: there is an index already, something else, or another command is writing it.
@@ -88,6 +92,8 @@ def build_index(
         if not len(index):
             raise SourceError(f"{source.name}: none of its images could be used ({changes.skipped[0][1]}).")
         IndexWriter(index).maintain(finished=True)
+        if validate is not None and any(one.complete for one in builds):
+            validate(ProductIndex.open(path).pinned(), index)
         _complete(path, manifest)
     return changes
 
@@ -149,14 +155,14 @@ def _begin(path: str | Path, builds: Sequence[Manifest], manifest: Manifest) -> 
 
 
 def _complete(path: str | Path, manifest: Manifest) -> None:
-    """Let searches use a build, and drop what none uses any more.
+    """Let searches use a build, and drop those that are not kept any more.
 
-    The build before this one stays, for searches that are at work on it.
+    The build before this one always stays, for searches that are at work on it.
     """
     database: Any = connect(path)
     with writing(path):
         append_manifest(database, manifest.completed(), len(read_manifests(database, str(path))))
-        kept = [one for one in read_manifests(database, str(path)) if one.complete][-2:]
+        kept = kept_builds(read_manifests(database, str(path)), read_retention(database).builds)
         for name in table_names(database):
             if name.startswith("products_") and name not in {one.table for one in kept}:
                 database.drop_table(name)
@@ -164,3 +170,9 @@ def _complete(path: str | Path, manifest: Manifest) -> None:
         for folder in model_folder(path, "").glob("*"):
             if folder.name not in {one.model_fingerprint for one in kept}:
                 shutil.rmtree(folder, ignore_errors=True)
+
+
+def kept_builds(builds: Sequence[Manifest], most: int) -> list[Manifest]:
+    """The complete builds that were searched last, newest first; one that was gone back to counts once."""
+    newest_first = [one for one in reversed(builds) if one.complete]
+    return list({one.table: one for one in newest_first}.values())[:most]

@@ -67,7 +67,8 @@ class SearchEngine(StagedSearch):
             model: where the model is, for an index in a bucket; a local index has its own copy.
             bf16: score in bf16, which leaves probabilities about two digits; None does where the device has it, False
                 gives the same on every machine.
-            joint_runtime: who computes the joint pass; OpenVINO is faster on CPUs, and takes seconds to prepare.
+            joint_runtime: who computes the joint pass; OpenVINO is faster on CPUs, and takes seconds to prepare. "auto"
+                is OpenVINO for a model on the CPU where it is installed.
 
         Raises:
             MissingExtraError: OpenVINO is not installed.

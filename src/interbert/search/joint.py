@@ -6,6 +6,7 @@ Shapes: n images, R image tokens, H hidden size.
 from __future__ import annotations
 
 import copy
+import importlib.util
 from collections.abc import Callable, Sequence
 from typing import Literal, Protocol
 
@@ -20,11 +21,17 @@ from interbert.model.scoring import autocast, score_embedded
 Float32 = NDArray[np.float32]
 
 
-JointRuntime = Literal["torch", "openvino"]
+JointRuntime = Literal["auto", "torch", "openvino"]
+"""``auto`` is OpenVINO for a model on the CPU where it is installed, else torch."""
 
 
 class PairScorer(Protocol):
     """Who scores listed pairs."""
+
+    runtime: Literal["torch", "openvino"]
+
+    def prepare(self) -> None:
+        """Do now what the first pairs would wait for."""
 
     def pairs(
         self,
@@ -46,6 +53,8 @@ def joint_scorer(
         MissingExtraError: OpenVINO is not installed.
         UsageError: OpenVINO is to score what is on a GPU.
     """
+    if runtime == "auto":
+        runtime = "openvino" if model.device.type == "cpu" and importlib.util.find_spec("openvino") else "torch"
     if runtime == "torch":
         return JointScorer(model, bf16)
     from interbert.search.openvino_joint import OpenVinoScorer
@@ -61,10 +70,21 @@ class JointScorer:
         bf16: as in :func:`interbert.model.scoring.score_matrix`.
     """
 
+    runtime: Literal["torch", "openvino"] = "torch"
+
     def __init__(self, model: InterBertForImageTextRetrieval, bf16: bool | None) -> None:
         self._model = model
         self._bf16 = bf16
         self._ready: InterBertForImageTextRetrieval | None = None
+
+    def prepare(self) -> None:
+        """Cast the weights."""
+        self._prepared()
+
+    def _prepared(self) -> InterBertForImageTextRetrieval:
+        if self._ready is None:
+            self._ready = cast_once(self._model, self._bf16)
+        return self._ready
 
     def pairs(
         self,
@@ -84,10 +104,8 @@ class JointScorer:
         """
         if not len(text_of):
             return np.zeros(0, dtype=np.float32)
-        if self._ready is None:
-            self._ready = cast_once(self._model, self._bf16)
         embedded, counts = padded(tokens, self._model.device)
-        return score_embedded(self._ready, texts, embedded, counts, text_of, image_of, progress, bf16=self._bf16)
+        return score_embedded(self._prepared(), texts, embedded, counts, text_of, image_of, progress, bf16=self._bf16)
 
 
 def padded(tokens: Sequence[Float32], device: torch.device) -> tuple[Tensor, NDArray[np.int64]]:

@@ -1,6 +1,7 @@
 """The joint pass by OpenVINO, which fuses what torch computes one after the other: faster on a CPU.
 
-The model is converted in memory, so there is no file to make or to keep. Results are torch's, to rounding.
+The model is converted in memory, so there is no file to make or to keep. Results are torch's, to rounding; and a pair's
+score does not depend on what is scored beside it.
 
 Shapes: n pairs, T text tokens, R image tokens, H hidden size.
 """
@@ -11,7 +12,7 @@ import os
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -28,6 +29,10 @@ Float32 = NDArray[np.float32]
 _TOKENS = 16_384
 """Of a batch, so that memory is bounded."""
 
+_PAIRS = 16
+"""A batch has a multiple of these, the last pair repeated: OpenVINO compiles its kernels for each shape that it has not
+seen, which takes as long as scoring."""
+
 
 class OpenVinoScorer:
     """Scores pairs by OpenVINO, on every core.
@@ -40,6 +45,8 @@ class OpenVinoScorer:
         MissingExtraError: OpenVINO is not installed.
         UsageError: the model is on a GPU.
     """
+
+    runtime: Literal["torch", "openvino"] = "openvino"
 
     def __init__(self, model: InterBertForImageTextRetrieval, bf16: bool | None) -> None:
         if model.device.type != "cpu":
@@ -70,7 +77,9 @@ class OpenVinoScorer:
         for batch in _even(lengths, counts):
             ids = np.array([texts[place] for place in text_of[batch]], dtype=np.int64)
             images = np.stack([tokens[place] for place in image_of[batch]])
-            scores[batch] = self._request().infer([ids, images])[0]
+            more = -len(batch) % _PAIRS
+            ids, images = (np.pad(one, [(0, more)] + [(0, 0)] * (one.ndim - 1), "edge") for one in (ids, images))
+            scores[batch] = self._request().infer([ids, images])[0][: len(batch)]
             if progress is not None:
                 progress(len(batch))
         return scores
@@ -79,11 +88,15 @@ class OpenVinoScorer:
         """A request of this thread: one must not be used by two."""
         request = getattr(self._thread, "request", None)
         if request is None:
-            with self._compiling:
-                if self._compiled is None:
-                    self._compiled = self._compile()
+            self.prepare()
             request = self._thread.request = self._compiled.create_infer_request()
         return request
+
+    def prepare(self) -> None:
+        """Convert and compile the model, once."""
+        with self._compiling:
+            if self._compiled is None:
+                self._compiled = self._compile()
 
     def _compile(self) -> Any:
         hidden, cores = self._model.config.hidden_size, os.cpu_count() or 1

@@ -57,7 +57,8 @@ class ProductEncoder:
         processor: of the same model directory.
         bf16: score jointly in bf16; None does where the device has it. Vectors of texts and images are float32 in any
             case.
-        joint_runtime: who computes the joint pass, torch or OpenVINO (:mod:`interbert.search.openvino_joint`).
+        joint_runtime: who computes the joint pass, torch or OpenVINO (:mod:`interbert.search.openvino_joint`); "auto"
+            is OpenVINO for a model on the CPU where it is installed.
 
     Attributes:
         scorer: the joint pass over listed pairs, by ``joint_runtime``.

@@ -9,7 +9,7 @@ import contextlib
 import copy
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
@@ -44,6 +44,9 @@ class IndexTable:
     Raises:
         VectorIndexError: it is missing, unfinished or damaged.
     """
+
+    before_commit: Callable[[], None] | None = None
+    """Raises, right before a change, when this process may not write any more."""
 
     def __init__(self, path: str | Path, build: Manifest | None = None) -> None:
         self.path = str(path)
@@ -114,15 +117,17 @@ class IndexTable:
         """Check that no other build has taken the place of this one, which would lose what is written to it.
 
         Raises:
-            BusyError: one has.
+            BusyError: one has, or :attr:`before_commit` says so.
         """
         builds = read_manifests(self._database, self.path)
-        newest = [one for one in builds if one.complete or not self.manifest.complete][-1:]
-        if [one.table for one in newest] != [self.manifest.table]:
+        newest = [one.table for one in builds if one.complete or not self.manifest.complete]
+        if newest[-1:] != [self.manifest.table]:
             raise BusyError(
                 f"{self.path}: another command has built it anew meanwhile, so changes to the build before are not in "
                 "it. Run the same command again."
             )
+        if self.before_commit is not None:
+            self.before_commit()
 
     def condition(self, where: str | None) -> str | None:
         """The database's condition of a filter.

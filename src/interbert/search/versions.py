@@ -125,7 +125,7 @@ class Versions:
         """Close a version that cannot be read where it is gone; returns whether it is."""
         try:
             if isinstance(view.index, ProductIndex):
-                view.index.at(*_parsed(view.version))
+                view.index.at(*parsed_version(view.version))
         except VersionGone:
             with self._lock:
                 self._views.pop(view.version, None)
@@ -145,7 +145,9 @@ class Versions:
             return known
         with self._loading:
             if fingerprint not in self._encoders:
-                self._encoders[fingerprint] = index_encoder(index, bf16=self._bf16, joint_runtime=self._joint_runtime)
+                encoder = index_encoder(index, bf16=self._bf16, joint_runtime=self._joint_runtime)
+                encoder.scorer.prepare()  # else the first search of a new build would wait for it
+                self._encoders[fingerprint] = encoder
                 while len(self._encoders) > _MODELS:
                     self._encoders.pop(next(iter(self._encoders)))
             return self._encoders[fingerprint]
@@ -153,7 +155,7 @@ class Versions:
     def _open(self, version: str, newest: bool) -> View:
         if not isinstance(self._index, ProductIndex):
             raise VersionGone.of(version)
-        index = self._index.pinned().at(*_parsed(version))
+        index = self._index.pinned().at(*parsed_version(version))
         try:
             view = View(index, self.encoder(index), version)
         except CheckpointError as error:  # models of builds that nobody searches any more are removed
@@ -172,7 +174,12 @@ def _version(index: Index) -> str:
     return f"{index.manifest.table}@{index.number()}" if isinstance(index, ProductIndex) else IN_MEMORY
 
 
-def _parsed(version: str) -> tuple[str, int]:
+def parsed_version(version: str) -> tuple[str, int]:
+    """Table and number of a version's name.
+
+    Raises:
+        VersionGone: it is no such name.
+    """
     table, _, number = version.rpartition("@")
     if not table or not (number.isascii() and number.isdecimal()) or len(number) > 18:
         raise VersionGone.of(version)

@@ -18,16 +18,16 @@ from interbert.errors import writing
 from interbert.search import ann_parameters
 from interbert.search.columns import arrow_type
 from interbert.search.index import ProductIndex
-from interbert.search.manifest import Manifest
+from interbert.search.manifest import Manifest, connect
+from interbert.search.restore_points import READERS, add_restore_point, clean_up, read_retention
 from interbert.search.table import FULL_TEXT_INDEX, TERMS_TOKENIZER, among
 from interbert.search.terms import stemming_language, stored_terms
 from interbert.search.vectors import encode_tokens, to_stored
 
 Float32 = NDArray[np.float32]
 
-_KEEP_OLD = timedelta(hours=1)
-"""Versions that readers may still be at work on."""
-_NOBODY_READS = timedelta(milliseconds=1)
+_NEVER, _NOBODY_READS = timedelta(days=36_500), timedelta(milliseconds=1)
+"""Ages of versions to remove."""
 _UNINDEXED_ROWS = 5_000
 _UNINDEXED_SHARE = 0.05
 _IDS_AT_ONCE = 1000
@@ -172,7 +172,7 @@ class IndexWriter:
         parts = [ids[start : start + _IDS_AT_ONCE] for start in range(0, len(ids), _IDS_AT_ONCE)]
         return sum(self.delete(among("picture_id", part)) for part in parts)
 
-    def maintain(self, finished: bool = False) -> None:
+    def maintain(self, finished: bool = False, made_by: str = "change") -> None:
         """Bring full text up to date, and the approximate and the id index where enough images wait for them.
 
         Images that those two do not know yet are found all the same: searches compare with each of them. Full text
@@ -182,6 +182,7 @@ class IndexWriter:
 
         Args:
             finished: a build is complete that nobody reads yet: even if few wait, and its older versions go.
+            made_by: what the restore point says that is made of the table as it then is.
 
         Raises:
             StorageError: as :meth:`put`.
@@ -206,9 +207,19 @@ class IndexWriter:
                 self._table.create_index("vector", config=approximate, name="vector_idx")
             waiting = max(self._waiting(name) for name in there) if there else 0
             if finished or waiting > max(_UNINDEXED_ROWS, _UNINDEXED_SHARE * rows):
-                self._table.optimize(cleanup_older_than=_NOBODY_READS if finished else _KEEP_OLD)
+                self._table.optimize(cleanup_older_than=_NEVER)  # it refuses to clean up beside a restore point
             self._index_titles()
+            self.keep("build" if finished else made_by, _NOBODY_READS if finished else READERS)
         self.index.require_newest()  # else the last commit may have gone to a build that nobody searches any more
+
+    def keep(self, made_by: str = "change", readers: timedelta = READERS) -> None:
+        """Make a restore point of the table as it is, and remove what is neither kept nor read any more.
+
+        A build that is not complete has none: nobody searched it. ``readers`` are as of :func:`clean_up`.
+        """
+        if self._manifest.complete or made_by == "build":
+            add_restore_point(self._table, made_by)
+        clean_up(self._table, read_retention(connect(self.index.path)).days, readers)
 
     def _index_titles(self) -> None:
         """Make the index of full text anew unless nothing was committed since; always the last commit of a command."""
@@ -223,7 +234,6 @@ class IndexWriter:
             base_tokenizer=TERMS_TOKENIZER, language=language, stem=True, remove_stop_words=False, ascii_folding=True
         )
         self._table.create_index("fulltext", config=full_text, name=FULL_TEXT_INDEX, replace=True)
-        self._table.to_lance().cleanup_old_versions(_KEEP_OLD)  # with the indexes that were replaced
 
     def _full_text_version(self) -> int | None:
         """Version of the table that the index of full text was made of; None without one."""

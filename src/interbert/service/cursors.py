@@ -7,16 +7,13 @@ import binascii
 import hashlib
 import hmac
 import json
-import os
-import secrets
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
-from interbert.errors import writing
 from interbert.service.errors import ServiceError
 
-_FILE = "cursor.key"
+SECRET = "cursors"
+"""Name of what signs them, among the secrets of the database: cursors of one replica are good at all."""
 _SIGNATURE = 16
 """Bytes of a signature."""
 
@@ -34,6 +31,8 @@ class Cursor:
     """Digest of the query (:func:`query_digest`)."""
     words: list[Any] = field(default_factory=list)
     """What was searched instead of the words as typed (:func:`interbert.service.wordings.kept_in_cursor`)."""
+    variant: str | None = None
+    """Of an experiment, the index that answers all pages."""
 
 
 class Cursors:
@@ -45,22 +44,6 @@ class Cursors:
 
     def __init__(self, secret: bytes) -> None:
         self._secret = secret
-
-    @classmethod
-    def of_folder(cls, folder: Path) -> Cursors:
-        """With the secret of a state folder, made on first use: cursors outlive a restart.
-
-        Raises:
-            StorageError: it cannot be written.
-        """
-        path = folder / _FILE
-        with writing(path):
-            if not path.exists():
-                part = folder / f".{_FILE}.{secrets.token_hex(4)}"
-                with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-                    file.write(secrets.token_bytes(32))
-                part.replace(path)
-            return cls(path.read_bytes())
 
     def write(self, cursor: Cursor) -> str:
         """A cursor as clients see it."""

@@ -156,6 +156,7 @@ class PageUpkeep:
             notes=made.notes,
             closed=why,
             evidence=str(evidence),
+            former=before,
         )
 
     def _former(self, topic_id: str, before: Page) -> ProductIndex | None:

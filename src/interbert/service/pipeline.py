@@ -7,6 +7,7 @@ event loop never computes. Each batch belongs to one pinned version of the index
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -41,7 +42,9 @@ _JOINT_TOKENS = {"cpu": 2048}
 _JOINT_TOKENS_ELSEWHERE = 65_536
 _MOST_THREADS = 8
 """Of batches that are computed at a time on a CPU; with more cores each has more threads of torch."""
-_SHARE = 0.75
+_LEAST_PIECE = 256
+"""Tokens of a piece of a query's pairs that a thread of its own scores."""
+_SHARE = 0.6
 """Of the time until the deadline that a request may wait in queues; when it would be longer they are full."""
 
 
@@ -235,13 +238,9 @@ class Pipeline:
         loop = asyncio.get_running_loop()
         came = loop.time()
         if query.scored and candidates.hits:
-            work = Work(recalled.value, self._rerank, _pair_tokens(candidates), view.version, key)
             try:
-                if came + self.joint_queue.expected_wait() + self.joint_queue.expected_seconds(work.tokens) > expires:
-                    raise TimeoutError
-                joint = await self.joint_queue.compute(work, gone, expires - came)
-                scores = joint.value
-                timings |= {"wait_joint": joint.waited, "joint": joint.seconds}
+                scores, joint_timings = await self._joint_scores(view, candidates, key, gone, expires)
+                timings |= joint_timings
             except TimeoutError:
                 degraded = True
                 self.metrics.degraded.labels("deadline").inc()
@@ -250,6 +249,30 @@ class Pipeline:
         found = await self._briefly(lambda: self.engine.page(view, query, candidates, scores))
         timings["page"] = loop.time() - began
         return Answer(found, degraded, {stage: 1000 * seconds for stage, seconds in timings.items()})
+
+    async def _joint_scores(
+        self, view: View, candidates: Candidates, key: Hashable, gone: Gone | None, expires: float
+    ) -> tuple[Any, dict[str, float]]:
+        """Joint scores of a query's candidates, in a piece for each idle thread; and seconds of waiting and computing.
+
+        Raises:
+            TimeoutError: they would come too late.
+        """
+        queue, now = self.joint_queue, asyncio.get_running_loop().time()
+        pieces = max(1, min(queue.idle(), _pair_tokens(candidates) // _LEAST_PIECE))
+        works = [
+            Work((view, piece), self._rerank, _pair_tokens(piece), view.version, (key, place, pieces))
+            for place, piece in enumerate(_pieces(candidates, pieces))
+        ]
+        expected = queue.expected_wait() + queue.expected_seconds(max(work.tokens for work in works))
+        if now + expected > expires and not queue.is_idle():
+            raise TimeoutError
+        done = await asyncio.gather(*(queue.compute(work, gone, expires - now) for work in works))
+        timings = {
+            "wait_joint": max(one.waited for one in done),
+            "joint": max(one.seconds for one in done),
+        }
+        return np.concatenate([one.value for one in done], axis=1), timings
 
     def _encode(self, queries: Sequence[Query]) -> list[tuple[View, Encoded] | InterBertError]:
         view = self.engine.pinned(queries[0].version)
@@ -278,6 +301,12 @@ def _key(query: Query) -> Hashable:
         (part.text, None if part.vector is None else part.vector.tobytes(), part.weight) for part in query.parts
     )
     return replace(query, parts=(), top_k=1, offset=0), parts
+
+
+def _pieces(candidates: Candidates, pieces: int) -> list[Candidates]:
+    """A query's candidates in so many pieces of about as many, in their order."""
+    bounds = np.linspace(0, len(candidates.hits), pieces + 1).round().astype(int).tolist()
+    return [replace(candidates, hits=candidates.hits[start:stop]) for start, stop in itertools.pairwise(bounds)]
 
 
 def _pair_tokens(candidates: Candidates) -> int:

@@ -183,6 +183,9 @@ class WriteRequest:
             refused = await run_in_threadpool(self._refused, lines)
             if len(refused) == len(lines):
                 return _written(None, refused, lines.single)
+        experiment = self.service.settings.experiments.get(self.served.name)
+        if experiment is not None:
+            await run_in_threadpool(self._submit_to, self.service.indexes[experiment.treatment], lines)
         task = await run_in_threadpool(self.writer.submit, lines.kind, lines.lines, self.principal.key_id)
         if remember is not None:
             await run_in_threadpool(remember, 202, task_body(task))
@@ -195,6 +198,11 @@ class WriteRequest:
         if results is None:
             raise ServiceError("internal", f"The write failed: {(task.result or {}).get('error')}")
         return _written(task.id, results, lines.single)
+
+    def _submit_to(self, treatment: ServedIndex, lines: Lines) -> None:
+        """Keep the same write for the other index of an experiment, before this one's: both, or the request fails."""
+        assert treatment.writer is not None
+        treatment.writer.submit(lines.kind, lines.lines, self.principal.key_id)
 
     def _refused(self, lines: Lines) -> list[dict[str, Any]]:
         """Lines that cannot be used whatever the index holds."""
@@ -251,8 +259,8 @@ def _response(status: int, body: Any, replayed: bool = False) -> JSONResponse:
     return JSONResponse(body, status, headers)
 
 
-def task_body(task: Task, note: str | None = None) -> dict[str, Any]:
-    """A task as it is sent."""
+def task_body(task: Task, note: str | None = None, most: int = 100) -> dict[str, Any]:
+    """A task as it is sent, with so many of its errors at most."""
     result = task.result or {}
     return {
         "id": task.id,
@@ -262,7 +270,7 @@ def task_body(task: Task, note: str | None = None) -> dict[str, Any]:
         "total": task.total,
         "done": task.done,
         "error_count": task.error_count,
-        "errors": [{"line": one.line, "product_id": one.id, "message": one.reason} for one in task.errors[:100]],
+        "errors": [{"line": one.line, "product_id": one.id, "message": one.reason} for one in task.errors[:most]],
         "counts": result.get("counts"),
         "results": result.get("results"),
         "error": result.get("error"),

@@ -1,15 +1,17 @@
 """A bounded queue whose requests are computed together, in batches, in threads beside the event loop.
 
-A batch is what has gathered while the one before was computed. Nothing waits for others to come, unless a later stage
-has enough to do: then the batches of an earlier one become larger, which costs nobody time. The oldest request is
-in every next batch, so none waits for ever; others of its group join it in the order in which they came, as far as the
-budget of tokens allows. Requests whose clients left are dropped before they are computed, equal ones computed once.
+A batch is what has gathered while the one before was computed; idle threads share it. Nothing waits for others to
+come, unless a later stage has enough to do: then the batches of an earlier one become larger, which costs nobody time.
+The oldest request is in every next batch, so none waits for ever; others of its group join it in the order in which
+they came, as far as the budget of tokens allows. Requests whose clients left are dropped before they are computed,
+equal ones computed once.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import statistics
 from collections import deque
 from collections.abc import Callable, Hashable, Sequence
@@ -27,11 +29,9 @@ logger = logging.getLogger(__name__)
 
 _REMEMBERED = 32
 """Batches that the rate is estimated from."""
-_FRESH = 10.0
-"""Seconds after which the last batches say nothing any more."""
 _LOOK = 0.005
 """Seconds between two looks at a later stage."""
-_LEAST_RETRY = 1.0
+_LEAST_RETRY, _MOST_RETRY = 1.0, 60.0
 """Seconds; HTTP's Retry-After knows whole ones."""
 
 
@@ -75,9 +75,12 @@ class BatchQueue:
         self._waiting_tokens = 0
         self._computed_tokens = 0
         """Of the batches that are being computed."""
+        self._computing = 0
+        """Threads that compute."""
         self._last: deque[tuple[float, float]] = deque(maxlen=_REMEMBERED)
-        """Of the last batches: seconds of a token, tokens of a request; the last of them ended at ``_measured``."""
-        self._measured = 0.0
+        """Of the last batches: seconds of a token, tokens of a request."""
+        self._last_retry = 0.0
+        """When the last refused request may come again."""
         self._executor: ThreadPoolExecutor | None = None
         self._arrived = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -105,8 +108,16 @@ class BatchQueue:
         """Whether a full batch waits for each thread."""
         return self._waiting_tokens >= self._threads * self._tokens
 
+    def is_idle(self) -> bool:
+        """Whether nothing waits and nothing is computed."""
+        return not self._computing and not self._waiting
+
+    def idle(self) -> int:
+        """Threads that have nothing to compute, and nothing waits for them."""
+        return max(0, self._threads - self._computing - len(self._waiting))
+
     def expected_wait(self, ahead: int = 0) -> float:
-        """Seconds until a new request would be computed, by the last batches; 0 where they are none, or long ago.
+        """Seconds until a new request would be computed, by the last batches; 0 before the first.
 
         Args:
             ahead: requests that are not in the queue yet, but come before the new one.
@@ -120,7 +131,7 @@ class BatchQueue:
 
     def _pace(self) -> tuple[float, float]:
         """Seconds of a token, and tokens of a request: medians, which one slow batch does not change."""
-        if not self._last or asyncio.get_running_loop().time() - self._measured > _FRESH:
+        if not self._last:
             return 0.0, 0.0
         seconds, tokens = (float(statistics.median(numbers)) for numbers in zip(*self._last, strict=True))
         return seconds, tokens
@@ -142,8 +153,19 @@ class BatchQueue:
         raise ServiceError(
             "overloaded",
             f"{before} requests wait already. Send it again after the seconds of Retry-After.",
-            retry_after=max(_LEAST_RETRY, wait / 2),
+            retry_after=self._retry_after(wait),
         )
+
+    def _retry_after(self, wait: float) -> float:
+        """Seconds after which a refused request may come again: one after the other, as fast as they are computed.
+
+        If all came again at once, refusing them would take the time of answering them.
+        """
+        now = asyncio.get_running_loop().time()
+        pace, tokens = self._pace()
+        self._last_retry = max(now + max(_LEAST_RETRY, wait / 2), self._last_retry + pace * tokens / self._threads)
+        self._last_retry = min(self._last_retry, now + _MOST_RETRY)
+        return self._last_retry - now
 
     async def compute(self, work: Work, gone: Gone | None = None, within: float | None = None) -> Done:
         """Put work into the queue, whether it is full or not, and wait for its result.
@@ -193,13 +215,17 @@ class BatchQueue:
             batch = self._formed()
             tokens = sum(entry.work.tokens for entry in batch)
             self._computed_tokens += tokens
+            self._computing += 1
             try:
-                seconds = self.expected_seconds(tokens)
+                # nothing is ahead of a lone request: whatever the last batches took, it is tried until its deadline
+                lone = len(batch) == 1 and self._computing == 1 and not self._waiting
+                seconds = 0.0 if lone else self.expected_seconds(tokens)
                 await self._compute([entry for entry in batch if await self._stays(entry, seconds)])
             except Exception as error:
                 self._fail(batch, error)
             finally:
                 self._computed_tokens -= tokens
+                self._computing -= 1
 
     def _gathers(self) -> bool:
         """Whether a batch can wait for more, since nobody would be served later by that."""
@@ -212,11 +238,12 @@ class BatchQueue:
         batch: list[Entry] = []
         keys: set[Hashable] = set()
         tokens = 0
+        most = min(self._tokens, math.ceil(self._waiting_tokens / (self._threads - self._computing)))
         first = next(iter(self._waiting)).work
         for entry in self._waiting:
             work = entry.work
             added = 0 if work.key is not None and work.key in keys else work.tokens
-            if work.group == first.group and (not batch or tokens + added <= self._tokens):
+            if work.group == first.group and (not batch or tokens + added <= most):
                 batch.append(entry)
                 keys.add(work.key)
                 tokens += added
@@ -261,8 +288,7 @@ class BatchQueue:
         began = loop.time()
         assert self._executor is not None
         results = await loop.run_in_executor(self._executor, _results, works)
-        self._measured = loop.time()
-        seconds = self._measured - began
+        seconds = loop.time() - began
         tokens = sum(work.tokens for work in works)
         self._last.append((seconds / tokens, tokens / len(works)))
         self._metrics.batch_size.labels(self.name).observe(len(batch))

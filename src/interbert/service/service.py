@@ -7,8 +7,9 @@ import contextlib
 import logging
 import re
 import threading
+import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,8 +20,9 @@ from PIL import Image
 from interbert.errors import InterBertError, UsageError, first_line
 from interbert.search.query import Part, Query
 from interbert.service.access import Access, Principal
-from interbert.service.cursors import Cursors
-from interbert.service.errors import ServiceError
+from interbert.service.cursors import SECRET, Cursors
+from interbert.service.errors import CODES, ServiceError
+from interbert.service.experiments import Experiment
 from interbert.service.images import ImageSlots
 from interbert.service.metrics import Metrics
 from interbert.service.seen_queries import SeenQueries
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from interbert.search.engine import SearchEngine
     from interbert.search.rewriting import QueryRewriter
     from interbert.service.pipeline import Pipeline
+    from interbert.service.rebuilding import Rebuilds
     from interbert.service.state import State
     from interbert.service.topic_pages import TopicPages
     from interbert.service.wordings import SynonymsFile
@@ -39,6 +42,8 @@ _log = logging.getLogger(__name__)
 _NAME = re.compile(r"[\w.-]{1,100}")
 _PING_SECONDS = 2.0
 _DAY = 86_400.0
+_WARM_SEARCHES = 8
+"""Of each index before the service is ready."""
 _WATCH_SECONDS = 1.0
 
 
@@ -63,13 +68,15 @@ class Settings:
     """What is neither a limit nor a queue."""
 
     folder: Path
-    """Of the state: the spool of writes, and the secret that signs cursors."""
+    """Of the state: SQLite's file, and bodies of writes while they come."""
     loopback: bool = True
     """Whether only this machine can send requests: without keys the service is open then."""
     cors_origins: tuple[str, ...] = ()
     event_days: int = 90
     """Days that events are kept."""
     synonyms: SynonymsFile | None = None
+    experiments: Mapping[str, Experiment] = field(default_factory=dict)
+    """By the name of the index whose searches are shared out."""
 
 
 class Service:
@@ -79,6 +86,7 @@ class Service:
         indexes: by name; the first is the one of requests that name none.
         state: the database.
         metrics, limits, queues, settings: of the service.
+        rebuilds: builds indexes anew; None where no source was chosen.
     """
 
     def __init__(
@@ -89,17 +97,25 @@ class Service:
         limits: Limits,
         queues: Queues,
         settings: Settings,
+        rebuilds: Rebuilds | None = None,
     ) -> None:
         self.indexes = dict(indexes)
         self.state, self.metrics, self.limits, self.queues, self.settings = state, metrics, limits, queues, settings
         self.access = Access(state, metrics, settings.loopback)
-        self.cursors = Cursors.of_folder(settings.folder)
+        self.cursors = Cursors(state.secrets.get(SECRET))
         self.seen_queries = SeenQueries(state, metrics)
         self.image_slots = ImageSlots(metrics, queues.waiting)
+        self.rebuilds = rebuilds
         self.warm = False
         self.draining = False
         self._background: list[asyncio.Task[None]] = []
         self._noting = threading.Lock()
+        self._begun = time.monotonic()
+
+    @property
+    def uptime(self) -> float:
+        """Seconds since it was made."""
+        return time.monotonic() - self._begun
 
     @property
     def cors_origins(self) -> Sequence[str]:
@@ -107,11 +123,12 @@ class Service:
         return self.settings.cors_origins
 
     async def start(self) -> None:
-        """Start queues, writers and topic pages, and warm up: one search of each index through the whole pipeline.
+        """Start queues, writers and topic pages, and warm up each index.
 
         Raises:
             InterBertError: an index or its model cannot be used.
         """
+        await run_in_threadpool(self.state.replicas.start)
         for served in self.indexes.values():
             await served.pipeline.start()
             await _warm_up(served)
@@ -121,6 +138,8 @@ class Service:
                 await run_in_threadpool(served.writer.start)
             if served.topics is not None:
                 await run_in_threadpool(served.topics.start)
+        if self.rebuilds is not None:
+            await run_in_threadpool(self.rebuilds.start)
         self.seen_queries.start()
         self._background = [asyncio.create_task(self._expire_events()), asyncio.create_task(self._watch_versions())]
         self.warm = True
@@ -130,6 +149,8 @@ class Service:
         self.draining = True
         for task in self._background:
             task.cancel()
+        if self.rebuilds is not None:
+            await run_in_threadpool(self.rebuilds.stop)
         for served in self.indexes.values():
             await served.pipeline.drain()
             for part in (served.writer, served.topics):
@@ -159,6 +180,23 @@ class Service:
                 "not_found", f"There is no index {name[:60]!r}. There is: {', '.join(allowed)}.", "index"
             )
         return self.indexes[name]
+
+    def answering(self, served: ServedIndex, unit: str, variant: str | None = None) -> ServedIndex:
+        """The index that answers a search of another: itself, or the treatment of its experiment.
+
+        Args:
+            served: what was asked for.
+            unit: client id, or query id without one.
+            variant: of the page before, which the next one stays with.
+
+        Raises:
+            ServiceError: ``cursor_expired``, the experiment of the page before is over.
+        """
+        experiment = self.settings.experiments.get(served.name)
+        chosen = variant or (served.name if experiment is None else experiment.variant(unit))
+        if chosen != served.name and (experiment is None or chosen != experiment.treatment):
+            raise ServiceError("cursor_expired", CODES["cursor_expired"][1], "cursor")
+        return self.indexes[chosen]
 
     async def checks(self) -> dict[str, bool]:
         """Whether the service is ready: every value must be true."""
@@ -235,19 +273,24 @@ class Service:
 
 
 async def _warm_up(served: ServedIndex) -> None:
-    """An image and a search through the whole pipeline: networks are loaded and have their memory."""
+    """An image and searches of texts of several lengths through the whole pipeline.
+
+    Networks are loaded and have their memory, kernels are compiled, and the queues know how long a search takes.
+    """
     vector = await served.pipeline.image_vector(Image.new("RGB", (256, 256), "white"))
-    text = await run_in_threadpool(_known_text, served.engine)
-    parts = [Part(vector=vector)] if text is None else [Part(text=text), Part(vector=vector)]
-    await served.pipeline.search(Query(parts=tuple(parts)))
+    texts = await run_in_threadpool(_known_texts, served.engine)
+    searches: list[tuple[Part, ...]] = [(Part(text=text), Part(vector=vector)) for text in texts]
+    for parts in searches or [(Part(vector=vector),)]:
+        await served.pipeline.search(Query(parts=parts))
 
 
-def _known_text(engine: SearchEngine) -> str | None:
-    """A text of the index that the model knows a word of."""
-    hits = engine.index.vector_search(np.zeros(engine.encoder.vector_size, np.float32), 1)
+def _known_texts(engine: SearchEngine) -> list[str]:
+    """Texts of the index that the model knows a word of, each with another number of tokens."""
+    hits = engine.index.vector_search(np.zeros(engine.encoder.vector_size, np.float32), 4 * _WARM_SEARCHES)
     texts = [text for hit in hits for text in hit.texts if text.strip()]
     ids = engine.encoder.processor.texts_to_ids(texts)
-    return next((text for text, tokens in zip(texts, ids, strict=True) if engine.encoder.knows(tokens)), None)
+    known = {len(tokens): text for text, tokens in zip(texts, ids, strict=True) if engine.encoder.knows(tokens)}
+    return [known[length] for length in sorted(known)][:_WARM_SEARCHES]
 
 
 def named_indexes(words: Sequence[str]) -> dict[str, str]:

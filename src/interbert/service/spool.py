@@ -1,62 +1,47 @@
-"""Lines of writes on the disk until they are applied: a file a task, there as a whole before it is acknowledged."""
+"""Lines of a write on their way from a request's body to the database, and from there to who applies them."""
 
 from __future__ import annotations
 
-import os
-import secrets
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import IO, Self
 
-from interbert.errors import BusyError, StorageError, writing
+from interbert.errors import StorageError, writing
 from interbert.service.errors import ServiceError
-from interbert.utils.files import only_writer
 
 MAX_LINE = 96 << 20
 """Bytes of a line: an image of 64 MiB as base64, and its texts."""
-_PART, _WHOLE = ".part", ".ndjson"
-
-
-@contextmanager
-def only_service(folder: Path) -> Iterator[None]:
-    """While the block runs no other service applies the files of a folder.
-
-    Raises:
-        BusyError: another one does.
-    """
-    with ExitStack() as stack:
-        try:
-            stack.enter_context(only_writer(folder))
-        except BusyError as error:
-            raise BusyError(
-                f"{folder}: another service runs with this folder. Stop it, or choose another with --state."
-            ) from error
-        yield
+_IN_MEMORY = 1 << 20
+"""Bytes of a write that are kept in memory; the others go to the disk."""
+_PART = 1 << 20
+"""Bytes after which a part of a task's lines ends, at the end of a line."""
 
 
 class SpoolFile:
-    """Takes lines as they come. What is not committed is gone at the end of the block.
+    """Takes lines as they come; gone at the end of the block, and with the process. Its parts are whole lines.
 
     Args:
-        folder: of the files.
+        folder: of files of more than a MiB; made when it is not there.
 
     Raises:
         ServiceError: ``storage_full``.
     """
 
     def __init__(self, folder: Path) -> None:
-        self._path = folder / f"{secrets.token_hex(12)}{_PART}"
+        self._folder = folder
         self._filled = False
         """Whether the last line has something in it."""
         self._length = 0
         """Bytes of the last line."""
         self.lines = 0
         """Lines that have something in them."""
-        with storing(self._path):
-            self._file = self._path.open("wb")
+        with storing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            self._file: IO[bytes] = tempfile.SpooledTemporaryFile(_IN_MEMORY, dir=folder)
 
     def write(self, data: bytes) -> None:
         """Add bytes, which may end within a line.
@@ -69,7 +54,7 @@ class SpoolFile:
         for part in rest:
             self._filled, self._length = False, 0
             self._extend(part)
-        with storing(self._path):
+        with storing(self._folder):
             self._file.write(data)
 
     def _extend(self, part: bytes) -> None:
@@ -80,20 +65,19 @@ class SpoolFile:
             self._filled = True
             self.lines += 1
 
-    def commit(self) -> str:
-        """Put all of it on the disk for good; returns the file's name.
-
-        Raises:
-            ServiceError: ``storage_full``.
-        """
-        whole = self._path.with_suffix(_WHOLE)
-        with storing(self._path):
-            self._file.flush()
-            os.fsync(self._file.fileno())
-            self._file.close()
-            self._path.replace(whole)
-            _sync_folder(whole.parent)
-        return whole.name
+    def __iter__(self) -> Iterator[bytes]:
+        """Parts, from the first."""
+        part, size = [], 0
+        with storing(self._folder):
+            self._file.seek(0)
+            for line in self._file:
+                part.append(line)
+                size += len(line)
+                if size >= _PART:
+                    yield b"".join(part)
+                    part, size = [], 0
+        if part:
+            yield b"".join(part)
 
     def __enter__(self) -> Self:
         return self
@@ -103,7 +87,6 @@ class SpoolFile:
     ) -> None:
         with suppress(OSError):  # what was buffered did not fit, and is not wanted any more
             self._file.close()
-        self._path.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -118,45 +101,32 @@ def storing(path: Path) -> Iterator[None]:
         ) from error
 
 
-def _sync_folder(folder: Path) -> None:
-    """Make a file's name durable."""
-    opened = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(opened)
-    finally:
-        os.close(opened)
-
-
 @dataclass
 class Chunk:
     """Lines that are applied together."""
 
     numbers: list[int] = field(default_factory=list)
-    """Of each line in the file, from 1."""
+    """Of each line of the write, from 1."""
     lines: list[bytes] = field(default_factory=list)
 
 
-def chunks(file: Path, most_lines: int, most_bytes: int) -> Iterator[Chunk]:
-    """Lines of a file that have something in them, so many at a time; a chunk holds one at least.
+def chunks(parts: Iterable[bytes], most_lines: int, most_bytes: int) -> Iterator[Chunk]:
+    """Lines of a write that have something in them, so many at a time; a chunk holds one at least.
 
-    Raises:
-        FileNotFoundError: the file is gone.
+    Args:
+        parts: whole lines each.
+        most_lines, most_bytes: of a chunk.
     """
     chunk, size = Chunk(), 0
-    with file.open("rb") as opened:
-        for number, line in enumerate(opened, 1):
-            if not line.strip():
-                continue
-            if chunk.lines and (len(chunk.lines) >= most_lines or size + len(line) > most_bytes):
-                yield chunk
-                chunk, size = Chunk(), 0
-            chunk.numbers.append(number)
-            chunk.lines.append(line)
-            size += len(line)
+    lines = (line for part in parts for line in part.removesuffix(b"\n").split(b"\n"))
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        if chunk.lines and (len(chunk.lines) >= most_lines or size + len(line) > most_bytes):
+            yield chunk
+            chunk, size = Chunk(), 0
+        chunk.numbers.append(number)
+        chunk.lines.append(line)
+        size += len(line)
     if chunk.lines:
         yield chunk
-
-
-def left_files(folder: Path) -> list[Path]:
-    """Files of writes, whole or not."""
-    return [file for file in folder.iterdir() if file.suffix in (_PART, _WHOLE)]

@@ -1,4 +1,4 @@
-"""Requests that wait on the event loop for a task that a thread finishes."""
+"""Requests that wait on the event loop for a task that a thread, or another replica, finishes."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ from collections.abc import Callable
 from fastapi.concurrency import run_in_threadpool
 
 from interbert.service.state import Task
+
+_LOOK_SECONDS = 0.25
+"""Between two looks at a task, which another replica may finish."""
 
 
 class Waiters:
@@ -36,12 +39,15 @@ class Waiters:
         with self._lock:
             self._waiting[task_id].append(entry)
         try:
-            task = await run_in_threadpool(self._get, task_id)  # after it is known who waits: else it may be missed
-            if task.finished_at is not None:
-                return task
-            with contextlib.suppress(TimeoutError):
-                return await asyncio.wait_for(entry[1], seconds)
-            return await run_in_threadpool(self._get, task_id)
+            ends = loop.time() + seconds
+            while True:
+                task = await run_in_threadpool(self._get, task_id)  # after it is known who waits: else it may be missed
+                left = ends - loop.time()
+                if task.finished_at is not None or left <= 0:
+                    return task
+                await asyncio.wait({entry[1]}, timeout=min(left, _LOOK_SECONDS))
+                if entry[1].done():
+                    return entry[1].result()
         finally:
             with self._lock:
                 self._waiting[task_id].remove(entry)

@@ -1,32 +1,34 @@
-"""Durable writes: every one is a task on the disk before it is acknowledged, and one thread an index applies them.
+"""Durable writes: every one is a task in the database before it is acknowledged; one replica applies an index's tasks.
 
-A kill at any moment loses nothing: the next start applies again, from its first line, the task that was not finished,
-and what is written twice is as if it were written once. An index that another command holds, a full disk and a database
-that went away are waited for.
+Who has the index's lease applies its tasks, in their order, until none is left. A kill at any moment loses nothing: the
+replica that takes the lease over applies again, from its first line, the task that was not finished, and what is
+written twice is as if it were written once. An index that another command holds, a full disk and a database that went
+away are waited for.
 """
 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import logging
 import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable
-from concurrent.futures import Future
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar
 
-from interbert.errors import InterBertError, writing
+from interbert.errors import InterBertError
 from interbert.search.index import ProductIndex
 from interbert.search.row_changes import maintain
 from interbert.service.applying import PASSING, ChunkWriter, Kind, RebuiltError, Tally, note_of
 from interbert.service.errors import ServiceError
+from interbert.service.leases import Lease, LeaseLostError
 from interbert.service.metrics import Metrics
 from interbert.service.settings import Limits
-from interbert.service.spool import SpoolFile, chunks, left_files, only_service
+from interbert.service.spool import SpoolFile, chunks
 from interbert.service.state import Task
 from interbert.service.waiters import Waiters
 from interbert.utils.files import only_writer
@@ -41,7 +43,8 @@ T = TypeVar("T")
 _CHUNK_LINES = {"products.write": 256, "products.update": 8192, "products.remove": 8192}
 """Lines that are applied together: images take some seconds, and the end of the service waits for a chunk at work."""
 _CHUNK_BYTES = 64 << 20
-_IDLE_SECONDS, _PAUSE_SECONDS = 1.0, 0.5
+_IDLE_SECONDS, _PAUSE_SECONDS, _CLAIM_SECONDS = 1.0, 0.5, 0.1
+"""Between two looks for tasks, at what passes by itself, and at tasks that another replica applies."""
 _MAINTAIN_SECONDS, _MAINTAIN_SHARE = 5.0, 10
 """While writes follow each other the index's own indexes are brought up to date so often, for a tenth of the time."""
 _DAY, _KEPT_DAYS = 86_400.0, 30.0
@@ -61,7 +64,7 @@ class ProductWriter:
         index_path: of the index.
         engine: searches the index; its model encodes what is written.
         state: of tasks.
-        spool: folder of the lines of tasks that are not finished; its name is the index's among tasks.
+        spool: folder of bodies of writes while they come; its name is the index's among tasks.
         metrics: counts images written.
         megapixels: images with more are refused.
     """
@@ -82,26 +85,18 @@ class ProductWriter:
         self._stopping, self._wake = threading.Event(), threading.Event()
         self._waiters = Waiters(state.tasks.get)
         self._thread: threading.Thread | None = None
+        self._lease = Lease(state, "write", self.name)
         self._unmaintained = True  # a kill may have come between a change and the upkeep of the index
         self._maintained_at, self._maintaining_took = time.monotonic(), 0.0
         self._expired_at: float | None = None
 
     def start(self) -> None:
-        """Go on with the tasks that are not finished, then apply those that come.
-
-        Raises:
-            BusyError: another process writes from the same spool.
-            StorageError: the spool cannot be made.
-        """
-        with writing(self._spool):
-            self._spool.mkdir(parents=True, exist_ok=True)
-        ready: Future[None] = Future()
-        self._thread = threading.Thread(target=self._run, args=(ready,), name=f"write {self.name}", daemon=True)
+        """Go on with the tasks that are not finished, then apply those that come."""
+        self._thread = threading.Thread(target=self._run, name=f"write {self.name}", daemon=True)
         self._thread.start()
-        ready.result()
 
     def stop(self) -> None:
-        """End after the chunk that is being applied; what is left is applied after the next start."""
+        """End after the chunk that is being applied; what is left another replica applies, or the next start."""
         self._stopping.set()
         self._wake.set()
         if self._thread is not None:
@@ -131,13 +126,7 @@ class ProductWriter:
                 for line in lines:
                     opened.write(line.rstrip(b"\n") + b"\n")
                 return self.submit(kind, opened, key_id)
-        name = lines.commit()
-        try:
-            self._state.audit.write(key_id, self.name, kind, name, lines.lines)
-            task = self._state.tasks.create(kind, self.name, name, lines.lines, key_id)
-        except Exception:
-            (self._spool / name).unlink(missing_ok=True)
-            raise
+        task = self._state.tasks.create(kind, self.name, lines, lines.lines, key_id)
         self._wake.set()
         return task
 
@@ -150,27 +139,17 @@ class ProductWriter:
         return await self._waiters.wait(task_id, seconds)
 
     def note(self, task_id: str) -> str | None:
-        """What a running task waits for, in words."""
+        """What a task that this replica applies waits for, in words."""
         return self._notes.get(task_id)
 
-    def _run(self, ready: Future[None]) -> None:
+    def _run(self) -> None:
         """The thread."""
         if sys.platform == "linux":  # elsewhere the whole process would get it
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
-        with contextlib.ExitStack() as stack:
-            try:
-                stack.enter_context(only_service(self._spool))
-                found = left_files(self._spool)
-            except Exception as error:
-                ready.set_exception(error)
-                return
-            ready.set_result(None)
-            with contextlib.suppress(_Stopped):
-                if self._next() is None:
-                    for file in found:  # of writes that were never acknowledged, or were finished
-                        file.unlink(missing_ok=True)
-                while True:
-                    self._guarded_step()
+        with contextlib.suppress(_Stopped):
+            while True:
+                self._guarded_step()
+        self._lease.release()
 
     def _guarded_step(self) -> None:
         """A step that no error ends the thread by."""
@@ -186,16 +165,24 @@ class ProductWriter:
         """Apply the next task, or keep up the index and wait for one."""
         self._require_running()
         self._wake.clear()
-        task = self._next()
-        if task is None:
-            self._maintain()
+        if self._next() is None:
+            if self._unmaintained and self._claim():
+                self._maintain()
+            self._lease.release()
             self._forget_old_tasks()
             self._wake.wait(_IDLE_SECONDS)
+            return
+        task = self._next() if self._claim() else None  # looked at again: another replica may have finished it
+        if task is None:
+            self._wake.wait(_CLAIM_SECONDS)
             return
         try:
             tally = self._apply(task)
         except RebuiltError:  # the next step takes it again, from its first line
             _log.info("index %s was rebuilt: task %s is applied to the new build", self.name, task.id)
+            return
+        except LeaseLostError as error:
+            _log.warning("task %s of index %s is left: %s", task.id, self.name, error)
             return
         except (_Stopped, ServiceError):
             raise
@@ -203,6 +190,9 @@ class ProductWriter:
             _log.exception("task %s of index %s cannot be applied", task.id, self.name)
             tally = Tally(error="An error of the service; its log says more.")
         self._finish(task, tally)
+
+    def _claim(self) -> bool:
+        return self._lasting("", self._lease.claim)
 
     def _next(self) -> Task | None:
         return self._lasting("", partial(self._state.tasks.next, self.name))
@@ -215,14 +205,11 @@ class ProductWriter:
 
     def _apply(self, task: Task) -> Tally:
         """Apply all lines of a task, from the first."""
-        file = self._spool / task.payload
-        if not file.is_file():
-            return Tally(error="The lines of the task are gone: its file was removed from the state's folder.")
         table: str | None = None
         tally, done = Tally(), 0
         kind: Kind = task.kind  # type: ignore[assignment]
         self._lasting(task.id, partial(self._state.tasks.progress, task.id, 0))
-        for chunk in chunks(file, _CHUNK_LINES[kind], _CHUNK_BYTES):
+        for chunk in chunks(self._lines(task), _CHUNK_LINES[kind], _CHUNK_BYTES):
             table, results = self._holding(task.id, partial(self._chunk_writer.write, kind, chunk, table))
             self._unmaintained = True
             errors = tally.add(results)
@@ -236,12 +223,19 @@ class ProductWriter:
                 self._maintain()
         return tally
 
+    def _lines(self, task: Task) -> Iterator[bytes]:
+        """Parts of a task's lines."""
+        for place in itertools.count():
+            part = self._lasting(task.id, partial(self._state.tasks.lines, task.id, place))
+            if part is None:
+                return
+            yield part
+
     def _finish(self, task: Task, tally: Tally) -> None:
-        """Keep what came of a task, remove its lines and tell who waits."""
+        """Keep what came of a task and tell who waits."""
         ended: Literal["succeeded", "failed"] = "failed" if tally.error else "succeeded"
         done = self._lasting(task.id, partial(self._state.tasks.finish, task.id, ended, tally.result()))
         self._notes.pop(task.id, None)
-        (self._spool / task.payload).unlink(missing_ok=True)
         for result, count in tally.written().items():
             self._metrics.writes.labels(self.name, result).inc(count)
         self._waiters.tell(done)
@@ -263,6 +257,7 @@ class ProductWriter:
         """Do something with the newest build while no other command changes it; returns its table, too."""
         with only_writer(self._path):
             index = ProductIndex.open(self._path).pinned()
+            index.before_commit = self._lease.require
             return index.manifest.table, work(index)
 
     def _holding(self, task_id: str, work: Callable[[ProductIndex], T]) -> tuple[str, T]:
@@ -273,6 +268,8 @@ class ProductWriter:
                 done = self._hold(work)
                 self._notes.pop(task_id, None)
                 return done
+            except LeaseLostError:
+                raise
             except PASSING as error:
                 self._pause(task_id, error)
 

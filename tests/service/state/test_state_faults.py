@@ -112,7 +112,7 @@ def test_nothing_is_half_written(state: State) -> None:
     events = [Event("click", "p1"), Event("click", "half \ud800"), Event("click", "p3")]
     assert refused(lambda: state.events.add(events)).code == "invalid"
     assert state.events.expire(-1) == 0
-    task = state.tasks.create("add", "shop", "x")
+    task = state.tasks.create("add", "shop", [b"x"])
     lines = [(1, "a", "bad"), (2, "b\0", "bad")]
     assert refused(lambda: state.tasks.add_errors(task.id, lines)).code == "invalid"
     assert state.tasks.get(task.id).error_count == 0
@@ -169,7 +169,7 @@ import os, signal, sys
 from interbert.service.state import State
 state = State.open(sys.argv[1])
 for number in range(20):
-    print(state.tasks.create("add", "shop", str(number)).id, flush=True)
+    print(state.tasks.create("add", "shop", [str(number).encode()]).id, flush=True)
 os.kill(os.getpid(), signal.SIGKILL)
 """
 

@@ -120,15 +120,16 @@ def test_an_impossible_key_is_refused(state: State, values: dict[str, object], s
 
 def test_tasks_survive_a_restart_and_come_in_their_order(open_state: Callable[[], State]) -> None:
     before = open_state()
-    ids = [before.tasks.create("add", "shop", f"spool/{n}", 10, "key").id for n in range(3)]
-    before.tasks.create("add", "other", "x")
+    ids = [before.tasks.create("add", "shop", [f"{n}\n".encode(), b"more"], 10, "key").id for n in range(3)]
+    before.tasks.create("add", "other", [])
     before.tasks.progress(ids[0], 4)
     before.close()
     tasks = open_state().tasks
     for place, task_id in enumerate(ids):
         found = tasks.next("shop")
         assert found is not None
-        assert (found.id, found.payload, found.total, found.key_id) == (task_id, f"spool/{place}", 10, "key")
+        assert (found.id, found.total, found.key_id) == (task_id, 10, "key")
+        assert [tasks.lines(task_id, part) for part in range(3)] == [f"{place}\n".encode(), b"more", None]
         assert (found.state, found.done) == (("running", 4) if place == 0 else ("waiting", 0))
         tasks.finish(task_id, "failed" if place == 1 else "succeeded", {"added": place})
     assert tasks.next("shop") is None
@@ -140,7 +141,7 @@ def test_tasks_survive_a_restart_and_come_in_their_order(open_state: Callable[[]
 
 
 def test_errors_of_a_task_come_by_line_and_once_each(state: State) -> None:
-    task_id = state.tasks.create("add", "shop", "x").id
+    task_id = state.tasks.create("add", "shop", [b"x"]).id
     state.tasks.add_errors(task_id, [(2000 - n, f"p{n}", "bad") for n in range(1500)])
     state.tasks.add_errors(task_id, [(501, None, "worse"), (501, None, "worst")])  # the same line after a kill
     found = state.tasks.get(task_id)
@@ -160,7 +161,7 @@ def test_a_task_that_is_not_there_is_not_found(state: State) -> None:
 
 
 def test_finished_tasks_are_forgotten_with_their_errors(state: State) -> None:
-    done, open_task = (state.tasks.create("add", "shop", "x").id for _ in range(2))
+    done, open_task = (state.tasks.create("add", "shop", [b"x"]).id for _ in range(2))
     state.tasks.add_errors(done, [(1, None, "bad")])
     state.tasks.finish(done, "failed", {})
     assert state.tasks.expire(1) == 0
@@ -190,6 +191,15 @@ def test_a_request_that_is_being_worked_on_is_not_done_twice(open_state: Callabl
     assert first.begin("k", "one", "digest") is None
     after_a_kill = open_state().idempotency
     assert after_a_kill.begin("k", "one", "digest") is None
+
+
+def test_a_request_that_another_replica_works_on_is_not_done_twice(open_state: Callable[[], State]) -> None:
+    one, other = open_state(), open_state()
+    one.replicas.start()
+    assert one.idempotency.begin("k", "one", "digest") is None
+    assert "being worked on" in refused("conflict", lambda: other.idempotency.begin("k", "one", "digest"))
+    one.replicas.stop()
+    assert other.idempotency.begin("k", "one", "digest") is None
 
 
 def test_answers_are_kept_for_a_day(state: State, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,24 +1,17 @@
-"""For operators: is it alive, is it ready, its numbers; and the page at ``/``. None needs a key."""
+"""For operators: is it alive, is it ready, its numbers. None needs a key."""
 
 from __future__ import annotations
 
 from fastapi import APIRouter, Request, Response
 from fastapi.concurrency import run_in_threadpool
-from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
+from fastapi.responses import JSONResponse, PlainTextResponse
 
 from interbert.service.errors import ServiceError
 from interbert.service.schemas.common import errors, example
 from interbert.service.service import Service
-from interbert.utils.templating import render
 
 router = APIRouter(tags=["operations"])
 
-PAGE_HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-    "Referrer-Policy": "no-referrer",
-}
-"""Of every HTML answer."""
 _METRICS = "# HELP interbert_requests_total Requests answered\n# TYPE interbert_requests_total counter\n"
 _CODES = {"models": "index_unavailable", "index": "index_unavailable", "state": "state_unavailable"}
 
@@ -65,9 +58,3 @@ async def metrics(request: Request) -> Response:
     service: Service = request.app.state.service
     await run_in_threadpool(service.look_at_indexes)
     return Response(service.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
-
-
-@router.get("/", summary="A page for people", response_class=HTMLResponse, include_in_schema=False)
-async def page(request: Request) -> HTMLResponse:
-    """What is served here, and where the API is described."""
-    return HTMLResponse(render("service.html"), headers=PAGE_HEADERS)

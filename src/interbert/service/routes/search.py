@@ -86,16 +86,19 @@ async def search(request: Request, principal: Annotated[Principal, Depends(requi
     require_limits(asked, service.limits)
     digest = digest_of(asked, served.name, upload)
     cursor = service.cursors.read(asked.cursor, digest) if asked.cursor is not None else None
+    query_id = uuid.uuid4().hex
+    variant = None if cursor is None else cursor.variant
+    answering = service.answering(served, asked.client_id or query_id, variant)
     try:
-        query, wordings, before_ms = await _query(service, served, asked, upload, cursor)
+        query, wordings, before_ms = await _query(service, answering, asked, upload, cursor)
         seconds = ((asked.deadline_ms or service.queues.deadline_ms) - sum(before_ms.values())) / 1000
-        answer = await served.pipeline.search(query, deadline=max(seconds, 0.0), gone=request.is_disconnected)
+        answer = await answering.pipeline.search(query, deadline=max(seconds, 0.0), gone=request.is_disconnected)
     except VersionGone as error:
         raise ServiceError("cursor_expired", CODES["cursor_expired"][1], "cursor") from error
     answer.timings_ms = {**before_ms, **answer.timings_ms}
-    query_id = uuid.uuid4().hex
-    _record(service, served, asked, query_id, answer.found)
-    reply = _reply(service, served, query, wordings, query_id, answer, digest)
+    shared = variant or (answering.name if served.name in service.settings.experiments else None)
+    reply = _reply(service, served, query, wordings, query_id, answer, digest, shared)
+    _record(service, asked, reply, answer.found)
     return Response(reply.model_dump_json(), media_type="application/json")
 
 
@@ -142,11 +145,11 @@ def _described(served: ServedIndex) -> dict[str, Any]:
     }
 
 
-def _record(service: Service, served: ServedIndex, asked: SearchRequest, query_id: str, found: Found) -> None:
+def _record(service: Service, asked: SearchRequest, reply: SearchReply, found: Found) -> None:
     """Keep the search for the database, in the background."""
     best = max((hit.probability for hit in found.hits if hit.probability is not None), default=None)
-    seen = SeenQuery(query_id, served.name, text_of(asked), len(found.hits), best, asked.client_id)
-    service.seen_queries.add(seen)
+    shown = (len(found.hits), best, asked.client_id, reply.variant, reply.took_ms)
+    service.seen_queries.add(SeenQuery(reply.query_id, reply.index, text_of(asked), *shown))
 
 
 def _reply(
@@ -157,11 +160,12 @@ def _reply(
     query_id: str,
     answer: Answer,
     digest: str,
+    variant: str | None,
 ) -> SearchReply:
     found, timings = answer.found, {name: round(ms, 3) for name, ms in answer.timings_ms.items()}
     reached = query.offset + len(found.hits)
     more = bool(found.hits) and reached < found.total
-    after = Cursor(found.version, reached, query.candidates, digest, kept_in_cursor(wordings))
+    after = Cursor(found.version, reached, query.candidates, digest, kept_in_cursor(wordings), variant)
     return SearchReply.model_construct(
         query_id=query_id,
         results=[result_reply(hit) for hit in found.hits],
@@ -174,6 +178,7 @@ def _reply(
         rewrites=rewrites_of(wordings),
         index=served.name,
         index_version=found.version,
+        variant=variant,
         took_ms=round(sum(timings.values()), 3),
         timings_ms=timings,
         degraded=answer.degraded,

@@ -15,6 +15,7 @@ from interbert.service.schemas.common import errors, example
 from interbert.service.schemas.products import TASK, TaskReply, TasksReply
 from interbert.service.service import Service
 from interbert.service.state import Task
+from interbert.service.state.records import LISTED_ERRORS
 
 router = APIRouter(tags=["tasks"])
 
@@ -32,12 +33,12 @@ async def task(
     principal: Writer,
     task_id: Annotated[str, Path(max_length=100, description="As `Location` has it.", examples=[TASK["id"]])],
 ) -> Response:
-    """State, lines done, errors by line, and what it waits for; results by line when it is finished."""
+    """State, lines done, the first 1,000 errors by line, and what it waits for; results by line when it is finished."""
     service: Service = request.app.state.service
     found = await run_in_threadpool(service.state.tasks.get, task_id)
     if not principal.may_use(found.index):
         raise ServiceError("not_found", "There is no such task.", "task_id")
-    return JSONResponse(_shown(service, found))
+    return JSONResponse(task_shown(service, found, most=LISTED_ERRORS))
 
 
 @router.get(
@@ -52,14 +53,15 @@ async def tasks(
     index: Annotated[str | None, Query(max_length=100, description="The first one when left out.")] = None,
     limit: Annotated[int, Query(ge=1, le=1000, description="So many at most.")] = 20,
 ) -> Response:
-    """Without the results by line."""
+    """Without the results by line, and with the first 100 errors of each."""
     service: Service = request.app.state.service
     served = service.index(index, principal)
     found = await run_in_threadpool(service.state.tasks.list, served.name, limit)
-    return JSONResponse({"tasks": [_shown(service, one) | {"results": None} for one in found]})
+    return JSONResponse({"tasks": [task_shown(service, one) | {"results": None} for one in found]})
 
 
-def _shown(service: Service, task: Task) -> dict[str, object]:
+def task_shown(service: Service, task: Task, most: int = 100) -> dict[str, object]:
+    """A task as it is sent, with so many of its errors at most, and what it waits for."""
     served = service.indexes.get(task.index)
     note = None if served is None or served.writer is None else served.writer.note(task.id)
-    return task_body(task, note)
+    return task_body(task, note, most)

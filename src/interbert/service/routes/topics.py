@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
@@ -10,18 +11,21 @@ from fastapi.concurrency import run_in_threadpool
 
 from interbert.service.access import Principal, require
 from interbert.service.errors import ServiceError
-from interbert.service.schemas.common import errors, example
+from interbert.service.schemas.common import Moment, errors, example
 from interbert.service.schemas.topics import (
+    ALL_CHANGES,
     CHANGES,
     ITEMS,
     PREVIEW,
     TOPIC,
     TOPIC_ID,
+    AllChangesReply,
     ChangesReply,
     ItemsReply,
     NewTopicRequest,
     PreviewReply,
     SavedTopicRequest,
+    TopicChangeReply,
     TopicReply,
     TopicRequest,
     TopicsReply,
@@ -51,6 +55,8 @@ IfMatch = Annotated[
 ]
 Offset = Annotated[int, Query(ge=0, le=1_000_000, description="So many are left out before these.")]
 Limit = Annotated[int, Query(ge=1, le=1000, description="So many at most.")]
+Since = Annotated[Moment | None, Query(description="Changes from this moment on; of the last 24 hours when left out.")]
+Until = Annotated[Moment | None, Query(description="Changes before this moment; up to now when left out.")]
 _READING = errors("not_found", "index_unavailable")
 _SAVING = errors("bad_filter", "not_found", "conflict", "overloaded", "index_unavailable")
 
@@ -203,6 +209,36 @@ async def changes(
     """
     _, served, pages = pages_of(request, index, principal)
     return changes_reply(served.name, topic_id, await run_in_threadpool(pages.changes, topic_id, limit))
+
+
+@router.get(
+    "/v1/changes",
+    summary="What changed on the pages of all topics, and why",
+    response_model=AllChangesReply,
+    responses=example(ALL_CHANGES, "Newest first.") | errors("not_found"),
+)
+async def all_changes(
+    request: Request,
+    principal: Reader,
+    index: IndexName = None,
+    since: Since = None,
+    until: Until = None,
+    offset: Offset = 0,
+    limit: Limit = 100,
+) -> AllChangesReply:
+    """As `/v1/topics/{topic_id}/changes`, of all topics of an index and of a time; without `since` of a day."""
+    service, served, _ = pages_of(request, index, principal)
+    begun = datetime.now(UTC) - timedelta(days=1) if since is None else since
+    stored = service.state.topics.all_changes
+    found, total = await run_in_threadpool(stored, served.name, begun, until, offset, limit)
+    return AllChangesReply(
+        index=served.name,
+        since=begun,
+        until=until,
+        changes=[TopicChangeReply(topic_id=topic_id, **vars(change)) for topic_id, change in found],
+        total=total,
+        next_offset=offset + limit if offset + limit < total else None,
+    )
 
 
 async def _save(

@@ -152,6 +152,7 @@ class SearchReply(Reply):
     rewrites: list[Rewrite] = Field(description="Texts that were not searched as typed; `spelling: false` leaves them.")
     index: str
     index_version: str = Field(description="The version of the index that was searched.")
+    variant: str | None = Field(description="Of an experiment, the index that answered; null without one.")
     took_ms: float = Field(description="Sum of `timings_ms`.")
     timings_ms: dict[str, float] = Field(description="Milliseconds of each stage, waiting in queues included.")
     degraded: bool = Field(description="True: the order of recall, since the joint model had no time.")
@@ -210,6 +211,7 @@ SEARCHED = {
     ],
     "index": "shop",
     "index_version": "products_0001_ab12cd34@17",
+    "variant": None,
     "took_ms": 41.5,
     "timings_ms": {"wait_encode": 1.0, "encode": 6.5, "recall": 9.0, "wait_joint": 1.0, "joint": 23.0, "page": 1.0},
     "degraded": False,

@@ -181,6 +181,23 @@ class ChangesReply(Reply):
     changes: list[ChangeReply]
 
 
+class TopicChangeReply(ChangeReply):
+    """A change on the page of a topic."""
+
+    topic_id: str
+
+
+class AllChangesReply(Reply):
+    """The logs of all topics' pages, newest first."""
+
+    index: str
+    since: datetime
+    until: datetime | None
+    changes: list[TopicChangeReply]
+    total: int = Field(description="Changes of that time in all.")
+    next_offset: int | None = Field(description="`offset` of the changes after these; null after the last.")
+
+
 TOPIC: dict[str, Any] = {
     "id": "winter",
     "index": "shop",
@@ -232,4 +249,12 @@ CHANGES: dict[str, Any] = {
             "why": "it no longer fulfils the filter stock > 0",
         }
     ],
+}
+ALL_CHANGES: dict[str, Any] = {
+    "index": "shop",
+    "since": "2026-11-29T00:00:00Z",
+    "until": None,
+    "changes": [change | {"topic_id": "winter"} for change in CHANGES["changes"]],
+    "total": 1,
+    "next_offset": None,
 }

@@ -14,7 +14,8 @@ from interbert.service.state.column_types import now
 from interbert.service.state.database import Store, deleted, reading, writing
 from interbert.service.state.judgements import judge
 from interbert.service.state.models import EventModel, QueryModel
-from interbert.service.state.records import Event, Judgements, QueryCount, RankClicks, SeenQuery
+from interbert.service.state.records import Event, Judgements, QueryCount, RankClicks, SeenQuery, VariantUse
+from interbert.service.state.variants import variant_use
 
 _ROWS = 500
 """Values of one statement; databases allow some thousands."""
@@ -119,6 +120,11 @@ class EventStore(Store):
         return [RankClicks(rank, shown[rank], clicked.get(rank, 0)) for rank in ranks]
 
     @reading
+    def variants(self, session: Session, index: str, days: float = 30) -> list[VariantUse]:
+        """Searches of each variant of an experiment, by name."""
+        return variant_use(session, index, _since(days))
+
+    @reading
     def judgements(
         self, session: Session, index: str | None = None, days: float | None = None, min_searches: int = 1
     ) -> Judgements:
@@ -154,6 +160,8 @@ def _query_values(query: SeenQuery) -> dict[str, Any]:
         "results": query.results,
         "probability_best": query.probability_best,
         "client_id": query.client_id,
+        "variant": query.variant,
+        "took_ms": query.took_ms,
     }
 
 

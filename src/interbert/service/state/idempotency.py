@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from datetime import timedelta
 from typing import Any
 
@@ -13,6 +12,7 @@ from interbert.service.errors import ServiceError
 from interbert.service.state.column_types import now
 from interbert.service.state.database import Database, Store, writing
 from interbert.service.state.models import IdempotencyModel
+from interbert.service.state.replicas import ReplicaStore, lives
 
 KEPT = timedelta(hours=24)
 _MOST_WORK = timedelta(minutes=10)
@@ -22,21 +22,22 @@ _MOST_WORK = timedelta(minutes=10)
 class IdempotencyStore(Store):
     """Requests that have a key, by who sent them; ``key_id`` is None where there are no API keys."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, replicas: ReplicaStore) -> None:
         super().__init__(database)
-        self._run = secrets.token_hex(8)
+        self._replicas = replicas
 
     @writing
     def begin(self, session: Session, key_id: str | None, key: str, request_digest: str) -> tuple[int, Any] | None:
         """Begin a request; None: do it, then :meth:`store` its answer, or :meth:`forget` it when it failed.
 
-        Else what was answered before, (status, JSON value). A request that another process of the service began and did
-        not answer died with it, and is done again.
+        Else what was answered before, (status, JSON value). A request that a replica began and did not answer before it
+        was gone died with it, and is done again.
 
         Raises:
             ServiceError: ``conflict``, the key was used for another request, or the same is being worked on.
         """
         session.execute(delete(IdempotencyModel).where(IdempotencyModel.created_at < now() - KEPT))
+        run = self._replicas.id
         row = session.get(IdempotencyModel, (key_id or "", key), with_for_update=True)
         if row is None:
             session.add(
@@ -44,7 +45,7 @@ class IdempotencyStore(Store):
                     key_id=key_id or "",
                     idempotency_key=key,
                     request_digest=request_digest,
-                    run=self._run,
+                    run=run,
                     created_at=now(),
                 )
             )
@@ -55,14 +56,14 @@ class IdempotencyStore(Store):
             )
         if row.status is not None:
             return row.status, row.body
-        if row.run == self._run and now() - row.created_at < _MOST_WORK:
+        if (row.run == run or lives(session, row.run)) and now() - row.created_at < _MOST_WORK:
             raise ServiceError(
                 "conflict",
                 "The same request is being worked on. Send it again to get its answer.",
                 "Idempotency-Key",
                 retry_after=1.0,
             )
-        row.run, row.created_at = self._run, now()
+        row.run, row.created_at = run, now()
         return None
 
     @writing

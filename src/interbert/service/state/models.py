@@ -63,7 +63,6 @@ class TaskModel(Base):
     kind: Mapped[str]
     index_name: Mapped[Id] = mapped_column(index=True)
     state: Mapped[str]
-    payload: Mapped[str]
     total: Mapped[int | None]
     done: Mapped[int]
     result: Mapped[dict[str, Any] | None]
@@ -80,6 +79,17 @@ class TaskErrorModel(Base):
     line: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     product_id: Mapped[str | None]
     reason: Mapped[str]
+
+
+class TaskLinesModel(Base):
+    """Lines of tasks that are not finished, so many a row."""
+
+    __tablename__ = "task_lines"
+    task_number: Mapped[int] = mapped_column(_NUMBER, ForeignKey("tasks.number", ondelete="CASCADE"), primary_key=True)
+    part: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    """From 0."""
+    lines: Mapped[bytes]
+    """Whole lines."""
 
 
 class IdempotencyModel(Base):
@@ -174,6 +184,9 @@ class QueryModel(Base):
     probability_best: Mapped[float | None]
     client_id: Mapped[Id | None] = mapped_column(index=True)
     at: Mapped[datetime] = mapped_column(index=True)
+    variant: Mapped[str | None]
+    """Of an experiment, the index that answered."""
+    took_ms: Mapped[float | None]
     __table_args__ = (Index(None, "index_name", "at"),)
 
 
@@ -189,3 +202,29 @@ class EventModel(Base):
     rank: Mapped[int | None]
     client_id: Mapped[Id | None] = mapped_column(index=True)
     at: Mapped[datetime] = mapped_column(index=True)
+
+
+class ReplicaModel(Base):
+    """Processes of the service that live."""
+
+    __tablename__ = "replicas"
+    id: Mapped[Id] = mapped_column(primary_key=True)
+    beat: Mapped[int]
+    """Counts up while it lives."""
+
+
+class LeaseModel(Base):
+    """What one replica may do at a time."""
+
+    __tablename__ = "leases"
+    name: Mapped[Id] = mapped_column(primary_key=True)
+    owner: Mapped[Id]
+    """Id of a replica, or empty; it holds nothing any more when it is none of those that live."""
+
+
+class SecretModel(Base):
+    """Secrets that replicas share."""
+
+    __tablename__ = "secrets"
+    name: Mapped[Id] = mapped_column(primary_key=True)
+    value: Mapped[bytes]

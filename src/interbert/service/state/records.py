@@ -50,8 +50,6 @@ class Task:
     kind: str
     index: str
     state: TaskState
-    payload: str
-    """Path of the file of its lines, or JSON."""
     total: int | None
     """Lines."""
     done: int
@@ -148,6 +146,9 @@ class SeenQuery(NamedTuple):
     """Results shown; of several pages of one query the largest number counts."""
     probability_best: float | None = None
     client_id: str | None = None
+    variant: str | None = None
+    """Of an experiment, the index that answered."""
+    took_ms: float | None = None
 
 
 @dataclass(frozen=True)
@@ -192,6 +193,25 @@ class RankClicks:
     def rate(self) -> float:
         """Clicks per impression."""
         return self.clicks / self.impressions
+
+
+@dataclass(frozen=True)
+class VariantUse:
+    """Searches of a variant of an experiment."""
+
+    variant: str
+    clients: int
+    """Searches without a client are one each."""
+    searches: int
+    clicked: int
+    """Searches with a click."""
+    without_results: int
+    searches_squared: int
+    """Sum over clients, like the two below."""
+    clicked_squared: int
+    clicked_by_searches: int
+    p50_ms: float | None
+    p99_ms: float | None
 
 
 class Judgement(NamedTuple):

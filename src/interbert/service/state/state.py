@@ -14,7 +14,9 @@ from interbert.service.state.events import EventStore
 from interbert.service.state.idempotency import IdempotencyStore
 from interbert.service.state.keys import KeyStore
 from interbert.service.state.models import KeyModel
+from interbert.service.state.replicas import ReplicaStore
 from interbert.service.state.schema import bring_up_to_date
+from interbert.service.state.shared_secrets import SecretStore
 from interbert.service.state.tasks import TaskStore
 from interbert.service.state.topics import TopicStore
 
@@ -47,7 +49,9 @@ class State:
         """For messages: a file, or a URL without user and password."""
         self.keys = KeyStore(database)
         self.tasks = TaskStore(database)
-        self.idempotency = IdempotencyStore(database)
+        self.replicas = ReplicaStore(database)
+        self.secrets = SecretStore(database)
+        self.idempotency = IdempotencyStore(database, self.replicas)
         self.audit = AuditStore(database)
         self.topics = TopicStore(database)
         self.events = EventStore(database)
@@ -86,5 +90,6 @@ class State:
         self._database.run(ask, writes=False)
 
     def close(self) -> None:
-        """Close all connections."""
+        """Leave the replicas of this database and close all connections."""
+        self.replicas.stop()
         self._database.close()

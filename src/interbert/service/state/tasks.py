@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from typing import Any, Literal, cast
 
@@ -14,7 +14,7 @@ from interbert.errors import shortened
 from interbert.service.errors import ServiceError
 from interbert.service.state.column_types import now
 from interbert.service.state.database import Store, deleted, reading, writing
-from interbert.service.state.models import TaskErrorModel, TaskModel
+from interbert.service.state.models import AuditModel, TaskErrorModel, TaskLinesModel, TaskModel
 from interbert.service.state.records import LISTED_ERRORS, Task, TaskError, TaskState
 
 _ROWS = 500
@@ -31,17 +31,17 @@ class TaskStore(Store):
         session: Session,
         kind: str,
         index: str,
-        payload: str,
+        parts: Iterable[bytes],
         total: int | None = None,
         key_id: str | None = None,
     ) -> Task:
-        """Keep a task; when this returns, it is on the disk.
+        """Keep a task with its lines, and note who asked for it; when this returns, it is on the disk.
 
         Args:
             session: given by the store.
             kind: what is to be done.
             index: name of the index.
-            payload: path of the file of its lines, or JSON.
+            parts: its lines, some whole ones a part; read again when another wrote at the same moment.
             total: lines.
             key_id: who asked for it.
         """
@@ -50,7 +50,6 @@ class TaskStore(Store):
             kind=kind,
             index_name=index,
             state="waiting",
-            payload=payload,
             total=total,
             done=0,
             key_id=key_id,
@@ -58,7 +57,22 @@ class TaskStore(Store):
         )
         session.add(row)
         session.flush()
+        for place, lines in enumerate(parts):  # one by one: all of them may be hundreds of MiB
+            session.execute(insert(TaskLinesModel).values(task_number=row.number, part=place, lines=lines))
+        session.add(AuditModel(at=now(), key_id=key_id, index_name=index, action=kind, what=row.id, count=total or 0))
         return _record(session, row)
+
+    @reading
+    def lines(self, session: Session, task_id: str, part: int) -> bytes | None:
+        """A part of a task's lines, from 0; None after the last, and of a task that is finished.
+
+        Raises:
+            ServiceError: ``not_found``.
+        """
+        number = _row(session, task_id).number
+        return session.scalar(
+            select(TaskLinesModel.lines).where(TaskLinesModel.task_number == number, TaskLinesModel.part == part)
+        )
 
     @reading
     def get(self, session: Session, task_id: str) -> Task:
@@ -71,10 +85,11 @@ class TaskStore(Store):
 
     @reading
     def next(self, session: Session, index: str) -> Task | None:
-        """The oldest task of an index that is not finished, begun or not; None when all are."""
+        """The oldest write of an index that is not finished, begun or not; None when all are."""
         row = session.scalar(
             select(TaskModel)
             .where(TaskModel.index_name == index, TaskModel.state.in_(_UNFINISHED))
+            .where(TaskModel.kind.startswith("products."))  # a rebuild is none, and is done by a process of its own
             .order_by(TaskModel.number)
             .limit(1)
         )
@@ -88,7 +103,8 @@ class TaskStore(Store):
             ServiceError: ``not_found``.
         """
         row = _row(session, task_id, lock=True)
-        row.done = done
+        if row.finished_at is None:
+            row.done = done
         if row.state == "waiting":
             row.state = "running"
 
@@ -121,12 +137,15 @@ class TaskStore(Store):
     def finish(
         self, session: Session, task_id: str, state: Literal["succeeded", "failed"], result: dict[str, Any]
     ) -> Task:
-        """End a task, with what came of it.
+        """End a task, with what came of it, and remove its lines; one that is finished stays as it is.
 
         Raises:
             ServiceError: ``not_found``.
         """
         row = _row(session, task_id, lock=True)
+        if row.finished_at is not None:
+            return _record(session, row)
+        session.execute(delete(TaskLinesModel).where(TaskLinesModel.task_number == row.number))
         row.state, row.result, row.finished_at = state, result, now()
         session.flush()
         return _record(session, row)
@@ -137,6 +156,17 @@ class TaskStore(Store):
         query = select(TaskModel).order_by(TaskModel.number.desc()).limit(limit)
         if index is not None:
             query = query.where(TaskModel.index_name == index)
+        return [_record(session, row) for row in session.scalars(query)]
+
+    @reading
+    def unfinished(self, session: Session, indexes: Sequence[str], limit: int = 100) -> Sequence[Task]:
+        """Tasks of these indexes that wait or run, oldest first."""
+        query = (
+            select(TaskModel)
+            .where(TaskModel.index_name.in_(indexes), TaskModel.state.in_(_UNFINISHED))
+            .order_by(TaskModel.number)
+            .limit(limit)
+        )
         return [_record(session, row) for row in session.scalars(query)]
 
     @writing
@@ -162,7 +192,6 @@ def _record(session: Session, row: TaskModel) -> Task:
         kind=row.kind,
         index=row.index_name,
         state=cast(TaskState, row.state),
-        payload=row.payload,
         total=row.total,
         done=row.done,
         errors=[TaskError(one.line, one.product_id, one.reason) for one in errors],

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any, Literal, cast
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import delete, func, insert, select
 from sqlalchemy.orm import Session
 
 from interbert.errors import shortened
@@ -90,8 +91,11 @@ class TopicStore(Store):
         notes: Sequence[str] = (),
         closed: str | None = None,
         evidence: str = "",
+        former: Page | None = None,
     ) -> Page:
         """Keep a topic's page in place of the last, and what changed between the two.
+
+        Where another replica has put a page in the place of ``former`` meanwhile, that one stays.
 
         Args:
             session: given by the store.
@@ -102,6 +106,7 @@ class TopicStore(Store):
             changes: of the page, in their order; the newest 1000 of a topic are kept.
             revision: of the topic that was searched for; its present one when not given.
             notes, closed, evidence: as of :class:`Page`.
+            former: the last page as it was read, which ``changes`` begin from; None: there was none.
 
         Raises:
             ServiceError: ``not_found``, the topic was deleted meanwhile.
@@ -111,6 +116,8 @@ class TopicStore(Store):
         if page is None:
             page = TopicPageModel(topic_number=topic.number)
             session.add(page)
+        elif former is None or former.updated_at != page.updated_at:
+            return _page(topic_id, page)
         page.index_version, page.items, page.updated_at = index_version, [*items], now()
         page.revision = topic.revision if revision is None else revision
         page.notes, page.closed, page.evidence = [*notes], closed, evidence
@@ -139,9 +146,42 @@ class TopicStore(Store):
             .order_by(TopicChangeModel.number.desc())
             .limit(limit)
         )
-        return [
-            Change(row.at, row.product_id, cast(Literal["entered", "left", "moved"], row.what), row.why) for row in rows
-        ]
+        return [_change(row) for row in rows]
+
+    @reading
+    def all_changes(
+        self,
+        session: Session,
+        index: str,
+        since: datetime,
+        until: datetime | None = None,
+        offset: int = 0,
+        limit: int = 100,
+    ) -> tuple[Sequence[tuple[str, Change]], int]:
+        """What changed on the pages of all topics of an index, newest first, and how much it is in all.
+
+        Args:
+            session: given by the store.
+            index: name of the index.
+            since: changes of this moment count.
+            until: changes of this moment do not count; None: up to now.
+            offset, limit: of the part that is returned.
+
+        Returns:
+            (id of the topic, change) of the part; the number of all changes of the time.
+        """
+        chosen = [TopicModel.index_name == index, TopicChangeModel.at >= since]
+        if until is not None:
+            chosen.append(TopicChangeModel.at < until)
+        joined = select(TopicModel.id, TopicChangeModel).join(TopicModel).where(*chosen)
+        rows = session.execute(joined.order_by(TopicChangeModel.number.desc()).offset(offset).limit(limit))
+        found = [(topic_id, _change(row)) for topic_id, row in rows]
+        total = session.scalar(select(func.count()).select_from(TopicChangeModel).join(TopicModel).where(*chosen))
+        return found, total or 0
+
+
+def _change(row: TopicChangeModel) -> Change:
+    return Change(row.at, row.product_id, cast(Literal["entered", "left", "moved"], row.what), row.why)
 
 
 def _is(index: str, topic_id: str) -> tuple[Any, Any]:

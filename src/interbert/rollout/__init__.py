@@ -1,0 +1,1 @@
+"""Whether something new may take the place of what is searched."""
