@@ -1,7 +1,7 @@
 """The explanation of a pair: relevance by word and region, and the score without the most relevant ones.
 
-What is explained is the matching logit difference of the joint pass. Where a model mixes in the dual score, a product of
-separately encoded sides (SPEC part 6), that is no part of it, and stands beside it.
+What is explained is the matching logit difference of the joint pass. Where a model mixes in the dual score, a product
+of separately encoded sides (SPEC part 6), that is no part of it, and stands beside it.
 
 Shapes: R image tokens (global token first), T text tokens, N = R - 1 regions.
 """

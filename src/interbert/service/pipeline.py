@@ -44,8 +44,8 @@ _MOST_THREADS = 8
 """Of batches that are computed at a time on a CPU; with more cores each has more threads of torch."""
 _LEAST_PIECE = 256
 """Tokens of a piece of a query's pairs that a thread of its own scores."""
-_SHARE = 0.6
-"""Of the time until the deadline that a request may wait in queues; when it would be longer they are full."""
+_SHARE = 0.75
+"""Of the time until the deadline that a request may take, by the last ones; when it would be longer queues are full."""
 
 
 _GATHERING_SHARE = 0.25
@@ -205,11 +205,11 @@ class Pipeline:
             self._idle.set()
 
     def _require_places(self, query: Query) -> None:
-        """Refuse a request that would have to wait too long in its queues together, before anything is computed."""
-        patience = self._deadline * _SHARE
+        """Refuse a request that would wait too long in its queues together, before anything is computed."""
         stages = [(self.encode_queue, 0), (self.recall_queue, 0)]
         if query.scored:
             stages.append((self.joint_queue, self._before_joint))
+        patience = self._deadline * _SHARE - sum(queue.expected_seconds() for queue, _ in stages)
         for queue, ahead in stages:
             queue.require_place(ahead, patience)
             patience -= queue.expected_wait(ahead)

@@ -125,9 +125,10 @@ class BatchQueue:
         pace, tokens = self._pace()
         return pace * (self._waiting_tokens + self._computed_tokens / 2 + ahead * tokens) / self._threads
 
-    def expected_seconds(self, tokens: int) -> float:
-        """Seconds of a batch of so many tokens; 0 as of :meth:`expected_wait`."""
-        return self._pace()[0] * tokens
+    def expected_seconds(self, tokens: int | None = None) -> float:
+        """Seconds of a batch of so many tokens, or of those of a request; 0 as of :meth:`expected_wait`."""
+        pace, of_request = self._pace()
+        return pace * (of_request if tokens is None else tokens)
 
     def _pace(self) -> tuple[float, float]:
         """Seconds of a token, and tokens of a request: medians, which one slow batch does not change."""

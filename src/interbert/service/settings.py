@@ -49,8 +49,8 @@ class Queues:
     """Tokens, of texts and images together, of a batch of pairs to score jointly; 0 is 2048 on a CPU, which gains
     nothing by more, and 65536 on a GPU."""
     waiting: int = 128
-    """Requests that wait in each queue; more are answered with status 429, as are those that would have to wait for
-    three fifths of the time until the deadline."""
+    """Requests that wait in each queue; more are answered with status 429, as are those that would take three quarters
+    of the time until the deadline."""
     deadline_ms: float = 2000.0
     """A request that is not scored jointly by then gets the order of recall, marked ``degraded``."""
     threads: int = 0
