@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
-TIMEOUT_MS = 6_000
+TIMEOUT_MS = 30_000
 """Of a shared machine, on which a page may wait for its turn."""
 
 OpenPage = Callable[..., "Page"]
