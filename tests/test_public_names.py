@@ -9,6 +9,7 @@ import interbert
 from interbert import errors
 
 PUBLIC = [
+    "Explanation",
     "InterBertConfig",
     "InterBertForImageTextRetrieval",
     "InterBertForMultipleChoice",

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from interbert.auto_classes import connect as _connect
 
 if TYPE_CHECKING:
+    from interbert.explain import Explanation
     from interbert.model.configuration import InterBertConfig
     from interbert.model.modeling import (
         InterBertForImageTextRetrieval,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "Explanation",
     "InterBertConfig",
     "InterBertForImageTextRetrieval",
     "InterBertForMultipleChoice",
@@ -46,6 +48,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Explanation": "explain",
     "InterBertConfig": "model.configuration",
     "InterBertForImageTextRetrieval": "model.modeling",
     "InterBertForMultipleChoice": "model.modeling",

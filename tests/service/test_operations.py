@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from starlette.testclient import TestClient
 from tests.service.conftest import MakeClient
 
 from interbert.service.errors import ServiceError
+from interbert.service.routes.pages import web_files
 
 CHECKS = ("models", "index", "state", "accepting")
 
@@ -83,12 +86,25 @@ def test_a_new_version_takes_the_place_of_the_old(make_client: MakeClient) -> No
 def test_the_page_is_strict(client: TestClient) -> None:
     page = client.get("/")
     assert page.headers["content-type"].startswith("text/html")
-    assert "default-src 'none'" in page.headers["content-security-policy"]
+    assert "default-src 'none'; script-src 'self'; style-src 'self'" in page.headers["content-security-policy"]
     assert page.headers["x-content-type-options"] == "nosniff"
     assert "<script>" not in page.text
-    assert "style=" not in page.text
     assert client.get("/livez").headers["x-content-type-options"] == "nosniff"
     assert "access-control-allow-origin" not in client.get("/livez", headers={"Origin": "https://a.example"}).headers
+
+
+def test_files_of_the_page(client: TestClient) -> None:
+    script = client.get("/web/main.js")
+    assert script.headers["content-type"] == "text/javascript; charset=utf-8"
+    assert script.headers["content-security-policy"]
+    assert script.headers["cache-control"] == "no-cache"
+    again = client.get("/web/main.js", headers={"If-None-Match": f'"other", W/{script.headers["etag"]}'})
+    assert (again.status_code, again.content) == (304, b"")
+    for name in ("nothing.js", "..%2Fapp.py", "%2Fetc%2Fpasswd"):
+        assert client.get(f"/web/{name}").json()["error"]["code"] == "not_found"
+    for name, found in web_files().items():  # it works under any path, offline, and makes no markup of texts
+        text = found.data.decode().replace("http://www.w3.org/2000/svg", "")
+        assert not re.search(r"""https?://|["'(]/[a-z]|innerHTML|insertAdjacentHTML|\beval\(""", text), name
 
 
 def test_cors_by_setting(make_client: MakeClient) -> None:

@@ -154,7 +154,9 @@ def test_a_replica_is_killed_under_load(command: Command, client: TestClient, tm
     state.close()
 
 
-def test_numbers_of_replicas() -> None:
+def test_numbers_of_replicas(capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["serve", "none", "--ray-replicas", "2"]) == 2
+    assert "--ray-replicas 2 needs --ray" in capfd.readouterr().err
     assert (Replicas.of("2"), Replicas.of("1-4")) == (Replicas(2, 2), Replicas(1, 4))
     for wrong in ("0", "4-1", "-1", "two", "1-", "0-3", ""):
         with pytest.raises(ConfigError, match="--ray-replicas"):

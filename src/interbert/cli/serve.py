@@ -94,12 +94,15 @@ def _check(options: Options) -> None:
 
     Raises:
         ConfigError: a number is impossible.
+        UsageError: an option is of no use without another.
         MissingExtraError: what serving needs is not installed.
     """
     import importlib.util
 
-    from interbert.errors import MissingExtraError, require_range
+    from interbert.errors import MissingExtraError, UsageError, require_range
 
+    if not options.ray and str(options.ray_replicas) != "1":
+        raise UsageError(f"serve: --ray-replicas {options.ray_replicas} needs --ray.")
     for package in ("fastapi", "uvicorn", "sqlalchemy", "alembic", "prometheus_client"):
         if importlib.util.find_spec(package) is None:
             raise MissingExtraError.of(package, "serve")
@@ -142,6 +145,32 @@ def _served(name: str, path: str, options: Options, state: State, settings: Sett
     )
 
 
+def opened_state(options: Options) -> State:
+    """The database; its folder is made.
+
+    Raises:
+        InterBertError: it cannot be used.
+        UsageError: others reach the address, and there is no key.
+    """
+    from pathlib import Path
+
+    from interbert.cli.serving import is_loopback
+    from interbert.errors import UsageError, writing
+    from interbert.service.state import State, database_url
+
+    folder = Path(options.state)
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    state = State.open(database_url(None if options.database else folder, options.database))
+    if not is_loopback(options.host) and not state.keys.any():
+        where = f"--database {options.database}" if options.database else f"--state {options.state}"
+        raise UsageError(
+            f"serve: {options.host} is not loopback, and there is no key, so anybody could write. Make one first: "
+            f"interbert keys create NAME {where}"
+        )
+    return state
+
+
 def opened_service(options: Options) -> Service:
     """The service: its database, and every index with its model.
 
@@ -154,12 +183,10 @@ def opened_service(options: Options) -> Service:
     from threadpoolctl import threadpool_limits
 
     from interbert.cli.serving import is_loopback
-    from interbert.errors import UsageError, writing
     from interbert.service.experiments import read_experiments, require_columns
     from interbert.service.metrics import Metrics
     from interbert.service.rebuilding import Rebuilds, named_sources
     from interbert.service.service import Service, Settings, named_indexes
-    from interbert.service.state import State, database_url
     from interbert.service.wordings import SynonymsFile
 
     if options.queues.threads:
@@ -168,20 +195,11 @@ def opened_service(options: Options) -> Service:
     threadpool_limits(1, user_api="blas")
     names = named_indexes(options.index)
     sources = named_sources(options.rebuild_source, list(names))
-    folder = Path(options.state)
-    with writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-    state = State.open(database_url(None if options.database else folder, options.database))
-    loopback = is_loopback(options.host)
-    if not loopback and not state.keys.any():
-        where = f"--database {options.database}" if options.database else f"--state {options.state}"
-        raise UsageError(
-            f"serve: {options.host} is not loopback, and there is no key, so anybody could write. Make one first: "
-            f"interbert keys create NAME {where}"
-        )
     experiments = read_experiments(options.experiment, list(names))
+    state = opened_state(options)
     metrics = Metrics()
     synonyms = None if options.synonyms is None else SynonymsFile(options.synonyms)
+    folder, loopback = Path(options.state), is_loopback(options.host)
     settings = Settings(folder, loopback, tuple(options.cors_origin), options.event_days, synonyms, experiments)
     indexes = {name: _served(name, path, options, state, settings, metrics) for name, path in names.items()}
     for experiment in experiments.values():

@@ -72,6 +72,7 @@ def serve_on_ray(options: Options) -> None:
     """Serve until SIGTERM or SIGINT, and finish what was begun.
 
     Raises:
+        InterBertError: an index or the database cannot be used.
         UsageError: no cluster answers, it has too few cores, another program serves there, the port is in use, or a
             replica cannot start.
         ConfigError: ``--ray-replicas`` is wrong.
@@ -81,6 +82,7 @@ def serve_on_ray(options: Options) -> None:
     serve = _import_serve()
     with bound_socket(options.host, options.port) as sock:
         host, port = sock.getsockname()[:2]
+    _check_files(options)
     address = options.ray if isinstance(options.ray, str) else None
     with logging_on_stderr(), _prints_on_stderr() as ready:
         with connected(address, with_logs=True) as ray, _signals(), contextlib.suppress(_Stop):
@@ -103,6 +105,21 @@ def _prints_on_stderr() -> Iterator[Callable[[str], None]]:
 
     with contextlib.redirect_stdout(sys.stderr):
         yield as_always
+
+
+def _check_files(options: Options) -> None:
+    """Open what every replica will open, but for the models: an error is told before Ray is started.
+
+    Raises:
+        InterBertError: an index or the database cannot be used.
+    """
+    from interbert.cli.serve import opened_state
+    from interbert.search.index import ProductIndex
+    from interbert.service.service import named_indexes
+
+    opened_state(options).close()
+    for path in named_indexes(options.index).values():
+        ProductIndex.open(path)
 
 
 def _import_serve() -> Any:

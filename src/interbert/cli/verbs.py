@@ -43,6 +43,8 @@ VERBS: dict[str, tuple[str, str]] = {
     "events export": ("events_export", "what shoppers did, as judgements to fine-tune on"),
     "events compare": ("events_compare", "the variants of an experiment: click-through with intervals, times"),
     "events erase": ("events_erase", "forget what a client searched for and did"),
+    "snapshot create": ("snapshot_create", "an index and the service's database, copied together"),
+    "snapshot restore": ("snapshot_restore", "a snapshot, checked and put back"),
     "demo": ("demo", "extract, pretrain, fine-tune, evaluate and search on real images, with a page to look at"),
 }
 """Words after ``interbert`` -> (module in this folder, what it does)."""

@@ -185,7 +185,8 @@ def _relevance(
     passed = attended(model, ids, torch.ones_like(ids), embedded, ids.new_ones(embedded.shape[:2]))
     found: Float32 = require_finite(token_relevance(passed)[0].cpu().numpy())
     difference = float(require_finite(passed.differences.cpu().numpy())[0])
-    found = found / max(float(found.sum()), np.finfo(np.float32).tiny)
+    total = float(found.sum())
+    found = found / np.float32(total if total > 0 else 1.0)
     of_image, of_text = found[: passed.image_tokens], found[passed.image_tokens :]
     dual = _dual_score(model, ids, embedded)
     pieces = {piece for word in text.words for piece in word.pieces}

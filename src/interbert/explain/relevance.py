@@ -26,7 +26,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from interbert.model.modeling import InterBertForImageTextRetrieval, SelfAttention
+from interbert.model.modeling import BertLayer, InterBertForImageTextRetrieval, SelfAttention
 
 
 @dataclass(frozen=True)
@@ -106,12 +106,15 @@ def _recorded(model: InterBertForImageTextRetrieval) -> Iterator[Attentions]:
     """The attention weights of what is computed meanwhile, with their graph."""
     encoder = model.interbert.encoder
     found = Attentions()
-    stacks = ((encoder.interaction_layers, found.interaction), (encoder.image_layers, found.image))
-    handles = [
-        layer.attention.register_forward_hook(_keep_in(kept))
-        for stack, kept in (*stacks, (encoder.text_layers, found.text))
-        for layer in stack
-    ]
+    handles = []
+    for name, stack in (
+        ("interaction", encoder.interaction_layers),
+        ("image", encoder.image_layers),
+        ("text", encoder.text_layers),
+    ):
+        for layer in stack:
+            assert isinstance(layer, BertLayer)
+            handles.append(layer.attention.register_forward_hook(_keep_in(getattr(found, name))))
     try:
         yield found
     finally:

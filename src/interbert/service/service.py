@@ -23,6 +23,7 @@ from interbert.service.access import Access, Principal
 from interbert.service.cursors import SECRET, Cursors
 from interbert.service.errors import CODES, ServiceError
 from interbert.service.experiments import Experiment
+from interbert.service.explaining import Explanations
 from interbert.service.images import ImageSlots
 from interbert.service.metrics import Metrics
 from interbert.service.seen_queries import SeenQueries
@@ -107,6 +108,7 @@ class Service:
         self.seen_queries = SeenQueries(state, metrics)
         self.image_slots = ImageSlots(metrics, queues.waiting)
         self.rebuilds = rebuilds
+        self.explanations = Explanations(metrics, queues.explanations)
         self.warm = False
         self.draining = False
         self._background: list[asyncio.Task[None]] = []
@@ -153,6 +155,7 @@ class Service:
             task.cancel()
         if self.rebuilds is not None:
             await run_in_threadpool(self.rebuilds.stop)
+        await self.explanations.stop()
         for served in self.indexes.values():
             await served.pipeline.drain()
             for part in (served.writer, served.topics):

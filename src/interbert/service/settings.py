@@ -53,6 +53,8 @@ class Queues:
     of the time until the deadline."""
     deadline_ms: float = 2000.0
     """A request that is not scored jointly by then gets the order of recall, marked ``degraded``."""
+    explanations: int = 8
+    """Explanations that wait for the one that is computed; more are answered with status 429."""
     threads: int = 0
     """Cores to compute on; 0 uses every one."""
 

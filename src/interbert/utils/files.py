@@ -177,13 +177,14 @@ def write_output(path: str | Path, text: str, kind: Kind) -> None:
 
 
 @contextlib.contextmanager
-def only_writer(folder: str | Path) -> Iterator[None]:
+def only_writer(folder: str | Path, seconds: float = 0.0) -> Iterator[None]:
     """Hold a folder (or URI) for the length of a block; a killed process lets go of it.
 
     The lock lies in the machine's temporary folder: it holds among this user's processes on one machine.
 
     Args:
         folder: need not exist.
+        seconds: to wait for another process that holds it.
 
     Raises:
         BusyError: another process holds it.
@@ -201,7 +202,7 @@ def only_writer(folder: str | Path) -> Iterator[None]:
         raise UsageError(f"{file}: is no regular file; locks are kept there. Remove it.")
     with writing(file):
         try:
-            lock.acquire(blocking=False)
+            lock.acquire(timeout=seconds)
         except Timeout:
             raise BusyError(
                 f"{folder}: another command is writing it. Wait until it is done, or name another."

@@ -142,6 +142,12 @@ def _described(served: ServedIndex) -> dict[str, Any]:
         "columns": [{"name": one.name, "kind": one.kind, "unit": one.unit} for one in manifest.columns],
         "model": manifest.origin[1],
         "vector_size": manifest.vector_size,
+        "source_columns": {
+            "product_id": manifest.mapping["product_id"],
+            "image_id": manifest.mapping["picture_id"],
+            "image": manifest.mapping["picture"],
+            "texts": manifest.mapping["texts"],
+        },
     }
 
 

@@ -166,6 +166,15 @@ class ColumnReply(Reply):
     unit: str
 
 
+class SourceColumns(Reply):
+    """Names that a written product may use besides the API's own: of the columns that the index was built from."""
+
+    product_id: str | None
+    image_id: str | None
+    image: str | None
+    texts: list[str]
+
+
 class IndexReply(Reply):
     """An index that is served."""
 
@@ -175,6 +184,7 @@ class IndexReply(Reply):
     columns: list[ColumnReply]
     model: str = Field(description="Name of the model directory it was built with.")
     vector_size: int
+    source_columns: SourceColumns
 
 
 class IndexesReply(Reply):
@@ -226,6 +236,7 @@ INDEXES = {
             "columns": [{"name": "price", "kind": "number", "unit": "$"}],
             "model": "retrieval",
             "vector_size": 385,
+            "source_columns": {"product_id": "id", "image_id": None, "image": "image", "texts": ["title"]},
         }
     ]
 }

@@ -115,6 +115,12 @@ class Database:
     def _with_begin(self, words: str) -> Engine:
         return self.engine.execution_options(**{_BEGIN: words})
 
+    def begin_reading(self) -> AbstractContextManager[Connection]:
+        """A connection in a transaction that sees one state of all tables."""
+        if self.file is not None:
+            return self.engine.begin()
+        return self.engine.execution_options(isolation_level="REPEATABLE READ").begin()
+
     def begin_writing(self) -> AbstractContextManager[Connection]:
         """A connection in a transaction that writes, for migrations."""
         return self._with_begin("BEGIN IMMEDIATE").begin()

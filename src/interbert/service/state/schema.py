@@ -46,9 +46,19 @@ def bring_up_to_date(database: Database) -> None:
             raise at_open(database.name, error) from error
 
 
-def _upgrade(connection: Connection, name: str) -> None:
+def revisions() -> list[str]:
+    """Migrations of this version, newest first."""
+    return [one.revision for one in ScriptDirectory.from_config(_config()).walk_revisions()]
+
+
+def _config() -> Config:
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
+    return config
+
+
+def _upgrade(connection: Connection, name: str) -> None:
+    config = _config()
     script = ScriptDirectory.from_config(config)
     context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
     # tables first: another start may commit in between, and its tables without their version would be something else

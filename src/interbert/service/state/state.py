@@ -15,10 +15,11 @@ from interbert.service.state.idempotency import IdempotencyStore
 from interbert.service.state.keys import KeyStore
 from interbert.service.state.models import KeyModel
 from interbert.service.state.replicas import ReplicaStore
-from interbert.service.state.schema import bring_up_to_date
+from interbert.service.state.schema import bring_up_to_date, revisions
 from interbert.service.state.shared_secrets import SecretStore
 from interbert.service.state.tasks import TaskStore
 from interbert.service.state.topics import TopicStore
+from interbert.service.state.transfer import KeepLines, read_tables, require_empty, write_tables
 
 FILE_NAME = "interbert.db"
 
@@ -88,6 +89,28 @@ class State:
             session.execute(select(KeyModel.id).limit(1))
 
         self._database.run(ask, writes=False)
+
+    @property
+    def known_schemas(self) -> list[str]:
+        """Migrations of this version, newest first."""
+        return revisions()
+
+    @property
+    def schema(self) -> str:
+        """The last of them, to which the database was brought when it was opened."""
+        return self.known_schemas[0]
+
+    def write_tables(self, folder: Path, personal: bool, keep: KeepLines) -> dict[str, int]:
+        """As :func:`interbert.service.state.transfer.write_tables`."""
+        return write_tables(self._database, folder, personal, keep)
+
+    def require_empty(self) -> None:
+        """As :func:`interbert.service.state.transfer.require_empty`."""
+        require_empty(self._database)
+
+    def read_tables(self, folder: Path) -> None:
+        """As :func:`interbert.service.state.transfer.read_tables`."""
+        read_tables(self._database, folder)
 
     def close(self) -> None:
         """Leave the replicas of this database and close all connections."""

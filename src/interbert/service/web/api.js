@@ -61,7 +61,10 @@ export async function request(method, path, body, options = {}) {
 
 /** The indexes that the key may use, asked for once. */
 export async function indexes() {
-  served ??= api("GET", "v1/indexes").then((reply) => reply.indexes);
+  served ??= api("GET", "v1/indexes").then((reply) => {
+    if (!reply.indexes.some((one) => one.name === chosenIndex())) keep("index", null); // it is not served any more
+    return reply.indexes;
+  });
   try {
     return await served;
   } catch (error) {
@@ -89,7 +92,8 @@ export function chooseIndex(name) {
 async function persist(method, path, body, options, { repeatable, attempt, state }) {
   for (let tries = 1, refused = 0; ; tries++) {
     state?.sent();
-    const response = await sent(method, path, body, options, attempt);
+    const key = recall("key");
+    const response = await sent(method, path, body, { ...options, key }, attempt);
     if (response === "again") continue;
     const away = response === null || [502, 504].includes(response.status);
     if (response?.ok) return response;
@@ -101,7 +105,7 @@ async function persist(method, path, body, options, { repeatable, attempt, state
     }
     const error = await errorOf(response);
     if (options.quiet) throw error;
-    if (error.status === 401 && (await askForKey(recall("key") !== null))) continue;
+    if (error.status === 401 && (key !== recall("key") || (await askForKey(key !== null)))) continue;
     if (error.status !== 429 || ++refused === MOST_TRIES || error.retryAfter > LONGEST_WAIT) throw error;
     state.busy(error.retryAfter);
     await pause(error.retryAfter, attempt, options.signal);
@@ -109,12 +113,11 @@ async function persist(method, path, body, options, { repeatable, attempt, state
 }
 
 /** The answer; null where nothing answers, "again" where the request was given up to be sent again. */
-async function sent(method, path, body, { headers = {}, signal, keepalive = false, priority = "auto" }, attempt) {
+async function sent(method, path, body, { headers = {}, key, signal, keepalive = false, priority = "auto" }, attempt) {
   const controller = new AbortController();
   const leave = () => controller.abort(signal.reason);
   signal?.addEventListener("abort", leave);
   attempt.controller = controller;
-  const key = recall("key");
   const sending = { ...headers, ...(key === null ? {} : { "X-API-Key": key }) };
   let content = body;
   if (body !== undefined && !(body instanceof FormData)) {

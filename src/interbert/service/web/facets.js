@@ -60,12 +60,12 @@ function facet(column, values, query, search) {
     };
     return h("li", null, h("label", null,
       h("input", { type: "checkbox", checked: chosen.has(text), dataset: { facet: `${column.name}=${text}` }, onchange: toggle }),
-      h("span", null, valueLabel(value, column)), count !== undefined && h("span", { class: "count" }, count)));
+      h("span", null, valueLabel(value, column)), " ", count !== undefined && h("span", { class: "count" }, count)));
   });
   const rest = items.slice(SHOWN);
   return h("fieldset", null, h("legend", null, columnLabel(column.name)),
     h("ul", null, items.slice(0, SHOWN)),
-    rest.length > 0 && h("details", { class: "rest" }, h("summary", null, t("filters.more", { count: rest.length })), h("ul", null, rest)));
+    rest.length > 0 && h("details", { class: "rest", open: rest.some((item) => item.querySelector("input").checked) }, h("summary", null, t("filters.more", { count: rest.length })), h("ul", null, rest)));
 }
 
 function range(column, query, search) {

@@ -5,6 +5,7 @@ import { h } from "./dom.js";
 
 const MOST_PIXELS = 1024;
 const SMALL_BYTES = 300_000;
+const MOST_ENLARGED = 5;
 
 /** The image of a product, loaded when it is near the window; a plain tile where there is none. */
 export function productImage(productId, alt, imageId) {
@@ -38,7 +39,10 @@ const observer = new IntersectionObserver(
 async function load(image, path) {
   try {
     const address = URL.createObjectURL(await apiBlob(path));
-    image.onload = image.onerror = () => URL.revokeObjectURL(address);
+    image.onload = image.onerror = () => {
+      URL.revokeObjectURL(address);
+      image.style.maxWidth = `${MOST_ENLARGED * image.naturalWidth}px`;
+    };
     image.src = address;
     image.classList.remove("waiting");
   } catch {

@@ -108,7 +108,9 @@ export function confirmed(app, { title, text, yes }) {
 
 /** A table that scrolls by itself where it is wider than the screen. Cells that are numbers stand at the right. */
 export function table(caption, heads, rows) {
-  const cell = (value) => h("td", { class: typeof value === "object" && value?.number ? "number" : "" }, value?.number ?? value);
+  const isNumber = (value) => value?.number !== undefined;
+  const cell = (value) => h("td", { class: isNumber(value) && "number" }, value?.number ?? value);
+  const head = (text, place) => h("th", { scope: "col", class: rows.some((row) => isNumber(row[place])) && "number" }, text);
   return h(
     "div",
     { class: "scroll", tabindex: "0", role: "region", "aria-label": caption },
@@ -116,7 +118,7 @@ export function table(caption, heads, rows) {
       "table",
       null,
       h("caption", { class: "hidden" }, caption),
-      h("thead", null, h("tr", null, heads.map((head) => h("th", { scope: "col" }, head)))),
+      h("thead", null, h("tr", null, heads.map(head))),
       h("tbody", null, rows.map((row) => h("tr", null, row.map(cell)))),
     ),
   );

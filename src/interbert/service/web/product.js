@@ -22,7 +22,7 @@ export async function mount(root, app) {
   document.title = `${title} · InterBERT`;
   const similar = h("section", { class: "similar", "aria-labelledby": "similar-title" },
     h("h2", { id: "similar-title" }, app.t("product.similar")), h("div", { class: "grid", "aria-busy": "true" }));
-  replace(root, h("p", { class: "back" }, h("a", { href: lastResults() }, app.t("product.back"))), details(product, columns, title, app), similar);
+  replace(root, h("p", { class: "back" }, h("a", { href: lastResults() }, app.t(lastResults() === "#/" ? "product.shop" : "product.back"))), details(product, columns, title, app), similar);
   within.set("top_k", SIMILAR);
   drawSimilar(similar, api("GET", `${path}/similar?${within}`, undefined, options), columns, app, controller.signal);
   return () => controller.abort();

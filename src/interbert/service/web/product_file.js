@@ -6,7 +6,7 @@ const GUESSES = {
   product_id: /^(product[_ ]?id|id|sku|item[_ ]?id|商品编号|编号)$/i,
   image: /^(image|picture|photo|image[_ ]?(path|file|name)|图片)$/i,
   image_id: /^(image[_ ]?id|picture[_ ]?id)$/i,
-  texts: /^(texts?|title.*|name|description|标题|名称)$/i,
+  texts: /^(texts?|titles?|name|description|标题|名称)$/i,
 };
 const INLINE = /^data:|^[a-z][a-z0-9+.-]*:\/\//i;
 const PATH = /^[^\n]{1,300}\.(jpe?g|png|webp|gif|bmp|tiff?)$/i;
@@ -82,10 +82,11 @@ function isObject(value) {
   return value !== null && typeof value === "object" && !Array.isArray(value);
 }
 
-/** Which columns have the id, the image and the texts, by their names. */
-export function guessed(names) {
-  const first = (name) => names.find((one) => one === name) ?? names.find((one) => GUESSES[name].test(one)) ?? null;
-  const texts = names.filter((one) => GUESSES.texts.test(one));
+/** Which columns have the id, the image and the texts: by the API's names, those of the index's source, or likely ones. */
+export function guessed(names, source = {}) {
+  const first = (name) => [name, source[name]].find((one) => names.includes(one)) ?? names.find((one) => GUESSES[name].test(one)) ?? null;
+  const known = names.filter((one) => one === "texts" || source.texts?.includes(one));
+  const texts = known.length ? known : names.filter((one) => GUESSES.texts.test(one));
   return { product_id: first("product_id"), image: first("image"), image_id: first("image_id"), texts };
 }
 

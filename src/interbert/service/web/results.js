@@ -56,14 +56,16 @@ export class ResultsView {
     this.telling = tellingColumns(this.known, known);
     replace(this.grid);
     this.add(reply);
-    requestAnimationFrame(() => performance.mark("interbert:first-results"));
     const notes = rewriteNotes(reply.rewrites, () => this.change({ spelling: false }));
     const sorting = sortSelect(this.known, this.query.sort, (sort) => this.change({ sort }));
     replace(this.top, h("div", { class: "results-line" }, h("h2", null, summary(reply, this.query)), sorting), notes,
       reply.degraded && h("p", { class: "quiet" }, t("results.degraded")));
-    this.said.textContent = summary(reply, this.query);
-    this.drawSide(reply.facets, known);
     if (!reply.results.length) this.drawEmpty();
+    afterPaint(() => {
+      performance.mark("interbert:first-results");
+      this.said.textContent = summary(reply, this.query);
+      this.drawSide(reply.facets, known);
+    });
   }
 
   /** Show a further page below. */
@@ -147,4 +149,9 @@ export class ResultsView {
       h("ul", null, conditions && h("li", null, t("empty.filters")), h("li", null, t("empty.words")), h("li", null, t("empty.image"))),
       conditions && h("button", { type: "button", class: "primary", onclick: clear }, t("filters.clear"))));
   }
+}
+
+/** Do something once what was drawn is on the screen. */
+function afterPaint(work) {
+  requestAnimationFrame(() => setTimeout(work));
 }

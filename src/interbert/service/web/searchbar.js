@@ -22,7 +22,7 @@ export function searchBar(query, search, notice) {
   const form = h("form", { class: "search", role: "search", onsubmit: submitted },
     h("div", { class: "search-field" }, input,
       icon("photo", t("search.image"), file), icon("camera", t("search.camera"), camera),
-      h("button", { class: "primary go" }, t("search.go"))),
+      h("button", { class: "primary go" }, h("span", null, t("search.go")))),
     file, camera, extras, drop);
 
   function fileInput(id, capture) {

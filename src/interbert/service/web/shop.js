@@ -96,7 +96,8 @@ export async function mount(root, app) {
   }
 
   root.classList.toggle("searching", hasParts(query));
-  const hero = h("div", { class: "hero" }, h("h1", null, app.t("hero.title")), h("p", null, app.t("hero.text")));
+  const mouse = matchMedia("(hover: hover)").matches;
+  const hero = h("div", { class: "hero" }, h("h1", null, app.t("hero.title")), h("p", null, app.t("hero.text"), mouse && app.t("hero.drop")));
   replace(root, hero, bar.node, view.node);
   moveByArrows(view.grid, () => bar.input.focus());
   document.addEventListener("keydown", pressed);
@@ -109,7 +110,7 @@ export async function mount(root, app) {
     requestAnimationFrame(() => window.scrollTo(0, scroll));
   } else if (hasParts(query)) {
     run();
-  } else if (matchMedia("(hover: hover)").matches) {
+  } else if (mouse) {
     bar.input.focus({ preventScroll: true });
   }
   return () => {

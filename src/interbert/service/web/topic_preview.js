@@ -10,13 +10,17 @@ const MOST = 200;
 /** The preview; `node` to show, `end()` when it is left. */
 export function topicPreview(app, draft, fields) {
   const { t } = app;
-  const body = h("div", { class: "preview-body" });
+  const body = h("div", { class: "preview-body" }, h("p", { class: "empty quiet loading" }, t("preview.making")));
   const count = h("p", { class: "quiet", role: "status" });
   const node = h("section", { class: "preview", "aria-label": t("preview.title") }, h("div", { class: "preview-head" }, h("h2", null, t("preview.title")), count), body);
   let timer = null;
   let running = null;
 
-  const soon = () => (clearTimeout(timer), (timer = setTimeout(make, PAUSE_MS)));
+  const soon = () => {
+    running?.abort(); // its page is of what was, not of what is
+    clearTimeout(timer);
+    timer = setTimeout(make, PAUSE_MS);
+  };
 
   async function make() {
     running?.abort();

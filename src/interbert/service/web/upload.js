@@ -59,7 +59,7 @@ async function opened(app, work, file, sent, dropped = []) {
   const index = served.find((one) => one.name === app.index()) ?? served[0];
   const columns = Object.fromEntries((index?.columns ?? []).map((one) => [one.name, one.kind]));
   const images = new Map(dropped.filter((one) => one !== file).map((one) => [baseName(one.name), one]));
-  replace(work, review(app, work, { file, read, index, columns, images, mapping: guessed(read.names), sent }));
+  replace(work, review(app, work, { file, read, index, columns, images, mapping: guessed(read.names, index?.source_columns), sent }));
 }
 
 /** What was read, before anything is sent: which column is what, the first rows, images that are still missing. */
@@ -87,7 +87,10 @@ function review(app, work, upload) {
     const toggle = () => ((mapping.texts = mapping.texts.includes(name) ? mapping.texts.filter((one) => one !== name) : [...mapping.texts, name]), update());
     return h("label", { class: "check" }, h("input", { type: "checkbox", checked: mapping.texts.includes(name), onchange: toggle }), name);
   };
-  const short = (value) => (value === undefined ? "" : typeof value === "string" ? value : JSON.stringify(value)).slice(0, 60);
+  const short = (value) => {
+    const text = value === undefined ? "" : typeof value === "string" ? value : JSON.stringify(value);
+    return text.startsWith("data:") ? `${text.slice(0, 18)}…` : text.slice(0, 60);
+  };
   const sample = read.rows.slice(0, SAMPLE).map((row) => [{ number: row.line }, ...read.names.map((name) => short(row.value?.[name]))]);
   update();
   return h(
@@ -127,7 +130,7 @@ async function send(app, work, upload) {
   const bar = h("progress", { max: sending.total, value: 0, "aria-label": t("upload.progress") });
   const said = h("p", { role: "status" });
   const trouble = h("div");
-  const results = h("div");
+  const results = h("div", { class: "outcome" });
   replace(work, h("section", { class: "box review" }, h("h2", null, upload.file.name), bar, said, trouble, results));
   const leave = (event) => event.preventDefault();
   window.addEventListener("beforeunload", leave);

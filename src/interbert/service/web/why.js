@@ -21,8 +21,9 @@ export function explanation(result, query, columns) {
   const titles = [...result.texts, ...columns.filter(isTitle).map((column) => result.metadata[column.name] ?? "")];
   const words = matchedWords(query.searched ?? query.text, titles.join(" "));
   if (words.length) reasons.push({ kind: "words", text: t("why.words", { words: words.join(language() === "zh" ? "、" : ", ") }) });
-  if (query.image || query.like) reasons.push({ kind: "image", text: t(query.like ? "why.like" : "why.image") });
-  if (!reasons.length && query.text) reasons.push({ kind: "model", text: t("why.model") });
+  const image = query.image || query.like;
+  if (image && !query.text) reasons.push({ kind: "image", text: t(query.like ? "why.like" : "why.image") });
+  if (!reasons.length) reasons.push({ kind: "model", text: t(image ? "why.both" : "why.model") });
   return reasons;
 }
 
@@ -60,9 +61,13 @@ export function canExplain() {
   offered ??= (async () => {
     const known = recall("explains");
     if (known !== null) return known === "yes";
-    const paths = (await api("GET", "openapi.json", undefined, { quiet: true })).paths;
-    keep("explains", "/v1/explain" in paths ? "yes" : "no");
-    return "/v1/explain" in paths;
-  })().catch(() => (offered = null, false));
+    const { paths } = await api("GET", "openapi.json", undefined, { quiet: true });
+    const explains = Object.keys(paths).some((path) => path.endsWith("v1/explain"));
+    keep("explains", explains ? "yes" : "no");
+    return explains;
+  })().catch(() => {
+    offered = null;
+    return false;
+  });
   return offered;
 }

@@ -18,7 +18,7 @@ export async function showWhy(result, text, title) {
   document.body.append(dialog);
   dialog.showModal();
   try {
-    const asked = { text, product_id: result.product_id, index: chosenIndex() };
+    const asked = { text, product_id: result.image_id, index: chosenIndex() }; // of its images the one that is shown
     replace(body, drawn(await api("POST", "v1/explain", asked), result, title));
   } catch (error) {
     replace(body, h("p", { class: "warning", role: "alert" }, error.message));
@@ -33,9 +33,9 @@ function drawn(reply, result, title) {
   link(words, reply.words, boxes);
   const image = h("div", { class: "why-image" }, productImage(result.product_id, title, result.image_id),
     svg("svg", { viewBox: "0 0 1 1", preserveAspectRatio: "none" }, boxes));
-  const without = (what, score) => h("li", null, t("why.without", { what, score: percent(score) }));
-  const told = (parts, name) => parts.filter((one) => typeof one.score_without === "number").map((one, place) =>
-    without(name(one, place), one.score_without));
+  const without = (what, after) => h("li", null, t("why.without", { what, before: short(reply.score), after: short(after) }));
+  const told = (parts, name) => parts.map((one, place) =>
+    typeof one.score_without === "number" && without(name(one, place), one.score_without));
   return [
     image,
     h("div", null,
@@ -73,6 +73,10 @@ function box({ box: [left, top, right, bottom], relevance }, place, most) {
 function wordButton(word, most) {
   const share = Math.max(0, word.relevance / most);
   return h("button", { type: "button", class: "why-word", style: { "--relevance": share } }, word.text);
+}
+
+function short(score) {
+  return score.toLocaleString(language(), { maximumFractionDigits: 1, minimumFractionDigits: 1 });
 }
 
 function percent(probability) {

@@ -86,6 +86,7 @@ const ROWS = [
   ["kind.date", "date", "日期"],
   ["kind.list", "list", "列表"],
   ["preview.title", "The page as it would be now", "当前页面预览"],
+  ["preview.making", "The page is being made …", "正在生成页面……"],
   ["preview.count", "{count} of at most {most} products", "{count} 件商品（最多 {most} 件）"],
   ["preview.no_text", "Write what the topic is about, and its page appears here.", "写下主题，页面将在此呈现。"],
   ["preview.see_field", "One field has to be mended first.", "请先修正一个字段。"],

@@ -1,0 +1,134 @@
+"""All rows of a database as JSON lines, a file a table, and back: into SQLite or PostgreSQL, whichever they came from.
+
+One transaction reads all of them, so they belong together; one writes them, all or none.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Table, func, insert, select, text
+from sqlalchemy.exc import SQLAlchemyError
+
+from interbert.errors import DataError, UsageError
+from interbert.service.state.column_types import UtcDateTime, now
+from interbert.service.state.database import Database
+from interbert.service.state.failures import at_open
+from interbert.service.state.models import Base, TaskModel
+
+PERSONAL = ("queries", "events")
+"""Tables of what shoppers searched for and did."""
+_BATCH = 500
+
+KeepLines = Callable[[str, str], bool]
+"""Told the index and the payload of a write that is not finished; whether its lines are still there, and were kept."""
+
+
+def write_tables(database: Database, folder: Path, personal: bool, keep: KeepLines) -> dict[str, int]:
+    """Write every table; returns rows by table.
+
+    Args:
+        database: open.
+        folder: gets the files.
+        personal: :data:`PERSONAL` tables, too.
+        keep: a write whose lines are gone was finished a moment ago, and is written so.
+
+    Raises:
+        UsageError: the database cannot be read.
+    """
+    counts: dict[str, int] = {}
+    try:
+        with database.begin_reading() as connection:
+            for table in Base.metadata.sorted_tables:
+                if personal or table.name not in PERSONAL:
+                    with (folder / f"{table.name}.jsonl").open("x", encoding="utf-8") as file:
+                        counts[table.name] = 0
+                        for row in connection.execution_options(yield_per=_BATCH).execute(select(table)).mappings():
+                            file.write(json.dumps(_told(table, row, keep), ensure_ascii=True) + "\n")
+                            counts[table.name] += 1
+    except SQLAlchemyError as error:
+        raise at_open(database.name, error) from error
+    return counts
+
+
+def _told(table: Table, row: Mapping[Any, Any], keep: KeepLines) -> dict[str, Any]:
+    """A row as JSON."""
+    values = {name: one.isoformat() if isinstance(one, datetime) else one for name, one in row.items()}
+    unfinished = table.name == TaskModel.__tablename__ and row["finished_at"] is None
+    if unfinished and not keep(row["index_name"], row["payload"]):
+        values |= {"state": "succeeded", "finished_at": now().isoformat(), "done": row["total"] or row["done"]}
+    return values
+
+
+def require_empty(database: Database) -> None:
+    """Check that a database holds nothing.
+
+    Raises:
+        UsageError: it does; the message names a table.
+    """
+    try:
+        with database.begin_reading() as connection:
+            _require_empty(connection, database.name)
+    except SQLAlchemyError as error:
+        raise at_open(database.name, error) from error
+
+
+def _require_empty(connection: Connection, name: str) -> None:
+    for table in Base.metadata.sorted_tables:
+        count = connection.scalar(select(func.count()).select_from(table)) or 0
+        if count:
+            raise UsageError(
+                f"{name}: holds {count} rows of {table.name}, which are not overwritten. Name an empty database, or "
+                "another --state."
+            )
+
+
+def read_tables(database: Database, folder: Path) -> None:
+    """Put rows of :func:`write_tables` into an empty database, in one transaction.
+
+    Raises:
+        UsageError: the database holds something, or cannot be written.
+        DataError: a row fits no table.
+    """
+    try:
+        with database.begin_writing() as connection:
+            _require_empty(connection, database.name)
+            for table in Base.metadata.sorted_tables:
+                file = folder / f"{table.name}.jsonl"
+                if file.is_file():
+                    rows = _rows(table, file)
+                    while some := list(islice(rows, _BATCH)):
+                        connection.execute(insert(table), some)
+                    _count_on(connection, table)
+    except SQLAlchemyError as error:
+        raise at_open(database.name, error) from error
+
+
+def _rows(table: Table, file: Path) -> Iterator[dict[str, Any]]:
+    moments = {column.name for column in table.columns if isinstance(column.type, UtcDateTime)}
+    names = [column.name for column in table.columns]
+    with file.open(encoding="utf-8") as lines:
+        for number, line in enumerate(lines, 1):
+            try:
+                row = json.loads(line)
+                values = {name: row.get(name) for name in names}  # a column that came later is null
+                yield {
+                    name: datetime.fromisoformat(one) if name in moments and one is not None else one
+                    for name, one in values.items()
+                }
+            except (ValueError, TypeError, AttributeError) as error:
+                raise DataError(
+                    f"{file.name}, line {number}: is no row of a snapshot. Nothing was restored."
+                ) from error
+
+
+def _count_on(connection: Connection, table: Table) -> None:
+    """PostgreSQL counts up numbers apart from rows: the next is to come after those that were given. SQLite looks."""
+    if connection.dialect.name == "postgresql" and "number" in table.columns:
+        words = f"SELECT setval(pg_get_serial_sequence('{table.name}', 'number'), max(number)) FROM {table.name}"
+        connection.execute(text(f"{words} HAVING max(number) IS NOT NULL"))
