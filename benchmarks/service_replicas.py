@@ -21,7 +21,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +46,9 @@ class Seen:
     failed: list[str] = field(default_factory=list)
     """Requests to a replica that lives that were not answered 200 or 202."""
     fresh: list[float] = field(default_factory=list)
-    """Seconds from the answer to a write at one replica until the other finds it."""
+    """Seconds from the answer to a write at one replica to the begin of the first search of the other that finds it."""
+    searches_needed: list[int] = field(default_factory=list)
+    """Until it was found; 1: the next search found it."""
     taken_over: float = 0.0
     """Seconds from the kill until the other replica holds the index's writes."""
     finished: float = 0.0
@@ -85,19 +87,26 @@ class Probe(threading.Thread):
         while not self.ended.is_set():
             price += 1.0
             status, reply = _answer(writing, "PATCH", f"/v1/products/{_PROBE}?wait=60", {"price": price})
-            began = time.monotonic()
-            while status == 200 and not self.ended.is_set() and not _finds(reading, price):
-                if time.monotonic() - began > _WAIT:
-                    self._seen.failed.append(f"price {price:g} is not seen by the other replica")
-                    return
-            if self.ended.is_set():
-                return
-            if status == 200:
-                self._seen.fresh.append(time.monotonic() - began)
-            else:
+            if status != 200:
                 self._seen.failed.append(f"probe: {status} {str(reply)[:200]}")
+            elif not self._look(reading, price):
+                return
             writing, reading = reading, writing
             time.sleep(0.05)
+
+    def _look(self, reading: Service, price: float) -> bool:
+        """Ask until the price is found; returns whether it was."""
+        answered, searches = time.monotonic(), 0
+        while not self.ended.is_set():
+            began, searches = time.monotonic(), searches + 1
+            if _finds(reading, price):
+                self._seen.fresh.append(began - answered)
+                self._seen.searches_needed.append(searches)
+                return True
+            if began - answered > _WAIT:
+                self._seen.failed.append(f"price {price:g} is not seen by the other replica")
+                return False
+        return False
 
 
 class Load:
@@ -221,13 +230,17 @@ def main(words: Sequence[str] | None = None, start: Start = interpreter) -> int:
     faults = [*seen.failed, *tally.faults]
     for fault in faults[:20]:
         print(f"FAULT {fault}")
-    summary = asdict(seen) | {
+    summary = {
+        "searches": seen.searches,
         "failed": len(seen.failed) + len(tally.faults),
         "fresh": {
             "changes": len(seen.fresh),
             "p50": round(statistics.median(seen.fresh), 3),
             "max": round(max(seen.fresh), 3),
+            "most_searches": max(seen.searches_needed),
         },
+        "taken_over": round(seen.taken_over, 3),
+        "finished": round(seen.finished, 3),
         "acknowledged": tally.acknowledged,
         "answered_202": tally.answered_202,
         "lost": tally.lost,

@@ -66,11 +66,9 @@ def test_what_was_there_answers_as_before(
     shop.post("/v1/events", json=click(found, 1, client_id="c-1"))
     written(shop)
     before = seen(shop)
-    spool = tmp_path / "state" / "spool" / "shop"
-    (spool / "late.ndjson").write_bytes(b'{"product_id": "scarf", "price": 2.5}\n')
     state, out = shop.app.state.service.state, tmp_path / "backups" / "monday"  # type: ignore[attr-defined]
     shop.app.state.service.indexes["shop"].writer.stop()  # type: ignore[attr-defined]  # it waits for the copy, too
-    task = state.tasks.create("products.update", "shop", "late.ndjson", 1, None)
+    task = state.tasks.create("products.update", "shop", [b'{"product_id": "scarf", "price": 2.5}\n'], 1)
     words = ["snapshot", "create", str(index_copy), str(out), "--state", str(tmp_path / "state")]
     capsys.readouterr()
     assert main(words) == 0

@@ -4,18 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from interbert.errors import MissingExtraError, StorageError, UsageError
 
 if TYPE_CHECKING:
     from interbert.service.state import State
-
-
-def spool_of(state: str | None) -> Path | None:
-    """Where a service with this ``--state`` keeps the lines of writes that are not finished."""
-    return None if state is None else Path(state) / "spool"
 
 
 @contextmanager

@@ -26,18 +26,17 @@ class Options:
     state: str | None = None
     """Folder of the service's state."""
     database: str | None = None
-    """URL of the service's database; --state beside it names the folder of writes that are not finished."""
+    """URL of the service's database, instead of --state."""
     events: bool = True
     """Searches and events of shoppers, too, which are personal data: erase them there as well, when asked to."""
 
 
 def run(options: Options) -> None:
     """Make it and say what it holds."""
-    from interbert.cli.service_state import opened_state, spool_of
+    from interbert.cli.service_state import opened_state
 
-    state = None if options.database else options.state
-    with opened_state(state, options.database) as opened:
+    with opened_state(options.state, options.database) as opened:
         from interbert.service.snapshot import create_snapshot
 
-        found = create_snapshot(options.index, opened, spool_of(options.state), options.out, options.events)
+        found = create_snapshot(options.index, opened, options.out, options.events)
     say(f"{options.out}: {found}")

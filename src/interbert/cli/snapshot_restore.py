@@ -24,21 +24,20 @@ class Options:
     state: str | None = None
     """Folder of the service's state; it is made."""
     database: str | None = None
-    """URL of the service's database; --state beside it names the folder of writes that are not finished."""
+    """URL of the service's database, instead of --state."""
 
 
 def run(options: Options) -> None:
     """Restore and say what there is now."""
     from pathlib import Path
 
-    from interbert.cli.service_state import opened_state, spool_of
+    from interbert.cli.service_state import opened_state
     from interbert.utils.terminal import progress_bar
 
-    state = None if options.database else options.state
-    with opened_state(state, options.database, create=True) as opened:
+    with opened_state(options.state, options.database, create=True) as opened:
         from interbert.service.snapshot import read_snapshot, restore_snapshot
 
         total = len(read_snapshot(Path(options.snapshot)).files)
         with progress_bar("checking", total, "files") as advance:
-            found = restore_snapshot(options.snapshot, options.index, opened, spool_of(options.state), advance)
+            found = restore_snapshot(options.snapshot, options.index, opened, advance)
     say(f"{options.index}, {opened.name}: restored from {found.made_at}: {found}")

@@ -79,7 +79,7 @@ def model_folder(path: str | Path, fingerprint: str) -> Path:
     return cached_folder(fingerprint) if "://" in str(path) else Path(path) / "models" / fingerprint
 
 
-def _own_model(path: str, fingerprint: str) -> Path | None:
+def own_model(path: str, fingerprint: str) -> Path | None:
     """The folder of an index's copy of its model; None without one. What a cache holds is compared."""
     own = model_folder(path, fingerprint)
     if "://" not in path:
@@ -117,7 +117,7 @@ def index_encoder(
         VectorIndexError: the index does not say its sizes.
     """
     manifest = index.manifest
-    own = None if model is not None else _own_model(index.path, manifest.model_fingerprint)
+    own = None if model is not None else own_model(index.path, manifest.model_fingerprint)
     if own is not None:
         return _fitting(ProductEncoder.load(own, bf16=bf16, joint_runtime=joint_runtime), index)
     directory = str(model or manifest.model)

@@ -4,8 +4,7 @@
 
     snapshot.json     what it holds, and the SHA-256 of every other file
     index/            the version that was searched, a LanceDB index of its own, with its model
-    state/            a file of JSON lines for every table of the database
-    spool/            lines of writes that were acknowledged and not finished
+    state/            a file of JSON lines for every table of the database, unfinished writes among them
 
 The index is held while it is made, so no write of products comes between index and database.
 """
@@ -25,7 +24,7 @@ from typing import Any
 from interbert import __version__
 from interbert.errors import DataError, UsageError, writing
 from interbert.search.index import ProductIndex
-from interbert.search.index_model import keep_model, model_fingerprint, model_folder
+from interbert.search.index_model import keep_model, model_fingerprint, own_model
 from interbert.search.manifest import append_manifest, connect
 from interbert.search.restore_points import read_retention, write_retention
 from interbert.service.state import State
@@ -78,20 +77,17 @@ class Snapshot:
         )
 
 
-def create_snapshot(
-    index_path: str | Path, state: State, spool: Path | None, out: str | Path, personal: bool = True
-) -> Snapshot:
+def create_snapshot(index_path: str | Path, state: State, out: str | Path, personal: bool = True) -> Snapshot:
     """Make a snapshot; a folder that only its owner may read, there as a whole or not at all.
 
     Args:
         index_path: folder or URI of the index.
         state: the service's database.
-        spool: folder of unfinished writes; None: not known.
         out: folder to make.
         personal: searches and events of shoppers, too.
 
     Raises:
-        UsageError: ``out`` is there, another command writes the index, or writes are unfinished and ``spool`` unknown.
+        UsageError: ``out`` is there, or another command writes the index.
         VectorIndexError, CheckpointError: the index or its model cannot be read.
         StorageError: the disk is full or not writable; nothing is left.
     """
@@ -104,7 +100,7 @@ def create_snapshot(
         out.parent.mkdir(parents=True, exist_ok=True)
         part.mkdir(mode=0o700)
         try:
-            found = _filled(part, index_path, state, spool, personal)
+            found = _filled(part, index_path, state, personal)
             if out.exists():
                 out.rmdir()
             part.replace(out)
@@ -113,27 +109,10 @@ def create_snapshot(
     return found
 
 
-def _filled(part: Path, index_path: str | Path, state: State, spool: Path | None, personal: bool) -> Snapshot:
-    unfinished = 0
-
-    def keep(index: str, payload: str) -> bool:
-        nonlocal unfinished
-        if spool is None:
-            raise UsageError(
-                f"{state.name}: a write of index {index!r} is not finished, and its lines are in the service's folder. "
-                "Name it, too: --state DIR; or wait until the write is done."
-            )
-        lines, kept = spool / index / payload, part / "spool" / index / payload
-        if not lines.is_file():
-            return False
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(lines, kept)
-        unfinished += 1
-        return True
-
+def _filled(part: Path, index_path: str | Path, state: State, personal: bool) -> Snapshot:
     (part / "state").mkdir()
     _log.info("copying %s", state.name)
-    rows = state.write_tables(part / "state", personal, keep)
+    rows = state.write_tables(part / "state", personal)
     index = ProductIndex.open(index_path).pinned()
     _log.info("copying %s: %d images", index_path, len(index))
     _clone(index, part / "index")
@@ -146,11 +125,16 @@ def _filled(part: Path, index_path: str | Path, state: State, spool: Path | None
         schema=state.schema,
         personal=personal,
         rows=rows,
-        unfinished=unfinished,
+        unfinished=_unfinished(part / "state" / "tasks.jsonl"),
         files={name: _sha256(file) for name, file in _files(part).items()},
     )
     (part / _FILE).write_text(json.dumps(asdict(found), indent=2) + "\n", encoding="utf-8")
     return found
+
+
+def _unfinished(tasks: Path) -> int:
+    with tasks.open(encoding="utf-8") as lines:
+        return sum(json.loads(line)["finished_at"] is None for line in lines)
 
 
 def _clone(index: ProductIndex, folder: Path) -> None:
@@ -161,29 +145,25 @@ def _clone(index: ProductIndex, folder: Path) -> None:
     append_manifest(database, manifest, 0)
     write_retention(database, read_retention(connect(index.path)))
     index.table.to_lance().deep_clone(str(folder / f"{manifest.table}.lance"), index.number())
-    own, kept = (model_folder(place, manifest.model_fingerprint) for place in (index.path, folder))
-    local = "://" not in index.path and own.is_dir()
-    source = own if local else Path(manifest.model)
-    if not local and model_fingerprint(source) != manifest.model_fingerprint:
+    fingerprint = manifest.model_fingerprint
+    source = own_model(index.path, fingerprint) or Path(manifest.model)
+    if model_fingerprint(source) != fingerprint:
         raise UsageError(f"{source}: is not the model of {index.path} any more. Put it back there.")
-    keep_model(source, kept)
+    keep_model(source, folder, fingerprint)
 
 
-def restore_snapshot(
-    snapshot: str | Path, index_path: str | Path, state: State, spool: Path | None, advance: Advance
-) -> Snapshot:
+def restore_snapshot(snapshot: str | Path, index_path: str | Path, state: State, advance: Advance) -> Snapshot:
     """Put a snapshot back, after all of it was checked. The same call goes on where it was stopped.
 
     Args:
         snapshot: folder of :func:`create_snapshot`.
         index_path: folder that is not there, is empty, or has the snapshot's index already.
         state: a database without rows.
-        spool: as of :func:`create_snapshot`.
         advance: told how many files are checked.
 
     Raises:
         DataError: the snapshot is none, or damaged; nothing was changed.
-        UsageError: something is there already, or ``spool`` is not known and needed.
+        UsageError: something is there already.
         StorageError: the disk is full or not writable.
     """
     folder, target = Path(snapshot), Path(index_path)
@@ -192,8 +172,6 @@ def restore_snapshot(
     found = read_snapshot(folder)
     if found.schema not in state.known_schemas:
         raise UsageError(f"{folder}: is of a later version of interbert ({found.version}). Update interbert.")
-    if found.unfinished and spool is None:
-        raise UsageError(f"{folder}: has {found.unfinished} writes to finish. Name the service's folder, too: --state.")
     state.require_empty()
     index_files = {name.removeprefix("index/"): found.files[name] for name in found.files if name.startswith("index/")}
     with only_writer(target), writing(target):
@@ -206,9 +184,6 @@ def restore_snapshot(
             if target.exists():
                 target.rmdir()
             part.replace(target)
-    if spool is not None and found.unfinished:
-        with writing(spool):
-            shutil.copytree(folder / "spool", spool, dirs_exist_ok=True)
     state.read_tables(folder / "state")
     return found
 

@@ -19,7 +19,7 @@ from interbert.service.state.schema import bring_up_to_date, revisions
 from interbert.service.state.shared_secrets import SecretStore
 from interbert.service.state.tasks import TaskStore
 from interbert.service.state.topics import TopicStore
-from interbert.service.state.transfer import KeepLines, read_tables, require_empty, write_tables
+from interbert.service.state.transfer import read_tables, require_empty, write_tables
 
 FILE_NAME = "interbert.db"
 
@@ -100,9 +100,9 @@ class State:
         """The last of them, to which the database was brought when it was opened."""
         return self.known_schemas[0]
 
-    def write_tables(self, folder: Path, personal: bool, keep: KeepLines) -> dict[str, int]:
+    def write_tables(self, folder: Path, personal: bool) -> dict[str, int]:
         """As :func:`interbert.service.state.transfer.write_tables`."""
-        return write_tables(self._database, folder, personal, keep)
+        return write_tables(self._database, folder, personal)
 
     def require_empty(self) -> None:
         """As :func:`interbert.service.state.transfer.require_empty`."""

@@ -5,6 +5,7 @@ One transaction reads all of them, so they belong together; one writes them, all
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
@@ -12,7 +13,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Table, func, insert, select, text
+from sqlalchemy import Connection, LargeBinary, Table, func, insert, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from interbert.errors import DataError, UsageError
@@ -25,18 +26,21 @@ PERSONAL = ("queries", "events")
 """Tables of what shoppers searched for and did."""
 _BATCH = 500
 
-KeepLines = Callable[[str, str], bool]
-"""Told the index and the payload of a write that is not finished; whether its lines are still there, and were kept."""
+_OF_PROCESSES = ("leases", "replicas", "secrets")
+"""Tables of the processes that run now; others make their own."""
 
 
-def write_tables(database: Database, folder: Path, personal: bool, keep: KeepLines) -> dict[str, int]:
+def _tables() -> list[Table]:
+    return [table for table in Base.metadata.sorted_tables if table.name not in _OF_PROCESSES]
+
+
+def write_tables(database: Database, folder: Path, personal: bool) -> dict[str, int]:
     """Write every table; returns rows by table.
 
     Args:
         database: open.
         folder: gets the files.
         personal: :data:`PERSONAL` tables, too.
-        keep: a write whose lines are gone was finished a moment ago, and is written so.
 
     Raises:
         UsageError: the database cannot be read.
@@ -44,25 +48,31 @@ def write_tables(database: Database, folder: Path, personal: bool, keep: KeepLin
     counts: dict[str, int] = {}
     try:
         with database.begin_reading() as connection:
-            for table in Base.metadata.sorted_tables:
+            for table in _tables():
                 if personal or table.name not in PERSONAL:
                     with (folder / f"{table.name}.jsonl").open("x", encoding="utf-8") as file:
                         counts[table.name] = 0
                         for row in connection.execution_options(yield_per=_BATCH).execute(select(table)).mappings():
-                            file.write(json.dumps(_told(table, row, keep), ensure_ascii=True) + "\n")
+                            file.write(json.dumps(_told(table, row), ensure_ascii=True) + "\n")
                             counts[table.name] += 1
     except SQLAlchemyError as error:
         raise at_open(database.name, error) from error
     return counts
 
 
-def _told(table: Table, row: Mapping[Any, Any], keep: KeepLines) -> dict[str, Any]:
+def _told(table: Table, row: Mapping[Any, Any]) -> dict[str, Any]:
     """A row as JSON."""
-    values = {name: one.isoformat() if isinstance(one, datetime) else one for name, one in row.items()}
+    values = {name: _as_json(one) for name, one in row.items()}
     unfinished = table.name == TaskModel.__tablename__ and row["finished_at"] is None
-    if unfinished and not keep(row["index_name"], row["payload"]):
-        values |= {"state": "succeeded", "finished_at": now().isoformat(), "done": row["total"] or row["done"]}
+    if unfinished and not row["kind"].startswith("products."):  # a process of this machine that is not copied
+        values |= {"state": "failed", "finished_at": now().isoformat()}
     return values
+
+
+def _as_json(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode("ascii")
+    return value.isoformat() if isinstance(value, datetime) else value
 
 
 def require_empty(database: Database) -> None:
@@ -79,7 +89,7 @@ def require_empty(database: Database) -> None:
 
 
 def _require_empty(connection: Connection, name: str) -> None:
-    for table in Base.metadata.sorted_tables:
+    for table in _tables():
         count = connection.scalar(select(func.count()).select_from(table)) or 0
         if count:
             raise UsageError(
@@ -98,7 +108,7 @@ def read_tables(database: Database, folder: Path) -> None:
     try:
         with database.begin_writing() as connection:
             _require_empty(connection, database.name)
-            for table in Base.metadata.sorted_tables:
+            for table in _tables():
                 file = folder / f"{table.name}.jsonl"
                 if file.is_file():
                     rows = _rows(table, file)
@@ -110,7 +120,11 @@ def read_tables(database: Database, folder: Path) -> None:
 
 
 def _rows(table: Table, file: Path) -> Iterator[dict[str, Any]]:
-    moments = {column.name for column in table.columns if isinstance(column.type, UtcDateTime)}
+    read: dict[str, Callable[[str], Any]] = {
+        column.name: datetime.fromisoformat if isinstance(column.type, UtcDateTime) else base64.b64decode
+        for column in table.columns
+        if isinstance(column.type, UtcDateTime | LargeBinary)
+    }
     names = [column.name for column in table.columns]
     with file.open(encoding="utf-8") as lines:
         for number, line in enumerate(lines, 1):
@@ -118,8 +132,7 @@ def _rows(table: Table, file: Path) -> Iterator[dict[str, Any]]:
                 row = json.loads(line)
                 values = {name: row.get(name) for name in names}  # a column that came later is null
                 yield {
-                    name: datetime.fromisoformat(one) if name in moments and one is not None else one
-                    for name, one in values.items()
+                    name: read[name](one) if name in read and one is not None else one for name, one in values.items()
                 }
             except (ValueError, TypeError, AttributeError) as error:
                 raise DataError(
