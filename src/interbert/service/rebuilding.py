@@ -22,6 +22,7 @@ from interbert.errors import CheckpointError, UsageError, shortened, writing
 from interbert.search.index_model import model_fingerprint, model_folder
 from interbert.search.manifest import Manifest
 from interbert.service.errors import ServiceError
+from interbert.service.state.records import REBUILD
 from interbert.utils.redaction import published
 
 if TYPE_CHECKING:
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
     from interbert.service.state import State, Task
 
 _log = logging.getLogger(__name__)
-KIND = "index.rebuild"
-"""Of tasks."""
 STOPPED = "The service ended before the rebuild was complete. Ask for it again: it goes on where it was."
 _NICENESS = 15
 """Of the process: searches come first."""
@@ -98,7 +97,7 @@ class Rebuilds:
                 raise ServiceError("draining", "The service is about to stop.")
             if served.name in self._running:
                 raise ServiceError("conflict", f"The index {served.name!r} is being rebuilt already.", "name")
-            task = self._state.tasks.create(KIND, served.name, (), key_id=key_id)
+            task = self._state.tasks.create(REBUILD, served.name, (), key_id=key_id)
             self._state.tasks.progress(task.id, 0)
             self._launch(task.id, served, manifest)
             return self._state.tasks.get(task.id)

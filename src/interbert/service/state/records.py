@@ -63,6 +63,8 @@ class Task:
     finished_at: datetime | None
 
 
+REBUILD = "index.rebuild"
+"""Kind of a task that writes no lines: a process of its own does it."""
 LISTED_ERRORS = 1000
 """Errors of a task that are listed; all are counted."""
 

@@ -15,7 +15,7 @@ from interbert.service.errors import ServiceError
 from interbert.service.state.column_types import now
 from interbert.service.state.database import Store, deleted, reading, writing
 from interbert.service.state.models import AuditModel, TaskErrorModel, TaskLinesModel, TaskModel
-from interbert.service.state.records import LISTED_ERRORS, Task, TaskError, TaskState
+from interbert.service.state.records import LISTED_ERRORS, REBUILD, Task, TaskError, TaskState
 
 _ROWS = 500
 """Values of one statement; databases allow some thousands."""
@@ -89,7 +89,7 @@ class TaskStore(Store):
         row = session.scalar(
             select(TaskModel)
             .where(TaskModel.index_name == index, TaskModel.state.in_(_UNFINISHED))
-            .where(TaskModel.kind.startswith("products."))  # a rebuild is none, and is done by a process of its own
+            .where(TaskModel.kind != REBUILD)
             .order_by(TaskModel.number)
             .limit(1)
         )
