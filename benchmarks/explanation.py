@@ -13,7 +13,8 @@ Orders are those of gradient x attention (`interbert.explain`), of the same with
 attention (what the first tokens attend to in the last extraction layers, and the mean over all layers), and random. All
 remove in the same way, words from the text and regions from attention. The rank correlation of each with what removing
 one word (or region) alone takes from the score is computed, too, where there are more than two. Differences between
-orders are paired, with 95% bootstrap intervals over pairs, resampled by product. The last line is JSON; `--out` keeps
+orders are paired, with 95% bootstrap intervals over pairs, resampled by title, since photos of one product are alike.
+The last line is JSON; `--out` keeps
 each pair's numbers, and a run that ended early goes on there.
 """
 
@@ -139,13 +140,13 @@ def pair_numbers(
     return numbers
 
 
-def pairs(store: RegionStore, count: int, seed: int) -> list[tuple[int, str, str]]:
-    """Row, product and a text of rows that are drawn at random."""
+def pairs(store: RegionStore, count: int, seed: int) -> list[tuple[int, str]]:
+    """Row and a text of rows that are drawn at random."""
     captions = [one for one in store.captions() if one.texts and one.view == 0]
     generator = np.random.default_rng(seed)
     chosen = generator.choice(len(captions), min(count, len(captions)), replace=False)
     return [
-        (captions[one].row, captions[one].product_id, captions[one].texts[generator.integers(len(captions[one].texts))])
+        (captions[one].row, captions[one].texts[generator.integers(len(captions[one].texts))])
         for one in chosen.tolist()
     ]
 
@@ -161,9 +162,9 @@ def all_numbers(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
     drawn = pairs(store, arguments.pairs, arguments.seed)
     with progress_bar("explaining", len(drawn), "pairs") as advance, file.open("a") as out:
         advance(len(known))
-        for place, (row, product, text) in list(enumerate(drawn))[len(known) :]:
+        for place, (row, text) in list(enumerate(drawn))[len(known) :]:
             (regions,) = store.take([row])
-            numbers = {"row": row, "product": product}
+            numbers: dict[str, Any] = {"row": row}
             numbers |= pair_numbers(model, processor, text, regions, arguments.seed + place)
             out.write(json.dumps(numbers) + "\n")
             out.flush()
@@ -172,7 +173,7 @@ def all_numbers(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
 
 
 def interval(values: Float64, groups: Sequence[str], seed: int = 0, draws: int = 2000) -> list[float]:
-    """Mean and its 95% bootstrap interval; groups are drawn whole, since pairs of one product are alike."""
+    """Mean and its 95% bootstrap interval; groups are drawn whole."""
     _, group_of = np.unique(np.array(groups), return_inverse=True)
     sums, counts = np.bincount(group_of, values), np.bincount(group_of)
     drawn = np.random.default_rng(seed).integers(0, len(sums), (draws, len(sums)))
@@ -183,11 +184,11 @@ def interval(values: Float64, groups: Sequence[str], seed: int = 0, draws: int =
 def summary(numbers: Sequence[dict[str, Any]], kind: str) -> dict[str, Any]:
     """Means of each order, and by how much relevance (or signed relevance) is better than the others."""
     names = list(numbers[0][kind])
-    groups = [one["product"] for one in numbers]
+    groups = [one["title"] for one in numbers]
     areas = {name: np.array([one[kind][name][:2] for one in numbers]) for name in names}
     result: dict[str, Any] = {}
     for name in names:
-        told = [(one[kind][name][2], one["product"]) for one in numbers if one[kind][name][2] is not None]
+        told = [(one[kind][name][2], one["title"]) for one in numbers if one[kind][name][2] is not None]
         result[name] = {
             "deletion": round(float(areas[name][:, 0].mean()), 3),
             "insertion": round(float(areas[name][:, 1].mean()), 3),
@@ -212,6 +213,8 @@ def main() -> None:
     parser.add_argument("--out", required=True, help="file that keeps the numbers of each pair, a line each")
     arguments = parser.parse_args()
     numbers = list(all_numbers(arguments))
+    titles = {one.row: one.texts[0] for one in RegionStore.open(arguments.regions).captions() if one.texts}
+    numbers = [one | {"title": titles[one["row"]]} for one in numbers]
     results = {kind: summary(numbers, kind) for kind in KINDS}
     for kind, found in results.items():
         print(kind)
@@ -219,7 +222,7 @@ def main() -> None:
             print(f"  {name}: {values}")
     facts = {
         "pairs": len(numbers),
-        "products": len({one["product"] for one in numbers}),
+        "titles": len({one["title"] for one in numbers}),
         "scored above 0": round(float(np.mean([one["score"] > 0 for one in numbers])), 3),
     }
     print(json.dumps(facts | {"results": results, "versions": versions()}))

@@ -29,8 +29,8 @@ def render_explanation(explanation: Explanation, image: str, size: tuple[int, in
         segments=list(_segments(explanation)),
         words=_strengths([one.relevance for one in explanation.words]),
         regions=_strengths([one.relevance for one in explanation.regions]),
-        word_links=[_strengths(one) for one in explanation.links],
-        region_links=[_strengths(one) for one in zip(*explanation.links, strict=True)],
+        word_links=[_contrast(one) for one in explanation.links],
+        region_links=[_contrast(one) for one in zip(*explanation.links, strict=True)],
         top_words=explanation.top_words(),
         top_regions=explanation.top_regions(),
         width=size[0],
@@ -54,6 +54,11 @@ def _strengths(values: Sequence[float]) -> list[float]:
     """Values as shares of the largest one."""
     largest = max(values, default=0.0)
     return [max(value, 0.0) / largest if largest > 0 else 0.0 for value in values]
+
+
+def _contrast(values: Sequence[float]) -> list[float]:
+    """Values between the smallest, 0, and the largest, 1: boxes overlap, and would all look alike by their shares."""
+    return _strengths([value - min(values) for value in values])
 
 
 def _digest() -> str:
