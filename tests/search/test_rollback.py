@@ -150,6 +150,16 @@ def test_what_was_searched_at_full_hours_and_midnights_stays() -> None:
     assert kept_points(lasted, 7, now) == lasted
 
 
+def test_an_index_without_restore_points_gets_one_before_it_changes(index_path: Path) -> None:
+    before, first, index = answers(index_path), current(index_path), ProductIndex.open(index_path)
+    for name in index.table.tags.list():
+        index.table.tags.delete(name)
+    assert current(index_path) == first
+    remove_from_index(index_path, ids=["red-circle"])
+    roll_back(index_path, first)
+    assert answers(index_path) == before
+
+
 def test_versions_that_are_not_kept_go(index_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert main(["index", "rollback", str(index_path), "--keep-days", "0"]) == 0
     monkeypatch.setattr("interbert.search.writer.READERS", timedelta(0))

@@ -15,6 +15,8 @@ from tests.service.conftest import make_service
 from tests.service.test_events_api import click, search, written
 
 from interbert.cli.main import main
+from interbert.cli.parser import parse_options
+from interbert.cli.serve import Options
 from interbert.errors import UsageError
 from interbert.search.changes import remove_from_index
 from interbert.search.engine import SearchEngine
@@ -157,6 +159,13 @@ def test_a_share_is_that_of_the_clients() -> None:
     assert {Experiment("shop", 0.3, "next").variant(name) for name in chosen} == {"next"}  # a larger share keeps them
 
 
+def test_an_experiment_as_it_is_typed() -> None:
+    typed = parse_options("serve", "", Options, ["shop=a", "next=b", "--experiment", "shop:0.1=next"])
+    assert isinstance(typed, Options)
+    assert typed.index == ["shop=a", "next=b"]
+    assert read_experiments(typed.experiment, ["shop", "next"]) == {"shop": Experiment("shop", 0.1, "next")}
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -169,6 +178,5 @@ def test_a_share_is_that_of_the_clients() -> None:
     ],
 )
 def test_what_is_no_experiment_is_one_line(words: list[str], said: str) -> None:
-    assert read_experiments(["shop:0.1=next"], ["shop", "next"]) == {"shop": Experiment("shop", 0.1, "next")}
     with pytest.raises(UsageError, match=said):
         read_experiments(words, ["shop", "next", "old"])

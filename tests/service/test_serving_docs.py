@@ -164,7 +164,7 @@ def test_the_guide(reader: Reader) -> None:
     assert erased == 3
     assert (reader.folder / "clicks.tsv").read_text().count("\n") == 3
     assert (reader.folder / "thumbnail.jpg").read_bytes().startswith(b"\xff\xd8")
-    assert (reader.folder / "backup.db").stat().st_size > 0
+    assert (reader.folder / "restored" / "interbert.db").stat().st_size > 0
     reader.capsys.readouterr()
     for code in blocks("python", SERVING):
         reader.python(code)

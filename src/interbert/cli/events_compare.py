@@ -59,8 +59,9 @@ def run(options: Options) -> None:
         times = ("" if value is None else f"{value:.0f}" for value in (one.p50_ms, one.p99_ms))
         table.add_row(one.variant, str(one.clients), str(one.searches), *rates, *times)
     print_table(table, 108)
-    for one in differences(options.index, found):
-        say(f"{one.variant} against {one.control}: click-through {_shown(one.click_through, '+')} percentage points")
+    for against in differences(options.index, found):
+        told = _shown(against.click_through, "+")
+        say(f"{against.variant} against {against.control}: click-through {told} percentage points")
 
 
 def _shown(rate: Rate, sign: str = "") -> str:

@@ -198,12 +198,13 @@ def _normalised(words: Sequence[str], kinds: dict[str, Any]) -> list[str]:
         following = words[position + 1] if position + 1 < len(words) else ""
         if not equals and _is_bare_switch(kind, following):
             result += [f"{name}=true"] if kind is bool or not _is_given(name, words) else []
-        elif equals:
+        elif equals and name.startswith("--"):
             result.append(f"{name}={_list(value, kind)}")
         else:
             before = result[-1] if result else ""
             is_value = before.startswith("--") and "=" not in before and not word.startswith("--")
-            result.append(_list(word, kinds.get(before[2:])) if is_value else name)
+            own = name if name.startswith("--") else word
+            result.append(_list(word, kinds.get(before[2:])) if is_value else own)
     return result
 
 

@@ -74,11 +74,18 @@ def restore_points(table: Any) -> list[RestorePoint]:
     return sorted(_tagged(table).values(), key=lambda one: one.number)
 
 
-def add_restore_point(table: Any, made_by: str) -> None:
-    """Keep a table as it is now; nothing when it is kept already."""
+def head_point(table: Any) -> RestorePoint:
+    """The newest version of a table that was last written by an interbert without restore points."""
+    last = max(table.list_versions(), key=lambda one: int(one["version"]))
+    at: datetime = last["timestamp"]  # the machine's local time, without its zone
+    return RestorePoint(int(last["version"]), at.astimezone(UTC), "change")
+
+
+def add_restore_point(table: Any, made_by: str, at: datetime | None = None) -> None:
+    """Keep a table as it is now, searched from a moment on (now when not given); nothing when it is kept already."""
     number = int(table.version)
     if all(one.number != number for one in _tagged(table).values()):
-        table.tags.create(f"{number}-{made_by}-{datetime.now(UTC).strftime(_TIME)}", number)
+        table.tags.create(f"{number}-{made_by}-{(at or datetime.now(UTC)).strftime(_TIME)}", number)
 
 
 def clean_up(table: Any, days: int, readers: timedelta = READERS, now: datetime | None = None) -> None:

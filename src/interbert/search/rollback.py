@@ -12,7 +12,7 @@ from interbert.errors import CheckpointError, UsageError, VectorIndexError, Vers
 from interbert.search.index import ProductIndex
 from interbert.search.index_model import model_fingerprint, model_folder
 from interbert.search.manifest import Manifest, append_manifest, connect, has_table, read_manifests
-from interbert.search.restore_points import RestorePoint, restore_points
+from interbert.search.restore_points import RestorePoint, head_point, restore_points
 from interbert.search.versions import parsed_version
 from interbert.search.writer import IndexWriter
 from interbert.utils.files import only_writer
@@ -54,7 +54,7 @@ def kept_versions(path: str | Path) -> list[KeptVersion]:
         opened, searched = database.open_table(table), table == index.manifest.table
         head, points = int(opened.version), restore_points(opened)
         if head not in {one.number for one in points} and (searched or not points):  # of an earlier version
-            points.append(_head(opened))
+            points.append(head_point(opened))
         for one in points:
             opened.checkout(one.number)
             found.append(KeptVersion(build, one, int(opened.count_rows()), searched and one.number == head))
@@ -154,10 +154,3 @@ def _require_model(path: str | Path, build: Manifest) -> None:
             f"{path}: the model of {build.table} ({build.model}, fingerprint {build.model_fingerprint}) is gone, so "
             "nothing was changed. Put it back there, or go back to a version of the model that is searched now."
         )
-
-
-def _head(table: Any) -> RestorePoint:
-    """The newest version of a table that was last written by an interbert without restore points."""
-    last = max(table.list_versions(), key=lambda one: int(one["version"]))
-    at: datetime = last["timestamp"]  # the machine's local time, without its zone
-    return RestorePoint(int(last["version"]), at.astimezone(UTC), "change")

@@ -19,7 +19,14 @@ from interbert.search import ann_parameters
 from interbert.search.columns import arrow_type
 from interbert.search.index import ProductIndex
 from interbert.search.manifest import Manifest, connect
-from interbert.search.restore_points import READERS, add_restore_point, clean_up, read_retention
+from interbert.search.restore_points import (
+    READERS,
+    add_restore_point,
+    clean_up,
+    head_point,
+    read_retention,
+    restore_points,
+)
 from interbert.search.table import FULL_TEXT_INDEX, TERMS_TOKENIZER, among
 from interbert.search.terms import stemming_language, stored_terms
 from interbert.search.vectors import encode_tokens, to_stored
@@ -81,6 +88,8 @@ class IndexWriter:
         self._table = index.table
         self._manifest = index.manifest
         self._drop_leftovers()
+        if self._manifest.complete and not restore_points(self._table):  # of an interbert that made none
+            add_restore_point(self._table, "change", head_point(self._table).at)
 
     @contextlib.contextmanager
     def _committing(self) -> Iterator[None]:
