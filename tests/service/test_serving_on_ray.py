@@ -198,9 +198,14 @@ def test_a_replica_that_cannot_start_is_one_line() -> None:
     def run(*_: object, **__: object) -> None:
         raise RuntimeError("Deploying application interbert failed")
 
-    serve = SimpleNamespace(run=run, status=lambda: SimpleNamespace(applications={"interbert": told}))
+    pytest.importorskip("ray")
+    applications = {"interbert": told}
+    serve = SimpleNamespace(start=lambda **_: None, run=run, status=lambda: SimpleNamespace(applications=applications))
     with pytest.raises(UsageError, match=r"^none is no index. Make one: interbert index build$"):
-        serving_on_ray.deploy(serve, None, {})
+        serving_on_ray.deploy(serve, None, {}, {})
+    applications.clear()
+    with pytest.raises(UsageError, match=r"Ray Serve does not start \(Deploying application interbert failed\)"):
+        serving_on_ray.deploy(serve, None, {}, {})
 
 
 def test_numbers_of_a_replica_have_its_name() -> None:

@@ -16,7 +16,7 @@ import re
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -78,14 +78,17 @@ def serve_on_ray(options: Options) -> None:
         ConfigError: ``--ray-replicas`` is wrong.
         MissingExtraError: Ray Serve is not installed.
     """
+    from interbert.cli.serve import opened_state
+
     replicas = Replicas.of(str(options.ray_replicas))
     serve = _import_serve()
     with bound_socket(options.host, options.port) as sock:
         host, port = sock.getsockname()[:2]
-    _check_files(options)
+    opened_state(options).close()  # an error of it is told before Ray is started
     address = options.ray if isinstance(options.ray, str) else None
     with logging_on_stderr(), _prints_on_stderr() as ready:
         with connected(address, with_logs=True) as ray, _signals(), contextlib.suppress(_Stop):
+            _require_readable(options.index)
             require_free(serve)
             threads = cores_of_each(ray, replicas, options.queues.threads)
             queues = dataclasses.replace(options.queues, threads=threads)
@@ -107,22 +110,24 @@ def _prints_on_stderr() -> Iterator[Callable[[str], None]]:
         yield as_always
 
 
-def _check_files(options: Options) -> None:
-    """Open what every replica will open, but for the models: an error is told before Ray is started.
+def _require_readable(words: Sequence[str]) -> None:
+    """Open the indexes, since an error of a replica comes late, and with all that Ray says of it.
+
+    Not before Ray's processes are forked: LanceDB has threads.
 
     Raises:
-        InterBertError: an index or the database cannot be used.
+        InterBertError: one cannot be read.
     """
-    from interbert.cli.serve import opened_state
     from interbert.search.index import ProductIndex
     from interbert.service.service import named_indexes
 
-    opened_state(options).close()
-    for path in named_indexes(options.index).values():
+    for path in named_indexes(words).values():
         ProductIndex.open(path)
 
 
 def _import_serve() -> Any:
+    # a proxy that begins on a machine with much to do takes longer than Ray's five seconds
+    os.environ.setdefault("RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S", "60")
     # every line of every replica, as it is
     os.environ.setdefault("RAY_DEDUP_LOGS", "0")
     os.environ.setdefault("RAY_COLOR_PREFIX", "0")
@@ -209,11 +214,10 @@ def _serve_until_signal(
     """Deploy, say so, wait for a signal, and take it all away."""
     quiet = {"log_level": "WARNING", "enable_access_log": False}  # each replica's log has a line a request already
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
+    http = {"host": host, "port": port, "keep_alive_timeout_s": KEEP_ALIVE}
     handle = None
     try:
-        http = {"host": host, "port": port, "keep_alive_timeout_s": KEEP_ALIVE}
-        serve.start(proxy_location="EveryNode", http_options=http, logging_config=quiet)
-        handle = deploy(serve, application, quiet)
+        handle = deploy(serve, application, http, quiet)
         ready(f"ready {address_of(host, port)}")
         _watch(serve)
     except _Stop as stop:
@@ -222,24 +226,27 @@ def _serve_until_signal(
             _log.info("SIGTERM: not ready any more; requests are accepted for %g seconds", delay)
             time.sleep(delay)
     finally:
-        serve.delete(_NAME)
+        if handle is not None:
+            serve.delete(_NAME)  # requests end first
         with contextlib.redirect_stdout(io.StringIO()):  # Ray tells of calls that end with the controller, as they must
             serve.shutdown()
 
 
-def deploy(serve: Any, application: Any, logging_config: dict[str, Any]) -> Any:
-    """Deploy; returns when every replica is warm.
+def deploy(serve: Any, application: Any, http: dict[str, Any], logging_config: dict[str, Any]) -> Any:
+    """Start Ray Serve and deploy; returns the deployment's handle when every replica is warm.
 
     Raises:
-        UsageError: one cannot start.
+        UsageError: one cannot start, or Ray Serve itself.
     """
+    ray = import_ray()
     try:
+        serve.start(proxy_location="EveryNode", http_options=http, logging_config=logging_config)
         return serve.run(application, name=_NAME, route_prefix="/", logging_config=logging_config)
-    except RuntimeError as error:
-        told = serve.status().applications[_NAME]
-        messages = [told.message, *(one.message for one in told.deployments.values()), str(error)]
+    except (RuntimeError, TimeoutError, ray.exceptions.RayError) as error:
+        told = serve.status().applications.get(_NAME)
+        messages = [] if told is None else [told.message, *(one.message for one in told.deployments.values())]
         found = re.search(rf"{REFUSED} (.+)", "\n".join(messages))
-        raise UsageError(found[1] if found else f"serve: no replica starts ({first_line(error)}).") from error
+        raise UsageError(found[1] if found else f"serve: Ray Serve does not start ({first_line(error)}).") from error
 
 
 def _watch(serve: Any) -> None:
