@@ -31,7 +31,7 @@ _T = TypeVar("_T")
 class Explanations:
     """Who computes explanations, and how many may wait.
 
-    One takes about as long as forty pairs of a search, on one core: torch has one thread here.
+    Each takes one core: torch has one thread here.
 
     Args:
         metrics: counts refusals.

@@ -32,7 +32,7 @@ async def explained(
 ) -> Response:
     """Relevance of words and regions to the joint model's score, and the score without the most relevant ones.
 
-    It takes as long as a search with many candidates; explanations wait for one another, not searches for them.
+    Explanations are computed one after the other; searches do not wait for them.
     """
     began = time.perf_counter()
     service: Service = request.app.state.service
