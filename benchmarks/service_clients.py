@@ -88,7 +88,10 @@ class Service:
                     return
             except OSError:
                 time.sleep(0.05)
-        raise SystemExit(f"the service does not start (exit code {self.process.poll()})")
+        code = self.process.poll()
+        if code is None:
+            self.kill()
+        raise SystemExit(f"the service does not start (exit code {code})")
 
     def wait_tasks(self) -> None:
         """Wait until everything that was acknowledged is applied."""

@@ -44,8 +44,8 @@ _log = logging.getLogger(__name__)
 _NAME = re.compile(r"[\w.-]{1,100}")
 _PING_SECONDS = 2.0
 _DAY = 86_400.0
-_WARM_SEARCHES = 8
-"""Of each index before the service is ready."""
+_WARM_SEARCHES, _WARM_SECONDS = 8, 600.0
+"""Searches of each index before the service is ready, and their deadline: the first waits for compiled kernels."""
 _WATCH_SECONDS = 1.0
 
 
@@ -282,11 +282,12 @@ async def _warm_up(served: ServedIndex) -> None:
 
     Networks are loaded and have their memory, kernels are compiled, and the queues know how long a search takes.
     """
+    await run_in_threadpool(served.engine.encoder.scorer.prepare)
     vector = await served.pipeline.image_vector(Image.new("RGB", (256, 256), "white"))
     texts = await run_in_threadpool(_known_texts, served.engine)
     searches: list[tuple[Part, ...]] = [(Part(text=text), Part(vector=vector)) for text in texts]
     for parts in searches or [(Part(vector=vector),)]:
-        await served.pipeline.search(Query(parts=parts))
+        await served.pipeline.search(Query(parts=parts), deadline=_WARM_SECONDS)
 
 
 def _known_texts(engine: SearchEngine) -> list[str]:
