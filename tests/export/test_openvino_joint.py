@@ -13,6 +13,7 @@ from tests.search.conftest import built, make_model, model, priced  # noqa: F401
 from interbert.errors import MissingExtraError
 from interbert.search.engine import SearchEngine
 from interbert.search.joint import Float32, JointScorer, joint_scorer
+from interbert.search.openvino_joint import OpenVinoScorer
 from interbert.search.query_encoder import ProductEncoder
 
 pytest.importorskip("openvino")
@@ -82,3 +83,19 @@ def test_a_score_does_not_depend_on_what_is_scored_beside_it(model: Path) -> Non
     together = scorer.pairs(texts, tokens, text_of, image_of)
     alone = [scorer.pairs(texts, tokens, text_of[at : at + 1], image_of[at : at + 1])[0] for at in range(len(text_of))]
     np.testing.assert_array_equal(together, alone)
+
+
+def test_batches_have_few_shapes(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+    encoder = ProductEncoder.load(model, bf16=False)
+    scorer = OpenVinoScorer(encoder.model, False)
+    request, sizes = scorer._request(), []
+
+    class Recorded:
+        def infer(self, inputs: list[np.ndarray]) -> object:
+            sizes.append(len(inputs[0]))
+            return request.infer(inputs)
+
+    monkeypatch.setattr(scorer._thread, "request", Recorded())
+    scorer.pairs(*pairs(encoder))
+    assert sizes
+    assert {size % 16 for size in sizes} == {0}
