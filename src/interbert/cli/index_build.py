@@ -18,12 +18,9 @@ R@1 and in nDCG@10. Else the old one stays, the exit code is 1, and the new one 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from interbert.utils.terminal import say
-
-if TYPE_CHECKING:
-    from interbert.rollout.validation import Validation
 
 
 @dataclass
@@ -76,7 +73,11 @@ def run(options: Options) -> None:
     )
     source = open_source(options.source, mapping, options.split, need_texts=False)
     print_left_out(source)
-    validation = _validation(options)
+    validation = None
+    if options.validate is not None:
+        from interbert.rollout.validation import Validation
+
+        validation = Validation(options.validate, options.tolerance, options.validate_queries)
     changes = build_index(
         options.model,
         source,
@@ -92,12 +93,3 @@ def run(options: Options) -> None:
     if validation is not None and validation.comparison is not None:
         say(f"{options.index}: the new build is not worse. {validation.comparison}")
     print_changes(options.index, changes)
-
-
-def _validation(options: Options) -> Validation | None:
-    """What a new build has to pass, read before it is made."""
-    from interbert.rollout.validation import Validation
-
-    if options.validate is None:
-        return None
-    return Validation(options.validate, options.tolerance, options.validate_queries)

@@ -14,12 +14,8 @@ itself. Changes that were made since are not in it: make them again where they a
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from interbert.utils.terminal import say
-
-if TYPE_CHECKING:
-    from interbert.search.rollback import KeptVersion
 
 
 @dataclass
@@ -48,13 +44,15 @@ def run(options: Options) -> None:
     if options.to is not None and not options.dry_run:
         found = roll_back(options.index, options.to)
         (now,) = (one for one in kept_versions(options.index) if one.current)
-        say(f"{options.index}: {found.name} is searched again, as {now.name}: {now.images} images, {_model(found)}")
+        model = found.build.origin[1]
+        say(f"{options.index}: {found.name} is searched again, as {now.name}: {now.images} images, model {model}")
         return
     kept = kept_versions(options.index)
     print_versions(options.index, kept)
     if options.to is not None:
         found = find_version(kept, options.to, options.index)
-        say(f"--to {options.to} is {found.name}: {found.images} images, {_model(found)}. Nothing was changed.")
+        model = found.build.origin[1]
+        say(f"--to {options.to} is {found.name}: {found.images} images, model {model}. Nothing was changed.")
 
 
 def _keep(options: Options) -> None:
@@ -74,7 +72,3 @@ def _keep(options: Options) -> None:
         with writing(options.index):
             write_retention(database, retention)
     say(f"{options.index}: keeps versions for {retention.days} days, and {retention.builds} builds")
-
-
-def _model(version: KeptVersion) -> str:
-    return f"model {version.build.origin[1]}"
