@@ -210,6 +210,7 @@ def test_it_is_traced_in_one_piece(taken):
     assert (compiled_gradients - gradients).norm() <= 1e-5 * gradients.norm()
 
 
+@AT_LENGTH
 def test_a_compiled_model_computes_no_padding_and_is_not_made_anew_for_every_batch(taken):
     torch.manual_seed(0)
     torch.compiler.reset()

@@ -160,7 +160,8 @@ def test_every_operation_refuses_who_may_not(make_client: MakeClient) -> None:
                 if reply.status_code == 403:
                     require_error(reply, 403, "forbidden")
                     refused[right].add(name)
-    admin = {"delete /v1/events", "get /v1/statistics/queries", "get /v1/statistics/click-through"}
+    admin = {"delete /v1/events", "get /v1/status", "post /v1/indexes/{name}/rebuild"}
+    admin |= {f"get /v1/statistics/{name}" for name in ("queries", "click-through", "experiments")}
     assert admin <= refused["search"] & refused["write"]
     writes = {f"{method} /v1/products" for method in ("post", "patch", "delete")}
     writes |= {f"{method} /v1/products/{{product_id}}" for method in ("patch", "delete")}

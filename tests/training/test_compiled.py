@@ -39,7 +39,8 @@ def losses_of(out: Path) -> list[float]:
     return [line["loss"] for line in log_of(out) if "loss" in line]
 
 
-@pytest.mark.parametrize("task", ["pretrain", pytest.param("finetune", marks=AT_LENGTH)])
+@AT_LENGTH
+@pytest.mark.parametrize("task", ["pretrain", "finetune"])
 def test_a_run_is_traced_in_one_piece_and_for_any_batch(
     task: str, shop_store: Path, tiny_bert: str, tmp_path: Path, traced: None
 ) -> None:

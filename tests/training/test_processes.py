@@ -117,6 +117,7 @@ def test_two_processes_are_one_of_twice_the_batch(shop_store: Path, tiny_bert: s
     assert chance[0] == chance[1]
 
 
+@AT_LENGTH
 @pytest.mark.slow
 def test_two_processes_share_the_steps_of_the_warm_start(shop_store: Path, tiny_bert: str, tmp_path: Path) -> None:
     words = ["--model.contrastive-size=16", "--warm-start.head-epochs=3", "--warm-start.epochs=2"]
@@ -155,6 +156,7 @@ def test_two_processes_train_a_compiled_model_alike(
     require_equal(tmp_path / "plain", tmp_path / "compiled")
 
 
+@AT_LENGTH
 @pytest.mark.slow
 def test_sigterm_to_one_process_saves_in_all_and_a_rerun_continues(
     shop_store: Path, tiny_bert: str, tmp_path: Path

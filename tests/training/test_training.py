@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+from tests.conftest import AT_LENGTH
 from tests.forked import COMMAND, Fork
 
 from interbert.checkpoints.directory import load_model, load_processor
@@ -367,7 +368,7 @@ def test_sigterm_saves_and_exits_as_such(shop_store: Path, tiny_bert: str, tmp_p
     assert list(out.glob("checkpoints/checkpoint-*/training.json"))
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGKILL, pytest.param(signal.SIGTERM, marks=AT_LENGTH)])
 def test_a_warm_start_that_a_signal_ends_goes_on_bit_by_bit(
     number: signal.Signals, shop_store: Path, tiny_bert: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

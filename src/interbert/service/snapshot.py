@@ -29,7 +29,7 @@ from interbert.search.manifest import append_manifest, connect
 from interbert.search.restore_points import read_retention, write_retention
 from interbert.service.state import State
 from interbert.utils.bounded_files import json_value
-from interbert.utils.files import only_writer
+from interbert.utils.files import atomic_write, only_writer
 
 _FORMAT = 1
 _FILE = "snapshot.json"
@@ -128,7 +128,7 @@ def _filled(part: Path, index_path: str | Path, state: State, personal: bool) ->
         unfinished=_unfinished(part / "state" / "tasks.jsonl"),
         files={name: _sha256(file) for name, file in _files(part).items()},
     )
-    (part / _FILE).write_text(json.dumps(asdict(found), indent=2) + "\n", encoding="utf-8")
+    atomic_write(part / _FILE, json.dumps(asdict(found), indent=2) + "\n")
     return found
 
 
