@@ -25,6 +25,7 @@ from interbert.search.index import ProductIndex
 from interbert.service import spool as spool_module
 from interbert.service import writes as writes_module
 from interbert.service.errors import ServiceError
+from interbert.service.leases import rebuild_lease
 from interbert.service.metrics import Metrics
 from interbert.service.state import State, Task
 from interbert.service.writes import ProductWriter
@@ -211,6 +212,21 @@ def test_a_build_that_comes_between_two_chunks_gets_all_lines(
     assert rebuilt
     assert [one["status"] for one in results(done)] == ["added", "added"]
     assert {"new-0", "new-1"} <= set(ProductIndex.open(index_path).ids())
+
+
+def test_writes_wait_for_a_rebuild_by_another_replica(writer: ProductWriter, index_path: Path, tmp_path: Path) -> None:
+    other = State.open(f"sqlite:///{tmp_path / 'interbert.db'}")
+    lease = rebuild_lease(other, "shop")
+    assert lease.claim()
+    task = writer.submit("products.update", lines({"product_id": "red-circle", "price": 1.25}))
+    end = time.monotonic() + 60
+    while writer.note(task.id) is None and time.monotonic() < end:
+        assert asyncio.run(writer.wait(task.id, 0.05)).finished_at is None
+    assert "Another command" in str(writer.note(task.id))
+    assert ProductIndex.open(index_path).ids("price = 1.25") == []
+    lease.release()
+    assert finished(writer, task).state == "succeeded"
+    other.close()
 
 
 def test_a_full_disk_acknowledges_nothing(

@@ -18,7 +18,9 @@ from interbert.cli.parser import parse_options
 from interbert.errors import UsageError
 from interbert.service.access import Access
 from interbert.service.numbers import observed
+from interbert.service.leases import rebuild_lease
 from interbert.service.rebuilding import STOPPED, Rebuilds, named_sources
+from interbert.service.state import State
 
 ENDS = {"well": "pass", "badly": "import sys; sys.exit('interbert: ' + sys.argv[2] + ': is no folder.')"}
 
@@ -104,6 +106,22 @@ def test_one_rebuild_at_a_time_which_ends_with_the_service(make_client: MakeClie
     client.app.state.service.rebuilds.stop()
     assert client.get(f"/v1/tasks/{task['id']}").json()["error"] == STOPPED
     assert client.post("/v1/indexes/shop/rebuild").json()["error"]["code"] == "draining"
+
+
+def test_one_rebuild_at_a_time_among_replicas(make_client: MakeClient, tmp_path: Path) -> None:
+    client = rebuilding(make_client, tmp_path, "pass")
+    service = client.app.state.service
+    other = State.open(f"sqlite:///{service.settings.folder / 'interbert.db'}")
+    lease = rebuild_lease(other, "shop")
+    assert lease.claim()
+    refused = client.post("/v1/indexes/shop/rebuild")
+    assert (refused.status_code, refused.json()["error"]["code"]) == (409, "conflict")
+    assert service.state.tasks.list("shop") == []
+    lease.release()
+    finished(client, client.post("/v1/indexes/shop/rebuild").json()["id"])
+    service.rebuilds.stop()
+    assert lease.claim(), "the end of a rebuild lets others have it"
+    other.close()
 
 
 def test_a_rebuild_that_a_kill_left_has_failed(make_client: MakeClient, tmp_path: Path) -> None:

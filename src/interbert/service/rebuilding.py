@@ -22,6 +22,7 @@ from interbert.errors import CheckpointError, UsageError, shortened, writing
 from interbert.search.index_model import model_fingerprint, model_folder
 from interbert.search.manifest import Manifest
 from interbert.service.errors import ServiceError
+from interbert.service.leases import rebuild_lease
 from interbert.service.state.records import REBUILD
 from interbert.utils.redaction import published
 
@@ -95,11 +96,16 @@ class Rebuilds:
         with self._lock:
             if self._ending:
                 raise ServiceError("draining", "The service is about to stop.")
-            if served.name in self._running:
+            lease = rebuild_lease(self._state, served.name)
+            if served.name in self._running or not lease.claim():  # by another replica
                 raise ServiceError("conflict", f"The index {served.name!r} is being rebuilt already.", "name")
-            task = self._state.tasks.create(REBUILD, served.name, (), key_id=key_id)
-            self._state.tasks.progress(task.id, 0)
-            self._launch(task.id, served, manifest)
+            try:
+                task = self._state.tasks.create(REBUILD, served.name, (), key_id=key_id)
+                self._state.tasks.progress(task.id, 0)
+                self._launch(task.id, served, manifest)
+            except BaseException:
+                lease.release()
+                raise
             return self._state.tasks.get(task.id)
 
     def _launch(self, task_id: str, served: ServedIndex, manifest: Manifest) -> None:
@@ -131,6 +137,7 @@ class Rebuilds:
         finally:
             with self._lock:
                 self._running.pop(served.name, None)
+                rebuild_lease(self._state, served.name).release()
 
     def _forget(self, task_id: str) -> None:
         """Remove the file of a rebuild."""

@@ -25,7 +25,7 @@ from interbert.search.index import ProductIndex
 from interbert.search.row_changes import maintain
 from interbert.service.applying import PASSING, ChunkWriter, Kind, RebuiltError, Tally, note_of
 from interbert.service.errors import ServiceError
-from interbert.service.leases import Lease, LeaseLostError
+from interbert.service.leases import LeaseLostError, WriteLease
 from interbert.service.metrics import Metrics
 from interbert.service.settings import Limits
 from interbert.service.spool import SpoolFile, chunks
@@ -85,7 +85,7 @@ class ProductWriter:
         self._stopping, self._wake = threading.Event(), threading.Event()
         self._waiters = Waiters(state.tasks.get)
         self._thread: threading.Thread | None = None
-        self._lease = Lease(state, "write", self.name)
+        self._lease = WriteLease(state, self.name)
         self._unmaintained = True  # a kill may have come between a change and the upkeep of the index
         self._maintained_at, self._maintaining_took = time.monotonic(), 0.0
         self._expired_at: float | None = None
@@ -255,6 +255,7 @@ class ProductWriter:
 
     def _hold(self, work: Callable[[ProductIndex], T]) -> tuple[str, T]:
         """Do something with the newest build while no other command changes it; returns its table, too."""
+        self._lease.require()
         with only_writer(self._path):
             index = ProductIndex.open(self._path).pinned()
             index.before_commit = self._lease.require
