@@ -17,8 +17,9 @@ from interbert.cli.index_build import Options, run
 from interbert.cli.parser import parse_options
 from interbert.errors import UsageError
 from interbert.service.access import Access
-from interbert.service.numbers import observed
+from interbert.service.errors import ServiceError
 from interbert.service.leases import rebuild_lease
+from interbert.service.numbers import observed
 from interbert.service.rebuilding import STOPPED, Rebuilds, named_sources
 from interbert.service.state import State
 
@@ -134,6 +135,37 @@ def test_a_rebuild_that_a_kill_left_has_failed(make_client: MakeClient, tmp_path
     service.rebuilds.start()
     assert client.get(f"/v1/tasks/{left.id}").json()["error"] == STOPPED
     assert not list((tmp_path / "rebuilds").iterdir())
+
+
+def test_a_start_leaves_the_rebuild_of_a_replica_that_lives(make_client: MakeClient, tmp_path: Path) -> None:
+    client = rebuilding(make_client, tmp_path, "import time; time.sleep(600)")
+    task = client.post("/v1/indexes/shop/rebuild").json()
+    service = client.app.state.service
+    Rebuilds({"shop": "feed"}, service.state, tmp_path / "rebuilds").start()
+    assert client.get(f"/v1/tasks/{task['id']}").json()["state"] == "running"
+    assert [one.stem for one in (tmp_path / "rebuilds").iterdir()] == [task["id"]]
+    service.rebuilds.stop()
+    assert not list((tmp_path / "rebuilds").iterdir())
+
+
+def test_the_end_of_a_rebuild_that_cannot_be_kept_is_kept_by_the_next_start(
+    make_client: MakeClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = rebuilding(make_client, tmp_path, "pass", start=False)
+    service = client.app.state.service
+    left = service.state.tasks.create("index.rebuild", "shop", ())
+    (tmp_path / "rebuilds").mkdir()
+    (tmp_path / "rebuilds" / f"{left.id}.json").write_text("{}")
+
+    def away(*arguments: object) -> None:
+        raise ServiceError("state_unavailable", "The database cannot be reached.")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(service.state.tasks, "finish", away)
+        service.rebuilds.start()
+    assert list((tmp_path / "rebuilds").iterdir())
+    service.rebuilds.start()
+    assert client.get(f"/v1/tasks/{left.id}").json()["error"] == STOPPED
 
 
 def test_what_is_built_anew_is_as_it_was(
