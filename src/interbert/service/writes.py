@@ -110,13 +110,16 @@ class ProductWriter:
         """
         return SpoolFile(self._spool)
 
-    def submit(self, kind: Kind, lines: SpoolFile | Iterable[bytes], key_id: str | None = None) -> Task:
+    def submit(
+        self, kind: Kind, lines: SpoolFile | Iterable[bytes], key_id: str | None = None, also: str | None = None
+    ) -> Task:
         """Keep a write; when this returns, it is on the disk, and will be applied.
 
         Args:
             kind: what is done with the lines.
             lines: JSON, one value each; a file of :meth:`spool_file` has them already.
             key_id: who writes.
+            also: name of another index that gets the same write: both, or none.
 
         Raises:
             ServiceError: ``storage_full`` or ``state_unavailable``: nothing was kept.
@@ -125,8 +128,8 @@ class ProductWriter:
             with self.spool_file() as opened:
                 for line in lines:
                     opened.write(line.rstrip(b"\n") + b"\n")
-                return self.submit(kind, opened, key_id)
-        task = self._state.tasks.create(kind, self.name, lines, lines.lines, key_id)
+                return self.submit(kind, opened, key_id, also)
+        task = self._state.tasks.create(kind, self.name, lines, lines.lines, key_id, also)
         self._wake.set()
         return task
 
