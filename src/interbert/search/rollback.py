@@ -15,10 +15,7 @@ from interbert.search.manifest import Manifest, append_manifest, connect, has_ta
 from interbert.search.restore_points import RestorePoint, head_point, restore_points
 from interbert.search.versions import parsed_version
 from interbert.search.writer import IndexWriter
-from interbert.utils.files import only_writer
-
-_WAIT_SECONDS = 60.0
-"""For another command, or the service's writer, to let go of the index."""
+from interbert.utils.files import WRITER_SECONDS, only_writer
 
 
 @dataclass(frozen=True)
@@ -113,7 +110,7 @@ def roll_back(path: str | Path, to: str) -> KeptVersion:
         UsageError: it is searched already, ``to`` is wrong, or another command is writing the index.
         StorageError: it cannot be written; what was searched stays.
     """
-    with only_writer(path, _WAIT_SECONDS):
+    with only_writer(path, WRITER_SECONDS):
         kept = kept_versions(path)
         found = find_version(kept, to, path)
         if found.current:

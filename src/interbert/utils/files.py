@@ -176,6 +176,10 @@ def write_output(path: str | Path, text: str, kind: Kind) -> None:
     atomic_write(path, text)
 
 
+WRITER_SECONDS = 60.0
+"""To wait for another command, or a service's writer, to let go of an index."""
+
+
 @contextlib.contextmanager
 def only_writer(folder: str | Path, seconds: float = 0.0) -> Iterator[None]:
     """Hold a folder (or URI) for the length of a block; a killed process lets go of it.
