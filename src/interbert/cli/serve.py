@@ -172,13 +172,16 @@ def opened_state(options: Options) -> State:
     from interbert.cli.serving import is_loopback
     from interbert.errors import UsageError, writing
     from interbert.service.state import State, database_url
+    from interbert.utils.redaction import without_credentials
 
     folder = Path(options.state)
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
     state = State.open(database_url(None if options.database else folder, options.database))
     if not is_loopback(options.host) and not state.keys.any():
-        where = f"--database {options.database}" if options.database else f"--state {options.state}"
+        where = (
+            f"--database {without_credentials(options.database)}" if options.database else f"--state {options.state}"
+        )
         raise UsageError(
             f"serve: {options.host} is not loopback, and there is no key, so anybody could write. Make one first: "
             f"interbert keys create NAME {where}"
