@@ -10,7 +10,7 @@ from typing import Any
 
 from interbert.errors import CheckpointError, UsageError, VectorIndexError, VersionGone, writing
 from interbert.search.index import ProductIndex
-from interbert.search.index_model import model_fingerprint, model_folder
+from interbert.search.index_model import model_fingerprint, own_model
 from interbert.search.manifest import Manifest, append_manifest, connect, has_table, read_manifests
 from interbert.search.restore_points import RestorePoint, head_point, restore_points
 from interbert.search.versions import parsed_version
@@ -140,10 +140,9 @@ def _require_there(path: str | Path, version: KeptVersion) -> None:
 
 
 def _require_model(path: str | Path, build: Manifest) -> None:
-    if "://" not in str(path) and model_folder(path, build.model_fingerprint).is_dir():
-        return
     try:
-        there = model_fingerprint(build.model) == build.model_fingerprint
+        kept = own_model(str(path), build.model_fingerprint) is not None
+        there = kept or model_fingerprint(build.model) == build.model_fingerprint
     except CheckpointError:
         there = False
     if not there:
