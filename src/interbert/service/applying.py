@@ -51,8 +51,13 @@ class RebuiltError(Exception):
 
 
 def mark_of(index: ProductIndex) -> str:
-    """A build and the last time that its index went back to an earlier version: lines written before are gone."""
-    backs = (one.number for one in restore_points(index.table) if one.made_by == "rollback")
+    """A build and the last time that its index went back to an earlier version: lines written before are gone.
+
+    Raises:
+        VectorIndexError: it cannot be read.
+    """
+    with index.reading():
+        backs = [one.number for one in restore_points(index.table) if one.made_by == "rollback"]
     return f"{index.manifest.table}@{max(backs, default=0)}"
 
 

@@ -40,7 +40,7 @@ async def explained(
     require_length(asked.text, service.limits.query_characters, "text")
     experiment = service.settings.experiments.get(served.name)
     treated = experiment is not None and asked.variant == experiment.treatment
-    answering = service.indexes[experiment.treatment] if experiment is not None and treated else served
+    answering = service.indexes[asked.variant or ""] if treated else served
     view = await run_in_threadpool(answering.engine.pinned)
     image_id: str | None = None
     if asked.image is not None:
