@@ -36,7 +36,7 @@ async def experiments(
     return await run_in_threadpool(_reply, service, served, days)
 
 
-def _reply(service: Service, served: ServedIndex, days: int) -> ExperimentReply:
+def _reply(service: Service, served: ServedIndex, days: float) -> ExperimentReply:
     """The database is asked, and intervals are computed, which is too much for the thread that answers."""
     found = service.state.events.variants(served.name, days)
     running = service.settings.experiments.get(served.name)
