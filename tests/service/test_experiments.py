@@ -74,6 +74,13 @@ def test_a_client_stays_with_its_variant(shop: TestClient) -> None:
     assert over.json()["error"]["code"] == "cursor_expired"
 
 
+def test_the_variant_that_answered_explains(shop: TestClient) -> None:
+    asked = {"text": "a red circle", "product_id": "red-circle", "index": "shop"}
+    assert shop.post("/v1/explain", json=asked | {"variant": "next"}).json()["error"]["code"] == "not_found"
+    for variant in (None, "shop", "toys"):
+        assert shop.post("/v1/explain", json=asked | {"variant": variant}).status_code == 200
+
+
 def test_writes_go_to_both(shop: TestClient) -> None:
     assert shop.patch("/v1/products/blue-circle", json={"price": 1.25}).status_code == 200
     lines = "\n".join(json.dumps({"product_id": name, "stock": 77}) for name in ("blue-square", "green-square"))

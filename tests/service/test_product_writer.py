@@ -22,9 +22,11 @@ from interbert.errors import BusyError
 from interbert.search.build import build_index
 from interbert.search.engine import SearchEngine
 from interbert.search.index import ProductIndex
+from interbert.search.rollback import kept_versions, roll_back
 from interbert.service import spool as spool_module
 from interbert.service import writes as writes_module
 from interbert.service.errors import ServiceError
+from interbert.service.leases import rebuild_lease
 from interbert.service.metrics import Metrics
 from interbert.service.state import State, Task
 from interbert.service.writes import ProductWriter
@@ -211,6 +213,41 @@ def test_a_build_that_comes_between_two_chunks_gets_all_lines(
     assert rebuilt
     assert [one["status"] for one in results(done)] == ["added", "added"]
     assert {"new-0", "new-1"} <= set(ProductIndex.open(index_path).ids())
+
+
+def test_a_rollback_that_comes_between_two_chunks_gets_all_lines(
+    writer: ProductWriter, index_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(writes_module._CHUNK_LINES, "products.write", 1)
+    (first,) = (one.name for one in kept_versions(index_path) if one.current)
+    progress, gone_back = writer._state.tasks.progress, []
+
+    def progress_and_go_back(task_id: str, done: int) -> None:
+        progress(task_id, done)
+        if done == 1 and not gone_back:
+            gone_back.append(roll_back(index_path, first))
+
+    monkeypatch.setattr(writer._state.tasks, "progress", progress_and_go_back)
+    new = [{"product_id": f"new-{place}", "image": picture("pink")} for place in range(2)]
+    done = finished(writer, writer.submit("products.write", lines(*new)))
+    assert gone_back
+    assert [one["status"] for one in results(done)] == ["added", "added"]
+    assert {"new-0", "new-1"} <= set(ProductIndex.open(index_path).ids())
+
+
+def test_writes_wait_for_a_rebuild_by_another_replica(writer: ProductWriter, index_path: Path, tmp_path: Path) -> None:
+    other = State.open(f"sqlite:///{tmp_path / 'interbert.db'}")
+    lease = rebuild_lease(other, "shop")
+    assert lease.claim()
+    task = writer.submit("products.update", lines({"product_id": "red-circle", "price": 1.25}))
+    end = time.monotonic() + 60
+    while writer.note(task.id) is None and time.monotonic() < end:
+        assert asyncio.run(writer.wait(task.id, 0.05)).finished_at is None
+    assert "Another command" in str(writer.note(task.id))
+    assert ProductIndex.open(index_path).ids("price = 1.25") == []
+    lease.release()
+    assert finished(writer, task).state == "succeeded"
+    other.close()
 
 
 def test_a_full_disk_acknowledges_nothing(

@@ -17,8 +17,11 @@ from interbert.cli.index_build import Options, run
 from interbert.cli.parser import parse_options
 from interbert.errors import UsageError
 from interbert.service.access import Access
+from interbert.service.errors import ServiceError
+from interbert.service.leases import rebuild_lease
 from interbert.service.numbers import observed
 from interbert.service.rebuilding import STOPPED, Rebuilds, named_sources
+from interbert.service.state import State
 
 ENDS = {"well": "pass", "badly": "import sys; sys.exit('interbert: ' + sys.argv[2] + ': is no folder.')"}
 
@@ -106,6 +109,22 @@ def test_one_rebuild_at_a_time_which_ends_with_the_service(make_client: MakeClie
     assert client.post("/v1/indexes/shop/rebuild").json()["error"]["code"] == "draining"
 
 
+def test_one_rebuild_at_a_time_among_replicas(make_client: MakeClient, tmp_path: Path) -> None:
+    client = rebuilding(make_client, tmp_path, "pass")
+    service = client.app.state.service
+    other = State.open(f"sqlite:///{service.settings.folder / 'interbert.db'}")
+    lease = rebuild_lease(other, "shop")
+    assert lease.claim()
+    refused = client.post("/v1/indexes/shop/rebuild")
+    assert (refused.status_code, refused.json()["error"]["code"]) == (409, "conflict")
+    assert service.state.tasks.list("shop") == []
+    lease.release()
+    finished(client, client.post("/v1/indexes/shop/rebuild").json()["id"])
+    service.rebuilds.stop()
+    assert lease.claim(), "the end of a rebuild lets others have it"
+    other.close()
+
+
 def test_a_rebuild_that_a_kill_left_has_failed(make_client: MakeClient, tmp_path: Path) -> None:
     client = rebuilding(make_client, tmp_path, "pass", start=False)
     service = client.app.state.service
@@ -116,6 +135,37 @@ def test_a_rebuild_that_a_kill_left_has_failed(make_client: MakeClient, tmp_path
     service.rebuilds.start()
     assert client.get(f"/v1/tasks/{left.id}").json()["error"] == STOPPED
     assert not list((tmp_path / "rebuilds").iterdir())
+
+
+def test_a_start_leaves_the_rebuild_of_a_replica_that_lives(make_client: MakeClient, tmp_path: Path) -> None:
+    client = rebuilding(make_client, tmp_path, "import time; time.sleep(600)")
+    task = client.post("/v1/indexes/shop/rebuild").json()
+    service = client.app.state.service
+    Rebuilds({"shop": "feed"}, service.state, tmp_path / "rebuilds").start()
+    assert client.get(f"/v1/tasks/{task['id']}").json()["state"] == "running"
+    assert [one.stem for one in (tmp_path / "rebuilds").iterdir()] == [task["id"]]
+    service.rebuilds.stop()
+    assert not list((tmp_path / "rebuilds").iterdir())
+
+
+def test_the_end_of_a_rebuild_that_cannot_be_kept_is_kept_by_the_next_start(
+    make_client: MakeClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = rebuilding(make_client, tmp_path, "pass", start=False)
+    service = client.app.state.service
+    left = service.state.tasks.create("index.rebuild", "shop", ())
+    (tmp_path / "rebuilds").mkdir()
+    (tmp_path / "rebuilds" / f"{left.id}.json").write_text("{}")
+
+    def away(*arguments: object) -> None:
+        raise ServiceError("state_unavailable", "The database cannot be reached.")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(service.state.tasks, "finish", away)
+        service.rebuilds.start()
+    assert list((tmp_path / "rebuilds").iterdir())
+    service.rebuilds.start()
+    assert client.get(f"/v1/tasks/{left.id}").json()["error"] == STOPPED
 
 
 def test_what_is_built_anew_is_as_it_was(

@@ -63,10 +63,10 @@ def _keep(options: Options) -> None:
     from interbert.search.index import ProductIndex
     from interbert.search.manifest import connect
     from interbert.search.restore_points import read_retention, write_retention
-    from interbert.utils.files import only_writer
+    from interbert.utils.files import WRITER_SECONDS, only_writer
 
     given = {"days": options.keep_days, "builds": options.keep_builds}
-    with only_writer(options.index):
+    with only_writer(options.index, WRITER_SECONDS):
         database = connect(ProductIndex.open(options.index).path)
         retention = replace(read_retention(database), **{k: v for k, v in given.items() if v is not None}).check()
         with writing(options.index):

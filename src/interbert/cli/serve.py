@@ -13,7 +13,9 @@ balancer notice, answers what was begun, and ends; topics, keys, events and task
 
 from __future__ import annotations
 
+import contextlib
 import logging
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
@@ -145,6 +147,19 @@ def _served(name: str, path: str, options: Options, state: State, settings: Sett
     )
 
 
+@contextlib.contextmanager
+def _database_errors() -> Iterator[None]:
+    """Errors of the database while the service is opened end the command by one line."""
+    from interbert.errors import StorageError, UsageError
+    from interbert.service.errors import ServiceError
+
+    try:
+        yield
+    except ServiceError as error:
+        raise (StorageError if error.code == "storage_full" else UsageError)(error.message) from error
+
+
+@_database_errors()
 def opened_state(options: Options) -> State:
     """The database; its folder is made.
 
@@ -157,13 +172,16 @@ def opened_state(options: Options) -> State:
     from interbert.cli.serving import is_loopback
     from interbert.errors import UsageError, writing
     from interbert.service.state import State, database_url
+    from interbert.utils.redaction import without_credentials
 
     folder = Path(options.state)
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
     state = State.open(database_url(None if options.database else folder, options.database))
     if not is_loopback(options.host) and not state.keys.any():
-        where = f"--database {options.database}" if options.database else f"--state {options.state}"
+        where = (
+            f"--database {without_credentials(options.database)}" if options.database else f"--state {options.state}"
+        )
         raise UsageError(
             f"serve: {options.host} is not loopback, and there is no key, so anybody could write. Make one first: "
             f"interbert keys create NAME {where}"
@@ -171,6 +189,7 @@ def opened_state(options: Options) -> State:
     return state
 
 
+@_database_errors()
 def opened_service(options: Options) -> Service:
     """The service: its database, and every index with its model.
 

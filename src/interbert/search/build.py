@@ -28,7 +28,7 @@ from interbert.search.restore_points import read_retention
 from interbert.search.source_changes import Changes, write_source
 from interbert.search.vectors import TokenQuantisation, stored_size
 from interbert.search.writer import IndexWriter, table_schema
-from interbert.utils.files import only_writer
+from interbert.utils.files import WRITER_SECONDS, only_writer
 from interbert.utils.redaction import without_credentials
 
 
@@ -73,7 +73,7 @@ def build_index(
     encoder = ProductEncoder.load(model)
     encoder.require_recall()
     source = identified(source, lasting=False)
-    with only_writer(path):
+    with only_writer(path, WRITER_SECONDS if rebuild else 0.0):  # a service may be writing what is rebuilt
         builds = read_manifests(connect(path), str(path)) if is_index(path) else []
         if builds and builds[-1].complete and not rebuild:
             raise UsageError(

@@ -10,15 +10,12 @@ from typing import Any
 
 from interbert.errors import CheckpointError, UsageError, VectorIndexError, VersionGone, writing
 from interbert.search.index import ProductIndex
-from interbert.search.index_model import model_fingerprint, model_folder
+from interbert.search.index_model import model_fingerprint, own_model
 from interbert.search.manifest import Manifest, append_manifest, connect, has_table, read_manifests
 from interbert.search.restore_points import RestorePoint, head_point, restore_points
 from interbert.search.versions import parsed_version
 from interbert.search.writer import IndexWriter
-from interbert.utils.files import only_writer
-
-_WAIT_SECONDS = 60.0
-"""For another command, or the service's writer, to let go of the index."""
+from interbert.utils.files import WRITER_SECONDS, only_writer
 
 
 @dataclass(frozen=True)
@@ -113,7 +110,7 @@ def roll_back(path: str | Path, to: str) -> KeptVersion:
         UsageError: it is searched already, ``to`` is wrong, or another command is writing the index.
         StorageError: it cannot be written; what was searched stays.
     """
-    with only_writer(path, _WAIT_SECONDS):
+    with only_writer(path, WRITER_SECONDS):
         kept = kept_versions(path)
         found = find_version(kept, to, path)
         if found.current:
@@ -143,10 +140,9 @@ def _require_there(path: str | Path, version: KeptVersion) -> None:
 
 
 def _require_model(path: str | Path, build: Manifest) -> None:
-    if "://" not in str(path) and model_folder(path, build.model_fingerprint).is_dir():
-        return
     try:
-        there = model_fingerprint(build.model) == build.model_fingerprint
+        kept = own_model(str(path), build.model_fingerprint) is not None
+        there = kept or model_fingerprint(build.model) == build.model_fingerprint
     except CheckpointError:
         there = False
     if not there:

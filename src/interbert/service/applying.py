@@ -12,6 +12,7 @@ from interbert.errors import BusyError, CheckpointError, StorageError, VectorInd
 from interbert.search.index import ProductIndex
 from interbert.search.index_model import index_encoder
 from interbert.search.query_encoder import ProductEncoder
+from interbert.search.restore_points import restore_points
 from interbert.search.row_changes import Outcome, ProductRow, Status, remove_products, write_rows
 from interbert.service.errors import ServiceError
 from interbert.service.product_lines import LineError, LineReader
@@ -46,7 +47,18 @@ def note_of(error: Exception) -> str:
 
 
 class RebuiltError(Exception):
-    """A rebuilt index took the place of the one that the first lines of a task were written to."""
+    """A rebuilt index, or an earlier version, took the place of what the first lines of a task were written to."""
+
+
+def mark_of(index: ProductIndex) -> str:
+    """A build and the last time that its index went back to an earlier version: lines written before are gone.
+
+    Raises:
+        VectorIndexError: it cannot be read.
+    """
+    with index.reading():
+        backs = [one.number for one in restore_points(index.table) if one.made_by == "rollback"]
+    return f"{index.manifest.table}@{max(backs, default=0)}"
 
 
 @dataclass(frozen=True)
@@ -106,20 +118,20 @@ class ChunkWriter:
     def __init__(self, engine: SearchEngine, megapixels: float) -> None:
         self._engine, self._megapixels = engine, megapixels
 
-    def write(self, kind: Kind, chunk: Chunk, table: str | None, index: ProductIndex) -> list[LineResult]:
+    def write(self, kind: Kind, chunk: Chunk, mark: str | None, index: ProductIndex) -> list[LineResult]:
         """Apply lines to a build that is held; returns what was done to each.
 
         Args:
             kind: what is done with the lines.
             chunk: the lines.
-            table: of the build that the task's lines before these were written to.
+            mark: of what the task's lines before these were written to.
             index: the newest build.
 
         Raises:
-            RebuiltError: it is another build.
+            RebuiltError: it is another build, or went back to an earlier version.
             BusyError, StorageError, VectorIndexError, CheckpointError: nothing of the lines was counted; try again.
         """
-        if table not in (None, index.manifest.table):
+        if mark not in (None, mark_of(index)):
             raise RebuiltError
         reader = LineReader(index.manifest, self._megapixels)
         if kind == "products.remove":

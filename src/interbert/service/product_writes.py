@@ -184,9 +184,8 @@ class WriteRequest:
             if len(refused) == len(lines):
                 return _written(None, refused, lines.single)
         experiment = self.service.settings.experiments.get(self.served.name)
-        if experiment is not None:
-            await run_in_threadpool(self._submit_to, self.service.indexes[experiment.treatment], lines)
-        task = await run_in_threadpool(self.writer.submit, lines.kind, lines.lines, self.principal.key_id)
+        also = None if experiment is None else experiment.treatment
+        task = await run_in_threadpool(self.writer.submit, lines.kind, lines.lines, self.principal.key_id, also)
         if remember is not None:
             await run_in_threadpool(remember, 202, task_body(task))
         seconds = self.wait if self.wait is not None else WAIT_SECONDS if len(lines) <= SMALL else 0.0
@@ -198,11 +197,6 @@ class WriteRequest:
         if results is None:
             raise ServiceError("internal", f"The write failed: {(task.result or {}).get('error')}")
         return _written(task.id, results, lines.single)
-
-    def _submit_to(self, treatment: ServedIndex, lines: Lines) -> None:
-        """Keep the same write for the other index of an experiment, before this one's: both, or the request fails."""
-        assert treatment.writer is not None
-        treatment.writer.submit(lines.kind, lines.lines, self.principal.key_id)
 
     def _refused(self, lines: Lines) -> list[dict[str, Any]]:
         """Lines that cannot be used whatever the index holds."""

@@ -18,11 +18,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from interbert.errors import CheckpointError, UsageError, shortened, writing
+from interbert.errors import BusyError, CheckpointError, UsageError, shortened, writing
 from interbert.search.index_model import model_fingerprint, model_folder
 from interbert.search.manifest import Manifest
 from interbert.service.errors import ServiceError
+from interbert.service.leases import rebuild_lease
 from interbert.service.state.records import REBUILD
+from interbert.utils.files import only_writer
 from interbert.utils.redaction import published
 
 if TYPE_CHECKING:
@@ -57,12 +59,20 @@ class Rebuilds:
         self._ending = False
 
     def start(self) -> None:
-        """Say of rebuilds that a killed service left that they have ended."""
+        """Say of rebuilds that a killed service left that they have ended; those of replicas that live go on."""
         for file in self._folder.glob("*.json"):
-            with contextlib.suppress(ServiceError):  # the task was forgotten meanwhile
-                if self._state.tasks.get(file.stem).finished_at is None:
-                    self._state.tasks.finish(file.stem, "failed", {"error": STOPPED})
-            self._forget(file.stem)
+            with contextlib.suppress(BusyError), only_writer(file):
+                self._end_left(file.stem)
+
+    def _end_left(self, task_id: str) -> None:
+        """End the task of a rebuild that nobody waits for any more; the next start tries what fails now."""
+        try:
+            self._state.tasks.finish(task_id, "failed", {"error": STOPPED})
+        except ServiceError as error:
+            if error.code != "not_found":  # forgotten meanwhile
+                _log.warning("the end of a rebuild cannot be kept yet: %s", error.message)
+                return
+        self._forget(task_id)
 
     def stop(self) -> None:
         """End the processes; their tasks say that they have failed, and why."""
@@ -95,32 +105,43 @@ class Rebuilds:
         with self._lock:
             if self._ending:
                 raise ServiceError("draining", "The service is about to stop.")
-            if served.name in self._running:
+            lease = rebuild_lease(self._state, served.name)
+            if served.name in self._running or not lease.claim():  # by another replica
                 raise ServiceError("conflict", f"The index {served.name!r} is being rebuilt already.", "name")
-            task = self._state.tasks.create(REBUILD, served.name, (), key_id=key_id)
-            self._state.tasks.progress(task.id, 0)
-            self._launch(task.id, served, manifest)
+            try:
+                task = self._state.tasks.create(REBUILD, served.name, (), key_id=key_id)
+                self._state.tasks.progress(task.id, 0)
+                self._launch(task.id, served, manifest)
+            except BaseException:
+                lease.release()
+                raise
             return self._state.tasks.get(task.id)
 
     def _launch(self, task_id: str, served: ServedIndex, manifest: Manifest) -> None:
         """Start the process and the thread that waits for it; a task that cannot be begun has failed."""
         source, file = self.sources[served.name], self._folder / f"{task_id}.json"
+        held = contextlib.ExitStack()  # by it other replicas know that this one lives
         try:
+            held.enter_context(only_writer(file))
             with writing(self._folder):
                 self._folder.mkdir(parents=True, exist_ok=True)
                 file.write_text(json.dumps(build_options(served.path, manifest, source)), encoding="utf-8")
             process = _started([*self._command, "--config", str(file)])
         except Exception:
-            self._state.tasks.finish(task_id, "failed", {"error": "The rebuild could not be begun."})
-            self._forget(task_id)
+            with held:
+                self._state.tasks.finish(task_id, "failed", {"error": "The rebuild could not be begun."})
+                self._forget(task_id)
             raise
-        thread = threading.Thread(target=self._wait, args=(task_id, served, process), name=f"rebuild {served.name}")
+        words = (task_id, served, process, held)
+        thread = threading.Thread(target=self._wait, args=words, name=f"rebuild {served.name}")
         self._running[served.name] = process, thread
         _log.info("index %s is being rebuilt", served.name)
         thread.start()
 
-    def _wait(self, task_id: str, served: ServedIndex, process: subprocess.Popen[str]) -> None:
-        """Wait for a process and keep what came of it."""
+    def _wait(
+        self, task_id: str, served: ServedIndex, process: subprocess.Popen[str], held: contextlib.ExitStack
+    ) -> None:
+        """Wait for a process, keep what came of it, and let go of what is held."""
         try:
             _, said = process.communicate()
             result = {} if process.returncode == 0 else {"error": self._reason(served, process.returncode, said)}
@@ -129,8 +150,10 @@ class Rebuilds:
             if self._kept(lambda: self._state.tasks.finish(task_id, ended, result)):
                 self._forget(task_id)
         finally:
+            held.close()
             with self._lock:
                 self._running.pop(served.name, None)
+                rebuild_lease(self._state, served.name).release()
 
     def _forget(self, task_id: str) -> None:
         """Remove the file of a rebuild."""

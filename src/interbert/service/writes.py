@@ -23,9 +23,9 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 from interbert.errors import InterBertError
 from interbert.search.index import ProductIndex
 from interbert.search.row_changes import maintain
-from interbert.service.applying import PASSING, ChunkWriter, Kind, RebuiltError, Tally, note_of
+from interbert.service.applying import PASSING, ChunkWriter, Kind, RebuiltError, Tally, mark_of, note_of
 from interbert.service.errors import ServiceError
-from interbert.service.leases import Lease, LeaseLostError
+from interbert.service.leases import LeaseLostError, WriteLease
 from interbert.service.metrics import Metrics
 from interbert.service.settings import Limits
 from interbert.service.spool import SpoolFile, chunks
@@ -85,7 +85,7 @@ class ProductWriter:
         self._stopping, self._wake = threading.Event(), threading.Event()
         self._waiters = Waiters(state.tasks.get)
         self._thread: threading.Thread | None = None
-        self._lease = Lease(state, "write", self.name)
+        self._lease = WriteLease(state, self.name)
         self._unmaintained = True  # a kill may have come between a change and the upkeep of the index
         self._maintained_at, self._maintaining_took = time.monotonic(), 0.0
         self._expired_at: float | None = None
@@ -110,13 +110,16 @@ class ProductWriter:
         """
         return SpoolFile(self._spool)
 
-    def submit(self, kind: Kind, lines: SpoolFile | Iterable[bytes], key_id: str | None = None) -> Task:
+    def submit(
+        self, kind: Kind, lines: SpoolFile | Iterable[bytes], key_id: str | None = None, also: str | None = None
+    ) -> Task:
         """Keep a write; when this returns, it is on the disk, and will be applied.
 
         Args:
             kind: what is done with the lines.
             lines: JSON, one value each; a file of :meth:`spool_file` has them already.
             key_id: who writes.
+            also: name of another index that gets the same write: both, or none.
 
         Raises:
             ServiceError: ``storage_full`` or ``state_unavailable``: nothing was kept.
@@ -125,8 +128,8 @@ class ProductWriter:
             with self.spool_file() as opened:
                 for line in lines:
                     opened.write(line.rstrip(b"\n") + b"\n")
-                return self.submit(kind, opened, key_id)
-        task = self._state.tasks.create(kind, self.name, lines, lines.lines, key_id)
+                return self.submit(kind, opened, key_id, also)
+        task = self._state.tasks.create(kind, self.name, lines, lines.lines, key_id, also)
         self._wake.set()
         return task
 
@@ -179,7 +182,7 @@ class ProductWriter:
         try:
             tally = self._apply(task)
         except RebuiltError:  # the next step takes it again, from its first line
-            _log.info("index %s was rebuilt: task %s is applied to the new build", self.name, task.id)
+            _log.info("index %s was rebuilt or rolled back: task %s is applied anew", self.name, task.id)
             return
         except LeaseLostError as error:
             _log.warning("task %s of index %s is left: %s", task.id, self.name, error)
@@ -205,21 +208,19 @@ class ProductWriter:
 
     def _apply(self, task: Task) -> Tally:
         """Apply all lines of a task, from the first."""
-        table: str | None = None
+        mark: str | None = None
         tally, done = Tally(), 0
         kind: Kind = task.kind  # type: ignore[assignment]
         self._lasting(task.id, partial(self._state.tasks.progress, task.id, 0))
         for chunk in chunks(self._lines(task), _CHUNK_LINES[kind], _CHUNK_BYTES):
-            table, results = self._holding(task.id, partial(self._chunk_writer.write, kind, chunk, table))
+            mark, results = self._holding(task.id, partial(self._chunk_writer.write, kind, chunk, mark))
             self._unmaintained = True
-            errors = tally.add(results)
-            if errors:
+            if errors := tally.add(results):
                 self._lasting(task.id, partial(self._state.tasks.add_errors, task.id, errors))
             done += len(chunk.lines)
             self._lasting(task.id, partial(self._state.tasks.progress, task.id, done))
-            if time.monotonic() - self._maintained_at > max(
-                _MAINTAIN_SECONDS, _MAINTAIN_SHARE * self._maintaining_took
-            ):
+            pause = max(_MAINTAIN_SECONDS, _MAINTAIN_SHARE * self._maintaining_took)
+            if time.monotonic() - self._maintained_at > pause:
                 self._maintain()
         return tally if done == task.total else Tally(error="Lines of the task are not in the database any more.")
 
@@ -254,11 +255,12 @@ class ProductWriter:
         self._maintaining_took = self._maintained_at - started
 
     def _hold(self, work: Callable[[ProductIndex], T]) -> tuple[str, T]:
-        """Do something with the newest build while no other command changes it; returns its table, too."""
+        """Do something with the newest build while no other command changes it; returns its mark, too."""
+        self._lease.require()
         with only_writer(self._path):
             index = ProductIndex.open(self._path).pinned()
             index.before_commit = self._lease.require
-            return index.manifest.table, work(index)
+            return mark_of(index), work(index)
 
     def _holding(self, task_id: str, work: Callable[[ProductIndex], T]) -> tuple[str, T]:
         """As :meth:`_hold`, as soon as that is possible: what passes by itself is waited for."""

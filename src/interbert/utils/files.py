@@ -176,6 +176,10 @@ def write_output(path: str | Path, text: str, kind: Kind) -> None:
     atomic_write(path, text)
 
 
+WRITER_SECONDS = 60.0
+"""To wait for another command, or a service's writer, to let go of an index."""
+
+
 @contextlib.contextmanager
 def only_writer(folder: str | Path, seconds: float = 0.0) -> Iterator[None]:
     """Hold a folder (or URI) for the length of a block; a killed process lets go of it.
@@ -197,7 +201,7 @@ def only_writer(folder: str | Path, seconds: float = 0.0) -> Iterator[None]:
     name = str(folder) if "://" in str(folder) else str(Path(folder).resolve())
     key = hashlib.sha256(name.encode()).hexdigest()[:16]
     file = locks / f"{key}.lock"
-    lock = FileLock(file)
+    lock = FileLock(file, thread_local=False)  # one thread may begin a block that another ends
     if file.is_symlink() or (file.exists() and not file.is_file()):
         raise UsageError(f"{file}: is no regular file; locks are kept there. Remove it.")
     with writing(file):

@@ -61,6 +61,28 @@ def test_a_database_of_a_later_version_is_not_touched(url: str, state: State) ->
     engine.dispose()
 
 
+def test_writes_of_the_version_before_are_finished_by_it(url: str, state: State) -> None:
+    task = state.tasks.create("products.write", "shop", [b"x"], 1)
+    state.close()
+    engine = create_engine(url)
+    with engine.begin() as connection:  # as the version before left it
+        for table in ("leases", "replicas", "secrets", "task_lines"):
+            connection.execute(text(f"DROP TABLE {table}"))
+        for column in ("variant", "took_ms"):
+            connection.execute(text(f"ALTER TABLE queries DROP COLUMN {column}"))
+        connection.execute(text("ALTER TABLE tasks ADD COLUMN payload TEXT"))
+        connection.execute(text(f"UPDATE {VERSION_TABLE} SET version_num = '0001'"))
+    with pytest.raises(UsageError, match=r"has writes that are not finished\. Let the version before finish them"):
+        State.open(url)
+    assert "task_lines" not in inspect(engine).get_table_names()
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE tasks SET state = 'succeeded', finished_at = created_at"))
+    engine.dispose()
+    opened = State.open(url)
+    assert opened.tasks.get(task.id).state == "succeeded"
+    opened.close()
+
+
 def test_a_database_of_something_else_is_not_touched(url: str, folder: Path) -> None:
     folder.mkdir()
     engine = create_engine(url)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hmac
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
@@ -116,6 +116,29 @@ def test_an_impossible_key_is_refused(state: State, values: dict[str, object], s
     with pytest.raises(UsageError, match=said):
         state.keys.create(**({"name": "a", "rights": ["search"]} | values))  # type: ignore[arg-type]
     assert not state.keys.any()
+
+
+def test_a_task_of_two_indexes_is_kept_for_both_or_none(state: State) -> None:
+    task = state.tasks.create("add", "shop", [b"a\n", b"b"], 2, "key", also="next")
+    (other,) = state.tasks.list("next")
+    assert (task.index, other.total, other.key_id) == ("shop", 2, "key")
+    assert [[state.tasks.lines(one.id, part) for part in range(3)] for one in (task, other)] == [
+        [b"a\n", b"b", None]
+    ] * 2
+
+    class Parts:
+        """A disk that fails when the lines are read for the second index."""
+
+        read = 0
+
+        def __iter__(self) -> Iterator[bytes]:
+            self.read += 1
+            if self.read > 1:
+                raise ServiceError("storage_full", "The disk is full.")
+            yield b"c"
+
+    refused("storage_full", lambda: state.tasks.create("add", "shop", Parts(), 1, also="next"))
+    assert [one.id for one in state.tasks.list()] == [task.id, other.id]
 
 
 def test_tasks_survive_a_restart_and_come_in_their_order(open_state: Callable[[], State]) -> None:

@@ -12,7 +12,7 @@ from interbert.service.access import Principal, require
 from interbert.service.routes.events import Days, IndexName
 from interbert.service.schemas.common import errors, example
 from interbert.service.schemas.experiments import EXPERIMENT, DifferenceReply, ExperimentReply, VariantReply
-from interbert.service.service import Service
+from interbert.service.service import ServedIndex, Service
 from interbert.service.variant_statistics import differences, wilson
 
 router = APIRouter(tags=["events"])
@@ -33,7 +33,12 @@ async def experiments(
     """Searches that were answered while an experiment ran; choose `days` so that they began with it."""
     service: Service = request.app.state.service
     served = service.index(index, principal)
-    found = await run_in_threadpool(service.state.events.variants, served.name, days)
+    return await run_in_threadpool(_reply, service, served, days)
+
+
+def _reply(service: Service, served: ServedIndex, days: float) -> ExperimentReply:
+    """The database is asked, and intervals are computed, which is too much for the thread that answers."""
+    found = service.state.events.variants(served.name, days)
     running = service.settings.experiments.get(served.name)
     return ExperimentReply(
         index=served.name,

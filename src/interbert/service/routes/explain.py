@@ -38,7 +38,10 @@ async def explained(
     service: Service = request.app.state.service
     served = service.index(asked.index, principal)
     require_length(asked.text, service.limits.query_characters, "text")
-    view = await run_in_threadpool(served.engine.pinned)
+    experiment = service.settings.experiments.get(served.name)
+    treated = experiment is not None and asked.variant == experiment.treatment
+    answering = service.indexes[asked.variant or ""] if treated else served
+    view = await run_in_threadpool(answering.engine.pinned)
     image_id: str | None = None
     if asked.image is not None:
         async with service.image_slots.taking():

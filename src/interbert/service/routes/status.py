@@ -91,7 +91,7 @@ def _index(service: Service, served: ServedIndex) -> dict[str, Any]:
         "writes": by_label(counted(metrics.writes), name),
         "topic_pages": by_label(counted(metrics.topic_pages), name),
         "can_rebuild": service.rebuilds is not None and name in service.rebuilds.sources,
-        "rebuild_command": f"interbert index build MODEL SOURCE {name} --rebuild",
+        "rebuild_command": "interbert index build MODEL SOURCE INDEX --rebuild",
     }
 
 

@@ -22,6 +22,9 @@ class ExplainRequest(Request):
     index: str | None = Field(
         default=None, description="Name of the index; the first one that is served when left out."
     )
+    variant: str | None = Field(
+        default=None, max_length=100, description="As the search answered, while an experiment runs."
+    )
 
     @model_validator(mode="after")
     def _one_side(self) -> ExplainRequest:

@@ -34,6 +34,7 @@ class TaskStore(Store):
         parts: Iterable[bytes],
         total: int | None = None,
         key_id: str | None = None,
+        also: str | None = None,
     ) -> Task:
         """Keep a task with its lines, and note who asked for it; when this returns, it is on the disk.
 
@@ -44,23 +45,14 @@ class TaskStore(Store):
             parts: its lines, some whole ones a part; read again when another wrote at the same moment.
             total: lines.
             key_id: who asked for it.
+            also: name of another index that gets the same task, before this one: both are kept, or none. Tasks of the
+                two come in one order.
         """
-        row = TaskModel(
-            id=secrets.token_hex(16),
-            kind=kind,
-            index_name=index,
-            state="waiting",
-            total=total,
-            done=0,
-            key_id=key_id,
-            created_at=now(),
-        )
-        session.add(row)
-        session.flush()
-        for place, lines in enumerate(parts):  # one by one: all of them may be hundreds of MiB
-            session.execute(insert(TaskLinesModel).values(task_number=row.number, part=place, lines=lines))
-        session.add(AuditModel(at=now(), key_id=key_id, index_name=index, action=kind, what=row.id, count=total or 0))
-        return _record(session, row)
+        if also is not None:
+            if session.get_bind().dialect.name == "postgresql":  # SQLite lets one write at a time
+                session.execute(select(func.pg_advisory_xact_lock(func.hashtext(index))))
+            _add(session, kind, also, parts, total, key_id)
+        return _record(session, _add(session, kind, index, parts, total, key_id))
 
     @reading
     def lines(self, session: Session, task_id: str, part: int) -> bytes | None:
@@ -174,6 +166,28 @@ class TaskStore(Store):
         """Forget tasks that were finished before so many days; returns how many."""
         before = now() - timedelta(days=days)
         return deleted(session, delete(TaskModel).where(TaskModel.finished_at < before))
+
+
+def _add(
+    session: Session, kind: str, index: str, parts: Iterable[bytes], total: int | None, key_id: str | None
+) -> TaskModel:
+    """A new task's row, with its lines and who asked for it."""
+    row = TaskModel(
+        id=secrets.token_hex(16),
+        kind=kind,
+        index_name=index,
+        state="waiting",
+        total=total,
+        done=0,
+        key_id=key_id,
+        created_at=now(),
+    )
+    session.add(row)
+    session.flush()
+    for place, lines in enumerate(parts):  # one by one: all of them may be hundreds of MiB
+        session.execute(insert(TaskLinesModel).values(task_number=row.number, part=place, lines=lines))
+    session.add(AuditModel(at=now(), key_id=key_id, index_name=index, action=kind, what=row.id, count=total or 0))
+    return row
 
 
 def _row(session: Session, task_id: str, lock: bool = False) -> TaskModel:

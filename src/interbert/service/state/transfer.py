@@ -25,9 +25,14 @@ from interbert.service.state.models import Base, TaskModel
 PERSONAL = ("queries", "events")
 """Tables of what shoppers searched for and did."""
 _BATCH = 500
+"""Rows that are held in memory together; of tables whose rows may have MiB, one."""
 
 _OF_PROCESSES = ("leases", "replicas", "secrets")
 """Tables of the processes that run now; others make their own."""
+
+
+def _batch(table: Table) -> int:
+    return 1 if any(isinstance(column.type, LargeBinary) for column in table.columns) else _BATCH
 
 
 def _tables() -> list[Table]:
@@ -52,7 +57,8 @@ def write_tables(database: Database, folder: Path, personal: bool) -> dict[str, 
                 if personal or table.name not in PERSONAL:
                     with (folder / f"{table.name}.jsonl").open("x", encoding="utf-8") as file:
                         counts[table.name] = 0
-                        for row in connection.execution_options(yield_per=_BATCH).execute(select(table)).mappings():
+                        rows = connection.execute(select(table).execution_options(yield_per=_batch(table)))
+                        for row in rows.mappings():
                             file.write(json.dumps(_told(table, row), ensure_ascii=True) + "\n")
                             counts[table.name] += 1
     except SQLAlchemyError as error:
@@ -112,7 +118,7 @@ def read_tables(database: Database, folder: Path) -> None:
                 file = folder / f"{table.name}.jsonl"
                 if file.is_file():
                     rows = _rows(table, file)
-                    while some := list(islice(rows, _BATCH)):
+                    while some := list(islice(rows, _batch(table))):
                         connection.execute(insert(table), some)
                     _count_on(connection, table)
     except SQLAlchemyError as error:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
+from interbert.errors import UsageError
+
 revision = "0002"
 down_revision = "0001"
 
@@ -12,7 +14,16 @@ _NUMBER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 
 def upgrade() -> None:
-    """Make the tables; the lines of tasks are no files any more."""
+    """Make the tables; the lines of tasks are no files any more.
+
+    Raises:
+        UsageError: files of this machine have lines that are not applied.
+    """
+    writes = sa.text("SELECT count(*) FROM tasks WHERE finished_at IS NULL AND kind <> 'index.rebuild'")
+    if op.get_bind().scalar(writes):
+        raise UsageError(
+            "the database has writes that are not finished. Let the version before finish them, then update."
+        )
     op.create_table(
         "leases",
         sa.Column("name", sa.Text(), nullable=False),
