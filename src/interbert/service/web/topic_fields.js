@@ -168,9 +168,10 @@ function products(app, draft, field, name) {
       act("×", t(`fields.remove_${name}`, { product }), () => (name === "pinned" ? draft.pin(product) : draft.hide(product))),
     );
   const draw = () => {
-    const focused = rows.contains(document.activeElement) && document.activeElement.getAttribute("aria-label");
+    const focused = rows.contains(document.activeElement) ? document.activeElement.getAttribute("aria-label") : null;
     replace(rows, draft.values[name].map(row));
-    const same = focused && [...rows.querySelectorAll("button")].find((one) => one.getAttribute("aria-label") === focused);
+    if (focused === null) return;
+    const same = [...rows.querySelectorAll("button")].find((one) => one.getAttribute("aria-label") === focused);
     (same?.disabled ? same.parentNode.querySelector("button:enabled") : same)?.focus({ preventScroll: true });
   };
   const input = h("input", { id: name, maxlength: 200, placeholder: t("fields.product_id"), onkeydown: (event) => event.key === "Enter" && (event.preventDefault(), add()) });
