@@ -32,12 +32,8 @@ export class ApiError extends Error {
 export async function api(method, path, body, options = {}) {
   const response = await request(method, path, body, options);
   const text = await response.text();
+  options.signal?.throwIfAborted(); // the answer may have come just before nobody needed it any more
   return text ? JSON.parse(text) : null;
-}
-
-/** A text, such as that of "metrics". */
-export async function apiText(path) {
-  return (await request("GET", path)).text();
 }
 
 /** A file, such as a product's image; fails at once where there is none. */

@@ -72,8 +72,14 @@ function range(column, query, search) {
   const [low, high] = query.ranges[column.name] ?? ["", ""];
   const inputs = [low, high].map((value, place) => h("input", { type: "number", step: "any", value, inputmode: "decimal",
     "aria-label": t(place ? "filters.highest" : "filters.lowest", { column: columnLabel(column.name) }),
-    placeholder: t(place ? "filters.to" : "filters.from"), dataset: { range: `${column.name}.${place}` }, onchange: changed }));
+    placeholder: t(place ? "filters.to" : "filters.from"), dataset: { range: `${column.name}.${place}` }, onchange: changed, onblur: left }));
+  /** What was typed before the inputs were drawn again is a change that no event tells of. */
+  function left() {
+    const searched = query.ranges[column.name] ?? [];
+    if (inputs.some((input, place) => input.value !== (searched[place] ?? ""))) changed();
+  }
   function changed() {
+    if (inputs[0].closest("[data-drawing]")) return; // taken out of the page, not left by the shopper
     const values = inputs.map((input) => input.value);
     if (values.some(Boolean)) query.ranges[column.name] = values;
     else delete query.ranges[column.name];

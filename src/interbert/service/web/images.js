@@ -4,7 +4,6 @@ import { apiBlob, chosenIndex } from "./api.js";
 import { h } from "./dom.js";
 
 const MOST_PIXELS = 1024;
-const SMALL_BYTES = 300_000;
 const MOST_ENLARGED = 5;
 
 /** The image of a product, loaded when it is near the window; a plain tile where there is none. */
@@ -50,7 +49,7 @@ async function load(image, path) {
   }
 }
 
-/** A shopper's image, at most 1024 pixels a side, without what the camera wrote into it; as it is where it is small. */
+/** A shopper's image, at most 1024 pixels a side, without what the camera wrote into it. */
 export async function prepared(file) {
   let bitmap;
   try {
@@ -59,8 +58,8 @@ export async function prepared(file) {
     return file; // the service says whether it can be read
   }
   const scale = Math.min(1, MOST_PIXELS / Math.max(bitmap.width, bitmap.height));
-  if (scale === 1 && file.size < SMALL_BYTES) return file;
-  const canvas = h("canvas", { width: Math.round(bitmap.width * scale), height: Math.round(bitmap.height * scale) });
+  const pixels = (side) => Math.max(1, Math.round(side * scale));
+  const canvas = h("canvas", { width: pixels(bitmap.width), height: pixels(bitmap.height) });
   const context = canvas.getContext("2d");
   context.fillStyle = "white";
   context.fillRect(0, 0, canvas.width, canvas.height);

@@ -16,7 +16,9 @@ export function askForKey(refused) {
 
 function shown(refused) {
   return new Promise((resolve) => {
-    const input = h("input", { type: "password", id: "key", autocomplete: "current-password", required: true });
+    const pattern = "\\s*[!-~]+\\s*"; // fetch sends no header of other characters
+    const title = t("key.label");
+    const input = h("input", { type: "password", id: "key", autocomplete: "current-password", required: true, pattern, title });
     const dialog = h(
       "dialog",
       { class: "dialog", "aria-labelledby": "key-title", onclose: () => done(false) },

@@ -18,17 +18,20 @@ export async function mount(root, app) {
   const seen = h("p", { class: "quiet" });
   let timer = null;
   let ended = false;
+  let denied = false;
   let before = null;
 
   async function look() {
     clearTimeout(timer);
     try {
       const status = await app.api("GET", "v1/status");
+      denied = false;
       draw(status);
       seen.textContent = t("operations.seen", { time: new Date().toLocaleTimeString(app.language === "zh" ? "zh-CN" : "en-GB") });
     } catch (error) {
       if (!ended) replace(body, problem(app, error, look));
-      if (error.code === "forbidden") return;
+      denied = ["forbidden", "unauthorized"].includes(error.code); // looking again would ask for a key again and again
+      if (denied) return;
     }
     if (!ended) timer = setTimeout(() => (document.hidden ? null : look()), LOOK_MS);
   }
@@ -42,7 +45,7 @@ export async function mount(root, app) {
     before = { status, at: performance.now() };
   }
 
-  const back = () => !document.hidden && look();
+  const back = () => !document.hidden && !denied && look();
   document.addEventListener("visibilitychange", back);
   replace(root, heading(t("nav.operations"), t("operations.lead")), seen, body);
   await look();

@@ -9,6 +9,7 @@ const GUESSES = {
   texts: /^(texts?|titles?|name|description|标题|名称)$/i,
 };
 const INLINE = /^data:|^[a-z][a-z0-9+.-]*:\/\//i;
+const TOKENS = /"[^"\\]*(?:\\.[^"\\]*)*"|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/g;
 const PATH = /^[^\n]{1,300}\.(jpe?g|png|webp|gif|bmp|tiff?)$/i;
 
 /** A file that cannot be read, with the place. */
@@ -27,7 +28,7 @@ export class FileError extends Error {
  * @throws FileError
  */
 export async function readProducts(file) {
-  const text = await file.text();
+  const text = await textOf(file);
   const kind = file.name.toLowerCase().split(".").pop();
   const read = { csv: csvRows, tsv: csvRows, json: jsonRows, jsonl: lineRows, ndjson: lineRows }[kind];
   if (!read) throw new FileError("upload.kind", { name: file.name });
@@ -36,6 +37,22 @@ export async function readProducts(file) {
   const names = new Set();
   for (const row of rows) for (const name of Object.keys(row.value ?? {})) names.add(name);
   return { rows, names: [...names] };
+}
+
+/** The text of a file: UTF-8, or what spreadsheets in Chinese write. */
+async function textOf(file) {
+  const bytes = await file.arrayBuffer();
+  try {
+    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+  } catch {
+    return new TextDecoder("gb18030").decode(bytes);
+  }
+}
+
+/** JSON whose integers that a number of this language would round, such as long ids, are texts. */
+function exact(text) {
+  const rounded = (token) => /^-?\d{16,}$/.test(token) && !Number.isSafeInteger(Number(token));
+  return text.replace(TOKENS, (token) => (rounded(token) ? `"${token}"` : token));
 }
 
 function csvRows(text) {
@@ -54,7 +71,7 @@ function csvRows(text) {
 function jsonRows(text) {
   let value;
   try {
-    value = JSON.parse(text);
+    value = JSON.parse(exact(text));
   } catch (error) {
     throw new FileError("upload.no_json", { reason: error.message });
   }
@@ -69,7 +86,7 @@ function lineRows(text) {
     if (!line.trim()) return;
     let value = null;
     try {
-      value = JSON.parse(line);
+      value = JSON.parse(exact(line));
     } catch {
       // the service says what is wrong with it
     }
@@ -94,6 +111,18 @@ export function guessed(names, source = {}) {
 export function namedImages(rows, column) {
   const found = rows.map((row) => row.value?.[column]).filter((value) => typeof value === "string");
   return found.filter((value) => !INLINE.test(value) && PATH.test(value.trim()));
+}
+
+/** Names, as of `baseName`, that several different paths share: a file of that name could be any of theirs. */
+export function sharedNames(paths) {
+  const first = new Map();
+  const shared = new Set();
+  for (const path of paths.map((one) => one.trim())) {
+    const name = baseName(path);
+    if (first.has(name) && first.get(name) !== path) shared.add(name);
+    else first.set(name, path);
+  }
+  return [...shared];
 }
 
 /**
@@ -129,7 +158,10 @@ export function baseName(path) {
 /** A cell of a column of numbers as a number where it is one; else as it is, for the service to judge. */
 function typed(value, kind) {
   if (typeof value !== "string") return value;
-  if (["integer", "number"].includes(kind) && /^\s*-?\d+(\.\d+)?\s*$/.test(value)) return Number(value);
+  if (["integer", "number"].includes(kind) && /^\s*-?\d+(\.\d+)?\s*$/.test(value)) {
+    const rounded = kind === "integer" && Math.abs(Number(value)) > Number.MAX_SAFE_INTEGER;
+    return rounded ? value : Number(value);
+  }
   if (kind === "boolean" && /^\s*(true|false)\s*$/i.test(value)) return /true/i.test(value);
   return value;
 }

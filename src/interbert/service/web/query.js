@@ -52,7 +52,7 @@ export function bodyOf(query, columns, index, client, cursor) {
     product_id: query.like || undefined,
     image_weight: query.text && (query.like || query.image) ? query.weight : undefined,
     where: whereOf(query, columns) || undefined,
-    sort: query.sort || undefined,
+    sort: columns.some((column) => column.name === query.sort.replace(/^-/, "")) ? query.sort : undefined,
     facets: facetColumns(columns).map((column) => column.name),
     spelling: query.spelling,
     top_k: PAGE_SIZE,
@@ -87,6 +87,7 @@ export function whereOf(query, columns) {
   const kinds = Object.fromEntries(columns.map((column) => [column.name, column.kind]));
   const conditions = Object.entries(query.chosen).map(([name, values]) => chosenCondition(name, kinds[name], values));
   for (const [name, [low, high]] of Object.entries(query.ranges)) {
+    if (!kinds[name]) continue; // an address of another index
     if (isNumber(low)) conditions.push(`${quotedName(name)} >= ${Number(low)}`);
     if (isNumber(high)) conditions.push(`${quotedName(name)} <= ${Number(high)}`);
   }

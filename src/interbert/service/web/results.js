@@ -111,7 +111,7 @@ export class ResultsView {
       clicked(result, reply.query_id);
     };
     const title = titleOf(result, this.known);
-    const why = this.query.text ? () => showWhy(result, searched.searched ?? this.query.text, title) : null;
+    const why = this.query.text ? () => showWhy(result, searched.searched ?? this.query.text, title, reply.variant) : null;
     const reasons = explanation(result, searched, this.known);
     const node = card(result, { columns: this.known, telling: this.telling, reasons, open, why });
     this.facts.set(node, { result, queryId: reply.query_id });
@@ -130,13 +130,16 @@ export class ResultsView {
   }
 
   drawSide(facets, known) {
-    const focused = document.activeElement?.dataset ?? {};
+    const { dataset: focused = {}, value: typed } = document.activeElement ?? {};
     const opened = this.side.querySelector("details.filters")?.open;
+    this.side.dataset.drawing = "";
     replace(this.side, facetPanel(this.query, this.known, facets, known, this.actions.search));
+    delete this.side.dataset.drawing;
     if (opened !== undefined) this.side.querySelector("details.filters").open = opened;
     const same = [...this.side.querySelectorAll("input")].find(
       ({ dataset }) => (focused.facet ?? focused.range) && dataset.facet === focused.facet && dataset.range === focused.range,
     );
+    if (same && focused.range) same.value = typed;
     same?.closest("details.rest")?.setAttribute("open", "");
     same?.focus({ preventScroll: true });
   }

@@ -13,6 +13,7 @@ export function searchBar(query, search, notice) {
   const input = h("input", { type: "search", class: "words", id: "words", value: query.text, autocomplete: "off",
     enterkeyhint: "search", maxlength: 1000, "aria-label": t("search.label"), placeholder: t("search.placeholder"),
     "aria-keyshortcuts": "/" });
+  let turns = 0;
   const file = fileInput("file", false);
   const camera = fileInput("camera", true);
   const extras = h("div", { class: "search-extras" });
@@ -37,13 +38,17 @@ export function searchBar(query, search, notice) {
   }
   async function take(given) {
     if (!given) return;
-    query.image = await prepared(given);
+    const turn = ++turns;
+    const image = await prepared(given);
+    if (turn !== turns) return; // a later one was taken, or the page left
+    query.image = image;
     query.like = "";
     query.text = input.value.trim();
     draw();
     search();
   }
   function remove() {
+    turns++;
     query.image = null;
     query.like = "";
     query.text = input.value.trim();
@@ -52,7 +57,9 @@ export function searchBar(query, search, notice) {
     search();
   }
   function draw() {
+    const weighing = document.activeElement?.id === "weight";
     replace(extras, (query.image || query.like) && [chip(query, remove), query.text && slider(query, search)]);
+    if (weighing) extras.querySelector("#weight")?.focus({ preventScroll: true });
   }
   function dropped(event) {
     event.preventDefault();
@@ -79,6 +86,7 @@ export function searchBar(query, search, notice) {
     input,
     redraw: draw,
     ended() {
+      turns++;
       for (const [name, listener] of Object.entries(listeners)) document.removeEventListener(name, listener);
       document.body.classList.remove("dropping");
     },

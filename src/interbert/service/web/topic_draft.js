@@ -18,6 +18,7 @@ export class Draft {
     this.saved = saved;
     this.name = `${app.index() ?? ""}/${saved?.id ?? ""}`;
     this.listeners = [];
+    this.saving = null;
     this.id = saved?.id ?? "";
     this.values = structuredClone(left.get(this.name)?.values ?? picked(saved ?? EMPTY));
     this.revision = left.get(this.name)?.revision ?? saved?.revision ?? 0;
@@ -49,19 +50,35 @@ export class Draft {
   }
 
   /**
-   * Save; a topic that somebody changed meanwhile is a conflict.
+   * Save, after what is being saved already; a topic that somebody changed meanwhile is a conflict.
    *
    * @param changes of fields, such as `{published: true}`.
    * @param over the revision to save over, when it is another than the one that was read.
+   * @returns the topic as it is saved; null where this very save is under way: a button was pressed twice.
    */
-  async save(changes, over = this.revision) {
+  async save(changes, over) {
+    const asked = JSON.stringify([this.body(changes), over]);
+    if (this.saving?.asked === asked) return null;
+    const before = this.saving?.done.catch(() => null); // its caller says why it failed
+    const saving = { asked, done: Promise.resolve(before).then(() => this.send(changes, over)) };
+    this.saving = saving;
+    try {
+      return await saving.done;
+    } finally {
+      if (this.saving === saving) this.saving = null;
+    }
+  }
+
+  async send(changes, over = this.revision) {
     const { app } = this;
     const body = this.body(changes);
+    const sent = structuredClone(this.values);
     const made = this.saved === null;
     const saved = made
       ? await app.api("POST", address(app, "v1/topics"), { ...body, ...(this.id ? { id: this.id } : {}) })
       : await app.api("PUT", address(app, this.path()), { ...body, expected_revision: over });
-    this.take(saved);
+    const typed = FIELDS.filter((name) => JSON.stringify(this.values[name]) !== JSON.stringify(sent[name]));
+    this.take(saved, Object.fromEntries(typed.map((name) => [name, this.values[name]])));
     return saved;
   }
 
@@ -71,15 +88,16 @@ export class Draft {
     left.delete(this.name);
   }
 
-  /** Show what is saved, and forget what is not. */
-  take(saved) {
+  /** Show what is saved, and forget what is not, but for `kept`: fields that were changed while it was on its way. */
+  take(saved, kept = {}) {
     left.delete(this.name);
     this.saved = saved;
     this.id = saved.id;
     this.name = `${this.app.index() ?? ""}/${saved.id}`;
     this.revision = saved.revision;
-    this.values = structuredClone(picked(saved));
-    left.delete(this.name);
+    this.values = structuredClone({ ...picked(saved), ...kept });
+    if (this.changed()) left.set(this.name, { values: structuredClone(this.values), revision: this.revision });
+    else left.delete(this.name);
     for (const listener of this.listeners) listener(FIELDS);
   }
 

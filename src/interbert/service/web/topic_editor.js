@@ -1,6 +1,6 @@
 // The editor of a topic: its fields at one side, the page that comes of them at the other.
 
-import { indexes } from "./api.js";
+import { chosenColumns } from "./api.js";
 import { replace } from "./dom.js";
 import { address, badge, button, confirmed, fill, moment, problem } from "./parts.js";
 import { Draft } from "./topic_draft.js";
@@ -16,7 +16,7 @@ export async function editTopic(root, app, id) {
   const open = () =>
     fill(app, frame, async () => {
       const read = id === null ? null : app.api("GET", address(app, `v1/topics/${encodeURIComponent(id)}`));
-      const [saved, columns] = await Promise.all([read, columnsOf(app)]);
+      const [saved, columns] = await Promise.all([read, chosenColumns()]);
       cleanup?.();
       const [parts, end] = editor(app, new Draft(app, saved), columns);
       cleanup = end;
@@ -24,11 +24,6 @@ export async function editTopic(root, app, id) {
     }, open);
   await open();
   return () => cleanup?.();
-}
-
-async function columnsOf(app) {
-  const served = await indexes();
-  return (served.find((one) => one.name === app.index()) ?? served[0])?.columns ?? [];
 }
 
 function editor(app, draft, columns) {
@@ -85,7 +80,7 @@ async function save(app, draft, said, changes, over) {
   const made = draft.saved === null;
   replace(said);
   try {
-    await draft.save(changes, over);
+    if (!(await draft.save(changes, over))) return;
     const key = "published" in changes ? (changes.published ? "editor.is_published" : "editor.is_unpublished") : "editor.is_saved";
     app.notice(app.t(key), "success");
     if (made) app.navigate(`#/topics/${encodeURIComponent(draft.id)}`);

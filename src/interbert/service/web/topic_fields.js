@@ -167,7 +167,13 @@ function products(app, draft, field, name) {
       name === "pinned" && act("↓", t("cards.down", { product }), () => draft.move(product, 1), place === all.length - 1),
       act("×", t(`fields.remove_${name}`, { product }), () => (name === "pinned" ? draft.pin(product) : draft.hide(product))),
     );
-  const draw = () => replace(rows, draft.values[name].map(row));
+  const draw = () => {
+    const focused = rows.contains(document.activeElement) ? document.activeElement.getAttribute("aria-label") : null;
+    replace(rows, draft.values[name].map(row));
+    if (focused === null) return;
+    const same = [...rows.querySelectorAll("button")].find((one) => one.getAttribute("aria-label") === focused);
+    (same?.disabled ? same.parentNode.querySelector("button:enabled") : same)?.focus({ preventScroll: true });
+  };
   const input = h("input", { id: name, maxlength: 200, placeholder: t("fields.product_id"), onkeydown: (event) => event.key === "Enter" && (event.preventDefault(), add()) });
   const add = () => {
     const product = input.value.trim();

@@ -39,24 +39,45 @@ async function list(root, app) {
   const make = button(t("topics.new"), () => app.navigate("#/topics?new"), "primary");
   const body = h("section", { "aria-label": t("nav.topics") });
   replace(root, heading(t("nav.topics"), t("topics.lead"), make), body);
-  const show = () => fill(app, body, () => content(app, show), show);
+  const show = () => fill(app, body, () => content(app), show);
   await show();
 }
 
-async function content(app, again, offset = 0) {
+async function content(app) {
   const { h, t } = app;
-  const reply = await app.api("GET", address(app, "v1/topics", { limit: AT_ONCE, offset }));
-  if (!reply.total) return h("div", { class: "empty" }, h("p", null, t("topics.none")));
-  const cards = reply.topics.map((topic) => card(app, topic));
-  const grid = h("ul", { class: "topic-list" }, cards);
+  const ask = (offset) => app.api("GET", address(app, "v1/topics", { limit: AT_ONCE, offset }));
+  const first = await ask(0);
+  if (!first.total) return h("div", { class: "empty" }, h("p", null, t("topics.none")));
+  const topics = [];
+  const cards = [];
+  const grid = h("ul", { class: "topic-list" });
   const none = h("p", { class: "quiet", hidden: true }, t("topics.unmatched"));
-  const more = reply.next_offset !== null && button(t("more"), async () => {
-    const next = await content(app, again, reply.next_offset);
-    more.replaceWith(next);
+  const box = search(app, topics, cards, none);
+  let next = null;
+  const add = (reply) => {
+    const added = reply.topics.map((topic) => card(app, topic));
+    topics.push(...reply.topics);
+    cards.push(...added);
+    grid.append(...added);
+    box.dispatchEvent(new Event("input")); // what was typed narrows these, too
+    next = reply.next_offset;
+    if (next === null) more.remove();
+  };
+  const more = button(t("more"), async () => {
+    more.disabled = true;
+    try {
+      add(await ask(next));
+    } catch (error) {
+      app.notice(error.message, "error");
+    } finally {
+      more.disabled = false;
+    }
   });
-  return [reply.total > 6 && !offset && search(app, reply.topics, cards, none), grid, none, more];
+  add(first);
+  return [first.total > 6 && box, grid, none, next !== null && more];
 }
 
+/** A box that hides the cards of topics without the words in it; topics and cards may become more. */
 function search(app, topics, cards, none) {
   const { h, t } = app;
   const narrow = (event) => {

@@ -4,7 +4,7 @@ import { indexes } from "./api.js";
 import { replace } from "./dom.js";
 import { addWords } from "./i18n.js";
 import { address, badge, button, fill, heading, moment, number, table } from "./parts.js";
-import { baseName, guessed, namedImages, readProducts } from "./product_file.js";
+import { baseName, guessed, namedImages, readProducts, sharedNames } from "./product_file.js";
 import { Sending } from "./upload_sending.js";
 import { MERCH_WORDS } from "./words_merch.js";
 import { TOOL_WORDS } from "./words_tools.js";
@@ -112,6 +112,8 @@ function imagesOf(app, upload, update) {
   const { h, t } = app;
   const named = namedImages(upload.read.rows, upload.mapping.image);
   if (!named.length) return null;
+  const shared = sharedNames(named);
+  for (const name of shared) upload.images.delete(name);
   const lacking = named.filter((name) => !upload.images.has(baseName(name)));
   const input = h("input", {
     type: "file", id: "images", accept: "image/*", multiple: true,
@@ -121,7 +123,8 @@ function imagesOf(app, upload, update) {
     },
   });
   const words = lacking.length ? t("upload.lacking", { count: number(app, lacking.length), first: lacking[0] }) : t("upload.have_images", { count: number(app, named.length) });
-  return h("div", { class: "field" }, h("label", { for: "images" }, t("upload.images")), input, h("p", { class: lacking.length ? "hint" : "quiet", role: "status" }, words));
+  return h("div", { class: "field" }, h("label", { for: "images" }, t("upload.images")), input, h("p", { class: lacking.length ? "hint" : "quiet", role: "status" }, words),
+    shared.length > 0 && h("p", { class: "hint" }, t("upload.shared", { names: shared.slice(0, SAMPLE).join(", ") })));
 }
 
 async function send(app, work, upload) {
@@ -131,8 +134,13 @@ async function send(app, work, upload) {
   const said = h("p", { role: "status" });
   const trouble = h("div");
   const results = h("div", { class: "outcome" });
-  replace(work, h("section", { class: "box review" }, h("h2", null, upload.file.name), bar, said, trouble, results));
-  const leave = (event) => event.preventDefault();
+  const section = h("section", { class: "box review" }, h("h2", null, upload.file.name), bar, said, trouble, results);
+  replace(work, section);
+  const leave = (event) => (sending.stopped && !section.isConnected ? null : event.preventDefault());
+  const told = (words, kind) => {
+    window.removeEventListener("beforeunload", leave); // nobody sees this view any more
+    app.notice(`${upload.file.name}: ${words}`, kind);
+  };
   window.addEventListener("beforeunload", leave);
   sending.onProgress = () => {
     bar.value = sending.done;
@@ -141,13 +149,17 @@ async function send(app, work, upload) {
   };
   const go = async () => {
     replace(trouble);
+    sending.stopped = false;
     try {
       await sending.run();
     } catch (error) {
+      sending.stopped = true;
       const stopped = t("upload.stopped", { sent: number(app, sending.sent), total: number(app, sending.total) });
+      if (!section.isConnected) return told(`${stopped} ${error.message}`, "error");
       replace(trouble, h("div", { class: "problem", role: "alert" }, h("p", null, h("strong", null, stopped), " ", error.message), button(t("upload.resume"), go, "primary")));
       return;
     }
+    if (!section.isConnected) return told([t("upload.done", { total: number(app, sending.total) }), ...statuses(app, sending.counts)].join(" "), sending.errors.length ? "error" : "success");
     window.removeEventListener("beforeunload", leave);
     said.textContent = t("upload.done", { total: number(app, sending.total) });
     replace(results, outcome(app, sending, upload.file.name));
@@ -160,7 +172,8 @@ function outcome(app, sending, name) {
   const { h, t } = app;
   const { counts, errors } = sending;
   const kind = { rejected: "bad", added: "good", replaced: "good", updated: "good" };
-  const badges = Object.entries(counts).map(([status, count]) => badge(kind[status] ?? "plain", t(`upload.status.${status}`, { count: number(app, count) })));
+  const words = statuses(app, counts);
+  const badges = Object.keys(counts).map((status, place) => badge(kind[status] ?? "plain", words[place]));
   if (!errors.length) return h("p", { class: "row" }, badges);
   const heads = [t("upload.line"), t("upload.product"), t("upload.reason")];
   const rows = errors.slice(0, LISTED).map((one) => [{ number: one.line }, one.product ?? "", one.reason]);
@@ -173,6 +186,11 @@ function outcome(app, sending, name) {
     errors.length > LISTED && h("p", { class: "quiet" }, t("upload.listed", { count: LISTED, total: number(app, errors.length) })),
     h("div", { class: "buttons" }, button(t("upload.download"), save)),
   ];
+}
+
+/** How many lines came to each end, in words. */
+function statuses(app, counts) {
+  return Object.entries(counts).map(([status, count]) => app.t(`upload.status.${status}`, { count: number(app, count) }));
 }
 
 function download(name, text) {

@@ -9,17 +9,18 @@ const LOOK_MS = 500;
 
 /**
  * Sends the rows of a file. A part has at most 500 lines, so that the service tells of each; a part that was not
- * answered is sent again under the same idempotency key, and is done once.
+ * answered is sent again under the same idempotency key, and is done once. All go to the index they were read for.
  */
 export class Sending {
-  constructor(app, { read, mapping, columns, images }) {
-    Object.assign(this, { app, rows: read.rows, mapping, columns, images });
+  constructor(app, { read, index, mapping, columns, images }) {
+    Object.assign(this, { app, rows: read.rows, index: index?.name, mapping, columns, images });
     this.total = read.rows.length;
     this.sent = 0;
     this.done = 0;
     this.counts = {};
     this.errors = [];
     this.note = null;
+    this.stopped = false;
     this.onProgress = () => null;
     this.part = null;
     this.tasks = [];
@@ -50,7 +51,8 @@ export class Sending {
   async post() {
     const { lines, key } = this.part;
     const body = { raw: `${lines.join("\n")}\n`, type: "application/x-ndjson" };
-    const reply = await this.app.api("POST", address(this.app, "v1/products", { wait: 0 }), body, { headers: { "Idempotency-Key": key } });
+    const path = address(this.app, "v1/products", { index: this.index, wait: 0 });
+    const reply = await this.app.api("POST", path, body, { headers: { "Idempotency-Key": key } });
     const part = { id: reply.id ?? reply.task_id, first: this.sent, lines: lines.length, done: 0 };
     this.sent += lines.length;
     this.part = null;

@@ -8,8 +8,8 @@ import { gradeOf } from "./labels.js";
 
 const SHOWN = 3;
 
-/** Show what of the text and of the image made the model say so. */
-export async function showWhy(result, text, title) {
+/** Show what of the text and of the image made the model say so: that of `variant`, where an experiment answered. */
+export async function showWhy(result, text, title, variant) {
   const body = h("div", { class: "why-body" }, h("p", { class: "quiet" }, t("why.asking")));
   const close = h("button", { type: "button", class: "plain close", "aria-label": t("close") }, "×");
   const dialog = h("dialog", { class: "dialog why", "aria-labelledby": "why-title", onclose: () => dialog.remove() },
@@ -18,7 +18,7 @@ export async function showWhy(result, text, title) {
   document.body.append(dialog);
   dialog.showModal();
   try {
-    const asked = { text, product_id: result.image_id, index: chosenIndex() }; // of its images the one that is shown
+    const asked = { text, product_id: result.image_id, index: chosenIndex(), variant: variant ?? undefined }; // of its images the one that is shown
     replace(body, drawn(await api("POST", "v1/explain", asked), result, title));
   } catch (error) {
     replace(body, h("p", { class: "warning", role: "alert" }, error.message));

@@ -50,6 +50,7 @@ const ROWS = [
   ["upload.sample", "The first rows", "前几行"],
   ["upload.line", "line", "行"],
   ["upload.images", "The images that the file names", "文件中提到的图片"],
+  ["upload.shared", "Images of several folders have the same name, so none is taken for them: {names}", "多个文件夹中的图片同名，因此不会匹配：{names}"],
   ["upload.lacking", "Still to be chosen: {count}, first {first}. A line without its image is refused.", "还需选择 {count} 张，如 {first}。缺少图片的行会被拒绝。"],
   ["upload.have_images", "All {count} images are there.", "{count} 张图片已齐全。"],
   ["upload.send", "Send {count} products to {index}", "发送 {count} 件商品到 {index}"],
