@@ -24,7 +24,7 @@ from interbert.search.manifest import Manifest
 from interbert.service.errors import ServiceError
 from interbert.service.leases import rebuild_lease
 from interbert.service.state.records import REBUILD
-from interbert.utils.files import only_writer
+from interbert.utils.files import atomic_write, only_writer
 from interbert.utils.redaction import published
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ class Rebuilds:
             held.enter_context(only_writer(file))
             with writing(self._folder):
                 self._folder.mkdir(parents=True, exist_ok=True)
-                file.write_text(json.dumps(build_options(served.path, manifest, source)), encoding="utf-8")
+                atomic_write(file, json.dumps(build_options(served.path, manifest, source)))
             process = _started([*self._command, "--config", str(file)])
         except Exception:
             with held:
