@@ -135,11 +135,12 @@ def test_a_database_is_named_without_its_password_and_its_loss_is_one_line(
     with pytest.raises(UsageError, match=r"NAME --database postgresql://db/shop$"):
         opened_state(options)
 
-    def away() -> bool:
-        raise ServiceError(code, "The database is away.")
-
-    monkeypatch.setattr(opened.keys, "any", away)
     for code, kind in (("state_unavailable", UsageError), ("storage_full", StorageError)):
+
+        def away(code: str = code) -> bool:
+            raise ServiceError(code, "The database is away.")
+
+        monkeypatch.setattr(opened.keys, "any", away)
         with pytest.raises(kind, match="The database is away"):
             opened_state(options)
     opened.close()
