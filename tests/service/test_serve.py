@@ -20,8 +20,10 @@ from typing import Any
 import pytest
 
 from interbert.cli.main import main
+from interbert.cli.serve import Options, opened_state
 from interbert.cli.serving import is_loopback
-from interbert.errors import UsageError
+from interbert.errors import StorageError, UsageError
+from interbert.service.errors import ServiceError
 from interbert.service.service import named_indexes
 from interbert.service.state import State
 
@@ -122,6 +124,26 @@ def test_a_port_in_use(refused: Callable[..., str]) -> None:
 
 def test_a_host_that_others_reach_needs_a_key(refused: Callable[..., str]) -> None:
     assert "interbert keys create" in refused("--host", "0.0.0.0", "--port", "0")
+
+
+def test_a_database_is_named_without_its_password_and_its_loss_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = Options([], host="0.0.0.0", state=str(tmp_path), database="postgresql://me:pass@db/shop")
+    opened = State.open(f"sqlite:///{tmp_path / 'interbert.db'}")
+    monkeypatch.setattr(State, "open", lambda url: opened)
+    with pytest.raises(UsageError, match=r"NAME --database postgresql://db/shop$"):
+        opened_state(options)
+
+    for code, kind in (("state_unavailable", UsageError), ("storage_full", StorageError)):
+
+        def away(code: str = code) -> bool:
+            raise ServiceError(code, "The database is away.")
+
+        monkeypatch.setattr(opened.keys, "any", away)
+        with pytest.raises(kind, match="The database is away"):
+            opened_state(options)
+    opened.close()
 
 
 def test_values_that_are_impossible(refused: Callable[..., str]) -> None:
