@@ -101,16 +101,20 @@ Expected = dict[str, tuple[float, float | None]]
 def expected(index: str, texts: Sequence[str], precision: str) -> dict[str, tuple[list[str], Expected]]:
     """By text the ids of its page and the scores of twice as many results, by the engine, one query at a time.
 
-    The engine scores by the service's own runtime: torch and OpenVINO round differently in bf16.
+    The engine scores by the service's own runtime, since torch and OpenVINO round differently in bf16; and wrong letters
+    are corrected, as the service does.
     """
     import torch
 
     from interbert.search.query import Found, Part, Query
+    from interbert.search.rewriting import QueryRewriter
 
     torch.set_num_threads(os.cpu_count() or 1)
     engine, answers = _engine(index, precision, "auto"), {}
+    rewriter = QueryRewriter(engine)
     for text in texts:
-        found = engine.search_many([Query((Part(text=text),), top_k=2 * TOP_K)])[0]
+        searched = rewriter.rewrite(text).text
+        found = engine.search_many([Query((Part(text=searched),), top_k=2 * TOP_K)])[0]
         assert isinstance(found, Found), (text, found)
         scores: Expected = {}
         for hit in found.hits:
