@@ -101,8 +101,8 @@ Expected = dict[str, tuple[float, float | None]]
 def expected(index: str, texts: Sequence[str], precision: str) -> dict[str, tuple[list[str], Expected]]:
     """By text the ids of its page and the scores of twice as many results, by the engine, one query at a time.
 
-    The engine scores by the service's own runtime, since torch and OpenVINO round differently in bf16; and wrong letters
-    are corrected, as the service does.
+    It scores by the service's own runtime, since torch and OpenVINO round differently in bf16, and corrects wrong
+    letters as the service does.
     """
     import torch
 
