@@ -95,9 +95,7 @@ def test_results_are_on_screen_at_once(url: str, browser_page: OpenPage) -> None
     page = browser_page(url)
     for text in ("red circle", "blue square", "green triangle", "grey"):
         search(page, text)
-        page.wait_for_function(
-            "document.querySelector('.results > [role=status]').textContent.includes('" + text + "')"
-        )
+        until(page, f"document.querySelector('.results > [role=status]')?.textContent.includes('{text}')")
     assert min(page.evaluate(SEARCHES)) < 100  # of several: other work on the machine takes its time
 
 

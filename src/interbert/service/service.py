@@ -23,7 +23,6 @@ from interbert.service.access import Access, Principal
 from interbert.service.cursors import SECRET, Cursors
 from interbert.service.errors import CODES, ServiceError
 from interbert.service.experiments import Experiment
-from interbert.service.explaining import Explanations
 from interbert.service.images import ImageSlots
 from interbert.service.metrics import Metrics
 from interbert.service.seen_queries import SeenQueries
@@ -108,6 +107,8 @@ class Service:
         self.seen_queries = SeenQueries(state, metrics)
         self.image_slots = ImageSlots(metrics, queues.waiting)
         self.rebuilds = rebuilds
+        from interbert.service.explaining import Explanations  # loads torch, which help of `serve` does not need
+
         self.explanations = Explanations(metrics, queues.explanations)
         self.warm = False
         self.draining = False
