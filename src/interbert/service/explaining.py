@@ -21,6 +21,7 @@ from interbert.search.query_encoder import ProductEncoder
 from interbert.search.versions import View
 from interbert.service.errors import ServiceError
 from interbert.service.metrics import Metrics
+from interbert.service.slots import Slots
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -39,8 +40,7 @@ class Explanations:
     """
 
     def __init__(self, metrics: Metrics, waiting: int) -> None:
-        self._metrics, self._most, self._waiting = metrics, waiting, 0
-        self._free = asyncio.Lock()
+        self._slots = Slots(1, waiting, metrics, "Too many explanations wait.")
         self._thread = ThreadPoolExecutor(1, "interbert-explain", torch.set_num_threads, (1,))
 
     async def compute(self, work: Callable[[], _T]) -> _T:
@@ -49,18 +49,8 @@ class Explanations:
         Raises:
             ServiceError: ``overloaded``; and what ``work`` raises.
         """
-        if self._free.locked() and self._waiting >= self._most:
-            self._metrics.rejections.labels("queue_full").inc()
-            raise ServiceError("overloaded", "Too many explanations wait. Try again later.", retry_after=1.0)
-        self._waiting += 1
-        try:
-            await self._free.acquire()
-        finally:
-            self._waiting -= 1
-        try:
+        async with self._slots.taking():
             return await asyncio.get_running_loop().run_in_executor(self._thread, work)
-        finally:
-            self._free.release()
 
     async def stop(self) -> None:
         """End, after the one at work."""

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import binascii
 import io
 import re
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from interbert.errors import ImageError
 from interbert.extraction.images import NEEDED_SIDE, known_formats, load_image
 from interbert.service.errors import ServiceError
-from interbert.service.metrics import Metrics
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 _DATA_URI = re.compile(r"data:image/[\w.+-]+(?:;[\w.+=-]+)*;base64,")
 """What a data URI of an image begins with."""
-_SLOTS = 8
+IMAGE_SLOTS = 8
+"""Images that are decoded and not encoded yet: each may take 120 MB."""
 
 
 def is_data_uri(text: str) -> bool:
@@ -72,36 +69,3 @@ def has_more_pixels(data: bytes, megapixels: float) -> bool:
         return True
     except Exception:  # whatever a damaged header makes of a decoder
         return False
-
-
-class ImageSlots:
-    """So many images that are decoded and not encoded yet: each may take 120 MB.
-
-    Args:
-        metrics: counts refusals.
-        waiting: requests that may wait for a slot; more are refused.
-    """
-
-    def __init__(self, metrics: Metrics, waiting: int) -> None:
-        self._free = asyncio.Semaphore(_SLOTS)
-        self._metrics, self._most, self._waiting = metrics, waiting, 0
-
-    @asynccontextmanager
-    async def taking(self) -> AsyncIterator[None]:
-        """Hold a slot.
-
-        Raises:
-            ServiceError: ``overloaded``.
-        """
-        if self._free.locked() and self._waiting >= self._most:
-            self._metrics.rejections.labels("queue_full").inc()
-            raise ServiceError("overloaded", "Too many images wait to be read. Try again later.", retry_after=1.0)
-        self._waiting += 1
-        try:
-            await self._free.acquire()
-        finally:
-            self._waiting -= 1
-        try:
-            yield
-        finally:
-            self._free.release()

@@ -110,7 +110,7 @@ class BatchQueue:
 
     def is_idle(self) -> bool:
         """Whether nothing waits and nothing is computed."""
-        return not self._computing and not self._waiting
+        return self.idle() == self._threads
 
     def idle(self) -> int:
         """Threads that have nothing to compute, and nothing waits for them."""

@@ -23,10 +23,11 @@ from interbert.service.access import Access, Principal
 from interbert.service.cursors import SECRET, Cursors
 from interbert.service.errors import CODES, ServiceError
 from interbert.service.experiments import Experiment
-from interbert.service.images import ImageSlots
+from interbert.service.images import IMAGE_SLOTS
 from interbert.service.metrics import Metrics
 from interbert.service.seen_queries import SeenQueries
 from interbert.service.settings import Limits, Queues
+from interbert.service.slots import Slots
 from interbert.utils.redaction import without_credentials
 
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ class Service:
         self.access = Access(state, metrics, settings.loopback)
         self.cursors = Cursors(state.secrets.get(SECRET))
         self.seen_queries = SeenQueries(state, metrics)
-        self.image_slots = ImageSlots(metrics, queues.waiting)
+        self.image_slots = Slots(IMAGE_SLOTS, queues.waiting, metrics, "Too many images wait to be read.")
         self.rebuilds = rebuilds
         from interbert.service.explaining import Explanations  # loads torch, which help of `serve` does not need
 

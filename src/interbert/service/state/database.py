@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 from urllib.parse import quote
 
-from sqlalchemy import URL, Connection, CursorResult, Delete, Engine, create_engine, event, make_url
+from sqlalchemy import URL, Connection, CursorResult, Delete, Engine, Update, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DisconnectionError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
@@ -155,8 +155,8 @@ def _in_transaction(method: Callable[Concatenate[S, Session, P], R], writes: boo
     return call
 
 
-def deleted(session: Session, statement: Delete) -> int:
-    """Run it; returns how many rows it deleted."""
+def changed(session: Session, statement: Update | Delete) -> int:
+    """Run it; returns how many rows it changed or deleted."""
     result = session.execute(statement)
     assert isinstance(result, CursorResult)
     return result.rowcount

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from interbert.data.pairs import normal_text
 from interbert.service.state.column_types import now
-from interbert.service.state.database import Store, deleted, reading, writing
+from interbert.service.state.database import Store, changed, reading, writing
 from interbert.service.state.judgements import judge
 from interbert.service.state.models import EventModel, QueryModel
 from interbert.service.state.records import Event, Judgements, QueryCount, RankClicks, SeenQuery, VariantUse
@@ -78,12 +78,12 @@ class EventStore(Store):
 
     @writing
     def _erase(self, session: Session, client_id: str) -> int:
-        return sum(deleted(session, delete(table).where(table.client_id == client_id)) for table in _TABLES)
+        return sum(changed(session, delete(table).where(table.client_id == client_id)) for table in _TABLES)
 
     @writing
     def expire(self, session: Session, days: float) -> int:
         """Delete searches and events that are older than so many days; returns how many."""
-        return sum(deleted(session, delete(table).where(table.at < _since(days))) for table in _TABLES)
+        return sum(changed(session, delete(table).where(table.at < _since(days))) for table in _TABLES)
 
     @reading
     def popular(self, session: Session, index: str, days: float = 30, limit: int = 100) -> Sequence[QueryCount]:

@@ -15,11 +15,11 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import CursorResult, Update, delete, exists, insert, select, update
+from sqlalchemy import delete, exists, insert, select, update
 from sqlalchemy.orm import Session
 
 from interbert.service.errors import ServiceError
-from interbert.service.state.database import Database, Store, reading, writing
+from interbert.service.state.database import Database, Store, changed, reading, writing
 from interbert.service.state.models import LeaseModel, ReplicaModel
 
 BEAT_SECONDS = 1.0
@@ -181,9 +181,7 @@ class ReplicaStore(Store):
     def _remove(self, session: Session, name: str, beat: int | None = None) -> bool:
         """Remove a replica, if its number is still that one."""
         where = [ReplicaModel.id == name] if beat is None else [ReplicaModel.id == name, ReplicaModel.beat == beat]
-        result = session.execute(delete(ReplicaModel).where(*where))
-        assert isinstance(result, CursorResult)
-        return result.rowcount > 0
+        return changed(session, delete(ReplicaModel).where(*where)) > 0
 
     @writing
     def _take(self, session: Session, name: str) -> bool:
@@ -207,10 +205,3 @@ class ReplicaStore(Store):
 def lives(session: Session, replica: str) -> bool:
     """Whether a replica is not known to be gone."""
     return session.get(ReplicaModel, replica) is not None
-
-
-def changed(session: Session, statement: Update) -> int:
-    """Run it; returns how many rows it changed."""
-    result = session.execute(statement)
-    assert isinstance(result, CursorResult)
-    return result.rowcount

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from interbert.errors import shortened
 from interbert.service.errors import ServiceError
 from interbert.service.state.column_types import now
-from interbert.service.state.database import Store, deleted, reading, writing
+from interbert.service.state.database import Store, changed, reading, writing
 from interbert.service.state.models import AuditModel, TaskErrorModel, TaskLinesModel, TaskModel
 from interbert.service.state.records import LISTED_ERRORS, REBUILD, Task, TaskError, TaskState
 
@@ -165,7 +165,7 @@ class TaskStore(Store):
     def expire(self, session: Session, days: float) -> int:
         """Forget tasks that were finished before so many days; returns how many."""
         before = now() - timedelta(days=days)
-        return deleted(session, delete(TaskModel).where(TaskModel.finished_at < before))
+        return changed(session, delete(TaskModel).where(TaskModel.finished_at < before))
 
 
 def _add(
