@@ -45,7 +45,7 @@ _BREAKS = "\t\n\x0b\x0c\r\x1c-\x1f\x85\u2028\u2029"
 _INVISIBLE = (
     "\x00-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e\u2060-\u206f"
     "\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffc\ufdd0-\ufdef\ufffe\uffff"
-    "\ud800-\udfff\ue000-\uf8ff\U000e0000-\U0010ffff"  # halves of pairs, private use: no font and no vocabulary has them
+    "\ud800-\udfff\ue000-\uf8ff\U000e0000-\U0010ffff"  # halves of pairs, private use: in no font or vocabulary
 )
 _UNSEEN = re.compile(f"[{_BREAKS}{_INVISIBLE}]")
 _BREAK = re.compile(f"[{_BREAKS}]")
@@ -53,15 +53,24 @@ _BREAK = re.compile(f"[{_BREAKS}]")
 # letters, the sign of a coloured emoji after one.
 _EMOJI = "\u2190-\u2bff\u3030\u303d\U0001f000-\U0001faff"
 _NOT_NEEDED = re.compile(
-    f"(?<![{_EMOJI}\ufe0f\u0600-\u0dff])[\u200c\u200d]|(?<![{_EMOJI}])\ufe0f"
-    f"|[{_INVISIBLE}]".replace("\u200b-\u200f", "\u200b\u200e\u200f").replace("\ufe00-\ufe0f", "\ufe00-\ufe0e")
+    f"(?<![{_EMOJI}\ufe0f\u0600-\u0dff])[\u200c\u200d]|(?<![{_EMOJI}])\ufe0f|[{_INVISIBLE}]".replace(
+        "\u200b-\u200f", "\u200b\u200e\u200f"
+    ).replace("\ufe00-\ufe0f", "\ufe00-\ufe0e")
 )
 
 # NFKC alone makes SK-IITM of SK-II™, 123 of ①②③, 11⁄2 of 1½ and a space with an accent of ´; of dashes and waves it
 # knows some, and of the radicals that come from PDF files only those of one block.
-_DIGITS = {chr(code): f" {unicodedata.numeric(chr(code)):g} " for code in (*range(0x2460, 0x2474), *range(0x2776, 0x2794))}
+_DIGITS = {
+    chr(code): f" {unicodedata.numeric(chr(code)):g} " for code in (*range(0x2460, 0x2474), *range(0x2776, 0x2794))
+}
 _FRACTIONS = {one: f" {unicodedata.normalize('NFKC', one).replace(chr(0x2044), '/')} " for one in "¼½¾⅓⅔⅛⅜⅝⅞"}
-_LIKE = dict(zip("‐‑‒–—―−〜´ˋ⻓⻋⻔⻜⻢⻥⻛⻄⻩⻰⻝⻚⻅⻁⻉⻘⻨⻮⻆⻤⺠", "-------~''长车门飞马鱼风西黄龙食页见虎贝青麦齿角鬼民", strict=True))
+_LIKE = dict(
+    zip(
+        "‐‑‒–—―−〜´ˋ⻓⻋⻔⻜⻢⻥⻛⻄⻩⻰⻝⻚⻅⻁⻉⻘⻨⻮⻆⻤⺠",
+        "-------~''长车门飞马鱼风西黄龙食页见虎贝青麦齿角鬼民",
+        strict=True,
+    )
+)
 _INSTEAD = {**_DIGITS, **_FRACTIONS, **_LIKE, **dict.fromkeys("™®©℠", "")}
 _TRAP = re.compile("[" + "".join(_INSTEAD) + "]")
 
