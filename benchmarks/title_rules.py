@@ -12,14 +12,17 @@ from __future__ import annotations
 import argparse
 import csv
 import math
+import platform
 import tempfile
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from importlib.metadata import version
 from pathlib import Path
 
 from simplified_words import FULL_TITLES, WORDS
-from title_cases import BLOCKED, Case, all_cases
+from title_cases import Case, all_cases
+from title_words import BLOCKED
 
 from interbert.curation.normalise import NormaliseOptions, normalise_title
 from interbert.curation.simplify import Simplifier
@@ -229,6 +232,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--titles", type=Path, required=True)
     titles = read_titles(parser.parse_args().titles)
+    versions = ", ".join(f"{name} {version(name)}" for name in ("ahocorasick-rs", "opencc"))
+    print(f"Python {platform.python_version()}, {versions}")
     with tempfile.TemporaryDirectory() as folder:
         block_list = Path(folder, "blocked.txt")
         block_list.write_text("\n".join(BLOCKED), encoding="utf-8")
