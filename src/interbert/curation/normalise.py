@@ -1,7 +1,7 @@
 """Titles of shops and crawls, written one way. The raw title stays beside the clean one; nothing is dropped here.
 
-In this order: HTML entities and tags, control and invisible characters, Unicode's NFKC without its traps, white space,
-repeated punctuation, and, as options, simplified characters, straight quotes and lower case.
+In this order: HTML entities and tags, control and invisible characters, Unicode's NFKC without its traps, straight quotes
+as an option, white space, repeated punctuation, and, as options, simplified characters and lower case.
 """
 
 from __future__ import annotations
@@ -97,11 +97,12 @@ def normalise_title(raw: str, options: NormaliseOptions) -> str:
         text = _NOT_NEEDED.sub("", _BREAK.sub(" ", text))
     if _TRAP.search(text):
         text = _TRAP.sub(lambda found: _INSTEAD[found.group()], text)
-    text = tidied(unicodedata.normalize("NFKC", text))
-    if options.simplify:
-        text = _simplifier()(text)
+    text = unicodedata.normalize("NFKC", text)
     if options.straight_quotes:
         text = text.translate(_QUOTES)
+    text = tidied(text)
+    if options.simplify:
+        text = _simplifier()(text)
     if options.lowercase:
         text = text.lower()
     return text
