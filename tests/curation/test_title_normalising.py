@@ -46,7 +46,7 @@ def test_a_title_is_written_one_way(raw: str, clean: str) -> None:
 
 def test_what_a_vocabulary_needs_is_an_option() -> None:
     options = NormaliseOptions(straight_quotes=True, lowercase=True)
-    assert normalise_title("“Nike”『T恤』‘L’", options) == '"nike""t恤"\'l\''
+    assert normalise_title("“Nike” 『T恤』‘L’", options) == '"nike" "t恤"\'l\''
 
 
 @pytest.mark.parametrize(
