@@ -16,9 +16,9 @@ from typing import Literal
 from interbert.errors import RegionError, SourceError
 from interbert.regions.importers.arrays import spread
 from interbert.regions.importers.detector_tsv import Line, LineFiles, unusable
-from interbert.regions.importers.fields import array_field, region_count, small_text, text_of, whole_number
+from interbert.regions.importers.fields import array_field, region_count, text_of, whole_number
+from interbert.regions.importers.kdd_answers import read_answers
 from interbert.regions.importers.rows import ForeignRegions, ForeignRow, ForeignSource
-from interbert.utils.bounded_files import json_value
 
 BoxOrder = Literal["top,left,bottom,right", "left,top,right,bottom"]
 KDD_CLASSES = 33
@@ -59,7 +59,7 @@ class KddTsv(ForeignSource):
         self.feature_size, self.num_classes = feature_size, num_classes
         self._order = [1, 0, 3, 2] if box_order == "top,left,bottom,right" else [0, 1, 2, 3]
         self._queries: sqlite3.Connection | None = None
-        self._answers = None if answers is None else _answers(Path(answers).expanduser())
+        self._answers = None if answers is None else _answers(Path(answers))
 
     def rows(self) -> Iterator[ForeignRow]:
         """Every record in the file's order."""
@@ -112,12 +112,4 @@ class KddTsv(ForeignSource):
 
 
 def _answers(file: Path) -> set[tuple[str, str]]:
-    try:
-        found = json_value(small_text(file))
-        return {(str(query), str(product)) for query, products in found.items() for product in products}
-    except SourceError:
-        raise
-    except FileNotFoundError as error:
-        raise SourceError(f"{file}: there is no such file of answers.") from error
-    except (OSError, ValueError, AttributeError, TypeError) as error:
-        raise SourceError(f"{file}: is no JSON of query ids with lists of product ids.") from error
+    return {(query, product) for query, products in read_answers(file).items() for product in products}
