@@ -5,7 +5,7 @@ extract made of {split}_imgs.tsv or an LMDB imgs: every image of it is a candida
 recalls, the joint model reranks the best --rerank. Where the texts name their images, R@1/5/10 by any right image and
 their mean are printed with bootstrap 95% intervals, beside chance and the size of the gallery.
 
-    interbert extract valid_imgs.tsv regions/valid --captions valid_texts.jsonl --keep-without-text
+    interbert extract valid_imgs.tsv regions/valid --captions valid_texts.jsonl --allow-no-text
     interbert evaluate muge models/muge regions/valid valid_texts.jsonl --predictions predictions.jsonl
 """
 
