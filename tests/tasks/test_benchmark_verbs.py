@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,9 +12,12 @@ import numpy as np
 import pytest
 import torch
 from tests.conftest import COLOURS, SHAPES, draw, file_bytes, tiny_config
+from tests.documented import commands
 
 from interbert.checkpoints.bert import bert_tokenizer
 from interbert.cli.main import main
+from interbert.cli.parser import parse_options
+from interbert.cli.verbs import find_verb, verb_module
 from interbert.model.modeling import InterBertForImageTextRetrieval
 from interbert.model.processing import InterBertProcessor
 from interbert.model.region_inputs import InterBertRegionFeatureExtractor
@@ -171,3 +175,13 @@ def test_ids_that_are_no_integers_are_refused(
     _, texts = muge_files(tmp_path)
     assert main(["evaluate", "muge", str(model_of(shop_store)), str(shop_store), str(texts)]) == 2
     assert "row 0: image id 'red-circle' is no whole number" in capsys.readouterr().err
+
+
+def test_the_commands_of_the_document_are_understood() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "benchmarks.md").read_text(encoding="utf-8")
+    found = set()
+    for command in commands(text):
+        verb, words = find_verb(shlex.split(command)[1:])
+        assert parse_options(verb, "", verb_module(verb).Options, words)
+        found.add(verb)
+    assert found >= {"score", "evaluate kdd", "evaluate muge", "import", "extract", "finetune retrieval"}
