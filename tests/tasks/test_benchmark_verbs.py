@@ -22,6 +22,7 @@ from interbert.model.modeling import InterBertForImageTextRetrieval
 from interbert.model.processing import InterBertProcessor
 from interbert.model.region_inputs import InterBertRegionFeatureExtractor
 from interbert.regions.store import RegionStore
+from interbert.tasks import kdd_ranking
 
 HEADER = "product_id\timage_h\timage_w\tnum_boxes\tboxes\tfeatures\tclass_labels\tquery\tquery_id\n"
 QUERIES = {"3": 'leopard-print "women\'s" shoes', "11": "five-pointed star's 20\" poster"}
@@ -58,7 +59,7 @@ def kdd_line(product: int, query: str, boxes: int = 2) -> str:
 
 def kdd_files(folder: Path) -> tuple[Path, Path]:
     """Two queries of 6 and 7 candidates, of which they share one; and the answers."""
-    pools = {"3": [*range(103, 109)], "11": [*range(108, 115)]}
+    pools = {"3": [*range(103, 109)], "11": [*range(114, 107, -1)]}
     lines = [kdd_line(product, query) for query, products in pools.items() for product in products]
     (folder / "valid.tsv").write_text(HEADER + "".join(lines), encoding="utf-8")
     (folder / "valid_answer.json").write_text('{"3": [105, 999], "11": [114, 110]}')
@@ -67,11 +68,15 @@ def kdd_files(folder: Path) -> tuple[Path, Path]:
 
 @pytest.mark.usefixtures("float32")
 def test_kdd_cup_from_its_files_to_a_score(
-    tmp_path: Path, model_of: Callable[[Path], Path], capsys: pytest.CaptureFixture[str]
+    tmp_path: Path,
+    model_of: Callable[[Path], Path],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     candidates, answers = kdd_files(tmp_path)
     regions, out, metrics = tmp_path / "regions", tmp_path / "submission.csv", tmp_path / "metrics.json"
     assert main(["import", "kdd-tsv", str(candidates), str(regions), "--feature-size", str(FEATURES)]) == 0
+    assert RegionStore.open(regions).info.num_classes == 33
     stored = {one.image_id: one.texts for one in RegionStore.open(regions).captions()}
     assert stored["108"] == tuple(QUERIES.values())  # quotes are part of a query
     words = [str(model_of(regions)), str(regions), str(candidates), "--bootstrap", "50"]
@@ -89,6 +94,9 @@ def test_kdd_cup_from_its_files_to_a_score(
     assert json.loads(capsys.readouterr().out)["ndcg@5"] == pytest.approx(found["ndcg@5"])
     assert main([*KDD, *words]) == 0  # its own files are replaced, with the same bytes
     assert [line.split(",") for line in out.read_text().splitlines()] == rows
+    monkeypatch.setattr(kdd_ranking, "score_listed_pairs", lambda *given, **_: np.zeros(len(given[3])))
+    assert main([*KDD, *words]) == 0  # the file's order gives nothing away
+    assert out.read_text().splitlines()[2] == "11,108,109,110,111,112"
 
 
 @pytest.mark.usefixtures("float32")

@@ -58,7 +58,7 @@ def _evaluate(options: Options) -> None:
     from interbert.checkpoints.directory import load_model, load_processor
     from interbert.cli.benchmark_output import print_scores, write_metrics
     from interbert.model.scoring import asks_for_bf16
-    from interbert.regions.importers.kdd_answers import read_answers
+    from interbert.regions.importers.kdd_files import read_answers
     from interbert.regions.schema import ExtractorInfo
     from interbert.regions.store import RegionStore
     from interbert.tasks.kdd import SCORER, score_rankings, submission_text

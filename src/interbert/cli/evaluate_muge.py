@@ -1,6 +1,6 @@
 """Rank the images of a store for every text of MUGE, or of any split in Chinese-CLIP's layout, and write predictions.
 
-TEXTS is {split}_texts.jsonl, MUGE's {split}_queries.jsonl, or an LMDB pairs; REGIONS is the store that interbert
+TEXT_FILE is {split}_texts.jsonl, MUGE's {split}_queries.jsonl, or an LMDB pairs; REGIONS is the store that interbert
 extract made of {split}_imgs.tsv or an LMDB imgs: every image of it is a candidate of every text. The dual encoder
 recalls, the joint model reranks the best --rerank. Where the texts name their images, R@1/5/10 by any right image and
 their mean are printed with bootstrap 95% intervals, beside chance and the size of the gallery.
@@ -23,8 +23,8 @@ class Options:
     """Model directory."""
     regions: str
     """Region store of the gallery, made by the model's extractor."""
-    texts: str
-    """Texts of the split."""
+    text_file: str
+    """Texts of the split, with or without their images."""
     predictions: str | None = None
     """File of predictions to write."""
     out: str | None = None
@@ -70,10 +70,10 @@ def _evaluate(options: Options) -> None:
     processor = load_processor(options.model)
     store = RegionStore.open(options.regions)
     store.require(ExtractorInfo.from_dict(processor.extractor_info))
-    texts = read_texts(options.texts)
+    texts = read_texts(options.text_file)
     judged = any(texts.image_ids)
     if not judged and options.predictions is None:
-        raise UsageError(f"evaluate muge: {options.texts} names no images, so give --predictions FILE to write.")
+        raise UsageError(f"evaluate muge: {options.text_file} names no images, so give --predictions FILE to write.")
     gallery = gallery_of(store)
     with progress_bar("ranking", len(texts.ids), "texts") as advance:
         ranked = rank_gallery(

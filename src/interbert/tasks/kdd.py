@@ -17,7 +17,7 @@ import numpy as np
 
 from interbert.data.row_files import BadRows
 from interbert.errors import SourceError, first_line
-from interbert.regions.importers.kdd_answers import read_answers
+from interbert.regions.importers.kdd_files import read_answers
 from interbert.tasks.scoring import Scorer, Scores, require_all
 from interbert.utils.bounded_files import MAX_FILE, read_small_text
 

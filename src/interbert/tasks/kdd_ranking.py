@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from interbert.data.row_files import BadRows
 from interbert.errors import DataError, RegionError, SourceError
@@ -21,6 +20,8 @@ from interbert.tasks.retrieval import encode_images
 
 _COLUMNS = 9
 _HEADER = b"product_id"
+_BLOCK = 100
+"""Queries whose candidates' regions are held at a time: 3,000 images, about 250 MB."""
 
 
 @dataclass(frozen=True)
@@ -131,15 +132,13 @@ def rank_candidates(
         raise DataError(
             f"{store.path}: has none of the candidates. Import their file with: interbert import kdd-tsv FILE OUT"
         )
-    places = {row: place for place, row in enumerate(row for rows in rows_of.values() for row in rows)}
-    owners, images = _pairs(candidates, rows_of, places)
-    texts = processor.texts_to_ids(tuple(candidates.texts.values()))
-    inputs = encode_images(store, list(places), processor)
-    scores = score_listed_pairs(model, texts, inputs, owners, images, progress, bf16=bf16)
-    best: dict[tuple[int, int], float] = {}
-    for owner, image, score in zip(owners.tolist(), images.tolist(), scores.tolist(), strict=True):
-        best[owner, image] = score
-    return _ordered(candidates, rows_of, places, best)
+    scores: dict[tuple[str, str], float] = {}
+    queries = list(candidates.products)
+    for start in range(0, len(queries), _BLOCK):
+        pairs = _pairs(queries[start : start + _BLOCK], candidates, rows_of)
+        if pairs:
+            scores |= _scored(model, pairs, candidates, store, processor, bf16, progress)
+    return _ordered(candidates, scores)
 
 
 def _rows_of(store: RegionStore, wanted: set[str]) -> dict[str, list[int]]:
@@ -152,36 +151,43 @@ def _rows_of(store: RegionStore, wanted: set[str]) -> dict[str, list[int]]:
 
 
 def _pairs(
-    candidates: Candidates, rows_of: Mapping[str, Sequence[int]], places: Mapping[int, int]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Query and image, by number, of every pair to score."""
-    pairs = [
-        (number, places[row])
-        for number, products in enumerate(candidates.products.values())
-        for product in products
-        for row in rows_of.get(product, ())
-    ]
-    owners, images = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
-    return owners, images
+    queries: Sequence[str], candidates: Candidates, rows_of: Mapping[str, Sequence[int]]
+) -> list[tuple[str, str, int]]:
+    """Query, product and store row of every pair to score."""
+    products = ((query, product) for query in queries for product in candidates.products[query])
+    return [(query, product, row) for query, product in products for row in rows_of.get(product, ())]
 
 
-def _ordered(
+def _scored(
+    model: InterBertForImageTextRetrieval,
+    pairs: Sequence[tuple[str, str, int]],
     candidates: Candidates,
-    rows_of: Mapping[str, Sequence[int]],
-    places: Mapping[int, int],
-    scores: Mapping[tuple[int, int], float],
-) -> KddRanking:
-    ranked: dict[str, tuple[str, ...]] = {}
-    unseen: list[tuple[str, str]] = []
-    for number, (query, products) in enumerate(candidates.products.items()):
-        of_product = {
-            product: max(scores[number, places[row]] for row in rows_of[product])
-            for product in products
-            if product in rows_of
-        }
-        unseen += [(query, product) for product in products if product not in of_product]
-        # the file may have the right ones first: its order must not decide between equal scores
-        ranked[query] = tuple(sorted(products, key=lambda one: (-of_product.get(one, -np.inf), int(one))))
+    store: RegionStore,
+    processor: InterBertProcessor,
+    bf16: bool | None,
+    progress: Callable[[int], None] | None,
+) -> dict[tuple[str, str], float]:
+    """Score of each query and product: that of the product's best image."""
+    queries = {query: place for place, query in enumerate(dict.fromkeys(query for query, _, _ in pairs))}
+    rows = {row: place for place, row in enumerate(dict.fromkeys(row for _, _, row in pairs))}
+    texts = processor.texts_to_ids([candidates.texts[query] for query in queries])
+    images = encode_images(store, list(rows), processor)
+    owners = np.array([queries[query] for query, _, _ in pairs], dtype=np.int64)
+    shown = np.array([rows[row] for _, _, row in pairs], dtype=np.int64)
+    scores = score_listed_pairs(model, texts, images, owners, shown, progress, bf16=bf16)
+    best: dict[tuple[str, str], float] = {}
+    for (query, product, _), score in zip(pairs, scores.tolist(), strict=True):
+        best[query, product] = max(score, best.get((query, product), score))
+    return best
+
+
+def _ordered(candidates: Candidates, scores: Mapping[tuple[str, str], float]) -> KddRanking:
+    """Best first; equal ones by their ids, since the file may have the right ones first."""
+    ranked = {
+        query: tuple(sorted(products, key=lambda one, of=query: (-scores.get((of, one), -np.inf), int(one))))  # type: ignore[misc]
+        for query, products in candidates.products.items()
+    }
+    unseen = [(query, one) for query, products in ranked.items() for one in products if (query, one) not in scores]
     return KddRanking(ranked, tuple(unseen))
 
 

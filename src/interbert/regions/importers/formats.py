@@ -56,7 +56,7 @@ FORMATS: dict[str, Format] = {
     "kdd-tsv": Format(
         "kdd_tsv:KddTsv",
         "KDD Cup 2020 Multimodalities Recall: Taobao queries and products",
-        frozenset({"feature_size", "num_classes", "box_order", "answers"}),
+        frozenset({"feature_size", "num_classes", "box_order", "answers", "labels"}),
     ),
 }
 

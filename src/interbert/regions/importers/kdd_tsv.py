@@ -17,7 +17,7 @@ from interbert.errors import RegionError, SourceError
 from interbert.regions.importers.arrays import spread
 from interbert.regions.importers.detector_tsv import Line, LineFiles, unusable
 from interbert.regions.importers.fields import array_field, region_count, text_of, whole_number
-from interbert.regions.importers.kdd_answers import read_answers
+from interbert.regions.importers.kdd_files import read_answers, read_labels
 from interbert.regions.importers.rows import ForeignRegions, ForeignRow, ForeignSource
 
 BoxOrder = Literal["top,left,bottom,right", "left,top,right,bottom"]
@@ -32,12 +32,13 @@ class KddTsv(ForeignSource):
     Args:
         source: file, or a pattern of several.
         feature_size: floats of a region.
-        num_classes: labels of ``multimodal_labels.txt``.
+        num_classes: class labels; those of ``labels``, else 33, when not given.
         box_order: of a box's four numbers.
         answers: ``valid_answer.json``; without it every line is a true pair.
+        labels: ``multimodal_labels.txt``.
 
     Raises:
-        SourceError: the file or the answers are missing or of another kind.
+        SourceError: a file is missing or of another kind.
     """
 
     text_field = "query"
@@ -47,16 +48,18 @@ class KddTsv(ForeignSource):
         self,
         source: str,
         feature_size: int = 2048,
-        num_classes: int = KDD_CLASSES,
+        num_classes: int | None = None,
         box_order: BoxOrder = "top,left,bottom,right",
         answers: str | None = None,
+        labels: str | None = None,
     ) -> None:
         self._lines = LineFiles(source)
         self.name, self.total, self.unit = source, self._lines.total, LineFiles.unit
         columns = self._lines.usual_columns()
         if columns != _COLUMNS:
             raise SourceError(f"{source}: its lines have {columns} fields, KDD Cup's have {_COLUMNS}.")
-        self.feature_size, self.num_classes = feature_size, num_classes
+        named = KDD_CLASSES if labels is None else max(read_labels(labels)) + 1
+        self.feature_size, self.num_classes = feature_size, named if num_classes is None else num_classes
         self._order = [1, 0, 3, 2] if box_order == "top,left,bottom,right" else [0, 1, 2, 3]
         self._queries: sqlite3.Connection | None = None
         self._answers = None if answers is None else _answers(Path(answers))
