@@ -109,6 +109,6 @@ def test_images_are_scored_against_a_file_of_texts(tmp_path: Path) -> None:
 
 
 def test_every_benchmark_has_a_scorer_and_an_unknown_one_is_named(capsys: pytest.CaptureFixture[str]) -> None:
-    assert all(find_scorer(name).query for name in BENCHMARKS)
+    assert all(find_scorer(name).queries for name in BENCHMARKS)
     assert main(["score", "mugee", "p", "t"]) == 2
     assert "Did you mean 'muge'?" in capsys.readouterr().err

@@ -21,16 +21,16 @@ def print_scores(
     scorer: Scorer, scores: Scores, bootstrap: int, seed: int, chance: Mapping[str, float] | None = None
 ) -> None:
     """Every metric with its interval, and beside it chance where that is known."""
-    title = f"{scorer.name}, {scores.n} {scorer.query} ids"
-    table = TextTable(title=title, caption="from 0 to 1, [95% bootstrap interval]", box=SIMPLE, padding=(0, 2, 0, 0))
-    for header in ("", "value", "interval", *(["chance"] if chance else [])):
+    say(f"{scorer.name}: {scores.n} {scorer.queries}")
+    table = TextTable(box=SIMPLE, padding=(0, 2, 0, 0))
+    for header in ("from 0 to 1", "value", "95% bootstrap interval", *(["chance"] if chance else [])):
         table.add_column(header)
     for name, one in scores.intervals(bootstrap, seed).items():
         cells = [name, f"{one.value:.4f}", f"[{one.low:.4f}, {one.high:.4f}]"]
         table.add_row(*cells, *([f"{chance[name]:.4f}"] if chance else []))
     print_table(table, _WIDTH)
     if scores.ignored:
-        say(f"{scores.ignored} predictions are of {scorer.query} ids that the answers do not have, and are left out")
+        say(f"{scores.ignored} predictions are of {scorer.queries} that the answers do not have, and are left out")
 
 
 def write_metrics(

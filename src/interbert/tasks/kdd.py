@@ -67,7 +67,7 @@ def score_rankings(
     return Scores({"ndcg@5": np.array(values, dtype=np.float64)}, ignored)
 
 
-SCORER = Scorer("KDD Cup 2020 Multimodalities Recall", "query", score_submission)
+SCORER = Scorer("KDD Cup 2020 Multimodalities Recall", "queries", score_submission)
 
 
 def read_submission(path: Path, queries: Set[str]) -> tuple[dict[str, tuple[str, ...]], int]:

@@ -83,7 +83,7 @@ def _first_right(ranked: Sequence[int], right: frozenset[int]) -> float:
     return next((place for place, one in enumerate(ranked) if one in right), np.inf)
 
 
-SCORER = Scorer("MUGE and the layout of Chinese-CLIP", "text", score_predictions)
+SCORER = Scorer("MUGE and the layout of Chinese-CLIP", "texts", score_predictions)
 
 
 def _directed(truth: Answers, layout: tuple[str, str], path: Path) -> Mapping[int, tuple[int, ...]]:

@@ -53,8 +53,8 @@ class Scorer:
 
     name: str
     """Of the benchmark, for people."""
-    query: str
-    """What one query is called, such as ``text``."""
+    queries: str
+    """What its queries are called: ``queries``, ``texts``."""
     score: Callable[[Path, Path], Scores]
     """Predictions and answers -> scores; a bad file is a DataError or SourceError that names file and row."""
 
