@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import zipfile
 from pathlib import Path
 
@@ -127,3 +128,27 @@ def test_a_refused_file_is_one_line_of_the_command_line(tmp_path: Path, capsys: 
     shown = capsys.readouterr()
     assert (shown.out, shown.err.count("\n")) == ("", 1)
     assert "none.jsonl: there is no such file of predictions" in shown.err
+
+
+@pytest.mark.parametrize("benchmark", ["kdd", "muge"])
+def test_a_damaged_file_is_scored_or_refused(tmp_path: Path, benchmark: str) -> None:
+    """Cut off, bytes exchanged, pieces repeated: never another error than the user's."""
+    draw = random.Random(1)
+    sound = (KDD_SUBMISSION, json.dumps(KDD_ANSWERS)) if benchmark == "kdd" else (MUGE_PREDICTIONS, MUGE_TEXTS)
+    refusals = []
+    for turn in range(100):
+        paths = []
+        for place, text in enumerate(sound):
+            raw = bytearray(text.encode())
+            for _ in range(draw.randrange(4) if place == turn % 2 else 0):
+                start, length = draw.randrange(len(raw)), draw.randrange(30)
+                kept = (raw[:start], raw[start:] * 2, raw[:start] + raw[start + length :])
+                raw = draw.choice((*kept, raw[:start] + bytes([draw.randrange(256)]) + raw[start + 1 :])) or raw
+            paths.append(tmp_path / f"{place}.jsonl")
+            paths[-1].write_bytes(raw)
+        try:
+            assert all(value >= 0 for value in find_scorer(benchmark).score(*paths).to_dict().values())
+        except InterBertError as error:
+            refusals.append(str(error))
+    assert 15 < len(refusals) < 100
+    assert all(str(tmp_path) in one for one in refusals)
