@@ -183,10 +183,10 @@ def _scored(
 
 def _ordered(candidates: Candidates, scores: Mapping[tuple[str, str], float]) -> KddRanking:
     """Best first; equal ones by their ids, since the file may have the right ones first."""
-    ranked = {
-        query: tuple(sorted(products, key=lambda one, of=query: (-scores.get((of, one), -np.inf), int(one))))  # type: ignore[misc]
-        for query, products in candidates.products.items()
-    }
+    ranked: dict[str, tuple[str, ...]] = {}
+    for query, products in candidates.products.items():
+        ordered = sorted((-scores.get((query, one), -np.inf), int(one), one) for one in products)
+        ranked[query] = tuple(product for *_, product in ordered)
     unseen = [(query, one) for query, products in ranked.items() for one in products if (query, one) not in scores]
     return KddRanking(ranked, tuple(unseen))
 

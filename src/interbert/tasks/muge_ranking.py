@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -18,6 +19,8 @@ from interbert.tasks.metrics import RECALL_AT, chance_recall
 from interbert.tasks.muge import K, Texts
 from interbert.tasks.retrieval import encode_images
 
+_WHOLE = re.compile(r"0|[1-9][0-9]{0,17}")
+"""An integer of 64 bits, as JSON writes it: of 7 and 007 no two images are made one."""
 _BLOCK = 256
 """Texts whose scores with every image are held at a time."""
 
@@ -39,7 +42,7 @@ def gallery_of(store: RegionStore) -> Gallery:
     """
     named = [(one.image_id, one.row) for one in store.captions() if one.view == 0]
     for image, row in named:
-        if not (image.isascii() and image.isdigit() and str(int(image)) == image):
+        if not _WHOLE.fullmatch(image):
             raise DataError(
                 f"{store.path}, row {row}: image id {image[:40]!r} is no whole number, and predictions name images by "
                 "whole numbers. Extract {split}_imgs.tsv, or a table with --image-id-column."
