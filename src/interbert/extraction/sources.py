@@ -26,8 +26,8 @@ from interbert.extraction.settings import BoxFormat
 from interbert.extraction.table_files import is_downloaded
 from interbert.extraction.table_limits import MAX_ID, MAX_TEXT, MAX_TEXTS
 from interbert.extraction.tables import SourceRows, read_rows
-from interbert.regions.caption_files import PassedOver
 from interbert.regions.caption_index import CaptionIndex
+from interbert.regions.caption_records import PassedOver
 from interbert.utils.redaction import without_credentials
 
 if TYPE_CHECKING:
