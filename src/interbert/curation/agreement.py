@@ -34,15 +34,19 @@ class AgreementOptions:
     """How pairs are judged.
 
     Attributes:
-        method: "mutual" keeps a pair when its title finds its image, or its image its title, first among a random
-            block; "share" keeps the best part of each category by the pair's own score.
-        block_size: rows of a block. More is stricter: good pairs, too, find another first.
+        method: "mutual" keeps a pair when its title finds its image, or its image its title, among the first of a
+            random block; "share" keeps the best part of each category by the pair's own score.
+        block_size: rows of a block.
+        rank: how many are the first; in a smaller block as many of it. Of a title and an image by chance,
+            1 - (1 - rank / block_size)^2 are kept. A larger block with more of the first is less a matter of luck than
+            a small block whose first alone counts.
         keep_share: part of each category that "share" keeps.
         seed: of the random blocks.
     """
 
     method: Literal["mutual", "share"] = "mutual"
     block_size: int = 64
+    rank: int = 4
     keep_share: float = 0.9
     seed: int = 0
 
@@ -50,6 +54,7 @@ class AgreementOptions:
         if self.method not in RULES:
             raise ConfigError(f"method must be one of {', '.join(RULES)}, not {self.method!r}.")
         require_range("block_size", self.block_size, 2)
+        require_range("rank", self.rank, 1, self.block_size)
         require_range("keep_share", self.keep_share, 0)
         if self.keep_share > 1:
             raise ConfigError(f"keep_share must be at most 1, not {self.keep_share}.")
@@ -61,9 +66,9 @@ class AgreementResult(NamedTuple):
     keep: Bool
     """[N]"""
     text_first: Bool
-    """[N] the title ranks its own image first; of "mutual" alone."""
+    """[N] the title ranks its own image among the first; of "mutual" alone."""
     image_first: Bool
-    """[N] the image ranks its own title first; of "mutual" alone."""
+    """[N] the image ranks its own title among the first; of "mutual" alone."""
 
 
 def agreeing_rows(
@@ -75,8 +80,8 @@ def agreeing_rows(
 ) -> AgreementResult:
     """Judge each row by its vectors, whose inner product is the score that ranks.
 
-    A partner is first where none scores higher, so rows with the same image or title do not push each other out. The
-    same rows, options and order give the same result; a row that is added may put others into other blocks.
+    A partner's rank counts those that score higher, so rows with the same image or title do not push each other out.
+    The same rows, options and order give the same result; a row that is added may put others into other blocks.
 
     Args:
         text_vectors: [N, D]; an array, or a memory map of a file.
@@ -115,8 +120,9 @@ def _mutual(
         own = scores.diagonal().copy()
         if groups is not None:
             scores[groups[rows][:, None] == groups[rows][None, :]] = -np.inf
-        text_first[rows] = scores.max(axis=1, initial=-np.inf) <= own + _EQUAL
-        image_first[rows] = scores.max(axis=0, initial=-np.inf) <= own + _EQUAL
+        most = max(1, round(options.rank * min(1.0, len(rows) / options.block_size)))
+        text_first[rows] = (scores > own[:, None] + _EQUAL).sum(axis=1) < most
+        image_first[rows] = (scores > own[None, :] + _EQUAL).sum(axis=0) < most
     return AgreementResult(text_first | image_first, text_first, image_first)
 
 
