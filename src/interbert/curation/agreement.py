@@ -45,8 +45,8 @@ class AgreementOptions:
     """
 
     method: Literal["mutual", "share"] = "mutual"
-    block_size: int = 64
-    rank: int = 4
+    block_size: int = 256
+    rank: int = 16
     keep_share: float = 0.9
     seed: int = 0
 
