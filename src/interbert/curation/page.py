@@ -9,8 +9,8 @@ import base64
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from interbert.curation.card import flat
 from interbert.curation.finished import FinishedDataset
 from interbert.curation.samples import SAMPLES, Sample, read_samples
 from interbert.utils.files import PAGE, write_output
@@ -81,7 +81,7 @@ def render_page(found: FinishedDataset, samples: Sequence[Sample]) -> str:
         more_categories=max(0, len(found.categories) - _MOST_CATEGORIES),
         shards=found.shards,
         size=found.size,
-        recipe=list(_flat(published(recipe))),
+        recipe=list(flat(published(recipe))),
         versions=published(found.manifest.get("versions", {})),
         unreadable=found.report.get("shards_unreadable", []),
         left_out=found.report.get("columns_left_out", {}),
@@ -135,12 +135,3 @@ def _images(folder: Path, keyed: Sequence[tuple[str, Sample]]) -> dict[str, str]
         if file.is_file() and file.stat().st_size <= _MOST_IMAGE:
             uris[key] = "data:image/jpeg;base64," + base64.b64encode(file.read_bytes()).decode("ascii")
     return uris
-
-
-def _flat(values: Any, name: str = "") -> Iterable[tuple[str, str]]:
-    """Options of a recipe with their dotted names; empty ones are left out."""
-    if isinstance(values, Mapping):
-        for key, value in values.items():
-            yield from _flat(value, f"{name}.{key}" if name else str(key))
-    elif values not in (None, [], ""):
-        yield name, ", ".join(map(str, values)) if isinstance(values, list) else str(values)
