@@ -98,7 +98,8 @@ def test_every_shard_is_there_with_its_digest(folder):
 
 
 def test_titles_of_tar_files_are_records_too(tmp_path, monkeypatch):
-    monkeypatch.setenv("CROISSANT_CACHE", str(tmp_path / "cache"))
+    cache = mlcroissant._src.core.path.epath.Path(tmp_path / "cache")
+    monkeypatch.setattr("mlcroissant._src.operation_graph.operations.extract.EXTRACT_PATH", cache)  # else at home
     folder = finished_set(tmp_path / "tars", ".tar")
     write_croissant(folder, NAMED)
     titles = [one["test/title"].decode() for one in checked(folder).records("test")]
