@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +16,7 @@ from interbert.curation.set_join import (
     candidate_pairs,
     hashed,
     limits_of,
+    most_unlike,
     parity_sketches,
     part_keys,
 )
@@ -74,8 +74,9 @@ def near_title_pairs(
     """
     first = _first_equal(titles)
     other = np.flatnonzero(first != np.arange(len(titles)))
-    equal = np.stack([first[other], other], axis=1)[[titles[row] != "" for row in other.tolist()]]
     lengths = np.fromiter(map(len, titles), np.int64, len(titles))
+    other = other[lengths[other] > 0]
+    equal = np.stack([first[other], other], axis=1)
     distinct = np.flatnonzero((first == np.arange(len(titles))) & (lengths >= options.characters))
     rows = distinct[np.argsort(lengths[distinct], kind="stable")]
     near = rows[_near_pairs([titles[row] for row in rows.tolist()], options, progress or _no_progress)]
@@ -89,8 +90,8 @@ def _no_progress(done: int, steps: int) -> None:
 
 def _first_equal(titles: Sequence[str]) -> Int64s:
     """The first row [N] with the title of each."""
-    seen: dict[str, int] = {}
-    return np.fromiter((seen.setdefault(title, row) for row, title in enumerate(titles)), np.int64, len(titles))
+    first = dict(zip(reversed(titles), range(len(titles) - 1, -1, -1), strict=True))  # the last one written stays
+    return np.fromiter(map(first.__getitem__, titles), np.int64, len(titles))
 
 
 def _near_pairs(titles: list[str], options: NearTitleOptions, progress: Callable[[int, int], None]) -> Int64s:
@@ -118,8 +119,8 @@ def _read_titles(
         hashes = hashed(grams.codes, options.seed)
         sizes[start : start + _CHUNK] = grams.sizes
         sketches[start : start + _CHUNK] = parity_sketches(hashes, grams.sizes)
-        for index, keys in part_keys(hashes, grams.sizes, limits).items():
-            chunks.setdefault(index, []).append(PartKeys(keys.rows + start, keys.keys))
+        for index, found in part_keys(hashes, grams.sizes, limits).items():
+            chunks.setdefault(index, []).append(PartKeys(found.rows + start, found.keys))
     joined = {}
     for index in sorted(chunks):  # one after the other, so that only one number of parts is in memory twice
         rows, keys = zip(*chunks.pop(index), strict=True)
@@ -148,15 +149,16 @@ class _Links:
 
     def join(self, index: int, keys: PartKeys) -> None:
         """Add the pairs that are compared by ``PARTS[index]`` parts."""
-        for left, right in candidate_pairs(keys, partial(self._may_pair, index), self._options.window):
-            apart = self._component[left] != self._component[right]
-            self._verify(left[apart], right[apart])
+        unlike = most_unlike(self._limits, index)
+        for left, right in candidate_pairs(keys, self._sketches, unlike, self._options.window):
+            wanted = self._wanted(index, left, right)
+            self._verify(left[wanted], right[wanted])
 
     def pairs(self) -> Int64s:
         """All pairs [P, 2] so far."""
         return np.concatenate(self._found)
 
-    def _may_pair(self, index: int, left: Int64s, right: Int64s) -> NDArray[np.bool_]:
+    def _wanted(self, index: int, left: Int64s, right: Int64s) -> NDArray[np.bool_]:
         together = self._sizes[left] + self._sizes[right]
         unlike = np.bitwise_count(self._sketches[left] ^ self._sketches[right])
         return np.asarray(
