@@ -1,8 +1,9 @@
 """A perceptual hash that is fine enough for products on white, and that can be mirrored without the image.
 
 Two bits for each of the 128 lowest frequencies of an image's discrete cosine transform (one bit each in Zauner 2010,
-"Implementation and benchmarking of perceptual image hash functions"): well above zero, and well below. A frequency that is as good as
-absent, of which a symmetric product on white has many, is then two bits that stay, and no bit that noise decides.
+"Implementation and benchmarking of perceptual image hash functions"): well above zero, and well below. A frequency that
+is as good as absent, of which a symmetric product on white has many, is then two bits that stay, and no bit that noise
+decides.
 """
 
 from __future__ import annotations
@@ -60,4 +61,5 @@ def _basis(length: int) -> NDArray[np.float32]:
     frequencies, places = np.arange(_LOWEST)[:, None], np.arange(length) + 0.5
     cosines = np.cos(np.pi * frequencies * places / length) * np.sqrt(2.0 / SIDE) * SIDE / length
     cosines[0] /= np.sqrt(2.0)
-    return cosines.astype(np.float32)
+    basis: NDArray[np.float32] = cosines.astype(np.float32)
+    return basis

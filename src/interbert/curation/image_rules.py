@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -15,7 +16,7 @@ from interbert.curation.image_options import RULES, ImageOptions
 from interbert.curation.image_text import has_qr_code, text_share
 from interbert.curation.reasons import Reason
 from interbert.errors import ImageError
-from interbert.extraction.images import MAX_FILE, MAX_PIXELS, ImageFile, known_formats, load_image_file
+from interbert.extraction.images import MAX_FILE, MAX_PIXELS, known_formats, load_image_file
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -32,6 +33,7 @@ _NEAR = 4
 """Grey levels that count as one."""
 _FILL = 128
 """The grey that a JPEG decoder puts where data is missing."""
+_AT_ONCE = 64
 _FORMATS = {"MPO": "JPEG", "DIB": "BMP"}
 """Pillow's own names; an MPO is a JPEG with a second one behind it."""
 
@@ -54,6 +56,18 @@ class ImageJudgement(NamedTuple):
     """By the bytes: JPEG, PNG, WEBP, ...; empty where it is none that is known."""
 
 
+class _Seen(NamedTuple):
+    """What is left of a file that was decoded."""
+
+    digest: bytes
+    format: str
+    size: tuple[int, int]
+    animated: bool
+    grey: NDArray[np.uint8]
+    """[H, W], small."""
+    text: tuple[Reason, ...]
+
+
 def rule_names() -> tuple[str, ...]:
     """All rules of images, for reports that show those without a case."""
     return RULES
@@ -66,47 +80,58 @@ class ImageRules:
         self.options = options or ImageOptions()
 
     def judge(self, data: bytes) -> ImageJudgement:
-        """Judge an image's file, which is decoded once (a damaged one's header is read once more).
+        """Judge one image's file; :meth:`judge_all` is faster for many.
+
+        Raises:
+            MissingExtraError: as :meth:`judge_all`.
+        """
+        return next(self.judge_all([data]))
+
+    def judge_all(self, files: Iterable[bytes]) -> Iterator[ImageJudgement]:
+        """Judge images' files, each decoded once (a damaged one's header is read once more), in their order.
+
+        64 are decoded and then looked at: taking turns costs half as much again, as neither finds its code cached.
 
         Raises:
             MissingExtraError: text or QR codes are looked for, and the package that finds them is not installed.
         """
+        left = iter(files)
+        while seen := [self._see(data) for data in islice(left, _AT_ONCE)]:
+            yield from map(self._judged, seen)
+
+    def _see(self, data: bytes) -> _Seen | ImageJudgement:
         digest = hashlib.sha256(data).digest()
         closer = self.options.text is not None or self.options.qr_codes
         try:
             file = load_image_file(data, "", target_side=_SIDE_OF_TEXT if closer else _SIDE, grey=True)
         except ImageError as error:
             return _undecoded(data, digest, error)
-        grey = _small(file.image)
-        amplitudes = low_frequencies(grey)
-        reasons = list(self._reasons(file, grey, amplitudes))
-        dropped = next((reason for reason in reasons if reason.rule not in self.options.only_flagged), None)
-        return ImageJudgement(
-            dropped,
-            tuple(reason for reason in reasons if reason is not dropped),
-            digest,
-            hash_of(amplitudes),
-            *file.size,
-            _FORMATS.get(file.format, file.format),
-        )
-
-    def _reasons(self, file: ImageFile, grey: NDArray[np.uint8], amplitudes: NDArray[np.float32]) -> Iterator[Reason]:
         name = _FORMATS.get(file.format, file.format)
-        if name == "JPEG" and (missing := _missing_rows(grey)):
-            yield Reason("image_truncated", f"{missing:.0%} of its rows are missing")
-        yield from self._of_file(file, name)
-        yield from self._of_pixels(grey, amplitudes)
-        if self.options.text is not None and (share := text_share(file.image)) >= self.options.text:
+        return _Seen(digest, name, file.size, file.animated, _small(file.image), tuple(self._of_text(file.image)))
+
+    def _judged(self, seen: _Seen | ImageJudgement) -> ImageJudgement:
+        if isinstance(seen, ImageJudgement):
+            return seen
+        amplitudes = low_frequencies(seen.grey)
+        reasons = (*self._of_file(seen), *self._of_pixels(seen.grey, amplitudes), *seen.text)
+        dropped = next((reason for reason in reasons if reason.rule not in self.options.only_flagged), None)
+        flags = tuple(reason for reason in reasons if reason is not dropped)
+        return ImageJudgement(dropped, flags, seen.digest, hash_of(amplitudes), *seen.size, seen.format)
+
+    def _of_text(self, grey: Image.Image) -> Iterator[Reason]:
+        if self.options.text is not None and (share := text_share(grey)) >= self.options.text:
             yield Reason("image_text", f"{share:.0%} of it is text")
-        if self.options.qr_codes and has_qr_code(file.image):
+        if self.options.qr_codes and has_qr_code(grey):
             yield Reason("image_qr_code", "")
 
-    def _of_file(self, file: ImageFile, name: str) -> Iterator[Reason]:
-        options, (width, height) = self.options, file.size
-        if name not in options.formats:
-            yield Reason("image_format", name)
-        if file.animated and options.animated:
-            yield Reason("image_animated", name)
+    def _of_file(self, seen: _Seen) -> Iterator[Reason]:
+        options, (width, height) = self.options, seen.size
+        if seen.format == "JPEG" and (missing := _missing_rows(seen.grey)):
+            yield Reason("image_truncated", f"{missing:.0%} of its rows are missing")
+        if seen.format not in options.formats:
+            yield Reason("image_format", seen.format)
+        if seen.animated and options.animated:
+            yield Reason("image_animated", seen.format)
         if options.least_side is not None and min(width, height) < options.least_side:
             yield Reason("image_too_small", f"{width} x {height} pixels")
         if options.most_aspect is not None and max(width, height) > options.most_aspect * min(width, height):
@@ -142,13 +167,13 @@ def _share_of_one_grey(grey: NDArray[np.uint8], amplitudes: NDArray[np.float32],
 
 def _white_border(grey: NDArray[np.uint8]) -> float:
     """Share of pixels outside the rectangle that holds all that is not white."""
-    rows, columns = (grey.min(axis=axis) < _WHITE for axis in (1, 0))
-    return 1.0 - _extent(rows) * _extent(columns) / grey.size
-
-
-def _extent(marked: NDArray[np.bool_]) -> int:
-    """From the first marked place to the last; both count."""
-    return int(marked.size - marked.argmax() - marked[::-1].argmax()) if marked.any() else 0
+    marked = grey < _WHITE
+    columns, flat = marked.any(axis=0), marked.ravel()
+    if not columns.any():
+        return 1.0
+    width = columns.size - columns.argmax() - columns[::-1].argmax()
+    height = len(grey) - flat.argmax() // columns.size - flat[::-1].argmax() // columns.size
+    return float(1.0 - width * height / grey.size)
 
 
 def _missing_rows(grey: NDArray[np.uint8]) -> float:
