@@ -25,17 +25,17 @@ _ABSENT = 8.0
 """Amplitudes up to this count as none: JPEG at quality 30 adds about 2."""
 
 
-def low_frequencies(grey: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Amplitudes [16, 16] of the lowest frequencies of a grey image [H, W], whole cosines over its height and width."""
-    height, width = grey.shape
-    amplitudes: NDArray[np.float32] = _basis(height) @ grey.astype(np.float32) @ _basis(width).T
+def low_frequencies(greys: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Amplitudes [N, 16, 16] of the lowest frequencies of grey images [N, H, W], by cosines over each side."""
+    height, width = greys.shape[1:]
+    amplitudes: NDArray[np.float32] = _basis(height) @ greys.astype(np.float32) @ _basis(width).T
     return amplitudes
 
 
-def hash_of(amplitudes: NDArray[np.float32]) -> bytes:
-    """The hash of an image by the amplitudes [16, 16] of its lowest frequencies."""
-    lowest = amplitudes.ravel()[_PLACES]
-    return np.packbits(np.concatenate((lowest > _ABSENT, lowest < -_ABSENT))).tobytes()
+def hashes_of(amplitudes: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Hashes [N, HASH_BYTES] of images by the amplitudes [N, 16, 16] of their lowest frequencies."""
+    lowest = amplitudes.reshape(len(amplitudes), -1)[:, _PLACES]
+    return np.packbits(np.concatenate((lowest > _ABSENT, lowest < -_ABSENT), axis=1), axis=1)
 
 
 def mirrored(hashes: NDArray[np.uint8]) -> NDArray[np.uint8]:
