@@ -20,7 +20,7 @@ from interbert.extraction.images import load_image_file
 SIDE = 32
 MOST_BRIGHTNESS = 9.0
 """Grey levels by which the mean of 3 x 3 pixels (of 32 x 32) may differ."""
-MOST_COLOUR = 2.0
+MOST_COLOUR = 2.5
 """The same for Cb and Cr, of images that lost nothing to compression."""
 COLOUR_PER_STEP = 0.45
 """By how much more for each step of the coarser JPEG's quantisation of mean colours."""
