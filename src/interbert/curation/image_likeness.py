@@ -1,4 +1,4 @@
-"""Whether two decoded images are one photo: the same but for compression, size and a crop of some hundredths.
+"""Whether two decoded images are one photo: the same but for compression, size and a crop of a few edge pixels.
 
 The same product in another colour is another image, and so is a photo of another product of the same kind. What crop
 and scale moved is taken out first, by the linear part of Lucas and Kanade 1981 ("An iterative image registration
