@@ -51,14 +51,16 @@ def hashes_of(files: Sequence[bytes]) -> NDArray[np.uint8]:
     return np.frombuffer(b"".join(one.hash for one in ImageRules().judge_all(files)), np.uint8).reshape(len(files), -1)
 
 
-def near(data: Path) -> None:
+def near(data: Path, only: str = "") -> None:
     """Recall by change, and false pairs, among all images of a catalogue."""
     draws = random.Random(0)
     for name, files, number in (
         ("drawn, 400 pixels", drawn_products(300), 150),
         ("grocery", catalogue(data / "grocery/train.parquet"), 150),
-        ("fashion", catalogue(data / "fashion/train.parquet")[:3000], 150),
+        ("fashion", catalogue(data / "fashion/train.parquet")[:1500], 150),
     ):
+        if only not in name:
+            continue
         files = list(dict.fromkeys(files))
         chosen = draws.sample(range(len(files)), number)
         hashes = hashes_of(files)
@@ -256,5 +258,9 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("part", choices=("near", "rules", "text", "speed", "growth"))
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--only", default="", help="a catalogue's name, for near")
     asked = parser.parse_args()
-    {"near": near, "rules": rules, "text": text, "speed": speed, "growth": growth}[asked.part](asked.data)
+    if asked.part == "near":
+        near(asked.data, asked.only)
+    else:
+        {"rules": rules, "text": text, "speed": speed, "growth": growth}[asked.part](asked.data)
