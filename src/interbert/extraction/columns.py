@@ -86,10 +86,10 @@ def resolve_columns(
     for name in (mapping.image, mapping.image_id, mapping.product_id, mapping.boxes, *mapping.texts):
         if name is not None and name not in columns:
             raise ColumnError.missing(name, columns, where)
-    image = mapping.image or _find_image(columns, first_rows)
+    image = mapping.image or find_image(columns, first_rows)
     if image is None:
         raise ColumnError(f"{where}: no column holds images. Name it with --image-column. Columns: {listed(columns)}.")
-    texts = mapping.texts or _find_texts(
+    texts = mapping.texts or find_texts(
         [name for name in columns if name not in (image, mapping.image_id, mapping.boxes)], first_rows
     )
     if need_texts and not texts:
@@ -101,7 +101,8 @@ def resolve_columns(
     return replace(mapping, image=image, texts=tuple(texts), product_id=product)
 
 
-def _find_image(columns: Sequence[str], rows: Mapping[str, Sequence[Any]]) -> str | None:
+def find_image(columns: Sequence[str], rows: Mapping[str, Sequence[Any]]) -> str | None:
+    """The column that holds images by a few values of each, None without one."""
     fitting = [name for name in columns if any(_is_image(value) for value in rows[name])]
     lowered = {name.lower(): name for name in fitting}
     return next((lowered[name] for name in _IMAGE_NAMES if name in lowered), fitting[0] if fitting else None)
@@ -115,7 +116,8 @@ def _is_image(value: Any) -> bool:
     return isinstance(value, bytes)
 
 
-def _find_texts(columns: Sequence[str], rows: Mapping[str, Sequence[Any]]) -> tuple[str, ...]:
+def find_texts(columns: Sequence[str], rows: Mapping[str, Sequence[Any]]) -> tuple[str, ...]:
+    """The columns that hold texts by their names and a few values of each; none where it is not clear."""
     texts = [name for name in columns if any(_is_text(value) for value in rows[name])]
     lowered = {name.lower(): name for name in texts}
     for wanted in _TEXT_NAMES:

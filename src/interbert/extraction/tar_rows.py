@@ -159,13 +159,19 @@ class TarRows(ArchiveRows):
         file, offset, size = self._part(row, "txt")
         if offset:
             return _read(file, offset, size).decode("utf-8", "replace")
-        file, offset, size = self._part(row, "json")
-        try:
-            found = json_value(_read(file, offset, size)) if offset else None
-        except ValueError:
-            return None
-        caption = found.get("caption") if isinstance(found, dict) else None
+        caption = self.sidecar(row).get("caption")
         return caption if isinstance(caption, str) else None
+
+    def sidecar(self, row: int) -> dict[str, Any]:
+        """What a sample's ``.json`` says; nothing where there is none, or none that is read."""
+        file, offset, size = self._part(row, "json")
+        if row in self._problems or not offset or size > _MAX_TEXT:
+            return {}
+        try:
+            found = json_value(_read(file, offset, size))
+        except ValueError:
+            return {}
+        return found if isinstance(found, dict) else {}
 
 
 def _at_first_dot(name: str) -> str:
