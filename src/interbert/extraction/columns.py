@@ -27,6 +27,8 @@ _TEXT_NAMES = (
     "query",
 )
 _PRODUCT_NAMES = ("product_id", "productid", "item_id", "itemid", "sku", "id")
+BUILT = frozenset({"group", "title_raw", "flags"})
+"""Columns of a data set that ``interbert dataset build`` wrote."""
 _IMAGE_NAMES = ("image", "picture", "img", "photo", "file_name", "image_path", "path")
 
 
@@ -41,6 +43,9 @@ class ColumnMapping:
     boxes: str | None = None
     """Boxes of each image; never found by itself."""
     box_format: BoxFormat = "xyxy"
+    by_group: bool = False
+    """Of a data set that ``interbert dataset build`` wrote, take the groups of near-duplicates as products, for training:
+    what has one product is never each other's negative."""
 
 
 def id_text(value: Any) -> str | None:
@@ -97,7 +102,8 @@ def resolve_columns(
             f"{where}: no column is clearly the text. Name one or more with --text-columns. Columns: {listed(columns)}."
         )
     lowered = {name.lower(): name for name in columns}
-    product = mapping.product_id or next((lowered[n] for n in _PRODUCT_NAMES if n in lowered), None)
+    names = ("group", *_PRODUCT_NAMES) if mapping.by_group and BUILT <= set(columns) else _PRODUCT_NAMES
+    product = mapping.product_id or next((lowered[n] for n in names if n in lowered), None)
     return replace(mapping, image=image, texts=tuple(texts), product_id=product)
 
 
