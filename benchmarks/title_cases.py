@@ -10,8 +10,29 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 ITEMS = (
-    *("加绒牛仔裤", "陶瓷保温杯", "婴儿纸尿裤", "男士爽肤水", "真皮单肩包", "蓝牙耳机", "儿童积木", "不锈钢炒锅", "羊毛围巾"),
-    *("玻尿酸面膜", "电动牙刷", "无线鼠标", "红枣枸杞茶", "瑜伽垫", "折叠雨伞", "登山鞋", "珍珠项链", "宠物猫粮", "实木书桌"),
+    *(
+        "加绒牛仔裤",
+        "陶瓷保温杯",
+        "婴儿纸尿裤",
+        "男士爽肤水",
+        "真皮单肩包",
+        "蓝牙耳机",
+        "儿童积木",
+        "不锈钢炒锅",
+        "羊毛围巾",
+    ),
+    *(
+        "玻尿酸面膜",
+        "电动牙刷",
+        "无线鼠标",
+        "红枣枸杞茶",
+        "瑜伽垫",
+        "折叠雨伞",
+        "登山鞋",
+        "珍珠项链",
+        "宠物猫粮",
+        "实木书桌",
+    ),
 )
 BRANDS = ("Nike", "海尔", "兰蔻", "SK-II", "小米", "Adidas", "百雀羚", "华为", "回力", "Dr.Martens")
 TRAITS = ("女士秋冬", "大容量", "加厚款", "500ml", "黑色 XL", "三件套", "学生宿舍用", "便携式", "2.4G", "A5")
@@ -38,7 +59,30 @@ def _digits(rng: random.Random, count: int) -> str:
 
 
 def _mobile(rng: random.Random) -> str:
-    head = (130, 131, 133, 135, 136, 138, 139, 147, 150, 152, 155, 158, 159, 166, 171, 176, 177, 180, 185, 186, 189, 191)
+    head = (
+        130,
+        131,
+        133,
+        135,
+        136,
+        138,
+        139,
+        147,
+        150,
+        152,
+        155,
+        158,
+        159,
+        166,
+        171,
+        176,
+        177,
+        180,
+        185,
+        186,
+        189,
+        191,
+    )
     return f"{rng.choice(head)}{_digits(rng, 8)}"
 
 
@@ -63,26 +107,52 @@ CONTACTS: dict[str, Make] = {
     "hotline": lambda r: "400-" + _digits(r, 3) + "-" + _digits(r, 4),
     "WeChat id": lambda r: r.choice(("微信：", "微信号", "加微信 ", "薇信:", "VX：", "wx:", "微信")) + _account(r),
     "WeChat by number": lambda r: r.choice(("微信", "微信同号", "威信:", "加微")) + _mobile(r),
-    "QQ": lambda r: r.choice(("QQ", "QQ：", "qq号", "QQ群", "扣扣 ")) + r.choice("123456789") + _digits(r, r.randint(5, 9)),
+    "QQ": lambda r: (
+        r.choice(("QQ", "QQ：", "qq号", "QQ群", "扣扣 ")) + r.choice("123456789") + _digits(r, r.randint(5, 9))
+    ),
     "invitation": lambda r: r.choice(("加微信咨询", "加我微信", "联系客服微信", "添加微信领图册")),
     "e-mail": lambda r: _account(r) + "@" + r.choice(("163.com", "qq.com", "gmail.com", "vip.sina.com.cn")),
     "written to hide": lambda r: r.choice(
-        ("一三八零零一三八零零零", "1 3 8 0 0 1 3 8 0 0 0", "138OO138OOO", "㊙V ❤ xin liu88", "威❤信liu8899", "➕薇 mei888")
+        (
+            "一三八零零一三八零零零",
+            "1 3 8 0 0 1 3 8 0 0 0",
+            "138OO138OOO",
+            "㊙V ❤ xin liu88",
+            "威❤信liu8899",
+            "➕薇 mei888",
+        )
     ),
 }
 NOT_CONTACTS: dict[str, Make] = {
-    "number of a model": lambda r: r.choice(("型号", "货号:", "款号 ", "编号", "条码", "SKU ", "ISBN ", "国药准字")) + _mobile(r),
+    "number of a model": lambda r: (
+        r.choice(("型号", "货号:", "款号 ", "编号", "条码", "SKU ", "ISBN ", "国药准字")) + _mobile(r)
+    ),
     "13 digits of a bar code": lambda r: "69" + _digits(r, 11),
     "letters before the number": lambda r: r.choice(("AB", "LN", "K", "MT-")) + _mobile(r),
     "11 digits, no head of a mobile": lambda r: r.choice(("120", "108", "20", "99", "30")) + _digits(r, 9),
-    "capacity of 11 digits": lambda r: r.choice(("138", "150", "180")) + "00000000" + r.choice(("mAh", "像素", "毫安", "次")),
+    "capacity of 11 digits": lambda r: (
+        r.choice(("138", "150", "180")) + "00000000" + r.choice(("mAh", "像素", "毫安", "次"))
+    ),
     "meshes": lambda r: f"400-{r.randint(500, 900)}-{r.randint(1000, 3000)}目",
     "messenger in a product": lambda r: r.choice(
-        ("微信公仔", "微信支付收款音箱", "QQ糖", "奇瑞QQ3 车套", "微信表情抱枕", "QQ冷暖男抱枕", "加微波炉饭盒", "微信小程序扫码枪")
+        (
+            "微信公仔",
+            "微信支付收款音箱",
+            "QQ糖",
+            "奇瑞QQ3 车套",
+            "微信表情抱枕",
+            "QQ冷暖男抱枕",
+            "加微波炉饭盒",
+            "微信小程序扫码枪",
+        )
     ),
-    "V and QQ of models": lambda r: r.choice(("V领", "VX1000 手柄", "加V领打底", "QQ弹鱼丸", "QQ飞车 手办", "WX-3000 录音笔")),
+    "V and QQ of models": lambda r: r.choice(
+        ("V领", "VX1000 手柄", "加V领打底", "QQ弹鱼丸", "QQ飞车 手办", "WX-3000 录音笔")
+    ),
     "measures": lambda r: f"{r.randint(10, 99)}-{r.randint(100, 999)}-{r.randint(1000, 9999)}mm",
-    "telephone as a product": lambda r: r.choice(("电话机 6132", "电话手表 Z6", "儿童电话手表 4G", "热线切割机", "手机壳 12 13 14")),
+    "telephone as a product": lambda r: r.choice(
+        ("电话机 6132", "电话手表 Z6", "儿童电话手表 4G", "热线切割机", "手机壳 12 13 14")
+    ),
 }
 LINKS: dict[str, Make] = {
     "http": lambda r: r.choice(("http://", "https://")) + r.choice(("a.cn/x", "item.taobao.com/?id=" + _digits(r, 9))),
@@ -94,30 +164,146 @@ LINKS: dict[str, Make] = {
 }
 NOT_LINKS: dict[str, Make] = {
     "version": lambda r: f"{r.randint(1, 9)}.{r.randint(0, 9)}版",
-    "dots in a brand": lambda r: r.choice(("Dr.Martens", "S.T.Dupont", "A.P.C.", "e.l.f.", "L.O.L.", "U.S.POLO", "St.Ives", "M.A.C")),
+    "dots in a brand": lambda r: r.choice(
+        ("Dr.Martens", "S.T.Dupont", "A.P.C.", "e.l.f.", "L.O.L.", "U.S.POLO", "St.Ives", "M.A.C")
+    ),
     "number": lambda r: r.choice(("No.1号色", "NO.5香水", "3.5mm", "50.cc", "1.5cn", "12.12款", "No.com包")),
     "word with a dot": lambda r: r.choice(("tank.top背心", "pet.shop招牌贴", "Vol.2", "feat.club", "Co.ltd", "me.too")),
     "price": lambda r: f"¥{r.randint(10, 999)} ¥{r.randint(10, 999)}",
 }
 OFFERS = (
-    *("正品", "包邮", "现货", "特价", "官方旗舰店", "专柜正品", "假一赔十", "限时秒杀", "清仓", "促销", "新品上市", "爆款", "热卖"),
-    *("顺丰包邮", "买一送一", "满200减50", "第二件半价", "厂家直销", "网红同款", "代购", "免税店", "海外直邮", "批发价", "双11大促"),
-    *("48小时发货", "聚划算", "亏本甩卖", "超值", "限量抢购", "官网正品", "低至5折", "七天无理由", "送运费险", "店长推荐"),
+    *(
+        "正品",
+        "包邮",
+        "现货",
+        "特价",
+        "官方旗舰店",
+        "专柜正品",
+        "假一赔十",
+        "限时秒杀",
+        "清仓",
+        "促销",
+        "新品上市",
+        "爆款",
+        "热卖",
+    ),
+    *(
+        "顺丰包邮",
+        "买一送一",
+        "满200减50",
+        "第二件半价",
+        "厂家直销",
+        "网红同款",
+        "代购",
+        "免税店",
+        "海外直邮",
+        "批发价",
+        "双11大促",
+    ),
+    *(
+        "48小时发货",
+        "聚划算",
+        "亏本甩卖",
+        "超值",
+        "限量抢购",
+        "官网正品",
+        "低至5折",
+        "七天无理由",
+        "送运费险",
+        "店长推荐",
+    ),
 )
 NOT_OFFERS = (
-    *("包邮件快递袋", "真正品质牛仔", "新品种月季苗", "促销台折叠", "超市特价标签纸", "保真皮女鞋", "直发器夹板", "上下单人床垫"),
-    *("双12寸音箱", "安全新国标头盔", "3折叠凳", "三折自动伞", "打折刀木工", "优惠券印刷名片", "翻新品维修工具", "创新品牌书籍"),
-    *("高保真音箱", "现货架仓储", "发货单打印纸", "授权书模板", "明日上衣夏季", "专柜版面霜", "化妆品专柜展示柜", "不同款式纽扣"),
-    *("全新疆棉被", "畅销书小说", "垂直降落伞玩具", "完全新手吉他", "免邮票钱币册", "快递直邮件袋", "手工新款式盘扣", "非官方手办"),
-    *("邮政包邮寄箱", "店庆典气球", "专卖店铺货架", "同款色号唇釉", "赠品袋子", "收藏盒", "平价药房招牌", "发热卖萌帽", "可拍下巴绷带"),
+    *(
+        "包邮件快递袋",
+        "真正品质牛仔",
+        "新品种月季苗",
+        "促销台折叠",
+        "超市特价标签纸",
+        "保真皮女鞋",
+        "直发器夹板",
+        "上下单人床垫",
+    ),
+    *(
+        "双12寸音箱",
+        "安全新国标头盔",
+        "3折叠凳",
+        "三折自动伞",
+        "打折刀木工",
+        "优惠券印刷名片",
+        "翻新品维修工具",
+        "创新品牌书籍",
+    ),
+    *(
+        "高保真音箱",
+        "现货架仓储",
+        "发货单打印纸",
+        "授权书模板",
+        "明日上衣夏季",
+        "专柜版面霜",
+        "化妆品专柜展示柜",
+        "不同款式纽扣",
+    ),
+    *(
+        "全新疆棉被",
+        "畅销书小说",
+        "垂直降落伞玩具",
+        "完全新手吉他",
+        "免邮票钱币册",
+        "快递直邮件袋",
+        "手工新款式盘扣",
+        "非官方手办",
+    ),
+    *(
+        "邮政包邮寄箱",
+        "店庆典气球",
+        "专卖店铺货架",
+        "同款色号唇釉",
+        "赠品袋子",
+        "收藏盒",
+        "平价药房招牌",
+        "发热卖萌帽",
+        "可拍下巴绷带",
+    ),
 )
 CLAIMS = (
-    *("全网最低", "销量第一", "史上最强", "国家级", "顶级", "最好用", "最新款", "NO.1", "Top1", "独一无二", "全国第一", "世界级"),
+    *(
+        "全网最低",
+        "销量第一",
+        "史上最强",
+        "国家级",
+        "顶级",
+        "最好用",
+        "最新款",
+        "NO.1",
+        "Top1",
+        "独一无二",
+        "全国第一",
+        "世界级",
+    ),
     *("极致", "首选", "最佳", "最畅销", "遥遥领先", "全球首创", "唯一"),
 )
 NOT_CLAIMS = (
-    *("苹果第一代", "第一次世界大战书", "第一册课本", "最大承重200kg", "最后的莫西干人", "最终幻想手办", "No.10色号", "TOP10机油"),
-    *("第一滴血影碟", "宝宝第一口辅食", "最高温度300度", "第一夫人香水", "最小号手套", "第一阶段奶粉", "最炫民族风唱片", "三国第一季"),
+    *(
+        "苹果第一代",
+        "第一次世界大战书",
+        "第一册课本",
+        "最大承重200kg",
+        "最后的莫西干人",
+        "最终幻想手办",
+        "No.10色号",
+        "TOP10机油",
+    ),
+    *(
+        "第一滴血影碟",
+        "宝宝第一口辅食",
+        "最高温度300度",
+        "第一夫人香水",
+        "最小号手套",
+        "第一阶段奶粉",
+        "最炫民族风唱片",
+        "三国第一季",
+    ),
     *("一年级第一单元", "最美的时光小说", "唯一视觉摄影券", "第一产业统计年鉴", "最大公约数教具", "No.1.5针"),
 )
 
@@ -193,14 +379,31 @@ def scripts(rng: random.Random, times: int) -> Iterator[Case]:
         kana = rng.choice(("レディーススニーカー", "きれいなワンピース", "ノートパソコンケース"))
         yield Case("foreign_script", "Japanese", f"女性用 {kana}", True)
         yield Case("foreign_script", "Korean", f"여성 운동화 신발 {rng.choice(('韩版', '正装'))}", True)
-        yield Case("foreign_script", "a brand's kana", f"{rng.choice(('資生堂', '花王'))}の洗面奶 {rng.choice(ITEMS)}", False)
+        yield Case(
+            "foreign_script", "a brand's kana", f"{rng.choice(('資生堂', '花王'))}の洗面奶 {rng.choice(ITEMS)}", False
+        )
         yield Case("foreign_script", "a name in kana", f"ミノン氨基酸保湿面膜敏感肌 {rng.choice(ITEMS)}", False)
         yield Case("too_many_digits", "numbers", f"轴承 {_digits(rng, 4)} {_digits(rng, 4)} {_digits(rng, 5)}", True)
-        yield Case("too_many_digits", "a model and measures", f"轴承{_digits(rng, 4)}型{rng.choice(ITEMS)} {_digits(rng, 4)}", False)
+        yield Case(
+            "too_many_digits",
+            "a model and measures",
+            f"轴承{_digits(rng, 4)}型{rng.choice(ITEMS)} {_digits(rng, 4)}",
+            False,
+        )
         signs = "".join(rng.choice("★☆●◆♥→※№▲") for _ in range(8))
         yield Case("too_many_symbols", "signs", f"{signs}女鞋{signs}", True)
-        yield Case("too_many_symbols", "brackets and plus", f"【{rng.choice(BRANDS)}】{rng.choice(ITEMS)}(大号)+{rng.choice(ITEMS)}", False)
-        yield Case("damaged_text", "lost characters", f"{rng.choice(ITEMS)}{rng.choice(('锟斤拷', '�', '锟斤拷锟斤拷'))}款", True)
+        yield Case(
+            "too_many_symbols",
+            "brackets and plus",
+            f"【{rng.choice(BRANDS)}】{rng.choice(ITEMS)}(大号)+{rng.choice(ITEMS)}",
+            False,
+        )
+        yield Case(
+            "damaged_text",
+            "lost characters",
+            f"{rng.choice(ITEMS)}{rng.choice(('锟斤拷', '�', '锟斤拷锟斤拷'))}款",
+            True,
+        )
         yield Case("damaged_text", "rare characters", f"{rng.choice(ITEMS)}{rng.choice(('锟', '㛃', '斤拷'))}款", False)
 
 

@@ -17,12 +17,12 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+from benchmarks.simplified_words import FULL_TITLES, WORDS
+from benchmarks.title_cases import BLOCKED, Case, all_cases
+
 from interbert.curation.normalise import NormaliseOptions, normalise_title
 from interbert.curation.simplify import Simplifier
 from interbert.curation.title_rules import TitleJudgement, TitleOptions, TitleRules, rule_names
-
-from benchmarks.simplified_words import FULL_TITLES, WORDS
-from benchmarks.title_cases import BLOCKED, Case, all_cases
 
 LABELS = Path(__file__).with_name("title_labels.csv")
 ROWS = 300_000

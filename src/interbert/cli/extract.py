@@ -42,8 +42,8 @@ class Options:
     image_id_column: str | None = None
     """Column with an id that is unique per image; the row number when not given. Rows without one are skipped."""
     product_id_column: str | None = None
-    """Column with an id that images of one product share; 'product_id', 'item_id' or 'id' when there is one, and 'group'
-    of what interbert dataset build wrote. Rows without one are skipped."""
+    """Column with an id that images of one product share; 'product_id', 'item_id' or 'id' when there is one, and
+    'group' of what interbert dataset build wrote. Rows without one are skipped."""
     split: str | None = None
     """Split of a Hub data set."""
     captions: str | None = None

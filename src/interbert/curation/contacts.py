@@ -10,9 +10,7 @@ import re
 
 _NO_NUMBER_BEFORE = r"(?<![0-9a-z.*×/_-])"
 # A number that goes on, or that counts or measures something, is no telephone number.
-_NO_UNIT_AFTER = (
-    r"(?![0-9a-z%]|[.-][0-9]|\s?(?:毫安|像素|元|片|粒|颗|个|只|件|次|株|倍|万|亿|目|瓦|克|转|号色|mah|mb|gb|hz|ml|mm|pcs))"
-)
+_NO_UNIT_AFTER = r"(?![0-9a-z%]|[.-][0-9]|\s?(?:毫安|像素|元|片|粒|颗|个|只|件|次|株|倍|万|亿|目|瓦|克|转|号色|mah|mb|gb|hz|ml|mm|pcs))"
 _MOBILE = (
     r"(?:\+?86[ -]?)?1(?:3[0-9]|4[5-9]|5[0-35-9]|6[2567]|7[0-8]|8[0-9]|9[0-35-9])"
     r"(?:[0-9]{8}|-[0-9]{4}-[0-9]{4}|\s[0-9]{4}\s[0-9]{4})"

@@ -15,12 +15,14 @@ from interbert.curation.judged_rows import JudgedRows, Keys, byte_keys, first_eq
 from interbert.curation.near_images import near_image_pairs, placeholder_images
 from interbert.curation.near_titles import near_title_pairs
 from interbert.curation.recipe import DatasetRecipe
+from interbert.utils.terminal import progress_bar
 
 Rows = NDArray[np.int64]
 Pairs = NDArray[np.int64]
 
 DUPLICATE_PAIR, DUPLICATE_TITLE, DUPLICATE_IMAGE = "duplicate_pair", "duplicate_title", "duplicate_image"
 PLACEHOLDER, NEAR_DUPLICATE = "placeholder_image", "near_duplicate"
+_STEPS = 100
 NEAR_TITLE, NEAR_IMAGE = "near_title", "near_image"
 SAME_TITLE, SAME_IMAGE, SAME_PRODUCT = "same_title", "same_image", "same_product"
 
@@ -98,7 +100,16 @@ def near_titles(judged: JudgedRows, rows: Rows, recipe: DatasetRecipe) -> Pairs:
     """Rows whose titles are nearly the same; of those with the same title the first alone is compared."""
     first = first_equal(text_keys(judged.titles.take(rows)))
     different = rows[first == np.arange(len(rows))]
-    return _of_rows(different, near_title_pairs(list(judged.titles.take(different)), recipe.near_titles))
+    done = 0
+    with progress_bar("comparing titles", _STEPS, "%") as advance:
+
+        def tell(steps: int, of: int) -> None:
+            nonlocal done
+            now = _STEPS * steps // max(1, of)
+            advance(now - done)
+            done = now
+
+        return _of_rows(different, near_title_pairs(list(judged.titles.take(different)), recipe.near_titles, tell))
 
 
 def near_images(judged: JudgedRows, rows: Rows, recipe: DatasetRecipe, load: Callable[[int], bytes]) -> Pairs:

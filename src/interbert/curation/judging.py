@@ -55,6 +55,7 @@ class JudgedRow(NamedTuple):
     dropped: str | None
     detail: str
     flags: list[str]
+    stripped: list[str]
     digest: bytes | None
     hash: bytes | None
 
@@ -64,7 +65,8 @@ def judged_schema() -> Any:
     import pyarrow as pa
 
     texts = ("id", "product", "category", "title", "title_raw", "dropped", "detail")
-    kinds = {"row": pa.int64(), "flags": pa.list_(pa.string()), "digest": pa.binary(), "hash": pa.binary()}
+    lists = dict.fromkeys(("flags", "stripped"), pa.list_(pa.string()))
+    kinds = {"row": pa.int64(), **lists, "digest": pa.binary(), "hash": pa.binary()}
     return pa.schema([(name, pa.string() if name in texts else kinds[name]) for name in JudgedRow._fields])
 
 
@@ -95,7 +97,7 @@ def judge_chunk(settings: JudgeSettings, cells: ChunkCells) -> Any:
 
 def _unreadable(cells: ChunkCells) -> JudgedRow:
     reason = cells.problem or ""
-    return JudgedRow(cells.chunk.first, cells.where, "", "", "", "", SHARD_UNREADABLE, reason, [], None, None)
+    return JudgedRow(cells.chunk.first, cells.where, "", "", "", "", SHARD_UNREADABLE, reason, [], [], None, None)
 
 
 class _Judge:
@@ -116,9 +118,12 @@ class _Judge:
                 flags.append(Reason(ID_MISSING, ""))
             known = f"row-{row}" if self._settings.columns.id is not None else str(row)
         raw, dropped = self._raw(title, flags)
-        clean = ""
+        clean, stripped = "", list[str]()
         if dropped is None:
-            clean, dropped = self._clean(raw, flags)
+            judged = self._titles.judge(normalise_title(raw, self._settings.normalise))
+            clean, dropped = judged.title, judged.dropped
+            flags += judged.flags
+            stripped = [reason.rule for reason in judged.stripped]
         found = None
         if dropped is None and self._settings.columns.image is not None:
             found, dropped = self._image(place, image, status, error, flags)
@@ -132,6 +137,7 @@ class _Judge:
             dropped=None if dropped is None else dropped.rule,
             detail="" if dropped is None else dropped.detail,
             flags=list(dict.fromkeys(flag.rule for flag in flags)),
+            stripped=stripped,
             digest=None if found is None else found.digest,
             hash=None if found is None else found.hash,
         )
@@ -150,11 +156,6 @@ class _Judge:
         if len(value) > MAX_TEXT:
             return value[:80], Reason(TITLE_HUGE, f"{len(value):,} characters")
         return value, None
-
-    def _clean(self, raw: str, flags: list[Reason]) -> tuple[str, Reason | None]:
-        judged = self._titles.judge(normalise_title(raw, self._settings.normalise))
-        flags += judged.flags
-        return judged.title, judged.dropped
 
     def _image(
         self, place: int, value: Any, status: Any, error: Any, flags: list[Reason]

@@ -53,15 +53,24 @@ _BREAK = re.compile(f"[{_BREAKS}]")
 # letters, the sign of a coloured emoji after one.
 _EMOJI = "\u2190-\u2bff\u3030\u303d\U0001f000-\U0001faff"
 _NOT_NEEDED = re.compile(
-    f"(?<![{_EMOJI}\ufe0f\u0600-\u0dff])[\u200c\u200d]|(?<![{_EMOJI}])\ufe0f"
-    f"|[{_INVISIBLE}]".replace("\u200b-\u200f", "\u200b\u200e\u200f").replace("\ufe00-\ufe0f", "\ufe00-\ufe0e")
+    f"(?<![{_EMOJI}\ufe0f\u0600-\u0dff])[\u200c\u200d]|(?<![{_EMOJI}])\ufe0f|[{_INVISIBLE}]".replace(
+        "\u200b-\u200f", "\u200b\u200e\u200f"
+    ).replace("\ufe00-\ufe0f", "\ufe00-\ufe0e")
 )
 
 # NFKC alone makes SK-IITM of SK-II™, 123 of ①②③, 11⁄2 of 1½ and a space with an accent of ´; of dashes and waves it
 # knows some, and of the radicals that come from PDF files only those of one block.
-_DIGITS = {chr(code): f" {unicodedata.numeric(chr(code)):g} " for code in (*range(0x2460, 0x2474), *range(0x2776, 0x2794))}
+_DIGITS = {
+    chr(code): f" {unicodedata.numeric(chr(code)):g} " for code in (*range(0x2460, 0x2474), *range(0x2776, 0x2794))
+}
 _FRACTIONS = {one: f" {unicodedata.normalize('NFKC', one).replace(chr(0x2044), '/')} " for one in "¼½¾⅓⅔⅛⅜⅝⅞"}
-_LIKE = dict(zip("‐‑‒–—―−〜´ˋ⻓⻋⻔⻜⻢⻥⻛⻄⻩⻰⻝⻚⻅⻁⻉⻘⻨⻮⻆⻤⺠", "-------~''长车门飞马鱼风西黄龙食页见虎贝青麦齿角鬼民", strict=True))
+_LIKE = dict(
+    zip(
+        "‐‑‒–—―−〜´ˋ⻓⻋⻔⻜⻢⻥⻛⻄⻩⻰⻝⻚⻅⻁⻉⻘⻨⻮⻆⻤⺠",
+        "-------~''长车门飞马鱼风西黄龙食页见虎贝青麦齿角鬼民",
+        strict=True,
+    )
+)
 _INSTEAD = {**_DIGITS, **_FRACTIONS, **_LIKE, **dict.fromkeys("™®©℠", "")}
 _TRAP = re.compile("[" + "".join(_INSTEAD) + "]")
 

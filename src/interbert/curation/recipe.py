@@ -40,7 +40,7 @@ class DatasetRecipe:
     product_id_column: str | None = None
     """Column with an id that rows of one product share: they are of one group, too."""
     category_column: str | None = None
-    """Column by which splits are stratified; 'category' when there is one."""
+    """Column with each row's category; --splits.stratify-by, or 'category' when there is one."""
     split: str | None = None
     """Split of a Hub data set, a saved one, or of MUGE's files."""
     images: Literal["required", "optional", "none"] = "required"

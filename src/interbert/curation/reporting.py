@@ -149,9 +149,9 @@ def _dropped(judged: Any, chunk: Chunk, shard: str, late: LateDrops) -> Iterator
 def _count_flags(judged: Any, counts: Counts) -> None:
     import pyarrow.compute as pc
 
-    for one in pc.value_counts(pc.list_flatten(judged["flags"])).to_pylist():
-        kind = counts.stripped if one["values"] in title_rules.STRIPPING else counts.flagged
-        kind[one["values"]] += one["counts"]
+    for name, counter in (("flags", counts.flagged), ("stripped", counts.stripped)):
+        for one in pc.value_counts(pc.list_flatten(judged[name])).to_pylist():
+            counter[one["values"]] += one["counts"]
 
 
 def _count_lengths(judged: Any, kept: NDArray[np.bool_], counts: Counts) -> None:

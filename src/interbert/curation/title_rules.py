@@ -26,7 +26,9 @@ class TitleRule(NamedTuple):
 
 
 RULES = (
-    TitleRule("damaged_text", "dropped", "characters that were lost in a wrong encoding", "纯棉锟斤拷T恤", "纯棉短袖T恤"),
+    TitleRule(
+        "damaged_text", "dropped", "characters that were lost in a wrong encoding", "纯棉锟斤拷T恤", "纯棉短袖T恤"
+    ),
     TitleRule("blocked_word", "dropped", "a word of the user's block list", "", ""),
     TitleRule(
         "contact",
@@ -41,7 +43,9 @@ RULES = (
     TitleRule(
         "promotional_word", "stripped", "words on the offer, not the product", "正品包邮补水面霜", "自封袋包邮件快递袋"
     ),
-    TitleRule("only_promotional", "dropped", "too short once promotional words are out", "正品现货面霜", "正品补水面霜"),
+    TitleRule(
+        "only_promotional", "dropped", "too short once promotional words are out", "正品现货面霜", "正品补水面霜"
+    ),
     TitleRule("title_too_short", "dropped", "fewer than min_characters", "牛仔裤", "男牛仔裤"),
     TitleRule("title_too_long", "dropped", "more than max_characters", "面霜" * 41, "面霜" * 40),
     TitleRule("wrong_language", "dropped", "no letter of the language", "LEVIS 501", "LEVIS裤501"),

@@ -72,7 +72,9 @@ def read_words(path: str | Path) -> WordList:
         text = read_small_text(path, MAX_BYTES)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or first_line(error)
-        raise ConfigError(f"{path}: the list of words cannot be read ({reason}). It is a word a line, UTF-8.") from error
+        raise ConfigError(
+            f"{path}: the list of words cannot be read ({reason}). It is a word a line, UTF-8."
+        ) from error
     return parse_words(text, str(path))
 
 

@@ -44,7 +44,7 @@ class ColumnMapping:
     """Boxes of each image; never found by itself."""
     box_format: BoxFormat = "xyxy"
     by_group: bool = False
-    """Of a data set that ``interbert dataset build`` wrote, take the groups of near-duplicates as products, for training:
+    """Of a data set that ``interbert dataset build`` wrote, take the groups of near-duplicates as products, to train on:
     what has one product is never each other's negative."""
 
 
@@ -102,7 +102,7 @@ def resolve_columns(
             f"{where}: no column is clearly the text. Name one or more with --text-columns. Columns: {listed(columns)}."
         )
     lowered = {name.lower(): name for name in columns}
-    names = ("group", *_PRODUCT_NAMES) if mapping.by_group and BUILT <= set(columns) else _PRODUCT_NAMES
+    names = ("group", *_PRODUCT_NAMES) if mapping.by_group and set(columns) >= BUILT else _PRODUCT_NAMES
     product = mapping.product_id or next((lowered[n] for n in names if n in lowered), None)
     return replace(mapping, image=image, texts=tuple(texts), product_id=product)
 
