@@ -24,9 +24,10 @@ _OURS = ("image", "caption")
 
 
 def parts_of_table(files: Sequence[Path]) -> set[Path]:
-    """Tables among files that stand beside tar files of the same name: their rows are read with them."""
+    """Tables among files that stand beside tar files of the same name, whose rows are read with them, and statistics."""
     tars = {file.with_suffix("") for file in files if file.suffix.lower() == ".tar"}
-    return {file for file in files if file.suffix.lower() == ".parquet" and file.with_suffix("") in tars}
+    tables = {file for file in files if file.suffix.lower() == ".parquet" and file.with_suffix("") in tars}
+    return tables | {file for file in files if file.name.endswith("_stats.json")}
 
 
 class Img2datasetRows(ArchiveRows):

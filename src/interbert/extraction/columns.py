@@ -44,7 +44,7 @@ class ColumnMapping:
     """Boxes of each image; never found by itself."""
     box_format: BoxFormat = "xyxy"
     by_group: bool = False
-    """Of a data set that ``interbert dataset build`` wrote, take the groups of near-duplicates as products, to train on:
+    """Of a data set that ``interbert dataset build`` wrote, take groups of near-duplicates as products, to train on:
     what has one product is never each other's negative."""
 
 
