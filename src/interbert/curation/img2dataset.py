@@ -24,7 +24,7 @@ _OURS = ("image", "caption")
 
 
 def parts_of_table(files: Sequence[Path]) -> set[Path]:
-    """Tables among files that stand beside tar files of the same name, whose rows are read with them, and statistics."""
+    """Tables among files that stand beside tar files of the same name, read with them; and statistics."""
     tars = {file.with_suffix("") for file in files if file.suffix.lower() == ".tar"}
     tables = {file for file in files if file.suffix.lower() == ".parquet" and file.with_suffix("") in tars}
     return tables | {file for file in files if file.name.endswith("_stats.json")}
