@@ -407,6 +407,9 @@ def scripts(rng: random.Random, times: int) -> Iterator[Case]:
         yield Case("damaged_text", "rare characters", f"{rng.choice(ITEMS)}{rng.choice(('锟', '㛃', '斤拷'))}款", False)
 
 
+NO_PRODUCT = ("补差价", "补邮费专拍", "测试商品请勿下单", "运费补差", "邮费链接", "定金链接")
+PRODUCTS = ("补水面膜", "测试仪", "请勿打扰门牌", "差价签夹", "邮票", "链接器", "请勿拍打警示贴")
+
 BLOCKED = ("假烟", "刷单", "weapon", "色情", "代开发票")
 NOT_BLOCKED = ("真烟嘴", "刷子单个装", "weaponry积木", "色情感", "发票夹")
 
@@ -419,7 +422,14 @@ def blocked(rng: random.Random, times: int) -> Iterator[Case]:
                 yield Case("blocked_word", word, _place(rng, base(rng), shown), meets)
 
 
+def no_products(rng: random.Random, times: int) -> Iterator[Case]:
+    for words, meets in ((NO_PRODUCT, True), (PRODUCTS, False)):
+        for word in words:
+            for _ in range(times):
+                yield Case("no_product", word, _place(rng, [rng.choice(BRANDS), str(rng.randint(1, 99))], word), meets)
+
+
 def all_cases(seed: int = 0, times: int = 20) -> list[Case]:
     rng = random.Random(seed)
-    kinds = (contacts_and_links, offers, claims, lengths, scripts, blocked)
+    kinds = (contacts_and_links, offers, claims, lengths, scripts, blocked, no_products)
     return [case for kind in kinds for case in kind(rng, times)]

@@ -17,8 +17,8 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from benchmarks.simplified_words import FULL_TITLES, WORDS
-from benchmarks.title_cases import BLOCKED, Case, all_cases
+from simplified_words import FULL_TITLES, WORDS
+from title_cases import BLOCKED, Case, all_cases
 
 from interbert.curation.normalise import NormaliseOptions, normalise_title
 from interbert.curation.simplify import Simplifier

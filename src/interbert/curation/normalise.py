@@ -45,7 +45,7 @@ _BREAKS = "\t\n\x0b\x0c\r\x1c-\x1f\x85\u2028\u2029"
 _INVISIBLE = (
     "\x00-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e\u2060-\u206f"
     "\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffc\ufdd0-\ufdef\ufffe\uffff"
-    "\ud800-\udfff\ue000-\uf8ff\U000e0000-\U0010ffff"  # halves of pairs, private use: no font and no vocabulary has them
+    "\ud800-\udfff\ue000-\uf8ff\U000e0000-\U0010ffff"  # halves of pairs, private use: in no font or vocabulary
 )
 _UNSEEN = re.compile(f"[{_BREAKS}{_INVISIBLE}]")
 _BREAK = re.compile(f"[{_BREAKS}]")

@@ -1,8 +1,8 @@
 """Traditional Chinese written in simplified characters: OpenCC, and a list of what it gets wrong in product words.
 
 Of OpenCC's configurations ``hk2s`` is used. It changes characters and no vocabulary (``tw2sp`` makes 数字相机 of
-數位相機), leaves simplified titles alone (``tw2s`` makes 原着 of 原著 and 幺 of 么), and knows 粧 and 衞, which ``t2s``
-leaves. Of 著 it keeps every one: the list of mends holds where 着 is meant. ``benchmarks/title_rules.py`` compares them.
+數位相機), leaves simplified titles alone (``tw2s`` makes 原着 of 原著), and knows 粧 and 衞, which ``t2s`` leaves. Of 著
+it keeps every one: the list of mends holds where 着 is meant. ``benchmarks/title_rules.py`` compares them.
 """
 
 from __future__ import annotations
@@ -51,6 +51,6 @@ def _converter() -> Callable[[str], str]:
         from opencc import OpenCC
     except ImportError as error:
         raise MissingExtraError.of("opencc", "curation") from error
-    # characters that few fonts and no BERT know are no gain: without this, 餸 becomes one
+    # characters that few fonts and no BERT know are no gain; a few come all the same, and the mends know two
     convert: Callable[[str], str] = OpenCC(CONFIGURATION, include_tofu_risk_dictionaries=False).convert
     return convert

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from interbert.curation.contacts import find_contact, find_link
+from interbert.curation.contacts import SIGNS, find_contact, find_link
 from interbert.curation.normalise import MAX_RAW, tidied
 from interbert.curation.reasons import Reason
 from interbert.curation.word_lists import Found, WordList, WordSearch, folded, packaged_words, read_words
@@ -30,6 +30,7 @@ RULES = (
         "damaged_text", "dropped", "characters that were lost in a wrong encoding", "纯棉锟斤拷T恤", "纯棉短袖T恤"
     ),
     TitleRule("blocked_word", "dropped", "a word of the user's block list", "", ""),
+    TitleRule("no_product", "dropped", "a payment or a test, no product", "补差价专用链接", "请勿拍打警示牌"),
     TitleRule(
         "contact",
         "dropped",
@@ -56,8 +57,8 @@ RULES = (
         "女性用スニーカー",
         "植村秀の洗颜油",
     ),
-    TitleRule("too_many_digits", "dropped", "more digits than max_digit_share", "轴承6205 6206 6207", "轴承6205 2RS"),
-    TitleRule("too_many_symbols", "dropped", "more symbols than max_symbol_share", "★☆【鞋】☆★◆", "【帆布】女鞋"),
+    TitleRule("too_many_digits", "dropped", "more digits than max_digit_share", "轴承6205 6206 6207", "深沟球轴承6205"),
+    TitleRule("too_many_symbols", "dropped", "more symbols than max_symbol_share", "★☆【鞋】☆★◆", "【帆布】女鞋两双"),
     TitleRule(
         "superlative", "flagged", "a claim that needs proof: 最好, 第一", "全网销量第一保温杯", "苹果第一代平板电脑"
     ),
@@ -79,7 +80,7 @@ class TitleOptions:
     """Of a title without its promotional words."""
     max_characters: int | None = None
     """Of a title without its promotional words; by default 80 for zh and 250 for the others."""
-    max_digit_share: float = 0.5
+    max_digit_share: float = 0.6
     """A title with more digits is a list of numbers."""
     max_symbol_share: float = 0.3
     """A title with more signs, emoji among them, is decoration."""
@@ -140,11 +141,34 @@ _SYMBOL = re.compile(r"[^\w\s]")
 
 # Offers with a number in them. Of 5折 alone nothing is said: 5折 umbrellas have five folds.
 _OFFER = re.compile(
-    r"满\s?[0-9]{1,5}元?\s?[减送]\s?[0-9]{1,5}元?|买[0-9一二两三四五六]{1,2}[送赠发][0-9一二两三四五六]{1,2}(?![a-z0-9.])"
-    r"|第[2二两]件[0-9半零]{1,2}[折价元]|(?:低至|全场|享|打)[0-9]{1,2}(?:\.[0-9])?折(?!叠)"
-    r"|(?<![0-9])[0-9]{1,2}小时内?发货|(?<![0-9])[0-9]{1,5}[套件个箱]起[发批]"
+    r"满\s?[0-9]{1,5}元?\s?[减送]\s?[0-9]{1,5}元?"
+    r"|买(?:[0-9]{1,2}|[一二两三四五六])[送赠发](?:[0-9]{1,2}(?![a-z0-9.])|[一二两三四五六])"
+    r"|第[2二两]件[0-9半零]{1,2}[折价元]|(?:低至|全场|享|打|限时)[0-9]{1,2}(?:\.[0-9])?折(?!叠)"
+    r"|(?:拍下|下单)?立减[0-9]{1,5}元?|(?<![0-9])[0-9]{1,2}小时内?发货|(?<![0-9])[0-9]{1,5}[套件个箱]起[发批]"
 )
-_OFFER_SIGN = re.compile("[满买件折货起]")
+_OFFER_SIGNS = WordList(
+    "signs of offers",
+    "",
+    (
+        "满",
+        "买一",
+        "买二",
+        "买两",
+        "买三",
+        "买1",
+        "买2",
+        "买3",
+        "第二件",
+        "第2件",
+        "折",
+        "小时",
+        "起发",
+        "起批",
+        "立减",
+    ),
+    (),
+    anywhere=True,
+)
 _EMPTY_BRACKETS = re.compile(r"[(\[{<【《「『〖][\s,、/|·:;!&*~。+-]*[)\]}>】》」』〗]")
 _SEPARATORS = " ,、/|·:;!&~。-"
 
@@ -163,16 +187,23 @@ class TitleRules:
         self._longest = options.longest
         self._letter = _LETTER[options.language]
         self._foreign = _FOREIGN.get(options.language)
-        self._promotional = _lists("promotional_words", options.promotional_words, options.language)
-        self._superlatives = _lists("superlatives", options.superlatives, options.language)
-        self._words = WordSearch([*self._promotional, *self._superlatives])
-        self._block_list = read_words(options.block_list) if options.block_list else None
-        self._blocked = WordSearch([self._block_list] if self._block_list else [])
+        language = options.language
+        lists = [("no_product", one) for one in _lists("no_product", None, language)]
+        lists += [("blocked_word", read_words(options.block_list))] if options.block_list else []
+        lists += [("contact", SIGNS)]
+        if options.strip_promotional:
+            lists += [
+                ("promotional_word", one) for one in _lists("promotional_words", options.promotional_words, language)
+            ]
+            lists += [("offer", _OFFER_SIGNS)]
+        if options.flag_superlatives:
+            lists += [("superlative", one) for one in _lists("superlatives", options.superlatives, language)]
+        self._lists = lists
+        self._search = WordSearch([one for _, one in lists])
 
     def lists(self) -> dict[str, str]:
         """Versions of the lists of words by name, for a manifest."""
-        lists = [*self._promotional, *self._superlatives, *([self._block_list] if self._block_list else [])]
-        return {one.name: one.version for one in lists}
+        return {one.name: one.version for _, one in self._lists if one not in (SIGNS, _OFFER_SIGNS)}
 
     def judge(self, clean: str) -> TitleJudgement:
         """What the rules say about a title.
@@ -181,27 +212,31 @@ class TitleRules:
             clean: as :func:`interbert.curation.normalise.normalise_title` writes it.
         """
         text = folded(clean)
-        dropped, flags = self._refused(clean, text)
-        words = self._words.find(text)
-        promotional = [one for one in words if one.list < len(self._promotional)]
-        title, stripped = clean, ()
-        if self.options.strip_promotional:
-            title, stripped = _without_offers(clean, text, promotional)
+        words: dict[str, list[Found]] = {}
+        for word in self._search.find(text):
+            words.setdefault(self._lists[word.list][0], []).append(word)
+        dropped, flags = self._refused(clean, text, words)
+        title = clean
+        stripped: tuple[Reason, ...] = ()
+        if "promotional_word" in words or "offer" in words:
+            title, stripped = _without_offers(clean, text, words)
         if dropped is None:
             dropped = self._unfit(title, clean)
-        if self.options.flag_superlatives and len(words) > len(promotional):
-            claims = (clean[one.start : one.end] for one in words if one.list >= len(self._promotional))
+        if "superlative" in words:
+            claims = (clean[one.start : one.end] for one in words["superlative"])
             flags += (Reason("superlative", ", ".join(claims)),)
         return TitleJudgement(title, dropped, flags, stripped)
 
-    def _refused(self, clean: str, text: str) -> tuple[Reason | None, tuple[Reason, ...]]:
+    def _refused(
+        self, clean: str, text: str, words: dict[str, list[Found]]
+    ) -> tuple[Reason | None, tuple[Reason, ...]]:
         """Why nothing of a title can be kept, and what is flagged instead of it."""
         if "\ufffd" in clean or "锟斤拷" in clean:
             return Reason("damaged_text", "\ufffd" if "\ufffd" in clean else "锟斤拷"), ()
-        blocked = self._blocked.find(text)
-        if blocked:
-            return Reason("blocked_word", clean[blocked[0].start : blocked[0].end]), ()
-        contact, link = find_contact(text), find_link(text)
+        for rule in ("blocked_word", "no_product"):
+            if rule in words:
+                return Reason(rule, clean[words[rule][0].start : words[rule][0].end]), ()
+        contact, link = find_contact(text, "contact" in words), find_link(text)
         if contact is None and link is None:
             return None, ()
         reason = Reason("contact", contact) if contact is not None else Reason("link", link or "")
@@ -235,10 +270,10 @@ def _lists(kind: str, path: str | None, language: str) -> list[WordList]:
     return [packaged_words(f"{kind}_{one}.txt") for one in ("zh", "en") if language in (one, "any")]
 
 
-def _without_offers(clean: str, text: str, words: list[Found]) -> tuple[str, tuple[Reason, ...]]:
+def _without_offers(clean: str, text: str, words: dict[str, list[Found]]) -> tuple[str, tuple[Reason, ...]]:
     """A title without promotional words, and what was taken out."""
-    places = [(one.start, one.end) for one in words]
-    if _OFFER_SIGN.search(text):
+    places = [(one.start, one.end) for one in words.get("promotional_word", ())]
+    if "offer" in words:
         places += [one.span() for one in _OFFER.finditer(text)]
     if not places:
         return clean, ()
@@ -257,6 +292,6 @@ def _without_offers(clean: str, text: str, words: list[Found]) -> tuple[str, tup
         # two Latin words or numbers are not to become one
         glued = title[-1:].isascii() and piece[:1].isascii() and title[-1:].isalnum() and piece[:1].isalnum()
         title += f" {piece}" if glued else piece
-    for _ in range(2):  # brackets in brackets
+    while _EMPTY_BRACKETS.search(title):  # brackets in brackets; each time the title gets shorter
         title = _EMPTY_BRACKETS.sub(" ", title)
     return tidied(title).strip(_SEPARATORS), (Reason("promotional_word", ", ".join(taken)),)

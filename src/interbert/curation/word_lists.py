@@ -35,6 +35,8 @@ class WordList:
     words: tuple[str, ...]
     other_meanings: tuple[str, ...]
     """Phrases in which a word of the list is not meant."""
+    anywhere: bool = False
+    """Whether Latin words are looked for inside longer ones, too."""
 
 
 class Found(NamedTuple):
@@ -120,7 +122,11 @@ class WordSearch:
             raise MissingExtraError.of("ahocorasick-rs", "curation") from error
         entries = [(n, word, True) for n, one in enumerate(lists) for word in one.words]
         entries += [(n, phrase, False) for n, one in enumerate(lists) for phrase in one.other_meanings]
-        self._entries = [(n, meant, _is_letter(word[0]), _is_letter(word[-1])) for n, word, meant in entries]
+        whole = [not one.anywhere for one in lists]
+        self._entries = [
+            (n, meant, whole[n] and _is_letter(word[0]), whole[n] and _is_letter(word[-1]))
+            for n, word, meant in entries
+        ]
         # overlapping matches are needed: a phrase is to be seen however the words in it lie
         self._automaton = AhoCorasick([word for _, word, _ in entries], store_patterns=False) if entries else None
 
