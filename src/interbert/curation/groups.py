@@ -26,4 +26,4 @@ def group_rows(number_of_rows: int, *pairs: Int64s) -> Int64s:
     # the rows in reverse, so that the smallest row of a component is written last
     smallest = np.empty(number_of_rows, np.int64)
     smallest[component[::-1]] = np.arange(number_of_rows - 1, -1, -1)
-    return smallest[component]
+    return np.asarray(smallest[component])

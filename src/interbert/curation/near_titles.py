@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +16,7 @@ from interbert.curation.set_join import (
     candidate_pairs,
     hashed,
     limits_of,
+    most_unlike,
     parity_sketches,
     part_keys,
 )
@@ -118,8 +118,8 @@ def _read_titles(
         hashes = hashed(grams.codes, options.seed)
         sizes[start : start + _CHUNK] = grams.sizes
         sketches[start : start + _CHUNK] = parity_sketches(hashes, grams.sizes)
-        for index, keys in part_keys(hashes, grams.sizes, limits).items():
-            chunks.setdefault(index, []).append(PartKeys(keys.rows + start, keys.keys))
+        for index, found in part_keys(hashes, grams.sizes, limits).items():
+            chunks.setdefault(index, []).append(PartKeys(found.rows + start, found.keys))
     joined = {}
     for index in sorted(chunks):  # one after the other, so that only one number of parts is in memory twice
         rows, keys = zip(*chunks.pop(index), strict=True)
@@ -148,15 +148,16 @@ class _Links:
 
     def join(self, index: int, keys: PartKeys) -> None:
         """Add the pairs that are compared by ``PARTS[index]`` parts."""
-        for left, right in candidate_pairs(keys, partial(self._may_pair, index), self._options.window):
-            apart = self._component[left] != self._component[right]
-            self._verify(left[apart], right[apart])
+        unlike = most_unlike(self._limits, index)
+        for left, right in candidate_pairs(keys, self._sketches, unlike, self._options.window):
+            wanted = self._wanted(index, left, right)
+            self._verify(left[wanted], right[wanted])
 
     def pairs(self) -> Int64s:
         """All pairs [P, 2] so far."""
         return np.concatenate(self._found)
 
-    def _may_pair(self, index: int, left: Int64s, right: Int64s) -> NDArray[np.bool_]:
+    def _wanted(self, index: int, left: Int64s, right: Int64s) -> NDArray[np.bool_]:
         together = self._sizes[left] + self._sizes[right]
         unlike = np.bitwise_count(self._sketches[left] ^ self._sketches[right])
         return np.asarray(

@@ -1,15 +1,15 @@
 """Pairs of sets that may be similar: an exact set-similarity join by partition.
 
 Arasu, Ganti, Kaushik, "Efficient exact set-similarity joins", VLDB 2006 (PartEnum, its first level). Two sets of
-together S elements whose Jaccard index is at least t differ in at most d = S (1 - t) / (1 + t) elements. A hash divides
-all possible elements into k > d parts: then at least one part has no element in which the two differ, and a key made of
-the elements of that part is equal for both. So every similar pair shares a key, where MinHash finds it by chance, and an
-element is hashed once instead of once for each permutation.
+together S elements whose Jaccard index is at least t differ in at most d = S (1 - t) / (1 + t) elements. A hash
+divides all possible elements into k > d parts: then at least one part has no element in which the two differ, and a key
+made of the elements of that part is equal for both. So every similar pair shares a key, where MinHash finds it by
+chance, and an element is hashed once instead of once for each permutation.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -49,6 +49,11 @@ def limits_of(threshold: float, largest_size: int) -> Limits:
     differences = np.arange(2 * largest_size + 1) * ((1 - threshold) / (1 + threshold)) + 1e-6
     parts = np.searchsorted(PARTS, differences.astype(np.int64) + 1)
     return Limits(threshold, differences.astype(np.int64), np.minimum(parts, len(PARTS) - 1))
+
+
+def most_unlike(limits: Limits, index: int) -> int:
+    """Elements in which two sets differ at most that are compared by ``PARTS[index]`` parts."""
+    return int(limits.differences[limits.parts == index].max())
 
 
 def hashed(elements: NDArray[np.uint64], seed: int) -> NDArray[np.uint64]:
@@ -98,26 +103,24 @@ def _sums_of_parts(hashes: NDArray[np.uint64], sizes: Int64s, parts: int) -> NDA
 
 
 def candidate_pairs(
-    part_keys: PartKeys,
-    may_pair: Callable[[Int64s, Int64s], NDArray[np.bool_]],
-    window: int,
+    part_keys: PartKeys, sketches: NDArray[np.uint64], most_unlike: int, window: int
 ) -> Iterator[tuple[Int64s, Int64s]]:
-    """Pairs (left < right) of sets that share a key, in blocks.
+    """Pairs (left < right) of sets that share a key and have similar sketches, a block for each part or more.
 
-    Sets of one key are in the order of their next part's key. Each is paired with the ``window`` - 1 sets behind it: all
-    pairs of keys that at most ``window`` sets share, and no quadratic number of those that many share.
+    Sets of one key are in the order of their next part's key. Each is paired with the ``window`` - 1 sets behind it:
+    all pairs of keys that at most ``window`` sets share, and no quadratic number of those that many share.
 
     Args:
         part_keys: of all sets, for one number of parts.
-        may_pair: says of pairs [P], [P] which are worth being handed on.
-        window: sets of one key that are all compared with each other.
+        sketches: [sets] of all sets, from ``parity_sketches``.
+        most_unlike: bits in which two sketches may differ.
+        window: sets of one key that are all compared with each other, at least 2.
     """
     for part in range(part_keys.keys.shape[1]):
         left, right = [], []
-        for one, other in _pairs_of_part(part_keys, part, window):
-            kept = may_pair(one, other)
-            left.append(one[kept])
-            right.append(other[kept])
+        for one, other in _neighbours(part_keys, part, sketches, most_unlike, window):
+            left.append(np.minimum(one, other))
+            right.append(np.maximum(one, other))
             if sum(map(len, left)) >= _BLOCK:
                 yield np.concatenate(left), np.concatenate(right)
                 left, right = [], []
@@ -125,16 +128,29 @@ def candidate_pairs(
             yield np.concatenate(left), np.concatenate(right)
 
 
-def _pairs_of_part(part_keys: PartKeys, part: int, window: int) -> Iterator[tuple[Int64s, Int64s]]:
-    keys = part_keys.keys
-    own, following = keys[:, part].astype(np.uint64), keys[:, (part + 1) % keys.shape[1]]
-    order = np.argsort((own << np.uint64(32)) | following, kind="stable")
-    own, rows = own[order], part_keys.rows[order]
+def _neighbours(
+    part_keys: PartKeys, part: int, sketches: NDArray[np.uint64], most_unlike: int, window: int
+) -> Iterator[tuple[Int64s, Int64s]]:
+    own, order = _ordered(part_keys.keys[:, part], part_keys.keys[:, (part + 1) % part_keys.keys.shape[1]])
+    first = np.flatnonzero(own[1:] == own[:-1])
+    shared = np.union1d(first, first + 1)  # most sets share the key with none
+    own, rows = own[shared], part_keys.rows[order[shared]]
+    sketches = sketches[rows]
     first = np.arange(len(rows))
     for distance in range(1, window):
         first = first[: np.searchsorted(first, len(rows) - distance)]
         first = first[own[first] == own[first + distance]]
         if not len(first):
             return
-        one, other = rows[first], rows[first + distance]
-        yield np.minimum(one, other), np.maximum(one, other)
+        alike = first[np.bitwise_count(sketches[first] ^ sketches[first + distance]) <= most_unlike]
+        yield rows[alike], rows[alike + distance]
+
+
+def _ordered(own: NDArray[np.uint32], following: NDArray[np.uint32]) -> tuple[NDArray[np.uint64], Int64s]:
+    """Keys in ascending order, and the order: among equal keys by the next part's, then by place."""
+    # all in one integer, the second as far as there is room: sorting integers is many times as fast as finding an order
+    bits = np.uint64(len(own).bit_length())
+    place = np.arange(len(own), dtype=np.uint64)
+    both = (own.astype(np.uint64) << np.uint64(32)) | (following.astype(np.uint64) >> bits << bits) | place
+    both.sort()
+    return both >> np.uint64(32), (both & ((np.uint64(1) << bits) - np.uint64(1))).astype(np.int64)
