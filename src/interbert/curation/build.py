@@ -34,6 +34,7 @@ from interbert.curation.progress import MANIFEST, BuildProgress
 from interbert.curation.recipe import DatasetRecipe
 from interbert.curation.reporting import report_of, write_dropped
 from interbert.curation.row_images import RowImages
+from interbert.curation.samples import write_samples
 from interbert.curation.shards import NOT_WRITTEN, ShardPlan, ShardWriter, plan_shards
 from interbert.curation.shards_of_source import OpenShards, fingerprint, list_shards
 from interbert.errors import SourceError
@@ -108,8 +109,10 @@ class _Build:
         plan = plan_shards(compared.splits, recipe.shard_rows, ".tar" if recipe.format == "webdataset" else ".parquet")
         self._write(listing, chunks, plan, compared.groups)
         told = report_of(listing, counts, compared.groups[kept], compared.splits[kept])
+        told["excluded_unreadable"] = compared.problems
         atomic_write(self.out / REPORT, json.dumps(told, ensure_ascii=False, indent=1))
         self._manifest(asked, listing, plan, told)
+        write_samples(self.out, images.shown)
         progress.end()
 
     def _judge(self, listing: SourceListing, chunks: list[Chunk]) -> None:

@@ -12,10 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from interbert.curation import duplicates
+from interbert.curation.agreeing import disagreeing_rows
 from interbert.curation.duplicates import NEAR_DUPLICATE, NEAR_IMAGE, NEAR_TITLE, PLACEHOLDER, SAME_PRODUCT
+from interbert.curation.excluding import excluded_rows, loader, read_excluded
 from interbert.curation.groups import group_rows
 from interbert.curation.judged_rows import JudgedRows
+from interbert.curation.leaks import EvaluationSets
 from interbert.curation.progress import BuildProgress
+from interbert.curation.reasons import Reason
 from interbert.curation.recipe import DatasetRecipe
 from interbert.curation.reporting import LateDrops
 from interbert.curation.shards import NOT_WRITTEN
@@ -35,6 +39,8 @@ class ComparedRows:
     """[N] index of its split, :data:`NOT_WRITTEN` for rows that are dropped"""
     joined: dict[str, int]
     """Rows that something joined to another one, by what."""
+    problems: list[str]
+    """Images of evaluation sets that could not be read."""
 
 
 @dataclass(frozen=True)
@@ -50,15 +56,45 @@ class Comparison:
 
     def run(self) -> ComparedRows:
         """All of it, but for what is there."""
+        judged, recipe = self.judged, self.recipe
         late = self._repeats()
-        rows = np.flatnonzero(self.judged.kept & (late.rule < 0))
-        pairs = self._pairs(rows)
-        groups = group_rows(self.judged.count, *pairs.values())
-        if self.recipe.drop_near_duplicates:
-            late.drop(NEAR_DUPLICATE, (again := rows[groups[rows] != rows]), groups[again])
-        kept = np.flatnonzero(self.judged.kept & (late.rule < 0))
+        rows = self._left(late)
+        sets = read_excluded(recipe) if recipe.exclude else EvaluationSets()
+        pairs = self._pairs(rows, sets)
+        own = {name: found[(found < judged.count).all(axis=1)] for name, found in pairs.items()}
+        groups = group_rows(judged.count, *own.values())
+        if recipe.exclude:
+            titles = np.concatenate((pairs[NEAR_TITLE], pairs[duplicates.SAME_TITLE]))
+            images = np.concatenate((pairs[NEAR_IMAGE], pairs[duplicates.SAME_IMAGE]))
+            late.drop_for(self._kept("leaks", lambda: excluded_rows(judged, rows, sets, titles, images)))
+        if recipe.model is not None:
+            folder = self.progress.folder / "vectors"
+            left = self._left(late)
+            late.drop_for(
+                self._kept("agreement", lambda: disagreeing_rows(judged, left, groups, recipe, self.load, folder))
+            )
+        if recipe.drop_near_duplicates:
+            self._drop_near(late, groups)
+        kept = self._left(late)
         splits = self.progress.array("splits", lambda: self._splits(groups, kept))
-        return ComparedRows(late, groups, splits, {name: len(np.unique(found)) for name, found in pairs.items()})
+        joined = {name: len(np.unique(found)) for name, found in own.items()}
+        return ComparedRows(late, groups, splits, joined, sets.problems)
+
+    def _left(self, late: LateDrops) -> NDArray[np.int64]:
+        """Rows that nothing has dropped."""
+        return np.flatnonzero(self.judged.kept & (late.rule < 0))
+
+    def _kept(self, name: str, make: Callable[[], dict[int, Reason]]) -> dict[int, Reason]:
+        """Reasons of rows, kept as a file."""
+        found = self.progress.json(name, lambda: [[row, *reason] for row, reason in make().items()])
+        return {row: Reason(rule, detail) for row, rule, detail in found}
+
+    def _drop_near(self, late: LateDrops, groups: NDArray[np.int64]) -> None:
+        """Of each group drop all but the first row that is left."""
+        rows = self._left(late)
+        _, first, place = np.unique(groups[rows], return_index=True, return_inverse=True)
+        repeats = rows[first[place]] != rows
+        late.drop(NEAR_DUPLICATE, rows[repeats], rows[first[place]][repeats])
 
     def _repeats(self) -> LateDrops:
         """Placeholders, and rows that are there already."""
@@ -75,11 +111,12 @@ class Comparison:
         rule, other = self.progress.array("repeats", make)
         return LateDrops(rule.astype(np.int8), other.copy())
 
-    def _pairs(self, rows: NDArray[np.int64]) -> dict[str, Pairs]:
-        """Pairs of rows that are of one group, by what joins them."""
+    def _pairs(self, rows: NDArray[np.int64], sets: EvaluationSets) -> dict[str, Pairs]:
+        """Pairs of rows that are of one group, by what joins them; what the sets hold follows all rows."""
         judged, recipe, array = self.judged, self.recipe, self.progress.array
-        near_titles = array(NEAR_TITLE, lambda: duplicates.near_titles(judged, rows, recipe))
-        near_images = array(NEAR_IMAGE, lambda: duplicates.near_images(judged, rows, recipe, self.load))
+        load = loader(judged, self.load, sets)
+        near_titles = array(NEAR_TITLE, lambda: duplicates.near_titles(judged, rows, recipe, sets.texts))
+        near_images = array(NEAR_IMAGE, lambda: duplicates.near_images(judged, rows, recipe, load, sets.hashes))
         return {
             NEAR_TITLE: near_titles,
             NEAR_IMAGE: near_images,

@@ -5,7 +5,7 @@ Shapes: N rows of the source; P pairs.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,7 +21,7 @@ Rows = NDArray[np.int64]
 Pairs = NDArray[np.int64]
 
 DUPLICATE_PAIR, DUPLICATE_TITLE, DUPLICATE_IMAGE = "duplicate_pair", "duplicate_title", "duplicate_image"
-PLACEHOLDER, NEAR_DUPLICATE = "placeholder_image", "near_duplicate"
+PLACEHOLDER, NEAR_DUPLICATE = "image_placeholder", "near_duplicate"
 _STEPS = 100
 NEAR_TITLE, NEAR_IMAGE = "near_title", "near_image"
 SAME_TITLE, SAME_IMAGE, SAME_PRODUCT = "same_title", "same_image", "same_product"
@@ -49,7 +49,7 @@ def placeholders(judged: JudgedRows, rows: Rows, recipe: DatasetRecipe) -> Rows:
     several = np.isin(first, np.unique(first[first != np.arange(len(first))]))
     there = there[several]  # an image that stands once has one title
     digests = [row.tobytes() for row in judged.digests[there]]
-    found = placeholder_images(digests, list(judged.titles.take(there)), recipe.near_images)
+    found = placeholder_images(digests, list(judged.titles.take(there)), recipe.image_rules)
     standing: Rows = there[np.fromiter((digest in found for digest in digests), dtype=bool, count=len(digests))]
     return standing
 
@@ -96,8 +96,15 @@ def same_products(judged: JudgedRows, rows: Rows) -> Pairs:
     return np.concatenate(parts)
 
 
-def near_titles(judged: JudgedRows, rows: Rows, recipe: DatasetRecipe) -> Pairs:
-    """Rows whose titles are nearly the same; of those with the same title the first alone is compared."""
+def near_titles(judged: JudgedRows, rows: Rows, recipe: DatasetRecipe, further: Sequence[str] = ()) -> Pairs:
+    """Rows whose titles are nearly the same; of those with the same title the first alone is compared.
+
+    Args:
+        judged: all rows.
+        rows: those that are compared.
+        recipe: how near.
+        further: other texts, whose places follow those of all rows.
+    """
     first = first_equal(text_keys(judged.titles.take(rows)))
     different = rows[first == np.arange(len(rows))]
     done = 0
@@ -109,25 +116,43 @@ def near_titles(judged: JudgedRows, rows: Rows, recipe: DatasetRecipe) -> Pairs:
             advance(now - done)
             done = now
 
-        return _of_rows(different, near_title_pairs(list(judged.titles.take(different)), recipe.near_titles, tell))
+        titles = [*judged.titles.take(different), *further]
+        pairs = near_title_pairs(titles, recipe.near_titles, tell)
+    return _of_rows(_followed(judged, different, len(further)), pairs)
 
 
-def near_images(judged: JudgedRows, rows: Rows, recipe: DatasetRecipe, load: Callable[[int], bytes]) -> Pairs:
+def near_images(
+    judged: JudgedRows,
+    rows: Rows,
+    recipe: DatasetRecipe,
+    load: Callable[[int], bytes],
+    further: NDArray[np.uint8] | None = None,
+) -> Pairs:
     """Rows whose images are nearly the same; of those with the same file the first alone is compared.
 
     Args:
         judged: all rows.
         rows: those that are compared.
         recipe: how near.
-        load: the file of a row's image.
+        load: the file of the image of a row, or of one of the further ones by its place.
+        further: [M, bytes] hashes of other images, whose places follow those of all rows.
     """
     there = rows[has_image(judged, rows)]
     if not len(there):
         return np.zeros((0, 2), dtype=np.int64)
     first = first_equal(byte_keys(judged.digests[there]))
     different = there[first == np.arange(len(there))]
-    pairs = near_image_pairs(judged.hashes[different], lambda place: load(int(different[place])), recipe.near_images)
-    return _of_rows(different, pairs)
+    hashes = judged.hashes[different]
+    count = 0 if further is None else len(further)
+    if further is not None and count:
+        hashes = np.concatenate((hashes, further))
+    places = _followed(judged, different, count)
+    return _of_rows(places, near_image_pairs(hashes, lambda place: load(int(places[place])), recipe.near_images))
+
+
+def _followed(judged: JudgedRows, rows: Rows, further: int) -> Rows:
+    """Rows, and the places of what follows all rows."""
+    return np.concatenate((rows, judged.count + np.arange(further, dtype=np.int64)))
 
 
 def _of_rows(rows: Rows, pairs: Pairs) -> Pairs:

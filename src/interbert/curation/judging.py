@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from interbert.curation.cells import SUCCESS, ChosenColumns, ChunkCells
-from interbert.curation.image_rules import ImageJudgement, ImageOptions, ImageRules
+from interbert.curation.image_options import ImageOptions
+from interbert.curation.image_rules import ImageJudgement, ImageRules
 from interbert.curation.normalise import NormaliseOptions, normalise_title
 from interbert.curation.reasons import Reason
 from interbert.curation.title_rules import TitleOptions, TitleRules

@@ -8,12 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from interbert.curation.image_options import ImageOptions
+
 
 @dataclass(frozen=True)
 class NearImageOptions:
     """Stand-in."""
 
-    placeholder_titles: int = 5
+    nothing: int = 5
     """Stand-in."""
 
 
@@ -24,6 +26,6 @@ def near_image_pairs(
     return np.zeros((0, 2), np.int64)
 
 
-def placeholder_images(digests: Sequence[bytes], titles: Sequence[str], options: NearImageOptions) -> set[bytes]:
+def placeholder_images(digests: Sequence[bytes], titles: Sequence[str], options: ImageOptions) -> set[bytes]:
     """Stand-in."""
     return set()

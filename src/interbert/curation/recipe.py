@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from interbert.curation.image_rules import ImageOptions
+from interbert.curation.agreement import AgreementOptions
+from interbert.curation.image_options import ImageOptions
 from interbert.curation.near_images import NearImageOptions
 from interbert.curation.near_titles import NearTitleOptions
 from interbert.curation.normalise import NormaliseOptions
@@ -61,8 +62,12 @@ class DatasetRecipe:
     """Which images are nearly the same."""
     drop_near_duplicates: bool = False
     """Of each group of near-duplicates keep its first row alone."""
+    model: str | None = None
+    """Retrieval model directory that judges whether image and title agree; no judgement without one."""
+    agreement: AgreementOptions = field(default_factory=AgreementOptions)
+    """How they are judged to agree."""
     exclude: list[str] = field(default_factory=list)
-    """Evaluation sets: rows whose title or image is in one are dropped."""
+    """Evaluation sets: rows whose title or image is in one, or nearly so, are dropped."""
     splits: SplitOptions = field(default_factory=SplitOptions)
     """Shares of training, validation and test rows."""
     format: Literal["parquet", "webdataset"] = "parquet"

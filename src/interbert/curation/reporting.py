@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from interbert.curation import image_rules, title_rules
+from interbert.curation import agreement, image_rules, title_rules
 from interbert.curation.cells import Chunk
 from interbert.curation.duplicates import (
     DUPLICATE_IMAGE,
@@ -27,14 +27,15 @@ from interbert.curation.duplicates import (
 )
 from interbert.curation.judged_rows import read_judged
 from interbert.curation.judging import SOURCE_RULES
+from interbert.curation.leaks import LEAK_IMAGE, LEAK_TITLE
 from interbert.curation.listing import SourceListing
+from interbert.curation.reasons import Reason
 from interbert.curation.shards import SPLITS
 from interbert.utils.files import replacing
 
-LEAK_IMAGE, LEAK_TITLE, DISAGREES = "leak_image", "leak_title", "image_disagrees"
 LATE_RULES = (
     *(PLACEHOLDER, DUPLICATE_PAIR, DUPLICATE_TITLE, DUPLICATE_IMAGE),
-    *(DISAGREES, LEAK_IMAGE, LEAK_TITLE, NEAR_DUPLICATE),
+    *(LEAK_IMAGE, LEAK_TITLE, *agreement.RULES.values(), NEAR_DUPLICATE),
 )
 """Rules that compare rows, and drop them after those that look at one alone."""
 COUNTED = (SAME_TITLE, SAME_IMAGE, SAME_PRODUCT, NEAR_TITLE, NEAR_IMAGE)
@@ -62,6 +63,12 @@ class LateDrops:
         self.rule[rows] = LATE_RULES.index(rule)
         if other is not None:
             self.other[rows] = other
+
+    def drop_for(self, reasons: Mapping[int, Reason]) -> None:
+        """Drop rows for reasons of their own."""
+        for row, reason in reasons.items():
+            self.rule[row] = LATE_RULES.index(reason.rule)
+            self.details[row] = reason.detail
 
     def reason(self, row: int) -> tuple[str, str]:
         """Rule and detail of a row that was dropped."""

@@ -20,6 +20,16 @@ class RowImages:
         self._opened, self._listing = opened, listing
         self._starts = starts(listing.shards)
 
+    def shown(self, row: int) -> bytes | None:
+        """The file of a row's image for a page; None of a source that has none.
+
+        Raises:
+            InterBertError: the row has none, or its shard cannot be read.
+        """
+        number = bisect.bisect_right(self._starts, row) - 1
+        known = self._listing.columns.image is not None and self._listing.shards[number].problem is None
+        return self.load(row) if known else None
+
     def load(self, row: int) -> bytes:
         """The file of a row's image.
 
@@ -30,7 +40,8 @@ class RowImages:
         source = self._opened.rows(number)
         name = self._listing.columns.image
         assert name is not None
-        value = source.rows.select_columns([name])[row - self._starts[number]][name]
+        there = name in source.rows.column_names
+        value = source.rows.select_columns([name])[row - self._starts[number]][name] if there else None
         where = f"{self._listing.shards[number].name}, row {row - self._starts[number]}"
         return kept_file(value, source.folder, self._opened.shards[number].path, where)
 
