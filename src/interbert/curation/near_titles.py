@@ -74,8 +74,9 @@ def near_title_pairs(
     """
     first = _first_equal(titles)
     other = np.flatnonzero(first != np.arange(len(titles)))
-    equal = np.stack([first[other], other], axis=1)[[titles[row] != "" for row in other.tolist()]]
     lengths = np.fromiter(map(len, titles), np.int64, len(titles))
+    other = other[lengths[other] > 0]
+    equal = np.stack([first[other], other], axis=1)
     distinct = np.flatnonzero((first == np.arange(len(titles))) & (lengths >= options.characters))
     rows = distinct[np.argsort(lengths[distinct], kind="stable")]
     near = rows[_near_pairs([titles[row] for row in rows.tolist()], options, progress or _no_progress)]
@@ -89,8 +90,8 @@ def _no_progress(done: int, steps: int) -> None:
 
 def _first_equal(titles: Sequence[str]) -> Int64s:
     """The first row [N] with the title of each."""
-    seen: dict[str, int] = {}
-    return np.fromiter((seen.setdefault(title, row) for row, title in enumerate(titles)), np.int64, len(titles))
+    first = dict(zip(reversed(titles), range(len(titles) - 1, -1, -1), strict=True))  # the last one written stays
+    return np.fromiter(map(first.__getitem__, titles), np.int64, len(titles))
 
 
 def _near_pairs(titles: list[str], options: NearTitleOptions, progress: Callable[[int, int], None]) -> Int64s:

@@ -132,8 +132,9 @@ def _neighbours(
     part_keys: PartKeys, part: int, sketches: NDArray[np.uint64], most_unlike: int, window: int
 ) -> Iterator[tuple[Int64s, Int64s]]:
     own, order = _ordered(part_keys.keys[:, part], part_keys.keys[:, (part + 1) % part_keys.keys.shape[1]])
-    first = np.flatnonzero(own[1:] == own[:-1])
-    shared = np.union1d(first, first + 1)  # most sets share the key with none
+    as_before = np.zeros(len(own) + 1, bool)
+    np.equal(own[1:], own[:-1], out=as_before[1:-1])
+    shared = np.flatnonzero(as_before[:-1] | as_before[1:])  # most sets share their key with none
     own, rows = own[shared], part_keys.rows[order[shared]]
     sketches = sketches[rows]
     first = np.arange(len(rows))
