@@ -76,7 +76,8 @@ _TRAP = re.compile("[" + "".join(_INSTEAD) + "]")
 
 # Not +, which grades have (A++), nor brackets; signs of a shop's decoration are one when they are repeated.
 _REPEATED = re.compile(r"([-!?。,、~…·.;:_=*#|/\\^@&'\"★☆●◆■▲♥❤✨\u3002])(?:\s?\1)+")
-_ENDS = " 。,、~·;:|!_*…"
+_BEGINNING = " 。,、~·;:|!_*"
+_END = f"{_BEGINNING}."
 _QUOTES = str.maketrans("“”„‟«»「」『』〝〞‘’‚‛", '""""""""""""' + "''''")
 
 
@@ -112,7 +113,7 @@ def tidied(text: str) -> str:
         text = " ".join(text.split())
     if _REPEATED.search(text):  # a search that finds nothing costs a tenth of a substitution that does
         text = _REPEATED.sub(r"\1", text)
-    return text.strip(_ENDS)
+    return text.lstrip(_BEGINNING).rstrip(_END)
 
 
 def _without_markup(text: str) -> str:

@@ -1,8 +1,8 @@
 """Traditional Chinese written in simplified characters: OpenCC, and a list of what it gets wrong in product words.
 
 Of OpenCC's configurations ``hk2s`` is used. It changes characters and no vocabulary (``tw2sp`` makes 数字相机 of
-數位相機), leaves simplified titles alone (``tw2s`` makes 原着 of 原著), and knows 粧 and 衞, which ``t2s`` leaves. Of 著
-it keeps every one: the list of mends holds where 着 is meant. ``benchmarks/title_rules.py`` compares them.
+數位相機), leaves simplified titles alone (``tw2s`` makes 原着 of 原著), and knows 粧 and 衞, which ``t2s`` leaves. It
+keeps every 著: the list of mends holds where 着 is meant. ``benchmarks/title_rules.py`` compares them.
 """
 
 from __future__ import annotations

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from interbert.curation.contacts import SIGNS, find_contact, find_link
-from interbert.curation.normalise import MAX_RAW, tidied
+from interbert.curation.normalise import MAX_RAW
+from interbert.curation.offers import OFFER_SIGNS, without_offers
 from interbert.curation.reasons import Reason
 from interbert.curation.word_lists import Found, WordList, WordSearch, folded, packaged_words, read_words
 from interbert.errors import ConfigError, require_range
@@ -139,39 +140,6 @@ _FOREIGN = {"zh": re.compile(f"[{_OTHER}]"), "en": re.compile(f"[{_OTHER}\u306e{
 _DIGIT = re.compile("[0-9]")
 _SYMBOL = re.compile(r"[^\w\s]")
 
-# Offers with a number in them. Of 5折 alone nothing is said: 5折 umbrellas have five folds.
-_OFFER = re.compile(
-    r"满\s?[0-9]{1,5}元?\s?[减送]\s?[0-9]{1,5}元?"
-    r"|买(?:[0-9]{1,2}|[一二两三四五六])[送赠发](?:[0-9]{1,2}(?![a-z0-9.])|[一二两三四五六])"
-    r"|第[2二两]件[0-9半零]{1,2}[折价元]|(?:低至|全场|享|打|限时)[0-9]{1,2}(?:\.[0-9])?折(?!叠)"
-    r"|(?:拍下|下单)?立减[0-9]{1,5}元?|(?<![0-9])[0-9]{1,2}小时内?发货|(?<![0-9])[0-9]{1,5}[套件个箱]起[发批]"
-)
-_OFFER_SIGNS = WordList(
-    "signs of offers",
-    "",
-    (
-        "满",
-        "买一",
-        "买二",
-        "买两",
-        "买三",
-        "买1",
-        "买2",
-        "买3",
-        "第二件",
-        "第2件",
-        "折",
-        "小时",
-        "起发",
-        "起批",
-        "立减",
-    ),
-    (),
-    anywhere=True,
-)
-_EMPTY_BRACKETS = re.compile(r"[(\[{<【《「『〖][\s,、/|·:;!&*~。+-]*[)\]}>】》」』〗]")
-_SEPARATORS = " ,、/|·:;!&~。-"
-
 
 class TitleRules:
     """The rules, with their lists loaded once for all titles."""
@@ -195,7 +163,7 @@ class TitleRules:
             lists += [
                 ("promotional_word", one) for one in _lists("promotional_words", options.promotional_words, language)
             ]
-            lists += [("offer", _OFFER_SIGNS)]
+            lists += [("offer", OFFER_SIGNS)]
         if options.flag_superlatives:
             lists += [("superlative", one) for one in _lists("superlatives", options.superlatives, language)]
         self._lists = lists
@@ -203,7 +171,7 @@ class TitleRules:
 
     def lists(self) -> dict[str, str]:
         """Versions of the lists of words by name, for a manifest."""
-        return {one.name: one.version for _, one in self._lists if one not in (SIGNS, _OFFER_SIGNS)}
+        return {one.name: one.version for _, one in self._lists if one not in (SIGNS, OFFER_SIGNS)}
 
     def judge(self, clean: str) -> TitleJudgement:
         """What the rules say about a title.
@@ -219,7 +187,8 @@ class TitleRules:
         title = clean
         stripped: tuple[Reason, ...] = ()
         if "promotional_word" in words or "offer" in words:
-            title, stripped = _without_offers(clean, text, words)
+            promotional = words.get("promotional_word", ())
+            title, stripped = without_offers(clean, text, promotional, "offer" in words)
         if dropped is None:
             dropped = self._unfit(title, clean)
         if "superlative" in words:
@@ -268,30 +237,3 @@ def _lists(kind: str, path: str | None, language: str) -> list[WordList]:
     if path:
         return [read_words(path)]
     return [packaged_words(f"{kind}_{one}.txt") for one in ("zh", "en") if language in (one, "any")]
-
-
-def _without_offers(clean: str, text: str, words: dict[str, list[Found]]) -> tuple[str, tuple[Reason, ...]]:
-    """A title without promotional words, and what was taken out."""
-    places = [(one.start, one.end) for one in words.get("promotional_word", ())]
-    if "offer" in words:
-        places += [one.span() for one in _OFFER.finditer(text)]
-    if not places:
-        return clean, ()
-    pieces: list[str] = []
-    taken: list[str] = []
-    done = 0
-    for start, end in sorted(places):
-        if end <= done:
-            continue
-        pieces.append(clean[done:start])
-        taken.append(clean[max(start, done) : end])
-        done = end
-    pieces.append(clean[done:])
-    title = pieces[0]
-    for piece in pieces[1:]:
-        # two Latin words or numbers are not to become one
-        glued = title[-1:].isascii() and piece[:1].isascii() and title[-1:].isalnum() and piece[:1].isalnum()
-        title += f" {piece}" if glued else piece
-    while _EMPTY_BRACKETS.search(title):  # brackets in brackets; each time the title gets shorter
-        title = _EMPTY_BRACKETS.sub(" ", title)
-    return tidied(title).strip(_SEPARATORS), (Reason("promotional_word", ", ".join(taken)),)

@@ -97,7 +97,7 @@ def parse_words(text: str, name: str) -> WordList:
         word = folded(unicodedata.normalize("NFKC", line)).strip()
         into = other_meanings if word.startswith("!") else words
         word = word.removeprefix("!").strip()
-        if not any(map(str.isprintable, word)) or not 1 <= len(word) <= MAX_CHARACTERS:
+        if not 1 <= len(word) <= MAX_CHARACTERS:
             raise ConfigError(f"{name}, line {number}: a word has 1 to {MAX_CHARACTERS} characters, not {len(word)}.")
         into[word] = None
     if not words:
