@@ -68,9 +68,9 @@ def brute_force(titles: list[str]) -> Pairs:
     for start in range(0, len(rows), 500):
         shared = (matrix[start : start + 500] @ matrix.T).tocoo()
         left = shared.row + start
-        near = shared.data >= OPTIONS.jaccard * (sizes[left] + sizes[shared.col] - shared.data) - 1e-9
-        near &= left < shared.col
-        found.append(np.stack([rows[left[near]], rows[shared.col[near]]], axis=1))
+        alike = shared.data >= OPTIONS.jaccard * (sizes[left] + sizes[shared.col] - shared.data) - 1e-9
+        alike &= left < shared.col
+        found.append(np.stack([rows[left[alike]], rows[shared.col[alike]]], axis=1))
     return np.concatenate(found)
 
 
@@ -94,12 +94,29 @@ def datasketch(bands: tuple[int, int], titles: list[str]) -> Pairs:
         scheme="affine32",
     )
     for place, minhash in enumerate(hashes):
-        for other in index.query(minhash):
-            shared = len(grams[place] & grams[other])
-            if shared >= OPTIONS.jaccard * (len(grams[place]) + len(grams[other]) - shared):
-                pairs.append((rows[other], rows[place]))
+        pairs += [(rows[other], rows[place]) for other in index.query(minhash) if near(grams, place, other)]
         index.insert(place, minhash, check_duplication=False)
     return np.array(pairs).reshape(-1, 2)
+
+
+def rensa(titles: list[str]) -> Pairs:
+    """Candidates of rensa's index, in Rust, with the same exact verification."""
+    from rensa import RMinHash, RMinHashLSH
+
+    first: dict[str, int] = {}
+    pairs = [(first[title], row) for row, title in enumerate(titles) if first.setdefault(title, row) != row]
+    rows, grams = list(first.values()), gram_sets(list(first))
+    index = RMinHashLSH(OPTIONS.jaccard, 60, 10)
+    minhashes = RMinHash.from_token_sets([list(one) for one in grams], 60, 1)
+    index.insert_many(minhashes)
+    for place, candidates in enumerate(index.query_all(minhashes)):
+        pairs += [(rows[other], rows[place]) for other in candidates if other < place and near(grams, place, other)]
+    return np.array(pairs).reshape(-1, 2)
+
+
+def near(grams: list[set[str]], left: int, right: int) -> bool:
+    shared = len(grams[left] & grams[right])
+    return shared >= OPTIONS.jaccard * (len(grams[left]) + len(grams[right]) - shared)
 
 
 def in_child(engine: Engine, titles: list[str]) -> Measured:
@@ -166,6 +183,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, required=True)
     parser.add_argument("--yardstick-rows", type=int, default=300_000)
+    parser.add_argument("--rensa", action="store_true", help="rensa's index too")
     parser.add_argument("--window", type=int, default=OPTIONS.window, help="of ours at all rows")
     parser.add_argument("--titles", type=Path, default=PRODUCT1M, help="Product1M's titles")
     parser.add_argument("--seed", type=int, default=0)
@@ -174,6 +192,9 @@ def main() -> None:
     sample = list(dict.fromkeys(recombined_titles(real, 30_000, options.seed + 1)))[:20_000]
     judged("real titles", list(dict.fromkeys(real)))
     found, right = judged("recombined titles", sample)
+    if options.rensa:
+        found_by_rensa = in_child(rensa, sample).pairs
+        print(f"rensa: recall {recall(found_by_rensa, in_child(brute_force, sample).pairs, len(sample)):.4f}")
     settings = enough_bands(sample) if options.rows <= options.yardstick_rows else []
     titles = recombined_titles(real, options.rows, options.seed)
     print(f"{options.rows} titles, {1 - len(set(titles)) / len(titles):.1%} repeat an earlier one", flush=True)
@@ -183,6 +204,8 @@ def main() -> None:
         name = f"datasketch, {setting[0]} bands of {setting[1]} rows"
         their_runs.append(told(name, in_child(partial(datasketch, setting), titles), titles))
         our_runs.append(told("ours", in_child(our_side, titles), titles))
+    if options.rensa:
+        told("rensa", in_child(rensa, titles), titles)
     our_seconds = statistics.median(run.cpu_seconds for run in our_runs)
     result = {
         "ratio": round(min(run.cpu_seconds for run in their_runs) / our_seconds, 2) if their_runs else None,
