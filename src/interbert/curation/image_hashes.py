@@ -1,8 +1,9 @@
 """A perceptual hash that is fine enough for products on white, and that can be mirrored without the image.
 
 Two bits for each of the 128 lowest frequencies of an image's discrete cosine transform (one bit each in Zauner 2010,
-"Implementation and benchmarking of perceptual image hash functions"): well above zero, and well below. A frequency that is as good as
-absent, of which a symmetric product on white has many, is then two bits that stay, and no bit that noise decides.
+"Implementation and benchmarking of perceptual image hash functions"): well above zero, and well below. A frequency that
+is as good as absent, of which a symmetric product on white has many, is then two bits that stay, and no bit that noise
+decides.
 """
 
 from __future__ import annotations
@@ -24,17 +25,17 @@ _ABSENT = 8.0
 """Amplitudes up to this count as none: JPEG at quality 30 adds about 2."""
 
 
-def low_frequencies(grey: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Amplitudes [16, 16] of the lowest frequencies of a grey image [H, W], whole cosines over its height and width."""
-    height, width = grey.shape
-    amplitudes: NDArray[np.float32] = _basis(height) @ grey.astype(np.float32) @ _basis(width).T
+def low_frequencies(greys: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Amplitudes [N, 16, 16] of the lowest frequencies of grey images [N, H, W], by cosines over each side."""
+    height, width = greys.shape[1:]
+    amplitudes: NDArray[np.float32] = _basis(height) @ greys.astype(np.float32) @ _basis(width).T
     return amplitudes
 
 
-def hash_of(amplitudes: NDArray[np.float32]) -> bytes:
-    """The hash of an image by the amplitudes [16, 16] of its lowest frequencies."""
-    lowest = amplitudes.ravel()[_PLACES]
-    return np.packbits(np.concatenate((lowest > _ABSENT, lowest < -_ABSENT))).tobytes()
+def hashes_of(amplitudes: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Hashes [N, HASH_BYTES] of images by the amplitudes [N, 16, 16] of their lowest frequencies."""
+    lowest = amplitudes.reshape(len(amplitudes), -1)[:, _PLACES]
+    return np.packbits(np.concatenate((lowest > _ABSENT, lowest < -_ABSENT), axis=1), axis=1)
 
 
 def mirrored(hashes: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -60,4 +61,5 @@ def _basis(length: int) -> NDArray[np.float32]:
     frequencies, places = np.arange(_LOWEST)[:, None], np.arange(length) + 0.5
     cosines = np.cos(np.pi * frequencies * places / length) * np.sqrt(2.0 / SIDE) * SIDE / length
     cosines[0] /= np.sqrt(2.0)
-    return cosines.astype(np.float32)
+    basis: NDArray[np.float32] = cosines.astype(np.float32)
+    return basis
