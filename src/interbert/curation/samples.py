@@ -12,6 +12,7 @@ import logging
 import tarfile
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,7 +23,7 @@ from numpy.typing import NDArray
 from interbert.errors import InterBertError, writing
 from interbert.extraction.images import load_image
 from interbert.search.products import thumbnail
-from interbert.utils.bounded_files import read_json, reading
+from interbert.utils.bounded_files import json_value, read_json, reading
 from interbert.utils.files import atomic_write, replacing
 
 SAMPLES, LIST = "samples", "samples.json"
@@ -147,77 +148,53 @@ def _first_of_each(rules: list[str], order: NDArray[np.uint64]) -> Iterator[tupl
 
 def _kept(folder: Path) -> Iterator[tuple[Sample, bytes | None]]:
     """Rows of the first training shard: a few that each rule flagged, and some as they come."""
-    shard = next(iter(sorted(folder.glob("train-00000*"))), None)
+    shard = next(iter(sorted(folder.glob("train-00000.*"))), None)
     if shard is None:
         return
-    rows = _parquet_rows(shard) if shard.suffix == ".parquet" else _tar_rows(shard)
     by_rule: dict[str, list[tuple[int, int]]] = {}
-    light = [{name: row.get(name) for name in ("id", "title", "title_raw", "flags")} for row in rows(None)]
-    for place, row in enumerate(light):
+    for place, row in enumerate(_shard_rows(shard)):
         order = xxhash.xxh3_64_intdigest(str(row["id"]).encode("utf-8", "surrogatepass"))
-        for rule in ("", *dict.fromkeys(row["flags"] or [])):
+        for rule in ("", *dict.fromkeys(row.get("flags") or [])):
             by_rule.setdefault(rule, []).append((order, place))
-    shown = [
-        (rule, place)
-        for rule in (*sorted(set(by_rule) - {""}), "")
-        for _, place in sorted(heapq.nsmallest(PER_RULE if rule else KEPT, by_rule.get(rule, [])))
-    ]
-    images = {place: row.get("image") for place, row in _numbered(rows({place for _, place in shown}))}
-    for rule, place in shown:
-        row = light[place]
-        titles = (str(row["title"] or "")[:_MOST_TITLE], str(row["title_raw"] or "")[:_MOST_TITLE])
-        kind: Literal["flagged", "kept"] = "flagged" if rule else "kept"
-        yield Sample(kind, rule, str(row["id"]), *titles, ""), images.get(place)
+    chosen: dict[int, list[str]] = {}
+    for rule, rows in by_rule.items():
+        for _, place in heapq.nsmallest(PER_RULE if rule else KEPT, rows):
+            chosen.setdefault(place, []).append(rule)
+    found = []
+    for place, row in enumerate(_shard_rows(shard)):
+        title, raw = (str(row.get(name) or "")[:_MOST_TITLE] for name in ("title", "title_raw"))
+        for rule in chosen.get(place, []):
+            sample = Sample("flagged" if rule else "kept", rule, str(row["id"]), title, raw, "")
+            found.append((sample, row.get("image")))
+    yield from sorted(found, key=lambda one: (one[0].rule == "", one[0].rule))
 
 
-Rows = Callable[[set[int] | None], Iterator[dict[str, Any]]]
-"""Rows of a shard; those of some places, with their images, or all without."""
+def _shard_rows(shard: Path) -> Iterator[dict[str, Any]]:
+    """Rows of a shard as it was written, with the bytes of their images."""
+    return _parquet_rows(shard) if shard.suffix == ".parquet" else _tar_rows(shard)
 
 
-def _numbered(rows: Iterator[dict[str, Any]]) -> Iterator[tuple[int, dict[str, Any]]]:
-    return ((row["_place"], row) for row in rows)
+def _parquet_rows(shard: Path) -> Iterator[dict[str, Any]]:
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(shard) as file:
+        names = [name for name in ("id", "title", "title_raw", "flags", "image") if name in file.schema_arrow.names]
+        for batch in file.iter_batches(columns=names, batch_size=256):
+            for row in batch.to_pylist():
+                image = row.pop("image", None)
+                yield row | {"image": image["bytes"] if image else None}
 
 
-def _parquet_rows(shard: Path) -> Rows:
-    def rows(places: set[int] | None) -> Iterator[dict[str, Any]]:
-        import pyarrow.parquet as pq
-
-        with pq.ParquetFile(shard) as file:
-            there = [name for name in ("id", "title", "title_raw", "flags") if name in file.schema_arrow.names]
-            names = [*there, "image"] if places is not None and "image" in file.schema_arrow.names else there
-            place = 0
-            for batch in file.iter_batches(columns=names, batch_size=256):
-                for within in range(len(batch)):
-                    if places is None or place in places:
-                        row = {name: batch[name][within].as_py() for name in names}
-                        image = row.pop("image", None)
-                        yield row | {"image": image["bytes"] if image else None, "_place": place}
-                    place += 1
-
-    return rows
-
-
-def _tar_rows(shard: Path) -> Rows:
-    def rows(places: set[int] | None) -> Iterator[dict[str, Any]]:
-        with tarfile.open(shard) as tar:
-            place, row, key = -1, {}, None  # type: int, dict[str, Any], str | None
-            for member in tar:
-                own, _, suffix = member.name.partition(".")
-                if own != key:
-                    if key is not None and (places is None or place in places):
-                        yield row
-                    place, key, row = place + 1, own, {}
-                    row = {"_place": place}
-                content = tar.extractfile(member)
-                if content is None or (places is not None and place not in places):
-                    continue
+def _tar_rows(shard: Path) -> Iterator[dict[str, Any]]:
+    with tarfile.open(shard) as tar:
+        for _, members in groupby(tar, key=lambda member: member.name.partition(".")[0]):
+            row: dict[str, Any] = {}
+            for member in members:
+                opened = tar.extractfile(member)
+                content = b"" if opened is None else opened.read()
+                suffix = member.name.partition(".")[2]
                 if suffix == "json":
-                    row |= json.loads(content.read())
-                elif suffix == "txt":
-                    row["title"] = content.read().decode("utf-8")
-                elif places is not None:
-                    row["image"] = content.read()
-            if key is not None and (places is None or place in places):
-                yield row
-
-    return rows
+                    row |= json_value(content)
+                else:
+                    row |= {"title": content.decode("utf-8")} if suffix == "txt" else {"image": content}
+            yield row
