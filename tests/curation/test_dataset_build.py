@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from tests.killing import kill_at
 
 from interbert.cli.main import main
 from interbert.curation.build import build_dataset
+from interbert.curation.card import CardOptions
 from interbert.curation.recipe import DatasetRecipe
 from interbert.curation.splits import SplitOptions
 from interbert.data.pairs import PairTable
@@ -153,8 +155,9 @@ def test_one_process_and_another_folder_give_the_same_bytes(planted: tuple[Path,
     source, out = planted
     moved = tmp_path / source.name
     moved.write_bytes(source.read_bytes())
-    build_dataset(recipe(moved, tmp_path / "again"))
-    assert contents(tmp_path / "again") == contents(out)
+    again = tmp_path / "elsewhere" / out.name  # the folder's name is the data set's
+    build_dataset(recipe(moved, again))
+    assert contents(again) == contents(out)
 
 
 def test_extraction_takes_groups_for_products_whose_texts_are_no_negatives(
@@ -178,6 +181,11 @@ def test_a_finished_folder_says_so_and_a_changed_recipe_or_source_is_refused(
     source, out = planted
     before = contents(out)
     assert build_dataset(recipe(source, out)).already
+    named = build_dataset(recipe(source, out, card=CardOptions(license="cc-by-4.0")))
+    assert named.already
+    assert "license: cc-by-4.0" in (out / "README.md").read_text()
+    build_dataset(recipe(source, out, card=CardOptions(name=out.name)))
+    assert contents(out) == before
     with pytest.raises(UsageError, match=r"another recipe\.splits\.seed\. Give the same"):
         build_dataset(recipe(source, out, splits=SplitOptions(seed=4)))
     changed = crawl(tmp_path / source.name, pq.read_table(source).to_pylist()[:-1])
@@ -246,8 +254,8 @@ def test_a_full_disk_is_one_line_and_what_was_finished_stays(whole: tuple[Path, 
 @AT_LENGTH
 def test_ray_gives_the_same_bytes(planted: tuple[Path, Path], tmp_path: Path) -> None:
     source, out = planted
-    build_dataset(recipe(source, tmp_path / "ray", ray=True))
-    assert contents(tmp_path / "ray") == contents(out)
+    build_dataset(recipe(source, tmp_path / out.name, ray=True))
+    assert contents(tmp_path / out.name) == contents(out)
 
 
 def test_shards_that_are_cut_off_and_columns_that_differ_cost_their_rows_alone(tmp_path: Path) -> None:
@@ -310,6 +318,37 @@ def test_titles_of_the_recipes_language_are_taken_and_names_do_not_meet(tmp_path
         build_dataset(recipe(tmp_path / "c.parquet", tmp_path / "no", title_column="titel_zh", id_column=None))
 
 
+def test_rows_of_evaluation_sets_are_left_out_by_title_and_image(tmp_path: Path) -> None:
+    rows = products(8)
+    near = Image.open(io.BytesIO(rows[3]["image"])).resize((90, 90))
+    held = [
+        {"image": photo(500), "title": rows[1]["title"]},
+        {"image": rows[2]["image"], "title": titles(60)[57]},
+        {"image": file_bytes(near, "JPEG"), "title": titles(60)[58]},
+        {"image": photo(501), "title": rows[4]["title"][:-1]},
+    ]
+    crawl(tmp_path / "test.parquet", held)
+    source = crawl(tmp_path / "crawl.parquet", rows)
+    build_dataset(recipe(source, tmp_path / "out", exclude=[str(tmp_path / "test.parquet")]))
+    assert [(row["row"], row["rule"], row["detail"].split(" of ")[0]) for row in dropped(tmp_path / "out")] == [
+        (1, "leak_title", "title"),
+        (2, "leak_image", "image"),
+        (3, "leak_image", "near image"),
+        (4, "leak_title", "near title"),
+    ]
+
+
+def test_a_placeholder_in_several_sizes_is_left_out(tmp_path: Path) -> None:
+    rows = products(9)
+    blank = Image.open(io.BytesIO(photo(900)))
+    for n in range(6):
+        rows[n]["image"] = file_bytes(blank.resize((96 - 2 * (n % 2),) * 2), "JPEG")
+    build_dataset(recipe(crawl(tmp_path / "crawl.parquet", rows), tmp_path / "out"))
+    assert [(row["row"], row["rule"]) for row in dropped(tmp_path / "out")] == [
+        (n, "image_placeholder") for n in range(6)
+    ]
+
+
 def test_near_duplicates_can_be_dropped_and_nothing_kept_is_an_error(tmp_path: Path) -> None:
     title = titles(1)[0]
     rows = [{"title": title}, {"title": f"{title}新"}, {"title": "ab"}]
@@ -328,9 +367,9 @@ def test_near_duplicates_can_be_dropped_and_nothing_kept_is_an_error(tmp_path: P
 def test_tar_shards_are_read_back_with_their_groups(planted: tuple[Path, Path], tmp_path: Path) -> None:
     source, out = planted
     for name in ("one", "two"):
-        build_dataset(recipe(source, tmp_path / name, format="webdataset"))
+        build_dataset(recipe(source, tmp_path / name / "tars", format="webdataset"))
     assert contents(tmp_path / "one") == contents(tmp_path / "two")
-    read = open_source(str(tmp_path / "one" / "train-00000.tar"))
+    read = open_source(str(tmp_path / "one" / "tars" / "train-00000.tar"))
     want = pq.read_table(out / "train-00000.parquet").to_pylist()
     assert [(item.texts, item.data) for item in read] == [((row["title"],), row["image"]["bytes"]) for row in want]
     assert list(read.other_columns(["group"])["group"].to_pylist()) == [row["group"] for row in want]

@@ -22,14 +22,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from interbert import __version__
+from interbert.curation.card import CardOptions, write_card
 from interbert.curation.cells import Chunk
 from interbert.curation.chunks import chunks_of, read_cells
 from interbert.curation.comparing import Comparison
+from interbert.curation.croissant import write_croissant
 from interbert.curation.engines import judged as judged_chunks
 from interbert.curation.judged_rows import JudgedRows, read_judged
 from interbert.curation.judging import JudgeSettings
 from interbert.curation.listing import SourceListing, list_source
 from interbert.curation.output_rows import output_columns, output_schema, output_table
+from interbert.curation.page import write_page
 from interbert.curation.progress import MANIFEST, BuildProgress
 from interbert.curation.recipe import DatasetRecipe
 from interbert.curation.reporting import report_of, write_dropped
@@ -89,6 +92,8 @@ class _Build:
         already = self.progress.begin(asked)
         if not already:
             self._stages(asked)
+        elif self.recipe.card != CardOptions():
+            self._describe()
         counts = json.loads((self.out / REPORT).read_text(encoding="utf-8"))
         return DatasetReport(self.out, counts, already)
 
@@ -113,7 +118,14 @@ class _Build:
         atomic_write(self.out / REPORT, json.dumps(told, ensure_ascii=False, indent=1))
         self._manifest(asked, listing, plan, told)
         write_samples(self.out, images.shown)
+        write_page(self.out)
+        self._describe()
         progress.end()
+
+    def _describe(self) -> None:
+        """The card and the Croissant file."""
+        write_card(self.out, self.recipe.card)
+        write_croissant(self.out, self.recipe.card)
 
     def _judge(self, listing: SourceListing, chunks: list[Chunk]) -> None:
         """Stage 1 of every chunk whose table is not there."""

@@ -21,7 +21,7 @@ from interbert.curation.leaks import EvaluationSets
 from interbert.curation.progress import BuildProgress
 from interbert.curation.reasons import Reason
 from interbert.curation.recipe import DatasetRecipe
-from interbert.curation.reporting import LateDrops
+from interbert.curation.reporting import LATE_RULES, LateDrops
 from interbert.curation.shards import NOT_WRITTEN
 from interbert.curation.splits import split_groups
 
@@ -57,19 +57,19 @@ class Comparison:
     def run(self) -> ComparedRows:
         """All of it, but for what is there."""
         judged, recipe = self.judged, self.recipe
-        late = self._repeats()
-        rows = self._left(late)
         sets = read_excluded(recipe) if recipe.exclude else EvaluationSets()
-        pairs = self._pairs(rows, sets)
-        own = {name: found[(found < judged.count).all(axis=1)] for name, found in pairs.items()}
-        groups = group_rows(judged.count, *own.values())
+        near_images = self._near_images(sets)
+        late = self._repeats(near_images[(near_images < judged.count).all(axis=1)])
+        compared = np.flatnonzero(judged.kept & (late.rule != LATE_RULES.index(PLACEHOLDER)))
+        pairs = self._pairs(compared, near_images, sets)
+        groups = group_rows(judged.count, *(_among(found, compared, judged.count) for found in pairs.values()))
         if recipe.exclude:
             titles = np.concatenate((pairs[NEAR_TITLE], pairs[duplicates.SAME_TITLE]))
             images = np.concatenate((pairs[NEAR_IMAGE], pairs[duplicates.SAME_IMAGE]))
-            late.drop_for(self._kept("leaks", lambda: excluded_rows(judged, rows, sets, titles, images)))
+            found = self._kept("leaks", lambda: excluded_rows(judged, compared, sets, titles, images))
+            late.drop_for({row: reason for row, reason in found.items() if late.rule[row] < 0})
         if recipe.model is not None:
-            folder = self.progress.folder / "vectors"
-            left = self._left(late)
+            folder, left = self.progress.folder / "vectors", self._left(late)
             late.drop_for(
                 self._kept("agreement", lambda: disagreeing_rows(judged, left, groups, recipe, self.load, folder))
             )
@@ -77,7 +77,7 @@ class Comparison:
             self._drop_near(late, groups)
         kept = self._left(late)
         splits = self.progress.array("splits", lambda: self._splits(groups, kept))
-        joined = {name: len(np.unique(found)) for name, found in own.items()}
+        joined = {name: len(np.unique(_among(found, kept, judged.count))) for name, found in pairs.items()}
         return ComparedRows(late, groups, splits, joined, sets.problems)
 
     def _left(self, late: LateDrops) -> NDArray[np.int64]:
@@ -96,29 +96,36 @@ class Comparison:
         repeats = rows[first[place]] != rows
         late.drop(NEAR_DUPLICATE, rows[repeats], rows[first[place]][repeats])
 
-    def _repeats(self) -> LateDrops:
+    def _repeats(self, near_images: Pairs) -> LateDrops:
         """Placeholders, and rows that are there already."""
 
         def make() -> NDArray[np.int64]:
             late = LateDrops.none(self.judged.count)
-            rows = np.flatnonzero(self.judged.kept)
-            late.drop(PLACEHOLDER, duplicates.placeholders(self.judged, rows, self.recipe))
-            rows = rows[late.rule[rows] < 0]
-            for found in duplicates.repeated_rows(self.judged, rows, self.recipe):
+            rows = self._left(late)
+            late.drop(PLACEHOLDER, duplicates.placeholders(self.judged, rows, near_images, self.recipe))
+            for found in duplicates.repeated_rows(self.judged, self._left(late), self.recipe):
                 late.drop(found.rule, found.rows, found.first)
             return np.stack((late.rule.astype(np.int64), late.other))
 
         rule, other = self.progress.array("repeats", make)
         return LateDrops(rule.astype(np.int8), other.copy())
 
-    def _pairs(self, rows: NDArray[np.int64], sets: EvaluationSets) -> dict[str, Pairs]:
-        """Pairs of rows that are of one group, by what joins them; what the sets hold follows all rows."""
-        judged, recipe, array = self.judged, self.recipe, self.progress.array
-        load = loader(judged, self.load, sets)
-        near_titles = array(NEAR_TITLE, lambda: duplicates.near_titles(judged, rows, recipe, sets.texts))
-        near_images = array(NEAR_IMAGE, lambda: duplicates.near_images(judged, rows, recipe, load, sets.hashes))
+    def _near_images(self, sets: EvaluationSets) -> Pairs:
+        """Pairs of all rows whose images are nearly the same, and of what the sets hold, which follows all rows."""
+        judged, recipe = self.judged, self.recipe
+        rows, load = np.flatnonzero(judged.kept), loader(judged, self.load, sets)
+        return self.progress.array(NEAR_IMAGE, lambda: duplicates.near_images(judged, rows, recipe, load, sets.hashes))
+
+    def _pairs(self, rows: NDArray[np.int64], near_images: Pairs, sets: EvaluationSets) -> dict[str, Pairs]:
+        """Pairs of rows that are of one group, by what joins them.
+
+        Rows that repeat others are among them: what joins two others may be one of those.
+        """
+        judged, recipe = self.judged, self.recipe
         return {
-            NEAR_TITLE: near_titles,
+            NEAR_TITLE: self.progress.array(
+                NEAR_TITLE, lambda: duplicates.near_titles(judged, rows, recipe, sets.texts)
+            ),
             NEAR_IMAGE: near_images,
             duplicates.SAME_TITLE: duplicates.same_titles(judged, rows),
             duplicates.SAME_IMAGE: duplicates.same_images(judged, rows),
@@ -136,3 +143,10 @@ class Comparison:
         found = np.full(self.judged.count, NOT_WRITTEN, dtype=np.int8)
         found[kept] = split_groups(first[place], ids, categories, self.recipe.splits)
         return found
+
+
+def _among(pairs: Pairs, rows: NDArray[np.int64], count: int) -> Pairs:
+    """Those pairs whose rows are both among some of all."""
+    there = np.zeros(max(count, int(pairs.max(initial=-1)) + 1), dtype=bool)
+    there[rows] = True
+    return pairs[there[pairs].all(axis=1)]

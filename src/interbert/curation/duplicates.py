@@ -11,9 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from interbert.curation.groups import group_rows
 from interbert.curation.judged_rows import JudgedRows, Keys, byte_keys, first_equal, linked, text_keys
-from interbert.curation.near_images import near_image_pairs, placeholder_images
+from interbert.curation.near_images import near_image_pairs
 from interbert.curation.near_titles import near_title_pairs
+from interbert.curation.placeholders import placeholder_images
 from interbert.curation.recipe import DatasetRecipe
 from interbert.utils.terminal import progress_bar
 
@@ -42,13 +44,20 @@ def has_image(judged: JudgedRows, rows: Rows) -> NDArray[np.bool_]:
     return np.asarray(judged.digests[rows].any(axis=1))
 
 
-def placeholders(judged: JudgedRows, rows: Rows, recipe: DatasetRecipe) -> Rows:
-    """Rows whose image stands for many different titles."""
+def placeholders(judged: JudgedRows, rows: Rows, near: Pairs, recipe: DatasetRecipe) -> Rows:
+    """Rows whose image stands for many different titles; copies of it that are nearly the same count as one.
+
+    Args:
+        judged: all rows.
+        rows: those that are looked at.
+        near: rows whose images are nearly the same.
+        recipe: how many, and how different.
+    """
     there = rows[has_image(judged, rows)]
-    first = first_equal(byte_keys(judged.digests[there]))
-    several = np.isin(first, np.unique(first[first != np.arange(len(first))]))
-    there = there[several]  # an image that stands once has one title
-    digests = [row.tobytes() for row in judged.digests[there]]
+    first = group_rows(judged.count, near, same_images(judged, there))[there]
+    several = np.isin(first, first[first != there])
+    there, first = there[several], first[several]  # an image that stands once has one title
+    digests = [row.tobytes() for row in judged.digests[first]]
     found = placeholder_images(digests, list(judged.titles.take(there)), recipe.image_rules)
     standing: Rows = there[np.fromiter((digest in found for digest in digests), dtype=bool, count=len(digests))]
     return standing

@@ -57,7 +57,8 @@ def excluded_rows(
     place[judged.count :] = len(rows) + np.arange(len(place) - judged.count)
     there = has_image(judged, rows)
     digests = [row.tobytes() if own else None for row, own in zip(judged.digests[rows], there, strict=True)]
-    found = leaked_rows(list(judged.titles.take(rows)), digests, sets, place[title_pairs], place[image_pairs])
+    titles, images = (pairs[(pairs >= 0).all(axis=1)] for pairs in (place[title_pairs], place[image_pairs]))
+    found = leaked_rows(list(judged.titles.take(rows)), digests, sets, titles, images)
     return {int(rows[own]): reason for own, reason in found.items()}
 
 

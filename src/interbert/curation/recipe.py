@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from interbert.curation.agreement import AgreementOptions
+from interbert.curation.card import CardOptions
 from interbert.curation.image_options import ImageOptions
 from interbert.curation.near_images import NearImageOptions
 from interbert.curation.near_titles import NearTitleOptions
@@ -18,8 +19,8 @@ from interbert.curation.splits import SplitOptions
 from interbert.curation.title_rules import TitleOptions
 from interbert.errors import UsageError, require_range
 
-_HOW = frozenset({"source", "out", "workers", "ray"})
-"""Options that change no byte of the output; the source is known by its files."""
+_HOW = frozenset({"source", "out", "workers", "ray", "card"})
+"""Options that change no byte of the data; the source is known by its files."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,8 @@ class DatasetRecipe:
     """Shards as parquet files or as tar files of samples."""
     shard_rows: int = 10_000
     """Rows of a shard."""
+    card: CardOptions = field(default_factory=CardOptions)
+    """What only whoever publishes the data set knows; given again for a finished data set, its card is written anew."""
     workers: int | None = None
     """Processes that judge titles and images; the number of cores when not given."""
     ray: bool | str = False

@@ -90,6 +90,8 @@ class Counts:
     stripped: Counter[str] = field(default_factory=Counter)
     lengths: Counter[int] = field(default_factory=Counter)
     """Characters of the clean titles of rows that are kept."""
+    categories: Counter[str] = field(default_factory=Counter)
+    """Of rows that are kept; those without one are not counted."""
 
     def rules(self) -> dict[str, dict[str, int]]:
         """By rule, also those that no row met."""
@@ -125,7 +127,7 @@ def write_dropped(path: Path, folder: Path, chunks: Sequence[Chunk], listing: So
             if rows:
                 columns = dict(zip(_dropped_schema().names, map(list, zip(*rows, strict=True)), strict=True))
                 writer.write_table(_table(columns))
-            _count_lengths(judged, late.rule[chunk.first : chunk.first + chunk.rows] < 0, counts)
+            _count_kept(judged, late.rule[chunk.first : chunk.first + chunk.rows] < 0, counts)
     return counts
 
 
@@ -161,13 +163,16 @@ def _count_flags(judged: Any, counts: Counts) -> None:
             counter[one["values"]] += one["counts"]
 
 
-def _count_lengths(judged: Any, kept: NDArray[np.bool_], counts: Counts) -> None:
+def _count_kept(judged: Any, kept: NDArray[np.bool_], counts: Counts) -> None:
     import pyarrow as pa
     import pyarrow.compute as pc
 
     there = pc.and_(pc.is_null(judged["dropped"]), pa.array(kept))
     for one in pc.value_counts(pc.utf8_length(judged["title"].filter(there))).to_pylist():
         counts.lengths[one["values"]] += one["counts"]
+    for one in pc.value_counts(judged["category"].filter(there)).to_pylist():
+        if one["values"]:
+            counts.categories[one["values"]] += one["counts"]
 
 
 def report_of(
@@ -191,6 +196,7 @@ def report_of(
         "largest_group": int(sizes.max()) if len(sizes) else 0,
         "splits": {name: int((splits == number).sum()) for number, name in enumerate(SPLITS)},
         "lengths": {"title": {str(length): counts.lengths[length] for length in sorted(counts.lengths)}},
+        "categories": {name: counts.categories[name] for name in sorted(counts.categories)},
         "shards_unreadable": [shard.name for shard in listing.shards if shard.problem is not None],
         "columns_left_out": listing.left_out,
     }
