@@ -305,7 +305,10 @@ def test_addresses_are_counted_and_paths_are_read(tmp_path: Path) -> None:
 
 
 def test_titles_of_the_recipes_language_are_taken_and_names_do_not_meet(tmp_path: Path) -> None:
-    rows = [{"title": f"shirt {n}", "title_zh": title, "flags": "new"} for n, title in enumerate(titles(3))]
+    rows = [
+        {"productDisplayName": f"shirt {n}", "title": f"shirt {n}", "title_zh": title, "flags": "new"}
+        for n, title in enumerate(titles(3))
+    ]
     build_dataset(DatasetRecipe(str(crawl(tmp_path / "c.parquet", rows)), str(tmp_path / "out"), workers=1))
     first = rows_of(tmp_path / "out")[0]
     assert (first["title"], first["source_title"], first["source_flags"], first["flags"]) == (

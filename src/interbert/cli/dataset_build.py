@@ -27,6 +27,7 @@ def run(options: Options) -> None:
     if report.already:
         say(f"{report.out}: complete with {counts['kept']:,} rows, nothing to do")
         return
+    say(f"titles in {counts['columns']['title']!r}, images in {counts['columns']['image'] or 'no column'!r}")
     splits = ", ".join(f"{rows:,} {name}" for name, rows in counts["splits"].items())
     say(f"{options.source}: {counts['rows']:,} rows, {counts['kept']:,} kept, {counts['dropped']:,} dropped")
     dropped = {rule: found["dropped"] for rule, found in counts["rules"].items() if found["dropped"]}

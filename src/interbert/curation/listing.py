@@ -11,7 +11,7 @@ from interbert.curation.cells import ERROR, STATUS, ChosenColumns
 from interbert.curation.recipe import DatasetRecipe
 from interbert.curation.shards_of_source import OpenShards, is_archive
 from interbert.errors import ColumnError, InterBertError, SourceError, StorageError, listed
-from interbert.extraction.columns import find_image, find_texts
+from interbert.extraction.columns import TEXT_NAMES, find_image, find_texts
 from interbert.extraction.sources import some_rows
 from interbert.extraction.table_files import common_type
 
@@ -131,14 +131,18 @@ def _choose(recipe: DatasetRecipe, names: Sequence[str], sample: Mapping[str, Se
 
 
 def _title(names: Sequence[str], sample: Mapping[str, Sequence[Any]], recipe: DatasetRecipe) -> str:
-    """The one column of titles; of several in different languages that of the recipe's language."""
+    """The one column of titles: that of the recipe's language, such as ``title_zh``, before all others."""
+    language = recipe.title_rules.language
+    for name in (f"{text}_{language}" for text in TEXT_NAMES):
+        own = [one for one in names if one.lower() == name]
+        if own and find_texts(own, sample):
+            return own[0]
     found = find_texts(names, sample)
     if not found:
         raise ColumnError(
             f"{recipe.source}: no column is clearly the title. Name it with --title-column. Columns: {listed(names)}."
         )
-    ending = f"_{recipe.title_rules.language}"
-    return next((name for name in found if name.lower().endswith(ending)), found[0])
+    return found[0]
 
 
 def _others(

@@ -74,7 +74,8 @@ class BuildProgress:
         changed = _differences({name: before.get(name) for name in asked}, asked)
         if changed:
             raise UsageError(
-                f"{self.out}: was made with another {', '.join(changed[:8])}. Give the same, or name another folder."
+                f"{self.out}: was made with another {', '.join(changed[:8])}. Give the same, name another folder, "
+                "or remove this one."
             )
 
     def _tidy(self) -> None:

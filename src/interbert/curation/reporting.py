@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -198,5 +198,6 @@ def report_of(
         "lengths": {"title": {str(length): counts.lengths[length] for length in sorted(counts.lengths)}},
         "categories": {name: counts.categories[name] for name in sorted(counts.categories)},
         "shards_unreadable": [shard.name for shard in listing.shards if shard.problem is not None],
+        "columns": asdict(listing.columns),
         "columns_left_out": listing.left_out,
     }

@@ -15,7 +15,7 @@ from interbert.errors import ColumnError, listed
 from interbert.extraction.images import IMAGE_SUFFIXES
 from interbert.extraction.settings import BoxFormat
 
-_TEXT_NAMES = (
+TEXT_NAMES = (
     "title",
     "caption",
     "captions",
@@ -26,6 +26,7 @@ _TEXT_NAMES = (
     "sentence",
     "query",
 )
+"""Names of columns of texts, the most telling first."""
 _PRODUCT_NAMES = ("product_id", "productid", "item_id", "itemid", "sku", "id")
 BUILT = frozenset({"group", "title_raw", "flags"})
 """Columns of a data set that ``interbert dataset build`` wrote."""
@@ -126,7 +127,7 @@ def find_texts(columns: Sequence[str], rows: Mapping[str, Sequence[Any]]) -> tup
     """The columns that hold texts by their names and a few values of each; none where it is not clear."""
     texts = [name for name in columns if any(_is_text(value) for value in rows[name])]
     lowered = {name.lower(): name for name in texts}
-    for wanted in _TEXT_NAMES:
+    for wanted in TEXT_NAMES:
         if wanted in lowered:
             companions = [name for low, name in lowered.items() if re.fullmatch(rf"{wanted}_[a-z]{{2}}", low)]
             return (lowered[wanted], *companions)  # title, and title_zh beside it
