@@ -7,9 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from interbert.curation.normalise import MAX_RAW, NormaliseOptions, normalise_title
+from interbert.curation.reasons import Reason
 from interbert.curation.title_rules import TitleOptions, TitleRules
 
 PLAIN = NormaliseOptions()
+CHINESE = TitleRules(TitleOptions())
 
 
 @pytest.mark.parametrize(
@@ -44,7 +46,7 @@ def test_a_title_is_written_one_way(raw: str, clean: str) -> None:
 
 def test_what_a_vocabulary_needs_is_an_option() -> None:
     options = NormaliseOptions(straight_quotes=True, lowercase=True)
-    assert normalise_title("“Nike”『T恤』‘L’", options) == '"nike""t恤"\'l\''
+    assert normalise_title("“Nike” 『T恤』‘L’", options) == '"nike" "t恤"\'l\''
 
 
 @pytest.mark.parametrize(
@@ -72,12 +74,10 @@ def test_any_text_becomes_a_title_that_files_can_hold(raw: str) -> None:
     clean = normalise_title(raw, PLAIN)
     clean.encode()
     assert clean == clean.strip()
+    assert len(CHINESE.judge(clean).title) <= len(clean)
     assert not any(unicodedata.category(one) in ("Cc", "Cs", "Co") for one in clean)
 
 
-def test_a_title_beyond_all_measure_is_left_to_the_rules() -> None:
-    raw = "\x00" * MAX_RAW + "保湿面霜"
-    clean = normalise_title(raw, PLAIN)
-    dropped = TitleRules(TitleOptions(max_characters=MAX_RAW - 1)).judge(clean).dropped
-    assert dropped is not None
-    assert len(clean) <= MAX_RAW + 1
+def test_a_title_beyond_all_measure_is_dropped_and_not_cut() -> None:
+    judgement = CHINESE.judge(normalise_title("正品保湿面霜" + " " * MAX_RAW + "套装", PLAIN))
+    assert judgement.dropped == Reason("title_too_long", "more than 4000 characters")

@@ -1,7 +1,7 @@
 """Titles of shops and crawls, written one way. The raw title stays beside the clean one; nothing is dropped here.
 
-In this order: HTML entities and tags, control and invisible characters, Unicode's NFKC without its traps, white space,
-repeated punctuation, and, as options, simplified characters, straight quotes and lower case.
+In this order: HTML entities and tags, control and invisible characters, Unicode's NFKC without its traps, straight
+quotes as an option, white space, repeated punctuation, and, as options, simplified characters and lower case.
 """
 
 from __future__ import annotations
@@ -74,8 +74,8 @@ _LIKE = dict(
 _INSTEAD = {**_DIGITS, **_FRACTIONS, **_LIKE, **dict.fromkeys("™®©℠", "")}
 _TRAP = re.compile("[" + "".join(_INSTEAD) + "]")
 
-# Not +, which grades have (A++), nor brackets; signs of a shop's decoration are one when they are repeated.
-_REPEATED = re.compile(r"([-!?。,、~…·.;:_=*#|/\\^@&'\"★☆●◆■▲♥❤✨\u3002])(?:\s?\1)+")
+# Not +, which grades have (A++), nor brackets and quotes; a shop's signs of decoration are one when they are repeated.
+_REPEATED = re.compile(r"([-!?。,、~…·.;:_=*#|/\\^@&★☆●◆■▲♥❤✨\u3002])(?:\s?\1)+")
 _BEGINNING = " 。,、~·;:|!_*"
 _END = f"{_BEGINNING}."
 _QUOTES = str.maketrans("“”„‟«»「」『』〝〞‘’‚‛", '""""""""""""' + "''''")
@@ -97,11 +97,12 @@ def normalise_title(raw: str, options: NormaliseOptions) -> str:
         text = _NOT_NEEDED.sub("", _BREAK.sub(" ", text))
     if _TRAP.search(text):
         text = _TRAP.sub(lambda found: _INSTEAD[found.group()], text)
-    text = tidied(unicodedata.normalize("NFKC", text))
-    if options.simplify:
-        text = _simplifier()(text)
+    text = unicodedata.normalize("NFKC", text)
     if options.straight_quotes:
         text = text.translate(_QUOTES)
+    text = tidied(text)
+    if options.simplify:
+        text = _simplifier()(text)
     if options.lowercase:
         text = text.lower()
     return text

@@ -213,6 +213,8 @@ class TitleRules:
 
     def _unfit(self, title: str, clean: str) -> Reason | None:
         """Why what is left of a title is not kept."""
+        if len(clean) > MAX_RAW:  # cut by normalise_title: nothing of it is kept, however short it got
+            return Reason("title_too_long", f"more than {MAX_RAW} characters")
         options, length = self.options, len(title)
         if length < options.min_characters:
             short = len(clean) < options.min_characters
