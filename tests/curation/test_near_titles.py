@@ -48,10 +48,10 @@ def brute_force(titles: list[str], options: NearTitleOptions) -> set[tuple[int, 
     "options", [NearTitleOptions(), NearTitleOptions(0.6, characters=3), NearTitleOptions(0.7, characters=1)]
 )
 def test_every_pair_is_real_and_every_real_pair_is_connected(options: NearTitleOptions) -> None:
-    titles = made_titles(700, seed=1)
+    titles = made_titles(400, seed=1)
     real = brute_force(titles, options)
     pairs = list(map(tuple, near_title_pairs(titles, options).tolist()))
-    assert len(real) > 200
+    assert len(real) > 100
     assert set(pairs) <= real
     assert pairs == sorted(set(pairs))
     expected = group_rows(len(titles), np.array(sorted(real)))
@@ -59,9 +59,9 @@ def test_every_pair_is_real_and_every_real_pair_is_connected(options: NearTitleO
 
 
 def test_neither_the_order_of_rows_nor_the_seed_changes_the_groups() -> None:
-    titles = made_titles(600, seed=2)
+    titles = made_titles(400, seed=2)
     groups = group_rows(len(titles), near_title_pairs(titles, NearTitleOptions()))
-    assert len(set(groups.tolist())) < 500
+    assert len(set(groups.tolist())) < 340
     other_seed = near_title_pairs(titles, NearTitleOptions(seed=7))
     assert group_rows(len(titles), other_seed).tolist() == groups.tolist()
     back = near_title_pairs(titles[::-1], NearTitleOptions())
@@ -75,7 +75,7 @@ def test_a_jaccard_index_that_equals_the_threshold_is_enough() -> None:
 
 
 def test_titles_shorter_than_an_n_gram_are_near_equal_ones_alone() -> None:
-    titles = ["红", "蓝", "", "红", "红色", "", "蓝色", "\ud800", "红红红", "红红"]
+    titles = ["红", "蓝", "", "红", "红色", "", "蓝色", "\ud800", "红红红", "红红", "\ud800红\U0001f600"]
     assert near_title_pairs(titles, NearTitleOptions()).tolist() == [[0, 3], [8, 9]]
     assert near_title_pairs(titles, NearTitleOptions(characters=3)).tolist() == [[0, 3]]
     assert near_title_pairs([], NearTitleOptions()).shape == (0, 2)
@@ -103,10 +103,10 @@ def test_thousands_of_titles_that_are_all_near_cost_no_quadratic_work(monkeypatc
 
     exact = near_titles.jaccard
     monkeypatch.setattr(near_titles, "jaccard", counting)
-    titles = [HAN[:40] + one + other for one in HAN[100:160] for other in HAN[200:260]]
+    titles = [HAN[:40] + one + other for one in HAN[100:140] for other in HAN[200:240]]
     pairs = near_title_pairs(titles, NearTitleOptions())
     assert not group_rows(len(titles), pairs).any()
-    assert len(titles) - 1 <= len(pairs) <= sum(compared) < 100 * len(titles)  # of 6.5 million
+    assert len(titles) - 1 <= len(pairs) <= sum(compared) < 100 * len(titles)  # of 1.3 million
 
 
 def test_a_key_that_thousands_share_gives_each_a_window_of_neighbours() -> None:
