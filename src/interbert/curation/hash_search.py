@@ -52,7 +52,8 @@ def _keys(hashes: NDArray[np.uint8], bits: NDArray[np.int64]) -> NDArray[np.uint
     keys = np.empty(len(hashes), np.uint64)
     for start in range(0, len(hashes), _ROWS_AT_ONCE):
         chosen = np.unpackbits(hashes[start : start + _ROWS_AT_ONCE], axis=1)[:, bits]
-        keys[start : start + _ROWS_AT_ONCE] = np.ascontiguousarray(np.packbits(chosen, axis=1)).view(">u8")[:, 0]
+        packed = np.ascontiguousarray(np.packbits(chosen, axis=1))
+        keys[start : start + _ROWS_AT_ONCE] = packed.view(">u8")[:, 0]
     return keys
 
 

@@ -20,9 +20,9 @@ from interbert.extraction.images import load_image_file
 SIDE = 32
 MOST_BRIGHTNESS = 9.0
 """Grey levels by which the mean of 3 x 3 pixels (of 32 x 32) may differ."""
-MOST_COLOUR = 3.5
+MOST_COLOUR = 2.0
 """The same for Cb and Cr, of images that lost nothing to compression."""
-COLOUR_PER_STEP = 0.35
+COLOUR_PER_STEP = 0.45
 """By how much more for each step of the coarser JPEG's quantisation of mean colours."""
 LEAST_STRUCTURE = 0.95
 """Likeness of what remains without means of 5 x 5 pixels, 1 for equal images."""

@@ -32,6 +32,14 @@ _LONGEST = 256
 _SIDE_OF_TEXT = 512
 """The same where text or QR codes are looked for."""
 _AT_ONCE = 64
+_SIGNATURES = {
+    "JPEG": b"\xff\xd8\xff",
+    "PNG": b"\x89PNG\r\n",
+    "GIF": b"GIF8",
+    "WEBP": b"WEBP",
+    "AVIF": b"ftypavi",
+    "TIFF": b"II*\0",
+}
 _FORMATS = {"MPO": "JPEG", "DIB": "BMP"}
 """Pillow's own names; an MPO is a JPEG with a second one behind it."""
 
@@ -168,7 +176,10 @@ def _undecoded(data: bytes, digest: bytes, error: ImageError) -> ImageJudgement:
 
 
 def _header(data: bytes) -> tuple[str, int, int] | None:
-    """Format, width and height of a file, by its first bytes; None where they are of no image."""
+    """Format, width and height of a file, by its first bytes; None where they are of no image.
+
+    Some decoders open no file that is cut off: then no more is known than what its first bytes say.
+    """
     from PIL import Image
 
     try:
@@ -177,4 +188,5 @@ def _header(data: bytes) -> tuple[str, int, int] | None:
     except Image.DecompressionBombError:
         return "", MAX_PIXELS + 1, 1
     except Exception:  # its decoders raise almost anything on what is no image
-        return None
+        signature = next((name for name, bytes_ in _SIGNATURES.items() if bytes_ in data[:12]), None)
+        return None if signature is None else (signature, 0, 0)

@@ -87,25 +87,47 @@ def _verified(
     steps: NDArray[np.int64],
     readable: NDArray[np.bool_],
 ) -> NDArray[np.intp]:
-    """Places of the pairs that are one photo, closest first; without those that others connect already."""
-    root = np.arange(len(steps))
-    verified = []
-    for start in range(0, len(pairs), _AT_ONCE):
-        places = np.arange(start, min(start + _AT_ONCE, len(pairs)))
-        one, other = pairs[places].T
-        asked = (_roots(root, one) != _roots(root, other)) & readable[one] & readable[other]
-        places, one, other = places[asked], one[asked], other[asked]
-        second = np.where(flipped[places, None, None, None], pixels[other][:, :, ::-1], pixels[other])
-        same = same_photo(pixels[one], second, np.maximum(steps[one], steps[other]))
-        verified.append(places[same])
-        for left, right in zip(one[same], other[same], strict=True):
-            roots = _roots(root, np.asarray((left, right)))
-            root[roots.max()] = roots.min()
-    return np.concatenate(verified) if verified else np.empty(0, np.intp)
+    """Places of pairs that are one photo, closest first; as many as connect all that others would connect too.
+
+    In rounds, each of which asks the closest pairs that connect groups: thousands of copies need one round.
+    """
+    left = np.flatnonzero(readable[pairs].all(axis=1))
+    verified = np.empty(0, np.intp)
+    groups = np.arange(len(steps))
+    while (left := left[groups[pairs[left, 0]] != groups[pairs[left, 1]]]).size:
+        asked = left[_forest(groups[pairs[left]], len(steps))]
+        same = [
+            _same(pairs[places], flipped[places], pixels, steps)
+            for places in np.split(asked, range(_AT_ONCE, len(asked), _AT_ONCE))
+        ]
+        verified = np.concatenate((verified, asked[np.concatenate(same)]))
+        groups = _groups(len(steps), pairs[verified])
+        left = np.setdiff1d(left, asked)
+    return verified
 
 
-def _roots(root: NDArray[np.intp], places: NDArray[np.intp]) -> NDArray[np.intp]:
-    """The first place of each one's group; paths are made shorter on the way."""
-    while (root[root[places]] != root[places]).any():
-        root[places] = root[root[places]]
-    return root[places]
+def _same(
+    pairs: NDArray[np.intp], flipped: NDArray[np.bool_], pixels: NDArray[np.uint8], steps: NDArray[np.int64]
+) -> NDArray[np.bool_]:
+    one, other = pairs.T
+    second = np.where(flipped[:, None, None, None], pixels[other][:, :, ::-1], pixels[other])
+    return same_photo(pixels[one], second, np.maximum(steps[one], steps[other]))
+
+
+def _forest(edges: NDArray[np.intp], number: int) -> NDArray[np.intp]:
+    """Places of the first edges [E, 2] that connect all that any of them connect."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import minimum_spanning_tree
+
+    ends, places = np.unique(np.sort(edges, axis=1), axis=0, return_index=True)
+    graph = coo_array((places + 1.0, tuple(ends.T)), shape=(number, number)).tocsr()
+    return np.sort(minimum_spanning_tree(graph).data.astype(np.intp)) - 1
+
+
+def _groups(number: int, pairs: NDArray[np.intp]) -> NDArray[np.intp]:
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    graph = coo_array((np.ones(len(pairs), bool), tuple(pairs.T)), shape=(number, number))
+    groups: NDArray[np.intp] = connected_components(graph, directed=False)[1]
+    return groups
