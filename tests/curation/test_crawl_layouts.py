@@ -13,7 +13,11 @@ import pytest
 from tests.conftest import draw, file_bytes
 from tests.regions.importers.writers import tar
 
+from interbert.curation.build import build_dataset
+from interbert.curation.image_options import ImageOptions
+from interbert.curation.recipe import DatasetRecipe
 from interbert.curation.shards_of_source import list_shards
+from interbert.curation.title_rules import TitleOptions
 from interbert.errors import SourceError
 
 COLOURS = ("red", "green", "blue")
@@ -69,6 +73,19 @@ def test_addresses_that_failed_are_rows_of_img2datasets_output(tmp_path: Path) -
     assert rows[1]["error_message"] == "HTTP Error 404"
     assert rows[1]["image"] == {"problem": "there is no such sample beside the table"}
     assert rows_of(tmp_path / "*.tar") == rows_of(tmp_path / "*0*") == rows
+
+
+def test_a_build_counts_what_could_not_be_downloaded(tmp_path: Path) -> None:
+    (tmp_path / "crawl").mkdir()
+    downloaded(tmp_path / "crawl", "00000")
+    options = {"title_rules": TitleOptions(language="en"), "image_rules": ImageOptions(least_side=None, blank=None)}
+    report = build_dataset(DatasetRecipe(str(tmp_path / "crawl"), str(tmp_path / "out"), workers=1, **options)).counts
+    assert report["columns"] | {"title": "caption", "id": "key", "status": "status"} == report["columns"]
+    assert (report["kept"], report["rules"]["download_failed"]["dropped"]) == (2, 1)
+    (only,) = pq.read_table(tmp_path / "out" / "dropped.parquet").to_pylist()
+    assert (only["id"], only["detail"]) == ("000000001", "failed_to_download: HTTP Error 404")
+    (url,) = {row["url"] for row in pq.read_table(tmp_path / "out" / "train-00000.parquet").to_pylist()[:1]}
+    assert url == "https://shop.example/red.jpg"
 
 
 def test_without_its_table_a_sample_says_where_it_is_from(tmp_path: Path) -> None:

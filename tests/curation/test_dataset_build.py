@@ -19,8 +19,10 @@ from tests.forked import Fork
 from tests.killing import kill_at
 
 from interbert.cli.main import main
+from interbert.curation.agreement import AgreementOptions
 from interbert.curation.build import build_dataset
 from interbert.curation.card import CardOptions
+from interbert.curation.encoding import PairVectors
 from interbert.curation.recipe import DatasetRecipe
 from interbert.curation.splits import SplitOptions
 from interbert.data.pairs import PairTable
@@ -339,6 +341,24 @@ def test_rows_of_evaluation_sets_are_left_out_by_title_and_image(tmp_path: Path)
         (3, "leak_image", "near image"),
         (4, "leak_title", "near title"),
     ]
+
+
+def test_pairs_that_a_model_finds_unlike_are_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = products(8)
+    rows[1]["image"] = None
+
+    def encoded(pairs: Any, model: str, folder: Path) -> PairVectors:
+        assert [pairs[place] for place in range(len(pairs))] == [(row["image"], row["title"]) for row in kept]
+        images = np.eye(7, dtype=np.float32)
+        return PairVectors(images[[0, 1, 4, 3, 2, 5, 6]], images, {})  # the titles of two rows are exchanged
+
+    kept = [row for row in rows if row["image"]]
+    monkeypatch.setattr("interbert.curation.encoding.encode_pairs", encoded)
+    source = crawl(tmp_path / "crawl.parquet", rows)
+    options = {"model": "a model", "agreement": AgreementOptions(block_size=7, rank=1), "images": "optional"}
+    build_dataset(recipe(source, tmp_path / "out", **options))
+    left = [(row["row"], row["rule"]) for row in dropped(tmp_path / "out")]
+    assert left == [(3, "image_and_title_disagree"), (5, "image_and_title_disagree")]
 
 
 def test_a_placeholder_in_several_sizes_is_left_out(tmp_path: Path) -> None:
