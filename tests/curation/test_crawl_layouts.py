@@ -18,7 +18,7 @@ from interbert.curation.image_options import ImageOptions
 from interbert.curation.recipe import DatasetRecipe
 from interbert.curation.shards_of_source import list_shards
 from interbert.curation.title_rules import TitleOptions
-from interbert.errors import SourceError
+from interbert.errors import SourceError, UsageError
 
 COLOURS = ("red", "green", "blue")
 
@@ -146,3 +146,10 @@ def test_muges_texts_are_rows_with_each_of_their_images(tmp_path: Path) -> None:
     assert rows[5]["image"] == image("blue")
     with pytest.raises(SourceError, match="has no split 'test'; name one with --split: train, valid"):
         rows_of(tmp_path, "test")
+
+
+def test_a_data_set_in_its_own_source_is_refused(tmp_path: Path) -> None:
+    muge(tmp_path, "train")
+    with pytest.raises(UsageError, match="lies in the source"):
+        build_dataset(DatasetRecipe(str(tmp_path), str(tmp_path / "out"), workers=1))
+    assert not (tmp_path / "out").exists()

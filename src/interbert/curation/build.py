@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -39,8 +39,8 @@ from interbert.curation.reporting import report_of, write_dropped
 from interbert.curation.row_images import RowImages
 from interbert.curation.samples import write_samples
 from interbert.curation.shards import NOT_WRITTEN, ShardPlan, ShardWriter, plan_shards
-from interbert.curation.shards_of_source import OpenShards, fingerprint, list_shards
-from interbert.errors import SourceError
+from interbert.curation.shards_of_source import OpenShards, SourceShard, fingerprint, list_shards
+from interbert.errors import SourceError, UsageError
 from interbert.utils.environment import installed_versions
 from interbert.utils.files import atomic_write, only_writer, replacing
 from interbert.utils.terminal import progress_bar
@@ -80,6 +80,7 @@ class _Build:
         self.recipe, self.out = recipe, out
         self.progress = BuildProgress(out)
         self.opened = OpenShards(list_shards(recipe.source, recipe.split))
+        _require_outside(out, self.opened.shards)
         self.versions = {"interbert": __version__, "python": sys.version.split()[0], **installed_versions(_LIBRARIES)}
 
     def run(self) -> DatasetReport:
@@ -183,6 +184,20 @@ class _Build:
             "shards": shards,
         }
         atomic_write(self.out / MANIFEST, json.dumps(manifest, ensure_ascii=False, indent=1))
+
+
+def _require_outside(out: Path, shards: Sequence[SourceShard]) -> None:
+    """Check that the data set does not become a part of its source.
+
+    Raises:
+        UsageError: it would.
+    """
+    for shard in shards:
+        folder = Path(shard.path).expanduser()
+        if folder.is_dir() and out.resolve().is_relative_to(folder.resolve()):
+            raise UsageError(
+                f"{out}: lies in the source {shard.path}, which is read whole. Name a folder outside of it."
+            )
 
 
 def _file(path: Path) -> dict[str, Any]:

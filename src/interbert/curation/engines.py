@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import threading
 from collections import deque
 from collections.abc import Generator, Iterable
@@ -87,7 +88,11 @@ def _died(cells: ChunkCells) -> DataError:
 
 
 def _end_with_parent() -> None:
-    """End this worker when the process that started it was killed: it would wait for work for ever."""
+    """End this worker when the process that started it was killed: it would wait for work for ever.
+
+    Ctrl-C is for that process alone, which ends its workers.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
 
     def wait() -> None:
