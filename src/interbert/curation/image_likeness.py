@@ -1,4 +1,4 @@
-"""Whether two decoded images are one photo: the same but for compression, size and a crop of some hundredths.
+"""Whether two decoded images are one photo: the same but for compression, size and a crop of a few edge pixels.
 
 The same product in another colour is another image, and so is a photo of another product of the same kind. What crop
 and scale moved is taken out first, by the linear part of Lucas and Kanade 1981 ("An iterative image registration
@@ -20,7 +20,7 @@ from interbert.extraction.images import load_image_file
 SIDE = 32
 MOST_BRIGHTNESS = 9.0
 """Grey levels by which the mean of 3 x 3 pixels (of 32 x 32) may differ."""
-MOST_COLOUR = 2.0
+MOST_COLOUR = 2.5
 """The same for Cb and Cr, of images that lost nothing to compression."""
 COLOUR_PER_STEP = 0.45
 """By how much more for each step of the coarser JPEG's quantisation of mean colours."""

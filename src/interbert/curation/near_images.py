@@ -1,7 +1,7 @@
 """Near images: pairs of rows that show one photo, found by their hashes and verified by their pixels.
 
-Found: recompressed, resized, mirrored, cropped by about two hundredths. No pairs: another colour, another product of
-the kind. Missed: larger crops, and marks drawn over the photo, which pixels do not tell from another product's print.
+Found: recompressed, resized, mirrored. No pairs: another colour, another product of the kind. Mostly missed: crops, and
+marks drawn over the photo, which pixels do not tell from another product's print.
 """
 
 from __future__ import annotations
