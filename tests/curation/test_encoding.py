@@ -1,4 +1,5 @@
 # ruff: noqa: F811  -- fixtures are imported
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +15,13 @@ from interbert.search.query_encoder import ProductEncoder
 PAIRS = [(row["image"]["bytes"], row["title"]) for row in shop_rows()]
 
 
+loaded = cache(ProductEncoder.load)  # a second each, with its extractor
+
+
 @pytest.fixture(autouse=True)
 def small_chunks(monkeypatch):
     monkeypatch.setattr(encoding, "CHUNK_ROWS", 5)
+    monkeypatch.setattr(ProductEncoder, "load", loaded)
 
 
 @pytest.fixture
