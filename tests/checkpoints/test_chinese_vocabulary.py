@@ -79,7 +79,7 @@ def test_words_that_become_unknown_are_counted_with_titles_that_have_them(chines
         ("Nike", 3, 0, ("Nike 新款", "Nike 恤")),
     ]
     assert (found.share_before, found.share_after) == pytest.approx((4 / 12, 1 / 21))
-    assert str(found).splitlines()[0] == "[UNK]: 33.33% of the tokens as published, 4.76% now (5 texts)"
+    assert str(found).splitlines()[0] == "[UNK] among the tokens: 33.33% as published, 4.76% now (5 texts)"
     found.write(tmp_path)
     rows = list(csv.reader((tmp_path / UNKNOWN_WORDS).read_text(encoding="utf-8").splitlines()))
     assert rows == [

@@ -62,7 +62,8 @@ class UnknownWords:
     def __str__(self) -> str:
         """One line, and a short table when there are such words."""
         among = f"{self.texts:,} texts" if self.texts == self.of else f"{self.texts:,} of {self.of:,} texts"
-        lines = [f"[UNK]: {self.share_before:.2%} of the tokens as published, {self.share_after:.2%} now ({among})"]
+        was = "" if all(one.before == one.after for one in self.words) else f"{self.share_before:.2%} as published, "
+        lines = [f"[UNK] among the tokens: {was}{self.share_after:.2%} now ({among})"]
         if self.words:
             lines.append(f"  {'times before':>12}  {'now':>7}  word, and a text that has it")
         for one in self.words[:_SHOWN]:

@@ -20,7 +20,17 @@ _USES = {
     "it is (`interbert evaluate retrieval --zero-shot`).",
     "InterBertForImageTextRetrieval": "It ranks images for a text: `interbert search DIR TEXT --source IMAGES`, "
     "`InterBertScorer(DIR)`, or sentence-transformers' `CrossEncoder(DIR)`.",
+    "BertForMaskedLM": "Start an InterBERT from it: `interbert pretrain REGIONS OUT --init-from DIR`. transformers opens "
+    "it as any BERT: `AutoModelForMaskedLM.from_pretrained(DIR)`.",
 }
+_INTERBERT = """An InterBERT ([arXiv 2003.13198](https://arxiv.org/abs/2003.13198)): it reads a text together with the regions of a
+image and says how well they fit."""
+_TEXT_ALONE = """A BERT that was pretrained on texts alone by masked segments, as InterBERT is
+([arXiv 2003.13198](https://arxiv.org/abs/2003.13198)): the text side of an InterBERT to come."""
+
+_LIMITS = """It knows the kind of images and texts it was trained on. Its scores order images for a text; they are no measure of
+truth, and nothing was done against what its training texts and images leave out or have too much of."""
+_LIMITS_OF_TEXT = """It knows the kind of texts it was trained on, and nothing was done against what these leave out or have too much of."""
 
 
 def write_model_card(folder: Path, kind: str, origin: Mapping[str, Any]) -> None:
@@ -42,31 +52,29 @@ def write_model_card(folder: Path, kind: str, origin: Mapping[str, Any]) -> None
     settings = "\n".join(f"| {name} | {value} |" for name, value in training.items())
     data = "\n".join(f"- {name}: `{value}`" for name, value in origin["data"].items())
     versions = ", ".join(f"{name} {value}" for name, value in origin["versions"].items())
-    start = recipe.get("init_from") or recipe.get("model") or "random weights"
+    text_alone = kind == "BertForMaskedLM"
+    start = "random weights" if text_alone else recipe.get("init_from") or recipe.get("model") or "random weights"
+    tags = ("fill-mask",) if text_alone else ("image-text-retrieval", "vision-and-language")
+    listed = "\n".join(f"- {tag}" for tag in ("interbert", *tags))
     card = f"""---
-library_name: interbert
+library_name: {"transformers" if text_alone else "interbert"}
 tags:
-- interbert
-- image-text-retrieval
-- vision-and-language
+{listed}
 ---
 
 # {kind}
 
-An InterBERT ([arXiv 2003.13198](https://arxiv.org/abs/2003.13198)): it reads a text together with the regions of a
-image and says how well they fit. Started from `{start}`.
+{_TEXT_ALONE if text_alone else _INTERBERT} Started from `{start}`.
 
 ## Use
 
 {_USES.get(kind, "Load it with `from_pretrained`.")}
 
-It knows the kind of images and texts it was trained on. Its scores order images for a text; they are no measure of
-truth, and nothing was done against what its training texts and images leave out or have too much of. Look at results
-before people depend on them.
+{_LIMITS_OF_TEXT if text_alone else _LIMITS} Look at results before people depend on them.
 
 ## How good it is
 
-On validation images that were not trained on, per cent, step {reached.get("step", 0)}{among}:
+On validation {"texts" if text_alone else "images"} that were not trained on, {"accuracy in per cent of hidden tokens" if text_alone else "per cent"}, step {reached.get("step", 0)}{among}:
 
 | | |
 | --- | --- |
@@ -74,7 +82,7 @@ On validation images that were not trained on, per cent, step {reached.get("step
 
 ## How it was made
 
-Data, by fingerprint of the region store:
+Data, by fingerprint of the {"texts" if text_alone else "region store"}:
 
 {data}
 
