@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import string
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -27,7 +28,7 @@ _BLOCK = 1000
 def learn_word_pieces(texts: Sequence[str], size: int, positions: int) -> PreTrainedTokenizerBase:
     """A tokenizer whose word pieces are learnt from texts: NFKC, small letters, each Chinese character a word.
 
-    Three quarters of the vocabulary at most are single characters, the most frequent ones.
+    Three quarters of the vocabulary at most are single characters, the most frequent ones; ASCII is among them.
 
     Args:
         texts: to learn from.
@@ -44,6 +45,7 @@ def learn_word_pieces(texts: Sequence[str], size: int, positions: int) -> PreTra
         vocab_size=size,
         min_frequency=2,
         limit_alphabet=size * 3 // 4,
+        initial_alphabet=[*string.ascii_lowercase, *string.digits, *string.punctuation],
         special_tokens=list(_SPECIAL.values()),
         show_progress=False,
     )

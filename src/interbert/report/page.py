@@ -199,6 +199,8 @@ def _sample(samples: Samples) -> dict[str, Any]:
 def _start(run: Run) -> tuple[str, FillReport | None]:
     """What a run started from, and how its first weights came about where that is known."""
     if not run.initialisation:
+        if run.kind == "pretraining on texts":
+            return "random weights", None
         return run.recipe.get("model") or run.recipe.get("init_from") or "not known", None
     try:
         return "", FillReport.from_dict(run.initialisation)

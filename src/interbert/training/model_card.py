@@ -6,6 +6,7 @@ import json
 import platform
 import subprocess
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,17 +21,42 @@ _USES = {
     "it is (`interbert evaluate retrieval --zero-shot`).",
     "InterBertForImageTextRetrieval": "It ranks images for a text: `interbert search DIR TEXT --source IMAGES`, "
     "`InterBertScorer(DIR)`, or sentence-transformers' `CrossEncoder(DIR)`.",
-    "BertForMaskedLM": "Start an InterBERT from it: `interbert pretrain REGIONS OUT --init-from DIR`. transformers opens "
-    "it as any BERT: `AutoModelForMaskedLM.from_pretrained(DIR)`.",
+    "BertForMaskedLM": "An InterBERT starts from it: `interbert pretrain REGIONS OUT --init-from DIR`. transformers "
+    "opens it as any BERT: `AutoModelForMaskedLM.from_pretrained(DIR)`.",
 }
-_INTERBERT = """An InterBERT ([arXiv 2003.13198](https://arxiv.org/abs/2003.13198)): it reads a text together with the regions of a
-image and says how well they fit."""
-_TEXT_ALONE = """A BERT that was pretrained on texts alone by masked segments, as InterBERT is
-([arXiv 2003.13198](https://arxiv.org/abs/2003.13198)): the text side of an InterBERT to come."""
 
-_LIMITS = """It knows the kind of images and texts it was trained on. Its scores order images for a text; they are no measure of
-truth, and nothing was done against what its training texts and images leave out or have too much of."""
-_LIMITS_OF_TEXT = """It knows the kind of texts it was trained on, and nothing was done against what these leave out or have too much of."""
+
+@dataclass(frozen=True)
+class _Words:
+    """What a card says of a kind of model."""
+
+    library: str
+    tags: tuple[str, ...]
+    what: str
+    limits: str
+    measured: str
+    data: str
+
+
+_INTERBERT = _Words(
+    "interbert",
+    ("image-text-retrieval", "vision-and-language"),
+    "An InterBERT ([arXiv 2003.13198](https://arxiv.org/abs/2003.13198)): it reads a text together with the regions of "
+    "an\nimage and says how well they fit.",
+    "It knows the kind of images and texts it was trained on. Its scores order images for a text; they are no measure "
+    "of\ntruth, and nothing was done against what its training texts and images leave out or have too much of.",
+    "On validation images that were not trained on, per cent",
+    "region store",
+)
+_TEXT_ALONE = _Words(
+    "transformers",
+    ("fill-mask",),
+    "A BERT that was pretrained on texts alone by masked segments, as InterBERT is\n"
+    "([arXiv 2003.13198](https://arxiv.org/abs/2003.13198)): the text side of an InterBERT to come.",
+    "It knows the kind of texts it was trained on. Nothing was done against what these leave out or have too much of.",
+    "On validation texts that were not trained on; accuracy is of hidden tokens, in per cent",
+    "texts",
+)
 
 
 def write_model_card(folder: Path, kind: str, origin: Mapping[str, Any]) -> None:
@@ -52,29 +78,30 @@ def write_model_card(folder: Path, kind: str, origin: Mapping[str, Any]) -> None
     settings = "\n".join(f"| {name} | {value} |" for name, value in training.items())
     data = "\n".join(f"- {name}: `{value}`" for name, value in origin["data"].items())
     versions = ", ".join(f"{name} {value}" for name, value in origin["versions"].items())
-    text_alone = kind == "BertForMaskedLM"
-    start = "random weights" if text_alone else recipe.get("init_from") or recipe.get("model") or "random weights"
-    tags = ("fill-mask",) if text_alone else ("image-text-retrieval", "vision-and-language")
-    listed = "\n".join(f"- {tag}" for tag in ("interbert", *tags))
+    words = _TEXT_ALONE if kind == "BertForMaskedLM" else _INTERBERT
+    tags = "\n".join(f"- {tag}" for tag in ("interbert", *words.tags))
+    named = [recipe.get(name) for name in ("init_from", "model")]
+    start = next((one for one in named if isinstance(one, str)), "random weights")
     card = f"""---
-library_name: {"transformers" if text_alone else "interbert"}
+library_name: {words.library}
 tags:
-{listed}
+{tags}
 ---
 
 # {kind}
 
-{_TEXT_ALONE if text_alone else _INTERBERT} Started from `{start}`.
+{words.what} Started from `{start}`.
 
 ## Use
 
 {_USES.get(kind, "Load it with `from_pretrained`.")}
 
-{_LIMITS_OF_TEXT if text_alone else _LIMITS} Look at results before people depend on them.
+{words.limits} Look at results
+before people depend on them.
 
 ## How good it is
 
-On validation {"texts" if text_alone else "images"} that were not trained on, {"accuracy in per cent of hidden tokens" if text_alone else "per cent"}, step {reached.get("step", 0)}{among}:
+{words.measured}, step {reached.get("step", 0)}{among}:
 
 | | |
 | --- | --- |
@@ -82,7 +109,7 @@ On validation {"texts" if text_alone else "images"} that were not trained on, {"
 
 ## How it was made
 
-Data, by fingerprint of the {"texts" if text_alone else "region store"}:
+Data, by fingerprint of the {words.data}:
 
 {data}
 

@@ -187,6 +187,8 @@ def _model(options: PretrainTextOptions, tokenizer: PreTrainedTokenizerBase) -> 
         pad_token_id=int(tokenizer.pad_token_id),
     )
     model = BertForMaskedLM(config)
+    # the trainer warns of them when a run goes on, though they are the word embedding and the bias under another name
+    model._keys_to_ignore_on_save = set(model._tied_weights_keys)
     model.set_attn_implementation(attention_for_training())
     total = sum(parameter.numel() for parameter in model.parameters())
     _logger.info(f"model: {total:,} parameters, all random")
