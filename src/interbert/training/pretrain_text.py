@@ -114,9 +114,8 @@ def _read(options: PretrainTextOptions, out: Path) -> _Split:
     count = min(options.validation_limit, max(1, round(options.validation_share * len(order))))
     if len(order) - count < 2:
         raise ConfigError(f"{options.source}: {len(order)} texts are too few to hold some out. Give more of them.")
-    held, train = np.sort(order[:count]), np.sort(order[count:])
-    fingerprints = {"texts": found.fingerprint}
-    return _Split(found.texts.chosen(train.tolist()), found.texts.chosen(held.tolist()), fingerprints)
+    train, held = (found.texts.chosen(sorted(places.tolist())) for places in (order[count:], order[:count]))
+    return _Split(train, held, {"texts": found.fingerprint})
 
 
 def _say(found: Texts, out: Path, file: str) -> None:
