@@ -1,0 +1,223 @@
+"""``samples/`` of a finished data set: for each rule a few rows that it dropped or flagged, and some that were kept.
+
+Which rows are shown follows from a hash of their numbers or ids, so that nobody can have picked them, and the same data
+set has the same samples. Kept and flagged rows are of the first training shard.
+"""
+
+from __future__ import annotations
+
+import heapq
+import json
+import logging
+import tarfile
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import xxhash
+from numpy.typing import NDArray
+
+from interbert.errors import InterBertError, writing
+from interbert.extraction.images import load_image
+from interbert.search.products import thumbnail
+from interbert.utils.bounded_files import read_json, reading
+from interbert.utils.files import atomic_write, replacing
+
+SAMPLES, LIST = "samples", "samples.json"
+PER_RULE, KEPT = 6, 24
+"""Rows that are shown."""
+_MOST_TITLE = 300
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A row that is shown."""
+
+    kind: Literal["dropped", "flagged", "kept"]
+    rule: str
+    """Empty where it was kept."""
+    id: str
+    title: str
+    """As it came, of a row that was dropped; else the clean one."""
+    title_raw: str
+    """As it came."""
+    detail: str
+    row: int | None = None
+    """Of the source, where it was dropped."""
+    image: str | None = None
+    """Its file in ``samples/``; None where it has none or cannot be read."""
+
+
+def write_samples(folder: Path, load: Callable[[int], bytes | None]) -> list[Sample]:
+    """Choose the rows, write their images as small JPEGs, and list them.
+
+    Args:
+        folder: of the finished data set: ``dropped.parquet`` and the shards.
+        load: the image's file of a row of the source; None where there is none. What it raises of
+            :mod:`interbert.errors` counts as none.
+
+    Raises:
+        StorageError: the disk is full or not writable.
+        DataError: a file of the data set is damaged.
+    """
+    out = folder / SAMPLES
+    with writing(out):
+        out.mkdir(exist_ok=True)
+    samples = []
+    for number, (sample, image) in enumerate([*_dropped(folder, load), *_kept(folder)]):
+        name = f"{number:04d}.jpg"
+        shown = image is not None and _write_image(out / name, image)
+        samples.append(Sample(**(asdict(sample) | {"image": name if shown else None})))
+    atomic_write(out / LIST, json.dumps([asdict(one) for one in samples], ensure_ascii=False, indent=1) + "\n")
+    return samples
+
+
+def read_samples(folder: Path) -> list[Sample]:
+    """What :func:`write_samples` listed; none where there is no list.
+
+    Raises:
+        DataError: the list is damaged.
+    """
+    file = folder / SAMPLES / LIST
+    if not file.is_file():
+        return []
+    with reading(file, "Remove the folder, or build the data set again."):
+        return [Sample(**one) for one in read_json(file)]
+
+
+def _write_image(file: Path, image: bytes) -> bool:
+    try:
+        small = thumbnail(load_image(image, file.name))
+    except InterBertError as error:
+        _log.debug("no sample: %s", error)
+        return False
+    with replacing(file) as part:
+        part.write_bytes(small)
+    return True
+
+
+def _dropped(folder: Path, load: Callable[[int], bytes | None]) -> Iterator[tuple[Sample, bytes | None]]:
+    """Rows that each rule dropped, by rule and row."""
+    import pyarrow.parquet as pq
+
+    chosen: dict[str, list[tuple[int, int, Sample]]] = {}
+    with pq.ParquetFile(folder / "dropped.parquet") as file:
+        for batch in file.iter_batches(columns=["row", "id", "rule", "detail", "title"]):
+            rows, rules = batch["row"].to_numpy(zero_copy_only=False), batch["rule"].to_pylist()
+            for place, order in _first_of_each(rules, _mixed(rows)):
+                values = {name: batch[name][place].as_py() for name in ("id", "detail", "title")}
+                title = (values["title"] or "")[:_MOST_TITLE]
+                row = int(rows[place])
+                sample = Sample("dropped", rules[place], values["id"] or "", title, title, values["detail"] or "", row)
+                chosen.setdefault(rules[place], []).append((order, row, sample))
+    for rule in sorted(chosen):
+        for _, row, sample in sorted(heapq.nsmallest(PER_RULE, chosen[rule]), key=lambda one: one[1]):
+            yield sample, _loaded(load, row)
+
+
+def _loaded(load: Callable[[int], bytes | None], row: int) -> bytes | None:
+    try:
+        return load(row)
+    except InterBertError as error:
+        _log.debug("no sample: %s", error)
+        return None
+
+
+def _mixed(rows: NDArray[np.int64]) -> NDArray[np.uint64]:
+    """A number of each row that has nothing to do with its place (the finaliser of splitmix64)."""
+    mixed = rows.astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15)
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)
+    return mixed ^ (mixed >> np.uint64(31))
+
+
+def _first_of_each(rules: list[str], order: NDArray[np.uint64]) -> Iterator[tuple[int, int]]:
+    """Place and number of the few rows of each rule whose numbers are the smallest."""
+    seen: dict[str, int] = {}
+    for place in np.argsort(order, kind="stable").tolist():
+        rule = rules[place]
+        seen[rule] = seen.get(rule, 0) + 1
+        if seen[rule] <= PER_RULE:
+            yield place, int(order[place])
+
+
+def _kept(folder: Path) -> Iterator[tuple[Sample, bytes | None]]:
+    """Rows of the first training shard: a few that each rule flagged, and some as they come."""
+    shard = next(iter(sorted(folder.glob("train-00000*"))), None)
+    if shard is None:
+        return
+    rows = _parquet_rows(shard) if shard.suffix == ".parquet" else _tar_rows(shard)
+    by_rule: dict[str, list[tuple[int, int]]] = {}
+    light = [{name: row.get(name) for name in ("id", "title", "title_raw", "flags")} for row in rows(None)]
+    for place, row in enumerate(light):
+        order = xxhash.xxh3_64_intdigest(str(row["id"]).encode("utf-8", "surrogatepass"))
+        for rule in ("", *dict.fromkeys(row["flags"] or [])):
+            by_rule.setdefault(rule, []).append((order, place))
+    shown = [
+        (rule, place)
+        for rule in (*sorted(set(by_rule) - {""}), "")
+        for _, place in sorted(heapq.nsmallest(PER_RULE if rule else KEPT, by_rule.get(rule, [])))
+    ]
+    images = {place: row.get("image") for place, row in _numbered(rows({place for _, place in shown}))}
+    for rule, place in shown:
+        row = light[place]
+        titles = (str(row["title"] or "")[:_MOST_TITLE], str(row["title_raw"] or "")[:_MOST_TITLE])
+        kind: Literal["flagged", "kept"] = "flagged" if rule else "kept"
+        yield Sample(kind, rule, str(row["id"]), *titles, ""), images.get(place)
+
+
+Rows = Callable[[set[int] | None], Iterator[dict[str, Any]]]
+"""Rows of a shard; those of some places, with their images, or all without."""
+
+
+def _numbered(rows: Iterator[dict[str, Any]]) -> Iterator[tuple[int, dict[str, Any]]]:
+    return ((row["_place"], row) for row in rows)
+
+
+def _parquet_rows(shard: Path) -> Rows:
+    def rows(places: set[int] | None) -> Iterator[dict[str, Any]]:
+        import pyarrow.parquet as pq
+
+        with pq.ParquetFile(shard) as file:
+            there = [name for name in ("id", "title", "title_raw", "flags") if name in file.schema_arrow.names]
+            names = [*there, "image"] if places is not None and "image" in file.schema_arrow.names else there
+            place = 0
+            for batch in file.iter_batches(columns=names, batch_size=256):
+                for within in range(len(batch)):
+                    if places is None or place in places:
+                        row = {name: batch[name][within].as_py() for name in names}
+                        image = row.pop("image", None)
+                        yield row | {"image": image["bytes"] if image else None, "_place": place}
+                    place += 1
+
+    return rows
+
+
+def _tar_rows(shard: Path) -> Rows:
+    def rows(places: set[int] | None) -> Iterator[dict[str, Any]]:
+        with tarfile.open(shard) as tar:
+            place, row, key = -1, {}, None  # type: int, dict[str, Any], str | None
+            for member in tar:
+                own, _, suffix = member.name.partition(".")
+                if own != key:
+                    if key is not None and (places is None or place in places):
+                        yield row
+                    place, key, row = place + 1, own, {}
+                    row = {"_place": place}
+                content = tar.extractfile(member)
+                if content is None or (places is not None and place not in places):
+                    continue
+                if suffix == "json":
+                    row |= json.loads(content.read())
+                elif suffix == "txt":
+                    row["title"] = content.read().decode("utf-8")
+                elif places is not None:
+                    row["image"] = content.read()
+            if key is not None and (places is None or place in places):
+                yield row
+
+    return rows
