@@ -64,7 +64,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("source", help="parquet file")
     parser.add_argument("qrels", help="tab-separated file to write")
-    parser.add_argument("--least", type=int, default=2, help="products that a query must have with grade 3")
+    parser.add_argument("--min-products", type=int, default=2, help="products that a query must have with grade 3")
     parser.add_argument("--language", choices=("en", "zh"), default="en", help="of the queries")
     parser.add_argument(
         "--from-grade", type=int, default=1, help="3 to train on: what is less right is then a negative"
@@ -76,7 +76,7 @@ def main() -> None:
         parser.error("--model needs --regions")
     products = read_products(arguments.source)
     queries = {one.name: one.query(arguments.language) for one in products}
-    rows = [row for row in judged(products, queries, arguments.least) if row[2] >= arguments.from_grade]
+    rows = [row for row in judged(products, queries, arguments.min_products) if row[2] >= arguments.from_grade]
     write_qrels(rows, Path(arguments.qrels))
     left_out = sum(not query for query in queries.values())
     asked = len({query for query, _, _ in rows})
