@@ -4,9 +4,9 @@
 
 DATA/titles_zh holds product1m_dev.tsv (item_id, title, products), taobao_queries_dev.tsv (id and query, no first row of
 names) and bert_base_chinese_vocab.txt. The last is read as it is published (do_lower_case false) and as `interbert
-pretrain --init-from` reads it; MiniLM's vocabulary as it is, grown by fashion's Chinese titles, and grown by half of
-the real titles; and one of 8,000 tokens is learnt from that half as `interbert pretrain text` learns it. Titles are counted
-on the other half, queries on all of them.
+pretrain --init-from` reads it; MiniLM as it is, grown by fashion's Chinese titles, and grown by half of the real titles;
+and one of 8,000 tokens at most is learnt from that half as `interbert pretrain text` learns it. Titles are counted on
+the other half, queries on all of them.
 """
 
 from __future__ import annotations
