@@ -5,11 +5,11 @@
 
 The first folder holds region stores train, validation and test of fashion's products, as fashion_retrieval.py extracts
 them; the file their title_zh. Each arm goes the same way: `interbert pretrain`'s warm start, then a dual encoder alone
-(the contrast of whole batches, no joint pass), judged by validation, and the test split ranked by the best model. `text`
-first pretrains a mini BERT on the training titles and whatever --more-texts names; `random` is the same BERT before its
-first step. MiniLM's vocabulary grows by the titles. All rates are the same in all arms. Every part is done once: the same
-command continues. The last line is JSON, the table before it has 95% bootstrap intervals over queries, differences
-paired.
+(the contrast of whole batches, no joint pass), judged by validation, and the test split ranked by the best model.
+`text` first pretrains a mini BERT on the training titles and whatever --more-texts names; `random` is the same BERT
+before its first step. MiniLM's vocabulary grows by the titles. All rates are the same in all arms. Every part is done
+once: the same command continues. The table has 95% bootstrap intervals over queries, differences paired; the last line
+is JSON.
 """
 
 from __future__ import annotations
@@ -45,7 +45,6 @@ from interbert.training.text_options import PretrainTextOptions
 from interbert.training.trainer import InterBertTrainer
 
 ARMS = ("text", "minilm", "random")
-COLUMN = "title_zh"
 _TEXT_BATCH, _BATCH = 128, 128
 
 
@@ -83,6 +82,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("regions", help="folder of the stores train, validation and test")
     parser.add_argument("titles", help="parquet file with title_zh")
     parser.add_argument("out", help="folder for models and figures")
+    parser.add_argument("--column", default="title_zh", help="of the titles, in the file and in the stores")
     parser.add_argument("--more-texts", nargs="*", default=[], help="further files for `pretrain text`")
     parser.add_argument("--text-epochs", type=float, default=12.0, help="passes of `pretrain text` over its texts")
     parser.add_argument("--epochs", type=float, default=3.0, help="passes of the dual encoder over the pairs")
@@ -108,7 +108,7 @@ def _bert(arm: str, arguments: argparse.Namespace, out: Path) -> str:
     text = out / "bert"
     texts = out / "titles.txt"
     if not texts.exists():
-        titles = pq.read_table(arguments.titles, columns=[COLUMN]).column(0).to_pylist()[: arguments.limit]
+        titles = pq.read_table(arguments.titles, columns=[arguments.column]).column(0).to_pylist()[: arguments.limit]
         texts.write_text("\n".join(titles) + "\n", encoding="utf-8")
     training = TrainingOptions(
         epochs=arguments.text_epochs, batch_size=_TEXT_BATCH, learning_rate=5e-4, ema_decay=0.999
@@ -133,7 +133,7 @@ def _pretraining(arguments: argparse.Namespace, bert: str, out: str) -> Pretrain
         regions=f"{arguments.regions}/train",
         validation=f"{arguments.regions}/validation",
         out=out,
-        text_columns=[COLUMN],
+        text_columns=[arguments.column],
         init_from=bert,
         model=ModelOptions(region_dropout=0.2),
         training=TrainingOptions(max_steps=1, batch_size=_BATCH, learning_rate=1e-6),
@@ -146,7 +146,7 @@ def _train(arguments: argparse.Namespace, options: PretrainOptions, start: Path,
     training = TrainingOptions(
         epochs=arguments.epochs, batch_size=_BATCH, learning_rate=arguments.learning_rate, ema_decay=0.998
     )
-    data = open_data(options.regions, options.validation, 0.05, 500, [COLUMN], training.seed)
+    data = open_data(options.regions, options.validation, 0.05, 500, [arguments.column], training.seed)
     set_seed(training.seed)
     out.mkdir(parents=True, exist_ok=True)
     processor = load_processor(start)
@@ -175,7 +175,7 @@ def _train(arguments: argparse.Namespace, options: PretrainOptions, start: Path,
 
 
 def _rank(arguments: argparse.Namespace, directory: Path) -> NDArray[np.int64]:
-    data = open_data(f"{arguments.regions}/train", f"{arguments.regions}/test", 0.05, 1_000_000, [COLUMN], 0)
+    data = open_data(f"{arguments.regions}/train", f"{arguments.regions}/test", 0.05, 1_000_000, [arguments.column], 0)
     texts, images = data.validation.encode(data.validation_store, load_processor(directory))
     return best_ranks(dual_matrix(load_model(directory), texts, images), data.validation.relevant)
 

@@ -4,9 +4,9 @@
 
 DATA/titles_zh holds product1m_dev.tsv (item_id, title, products), taobao_queries_dev.tsv (id and query, no first row of
 names) and bert_base_chinese_vocab.txt. The last is read as it is published (do_lower_case false) and as `interbert
-pretrain --init-from` reads it; MiniLM as it is, grown by fashion's Chinese titles, and grown by half of the real titles;
-and one of 8,000 tokens at most is learnt from that half as `interbert pretrain text` learns it. Titles are counted on
-the other half, queries on all of them.
+pretrain --init-from` reads it; MiniLM as it is, grown by fashion's Chinese titles, and grown by half of the real
+titles; and one of 8,000 tokens at most is learnt from that half as `interbert pretrain text` learns it. Titles are
+counted on the other half, queries on all of them.
 """
 
 from __future__ import annotations
@@ -46,9 +46,7 @@ def main() -> None:
     print("| | n | median | mean | 5% | 95% | longest | with Latin letters | with digits |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
     lengths = {name: _lengths(name, found) for name, found in {"titles": titles, "queries": queries}.items()}
-    print(
-        "\n| vocabulary | tokens | [UNK], titles | titles with one | [UNK], queries | queries with one | tokens a query |"
-    )
+    print(print("\n| vocabulary | tokens | [UNK], titles | with it | queries | with it | tokens a query |"))
     print("| --- | --- | --- | --- | --- | --- | --- |")
     found = {}
     for name, tokenizer in _tokenizers(arguments, known, fashion).items():
