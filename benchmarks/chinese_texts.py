@@ -46,7 +46,7 @@ def main() -> None:
     print("| | n | median | mean | 5% | 95% | longest | with Latin letters | with digits |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
     lengths = {name: _lengths(name, found) for name, found in {"titles": titles, "queries": queries}.items()}
-    print(print("\n| vocabulary | tokens | [UNK], titles | with it | queries | with it | tokens a query |"))
+    print("\n| vocabulary | tokens | [UNK], titles | with it | queries | with it | tokens a query |")
     print("| --- | --- | --- | --- | --- | --- | --- |")
     found = {}
     for name, tokenizer in _tokenizers(arguments, known, fashion).items():

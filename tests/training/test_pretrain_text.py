@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import json
+import re
 from itertools import product
 from pathlib import Path
 
@@ -188,6 +189,12 @@ def test_a_given_vocabulary_is_fitted_and_a_damaged_one_refused(
     assert bert_tokenizer(str(tmp_path / "m")).get_vocab() == {token: place for place, token in enumerate(tokens)}
     rows = list(csv.DictReader((tmp_path / "m" / "unknown_words.csv").read_text(encoding="utf-8").splitlines()))
     assert {row["word"]: row["now"] for row in rows} == dict.fromkeys(BRANDS, "0")
+    assert main(["report", str(tmp_path / "m")]) == 0
+    page = (tmp_path / "m" / "report.html").read_text(encoding="utf-8")
+    assert re.search(r"<td>Nike</td><td>\d+</td><td>0</td><td>Nike ", page)
+    (tmp_path / "m" / "unknown_words.csv").write_text("word,before,now\nNike,many,0\n", encoding="utf-8")
+    assert main(["report", str(tmp_path / "m")]) == 2
+    assert "Remove it to see the page without it" in capsys.readouterr().err
     words[3] = str(tmp_path / "other")
     for content, message in ((tokens[1:], "lacks [PAD]"), ([*tokens, "a"], "has 'a' twice"), (tokens[:60], "has only")):
         file.write_text("\n".join(content) + "\n", encoding="utf-8")

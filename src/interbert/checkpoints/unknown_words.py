@@ -11,6 +11,7 @@ from pathlib import Path
 
 from transformers import PreTrainedTokenizerBase
 
+from interbert.utils.bounded_files import read_small_text
 from interbert.utils.files import atomic_write
 
 UNKNOWN_WORDS = "unknown_words.csv"
@@ -85,6 +86,19 @@ class UnknownWords:
         for one in self.words:
             writer.writerow([one.word, one.before, one.after, *one.examples])
         atomic_write(folder / UNKNOWN_WORDS, text.getvalue())
+
+
+def read_unknown_words(folder: Path, most: int) -> list[UnknownWord]:
+    """The first words of a model directory's table; none where it has no table.
+
+    Raises:
+        ValueError: the table is damaged.
+    """
+    file = folder / UNKNOWN_WORDS
+    if not file.is_file():
+        return []
+    rows = list(csv.reader(read_small_text(file).splitlines()))[1 : most + 1]
+    return [UnknownWord(word, int(before), int(after), tuple(texts)) for word, before, after, *texts in rows]
 
 
 def unknown_words(
