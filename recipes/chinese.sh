@@ -15,7 +15,9 @@ DATASET=recipes/dataset_chinese.yaml MORE_TEXT=() MORE_PAIRS=() TOPIC_TEXT=text_
 if [ -z "$SOURCE" ]; then # 1,600 drawings: more passes, or there are no steps to learn in
   python -c "import sys; from interbert.demo.catalogue import prepare_openmoji; prepare_openmoji(sys.argv[1])" "$OUT/images"
   SOURCE="$OUT/images/*.parquet" DATASET=recipes/dataset_chinese_small.yaml TOPICS=recipes/topics_chinese.jsonl
-  TOPIC_TEXT=text MORE_TEXT=(--training.epochs 60) MORE_PAIRS=(--training.epochs 12 --training.batch-size 64)
+  TOPIC_TEXT=text MORE_TEXT=(--training.epochs 60)
+  MORE_PAIRS=(--training.epochs 12 --training.batch-size 64 --training.learning-rate 3e-4 --training.ema-decay 0.99)
+  MORE_PAIRS+=(--warm-start.dropout 0.7 --model.region-dropout 0.3) # they are learnt by heart in no time
 fi
 
 interbert dataset build "$SOURCE" "$OUT/data" --config "$DATASET" --title-column "$TITLE"
