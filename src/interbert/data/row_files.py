@@ -91,6 +91,28 @@ def _read(
         raise SourceError(f"{path}: cannot be read ({error}). It should be text in UTF-8, whole.") from error
 
 
+def read_lines(path: Path, what: str) -> Iterator[tuple[int, str]]:
+    """Number and text of each line, without its end.
+
+    Args:
+        path: of a text file, plain or with .gz.
+        what: it holds, for messages.
+
+    Raises:
+        SourceError: there is no such file, or it cannot be read.
+    """
+    if not path.is_file():
+        raise SourceError(f"{path}: there is no such file of {what}.")
+    try:
+        with _opened(path) as opened:
+            lines = _Lines(path, opened)
+            for line in lines:
+                lines.next_row()
+                yield lines.number, line.rstrip("\r\n")
+    except (OSError, EOFError, UnicodeDecodeError) as error:
+        raise SourceError(f"{path}: cannot be read ({error}). It should be text in UTF-8, whole.") from error
+
+
 def _rows(path: Path, what: str) -> Iterator[tuple[int, Row | str]]:
     kind = path.suffixes[-2] if path.suffix == ".gz" and len(path.suffixes) > 1 else path.suffix
     kind = kind.lower()
