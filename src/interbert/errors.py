@@ -91,6 +91,10 @@ class SourceError(UsageError):
     """A source of images and texts is missing, empty or unreadable."""
 
 
+class NoRowsError(SourceError):
+    """A source can be read, and holds no rows."""
+
+
 class ColumnError(SourceError):
     """A column that was named is not in the source."""
 
