@@ -13,8 +13,16 @@ from tests.curation.test_crawl_layouts import downloaded
 from tests.curation.test_dataset_build import crawl, dropped, photo, products, rows_of, titles
 from tests.regions.importers.writers import tar
 
+from interbert.cli.main import main
+from interbert.curation import chunks
 from interbert.curation.build import build_dataset
+from interbert.curation.image_options import ImageOptions
+from interbert.curation.listing import list_source
 from interbert.curation.recipe import DatasetRecipe
+from interbert.curation.shards_of_source import OpenShards, list_shards
+from interbert.curation.title_rules import TitleOptions
+
+ENGLISH = {"title_rules": TitleOptions(language="en"), "image_rules": ImageOptions(least_side=None, blank=None)}
 
 
 def build(source: Path, out: Path, **more: Any) -> dict[str, Any]:
@@ -69,8 +77,7 @@ def test_a_table_whose_tar_is_lost_is_read_and_other_files_are_named(tmp_path: P
     (source / "more").mkdir()
     for name in ("titles.csv", "more/b.parquet"):
         (source / name).write_text("x")
-    options = {"title_rules.language": "en"}
-    report = build(source, tmp_path / "out", **_options(options))
+    report = build(source, tmp_path / "out", **ENGLISH)
     assert (report["rows"], report["files_passed_over"]) == (6, ["more/b.parquet", "titles.csv"])
     lost = [(row["id"], row["rule"]) for row in dropped(tmp_path / "out") if row["id"].startswith("00001")]
     assert lost == [
@@ -78,14 +85,6 @@ def test_a_table_whose_tar_is_lost_is_read_and_other_files_are_named(tmp_path: P
         ("000010001", "download_failed"),
         ("000010002", "image_missing"),
     ]
-
-
-def _options(found: dict[str, Any]) -> dict[str, Any]:
-    from interbert.curation.image_options import ImageOptions
-    from interbert.curation.title_rules import TitleOptions
-
-    rules = TitleOptions(language=found["title_rules.language"])
-    return {"title_rules": rules, "image_rules": ImageOptions(least_side=None, blank=None)}
 
 
 CSV = "item,title\n" + "".join(f"{n},{title}\n" for n, title in enumerate(titles(4)))
@@ -135,5 +134,71 @@ def test_img2datasets_table_without_rows_is_no_shard(tmp_path: Path) -> None:
     table = tmp_path / "crawl" / "00000.parquet"
     pq.write_table(pq.read_table(table).slice(0, 0), table)
     tar(tmp_path / "crawl" / "00000.tar", [])
-    report = build(tmp_path / "crawl", tmp_path / "out", **_options({"title_rules.language": "en"}))
+    report = build(tmp_path / "crawl", tmp_path / "out", **ENGLISH)
     assert (report["rows"], report["kept"]) == (3, 2)
+
+
+def samples(file: Path, fields: list[dict[str, Any]]) -> None:
+    parts = [((f"{n}.jpg", photo(n)), (f"{n}.json", json.dumps(one).encode())) for n, one in enumerate(fields)]
+    tar(file, [member for sample in parts for member in sample])
+
+
+def test_fields_of_samples_are_columns_and_halves_of_emoji_stop_nothing(tmp_path: Path) -> None:
+    named = titles(3)
+    fields = [
+        {"caption": named[0], "price": 9.5, "note": "\ud83d"},
+        {"caption": named[1], "category": "鞋\ud83d", "sizes": [1]},
+        {"caption": f"{named[2]}\ud83d"},
+    ]
+    samples(tmp_path / "crawl.tar", fields)
+    report = build(tmp_path / "crawl.tar", tmp_path / "out")
+    assert (report["columns"]["title"], report["kept"]) == ("caption", 2)
+    found = {row["id"]: row for row in rows_of(tmp_path / "out")}
+    assert [(row["price"], row["note"], row["sizes"], row["category"]) for row in (found["0"], found["1"])] == [
+        ("9.5", "\ufffd", None, ""),
+        (None, None, "[1]", "鞋\ufffd"),
+    ]
+    (only,) = dropped(tmp_path / "out")
+    assert (only["rule"], only["title"]) == ("damaged_text", f"{named[2]}\ufffd")
+
+
+def test_of_several_titles_the_others_stay_in_their_column(tmp_path: Path) -> None:
+    named = titles(3)
+    rows = [{"captions": named[:2]}, {"captions": named[2:]}]
+    build(crawl(tmp_path / "crawl.parquet", rows), tmp_path / "out")
+    assert {row["title"]: row["captions"] for row in rows_of(tmp_path / "out")} == {
+        named[0]: named[:2],
+        named[2]: named[2:],
+    }
+
+
+def test_a_column_that_is_read_is_not_named_as_left_out(tmp_path: Path) -> None:
+    crawl(tmp_path / "a.parquet", [{"title": titles(1)[0], "size": [1]}])
+    crawl(tmp_path / "b.parquet", [{"title": titles(2)[1:], "size": 1}])
+    report = build(tmp_path, tmp_path / "out" / "x")
+    assert list(report["columns_left_out"]) == ["size"]
+
+
+@pytest.mark.parametrize("kept_as", ["bytes", "files"])
+def test_chunks_have_fewer_rows_where_images_are_large(
+    kept_as: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(chunks, "BYTES", 4 * len(photo(1)))
+    rows = products(9)
+    if kept_as == "files":
+        for row in rows:
+            (tmp_path / f"{row['item']}.jpg").write_bytes(row["image"])
+            row["image"] = f"{row['item']}.jpg"
+    source = crawl(tmp_path / "crawl.parquet", rows)
+    opened = OpenShards(list_shards(str(source)))
+    listing = list_source(opened, DatasetRecipe(str(source), str(tmp_path / "out")))
+    assert {chunk.rows for chunk in chunks.chunks_of(listing)[:-1]} <= {3, 4}
+
+
+def test_the_command_takes_lists_of_formats_and_of_rules(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = crawl(tmp_path / "crawl.parquet", products(2))
+    command = ["dataset", "build", str(source), str(tmp_path / "out"), "--workers", "1"]
+    lists = ["--image-rules.formats", "[PNG,JPEG]", "--image-rules.only-flagged", "[image_blank]"]
+    assert main([*command, *lists]) == 0
+    assert main([*command, "--image-rules.formats", "[jpg]"]) == 2
+    assert "formats: jpg cannot be; those that are read are JPEG, PNG" in capsys.readouterr().err

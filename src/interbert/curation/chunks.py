@@ -12,15 +12,18 @@ from interbert.curation.shards_of_source import OpenShards, is_archive
 
 TITLES, IMAGES = 20_000, 500
 """Rows of a chunk without and with images: some megabytes, some seconds of work."""
+BYTES = 1 << 25
+"""Of a chunk with images, in the mean: it has fewer rows where they are large. Every worker has some at a time."""
 
 
 def chunks_of(listing: SourceListing) -> list[Chunk]:
     """All chunks of a source, in its order."""
-    size = TITLES if listing.columns.image is None else IMAGES
+    has_images = listing.columns.image is not None
     return [
         Chunk(number, start, min(size, end - start), first + start)
         for number, (shard, first) in enumerate(zip(listing.shards, starts(listing.shards), strict=True))
         for begin, end in ((0, shard.sound), (shard.sound, shard.rows))
+        for size in (max(1, min(IMAGES, BYTES // max(1, shard.row_bytes))) if has_images else TITLES,)
         for start in range(begin, end, size)
     ]
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from interbert.curation.cells import ERROR, STATUS
+from interbert.curation.sample_rows import field_text, further_fields
 from interbert.errors import SourceError, first_line
 from interbert.extraction.columns import id_text
 from interbert.extraction.image_tsv import ArchiveRows
@@ -19,7 +20,7 @@ from interbert.extraction.parquet_rows import require_bounded
 from interbert.extraction.tar_rows import TarRows
 
 _OF_SAMPLES = ("url", STATUS, ERROR)
-"""What is read of the ``.json`` beside each image where there is no table."""
+"""What each ``.json`` beside an image says, whatever else; read where there is no table."""
 _OURS = ("image", "caption")
 
 
@@ -49,7 +50,8 @@ class Img2datasetRows(ArchiveRows):
         self._keys = [id_text(key) or "" for key in self._table.get("key", [])]
         known = set(self._keys)
         self._keys += [key for key in keys if key not in known]
-        further = [name for name in (self._table or _OF_SAMPLES) if name not in ("key", *_OURS)]
+        further = list(self._table or dict.fromkeys((*_OF_SAMPLES, *self._fields(file))))
+        further = [name for name in further if name not in ("key", *_OURS)]
         self.column_names = ("key", *_OURS, *further)
 
     @staticmethod
@@ -97,8 +99,10 @@ class Img2datasetRows(ArchiveRows):
             return None
         if column == "caption":
             return self._tar.value(sample, "caption")
-        value = self._tar.sidecar(sample).get(column)
-        return value if isinstance(value, str) else None
+        return field_text(self._tar.sidecar(sample).get(column))
+
+    def _fields(self, file: Path) -> list[str]:
+        return [] if self._tar is None else further_fields(self._tar, str(file))
 
     def _image(self, key: str, sample: int | None) -> Any:
         if sample is not None and self._tar is not None:

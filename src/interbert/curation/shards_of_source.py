@@ -9,17 +9,19 @@ import glob
 import hashlib
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from interbert.curation.damaged import read_sound_records
 from interbert.curation.img2dataset import Img2datasetRows, parts_of_table
 from interbert.curation.muge import MugeRows, muge_files, muge_splits
+from interbert.curation.sample_rows import SampleRows
 from interbert.errors import NoRowsError, SourceError
 from interbert.extraction.image_tsv import ArchiveRows
 from interbert.extraction.images import IMAGE_SUFFIXES
 from interbert.extraction.tables import SourceRows, read_rows
+from interbert.extraction.tar_rows import TarRows
 
 _TABLES = (".csv", ".tsv", ".json", ".jsonl")
 _WHOLE = ("dataset_info.json", "dataset_dict.json", "metadata.csv", "metadata.jsonl", "metadata.parquet")
@@ -50,7 +52,10 @@ class SourceShard:
         if self.kind == "img2dataset":
             return SourceRows(Img2datasetRows(Path(self.path)), Path(self.path).parent)
         try:
-            return read_rows(self.path, self.split)
+            found = read_rows(self.path, self.split)
+            if isinstance(found.rows, TarRows):
+                return replace(found, rows=SampleRows(found.rows, self.path))
+            return found
         except NoRowsError:
             raise
         except SourceError as error:
