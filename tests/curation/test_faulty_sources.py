@@ -22,7 +22,10 @@ from interbert.curation.recipe import DatasetRecipe
 from interbert.curation.shards_of_source import OpenShards, list_shards
 from interbert.curation.title_rules import TitleOptions
 
-ENGLISH = {"title_rules": TitleOptions(language="en"), "image_rules": ImageOptions(least_side=None, blank=None)}
+ENGLISH: dict[str, Any] = {
+    "title_rules": TitleOptions(language="en"),
+    "image_rules": ImageOptions(least_side=None, blank=None),
+}
 
 
 def build(source: Path, out: Path, **more: Any) -> dict[str, Any]:
@@ -145,7 +148,7 @@ def samples(file: Path, fields: list[dict[str, Any]]) -> None:
 
 def test_fields_of_samples_are_columns_and_halves_of_emoji_stop_nothing(tmp_path: Path) -> None:
     named = titles(3)
-    fields = [
+    fields: list[dict[str, Any]] = [
         {"caption": named[0], "price": 9.5, "note": "\ud83d"},
         {"caption": named[1], "category": "鞋\ud83d", "sizes": [1]},
         {"caption": f"{named[2]}\ud83d"},

@@ -47,7 +47,7 @@ def further_fields(tar: TarRows, where: str) -> list[str]:
         found |= dict.fromkeys(map(whole_text, tar.sidecar(row)))
         if len(found) > MAX_COLUMNS:
             raise SourceError(
-                f"{where}: the .json files of its samples have more than {MAX_COLUMNS:,} names, of which none are read. "
+                f"{where}: the .json files of its samples have more than {MAX_COLUMNS:,} names, which are not read. "
                 "Give all samples the same names."
             )
     return [name for name in found if name not in tar.column_names]
