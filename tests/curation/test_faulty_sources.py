@@ -21,6 +21,7 @@ from interbert.curation.listing import list_source
 from interbert.curation.recipe import DatasetRecipe
 from interbert.curation.shards_of_source import OpenShards, list_shards
 from interbert.curation.title_rules import TitleOptions
+from interbert.errors import SourceError
 
 ENGLISH: dict[str, Any] = {
     "title_rules": TitleOptions(language="en"),
@@ -114,6 +115,15 @@ def test_of_a_damaged_table_of_text_all_other_rows_are_read(
     assert (only["rule"], only["where"]) == ("shard_unreadable", f"{name}, row 3")
     assert only["detail"].startswith(wrong)
     assert [row["title"] for row in rows_of(tmp_path / "out")] == titles(3)
+
+
+@pytest.mark.parametrize(
+    "content", [CSV.replace("item", "\u4ef6").encode("gb18030"), b"{]\n" + CSV.encode("gb18030"), b""]
+)
+def test_a_table_without_a_header_that_can_be_read_is_refused(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes(content)
+    with pytest.raises(SourceError, match=r"a\.csv: (is no text in UTF-8|the file is empty)"):
+        build(tmp_path / "a.csv", tmp_path / "out")
 
 
 def test_rows_of_a_damaged_parquet_file_are_counted_and_empty_shards_are_none(tmp_path: Path) -> None:

@@ -73,16 +73,19 @@ def _copy(file: Path, sound: Path, problems: list[str]) -> None:
 
 def _delimited(file: Path) -> Iterator[tuple[int, list[str], str | None]]:
     """First line of each row with its cells, the header first, and what is wrong with it."""
-    header: list[str] | None = None
-    for line, cells in records_of(file):
+    records = records_of(file)
+    line, header = next(records, (1, "is not there"))
+    if isinstance(header, str) or not _is_text("".join(header)):
+        raise SourceError(f"{file}: its header cannot be read.")
+    yield line, header, None
+    for line, cells in records:
         if isinstance(cells, str):
             yield line, [], cells
         elif not _is_text("".join(cells)):
             yield line, cells, "is no text in UTF-8"
-        elif header is not None and len(cells) > len(header):
+        elif len(cells) > len(header):
             yield line, cells, f"has {len(cells)} cells, the header {len(header)}"
         elif cells:
-            header = header or cells
             yield line, cells + [""] * (len(header) - len(cells)), None
 
 
