@@ -197,7 +197,8 @@ def report_of(
         "splits": {name: int((splits == number).sum()) for number, name in enumerate(SPLITS)},
         "lengths": {"title": {str(length): counts.lengths[length] for length in sorted(counts.lengths)}},
         "categories": {name: counts.categories[name] for name in sorted(counts.categories)},
-        "shards_unreadable": [shard.name for shard in listing.shards if shard.problem is not None],
+        "shards_unreadable": [shard.name for shard in listing.shards if shard.lost],
+        "files_passed_over": listing.passed_over,
         "columns": asdict(listing.columns),
         "columns_left_out": listing.left_out,
     }
