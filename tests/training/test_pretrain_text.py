@@ -169,14 +169,36 @@ def test_texts_come_from_every_kind_of_file(tmp_path: Path) -> None:
         ("b.jsonl.gz", 4, "is no JSON"),
         ("d-0.parquet", 2, "has no text"),
     ]
+    pq.write_table(pa.table({"title": [["红帽", "蓝帽"], []]}), tmp_path / "e.parquet")
+    (tmp_path / "f.jsonl").write_text('{"id": 1}\n{"title": ["绿帽"]}\n{"text": "白帽\\ud83d"}\n', encoding="utf-8")
+    with gzip.open(tmp_path / "g.txt.GZ", "wt", encoding="utf-8") as file:
+        file.write("黑帽\n")
+    more = read_texts([str(tmp_path / name) for name in ("e.parquet", "f.jsonl", "g.txt.GZ")])
+    assert list(more.texts) == ["红帽", "蓝帽", "绿帽", "白帽?", "黑帽"]
+    assert [row for _, row, _ in more.left_out.rows] == [2, 1]
     again = read_texts([str(tmp_path / "d-1.parquet")], ["other"])
     assert list(again.texts) == ["x", "y"]
     assert again.fingerprint != found.fingerprint
 
 
+def parquet(table: pa.Table) -> bytes:
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink)
+    content: bytes = sink.getvalue().to_pybytes()
+    return content
+
+
+NOT_UTF_8 = pa.StringArray.from_buffers(1, pa.py_buffer(b"\0\0\0\0\2\0\0\0"), pa.py_buffer(b"\xff\xfe"))
+
+
 @pytest.mark.parametrize(
     ("name", "content", "more", "message"),
     [
+        ("a.csv", b"title,title\nx,y\n", [], "its first row names 'title' twice. Rename or remove one column"),
+        ("a.parquet", parquet(pa.table([["x"], ["y"]], ["title"] * 2)), [], "has two columns 'title'"),
+        ("a.parquet", parquet(pa.table({"title": NOT_UTF_8})), [], "a text after row 0 is not in UTF-8"),
+        ("a.txt.gz", gzip.compress(b"text " * 99)[:10] + b"\xff" * 30, [], "cannot be read"),
+        ("a.csv.gz", gzip.compress(b"text " * 99)[:10] + b"\xff" * 30, [], "cannot be read"),
         ("a.csv", b"label\nx\n", [], "has none of the usual columns of texts. Columns: label. Name them with --text"),
         ("a.csv", b"title\nx\n", ["name"], "has no column 'name'"),
         ("a.txt", b"\n\n", [], "no texts (2 rows, the first: has no text)"),
