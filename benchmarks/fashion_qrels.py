@@ -110,8 +110,8 @@ def judged(products: Sequence[Product], queries: Mapping[str, str], least: int) 
 
 
 def grade(wanted: Product, product: Product) -> int:
-    """How right ``product`` is where ``wanted`` is described."""
-    others = (product.gender == wanted.gender) + (product.colour == wanted.colour)
+    """How right ``product`` is where ``wanted`` is described; for whom counts as met where the query names nobody."""
+    others = (product.gender == wanted.gender or wanted.gender.lower() not in _FOR) + (product.colour == wanted.colour)
     if product.article == wanted.article:
         return 1 + others
     return 1 if product.category == wanted.category and others == 2 else 0

@@ -41,6 +41,12 @@ def test_an_image_that_cannot_be_read_is_a_row_that_says_so(tmp_path: Path) -> N
     assert "base64" in str(source[1].problem)
 
 
+def test_a_file_that_was_not_written_to_its_end_is_refused(tmp_path: Path) -> None:
+    good = base64.b64encode(file_bytes(draw("red", "circle")))
+    with pytest.raises(SourceError, match=r"imgs: has 1 of 50 records \(num_images\)"):
+        open_source(str(lmdb_of(tmp_path / "imgs", {b"1": good, b"num_images": b"50"})), need_texts=False)
+
+
 @pytest.mark.parametrize("records", [{}, {b"0": pickle.dumps((1, 2, "text"))}])
 def test_another_lmdb_is_refused(tmp_path: Path, records: dict[bytes, bytes]) -> None:
     with pytest.raises(SourceError, match=r"imgs: its first records are no images in base64.*interbert import"):

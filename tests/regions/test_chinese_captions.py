@@ -8,7 +8,7 @@ from pathlib import Path
 import lmdb
 import pytest
 
-from interbert.errors import SourceError
+from interbert.errors import DataError, SourceError
 from interbert.regions.caption_files import read_captions
 from interbert.regions.caption_index import CaptionIndex
 from interbert.regions.caption_records import Caption, PassedOver
@@ -37,7 +37,7 @@ def read(path: Path, text: str) -> list[tuple[str, str, str]]:
 
 def test_coco_cn(tmp_path: Path) -> None:
     (tmp_path / "coco-cn_train.txt").write_text("COCO_train2014_000000101110\n")
-    (tmp_path / "coco-cn_test.txt").write_text("COCO_val2014_000000000042\n\n")
+    (tmp_path / "coco-cn_test.txt").write_text("COCO_val2014_000000000042.jpg\n\n")
     path = tmp_path / "imageid.human-written-caption.txt"
     assert read(path, COCO_CN) == [
         ("COCO_train2014_000000101110", "一只“猫”坐在 iPad 旁，看着 窗外。", "train"),
@@ -101,6 +101,11 @@ def test_pairs_of_an_lmdb_are_read_and_no_pickle_is_run(tmp_path: Path, capsys: 
     found = read_texts(folder)
     assert (found.ids, found.texts) == ((8428, 8429), ("高级感 托特包", "吊带裙"))
     assert found.image_ids == ((1076345, 517602), (5,))
+    other = pairs(tmp_path / "other", {b"0": pickle.dumps((1, 8, "红")), b"1": pickle.dumps((2, 8, "蓝"))})
+    with pytest.raises(DataError, match="text_id 8 has another text than before"):
+        read_texts(other)
+    with pytest.raises(SourceError, match=r"cut: has 3 of 50 records \(num_samples\)"):
+        list(read_captions(pairs(tmp_path / "cut", {**good, b"num_samples": b"50"})))
     bad = {b"7": pickle.dumps(Harmful()), b"8": pickle.dumps((1, 2)), b"9": pickle.dumps((1.5, 2, "a"))}
     passed: list[PassedOver] = []
     assert len(list(read_captions(pairs(tmp_path / "bad", {**good, **bad}), passed))) == 3

@@ -36,6 +36,7 @@ PREDICTIONS = {
     "an id as text": ('{"text_id": "8428", "image_ids": []}', r'row 1: its text_id is "8428"'),
     "no list": ('{"text_id": 8428, "image_ids": 5}', r"its image_ids are 5, and have to be a list"),
     "no JSON": ("8428,1,2", r"row 1: is no JSON"),
+    "two layouts": ('{"text_id": 1, "image_ids": [], "query_id": 1, "item_ids": []}', r"row 1: names two queries and"),
     "other names": ('{"text": 1}', r"row 1: names no query and its ids"),
     "twice": (MUGE_PREDICTIONS.splitlines()[0] + "\n" + MUGE_PREDICTIONS, r"row 2: text_id 8429 stands in a line"),
     "missing": (MUGE_PREDICTIONS.splitlines()[0], r"has no prediction for text 8428 and 1 more of .*valid_texts.jsonl"),
@@ -43,6 +44,7 @@ PREDICTIONS = {
 }
 TRUTHS = {
     "held back": ('{"text_id": 8428, "text": "a", "image_ids": []}', r"the answers of this split are held back"),
+    "of MUGE, held back": ('{"query_id": 8428, "query_text": "a"}', r"the answers of this split are held back"),
     "ids as texts": ('{"text_id": 8428, "text": "a", "image_ids": ["5"]}', r'one is "5"'),
     "cut off": (MUGE_TEXTS[:-20], r"row 3: is no JSON"),
 }
@@ -64,10 +66,17 @@ def test_a_bad_submission(tmp_path: Path, case: str) -> None:
     refused("kdd", submission, written(tmp_path, "valid_answer.json", json.dumps(KDD_ANSWERS)), reason)
 
 
-@pytest.mark.parametrize("answers", ["[]", "{}", '{"1": 5}', '{"1": "103"}', '{"1": [true]}', '{"1": [1.5]}', "{"])
-def test_bad_answers(tmp_path: Path, answers: str) -> None:
+@pytest.mark.parametrize(
+    ("answers", "reason"),
+    [
+        *((one, r"a.json: is no JSON of query ids with lists") for one in ("[]", "{}", "{")),
+        *((f'{{"0": [1], "1": {one}}}', r"query '1': has .*; a list") for one in ("5", '"103"')),
+        *((f'{{"0": [1], "1": [{one}]}}', r"query '1': of its products one is") for one in ("true", "1.5")),
+    ],
+)
+def test_bad_answers(tmp_path: Path, answers: str, reason: str) -> None:
     submission = written(tmp_path, "submission.csv", KDD_SUBMISSION)
-    refused("kdd", submission, written(tmp_path, "a.json", answers), "a.json: is no JSON of query ids with lists")
+    refused("kdd", submission, written(tmp_path, "a.json", answers), reason)
 
 
 @pytest.mark.parametrize("case", PREDICTIONS)
@@ -85,7 +94,7 @@ def test_bad_truth(tmp_path: Path, case: str) -> None:
 
 
 def test_a_packed_submission_is_read_where_it_lies(tmp_path: Path) -> None:
-    truth = written(tmp_path, "valid_answer.json", json.dumps(KDD_ANSWERS))
+    truth = written(tmp_path, "valid_answer.json", "\ufeff" + json.dumps(KDD_ANSWERS))
     plain = find_scorer("kdd").score(written(tmp_path, "submission.csv", "\ufeff" + KDD_SUBMISSION), truth)
     packed = tmp_path / "submission.zip"
     with zipfile.ZipFile(packed, "w") as file:
@@ -94,6 +103,13 @@ def test_a_packed_submission_is_read_where_it_lies(tmp_path: Path) -> None:
     with zipfile.ZipFile(packed, "a") as file:
         file.writestr("other/submission.csv", "")
     refused("kdd", packed, truth, "holds 2 files named submission.csv, and one is needed")
+    for method in (zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA):
+        with zipfile.ZipFile(packed, "w", method) as file:
+            file.writestr("submission.csv", KDD_SUBMISSION * 50)
+        data = bytearray(packed.read_bytes())
+        data[60:90] = b"\xff" * 30
+        packed.write_bytes(data)
+        refused("kdd", packed, truth, "submission.zip: cannot be read as a submission")
     cut = written(tmp_path, "cut.zip", "")
     cut.write_bytes(packed.read_bytes()[:-10])
     refused("kdd", cut, truth, "cut.zip: cannot be read as a submission|has no prediction")
@@ -120,6 +136,8 @@ def test_muges_own_names_and_texts_without_images(tmp_path: Path) -> None:
     lines = '{"query_id": 1, "query_text": "红色 连衣裙", "item_ids": [4]}\n{"query_id": 2, "query_text": "鞋"}\n'
     texts = read_texts(written(tmp_path, "valid_queries.jsonl", lines))
     assert (texts.ids, texts.texts, texts.image_ids) == ((1, 2), ("红色 连衣裙", "鞋"), ((4,), ()))
+    half = read_texts(written(tmp_path, "half.jsonl", '{"query_id": 1, "query_text": "鞋\\ud83d"}\n'))
+    assert half.texts == ("鞋?",)  # half of a surrogate pair, which no tokenizer takes
 
 
 def test_a_refused_file_is_one_line_of_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

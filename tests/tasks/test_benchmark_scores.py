@@ -14,7 +14,7 @@ from interbert.cli.main import main
 from interbert.tasks.scoring import BENCHMARKS, find_scorer
 
 KDD_ANSWERS = {"0": [103059361, 103020398], "7": ["103017048"], "12": []}
-KDD_SUBMISSION = """query-id,product1,product2,product3,product4,product5
+KDD_SUBMISSION = """query-id, product1,product2,product3,product4,product5
 7,103000001,103000002,103017048,103000004,103000005
 0,103059361,103000002,103000003,103020398,103000005
 12,103000001,103000002,103000003,103000004,103000005

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
-from tests.forked import COMMAND, Fork
+from tests.forked import COMMAND, Fork, together
 from tests.training.test_training import wait_for
 from transformers import AutoModelForMaskedLM
 
@@ -110,16 +110,24 @@ def test_a_killed_run_goes_on_with_its_own_vocabulary_and_refuses_other_texts(
     own = tmp_path / "titles.txt"
     own.write_bytes(titles.read_bytes())
     out = tmp_path / "m"
+    held = tmp_path / "held.txt"
+    held.write_bytes(titles.read_bytes())
     words = ["pretrain", "text", str(own), str(out), *SMALL, *LEARN[:-1], "12", "--training.seed", "3"]
+    words += ["--validation", str(held), "--validation-limit", "43"]
     process = Fork(COMMAND, *words)
     wait_for(lambda: list(out.glob("checkpoints/*/training.json")), process)
     process.kill()
     process.communicate()
     before = (out / "vocabulary" / "tokenizer.json").read_bytes()
-    own.write_text(own.read_text(encoding="utf-8") + "新的标题\n", encoding="utf-8")
+    for file, message in ((own, "the run began with other texts"), (held, "began with other validation texts")):
+        file.write_text(file.read_text(encoding="utf-8") + "新的标题\n", encoding="utf-8")
+        assert main(words) == 2
+        assert message in capsys.readouterr().err
+        file.write_bytes(titles.read_bytes())
+    (out / "texts.json").rename(tmp_path / "texts.json")
     assert main(words) == 2
-    assert "the run began with other texts" in capsys.readouterr().err
-    own.write_bytes(titles.read_bytes())
+    assert "texts.json: cannot be read" in capsys.readouterr().err
+    (tmp_path / "texts.json").rename(out / "texts.json")
     assert main(words) == 0
     told = capsys.readouterr()
     assert "continuing from" in told.out
@@ -128,6 +136,22 @@ def test_a_killed_run_goes_on_with_its_own_vocabulary_and_refuses_other_texts(
     assert bert_tokenizer(str(out)).get_vocab() == json.loads(before)["model"]["vocab"]
     steps = [one["step"] for one in log_of(out) if "eval_accuracy" in one]
     assert steps == sorted(set(steps))
+
+
+SECOND_LEARNS_NOT = """
+import os
+from interbert.cli.main import console
+from interbert.training import pretrain_text
+if os.environ["RANK"] == "1":
+    pretrain_text.learn_word_pieces = None
+console()
+"""
+
+
+def test_of_several_processes_one_learns_the_vocabulary(titles: Path, tmp_path: Path) -> None:
+    words = ["pretrain", "text", str(titles), str(tmp_path / "m"), *SMALL, "--training.max-steps", "1"]
+    for code, _, errors in together(SECOND_LEARNS_NOT, words, 2):
+        assert code == 0, errors
 
 
 def test_texts_come_from_every_kind_of_file(tmp_path: Path) -> None:
@@ -145,14 +169,36 @@ def test_texts_come_from_every_kind_of_file(tmp_path: Path) -> None:
         ("b.jsonl.gz", 4, "is no JSON"),
         ("d-0.parquet", 2, "has no text"),
     ]
+    pq.write_table(pa.table({"title": [["红帽", "蓝帽"], []]}), tmp_path / "e.parquet")
+    (tmp_path / "f.jsonl").write_text('{"id": 1}\n{"title": ["绿帽"]}\n{"text": "白帽\\ud83d"}\n', encoding="utf-8")
+    with gzip.open(tmp_path / "g.txt.GZ", "wt", encoding="utf-8") as file:
+        file.write("黑帽\n")
+    more = read_texts([str(tmp_path / name) for name in ("e.parquet", "f.jsonl", "g.txt.GZ")])
+    assert list(more.texts) == ["红帽", "蓝帽", "绿帽", "白帽?", "黑帽"]
+    assert [row for _, row, _ in more.left_out.rows] == [2, 1]
     again = read_texts([str(tmp_path / "d-1.parquet")], ["other"])
     assert list(again.texts) == ["x", "y"]
     assert again.fingerprint != found.fingerprint
 
 
+def parquet(table: pa.Table) -> bytes:
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink)
+    content: bytes = sink.getvalue().to_pybytes()
+    return content
+
+
+NOT_UTF_8 = pa.StringArray.from_buffers(1, pa.py_buffer(b"\0\0\0\0\2\0\0\0"), pa.py_buffer(b"\xff\xfe"))
+
+
 @pytest.mark.parametrize(
     ("name", "content", "more", "message"),
     [
+        ("a.csv", b"title,title\nx,y\n", [], "its first row names 'title' twice. Rename or remove one column"),
+        ("a.parquet", parquet(pa.table([["x"], ["y"]], ["title"] * 2)), [], "has two columns 'title'"),
+        ("a.parquet", parquet(pa.table({"title": NOT_UTF_8})), [], "a text after row 0 is not in UTF-8"),
+        ("a.txt.gz", gzip.compress(b"text " * 99)[:10] + b"\xff" * 30, [], "cannot be read"),
+        ("a.csv.gz", gzip.compress(b"text " * 99)[:10] + b"\xff" * 30, [], "cannot be read"),
         ("a.csv", b"label\nx\n", [], "has none of the usual columns of texts. Columns: label. Name them with --text"),
         ("a.csv", b"title\nx\n", ["name"], "has no column 'name'"),
         ("a.txt", b"\n\n", [], "no texts (2 rows, the first: has no text)"),
@@ -180,11 +226,14 @@ def test_a_given_vocabulary_is_fitted_and_a_damaged_one_refused(
     letters = "abcdefghijklmnopqrstuvwxyz"
     han = sorted({one for title in TITLES for one in title if one > "一"})
     tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *letters, *(f"##{one}" for one in letters), *han]
-    tokens += [f"[unused{number}]" for number in range(50)]
+    tokens += [*(f"[unused{number}]" for number in range(50)), "\u2028"]  # as in the published Chinese one
     file = tmp_path / "vocab.txt"
-    file.write_text("\n".join(tokens) + "\n", encoding="utf-8")
+    file.write_bytes(("\ufeff" + "\r\n".join(tokens) + "\r\n").encode())
     words = ["pretrain", "text", str(titles), str(tmp_path / "m"), *SMALL, "--vocabulary", str(file)]
-    assert main([*words, "--training.max-steps", "1"]) == 0
+    for mistyped in (["--vocabulary", "nowhere/vocab.txt"], ["--validation", "nowhere.txt"]):
+        assert main([*words, *mistyped]) == 2
+        assert "nowhere" in capsys.readouterr().err
+    assert main([*words, "--training.max-steps", "1"]) == 0  # in the same folder
     assert "it has no capitals, texts are read in small letters" in capsys.readouterr().out
     assert bert_tokenizer(str(tmp_path / "m")).get_vocab() == {token: place for place, token in enumerate(tokens)}
     rows = list(csv.DictReader((tmp_path / "m" / "unknown_words.csv").read_text(encoding="utf-8").splitlines()))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import gzip
 import json
+import lzma
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +26,9 @@ _MAX_TEXT = 100_000
 _UNPACKED, _UNPACKED_TIMES = 1 << 30, 100
 """A .gz file may hold so many bytes of text, or so many times its own size: the larger. Logs of clicks shrink to a
 tenth."""
+
+UNREADABLE = (OSError, EOFError, UnicodeDecodeError, zlib.error, lzma.LZMAError)
+"""What readers of files, plain or packed, raise for damaged ones."""
 
 Row = Mapping[str, Any]
 
@@ -66,6 +71,7 @@ def read_rows(path: Path, what: str) -> Iterator[tuple[int, Row | str]]:
 
     Raises:
         SourceError: there is no such file, it is of another kind, or it cannot be read.
+        ColumnError: two columns of a table have one name.
     """
     yield from _read(path, what, lambda: _rows(path, what))
 
@@ -87,7 +93,7 @@ def _read(
         raise SourceError(f"{path}: there is no such file of {what}.")
     try:
         yield from rows()
-    except (OSError, EOFError, UnicodeDecodeError, csv.Error) as error:
+    except (*UNREADABLE, csv.Error) as error:
         raise SourceError(f"{path}: cannot be read ({error}). It should be text in UTF-8, whole.") from error
 
 
@@ -109,12 +115,12 @@ def read_lines(path: Path, what: str) -> Iterator[tuple[int, str]]:
             for line in lines:
                 lines.next_row()
                 yield lines.number, line.rstrip("\r\n")
-    except (OSError, EOFError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         raise SourceError(f"{path}: cannot be read ({error}). It should be text in UTF-8, whole.") from error
 
 
 def _rows(path: Path, what: str) -> Iterator[tuple[int, Row | str]]:
-    kind = path.suffixes[-2] if path.suffix == ".gz" and len(path.suffixes) > 1 else path.suffix
+    kind = path.suffixes[-2] if path.suffix.lower() == ".gz" and len(path.suffixes) > 1 else path.suffix
     kind = kind.lower()
     if kind not in _SEPARATORS and kind not in _JSON_LINES:
         raise SourceError(f"{path}: {what} come as .tsv, .csv or .jsonl (or these with .gz), not as {kind!r}.")
@@ -124,7 +130,7 @@ def _rows(path: Path, what: str) -> Iterator[tuple[int, Row | str]]:
 
 
 def _opened(path: Path) -> IO[str]:
-    if path.suffix == ".gz":
+    if path.suffix.lower() == ".gz":
         return cast(IO[str], gzip.open(path, "rt", encoding="utf-8-sig", newline=""))
     return path.open(encoding="utf-8-sig", newline="")
 
@@ -137,7 +143,7 @@ class _Lines:
     """
 
     def __init__(self, path: Path, stream: IO[str]) -> None:
-        self._path, self._stream = path, stream
+        self.path, self._stream = path, stream
         self._most = max(_UNPACKED, _UNPACKED_TIMES * path.stat().st_size)  # a plain file never comes to that
         self._read = 0
         self._row = 0
@@ -151,12 +157,12 @@ class _Lines:
             self._read += len(line)
             if self._row > _MAX_ROW:
                 raise SourceError(
-                    f"{self._path}: the row that line {self.number} belongs to has more than {_MAX_ROW:,} characters, "
+                    f"{self.path}: the row that line {self.number} belongs to has more than {_MAX_ROW:,} characters, "
                     "which are not read. Does a quote lack its closing one?"
                 )
             if self._read > self._most:
                 raise SourceError(
-                    f"{self._path}: unpacks to more than {self._most:,} characters, which are not read. Unpack it, or "
+                    f"{self.path}: unpacks to more than {self._most:,} characters, which are not read. Unpack it, or "
                     "split it into smaller files."
                 )
             yield line
@@ -181,6 +187,9 @@ def _separated_rows(lines: _Lines, separator: str) -> Iterator[tuple[int, Row | 
     if len(names) > _MAX_COLUMNS:
         yield lines.number, f"has {len(names):,} columns, of which {_MAX_COLUMNS:,} at most are read"
         return
+    twice = next((name for name in names if name and names.count(name) > 1), None)
+    if twice is not None:
+        raise ColumnError(f"{lines.path}: its first row names {twice[:40]!r} twice. Rename or remove one column.")
     for values in reader:
         lines.next_row()
         if not values:

@@ -13,6 +13,7 @@ from typing import Any
 from interbert.data.row_files import cell_text, read_lines, read_rows, too_long
 from interbert.data.texts import FlatTexts
 from interbert.errors import ColumnError, SourceError, first_line
+from interbert.utils.clean_text import clean_text
 from interbert.utils.files import atomic_write
 
 _LINES = (".txt", ".text")
@@ -109,7 +110,7 @@ def _of(left_out: LeftOut) -> str:
 def _all_texts(sources: Sequence[str], columns: Sequence[str], left_out: LeftOut) -> Iterator[str]:
     for file in (file for source in sources for file in _files(source)):
         for row, value in _values(file, columns):
-            text = " ".join(value.split()) if isinstance(value, str) else ""
+            text = clean_text(value) if isinstance(value, str) else ""
             reason = _wrong(value, text)
             if reason:
                 left_out.add(str(file), row, reason)
@@ -149,30 +150,41 @@ def _values(file: Path, columns: Sequence[str]) -> Iterator[tuple[int, Any]]:
 
 
 def _row_values(file: Path, columns: Sequence[str]) -> Iterator[tuple[int, Any]]:
-    chosen: Sequence[str] = ()
+    there: dict[str, None] = {}  # rows of JSON need not have the same columns
     for number, row in read_rows(file, _WHAT):
         if isinstance(row, str):
             yield number, ValueError(row)
             continue
-        chosen = chosen or _columns(file, list(row), columns)
-        for name in chosen:
-            yield number, cell_text(row.get(name))
+        there |= dict.fromkeys(map(str, row))
+        for name in columns or [name for name in _USUAL if name in row][:1] or _USUAL[:1]:
+            yield from ((number, text) for text in _texts_of(row.get(name)))
+    if there:
+        _columns(file, list(there), columns)
 
 
 def _parquet_values(file: Path, columns: Sequence[str]) -> Iterator[tuple[int, Any]]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    row = 0
     try:
         with pq.ParquetFile(file) as table:
             chosen = list(_columns(file, table.schema_arrow.names, columns))
-            row = 0
             for batch in table.iter_batches(batch_size=10_000, columns=chosen):
                 for values in zip(*(batch.column(name).to_pylist() for name in chosen), strict=True):
                     row += 1
-                    yield from ((row, cell_text(value)) for value in values)
+                    yield from ((row, text) for value in values for text in _texts_of(value))
+    except UnicodeDecodeError as error:
+        raise SourceError(
+            f"{file}: a text after row {row} is not in UTF-8 ({first_line(error)}). Write it anew."
+        ) from error
     except (pa.ArrowException, OSError) as error:
         raise SourceError(f"{file}: cannot be read ({first_line(error)}). Is it a whole parquet file?") from error
+
+
+def _texts_of(value: Any) -> Iterable[str]:
+    """A value's texts: of a list each, as ``interbert extract`` reads it."""
+    return map(cell_text, value) if isinstance(value, list) and value else (cell_text(value),)
 
 
 def _columns(file: Path, there: Sequence[str], wanted: Iterable[str]) -> Sequence[str]:
@@ -181,4 +193,7 @@ def _columns(file: Path, there: Sequence[str], wanted: Iterable[str]) -> Sequenc
     if missing or not chosen:
         what = f"no column {missing[0]!r}" if missing else "none of the usual columns of texts"
         raise ColumnError(f"{file}: has {what}. Columns: {', '.join(there[:20])}. Name them with --text-columns.")
+    twice = [name for name in chosen if list(there).count(name) > 1]
+    if twice:
+        raise ColumnError(f"{file}: has two columns {twice[0][:40]!r}. Rename or remove one.")
     return chosen

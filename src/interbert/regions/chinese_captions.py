@@ -73,7 +73,7 @@ def _split_of(folder: Path) -> dict[str, str]:
     for split in _SPLITS:
         file = folder / f"coco-cn_{split}.txt"
         for number, line in caption_lines(file) if file.is_file() else ():
-            image = line.strip()
+            image = line.strip().removesuffix(".jpg")
             if image and found.setdefault(image, split) != split:
                 raise SourceError(
                     f"{file}, line {number}: {image[:60]!r} is in coco-cn_{found[image]}.txt too. Remove it from one."

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from interbert.data.row_files import BadRows
+from interbert.data.row_files import UNREADABLE, BadRows
 from interbert.errors import SourceError, first_line
 from interbert.regions.importers.kdd_files import read_answers
 from interbert.tasks.scoring import Scorer, Scores, require_all
@@ -82,7 +82,7 @@ def read_submission(path: Path, queries: Set[str]) -> tuple[dict[str, tuple[str,
     for number, line in enumerate(_text(path).split("\n"), 1):
         query, *products = (cell.strip() for cell in line.split(","))
         if query not in queries:
-            ignored += bool(line.strip()) and line.strip().lower() != HEADER
+            ignored += bool(line.strip()) and ",".join([query, *products]).lower() != HEADER
             continue
         problem = _problem(query, products)
         if query in found:
@@ -116,7 +116,7 @@ def _text(path: Path) -> str:
         raise SourceError(f"{path}: there is no such file; {what} is needed.")
     try:
         return _unpacked(path) if zipfile.is_zipfile(path) else read_small_text(path)
-    except (OSError, ValueError, zipfile.BadZipFile, RuntimeError, NotImplementedError, EOFError) as error:
+    except (*UNREADABLE, ValueError, zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
         if isinstance(error, SourceError):
             raise
         raise SourceError(f"{path}: cannot be read as {what}: {first_line(error)}. Write it anew.") from error

@@ -28,7 +28,17 @@ from interbert.tasks.masked_text import MaskedTextTask
 from interbert.training.arguments import attention_for_training, cut_of, trainer_arguments
 from interbert.training.baselines import token_entropy
 from interbert.training.model_card import provenance
-from interbert.training.run_setup import as_recipe, claim_folder, main_process, mark_finished, one_run
+from interbert.training.run_setup import (
+    LEFT_OUT,
+    TEXTS,
+    VALIDATION_LEFT_OUT,
+    VOCABULARY,
+    as_recipe,
+    claim_folder,
+    main_process,
+    mark_finished,
+    one_run,
+)
 from interbert.training.text_options import PretrainTextOptions
 from interbert.training.trainer import InterBertTrainer, last_checkpoint
 from interbert.utils.bounded_files import read_json, reading
@@ -36,13 +46,6 @@ from interbert.utils.files import atomic_write
 from interbert.utils.transformers_logging import quiet_transformers
 
 _logger = logging.getLogger(__name__)
-
-TEXTS = "texts.json"
-"""Which texts a run began with."""
-LEFT_OUT = "left_out.csv"
-"""Rows without a text: file, row, reason."""
-VOCABULARY = "vocabulary"
-"""Folder of the run's tokenizer, which stays when a run goes on."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,7 @@ def pretrain_text(options: PretrainTextOptions) -> None:
 
     Raises:
         UsageError: options or texts do not fit; see the message.
-        DataError: the texts are others than when the run began.
+        DataError: the texts are others than when the run began, or it is not known whether they are.
         TrainingError: the loss is not finite.
     """
     with one_run(options.out):
@@ -100,16 +103,17 @@ def _read(options: PretrainTextOptions, out: Path) -> _Split:
     """Read the texts, say what is left out, and hold some out to validate on."""
     found = read_texts([options.source, *options.more_sources], options.text_columns)
     _say(found, out, LEFT_OUT)
-    _claim_texts(out, found)
     if options.validation is not None:
         others = read_texts([options.validation], options.text_columns)
-        _say(others, out, f"validation_{LEFT_OUT}")
+        _say(others, out, VALIDATION_LEFT_OUT)
+        _claim_texts(out, found, {"fingerprint": found.fingerprint, "validation": others.fingerprint})
         limit = np.linspace(0, len(others.texts) - 1, min(options.validation_limit, len(others.texts)))
         held, known = others.texts.chosen(limit.astype(int).tolist()), set(found.texts)
         shared = sum(text in known for text in held)
         if shared:
             _logger.info(f"{options.validation}: {shared:,} of its texts are trained on, too")
         return _Split(found.texts, held, {"texts": found.fingerprint, "validation": others.fingerprint})
+    _claim_texts(out, found, {"fingerprint": found.fingerprint})
     order = np.random.default_rng(options.training.seed).permutation(len(found.texts))
     count = min(options.validation_limit, max(1, round(options.validation_share * len(order))))
     if len(order) - count < 2:
@@ -124,32 +128,42 @@ def _say(found: Texts, out: Path, file: str) -> None:
         line += f"; {found.repeated:,} repeated ones are read once"
     if found.left_out.count:
         line += f"; {found.left_out.count:,} rows without a text are left out: {out / file}"
-        if main_process():
+    if main_process():
+        (out / file).unlink(missing_ok=True)  # of an attempt before
+        if found.left_out.count:
             found.left_out.write(out / file)
     _logger.info(line)
 
 
-def _claim_texts(out: Path, found: Texts) -> None:
+def _claim_texts(out: Path, found: Texts, fingerprints: dict[str, str]) -> None:
     """Remember the texts of a run; when it goes on, check that they are the same, since places in them are its keys."""
     file = out / TEXTS
-    if file.exists() and last_checkpoint(out) is not None:
+    if last_checkpoint(out) is not None:
         with reading(file, "Restore it, or name another folder."):
-            before = read_json(file)["fingerprint"]
-        if before != found.fingerprint:
-            raise DataError(f"{out}: the run began with other texts. Restore them, or name another folder.")
+            before = read_json(file)
+            kept = {"validation": fingerprints.get("validation")}  # which earlier versions did not remember
+            changed = [name for name, now in fingerprints.items() if (kept | before)[name] != now]
+        if changed:
+            which = "validation texts" if changed[0] == "validation" else "texts"
+            raise DataError(f"{out}: the run began with other {which}. Restore them, or name another folder.")
     elif main_process():
         counts = {"texts": len(found.texts), "repeated": found.repeated, "left out": found.left_out.count}
-        atomic_write(file, json.dumps({"fingerprint": found.fingerprint, **counts}, indent=2) + "\n")
+        atomic_write(file, json.dumps(fingerprints | counts, indent=2) + "\n")
 
 
 def _tokenizer(options: PretrainTextOptions, texts: FlatTexts, out: Path) -> PreTrainedTokenizerBase:
-    """The run's tokenizer: the one that it began with, given, or learnt."""
+    """The run's tokenizer: the one that it began with, given, or learnt; of several processes the first makes it."""
     folder = out / VOCABULARY
-    if last_checkpoint(out) is not None:
+    with trainer_arguments(options.training, out, 1).main_process_first(desc="vocabulary"):
+        if main_process() and last_checkpoint(out) is None:
+            _make_tokenizer(options, texts, out)
         with reading(folder / "tokenizer.json", "Restore it, or name another folder."):
             kept: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
             restore_normalizer(kept, folder)
-        return kept
+    return kept
+
+
+def _make_tokenizer(options: PretrainTextOptions, texts: FlatTexts, out: Path) -> None:
     positions = options.model.max_position_embeddings
     if options.vocabulary is None:
         published = tokenizer = learn_word_pieces(texts, options.vocabulary_size, positions)
@@ -159,11 +173,9 @@ def _tokenizer(options: PretrainTextOptions, texts: FlatTexts, out: Path) -> Pre
         tokenizer = fitted_to_vocabulary(published)
     unknown = unknown_words(published, tokenizer, texts)
     _logger.info(str(unknown))
-    if main_process():
-        unknown.write(out)
-        with writing(folder), quiet_transformers():
-            tokenizer.save_pretrained(folder)
-    return tokenizer
+    unknown.write(out)
+    with writing(out / VOCABULARY), quiet_transformers():
+        tokenizer.save_pretrained(out / VOCABULARY)
 
 
 def _masked(options: PretrainTextOptions, texts: FlatTexts, tokenizer: Any) -> MaskedTexts:

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import distributed
 
+from interbert.checkpoints.unknown_words import UNKNOWN_WORDS
 from interbert.data.negatives import Negatives, hard_share
 from interbert.data.pairs import PairTable
 from interbert.data.qrels import QrelsTexts
@@ -49,6 +50,15 @@ RECIPE = "recipe.json"
 FINISHED = "finished.json"
 REGIONS = "regions.json"
 """Who extracted the regions that a run began with."""
+TEXTS = "texts.json"
+"""Which texts a run on texts alone began with."""
+LEFT_OUT = "left_out.csv"
+"""Rows without a text: file, row, reason."""
+VALIDATION_LEFT_OUT = f"validation_{LEFT_OUT}"
+VOCABULARY = "vocabulary"
+"""Folder of the tokenizer of a run on texts alone, which stays when the run goes on."""
+_SETTINGS = {RECIPE, REGIONS, TEXTS, LEFT_OUT, VALIDATION_LEFT_OUT, VOCABULARY, UNKNOWN_WORDS}
+"""Written anew by a run that has no checkpoint."""
 NEGATIVES = "negatives.safetensors"
 """Pools of hard negatives, mined when a run starts."""
 _FEW = 50
@@ -228,7 +238,7 @@ def claim_regions(out: Path, store: RegionReader) -> None:
 
 def _has_begun(out: Path) -> bool:
     """Whether a run got further than its settings."""
-    return any(child.name not in (RECIPE, REGIONS) and not is_part(child) for child in out.iterdir())
+    return any(child.name not in _SETTINGS and not is_part(child) for child in out.iterdir())
 
 
 def main_process() -> bool:

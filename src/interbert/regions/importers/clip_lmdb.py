@@ -6,15 +6,21 @@ Another process reads the files, and pickles are read without running anything i
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from interbert.regions.importers.isolated import IsolatedFile
+from interbert.errors import SourceError
+from interbert.regions.importers.isolated import IsolatedFile, Record
 from interbert.regions.importers.pickles import UnsafePickleError, loads
+
+_logger = logging.getLogger(__name__)
 
 _IMAGES, _PAIRS = "num_images", "num_samples"
 """Keys of the counts."""
+_DIGITS = 12
+"""Of a count."""
 _MAX_PICKLE = 100
 """Steps and elements of a pickled pair; it has three."""
 
@@ -37,28 +43,45 @@ def read_images(folder: Path) -> Iterator[tuple[str, bytes | str]]:
     """Id of each image, and its base64, or what is wrong with it as text.
 
     Raises:
-        SourceError: it is no LMDB, or damaged.
+        SourceError: it is no LMDB, damaged, or has fewer records than it counts.
         MissingExtraError: lmdb is not installed.
     """
-    for record in IsolatedFile("lmdb", str(folder)).records():
-        if record.key != _IMAGES:
-            yield record.key, record.content if record.problem is None else record.problem
+    for record in _records(folder, _IMAGES):
+        yield record.key, record.content if record.problem is None else record.problem
 
 
 def read_pairs(folder: Path) -> Iterator[Pair | str]:
     """Each pair, or what is wrong with its record; in the order of the file's keys.
 
     Raises:
-        SourceError: it is no LMDB, or damaged.
+        SourceError: it is no LMDB, damaged, or has fewer records than it counts.
         MissingExtraError: lmdb is not installed.
     """
+    for record in _records(folder, _PAIRS):
+        if record.problem is None:
+            yield _pair(record.content, record.key)
+        else:
+            yield f"key {record.key[:40]!r} {record.problem}"
+
+
+def _records(folder: Path, count: str) -> Iterator[Record]:
+    """All but the record that says how many they are; this one is written last.
+
+    Raises:
+        SourceError: there are fewer.
+    """
+    found, expected = 0, None
     for record in IsolatedFile("lmdb", str(folder)).records():
-        if record.key != _PAIRS:
-            yield (
-                _pair(record.content, record.key)
-                if record.problem is None
-                else f"key {record.key[:40]!r} {record.problem}"
-            )
+        if record.key == count:
+            expected = record.content.strip()
+            continue
+        found += 1
+        yield record
+    if expected is None:
+        _logger.info(f"{folder}: has no {count}; whether it was written to its end is not known")
+    elif not expected.isdigit() or found < int(expected[:_DIGITS]):
+        shown = expected[:_DIGITS].decode("latin1")
+        raise SourceError(f"{folder}: has {found:,} of {shown} records ({count}). Write or copy it again.")
 
 
 def _pair(content: bytes, key: str) -> Pair | str:

@@ -12,7 +12,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from interbert.errors import RegionError, SourceError
 from interbert.regions.importers.rows import MAX_REGIONS
-from interbert.utils.bounded_files import json_value
+from interbert.utils.bounded_files import json_value, read_small_text
 
 MAX_RECORD = 1 << 26
 """Bytes of one record, all its arrays and texts together; 100 regions with classes and attributes take 2 MB."""
@@ -176,11 +176,12 @@ def small_text(file: Path) -> str:
     """
     if file.exists() and not file.is_file():
         raise SourceError(f"{file}: is no regular file.")
-    with file.open("rb") as stream:
-        raw = stream.read(MAX_RECORD + 1)
-    if len(raw) > MAX_RECORD:
-        raise SourceError(f"{file}: is larger than {MAX_RECORD:,} bytes; is it another file?")
-    return raw.decode("utf-8")
+    try:
+        return read_small_text(file, MAX_RECORD)
+    except UnicodeDecodeError:
+        raise
+    except ValueError as error:
+        raise SourceError(f"{file}: is larger than {MAX_RECORD:,} bytes; is it another file?") from error
 
 
 def array_field(value: Any, dtype: DTypeLike, rows: int, columns: int | None, name: str, where: str) -> NDArray[Any]:

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -27,25 +28,26 @@ def read_answers(path: str | Path) -> dict[str, tuple[str, ...]]:
         found = json_value(small_text(file))
         if not isinstance(found, dict) or not found:
             raise TypeError
-        return {query: tuple(dict.fromkeys(map(_id, _list(products)))) for query, products in found.items()}
     except SourceError:
         raise
     except FileNotFoundError as error:
         raise SourceError(f"{file}: there is no such file of answers.") from error
     except (OSError, ValueError, TypeError) as error:
         raise SourceError(f"{file}: is no JSON of query ids with lists of product ids.") from error
+    return {query: _products(products, f"{file}, query {query[:40]!r}") for query, products in found.items()}
 
 
-def _list(products: Any) -> list[Any]:
+def _products(products: Any, where: str) -> tuple[str, ...]:
     if not isinstance(products, list):
-        raise TypeError
-    return products
+        raise SourceError(f"{where}: has {_shown(products)}; a list of product ids is needed.")
+    wrong = [one for one in products if isinstance(one, bool) or not isinstance(one, int | str)]
+    if wrong:
+        raise SourceError(f"{where}: of its products one is {_shown(wrong[0])}; an id is a whole number or a text.")
+    return tuple(dict.fromkeys(str(one).strip() for one in products))
 
 
-def _id(product: Any) -> str:
-    if isinstance(product, bool) or not isinstance(product, int | str):
-        raise TypeError
-    return str(product).strip()
+def _shown(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)[:40]
 
 
 def read_labels(path: str | Path) -> dict[int, str]:
