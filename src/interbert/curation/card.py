@@ -22,6 +22,9 @@ _SIZES = (
     (100_000, "10K<n<100K"),
     (1_000_000, "100K<n<1M"),
     (10_000_000, "1M<n<10M"),
+    (100_000_000, "10M<n<100M"),
+    (1_000_000_000, "100M<n<1B"),
+    (10_000_000_000, "1B<n<10B"),
 )
 _COLUMNS = {
     "image": "the product's image, its file as it came",
@@ -95,7 +98,7 @@ def card_text(found: FinishedDataset, options: CardOptions) -> str:
 def _header(found: FinishedDataset, options: CardOptions) -> dict[str, Any]:
     """Metadata as the Hub knows them; without a licence where none was named."""
     rows = found.report["kept"]
-    size = next((name for most, name in _SIZES if rows < most), "n>10M")
+    size = next((name for most, name in _SIZES if rows < most), "10B<n<100B")
     files = [{"split": split, "path": f"{split}-*{found.suffix}"} for split in found.splits]
     header: dict[str, Any] = {"pretty_name": dataset_name(found, options)}
     if language := _language(found):
@@ -133,8 +136,9 @@ def _body(found: FinishedDataset, options: CardOptions) -> Iterator[str]:
     )
     yield from _section("Splits", ("split", "rows", "files"), _splits(found))
     yield ""
-    yield f"There are {report.get('groups', 0):,} groups of rows that are nearly the same, by title or image. The"
-    yield f"largest has {report.get('largest_group', 0):,} rows. A group is in one split as a whole."
+    yield f"There are {report.get('groups_of_several', 0):,} groups of two rows or more that are nearly the same,"
+    yield f"by title or image. The largest has {report.get('largest_group', 0):,} rows. A group is in one split as a"
+    yield "whole."
     yield from _section("Columns", ("column", "type", "what it holds"), _columns(found))
     yield from _section("Rules", ("rule", "dropped", "flagged", "stripped"), _rules(found))
     yield ""

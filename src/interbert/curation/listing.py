@@ -113,7 +113,7 @@ def _unify(types: dict[str, Any], more: Mapping[str, Any], where: str, misfits: 
 
 def _choose(recipe: DatasetRecipe, names: Sequence[str], sample: Mapping[str, Sequence[Any]]) -> ChosenColumns:
     named = (recipe.title_column, recipe.image_column, recipe.id_column, recipe.product_id_column)
-    for name in (*named, recipe.category_column, recipe.splits.stratify_by):
+    for name in (*named, recipe.category_column):
         if name is not None and name not in names:
             raise ColumnError.missing(name, names, recipe.source)
     image = recipe.image_column or (None if recipe.images == "none" else find_image(names, sample))
@@ -124,7 +124,7 @@ def _choose(recipe: DatasetRecipe, names: Sequence[str], sample: Mapping[str, Se
         image=image,
         id=recipe.id_column or next((lowered[name] for name in _IDS if name in lowered), None),
         product=recipe.product_id_column,
-        category=recipe.category_column or recipe.splits.stratify_by or lowered.get("category"),
+        category=recipe.category_column or lowered.get("category"),
         status=STATUS if STATUS in names and ({"url", ERROR} & set(names)) and image is not None else None,
         error=ERROR if ERROR in names and STATUS in names else None,
     )

@@ -16,11 +16,11 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from interbert.curation.layout import SPLITS
 from interbert.curation.output_rows import json_columns
 from interbert.errors import writing
 from interbert.utils.files import replacing
 
-SPLITS = ("train", "validation", "test")
 NOT_WRITTEN = -1
 _ROW_GROUP = 1000
 
