@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import os
+import tarfile
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -13,6 +15,8 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
+from tests.conftest import file_bytes
 from tests.curation.test_dataset_build import contents, crawl, dropped, photo, recipe, rows_of, titles
 
 from interbert.cli.main import main
@@ -20,9 +24,11 @@ from interbert.curation import build, reporting
 from interbert.curation.build import build_dataset
 from interbert.curation.card import CardOptions
 from interbert.curation.image_options import ImageOptions
+from interbert.curation.judging import JudgeSettings
 from interbert.curation.set_join import PartKeys, pairs_beyond
 from interbert.curation.title_rules import TitleOptions
 from interbert.errors import ConfigError, DataError, SourceError, UsageError
+from interbert.extraction.sources import open_source
 
 
 def report(out: Path) -> dict[str, Any]:
@@ -227,6 +233,47 @@ def test_pairs_beyond_the_window_count_unless_they_are_connected() -> None:
     assert pairs_beyond(keys, 4, np.arange(13)) == 15  # of 36 pairs of neighbours 8 + 7 + 6 are compared
     assert pairs_beyond(keys, 4, np.zeros(13, np.int64)) == 0
     assert pairs_beyond(keys, 4, np.array([0] * 10 + [1] * 3)) == 8  # one of the nine is apart
+
+
+def test_workers_of_a_cluster_need_no_list_of_words_at_its_path(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words, judged = tmp_path / "words.txt", build.judged_chunks
+    words.write_text("电饭锅\n保温杯\n", encoding="utf-8")
+
+    def elsewhere(settings: JudgeSettings, cells: Any, workers: int, ray: bool) -> Any:
+        assert ray
+        words.unlink()
+        return judged(settings, cells, 1)
+
+    monkeypatch.setattr(build, "judged_chunks", elsewhere)
+    rules = TitleOptions(block_list=str(words))
+    build_dataset(recipe(source, tmp_path / "out", title_rules=rules, ray=True))
+    assert [row["rule"] for row in dropped(tmp_path / "out")] == ["blocked_word", "blocked_word"]
+
+
+@pytest.mark.parametrize("kind", ["AVIF", "JPEG2000"])
+def test_tar_shards_name_images_by_their_bytes(kind: str, tmp_path: Path) -> None:
+    image = Image.open(io.BytesIO(photo(3)))
+    rows = [row | {"image": file_bytes(image, kind)} for row in plain(1)]
+    rules = ImageOptions(formats=type(ImageOptions().formats)(["AVIF", "JPEG2000"]))
+    source = crawl(tmp_path / "c.parquet", rows)
+    build_dataset(recipe(source, tmp_path / "out", format="webdataset", image_rules=rules))
+    (shard,) = (tmp_path / "out").glob("*.tar")
+    with tarfile.open(shard) as tar:
+        assert tar.getnames()[0] == f"0000000000{'.avif' if kind == 'AVIF' else '.jp2'}"
+    assert [item.data for item in open_source(str(shard))] == [rows[0]["image"]]
+
+
+def test_images_of_evaluation_sets_that_could_not_be_read_are_said(
+    source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    held = [{"title": title, "image": b"%d" % n if n else photo(1)} for n, title in enumerate(titles(24)[12:])]
+    test = crawl(tmp_path / "test.parquet", held)
+    assert main(["dataset", "build", str(source), str(tmp_path / "out"), "--workers", "1", "--exclude", str(test)]) == 0
+    said = capsys.readouterr().out
+    assert said.count("cannot be read as an image") == 10
+    assert "not looked for: 1 further images of evaluation sets, see report.json" in said
 
 
 def test_one_chunk_is_judged_by_one_process(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -42,7 +42,7 @@ from interbert.curation.row_images import RowImages
 from interbert.curation.samples import write_samples
 from interbert.curation.shards import NOT_WRITTEN, ShardPlan, ShardWriter, plan_shards
 from interbert.curation.shards_of_source import OpenShards, SourceShard, fingerprint, list_shards
-from interbert.curation.title_rules import TitleRules
+from interbert.curation.title_rules import list_versions, read_lists
 from interbert.errors import SourceError, UsageError
 from interbert.utils.bounded_files import read_json, reading
 from interbert.utils.environment import installed_versions
@@ -98,7 +98,7 @@ class _Build:
     def __init__(self, recipe: DatasetRecipe, out: Path) -> None:
         self.recipe, self.out = recipe, out
         self.progress = BuildProgress(out)
-        self.word_lists = TitleRules(recipe.title_rules).lists()  # first: one may be missing
+        self.word_lists = read_lists(recipe.title_rules)  # first: one may be missing
         self.opened = OpenShards(list_shards(recipe.source, recipe.split))
         _require_outside(out, self.opened.shards)
         self.versions = {"interbert": __version__, "python": sys.version.split()[0], **installed_versions(_LIBRARIES)}
@@ -150,7 +150,12 @@ class _Build:
         there = {file.name for file in folder.iterdir()}
         missing = [chunk for chunk in chunks if chunk.name not in there]
         settings = JudgeSettings(
-            listing.columns, recipe.images, recipe.normalise, recipe.title_rules, recipe.image_rules
+            listing.columns,
+            recipe.images,
+            recipe.normalise,
+            recipe.title_rules,
+            recipe.image_rules,
+            self.word_lists if recipe.ray else None,  # this machine's processes read the files: that takes less time
         )
         names = listing.columns.judged()
         cells = (read_cells(self.opened, listing, chunk, names) for chunk in missing)
@@ -192,7 +197,7 @@ class _Build:
             **asked,
             "seed": self.recipe.splits.seed,
             "format": self.recipe.format,
-            "word_lists": published(self.word_lists),
+            "word_lists": published(list_versions(self.word_lists)),
             "source_shards": published([asdict(shard) for shard in listing.shards]),
             "columns": asdict(listing.columns),
             "rows": told["splits"],

@@ -54,11 +54,8 @@ class CardOptions:
     """Who publishes it."""
 
 
-def write_card(folder: str | Path, options: CardOptions | None = None) -> list[str]:
+def write_card(folder: str | Path, options: CardOptions | None = None) -> None:
     """Write the card of a finished data set.
-
-    Returns:
-        what a person has to add before it is published, in words.
 
     Raises:
         DataError: a file of the data set is missing or damaged.
@@ -69,19 +66,9 @@ def write_card(folder: str | Path, options: CardOptions | None = None) -> list[s
     file = found.folder / CARD
     require_replaceable(file, _CARD)
     atomic_write(file, card_text(found, chosen))
-    return missing(chosen)
 
 
 _CARD = Kind("a card by `interbert dataset build`", lambda file: _MARK in file.read_text("utf-8", errors="replace"))
-
-
-def missing(options: CardOptions) -> list[str]:
-    """What only a person can say, and has not."""
-    said = {
-        "the licence (--card.license)": options.license,
-        "a description of where it is from (--card.description)": options.description,
-    }
-    return [name for name, value in said.items() if not value]
 
 
 def dataset_name(found: FinishedDataset, options: CardOptions) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from interbert.curation import agreement, image_rules, title_rules
+from interbert.curation import agreement, image_options, title_rules
 from interbert.curation.cells import Chunk
 from interbert.curation.duplicates import (
     DUPLICATE_IMAGE,
@@ -81,7 +81,7 @@ class LateDrops:
 
 def all_rules() -> tuple[str, ...]:
     """Every rule by its name, in the order in which rows meet them."""
-    return (*SOURCE_RULES, *title_rules.rule_names(), *image_rules.rule_names(), *LATE_RULES, *COUNTED)
+    return (*SOURCE_RULES, *title_rules.rule_names(), *image_options.RULES, *LATE_RULES, *COUNTED)
 
 
 @dataclass

@@ -39,7 +39,7 @@ _MEAN_PIXELS = 1 << 20
 _MOST_THREADS = 16
 _ORIENTATION = 0x0112
 
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".jp2", ".j2k"})
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "PPM", "ICO", "AVIF", "JPEG2000", "TGA", "PCX")
 """What Pillow may decode. Not EPS, which it hands to Ghostscript; nor files whose size is not that of their pixels."""
 _ANIMATED = frozenset({"GIF", "PNG", "WEBP", "AVIF"})
