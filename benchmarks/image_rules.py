@@ -175,7 +175,7 @@ def text(data: Path) -> None:
     files = draws.sample(catalogue(data / "fashion/train.parquet"), 60)
     files += draws.sample(catalogue(data / "grocery/train.parquet"), 60)
     told = ImageRules(
-        ImageOptions(text=0.03, qr_codes=True, least_side=None, only_flagged=("image_text", "image_qr_code"))
+        ImageOptions(text=0.03, qr_codes=True, least_side=None, only_flagged=["image_text", "image_qr_code"])
     )
 
     def share_of(rule: str, planted: Sequence[bytes]) -> str:

@@ -9,7 +9,8 @@ prints the message alone, without a traceback, and exits with ``exit_code``.
     ├── UsageError (ValueError)       an option, a path or a recipe is wrong; exit code 2
     │   ├── ConfigError               a model or recipe field has an impossible value
     │   ├── SourceError               a source of images and texts is missing, empty or unreadable
-    │   │   └── ColumnError           a column that was named is not there
+    │   │   ├── ColumnError           a column that was named is not there
+    │   │   └── NoRowsError           it can be read, and holds no rows
     │   ├── CheckpointError           a checkpoint or model directory does not fit
     │   ├── FilterError               a filter is wrong at a character that is named
     │   ├── BusyError                 another command is writing what was to be written; later it can be
@@ -89,6 +90,10 @@ def require_range(name: str, value: float | None, least: float, below: float = m
 
 class SourceError(UsageError):
     """A source of images and texts is missing, empty or unreadable."""
+
+
+class NoRowsError(SourceError):
+    """A source can be read, and holds no rows."""
 
 
 class ColumnError(SourceError):

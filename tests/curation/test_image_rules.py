@@ -93,7 +93,7 @@ def test_a_white_border_is_told_and_drops_on_demand() -> None:
     told = ImageRules().judge(data)
     assert told.dropped is None
     assert [flag.rule for flag in told.flags] == ["image_white_border"]
-    dropping = ImageRules(ImageOptions(only_flagged=())).judge(data)
+    dropping = ImageRules(ImageOptions(only_flagged=[])).judge(data)
     assert dropping.dropped == told.flags[0]
     assert dropping.flags == ()
     assert ImageRules().judge(saved(product(share=0.6))).flags == ()
@@ -143,7 +143,7 @@ def test_a_placeholder_has_many_titles_that_share_nothing() -> None:
 
 @pytest.mark.parametrize(
     ("wrong", "said"),
-    [({"blank": 1.5}, "blank"), ({"least_side": 0}, "least_side"), ({"only_flagged": ("image_blnk",)}, "image_blnk")],
+    [({"blank": 1.5}, "blank"), ({"least_side": 0}, "least_side"), ({"only_flagged": ["image_blnk"]}, "image_blnk")],
 )
 def test_options_out_of_range_are_named(wrong: dict[str, object], said: str) -> None:
     with pytest.raises(ConfigError, match=said):
@@ -167,7 +167,7 @@ def test_text_is_found_in_tall_and_in_cmyk_images() -> None:
     tall = Image.new("RGB", (100, 1200), "white")
     for top in (40, 1080):  # of which the library, given the whole, finds nothing or in strips of a pixel
         ImageDraw.Draw(tall).text((4, top), "SALE 50%", fill="black", font=ImageFont.load_default(22))
-    rules = ImageRules(ImageOptions(text=0.02, most_aspect=None, only_flagged=("image_text",)))
+    rules = ImageRules(ImageOptions(text=0.02, most_aspect=None, only_flagged=["image_text"]))
     told = rules.judge(saved(tall.convert("CMYK")))
     assert [flag.rule for flag in told.flags] == ["image_text"]
     assert rules.judge(saved(product())).flags == ()

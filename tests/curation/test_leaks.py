@@ -49,6 +49,8 @@ def test_a_source_of_images_gives_every_text_and_every_image(shop_file):
     ("name", "content", "texts"),
     [
         ("queries.txt", "红色连衣裙\n\n Red Dress \n", ["红色连衣裙", "red dress"]),
+        ("queries.txt", "Textured shirt\nblue\n", ["textured shirt", "blue"]),
+        ("qrels.txt", "query\tgrade\nRed\t2\n", ["red"]),
         ("qrels.tsv", "query\tproduct_id\tgrade\nRed\t1\t2\nblue\t2\t0\nred\t3\t1\n", ["red", "blue"]),
         (
             "queries.jsonl",
@@ -65,6 +67,12 @@ def test_files_of_texts_alone_are_read(tmp_path, name, content, texts):
     assert sets.texts == texts
     assert all(place.startswith(f"{file}, line ") for place in sets.text_places)
     assert sets.hashes.shape[0] == 0
+
+
+def test_rows_of_texts_that_cannot_be_read_are_named(tmp_path):
+    file = tmp_path / "titles.csv"
+    file.write_text("item_id,title\n7,Shirt\n8,Red, long dress\n")
+    assert read(file).problems == [f"{file}, line 3: has 3 fields, the first row has 2"]
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ Stopped at any moment, the same command goes on where it was; the same recipe, s
 from __future__ import annotations
 
 from interbert.curation.recipe import DatasetRecipe as Options
+from interbert.errors import listed
 from interbert.utils.terminal import say
 
 _SHOWN = 10
@@ -37,7 +38,9 @@ def run(options: Options) -> None:
     for rule, rows in sorted(dropped.items(), key=lambda one: -one[1]):
         say(f"  {rule}: {rows:,}")
     for name in counts["shards_unreadable"]:
-        say(f"{name}: could not be read, see dropped.parquet")
+        say(f"{name}: rows of it could not be read, see dropped.parquet")
+    if counts["files_passed_over"]:
+        say(f"{options.source}: files that are not read: {listed(counts['files_passed_over'])}")
     for name, why in counts["columns_left_out"].items():
         say(f"column {name[:60]!r} is left out: {why}")
     for problem in counts["excluded_unreadable"][:_SHOWN]:

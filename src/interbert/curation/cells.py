@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-STATUS, ERROR, SUCCESS = "status", "error_message", "success"
-"""Columns of img2dataset, and what the first says of an image that was downloaded."""
+STATUS, ERROR, FAILED = "status", "error_message", "failed_to_"
+"""Columns of img2dataset, and how the first begins where there is no image."""
 
 
 @dataclass(frozen=True)
@@ -54,10 +55,13 @@ class ChunkCells:
     """The shard, for messages."""
     cells: bytes | dict[str, list[Any]] | None
     """Arrow's stream, or values by column; None of a shard that cannot be read."""
-    problem: str | None = None
+    problems: Sequence[str] = ()
+    """Why its rows cannot be read, of each or of all."""
     folder: Path | None = None
     """What paths of images are relative to."""
     source: str = ""
+    prefix: str = ""
+    """Of the ids."""
 
     def values(self) -> dict[str, list[Any]]:
         """Values by column."""

@@ -145,7 +145,7 @@ class Comparison:
             NEAR_IMAGE: near_images,
             duplicates.SAME_TITLE: duplicates.same_titles(judged, rows),
             duplicates.SAME_IMAGE: duplicates.same_images(judged, rows),
-            SAME_PRODUCT: duplicates.same_products(judged, rows),
+            SAME_PRODUCT: duplicates.same_products(judged, rows, self.recipe),
         }
 
     def _splits(self, groups: NDArray[np.int64], kept: NDArray[np.int64]) -> NDArray[np.int8]:

@@ -95,10 +95,10 @@ def same_images(judged: JudgedRows, rows: Rows) -> Pairs:
     return linked(there, first_equal(byte_keys(judged.digests[there])))
 
 
-def same_products(judged: JudgedRows, rows: Rows) -> Pairs:
-    """Rows with the first one of the same id, or of the same product."""
+def same_products(judged: JudgedRows, rows: Rows, recipe: DatasetRecipe) -> Pairs:
+    """Rows with the first one of the same product, or of the same id where the recipe names its column."""
     parts = []
-    for name in ("id", "product"):
+    for name in ("product",) if recipe.id_column is None else ("id", "product"):
         texts = judged.texts(name).take(rows)
         there = np.fromiter(map(bool, texts), dtype=bool, count=len(rows))
         keys = text_keys(texts)[there]

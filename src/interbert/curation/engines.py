@@ -132,7 +132,7 @@ def _on_ray(
 def _with_files(chunks: Iterable[ChunkCells], image: str | None) -> Generator[ChunkCells]:
     """Chunks with the bytes of their images: workers share no disk with this process."""
     for one in chunks:
-        values = one.values() if image is not None and one.problem is None else {}
+        values = one.values() if image is not None and not one.problems else {}
         if image not in values:
             yield one
             continue

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from interbert.errors import ConfigError, listed, require_range
+from interbert.extraction.images import FORMATS
 
 RULES = (
     "image_unreadable",
@@ -30,7 +31,7 @@ _ALWAYS = frozenset({"image_unreadable", "image_too_large", "image_truncated", "
 class ImageOptions:
     """Limits of the rules of images."""
 
-    formats: tuple[str, ...] = ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "BMP")
+    formats: list[str] = field(default_factory=lambda: ["JPEG", "PNG", "WEBP", "AVIF", "GIF", "BMP"])
     """Formats that are kept, by the bytes of the file, whatever its name says."""
     animated: bool = True
     """Drop images of several frames (GIF, PNG, WebP, AVIF); without this, the first frame counts."""
@@ -50,7 +51,7 @@ class ImageOptions:
     """Different titles from which the image that they share is looked at as a placeholder."""
     placeholder_likeness: float = 0.2
     """Mean share of pairs of letters that two of an image's titles have in common, below which it is a placeholder."""
-    only_flagged: tuple[str, ...] = ("image_white_border",)
+    only_flagged: list[str] = field(default_factory=lambda: ["image_white_border"])
     """Rules that flag images and drop none."""
 
     def __post_init__(self) -> None:
@@ -60,6 +61,10 @@ class ImageOptions:
             require_range(name, getattr(self, name), 0.0, 1.000001)
         require_range("placeholder_titles", self.placeholder_titles, 2)
         require_range("placeholder_likeness", self.placeholder_likeness, 0.0, 1.000001)
+        if unread := set(self.formats) - set(FORMATS):
+            raise ConfigError(
+                f"formats: {listed(sorted(unread))} cannot be; those that are read are {listed(FORMATS)}."
+            )
         unknown = set(self.only_flagged) - (set(RULES) - _ALWAYS)
         if unknown:
             raise ConfigError(

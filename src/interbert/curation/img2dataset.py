@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from interbert.curation.cells import ERROR, STATUS
+from interbert.curation.sample_rows import field_text, further_fields
 from interbert.errors import SourceError, first_line
 from interbert.extraction.columns import id_text
 from interbert.extraction.image_tsv import ArchiveRows
@@ -19,7 +20,7 @@ from interbert.extraction.parquet_rows import require_bounded
 from interbert.extraction.tar_rows import TarRows
 
 _OF_SAMPLES = ("url", STATUS, ERROR)
-"""What is read of the ``.json`` beside each image where there is no table."""
+"""What each ``.json`` beside an image says, whatever else; read where there is no table."""
 _OURS = ("image", "caption")
 
 
@@ -44,19 +45,27 @@ class Img2datasetRows(ArchiveRows):
         self._tar = TarRows([file]) if file.suffix.lower() == ".tar" else None
         keys = [] if self._tar is None else [str(self._tar.value(row, "key")) for row in range(len(self._tar))]
         self._sample = {key: row for row, key in enumerate(keys)}
-        table = _table_beside(file)
+        table = file if self._tar is None else _table_beside(file)
         self._table = {} if table is None else _read(table)
         self._keys = [id_text(key) or "" for key in self._table.get("key", [])]
         known = set(self._keys)
         self._keys += [key for key in keys if key not in known]
-        further = [name for name in (self._table or _OF_SAMPLES) if name not in ("key", *_OURS)]
+        further = list(self._table or dict.fromkeys((*_OF_SAMPLES, *self._fields(file))))
+        further = [name for name in further if name not in ("key", *_OURS)]
         self.column_names = ("key", *_OURS, *further)
 
     @staticmethod
-    def fits(file: Path) -> bool:
+    def fits(file: Path, beside_tars: bool = False) -> bool:
         """Whether a file is a shard of img2dataset: a tar or a folder of images with its table, or a tar whose first
-        sample says where it was downloaded from."""
+        sample says where it was downloaded from.
+
+        Args:
+            file: of any kind.
+            beside_tars: of others; then a table whose own is lost is a shard, whose rows have no sample.
+        """
         try:
+            if beside_tars and _is_table(file):
+                return True
             if _table_beside(file) is not None:
                 return True
             if file.suffix.lower() != ".tar":
@@ -90,8 +99,10 @@ class Img2datasetRows(ArchiveRows):
             return None
         if column == "caption":
             return self._tar.value(sample, "caption")
-        value = self._tar.sidecar(sample).get(column)
-        return value if isinstance(value, str) else None
+        return field_text(self._tar.sidecar(sample).get(column))
+
+    def _fields(self, file: Path) -> list[str]:
+        return [] if self._tar is None else further_fields(self._tar, str(file))
 
     def _image(self, key: str, sample: int | None) -> Any:
         if sample is not None and self._tar is not None:
@@ -105,18 +116,21 @@ class Img2datasetRows(ArchiveRows):
 
 def _table_beside(file: Path) -> Path | None:
     """The table of a tar file, or a file that is the table of a folder beside it."""
+    table = file.with_suffix(".parquet")
+    is_shard = file.suffix.lower() == ".tar" or (file == table and file.with_suffix("").is_dir())
+    return table if is_shard and _is_table(table) else None
+
+
+def _is_table(file: Path) -> bool:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    table = file.with_suffix(".parquet")
-    is_shard = file.suffix.lower() == ".tar" or (file == table and file.with_suffix("").is_dir())
-    if not is_shard or not table.is_file():
-        return None
+    if file.suffix.lower() != ".parquet" or not file.is_file():
+        return False
     try:
-        names = pq.read_schema(table).names
+        return {"key", STATUS} <= set(pq.read_schema(file).names)
     except (pa.ArrowException, OSError):  # cut off: the samples are read without it
-        return None
-    return table if {"key", STATUS} <= set(names) else None
+        return False
 
 
 def _read(table: Path) -> dict[str, list[Any]]:

@@ -18,6 +18,7 @@ from interbert.curation.groups import group_rows
 from interbert.curation.reasons import Reason
 from interbert.data.row_files import read_rows
 from interbert.errors import ColumnError, ImageError, SourceError
+from interbert.extraction.columns import TEXT_NAMES
 from interbert.extraction.decoding import with_bytes
 from interbert.extraction.sources import ImageSource, SourceItem, open_source
 from interbert.utils.bounded_files import read_small_text
@@ -27,6 +28,10 @@ LEAK_IMAGE, LEAK_TITLE = "leak_image", "leak_title"
 
 _TEXT_NAMES = ("title", "caption", "text", "query", "sentence", "description", "displayname")
 """A column of texts has one of these in its name."""
+_WHOLE_NAMES = frozenset((*TEXT_NAMES, "query_text"))
+"""What such a column is called in a .txt, whose first line may as well be a text."""
+_MOST_NAMED = 100
+"""Lines of a file that cannot be read, beyond which they are counted."""
 _MOST_BYTES = 1 << 30
 """Of a text file with a text a line."""
 
@@ -43,7 +48,7 @@ class EvaluationSets:
     digests: dict[bytes, str] = field(default_factory=dict)
     """Place of each image's file, such as ``test.parquet, row 3``, by its SHA-256."""
     problems: list[str] = field(default_factory=list)
-    """Images that could not be read, and so are not looked for, in words."""
+    """Images and rows of texts that could not be read, and so are not looked for, in words."""
     text_places: list[str] = field(default_factory=list)
     """[T]"""
     image_places: list[str] = field(default_factory=list)
@@ -125,7 +130,7 @@ def _read_set(path: str, found: EvaluationSets, fingerprint: Fingerprint) -> Ite
     try:
         source = open_source(path, need_texts=False)
     except (SourceError, ColumnError) as error:
-        yield from _read_texts(path, error)
+        yield from _read_texts(path, error, found.problems)
         return
     for row in range(len(source)):
         item = source[row]
@@ -143,33 +148,45 @@ def _further_texts(source: ImageSource) -> Iterator[tuple[str, str]]:
             yield from _texts_of(cells, lambda row: f"{source.name}, row {row}")
 
 
-def _read_texts(path: str, error: SourceError) -> Iterator[tuple[str, str]]:
+def _read_texts(path: str, error: SourceError, problems: list[str]) -> Iterator[tuple[str, str]]:
     """Texts of a file without images; ``error`` says why there are none, for what is no such file either."""
     file = Path(path)
     if not file.is_file():
         raise error
     try:
-        rows = list(_named_texts(file))
+        if file.suffix.lower() == ".txt" and not _has_names(file):
+            rows = list(_texts_of(_lines(file), lambda row: f"{path}, line {row + 1}"))
+        else:
+            rows = list(_named_texts(file, problems))
     except SourceError as other:
         raise SourceError(f"{path}: is no evaluation set that can be read. {error} As texts alone: {other}") from other
     if rows:
         yield from rows
-    elif file.suffix.lower() == ".txt":
-        lines = _lines(file)
-        yield from _texts_of(lines, lambda row: f"{path}, line {row + 1}")
-    else:
+    elif file.suffix.lower() != ".txt":
         raise SourceError(
             f"{path}: no column is of texts. Name one title, caption, text or query, or give a .txt with a text a line."
         )
 
 
-def _named_texts(file: Path) -> Iterator[tuple[str, str]]:
+def _has_names(file: Path) -> bool:
+    """Whether the first line of a text file names columns: a text may hold any of the words."""
+    first = next(iter(_lines(file)), "")
+    return any(cell.strip().lower() in _WHOLE_NAMES for cell in first.split("\t"))
+
+
+def _named_texts(file: Path, problems: list[str]) -> Iterator[tuple[str, str]]:
     """Texts of the columns whose names say so."""
+    bad = 0
     for number, row in read_rows(file, "texts"):
         if isinstance(row, str):
-            continue  # a row that is none: judgements are read for their texts alone
+            bad += 1
+            if bad <= _MOST_NAMED:
+                problems.append(f"{file}, line {number}: {row}")
+            continue
         cells = [value for name, value in row.items() if _is_text_name(str(name))]
         yield from _texts_of(cells, lambda _, number=number: f"{file}, line {number}")  # type: ignore[misc]
+    if bad > _MOST_NAMED:
+        problems.append(f"{file}: {bad - _MOST_NAMED:,} further lines that cannot be read")
 
 
 def _lines(file: Path) -> list[str]:

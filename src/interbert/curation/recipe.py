@@ -36,8 +36,8 @@ class DatasetRecipe:
     image_column: str | None = None
     """Column that holds the images, as files or paths; found when not given."""
     id_column: str | None = None
-    """Column with each row's id; 'id', 'item_id', 'product_id', 'sku' or 'key' when there is one, else the row number.
-    Rows that share an id are of one group."""
+    """Column with each row's id; 'id', 'product_id', 'item_id', 'sku' or 'key' when there is one, else the row number.
+    Rows that share an id are of one group if it is named here, or a product's: files may each count from 0."""
     product_id_column: str | None = None
     """Column with an id that rows of one product share: they are of one group, too."""
     category_column: str | None = None

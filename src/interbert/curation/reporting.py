@@ -206,7 +206,8 @@ def report_of(
             "categories": len(counts.categories) - len(categories),
             "rows": counts.categories.total() - sum(counts.categories[name] for name in categories),
         },
-        "shards_unreadable": [shard.name for shard in listing.shards if shard.problem is not None],
+        "shards_unreadable": [shard.name for shard in listing.shards if shard.lost],
+        "files_passed_over": listing.passed_over,
         "columns": asdict(listing.columns),
         "columns_left_out": listing.left_out,
     }

@@ -37,7 +37,8 @@ class RowImages:
             InterBertError: the row has none, or its shard cannot be read.
         """
         number = bisect.bisect_right(self._starts, row) - 1
-        known = self._listing.columns.image is not None and self._listing.shards[number].problem is None
+        sound = row - self._starts[number] < self._listing.shards[number].sound
+        known = self._listing.columns.image is not None and sound
         return self.load(row) if known else None
 
     def load(self, row: int) -> bytes:

@@ -9,16 +9,19 @@ import glob
 import hashlib
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from interbert.curation.damaged import read_sound_records
 from interbert.curation.img2dataset import Img2datasetRows, parts_of_table
 from interbert.curation.muge import MugeRows, muge_files, muge_splits
-from interbert.errors import SourceError
+from interbert.curation.sample_rows import SampleRows
+from interbert.errors import NoRowsError, SourceError
 from interbert.extraction.image_tsv import ArchiveRows
 from interbert.extraction.images import IMAGE_SUFFIXES
 from interbert.extraction.tables import SourceRows, read_rows
+from interbert.extraction.tar_rows import TarRows
 
 _TABLES = (".csv", ".tsv", ".json", ".jsonl")
 _WHOLE = ("dataset_info.json", "dataset_dict.json", "metadata.csv", "metadata.jsonl", "metadata.parquet")
@@ -48,7 +51,15 @@ class SourceShard:
             return SourceRows(MugeRows(*muge_files(Path(self.path), self.split)), Path(self.path))
         if self.kind == "img2dataset":
             return SourceRows(Img2datasetRows(Path(self.path)), Path(self.path).parent)
-        return read_rows(self.path, self.split)
+        try:
+            found = read_rows(self.path, self.split)
+            if isinstance(found.rows, TarRows):
+                return replace(found, rows=SampleRows(found.rows, self.path))
+            return found
+        except NoRowsError:
+            raise
+        except SourceError as error:
+            return read_sound_records(Path(self.path).expanduser(), error)
 
 
 class OpenShards:
@@ -91,9 +102,7 @@ def list_shards(source: str, split: str | None = None) -> list[SourceShard]:
         files = [Path(name) for name in sorted(glob.glob(str(path), recursive=True))]
         if not files:
             raise SourceError(f"{source}: matches no file.")
-        taken = parts_of_table(files)
-        common = Path(*_common(files))
-        return [_of_file(file, common) for file in files if file not in taken]
+        return _of_files(files, Path(*_common(files)))
     return [SourceShard(source, source, split=split)]
 
 
@@ -106,15 +115,31 @@ def _of_folder(folder: Path, split: str | None) -> list[SourceShard]:
     for suffixes in ((".tar", ".parquet"), _TABLES):
         tables = [file for file in files if file.suffix.lower() in suffixes]
         if tables and (suffixes[0] == ".tar" or not _has_images(folder)):
-            taken = parts_of_table(files)
-            tars = [file for file in tables if file.suffix.lower() == ".tar"]
-            wanted = tars or [file for file in tables if file not in taken]
-            return [_of_file(file, folder) for file in wanted]
+            return _of_files(tables, folder)
     return [SourceShard(folder.name, str(folder), split=split)]
 
 
-def _of_file(file: Path, folder: Path) -> SourceShard:
-    kind = "img2dataset" if Img2datasetRows.fits(file) else "table"
+def passed_over(source: str, shards: Sequence[SourceShard]) -> list[str]:
+    """Tables and tar files in a folder that are read as no shard and with none, in the order of their names."""
+    folder = Path(source).expanduser()
+    read = {Path(shard.path) for shard in shards}
+    if not folder.is_dir() or folder in read:
+        return []
+    files = [file for file in folder.rglob("*") if file.suffix.lower() in (".tar", ".parquet", *_TABLES)]
+    known = read | {beside for file in read for beside in Img2datasetRows.beside(file)} | parts_of_table(files)
+    of_images = {file.with_suffix("") for file in read}  # img2dataset's folders, with a .json beside each image
+    left = [file for file in files if file.is_file() and file not in known and file.parent not in of_images]
+    return sorted(file.relative_to(folder).as_posix() for file in left)
+
+
+def _of_files(files: Sequence[Path], folder: Path) -> list[SourceShard]:
+    taken = parts_of_table(files)
+    has_tars = any(file.suffix.lower() == ".tar" for file in files)
+    return [_of_file(file, folder, has_tars) for file in files if file not in taken]
+
+
+def _of_file(file: Path, folder: Path, beside_tars: bool = False) -> SourceShard:
+    kind = "img2dataset" if Img2datasetRows.fits(file, beside_tars) else "table"
     return SourceShard(file.relative_to(folder).as_posix(), str(file), kind)
 
 

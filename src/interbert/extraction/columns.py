@@ -27,7 +27,8 @@ TEXT_NAMES = (
     "query",
 )
 """Names of columns of texts, the most telling first."""
-_PRODUCT_NAMES = ("product_id", "productid", "item_id", "itemid", "sku", "id")
+PRODUCT_NAMES = ("product_id", "productid", "item_id", "itemid", "sku", "id")
+"""Names of columns of ids that images of one product share."""
 BUILT = frozenset({"group", "title_raw", "flags"})
 """Columns of a data set that ``interbert dataset build`` wrote."""
 _IMAGE_NAMES = ("image", "picture", "img", "photo", "file_name", "image_path", "path")
@@ -103,7 +104,7 @@ def resolve_columns(
             f"{where}: no column is clearly the text. Name one or more with --text-columns. Columns: {listed(columns)}."
         )
     lowered = {name.lower(): name for name in columns}
-    names = ("group", *_PRODUCT_NAMES) if mapping.by_group and set(columns) >= BUILT else _PRODUCT_NAMES
+    names = ("group", *PRODUCT_NAMES) if mapping.by_group and set(columns) >= BUILT else PRODUCT_NAMES
     product = mapping.product_id or next((lowered[n] for n in names if n in lowered), None)
     return replace(mapping, image=image, texts=tuple(texts), product_id=product)
 

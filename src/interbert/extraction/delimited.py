@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from interbert.errors import SourceError
 from interbert.extraction.table_limits import BATCH_BYTES, MAX_CELL, MAX_COLUMNS, MAX_LINE
@@ -82,6 +82,36 @@ def table_form(file: Path) -> TableForm:
     except (OSError, csv.Error) as error:
         raise SourceError(f"{file}: cannot be read ({error}).") from error
     return TableForm(separator, quoted, tuple(names), filled, skipped, longest)
+
+
+def records_of(file: Path) -> Iterator[tuple[int, list[str] | str]]:
+    """First line and cells of each record, the header first, or what is wrong with its quotes.
+
+    Bytes that are no UTF-8 are halves of surrogate pairs, as Python's ``surrogateescape`` makes them.
+    """
+    separator = _separator(file)
+    with _long_cells():
+        is_quoted = separator not in _TYPED or _begins_quoted(file)
+        skipped = int(_said_separator(file) is not None)
+        with file.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as lines:
+            for _ in range(skipped):
+                lines.readline(100)
+            quoting: Literal[0, 3] = csv.QUOTE_MINIMAL if is_quoted else csv.QUOTE_NONE
+            rows = csv.reader(lines, delimiter=separator, quoting=quoting, strict=True)
+            row: list[str] | str | None = []
+            while row is not None:
+                line = skipped + rows.line_num + 1
+                try:
+                    row = next(rows, None)
+                except csv.Error as error:
+                    row = f"cannot be read ({error})"
+                if row is not None:
+                    yield line, row
+
+
+def _begins_quoted(file: Path) -> bool:
+    with file.open(encoding="utf-8-sig", errors="replace", newline="") as lines:
+        return lines.readline(100).startswith('"')
 
 
 def _lines(file: Path) -> Iterator[str]:

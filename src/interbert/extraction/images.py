@@ -40,7 +40,7 @@ _MOST_THREADS = 16
 _ORIENTATION = 0x0112
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".jp2", ".j2k"})
-_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "PPM", "ICO", "AVIF", "JPEG2000", "TGA", "PCX")
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "PPM", "ICO", "AVIF", "JPEG2000", "TGA", "PCX")
 """What Pillow may decode. Not EPS, which it hands to Ghostscript; nor files whose size is not that of their pixels."""
 _ANIMATED = frozenset({"GIF", "PNG", "WEBP", "AVIF"})
 """Formats whose further frames are an animation: those of a TIFF are pages, of an MPO a phone's second exposure."""
@@ -206,7 +206,7 @@ def known_formats() -> list[str]:
     from PIL import Image
 
     Image.init()
-    return [name for name in _FORMATS if name in Image.OPEN]
+    return [name for name in FORMATS if name in Image.OPEN]
 
 
 def _counted(image: Image.Image, where: str) -> int:

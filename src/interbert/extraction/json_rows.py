@@ -16,13 +16,15 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from interbert.errors import SourceError, first_line, writing
+from interbert.errors import NoRowsError, SourceError, first_line, writing
 from interbert.extraction.json_types import JsonColumn, Names, characters, json_decoder
 from interbert.extraction.table_limits import BATCH_BYTES, MAX_COLUMNS, MAX_DEPTH, MAX_RECORD, MAX_VALUES
 from interbert.regions.json_stream import json_elements, json_values
 from interbert.utils.bounded_files import is_deeper
+from interbert.utils.texts import whole_text
 
 _BATCH = 1000
+_DECODER = json_decoder()
 Record = dict[str, Any]
 
 
@@ -52,7 +54,7 @@ def read_json_rows(files: Sequence[Path]) -> Any:
                 "files is the first to go beyond. Give all records the same names."
             )
     if not count or not columns:
-        raise SourceError(f"{files[0]}: holds no rows.")
+        raise NoRowsError(f"{files[0]}: holds no rows.")
     for column in columns.values():
         column.close()
     folder = tempfile.mkdtemp(prefix="interbert-json-")
@@ -106,7 +108,7 @@ def _array(values: list[Any], kind: Any) -> Any:
 
 def _sound(value: Any) -> Any:
     if isinstance(value, str):
-        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        return whole_text(value)
     if isinstance(value, list):
         return [_sound(one) for one in value]
     return {name: _sound(one) for name, one in value.items()} if isinstance(value, dict) else value
@@ -123,12 +125,31 @@ def _records(files: Sequence[Path]) -> Iterator[Record]:
 
 
 def _of_file(file: Path) -> Iterator[Record]:
-    with file.open(encoding="utf-8-sig") as lines:
-        first = next((line for line in iter(lambda: lines.readline(MAX_RECORD), "") if line.strip()), "").strip()
+    first = _first_line(file)
     if first.startswith("["):
         yield from _of_list(file)
     elif first:
         yield from _of_lines(file) if _is_whole(first) else _of_values(file)
+
+
+def _first_line(file: Path) -> str:
+    with file.open(encoding="utf-8-sig") as lines:
+        return next((line for line in iter(lambda: lines.readline(MAX_RECORD), "") if line.strip()), "").strip()
+
+
+def records_are_lines(file: Path) -> bool:
+    """Whether a file holds a record a line, by its first one."""
+    first = _first_line(file)
+    return first.startswith("{") and _is_whole(first)
+
+
+def problem_of(line: str) -> str | None:
+    """What is wrong with one line of a file; None of a record."""
+    try:
+        _of_line(line, "")
+    except SourceError as error:
+        return str(error).strip()
+    return None
 
 
 def _of_list(file: Path) -> Iterator[Record]:
@@ -144,26 +165,26 @@ def _of_values(file: Path) -> Iterator[Record]:
 
 
 def _of_lines(file: Path) -> Iterator[Record]:
-    decoder = json_decoder()
     with file.open(encoding="utf-8-sig") as lines:
         for number, line in enumerate(iter(lambda: lines.readline(MAX_RECORD), ""), 1):
-            text = line.strip()
-            if not text:
-                continue
-            if len(line) == MAX_RECORD:
-                raise SourceError(f"{file}: line {number} has more than {MAX_RECORD:,} characters. Is it a table?")
-            if text.count(",") > MAX_VALUES:
-                raise SourceError(
-                    f"{file}: line {number} has more than {MAX_VALUES:,} values, which are not read. Is it one record?"
-                )
-            try:
-                value = decoder.decode(text)
-            except RecursionError as error:
-                raise _too_deep(f"{file}: line {number}") from error
-            except ValueError as error:
-                reason = first_line(error, 80).split(": line 1 ")[0]
-                raise SourceError(f"{file}: line {number} is no JSON ({reason}). Is the file complete?") from error
-            yield _record(value, f"{file}: line {number}")
+            if line.strip():
+                yield _of_line(line, f"{file}: line {number}")
+
+
+def _of_line(line: str, where: str) -> Record:
+    text = line.strip()
+    if len(line) == MAX_RECORD:
+        raise SourceError(f"{where} has more than {MAX_RECORD:,} characters. Is it a table?")
+    if text.count(",") > MAX_VALUES:
+        raise SourceError(f"{where} has more than {MAX_VALUES:,} values, which are not read. Is it one record?")
+    try:
+        value = _DECODER.decode(text)
+    except RecursionError as error:
+        raise _too_deep(where) from error
+    except ValueError as error:
+        reason = first_line(error, 80).split(": line 1 ")[0]
+        raise SourceError(f"{where} is no JSON ({reason}). Is the file complete?") from error
+    return _record(value, where)
 
 
 def _too_deep(where: str) -> SourceError:

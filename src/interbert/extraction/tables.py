@@ -18,6 +18,7 @@ from interbert.errors import (
     ColumnError,
     InterBertError,
     MissingExtraError,
+    NoRowsError,
     SourceError,
     StorageError,
     first_line,
@@ -80,7 +81,7 @@ def read_rows(source: str, split: str | None = None) -> SourceRows:
             raise MissingExtraError.of("datasets", "extraction") from error
         raise
     if not len(found.rows):
-        raise SourceError(f"{source}: holds no rows.")
+        raise NoRowsError(f"{source}: holds no rows.")
     return found
 
 
@@ -248,7 +249,7 @@ def _load(files: Sequence[Path], read: Callable[[Sequence[Path]], Any]) -> Any:
         _require_room(cause)
         reason = first_line(cause)
         if "corresponds to no data" in reason or "BatchSize must be greater than 0" in reason:
-            raise SourceError(f"{name}: holds no rows.") from error
+            raise NoRowsError(f"{name}: holds no rows.") from error
         raise SourceError(f"{name}: cannot be read ({reason}). Is the file complete?") from error
 
 
