@@ -32,7 +32,8 @@ from planted_images import (
 )
 
 from interbert.curation.hash_search import close_hashes
-from interbert.curation.image_rules import ImageOptions, ImageRules
+from interbert.curation.image_options import ImageOptions
+from interbert.curation.image_rules import ImageRules
 from interbert.curation.near_images import near_image_pairs
 from interbert.extraction.images import load_image
 

@@ -26,7 +26,14 @@ from title_words import BLOCKED
 
 from interbert.curation.normalise import NormaliseOptions, normalise_title
 from interbert.curation.simplify import Simplifier
-from interbert.curation.title_rules import TitleJudgement, TitleOptions, TitleRules, rule_names
+from interbert.curation.title_rules import (
+    TitleJudgement,
+    TitleOptions,
+    TitleRules,
+    list_versions,
+    read_lists,
+    rule_names,
+)
 
 LABELS = Path(__file__).with_name("title_labels.csv")
 ROWS = 300_000
@@ -239,7 +246,7 @@ def main() -> None:
         block_list.write_text("\n".join(BLOCKED), encoding="utf-8")
         planted(TitleRules(TitleOptions(block_list=str(block_list))))
     rules = TitleRules(TitleOptions())
-    print(f"\nLists: {rules.lists()}")
+    print(f"\nLists: {list_versions(read_lists(rules.options))}")
     labelled(rules, titles, "1", "labelled by hand before the rules were written")
     labelled(rules, titles, "2", "labelled by hand before the rules, as they are, had seen them")
     whole_file(rules, titles.values())

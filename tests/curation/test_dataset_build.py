@@ -354,6 +354,7 @@ def test_pairs_that_a_model_finds_unlike_are_left_out(tmp_path: Path, monkeypatc
 
     kept = [row for row in rows if row["image"]]
     monkeypatch.setattr("interbert.curation.encoding.encode_pairs", encoded)
+    monkeypatch.setattr("interbert.search.index_model.model_fingerprint", lambda path: "a fingerprint")
     source = crawl(tmp_path / "crawl.parquet", rows)
     options = {"model": "a model", "agreement": AgreementOptions(block_size=7, rank=1), "images": "optional"}
     build_dataset(recipe(source, tmp_path / "out", **options))

@@ -9,7 +9,9 @@ from PIL import Image, ImageDraw, ImageFont
 from tests.product_images import product, saved
 
 from interbert.curation.image_hashes import HASH_BYTES, mirrored
-from interbert.curation.image_rules import ImageOptions, ImageRules, placeholder_images, rule_names
+from interbert.curation.image_options import RULES, ImageOptions
+from interbert.curation.image_rules import ImageRules
+from interbert.curation.placeholders import placeholder_images
 from interbert.errors import ConfigError, MissingExtraError
 
 
@@ -55,7 +57,7 @@ def test_each_rule_drops_what_it_is_for(data: bytes, rule: str) -> None:
     judged = ImageRules().judge(data)
     assert judged.dropped is not None
     assert judged.dropped.rule == rule
-    assert rule in rule_names()
+    assert rule in RULES
 
 
 @pytest.mark.parametrize(

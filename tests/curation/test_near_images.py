@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import errno
 import io
+import os
 
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ from tests.product_images import product, saved
 from interbert.curation.hash_search import close_hashes
 from interbert.curation.image_rules import ImageRules
 from interbert.curation.near_images import NearImageOptions, near_image_pairs
-from interbert.errors import ConfigError
+from interbert.errors import ConfigError, StorageError
 
 SIZE = (300, 400)
 PHOTOS = [product(seed, SIZE) for seed in range(12)]
@@ -132,3 +134,13 @@ def test_grey_decoding_is_the_grey_of_the_image() -> None:
     clear = io.BytesIO()
     Image.new("LA", (40, 40), (0, 0)).save(clear, "PNG")
     assert np.asarray(load_image_file(clear.getvalue(), "", grey=True).image).min() == 255
+
+
+def test_a_full_disk_is_said_before_images_are_compared(tmp_path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    def full(*given: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    files = [saved(PHOTOS[0]), saved(PHOTOS[0], quality=60)]
+    with pytest.raises(StorageError, match=f"{tmp_path}: the disk is full"):
+        near_image_pairs(hashes_of(files), files.__getitem__, folder=tmp_path)

@@ -7,7 +7,16 @@ import pytest
 
 from interbert.curation.normalise import NormaliseOptions, normalise_title
 from interbert.curation.reasons import Reason
-from interbert.curation.title_rules import RULES, TitleJudgement, TitleOptions, TitleRule, TitleRules, rule_names
+from interbert.curation.title_rules import (
+    RULES,
+    TitleJudgement,
+    TitleOptions,
+    TitleRule,
+    TitleRules,
+    list_versions,
+    read_lists,
+    rule_names,
+)
 from interbert.errors import ConfigError
 
 TITLES = Path(__file__).parents[3] / "shared" / "data" / "titles_zh" / "product1m_dev.tsv"
@@ -161,11 +170,12 @@ def test_words_of_the_users_lists(tmp_path: Path) -> None:
     block_list, words = tmp_path / "blocked.txt", tmp_path / "words.txt"
     block_list.write_text("\ufeff# my words\n# version: 7\r\n假烟\nＶＡＰＥ\n!假烟花\n", encoding="utf-8")
     words.write_text("好物\n", encoding="utf-8")
-    rules = TitleRules(TitleOptions(block_list=str(block_list), promotional_words=str(words)))
+    options = TitleOptions(block_list=str(block_list), promotional_words=str(words))
+    rules = TitleRules(options)
     assert judged("正宗假烟十条", rules).dropped == Reason("blocked_word", "假烟")
     assert judged("一次性Vape套装", rules).dropped == Reason("blocked_word", "Vape")
     assert judged("好物正品假烟花 Vapeur香水", rules).title == "正品假烟花 Vapeur香水"
-    assert rules.lists() == {
+    assert list_versions(read_lists(options)) == {
         "no_product_zh.txt": "1",
         str(block_list): "7",
         str(words): "",

@@ -197,3 +197,14 @@ def test_a_file_with_flipped_bytes_is_an_image_or_an_image_error(kind: str) -> N
             refused.append(str(error))
     assert refused
     assert all(reason.startswith("row 3: ") for reason in refused)
+
+
+def test_a_damaged_avif_is_no_readable_image_whatever_its_decoder_raises() -> None:
+    whole = file_bytes(Image.effect_noise((16, 16), 60).convert("RGB"), "AVIF")
+    refused = 0
+    for place in range(60, len(whole)):
+        try:
+            load_image(whole[:place] + bytes([whole[place] ^ 0xFF]) + whole[place + 1 :], "x")
+        except ImageError:
+            refused += 1
+    assert refused

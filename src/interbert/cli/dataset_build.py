@@ -18,6 +18,9 @@ from interbert.curation.recipe import DatasetRecipe as Options
 from interbert.errors import listed
 from interbert.utils.terminal import say
 
+_SHOWN = 10
+"""Images of evaluation sets that are named one by one."""
+
 
 def run(options: Options) -> None:
     """Build and say what was done."""
@@ -40,6 +43,16 @@ def run(options: Options) -> None:
         say(f"{options.source}: files that are not read: {listed(counts['files_passed_over'])}")
     for name, why in counts["columns_left_out"].items():
         say(f"column {name[:60]!r} is left out: {why}")
+    for problem in counts["excluded_unreadable"][:_SHOWN]:
+        say(f"not looked for: {problem}")
+    if (more := len(counts["excluded_unreadable"]) - _SHOWN) > 0:
+        say(f"not looked for: {more:,} further images of evaluation sets, see report.json")
+    if any(counts["near_titles_by_chance"].values()):
+        pairs, long_titles = (counts["near_titles_by_chance"][name] for name in ("pairs", "long_titles"))
+        say(
+            f"near titles: {pairs:,} pairs beyond --near-titles.window of those that share n-grams, and "
+            f"{long_titles:,} long titles: their near-duplicates may not all be found"
+        )
     say(f"{report.out}: {splits}; {counts['groups']:,} groups, the largest has {counts['largest_group']:,} rows")
 
 

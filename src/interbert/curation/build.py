@@ -9,8 +9,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import closing
@@ -28,24 +28,28 @@ from interbert.curation.chunks import chunks_of, read_cells
 from interbert.curation.comparing import Comparison
 from interbert.curation.croissant import write_croissant
 from interbert.curation.engines import judged as judged_chunks
+from interbert.curation.fingerprints import named_fingerprints
 from interbert.curation.judged_rows import JudgedRows, read_judged
 from interbert.curation.judging import JudgeSettings
+from interbert.curation.layout import DROPPED, MANIFEST, REPORT
 from interbert.curation.listing import SourceListing, list_source
 from interbert.curation.output_rows import output_columns, output_schema, output_table
 from interbert.curation.page import write_page
-from interbert.curation.progress import MANIFEST, BuildProgress
+from interbert.curation.progress import BuildProgress
 from interbert.curation.recipe import DatasetRecipe
 from interbert.curation.reporting import report_of, write_dropped
 from interbert.curation.row_images import RowImages
 from interbert.curation.samples import write_samples
 from interbert.curation.shards import NOT_WRITTEN, ShardPlan, ShardWriter, plan_shards
 from interbert.curation.shards_of_source import OpenShards, SourceShard, fingerprint, list_shards
+from interbert.curation.title_rules import list_versions, read_lists
 from interbert.errors import SourceError, UsageError
+from interbert.utils.bounded_files import read_json, reading
 from interbert.utils.environment import installed_versions
-from interbert.utils.files import atomic_write, only_writer, replacing
+from interbert.utils.files import atomic_write, file_sha256, only_writer, replacing
+from interbert.utils.redaction import published
 from interbert.utils.terminal import progress_bar
 
-REPORT, DROPPED = "report.json", "dropped.parquet"
 _LIBRARIES = ("pyarrow", "pillow", "numpy", "scipy", "xxhash", "datasets", "opencc", "ahocorasick-rs", "rapidocr")
 
 
@@ -68,17 +72,33 @@ def build_dataset(recipe: DatasetRecipe) -> DatasetReport:
         SourceError: there is no source, none of it can be read, or nothing of it is kept.
         ColumnError: a column is not there.
         StorageError: the disk is full or not writable.
-        DataError: an image was there when it was judged, and is no more; or a process was ended by the system.
+        DataError: an image was there when it was judged, and is no more or another one now; or a process was ended by
+            the system.
     """
     out = Path(recipe.out)
     with only_writer(out):
+        if recipe.card != CardOptions() and BuildProgress(out).finished(recipe.deciding()):
+            _describe(recipe)  # the source may be gone since
+            return DatasetReport(out, _counts(out), True)
         return _Build(recipe, out).run()
+
+
+def _describe(recipe: DatasetRecipe) -> None:
+    """The card and the Croissant file."""
+    write_card(recipe.out, recipe.card)
+    write_croissant(recipe.out, recipe.card)
+
+
+def _counts(out: Path) -> dict[str, Any]:
+    with reading(out / REPORT, "Remove it, and run the same command again."):
+        return dict(read_json(out / REPORT))
 
 
 class _Build:
     def __init__(self, recipe: DatasetRecipe, out: Path) -> None:
         self.recipe, self.out = recipe, out
         self.progress = BuildProgress(out)
+        self.word_lists = read_lists(recipe.title_rules)  # first: one may be missing
         self.opened = OpenShards(list_shards(recipe.source, recipe.split))
         _require_outside(out, self.opened.shards)
         self.versions = {"interbert": __version__, "python": sys.version.split()[0], **installed_versions(_LIBRARIES)}
@@ -87,24 +107,22 @@ class _Build:
         """All stages that are not done."""
         asked = {
             "recipe": self.recipe.deciding(),
+            "files": named_fingerprints(self.recipe),
             "source": fingerprint(self.opened.shards, self.opened),
             "versions": self.versions,
         }
         already = self.progress.begin(asked)
         if not already:
             self._stages(asked)
-        elif self.recipe.card != CardOptions():
-            self._describe()
-        counts = json.loads((self.out / REPORT).read_text(encoding="utf-8"))
-        return DatasetReport(self.out, counts, already)
+        return DatasetReport(self.out, _counts(self.out), already)
 
     def _stages(self, asked: Mapping[str, Any]) -> None:
         progress, recipe = self.progress, self.recipe
         listing = SourceListing.from_json(progress.json("source", lambda: asdict(list_source(self.opened, recipe))))
         chunks = chunks_of(listing)
         self._judge(listing, chunks)
-        images = RowImages(self.opened, listing)
         judged = JudgedRows(progress.chunks, chunks)
+        images = RowImages(self.opened, listing, judged.digests)
         by_category = listing.columns.category is not None
         compared = Comparison(progress, judged, recipe, by_category, images.load).run()
         kept = np.flatnonzero(compared.splits != NOT_WRITTEN)
@@ -115,18 +133,14 @@ class _Build:
         plan = plan_shards(compared.splits, recipe.shard_rows, ".tar" if recipe.format == "webdataset" else ".parquet")
         self._write(listing, chunks, plan, compared.groups)
         told = report_of(listing, counts, compared.groups[kept], compared.splits[kept])
-        told["excluded_unreadable"] = compared.problems
+        told["near_titles_by_chance"] = compared.by_chance
+        told["excluded_unreadable"] = published(compared.problems)
         atomic_write(self.out / REPORT, json.dumps(told, ensure_ascii=False, indent=1))
         self._manifest(asked, listing, plan, told)
         write_samples(self.out, images.shown)
         write_page(self.out)
-        self._describe()
+        _describe(recipe)
         progress.end()
-
-    def _describe(self) -> None:
-        """The card and the Croissant file."""
-        write_card(self.out, self.recipe.card)
-        write_croissant(self.out, self.recipe.card)
 
     def _judge(self, listing: SourceListing, chunks: list[Chunk]) -> None:
         """Stage 1 of every chunk whose table is not there."""
@@ -136,12 +150,17 @@ class _Build:
         there = {file.name for file in folder.iterdir()}
         missing = [chunk for chunk in chunks if chunk.name not in there]
         settings = JudgeSettings(
-            listing.columns, recipe.images, recipe.normalise, recipe.title_rules, recipe.image_rules
+            listing.columns,
+            recipe.images,
+            recipe.normalise,
+            recipe.title_rules,
+            recipe.image_rules,
+            self.word_lists if recipe.ray else None,  # this machine's processes read the files: that takes less time
         )
         names = listing.columns.judged()
         cells = (read_cells(self.opened, listing, chunk, names) for chunk in missing)
         total = sum(chunk.rows for chunk in missing)
-        workers = min(recipe.workers, len(missing)) if recipe.workers and missing else recipe.workers
+        workers = min(recipe.workers or len(os.sched_getaffinity(0)), max(1, len(missing)))
         with (
             progress_bar("judging", total, "rows", None if missing else False) as advance,
             closing(judged_chunks(settings, cells, workers, recipe.ray)) as parts,
@@ -178,7 +197,8 @@ class _Build:
             **asked,
             "seed": self.recipe.splits.seed,
             "format": self.recipe.format,
-            "source_shards": [asdict(shard) for shard in listing.shards],
+            "word_lists": published(list_versions(self.word_lists)),
+            "source_shards": published([asdict(shard) for shard in listing.shards]),
             "columns": asdict(listing.columns),
             "rows": told["splits"],
             "shards": shards,
@@ -201,5 +221,4 @@ def _require_outside(out: Path, shards: Sequence[SourceShard]) -> None:
 
 
 def _file(path: Path) -> dict[str, Any]:
-    with path.open("rb") as stream:
-        return {"bytes": path.stat().st_size, "sha256": hashlib.file_digest(stream, "sha256").hexdigest()}
+    return {"bytes": path.stat().st_size, "sha256": file_sha256(path)}

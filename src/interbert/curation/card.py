@@ -22,6 +22,9 @@ _SIZES = (
     (100_000, "10K<n<100K"),
     (1_000_000, "100K<n<1M"),
     (10_000_000, "1M<n<10M"),
+    (100_000_000, "10M<n<100M"),
+    (1_000_000_000, "100M<n<1B"),
+    (10_000_000_000, "1B<n<10B"),
 )
 _COLUMNS = {
     "image": "the product's image, its file as it came",
@@ -51,11 +54,8 @@ class CardOptions:
     """Who publishes it."""
 
 
-def write_card(folder: str | Path, options: CardOptions | None = None) -> list[str]:
+def write_card(folder: str | Path, options: CardOptions | None = None) -> None:
     """Write the card of a finished data set.
-
-    Returns:
-        what a person has to add before it is published, in words.
 
     Raises:
         DataError: a file of the data set is missing or damaged.
@@ -66,19 +66,9 @@ def write_card(folder: str | Path, options: CardOptions | None = None) -> list[s
     file = found.folder / CARD
     require_replaceable(file, _CARD)
     atomic_write(file, card_text(found, chosen))
-    return missing(chosen)
 
 
 _CARD = Kind("a card by `interbert dataset build`", lambda file: _MARK in file.read_text("utf-8", errors="replace"))
-
-
-def missing(options: CardOptions) -> list[str]:
-    """What only a person can say, and has not."""
-    said = {
-        "the licence (--card.license)": options.license,
-        "a description of where it is from (--card.description)": options.description,
-    }
-    return [name for name, value in said.items() if not value]
 
 
 def dataset_name(found: FinishedDataset, options: CardOptions) -> str:
@@ -95,7 +85,7 @@ def card_text(found: FinishedDataset, options: CardOptions) -> str:
 def _header(found: FinishedDataset, options: CardOptions) -> dict[str, Any]:
     """Metadata as the Hub knows them; without a licence where none was named."""
     rows = found.report["kept"]
-    size = next((name for most, name in _SIZES if rows < most), "n>10M")
+    size = next((name for most, name in _SIZES if rows < most), "10B<n<100B")
     files = [{"split": split, "path": f"{split}-*{found.suffix}"} for split in found.splits]
     header: dict[str, Any] = {"pretty_name": dataset_name(found, options)}
     if language := _language(found):
@@ -133,8 +123,9 @@ def _body(found: FinishedDataset, options: CardOptions) -> Iterator[str]:
     )
     yield from _section("Splits", ("split", "rows", "files"), _splits(found))
     yield ""
-    yield f"There are {report.get('groups', 0):,} groups of rows that are nearly the same, by title or image. The"
-    yield f"largest has {report.get('largest_group', 0):,} rows. A group is in one split as a whole."
+    yield f"There are {report.get('groups_of_several', 0):,} groups of two rows or more that are nearly the same,"
+    yield f"by title or image. The largest has {report.get('largest_group', 0):,} rows. A group is in one split as a"
+    yield "whole."
     yield from _section("Columns", ("column", "type", "what it holds"), _columns(found))
     yield from _section("Rules", ("rule", "dropped", "flagged", "stripped"), _rules(found))
     yield ""

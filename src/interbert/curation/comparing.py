@@ -6,7 +6,7 @@ Shapes: N rows of the source.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from interbert.curation.excluding import excluded_rows, loader, read_excluded
 from interbert.curation.groups import group_rows
 from interbert.curation.judged_rows import JudgedRows
 from interbert.curation.leaks import EvaluationSets
+from interbert.curation.near_titles import FoundByChance
 from interbert.curation.progress import BuildProgress
 from interbert.curation.reasons import Reason
 from interbert.curation.recipe import DatasetRecipe
@@ -26,6 +27,7 @@ from interbert.curation.shards import NOT_WRITTEN
 from interbert.curation.splits import split_groups
 
 Pairs = NDArray[np.int64]
+_BY_CHANCE = "near_titles_by_chance"
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,8 @@ class ComparedRows:
     """Rows that something joined to another one, by what."""
     problems: list[str]
     """Images of evaluation sets that could not be read."""
+    by_chance: dict[str, int]
+    """Counts of :class:`.near_titles.FoundByChance`."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +82,8 @@ class Comparison:
         kept = self._left(late)
         splits = self.progress.array("splits", lambda: self._splits(groups, kept))
         joined = {name: len(np.unique(_among(found, kept, judged.count))) for name, found in pairs.items()}
-        return ComparedRows(late, groups, splits, joined, sets.problems)
+        by_chance = self.progress.json(_BY_CHANCE, dict)  # made with the pairs of titles
+        return ComparedRows(late, groups, splits, joined, sets.problems, by_chance)
 
     def _left(self, late: LateDrops) -> NDArray[np.int64]:
         """Rows that nothing has dropped."""
@@ -113,23 +118,34 @@ class Comparison:
     def _near_images(self, sets: EvaluationSets) -> Pairs:
         """Pairs of all rows whose images are nearly the same, and of what the sets hold, which follows all rows."""
         judged, recipe = self.judged, self.recipe
-        rows, load = np.flatnonzero(judged.kept), loader(judged, self.load, sets)
-        return self.progress.array(NEAR_IMAGE, lambda: duplicates.near_images(judged, rows, recipe, load, sets.hashes))
+        rows, load, folder = np.flatnonzero(judged.kept), loader(judged, self.load, sets), self.progress.folder
+        return self.progress.array(
+            NEAR_IMAGE, lambda: duplicates.near_images(judged, rows, recipe, load, sets.hashes, folder)
+        )
+
+    def _near_titles(self, rows: NDArray[np.int64], sets: EvaluationSets) -> Pairs:
+        """Pairs of rows whose titles are nearly the same, and of the sets' texts, which follow all rows."""
+
+        def make() -> Pairs:
+            counts = FoundByChance()
+            pairs = duplicates.near_titles(self.judged, rows, self.recipe, sets.texts, counts)
+            self.progress.json(_BY_CHANCE, lambda: asdict(counts))
+            return pairs
+
+        return self.progress.array(NEAR_TITLE, make)
 
     def _pairs(self, rows: NDArray[np.int64], near_images: Pairs, sets: EvaluationSets) -> dict[str, Pairs]:
         """Pairs of rows that are of one group, by what joins them.
 
         Rows that repeat others are among them: what joins two others may be one of those.
         """
-        judged, recipe = self.judged, self.recipe
+        judged = self.judged
         return {
-            NEAR_TITLE: self.progress.array(
-                NEAR_TITLE, lambda: duplicates.near_titles(judged, rows, recipe, sets.texts)
-            ),
+            NEAR_TITLE: self._near_titles(rows, sets),
             NEAR_IMAGE: near_images,
             duplicates.SAME_TITLE: duplicates.same_titles(judged, rows),
             duplicates.SAME_IMAGE: duplicates.same_images(judged, rows),
-            SAME_PRODUCT: duplicates.same_products(judged, rows, recipe),
+            SAME_PRODUCT: duplicates.same_products(judged, rows, self.recipe),
         }
 
     def _splits(self, groups: NDArray[np.int64], kept: NDArray[np.int64]) -> NDArray[np.int8]:

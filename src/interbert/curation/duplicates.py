@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from interbert.curation.groups import group_rows
 from interbert.curation.judged_rows import JudgedRows, Keys, byte_keys, first_equal, linked, text_keys
 from interbert.curation.near_images import near_image_pairs
-from interbert.curation.near_titles import near_title_pairs
+from interbert.curation.near_titles import FoundByChance, near_title_pairs
 from interbert.curation.placeholders import placeholder_images
 from interbert.curation.recipe import DatasetRecipe
 from interbert.utils.terminal import progress_bar
@@ -105,7 +106,13 @@ def same_products(judged: JudgedRows, rows: Rows, recipe: DatasetRecipe) -> Pair
     return np.concatenate(parts)
 
 
-def near_titles(judged: JudgedRows, rows: Rows, recipe: DatasetRecipe, further: Sequence[str] = ()) -> Pairs:
+def near_titles(
+    judged: JudgedRows,
+    rows: Rows,
+    recipe: DatasetRecipe,
+    further: Sequence[str] = (),
+    by_chance: FoundByChance | None = None,
+) -> Pairs:
     """Rows whose titles are nearly the same; of those with the same title the first alone is compared.
 
     Args:
@@ -113,6 +120,7 @@ def near_titles(judged: JudgedRows, rows: Rows, recipe: DatasetRecipe, further: 
         rows: those that are compared.
         recipe: how near.
         further: other texts, whose places follow those of all rows.
+        by_chance: gets the counts of what may be missed.
     """
     first = first_equal(text_keys(judged.titles.take(rows)))
     different = rows[first == np.arange(len(rows))]
@@ -126,7 +134,7 @@ def near_titles(judged: JudgedRows, rows: Rows, recipe: DatasetRecipe, further: 
             done = now
 
         titles = [*judged.titles.take(different), *further]
-        pairs = near_title_pairs(titles, recipe.near_titles, tell)
+        pairs = near_title_pairs(titles, recipe.near_titles, tell, by_chance)
     return _of_rows(_followed(judged, different, len(further)), pairs)
 
 
@@ -136,6 +144,7 @@ def near_images(
     recipe: DatasetRecipe,
     load: Callable[[int], bytes],
     further: NDArray[np.uint8] | None = None,
+    folder: Path | None = None,
 ) -> Pairs:
     """Rows whose images are nearly the same; of those with the same file the first alone is compared.
 
@@ -145,6 +154,7 @@ def near_images(
         recipe: how near.
         load: the file of the image of a row, or of one of the further ones by its place.
         further: [M, bytes] hashes of other images, whose places follow those of all rows.
+        folder: for what does not fit into memory.
     """
     there = rows[has_image(judged, rows)]
     if not len(there):
@@ -156,7 +166,8 @@ def near_images(
     if further is not None and count:
         hashes = np.concatenate((hashes, further))
     places = _followed(judged, different, count)
-    return _of_rows(places, near_image_pairs(hashes, lambda place: load(int(places[place])), recipe.near_images))
+    pairs = near_image_pairs(hashes, lambda place: load(int(places[place])), recipe.near_images, folder)
+    return _of_rows(places, pairs)
 
 
 def _followed(judged: JudgedRows, rows: Rows, further: int) -> Rows:

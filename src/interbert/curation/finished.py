@@ -7,9 +7,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from interbert.curation.layout import MANIFEST, REPORT, SPLITS
 from interbert.utils.bounded_files import read_json, reading
-
-SPLITS = ("train", "validation", "test")
 
 
 @dataclass(frozen=True)
@@ -34,17 +33,17 @@ class FinishedDataset:
             DataError: there is no finished data set in it, or its files are damaged.
         """
         values = []
-        for name in ("manifest.json", "report.json"):
+        for name in (MANIFEST, REPORT):
             file = Path(folder) / name
             with reading(file, "Build the data set with `interbert dataset build`."):
                 values.append(dict(read_json(file)))
         found = cls(Path(folder), *values)
-        with reading(found.folder / "manifest.json", "Build the data set again."):
+        with reading(found.folder / MANIFEST, "Build the data set again."):
             for one in found.manifest["shards"]:
                 if Path(one["file"]).name != one["file"] or one["split"] not in SPLITS:
                     raise ValueError(f"{one['file']!r} of split {one['split']!r} is no shard")
                 _ = int(one["rows"]), bytes.fromhex(one["sha256"])
-        with reading(found.folder / "report.json", "Build the data set again."):
+        with reading(found.folder / REPORT, "Build the data set again."):
             _ = [int(found.report[name]) for name in ("rows", "kept", "dropped")] + list(found.rules)
         return found
 
@@ -76,6 +75,11 @@ class FinishedDataset:
     def suffix(self) -> str:
         """Of the shards: ``.parquet`` or ``.tar``."""
         return Path(self.shards[0]["file"]).suffix if self.shards else ".parquet"
+
+    @property
+    def number_of_categories(self) -> int:
+        """All of them, also those whose rows are not counted one by one."""
+        return len(self.categories) + int(self.report.get("categories_left_out", {}).get("categories", 0))
 
     @property
     def lengths(self) -> dict[int, int]:

@@ -23,7 +23,8 @@ RULES = (
 )
 """Names of all rules of images, in the order in which they are asked."""
 
-_ALWAYS = frozenset({"image_unreadable", "image_too_large", "image_truncated"})
+_ALWAYS = frozenset({"image_unreadable", "image_too_large", "image_truncated", "image_placeholder"})
+"""Rules that cannot only flag: the last compares rows, and its flags would come too late for them."""
 
 
 @dataclass(frozen=True)

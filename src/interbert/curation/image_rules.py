@@ -13,17 +13,14 @@ from numpy.typing import NDArray
 
 from interbert.curation.image_hashes import HASH_BYTES
 from interbert.curation.image_measures import PixelMeasures, measured
-from interbert.curation.image_options import RULES, ImageOptions
+from interbert.curation.image_options import ImageOptions
 from interbert.curation.image_text import has_qr_code, text_share
-from interbert.curation.placeholders import placeholder_images
 from interbert.curation.reasons import Reason
 from interbert.errors import ImageError
 from interbert.extraction.images import MAX_FILE, MAX_PIXELS, known_formats, load_image_file
 
 if TYPE_CHECKING:
     from PIL import Image
-
-__all__ = ["ImageJudgement", "ImageOptions", "ImageRules", "placeholder_images", "rule_names"]
 
 _SIDE = 64
 """Pixels per side that rules and hash need; large JPEGs are decoded at the scale that still has twice as many."""
@@ -55,9 +52,6 @@ class ImageJudgement(NamedTuple):
     """SHA-256 of the file."""
     hash: bytes
     """Perceptual hash, of ``HASH_BYTES``; zeros where the image cannot be decoded."""
-    width: int
-    """Pixels, as the file has them; 0 where it has no image."""
-    height: int
     format: str
     """By the bytes: JPEG, PNG, WEBP, ...; empty where it is none that is known."""
 
@@ -72,11 +66,6 @@ class _Seen(NamedTuple):
     grey: NDArray[np.uint8]
     """[H, W], small."""
     text: tuple[Reason, ...]
-
-
-def rule_names() -> tuple[str, ...]:
-    """All rules of images, for reports that show those without a case."""
-    return RULES
 
 
 class ImageRules:
@@ -122,7 +111,7 @@ class ImageRules:
         reasons = (*self._of_file(seen, pixels.missing), *self._of_pixels(pixels), *seen.text)
         dropped = next((reason for reason in reasons if reason.rule not in self.options.only_flagged), None)
         flags = tuple(reason for reason in reasons if reason is not dropped)
-        return ImageJudgement(dropped, flags, seen.digest, pixels.hash, *seen.size, seen.format)
+        return ImageJudgement(dropped, flags, seen.digest, pixels.hash, seen.format)
 
     def _of_text(self, grey: Image.Image) -> Iterator[Reason]:
         if self.options.text is not None and (share := text_share(grey)) >= self.options.text:
@@ -171,8 +160,7 @@ def _undecoded(data: bytes, digest: bytes, error: ImageError) -> ImageJudgement:
         reason = Reason("image_unreadable", f"begins with {data[:24]!r}")
     else:
         reason = Reason("image_truncated", said)
-    name, width, height = found or ("", 0, 0)
-    return ImageJudgement(reason, (), digest, bytes(HASH_BYTES), width, height, name)
+    return ImageJudgement(reason, (), digest, bytes(HASH_BYTES), "" if found is None else found[0])
 
 
 def _header(data: bytes) -> tuple[str, int, int] | None:

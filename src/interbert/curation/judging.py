@@ -13,7 +13,7 @@ from interbert.curation.image_options import ImageOptions
 from interbert.curation.image_rules import ImageJudgement, ImageRules
 from interbert.curation.normalise import NormaliseOptions, normalise_title
 from interbert.curation.reasons import Reason
-from interbert.curation.title_rules import TitleOptions, TitleRules
+from interbert.curation.title_rules import RuleLists, TitleOptions, TitleRules
 from interbert.errors import ImageError
 from interbert.extraction.columns import id_text
 from interbert.extraction.image_cells import image_file, is_address
@@ -43,6 +43,8 @@ class JudgeSettings:
     normalise: NormaliseOptions
     title_rules: TitleOptions
     image_rules: ImageOptions
+    lists: RuleLists | None = None
+    """Lists of words, for machines that lack the user's files."""
 
 
 class JudgedRow(NamedTuple):
@@ -74,8 +76,8 @@ def judged_schema() -> Any:
 
 
 @cache
-def _title_rules(options: TitleOptions) -> TitleRules:
-    return TitleRules(options)
+def _title_rules(options: TitleOptions, lists: RuleLists | None) -> TitleRules:
+    return TitleRules(options, lists)
 
 
 def judge_chunk(settings: JudgeSettings, cells: ChunkCells) -> Any:
@@ -118,7 +120,8 @@ class _Judge:
 
     def __init__(self, settings: JudgeSettings, cells: ChunkCells) -> None:
         self._settings, self._cells = settings, cells
-        self._titles, self._images = _title_rules(settings.title_rules), ImageRules(settings.image_rules)
+        self._titles = _title_rules(settings.title_rules, settings.lists)
+        self._images = ImageRules(settings.image_rules)
 
     def rows(self, cells: Iterable[tuple[Any, ...]]) -> list[JudgedRow]:
         """What is known of rows by their cells, in the order of :class:`ChosenColumns`' fields."""

@@ -208,7 +208,7 @@ def _choose(
     recipe: DatasetRecipe, names: Sequence[str], sample: Mapping[str, Sequence[Any]], has_samples: bool
 ) -> ChosenColumns:
     named = (recipe.title_column, recipe.image_column, recipe.id_column, recipe.product_id_column)
-    for name in (*named, recipe.category_column, recipe.splits.stratify_by):
+    for name in (*named, recipe.category_column):
         if name is not None and name not in names:
             raise ColumnError.missing(name, names, recipe.source)
     image = recipe.image_column or (None if recipe.images == "none" else find_image(names, sample))
@@ -221,7 +221,7 @@ def _choose(
         image=image,
         id=found,
         product=recipe.product_id_column or (found if found and found.lower() in _OF_PRODUCTS else None),
-        category=recipe.category_column or recipe.splits.stratify_by or lowered.get("category"),
+        category=recipe.category_column or lowered.get("category"),
         status=STATUS if STATUS in names and ({"url", ERROR} & set(names)) and image is not None else None,
         error=ERROR if ERROR in names and STATUS in names else None,
     )

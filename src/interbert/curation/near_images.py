@@ -6,17 +6,21 @@ marks drawn over the photo, which pixels do not tell from another product's prin
 
 from __future__ import annotations
 
+import math
+import os
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from interbert.curation.groups import group_rows
 from interbert.curation.hash_search import close_hashes
 from interbert.curation.image_hashes import HASH_BYTES
 from interbert.curation.image_likeness import SIDE, same_photo, small_image
-from interbert.errors import ImageError, require_range
+from interbert.errors import ImageError, require_range, writing
 
 _AT_ONCE = 512
 
@@ -43,7 +47,10 @@ class NearImageOptions:
 
 
 def near_image_pairs(
-    hashes: NDArray[np.uint8], load: Callable[[int], bytes], options: NearImageOptions | None = None
+    hashes: NDArray[np.uint8],
+    load: Callable[[int], bytes],
+    options: NearImageOptions | None = None,
+    folder: str | Path | None = None,
 ) -> NDArray[np.int64]:
     """Pairs of rows that show one photo; enough of them to connect all that were verified.
 
@@ -53,9 +60,13 @@ def near_image_pairs(
         hashes: [N, HASH_BYTES]; rows of zeros, which have no image, have no pairs.
         load: the file of a row; called once for each row with a close one, in ascending order.
         options: how they are looked for.
+        folder: for small images, 3 KiB for each row with a close one; the machine's temporary one when not given.
 
     Returns:
         Pairs [P, 2], row < other row, in ascending order.
+
+    Raises:
+        StorageError: there is no room for the small images.
     """
     options = options or NearImageOptions()
     rows = np.flatnonzero(hashes.any(axis=1))
@@ -64,9 +75,12 @@ def near_image_pairs(
     )
     pairs = rows[pairs]
     needed, places = np.unique(pairs, return_inverse=True)
-    with tempfile.TemporaryFile() as file:
+    with tempfile.TemporaryFile(dir=folder) as file:
         # on disk: 3 KiB for each, of what may be most rows of millions
-        pixels = np.memmap(file, np.uint8, "w+", shape=(max(1, len(needed)), SIDE, SIDE, 3))
+        shape = (max(1, len(needed)), SIDE, SIDE, 3)
+        with writing(folder or tempfile.gettempdir()):  # a map that finds the disk full ends the process; this says it
+            os.posix_fallocate(file.fileno(), 0, math.prod(shape))
+        pixels = np.memmap(file, np.uint8, "r+", shape=shape)
         steps = np.zeros(len(needed), np.int64)
         readable = np.zeros(len(needed), bool)
         for place, row in enumerate(needed.tolist()):
@@ -101,7 +115,7 @@ def _verified(
             for places in np.split(asked, range(_AT_ONCE, len(asked), _AT_ONCE))
         ]
         verified = np.concatenate((verified, asked[np.concatenate(same)]))
-        groups = _groups(len(steps), pairs[verified])
+        groups = group_rows(len(steps), pairs[verified])
         left = np.setdiff1d(left, asked)
     return verified
 
@@ -122,12 +136,3 @@ def _forest(edges: NDArray[np.intp], number: int) -> NDArray[np.intp]:
     ends, places = np.unique(np.sort(edges, axis=1), axis=0, return_index=True)
     graph = coo_array((places + 1.0, tuple(ends.T)), shape=(number, number)).tocsr()
     return np.sort(minimum_spanning_tree(graph).data.astype(np.intp)) - 1
-
-
-def _groups(number: int, pairs: NDArray[np.intp]) -> NDArray[np.intp]:
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
-    graph = coo_array((np.ones(len(pairs), bool), tuple(pairs.T)), shape=(number, number))
-    groups: NDArray[np.intp] = connected_components(graph, directed=False)[1]
-    return groups

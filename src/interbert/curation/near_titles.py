@@ -9,14 +9,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from interbert.curation.groups import group_rows
+from interbert.curation.judged_rows import first_equal, text_keys
 from interbert.curation.set_join import (
     PARTS,
     Limits,
     PartKeys,
+    beyond_parts,
     candidate_pairs,
     hashed,
     limits_of,
     most_unlike,
+    pairs_beyond,
     parity_sketches,
     part_keys,
 )
@@ -53,8 +56,22 @@ class NearTitleOptions:
             raise ConfigError(f"seed: {self.seed}, must not be negative")
 
 
+@dataclass
+class FoundByChance:
+    """What the exact join does not cover: near-duplicates among these may not be found."""
+
+    pairs: int = 0
+    """At most so many: of titles that share n-grams with ``window`` others or more, and are in different clusters; a
+    pair counts for each part that it shares."""
+    long_titles: int = 0
+    """Titles that may differ from a near-duplicate in more n-grams than the join has parts."""
+
+
 def near_title_pairs(
-    titles: Sequence[str], options: NearTitleOptions, progress: Callable[[int, int], None] | None = None
+    titles: Sequence[str],
+    options: NearTitleOptions,
+    progress: Callable[[int, int], None] | None = None,
+    by_chance: FoundByChance | None = None,
 ) -> Int64s:
     """Pairs of rows with equal titles or with near-duplicates, enough of them to connect every cluster.
 
@@ -67,19 +84,21 @@ def near_title_pairs(
         titles: [N] clean titles.
         options: the threshold and what is compared.
         progress: is called with the steps done and the steps there are.
+        by_chance: gets the counts of what may be missed.
 
     Returns:
         [P, 2] int64, row < other row, ascending, each once. Every pair of them was verified: titles are equal, or the
         exact Jaccard index of their n-gram sets is at least the threshold.
     """
-    first = _first_equal(titles)
+    first = first_equal(text_keys(titles))
     other = np.flatnonzero(first != np.arange(len(titles)))
     lengths = np.fromiter(map(len, titles), np.int64, len(titles))
     other = other[lengths[other] > 0]
     equal = np.stack([first[other], other], axis=1)
     distinct = np.flatnonzero((first == np.arange(len(titles))) & (lengths >= options.characters))
     rows = distinct[np.argsort(lengths[distinct], kind="stable")]
-    near = rows[_near_pairs([titles[row] for row in rows.tolist()], options, progress or _no_progress)]
+    ordered = [titles[row] for row in rows.tolist()]
+    near = rows[_near_pairs(ordered, options, progress or _no_progress, by_chance or FoundByChance())]
     pairs = np.concatenate([equal, np.sort(near, axis=1)])
     return np.asarray(pairs[np.lexsort(pairs.T[::-1])])
 
@@ -88,22 +107,21 @@ def _no_progress(done: int, steps: int) -> None:
     pass
 
 
-def _first_equal(titles: Sequence[str]) -> Int64s:
-    """The first row [N] with the title of each."""
-    first = dict(zip(reversed(titles), range(len(titles) - 1, -1, -1), strict=True))  # the last one written stays
-    return np.fromiter(map(first.__getitem__, titles), np.int64, len(titles))
-
-
-def _near_pairs(titles: list[str], options: NearTitleOptions, progress: Callable[[int, int], None]) -> Int64s:
+def _near_pairs(
+    titles: list[str], options: NearTitleOptions, progress: Callable[[int, int], None], by_chance: FoundByChance
+) -> Int64s:
     """Pairs [P, 2] of different titles, which are in ascending order of length."""
     if not titles:
         return np.empty((0, 2), np.int64)
     limits = limits_of(options.jaccard, len(titles[-1]))
     sizes, sketches, keys = _read_titles(titles, limits, options)
+    by_chance.long_titles += beyond_parts(sizes, limits)
     links = _Links(titles, sizes, sketches, limits, options)
     for done, index in enumerate(sorted(keys)):
         progress(done, len(PARTS))
-        links.join(index, keys.pop(index))
+        own = keys.pop(index)
+        links.join(index, own)
+        by_chance.pairs += pairs_beyond(own, options.window, links.component)
     progress(len(PARTS), len(PARTS))
     return links.pairs()
 
@@ -144,7 +162,8 @@ class _Links:
         self._sketches = sketches
         self._limits = limits
         self._options = options
-        self._component = np.arange(len(titles))
+        self.component = np.arange(len(titles))
+        """[N] the first title of the cluster of each, so far"""
         self._found = [np.empty((0, 2), np.int64)]
 
     def join(self, index: int, keys: PartKeys) -> None:
@@ -164,7 +183,7 @@ class _Links:
         return np.asarray(
             (unlike <= self._limits.differences[together])
             & (self._limits.parts[together] == index)
-            & (self._component[left] != self._component[right])
+            & (self.component[left] != self.component[right])
         )
 
     def _verify(self, left: Int64s, right: Int64s) -> None:
@@ -172,11 +191,11 @@ class _Links:
         if near.any():
             pairs = np.stack([left[near], right[near]], axis=1)
             self._found.append(pairs)
-            self._component = self._joined(self._component[pairs])
+            self.component = self._joined(self.component[pairs])
 
     def _joined(self, pairs: Int64s) -> Int64s:
         """The components with these pairs of components as one."""
         old, places = np.unique(pairs, return_inverse=True)
-        new = np.arange(len(self._component))
+        new = np.arange(len(self.component))
         new[old] = old[group_rows(len(old), places.reshape(-1, 2))]
-        return new[self._component]
+        return new[self.component]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -51,7 +52,7 @@ def output_table(
         groups: [n] of the rows.
 
     Raises:
-        DataError: an image that was judged is there no more.
+        DataError: an image that was judged is there no more, or is another now.
     """
     import pyarrow as pa
 
@@ -90,7 +91,7 @@ def _images(values: Any, cells: ChunkCells, places: NDArray[np.int64], digests: 
             found.append(None)
             continue
         where = f"{cells.where}, row {cells.chunk.start + int(place)}"
-        found.append({"bytes": kept_file(value, cells.folder, cells.source, where), "path": _name(value)})
+        found.append({"bytes": kept_file(value, cells.folder, cells.source, where, digest), "path": _name(value)})
     return pa.array(found, pa.struct({"bytes": pa.binary(), "path": pa.string()}))
 
 
@@ -114,7 +115,15 @@ def _text(value: Any) -> str | None:
 
 
 def json_columns(table: Any, row: int, names: Sequence[str]) -> dict[str, Any]:
-    """Columns of a row as JSON holds them; dates and bytes as texts."""
-    values = {name: table[name][row].as_py() for name in names}
-    plain = (str, int, float, bool, list, dict, type(None))
-    return {name: value if isinstance(value, plain) else str(value) for name, value in values.items()}
+    """Columns of a row as JSON holds them; dates and bytes as texts, numbers that are none as null."""
+    return {name: _as_json(table[name][row].as_py()) for name in names}
+
+
+def _as_json(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(name): _as_json(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_as_json(one) for one in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if isinstance(value, str | int | None) else str(value)

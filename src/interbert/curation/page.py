@@ -78,7 +78,7 @@ def render_page(found: FinishedDataset, samples: Sequence[Sample]) -> str:
         lengths=histogram(found.lengths),
         longest=max(found.lengths, default=0),
         categories=bars(list(found.categories.items())[:_MOST_CATEGORIES]),
-        more_categories=max(0, len(found.categories) - _MOST_CATEGORIES),
+        more_categories=max(0, found.number_of_categories - _MOST_CATEGORIES),
         shards=found.shards,
         size=found.size,
         recipe=list(flat(published(recipe))),

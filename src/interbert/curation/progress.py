@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -11,14 +12,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from interbert.errors import DataError, UsageError, writing
+from interbert.curation.layout import DROPPED, MANIFEST, REPORT
+from interbert.errors import DataError, UsageError, listed, writing
 from interbert.utils.bounded_files import reading
 from interbert.utils.files import atomic_write, is_part, replacing
 
 WORK = ".build"
-MANIFEST = "manifest.json"
 _STATE, _CHUNKS = "state.json", "chunks"
 _REMEDY = "Remove the folder .build in it, and run the same command again."
+
+_log = logging.getLogger(__name__)
 
 
 class BuildProgress:
@@ -50,10 +53,12 @@ class BuildProgress:
         done = out / MANIFEST
         state = self.folder / _STATE
         if done.is_file():
-            self._require_same(self._read(done), asked)
+            manifest = self._read(done)
+            self._require_same(manifest, asked)
             self._tidy()
-            return not self.folder.exists()
-        if state.is_file():
+            if not (self.folder.exists() or self._remove_damaged(manifest)):
+                return True
+        elif state.is_file():
             self._require_same(self._read(state), asked)
         elif out.is_dir() and any(not is_part(file) and file != self.folder for file in out.iterdir()):
             raise UsageError(f"{out}: holds files, and no data set of this command. Name an empty or a new folder.")
@@ -63,6 +68,33 @@ class BuildProgress:
         if not state.is_file():
             atomic_write(state, json.dumps(asked, ensure_ascii=False, indent=1))
         return False
+
+    def finished(self, recipe: Mapping[str, Any]) -> bool:
+        """Whether all is done, and of this recipe, wherever the source is now."""
+        done = self.out / MANIFEST
+        if not done.is_file() or self.folder.exists():
+            return False
+        manifest = self._read(done)
+        return isinstance(manifest, dict) and manifest.get("recipe") == recipe and not self._damaged(manifest)
+
+    def _damaged(self, manifest: Mapping[str, Any]) -> list[str]:
+        """Files that are missing, and shards that have another size than they had."""
+        with reading(self.out / MANIFEST, "Remove the folder, and run the same command again."):
+            sizes = {Path(one["file"]).name: int(one["bytes"]) for one in manifest["shards"]}
+        others = [name for name in (REPORT, DROPPED) if not (self.out / name).is_file()]
+        files = {name: self.out / name for name in sizes}
+        return others + [
+            name for name, file in files.items() if not file.is_file() or file.stat().st_size != sizes[name]
+        ]
+
+    def _remove_damaged(self, manifest: Mapping[str, Any]) -> list[str]:
+        """Make room for files of a finished data set that were lost or cut; their names."""
+        names = self._damaged(manifest)
+        if names:
+            _log.warning("%s: %s missing or cut: made again", self.out, listed(names))
+        for name in names:
+            (self.out / name).unlink(missing_ok=True)
+        return names
 
     def _read(self, file: Path) -> Any:
         with reading(file, _REMEDY):
@@ -79,11 +111,11 @@ class BuildProgress:
             )
 
     def _tidy(self) -> None:
-        """Remove what a killed process left of the files that it was writing."""
+        """Remove what a killed process left of what it was writing, or removing."""
         for folder in (self.out, self.folder, self.chunks, self.out / "samples"):
             for file in folder.iterdir() if folder.is_dir() else ():
                 if is_part(file):
-                    file.unlink(missing_ok=True)
+                    shutil.rmtree(file) if file.is_dir() else file.unlink(missing_ok=True)
 
     def json(self, name: str, make: Callable[[], Any]) -> Any:
         """What a stage made as JSON, made when it is not there."""
@@ -105,8 +137,10 @@ class BuildProgress:
 
     def end(self) -> None:
         """Remove the folder: the data set is whole."""
+        done = self.folder.with_suffix(".part")  # at once: half of the folder would not do to go on with
         with writing(self.folder):
-            shutil.rmtree(self.folder)
+            self.folder.rename(done)
+            shutil.rmtree(done)
 
 
 def _differences(before: Any, now: Any, name: str = "") -> list[str]:

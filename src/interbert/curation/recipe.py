@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal
 
 from interbert.curation.agreement import AgreementOptions
@@ -18,9 +16,10 @@ from interbert.curation.normalise import NormaliseOptions
 from interbert.curation.splits import SplitOptions
 from interbert.curation.title_rules import TitleOptions
 from interbert.errors import UsageError, require_range
+from interbert.utils.redaction import published
 
 _HOW = frozenset({"source", "out", "workers", "ray", "card"})
-"""Options that change no byte of the data; the source is known by its files."""
+"""Options that change no byte of the data; the source and what others name are known by their files."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +41,7 @@ class DatasetRecipe:
     product_id_column: str | None = None
     """Column with an id that rows of one product share: they are of one group, too."""
     category_column: str | None = None
-    """Column with each row's category; --splits.stratify-by, or 'category' when there is one."""
+    """Column with each row's category; 'category' when there is one."""
     split: str | None = None
     """Split of a Hub data set, a saved one, or of MUGE's files."""
     images: Literal["required", "optional", "none"] = "required"
@@ -94,29 +93,8 @@ class DatasetRecipe:
             )
 
     def deciding(self) -> dict[str, Any]:
-        """Options that decide the bytes of the output, as JSON has them; of a file that one names, its digest too."""
+        """Options that decide the bytes of the output, as JSON has them; of absolute paths the name alone."""
         found: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self), ensure_ascii=False, default=str))
         deciding = {name: value for name, value in found.items() if name not in _HOW}
-        files = {path: _digest(Path(path)) for path in sorted(_texts(deciding)) if _is_file(path)}
-        return deciding | ({"files": files} if files else {})
-
-
-def _texts(value: Any) -> set[str]:
-    """Every text in JSON."""
-    if isinstance(value, dict):
-        value = list(value.values())
-    if isinstance(value, list):
-        return set().union(*map(_texts, value))
-    return {value} if isinstance(value, str) and value else set()
-
-
-def _is_file(text: str) -> bool:
-    try:
-        return Path(text).is_file()
-    except (OSError, ValueError):
-        return False
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        kept: dict[str, Any] = published(deciding)
+        return kept

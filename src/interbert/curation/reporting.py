@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from interbert.curation import agreement, image_rules, title_rules
+from interbert.curation import agreement, image_options, title_rules
 from interbert.curation.cells import Chunk
 from interbert.curation.duplicates import (
     DUPLICATE_IMAGE,
@@ -27,17 +27,20 @@ from interbert.curation.duplicates import (
 )
 from interbert.curation.judged_rows import read_judged
 from interbert.curation.judging import SOURCE_RULES
+from interbert.curation.layout import SPLITS
 from interbert.curation.leaks import LEAK_IMAGE, LEAK_TITLE
 from interbert.curation.listing import SourceListing
 from interbert.curation.reasons import Reason
-from interbert.curation.shards import SPLITS
 from interbert.utils.files import replacing
+from interbert.utils.redaction import published
 
 LATE_RULES = (
     *(PLACEHOLDER, DUPLICATE_PAIR, DUPLICATE_TITLE, DUPLICATE_IMAGE),
     *(LEAK_IMAGE, LEAK_TITLE, *agreement.RULES.values(), NEAR_DUPLICATE),
 )
 """Rules that compare rows, and drop them after those that look at one alone."""
+_MOST_CATEGORIES, _MOST_CATEGORY = 10_000, 200
+"""Categories of the report, and characters of each."""
 COUNTED = (SAME_TITLE, SAME_IMAGE, SAME_PRODUCT, NEAR_TITLE, NEAR_IMAGE)
 """What joins rows to groups, and drops none."""
 
@@ -78,7 +81,7 @@ class LateDrops:
 
 def all_rules() -> tuple[str, ...]:
     """Every rule by its name, in the order in which rows meet them."""
-    return (*SOURCE_RULES, *title_rules.rule_names(), *image_rules.rule_names(), *LATE_RULES, *COUNTED)
+    return (*SOURCE_RULES, *title_rules.rule_names(), *image_options.RULES, *LATE_RULES, *COUNTED)
 
 
 @dataclass
@@ -87,6 +90,7 @@ class Counts:
 
     dropped: Counter[str] = field(default_factory=Counter)
     flagged: Counter[str] = field(default_factory=Counter)
+    """Of rows that are kept, as the following."""
     stripped: Counter[str] = field(default_factory=Counter)
     lengths: Counter[int] = field(default_factory=Counter)
     """Characters of the clean titles of rows that are kept."""
@@ -123,7 +127,6 @@ def write_dropped(path: Path, folder: Path, chunks: Sequence[Chunk], listing: So
             judged = read_judged(folder / chunk.name)
             rows = list(_dropped(judged, chunk, listing.shards[chunk.shard].name, late))
             counts.dropped.update(row[3] for row in rows)
-            _count_flags(judged, counts)
             if rows:
                 columns = dict(zip(_dropped_schema().names, map(list, zip(*rows, strict=True)), strict=True))
                 writer.write_table(_table(columns))
@@ -152,27 +155,26 @@ def _dropped(judged: Any, chunk: Chunk, shard: str, late: LateDrops) -> Iterator
             if late.rule[row] < 0:
                 continue
             rule, detail = late.reason(row)
-        yield row, own, f"{shard}, row {row - chunk.first + chunk.start}", rule, detail, title
-
-
-def _count_flags(judged: Any, counts: Counts) -> None:
-    import pyarrow.compute as pc
-
-    for name, counter in (("flags", counts.flagged), ("stripped", counts.stripped)):
-        for one in pc.value_counts(pc.list_flatten(judged[name])).to_pylist():
-            counter[one["values"]] += one["counts"]
+        where = f"{shard}, row {row - chunk.first + chunk.start}"
+        yield row, own, where, rule, published(detail), title
 
 
 def _count_kept(judged: Any, kept: NDArray[np.bool_], counts: Counts) -> None:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    there = pc.and_(pc.is_null(judged["dropped"]), pa.array(kept))
-    for one in pc.value_counts(pc.utf8_length(judged["title"].filter(there))).to_pylist():
-        counts.lengths[one["values"]] += one["counts"]
-    for one in pc.value_counts(judged["category"].filter(there)).to_pylist():
-        if one["values"]:
-            counts.categories[one["values"]] += one["counts"]
+    there = judged.filter(pc.and_(pc.is_null(judged["dropped"]), pa.array(kept)))
+    found = {
+        "flagged": pc.list_flatten(there["flags"]),
+        "stripped": pc.list_flatten(there["stripped"]),
+        "lengths": pc.utf8_length(there["title"]),
+        "categories": pc.utf8_slice_codeunits(there["category"], 0, _MOST_CATEGORY),
+    }
+    for name, values in found.items():
+        counter = getattr(counts, name)
+        for one in pc.value_counts(values).to_pylist():
+            counter[one["values"]] += one["counts"]
+    del counts.categories[""]
 
 
 def report_of(
@@ -187,16 +189,23 @@ def report_of(
         splits: [n] of them, index into :data:`SPLITS`.
     """
     _, sizes = np.unique(groups, return_counts=True)
+    by_rows = sorted(counts.categories, key=lambda name: (-counts.categories[name], name))
+    categories = by_rows[:_MOST_CATEGORIES]
     return {
         "rows": listing.rows,
         "kept": len(groups),
         "dropped": sum(counts.dropped.values()),
         "rules": counts.rules(),
         "groups": len(sizes),
+        "groups_of_several": int((sizes > 1).sum()),
         "largest_group": int(sizes.max()) if len(sizes) else 0,
         "splits": {name: int((splits == number).sum()) for number, name in enumerate(SPLITS)},
         "lengths": {"title": {str(length): counts.lengths[length] for length in sorted(counts.lengths)}},
-        "categories": {name: counts.categories[name] for name in sorted(counts.categories)},
+        "categories": {name: counts.categories[name] for name in sorted(categories)},
+        "categories_left_out": {
+            "categories": len(counts.categories) - len(categories),
+            "rows": counts.categories.total() - sum(counts.categories[name] for name in categories),
+        },
         "shards_unreadable": [shard.name for shard in listing.shards if shard.lost],
         "files_passed_over": listing.passed_over,
         "columns": asdict(listing.columns),

@@ -20,6 +20,8 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
+from interbert.curation.layout import DROPPED
+from interbert.curation.set_join import hashed
 from interbert.errors import InterBertError, writing
 from interbert.extraction.images import load_image
 from interbert.search.products import thumbnail
@@ -106,10 +108,10 @@ def _dropped(folder: Path, load: Callable[[int], bytes | None]) -> Iterator[tupl
     import pyarrow.parquet as pq
 
     chosen: dict[str, list[tuple[int, int, Sample]]] = {}
-    with pq.ParquetFile(folder / "dropped.parquet") as file:
+    with pq.ParquetFile(folder / DROPPED) as file:
         for batch in file.iter_batches(columns=["row", "id", "rule", "detail", "title"]):
             rows, rules = batch["row"].to_numpy(zero_copy_only=False), batch["rule"].to_pylist()
-            for place, order in _first_of_each(rules, _mixed(rows)):
+            for place, order in _first_of_each(rules, hashed(rows.astype(np.uint64), seed=0)):
                 values = {name: batch[name][place].as_py() for name in ("id", "detail", "title")}
                 title = (values["title"] or "")[:_MOST_TITLE]
                 row = int(rows[place])
@@ -126,14 +128,6 @@ def _loaded(load: Callable[[int], bytes | None], row: int) -> bytes | None:
     except InterBertError as error:
         _log.debug("no sample: %s", error)
         return None
-
-
-def _mixed(rows: NDArray[np.int64]) -> NDArray[np.uint64]:
-    """A number of each row that has nothing to do with its place (the finaliser of splitmix64)."""
-    mixed = rows.astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15)
-    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
-        mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)
-    return mixed ^ (mixed >> np.uint64(31))
 
 
 def _first_of_each(rules: list[str], order: NDArray[np.uint64]) -> Iterator[tuple[int, int]]:

@@ -147,6 +147,37 @@ def _neighbours(
         yield rows[alike], rows[alike + distance]
 
 
+def pairs_beyond(part_keys: PartKeys, window: int, component: Int64s) -> int:
+    """At most so many pairs of sets share a key, are left out by :func:`candidate_pairs`, and are not connected.
+
+    Args:
+        part_keys: of all sets, for one number of parts.
+        window: as for :func:`candidate_pairs`.
+        component: [sets] of each set, by the pairs that were found.
+    """
+    beyond = 0
+    for own in part_keys.keys.T:
+        keys, sizes = np.unique(own, return_counts=True)
+        shared, sizes = keys[sizes > window], sizes[sizes > window]
+        if not len(shared):
+            continue
+        rows = np.flatnonzero(np.isin(own, shared))
+        place = np.searchsorted(shared, own[rows])
+        both, together = np.unique(np.stack([place, component[part_keys.rows[rows]]]), axis=1, return_counts=True)
+        connected = np.bincount(both[0], together * (together - 1) // 2, len(shared)).astype(np.int64)
+        left_out = (sizes - window) * (sizes - window + 1) // 2
+        beyond += int(np.minimum(left_out, sizes * (sizes - 1) // 2 - connected).sum())
+    return beyond
+
+
+def beyond_parts(sizes: Int64s, limits: Limits) -> int:
+    """Sets that may differ from a similar one in so many elements that no part need be equal."""
+    largest = np.minimum(
+        np.floor(sizes / limits.threshold + 1e-6).astype(np.int64) + sizes, len(limits.differences) - 1
+    )
+    return int((limits.differences[largest] >= PARTS[-1]).sum())
+
+
 def _ordered(own: NDArray[np.uint32], following: NDArray[np.uint32]) -> tuple[NDArray[np.uint64], Int64s]:
     """Keys in ascending order, and the order: among equal keys by the next part's, then by place."""
     # all in one integer, the second as far as there is room: sorting integers is many times as fast as finding an order

@@ -16,11 +16,11 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from interbert.curation.layout import SPLITS
 from interbert.curation.output_rows import json_columns
 from interbert.errors import writing
 from interbert.utils.files import replacing
 
-SPLITS = ("train", "validation", "test")
 NOT_WRITTEN = -1
 _ROW_GROUP = 1000
 
@@ -172,5 +172,9 @@ def _suffix(image: bytes) -> str:
         b"BM": ".bmp",
         b"II*\0": ".tif",
         b"MM\0*": ".tif",
+        b"\0\0\0\x0cjP  ": ".jp2",
+        b"\xff\x4f\xff\x51": ".j2k",
     }
+    if image[4:12] in (b"ftypavif", b"ftypavis"):
+        return ".avif"
     return next((suffix for begin, suffix in signatures.items() if image.startswith(begin)), ".jpg")

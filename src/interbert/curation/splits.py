@@ -1,4 +1,4 @@
-"""Which rows train, validate and test: by group, by a hash that stays when rows are added, and by category."""
+"""Which rows train, validate and test: by group, and by a hash that stays or by shares of each category."""
 
 from __future__ import annotations
 
@@ -9,10 +9,8 @@ from hashlib import blake2b
 import numpy as np
 from numpy.typing import NDArray
 
+from interbert.curation.layout import SPLITS
 from interbert.errors import ConfigError
-
-SPLITS = ("train", "validation", "test")
-"""Names of the splits; ``split_groups`` returns indices into them."""
 
 
 @dataclass(frozen=True)
@@ -27,11 +25,10 @@ class SplitOptions:
     """Share of the groups that test."""
     seed: int = 0
     """Key of the hash; another seed is another division."""
-    stratify_by: str | None = None
-    """Column of the category."""
     frozen: bool = True
-    """True: no added row moves another group, and a category has its shares as a random draw has them. False: each
-    category has its shares to within one group, and added rows move the few groups next to a border."""
+    """True: no added row moves another group, and a category has its shares as a random draw has them (without a column
+    of ids, that is of rows that are added at the end). False: each category has its shares to within one group, and
+    added rows move the few groups next to a border."""
 
     def __post_init__(self) -> None:
         shares = {name: getattr(self, name) for name in SPLITS}

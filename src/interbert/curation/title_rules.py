@@ -141,11 +141,42 @@ _DIGIT = re.compile("[0-9]")
 _SYMBOL = re.compile(r"[^\w\s]")
 
 
+RuleLists = tuple[tuple[str, WordList], ...]
+"""Lists with the rule that each is for."""
+
+
+def read_lists(options: TitleOptions) -> RuleLists:
+    """The lists that the rules look for, the package's and the user's.
+
+    Raises:
+        ConfigError: a list of the user's cannot be read.
+    """
+    language = options.language
+    lists = [("no_product", one) for one in _lists("no_product", None, language)]
+    lists += [("blocked_word", read_words(options.block_list))] if options.block_list else []
+    lists += [("contact", SIGNS)]
+    if options.strip_promotional:
+        lists += [("promotional_word", one) for one in _lists("promotional_words", options.promotional_words, language)]
+        lists += [("offer", OFFER_SIGNS)]
+    if options.flag_superlatives:
+        lists += [("superlative", one) for one in _lists("superlatives", options.superlatives, language)]
+    return tuple(lists)
+
+
+def list_versions(lists: RuleLists) -> dict[str, str]:
+    """Versions of the lists by name, for a manifest."""
+    return {one.name: one.version for _, one in lists if one not in (SIGNS, OFFER_SIGNS)}
+
+
 class TitleRules:
     """The rules, with their lists loaded once for all titles."""
 
-    def __init__(self, options: TitleOptions) -> None:
-        """Read the lists.
+    def __init__(self, options: TitleOptions, lists: RuleLists | None = None) -> None:
+        """Make one search of all lists.
+
+        Args:
+            options: of the rules.
+            lists: what :func:`read_lists` found, for a machine that lacks the user's files; read when not given.
 
         Raises:
             ConfigError: a list of the user's cannot be read.
@@ -155,23 +186,8 @@ class TitleRules:
         self._longest = options.longest
         self._letter = _LETTER[options.language]
         self._foreign = _FOREIGN.get(options.language)
-        language = options.language
-        lists = [("no_product", one) for one in _lists("no_product", None, language)]
-        lists += [("blocked_word", read_words(options.block_list))] if options.block_list else []
-        lists += [("contact", SIGNS)]
-        if options.strip_promotional:
-            lists += [
-                ("promotional_word", one) for one in _lists("promotional_words", options.promotional_words, language)
-            ]
-            lists += [("offer", OFFER_SIGNS)]
-        if options.flag_superlatives:
-            lists += [("superlative", one) for one in _lists("superlatives", options.superlatives, language)]
-        self._lists = lists
-        self._search = WordSearch([one for _, one in lists])
-
-    def lists(self) -> dict[str, str]:
-        """Versions of the lists of words by name, for a manifest."""
-        return {one.name: one.version for _, one in self._lists if one not in (SIGNS, OFFER_SIGNS)}
+        self._lists = read_lists(options) if lists is None else lists
+        self._search = WordSearch([one for _, one in self._lists])
 
     def judge(self, clean: str) -> TitleJudgement:
         """What the rules say about a title.

@@ -39,7 +39,7 @@ _MEAN_PIXELS = 1 << 20
 _MOST_THREADS = 16
 _ORIENTATION = 0x0112
 
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".jp2", ".j2k"})
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "PPM", "ICO", "AVIF", "JPEG2000", "TGA", "PCX")
 """What Pillow may decode. Not EPS, which it hands to Ghostscript; nor files whose size is not that of their pixels."""
 _ANIMATED = frozenset({"GIF", "PNG", "WEBP", "AVIF"})
@@ -146,8 +146,9 @@ def load_image_file(
         MemoryError,
         IndexError,
         KeyError,
+        RuntimeError,
     ) as error:
-        # Pillow's decoders raise all of these on broken files
+        # Pillow's decoders raise all of these on broken files, that of AVIF the last
         unknown = isinstance(error, UnidentifiedImageError)
         reason = "no known format" if unknown else first_line(error, 120)
         raise ImageError(f"{where}: not a readable image ({reason}).") from error
@@ -167,7 +168,7 @@ def as_image(image: Image.Image | bytes | str | Path, where: str) -> Image.Image
         _counted(image, where)
         try:
             return _to_rgb(image, NEEDED_SIDE)
-        except (OSError, ValueError, SyntaxError) as error:  # opened, and cut off where its pixels are
+        except (OSError, ValueError, SyntaxError, RuntimeError) as error:  # opened, and cut off where its pixels are
             raise ImageError(f"{where}: not a readable image ({error}).") from error
     if isinstance(image, str | Path):
         return load_image(Path(image), str(image), large_side=NEEDED_SIDE)

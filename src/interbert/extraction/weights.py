@@ -16,7 +16,7 @@ from interbert.errors import ConfigError, first_line
 from interbert.extraction.efficientnet import EFFICIENTNET_LITE0
 from interbert.extraction.frcnn.config import object_names
 from interbert.regions.schema import ExtractorInfo
-from interbert.utils.extractor_weights import file_sha256
+from interbert.utils.files import file_sha256
 
 VARIABLE = "INTERBERT_WEIGHTS"
 """Environment variable with folders in which weights are looked for too, separated as in PATH."""

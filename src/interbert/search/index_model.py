@@ -13,6 +13,7 @@ from interbert.search.index import ProductIndex
 from interbert.search.joint import JointRuntime
 from interbert.search.query_encoder import ProductEncoder
 from interbert.utils.extractor_weights import WEIGHTS_FILE
+from interbert.utils.files import file_sha256
 
 _PATTERNS = (
     *("config.json", "model*.safetensors", "model.safetensors.index.json", WEIGHTS_FILE, "tokenizer*", "vocab*"),
@@ -42,8 +43,7 @@ def model_fingerprint(directory: str | Path) -> str:
     whole = hashlib.sha256()
     for file in model_files(folder):
         whole.update(file.name.encode())
-        with file.open("rb") as data:
-            whole.update(hashlib.file_digest(data, "sha256").digest())
+        whole.update(bytes.fromhex(file_sha256(file)))
     return whole.hexdigest()[:16]
 
 

@@ -11,7 +11,6 @@ The index is held while it is made, so no write of products comes between index 
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import shutil
@@ -29,7 +28,7 @@ from interbert.search.manifest import append_manifest, connect
 from interbert.search.restore_points import read_retention, write_retention
 from interbert.service.state import State
 from interbert.utils.bounded_files import json_value
-from interbert.utils.files import atomic_write, only_writer
+from interbert.utils.files import atomic_write, file_sha256, only_writer
 
 _FORMAT = 1
 _FILE = "snapshot.json"
@@ -126,7 +125,7 @@ def _filled(part: Path, index_path: str | Path, state: State, personal: bool) ->
         personal=personal,
         rows=rows,
         unfinished=_unfinished(part / "state" / "tasks.jsonl"),
-        files={name: _sha256(file) for name, file in _files(part).items()},
+        files={name: file_sha256(file) for name, file in _files(part).items()},
     )
     atomic_write(part / _FILE, json.dumps(asdict(found), indent=2) + "\n")
     return found
@@ -214,7 +213,7 @@ def _check(folder: Path, found: Snapshot, advance: Advance) -> None:
         what = "is missing" if other[0] in found.files else "does not belong to it"
         raise DataError(f"{folder}: {other[0]} {what}. The snapshot is damaged; nothing was restored.")
     for name, file in there.items():
-        if _sha256(file) != found.files[name]:
+        if file_sha256(file) != found.files[name]:
             raise DataError(
                 f"{folder}: {name} is not as it was written. The snapshot is damaged; nothing was restored."
             )
@@ -230,7 +229,7 @@ def _is_there(target: Path, files: dict[str, str]) -> bool:
     if not target.exists() or (target.is_dir() and not any(target.iterdir())):
         return False
     there = _files(target) if target.is_dir() else {}
-    if there.keys() != files.keys() or any(_sha256(file) != files[name] for name, file in there.items()):
+    if there.keys() != files.keys() or any(file_sha256(file) != files[name] for name, file in there.items()):
         raise UsageError(f"{target}: is there already, and is not overwritten. Name a folder that is not.")
     return True
 
@@ -248,8 +247,3 @@ def _files(folder: Path) -> dict[str, Path]:
         if path.is_file():
             found[path.relative_to(folder).as_posix()] = path
     return found
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as data:
-        return hashlib.file_digest(data, "sha256").hexdigest()

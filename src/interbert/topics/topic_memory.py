@@ -6,7 +6,6 @@ in it is run.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -24,6 +23,7 @@ from interbert.topics.calibration import Calibration
 from interbert.topics.examples import Examples
 from interbert.topics.facets import Facets
 from interbert.utils.bounded_files import json_value
+from interbert.utils.extractor_weights import digest_of
 from interbert.utils.files import atomic_write, replacing
 from interbert.utils.stored_names import stored
 
@@ -107,7 +107,7 @@ def save_memory(memory: TopicMemory, model: str | Path) -> TopicMemory:
     path = Path(model) / FILE
     with replacing(path) as part:
         save_file(arrays, part, header)
-        fingerprint = _fingerprint(part)
+        fingerprint = digest_of(part)
     return replace(memory, fingerprint=fingerprint)
 
 
@@ -149,7 +149,7 @@ def _load(path: Path, fingerprint: str) -> TopicMemory:
     from safetensors import SafetensorError, safe_open
 
     try:
-        digest = _fingerprint(path)
+        digest = digest_of(path)
         with safe_open(path, framework="numpy") as file:
             header = file.metadata() or {}
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
@@ -177,11 +177,6 @@ def _load(path: Path, fingerprint: str) -> TopicMemory:
             "interbert topics learn MODEL REGIONS"
         )
     return TopicMemory(examples, calibration, digest)
-
-
-def _fingerprint(path: Path) -> str:
-    with path.open("rb") as data:
-        return hashlib.file_digest(data, "sha256").hexdigest()[:16]
 
 
 def _as_bytes(texts: Sequence[str]) -> NDArray[np.uint8]:

@@ -6,21 +6,14 @@ extractor's settings name them by digest, so that a wrong or damaged file is nev
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 from pathlib import Path
 
 from interbert.errors import ConfigError, writing
-from interbert.utils.files import replacing
+from interbert.utils.files import file_sha256, replacing
 
 WEIGHTS_FILE = "region_extractor.safetensors"
 """Name of the file in a store's folder, a model directory, and the folder that training wrote."""
-
-
-def file_sha256(file: str | Path) -> str:
-    """SHA-256 of a file, in hex digits."""
-    with Path(file).open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 def digest_of(file: str | Path) -> str:

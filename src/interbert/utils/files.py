@@ -56,6 +56,12 @@ def atomic_write(path: str | Path, text: str) -> None:
         part.write_text(text, encoding="utf-8")
 
 
+def file_sha256(file: str | Path) -> str:
+    """SHA-256 of a file, in hex digits."""
+    with Path(file).open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
 def is_part(path: Path) -> bool:
     """Whether this is what a killed process left of a file that it was writing."""
     return path.name.startswith(".") and path.suffix == _PART
