@@ -10,7 +10,7 @@ OTHER_RUNTIMES := tests/export tests/search/test_scorer.py tests/checkpoints/tes
 AT_ONCE := -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test gpu check format clean
+.PHONY: help install demo chinese test gpu check format clean
 
 help: ## This list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -26,6 +26,9 @@ $(INSTALLED): pyproject.toml
 
 demo: $(INSTALLED) ## Learn from images and write demo/index.html (SOURCE=..., TEXTS=... for your own)
 	$(BIN)/interbert demo demo $(if $(SOURCE),--source '$(SOURCE)') $(if $(TEXTS),--text-columns '$(TEXTS)')
+
+chinese: $(INSTALLED) ## Data set, BERT, model and topics from Chinese titles (SOURCE=..., TEXTS=..., TOPICS=... for your own)
+	PATH="$(abspath $(BIN)):$$PATH" recipes/chinese.sh chinese $(if $(SOURCE),'$(SOURCE)' '$(TEXTS)' '$(TOPICS)')
 
 test: $(INSTALLED) ## Run the tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(AT_ONCE) $(addprefix --ignore=,$(OTHER_RUNTIMES))
@@ -46,6 +49,6 @@ format: $(INSTALLED) ## Format, and fix what the linter can
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-clean: ## Remove .venv, caches and the demo
-	rm -rf $(VENV) demo .mypy_cache .ruff_cache .pytest_cache .hypothesis
+clean: ## Remove .venv, caches, the demo and the Chinese model
+	rm -rf $(VENV) demo chinese .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

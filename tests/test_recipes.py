@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+import shlex
 from dataclasses import asdict
 from pathlib import Path
 
@@ -33,3 +35,22 @@ def test_a_recipe_is_read_by_the_command_in_its_first_line(recipe: Path) -> None
                 assert parsed[name] == value, name
 
     check(given, asdict(options))
+
+
+def test_the_way_to_a_chinese_model_is_made_of_commands_that_there_are() -> None:
+    """recipes/chinese.sh runs for minutes; that every word of it is understood is seen without running it."""
+    script = (RECIPES[0].parent / "chinese.sh").read_text(encoding="utf-8").replace("\\\n", " ")
+    arrays: dict[str, str] = {}
+    for name, options in re.findall(r"(MORE_\w+)\+?=\((--.*?)\)", script):
+        arrays[name] = f"{arrays.get(name, '')} {options}"
+    lines = [line.strip() for line in script.splitlines() if line.strip().startswith("interbert ")]
+    assert len(lines) == 10
+    for line in lines:
+        filled = re.sub(r'"\$\{(MORE_\w+)\[@\]\}"', lambda found: arrays[found[1]].strip(), line)
+        words = shlex.split(filled.replace("$DATASET", str(RECIPES[0].parent / "dataset_chinese_small.yaml")))
+        verb, rest = find_verb(words[1:])
+        assert " ".join([verb, *rest]) == " ".join(words[1:])
+        recipe_at = [place for place, word in enumerate(rest) if word.startswith("recipes/")]
+        for place in recipe_at:
+            rest[place] = str(RECIPES[0].parent / Path(rest[place]).name)
+        parse_options(verb, "", verb_module(verb).Options, rest)

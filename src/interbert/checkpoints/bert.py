@@ -98,6 +98,15 @@ def _parts(names: Iterable[str]) -> str:
 
 def bert_tokenizer(source: str) -> PreTrainedTokenizerBase:
     """Tokenizer of a BERT, checked to have a real vocabulary, and fitted to it (:mod:`.normalising`)."""
+    return fitted_to_vocabulary(published_tokenizer(source))
+
+
+def published_tokenizer(source: str) -> PreTrainedTokenizerBase:
+    """Tokenizer of a BERT as it is published.
+
+    Raises:
+        CheckpointError: it cannot be loaded, or has no real vocabulary.
+    """
     directory = resolve_bert(source)
     try:
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(directory, trust_remote_code=False)
@@ -107,7 +116,7 @@ def bert_tokenizer(source: str) -> PreTrainedTokenizerBase:
         ) from error
     if len(tokenizer) < 100:
         raise CheckpointError(f"{source}: its tokenizer has only {len(tokenizer)} tokens; vocab.txt is missing.")
-    return fitted_to_vocabulary(tokenizer)
+    return tokenizer
 
 
 def load_bert(kind: Any, source: str, **options: Any) -> Any:

@@ -42,8 +42,8 @@ class Options:
     image_id_column: str | None = None
     """Column with an id that is unique per image; the row number when not given. Rows without one are skipped."""
     product_id_column: str | None = None
-    """Column with an id that images of one product share; 'product_id', 'item_id' or 'id' when there is one. Rows
-    without one are skipped."""
+    """Column with an id that images of one product share; 'product_id', 'item_id' or 'id' when there is one, and
+    'group' of what interbert dataset build wrote. Rows without one are skipped."""
     split: str | None = None
     """Split of a Hub data set."""
     captions: str | None = None
@@ -116,12 +116,14 @@ def run(options: Options) -> None:
         options.product_id_column,
         boxes=options.given.column if options.extractor == "given" else None,
         box_format=options.given.format,
+        by_group=True,
     )
     captions = open_captions(options.captions, options.caption_split)
     source = open_source(options.source, mapping, options.split, not options.allow_no_text, captions)
     extractor = build_chosen(options)
     columns = source.columns
-    say(f"{options.source}: {len(source)} rows, images in {columns.image!r}, texts in {list(columns.texts)}")
+    by_group = ", products in 'group'" if columns.product_id == "group" else ""
+    say(f"{options.source}: {len(source)} rows, images in {columns.image!r}, texts in {list(columns.texts)}{by_group}")
     backend = None
     if options.ray:
         from interbert.extraction.backends.ray import ExtractorRecipe, RayBackend

@@ -61,7 +61,8 @@ class Options:
     objects: str | None = None
     """vinvl-tsv: predictions.tsv or a label.tsv, with boxes, classes and sizes."""
     labels: str | None = None
-    """vinvl-tsv: JSON with label_to_idx or a text file of class names; without it classes are not stored."""
+    """vinvl-tsv: JSON with label_to_idx or a text file of class names; without it classes are not stored. kdd-tsv:
+    multimodal_labels.txt, for the number of classes."""
     sizes: str | None = None
     """Images' sizes where the regions have none: a hw.tsv, COCO's annotations, or a csv of id, width, height."""
     limit: int | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Literal, cast
@@ -67,11 +67,49 @@ def read_rows(path: Path, what: str) -> Iterator[tuple[int, Row | str]]:
     Raises:
         SourceError: there is no such file, it is of another kind, or it cannot be read.
     """
+    yield from _read(path, what, lambda: _rows(path, what))
+
+
+def read_json_lines(path: Path, what: str) -> Iterator[tuple[int, Row | str]]:
+    """As :func:`read_rows`, of a file of a JSON object a line, whatever its name ends in."""
+
+    def rows() -> Iterator[tuple[int, Row | str]]:
+        with _opened(path) as opened:
+            yield from _json_rows(_Lines(path, opened))
+
+    yield from _read(path, what, rows)
+
+
+def _read(
+    path: Path, what: str, rows: Callable[[], Iterator[tuple[int, Row | str]]]
+) -> Iterator[tuple[int, Row | str]]:
     if not path.is_file():
         raise SourceError(f"{path}: there is no such file of {what}.")
     try:
-        yield from _rows(path, what)
+        yield from rows()
     except (OSError, EOFError, UnicodeDecodeError, csv.Error) as error:
+        raise SourceError(f"{path}: cannot be read ({error}). It should be text in UTF-8, whole.") from error
+
+
+def read_lines(path: Path, what: str) -> Iterator[tuple[int, str]]:
+    """Number and text of each line, without its end.
+
+    Args:
+        path: of a text file, plain or with .gz.
+        what: it holds, for messages.
+
+    Raises:
+        SourceError: there is no such file, or it cannot be read.
+    """
+    if not path.is_file():
+        raise SourceError(f"{path}: there is no such file of {what}.")
+    try:
+        with _opened(path) as opened:
+            lines = _Lines(path, opened)
+            for line in lines:
+                lines.next_row()
+                yield lines.number, line.rstrip("\r\n")
+    except (OSError, EOFError, UnicodeDecodeError) as error:
         raise SourceError(f"{path}: cannot be read ({error}). It should be text in UTF-8, whole.") from error
 
 

@@ -15,7 +15,7 @@ from interbert.errors import ColumnError, listed
 from interbert.extraction.images import IMAGE_SUFFIXES
 from interbert.extraction.settings import BoxFormat
 
-_TEXT_NAMES = (
+TEXT_NAMES = (
     "title",
     "caption",
     "captions",
@@ -26,7 +26,10 @@ _TEXT_NAMES = (
     "sentence",
     "query",
 )
+"""Names of columns of texts, the most telling first."""
 _PRODUCT_NAMES = ("product_id", "productid", "item_id", "itemid", "sku", "id")
+BUILT = frozenset({"group", "title_raw", "flags"})
+"""Columns of a data set that ``interbert dataset build`` wrote."""
 _IMAGE_NAMES = ("image", "picture", "img", "photo", "file_name", "image_path", "path")
 
 
@@ -41,6 +44,9 @@ class ColumnMapping:
     boxes: str | None = None
     """Boxes of each image; never found by itself."""
     box_format: BoxFormat = "xyxy"
+    by_group: bool = False
+    """Of a data set that ``interbert dataset build`` wrote, take groups of near-duplicates as products, to train on:
+    what has one product is never each other's negative."""
 
 
 def id_text(value: Any) -> str | None:
@@ -86,10 +92,10 @@ def resolve_columns(
     for name in (mapping.image, mapping.image_id, mapping.product_id, mapping.boxes, *mapping.texts):
         if name is not None and name not in columns:
             raise ColumnError.missing(name, columns, where)
-    image = mapping.image or _find_image(columns, first_rows)
+    image = mapping.image or find_image(columns, first_rows)
     if image is None:
         raise ColumnError(f"{where}: no column holds images. Name it with --image-column. Columns: {listed(columns)}.")
-    texts = mapping.texts or _find_texts(
+    texts = mapping.texts or find_texts(
         [name for name in columns if name not in (image, mapping.image_id, mapping.boxes)], first_rows
     )
     if need_texts and not texts:
@@ -97,11 +103,13 @@ def resolve_columns(
             f"{where}: no column is clearly the text. Name one or more with --text-columns. Columns: {listed(columns)}."
         )
     lowered = {name.lower(): name for name in columns}
-    product = mapping.product_id or next((lowered[n] for n in _PRODUCT_NAMES if n in lowered), None)
+    names = ("group", *_PRODUCT_NAMES) if mapping.by_group and set(columns) >= BUILT else _PRODUCT_NAMES
+    product = mapping.product_id or next((lowered[n] for n in names if n in lowered), None)
     return replace(mapping, image=image, texts=tuple(texts), product_id=product)
 
 
-def _find_image(columns: Sequence[str], rows: Mapping[str, Sequence[Any]]) -> str | None:
+def find_image(columns: Sequence[str], rows: Mapping[str, Sequence[Any]]) -> str | None:
+    """The column that holds images by a few values of each, None without one."""
     fitting = [name for name in columns if any(_is_image(value) for value in rows[name])]
     lowered = {name.lower(): name for name in fitting}
     return next((lowered[name] for name in _IMAGE_NAMES if name in lowered), fitting[0] if fitting else None)
@@ -115,10 +123,11 @@ def _is_image(value: Any) -> bool:
     return isinstance(value, bytes)
 
 
-def _find_texts(columns: Sequence[str], rows: Mapping[str, Sequence[Any]]) -> tuple[str, ...]:
+def find_texts(columns: Sequence[str], rows: Mapping[str, Sequence[Any]]) -> tuple[str, ...]:
+    """The columns that hold texts by their names and a few values of each; none where it is not clear."""
     texts = [name for name in columns if any(_is_text(value) for value in rows[name])]
     lowered = {name.lower(): name for name in texts}
-    for wanted in _TEXT_NAMES:
+    for wanted in TEXT_NAMES:
         if wanted in lowered:
             companions = [name for low, name in lowered.items() if re.fullmatch(rf"{wanted}_[a-z]{{2}}", low)]
             return (lowered[wanted], *companions)  # title, and title_zh beside it

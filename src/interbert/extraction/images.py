@@ -5,14 +5,14 @@ from __future__ import annotations
 import io
 import math
 import os
-import threading
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from interbert.errors import ImageError, first_line
+from interbert.utils.shared_room import SharedRoom
 
 if TYPE_CHECKING:
     import numpy as np
@@ -42,31 +42,13 @@ _ORIENTATION = 0x0112
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "PPM", "ICO", "AVIF", "JPEG2000", "TGA", "PCX")
 """What Pillow may decode. Not EPS, which it hands to Ghostscript; nor files whose size is not that of their pixels."""
+_ANIMATED = frozenset({"GIF", "PNG", "WEBP", "AVIF"})
+"""Formats whose further frames are an animation: those of a TIFF are pages, of an MPO a phone's second exposure."""
 
 _One = TypeVar("_One")
 
 
-class _Room:
-    """Pixels that several threads share; one that wants more than all waits until it is alone."""
-
-    def __init__(self, pixels: int) -> None:
-        self._pixels, self._taken = pixels, 0
-        self._changed = threading.Condition()
-
-    @contextmanager
-    def taking(self, pixels: int) -> Iterator[None]:
-        with self._changed:
-            self._changed.wait_for(lambda: not self._taken or self._taken + pixels <= self._pixels)
-            self._taken += pixels
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._taken -= pixels
-                self._changed.notify_all()
-
-
-_decoding = _Room(_DECODING_PIXELS)
+_decoding = SharedRoom(_DECODING_PIXELS)
 
 
 def file_bytes(data: bytes | Path, where: str) -> bytes:
@@ -84,6 +66,20 @@ def file_bytes(data: bytes | Path, where: str) -> bytes:
     return data
 
 
+@dataclass(frozen=True)
+class ImageFile:
+    """A decoded image, and what its file says of itself."""
+
+    image: Image.Image
+    format: str
+    """Pillow's name of the format that the bytes have."""
+    size: tuple[int, int]
+    """Width and height in the file, before the image was turned or made smaller."""
+    animated: bool
+    tables: Mapping[int, Sequence[int]]
+    """A JPEG's quantisation tables, 64 steps each; empty for other formats."""
+
+
 def load_image(
     data: bytes | Path, where: str, target_side: int | None = None, large_side: int | None = None
 ) -> Image.Image:
@@ -99,18 +95,42 @@ def load_image(
     Raises:
         ImageError: it is no image, is cut off, has more than 64 MiB or more than 100 million pixels.
     """
+    return load_image_file(data, where, target_side, large_side).image
+
+
+def load_image_file(
+    data: bytes | Path,
+    where: str,
+    target_side: int | None = None,
+    large_side: int | None = None,
+    grey: bool = False,
+) -> ImageFile:
+    """As :func:`load_image`, with what the file says of itself.
+
+    Args:
+        data: the file's bytes, or its path.
+        where: what to call it in messages.
+        target_side: as for :func:`load_image`.
+        large_side: as for :func:`load_image`.
+        grey: the image is wanted in grey (mode L): most JPEGs' colours are then never decoded.
+
+    Raises:
+        ImageError: as :func:`load_image`.
+    """
     from PIL import Image, UnidentifiedImageError
 
     try:
         with Image.open(io.BytesIO(file_bytes(data, where)), formats=known_formats()) as image:
-            pixels = _counted(image, where)
+            pixels, size = _counted(image, where), image.size
+            animated = image.format in _ANIMATED and bool(getattr(image, "is_animated", False))
             side = target_side or (large_side if pixels > LARGE_PIXELS else None)
-            if side is not None and image.format == "JPEG":
-                image.draft("RGB", (2 * side, 2 * side))
+            if image.format == "JPEG" and (grey or side is not None):
+                image.draft("L" if grey else "RGB", image.size if side is None else (2 * side, 2 * side))
             with _decoding.taking(pixels * _COSTS.get(image.format or "", 1)):
                 image.load()
                 _counted(image, where)  # a .ico file's header has another size than the image in it
-                return _to_rgb(image, side)
+                decoded = _to_grey(image, side) if grey else _to_rgb(image, side)
+            return ImageFile(decoded, image.format or "", size, animated, getattr(image, "quantization", {}))
     except ImageError:
         raise
     except FileNotFoundError as error:
@@ -211,6 +231,14 @@ def _to_rgb(image: Image.Image, side: int | None) -> Image.Image:
     small = _flatten(image, factor)
     small.getexif()[_ORIENTATION] = image.getexif().get(_ORIENTATION, 1)
     return ImageOps.exif_transpose(small)
+
+
+def _to_grey(image: Image.Image, side: int | None) -> Image.Image:
+    """As :func:`_to_rgb`, in grey; at once where the image is no other."""
+    from PIL import ImageOps
+
+    plain = image.mode == "L" and "transparency" not in image.info and image.width * image.height <= LARGE_PIXELS
+    return ImageOps.exif_transpose(image) if plain else _to_rgb(image, side).convert("L")
 
 
 def _factor(size: tuple[int, int], side: int) -> int:

@@ -20,14 +20,14 @@ import numpy as np
 
 from interbert.errors import ColumnError, ImageError
 from interbert.extraction.columns import ColumnMapping, id_text, resolve_columns
+from interbert.extraction.image_cells import image_file
 from interbert.extraction.image_tsv import ArchiveRows
 from interbert.extraction.images import NEEDED_SIDE, load_image
 from interbert.extraction.settings import BoxFormat
-from interbert.extraction.table_files import is_downloaded
 from interbert.extraction.table_limits import MAX_ID, MAX_TEXT, MAX_TEXTS
 from interbert.extraction.tables import SourceRows, read_rows
-from interbert.regions.caption_files import PassedOver
 from interbert.regions.caption_index import CaptionIndex
+from interbert.regions.caption_records import PassedOver
 from interbert.utils.redaction import without_credentials
 
 if TYPE_CHECKING:
@@ -142,7 +142,7 @@ class ImageSource:
         problem = self._missing_id(values) or self._long_text(values)
         data = None
         if problem is None:
-            data, problem = self._image(values[self.columns.image])
+            data, problem = image_file(values[self.columns.image], self._folder, self.name)
         if problem is None and not self._ids[row]:
             data, problem = None, "has no id"
         return SourceItem(
@@ -305,35 +305,6 @@ class ImageSource:
         value = value.get("path") if isinstance(value, dict) else value
         return value if isinstance(value, str) else None
 
-    def _image(self, value: Any) -> tuple[bytes | Path | None, str | None]:
-        if isinstance(value, dict):
-            if value.get("problem"):
-                return None, str(value["problem"])
-            if value.get("bytes"):
-                return value["bytes"], None
-            value = value.get("path")
-        if isinstance(value, bytes):
-            return value, None
-        if not value:
-            return None, "the image is empty"
-        shown = without_credentials(str(value))  # before it is cut: half a user part is not known as one
-        if str(value).startswith(("http://", "https://")):
-            return None, f"{shown[:80]}: is an address. Download the images first and give their paths"
-        if self._folder is None:  # `datasets` resolved it, or the data set's owner wrote it there
-            if is_downloaded(str(value), self.name):
-                return Path(value), None
-            return None, f"{shown[:80]!r}: is no file of the data set. Download it, and give its folder"
-        folder = self._folder.resolve()
-        try:
-            path = (folder / str(value)).resolve()
-            if not path.is_relative_to(folder):
-                return None, f"the path {shown} leads out of {self._folder}"
-            if path.is_file():
-                return path, None
-        except (OSError, ValueError):  # too long, or with a NUL
-            return None, f"{shown[:80]!r}: is no path of an image"
-        return None, f"{shown}: there is no such file"
-
 
 def open_source(
     source: str,
@@ -357,7 +328,7 @@ def open_source(
     """
     found = read_rows(source, split)
     rows = found.rows
-    sample = _some_rows(rows)
+    sample = some_rows(rows)
     mapping = mapping or ColumnMapping()
     named = (mapping.image, mapping.image_id, mapping.product_id, mapping.boxes, *mapping.texts)
     found.require(named, source)
@@ -377,7 +348,7 @@ def open_source(
     return opened.of_splits()
 
 
-def _some_rows(rows: Any) -> dict[str, list[Any]]:
+def some_rows(rows: Any) -> dict[str, list[Any]]:
     """Values of a few rows, by column: the first ones, and some of all over the source, which may be unlike them."""
     places = sorted({*range(min(_FIRST, len(rows))), *np.linspace(0, len(rows) - 1, _SPREAD, dtype=int).tolist()})
     listed = [{name: _beginning(value) for name, value in rows[place].items()} for place in places]

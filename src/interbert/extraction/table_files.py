@@ -49,16 +49,16 @@ def _unified(columns: Mapping[int, Any]) -> dict[int, Any] | None:
 
     wanted = None
     for column in columns.values():
-        wanted = column.type if wanted is None else _common(wanted, column.type)
+        wanted = column.type if wanted is None else common_type(wanted, column.type)
         if wanted is None:
             return None
     try:
-        return {place: _cast(column, wanted) for place, column in columns.items()}
+        return {place: cast_column(column, wanted) for place, column in columns.items()}
     except pa.ArrowInvalid:  # an integer that is no float without loss
         return None
 
 
-def _common(one: Any, other: Any) -> Any:
+def common_type(one: Any, other: Any) -> Any:
     """A type that holds the values of both."""
     import pyarrow as pa
 
@@ -78,7 +78,7 @@ def _is_single(kind: Any) -> bool:
     return bool(texts or numbers or pa.types.is_boolean(kind) or pa.types.is_temporal(kind))
 
 
-def _cast(column: Any, wanted: Any) -> Any:
+def cast_column(column: Any, wanted: Any) -> Any:
     """Values in another type, as they are written: 19.99 of any type is 19.99, and NaN, which is no number, is null."""
     import pyarrow as pa
     import pyarrow.compute as pc

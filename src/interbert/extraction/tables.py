@@ -25,12 +25,14 @@ from interbert.errors import (
     storage_problem,
 )
 from interbert.extraction.delimited import TableForm, table_form
+from interbert.extraction.image_lmdb import ImageLmdb
 from interbert.extraction.image_tsv import ImageTsv, is_image_tsv
 from interbert.extraction.images import IMAGE_SUFFIXES
 from interbert.extraction.json_rows import read_json_rows
 from interbert.extraction.parquet_rows import read_parquet, require_bounded
 from interbert.extraction.table_files import join, require_own_files
 from interbert.extraction.tar_rows import TarRows
+from interbert.regions.importers.clip_lmdb import is_lmdb
 
 _BUILDERS = {".parquet": "parquet", ".csv": "csv", ".tsv": "csv", ".json": "json", ".jsonl": "json"}
 _METADATA = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
@@ -158,6 +160,8 @@ def _parquet_schema(file: Path) -> Any:
 
 
 def _read_folder(folder: Path, split: str | None) -> SourceRows:
+    if is_lmdb(folder):
+        return SourceRows(ImageLmdb(folder), folder)
     import datasets
 
     if (folder / "dataset_info.json").is_file() or (folder / "dataset_dict.json").is_file():

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from interbert.errors import SourceError
+from interbert.extraction.columns import BUILT
 from interbert.extraction.image_tsv import MAX_IMAGE, ArchiveRows
 from interbert.extraction.images import IMAGE_SUFFIXES
 from interbert.utils.bounded_files import json_value
@@ -48,7 +49,7 @@ class TarRows(ArchiveRows):
         SourceError: a file cannot be opened, or is compressed.
     """
 
-    column_names = ("key", "image", "caption")
+    column_names: Sequence[str] = ("key", "image", "caption")
     image_id = "key"
 
     repeated = "The files of a sample must stand together in their tar file, under a name that no other sample has"
@@ -65,6 +66,8 @@ class TarRows(ArchiveRows):
                 raise SourceError(f"{file}: cannot be read ({error.strerror}).") from error
         if len(set(self._keys)) < len(self._keys):
             self._name_by_file()
+        if self._keys and self.sidecar(0).keys() >= BUILT:
+            self.column_names = (*self.column_names, *sorted(BUILT))
 
     def _name_by_file(self) -> None:
         """Shards that each count from 000000: a sample is called by its file and key."""
@@ -131,6 +134,8 @@ class TarRows(ArchiveRows):
             return self._keys[row]
         if row in self._problems:
             return {"problem": self._problems[row]} if column == "image" else None
+        if column in BUILT:
+            return self.sidecar(row).get(column)
         return self._image(row) if column == "image" else self._caption(row)
 
     def _part(self, row: int, part: str) -> tuple[Path, int, int]:
@@ -159,13 +164,19 @@ class TarRows(ArchiveRows):
         file, offset, size = self._part(row, "txt")
         if offset:
             return _read(file, offset, size).decode("utf-8", "replace")
-        file, offset, size = self._part(row, "json")
-        try:
-            found = json_value(_read(file, offset, size)) if offset else None
-        except ValueError:
-            return None
-        caption = found.get("caption") if isinstance(found, dict) else None
+        caption = self.sidecar(row).get("caption")
         return caption if isinstance(caption, str) else None
+
+    def sidecar(self, row: int) -> dict[str, Any]:
+        """What a sample's ``.json`` says; nothing where there is none, or none that is read."""
+        file, offset, size = self._part(row, "json")
+        if row in self._problems or not offset or size > _MAX_TEXT:
+            return {}
+        try:
+            found = json_value(_read(file, offset, size))
+        except ValueError:
+            return {}
+        return found if isinstance(found, dict) else {}
 
 
 def _at_first_dot(name: str) -> str:

@@ -1,9 +1,9 @@
 """Caption files of the field: (image, text) pairs out of any of them.
 
 Karpathy's JSON (COCO, Flickr30K, Flickr8K), COCO's own annotations, the published code's jsonline and its ``{id:
-caption}`` JSON, MUGE's queries, Chinese-CLIP's ``*_texts.jsonl``, Flickr30K's ``results.csv`` and ``.token`` files, and
-any jsonl, json list, csv or tsv whose columns have usual names. What gives no caption is listed, never passed over in
-silence.
+caption}`` JSON, MUGE's queries, Chinese-CLIP's ``*_texts.jsonl`` and LMDB, Flickr30K's ``results.csv`` and ``.token``
+files, COCO-CN's and Flickr30K-CN's lines, and any jsonl, json list, csv or tsv whose columns have usual names. What
+gives no caption is listed, never passed over in silence.
 """
 
 from __future__ import annotations
@@ -17,6 +17,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from interbert.errors import SourceError
+from interbert.regions.caption_records import Caption, PassedOver, caption_lines, is_caption
+from interbert.regions.chinese_captions import is_chinese_captions, read_chinese_captions
+from interbert.regions.importers.clip_lmdb import is_lmdb, read_pairs
 from interbert.regions.json_stream import json_elements
 from interbert.regions.name_index import storable
 from interbert.utils.bounded_files import MAX_LEVELS, is_deeper, json_value
@@ -33,41 +36,11 @@ _NUMBER_AND_TEXT = re.compile(r"\s*\d+\s+(\S.*)", re.DOTALL)
 """Flickr30K's results.csv has one line without its second separator: ``2199200615.jpg| 4   A dog runs ...``."""
 _NUMBERED = re.compile(r"(.*\.(?:jpe?g|png|gif|bmp|webp))#\d+", re.IGNORECASE)
 """Flickr's ``.token`` files number the captions of an image: ``1000092795.jpg#0``. Other ids may hold a ``#``."""
-_MAX_LINE = 1 << 22
 _MAX_COLUMNS = 10_000
 _MAX_CELL = 1 << 20
 """Characters of a table's cell."""
-_MAX_TEXT = 10_000
 _MAX_CAPTIONS = 100_000
 """Captions of a record: each of its texts is one of each of its images."""
-
-
-@dataclass(frozen=True)
-class Caption:
-    """One text of one image."""
-
-    image: str
-    """Its id or its file's name, as the caption file has it."""
-    text: str
-    field: str
-    """``caption``, or ``query`` for what a shopper typed."""
-    split: str
-    """Karpathy's split, empty where the file has none."""
-
-
-@dataclass(frozen=True)
-class PassedOver:
-    """A line, row or record that gave no caption."""
-
-    row: int
-    """Its number in the file, as its kind counts: lines and rows from 1, elements of a JSON list from 0."""
-    image_id: str
-    """Of its image, empty where it names none."""
-    reason: str
-    """With the file and the row."""
-
-    def __str__(self) -> str:
-        return self.reason.rstrip(".")
 
 
 def read_captions(path: str | Path, passed_over: list[PassedOver] | None = None) -> Iterator[Caption]:
@@ -81,19 +54,36 @@ def read_captions(path: str | Path, passed_over: list[PassedOver] | None = None)
         SourceError: the file is missing, damaged, or not of a known kind; the message names the line.
     """
     file = Path(path).expanduser()
+    passed = [] if passed_over is None else passed_over
+    if file.is_dir() and is_lmdb(file):
+        yield from _from_lmdb(file, passed)
+        return
     if not file.is_file():
         raise SourceError(f"{file}: there is no such caption file.")
-    passed = [] if passed_over is None else passed_over
     if file.suffix.lower() in (".jsonl", ".jsonline", ".jsonlines"):
         yield from _from_json_lines(file, passed)
     elif file.suffix.lower() == ".json":
         yield from _from_json(file, passed)
+    elif is_chinese_captions(file):
+        yield from read_chinese_captions(file, passed)
     else:
         yield from _from_table(file, passed)
 
 
+def _from_lmdb(folder: Path, passed: list[PassedOver]) -> Iterator[Caption]:
+    for number, pair in enumerate(read_pairs(folder), 1):
+        where = f"{folder}, record {number}"
+        texts = [] if isinstance(pair, str) else list(_plain_texts(pair.text))
+        if isinstance(pair, str) or not texts:
+            passed.append(PassedOver(number, "", f"{where}: {pair if isinstance(pair, str) else 'has no text'}."))
+            continue
+        name = storable(str(pair.image_id))
+        if is_caption(texts[0], name, where, number, passed):
+            yield Caption(name, texts[0], "caption", "")
+
+
 def _from_json_lines(file: Path, passed: list[PassedOver]) -> Iterator[Caption]:
-    for number, line in _lines(file):
+    for number, line in caption_lines(file):
         try:
             record = json_value(line) if line.strip() else None
         except json.JSONDecodeError as error:
@@ -116,7 +106,7 @@ def _from_json(file: Path, passed: list[PassedOver]) -> Iterator[Caption]:
         elif key not in ("images", "licenses", "info", "dataset", "type", "categories") and _is_text(element):
             found = True
             for text in _plain_texts(element):
-                if _is_caption(text, storable(key), where, number, passed):
+                if is_caption(text, storable(key), where, number, passed):
                     yield Caption(storable(key), text, "caption", "")
     if not found:
         raise SourceError(
@@ -126,7 +116,7 @@ def _from_json(file: Path, passed: list[PassedOver]) -> Iterator[Caption]:
 
 def _from_table(file: Path, passed: list[PassedOver]) -> Iterator[Caption]:
     """A table with a header, Flickr30K's ``name#number`` lines, or plain id and text."""
-    lines = _lines(file)
+    lines = caption_lines(file)
     _, first = next(lines, (0, ""))
     if not first.strip():
         raise SourceError(f"{file}: the file is empty.")
@@ -203,7 +193,7 @@ class _Table:
                 )
             self.passed.append(PassedOver(number, name, f"{self.file}, row {number} {reason}."))
         for one in texts if name else ():
-            if _is_caption(one, name, f"{self.file}, row {number}", number, self.passed):
+            if is_caption(one, name, f"{self.file}, row {number}", number, self.passed):
                 yield Caption(name, one, self.field, "")
 
     def _text(self, row: Sequence[str]) -> str | None:
@@ -246,7 +236,7 @@ def _of_record(record: Any, where: str, number: int, passed: list[PassedOver]) -
     split = record.get("split")
     for clean in texts:
         for name in names:
-            if _is_caption(clean, name, where, number, passed):
+            if is_caption(clean, name, where, number, passed):
                 yield Caption(
                     name, clean, "query" if text in _QUERIES else "caption", split if isinstance(split, str) else ""
                 )
@@ -278,26 +268,5 @@ def _plain_texts(value: Any) -> Iterator[str]:
             yield clean
 
 
-def _is_caption(text: str, name: str, where: str, number: int, passed: list[PassedOver]) -> bool:
-    """Whether a text is short enough to be a caption; one that is not is listed."""
-    if len(text) > _MAX_TEXT:
-        reason = f"{where}: its text has {len(text):,} characters; at most {_MAX_TEXT:,} are read."
-        passed.append(PassedOver(number, name, reason))
-    return len(text) <= _MAX_TEXT
-
-
 def _choose(header: Sequence[str], names: Sequence[str]) -> str | None:
     return next((name for name in names if name in header), None)
-
-
-def _lines(file: Path) -> Iterator[tuple[int, str]]:
-    with file.open(encoding="utf-8-sig", newline="") as lines:
-        number = 0
-        try:
-            while line := lines.readline(_MAX_LINE):
-                number += 1
-                if len(line) == _MAX_LINE:
-                    raise SourceError(f"{file}: line {number} has more than {_MAX_LINE:,} characters; no caption file.")
-                yield number, line.replace("\0", " ")
-        except UnicodeDecodeError as error:
-            raise SourceError(f"{file}: is no text in UTF-8 after line {number}. Save it as UTF-8.") from error

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from interbert.errors import SourceError, UsageError
-from interbert.regions.caption_files import Caption, PassedOver, read_captions
+from interbert.regions.caption_files import read_captions
+from interbert.regions.caption_records import Caption, PassedOver
 from interbert.regions.name_index import Match, NameIndex, Namer
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from interbert.checkpoints.bert import FillReport
+from interbert.checkpoints.unknown_words import UNKNOWN_WORDS, UnknownWord, read_unknown_words
 from interbert.errors import DataError, UsageError
 from interbert.extraction.sources import ImageSource
 from interbert.report.charts import Axis, objective_charts, place, progress_charts, validation_charts
@@ -62,6 +63,8 @@ def _text(value: Any) -> str:
 _MOST = 12
 """Hidden tokens, and hidden regions, that a card lists."""
 _MASK = "[MASK]"
+_WORDS = 20
+"""Words that are [UNK], at most."""
 
 
 @dataclass(frozen=True)
@@ -171,7 +174,17 @@ def render_report(report: Report) -> str:
         samples=[(run.name, _sample(one)) for run, one in zip(runs, report.samples, strict=True)],
         records=rows_of(origins),
         starts=[(run.name, *_start(run)) for run in runs],
+        unknown=[(run.name, _unknown(run)) for run in runs],
     )
+
+
+def _unknown(run: Run) -> list[UnknownWord]:
+    """Words of its texts that a run's vocabulary lacks, or lacked before it grew."""
+    try:
+        return read_unknown_words(run.folder, _WORDS)
+    except ValueError as error:
+        file = run.folder / UNKNOWN_WORDS
+        raise DataError(f"{file}: is damaged ({error}). Remove it to see the page without it.") from error
 
 
 def _charts(runs: Sequence[Run], axis: Axis) -> list[tuple[str, list[Drawing]]]:
@@ -199,6 +212,8 @@ def _sample(samples: Samples) -> dict[str, Any]:
 def _start(run: Run) -> tuple[str, FillReport | None]:
     """What a run started from, and how its first weights came about where that is known."""
     if not run.initialisation:
+        if run.kind == "pretraining on texts":
+            return "random weights", None
         return run.recipe.get("model") or run.recipe.get("init_from") or "not known", None
     try:
         return "", FillReport.from_dict(run.initialisation)

@@ -77,7 +77,7 @@ def cards(run: Run) -> list[tuple[str, str]]:
     if run.seconds is not None:
         found.append((duration(run.seconds), "so far" if not run.finished else "validations included"))
     if run.pairs_per_second is not None:
-        unit = "items" if run.kind == "classification" else "pairs"
+        unit = {"classification": "items", "pretraining on texts": "texts"}.get(run.kind, "pairs")
         found.append((format_number(run.pairs_per_second), f"{unit} per second"))
     return found
 

@@ -22,7 +22,7 @@ from interbert.training.run_setup import FINISHED, RECIPE
 from interbert.training.trainer import LOG_HISTORY, last_checkpoint
 from interbert.utils.bounded_files import read_small_text
 
-Kind = Literal["pretraining", "retrieval", "classification"]
+Kind = Literal["pretraining", "pretraining on texts", "retrieval", "classification"]
 _TRAIN = "Name the OUT of interbert pretrain or interbert finetune."
 
 
@@ -56,7 +56,7 @@ class Run:
     def kind(self) -> Kind:
         """What was trained."""
         if "masking" in self.recipe:
-            return "pretraining"
+            return "pretraining" if "regions" in self.recipe else "pretraining on texts"
         return "classification" if "label" in self.recipe else "retrieval"
 
     @property

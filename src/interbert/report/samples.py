@@ -144,7 +144,7 @@ def samples_of(run: Run, count: int, regions: str | None = None) -> Samples:
     Raises:
         InterBertError: something is wrong with ``regions``. Without them what is wrong becomes a note.
     """
-    if not count or run.kind == "classification":
+    if not count or run.kind in ("classification", "pretraining on texts"):
         return Samples()
     if run.kept_step is None or not (run.folder / "config.json").exists():
         return Samples(note="No model has been kept yet: the first validation keeps one.")

@@ -23,7 +23,7 @@ def baseline_losses(
     F for standardised features. ``matching_loss``: entropy of the label. ``contrastive_loss``: ln(batch).
     """
     values = {
-        "lm_loss": _token_entropy(ids),
+        "lm_loss": token_entropy(ids),
         "matching_loss": baseline_loss(mismatch_share),
         "contrastive_loss": math.log(batch_size),
     }
@@ -36,7 +36,8 @@ def label_entropy(labels: Iterable[Hashable]) -> float:
     return _entropy(np.array(list(Counter(labels).values())))
 
 
-def _token_entropy(ids: FlatIds) -> float:
+def token_entropy(ids: FlatIds) -> float:
+    """Cross-entropy of a model that knows how frequent each token is, and nothing of the text."""
     ends = ids.lengths.cumsum()
     special = np.concatenate([ends - ids.lengths, ends - 1])  # [CLS] and [SEP] are never predicted
     counts = np.bincount(np.delete(ids.flat, special))

@@ -6,6 +6,7 @@ import json
 import platform
 import subprocess
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,42 @@ _USES = {
     "it is (`interbert evaluate retrieval --zero-shot`).",
     "InterBertForImageTextRetrieval": "It ranks images for a text: `interbert search DIR TEXT --source IMAGES`, "
     "`InterBertScorer(DIR)`, or sentence-transformers' `CrossEncoder(DIR)`.",
+    "BertForMaskedLM": "An InterBERT starts from it: `interbert pretrain REGIONS OUT --init-from DIR`. transformers "
+    "opens it as any BERT: `AutoModelForMaskedLM.from_pretrained(DIR)`.",
 }
+
+
+@dataclass(frozen=True)
+class _Words:
+    """What a card says of a kind of model."""
+
+    library: str
+    tags: tuple[str, ...]
+    what: str
+    limits: str
+    measured: str
+    data: str
+
+
+_INTERBERT = _Words(
+    "interbert",
+    ("image-text-retrieval", "vision-and-language"),
+    "An InterBERT ([arXiv 2003.13198](https://arxiv.org/abs/2003.13198)): it reads a text together with the regions of "
+    "an\nimage and says how well they fit.",
+    "It knows the kind of images and texts it was trained on. Its scores order images for a text; they are no measure "
+    "of\ntruth, and nothing was done against what its training texts and images leave out or have too much of.",
+    "On validation images that were not trained on, per cent",
+    "region store",
+)
+_TEXT_ALONE = _Words(
+    "transformers",
+    ("fill-mask",),
+    "A BERT that was pretrained on texts alone by masked segments, as InterBERT is\n"
+    "([arXiv 2003.13198](https://arxiv.org/abs/2003.13198)): the text side of an InterBERT to come.",
+    "It knows the kind of texts it was trained on. Nothing was done against what these leave out or have too much of.",
+    "On validation texts that were not trained on; accuracy is of hidden tokens, in per cent",
+    "texts",
+)
 
 
 def write_model_card(folder: Path, kind: str, origin: Mapping[str, Any]) -> None:
@@ -42,31 +78,30 @@ def write_model_card(folder: Path, kind: str, origin: Mapping[str, Any]) -> None
     settings = "\n".join(f"| {name} | {value} |" for name, value in training.items())
     data = "\n".join(f"- {name}: `{value}`" for name, value in origin["data"].items())
     versions = ", ".join(f"{name} {value}" for name, value in origin["versions"].items())
-    start = recipe.get("init_from") or recipe.get("model") or "random weights"
+    words = _TEXT_ALONE if kind == "BertForMaskedLM" else _INTERBERT
+    tags = "\n".join(f"- {tag}" for tag in ("interbert", *words.tags))
+    named = [recipe.get(name) for name in ("init_from", "model")]
+    start = next((one for one in named if isinstance(one, str)), "random weights")
     card = f"""---
-library_name: interbert
+library_name: {words.library}
 tags:
-- interbert
-- image-text-retrieval
-- vision-and-language
+{tags}
 ---
 
 # {kind}
 
-An InterBERT ([arXiv 2003.13198](https://arxiv.org/abs/2003.13198)): it reads a text together with the regions of a
-image and says how well they fit. Started from `{start}`.
+{words.what} Started from `{start}`.
 
 ## Use
 
 {_USES.get(kind, "Load it with `from_pretrained`.")}
 
-It knows the kind of images and texts it was trained on. Its scores order images for a text; they are no measure of
-truth, and nothing was done against what its training texts and images leave out or have too much of. Look at results
+{words.limits} Look at results
 before people depend on them.
 
 ## How good it is
 
-On validation images that were not trained on, per cent, step {reached.get("step", 0)}{among}:
+{words.measured}, step {reached.get("step", 0)}{among}:
 
 | | |
 | --- | --- |
@@ -74,7 +109,7 @@ On validation images that were not trained on, per cent, step {reached.get("step
 
 ## How it was made
 
-Data, by fingerprint of the region store:
+Data, by fingerprint of the {words.data}:
 
 {data}
 

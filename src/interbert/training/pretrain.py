@@ -11,7 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from transformers import set_seed
 
-from interbert.checkpoints.bert import bert_tokenizer, config_for_bert, initialise_from_bert
+from interbert.checkpoints.bert import config_for_bert, initialise_from_bert, published_tokenizer
+from interbert.checkpoints.normalising import fitted_to_vocabulary
+from interbert.checkpoints.unknown_words import unknown_words
 from interbert.checkpoints.vocabulary import fill_new_rows, grow_vocabulary, latin_tokens
 from interbert.data.collation import PretrainingCollator
 from interbert.data.examples import PairData, PretrainingPairs
@@ -37,6 +39,7 @@ from interbert.training.run_setup import (
     claim_folder,
     claim_regions,
     curriculum,
+    main_process,
     mark_finished,
     one_run,
     open_data,
@@ -129,8 +132,13 @@ def _pretrain(options: PretrainOptions) -> None:
 
 
 def _processor(options: PretrainOptions, data: TrainingData) -> InterBertProcessor:
-    tokenizer, growth = grow_vocabulary(bert_tokenizer(options.init_from), data.table.texts, data.validation_texts)
+    published = published_tokenizer(options.init_from)
+    tokenizer, growth = grow_vocabulary(fitted_to_vocabulary(published), data.table.texts, data.validation_texts)
     _logger.info(f"vocabulary: {growth}")
+    unknown = unknown_words(published, tokenizer, data.table.texts)
+    _logger.info(str(unknown))
+    if main_process():
+        unknown.write(Path(options.out))
     mean, std = data.store.feature_statistics(seed=options.training.seed)
     scaling = InterBertRegionFeatureExtractor(data.store.info.to_dict(), mean.tolist(), std.tolist(), data.store.folder)
     return InterBertProcessor(scaling, tokenizer, options.max_text_tokens)

@@ -116,6 +116,16 @@ def _has_keys(text: bytes, keys: set[str]) -> bool:
     return isinstance(content, dict) and keys <= content.keys()
 
 
+def _submission(file: Path) -> bool:
+    return _head(file).split(b"\n")[0].strip() == b"query-id,product1,product2,product3,product4,product5"
+
+
+def _predictions(file: Path) -> bool:
+    """Lines of a text and images alone: a split's texts, which have the text too, stay."""
+    first = _head(file).split(b"\n")[0]
+    return _has_keys(first, {"text_id", "image_ids"}) and b'"text"' not in first
+
+
 def _metrics(*keys: str) -> Callable[[Path], bool]:
     """Recognises a JSON object that has these keys, which no settings, topics or judgements have together."""
     return lambda file: file.stat().st_size <= _MOST_BYTES and _has_keys(file.read_bytes(), set(keys))
@@ -127,6 +137,9 @@ FINDINGS = Kind("a list of findings", _findings)
 """Of ``interbert regions verify``."""
 JUDGEMENTS = Kind("a list of judgements by `interbert events export`", _judgements)
 RETRIEVAL_METRICS = Kind("metrics of retrieval", _metrics("model", "regions", "regions_fingerprint"))
+KDD_SUBMISSION = Kind("a submission of KDD Cup", _submission)
+MUGE_PREDICTIONS = Kind("predictions of images for texts", _predictions)
+BENCHMARK_METRICS = Kind("metrics of a benchmark", _metrics("benchmark", "model", "regions"))
 TOPIC_METRICS = Kind("metrics of topics", _metrics("index", "topics", "by_field"))
 
 

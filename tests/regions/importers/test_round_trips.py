@@ -244,3 +244,18 @@ def test_a_format_that_is_not_there_is_answered_with_the_nearest_or_with_the_rig
         open_format("muge", "a.tsv")
     with pytest.raises(UsageError, match="takes no --answers"):
         open_format("h5", "a.h5", answers="b.json")
+
+
+def test_the_class_labels_of_kdd_cup_are_counted(tmp_path: Path) -> None:
+    path = writers.kdd(tmp_path / "train.tsv", images(2))
+    labels = tmp_path / "multimodal_labels.txt"
+    labels.write_text("category_id\tcategory_name\n0\tothers\n1\ttop clothes, shirt\n40\tbag\n", encoding="utf-8")
+    store, _ = imported("kdd-tsv", path, tmp_path / "s", feature_size=SIZE, labels=str(labels))
+    assert store.info.num_classes == 41
+    for text, reason in (
+        ("0\ta\n0\tb\n", "row 2: number 0 has a name before"),
+        ("0\ta\nb\n", "row 2: is 'b'; a number"),
+    ):
+        labels.write_text(text)
+        with pytest.raises(SourceError, match=reason):
+            open_format("kdd-tsv", str(path), labels=str(labels))

@@ -56,7 +56,7 @@ FORMATS: dict[str, Format] = {
     "kdd-tsv": Format(
         "kdd_tsv:KddTsv",
         "KDD Cup 2020 Multimodalities Recall: Taobao queries and products",
-        frozenset({"feature_size", "num_classes", "box_order", "answers"}),
+        frozenset({"feature_size", "num_classes", "box_order", "answers", "labels"}),
     ),
 }
 
@@ -66,6 +66,9 @@ IMAGE_FORMATS = {
     "webdataset": "interbert extract 'shards/*.tar' OUT",
     "flickr30k": "interbert extract flickr30k-images OUT --captions dataset_flickr30k.json",
     "coco": "interbert extract train2014 OUT --captions dataset_coco.json",
+    "chinese-clip": "interbert extract lmdb/train/imgs OUT --captions lmdb/train/pairs",
+    "coco-cn": "interbert extract coco2014 OUT --captions imageid.human-written-caption.txt",
+    "flickr30k-cn": "interbert extract flickr30k-images OUT --captions seg.flickr30kzhbbosontrain.caption.txt",
     "conceptual-captions": "interbert extract 'cc3m/*.tar' OUT",
 }
 """Names of data sets that are images, and the command that reads them."""

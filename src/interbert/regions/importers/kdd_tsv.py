@@ -16,9 +16,9 @@ from typing import Literal
 from interbert.errors import RegionError, SourceError
 from interbert.regions.importers.arrays import spread
 from interbert.regions.importers.detector_tsv import Line, LineFiles, unusable
-from interbert.regions.importers.fields import array_field, region_count, small_text, text_of, whole_number
+from interbert.regions.importers.fields import array_field, region_count, text_of, whole_number
+from interbert.regions.importers.kdd_files import read_answers, read_labels
 from interbert.regions.importers.rows import ForeignRegions, ForeignRow, ForeignSource
-from interbert.utils.bounded_files import json_value
 
 BoxOrder = Literal["top,left,bottom,right", "left,top,right,bottom"]
 KDD_CLASSES = 33
@@ -32,12 +32,13 @@ class KddTsv(ForeignSource):
     Args:
         source: file, or a pattern of several.
         feature_size: floats of a region.
-        num_classes: labels of ``multimodal_labels.txt``.
+        num_classes: class labels; those of ``labels``, else 33, when not given.
         box_order: of a box's four numbers.
         answers: ``valid_answer.json``; without it every line is a true pair.
+        labels: ``multimodal_labels.txt``.
 
     Raises:
-        SourceError: the file or the answers are missing or of another kind.
+        SourceError: a file is missing or of another kind.
     """
 
     text_field = "query"
@@ -47,19 +48,21 @@ class KddTsv(ForeignSource):
         self,
         source: str,
         feature_size: int = 2048,
-        num_classes: int = KDD_CLASSES,
+        num_classes: int | None = None,
         box_order: BoxOrder = "top,left,bottom,right",
         answers: str | None = None,
+        labels: str | None = None,
     ) -> None:
         self._lines = LineFiles(source)
         self.name, self.total, self.unit = source, self._lines.total, LineFiles.unit
         columns = self._lines.usual_columns()
         if columns != _COLUMNS:
             raise SourceError(f"{source}: its lines have {columns} fields, KDD Cup's have {_COLUMNS}.")
-        self.feature_size, self.num_classes = feature_size, num_classes
+        named = KDD_CLASSES if labels is None else max(read_labels(labels)) + 1
+        self.feature_size, self.num_classes = feature_size, named if num_classes is None else num_classes
         self._order = [1, 0, 3, 2] if box_order == "top,left,bottom,right" else [0, 1, 2, 3]
         self._queries: sqlite3.Connection | None = None
-        self._answers = None if answers is None else _answers(Path(answers).expanduser())
+        self._answers = None if answers is None else _answers(Path(answers))
 
     def rows(self) -> Iterator[ForeignRow]:
         """Every record in the file's order."""
@@ -112,12 +115,4 @@ class KddTsv(ForeignSource):
 
 
 def _answers(file: Path) -> set[tuple[str, str]]:
-    try:
-        found = json_value(small_text(file))
-        return {(str(query), str(product)) for query, products in found.items() for product in products}
-    except SourceError:
-        raise
-    except FileNotFoundError as error:
-        raise SourceError(f"{file}: there is no such file of answers.") from error
-    except (OSError, ValueError, AttributeError, TypeError) as error:
-        raise SourceError(f"{file}: is no JSON of query ids with lists of product ids.") from error
+    return {(query, product) for query, products in read_answers(file).items() for product in products}
