@@ -279,10 +279,10 @@ class _Maker:
     def _counted(
         self, way: str, first: Thing, second: Thing, numbers: tuple[int, int], other: tuple[int, int]
     ) -> Scene | None:
-        sides = {"side": SMALL + 8}
+        first, second = replace(first, side=SMALL + 8), replace(second, side=SMALL + 8)
         images = []
         for of_first, of_second in (numbers, other):
-            things = [replace(first, **sides)] * of_first + [replace(second, **sides)] * of_second
+            things = [first] * of_first + [second] * of_second
             placed = _scatter(self._random, things)
             if placed is None:
                 return None
@@ -292,7 +292,7 @@ class _Maker:
         return Scene(way, (images[0], images[1]), (said[0], said[1]), (said_zh[0], said_zh[1]))
 
     def _things(self, number: int, two_colours: bool = False) -> list[Thing]:
-        """Things of different kinds in colours that the split allows; with ``two_colours`` the first two may exchange."""
+        """Things of different kinds in allowed colours; with ``two_colours`` the first two may exchange theirs."""
         if self._split == "kinds":
             kinds = self._random.sample(range(len(NEVER_TRAINED)), number)
             colours = self._random.sample(range(len(COLOURS)), number)
