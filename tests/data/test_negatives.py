@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from interbert.data.negatives import Negatives, _by_shards, image_vectors, text_neighbours, vector_neighbours
 from interbert.data.pairs import PairTable
+from interbert.data.qrels import QrelsTexts
 from interbert.data.texts import words_of
 from interbert.errors import SourceError
 from interbert.regions.schema import CaptionRow
@@ -158,6 +159,37 @@ def test_nearly_the_same_texts_are_no_negatives():
             {one.draw(0, side, True, np.random.default_rng(seed)) for seed in range(40)} for one in (spared, strict)
         ]
         assert drawn == [{2}, {1, 2}]
+
+
+def judged_table(folder, *rows):
+    """A table of products p0, p1, ... with judgements (query, product, grade)."""
+    file = folder / "qrels.tsv"
+    file.write_text("query\tproduct_id\tgrade\n" + "".join(f"{q}\t{p}\t{g}\n" for q, p, g in rows))
+    captions = [CaptionRow(row, f"p{row}", "", "", 0, row, (), ()) for row in range(4)]
+    return PairTable.from_captions(captions, judged=QrelsTexts.read(file))
+
+
+def test_what_is_judged_wrong_is_a_hard_negative_on_both_sides(tmp_path):
+    rows = [("red", "p0", 2), ("red", "p1", 0), ("red", "p3", 0), ("Blue", "p1", 1), ("blue", "p0", 0), ("x", "p2", 1)]
+    table = judged_table(tmp_path, *rows)
+    negatives = Negatives.judged(table)
+    assert [table.texts[pair] for pair in range(3)] == ["red", "Blue", "x"]
+    drawn = {
+        (pair, side): {negatives.draw(pair, side, True, np.random.default_rng(seed)) for seed in range(20)}
+        for pair in range(2)
+        for side in ("caption", "image")
+    }
+    assert drawn[0, "image"] == {1}  # p1; p3 has no pair to lend
+    assert drawn[0, "caption"] == {1}  # blue is wrong for p0
+    assert drawn[1, "caption"] == {0}  # red is wrong for p1
+    assert drawn[1, "image"] == {0}
+    assert {negatives.draw(2, "image", True, np.random.default_rng(seed)) for seed in range(20)} == {0, 1}
+
+
+def test_judgements_without_grade_0_say_nothing_of_what_is_wrong(tmp_path):
+    table = judged_table(tmp_path, ("red", "p0", 2), ("blue", "p1", 1))
+    with pytest.raises(SourceError, match="no judgement has grade 0"):
+        Negatives.judged(table)
 
 
 def test_pools_are_kept_in_a_file(tmp_path):

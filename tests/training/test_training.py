@@ -165,6 +165,7 @@ def judgements(path: Path, store: Path) -> Path:
     colour_shape = [name.split("-") for name in names]
     rows = [f"a {shape}\t{name}\t3" for name, (_, shape) in zip(names, colour_shape, strict=True)]
     rows += [f"something {colour}\t{name}\t1" for name, (colour, _) in zip(names, colour_shape, strict=True)]
+    rows += [f"something {colour}\t{name}\t0" for name, (colour, _) in zip(names[1:], colour_shape, strict=False)]
     path.write_text("query\tproduct_id\tgrade\n" + "\n".join(rows))
     return path
 
@@ -180,7 +181,7 @@ def as_beir(qrels: Path, folder: Path) -> tuple[Path, Path]:
     return folder / "test.tsv", folder / "queries.jsonl"
 
 
-@pytest.mark.parametrize("mine", ["model", "batch"])
+@pytest.mark.parametrize("mine", ["model", "batch", "judged"])
 def test_finetuning_and_evaluating_on_judgements(
     pretrained: Path, shop_store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], mine: str
 ) -> None:
@@ -191,7 +192,7 @@ def test_finetuning_and_evaluating_on_judgements(
     assert origin["recipe"]["qrels"] == qrels.name  # published: names, no folders of this machine
     assert len(origin["data"]["qrels"]) == 16
     assert len(load_model(model).contrastive_head.query_bank) == 11  # three shapes and eight colours
-    if mine == "batch":
+    if mine != "model":
         return
     evaluate = ["evaluate", "retrieval", str(model), str(shop_store), "--qrels", str(qrels), "--out", str(metrics)]
     plot = tmp_path / "plot.svg"

@@ -1,8 +1,8 @@
 """Wrong captions and wrong images for a pair: random ones, and hard ones from pools of neighbours.
 
 Pools are mined by text similarity (TF-IDF), by image similarity (mean region features), or by the vectors of a
-dual encoder. A negative is never right: never a caption of the same image or product, never an identical caption,
-nor one that says nearly the same.
+dual encoder; or they are what judgements call wrong. A negative is never right: never a caption of the same image or
+product, never an identical caption, nor one that says nearly the same.
 """
 
 from __future__ import annotations
@@ -94,12 +94,37 @@ def _best(similarity: NDArray[np.floating], start: int, count: int) -> Int64:
     return top[rows[:, None], order].astype(np.int64)
 
 
+def _pair_of(values: Int64, wanted: Int64) -> Int64:
+    """[m] for each wanted value a pair that has it, -1 for none."""
+    known, first = np.unique(values, return_index=True)
+    at = np.searchsorted(known, wanted).clip(max=len(known) - 1)
+    return np.where(known[at] == wanted, first[at], -1)
+
+
+def _listed(keys: Int64, key_of: Int64, pair_of: Int64, most: int = POOL_SIZE) -> Int64:
+    """[n,k] pairs that are listed for each pair's key, at most ``most``; -1 where there are fewer.
+
+    Args:
+        keys: [n] of the pairs.
+        key_of, pair_of: [m] a key, and a pair that is listed for it; -1 is none.
+    """
+    listed = np.flatnonzero(pair_of >= 0)
+    order = listed[np.argsort(key_of[listed], kind="stable")]
+    first, last = (np.searchsorted(key_of[order], keys, side=side) for side in ("left", "right"))
+    width = int(min((last - first).max(initial=0), most))
+    places = first[:, None] + np.arange(width)
+    there = places < last[:, None]
+    pools: Int64 = np.where(there, pair_of[order][places.clip(max=max(len(order) - 1, 0))], -1) if width else places
+    return pools
+
+
 class Negatives:
     """Draws wrong captions and images for the pairs of a table.
 
     Args:
         table: the pairs.
-        caption_pools: [n,k] arrays of pairs whose caption is hard for pair i's image; each is one kind of hard.
+        caption_pools: [n,k] arrays of pairs whose caption is hard for pair i's image, -1 for none; each is one kind of
+            hard.
         image_pools: [n,k] arrays of pairs whose image is hard for pair i's caption.
         near_same: share of common words from which two texts are no negatives of each other; None asks for identity.
     """
@@ -142,6 +167,22 @@ class Negatives:
         captions, others = vector_neighbours(images, texts, pool_size), vector_neighbours(texts, images, pool_size)
         return cls(table, [captions], [others], near_same)
 
+    @classmethod
+    def judged(cls, table: PairTable, near_same: float | None = None) -> Negatives:
+        """Pools of what was judged and found wrong for a pair: grade 0 of qrels.
+
+        Raises:
+            SourceError: nothing was.
+        """
+        texts, groups = table.judged_wrong.T
+        captions = _listed(table.groups, groups, _pair_of(table.text_ids, texts))
+        images = _listed(table.text_ids, texts, _pair_of(table.groups, groups))
+        if not captions.size and not images.size:
+            raise SourceError(
+                "no judgement has grade 0, so none says what is wrong. Add such rows, or set negatives.mine to 'model'."
+            )
+        return cls(table, [captions], [images], near_same)
+
     def save(self, file: Path) -> None:
         """Write the pools: mining them again takes minutes.
 
@@ -177,7 +218,7 @@ class Negatives:
         pools = self._pools[side]
         if hard and pools:
             pool = pools[int(generator.integers(len(pools)))][pair]
-            for other in generator.permutation(pool)[:_TRIES]:
+            for other in generator.permutation(pool[pool >= 0])[:_TRIES]:
                 if self._is_negative(pair, int(other), side):
                     return int(other)
         for _ in range(_TRIES):

@@ -48,6 +48,8 @@ class PairTable:
     """[m,2] text ids and groups that are right for each other without being a pair: never negatives."""
     unpaired: Int64 = field(default_factory=lambda: np.zeros((0, 2), dtype=np.int64))
     """[m,2] store row and group of each image as it is that no pair shows: candidates of a ranking, no more."""
+    judged_wrong: Int64 = field(default_factory=lambda: np.zeros((0, 2), dtype=np.int64))
+    """[m,2] text ids and groups that somebody judged to be wrong for each other: negatives worth learning from."""
 
     @classmethod
     def from_captions(
@@ -84,9 +86,9 @@ class PairTable:
             )
         rows, places, images, hashes = columns.arrays()
         group_of, text_ids = groups.joined(), _by_first(hashes)
-        also = columns.also_relevant(hashes, text_ids, group_of)
+        also, wrong = (part.known(hashes, text_ids, group_of) for part in (columns.also_relevant, columns.judged_wrong))
         mirrored, unpaired = columns.mirrored(images), columns.unpaired(group_of)
-        return cls(texts, rows, mirrored, group_of[places], text_ids, also, unpaired)
+        return cls(texts, rows, mirrored, group_of[places], text_ids, also, unpaired, wrong)
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -112,7 +114,8 @@ class PairTable:
         texts = self.texts.chosen(np.flatnonzero(keep).tolist())
         rows, mirrored = self.rows[keep], self.mirrored_rows[keep]
         others = self.unpaired if unpaired is None else self.unpaired[unpaired]
-        return PairTable(texts, rows, mirrored, self.groups[keep], self.text_ids[keep], self.also_relevant, others)
+        groups, text_ids = self.groups[keep], self.text_ids[keep]
+        return PairTable(texts, rows, mirrored, groups, text_ids, self.also_relevant, others, self.judged_wrong)
 
     def gallery(self) -> tuple[Int64, Int64]:
         """Store row, ascending, and group of every image once: of the pairs and of those that no pair shows."""
@@ -155,13 +158,37 @@ class PairTable:
         return np.unique(np.concatenate(pairs))
 
 
+class _Judged:
+    """Places among the captions and hashes of texts, judged together."""
+
+    def __init__(self) -> None:
+        self._rows = array("q")
+
+    def add(self, place: int, text: int) -> None:
+        self._rows.extend((place, text))
+
+    def known(self, hashes: Int64, text_ids: Int64, group_of: Int64) -> Int64:
+        """[m,2] text ids and groups of what was added, of texts that the table has.
+
+        Args:
+            hashes, text_ids: [n] of the table's pairs.
+            group_of: group of each place.
+        """
+        places, texts = np.frombuffer(self._rows, dtype=np.int64).reshape(-1, 2).T
+        known, first = np.unique(hashes, return_index=True)
+        at = np.searchsorted(known, texts).clip(max=max(len(known) - 1, 0))
+        there = known[at] == texts
+        return np.stack([text_ids[first[at[there]]], group_of[places[there]]], axis=1)
+
+
 class _Columns:
     """Numbers of the pairs, as they are read."""
 
     def __init__(self) -> None:
         self._pairs = array("q")
         self._mirrors = array("q")
-        self._also = array("q")
+        self.also_relevant = _Judged()
+        self.judged_wrong = _Judged()
         self._unpaired = array("q")
 
     def add_unpaired(self, row: int, place: int) -> None:
@@ -181,22 +208,6 @@ class _Columns:
 
     def add_mirror(self, image: int, row: int) -> None:
         self._mirrors.extend((image, row))
-
-    def add_also_relevant(self, place: int, text: int) -> None:
-        self._also.extend((place, text))
-
-    def also_relevant(self, hashes: Int64, text_ids: Int64, group_of: Int64) -> Int64:
-        """[m,2] text ids and groups of what was added, of texts that the table has.
-
-        Args:
-            hashes, text_ids: [n] of the table's pairs.
-            group_of: group of each place.
-        """
-        places, texts = np.frombuffer(self._also, dtype=np.int64).reshape(-1, 2).T
-        known, first = np.unique(hashes, return_index=True)
-        at = np.searchsorted(known, texts).clip(max=max(len(known) - 1, 0))
-        there = known[at] == texts
-        return np.stack([text_ids[first[at[there]]], group_of[places[there]]], axis=1)
 
     def arrays(self) -> tuple[Int64, Int64, Int64, Int64]:
         """Store row, place among the captions, hash of the image's id and of the normal text, [n] each."""
@@ -244,11 +255,16 @@ def _texts(
                 text for text, column in zip(one.texts, one.text_fields, strict=True) if not fields or column in fields
             ]
         )
-        relevant, somewhat = ([], []) if judged is None else judged.queries(one)
-        for text in somewhat:
-            columns.add_also_relevant(place, hash(normal_text(text)))
-        own = {normal_text(text) for text in texts}
-        texts += [query for query in relevant if normal_text(query) not in own]
+        if judged is not None:
+            queries = judged.queries(one)
+            for part, judged_texts in (
+                (columns.also_relevant, queries.somewhat),
+                (columns.judged_wrong, queries.wrong),
+            ):
+                for text in judged_texts:
+                    part.add(place, hash(normal_text(text)))
+            own = {normal_text(text) for text in texts}
+            texts += [query for query in queries.relevant if normal_text(query) not in own]
         if not texts:
             columns.add_unpaired(one.row, place)
         for text in texts:

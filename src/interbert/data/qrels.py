@@ -16,7 +16,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -148,18 +148,29 @@ class QrelsTexts:
 
     def names_any(self, rows: Iterable[CaptionRow]) -> bool:
         """Whether a query is right for the product of one of these rows."""
-        return any(self.queries(row)[0] for row in rows)
+        return any(self.queries(row).relevant for row in rows)
 
-    def queries(self, row: CaptionRow) -> tuple[list[str], list[str]]:
-        """Queries that a row's product is right for, and those that it is only somewhat right for."""
+    def queries(self, row: CaptionRow) -> JudgedQueries:
+        """Queries that a row's product is judged for."""
         product = self._product_index.get(row.product_id or row.image_id)
         if product is None:
-            return [], []
+            return JudgedQueries([], [], [])
         where = self.qrels.of_product(product)
         relevant, grades = self._relevant[where], self.qrels.grades[where]
         texts = [self.qrels.queries[query] for query in self.qrels.query_of[where].tolist()]
-        somewhat = ~relevant & (grades > 0)
-        return [texts[at] for at in np.flatnonzero(relevant)], [texts[at] for at in np.flatnonzero(somewhat)]
+        kinds = (relevant, ~relevant & (grades > 0), ~relevant & (grades == 0))
+        return JudgedQueries(*([texts[at] for at in np.flatnonzero(kind)] for kind in kinds))
+
+
+class JudgedQueries(NamedTuple):
+    """Queries that a product is judged for."""
+
+    relevant: list[str]
+    """It is right for them."""
+    somewhat: list[str]
+    """It is only somewhat right for them."""
+    wrong: list[str]
+    """It was judged and is wrong: grade 0."""
 
 
 class _Builder:

@@ -203,4 +203,8 @@ def _negatives(
         texts, vectors = encode_all(model, processor.texts_to_ids(data.table.texts), images)
         return Negatives.from_vectors(data.table, texts, vectors[inverse], near_same=chosen.near_same)
 
-    return run_negatives(chosen, Path(options.out), data, arguments, by_model if chosen.mine == "model" else None)
+    def by_judgement() -> Negatives:
+        return Negatives.judged(data.table, chosen.near_same)
+
+    mining = {"model": by_model, "judged": by_judgement}.get(chosen.mine)
+    return run_negatives(chosen, Path(options.out), data, arguments, mining)

@@ -192,9 +192,9 @@ class FinetuneNegativeOptions(NegativeOptions):
     """Epochs with random ones only: hard ones from the first step keep the matching head at chance."""
     rise_epochs: float = 0.3
     """Epochs in which the share of hard ones then rises to its largest."""
-    mine: Literal["neighbours", "model", "batch"] = "model"
-    """Hard ones: TF-IDF and image neighbours; the dual encoder's nearest when fine-tuning starts (model); or its
-    nearest within each batch as it learns (batch)."""
+    mine: Literal["neighbours", "model", "batch", "judged"] = "model"
+    """Hard ones: TF-IDF and image neighbours; the dual encoder's nearest when fine-tuning starts (model); its
+    nearest within each batch as it learns (batch); or what --qrels grades 0 (judged)."""
 
 
 @dataclass
@@ -288,6 +288,8 @@ class FinetuneRetrievalOptions:
             raise ConfigError(f"min_grade must be above 0, not {self.min_grade}: grade 0 means wrong.")
         if self.qrels is not None and self.more_regions:
             raise ConfigError("qrels name the products of one store. Leave more_regions out.")
+        if self.negatives.mine == "judged" and self.qrels is None:
+            raise ConfigError("negatives.mine 'judged' takes what judgements grade 0. Give them with qrels.")
         require_range("dropout", self.dropout, 0, 1)
         require_range("contrastive_loss_weight", self.contrastive_loss_weight, 0)
 

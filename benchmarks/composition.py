@@ -1,0 +1,266 @@
+"""Whether a model reads who has which attribute and who stands where: scenes in which only that tells captions apart.
+
+    python benchmarks/composition.py --out runs/composition [--minutes 50] [--language en|zh] [--scenes 6000]
+
+Every scene is two images and two captions with the same words, or nearly (composition_scenes.py). A model is trained on
+scenes of 2 to 4 objects by ``interbert``'s own stages, from features that extraction finds at the objects' boxes on the
+drawn pixels, and judged as Winoground judges: *text* (for each image its own caption scores higher), *image* (for each
+caption its own image scores higher) and *group* (both); ties count against the model, chance is 1/6 for group and 1/4
+for the others. Resumable: the same command continues.
+
+The last line is JSON: ``joint``, ``dual`` and ``joint_shuffled`` (every image's regions replaced by the mean image's)
+are group scores on unseen combinations of two objects, ``chance`` is 1/6, ``n`` the number of scenes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from composition_scenes import WAYS, Scene, draw_scenes, render
+from numpy.typing import NDArray
+
+from interbert.checkpoints.directory import load_model, load_processor
+from interbert.extraction.columns import ColumnMapping
+from interbert.extraction.extract import extract_to_store
+from interbert.extraction.given import GivenExtractor
+from interbert.extraction.grid import GridExtractor, GridSettings
+from interbert.extraction.sources import open_source
+from interbert.model.scoring import encode_all, score_listed_pairs
+from interbert.regions.store import RegionStore
+from interbert.tasks.retrieval import encode_images
+from interbert.training.finetune import finetune_retrieval
+from interbert.training.options import (
+    FinetuneNegativeOptions,
+    FinetuneRetrievalOptions,
+    ModelOptions,
+    NegativeOptions,
+    PretrainOptions,
+    TrainingOptions,
+)
+from interbert.training.pretrain import pretrain
+from interbert.utils.stored_names import RegionArrays
+
+Float32 = NDArray[np.float32]
+CHANCE = {"text": 1 / 4, "image": 1 / 4, "group": 1 / 6}
+TRAINED_OBJECTS = (2, 3, 4)
+
+
+@dataclass(frozen=True)
+class Split:
+    """Scenes to train on or to judge by."""
+
+    name: str
+    combinations: str
+    number: int
+    objects: tuple[int, ...]
+
+
+def splits(scenes: int) -> list[Split]:
+    """All splits; ``scenes`` to train on."""
+    return [
+        Split("train", "seen", scenes, TRAINED_OBJECTS),
+        Split("validation", "seen", 200, TRAINED_OBJECTS),
+        Split("unseen_two", "unseen", 500, (2,)),
+        Split("unseen", "unseen", 500, TRAINED_OBJECTS),
+        Split("five_objects", "seen", 300, (5,)),
+        Split("unseen_kinds", "kinds", 300, (2,)),
+    ]
+
+
+def main() -> None:
+    arguments = _arguments()
+    out = Path(arguments.out)
+    out.mkdir(parents=True, exist_ok=True)
+    started = time.monotonic()
+    stores = {}
+    for split in splits(arguments.scenes):
+        stores[split.name] = _extracted(split, out, arguments.seed)
+    print(f"drawn and extracted in {time.monotonic() - started:.0f} s", flush=True)
+    column = "caption" if arguments.language == "en" else "caption_zh"
+    pretrained, model = out / f"pretrained-{arguments.language}", out / f"model-{arguments.language}"
+    pretrain(_pretraining(stores, pretrained, column, arguments))
+    print(f"pretrained after {time.monotonic() - started:.0f} s", flush=True)
+    finetune_retrieval(_finetuning(stores, pretrained, model, column, arguments))
+    print(f"fine-tuned after {time.monotonic() - started:.0f} s", flush=True)
+    results = {}
+    for split in splits(arguments.scenes)[1:]:
+        results[split.name] = judge(model, out / f"{split.name}.parquet", stores[split.name], column)
+        print(table(split.name, results[split.name]), flush=True)
+    (out / f"scores-{arguments.language}.json").write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+    two = results["unseen_two"]["all"]
+    line = {name: round(two[name]["group"], 4) for name in ("joint", "dual", "joint_shuffled")}
+    print(json.dumps(line | {"chance": round(CHANCE["group"], 4), "n": two["n"]}))
+
+
+def _pretraining(stores: dict[str, Path], out: Path, column: str, arguments: argparse.Namespace) -> PretrainOptions:
+    return PretrainOptions(
+        regions=str(stores["train"]),
+        validation=str(stores["validation"]),
+        out=str(out),
+        text_columns=[column],
+        model=ModelOptions(lm_loss_weight=0.5, config_overrides={}),
+        # captions with the same words are the very negatives that this is about
+        negatives=NegativeOptions(hard_share=0.5, random_epochs=0.5, rise_epochs=0.5, near_same=None),
+        training=TrainingOptions(
+            epochs=arguments.pretrain_epochs, batch_size=128, learning_rate=2e-4, ema_decay=0.998, seed=arguments.seed
+        ),
+    )
+
+
+def _finetuning(
+    stores: dict[str, Path], model: Path, out: Path, column: str, arguments: argparse.Namespace
+) -> FinetuneRetrievalOptions:
+    return FinetuneRetrievalOptions(
+        model=str(model),
+        regions=str(stores["train"]),
+        validation=str(stores["validation"]),
+        out=str(out),
+        text_columns=[column],
+        qrels=str(out.parent / f"train-{arguments.language}.tsv"),
+        contrastive_loss_weight=1.0,
+        negatives=FinetuneNegativeOptions(
+            mine="judged", hard_share=0.9, random_epochs=0.1, rise_epochs=0.2, near_same=None
+        ),
+        training=TrainingOptions(
+            epochs=arguments.finetune_epochs,
+            batch_size=32,
+            learning_rate=arguments.learning_rate,
+            ema_decay=0.999,
+            seed=arguments.seed,
+        ),
+    )
+
+
+def judge(directory: Path, scenes: Path, store_path: Path, column: str) -> dict[str, Any]:
+    """Text, image and group scores of a split, of all scenes and by what differs, of each scorer."""
+    model, processor = load_model(directory, dual_score_weight=None), load_processor(directory)
+    store = RegionStore.open(str(store_path))
+    rows_of = {row.image_id: (row.row, dict(zip(row.text_fields, row.texts, strict=True))) for row in store.captions()}
+    table = pq.read_table(scenes, columns=["id", "way"]).to_pylist()
+    found = [rows_of[one["id"]] for one in table]
+    texts = [captions[column] for _, captions in found]
+    images = encode_images(store, [row for row, _ in found], processor)
+    ids = processor.texts_to_ids(texts)
+    scorers: dict[str, Callable[[], Float32]] = {
+        "joint": lambda: _joint(model, ids, images),
+        "dual": lambda: _dual(model, ids, images),
+        "joint_shuffled": lambda: _joint(model, ids, [_mean_image(images)] * len(images)),
+    }
+    right = {name: winoground(scorer()) for name, scorer in scorers.items()}
+    ways = np.array([one["way"] for one in table[::2]])
+    results: dict[str, Any] = {}
+    for way in ("all", *WAYS):
+        chosen = np.ones(len(ways), dtype=bool) if way == "all" else ways == way
+        if chosen.any():
+            results[way] = {"n": int(chosen.sum())} | {
+                name: {kind: float(one[chosen].mean()) for kind, one in kinds.items()} for name, kinds in right.items()
+            }
+    return results
+
+
+def winoground(scores: Float32) -> dict[str, NDArray[np.bool_]]:
+    """Whether each scene is right; ties are wrong.
+
+    Args:
+        scores: [scenes, 2, 2], of caption c with image i at [scene, c, i].
+    """
+    text = (scores[:, 0, 0] > scores[:, 1, 0]) & (scores[:, 1, 1] > scores[:, 0, 1])
+    image = (scores[:, 0, 0] > scores[:, 0, 1]) & (scores[:, 1, 1] > scores[:, 1, 0])
+    return {"text": text, "image": image, "group": text & image}
+
+
+def _joint(model: Any, ids: Sequence[Sequence[int]], images: Sequence[RegionArrays]) -> Float32:
+    """[scenes, 2, 2] joint scores; scene s has texts and images 2s and 2s + 1."""
+    scenes = np.arange(len(ids)) // 2
+    text_of = np.repeat(np.arange(len(ids)), 2)
+    image_of = (2 * scenes[:, None] + np.arange(2)).reshape(-1)
+    return score_listed_pairs(model, ids, images, text_of, image_of).reshape(-1, 2, 2)
+
+
+def _dual(model: Any, ids: Sequence[Sequence[int]], images: Sequence[RegionArrays]) -> Float32:
+    texts, vectors = (side.reshape(len(ids) // 2, 2, -1) for side in encode_all(model, ids, images))
+    scores: Float32 = np.einsum("scd,sid->sci", texts, vectors)
+    return scores
+
+
+def _mean_image(images: Sequence[RegionArrays]) -> RegionArrays:
+    """One image whose tokens are the mean of all images' own at their places."""
+    most = max(len(features) for features, _ in images)
+    sums = [np.zeros((most, part.shape[1])) for part in images[0]]
+    counts = np.zeros((most, 1))
+    for image in images:
+        counts[: len(image[0])] += 1
+        for total, part in zip(sums, image, strict=True):
+            total[: len(part)] += part
+    features, locations = ((total / counts).astype(np.float32) for total in sums)
+    return features, locations
+
+
+def table(name: str, results: dict[str, Any]) -> str:
+    """Group scores of a split in per cent, by what differs."""
+    lines = [f"{name}: group score by what differs (text, image, group)"]
+    for way, found in results.items():
+        cells = [
+            f"{who} " + " ".join(f"{100 * value:5.1f}" for value in found[who].values()) for who in found if who != "n"
+        ]
+        lines.append(f"  {way:<8} n {found['n']:<4} " + "   ".join(cells))
+    return "\n".join(lines)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", required=True, help="folder for scenes, regions, models and scores")
+    parser.add_argument("--scenes", type=int, default=6000, help="to train on, two images each")
+    parser.add_argument("--language", choices=("en", "zh"), default="en")
+    parser.add_argument("--pretrain-epochs", type=float, default=1.0)
+    parser.add_argument("--finetune-epochs", type=float, default=4.0)
+    parser.add_argument("--learning-rate", type=float, default=1e-4)
+    parser.add_argument("--seed", type=int, default=0)
+    return parser.parse_args()
+
+
+def _scenes_of(split: Split, seed: int) -> list[Scene]:
+    # validation's draws are others than training's, of the same combinations
+    return draw_scenes(split.combinations, split.number, split.objects, seed * 1000 + len(split.name))
+
+
+def _extracted(split: Split, out: Path, seed: int) -> Path:
+    """Region store of a split."""
+    file, store = out / f"{split.name}.parquet", out / "regions" / split.name
+    if not file.is_file():
+        scenes = _scenes_of(split, seed)
+        rows: dict[str, list[Any]] = {"image": [], "id": [], "way": [], "caption": [], "caption_zh": [], "boxes": []}
+        rows["objects"] = []
+        for place, scene in enumerate(scenes):
+            for side in (0, 1):
+                rows["image"].append(render(scene.images[side]))
+                rows["id"].append(f"{place}-{side}")
+                rows["way"].append(scene.way)
+                rows["objects"].append(scene.objects)
+                rows["caption"].append(scene.captions[side])
+                rows["caption_zh"].append(scene.captions_zh[side])
+                rows["boxes"].append(json.dumps([thing.box for thing in scene.images[side]]))
+        pq.write_table(pa.table(rows), file)
+        for language, captions in (("en", rows["caption"]), ("zh", rows["caption_zh"])):
+            judged = [
+                (one, rows["id"][place ^ wrong], 1 - wrong) for place, one in enumerate(captions) for wrong in (0, 1)
+            ]
+            lines = ["query\tproduct_id\tgrade", *("\t".join(map(str, one)) for one in judged)]
+            (out / f"{split.name}-{language}.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    mapping = ColumnMapping("image", ("caption", "caption_zh"), "id", None, "boxes", "xyxy")
+    extractor = GivenExtractor(GridExtractor(GridSettings()))
+    extract_to_store(open_source(str(file), mapping), str(store), extractor)
+    return store
+
+
+if __name__ == "__main__":
+    main()
