@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import AT_LENGTH
+
 import interbert
 
 KNOWN = "from transformers import CONFIG_MAPPING\nprint('interbert' in CONFIG_MAPPING)\n"
@@ -22,7 +24,9 @@ def run(folder: Path, *words: str, **variables: str) -> str:
     return done.stdout.strip()
 
 
-@pytest.mark.parametrize(("name", "where"), [("shop", "__init__.py"), ("interbert_shop", "__init__.py")])
+@pytest.mark.parametrize(
+    ("name", "where"), [pytest.param("shop", "__init__.py", marks=AT_LENGTH), ("interbert_shop", "__init__.py")]
+)
 def test_a_package_that_is_run_by_its_name_knows_the_models(tmp_path: Path, name: str, where: str) -> None:
     (tmp_path / name).mkdir()
     (tmp_path / name / "__init__.py").touch()
@@ -33,7 +37,7 @@ def test_a_package_that_is_run_by_its_name_knows_the_models(tmp_path: Path, name
     assert run(tmp_path, "-m", name, "search", "a red dress") == "True"
 
 
-@pytest.mark.parametrize("file", ["interbert", "bin/interbert.sh"])
+@pytest.mark.parametrize("file", ["interbert", pytest.param("bin/interbert.sh", marks=AT_LENGTH)])
 def test_a_script_knows_the_models_whatever_it_is_called(tmp_path: Path, file: str) -> None:
     script = tmp_path / "scripts" / file
     script.parent.mkdir(parents=True)
@@ -78,9 +82,12 @@ print(*(type(one).__module__ for one in sys.meta_path if type(one).__module__.st
     "first",
     [
         "from interbert.model import modeling",
-        "from interbert import InterBertProcessor",
+        pytest.param("from interbert import InterBertProcessor", marks=AT_LENGTH),
         "from transformers import AutoModel, AutoProcessor\nimport interbert",
-        "import importlib, interbert\nfrom transformers import AutoConfig\nimportlib.reload(interbert)",
+        pytest.param(
+            "import importlib, interbert\nfrom transformers import AutoConfig\nimportlib.reload(interbert)",
+            marks=AT_LENGTH,
+        ),
     ],
 )
 def test_the_models_are_known_whatever_is_imported_first(tmp_path: Path, first: str) -> None:

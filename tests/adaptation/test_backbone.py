@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tests.conftest import draw, file_bytes
+from tests.conftest import AT_LENGTH, draw, file_bytes
 from tests.forked import Fork
 
 from interbert.adaptation.backbone import LOG, _sample, finetune_backbone
@@ -148,7 +148,9 @@ def test_missing_and_damaged_networks_are_named(trained: Path, tmp_path: Path) -
         copy_weights(trained / WEIGHTS_FILE, "s3://bucket/store")
 
 
-@pytest.mark.parametrize(("stage", "last", "saved"), [("heads", 11, 9), ("backbone", 5, 3)])
+@pytest.mark.parametrize(
+    ("stage", "last", "saved"), [pytest.param("heads", 11, 9, marks=AT_LENGTH), ("backbone", 5, 3)]
+)
 def test_a_stopped_run_goes_on_as_if_it_had_not_stopped(
     stage: str,
     last: int,
@@ -186,7 +188,7 @@ def require_same(out: Path, trained: Path) -> None:
     assert sorted(file.name for file in out.iterdir()) == sorted(file.name for file in trained.iterdir())
 
 
-@pytest.mark.parametrize("number", [1, 2, 3])
+@pytest.mark.parametrize("number", [1, *(pytest.param(number, marks=AT_LENGTH) for number in (2, 3))])
 def test_a_pass_whose_checkpoint_has_no_room_did_not_happen(
     number: int, trained: Path, shop: Path, tiny_bert: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -98,6 +98,7 @@ def rows_of(path: Path) -> list[tuple[object, ...]]:
     ]
 
 
+@AT_LENGTH
 def test_two_workers_give_the_rows_of_one_process_and_go_on_where_they_were(tmp_path: Path, cluster: None) -> None:
     source = source_of(tmp_path, [*range(20), None, *range(21, 40)])
     extract_to_store(source, tmp_path / "one", Greys(str(tmp_path)), mirrored=True, progress=False)

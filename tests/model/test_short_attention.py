@@ -198,6 +198,7 @@ def test_what_stands_in_for_a_linear_map_is_asked(taken):
     torch.testing.assert_close(found.text_pooled, wanted.text_pooled, rtol=0, atol=1e-5)
 
 
+@AT_LENGTH
 def test_it_is_traced_in_one_piece(taken):
     torch.manual_seed(0)
     config = steady_config()

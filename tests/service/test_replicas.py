@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import NullPool, create_engine, make_url, text
+from tests.conftest import AT_LENGTH
 from tests.forked import COMMAND, Fork
 
 
@@ -17,6 +18,7 @@ def start(words: Sequence[str]) -> Fork:
     return Fork(COMMAND, *words)
 
 
+@AT_LENGTH
 def test_two_replicas_agree_and_one_goes_on_with_the_work_of_the_other(
     built: Path,
     postgres_url: str,

@@ -202,6 +202,7 @@ def test_fine_tuning_without_contrast_runs_in_two_processes(shop_store: Path, ti
     assert output.count("mixture:") <= 1
 
 
+@AT_LENGTH
 @pytest.mark.slow
 def test_sharded_weights_train_as_copied_ones_and_go_on_after_a_stop(
     shop_store: Path, tiny_bert: str, tmp_path: Path

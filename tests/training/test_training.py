@@ -369,7 +369,9 @@ def test_sigterm_saves_and_exits_as_such(shop_store: Path, tiny_bert: str, tmp_p
     assert list(out.glob("checkpoints/checkpoint-*/training.json"))
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, pytest.param(signal.SIGTERM, marks=AT_LENGTH)])
+@pytest.mark.parametrize(
+    "number", [pytest.param(signal.SIGKILL, marks=AT_LENGTH), pytest.param(signal.SIGTERM, marks=AT_LENGTH)]
+)
 def test_a_warm_start_that_a_signal_ends_goes_on_bit_by_bit(
     number: signal.Signals, shop_store: Path, tiny_bert: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

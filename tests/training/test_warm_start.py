@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
-from tests.conftest import tiny_config
+from tests.conftest import AT_LENGTH, tiny_config
 
 from interbert.data.examples import PairData
 from interbert.data.pairs import PairTable
@@ -89,7 +89,7 @@ def recall(model: InterBertForPreTraining, shelf: Shelf, by_head: bool) -> float
     return float((scores.argmax(dim=0).numpy() == shelf.words).mean())
 
 
-@pytest.mark.parametrize("by_head", [False, True])
+@pytest.mark.parametrize("by_head", [pytest.param(False, marks=AT_LENGTH), True])
 def test_images_find_their_words_afterwards_by_cosine_and_by_matching_head(tmp_path: Path, by_head: bool) -> None:
     model, shelf = learn(tmp_path)
     assert recall(model, shelf, by_head) > 0.8
@@ -144,7 +144,7 @@ def test_a_run_killed_between_the_stages_goes_on_with_the_second(
         assert value.equal(continued.state_dict()[name]), name
 
 
-@pytest.mark.parametrize("stopped", [0, 1])
+@pytest.mark.parametrize("stopped", [pytest.param(0, marks=AT_LENGTH), 1])
 def test_a_run_killed_within_a_stage_goes_on_from_its_checkpoint_bit_by_bit(
     stopped: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

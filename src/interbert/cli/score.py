@@ -17,6 +17,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from interbert.utils.terminal import say
+
 
 @dataclass
 class Options:
@@ -50,6 +52,6 @@ def run(options: Options) -> None:
     scorer = find_scorer(options.benchmark)
     scores = scorer.score(Path(options.predictions).expanduser(), Path(options.truth).expanduser())
     if options.json:
-        print(json.dumps(scores.to_dict()))
+        say(json.dumps(scores.to_dict()))
     else:
         print_scores(scorer, scores, options.bootstrap, options.seed)
