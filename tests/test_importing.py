@@ -9,9 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import AT_LENGTH
-
 import interbert
+from tests.conftest import AT_LENGTH
 
 KNOWN = "from transformers import CONFIG_MAPPING\nprint('interbert' in CONFIG_MAPPING)\n"
 SOURCES = str(Path(__file__).parent.parent / "src")

@@ -14,7 +14,7 @@ from transformers import PreTrainedTokenizerBase
 
 from interbert.checkpoints.bert import bert_tokenizer, published_tokenizer
 from interbert.checkpoints.normalising import fitted_to_vocabulary
-from interbert.checkpoints.unknown_words import UNKNOWN_WORDS, unknown_words
+from interbert.checkpoints.unknown_words import UNKNOWN_WORDS, read_unknown_words, unknown_words
 from interbert.checkpoints.vocabulary import grow_vocabulary
 from interbert.checkpoints.word_pieces import given_word_pieces, learn_word_pieces
 
@@ -91,8 +91,13 @@ def test_words_that_become_unknown_are_counted_with_titles_that_have_them(chines
         ("Nike", 3, 0, ("Nike 新款", "Nike 恤")),
     ]
     assert (found.share_before, found.share_after) == pytest.approx((4 / 12, 1 / 21))
-    assert str(found).splitlines()[0] == "[UNK] among the tokens: 33.33% as published, 4.76% now (5 texts)"
+    assert found.lines()[0] == "[UNK] among the tokens: 33.33% as published, 4.76% now (5 texts)"
+    assert [line.strip() for line in found.lines()[2:]] == [
+        "1        1  ☎: 新款 ☎",
+        "all 2 words that are or were [UNK]: unknown_words.csv",
+    ]
     found.write(tmp_path)
+    assert read_unknown_words(tmp_path, 9) == list(found.words)
     rows = list(csv.reader((tmp_path / UNKNOWN_WORDS).read_text(encoding="utf-8").splitlines()))
     assert rows == [
         ["word", "before", "now", "example 1", "example 2"],

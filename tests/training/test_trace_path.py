@@ -12,8 +12,7 @@ from tests.conftest import AT_LENGTH
 
 ROOT = Path(__file__).parent.parent.parent
 MOST_TOUCHED, MOST_LOADED = 54, 76
-"""Today's counts of files. They may fall (the goal for the first is 40), not rise; the newest is the report of words that
-are [UNK]."""
+"""Today's counts of files. They may fall (the goal for the first is 40), not rise."""
 
 
 @AT_LENGTH

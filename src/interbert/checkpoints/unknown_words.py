@@ -60,19 +60,20 @@ class UnknownWords:
     share_before: float
     share_after: float
 
-    def __str__(self) -> str:
-        """One line, and a short table when there are such words."""
+    def lines(self) -> list[str]:
+        """One line, and a short table of the words that are still [UNK], if there are any."""
         among = f"{self.texts:,} texts" if self.texts == self.of else f"{self.texts:,} of {self.of:,} texts"
         was = "" if all(one.before == one.after for one in self.words) else f"{self.share_before:.2%} as published, "
         lines = [f"[UNK] among the tokens: {was}{self.share_after:.2%} now ({among})"]
-        if self.words:
+        still = [one for one in self.words if one.after]
+        if still:
             lines.append(f"  {'times before':>12}  {'now':>7}  word, and a text that has it")
-        for one in self.words[:_SHOWN]:
+        for one in still[:_SHOWN]:
             example = one.examples[0][:_CUT] if one.examples else ""
             lines.append(f"  {one.before:>12,}  {one.after:>7,}  {one.word[:_CUT]}: {example}")
-        if len(self.words) > _SHOWN:
-            lines.append(f"  and {len(self.words) - _SHOWN:,} more words: {UNKNOWN_WORDS}")
-        return "\n".join(lines)
+        if len(self.words) > len(still[:_SHOWN]):
+            lines.append(f"  all {len(self.words):,} words that are or were [UNK]: {UNKNOWN_WORDS}")
+        return lines
 
     def write(self, folder: Path) -> None:
         """Write all words as a table into a model directory.
@@ -97,7 +98,7 @@ def read_unknown_words(folder: Path, most: int) -> list[UnknownWord]:
     file = folder / UNKNOWN_WORDS
     if not file.is_file():
         return []
-    rows = list(csv.reader(read_small_text(file).splitlines()))[1 : most + 1]
+    rows = list(csv.reader(io.StringIO(read_small_text(file), newline="")))[1 : most + 1]
     return [UnknownWord(word, int(before), int(after), tuple(texts)) for word, before, after, *texts in rows]
 
 

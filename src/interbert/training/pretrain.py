@@ -136,7 +136,8 @@ def _processor(options: PretrainOptions, data: TrainingData) -> InterBertProcess
     tokenizer, growth = grow_vocabulary(fitted_to_vocabulary(published), data.table.texts, data.validation_texts)
     _logger.info(f"vocabulary: {growth}")
     unknown = unknown_words(published, tokenizer, data.table.texts)
-    _logger.info(str(unknown))
+    for line in unknown.lines():
+        _logger.info(line)
     if main_process():
         unknown.write(Path(options.out))
     mean, std = data.store.feature_statistics(seed=options.training.seed)

@@ -172,7 +172,8 @@ def _make_tokenizer(options: PretrainTextOptions, texts: FlatTexts, out: Path) -
         published = given_word_pieces(options.vocabulary, positions)
         tokenizer = fitted_to_vocabulary(published)
     unknown = unknown_words(published, tokenizer, texts)
-    _logger.info(str(unknown))
+    for line in unknown.lines():
+        _logger.info(line)
     unknown.write(out)
     with writing(out / VOCABULARY), quiet_transformers():
         tokenizer.save_pretrained(out / VOCABULARY)
