@@ -387,7 +387,7 @@ def _scatter(generator: random.Random, things: Sequence[Thing], beside: Sequence
         half = thing.side / 2 + 2
         for _ in range(60):
             spot = replace(thing, x=generator.uniform(half, SIDE - half), y=generator.uniform(half, SIDE - half))
-            if not _overlap([*beside, *placed, spot], last_alone=True):
+            if not _overlaps(spot, [*beside, *placed]):
                 placed.append(spot)
                 break
         else:
@@ -395,13 +395,10 @@ def _scatter(generator: random.Random, things: Sequence[Thing], beside: Sequence
     return placed
 
 
-def _overlap(things: Sequence[Thing], last_alone: bool = False) -> bool:
-    pairs = ((one, other) for place, one in enumerate(things) for other in things[place + 1 :])
-    if last_alone:
-        pairs = ((one, things[-1]) for one in things[:-1])
+def _overlaps(thing: Thing, others: Sequence[Thing]) -> bool:
     return any(
-        max(abs(one.x - other.x), abs(one.y - other.y)) < (one.side + other.side) / 2 + 2 for one, other in pairs
-    ) or any(min(thing.box) < 0 or max(thing.box) > SIDE for thing in things)
+        max(abs(thing.x - other.x), abs(thing.y - other.y)) < (thing.side + other.side) / 2 + 2 for other in others
+    )
 
 
 def render(things: Sequence[Thing]) -> bytes:

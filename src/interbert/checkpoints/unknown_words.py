@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import logging
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ from transformers import PreTrainedTokenizerBase
 
 from interbert.utils.bounded_files import read_small_text
 from interbert.utils.files import atomic_write
+
+_logger = logging.getLogger(__name__)
 
 UNKNOWN_WORDS = "unknown_words.csv"
 """In the model directory."""
@@ -120,6 +123,20 @@ def unknown_words(
     names = sorted(before.keys() | after.keys(), key=lambda word: (-after[word], -before[word], word))
     words = tuple(UnknownWord(word, before[word], after[word], tuple(examples[word])) for word in names)
     return UnknownWords(words, len(chosen), len(texts), share_before, share_after)
+
+
+def report_unknown_words(
+    published: PreTrainedTokenizerBase, trained: PreTrainedTokenizerBase, texts: Sequence[str], folder: Path
+) -> None:
+    """Log what :func:`unknown_words` finds, and write it into a model directory; one process of a run is enough.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
+    found = unknown_words(published, trained, texts)
+    for line in found.lines():
+        _logger.info(line)
+    found.write(folder)
 
 
 def _unknown(

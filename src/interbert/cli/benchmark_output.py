@@ -1,20 +1,61 @@
-"""What verbs of benchmarks print and write."""
+"""What verbs of benchmarks check, print and write."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from rich.box import SIMPLE
 
 from interbert.cli.tables import TextTable, print_table
+from interbert.errors import require_range
 from interbert.tasks.scoring import Scorer, Scores
-from interbert.utils.files import BENCHMARK_METRICS, write_output
+from interbert.utils.files import BENCHMARK_METRICS, Kind, require_apart, require_replaceable, write_output
+from interbert.utils.redaction import published
 from interbert.utils.terminal import say
 
+if TYPE_CHECKING:
+    from interbert.regions.store import RegionStore  # Lance, which scoring files needs not
+
 _WIDTH = 100
+
+
+class BenchmarkOptions(Protocol):
+    """What verbs that rank for a benchmark have in common."""
+
+    model: str
+    regions: str
+    predictions: str | None
+    out: str | None
+    precision: Any
+    bootstrap: int
+    seed: int
+
+
+def require_usable(options: BenchmarkOptions, predictions: Kind) -> None:
+    """Check, before anything is ranked, numbers and the files that are to be written.
+
+    Raises:
+        UsageError: a number is out of range, or a file of another kind would be replaced.
+    """
+    require_range("evaluate: --bootstrap", options.bootstrap, 0)
+    require_range("evaluate: --seed", options.seed, 0, 2**32)
+    require_apart({"--predictions": options.predictions, "--out": options.out})
+    require_replaceable(options.predictions, predictions)
+    require_replaceable(options.out, BENCHMARK_METRICS)
+
+
+def description(benchmark: str, options: BenchmarkOptions, store: RegionStore) -> dict[str, Any]:
+    """What was ranked, and by what, for :func:`write_metrics`."""
+    return {
+        "benchmark": benchmark,
+        "model": published(options.model),
+        "regions": published(options.regions),
+        "regions_fingerprint": store.fingerprint,
+        "precision": options.precision,
+    }
 
 
 def print_scores(

@@ -41,22 +41,19 @@ class Options:
 
 def run(options: Options) -> None:
     """Rank, write, score."""
-    from interbert.errors import UsageError, require_range
-    from interbert.utils.files import BENCHMARK_METRICS, KDD_SUBMISSION, require_apart, require_replaceable
+    from interbert.cli.benchmark_output import require_usable
+    from interbert.errors import UsageError
+    from interbert.utils.files import KDD_SUBMISSION
 
-    require_range("evaluate: --bootstrap", options.bootstrap, 0)
-    require_range("evaluate: --seed", options.seed, 0, 2**32)
     if options.answers is None and options.predictions is None:
         raise UsageError("evaluate kdd: give --answers FILE to score, --predictions FILE to write, or both.")
-    require_apart({"--predictions": options.predictions, "--out": options.out})
-    require_replaceable(options.predictions, KDD_SUBMISSION)
-    require_replaceable(options.out, BENCHMARK_METRICS)
+    require_usable(options, KDD_SUBMISSION)
     _evaluate(options)
 
 
 def _evaluate(options: Options) -> None:
     from interbert.checkpoints.directory import load_model, load_processor
-    from interbert.cli.benchmark_output import print_scores, write_metrics
+    from interbert.cli.benchmark_output import description, print_scores, write_metrics
     from interbert.model.scoring import asks_for_bf16
     from interbert.regions.importers.kdd_files import read_answers
     from interbert.regions.schema import ExtractorInfo
@@ -65,7 +62,6 @@ def _evaluate(options: Options) -> None:
     from interbert.tasks.kdd_ranking import chance_ndcg, rank_candidates, read_candidates, require_answered
     from interbert.training.model_card import versions
     from interbert.utils.files import KDD_SUBMISSION, write_output
-    from interbert.utils.redaction import published
     from interbert.utils.terminal import progress_bar, say
 
     processor = load_processor(options.model)
@@ -94,11 +90,7 @@ def _evaluate(options: Options) -> None:
     if scores is not None:
         print_scores(SCORER, scores, options.bootstrap, options.seed, chance)
     described = {
-        "benchmark": "kdd",
-        "model": published(options.model),
-        "regions": published(options.regions),
-        "regions_fingerprint": store.fingerprint,
-        "precision": options.precision,
+        **description("kdd", options, store),
         "queries": len(candidates.texts),
         "candidates": pairs,
         "without_regions": [{"query": query, "product": product} for query, product in ranking.unseen],

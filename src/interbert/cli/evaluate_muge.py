@@ -41,21 +41,18 @@ class Options:
 
 def run(options: Options) -> None:
     """Rank, write, score."""
+    from interbert.cli.benchmark_output import require_usable
     from interbert.errors import require_range
-    from interbert.utils.files import BENCHMARK_METRICS, MUGE_PREDICTIONS, require_apart, require_replaceable
+    from interbert.utils.files import MUGE_PREDICTIONS
 
     require_range("evaluate: --rerank", options.rerank, 0)
-    require_range("evaluate: --bootstrap", options.bootstrap, 0)
-    require_range("evaluate: --seed", options.seed, 0, 2**32)
-    require_apart({"--predictions": options.predictions, "--out": options.out})
-    require_replaceable(options.predictions, MUGE_PREDICTIONS)
-    require_replaceable(options.out, BENCHMARK_METRICS)
+    require_usable(options, MUGE_PREDICTIONS)
     _evaluate(options)
 
 
 def _evaluate(options: Options) -> None:
     from interbert.checkpoints.directory import load_model, load_processor
-    from interbert.cli.benchmark_output import print_scores, write_metrics
+    from interbert.cli.benchmark_output import description, print_scores, write_metrics
     from interbert.errors import UsageError
     from interbert.model.scoring import asks_for_bf16
     from interbert.regions.schema import ExtractorInfo
@@ -64,7 +61,6 @@ def _evaluate(options: Options) -> None:
     from interbert.tasks.muge_ranking import chance_recalls, gallery_of, rank_gallery
     from interbert.training.model_card import versions
     from interbert.utils.files import MUGE_PREDICTIONS, write_output
-    from interbert.utils.redaction import published
     from interbert.utils.terminal import progress_bar, say
 
     processor = load_processor(options.model)
@@ -99,11 +95,7 @@ def _evaluate(options: Options) -> None:
     if scores is not None:
         print_scores(SCORER, scores, options.bootstrap, options.seed, chance)
     described = {
-        "benchmark": "muge",
-        "model": published(options.model),
-        "regions": published(options.regions),
-        "regions_fingerprint": store.fingerprint,
-        "precision": options.precision,
+        **description("muge", options, store),
         "rerank": options.rerank,
         "texts": len(texts.ids),
         "gallery": len(gallery.ids),

@@ -8,18 +8,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from interbert.data.row_files import BadRows
-from interbert.errors import DataError, RegionError, SourceError
+from interbert.errors import DataError, RegionError
 from interbert.model.modeling import InterBertForImageTextRetrieval
 from interbert.model.processing import InterBertProcessor
 from interbert.model.scoring import score_listed_pairs
-from interbert.regions.importers.detector_tsv import Line, LineFiles
-from interbert.regions.importers.fields import text_of
+from interbert.regions.importers.detector_tsv import Line
+from interbert.regions.importers.kdd_files import open_lines, read_names
 from interbert.regions.store import RegionStore
 from interbert.tasks.kdd import K
 from interbert.tasks.retrieval import encode_images
 
-_COLUMNS = 9
-_HEADER = b"product_id"
 _BLOCK = 100
 """Queries whose candidates' regions are held at a time: 3,000 images, about 250 MB."""
 
@@ -53,10 +51,7 @@ def read_candidates(source: str) -> Candidates:
         SourceError: there is none, or it has other columns.
         DataError: lines are bad, or a query has fewer than five candidates.
     """
-    lines = LineFiles(source)
-    columns = lines.usual_columns()
-    if columns != _COLUMNS:
-        raise SourceError(f"{source}: its lines have {columns} fields, KDD Cup's have {_COLUMNS}.")
+    lines = open_lines(source)
     texts: dict[str, str] = {}
     products: dict[str, dict[str, None]] = {}
     bad = BadRows(source)
@@ -87,21 +82,19 @@ def _named(line: Line) -> tuple[str, str, str] | None:
     """Product id, query and query id of a line; None for the header.
 
     Raises:
-        RegionError: one is missing, or the product's id has other signs than digits.
+        RegionError: one is missing, or a submission could not have it.
     """
-    cells = line.cells(_COLUMNS)
-    if cells[0].strip().lower() == _HEADER:
+    names = read_names(line)
+    if names is None:
         return None
-    product = text_of(cells[0], "the product's id", line.where)
+    product, _, query = names
     if not (product.isascii() and product.isdigit()):
         raise RegionError(f"{line.where}: the product's id is {product[:40]!r}, and has digits alone in a submission.")
-    text = " ".join(text_of(cells[7], "the query", line.where).split())
-    query = text_of(cells[8], "the query's id", line.where)
     if "," in query:
         raise RegionError(
             f"{line.where}: the query's id {query[:40]!r} has a comma, which separates a submission's cells."
         )
-    return product, text, query
+    return names
 
 
 def rank_candidates(

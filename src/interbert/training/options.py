@@ -120,19 +120,25 @@ class ModelOptions:
 
 
 @dataclass
-class MaskingOptions:
-    """What is hidden in pretraining (docs/model.md, part 3)."""
+class TextMaskingOptions:
+    """What is hidden of a text (docs/model.md, part 3)."""
 
     text: Literal["segment", "token"] = "segment"
     """Contiguous segments (the paper's) or single tokens."""
     text_max_share: float | None = 0.5
-    """Longest segment as a share of the caption; null is the plain law."""
-    regions: Literal["iou", "plain"] = "iou"
-    """Anchors with what overlaps them (the paper's) or single regions."""
+    """Longest segment as a share of the text; null is the plain law."""
 
     def __post_init__(self) -> None:
         if self.text_max_share is not None and not 0 < self.text_max_share <= 1:
             raise ConfigError(f"masking.text_max_share must be above 0 and at most 1, not {self.text_max_share}.")
+
+
+@dataclass
+class MaskingOptions(TextMaskingOptions):
+    """What is hidden in pretraining (docs/model.md, part 3)."""
+
+    regions: Literal["iou", "plain"] = "iou"
+    """Anchors with what overlaps them (the paper's) or single regions."""
 
 
 @dataclass

@@ -13,7 +13,7 @@ from transformers import set_seed
 
 from interbert.checkpoints.bert import config_for_bert, initialise_from_bert, published_tokenizer
 from interbert.checkpoints.normalising import fitted_to_vocabulary
-from interbert.checkpoints.unknown_words import unknown_words
+from interbert.checkpoints.unknown_words import report_unknown_words
 from interbert.checkpoints.vocabulary import fill_new_rows, grow_vocabulary, latin_tokens
 from interbert.data.collation import PretrainingCollator
 from interbert.data.examples import PairData, PretrainingPairs
@@ -135,11 +135,8 @@ def _processor(options: PretrainOptions, data: TrainingData) -> InterBertProcess
     published = published_tokenizer(options.init_from)
     tokenizer, growth = grow_vocabulary(fitted_to_vocabulary(published), data.table.texts, data.validation_texts)
     _logger.info(f"vocabulary: {growth}")
-    unknown = unknown_words(published, tokenizer, data.table.texts)
-    for line in unknown.lines():
-        _logger.info(line)
     if main_process():
-        unknown.write(Path(options.out))
+        report_unknown_words(published, tokenizer, data.table.texts, Path(options.out))
     mean, std = data.store.feature_statistics(seed=options.training.seed)
     scaling = InterBertRegionFeatureExtractor(data.store.info.to_dict(), mean.tolist(), std.tolist(), data.store.folder)
     return InterBertProcessor(scaling, tokenizer, options.max_text_tokens)

@@ -15,7 +15,7 @@ import numpy as np
 from transformers import AutoTokenizer, BertConfig, BertForMaskedLM, PreTrainedTokenizerBase, set_seed
 
 from interbert.checkpoints.normalising import fitted_to_vocabulary, restore_normalizer
-from interbert.checkpoints.unknown_words import unknown_words
+from interbert.checkpoints.unknown_words import report_unknown_words
 from interbert.checkpoints.word_pieces import given_word_pieces, learn_word_pieces
 from interbert.data.masked_texts import MaskedTextCollator, MaskedTexts
 from interbert.data.masking import SegmentMasking
@@ -171,10 +171,7 @@ def _make_tokenizer(options: PretrainTextOptions, texts: FlatTexts, out: Path) -
     else:
         published = given_word_pieces(options.vocabulary, positions)
         tokenizer = fitted_to_vocabulary(published)
-    unknown = unknown_words(published, tokenizer, texts)
-    for line in unknown.lines():
-        _logger.info(line)
-    unknown.write(out)
+    report_unknown_words(published, tokenizer, texts, out)
     with writing(out / VOCABULARY), quiet_transformers():
         tokenizer.save_pretrained(out / VOCABULARY)
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
 
 from interbert.errors import ConfigError, require_range
-from interbert.training.options import TrainingOptions
+from interbert.training.options import TextMaskingOptions, TrainingOptions
 
 
 @dataclass
@@ -39,20 +38,6 @@ class TextModelOptions:
                 f"model.hidden_size {self.hidden_size} is no multiple of model.num_attention_heads "
                 f"{self.num_attention_heads}."
             )
-
-
-@dataclass
-class TextMaskingOptions:
-    """What is hidden of a text (docs/model.md, part 3)."""
-
-    text: Literal["segment", "token"] = "segment"
-    """Contiguous segments (the paper's) or single tokens."""
-    text_max_share: float | None = 0.5
-    """Longest segment as a share of the text; null is the plain law."""
-
-    def __post_init__(self) -> None:
-        if self.text_max_share is not None and not 0 < self.text_max_share <= 1:
-            raise ConfigError(f"masking.text_max_share must be above 0 and at most 1, not {self.text_max_share}.")
 
 
 @dataclass

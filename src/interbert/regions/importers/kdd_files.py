@@ -1,4 +1,4 @@
-"""What lies beside the regions of KDD Cup 2020 Multimodalities Recall: answers and names of class labels.
+"""Files of KDD Cup 2020 Multimodalities Recall: names in lines of regions, answers, and names of class labels.
 
 ``valid_answer.json`` is ``{"query id": [product ids]}``; ``multimodal_labels.txt`` has
 ``category_id<TAB>category_name`` under a header.
@@ -11,10 +11,48 @@ from pathlib import Path
 from typing import Any
 
 from interbert.errors import SourceError, first_line
-from interbert.regions.importers.fields import small_text
+from interbert.regions.importers.detector_tsv import Line, LineFiles
+from interbert.regions.importers.fields import small_text, text_of
 from interbert.utils.bounded_files import json_value, read_small_text
 
+KDD_COLUMNS = 9
+_HEADER = b"product_id"
 _MAX_LABELS = 100_000
+
+
+def open_lines(source: str) -> LineFiles:
+    """Lines of pairs or candidates.
+
+    Args:
+        source: file, or a pattern of several.
+
+    Raises:
+        SourceError: there is none, or it has other columns.
+    """
+    lines = LineFiles(source)
+    columns = lines.usual_columns()
+    if columns != KDD_COLUMNS:
+        raise SourceError(f"{source}: its lines have {columns} fields, KDD Cup's have {KDD_COLUMNS}.")
+    return lines
+
+
+def is_header(first: bytes) -> bool:
+    """Whether a line with this first cell names the columns."""
+    return first.strip().lower() == _HEADER
+
+
+def read_names(line: Line) -> tuple[str, str, str] | None:
+    """Product id, query and query id of a line; None for the header.
+
+    Raises:
+        RegionError: one is missing, or the line has other columns.
+    """
+    cells = line.cells(KDD_COLUMNS)
+    if is_header(cells[0]):
+        return None
+    product = text_of(cells[0], "the product's id", line.where)
+    query = text_of(cells[7], "the query", line.where)
+    return product, " ".join(query.split()), text_of(cells[8], "the query's id", line.where)
 
 
 def read_answers(path: str | Path) -> dict[str, tuple[str, ...]]:

@@ -13,17 +13,22 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
-from interbert.errors import RegionError, SourceError
+from interbert.errors import RegionError
 from interbert.regions.importers.arrays import spread
 from interbert.regions.importers.detector_tsv import Line, LineFiles, unusable
 from interbert.regions.importers.fields import array_field, region_count, text_of, whole_number
-from interbert.regions.importers.kdd_files import read_answers, read_labels
+from interbert.regions.importers.kdd_files import (
+    KDD_COLUMNS,
+    is_header,
+    open_lines,
+    read_answers,
+    read_labels,
+    read_names,
+)
 from interbert.regions.importers.rows import ForeignRegions, ForeignRow, ForeignSource
 
 BoxOrder = Literal["top,left,bottom,right", "left,top,right,bottom"]
 KDD_CLASSES = 33
-_COLUMNS = 9
-_HEADER = b"product_id"
 
 
 class KddTsv(ForeignSource):
@@ -53,11 +58,8 @@ class KddTsv(ForeignSource):
         answers: str | None = None,
         labels: str | None = None,
     ) -> None:
-        self._lines = LineFiles(source)
+        self._lines = open_lines(source)
         self.name, self.total, self.unit = source, self._lines.total, LineFiles.unit
-        columns = self._lines.usual_columns()
-        if columns != _COLUMNS:
-            raise SourceError(f"{source}: its lines have {columns} fields, KDD Cup's have {_COLUMNS}.")
         named = KDD_CLASSES if labels is None else max(read_labels(labels)) + 1
         self.feature_size, self.num_classes = feature_size, named if num_classes is None else num_classes
         self._order = [1, 0, 3, 2] if box_order == "top,left,bottom,right" else [0, 1, 2, 3]
@@ -69,7 +71,7 @@ class KddTsv(ForeignSource):
         for line in self._lines:
             try:
                 first = line.cells()[0]
-                if first.strip().lower() == _HEADER:
+                if is_header(first):
                     continue
                 name = text_of(first, "the product's id", line.where)
             except RegionError as error:
@@ -90,17 +92,16 @@ class KddTsv(ForeignSource):
     def _pairs(self) -> Iterator[tuple[str, str]]:
         for line in self._lines:
             try:
-                cells = line.cells(_COLUMNS)
-                product = text_of(cells[0], "the product's id", line.where)
-                query = text_of(cells[7], "the query", line.where)
-                number = text_of(cells[8], "the query's id", line.where)
+                names = read_names(line)
             except RegionError:
                 continue  # its own row says so
-            if cells[0].strip().lower() != _HEADER and (self._answers is None or (number, product) in self._answers):
-                yield product, " ".join(query.split())
+            if names is not None:
+                product, query, number = names
+                if self._answers is None or (number, product) in self._answers:
+                    yield product, query
 
     def _read(self, line: Line) -> ForeignRegions:
-        cells, where = line.cells(_COLUMNS), line.where
+        cells, where = line.cells(KDD_COLUMNS), line.where
         text_of(cells[7], "the query", where)
         text_of(cells[8], "the query's id", where)
         count = region_count(cells[3], where)
