@@ -98,6 +98,11 @@ CSV = "item,title\n" + "".join(f"{n},{title}\n" for n, title in enumerate(titles
     ("name", "content", "wrong"),
     [
         ("a.jsonl", "\n".join([*lines(3), lines(4)[3][:-9]]).encode(), "line 4 is no JSON"),
+        (
+            "a.json",
+            f"[{', '.join(lines(3))}, {lines(4)[3][:-9]}".encode(),
+            "element 4 and all behind it cannot be read",
+        ),
         ("a.jsonl", "\n".join([*lines(2), "{]", *lines(4)[2:3]]).encode(), "line 3 is no JSON"),
         ("a.jsonl", "\n".join([*lines(3), '{"title": "红']).encode()[:-1], "line 4 is no text in UTF-8"),
         ("a.csv", (CSV.partition("\n3,")[0] + '\n3,"红').encode(), "line 5 cannot be read (unexpected end of data)"),

@@ -117,6 +117,20 @@ def test_the_explained_score_is_the_joint_one(opened: Opened, found: Explanation
     assert found.probability == pytest.approx(1 / (1 + np.exp(-whole)), abs=1e-4)
 
 
+def test_of_a_model_that_does_not_read_jointly_the_dual_score_alone_counts(opened: Opened, found: Explanation) -> None:
+    retrieval, processor = opened
+    retrieval.config.dual_score_offset = -1.25
+    try:
+        alone = explain(retrieval, processor, RED, draw("red", "circle"))
+    finally:
+        retrieval.config.dual_score_offset = None
+    assert (found.counts, alone.counts) == (True, False)
+    assert alone.dual_score == pytest.approx(found.dual_score - 1.25, abs=1e-5)
+    assert alone.probability == pytest.approx(1 / (1 + np.exp(-alone.dual_score)), abs=1e-6)
+    assert alone.logit_difference == pytest.approx(found.logit_difference, abs=1e-5)
+    assert [one.score_without for one in alone.words] == pytest.approx([one.score_without for one in found.words])
+
+
 def test_all_relevance_is_one(found: Explanation) -> None:
     parts = [one.relevance for one in (*found.words, *found.regions)] + [share for _, share in found.special]
     assert sum(parts) + found.global_relevance == pytest.approx(1.0, abs=1e-5)

@@ -106,6 +106,24 @@ def test_many_at_once_are_as_one_by_one(engine: SearchEngine, fast: SearchEngine
                 assert mine.probability == pytest.approx(other.probability, abs=1e-5)
 
 
+def test_a_model_that_does_not_read_jointly_reads_no_regions_for_a_search(
+    make_model: Callable[..., Path], priced: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = make_model(query_bank_size=5, hub_correction=0.4, dual_score_offset=-1.5)
+    build_index(folder, source_of(priced), tmp_path / "index")
+    monkeypatch.setattr(ProductIndex, "tokens_of", None)
+    engine = SearchEngine.open(tmp_path / "index", bf16=False)
+    memory, engine.memory = engine.memory, 0
+    (query,) = engine.encoder.texts(["a red circle"])[1]
+    from_table = engine.search("a red circle", full_text=False, duplicates=None)
+    engine.memory = memory
+    read_into_memory(engine)
+    in_memory = engine.search("a red circle", full_text=False, duplicates=None)
+    assert [hit.id for hit in from_table] == [hit.id for hit in in_memory]
+    for hit in (*from_table, *in_memory):
+        assert hit.probability == pytest.approx(1 / (1 + np.exp(1.5 - 2.0 * float(hit.vector @ query))), abs=1e-5)
+
+
 @pytest.mark.parametrize("where", [None, "price < 12", "colour = 'red'", "price < 0"])
 def test_rows_in_memory_are_searched_as_the_table(several: ProductIndex, where: str | None) -> None:
     rows = RowsInMemory(several.pinned())

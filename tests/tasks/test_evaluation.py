@@ -227,7 +227,7 @@ def test_one_validation_image_is_judged_and_fits_nothing(monkeypatch):
     task = RetrievalTask(data, [[1, 5, 2], [1, 9, 8, 2]], [image])
     found = task.evaluate(model)
     assert (found["r@1"], found["candidates"]) == (100, 1)
-    assert task.mixture is None
+    assert task.fusion is None
     before = model.matching_head.weight.clone()
     task.calibrate(model)
     assert torch.equal(model.matching_head.weight, before)

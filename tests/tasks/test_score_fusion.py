@@ -9,7 +9,7 @@ from interbert.model import scoring
 from interbert.model.modeling import InterBertForImageTextRetrieval
 from interbert.model.scoring import dual_matrix, score_matrix
 from interbert.tasks.metrics import best_ranks
-from interbert.tasks.score_fusion import ScoreFusion, build_in, calibration, fit_score_fusion
+from interbert.tasks.score_fusion import ScoreFusion, build_in, calibration, fit_both, fit_score_fusion
 
 
 def test_each_part_is_worth_what_it_tells() -> None:
@@ -51,6 +51,47 @@ def test_scores_that_do_not_vary_get_no_weight_and_nothing_is_fitted_where_nothi
     assert fit_score_fusion(np.full((1, 1), 5.0), np.full((1, 1), 0.3), np.ones((1, 1), dtype=np.bool_)) is None
     assert fit_score_fusion(telling, telling, np.zeros_like(relevant)) is None
     assert np.isfinite(calibration(constant, relevant).offset)
+
+
+def test_a_model_reads_jointly_only_where_that_is_a_gain_beyond_chance() -> None:
+    generator = np.random.default_rng(4)
+    relevant = np.arange(16) == generator.integers(0, 16, (300, 1))
+    cosines = 0.1 * (generator.normal(size=relevant.shape) + 2.0 * relevant)
+    telling, noise = generator.normal(size=relevant.shape) + 2.0 * relevant, generator.normal(size=relevant.shape)
+    pays, says_nothing = fit_both(telling, cosines, relevant), fit_both(noise, cosines, relevant)
+    assert pays is not None
+    assert says_nothing is not None
+    assert pays.gain.low > 0
+    assert pays.chosen == pays.mixture
+    assert says_nothing.gain.low <= 0 <= says_nothing.gain.high
+    assert says_nothing.chosen.joint == 0
+    assert says_nothing.chosen.dual == pytest.approx(says_nothing.mixture.dual, rel=0.1)
+    one = best_ranks(pays.mixture(telling, cosines), relevant)
+    assert pays.gain.value == pytest.approx((1 / one - 1 / best_ranks(cosines, relevant)).mean(), abs=0.02)
+
+
+def test_a_model_that_does_not_read_jointly_scores_without_a_joint_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    model = InterBertForImageTextRetrieval(tiny_config(contrastive_size=8)).eval()
+    generator = np.random.default_rng(1)
+    texts = [[1, 5, 9, 2], [1, 7, 2]]
+    images = [
+        (generator.normal(size=(3, 10)).astype(np.float32), generator.uniform(size=(3, 5)).astype(np.float32))
+        for _ in range(3)
+    ]
+    head = model.matching_head.weight.clone()
+    build_in(model, ScoreFusion(0.0, 5.0, -1.5))
+    assert torch.equal(model.matching_head.weight, head)
+    monkeypatch.setattr(model, "match_embedded", None)
+    expected = 5.0 * dual_matrix(model, texts, images, bf16=False) - 1.5
+    np.testing.assert_allclose(score_matrix(model, texts, images, bf16=False), expected, atol=1e-5)
+    with torch.no_grad():
+        logits = model(
+            input_ids=torch.tensor([texts[0]]),
+            region_features=torch.from_numpy(images[2][0])[None],
+            region_locations=torch.from_numpy(images[2][1])[None],
+        ).logits
+    assert float(logits[0, 0] - logits[0, 1]) == pytest.approx(expected[0, 2], abs=1e-4)
 
 
 def test_calibration_turns_an_order_into_log_odds() -> None:

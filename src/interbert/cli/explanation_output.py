@@ -7,6 +7,10 @@ from interbert.explain import Explanation
 from interbert.utils.templating import format_probability
 from interbert.utils.terminal import say
 
+NOT_COUNTED = (
+    "this model does not read jointly: it ranks by the dual score alone, which words and regions do not explain"
+)
+
 
 def print_explanation(found: Explanation) -> None:
     """Print what was removed, its relevance, and the score without it."""
@@ -26,6 +30,7 @@ def print_explanation(found: Explanation) -> None:
     special = sum(share for _, share in found.special)
     say(f"global token {100 * found.global_relevance:.1f}%, special tokens {100 * special:.1f}% of all relevance")
     if found.dual_score is not None:
-        say(f"the score that is explained is the joint pass's; the dual score adds {found.dual_score:+.2f}")
+        said = f"the dual score adds {found.dual_score:+.2f}" if found.counts else NOT_COUNTED
+        say(f"the score that is explained is the joint pass's; {said}")
     if found.unread:
         say(f"too long, not read: {found.unread}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,8 +12,9 @@ from pathlib import Path
 from interbert.errors import SourceError, writing
 from interbert.extraction.delimited import records_of
 from interbert.extraction.json_rows import problem_of, records_are_lines
-from interbert.extraction.table_limits import MAX_RECORD
+from interbert.extraction.table_limits import MAX_RECORD, MAX_VALUES
 from interbert.extraction.tables import SourceRows, read_rows
+from interbert.regions.json_stream import json_elements
 
 _DELIMITED, _LINES = (".csv", ".tsv"), (".jsonl", ".json")
 _MOST_BAD = 10_000
@@ -31,7 +33,7 @@ def read_sound_records(file: Path, error: SourceError) -> PartlyRead:
     """The records of a table of text that could not be read as a whole.
 
     Args:
-        file: csv, tsv, or JSON with a record a line.
+        file: csv, tsv, or JSON, with a record a line or in a list.
         error: why it could not be read.
 
     Raises:
@@ -58,11 +60,12 @@ def read_sound_records(file: Path, error: SourceError) -> PartlyRead:
 def _copy(file: Path, sound: Path, problems: list[str]) -> None:
     """Write the records that can be read, and note what is wrong with the others."""
     is_json = file.suffix.lower() in _LINES
+    counted = "line" if not is_json or records_are_lines(file) else "element"
     with sound.open("w", encoding="utf-8", newline="") as written:
         rows = csv.writer(written)
         for line, record, problem in _lines(file) if is_json else _delimited(file):
             if problem is not None:
-                problems.append(f"line {line} {problem}")
+                problems.append(f"{counted} {line} {problem}")
                 if len(problems) > _MOST_BAD:
                     raise SourceError(f"{file}: has more than {_MOST_BAD:,} lines that cannot be read.")
             elif isinstance(record, str):
@@ -90,13 +93,27 @@ def _delimited(file: Path) -> Iterator[tuple[int, list[str], str | None]]:
 
 
 def _lines(file: Path) -> Iterator[tuple[int, str, str | None]]:
-    """Each line of JSON with what is wrong with it."""
+    """Each record of JSON as one line, its number in the file, and what is wrong with it."""
     if not records_are_lines(file):
-        raise SourceError(f"{file}: its records are no lines.")
+        yield from _elements(file)
+        return
     with file.open(encoding="utf-8-sig", errors="surrogateescape") as lines:
         for number, line in enumerate(iter(lambda: lines.readline(MAX_RECORD), ""), 1):
             if line.strip():
                 yield number, line, problem_of(line) if _is_text(line) else "is no text in UTF-8"
+
+
+def _elements(file: Path) -> Iterator[tuple[int, str, str | None]]:
+    """Elements of a list up to where the file is cut off."""
+    number = 0
+    try:
+        for number, (_, element) in enumerate(json_elements(file, most_values=MAX_VALUES), 1):
+            line = json.dumps({"text": element} if isinstance(element, str) else element)
+            yield number, line, problem_of(line)
+    except SourceError:
+        if not number:
+            raise
+        yield number + 1, "", "and all behind it cannot be read: the list has no end"
 
 
 def _is_text(text: str) -> bool:

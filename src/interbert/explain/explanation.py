@@ -1,7 +1,8 @@
 """The explanation of a pair: relevance by word and region, and the score without the most relevant ones.
 
 What is explained is the matching logit difference of the joint pass. Where a model mixes in the dual score, a product
-of separately encoded sides (SPEC part 6), that is no part of it, and stands beside it.
+of separately encoded sides (SPEC part 6), that is no part of it, and stands beside it; or in its place, in a model that
+does not read jointly.
 
 Shapes: R image tokens (global token first), T text tokens, N = R - 1 regions.
 """
@@ -77,8 +78,11 @@ class Explanation:
     """What is explained: logit of a match minus logit of a mismatch, by the joint pass."""
     dual_score: float | None
     """What the model adds to it from separately encoded sides; None where it adds nothing."""
+    counts: bool
+    """Whether what is explained counts in the model's score. A model that does not read jointly is scored by
+    ``dual_score`` alone; the explanation then shows what the joint pass would look at."""
     probability: float
-    """Of a match, with the dual score."""
+    """Of a match, by the model's whole score."""
     links: tuple[tuple[float, ...], ...]
     """Of each word with each region: what they pass on to one another in the interaction layers; no unit."""
 
@@ -203,7 +207,8 @@ def _relevance(
         global_relevance=float(of_image[0]),
         logit_difference=difference,
         dual_score=dual,
-        probability=float(expit(difference + (dual or 0.0))),
+        counts=model.config.reads_jointly,
+        probability=float(expit(difference * model.config.reads_jointly + (dual or 0.0))),
         links=_links(passed, text.words),
     )
 
@@ -225,7 +230,7 @@ def _box(box: Float32) -> tuple[float, float, float, float]:
 
 
 def _dual_score(model: InterBertForImageTextRetrieval, ids: torch.Tensor, embedded: torch.Tensor) -> float | None:
-    """What a model adds to the joint logit difference; None when it adds nothing."""
+    """What a model adds to the joint logit difference, or has in its place; None when it adds nothing."""
     weight = model.config.dual_score_weight
     if weight is None:
         return None
@@ -233,7 +238,7 @@ def _dual_score(model: InterBertForImageTextRetrieval, ids: torch.Tensor, embedd
         pooled = model.interbert.encode_embedded(None, embedded, pooled_only=True).image_pooled
         assert pooled is not None
         cosine = (model.encode_text(ids) * model.project_image(pooled)).sum(dim=-1)
-    return float(cosine[0]) * weight
+    return float(cosine[0]) * weight + (model.config.dual_score_offset or 0.0)
 
 
 def _highest(values: Sequence[float], count: int) -> list[int]:

@@ -51,6 +51,8 @@ class InterBertConfig(PretrainedConfig):  # type: ignore[misc]
         dual_score_weight: a retrieval model adds the dual encoder's cosine times this to its matching logit difference,
             so that the joint pass only has to learn what encoding the sides apart cannot see (ours; None adds nothing).
             ``dual_prior`` in models of earlier versions.
+        dual_score_offset: of a model whose joint pass does not help its ranking: a pair's score is
+            ``dual_score_weight`` times the cosine, plus this, and no pair is read jointly. None reads every pair.
         lm_loss_weight, region_loss_weight, matching_loss_weight, contrastive_loss_weight: weights in the summed
             loss.
         lm_loss_on_mismatched: take the LM loss on mismatched pairs too, as the reference does.
@@ -95,6 +97,7 @@ class InterBertConfig(PretrainedConfig):  # type: ignore[misc]
         query_bank_size: int | None = None,
         hub_correction: float = 0.5,
         dual_score_weight: float | None = None,
+        dual_score_offset: float | None = None,
         lm_loss_weight: float = 1.0,
         region_loss_weight: float = 1.0,
         matching_loss_weight: float = 1.0,
@@ -133,6 +136,7 @@ class InterBertConfig(PretrainedConfig):  # type: ignore[misc]
         self.query_bank_size = query_bank_size
         self.hub_correction = hub_correction
         self.dual_score_weight = dual_score_weight
+        self.dual_score_offset = dual_score_offset
         self.lm_loss_weight = lm_loss_weight
         self.region_loss_weight = region_loss_weight
         self.matching_loss_weight = matching_loss_weight
@@ -140,6 +144,11 @@ class InterBertConfig(PretrainedConfig):  # type: ignore[misc]
         self.lm_loss_on_mismatched = lm_loss_on_mismatched
         super().__init__(pad_token_id=pad_token_id, tie_word_embeddings=tie_word_embeddings, **kwargs)
         self._check()
+
+    @property
+    def reads_jointly(self) -> bool:
+        """Whether scores of pairs come from the joint pass; else from the dual encoder alone."""
+        return self.dual_score_offset is None
 
     @property
     def num_hidden_layers(self) -> int:
@@ -189,6 +198,8 @@ class InterBertConfig(PretrainedConfig):  # type: ignore[misc]
                 raise ConfigError(f"hidden_size {self.hidden_size} is not a multiple of {name} {getattr(self, name)}.")
         if self.dual_score_weight is not None and self.contrastive_size is None:
             raise ConfigError("dual_score_weight needs contrastive_size: without it there is no dual encoder.")
+        if self.dual_score_offset is not None and self.dual_score_weight is None:
+            raise ConfigError("dual_score_offset needs dual_score_weight: it is what is added to that score.")
         if self.fusion not in ("mul", "sum"):
             raise ConfigError(f"fusion must be 'mul' or 'sum', not {self.fusion!r}.")
         if self.region_objective not in ("classify", "regress"):

@@ -1174,20 +1174,27 @@ class InterBertForImageTextRetrieval(Matcher):
         real_tokens: Tensor | None = None,
         real_regions: Tensor | None = None,
     ) -> Tensor:
-        """Matching logits [B,2]; ``real_tokens`` and ``real_regions`` as in the trunk's ``encode``."""
-        output = self.interbert.encode(
-            input_ids,
-            attention_mask,
-            token_type_ids,
-            region_features,
-            region_locations,
-            region_mask,
-            pooled_only=True,
-            real_tokens=real_tokens,
-            real_regions=real_regions,
-        )
-        logits = self.matching_logits(output)
-        if self.config.dual_score_weight is None:
+        """Matching logits [B,2]; ``real_tokens`` and ``real_regions`` as in the trunk's ``encode``.
+
+        Of a model that does not read jointly they are the dual encoder's.
+        """
+        weight, offset = self.config.dual_score_weight, self.config.dual_score_offset
+        if offset is None:
+            output = self.interbert.encode(
+                input_ids,
+                attention_mask,
+                token_type_ids,
+                region_features,
+                region_locations,
+                region_mask,
+                pooled_only=True,
+                real_tokens=real_tokens,
+                real_regions=real_regions,
+            )
+            logits = self.matching_logits(output)
+        else:
+            logits = prior_logits(torch.full((len(input_ids),), offset, device=self.device))
+        if weight is None:
             return logits
         assert region_features is not None
         assert region_locations is not None
@@ -1196,7 +1203,7 @@ class InterBertForImageTextRetrieval(Matcher):
             texts = self.project_text(text_pooled, input_ids, attention_mask)
             image_pooled = self.pool_image(region_features, region_locations, region_mask, real_regions)
             cosines = (texts * self.project_image(image_pooled)).sum(dim=-1)
-        return logits + prior_logits(cosines * self.config.dual_score_weight)
+        return logits + prior_logits(cosines * weight)
 
     def save_pretrained(self, save_directory: str | Path, **kwargs: Any) -> None:
         """Save as every model does; sentence-transformers' ``CrossEncoder`` can load the directory too."""

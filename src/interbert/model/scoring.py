@@ -247,6 +247,8 @@ def score_embedded(
 ) -> Float32:
     """Logit differences of listed pairs of images that are embedded already, without the dual score.
 
+    Of a model that does not read jointly they are all the same.
+
     Args:
         texts, text_of, image_of, progress, pairs_per_batch: as in :func:`score_listed_pairs`.
         embedded: [n,R,H] of :func:`embed_images`, on the model's device.
@@ -256,6 +258,10 @@ def score_embedded(
     Returns:
         float32 [pairs].
     """
+    if model.config.dual_score_offset is not None:
+        if progress is not None:
+            progress(len(text_of))
+        return np.full(len(text_of), model.config.dual_score_offset, dtype=np.float32)
     device = model.device
     scores = np.empty(len(text_of), dtype=np.float32)
     lengths = np.array([len(ids) for ids in texts])[text_of]

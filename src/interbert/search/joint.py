@@ -47,7 +47,7 @@ class PairScorer(Protocol):
 def joint_scorer(
     model: InterBertForImageTextRetrieval, bf16: bool | None, runtime: JointRuntime = "torch"
 ) -> PairScorer:
-    """The scorer of a runtime.
+    """The scorer of a runtime; of a model that does not read jointly there is one alone.
 
     Raises:
         MissingExtraError: OpenVINO is not installed.
@@ -55,7 +55,7 @@ def joint_scorer(
     """
     if runtime == "auto":
         runtime = "openvino" if model.device.type == "cpu" and importlib.util.find_spec("openvino") else "torch"
-    if runtime == "torch":
+    if runtime == "torch" or not model.config.reads_jointly:
         return JointScorer(model, bf16)
     from interbert.search.openvino_joint import OpenVinoScorer
 
@@ -79,7 +79,8 @@ class JointScorer:
 
     def prepare(self) -> None:
         """Cast the weights."""
-        self._prepared()
+        if self._model.config.reads_jointly:
+            self._prepared()
 
     def _prepared(self) -> InterBertForImageTextRetrieval:
         if self._ready is None:
@@ -98,12 +99,15 @@ class JointScorer:
 
         Args:
             texts: token ids.
-            tokens: [R,H] of each image.
+            tokens: [R,H] of each image; a model that does not read jointly looks at none.
             text_of, image_of: [pairs] index of each pair's text and image.
             progress: told how many pairs were scored.
         """
         if not len(text_of):
             return np.zeros(0, dtype=np.float32)
+        offset = self._model.config.dual_score_offset
+        if offset is not None:
+            return np.full(len(text_of), offset, dtype=np.float32)
         embedded, counts = padded(tokens, self._model.device)
         return score_embedded(self._prepared(), texts, embedded, counts, text_of, image_of, progress, bf16=self._bf16)
 

@@ -307,7 +307,7 @@ class ProductEncoder:
         """
         if not recalled.size:
             return np.zeros(recalled.shape, dtype=np.float32)
-        text_of, image_of = np.divmod(np.arange(recalled.size), len(tokens))
+        text_of, image_of = np.divmod(np.arange(recalled.size), recalled.shape[1])
         scores = self.scorer.pairs(texts, tokens, text_of, image_of, progress)
         return require_finite(scores.reshape(recalled.shape) + recalled * np.float32(self.recall_weight))
 

@@ -34,6 +34,8 @@ class _Search:
     encoded: Encoded
     wanted: int
     """Products that every part recalls."""
+    tokens: bool
+    """Whether candidates are read jointly, and bring along what the joint pass reads."""
     found: Candidates | InterBertError | None = None
 
     @property
@@ -69,7 +71,8 @@ def recall(
     """
     if not encoded:
         return []
-    searches = [_Search(one, one.query.candidates) for one in encoded]
+    reads = view.encoder.model.config.reads_jointly
+    searches = [_Search(one, one.query.candidates, one.query.scored and reads) for one in encoded]
     waiting = searches
     for widening in range(1 + _WIDENINGS):
         _search(view, waiting, versions, memory)
@@ -118,11 +121,11 @@ def _from_index(view: View, one: _Search) -> Recalled:
     hits: list[Hit] = []
     titles: list[Mapping[str, int]] = []
     for words in one.words:
-        found = index.full_text_search(words, one.asked, query.where, tokens=query.scored)
+        found = index.full_text_search(words, one.asked, query.where, tokens=one.tokens)
         hits += found
         titles.append(_places([hit.product_id for hit in found]))
     for vector in one.encoded.vectors:
-        hits += index.vector_search(vector, one.asked, query.where, tokens=query.scored)
+        hits += index.vector_search(vector, one.asked, query.where, tokens=one.tokens)
     return hits, titles
 
 
@@ -148,7 +151,7 @@ def _search_memory(index: ProductIndex, rows: RowsInMemory, searches: Sequence[_
         ]
         chosen.append((one, [row for part in (*titled, *near) for row in part], titled))
     for tokens in (False, True):
-        mine = [one for one in chosen if one[0].query.scored == tokens]
+        mine = [one for one in chosen if one[0].tokens == tokens]
         try:
             hits = rows.hits([row for _, found, _ in mine for row in found], tokens)
         except InterBertError:
@@ -162,7 +165,7 @@ def _search_memory(index: ProductIndex, rows: RowsInMemory, searches: Sequence[_
 def _finish(rows: RowsInMemory, one: _Search, found: list[int], titled: list[list[int]]) -> None:
     """One query of a batch in which regions are damaged."""
     try:
-        hits = rows.hits(found, one.query.scored)
+        hits = rows.hits(found, one.tokens)
         one.found = _candidates(one, ([hits[row] for row in found], _titles(hits, titled)))
     except InterBertError as error:
         one.found = error

@@ -93,6 +93,7 @@ def _joint(
     view: View, candidates: Sequence[Candidates], progress: Callable[[int], None] | None
 ) -> Iterator[Float32 | InterBertError]:
     """Log-odds [T,n] of each query: joint pass and recall, as the model mixes them."""
+    reads = view.encoder.model.config.reads_jointly
     tokens: list[Float32] = []
     places: dict[str, int] = {}  # an image that several queries found is padded once
     texts: list[list[int]] = []
@@ -102,9 +103,10 @@ def _joint(
         mine = []
         for hit in one.hits:
             if hit.id not in places:
-                assert hit.tokens is not None
-                places[hit.id] = len(tokens)
-                tokens.append(hit.tokens)
+                places[hit.id] = len(places)
+                if reads:
+                    assert hit.tokens is not None
+                    tokens.append(hit.tokens)
             mine.append(places[hit.id])
         for ids in one.encoded.ids:
             text_of += [len(texts)] * len(mine)

@@ -20,7 +20,7 @@ from interbert.regions.schema import RegionReader, Regions
 from interbert.tasks.base import Task, inputs_of
 from interbert.tasks.contrast import contrast, in_batch_losses
 from interbert.tasks.metrics import best_ranks
-from interbert.tasks.score_fusion import ScoreFusion, build_in, calibration, fit_score_fusion
+from interbert.tasks.score_fusion import FusionFit, build_in, calibration, fit_both
 from interbert.utils.stored_names import RegionArrays
 
 Bool = NDArray[np.bool_]
@@ -97,7 +97,7 @@ class RetrievalTask(Task):
     Attributes:
         primary_metric: ``r@1`` of the mixture (of the joint model without a dual encoder), or ``dual_r@1``.
         data_size: how many images are ranked, in words.
-        mixture: of the last evaluation, how much joint and dual scores are worth; None where its images cannot tell.
+        fusion: of the last evaluation, how much joint and dual scores are worth; None where its images cannot tell.
     """
 
     greater_is_better = True
@@ -117,7 +117,7 @@ class RetrievalTask(Task):
         self._images = images
         self._rerank = rerank
         self._joint = joint
-        self.mixture: ScoreFusion | None = None
+        self.fusion: FusionFit | None = None
 
     def losses(self, model: InterBertForImageTextRetrieval, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """See :func:`retrieval_losses`."""
@@ -126,7 +126,7 @@ class RetrievalTask(Task):
     def evaluate(self, model: Any) -> Mapping[str, float]:
         """Recall in percent: ``dual_r@k``, ``joint_r@k`` over the dual encoder's candidates, ``r@k`` of their mixture.
 
-        Without a dual encoder ``r@k`` is the joint model's over all images; :attr:`mixture` is None then. Beside them
+        Without a dual encoder ``r@k`` is the joint model's over all images; :attr:`fusion` is None then. Beside them
         ``candidates``, how many images a text ranks.
         """
         return {**self._recall(model), "candidates": float(self._data.relevant.shape[1])}
@@ -144,8 +144,8 @@ class RetrievalTask(Task):
             cosines = np.take_along_axis(cosines, candidates, axis=1)
             positive = np.take_along_axis(relevant, candidates, axis=1)
             joint = score_pairs(model, self._texts, self._images, candidates)
-            self.mixture = fit_score_fusion(joint, cosines, positive)
-            mixed = joint if self.mixture is None else self.mixture(joint, cosines)
+            self.fusion = fit_both(joint, cosines, positive)
+            mixed = joint if self.fusion is None else self.fusion.mixture(joint, cosines)
             metrics |= _recalls(_ranks_among(joint, positive), "joint_r@")
             metrics |= _recalls(_ranks_among(mixed, positive), "r@")
         return metrics

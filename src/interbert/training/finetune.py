@@ -47,8 +47,13 @@ _logger = logging.getLogger(__name__)
 
 _MISMATCHES = 0.75  # one true pair and three false ones
 _IN_BATCH_MISMATCHES = 2 / 3
-_BEFORE_FINISH = {"dual_score_weight": None, "query_bank_size": None}
+_BEFORE_FINISH = {"dual_score_weight": None, "dual_score_offset": None, "query_bank_size": None}
 """What only a finished model has."""
+_READS_JOINTLY = "the best candidates are read jointly"
+_DUAL_ALONE = (
+    "that is no gain beyond chance, so the model's scores are the dual encoder's alone and searches do not rerank; "
+    "more validation images tell smaller gains"
+)
 _QUERY_BANK = 2048
 """Texts of the query bank: as good as all 12,000 of a catalogue."""
 _HUB_CORRECTION = 0.5
@@ -156,17 +161,19 @@ def _query_bank(model: InterBertForImageTextRetrieval, pairs: PairData, seed: in
 def _fuse_dual_scores(model: InterBertForImageTextRetrieval, task: RetrievalTask) -> None:
     """Add the dual score to the joint one, weighted as validation pairs have it, where they can tell a weight."""
     task.evaluate(model)
-    if task.mixture is None:
+    fit = task.fusion
+    if fit is None:
         _logger.info(
             f"mixture: {task.data_size} cannot tell what the dual score is worth; the joint one ranks as it is"
         )
         return
-    build_in(model, task.mixture)
+    chosen, gain = fit.chosen, fit.gain
+    build_in(model, chosen)
+    _logger.info(f"mixture: {chosen.joint:.2f} x joint + {chosen.dual:.1f} x cosine, fitted on {task.data_size}")
     _logger.info(
-        f"mixture: {task.mixture.joint:.2f} x joint + {task.mixture.dual:.1f} x cosine, fitted on {task.data_size}"
+        f"reading jointly changes the reciprocal rank of the right image by {gain.value:+.3f} "
+        f"[{gain.low:+.3f}, {gain.high:+.3f}]: " + (_READS_JOINTLY if chosen.joint else _DUAL_ALONE)
     )
-    if task.mixture.joint == 0:
-        _logger.info("the joint pass adds nothing on them: the ranking is the dual encoder's alone")
 
 
 def _overrides(options: FinetuneRetrievalOptions) -> dict[str, Any]:

@@ -60,6 +60,7 @@ def _reply(found: Explanation, image_id: str | None, index: str, version: str, t
         probability=found.probability,
         score=found.logit_difference,
         dual_score=found.dual_score,
+        counts=found.counts,
         words=[
             WordReply(text=one.text, relevance=one.relevance, score_without=one.score_without) for one in found.words
         ],

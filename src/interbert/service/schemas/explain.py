@@ -61,6 +61,7 @@ class ExplainReply(Reply):
     dual_score: float | None = Field(
         description="What the model adds to it from sides encoded apart; null where it adds nothing."
     )
+    counts: bool = Field(description="Whether `score` counts; else the model ranks by `dual_score` alone.")
     words: list[WordReply]
     regions: list[RegionReply]
     global_relevance: float = Field(description="Of the token that stands for the whole image.")
@@ -74,6 +75,7 @@ EXPLAINED = {
     "probability": 0.98,
     "score": 3.92,
     "dual_score": None,
+    "counts": True,
     "words": [
         {"text": "red", "relevance": 0.41, "score_without": 1.2},
         {"text": "dress", "relevance": 0.28, "score_without": 2.3},
