@@ -55,7 +55,8 @@ class DualTask(RetrievalTask):
         ids, mask = batch["input_ids"], batch["attention_mask"]
         text = model.pool_text(ids, mask)
         image = model.pool_image(batch["region_features"], batch["region_locations"], batch["region_mask"])
-        loss = contrast(model, text, image, batch["contrast_same"], model.words(ids, mask))
+        first = model.global_token(batch["region_features"], batch["region_locations"])
+        loss = contrast(model, text, image, batch["contrast_same"], model.words(ids, mask), first)
         return {"loss": loss, "contrastive_loss": loss}
 
 

@@ -237,7 +237,7 @@ def _dual_score(model: InterBertForImageTextRetrieval, ids: torch.Tensor, embedd
     with inference(model, bf16=False):
         pooled = model.interbert.encode_embedded(None, embedded, pooled_only=True).image_pooled
         assert pooled is not None
-        cosine = (model.encode_text(ids) * model.project_image(pooled)).sum(dim=-1)
+        cosine = (model.encode_text(ids) * model.project_image(pooled, embedded[:, 0])).sum(dim=-1)
     return float(cosine[0]) * weight + (model.config.dual_score_offset or 0.0)
 
 

@@ -45,6 +45,8 @@ class InterBertConfig(PretrainedConfig):  # type: ignore[misc]
         contrastive_size: width of the contrastive projections; None means no such parameters.
         contrastive_lexical: add a learned vector per token to a text's contrastive vector
             (:class:`~interbert.model.modeling.LexicalTable`).
+        contrastive_skip_size: how many of the ``contrastive_size`` numbers pass by all layers: of a text its words' alone,
+            of an image its embedded global token's (:class:`~interbert.model.modeling.ContrastiveHead`); None has none.
         query_bank_size: texts whose contrastive vectors are kept to see which images are near every text; None keeps
             none (:meth:`~interbert.model.modeling.ContrastiveHead.hubness`).
         hub_correction: share of that nearness that is taken off an image's dual-encoder score.
@@ -94,6 +96,7 @@ class InterBertConfig(PretrainedConfig):  # type: ignore[misc]
         region_objective: Literal["classify", "regress"] = "classify",
         contrastive_size: int | None = None,
         contrastive_lexical: bool = False,
+        contrastive_skip_size: int | None = None,
         query_bank_size: int | None = None,
         hub_correction: float = 0.5,
         dual_score_weight: float | None = None,
@@ -133,6 +136,7 @@ class InterBertConfig(PretrainedConfig):  # type: ignore[misc]
         self.region_objective = region_objective
         self.contrastive_size = contrastive_size
         self.contrastive_lexical = contrastive_lexical
+        self.contrastive_skip_size = contrastive_skip_size
         self.query_bank_size = query_bank_size
         self.hub_correction = hub_correction
         self.dual_score_weight = dual_score_weight
@@ -173,7 +177,7 @@ class InterBertConfig(PretrainedConfig):  # type: ignore[misc]
             "pooler_size",
             "max_position_embeddings",
         )
-        absent = ("contrastive_size", "query_bank_size")
+        absent = ("contrastive_size", "contrastive_skip_size", "query_bank_size")
         for name in (*sizes, *absent):
             value = getattr(self, name)
             if value is None and name in absent:
@@ -184,9 +188,17 @@ class InterBertConfig(PretrainedConfig):  # type: ignore[misc]
             value = getattr(self, name)
             if not isinstance(value, int) or not 0 <= value <= _MOST_LAYERS:
                 raise ConfigError(f"{name} must be a whole number from 0 to {_MOST_LAYERS}, not {value!r}.")
-        for name in ("contrastive_lexical", "query_bank_size"):
+        for name in ("contrastive_lexical", "contrastive_skip_size", "query_bank_size"):
             if getattr(self, name) and self.contrastive_size is None:
                 raise ConfigError(f"{name} needs a contrastive_size. Set one, or turn it off.")
+        if self.contrastive_skip_size is not None and self.contrastive_size is not None:
+            if not self.contrastive_lexical:
+                raise ConfigError("contrastive_skip_size needs contrastive_lexical, whose table says what words are.")
+            if self.contrastive_skip_size >= self.contrastive_size:
+                raise ConfigError(
+                    f"contrastive_skip_size {self.contrastive_skip_size} is a part of contrastive_size "
+                    f"{self.contrastive_size} and must be less."
+                )
         for name in _DROPOUTS:
             value = getattr(self, name)
             if not isinstance(value, int | float) or not 0 <= value <= 1:

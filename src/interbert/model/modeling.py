@@ -613,18 +613,30 @@ class RegionHead(nn.Module):
         return self.decoder(self.transform(hidden_state))  # type: ignore[no-any-return]
 
 
+_SKIP_START = 1e-3
+_SKIP_SHARE = 0.4
+"""Of the dual encoder's score: benchmarks/results/skip_part.md."""
+_SHORT = 0.1
+"""A text's skipping part that is not longer says little, and is not made longer: its words are new."""
+
+
 class LexicalTable(nn.Module):
     """A vector for each token, summed over a text: what its words say one by one (ours; the paper has none).
 
     A catalogue's titles tell products apart by brands and model names, which a BERT's sentence vector blurs. All
-    vectors start at zero, so that tokens which training never shows say nothing.
+    vectors start at zero, so that tokens which training never shows say nothing; those of the part that skips the
+    layers start next to it, since nothing is added to them.
     """
 
     def __init__(self, config: InterBertConfig) -> None:
         super().__init__()
         assert config.contrastive_size is not None
+        skip_size = config.contrastive_skip_size or 0
         self.weight = nn.Parameter(torch.zeros(config.vocab_size, config.contrastive_size))
         self.dropout = config.hidden_dropout_prob
+        if skip_size:
+            with torch.no_grad():
+                self.weight[:, -skip_size:].normal_(std=_SKIP_START)
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None, dropout: float | None = None) -> Tensor:
         """Sum over each text's tokens, divided by the root of their number.
@@ -648,13 +660,31 @@ class LexicalTable(nn.Module):
 
 
 class ContrastiveHead(nn.Module):
-    """Projections of the pooled vectors into one space, and the learned temperature (SPEC part 6)."""
+    """Projections of the pooled vectors into one space, and the learned temperature (SPEC part 6).
+
+    With ``contrastive_skip_size`` a vector has a second part that no layer stands before: of a text what the table says
+    of its words, of an image a small network's view of its embedded global token. Each part is contrasted alone, so the
+    two err differently, and their sum ranks better than either (ours; the paper has no dual encoder).
+
+    Shapes: B batch, P pooled size, H hidden size, D vectors, S of them the skipping part.
+    """
 
     def __init__(self, config: InterBertConfig) -> None:
         super().__init__()
         assert config.contrastive_size is not None
-        self.text_projection = nn.Linear(config.pooler_size, config.contrastive_size, bias=False)
-        self.image_projection = nn.Linear(config.pooler_size, config.contrastive_size, bias=False)
+        self.skip_size = config.contrastive_skip_size or 0
+        width = config.contrastive_size - self.skip_size
+        self.text_projection = nn.Linear(config.pooler_size, width, bias=False)
+        self.image_projection = nn.Linear(config.pooler_size, width, bias=False)
+        self.image_skip: nn.Sequential | None = None
+        if self.skip_size:
+            self.image_skip = nn.Sequential(
+                nn.Dropout(config.image_hidden_dropout_prob),
+                nn.Linear(config.hidden_size, 4 * self.skip_size),
+                nn.GELU(),
+                nn.Linear(4 * self.skip_size, self.skip_size),
+            )
+            self.skip_logit_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
         # exp(logit_scale) multiplies the cosines; 1/0.07 is where CLIP starts (Radford et al. 2021, section 2.5)
         self.logit_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
         self.lexical = LexicalTable(config) if config.contrastive_lexical else None
@@ -667,13 +697,36 @@ class ContrastiveHead(nn.Module):
         return self.logit_scale.exp().clamp(max=100.0)
 
     def text(self, text_pooled: Tensor, words: Tensor | None = None) -> Tensor:
-        """[B,P], and what :class:`LexicalTable` says of the words [B,D] -> unit vectors [B,D]."""
-        projected = self.text_projection(text_pooled)
-        return nn.functional.normalize(projected if words is None else projected + words, dim=-1)
+        """[B,P], and what :class:`LexicalTable` says of the words [B,D] -> unit vectors [B,D].
 
-    def image(self, image_pooled: Tensor) -> Tensor:
-        """[B,P] -> unit vectors [B,D]."""
-        return nn.functional.normalize(self.image_projection(image_pooled), dim=-1)
+        With a skipping part they are shorter where that part knows hardly a word.
+        """
+        projected = self.text_projection(text_pooled)
+        if words is None:
+            return nn.functional.normalize(projected, dim=-1)
+        width = projected.shape[1]
+        deep = nn.functional.normalize(projected + words[:, :width], dim=-1)
+        if not self.skip_size:
+            return deep
+        skip = words[:, width:].float()
+        return _joined(deep, skip * (skip.square().sum(dim=-1, keepdim=True) + _SHORT**2).rsqrt())
+
+    def image(self, image_pooled: Tensor, global_token: Tensor | None = None) -> Tensor:
+        """[B,P], and with a skipping part the embedded global token [B,H] -> unit vectors [B,D]."""
+        deep = nn.functional.normalize(self.image_projection(image_pooled), dim=-1)
+        if self.image_skip is None:
+            return deep
+        return _joined(deep, nn.functional.normalize(self.image_skip(global_token), dim=-1))
+
+    def logits(self, texts: Tensor, images: Tensor) -> list[Tensor]:
+        """Cosines [B,B'] of each part of vectors [B,D] and [B',D], by its temperature; the skipping part's last."""
+        width = texts.shape[1] - self.skip_size
+        deep = texts[:, :width] @ images[:, :width].T
+        if not self.skip_size:
+            return [deep * self.scale]
+        skip = texts[:, width:] @ images[:, width:].T
+        skip_scale = self.skip_logit_scale.exp().clamp(max=100.0)
+        return [deep * (self.scale / (1 - _SKIP_SHARE)), skip * (skip_scale / _SKIP_SHARE)]
 
     def hubness(self, images: Tensor) -> Tensor:
         """How near images are to just any text: a soft mean of their cosines with the query bank's texts.
@@ -691,6 +744,11 @@ class ContrastiveHead(nn.Module):
         assert isinstance(self.query_bank, Tensor)
         scaled = self.scale * (images @ self.query_bank.T)
         return (scaled.float().logsumexp(dim=-1) - math.log(len(self.query_bank))) / self.scale
+
+
+def _joined(deep: Tensor, skip: Tensor) -> Tensor:
+    """Vectors whose inner product is the sum of the parts' by their shares."""
+    return torch.cat([deep * math.sqrt(1 - _SKIP_SHARE), skip.to(deep.dtype) * math.sqrt(_SKIP_SHARE)], dim=-1)
 
 
 class InterBertPreTrainedModel(PreTrainedModel):  # type: ignore[misc]
@@ -908,13 +966,19 @@ class Matcher(InterBertPreTrainedModel):
         With ``contrastive_size`` unit vectors [B,D], and one number more, the hub correction, beside a query bank; else
         pooled [B,P].
         """
-        return self.project_image(self.pool_image(region_features, region_locations, region_mask))
+        pooled = self.pool_image(region_features, region_locations, region_mask)
+        return self.project_image(pooled, self.global_token(region_features, region_locations))
 
-    def project_image(self, pooled: Tensor) -> Tensor:
-        """Pooled vectors [B,P] of images encoded alone as :meth:`encode_image` gives them."""
+    def project_image(self, pooled: Tensor, global_token: Tensor | None) -> Tensor:
+        """Pooled vectors [B,P] of images encoded alone as :meth:`encode_image` gives them.
+
+        Args:
+            pooled: of :meth:`pool_image`.
+            global_token: of :meth:`global_token`, or the first of the embedded tokens [B,H].
+        """
         if not self.config.contrastive_size:
             return pooled
-        return self.correct_hubs(self.contrastive_head.image(pooled))
+        return self.correct_hubs(self.contrastive_head.image(pooled, global_token))
 
     def correct_hubs(self, vectors: Tensor) -> Tensor:
         """Unit vectors [B,D] of images with the hub correction beside them, where there is a query bank."""
@@ -993,6 +1057,16 @@ class Matcher(InterBertPreTrainedModel):
         )
         assert output.image_pooled is not None
         return output.image_pooled
+
+    def global_token(self, region_features: Tensor, region_locations: Tensor) -> Tensor | None:
+        """The embedded global token [B,H] of images, for the part of their vectors that skips the layers.
+
+        None where the model has no such part.
+        """
+        if not self.config.contrastive_skip_size:
+            return None
+        embedded: Tensor = self.interbert.image_embeddings(region_features[:, :1], region_locations[:, :1])
+        return embedded[:, 0]
 
     def words(self, input_ids: Tensor, attention_mask: Tensor | None, dropout: float | None = None) -> Tensor | None:
         """What the contrastive head's table says of the words of texts [B,D]; None without one."""
@@ -1202,7 +1276,8 @@ class InterBertForImageTextRetrieval(Matcher):
             text_pooled = self.pool_text(input_ids, attention_mask, real_tokens)
             texts = self.project_text(text_pooled, input_ids, attention_mask)
             image_pooled = self.pool_image(region_features, region_locations, region_mask, real_regions)
-            cosines = (texts * self.project_image(image_pooled)).sum(dim=-1)
+            global_token = self.global_token(region_features, region_locations)
+            cosines = (texts * self.project_image(image_pooled, global_token)).sum(dim=-1)
         return logits + prior_logits(cosines * weight)
 
     def save_pretrained(self, save_directory: str | Path, **kwargs: Any) -> None:

@@ -211,7 +211,7 @@ class ProductEncoder:
             with inference(self.model, bf16=False):
                 pooled = self.model.interbert.encode_embedded(None, whole, None, mask, pooled_only=True).image_pooled
                 assert pooled is not None
-                vectors.append(self.model.project_image(pooled).float().cpu().numpy())
+                vectors.append(self.model.project_image(pooled, whole[:, 0]).float().cpu().numpy())
         return np.concatenate(vectors)
 
     def texts(self, texts: Sequence[str]) -> tuple[list[list[int]], Float32]:

@@ -16,6 +16,9 @@ from interbert.losses.contrastive import contrastive_loss_from_scores
 from interbert.losses.pretraining import IGNORE_LABEL, MATCH, MISMATCH, matching_loss
 from interbert.model.modeling import InterBertForImageTextRetrieval, Matcher, apply_to
 
+_SKIP_WEIGHT = 0.1
+"""Of the part of the vectors that skips the layers. What belongs to it alone learns by Adam, whatever its weight; what
+it shares with the layers is to learn for them."""
 _HEAD_SHARE = 0.3
 """Weight of the matching head's contrast beside the cosines': at 1 it costs the dual encoder a sixth of its recall."""
 
@@ -60,6 +63,7 @@ def contrast(
     image_pooled: Tensor,
     same: Tensor | None = None,
     words: Tensor | None = None,
+    global_token: Tensor | None = None,
 ) -> Tensor:
     """Contrast of pooled vectors [B,P] of separately encoded sides: by the dual encoder's cosines and by the head.
 
@@ -73,15 +77,18 @@ def contrast(
         same: bool [K,K], True where two pairs share image or text and are no negatives; with K above B, the pairs of
             all processes are contrasted together.
         words: of :meth:`~interbert.model.modeling.Matcher.words` [B,D], for the cosines.
+        global_token: of :meth:`~interbert.model.modeling.Matcher.global_token` [B,H], for the cosines.
     """
     total = len(text_pooled) if same is None else len(same)
     words = None if words is None else gather_rows(words, total)
+    global_token = None if global_token is None else gather_rows(global_token, total)
     text_pooled, image_pooled = gather_rows(text_pooled, total), gather_rows(image_pooled, total)
     losses: list[tuple[float, Tensor]] = []
     if model.config.contrastive_size is not None:
         head = model.contrastive_head
-        cosines = head.text(text_pooled, words) @ head.image(image_pooled).T
-        losses.append((1.0, contrastive_loss_from_scores(cosines * head.scale, same)))
+        parts = head.logits(head.text(text_pooled, words), head.image(image_pooled, global_token))
+        for weight, logits in zip((1.0, _SKIP_WEIGHT), parts, strict=False):
+            losses.append((weight, contrastive_loss_from_scores(logits, same)))
     if model.config.fusion == "mul":
         match = model.matching_head.weight[0] - model.matching_head.weight[1]
         by_head = contrastive_loss_from_scores((text_pooled * match) @ image_pooled.T, same)
@@ -114,7 +121,7 @@ def in_batch_losses(model: InterBertForImageTextRetrieval, batch: Mapping[str, T
     assert text_pooled is not None
     assert image_pooled is not None
     with torch.no_grad():
-        scores = head.scale * (head.text(text_pooled, words) @ head.image(image_pooled).T)
+        scores = head.scale * (head.text(text_pooled, words) @ head.image(image_pooled, image[:, 0]).T)
     images, texts, usable = choose_in_batch(
         scores, batch["negative_same"], batch["negative_draws"], batch["negative_hardness"]
     )
@@ -130,7 +137,9 @@ def in_batch_losses(model: InterBertForImageTextRetrieval, batch: Mapping[str, T
     labels = torch.cat([torch.full_like(negative, MATCH), negative, negative])
     losses = {"matching_loss": matching_loss(model.matching_logits(output), labels)}
     if "contrast_same" in batch:
-        losses["contrastive_loss"] = contrast(model, text_pooled, image_pooled, batch["contrast_same"], words)
+        losses["contrastive_loss"] = contrast(
+            model, text_pooled, image_pooled, batch["contrast_same"], words, image[:, 0]
+        )
     return losses
 
 

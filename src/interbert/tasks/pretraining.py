@@ -63,4 +63,5 @@ def _own_pairs_contrast(model: InterBertForPreTraining, batch: Mapping[str, Tens
         batch.get("region_mask"),
         batch.get("real_regions"),
     )
-    return contrast(model, text_pooled, image_pooled, batch.get("contrast_same"), model.words(ids, mask))
+    first = model.global_token(batch["contrast_region_features"], batch["region_locations"])
+    return contrast(model, text_pooled, image_pooled, batch.get("contrast_same"), model.words(ids, mask), first)

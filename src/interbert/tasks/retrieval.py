@@ -195,7 +195,8 @@ def _true_pairs_contrast(model: InterBertForImageTextRetrieval, batch: Mapping[s
     ids, mask = pairs["input_ids"], pairs.get("attention_mask")
     text_pooled = model.pool_text(ids, mask)
     image_pooled = model.pool_image(pairs["region_features"], pairs["region_locations"], pairs.get("region_mask"))
-    return contrast(model, text_pooled, image_pooled, batch.get("contrast_same"), model.words(ids, mask))
+    first = model.global_token(pairs["region_features"], pairs["region_locations"])
+    return contrast(model, text_pooled, image_pooled, batch.get("contrast_same"), model.words(ids, mask), first)
 
 
 def _ranks_among(scores: NDArray[np.floating], positive: Bool) -> NDArray[Any]:

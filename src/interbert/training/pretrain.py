@@ -191,6 +191,7 @@ def _config(options: PretrainOptions, store: RegionReader, vocabulary: int) -> I
             "contrastive_size": chosen.contrastive_size,
             # titles tell products apart by brands and model names, which a vector per token keeps
             "contrastive_lexical": chosen.contrastive_size is not None,
+            "contrastive_skip_size": None if chosen.contrastive_size is None else chosen.contrastive_size // 3,
             "hidden_dropout_prob": chosen.dropout,
             "image_hidden_dropout_prob": chosen.dropout,
             "region_feature_dropout_prob": chosen.region_dropout,

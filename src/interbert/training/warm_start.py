@@ -287,15 +287,17 @@ class _Contrast(StageTask):
         if self._whole:
             others = {name: batch[name] for name in ("region_locations", "region_mask", "real_regions")}
             images = model.pool_image(features, **others)
+            first = model.global_token(features, batch["region_locations"])
         else:
             place = torch.tensor(GLOBAL_LOCATION, device=features.device).expand(len(features), 1, 5)
-            images = trunk.image_pooler(trunk.image_embeddings(features, place))
+            embedded = trunk.image_embeddings(features, place)
+            images, first = trunk.image_pooler(embedded), embedded[:, 0]
         texts = nn.functional.dropout(batch["texts"], self._dropout, model.training)
         words = None
         pooled = trunk.text_pooler(texts.unsqueeze(1))
         if model.config.contrastive_lexical:
             words = model.words(batch["input_ids"], batch["attention_mask"], self._dropout)
-        loss = contrast(model, pooled, images, batch["same"], words)
+        loss = contrast(model, pooled, images, batch["same"], words, first)
         return {"loss": loss, "contrastive_loss": loss}
 
 
