@@ -244,6 +244,73 @@ def test_the_table_of_words_adds_what_single_pieces_say_to_a_text_vector():
         torch.testing.assert_close(alone[0], after[1], rtol=0, atol=1e-5)
 
 
+def skipping(**fields):
+    sizes = {"contrastive_size": 12, "contrastive_lexical": True, "contrastive_skip_size": 4}
+    return InterBertForImageTextRetrieval(tiny_config(**sizes, **fields))
+
+
+def test_a_part_of_the_vectors_skips_the_layers():
+    torch.manual_seed(0)
+    model = skipping().eval()
+    head = model.contrastive_head
+    head.lexical.weight.data.normal_()
+    ids = torch.tensor([[1, 7, 9, 2], [1, 8, 5, 2]])
+    features, locations = torch.randn(2, 3, 10), torch.rand(2, 3, 5)
+    with torch.no_grad():
+        texts, images = model.encode_text(ids), model.encode_image(features, locations)
+        torch.testing.assert_close(images.norm(dim=1), torch.ones(2))
+        said = head.lexical(ids)[:, 8:]
+        seen = head.image_skip(model.interbert.image_embeddings(features, locations)[:, 0])
+        alone = torch.nn.functional.cosine_similarity(said[:, None], seen[None], dim=-1)
+        torch.testing.assert_close(texts[:, 8:] @ images[:, 8:].T, 0.4 * alone, atol=0.01, rtol=0.01)
+        deep = torch.nn.functional.normalize(
+            head.text_projection(model.pool_text(ids)) + head.lexical(ids)[:, :8], dim=1
+        )
+        torch.testing.assert_close(texts[:, :8], deep * 0.6**0.5)
+        for layer in model.interbert.encoder.parameters():
+            layer.mul_(0.5)
+        torch.testing.assert_close(model.encode_text(ids)[:, 8:], texts[:, 8:], rtol=0, atol=0)
+        torch.testing.assert_close(model.encode_image(features, locations)[:, 8:], images[:, 8:], rtol=0, atol=0)
+        assert not model.encode_text(ids)[:, :8].equal(texts[:, :8])
+        head.lexical.weight[:, 8:] = 1e-3 * torch.randn_like(head.lexical.weight[:, 8:])
+        assert float(model.encode_text(ids)[:, 8:].norm(dim=1).max()) < 0.1  # words that training never showed
+
+
+def test_each_part_of_the_vectors_learns_from_its_own_contrast():
+    torch.manual_seed(0)
+    model = skipping(hidden_dropout_prob=0.0, image_hidden_dropout_prob=0.0)
+    head = model.contrastive_head
+    head.lexical.weight.data.normal_()
+    ids = torch.tensor([[1, 7, 9, 2], [1, 8, 5, 2]])
+    features, locations = torch.randn(2, 3, 10), torch.rand(2, 3, 5)
+    texts, images = model.encode_text(ids), model.encode_image(features, locations)
+    deep, skip = head.logits(texts, images)
+    skip.diagonal().sum().backward(retain_graph=True)
+    assert head.text_projection.weight.grad is None or not head.text_projection.weight.grad.any()
+    assert not head.lexical.weight.grad[:, :8].any()
+    assert head.lexical.weight.grad[7, 8:].any()
+    assert head.image_skip[1].weight.grad.any()
+    model.zero_grad()
+    deep.diagonal().sum().backward()
+    assert head.image_skip[1].weight.grad is None or not head.image_skip[1].weight.grad.any()
+    total = (deep / head.scale * 0.6 + skip / head.skip_logit_scale.exp() * 0.4).detach()
+    torch.testing.assert_close(total, (texts @ images.T).detach(), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("fields", "wrong"),
+    [
+        ({"contrastive_skip_size": 4}, "contrastive_skip_size needs a contrastive_size"),
+        ({"contrastive_size": 8, "contrastive_skip_size": 4}, "needs contrastive_lexical"),
+        ({"contrastive_size": 8, "contrastive_skip_size": 8, "contrastive_lexical": True}, "must be less"),
+        ({"contrastive_size": 8, "dual_score_offset": -1.0}, "needs dual_score_weight"),
+    ],
+)
+def test_parts_of_vectors_that_cannot_be_are_refused(fields, wrong):
+    with pytest.raises(ConfigError, match=wrong):
+        tiny_config(**fields)
+
+
 def test_words_are_left_out_in_training_and_counted_all_the_same():
     model = InterBertForImageTextRetrieval(tiny_config(contrastive_size=8, contrastive_lexical=True)).train()
     model.contrastive_head.lexical.weight.data.fill_(1.0)

@@ -457,6 +457,18 @@ def test_verify_finds_damage(index_path: Path) -> None:
         index.regions(["nobody"])
 
 
+def test_vectors_that_skip_the_layers_are_made_again_from_stored_regions(
+    make_model: Callable[..., Path], priced: Path, tmp_path: Path
+) -> None:
+    folder = make_model(query_bank_size=5, contrastive_lexical=True, contrastive_skip_size=3)
+    build_index(folder, source_of(priced), tmp_path / "index")
+    index = ProductIndex.open(tmp_path / "index")
+    found = verify_index(index, index_encoder(index))
+    assert found.problems == []
+    assert found.cosine is not None
+    assert found.cosine > 0.99
+
+
 MORE = {"name": "more", "field": "m_more", "kind": "text", "unit": "", "decimal": ""}
 WRONG = [
     ("table", "manifest"),

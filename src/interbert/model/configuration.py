@@ -45,8 +45,8 @@ class InterBertConfig(PretrainedConfig):  # type: ignore[misc]
         contrastive_size: width of the contrastive projections; None means no such parameters.
         contrastive_lexical: add a learned vector per token to a text's contrastive vector
             (:class:`~interbert.model.modeling.LexicalTable`).
-        contrastive_skip_size: how many of the ``contrastive_size`` numbers pass by all layers: of a text its words' alone,
-            of an image its embedded global token's (:class:`~interbert.model.modeling.ContrastiveHead`); None has none.
+        contrastive_skip_size: how many of the ``contrastive_size`` numbers pass by all layers: of a text its words'
+            alone, of an image its global token's (:class:`~interbert.model.modeling.ContrastiveHead`); None has none.
         query_bank_size: texts whose contrastive vectors are kept to see which images are near every text; None keeps
             none (:meth:`~interbert.model.modeling.ContrastiveHead.hubness`).
         hub_correction: share of that nearness that is taken off an image's dual-encoder score.

@@ -85,6 +85,7 @@ class ConfigOverrides(TypedDict, total=False):
     fusion: Literal["mul", "sum"]
     region_objective: Literal["classify", "regress"]
     contrastive_lexical: bool
+    contrastive_skip_size: int | None
     lm_loss_on_mismatched: bool
 
 

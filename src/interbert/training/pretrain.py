@@ -179,6 +179,12 @@ def _some_images(groups: NDArray[np.int64], seed: int) -> list[int]:
     return found
 
 
+def _skip_size(chosen: ModelOptions) -> int | None:
+    """A third of the dual encoder's vectors, which words and the global token alone make, where words have a table."""
+    lexical = chosen.config_overrides.get("contrastive_lexical", True)
+    return (chosen.contrastive_size or 0) // 3 or None if lexical else None
+
+
 def _config(options: PretrainOptions, store: RegionReader, vocabulary: int) -> InterBertConfig:
     chosen: ModelOptions = options.model
     config = config_for_bert(
@@ -191,7 +197,7 @@ def _config(options: PretrainOptions, store: RegionReader, vocabulary: int) -> I
             "contrastive_size": chosen.contrastive_size,
             # titles tell products apart by brands and model names, which a vector per token keeps
             "contrastive_lexical": chosen.contrastive_size is not None,
-            "contrastive_skip_size": None if chosen.contrastive_size is None else chosen.contrastive_size // 3,
+            "contrastive_skip_size": _skip_size(chosen),
             "hidden_dropout_prob": chosen.dropout,
             "image_hidden_dropout_prob": chosen.dropout,
             "region_feature_dropout_prob": chosen.region_dropout,
