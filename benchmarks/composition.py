@@ -1,12 +1,13 @@
 """Whether a model reads who has which attribute and who stands where: scenes in which only that tells captions apart.
 
-    python benchmarks/composition.py --out runs/composition [--language en|zh] [--scenes 6000]
+    python benchmarks/composition.py --out runs/composition [--language en|zh] [--scenes 6000] [--minutes 60]
 
 Every scene is two images and two captions with the same words, or nearly (composition_scenes.py). A model is trained on
 scenes of 2 to 4 objects by ``interbert``'s own stages, from features that extraction finds at the objects' boxes on the
 drawn pixels, and judged as Winoground judges: *text* (for each image its own caption scores higher), *image* (for each
 caption its own image scores higher) and *group* (both); ties count against the model, chance is 1/6 for group and 1/4
-for the others. Resumable: the same command continues.
+for the others. Resumable: the same command continues. With --minutes, fine-tuning is as long as a trial of a few steps
+says that the rest of the time allows, drawing, extraction, pretraining and judging included.
 
 The last line is JSON: ``joint``, ``dual`` and ``joint_shuffled`` (every image's regions replaced by the mean image's)
 are group scores on unseen combinations of two objects, ``chance`` is 1/6, ``n`` the number of scenes.
@@ -16,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -52,6 +54,11 @@ from interbert.utils.stored_names import RegionArrays
 Float32 = NDArray[np.float32]
 CHANCE = 1 / 6
 TRAINED_OBJECTS = (2, 3, 4)
+_BATCH = 32
+_TRIAL = 40
+"""Steps that tell how long a step takes."""
+_JUDGING = 0.1
+"""Share of --minutes for judging and what else is not training."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +66,7 @@ class Split:
     """Scenes to train on or to judge by."""
 
     name: str
+    seed: int
     combinations: str
     number: int
     objects: tuple[int, ...]
@@ -67,12 +75,12 @@ class Split:
 def splits(scenes: int) -> list[Split]:
     """All splits; ``scenes`` to train on."""
     return [
-        Split("train", "seen", scenes, TRAINED_OBJECTS),
-        Split("validation", "seen", 200, TRAINED_OBJECTS),
-        Split("unseen_two", "unseen", 500, (2,)),
-        Split("unseen", "unseen", 500, TRAINED_OBJECTS),
-        Split("five_objects", "seen", 300, (5,)),
-        Split("unseen_kinds", "kinds", 300, (2,)),
+        Split("train", 0, "seen", scenes, TRAINED_OBJECTS),
+        Split("validation", 1, "seen", 200, TRAINED_OBJECTS),
+        Split("unseen_two", 2, "unseen", 500, (2,)),
+        Split("unseen", 3, "unseen", 500, TRAINED_OBJECTS),
+        Split("five_objects", 4, "seen", 300, (5,)),
+        Split("unseen_kinds", 5, "kinds", 300, (2,)),
     ]
 
 
@@ -89,7 +97,11 @@ def main() -> None:
     pretrained, model = out / f"pretrained-{arguments.language}", out / f"model-{arguments.language}"
     pretrain(_pretraining(stores, pretrained, column, arguments))
     print(f"pretrained after {time.monotonic() - started:.0f} s", flush=True)
-    finetune_retrieval(_finetuning(stores, pretrained, model, column, arguments))
+    epochs = arguments.finetune_epochs
+    if arguments.minutes is not None:
+        epochs = _epochs_left(stores, pretrained, column, arguments, started)
+        print(f"fine-tuning for {epochs:.2f} passes", flush=True)
+    finetune_retrieval(_finetuning(stores, pretrained, model, column, arguments, epochs=epochs))
     print(f"fine-tuned after {time.monotonic() - started:.0f} s", flush=True)
     results = {}
     for split in splits(arguments.scenes)[1:]:
@@ -116,8 +128,34 @@ def _pretraining(stores: dict[str, Path], out: Path, column: str, arguments: arg
     )
 
 
+def _epochs_left(
+    stores: dict[str, Path], pretrained: Path, column: str, arguments: argparse.Namespace, started: float
+) -> float:
+    """Passes of fine-tuning that the rest of --minutes allows; what was decided once stays."""
+    out = Path(arguments.out)
+    kept = out / f"passes-{arguments.language}.json"
+    if not kept.exists():
+        trial = out / f"trial-{arguments.language}"
+        finetune_retrieval(_finetuning(stores, pretrained, trial, column, arguments, epochs=1.0, max_steps=_TRIAL))
+        lines = [json.loads(line) for line in (trial / "log_history.jsonl").read_text(encoding="utf-8").splitlines()]
+        steps = [(line["step"], line["seconds"]) for line in lines if "loss" in line]
+        (first, begun), (last, ended) = steps[0], steps[-1]
+        left = 60 * arguments.minutes * (1 - _JUDGING) - (time.monotonic() - started)
+        pairs = len(RegionStore.open(str(stores["train"])))
+        epochs = max(0.1, left / ((ended - begun) / (last - first)) * _BATCH / pairs)
+        shutil.rmtree(trial)
+        kept.write_text(json.dumps(round(epochs, 2)) + "\n", encoding="utf-8")
+    return float(json.loads(kept.read_text(encoding="utf-8")))
+
+
 def _finetuning(
-    stores: dict[str, Path], model: Path, out: Path, column: str, arguments: argparse.Namespace
+    stores: dict[str, Path],
+    model: Path,
+    out: Path,
+    column: str,
+    arguments: argparse.Namespace,
+    epochs: float,
+    max_steps: int = -1,
 ) -> FinetuneRetrievalOptions:
     return FinetuneRetrievalOptions(
         model=str(model),
@@ -131,8 +169,10 @@ def _finetuning(
             mine="judged", hard_share=0.9, random_epochs=0.1, rise_epochs=0.2, near_same=None
         ),
         training=TrainingOptions(
-            epochs=arguments.finetune_epochs,
-            batch_size=32,
+            epochs=epochs,
+            max_steps=max_steps,
+            log_steps=_TRIAL // 4,
+            batch_size=_BATCH,
             learning_rate=arguments.learning_rate,
             ema_decay=0.999,
             seed=arguments.seed,
@@ -223,6 +263,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--language", choices=("en", "zh"), default="en")
     parser.add_argument("--pretrain-epochs", type=float, default=1.0)
     parser.add_argument("--finetune-epochs", type=float, default=4.0)
+    parser.add_argument("--minutes", type=float, help="for everything; sets the passes of fine-tuning")
     parser.add_argument("--learning-rate", type=float, default=1e-4)
     parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args()
@@ -230,7 +271,7 @@ def _arguments() -> argparse.Namespace:
 
 def _scenes_of(split: Split, seed: int) -> list[Scene]:
     # validation's draws are others than training's, of the same combinations
-    return draw_scenes(split.combinations, split.number, split.objects, seed * 1000 + len(split.name))
+    return draw_scenes(split.combinations, split.number, split.objects, 10 * seed + split.seed)
 
 
 def _extracted(split: Split, out: Path, seed: int) -> Path:
