@@ -173,6 +173,18 @@ def test_text_is_found_in_tall_and_in_cmyk_images() -> None:
     assert rules.judge(saved(product())).flags == ()
 
 
+def test_where_the_qr_reader_raises_there_is_no_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    cv2 = pytest.importorskip("cv2")
+
+    class Raising:
+        def detectAndDecode(self, _: object) -> None:  # noqa: N802  OpenCV's name
+            raise cv2.error("Invalid QR code source points")
+
+    monkeypatch.setattr(cv2, "QRCodeDetector", Raising)
+    rules = ImageRules(ImageOptions(qr_codes=True, least_side=None))
+    assert rules.judge(saved(product())).dropped is None
+
+
 def test_a_qr_code_is_found() -> None:
     cv2 = pytest.importorskip("cv2")
     code = Image.fromarray(cv2.QRCodeEncoder.create().encode("https://example.org/shop")).resize((150, 150), 0)

@@ -52,8 +52,11 @@ def has_qr_code(image: Image.Image) -> bool:
         import cv2
     except ImportError as error:
         raise MissingExtraError.of("opencv-python-headless", "curation") from error
-    # found and not read is no code: woven and checked cloth is found too
-    return bool(cv2.QRCodeDetector().detectAndDecode(np.asarray(image.convert("L")))[0])
+    try:
+        text = cv2.QRCodeDetector().detectAndDecode(np.asarray(image.convert("L")))[0]
+    except cv2.error:  # it raises where it takes a line for a code and tries to read it
+        return False
+    return bool(text)  # found and not read is no code: woven and checked cloth is found too
 
 
 @cache
