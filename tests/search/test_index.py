@@ -12,10 +12,12 @@ from unittest.mock import Mock
 
 import numpy as np
 import pytest
+import torch
 from tests.conftest import draw, file_bytes
 from tests.forked import Fork
 from tests.search.conftest import MAPPING, priced_rows, source_of, write_table
 
+from interbert.checkpoints.directory import load_model
 from interbert.cli.main import main
 from interbert.errors import CheckpointError, SourceError, StorageError, UsageError, VectorIndexError
 from interbert.extraction.columns import ColumnMapping
@@ -464,6 +466,38 @@ def test_vectors_that_skip_the_layers_are_made_again_from_stored_regions(
     build_index(folder, source_of(priced), tmp_path / "index")
     index = ProductIndex.open(tmp_path / "index")
     found = verify_index(index, index_encoder(index))
+    assert found.problems == []
+    assert found.cosine is not None
+    assert found.cosine > 0.99
+
+
+def test_images_are_compared_by_what_the_extractor_saw_too(
+    make_model: Callable[..., Path], priced: Path, tmp_path: Path
+) -> None:
+    folder = make_model(query_bank_size=5, hub_correction=0.4, likeness_size=6, likeness_share=0.75)
+    model = load_model(folder)
+    assert model.likeness is not None
+    torch.nn.init.normal_(model.likeness.components)
+    model.save_pretrained(folder)
+    build_index(folder, source_of(priced), tmp_path / "index")
+    engine = SearchEngine.open(tmp_path / "index", bf16=False)
+    index, encoder = engine.index, engine.encoder
+    assert isinstance(index, ProductIndex)
+    assert (encoder.direction_size, encoder.vector_size) == (8, 15)
+    vectors = index.vectors(index.ids())
+    np.testing.assert_allclose(np.linalg.norm(vectors[:, 9:], axis=1), 1.0, atol=1e-3)
+    image = draw("green", "triangle")
+    own, _ = encoder.described(image, "the image")
+    query = encoder.image_query(own)[0]
+    expected = 0.25 * vectors[:, :8] @ own[0, :8] + 0.75 * vectors[:, 9:] @ own[0, 9:]
+    np.testing.assert_allclose(vectors @ query, expected, atol=2e-3)
+    hits = engine.search(image=image, duplicates=None, top_k=5)
+    best = [index.ids()[place] for place in np.argsort(-expected)[:5]]
+    assert [hit.id for hit in hits] == best
+    (text,) = encoder.texts(["a red circle"])[1]
+    assert not text[9:].any()
+    assert text[8] == 1.0
+    found = verify_index(index, encoder)
     assert found.problems == []
     assert found.cosine is not None
     assert found.cosine > 0.99

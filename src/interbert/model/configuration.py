@@ -50,6 +50,10 @@ class InterBertConfig(PretrainedConfig):  # type: ignore[misc]
         query_bank_size: texts whose contrastive vectors are kept to see which images are near every text; None keeps
             none (:meth:`~interbert.model.modeling.ContrastiveHead.hubness`).
         hub_correction: share of that nearness that is taken off an image's dual-encoder score.
+        likeness_size: numbers beside an image's vector by which images are compared with images: principal components
+            of the global token's features as extraction gives them (:class:`~interbert.model.modeling.Likeness`);
+            None compares them by the dual encoder's vectors alone.
+        likeness_share: what those count of two images' likeness, from 0 to 1.
         dual_score_weight: a retrieval model adds the dual encoder's cosine times this to its matching logit difference,
             so that the joint pass only has to learn what encoding the sides apart cannot see (ours; None adds nothing).
             ``dual_prior`` in models of earlier versions.
@@ -99,6 +103,8 @@ class InterBertConfig(PretrainedConfig):  # type: ignore[misc]
         contrastive_skip_size: int | None = None,
         query_bank_size: int | None = None,
         hub_correction: float = 0.5,
+        likeness_size: int | None = None,
+        likeness_share: float = 0.5,
         dual_score_weight: float | None = None,
         dual_score_offset: float | None = None,
         lm_loss_weight: float = 1.0,
@@ -139,6 +145,8 @@ class InterBertConfig(PretrainedConfig):  # type: ignore[misc]
         self.contrastive_skip_size = contrastive_skip_size
         self.query_bank_size = query_bank_size
         self.hub_correction = hub_correction
+        self.likeness_size = likeness_size
+        self.likeness_share = likeness_share
         self.dual_score_weight = dual_score_weight
         self.dual_score_offset = dual_score_offset
         self.lm_loss_weight = lm_loss_weight
@@ -177,7 +185,7 @@ class InterBertConfig(PretrainedConfig):  # type: ignore[misc]
             "pooler_size",
             "max_position_embeddings",
         )
-        absent = ("contrastive_size", "contrastive_skip_size", "query_bank_size")
+        absent = ("contrastive_size", "contrastive_skip_size", "query_bank_size", "likeness_size")
         for name in (*sizes, *absent):
             value = getattr(self, name)
             if value is None and name in absent:
@@ -188,7 +196,7 @@ class InterBertConfig(PretrainedConfig):  # type: ignore[misc]
             value = getattr(self, name)
             if not isinstance(value, int) or not 0 <= value <= _MOST_LAYERS:
                 raise ConfigError(f"{name} must be a whole number from 0 to {_MOST_LAYERS}, not {value!r}.")
-        for name in ("contrastive_lexical", "contrastive_skip_size", "query_bank_size"):
+        for name in ("contrastive_lexical", "contrastive_skip_size", "query_bank_size", "likeness_size"):
             if getattr(self, name) and self.contrastive_size is None:
                 raise ConfigError(f"{name} needs a contrastive_size. Set one, or turn it off.")
         if self.contrastive_skip_size is not None and self.contrastive_size is not None:

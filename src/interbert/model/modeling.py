@@ -746,6 +746,26 @@ class ContrastiveHead(nn.Module):
         return (scaled.float().logsumexp(dim=-1) - math.log(len(self.query_bank))) / self.scale
 
 
+class Likeness(nn.Module):
+    """How alike two images are by what the extractor saw, before anything was trained: principal components.
+
+    Training teaches vectors what titles tell apart; of a small catalogue they then know less of what images look like
+    than the features they are made from. Both beside each other are never worse than either, by the share that
+    validation images ask for (:mod:`interbert.tasks.likeness`).
+    """
+
+    def __init__(self, features: int, size: int) -> None:
+        super().__init__()
+        self.mean: Tensor
+        self.components: Tensor
+        self.register_buffer("mean", torch.zeros(features))
+        self.register_buffer("components", torch.zeros(features, size))
+
+    def forward(self, region_features: Tensor) -> Tensor:
+        """Features [B,R,F], the global token's first -> unit vectors [B,L]."""
+        return nn.functional.normalize((region_features[:, 0] - self.mean) @ self.components, dim=-1)
+
+
 def _joined(deep: Tensor, skip: Tensor) -> Tensor:
     """Vectors whose inner product is the sum of the parts' by their shares."""
     return torch.cat([deep * math.sqrt(1 - _SKIP_SHARE), skip.to(deep.dtype) * math.sqrt(_SKIP_SHARE)], dim=-1)
@@ -918,6 +938,15 @@ class Matcher(InterBertPreTrainedModel):
         self.matching_head = nn.Linear(config.pooler_size, 2)
         if config.contrastive_size is not None:
             self.contrastive_head = ContrastiveHead(config)
+        self.likeness = (
+            None if config.likeness_size is None else Likeness(config.region_feature_size, config.likeness_size)
+        )
+
+    def keep_likeness(self, mean: Tensor, components: Tensor, share: float) -> None:
+        """Compare images with images by these components [F,L] of features less their mean [F], too, at a share."""
+        self.config.likeness_size, self.config.likeness_share = components.shape[1], share
+        self.likeness = Likeness(*components.shape).to(self.device)
+        self.likeness.load_state_dict({"mean": mean, "components": components})
 
     def matching_logits(self, output: InterBertModelOutput) -> Tensor:
         """Logits [B,2] of pairs as the trunk gives them; class 0 means match."""

@@ -20,6 +20,7 @@ from interbert.model.processing import InterBertProcessor
 from interbert.model.region_inputs import pad_images
 from interbert.model.scoring import encode_texts, inference, on_device, require_finite
 from interbert.search.joint import JointRuntime, joint_scorer, padded
+from interbert.search.vectors import unit_rows
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -120,11 +121,11 @@ class ProductEncoder:
         """D."""
         config = self.model.config
         corrected = config.contrastive_size is not None and config.query_bank_size is not None
-        return self.direction_size + corrected
+        return self.direction_size + corrected + (config.likeness_size or 0)
 
     @property
     def direction_size(self) -> int:
-        """Numbers of a vector that say what an image shows: all but the hub correction."""
+        """Numbers of a vector that say what an image shows, the first: behind them come hub correction and likeness."""
         config = self.model.config
         if not self.can_recall:
             return 0
@@ -137,7 +138,7 @@ class ProductEncoder:
         if config.contrastive_size is None:
             return None
         correction = config.hub_correction if config.query_bank_size is not None else 0.0
-        return float(np.sqrt(1.0 + correction**2))
+        return float(np.sqrt(1.0 + correction**2 + (config.likeness_size is not None)))
 
     @property
     def extractor(self) -> RegionExtractor:
@@ -168,6 +169,8 @@ class ProductEncoder:
             batch = on_device(pad_images(inputs), self.model.device)
             with inference(self.model, bf16=False):  # once per image, and kept: exactness is worth its time
                 encoded = self.model.encode_image(**batch) if self.can_recall else torch.empty(len(inputs), 0)
+                if self.model.likeness is not None:
+                    encoded = torch.cat([encoded, self.model.likeness(batch["region_features"])], dim=1)
                 embedded = self.model.interbert.image_embeddings(batch["region_features"], batch["region_locations"])
             vectors.append(encoded.float().cpu().numpy())
             whole = embedded.float().cpu().numpy()
@@ -200,10 +203,15 @@ class ProductEncoder:
         mean = torch.from_numpy(vectors[:, :size] + mirrored[:, :size]).to(self.model.device)
         with inference(self.model, bf16=False):
             found: Float32 = self.model.correct_hubs(torch.nn.functional.normalize(mean, dim=-1)).cpu().numpy()
-        return found
+        seen = unit_rows(self._likeness(vectors) + self._likeness(mirrored))
+        return np.concatenate([found, seen], axis=1)
+
+    def _likeness(self, vectors: Float32) -> Float32:
+        """[n,L], the last numbers of vectors [n,D]."""
+        return vectors[:, vectors.shape[1] - (self.model.config.likeness_size or 0) :]
 
     def vectors_of_tokens(self, tokens: Sequence[Float32]) -> Float32:
-        """Vectors [n,D] of images whose embedded tokens [R,H] are stored."""
+        """Vectors [n,<=D] of images whose embedded tokens [R,H] are stored, without likeness: no features are."""
         vectors: list[Float32] = []
         for start in range(0, len(tokens), _BATCH):
             whole, counts = padded(tokens[start : start + _BATCH], self.model.device)
@@ -245,17 +253,26 @@ class ProductEncoder:
         if self.model.config.contrastive_size is None:
             head = self.model.matching_head.weight.detach().float().cpu().numpy()
             vectors = vectors * (head[0] - head[1])
-        return vectors
+        return np.concatenate([vectors, np.zeros((len(ids), self.vector_size - vectors.shape[1]), np.float32)], axis=1)
 
     def knows(self, tokens: Sequence[int]) -> bool:
         """Whether a text's token ids hold a token that the model knows."""
         return bool(set(tokens) - set(self.processor.tokenizer.all_special_ids))  # [UNK] among them
 
     def image_query(self, vectors: Float32) -> Float32:
-        """Images' vectors [n,D] as queries for other images: the hub correction, a matter of texts, left out."""
-        if self.model.config.query_bank_size is None:
-            return vectors
-        return np.concatenate([vectors[:, :-1], np.zeros_like(vectors[:, :1])], axis=1)
+        """Images' vectors [n,D], or means of some, as queries for other images.
+
+        The hub correction, a matter of texts, is left out; direction and likeness count by their shares.
+        """
+        config, size = self.model.config, self.direction_size
+        query, seen = np.zeros_like(vectors), self._likeness(vectors)
+        direction = vectors[:, :size]
+        if config.contrastive_size is not None:  # images' vectors have a length of one, and means are given it
+            direction, seen = unit_rows(direction), unit_rows(seen)
+        share = np.float32(config.likeness_share if seen.shape[1] else 0.0)
+        query[:, :size] = direction * (1 - share)
+        query[:, vectors.shape[1] - seen.shape[1] :] = seen * share
+        return query
 
     def image_vector(self, image: Image.Image | bytes | str | Path, mirrored: bool = False) -> Float32:
         """An image's vector [D] as a query for images like it; ``mirrored`` as the index's images are.

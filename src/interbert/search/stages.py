@@ -16,7 +16,6 @@ from interbert.search.hits import Index
 from interbert.search.index import ProductIndex
 from interbert.search.query import Candidates, Encoded, Query, require_possible
 from interbert.search.ranking import recalled_scores, require_columns, require_vectors
-from interbert.search.vectors import unit_rows
 from interbert.search.versions import View
 
 Float32 = NDArray[np.float32]
@@ -133,11 +132,7 @@ def product_query(view: View, product_id: str) -> Float32:
         UnknownProductError: it is not in the index.
     """
     vectors = _product_vectors(view.index, product_id)
-    size = view.encoder.direction_size
-    mean = vectors[:, :size].mean(axis=0, keepdims=True)
-    if view.encoder.model.config.contrastive_size is not None:  # images' vectors have a length of one
-        mean = unit_rows(mean)
-    query: Float32 = np.concatenate([mean[0], np.zeros(vectors.shape[1] - size, np.float32)])
+    query: Float32 = view.encoder.image_query(vectors.mean(axis=0, keepdims=True))[0]
     return query
 
 

@@ -101,7 +101,7 @@ def _row_problems(index: ProductIndex, name: str, vector: Float32, regions: Any)
 def _least_cosine(index: ProductIndex, encoder: ProductEncoder, ids: list[str]) -> float:
     """Least cosine of stored vectors with those of the stored regions."""
     again = encoder.vectors_of_tokens(index.regions(ids))
-    stored = index.vectors(ids)
+    stored = index.vectors(ids)[:, : again.shape[1]]
     norms = np.linalg.norm(again, axis=1) * np.linalg.norm(stored, axis=1)
     return float(((again * stored).sum(axis=1) / norms.clip(min=1e-9)).min())
 

@@ -96,6 +96,8 @@ class RetrievalTask(Task):
 
     Attributes:
         primary_metric: ``r@1`` of the mixture (of the joint model without a dual encoder), or ``dual_r@1``.
+        data: texts and images.
+        images: model inputs.
         data_size: how many images are ranked, in words.
         fusion: of the last evaluation, how much joint and dual scores are worth; None where its images cannot tell.
     """
@@ -112,9 +114,9 @@ class RetrievalTask(Task):
     ) -> None:
         self.primary_metric = "r@1" if joint else "dual_r@1"
         self.data_size = f"{data.relevant.shape[1]} validation images"
-        self._data = data
+        self.data = data
         self._texts = texts
-        self._images = images
+        self.images = images
         self._rerank = rerank
         self._joint = joint
         self.fusion: FusionFit | None = None
@@ -129,21 +131,21 @@ class RetrievalTask(Task):
         Without a dual encoder ``r@k`` is the joint model's over all images; :attr:`fusion` is None then. Beside them
         ``candidates``, how many images a text ranks.
         """
-        return {**self._recall(model), "candidates": float(self._data.relevant.shape[1])}
+        return {**self._recall(model), "candidates": float(self.data.relevant.shape[1])}
 
     def _recall(self, model: Any) -> dict[str, float]:
-        relevant = self._data.relevant
+        relevant = self.data.relevant
         if not model.config.contrastive_size:
             everything = np.tile(np.arange(relevant.shape[1]), (relevant.shape[0], 1))
-            scores = score_pairs(model, self._texts, self._images, everything)
+            scores = score_pairs(model, self._texts, self.images, everything)
             return _recalls(best_ranks(scores, relevant), "r@")
-        cosines = dual_matrix(model, self._texts, self._images)
+        cosines = dual_matrix(model, self._texts, self.images)
         metrics = _recalls(best_ranks(cosines, relevant), "dual_r@")
         if self._joint:
             candidates = np.argsort(-cosines, axis=1, kind="stable")[:, : self._rerank]
             cosines = np.take_along_axis(cosines, candidates, axis=1)
             positive = np.take_along_axis(relevant, candidates, axis=1)
-            joint = score_pairs(model, self._texts, self._images, candidates)
+            joint = score_pairs(model, self._texts, self.images, candidates)
             self.fusion = fit_both(joint, cosines, positive)
             mixed = joint if self.fusion is None else self.fusion.mixture(joint, cosines)
             metrics |= _recalls(_ranks_among(joint, positive), "joint_r@")
@@ -157,7 +159,7 @@ class RetrievalTask(Task):
         on a right and a random wrong image of each text, as pretraining has them; a text that every image is right
         for has no wrong one, and where all are such the head stays as it is.
         """
-        relevant = self._data.relevant
+        relevant = self.data.relevant
         draws = np.random.default_rng(seed).random(relevant.shape)
         positive, negative = (np.where(side, draws, -1).argmax(axis=1) for side in (relevant, ~relevant))
         told = ~relevant.all(axis=1)
@@ -165,7 +167,7 @@ class RetrievalTask(Task):
             return
         candidates, relevant = np.stack([positive, negative], axis=1)[told], relevant[told]
         texts = [self._texts[place] for place in np.flatnonzero(told).tolist()]
-        joint = score_pairs(model, texts, self._images, candidates)
+        joint = score_pairs(model, texts, self.images, candidates)
         build_in(model, calibration(joint, np.take_along_axis(relevant, candidates, axis=1)))
 
 

@@ -23,6 +23,7 @@ from interbert.model.modeling import InterBertForImageTextRetrieval
 from interbert.model.processing import InterBertProcessor
 from interbert.model.scoring import encode_all, encode_texts
 from interbert.regions.schema import ExtractorInfo
+from interbert.tasks.likeness import keep_likeness
 from interbert.tasks.retrieval import RetrievalTask, encode_images
 from interbert.tasks.score_fusion import build_in
 from interbert.training.arguments import attention_for_training, cut_of, trainer_arguments
@@ -47,13 +48,19 @@ _logger = logging.getLogger(__name__)
 
 _MISMATCHES = 0.75  # one true pair and three false ones
 _IN_BATCH_MISMATCHES = 2 / 3
-_BEFORE_FINISH = {"dual_score_weight": None, "dual_score_offset": None, "query_bank_size": None}
+_BEFORE_FINISH = {
+    "dual_score_weight": None,
+    "dual_score_offset": None,
+    "query_bank_size": None,
+    "likeness_size": None,
+}
 """What only a finished model has."""
 _READS_JOINTLY = "the best candidates are read jointly"
 _DUAL_ALONE = (
     "that is no gain beyond chance, so the model's scores are the dual encoder's alone and searches do not rerank; "
     "more validation images tell smaller gains"
 )
+_LIKENESS_IMAGES = 4096
 _QUERY_BANK = 2048
 """Texts of the query bank: as good as all 12,000 of a catalogue."""
 _HUB_CORRECTION = 0.5
@@ -132,7 +139,7 @@ def _finetune(options: FinetuneRetrievalOptions) -> None:
     )
     trainer.train_or_resume()
     if model.config.contrastive_size is not None and main_process():
-        _finish(options, out, task, pairs)
+        _finish(options, out, task, pairs, data, processor)
     mark_finished(out)
 
 
@@ -142,11 +149,19 @@ def _judged(options: FinetuneRetrievalOptions) -> QrelsTexts | None:
     return QrelsTexts.read(options.qrels, options.qrels_columns, options.min_grade, options.query_texts)
 
 
-def _finish(options: FinetuneRetrievalOptions, out: Path, task: RetrievalTask, pairs: PairData) -> None:
-    """Correct the best model's dual score for hubs, and mix it into its joint one; safe to repeat."""
+def _finish(
+    options: FinetuneRetrievalOptions,
+    out: Path,
+    task: RetrievalTask,
+    pairs: PairData,
+    data: TrainingData,
+    processor: InterBertProcessor,
+) -> None:
+    """Correct the best model's dual score for hubs, mix it into its joint one, compare images; safe to repeat."""
     model = load_model(out, **_BEFORE_FINISH)
     model.keep_query_bank(_query_bank(model, pairs, options.training.seed), _HUB_CORRECTION)
     _fuse_dual_scores(model, task)
+    _compare_images(model, task, data, processor, options.training.seed)
     with replaced_files(out) as part, quiet_transformers():
         model.save_pretrained(part)
 
@@ -156,6 +171,26 @@ def _query_bank(model: InterBertForImageTextRetrieval, pairs: PairData, seed: in
     _, first = np.unique(pairs.table.text_ids, return_index=True)
     chosen = np.random.default_rng(seed).permutation(first)[:_QUERY_BANK]
     return torch.from_numpy(encode_texts(model, [pairs.ids[int(pair)].tolist() for pair in chosen]))
+
+
+def _compare_images(
+    model: InterBertForImageTextRetrieval,
+    task: RetrievalTask,
+    data: TrainingData,
+    processor: InterBertProcessor,
+    seed: int,
+) -> None:
+    """Keep, of a sample of the training images, the features' components that images are compared by, too."""
+    rows = np.random.default_rng(seed).permutation(np.unique(data.table.rows))[:_LIKENESS_IMAGES]
+    if len(rows) < 2:
+        return
+    held = task.data
+    texts = [" ".join(held.texts[text] for text in np.flatnonzero(column)) for column in held.relevant.T]
+    share = keep_likeness(model, encode_images(data.store, rows.tolist(), processor), task.images, texts)
+    _logger.info(
+        f"likeness of images: {1 - share:.1f} x trained vectors + {share:.1f} x the extractor's features, by the texts "
+        f"of the likest of {task.data_size}"
+    )
 
 
 def _fuse_dual_scores(model: InterBertForImageTextRetrieval, task: RetrievalTask) -> None:
