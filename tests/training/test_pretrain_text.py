@@ -154,6 +154,13 @@ def test_of_several_processes_one_learns_the_vocabulary(titles: Path, tmp_path: 
         assert code == 0, errors
 
 
+def test_texts_too_short_for_a_segment_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "a.txt").write_text("\n".join([*TITLES[:20], "红鞋", "蓝鞋", "帽"]), encoding="utf-8")
+    words = [str(tmp_path / "a.txt"), str(tmp_path / "out"), *SMALL, "--training.max-steps", "1"]
+    assert main(["pretrain", "text", *words, "--validation", str(tmp_path / "a.txt")]) == 0
+    assert "3 of 23 texts have fewer than 4 tokens" in capsys.readouterr().out
+
+
 def test_texts_come_from_every_kind_of_file(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("红鞋\n蓝鞋\n", encoding="utf-8")
     with gzip.open(tmp_path / "b.jsonl.gz", "wt", encoding="utf-8") as file:

@@ -18,7 +18,7 @@ from interbert.checkpoints.normalising import fitted_to_vocabulary, restore_norm
 from interbert.checkpoints.unknown_words import report_unknown_words
 from interbert.checkpoints.word_pieces import given_word_pieces, learn_word_pieces
 from interbert.data.masked_texts import MaskedTextCollator, MaskedTexts
-from interbert.data.masking import SegmentMasking
+from interbert.data.masking import MIN_SEGMENT_TOKENS, SegmentMasking
 from interbert.data.sampling import EpochBatches
 from interbert.data.text_sources import Texts, read_texts
 from interbert.data.texts import FlatIds, FlatTexts, in_blocks
@@ -46,6 +46,9 @@ from interbert.utils.files import atomic_write
 from interbert.utils.transformers_logging import quiet_transformers
 
 _logger = logging.getLogger(__name__)
+
+_SPECIAL = 2
+"""[CLS] and [SEP]."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,12 @@ def _pretrain_text(options: PretrainTextOptions) -> None:
     set_seed(options.training.seed)
     tokenizer = _tokenizer(options, split.train, out)
     train, held = (_masked(options, texts, tokenizer) for texts in (split.train, split.held))
+    short = int((train.ids.lengths - _SPECIAL < MIN_SEGMENT_TOKENS).sum())
+    if options.masking.text == "segment" and short:
+        _logger.info(
+            f"{short:,} of {len(train):,} texts have fewer than {MIN_SEGMENT_TOKENS} tokens, of which no segment is "
+            "hidden: they teach nothing (masking.text token hides their tokens)"
+        )
     model = _model(options, tokenizer)
     cut = cut_of(options.training)
     batches = EpochBatches(train.ids.lengths, options.training.batch_size, options.training.seed, cut)
