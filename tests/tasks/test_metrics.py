@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from interbert.errors import DataError
-from interbert.tasks.metrics import best_ranks, chance_recall, direction_metrics, retrieval_metrics
+from interbert.tasks.metrics import best_ranks, calibration_error, chance_recall, direction_metrics, retrieval_metrics
 
 
 def relevance_of(*columns, candidates=4):
@@ -12,6 +12,19 @@ def relevance_of(*columns, candidates=4):
     for row, chosen in enumerate(columns):
         relevant[row, list(chosen)] = True
     return relevant
+
+
+def test_calibration_error_is_how_far_probabilities_are_from_what_is_right() -> None:
+    generator = np.random.default_rng(0)
+    probability = generator.random(20_000)
+    log_odds, relevant = np.log(probability / (1 - probability)), generator.random(20_000) < probability
+    assert calibration_error(log_odds, relevant) < 0.02
+    assert calibration_error(log_odds, generator.random(20_000) < 0.5) == pytest.approx(0.25, abs=0.01)
+    assert calibration_error(np.full((4, 5), 800.0), np.zeros((4, 5), dtype=bool)) == pytest.approx(1.0)
+    # two bins: of 0.1 a quarter is right, of 0.9 all are
+    odds = np.log(np.array([[0.1] * 4, [0.9] * 4]) / np.array([[0.9] * 4, [0.1] * 4]))
+    right = np.array([[True, False, False, False], [True] * 4])
+    assert calibration_error(odds, right) == pytest.approx((0.15 + 0.1) / 2)
 
 
 def test_ranks_worked_by_hand():

@@ -29,6 +29,7 @@ from interbert.utils.redaction import published
 from interbert.utils.terminal import say
 
 if TYPE_CHECKING:
+    from interbert.model.modeling import InterBertForImageTextRetrieval
     from interbert.model.processing import InterBertProcessor
     from interbert.regions.store import RegionStore
 
@@ -105,6 +106,7 @@ def _rank(options: Options, store: RegionStore, processor: InterBertProcessor, z
             model, data, texts, images, options.bootstrap, options.seed, advance, asks_for_bf16(options.precision)
         )
     print_retrieval(report, zero_shot)
+    _say_how(model)
     _write(options, store, {"zero_shot": zero_shot, **report.to_dict()})
 
 
@@ -147,6 +149,7 @@ def _compare(options: Options, store: RegionStore, processor: InterBertProcessor
     count = f"{len(data.texts)}{f' of {everything}' if len(data.texts) < everything else ''} texts"
     title = f"{'zero-shot ' if zero_shot else ''}retrieval, {count} x {data.products} products"
     print_cascade(report, title, graded=options.qrels is not None)
+    _say_how(model)
     if data.unused_queries or data.unused_judgements:
         say(
             f"{data.unused_queries} queries have no right product in {options.regions} and are left out; "
@@ -158,6 +161,11 @@ def _compare(options: Options, store: RegionStore, processor: InterBertProcessor
     _write(options, store, found | report.to_dict())
     if options.plot is not None:
         write_plot(report, title, options.plot)
+
+
+def _say_how(model: InterBertForImageTextRetrieval) -> None:
+    if not model.config.reads_jointly:
+        say("this model does not read jointly, no gain on its validation images: it ranks by its dual encoder alone")
 
 
 def _write(options: Options, store: RegionStore, found: dict[str, Any]) -> None:

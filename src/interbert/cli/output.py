@@ -9,6 +9,7 @@ from rich.box import SIMPLE
 from interbert.cli.tables import TextTable, print_table
 from interbert.tasks.evaluation import RetrievalReport
 from interbert.tasks.metrics import DirectionMetrics
+from interbert.tasks.retrieval import RERANKED
 from interbert.utils.terminal import say
 
 _LISTED = 5
@@ -47,6 +48,7 @@ def print_retrieval(report: RetrievalReport, zero_shot: bool) -> None:
             table.add_row("  chance", *chance, "", str(first.candidates))
     print_table(table, _WIDTH)
     say("among: candidates that a query ranks")
+    say(f"probabilities of the {RERANKED} best images are off by {report.calibration_error:.3f} (calibration error)")
     say(f"{report.scores.size} pairs in {report.seconds:.1f} s, {report.scores.size / report.seconds:.0f} pairs/s")
 
 

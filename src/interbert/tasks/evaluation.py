@@ -26,10 +26,11 @@ from interbert.tasks.metrics import (
     DirectionMetrics,
     RetrievalMetrics,
     blind_metrics,
+    calibration_error,
     direction_metrics,
     retrieval_metrics,
 )
-from interbert.tasks.retrieval import RetrievalSet
+from interbert.tasks.retrieval import RERANKED, RetrievalSet
 from interbert.utils.stored_names import RegionArrays
 
 Floats = NDArray[np.floating]
@@ -106,6 +107,9 @@ class RetrievalReport:
     """Text to image, of a sample of the texts, when every image is the mean image: a control of the model."""
     seconds: float
     """Time of the joint scoring alone."""
+    calibration_error: float
+    """Of the probabilities of each text's best few images, by the dual encoder where there is one: those that a
+    search shows."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers, for JSON: recalls in percent."""
@@ -116,6 +120,7 @@ class RetrievalReport:
             "mean_image_text_to_image": self.mean_image.to_dict(),
             "dual_text_to_image": None if self.dual is None else self.dual.to_dict(),
             "head_text_to_image": None if self.by_head is None else self.by_head.to_dict(),
+            "calibration_error": round(self.calibration_error, 4),
             "pairs": pairs,
             "seconds": round(self.seconds, 2),
             "pairs_per_second": round(pairs / max(self.seconds, 1e-9), 1),
@@ -148,8 +153,10 @@ def evaluate_retrieval(
     scores = score_matrix(model, texts, images, progress, bf16=bf16)
     seconds = time.monotonic() - started
     dual = by_head = None
+    recalled = scores
     if model.config.contrastive_size is not None:
-        dual = direction_metrics(dual_matrix(model, texts, images, bf16), data.relevant, bootstrap, seed)
+        recalled = dual_matrix(model, texts, images, bf16)
+        dual = direction_metrics(recalled, data.relevant, bootstrap, seed)
     if model.config.fusion == "mul":
         by_head = direction_metrics(dual_matrix(model, texts, images, bf16, "head"), data.relevant, bootstrap, seed)
     # scoring is a function of the pair, so exchanging images exchanges columns: nothing need be scored again
@@ -164,7 +171,10 @@ def evaluate_retrieval(
         bootstrap=bootstrap,
         seed=seed,
     )
-    return RetrievalReport(scores, joint, dual, by_head, control, blind, seconds)
+    few = np.argsort(-recalled, axis=1, kind="stable")[:, :RERANKED]
+    right = np.take_along_axis(data.relevant, few, axis=1)
+    error = calibration_error(np.take_along_axis(scores, few, axis=1), right)
+    return RetrievalReport(scores, joint, dual, by_head, control, blind, seconds, error)
 
 
 def shuffled_images(data: RetrievalSet, seed: int = 0) -> NDArray[np.int64]:

@@ -147,6 +147,26 @@ def estimates(of_queries: Mapping[str, NDArray[np.floating]], bootstrap: int, se
     return {name: Estimate(*map(float, bounds)) for name, *bounds in zip(of_queries, means, low, high, strict=True)}
 
 
+def calibration_error(log_odds: NDArray[np.floating], relevant: Bool, bins: int = 10) -> float:
+    """Expected calibration error of probabilities, from 0 to 1: how far they are from how often they are right.
+
+    In bins of equal width, weighted by how many pairs are in each (Guo et al. 2017).
+
+    Args:
+        log_odds: scores of pairs, any shape.
+        relevant: of the same shape.
+        bins: of the probabilities.
+    """
+    from scipy.special import expit
+
+    probability = expit(log_odds.ravel().astype(np.float64))
+    place = np.minimum((probability * bins).astype(int), bins - 1)
+    pairs, said, right = (
+        np.bincount(place, weights, bins) for weights in (None, probability, relevant.ravel().astype(np.float64))
+    )
+    return float(np.abs(said - right).sum() / max(1, int(pairs.sum())))
+
+
 def best_ranks(scores: NDArray[np.floating], relevant: Bool) -> Int64:
     """Rank [n] of the best right candidate of each query: 1 + wrong candidates that score at least as much."""
     if not np.isfinite(scores).all():
