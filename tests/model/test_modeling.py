@@ -262,11 +262,11 @@ def test_a_part_of_the_vectors_skips_the_layers():
         said = head.lexical(ids)[:, 8:]
         seen = head.image_skip(model.interbert.image_embeddings(features, locations)[:, 0])
         alone = torch.nn.functional.cosine_similarity(said[:, None], seen[None], dim=-1)
-        torch.testing.assert_close(texts[:, 8:] @ images[:, 8:].T, 0.4 * alone, atol=0.01, rtol=0.01)
+        torch.testing.assert_close(texts[:, 8:] @ images[:, 8:].T, 0.5 * alone, atol=0.01, rtol=0.01)
         deep = torch.nn.functional.normalize(
             head.text_projection(model.pool_text(ids)) + head.lexical(ids)[:, :8], dim=1
         )
-        torch.testing.assert_close(texts[:, :8], deep * 0.6**0.5)
+        torch.testing.assert_close(texts[:, :8], deep * 0.5**0.5)
         for layer in model.interbert.encoder.parameters():
             layer.mul_(0.5)
         torch.testing.assert_close(model.encode_text(ids)[:, 8:], texts[:, 8:], rtol=0, atol=0)
@@ -293,7 +293,7 @@ def test_each_part_of_the_vectors_learns_from_its_own_contrast():
     model.zero_grad()
     deep.diagonal().sum().backward()
     assert head.image_skip[1].weight.grad is None or not head.image_skip[1].weight.grad.any()
-    total = (deep / head.scale * 0.6 + skip / head.skip_logit_scale.exp() * 0.4).detach()
+    total = (deep / head.scale * 0.5 + skip / head.skip_logit_scale.exp() * 0.5).detach()
     torch.testing.assert_close(total, (texts @ images.T).detach(), atol=1e-5, rtol=1e-5)
 
 

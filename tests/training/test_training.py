@@ -141,7 +141,7 @@ def test_finetuning_evaluating_and_searching_follow(
     assert load_model(model).likeness is not None
     assert 15 < len(bank) < 24  # the titles that it was trained on, not those that were held out
     deep = bank[:, : -(load_model(model).config.contrastive_skip_size)]
-    torch.testing.assert_close(deep.norm(dim=1), torch.full((len(bank),), 0.6**0.5), rtol=0, atol=1e-2)
+    torch.testing.assert_close(deep.norm(dim=1), torch.full((len(bank),), 0.5**0.5), rtol=0, atol=1e-2)
     assert float(bank.norm(dim=1).max()) <= 1.01
     metrics = tmp_path / "metrics.json"
     evaluate = ["evaluate", "retrieval", str(model), str(shop_store), "--out", str(metrics), "--text-columns", "title"]

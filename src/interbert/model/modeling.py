@@ -614,8 +614,6 @@ class RegionHead(nn.Module):
 
 
 _SKIP_START = 1e-3
-_SKIP_SHARE = 0.4
-"""Of the dual encoder's score: benchmarks/results/skip_part.md."""
 _SHORT = 0.1
 """A text's skipping part that is not longer says little, and is not made longer: its words are new."""
 
@@ -726,7 +724,7 @@ class ContrastiveHead(nn.Module):
             return [deep * self.scale]
         skip = texts[:, width:] @ images[:, width:].T
         skip_scale = self.skip_logit_scale.exp().clamp(max=100.0)
-        return [deep * (self.scale / (1 - _SKIP_SHARE)), skip * (skip_scale / _SKIP_SHARE)]
+        return [deep * (2 * self.scale), skip * (2 * skip_scale)]  # each counts half of the whole's cosine
 
     def hubness(self, images: Tensor) -> Tensor:
         """How near images are to just any text: a soft mean of their cosines with the query bank's texts.
@@ -767,8 +765,8 @@ class Likeness(nn.Module):
 
 
 def _joined(deep: Tensor, skip: Tensor) -> Tensor:
-    """Vectors whose inner product is the sum of the parts' by their shares."""
-    return torch.cat([deep * math.sqrt(1 - _SKIP_SHARE), skip.to(deep.dtype) * math.sqrt(_SKIP_SHARE)], dim=-1)
+    """Vectors whose inner product is the mean of the parts': other shares rank no better (results/skip_part.md)."""
+    return torch.cat([deep, skip.to(deep.dtype)], dim=-1) * math.sqrt(0.5)
 
 
 class InterBertPreTrainedModel(PreTrainedModel):  # type: ignore[misc]
