@@ -244,6 +244,14 @@ def test_the_table_of_words_adds_what_single_pieces_say_to_a_text_vector():
         torch.testing.assert_close(alone[0], after[1], rtol=0, atol=1e-5)
 
 
+def test_the_attention_of_a_model_can_be_chosen(caplog):
+    model = InterBertForImageTextRetrieval(tiny_config())
+    for name in ("eager", "sdpa"):
+        model.set_attn_implementation(name)
+        assert model.config._attn_implementation == name
+    assert caplog.text == ""
+
+
 def skipping(**fields):
     sizes = {"contrastive_size": 12, "contrastive_lexical": True, "contrastive_skip_size": 4}
     return InterBertForImageTextRetrieval(tiny_config(**sizes, **fields))

@@ -214,9 +214,10 @@ class SelfAttention(nn.Module):
         if isinstance(short, ShortSequences):
             return self._attend_short(queries, hidden_state, short, dropout), None
         assert not isinstance(attention_mask, ShortSequences)
-        attend: Callable[..., tuple[Tensor, Tensor | None]] = eager_attention
-        if self.config._attn_implementation != "eager":
-            attend = ALL_ATTENTION_FUNCTIONS[self.config._attn_implementation]
+        # transformers looks for this call in the text of this file, and sets no other attention without it
+        attend: Callable[..., tuple[Tensor, Tensor | None]] = ALL_ATTENTION_FUNCTIONS.get_interface(
+            self.config._attn_implementation, eager_attention
+        )
         query, key, value = self.query(queries), self.key(hidden_state), self.value(hidden_state)
         if packing is not None and isinstance(packing.sequences, Sequences):
             query, key, value = (one.unflatten(-1, (-1, self.head_size)) for one in (query, key, value))

@@ -87,6 +87,8 @@ class ConfigOverrides(TypedDict, total=False):
     contrastive_lexical: bool
     contrastive_skip_size: int | None
     lm_loss_on_mismatched: bool
+    region_loss_weight: float
+    matching_loss_weight: float
 
 
 @dataclass

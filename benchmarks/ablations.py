@@ -1,0 +1,375 @@
+"""What each part of the paper's recipe is worth at mini size: the same short training with one thing changed.
+
+    python benchmarks/ablations.py --suite masking --regions runs/fashion/regions --out runs/ablations
+    python benchmarks/ablations.py --suite matching --regions runs/fashion/regions --out runs/ablations
+    python benchmarks/ablations.py --suite streams --regions runs/fashion/regions --out runs/ablations
+    python benchmarks/ablations.py --suite single_modal --regions runs/fashion/regions --out runs/ablations \\
+        --sst2 data/sst2 --grocery runs/grocery
+
+    masking       segments against single tokens, as many predicted; regions by overlap, each on its own, none; their
+                  classes against their features
+    matching      hard, random and no negatives; no contrast; each masked objective left out
+    streams       layers of each modality on top of the interaction (the paper's) against a single stream
+    single_modal  texts alone (Stanford Sentiment) and images alone (kinds of groceries) by the models of streams, and
+                  by the BERT they start from
+
+--regions holds the stores train, validation and test of fashion's products (fashion_retrieval.py), --grocery is the
+folder of catalogue_retrieval.py. An arm is a pretraining of --steps steps of 64 pairs from MiniLM, judged as it is
+(zero-shot), and a short fine-tuning for retrieval, judged again: reciprocal rank of the right image of each test title,
+among all test images by the dual encoder, and among its 16 best (without one, 15 at random and the right one) by the
+joint pass. Every arm is compared with the first of its suite, paired by title, means over seeds; where the 95% interval
+of the difference holds 0 the two are not told apart. Arms are kept one by one: the same command continues. Writes
+SUITE.md and SUITE.svg (with matplotlib). --quick cuts everything to a trial of a minute an arm, which is no result.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+from unittest.mock import patch
+
+import numpy as np
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from interbert.checkpoints.directory import load_classifier, load_model, load_processor
+from interbert.data.collation import LabelledItem
+from interbert.data.masking import RegionMasking, SegmentMasking
+from interbert.data.pairs import PairTable
+from interbert.model.processing import InterBertProcessor
+from interbert.model.scoring import dual_matrix, score_pairs
+from interbert.regions.store import RegionStore
+from interbert.tasks.classification import predict
+from interbert.tasks.metrics import best_ranks, estimates
+from interbert.tasks.retrieval import RetrievalSet, encode_images
+from interbert.training import pretrain as pretraining
+from interbert.training.classify import Labelled, finetune_classification, processor_for
+from interbert.training.finetune import finetune_retrieval
+from interbert.training.model_card import versions
+from interbert.training.options import (
+    FinetuneClassificationOptions,
+    FinetuneNegativeOptions,
+    FinetuneRetrievalOptions,
+    MaskingOptions,
+    ModelOptions,
+    NegativeOptions,
+    PretrainOptions,
+    TrainingOptions,
+    WarmStartOptions,
+)
+
+Values = NDArray[np.floating]
+COLUMN = "productDisplayName"
+BATCH, TUNED_BATCH, FEW = 64, 32, 16
+
+
+@dataclass(frozen=True)
+class Arm:
+    """A recipe that differs in one thing from the first of its suite."""
+
+    name: str
+    text: Literal["segment", "token"] = "segment"
+    regions: Literal["iou", "plain", "none"] = "iou"
+    hard_share: float = 0.5
+    contrast: bool = True
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def file(self) -> str:
+        """Its name without signs."""
+        return "".join(sign if sign.isalnum() else "-" for sign in self.name)
+
+
+def _single(layers: int) -> dict[str, Any]:
+    return {"num_interaction_layers": layers, "num_text_layers": 0, "num_image_layers": 0}
+
+
+STREAMS = (
+    Arm("two streams on top"),
+    Arm("single stream, as many parameters", overrides=_single(9)),  # 3 joint, 3 of text and 3 of image layers
+    Arm("single stream, as many layers a token", overrides=_single(6)),
+)
+SUITES: dict[str, tuple[Arm, ...]] = {
+    "masking": (
+        Arm("as the paper: segments, overlapping regions, classes"),
+        Arm("single tokens", text="token"),
+        Arm("regions each on its own", regions="plain"),
+        Arm("no region hidden", regions="none", overrides={"region_loss_weight": 0.0}),
+        Arm("features of regions", overrides={"region_objective": "regress"}),
+    ),
+    "matching": (
+        Arm("all objectives, hard negatives"),
+        Arm("random negatives", hard_share=0.0),
+        Arm("no matching", overrides={"matching_loss_weight": 0.0}),
+        Arm("no contrast", contrast=False),
+        Arm("no masked segments", overrides={"lm_loss_weight": 0.0}),
+        Arm("no masked regions", overrides={"region_loss_weight": 0.0}),
+    ),
+    "streams": STREAMS,
+    "single_modal": (Arm("the BERT alone"), *STREAMS),
+}
+
+
+def main() -> None:
+    arguments = _arguments()
+    out = Path(arguments.out)
+    out.mkdir(parents=True, exist_ok=True)
+    run = _single_modal if arguments.suite == "single_modal" else _retrieval
+    found = {}
+    for arm in SUITES[arguments.suite]:
+        runs = [_kept(arm, seed, arguments, out, run) for seed in range(arguments.seeds)]
+        found[arm.name] = {name: np.mean([one[name] for one in runs], axis=0) for name in runs[0]}
+    _report(found, arguments, out)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--suite", required=True, choices=SUITES)
+    parser.add_argument("--regions", required=True, help="folder of the stores train, validation and test")
+    parser.add_argument("--out", required=True, help="folder for results and, while an arm runs, its models")
+    parser.add_argument("--sst2", type=Path, help="folder of train, dev and test.jsonl, for single_modal")
+    parser.add_argument("--grocery", type=Path, help="folder of catalogue_retrieval.py, for single_modal")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=120, help="of pretraining")
+    parser.add_argument("--quick", action="store_true", help="a trial of everything, no result")
+    arguments = parser.parse_args()
+    if arguments.suite == "single_modal" and None in (arguments.sst2, arguments.grocery):
+        parser.error("single_modal needs --sst2 and --grocery")
+    if arguments.quick:
+        arguments.steps, arguments.seeds = 4, min(2, arguments.seeds)
+    return arguments
+
+
+Run = Callable[[Arm, int, argparse.Namespace, Path], dict[str, Values]]
+
+
+def _kept(arm: Arm, seed: int, arguments: argparse.Namespace, out: Path, run: Run) -> dict[str, Values]:
+    """What an arm gave, by what was measured; of a finished one as it was."""
+    name = f"{arguments.suite}-{arm.file}-{seed}-{arguments.steps}{'-quick' if arguments.quick else ''}"
+    file, folder = out / f"{name}.npz", out / name
+    if not file.exists():
+        started = time.monotonic()
+        values = run(arm, seed, arguments, folder)
+        with file.with_suffix(".part").open("wb") as part:
+            np.savez(part, **values)  # type: ignore[arg-type]  # its stubs know no names
+        file.with_suffix(".part").replace(file)
+        shutil.rmtree(folder, ignore_errors=True)
+        print(f"{arm.name}, seed {seed}: {time.monotonic() - started:.0f} s", flush=True)
+    with np.load(file) as opened:
+        return {one: opened[one] for one in opened.files}
+
+
+def _retrieval(arm: Arm, seed: int, arguments: argparse.Namespace, folder: Path) -> dict[str, Values]:
+    values = _judged(_pretrained(arm, seed, arguments, folder), arguments, "zero-shot")
+    finetune_retrieval(
+        FinetuneRetrievalOptions(
+            model=str(folder / "pretrained"),
+            regions=f"{arguments.regions}/train",
+            validation=f"{arguments.regions}/validation",
+            validation_limit=200,
+            out=str(folder / "retrieval"),
+            text_columns=[COLUMN],
+            contrastive_loss_weight=float(arm.contrast),
+            negatives=FinetuneNegativeOptions(
+                mine="neighbours", hard_share=arm.hard_share, random_epochs=0.02, rise_epochs=0.02
+            ),
+            training=TrainingOptions(
+                max_steps=max(2, arguments.steps // 2),
+                batch_size=TUNED_BATCH,
+                learning_rate=5e-5,
+                ema_decay=0.98,
+                seed=seed,
+            ),
+        )
+    )
+    return values | _judged(folder / "retrieval", arguments, "fine-tuned")
+
+
+def _pretrained(arm: Arm, seed: int, arguments: argparse.Namespace, folder: Path) -> Path:
+    known = PairTable.from_captions(RegionStore.open(f"{arguments.regions}/train").captions(), [COLUMN])
+    options = PretrainOptions(
+        regions=f"{arguments.regions}/train",
+        validation=f"{arguments.regions}/validation",
+        validation_limit=200,
+        out=str(folder / "pretrained"),
+        text_columns=[COLUMN],
+        warm_start=WarmStartOptions(head_epochs=1 if arguments.quick else 8, epochs=0),
+        model=ModelOptions(
+            contrastive_size=384 if arm.contrast else None,
+            region_dropout=0.2,
+            config_overrides=dict(arm.overrides),  # type: ignore[arg-type]
+        ),
+        masking=MaskingOptions(text=arm.text, text_max_share=_share(known) if arm.text == "segment" else 0.5),
+        negatives=NegativeOptions(hard_share=arm.hard_share, random_epochs=0.1, rise_epochs=0.1),
+        training=TrainingOptions(
+            max_steps=arguments.steps,
+            batch_size=BATCH,
+            learning_rate=1e-4,
+            bert_learning_rate_scale=0.3,
+            ema_decay=0.98,
+            seed=seed,
+        ),
+    )
+    hiding = partial(RegionMasking, anchor_probability=0.0) if arm.regions == "none" else RegionMasking
+    mode = "iou" if arm.regions == "none" else arm.regions
+    with patch.object(pretraining, "RegionMasking", lambda _: hiding(mode)):
+        pretraining.pretrain(options)
+    return folder / "pretrained"
+
+
+def _share(known: PairTable) -> float:
+    """The longest segment's share at which segments hide as many tokens as single ones: 15%."""
+    lengths = [len(text.split()) + 3 for text in known.texts[:500]]
+    generator = np.random.default_rng(0)
+
+    def hidden(share: float) -> float:
+        masking = SegmentMasking(max_share=share)
+        return sum(int(masking.choose(n, generator).sum()) for n in lengths) / sum(lengths)
+
+    shares = np.linspace(0.15, 1.0, 18)
+    return float(shares[int(np.argmin([abs(hidden(share) - SegmentMasking.token_probability) for share in shares]))])
+
+
+def _judged(directory: Path, arguments: argparse.Namespace, when: str) -> dict[str, Values]:
+    """Reciprocal ranks of every test title."""
+    model, processor = load_model(directory, dual_score_weight=None, dual_score_offset=None), load_processor(directory)
+    store = RegionStore.open(f"{arguments.regions}/test")
+    data = RetrievalSet.from_table(PairTable.from_captions(store.captions(), [COLUMN]), 60 if arguments.quick else None)
+    texts, images = data.encode(store, processor)
+    values: dict[str, Values] = {}
+    if model.config.contrastive_size is None:
+        draws = np.random.default_rng(0).random(data.relevant.shape)
+        chosen = np.argsort(np.where(data.relevant, 2.0, draws), axis=1)[:, -FEW:]
+    else:
+        cosines = dual_matrix(model, texts, images)
+        values[f"{when}, dual encoder"] = 1.0 / best_ranks(cosines, data.relevant)
+        chosen = np.argsort(-cosines, axis=1, kind="stable")[:, :FEW]
+        # the joint pass is asked about each title's right image, whether recall found it or not
+        missed = ~np.take_along_axis(data.relevant, chosen, axis=1).any(axis=1)
+        chosen[missed, -1] = data.relevant[missed].argmax(axis=1)
+    joint = score_pairs(model, texts, images, chosen)
+    values[f"{when}, joint pass"] = 1.0 / best_ranks(joint, np.take_along_axis(data.relevant, chosen, axis=1))
+    return values
+
+
+def _single_modal(arm: Arm, seed: int, arguments: argparse.Namespace, folder: Path) -> dict[str, Values]:
+    """Whether each test sentence and photograph is classified rightly."""
+    is_bert = arm.name == SUITES["single_modal"][0].name
+    model = "minilm" if is_bert else str(_pretrained(arm, seed, arguments, folder))
+    texts = {split: _sentences(arguments.sst2 / f"{split}.jsonl", arguments) for split in ("train", "dev", "test")}
+    values = {"sentences": _classified(model, texts, folder / "texts", "sentence", seed, arguments)}
+    if not is_bert:
+        processor = load_processor(model)
+        images = {
+            split: _photographs(arguments.grocery, name, processor)
+            for split, name in (("train", "train"), ("dev", "validation"), ("test", "test"))
+        }
+        values["photographs"] = _classified(model, images, folder / "images", None, seed, arguments)
+    return values
+
+
+def _sentences(file: Path, arguments: argparse.Namespace) -> Labelled:
+    rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    rows = rows[:64] if arguments.quick else rows
+    return Labelled(tuple(str(row["label"]) for row in rows), tuple(row["sentence"] for row in rows))
+
+
+def _photographs(folder: Path, split: str, processor: InterBertProcessor) -> Labelled:
+    """By coarse class; the store's windows are of the same network."""
+    labels = pq.read_table(folder / f"{split}.parquet", columns=["id", "title"]).to_pylist()
+    store = RegionStore.open(str(folder / "regions" / split))
+    rows: dict[str, int] = {}
+    for row in store.captions():
+        rows.setdefault(row.image_id, row.row)
+    images = encode_images(store, [rows[one["id"]] for one in labels], processor)
+    return Labelled(tuple(one["title"] for one in labels), images=tuple(images))
+
+
+def _classified(
+    model: str, data: Mapping[str, Labelled], out: Path, text: str | None, seed: int, arguments: argparse.Namespace
+) -> Values:
+    options = FinetuneClassificationOptions(
+        model=model,
+        source="train",
+        out=str(out),
+        text=text,
+        image_column=None if text else "image",
+        training=TrainingOptions(
+            max_steps=2 if arguments.quick else 200, batch_size=32, learning_rate=5e-5, seed=seed, ema_decay=0.98
+        ),
+    )
+    processor = processor_for(options)
+    finetune_classification(options, processor, data["train"], data["dev"])
+    trained = load_classifier(str(out), sorted(set(data["train"].labels)))
+    test = data["test"]
+    names = [trained.config.id2label[place] for place in range(trained.config.num_labels)]
+    ids: Sequence[Any] = [None] * len(test.labels) if test.texts is None else processor.texts_to_ids(test.texts)
+    images = [None] * len(test.labels) if test.images is None else test.images
+    items = [
+        LabelledItem(None if one is None else tuple(one), image, 0) for one, image in zip(ids, images, strict=True)
+    ]
+    best = predict(trained, items, processor.pad_token_id).argmax(axis=1)
+    return np.array([names[place] == label for place, label in zip(best, test.labels, strict=True)], dtype=float)
+
+
+def _report(found: Mapping[str, Mapping[str, Values]], arguments: argparse.Namespace, out: Path) -> None:
+    """One table and one plot: means in per cent, and differences from the first arm that has the same measure."""
+    measures = list(dict.fromkeys(name for values in found.values() for name in values))
+    lines = [
+        f"# {arguments.suite}: {'A TRIAL, NO RESULT. ' if arguments.quick else ''}per cent [95%], less the first arm"
+    ]
+    lines += ["", f"| arm | {' | '.join(measures)} |", f"|{' --- |' * (len(measures) + 1)}"]
+    differences: dict[str, dict[str, tuple[float, float, float]]] = {name: {} for name in measures}
+    for arm, values in found.items():
+        cells = []
+        for name in measures:
+            first = next(other for other in found.values() if name in other)
+            if name not in values:
+                cells.append("")
+                continue
+            whole = estimates({"": 100 * values[name]}, 2000, 0)[""]
+            cell = f"{whole.value:.1f} [{whole.low:.1f}, {whole.high:.1f}]"
+            if values is not first:
+                gain = estimates({"": 100 * (values[name] - first[name])}, 2000, 0)[""]
+                differences[name][arm] = (gain.value, gain.low, gain.high)
+                told = "" if gain.low > 0 or gain.high < 0 else ", not told apart"
+                cell += f"; {gain.value:+.1f} [{gain.low:+.1f}, {gain.high:+.1f}]{told}"
+            cells.append(cell)
+        lines.append(f"| {arm} | {' | '.join(cells)} |")
+    provenance = {"steps": arguments.steps, "seeds": arguments.seeds, "versions": versions()}
+    lines += ["", f"`{json.dumps(provenance)}`", ""]
+    name = f"{arguments.suite}{'-quick' if arguments.quick else ''}"
+    (out / f"{name}.md").write_text("\n".join(lines), encoding="utf-8")
+    _plot(differences, arguments.suite, out / f"{name}.svg")
+    print("\n".join(lines))
+
+
+def _plot(differences: Mapping[str, Mapping[str, tuple[float, float, float]]], suite: str, file: Path) -> None:
+    try:
+        from matplotlib.figure import Figure  # type: ignore[import-not-found]
+    except ImportError:
+        print(f"{file.name}: not drawn; pip install matplotlib, and run this again")
+        return
+    shown = {name: arms for name, arms in differences.items() if arms}
+    figure = Figure(figsize=(3.2 * max(1, len(shown)) + 2.5, 0.45 * max(map(len, shown.values()), default=1) + 1.4))
+    axes = figure.subplots(1, max(1, len(shown)), sharey=True, squeeze=False)[0]
+    for axis, (name, arms) in zip(axes, shown.items(), strict=False):
+        values = np.array(list(arms.values()))
+        errors = np.abs(values[:, 1:] - values[:, :1]).T
+        axis.errorbar(values[:, 0], list(arms), xerr=errors, fmt="o", capsize=3)
+        axis.axvline(0, color="grey", linewidth=1)
+        axis.set_title(name, fontsize=9)
+    figure.suptitle(f"{suite}: points less the first arm", fontsize=10)
+    figure.tight_layout()
+    figure.savefig(file)
+
+
+if __name__ == "__main__":
+    main()
