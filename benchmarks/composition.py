@@ -182,7 +182,7 @@ def _finetuning(
 
 def judge(directory: Path, scenes: Path, store_path: Path, column: str) -> dict[str, Any]:
     """Text, image and group scores of a split, of all scenes and by what differs, of each scorer."""
-    model, processor = load_model(directory, dual_score_weight=None), load_processor(directory)
+    model, processor = load_model(directory, dual_score_weight=None, dual_score_offset=None), load_processor(directory)
     store = RegionStore.open(str(store_path))
     rows_of = {row.image_id: (row.row, dict(zip(row.text_fields, row.texts, strict=True))) for row in store.captions()}
     table = pq.read_table(scenes, columns=["id", "way"]).to_pylist()

@@ -59,6 +59,9 @@ def main() -> None:
     parser.add_argument("--candidates", type=int, default=32)
     options = parser.parse_args()
     encoder = ProductEncoder.load(options.model)
+    encoder.model.config.dual_score_offset = (
+        None  # the joint pass is what is measured, whether the model uses it or not
+    )
     store = RegionStore.open(options.regions)
     table = PairTable.from_captions(store.captions(), [options.texts], options.regions)
     data = RetrievalSet.from_table(table)

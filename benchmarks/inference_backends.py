@@ -49,7 +49,7 @@ def main() -> None:
     parser.add_argument("--other-int8", action="store_true", help="dynamic, and per row, too")
     parser.add_argument("--only", nargs="*", help="backends to measure beside torch fp32; all when not given")
     arguments = parser.parse_args()
-    model, processor = load_model(arguments.model).eval(), load_processor(arguments.model)
+    model, processor = load_model(arguments.model, dual_score_offset=None).eval(), load_processor(arguments.model)
     store = RegionStore.open(arguments.regions)
     table = PairTable.from_captions(store.captions(), arguments.texts, arguments.regions)
     data = RetrievalSet.from_table(table, arguments.queries)

@@ -49,10 +49,12 @@ class Candidates:
     """[texts, k]"""
     dual: Ranks
     """[texts] of the best right image among all, by the dual encoder."""
+    images: NDArray[np.int64]
+    """[texts], a right image of each."""
 
 
 def candidates(
-    model: InterBertForImageTextRetrieval, data: RetrievalSet, texts: Texts, images: Sequence[Any], depth: int = DEPTH
+    model: InterBertForImageTextRetrieval, data: RetrievalSet, texts: Texts, inputs: Sequence[Any], depth: int = DEPTH
 ) -> Candidates:
     """Recall, and read jointly whatever the model's configuration says.
 
@@ -60,19 +62,20 @@ def candidates(
         model: without its fusion (``dual_score_weight`` and ``dual_score_offset`` None).
         data: which texts and images belong together.
         texts: token ids.
-        images: model inputs.
+        inputs: of each image.
         depth: images of a text that are read.
     """
-    cosines = dual_matrix(model, texts, images)
+    cosines = dual_matrix(model, texts, inputs)
     chosen = np.argsort(-cosines, axis=1, kind="stable")[:, :depth]
-    joint = score_pairs(model, texts, images, chosen)
+    joint = score_pairs(model, texts, inputs, chosen)
     relevant = np.take_along_axis(data.relevant, chosen, axis=1)
-    return Candidates(np.take_along_axis(cosines, chosen, axis=1), joint, relevant, best_ranks(cosines, data.relevant))
+    ranks, images = best_ranks(cosines, data.relevant), data.relevant.argmax(axis=1)
+    return Candidates(np.take_along_axis(cosines, chosen, axis=1), joint, relevant, ranks, images)
 
 
 def fit(found: Candidates) -> FusionFit:
     """Fusion of validation pairs, fitted as fine-tuning does, on the few best candidates."""
-    fitted = fit_both(found.joint[:, :FEW], found.cosines[:, :FEW], found.relevant[:, :FEW])
+    fitted = fit_both(found.joint[:, :FEW], found.cosines[:, :FEW], found.relevant[:, :FEW], found.images)
     assert fitted is not None, "validation cannot tell a mixture"
     return fitted
 

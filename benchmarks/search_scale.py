@@ -129,7 +129,7 @@ def vectors_of(real: Float32, encoder: ProductEncoder, count: int) -> tuple[Floa
     rng = np.random.default_rng(1)
     origin = rng.integers(0, len(real), count - len(real))
     distance = rng.choice(nearest_distances(real[:, :size]), len(origin))
-    made = np.empty((len(origin), real.shape[1]), dtype=np.float32)
+    made = real[origin]  # the likeness of images is its origin's
     for start in range(0, len(origin), _BLOCK):
         part = slice(start, start + _BLOCK)
         noise = rng.normal(size=(len(origin[part]), size)).astype(np.float32)

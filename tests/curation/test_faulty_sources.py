@@ -37,6 +37,21 @@ def lines(count: int) -> list[str]:
     return [json.dumps({"item": n, "title": title}) for n, title in enumerate(titles(count))]
 
 
+def indented(line: str) -> str:
+    return json.dumps(json.loads(line), indent=2)
+
+
+def test_of_a_cut_file_numbers_stay_as_they_are_written_and_an_object_is_no_table(tmp_path: Path) -> None:
+    items = ("1.10", '"x"')
+    rows = [f'{{"item": {item}, "title": "{title}"}}' for item, title in zip(items, titles(2), strict=True)]
+    (tmp_path / "a.json").write_text(f"[{', '.join(rows)}, {{", encoding="utf-8")
+    build(tmp_path / "a.json", tmp_path / "out", id_column="item")
+    assert [row["id"] for row in rows_of(tmp_path / "out")] == ["1.10", "x"]
+    (tmp_path / "b.json").write_text('{"info": {"title": "a"}, "images": [{"title": "b"}, {', encoding="utf-8")
+    with pytest.raises(SourceError, match=r"b\.json"):
+        build(tmp_path / "b.json", tmp_path / "of_object")
+
+
 def test_images_are_found_in_a_later_shard(tmp_path: Path) -> None:
     rows = products(4)
     crawl(tmp_path / "a.parquet", [row | {"image": {"bytes": None, "path": None}} for row in rows[:2]])
@@ -98,11 +113,8 @@ CSV = "item,title\n" + "".join(f"{n},{title}\n" for n, title in enumerate(titles
     ("name", "content", "wrong"),
     [
         ("a.jsonl", "\n".join([*lines(3), lines(4)[3][:-9]]).encode(), "line 4 is no JSON"),
-        (
-            "a.json",
-            f"[{', '.join(lines(3))}, {lines(4)[3][:-9]}".encode(),
-            "element 4 and all behind it cannot be read",
-        ),
+        ("a.json", f"[{', '.join(lines(3))}, {lines(4)[3][:-9]}".encode(), "element 3 and all behind it cannot be"),
+        ("a.json", "\n".join([*map(indented, lines(3)), lines(4)[3][:-9]]).encode(), "element 3 and all behind it"),
         ("a.jsonl", "\n".join([*lines(2), "{]", *lines(4)[2:3]]).encode(), "line 3 is no JSON"),
         ("a.jsonl", "\n".join([*lines(3), '{"title": "红']).encode()[:-1], "line 4 is no text in UTF-8"),
         ("a.csv", (CSV.partition("\n3,")[0] + '\n3,"红').encode(), "line 5 cannot be read (unexpected end of data)"),

@@ -485,11 +485,11 @@ def test_images_are_compared_by_what_the_extractor_saw_too(
     assert isinstance(index, ProductIndex)
     assert (encoder.direction_size, encoder.vector_size) == (8, 15)
     vectors = index.vectors(index.ids())
-    np.testing.assert_allclose(np.linalg.norm(vectors[:, 9:], axis=1), 1.0, atol=1e-3)
+    np.testing.assert_allclose(np.linalg.norm(vectors[:, 9:], axis=1), 0.25, atol=1e-3)
     image = draw("green", "triangle")
     own, _ = encoder.described(image, "the image")
     query = encoder.image_query(own)[0]
-    expected = 0.25 * vectors[:, :8] @ own[0, :8] + 0.75 * vectors[:, 9:] @ own[0, 9:]
+    expected = 0.25 * vectors[:, :8] @ own[0, :8] + 0.75 * 16 * vectors[:, 9:] @ own[0, 9:]
     np.testing.assert_allclose(vectors @ query, expected, atol=2e-3)
     hits = engine.search(image=image, duplicates=None, top_k=5)
     best = [index.ids()[place] for place in np.argsort(-expected)[:5]]

@@ -32,7 +32,8 @@ def test_the_share_is_what_images_with_like_texts_ask_for(generator: np.random.G
     texts = [f"kind{kind} number{place}" for place, kind in enumerate(kinds)]
     telling, noise = of_kinds(generator, kinds), unit(generator.normal(size=(60, 8)))
     assert fit_share(telling, noise, texts) < 0.5 < fit_share(noise, telling, texts)
-    assert fit_share(telling, telling, texts) == 0.0  # the least of equals
+    assert fit_share(telling, telling, texts) == 0.5  # nothing to choose
+    assert fit_share(telling, noise, ["the same words"] * 60) == 0.5
     # each tells half of the kinds
     halves = [np.where(kinds < KINDS // 2, kinds, 0), np.where(kinds < KINDS // 2, 0, kinds)]
     one, other = (of_kinds(generator, half) for half in halves)
@@ -42,8 +43,7 @@ def test_the_share_is_what_images_with_like_texts_ask_for(generator: np.random.G
 
 def test_components_keep_how_alike_features_are(generator: np.random.Generator) -> None:
     features = generator.normal(size=(30, 3)) @ generator.normal(size=(3, 10)) + 5.0
-    images = [(one[None].astype(np.float32), np.zeros((1, 5), np.float32)) for one in features]
-    mean, components = components_of(images)
+    mean, components = components_of(features.astype(np.float32))
     np.testing.assert_allclose(mean, features.mean(axis=0), rtol=1e-5)
     assert components.shape == (10, 3)  # there are no more
     projected = (features - mean) @ components
@@ -51,6 +51,8 @@ def test_components_keep_how_alike_features_are(generator: np.random.Generator) 
     centred = features - features.mean(axis=0)
     sizes = np.linalg.svd(centred, compute_uv=False)[:3] / np.sqrt(30)
     np.testing.assert_allclose(spread, np.sqrt(sizes), rtol=1e-3)  # half way to one
+    assert components_of(np.full((30, 10), 0.3, np.float32))[1].shape == (10, 0)
+    assert components_of(np.ones((1, 10), np.float32))[1].shape == (10, 0)
 
 
 def test_a_model_keeps_them_and_loads_them_again(generator: np.random.Generator, tmp_path) -> None:
@@ -61,8 +63,11 @@ def test_a_model_keeps_them_and_loads_them_again(generator: np.random.Generator,
         for _ in range(40)
     ]
     texts = [f"word{place % 5}" for place in range(40)]
-    share = keep_likeness(model, images[:30], images, texts)
+    share = keep_likeness(model, np.stack([one[0][0] for one in images[:30]]), images, texts)
     assert model.config.likeness_size == 10
+    same = InterBertForImageTextRetrieval(tiny_config(contrastive_size=8)).eval()
+    assert keep_likeness(same, np.ones((30, 10), np.float32), images, texts) is None
+    assert same.config.likeness_size is None
     features = torch.from_numpy(np.stack([one[0] for one in images]))
     model.save_pretrained(tmp_path)
     again = InterBertForImageTextRetrieval.from_pretrained(tmp_path)

@@ -9,7 +9,7 @@ from interbert.model import scoring
 from interbert.model.modeling import InterBertForImageTextRetrieval
 from interbert.model.scoring import dual_matrix, score_matrix
 from interbert.tasks.metrics import best_ranks
-from interbert.tasks.score_fusion import ScoreFusion, build_in, calibration, fit_both, fit_score_fusion
+from interbert.tasks.score_fusion import ScoreFusion, build_in, calibration, fit_both, fit_score_fusion, gain_of_joint
 
 
 def test_each_part_is_worth_what_it_tells() -> None:
@@ -58,7 +58,8 @@ def test_a_model_reads_jointly_only_where_that_is_a_gain_beyond_chance() -> None
     relevant = np.arange(16) == generator.integers(0, 16, (300, 1))
     cosines = 0.1 * (generator.normal(size=relevant.shape) + 2.0 * relevant)
     telling, noise = generator.normal(size=relevant.shape) + 2.0 * relevant, generator.normal(size=relevant.shape)
-    pays, says_nothing = fit_both(telling, cosines, relevant), fit_both(noise, cosines, relevant)
+    images = np.arange(300)
+    pays, says_nothing = fit_both(telling, cosines, relevant, images), fit_both(noise, cosines, relevant, images)
     assert pays is not None
     assert says_nothing is not None
     assert pays.gain.low > 0
@@ -68,6 +69,24 @@ def test_a_model_reads_jointly_only_where_that_is_a_gain_beyond_chance() -> None
     assert says_nothing.chosen.dual == pytest.approx(says_nothing.mixture.dual, rel=0.1)
     one = best_ranks(pays.mixture(telling, cosines), relevant)
     assert pays.gain.value == pytest.approx((1 / one - 1 / best_ranks(cosines, relevant)).mean(), abs=0.02)
+
+
+def test_the_gain_does_not_depend_on_how_texts_of_an_image_alternate() -> None:
+    generator = np.random.default_rng(5)
+    relevant = np.repeat(np.arange(16) == generator.integers(0, 16, (200, 1)), 2, axis=0)
+    cosines = 0.1 * (generator.normal(size=relevant.shape) + 2.0 * relevant)
+    joint = generator.normal(size=relevant.shape) + 2.0 * relevant
+    joint[1::2] -= 3.0 * relevant[1::2]  # it misleads about every second text, as of one of two columns
+    images = np.repeat(np.arange(200), 2)
+    order = generator.permutation(400)
+    one = gain_of_joint(joint, cosines, relevant, images)
+    other = gain_of_joint(joint[order], cosines[order], relevant[order], images[order])
+    assert one.value == pytest.approx(other.value, abs=1e-9)
+    assert (one.low, one.high) == pytest.approx((other.low, other.high), abs=1e-9)
+    # texts of an image are resampled together: as many images, twice the texts
+    parts = (joint[::2], cosines[::2], relevant[::2], images[::2])
+    single, twice = gain_of_joint(*parts), gain_of_joint(*(np.repeat(part, 2, axis=0) for part in parts))
+    assert twice.high - twice.low == pytest.approx(single.high - single.low, rel=0.05)
 
 
 def test_a_model_that_does_not_read_jointly_scores_without_a_joint_pass(monkeypatch: pytest.MonkeyPatch) -> None:

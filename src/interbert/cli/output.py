@@ -48,7 +48,8 @@ def print_retrieval(report: RetrievalReport, zero_shot: bool) -> None:
             table.add_row("  chance", *chance, "", str(first.candidates))
     print_table(table, _WIDTH)
     say("among: candidates that a query ranks")
-    say(f"probabilities of the {RERANKED} best images are off by {report.calibration_error:.3f} (calibration error)")
+    best = f"{min(RERANKED, first.candidates)} best images"
+    say(f"probabilities of each text's {best} are off by {report.calibration_error:.3f} (calibration error)")
     say(f"{report.scores.size} pairs in {report.seconds:.1f} s, {report.scores.size / report.seconds:.0f} pairs/s")
 
 

@@ -133,9 +133,10 @@ def _served(name: str, path: str, options: Options, state: State, settings: Sett
 
     bf16 = asks_for_bf16(options.precision)
     engine = SearchEngine.open(path, bf16=bf16, joint_runtime=options.joint_runtime)
-    logging.getLogger("interbert.service").info(
-        "index %s: pairs are scored jointly by %s", name, engine.encoder.scorer.runtime
-    )
+    runtime = engine.encoder.scorer.runtime
+    reads = engine.encoder.model.config.reads_jointly
+    how = f"pairs are scored jointly by {runtime}" if reads else "its model does not read jointly, and ranks by recall"
+    logging.getLogger("interbert.service").info("index %s: %s", name, how)
     return ServedIndex(
         name,
         path,

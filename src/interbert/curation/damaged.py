@@ -8,15 +8,18 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from interbert.errors import SourceError, writing
 from interbert.extraction.delimited import records_of
 from interbert.extraction.json_rows import problem_of, records_are_lines
+from interbert.extraction.json_types import WrittenNumber, json_decoder
 from interbert.extraction.table_limits import MAX_RECORD, MAX_VALUES
 from interbert.extraction.tables import SourceRows, read_rows
-from interbert.regions.json_stream import json_elements
+from interbert.regions.json_stream import json_elements, json_values
 
 _DELIMITED, _LINES = (".csv", ".tsv"), (".jsonl", ".json")
+_HEAD = 4096
 _MOST_BAD = 10_000
 """Records of a file that cannot be read, beyond which it is no table."""
 
@@ -104,16 +107,35 @@ def _lines(file: Path) -> Iterator[tuple[int, str, str | None]]:
 
 
 def _elements(file: Path) -> Iterator[tuple[int, str, str | None]]:
-    """Elements of a list up to where the file is cut off."""
-    number = 0
+    """Elements of a list, or values one after the other, up to what cannot be read."""
+    number = -1
     try:
-        for number, (_, element) in enumerate(json_elements(file, most_values=MAX_VALUES), 1):
-            line = json.dumps({"text": element} if isinstance(element, str) else element)
+        for number, element in enumerate(_values(file)):
+            line = _written({"text": element} if isinstance(element, str) else element)
             yield number, line, problem_of(line)
-    except SourceError:
-        if not number:
+    except SourceError as error:
+        if number < 0:
             raise
-        yield number + 1, "", "and all behind it cannot be read: the list has no end"
+        yield number + 1, "", f"and all behind it cannot be read ({str(error).partition(': ')[2].rstrip('.')})"
+
+
+def _values(file: Path) -> Iterator[Any]:
+    with file.open(encoding="utf-8-sig", errors="replace") as opened:
+        is_list = opened.read(_HEAD).lstrip().startswith("[")
+    if is_list:
+        return (element for _, element in json_elements(file, json_decoder(), MAX_VALUES))
+    return json_values(file, json_decoder(), MAX_VALUES)
+
+
+def _written(value: Any) -> str:
+    """JSON with each number as it was written, which an id may be."""
+    if isinstance(value, WrittenNumber):
+        return value.text
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{json.dumps(name)}: {_written(one)}" for name, one in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_written, value)) + "]"
+    return json.dumps(value)
 
 
 def _is_text(text: str) -> bool:

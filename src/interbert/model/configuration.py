@@ -218,6 +218,8 @@ class InterBertConfig(PretrainedConfig):  # type: ignore[misc]
                 raise ConfigError(f"hidden_size {self.hidden_size} is not a multiple of {name} {getattr(self, name)}.")
         if self.dual_score_weight is not None and self.contrastive_size is None:
             raise ConfigError("dual_score_weight needs contrastive_size: without it there is no dual encoder.")
+        if not isinstance(self.likeness_share, int | float) or not 0 <= self.likeness_share <= 1:
+            raise ConfigError(f"likeness_share must be between 0 and 1, not {self.likeness_share!r}.")
         if self.dual_score_offset is not None and self.dual_score_weight is None:
             raise ConfigError("dual_score_offset needs dual_score_weight: it is what is added to that score.")
         if self.fusion not in ("mul", "sum"):

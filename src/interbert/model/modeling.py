@@ -1295,7 +1295,7 @@ class InterBertForImageTextRetrieval(Matcher):
             )
             logits = self.matching_logits(output)
         else:
-            logits = prior_logits(torch.full((len(input_ids),), offset, device=self.device))
+            logits = prior_logits(torch.full(input_ids.shape[:1], offset, device=self.device))
         if weight is None:
             return logits
         assert region_features is not None

@@ -195,6 +195,8 @@ class SearchEngine(StagedSearch):
         Raises:
             VectorIndexError: a hit is not in the index any more.
         """
+        if not self.encoder.model.config.reads_jointly:
+            return self.encoder.joint(texts, [], recalled)
         absent = [hit.id for hit in hits if hit.tokens is None]
         read = dict(zip(absent, self.index.regions(absent), strict=True))
         return self.encoder.joint(texts, [read[hit.id] if hit.tokens is None else hit.tokens for hit in hits], recalled)

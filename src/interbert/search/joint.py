@@ -107,6 +107,8 @@ class JointScorer:
             return np.zeros(0, dtype=np.float32)
         offset = self._model.config.dual_score_offset
         if offset is not None:
+            if progress is not None:
+                progress(len(text_of))
             return np.full(len(text_of), offset, dtype=np.float32)
         embedded, counts = padded(tokens, self._model.device)
         return score_embedded(self._prepared(), texts, embedded, counts, text_of, image_of, progress, bf16=self._bf16)

@@ -34,6 +34,9 @@ Views: TypeAlias = "tuple[Regions, ...]"
 """Regions of an image; then of its mirror image, where that counts too."""
 
 _BATCH = 64
+_LIKENESS_SCALE = 0.25
+"""Length of the likeness beside a direction of length one: a large index looks into the nearest of the parts that its
+vectors are divided into, and texts' queries know nothing of likeness."""
 
 
 def sound_views(views: Sequence[Regions | RegionError], where: str) -> Views | RegionError:
@@ -124,6 +127,11 @@ class ProductEncoder:
         return self.direction_size + corrected + (config.likeness_size or 0)
 
     @property
+    def matching_size(self) -> int:
+        """The first numbers of a vector, of which a text's and an image's inner product is made: all but likeness."""
+        return self.vector_size - (self.model.config.likeness_size or 0)
+
+    @property
     def direction_size(self) -> int:
         """Numbers of a vector that say what an image shows, the first: behind them come hub correction and likeness."""
         config = self.model.config
@@ -138,7 +146,8 @@ class ProductEncoder:
         if config.contrastive_size is None:
             return None
         correction = config.hub_correction if config.query_bank_size is not None else 0.0
-        return float(np.sqrt(1.0 + correction**2 + (config.likeness_size is not None)))
+        likeness = _LIKENESS_SCALE if config.likeness_size is not None else 0.0
+        return float(np.sqrt(1.0 + correction**2 + likeness**2))
 
     @property
     def extractor(self) -> RegionExtractor:
@@ -170,7 +179,8 @@ class ProductEncoder:
             with inference(self.model, bf16=False):  # once per image, and kept: exactness is worth its time
                 encoded = self.model.encode_image(**batch) if self.can_recall else torch.empty(len(inputs), 0)
                 if self.model.likeness is not None:
-                    encoded = torch.cat([encoded, self.model.likeness(batch["region_features"])], dim=1)
+                    seen = self.model.likeness(batch["region_features"]) * _LIKENESS_SCALE
+                    encoded = torch.cat([encoded, seen], dim=1)
                 embedded = self.model.interbert.image_embeddings(batch["region_features"], batch["region_locations"])
             vectors.append(encoded.float().cpu().numpy())
             whole = embedded.float().cpu().numpy()
@@ -204,7 +214,7 @@ class ProductEncoder:
         with inference(self.model, bf16=False):
             found: Float32 = self.model.correct_hubs(torch.nn.functional.normalize(mean, dim=-1)).cpu().numpy()
         seen = unit_rows(self._likeness(vectors) + self._likeness(mirrored))
-        return np.concatenate([found, seen], axis=1)
+        return np.concatenate([found, seen * np.float32(_LIKENESS_SCALE)], axis=1)
 
     def _likeness(self, vectors: Float32) -> Float32:
         """[n,L], the last numbers of vectors [n,D]."""
@@ -271,7 +281,7 @@ class ProductEncoder:
             direction, seen = unit_rows(direction), unit_rows(seen)
         share = np.float32(config.likeness_share if seen.shape[1] else 0.0)
         query[:, :size] = direction * (1 - share)
-        query[:, vectors.shape[1] - seen.shape[1] :] = seen * share
+        query[:, vectors.shape[1] - seen.shape[1] :] = seen * np.float32(share / _LIKENESS_SCALE)
         return query
 
     def image_vector(self, image: Image.Image | bytes | str | Path, mirrored: bool = False) -> Float32:

@@ -146,7 +146,7 @@ class RetrievalTask(Task):
             cosines = np.take_along_axis(cosines, candidates, axis=1)
             positive = np.take_along_axis(relevant, candidates, axis=1)
             joint = score_pairs(model, self._texts, self.images, candidates)
-            self.fusion = fit_both(joint, cosines, positive)
+            self.fusion = fit_both(joint, cosines, positive, relevant.argmax(axis=1))
             mixed = joint if self.fusion is None else self.fusion.mixture(joint, cosines)
             metrics |= _recalls(_ranks_among(joint, positive), "joint_r@")
             metrics |= _recalls(_ranks_among(mixed, positive), "r@")

@@ -116,27 +116,39 @@ class FusionFit:
         return self.dual
 
 
-def fit_both(joint: Floats, cosines: Floats, relevant: NDArray[np.bool_]) -> FusionFit | None:
-    """Mixture, dual score alone and their difference; arguments and None as of :func:`fit_score_fusion`."""
+def fit_both(
+    joint: Floats, cosines: Floats, relevant: NDArray[np.bool_], groups: NDArray[np.integer]
+) -> FusionFit | None:
+    """Mixture, dual score alone and their difference; None as of :func:`fit_score_fusion`.
+
+    Args:
+        joint, cosines, relevant: as there.
+        groups: [texts], equal for texts of one image.
+    """
     mixture = fit_score_fusion(joint, cosines, relevant)
     if mixture is None:
         return None
     dual = fit_score_fusion(np.zeros_like(cosines), cosines, relevant)
-    return FusionFit(mixture, dual, gain_of_joint(joint, cosines, relevant))
+    return FusionFit(mixture, dual, gain_of_joint(joint, cosines, relevant, groups))
 
 
-def gain_of_joint(joint: Floats, cosines: Floats, relevant: NDArray[np.bool_], seed: int = 0) -> Estimate:
+def gain_of_joint(
+    joint: Floats, cosines: Floats, relevant: NDArray[np.bool_], groups: NDArray[np.integer], seed: int = 0
+) -> Estimate:
     """What the mixture's order of the candidates is better than the dual encoder's: reciprocal rank, paired.
 
-    Each half of the texts is ranked by the mixture that the other half gives. The reciprocal rank, of which recall at
-    1 sees the first place alone, tells smaller gains from chance.
+    The images are halved by chance, and each half's texts are ranked by the mixture that the other half gives; images
+    are resampled, of which each counts with the mean over its texts. The reciprocal rank, of which recall at 1 sees
+    the first place alone, tells smaller gains from chance.
 
     Args:
         joint, cosines, relevant: as of :func:`fit_score_fusion`; a text without a right candidate counts as no gain.
-        seed: of the resampling.
+        groups: [texts], equal for texts of one image.
+        seed: of the halves and the resampling.
     """
     gains = np.zeros(len(joint))
-    half = np.arange(len(joint)) % 2 == 0
+    _, image = np.unique(groups, return_inverse=True)
+    half = (np.random.default_rng(seed).permutation(int(image.max()) + 1) % 2 == 0)[image]
     for fitted, judged in ((half, ~half), (~half, half)):
         mixture = fit_score_fusion(joint[fitted], cosines[fitted], relevant[fitted])
         told = judged & relevant.any(axis=1)
@@ -146,7 +158,8 @@ def gain_of_joint(joint: Floats, cosines: Floats, relevant: NDArray[np.bool_], s
                 for scores in (cosines[told], mixture(joint[told], cosines[told]))
             )
             gains[told] = after - before
-    return estimates({"gain": gains}, _RESAMPLINGS, seed)["gain"]
+    of_images = np.bincount(image, gains) / np.bincount(image)
+    return estimates({"gain": of_images}, _RESAMPLINGS, seed)["gain"]
 
 
 @torch.no_grad()

@@ -61,6 +61,8 @@ _DUAL_ALONE = (
     "more validation images tell smaller gains"
 )
 _LIKENESS_IMAGES = 4096
+_AT_ONCE = 64
+"""Images whose regions are held to take the global token of."""
 _QUERY_BANK = 2048
 """Texts of the query bank: as good as all 12,000 of a catalogue."""
 _HUB_CORRECTION = 0.5
@@ -181,12 +183,15 @@ def _compare_images(
     seed: int,
 ) -> None:
     """Keep, of a sample of the training images, the features' components that images are compared by, too."""
-    rows = np.random.default_rng(seed).permutation(np.unique(data.table.rows))[:_LIKENESS_IMAGES]
-    if len(rows) < 2:
-        return
+    rows = np.random.default_rng(seed).permutation(np.unique(data.table.rows))[:_LIKENESS_IMAGES].tolist()
+    blocks = [rows[start : start + _AT_ONCE] for start in range(0, len(rows), _AT_ONCE)]
+    features = np.stack([one[0][0] for rows in blocks for one in encode_images(data.store, rows, processor)])
     held = task.data
     texts = [" ".join(held.texts[text] for text in np.flatnonzero(column)) for column in held.relevant.T]
-    share = keep_likeness(model, encode_images(data.store, rows.tolist(), processor), task.images, texts)
+    share = keep_likeness(model, features, task.images, texts)
+    if share is None:
+        _logger.info("likeness of images: by trained vectors alone, since the extractor's features are all the same")
+        return
     _logger.info(
         f"likeness of images: {1 - share:.1f} x trained vectors + {share:.1f} x the extractor's features, by the texts "
         f"of the likest of {task.data_size}"
@@ -207,7 +212,7 @@ def _fuse_dual_scores(model: InterBertForImageTextRetrieval, task: RetrievalTask
     _logger.info(f"mixture: {chosen.joint:.2f} x joint + {chosen.dual:.1f} x cosine, fitted on {task.data_size}")
     _logger.info(
         f"reading jointly changes the reciprocal rank of the right image by {gain.value:+.3f} "
-        f"[{gain.low:+.3f}, {gain.high:+.3f}]: " + (_READS_JOINTLY if chosen.joint else _DUAL_ALONE)
+        f"[{gain.low:+.3f}, {gain.high:+.3f}]: " + (_READS_JOINTLY if model.config.reads_jointly else _DUAL_ALONE)
     )
 
 

@@ -57,7 +57,7 @@ async def embeddings(request: Request, asked: EmbeddingsRequest, principal: _Sea
     """
     service: Service = request.app.state.service
     served = service.index(asked.model, principal)
-    size = served.engine.encoder.vector_size
+    size = served.engine.encoder.matching_size
     if asked.dimensions not in (None, size):
         raise ServiceError("invalid", f"Vectors of this model have {size} numbers, no others.", "dimensions")
     inputs = asked.inputs
@@ -66,12 +66,12 @@ async def embeddings(request: Request, asked: EmbeddingsRequest, principal: _Sea
     _require_lengths(service, {f"input[{place}]": inputs[place] for place in texts})
     vectors: Float32 = np.zeros((len(inputs), size), np.float32)
     if texts:
-        vectors[texts] = await served.pipeline.encode_texts([inputs[place] for place in texts])
+        vectors[texts] = (await served.pipeline.encode_texts([inputs[place] for place in texts]))[:, :size]
     for place, one in enumerate(inputs):
         if is_data_uri(one):
             async with service.image_slots.taking():
                 image = await run_in_threadpool(decoded, one, f"input[{place}]", service.limits.image_megapixels)
-                vectors[place] = (await served.pipeline.encode_images([image]))[0]
+                vectors[place] = (await served.pipeline.encode_images([image]))[0, :size]
     data = [
         Embedding(index=place, embedding=_base64(one) if asked.encoding_format == "base64" else one.tolist())
         for place, one in enumerate(vectors)
