@@ -749,8 +749,8 @@ class Likeness(nn.Module):
     """How alike two images are by what the extractor saw, before anything was trained: principal components.
 
     Training teaches vectors what titles tell apart; of a small catalogue they then know less of what images look like
-    than the features they are made from. Both beside each other are never worse than either, by the share that
-    validation images ask for (:mod:`interbert.tasks.likeness`).
+    than the features they are made from. So both are compared, at the share that validation images ask for
+    (:mod:`interbert.tasks.likeness`).
     """
 
     def __init__(self, features: int, size: int) -> None:
