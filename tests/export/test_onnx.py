@@ -20,7 +20,7 @@ from interbert.checkpoints.bert import bert_tokenizer
 from interbert.cli.main import main
 from interbert.errors import CheckpointError, UsageError
 from interbert.export import onnx, quantise
-from interbert.export.modules import PARTS
+from interbert.export.modules import PARTS, JointScorer
 from interbert.export.onnx import export_onnx
 from interbert.export.runtime import open_exported
 from interbert.model.region_inputs import InterBertRegionFeatureExtractor
@@ -220,3 +220,25 @@ def test_runtimes_report_nothing_to_their_vendors(exported, tmp_path):
     assert done.returncode == 0, done.stderr[-600:]
     # each would make an id of the machine there, to send with its reports
     assert [path for path in tmp_path.rglob("*") if path.name in ("deviceid", "openvino_ga_cid")] == []
+
+
+def test_a_model_that_does_not_read_jointly_is_exported_with_a_free_batch():
+    torch.manual_seed(0)
+    config = tiny_config(contrastive_size=8, dual_score_weight=2.0, dual_score_offset=-1.5)
+    scorer = JointScorer(InterBertForImageTextRetrieval(config).eval())
+
+    def inputs(count):
+        ids = torch.randint(3, 60, (count, 5))
+        return (
+            ids,
+            torch.ones_like(ids),
+            torch.randn(count, 4, 10),
+            torch.rand(count, 4, 5),
+            torch.ones(count, 4).long(),
+        )
+
+    batch = torch.export.Dim("batch")
+    exported = torch.export.export(scorer, inputs(2), dynamic_shapes=tuple({0: batch} for _ in range(5))).module()
+    for count in (2, 3, 8):
+        asked = inputs(count)
+        torch.testing.assert_close(exported(*asked), scorer(*asked), atol=1e-5, rtol=1e-5)
