@@ -79,6 +79,7 @@ class Arm:
     regions: Literal["iou", "plain", "none"] = "iou"
     hard_share: float = 0.5
     contrast: bool = True
+    lm_loss_weight: float = 1.0
     overrides: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -109,7 +110,7 @@ SUITES: dict[str, tuple[Arm, ...]] = {
         Arm("random negatives", hard_share=0.0),
         Arm("no matching", overrides={"matching_loss_weight": 0.0}),
         Arm("no contrast", contrast=False),
-        Arm("no masked segments", overrides={"lm_loss_weight": 0.0}),
+        Arm("no masked segments", lm_loss_weight=0.0),
         Arm("no masked regions", overrides={"region_loss_weight": 0.0}),
     ),
     "streams": STREAMS,
@@ -204,6 +205,7 @@ def _pretrained(arm: Arm, seed: int, arguments: argparse.Namespace, folder: Path
         model=ModelOptions(
             contrastive_size=384 if arm.contrast else None,
             region_dropout=0.2,
+            lm_loss_weight=arm.lm_loss_weight,
             config_overrides=dict(arm.overrides),  # type: ignore[arg-type]
         ),
         masking=MaskingOptions(text=arm.text, text_max_share=_share(known) if arm.text == "segment" else 0.5),
