@@ -38,6 +38,7 @@ from interbert.extraction.grid import GridExtractor, GridSettings
 from interbert.extraction.sources import open_source
 from interbert.model.scoring import encode_all, score_listed_pairs
 from interbert.regions.store import RegionStore
+from interbert.tasks.evaluation import mean_images
 from interbert.tasks.retrieval import encode_images
 from interbert.training.finetune import finetune_retrieval
 from interbert.training.options import (
@@ -193,7 +194,7 @@ def judge(directory: Path, scenes: Path, store_path: Path, column: str) -> dict[
     scorers: dict[str, Callable[[], Float32]] = {
         "joint": lambda: _joint(model, ids, images),
         "dual": lambda: _dual(model, ids, images),
-        "joint_shuffled": lambda: _joint(model, ids, [_mean_image(images)] * len(images)),
+        "joint_shuffled": lambda: _joint(model, ids, mean_images(images)),
     }
     right = {name: winoground(scorer()) for name, scorer in scorers.items()}
     ways = np.array([one["way"] for one in table[::2]])
@@ -230,19 +231,6 @@ def _dual(model: Any, ids: Sequence[Sequence[int]], images: Sequence[RegionArray
     texts, vectors = (side.reshape(len(ids) // 2, 2, -1) for side in encode_all(model, ids, images))
     scores: Float32 = np.einsum("scd,sid->sci", texts, vectors)
     return scores
-
-
-def _mean_image(images: Sequence[RegionArrays]) -> RegionArrays:
-    """One image whose tokens are the mean of all images' own at their places."""
-    most = max(len(features) for features, _ in images)
-    sums = [np.zeros((most, part.shape[1])) for part in images[0]]
-    counts = np.zeros((most, 1))
-    for image in images:
-        counts[: len(image[0])] += 1
-        for total, part in zip(sums, image, strict=True):
-            total[: len(part)] += part
-    features, locations = ((total / counts).astype(np.float32) for total in sums)
-    return features, locations
 
 
 def table(name: str, results: dict[str, Any]) -> str:

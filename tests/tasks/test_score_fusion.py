@@ -11,6 +11,30 @@ from interbert.model.scoring import dual_matrix, score_matrix
 from interbert.tasks.metrics import best_ranks
 from interbert.tasks.score_fusion import ScoreFusion, build_in, calibration, fit_both, fit_score_fusion, gain_of_joint
 
+Image = tuple[np.ndarray, np.ndarray]
+
+
+def model_and_pairs() -> tuple[InterBertForImageTextRetrieval, list[list[int]], list[Image]]:
+    torch.manual_seed(0)
+    model = InterBertForImageTextRetrieval(tiny_config(contrastive_size=8)).eval()
+    generator = np.random.default_rng(1)
+    texts = [[1, 5, 9, 2], [1, 7, 2]]
+    images = [
+        (generator.normal(size=(3, 10)).astype(np.float32), generator.uniform(size=(3, 5)).astype(np.float32))
+        for _ in range(3)
+    ]
+    return model, texts, images
+
+
+def by_forward(model: InterBertForImageTextRetrieval, text: list[int], image: Image) -> float:
+    with torch.no_grad():
+        logits = model(
+            input_ids=torch.tensor([text]),
+            region_features=torch.from_numpy(image[0])[None],
+            region_locations=torch.from_numpy(image[1])[None],
+        ).logits
+    return float(logits[0, 0] - logits[0, 1])
+
 
 def test_each_part_is_worth_what_it_tells() -> None:
     generator = np.random.default_rng(0)
@@ -90,27 +114,15 @@ def test_the_gain_does_not_depend_on_how_texts_of_an_image_alternate() -> None:
 
 
 def test_a_model_that_does_not_read_jointly_scores_without_a_joint_pass(monkeypatch: pytest.MonkeyPatch) -> None:
-    torch.manual_seed(0)
-    model = InterBertForImageTextRetrieval(tiny_config(contrastive_size=8)).eval()
-    generator = np.random.default_rng(1)
-    texts = [[1, 5, 9, 2], [1, 7, 2]]
-    images = [
-        (generator.normal(size=(3, 10)).astype(np.float32), generator.uniform(size=(3, 5)).astype(np.float32))
-        for _ in range(3)
-    ]
+    model, texts, images = model_and_pairs()
     head = model.matching_head.weight.clone()
     build_in(model, ScoreFusion(0.0, 5.0, -1.5))
     assert torch.equal(model.matching_head.weight, head)
     monkeypatch.setattr(model, "match_embedded", None)
     expected = 5.0 * dual_matrix(model, texts, images, bf16=False) - 1.5
     np.testing.assert_allclose(score_matrix(model, texts, images, bf16=False), expected, atol=1e-5)
-    with torch.no_grad():
-        logits = model(
-            input_ids=torch.tensor([texts[0]]),
-            region_features=torch.from_numpy(images[2][0])[None],
-            region_locations=torch.from_numpy(images[2][1])[None],
-        ).logits
-    assert float(logits[0, 0] - logits[0, 1]) == pytest.approx(expected[0, 2], abs=1e-4)
+    difference = by_forward(model, texts[0], images[2])
+    assert difference == pytest.approx(expected[0, 2], abs=1e-4)
 
 
 def test_calibration_turns_an_order_into_log_odds() -> None:
@@ -130,22 +142,10 @@ def test_calibration_turns_an_order_into_log_odds() -> None:
 
 def test_pair_scores_are_the_mixture_and_forward_agrees(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scoring, "cpu_has_bf16", lambda: False)
-    torch.manual_seed(0)
-    model = InterBertForImageTextRetrieval(tiny_config(contrastive_size=8)).eval()
-    generator = np.random.default_rng(1)
-    texts = [[1, 5, 9, 2], [1, 7, 2]]
-    images = [
-        (generator.normal(size=(3, 10)).astype(np.float32), generator.uniform(size=(3, 5)).astype(np.float32))
-        for _ in range(3)
-    ]
+    model, texts, images = model_and_pairs()
     plain = score_matrix(model, texts, images)
     build_in(model, ScoreFusion(0.5, 5.0, -1.5))
     mixed = score_matrix(model, texts, images)
     np.testing.assert_allclose(mixed, 0.5 * plain + 5.0 * dual_matrix(model, texts, images) - 1.5, atol=1e-4)
-    with torch.no_grad():
-        logits = model(
-            input_ids=torch.tensor([texts[0]]),
-            region_features=torch.from_numpy(images[2][0])[None],
-            region_locations=torch.from_numpy(images[2][1])[None],
-        ).logits
-    assert abs(float(logits[0, 0] - logits[0, 1]) - mixed[0, 2]) < 1e-4
+    difference = by_forward(model, texts[0], images[2])
+    assert abs(difference - mixed[0, 2]) < 1e-4

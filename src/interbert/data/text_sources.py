@@ -13,8 +13,8 @@ from typing import Any
 from interbert.data.row_files import cell_text, read_lines, read_rows, too_long
 from interbert.data.texts import FlatTexts
 from interbert.errors import ColumnError, SourceError, first_line
-from interbert.utils.clean_text import clean_text
 from interbert.utils.files import atomic_write
+from interbert.utils.texts import clean_text
 
 _LINES = (".txt", ".text")
 _WHAT = "texts"

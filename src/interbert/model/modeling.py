@@ -692,8 +692,8 @@ class ContrastiveHead(nn.Module):
 
     @property
     def scale(self) -> Tensor:
-        """What multiplies the cosines: above 100 the softmax is a hard maximum and gradients vanish."""
-        return self.logit_scale.exp().clamp(max=100.0)
+        """What multiplies the cosines."""
+        return _scale_of(self.logit_scale)
 
     def text(self, text_pooled: Tensor, words: Tensor | None = None) -> Tensor:
         """[B,P], and what :class:`LexicalTable` says of the words [B,D] -> unit vectors [B,D].
@@ -724,8 +724,10 @@ class ContrastiveHead(nn.Module):
         if not self.skip_size:
             return [deep * self.scale]
         skip = texts[:, width:] @ images[:, width:].T
-        skip_scale = self.skip_logit_scale.exp().clamp(max=100.0)
-        return [deep * (2 * self.scale), skip * (2 * skip_scale)]  # each counts half of the whole's cosine
+        return [
+            deep * (2 * self.scale),
+            skip * (2 * _scale_of(self.skip_logit_scale)),
+        ]  # each counts half of the whole's cosine
 
     def hubness(self, images: Tensor) -> Tensor:
         """How near images are to just any text: a soft mean of their cosines with the query bank's texts.
@@ -763,6 +765,11 @@ class Likeness(nn.Module):
     def forward(self, region_features: Tensor) -> Tensor:
         """Features [B,R,F], the global token's first -> unit vectors [B,L]."""
         return nn.functional.normalize((region_features[:, 0] - self.mean) @ self.components, dim=-1)
+
+
+def _scale_of(logit_scale: Tensor) -> Tensor:
+    """What multiplies cosines: above 100 the softmax is a hard maximum and gradients vanish."""
+    return logit_scale.exp().clamp(max=100.0)
 
 
 def _joined(deep: Tensor, skip: Tensor) -> Tensor:

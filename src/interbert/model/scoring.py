@@ -258,10 +258,9 @@ def score_embedded(
     Returns:
         float32 [pairs].
     """
-    if model.config.dual_score_offset is not None:
-        if progress is not None:
-            progress(len(text_of))
-        return np.full(len(text_of), model.config.dual_score_offset, dtype=np.float32)
+    unread = unread_scores(model, len(text_of), progress)
+    if unread is not None:
+        return unread
     device = model.device
     scores = np.empty(len(text_of), dtype=np.float32)
     lengths = np.array([len(ids) for ids in texts])[text_of]
@@ -280,6 +279,18 @@ def score_embedded(
             if progress is not None:
                 progress(len(batch))
     return scores
+
+
+def unread_scores(
+    model: InterBertForImageTextRetrieval, pairs: int, progress: Callable[[int], None] | None = None
+) -> Float32 | None:
+    """What stands in place of the logit differences [pairs] of a model that does not read jointly; None of others."""
+    offset = model.config.dual_score_offset
+    if offset is None:
+        return None
+    if progress is not None:
+        progress(pairs)
+    return np.full(pairs, offset, dtype=np.float32)
 
 
 def _even_batches(

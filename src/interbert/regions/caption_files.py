@@ -23,7 +23,7 @@ from interbert.regions.importers.clip_lmdb import is_lmdb, read_pairs
 from interbert.regions.json_stream import json_elements
 from interbert.regions.name_index import storable
 from interbert.utils.bounded_files import MAX_LEVELS, is_deeper, json_value
-from interbert.utils.clean_text import clean_text
+from interbert.utils.texts import clean_text
 
 _ID_NAMES = ("cocoid", "image_id", "img_id", "item_id", "item_ids", "product_id", "img_path", "filename", "file_name")
 _MORE_ID_NAMES = ("image_name", "image", "img", "file", "key", "id", "imgid")

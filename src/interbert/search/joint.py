@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from interbert.model.modeling import InterBertForImageTextRetrieval
-from interbert.model.scoring import autocast, score_embedded
+from interbert.model.scoring import autocast, score_embedded, unread_scores
 
 Float32 = NDArray[np.float32]
 
@@ -105,11 +105,9 @@ class JointScorer:
         """
         if not len(text_of):
             return np.zeros(0, dtype=np.float32)
-        offset = self._model.config.dual_score_offset
-        if offset is not None:
-            if progress is not None:
-                progress(len(text_of))
-            return np.full(len(text_of), offset, dtype=np.float32)
+        unread = unread_scores(self._model, len(text_of), progress)
+        if unread is not None:  # before tokens are looked at, of which there are none
+            return unread
         embedded, counts = padded(tokens, self._model.device)
         return score_embedded(self._prepared(), texts, embedded, counts, text_of, image_of, progress, bf16=self._bf16)
 

@@ -10,3 +10,8 @@ def whole_text(text: str) -> str:
     except UnicodeEncodeError:
         return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     return text
+
+
+def clean_text(text: str) -> str:
+    """A text with single spaces; halves of surrogate pairs, which JSON may have, are written as ?, NUL as a space."""
+    return " ".join(text.encode("utf-8", "replace").decode("utf-8").replace("\0", " ").split())
