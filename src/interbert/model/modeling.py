@@ -1451,10 +1451,15 @@ class InterBertForMultipleChoice(InterBertPreTrainedModel):
             apply_to(region_mask, repeat),
             pooled_only=True,
         )
-        fused = self.dropout(self.fusion(output.text_pooled, output.image_pooled))
-        logits = self.logit_head(fused).view(batch, choices)
+        logits = self.choice_logits(output).view(batch, choices)
         loss = None if labels is None else nn.functional.cross_entropy(logits, labels)
         return InterBertTaskOutput(loss=loss, logits=logits)
+
+    def choice_logits(self, output: InterBertModelOutput) -> Tensor:
+        """Logits [B*N] of what the trunk gives for every choice."""
+        fused = self.dropout(self.fusion(output.text_pooled, output.image_pooled))
+        logits: Tensor = self.logit_head(fused).squeeze(-1)
+        return logits
 
 
 class InterBertForSequenceClassification(InterBertPreTrainedModel):

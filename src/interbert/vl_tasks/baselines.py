@@ -1,0 +1,112 @@
+"""What is right without looking: the majority answer, a random choice, and the most that candidate boxes allow."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from interbert.vl_tasks.example import Example
+from interbert.vl_tasks.heads import iou
+from interbert.vl_tasks.image_regions import TaskRegions
+from interbert.vl_tasks.task import Prediction, VLTask, best_label
+
+_NO_BOXES = np.zeros((0, 4), dtype=np.float32)
+_AT_ONCE = 256
+
+
+@dataclass(frozen=True)
+class Baselines:
+    """Values of the primary metric, from 0 to 1."""
+
+    majority: float | None
+    """Of the one answer that is right most often in training; None where answers are the image's regions."""
+    chance: float | None
+    """Of an answer drawn at random; None where this is not known in closed form."""
+    ceiling: float | None = None
+    """Share of the examples one of whose candidate boxes is right: no choice among them can do better."""
+
+    def told(self) -> str:
+        """In words, per cent."""
+        named = (("majority answer", self.majority), ("chance", self.chance), ("ceiling of candidate boxes", self.ceiling))
+        return ", ".join(f"{name} {100 * value:.1f}" for name, value in named if value is not None)
+
+    def to_dict(self) -> dict[str, float]:
+        """Those that are known, from 0 to 1."""
+        named = {"majority": self.majority, "chance": self.chance, "ceiling": self.ceiling}
+        return {name: value for name, value in named.items() if value is not None}
+
+
+def majority_label(examples: Sequence[Example]) -> str | None:
+    """The label that is best for most examples."""
+    counts = Counter(label for one in examples if (label := best_label(one.target)) is not None)
+    return counts.most_common(1)[0][0] if counts else None
+
+
+def label_baselines(task: VLTask, majority: str | None, labels: int, examples: Sequence[Example]) -> Baselines:
+    """Of a task of labels.
+
+    Args:
+        task: whose metric judges.
+        majority: the label that is right most often in training.
+        labels: how many there are.
+        examples: to judge on, with targets.
+    """
+    chance = None if task.soft_targets else 1 / max(1, labels)
+    if majority is None:
+        return Baselines(None, chance)
+    same = Prediction(majority, np.ones(1, dtype=np.float32), _NO_BOXES)
+    return Baselines(primary(task, examples, [same] * len(examples)), chance)
+
+
+def choice_baselines(task: VLTask, examples: Sequence[Example]) -> Baselines:
+    """Of a task of choices: each of the numbers in turn, the best of them."""
+    choices = max(len(one.texts) for one in examples)
+    values = []
+    for choice in range(choices):
+        probabilities = np.eye(choices, dtype=np.float32)[choice]
+        values.append(primary(task, examples, [Prediction(choice, probabilities, _NO_BOXES)] * len(examples)))
+    return Baselines(max(values), None if task.primary_metric == "q_ar" else 1 / choices)
+
+
+def region_baselines(examples: Sequence[Example], regions: TaskRegions, right_iou: float = 0.5) -> Baselines:
+    """Of a task of regions: a region drawn evenly, and the ceiling of the candidates (IoU strictly above)."""
+    shares = right_shares(examples, regions, right_iou)
+    return Baselines(None, float(shares.mean()), float((shares > 0).mean()))
+
+
+def right_shares(examples: Sequence[Example], regions: TaskRegions, right_iou: float = 0.5) -> NDArray[np.float64]:
+    """Share of each example's candidates that are right [examples]."""
+    found = []
+    for start in range(0, len(examples), _AT_ONCE):
+        part = examples[start : start + _AT_ONCE]
+        for one, candidates in zip(part, regions.take([one.images[0] for one in part]), strict=True):
+            assert not isinstance(one.target, int) and one.target is not None
+            right = np.array(list(one.target), dtype=np.float32).reshape(-1, 4)
+            found.append(float((iou(candidates.boxes, right).max(axis=1, initial=0.0) > right_iou).mean()))
+    return np.array(found)
+
+
+def baselines(
+    task: VLTask,
+    majority: str | None,
+    labels: int,
+    examples: Sequence[Example],
+    regions: TaskRegions | None,
+) -> Baselines:
+    """Baselines of any task; arguments as above."""
+    if task.head == "labels":
+        return label_baselines(task, majority, labels, examples)
+    if task.head == "choices":
+        return choice_baselines(task, examples)
+    assert regions is not None, "regions cannot be chosen without images"
+    return region_baselines(examples, regions)
+
+
+def primary(task: VLTask, examples: Sequence[Example], predictions: Sequence[Prediction]) -> float:
+    """The primary metric, from 0 to 1."""
+    value = task.score(examples, predictions).to_dict()[task.primary_metric]
+    return 0.0 if value is None else float(value)
