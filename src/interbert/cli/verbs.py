@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import Any
 
 from interbert.errors import UsageError, shortened
+from interbert.vl_tasks.names import TITLES
 
 VERBS: dict[str, tuple[str, str]] = {
     "extract": ("extract", "images and texts to a region store"),
@@ -20,11 +21,13 @@ VERBS: dict[str, tuple[str, str]] = {
     "pretrain text": ("pretrain_text", "train a BERT on texts alone, for InterBERT to start from"),
     "finetune retrieval": ("finetune_retrieval", "fine-tune a model to rank images for a text"),
     "finetune classification": ("finetune_classification", "fine-tune a model to classify texts, images or pairs"),
+    **{f"finetune {name}": (f"finetune_task:{name}", f"fine-tune a model for {what}") for name, what in TITLES.items()},
     "finetune backbone": ("finetune_backbone", "teach the image network of extraction a catalogue"),
     "report": ("report", "what a training run did, or several side by side, as a page"),
     "evaluate retrieval": ("evaluate_retrieval", "recall of a full ranking, with intervals"),
     "evaluate kdd": ("evaluate_kdd", "KDD Cup 2020 Multimodalities Recall: ranked candidates, submission, nDCG@5"),
     "evaluate muge": ("evaluate_muge", "MUGE and Chinese-CLIP's layout: ranked images, predictions, recall"),
+    **{f"evaluate {name}": (f"evaluate_task:{name}", f"official metric of {what}") for name, what in TITLES.items()},
     "score": ("score", "predictions of a benchmark against its answers, without a model"),
     "convert reference": ("convert_reference", "a checkpoint of the published code to a model directory"),
     "convert to-reference": ("convert_to_reference", "a model directory to a checkpoint of the published code"),
@@ -52,7 +55,8 @@ VERBS: dict[str, tuple[str, str]] = {
     "snapshot restore": ("snapshot_restore", "a snapshot, checked and put back"),
     "demo": ("demo", "extract, pretrain, fine-tune, evaluate and search on real images, with a page to look at"),
 }
-"""Words after ``interbert`` -> (module in this folder, what it does)."""
+"""Words after ``interbert`` -> (module in this folder, what it does). Of a verb of a vision-and-language task, the module
+gives what it is for the task after the colon."""
 
 
 def find_verb(words: Sequence[str]) -> tuple[str, list[str]]:
@@ -78,7 +82,9 @@ def find_verb(words: Sequence[str]) -> tuple[str, list[str]]:
 
 def verb_module(verb: str) -> Any:
     """Module of a verb, with ``Options`` and ``run``."""
-    return import_module(f"interbert.cli.{VERBS[verb][0]}")
+    name, _, task = VERBS[verb][0].partition(":")
+    module = import_module(f"interbert.cli.{name}")
+    return module.of_task(task) if task else module
 
 
 def group_of(word: str) -> list[str]:

@@ -47,7 +47,6 @@ def _annotations(files: TaskFiles, task: str, what: str) -> Path:
 
 SNLI_VE = VLTask(
     name="snli-ve",
-    title="SNLI-VE",
     head="labels",
     read=lambda files: snli_ve.read_examples(files.path),
     score=_by_label(snli_ve.metrics),
@@ -58,7 +57,6 @@ SNLI_VE = VLTask(
 
 VQA = VLTask(
     name="vqa",
-    title="VQA v2",
     head="labels",
     read=lambda files: vqa.read_examples(files.path, files.annotations),
     score=_by_label(vqa.metrics),
@@ -69,7 +67,6 @@ VQA = VLTask(
 
 GQA = VLTask(
     name="gqa",
-    title="GQA",
     head="labels",
     read=lambda files: gqa.read_examples(files.path),
     score=_by_label(gqa.metrics),
@@ -85,7 +82,6 @@ def _directory(example: Example) -> str:
 
 NLVR2 = VLTask(
     name="nlvr2",
-    title="NLVR2",
     head="labels",
     read=lambda files: nlvr.read_examples(files.path, files.split),
     score=_by_label(nlvr.metrics),
@@ -96,7 +92,7 @@ NLVR2 = VLTask(
     group_of=_directory,
 )
 
-NLVR = replace(NLVR2, name="nlvr", title="NLVR", labels=("false", "true"), images=1)
+NLVR = replace(NLVR2, name="nlvr", labels=("false", "true"), images=1)
 
 
 def _ref_boxes(predictions: Sequence[Prediction], examples: Sequence[Example]) -> dict[str, Box]:
@@ -109,7 +105,6 @@ def _ref_boxes(predictions: Sequence[Prediction], examples: Sequence[Example]) -
 
 REFCOCO = VLTask(
     name="refcoco",
-    title="RefCOCO, RefCOCO+, RefCOCOg",
     head="regions",
     read=lambda files: refcoco.read_examples(files.path, files.split),
     score=lambda examples, predictions: refcoco.metrics(_ref_boxes(predictions, examples), examples),
@@ -132,7 +127,6 @@ def _ranked(predictions: Sequence[Prediction], examples: Sequence[Example]) -> d
 
 FLICKR_ENTITIES = VLTask(
     name="flickr-entities",
-    title="Flickr30K Entities",
     head="regions",
     read=lambda files: flickr_entities.read_examples(files.path, files.split or "val"),
     score=lambda examples, predictions: flickr_entities.metrics(_ranked(predictions, examples), examples),
@@ -185,7 +179,6 @@ def _write_vcr(path: Path, examples: Sequence[Example], predictions: Sequence[Pr
 
 VCR = VLTask(
     name="vcr",
-    title="VCR",
     head="choices",
     read=_read_vcr,
     score=_score_vcr,

@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from interbert.errors import CheckpointError
-from interbert.vl_tasks.task import VL_TASKS, BoxSource
+from interbert.vl_tasks.names import VL_TASKS
+from interbert.vl_tasks.task import BoxSource
 
 _BOXES = ("detected", "given", "both")
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from interbert.errors import UsageError, shortened
 from interbert.vl_tasks.example import Box, Example
+from interbert.vl_tasks.names import TITLES, VL_TASKS
 from interbert.vl_tasks.scores import TaskScores
 
 HeadKind = Literal["labels", "choices", "regions"]
@@ -23,10 +24,6 @@ BoxSource = Literal["detected", "given", "both"]
 """Regions that a model reads: those that an extractor chose, those at the boxes of the task's files, or both."""
 Answer = str | int | Box
 """A label, the number of a choice, or a box in pixels."""
-
-VL_TASKS = ("vcr", "vqa", "gqa", "nlvr", "nlvr2", "snli-ve", "refcoco", "flickr-entities")
-"""Names, as the command line has them."""
-
 
 @dataclass(frozen=True)
 class TaskFiles:
@@ -59,8 +56,6 @@ class VLTask:
     """A task: everything that differs from the others."""
 
     name: str
-    title: str
-    """For people: ``VQA v2``."""
     head: HeadKind
     read: Callable[[TaskFiles], list[Example]]
     """Official files of a split to examples; a bad file is a SourceError or DataError that names file and row."""
@@ -86,6 +81,11 @@ class VLTask:
     """Names of the splits to train and to validate on, where the same files hold both."""
     group_of: Callable[[Example], str] | None = None
     """What a held-out share keeps together; the image when not given."""
+
+    @property
+    def title(self) -> str:
+        """For people: ``VQA v2``."""
+        return TITLES[self.name]
 
 
 def find_task(name: str) -> VLTask:
