@@ -152,7 +152,7 @@ def score_files(predictions: Path, questions: Path, choices: Path | None = None)
         DataError: rows are bad, or a balanced question lacks a prediction or choices.
     """
     examples, predicted = read_examples(questions, labelled=True), read_predictions(predictions)
-    wanted = {one.id for one in examples if one.details["balanced"]}
+    wanted = {one.id: None for one in examples if one.details["balanced"]}
     if not wanted:
         raise DataError(f"{questions}: has no balanced question, and these alone count. Give a file with them.")
     require_predicted(predictions, predicted.keys(), wanted, "balanced question", questions, surplus=True)

@@ -18,7 +18,7 @@ class TaskScores:
     """Metrics of a task, from 0 to 1 where nothing else is said."""
 
     of_items: Mapping[str, Floats]
-    """Metric -> value of each item that counts for it [at least one; not the same number for all]; the metric is the mean."""
+    """Metric -> value of each item that counts for it [at least one]; the metric is their mean."""
     n: int
     """Items of the truth: questions, sentences, phrases."""
     others: Mapping[str, float | None] = field(default_factory=dict)
