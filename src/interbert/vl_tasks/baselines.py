@@ -29,10 +29,10 @@ class Baselines:
     ceiling: float | None = None
     """Share of the examples one of whose candidate boxes is right: no choice among them can do better."""
 
-    def told(self) -> str:
-        """In words, per cent."""
+    def told(self, digits: int = 3) -> str:
+        """In words, from 0 to 1."""
         named = (("majority answer", self.majority), ("chance", self.chance), ("ceiling of candidate boxes", self.ceiling))
-        return ", ".join(f"{name} {100 * value:.1f}" for name, value in named if value is not None)
+        return ", ".join(f"{name} {value:.{digits}f}" for name, value in named if value is not None)
 
     def to_dict(self) -> dict[str, float]:
         """Those that are known, from 0 to 1."""

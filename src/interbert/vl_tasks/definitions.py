@@ -92,7 +92,12 @@ NLVR2 = VLTask(
     group_of=_directory,
 )
 
-NLVR = replace(NLVR2, name="nlvr", labels=("false", "true"), images=1)
+NLVR = replace(
+    NLVR2,
+    name="nlvr",
+    images=1,
+    write=lambda path, examples, predictions: nlvr.write_predictions(path, _labels(predictions, examples), True),
+)
 
 
 def _ref_boxes(predictions: Sequence[Prediction], examples: Sequence[Example]) -> dict[str, Box]:

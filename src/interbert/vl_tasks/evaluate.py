@@ -82,7 +82,7 @@ def evaluate_task(
     examples = found.task.read(official_files(options.source, options.annotations, _split(found, options), to_write))
     out = options.model.rstrip("/") + ".regions"
     regions = open_regions(options, settings, examples, found.processor, out)
-    there, left_out = with_images(regions, examples, options.skip_missing, Path(options.model) / MISSING_IMAGES)
+    there, left_out = with_images(regions, examples, options.skip_missing, _list_of_missing(options))
     if not there:
         raise DataError(f"{options.source}: holds no examples.")
     judged = [one for one in there if one.target is not None]
@@ -123,6 +123,11 @@ def write_predictions(
     if task.write is None:
         raise ConfigError(f"{task.name}: has no file of predictions. Leave --predictions out.")
     task.write(Path(path).expanduser(), examples, predictions)
+
+
+def _list_of_missing(options: EvaluateTaskOptions) -> Path | None:
+    folder = Path(options.model)
+    return folder / MISSING_IMAGES if folder.is_dir() else None
 
 
 def _split(found: FineTuned, options: EvaluateTaskOptions) -> str | None:

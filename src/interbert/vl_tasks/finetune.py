@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -70,8 +71,16 @@ class TaskData:
 
     def fingerprints(self) -> dict[str, str]:
         """For provenance."""
-        found = {"train": f"{len(self.train)} {self.task.items}", "validation": f"{len(self.validation)}"}
+        found = {"train": fingerprint(self.train), "validation": fingerprint(self.validation)}
         return found if self.regions is None else found | {"regions": self.regions.fingerprint}
+
+
+def fingerprint(examples: Sequence[Example]) -> str:
+    """Identifies examples by their ids, texts and targets."""
+    digest = hashlib.sha256()
+    for one in examples:
+        digest.update(repr((one.id, one.images, one.texts, one.second_texts, one.target)).encode())
+    return f"{digest.hexdigest()[:16]}-{len(examples)}"
 
 
 def finetune_task(name: str, options: FinetuneTaskOptions) -> None:

@@ -18,6 +18,7 @@ from interbert.regions.store import RegionStore
 from interbert.utils.files import atomic_write
 from interbert.vl_tasks.example import Example
 from interbert.vl_tasks.settings import TaskSettings
+from interbert.vl_tasks.task import names_of_images
 
 _NAMED = 3
 
@@ -45,6 +46,7 @@ class ImageRows:
                     self._rows[one.image_id] = (place, one.row)
                     self.digests[one.image_id] = one.digest
         self._names = NameIndex(self._rows, self.where)
+        self._known: dict[str, str | None] = {}
 
     @property
     def info(self) -> ExtractorInfo:
@@ -56,9 +58,17 @@ class ImageRows:
         """Identifies the data."""
         return "+".join(store.fingerprint for store in self.stores)
 
+    def know(self, names: Sequence[str]) -> bool:
+        """Whether an image is there, by the first of its names that means one; it is found by its first name then."""
+        image = names[0]
+        if image not in self._known:
+            found = (name if name in self._rows else self._names.find(name).name for name in names)
+            self._known[image] = next((name for name in found if name is not None), None)
+        return self._known[image] is not None
+
     def name_of(self, image: str) -> str | None:
-        """The stores' id of an image; None when they have none."""
-        return image if image in self._rows else self._names.find(image).name
+        """The stores' id of a known image; None when they have none."""
+        return self._known.get(image)
 
     def take(self, images: Sequence[str]) -> list[Regions]:
         """Regions of images that are there, in their order; each store is read once."""
@@ -142,14 +152,14 @@ class TaskRegions:
                 )
 
     def split(self, examples: Sequence[Example]) -> tuple[list[Example], Missing]:
-        """Examples all of whose images are there, and what the others lack."""
+        """Examples all of whose images are there, which can be taken from now on, and what the others lack."""
         known: dict[str, bool] = {}
         lacking: dict[str, None] = {}
         there = []
         for one in examples:
-            for image in one.images:
-                if image not in known:
-                    known[image] = all(part.name_of(image) is not None for part in self._parts)
+            for names in names_of_images(one):
+                if names[0] not in known:
+                    known[names[0]] = all([part.know(names) for part in self._parts])
             absent = [image for image in one.images if not known[image]]
             lacking |= dict.fromkeys(absent)
             if not absent:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from interbert.errors import DataError, SourceError
@@ -16,7 +16,7 @@ from interbert.extraction.sources import ImageSource
 from interbert.model.processing import InterBertProcessor
 from interbert.regions.name_index import NameIndex
 from interbert.vl_tasks.example import Example
-from interbert.vl_tasks.task import BoxSource
+from interbert.vl_tasks.task import BoxSource, names_of_images
 
 _logger = logging.getLogger(__name__)
 _ENDINGS = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif"})
@@ -42,8 +42,7 @@ def extract_images(
         DataError: an example of a task with given boxes has none, or two disagree about an image's.
         ConfigError: the model's regions cannot be extracted here.
     """
-    wanted = list(dict.fromkeys(image for one in examples for image in one.images))
-    files = _files(folder, wanted)
+    files = _files(folder, {names[0]: names for one in examples for names in names_of_images(one)})
     extractor = build_extractor(processor.extractor_info, processor.extractor_folder)
     detected, given = [], []
     if boxes != "given":
@@ -70,17 +69,26 @@ def given_boxes(examples: Sequence[Example]) -> dict[str, str]:
     return found
 
 
-def _files(folder: str, wanted: Sequence[str]) -> dict[str, str]:
-    """Path below the folder of each image that is there."""
+def _files(folder: str, wanted: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """Path below the folder of each image that is there.
+
+    Args:
+        folder: of the images.
+        wanted: image id -> its names, the id first.
+    """
     root = Path(folder)
     if not root.is_dir():
         raise SourceError(f"{folder}: there is no such folder of images.")
-    names = [str(one.relative_to(root)) for one in sorted(root.rglob("*")) if one.suffix.lower() in _ENDINGS]
-    index = NameIndex(names, folder)
-    found = {image: match.name for image in wanted if (match := index.find(image)).name is not None}
-    files = {image: name for image, name in found.items() if name is not None}
+    index = NameIndex(
+        (str(one.relative_to(root)) for one in sorted(root.rglob("*")) if one.suffix.lower() in _ENDINGS), folder
+    )
+    files = {}
+    for image, names in wanted.items():
+        found = next((match.name for name in names if (match := index.find(name)).name is not None), None)
+        if found is not None:
+            files[image] = found
     if not files:
-        raise SourceError(f"{folder}: has none of the {len(wanted)} images, such as {wanted[0]}.")
+        raise SourceError(f"{folder}: has none of the {len(wanted)} images, such as {next(iter(wanted))}.")
     return files
 
 

@@ -86,7 +86,7 @@ def open_regions(
 
 
 def with_images(
-    regions: TaskRegions | None, examples: Sequence[Example], skip: bool, listed: Path
+    regions: TaskRegions | None, examples: Sequence[Example], skip: bool, listed: Path | None
 ) -> tuple[list[Example], int]:
     """Examples whose images are there, and how many are left out.
 
@@ -94,7 +94,7 @@ def with_images(
         regions: None when no image is read.
         examples: of a split.
         skip: leave the others out, instead of stopping.
-        listed: file that takes the ids of missing images.
+        listed: file that takes the ids of missing images; None for no file.
 
     Raises:
         DataError: images are missing and are not to be skipped, or none is left.
@@ -105,7 +105,8 @@ def with_images(
     there, missing = regions.split(examples)
     if not missing.images:
         return there, 0
-    write_missing(listed, missing)
+    if listed is not None:
+        write_missing(listed, missing)
     told = missing.told(regions.where, listed)
     if not skip or not there:
         raise DataError(f"{told}. Extract them" + ("." if skip else ", or leave the examples out with --skip-missing."))

@@ -14,6 +14,7 @@ from interbert.training.run_setup import RECIPE
 from interbert.utils.bounded_files import read_json
 from interbert.vl_tasks.example import Example
 from interbert.vl_tasks.image_regions import TaskRegions
+from interbert.vl_tasks.task import names_of_images
 
 _LONGEST = 10
 """Models that a model was trained from, one after the other, which are looked at."""
@@ -48,7 +49,7 @@ def seen_images(model: str, examples: Sequence[Example], regions: TaskRegions | 
         examples: of the evaluation.
         regions: of their images, to compare files; None compares ids alone.
     """
-    names = list(dict.fromkeys(image for one in examples for image in one.images))
+    images = {names[0]: names for one in examples for names in names_of_images(one)}
     stores, unknown, found = [], [], set()
     for place, store in _stores_of(model):
         if store is None:
@@ -57,11 +58,11 @@ def seen_images(model: str, examples: Sequence[Example], regions: TaskRegions | 
         stores.append(place)
         index = NameIndex((one.image_id for one in store.captions()), place)
         digests = {one.digest for one in store.captions()} - {""}
-        for name in names:
-            by_file = regions is not None and regions.digest(name) in digests
-            if by_file or index.find(name).name is not None:
-                found.add(name)
-    return SeenImages(len(names), len(found) if stores else None, tuple(stores), tuple(unknown))
+        for image, names in images.items():
+            by_file = regions is not None and regions.digest(image) in digests
+            if by_file or any(index.find(name).name is not None for name in names):
+                found.add(image)
+    return SeenImages(len(images), len(found) if stores else None, tuple(stores), tuple(unknown))
 
 
 def _stores_of(model: str) -> Iterator[tuple[str, RegionStore | None]]:

@@ -113,3 +113,9 @@ def best_label(target: object) -> str | None:
     if not isinstance(target, Mapping) or not target:
         return None
     return str(max(target, key=lambda label: target[label]))
+
+
+def names_of_images(example: Example) -> list[tuple[str, ...]]:
+    """Of each image of an example its id, and what else others call it."""
+    others = example.details.get("image_names") or [()] * len(example.images)
+    return [(image, *names) for image, names in zip(example.images, others, strict=True)]
