@@ -1,10 +1,11 @@
 """RefCOCO, RefCOCO+ and RefCOCOg: which box of an image an expression refers to.
 
 A folder has ``refs(unc).p``, or of RefCOCOg ``refs(umd).p``, a pickle of ``[{"ref_id", "ann_id", "image_id", "split",
-"sentences": [{"sent_id", "sent", "raw", "tokens"}], ...}]`` that is read without being run, and ``instances.json``, whose
-annotations have ``bbox`` as x, y, w, h (Kazemzadeh et al. 2014, Yu et al. 2016, Mao et al. 2016). A prediction is right
-when its IoU with the box of the expression is above 0.5, by areas w * h (:func:`interbert.vl_tasks.boxes.iou`). There is
-no leaderboard; predictions are a JSON list ``[{"sent_id": 12, "bbox": [x, y, w, h]}]``, with boxes as in instances.json.
+"sentences": [{"sent_id", "sent", "raw", "tokens"}], ...}]`` that is read without being run, and ``instances.json`` with
+the image files and each object's ``bbox`` as x, y, w, h (Kazemzadeh et al. 2014, Yu et al. 2016, Mao et al. 2016). A
+prediction is right when its IoU with the box of the expression is above 0.5, by areas w * h
+(:func:`interbert.vl_tasks.boxes.iou`). There is no leaderboard; predictions are a JSON list
+``[{"sent_id": 12, "bbox": [x, y, w, h]}]``, with boxes as in instances.json.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from interbert.data.row_files import BadRows, Row, cell_text
+from interbert.data.row_files import BadRows, cell_text
 from interbert.errors import DataError, SourceError, first_line, listed
 from interbert.regions.importers.pickles import UnsafePickleError, loads
 from interbert.tasks.scoring import Scorer
@@ -232,8 +233,7 @@ def score_files(predictions: Path, folder: Path) -> TaskScores:
     predicted, examples = read_predictions(predictions), read_examples(folder)
     splits = {one.details["split"] for one in examples if one.id in predicted}
     counted = [one for one in examples if one.details["split"] in splits]
-    where = folder if not splits else folder / f"({', '.join(split for split in SPLITS if split in splits)})"
-    require_predicted(predictions, predicted.keys(), {one.id: None for one in counted}, "expression", where)
+    require_predicted(predictions, predicted.keys(), {one.id: None for one in counted}, "expression", folder)
     return metrics(predicted, counted)
 
 

@@ -57,7 +57,7 @@ def read_examples(path: Path, labelled: bool | None = None, left_out: list[LeftO
 
 
 def _example(name: str, row: Row, labels: Labels) -> Example | str:
-    image = next((text for field in _IMAGE_FIELDS if (text := cell_text(row.get(field)))), "").removesuffix(".jpg")
+    image = next((one for field in _IMAGE_FIELDS if (one := cell_text(row.get(field)))), "").removesuffix(".jpg")
     text, label = text_field(row, "sentence2"), row.get("gold_label")
     if not image or text is None:
         return f"has no {'sentence2' if image else _IMAGE_FIELDS[0]}"
