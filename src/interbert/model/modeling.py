@@ -790,6 +790,7 @@ class InterBertPreTrainedModel(PreTrainedModel):  # type: ignore[misc]
     _supports_flash_attn = True
     _supports_flex_attn = True
     _supports_attention_backend = True
+    _can_set_attn_implementation_cached_value = True  # of every class: all attention is this module's
     _can_record_outputs = {"hidden_states": BertLayer, "attentions": SelfAttention}  # noqa: RUF012
 
     @torch.no_grad()

@@ -10,12 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from interbert.vl_tasks.example import Example
-from interbert.vl_tasks.heads import iou
+from interbert.vl_tasks.heads import Head, RegionHead
 from interbert.vl_tasks.image_regions import TaskRegions
-from interbert.vl_tasks.task import Prediction, VLTask, best_label
+from interbert.vl_tasks.task import Prediction, VLTask, best_label, primary_of
 
 _NO_BOXES = np.zeros((0, 4), dtype=np.float32)
 _AT_ONCE = 256
+_RIGHT_IOU = 0.5
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ def label_baselines(task: VLTask, majority: str | None, labels: int, examples: S
     if majority is None:
         return Baselines(None, chance)
     same = Prediction(majority, np.ones(1, dtype=np.float32), _NO_BOXES)
-    return Baselines(primary(task, examples, [same] * len(examples)), chance)
+    return Baselines(primary_of(task, task.score(examples, [same] * len(examples))), chance)
 
 
 def choice_baselines(task: VLTask, examples: Sequence[Example]) -> Baselines:
@@ -68,45 +69,42 @@ def choice_baselines(task: VLTask, examples: Sequence[Example]) -> Baselines:
     values = []
     for choice in range(choices):
         probabilities = np.eye(choices, dtype=np.float32)[choice]
-        values.append(primary(task, examples, [Prediction(choice, probabilities, _NO_BOXES)] * len(examples)))
-    return Baselines(max(values), None if task.primary_metric == "q_ar" else 1 / choices)
+        same = Prediction(choice, probabilities, _NO_BOXES)
+        values.append(primary_of(task, task.score(examples, [same] * len(examples))))
+    return Baselines(max(values), 1 / choices**task.choices_in_a_row)
 
 
-def region_baselines(examples: Sequence[Example], regions: TaskRegions, right_iou: float = 0.5) -> Baselines:
-    """Of a task of regions: a region drawn evenly, and the ceiling of the candidates (IoU strictly above)."""
-    shares = right_shares(examples, regions, right_iou)
-    return Baselines(None, float(shares.mean()), float((shares > 0).mean()))
-
-
-def right_shares(examples: Sequence[Example], regions: TaskRegions, right_iou: float = 0.5) -> NDArray[np.float64]:
-    """Share of each example's candidates that are right [examples]."""
-    found = []
+def region_baselines(task: VLTask, head: RegionHead, examples: Sequence[Example], regions: TaskRegions) -> Baselines:
+    """Of a task of regions: a region drawn evenly, and the best of the candidates of each example."""
+    shares, best = [], []
     for start in range(0, len(examples), _AT_ONCE):
         part = examples[start : start + _AT_ONCE]
         for one, candidates in zip(part, regions.take([one.images[0] for one in part]), strict=True):
-            assert not isinstance(one.target, int) and one.target is not None
-            right = np.array(list(one.target), dtype=np.float32).reshape(-1, 4)
-            found.append(float((iou(candidates.boxes, right).max(axis=1, initial=0.0) > right_iou).mean()))
-    return np.array(found)
+            overlap = head.overlap(one, candidates.boxes)
+            shares.append(float((overlap > _RIGHT_IOU).mean()))
+            best.append(Prediction(head.answer(overlap, candidates.boxes), overlap, candidates.boxes))
+    return Baselines(None, float(np.mean(shares)), primary_of(task, task.score(examples, best)))
 
 
 def baselines(
     task: VLTask,
+    head: Head,
     majority: str | None,
-    labels: int,
     examples: Sequence[Example],
     regions: TaskRegions | None,
 ) -> Baselines:
-    """Baselines of any task; arguments as above."""
+    """Baselines of any task.
+
+    Args:
+        task: whose metric judges.
+        head: of the task.
+        majority: the label that is right most often in training; None of a task without labels.
+        examples: to judge on, with targets.
+        regions: of their images; None when no image is read.
+    """
+    if isinstance(head, RegionHead):
+        assert regions is not None, "regions cannot be chosen without images"
+        return region_baselines(task, head, examples, regions)
     if task.head == "labels":
-        return label_baselines(task, majority, labels, examples)
-    if task.head == "choices":
-        return choice_baselines(task, examples)
-    assert regions is not None, "regions cannot be chosen without images"
-    return region_baselines(examples, regions)
-
-
-def primary(task: VLTask, examples: Sequence[Example], predictions: Sequence[Prediction]) -> float:
-    """The primary metric, from 0 to 1."""
-    value = task.score(examples, predictions).to_dict()[task.primary_metric]
-    return 0.0 if value is None else float(value)
+        return label_baselines(task, majority, len(head.labels), examples)
+    return choice_baselines(task, examples)

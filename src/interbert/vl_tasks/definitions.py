@@ -121,6 +121,12 @@ REFCOCO = VLTask(
 )
 
 
+def _read_phrases(files: TaskFiles) -> list[Example]:
+    """Phrases, each with its sentence as the second part of the text."""
+    examples = flickr_entities.read_examples(files.path, files.split or "val")
+    return [replace(one, second_texts=(str(one.details["sentence"]),)) for one in examples]
+
+
 def _ranked(predictions: Sequence[Prediction], examples: Sequence[Example]) -> dict[str, list[Box]]:
     """Boxes of each phrase, the most probable first."""
     found: dict[str, list[Box]] = {}
@@ -133,13 +139,14 @@ def _ranked(predictions: Sequence[Prediction], examples: Sequence[Example]) -> d
 FLICKR_ENTITIES = VLTask(
     name="flickr-entities",
     head="regions",
-    read=lambda files: flickr_entities.read_examples(files.path, files.split or "val"),
+    read=_read_phrases,
     score=lambda examples, predictions: flickr_entities.metrics(_ranked(predictions, examples), examples),
     write=lambda path, examples, predictions: flickr_entities.write_predictions(path, _ranked(predictions, examples)),
     items="phrases",
     primary_metric="r@1",
     splits=("train", "val"),
-    max_text_tokens=80,
+    merge_boxes=True,
+    max_text_tokens=60,
 )
 
 
@@ -189,6 +196,7 @@ VCR = VLTask(
     score=_score_vcr,
     write=_write_vcr,
     primary_metric="q_ar",
+    choices_in_a_row=2,
     items="questions",
     boxes="both",
     max_text_tokens=80,

@@ -104,7 +104,7 @@ def evaluate_task(
         kept = [said for one, said in zip(there, predictions, strict=True) if one.target is not None]
         scores = found.task.score(judged, kept)
         intervals = scores.intervals(options.bootstrap, options.seed)
-        told = baselines(found.task, found.settings.majority, len(found.head.labels), judged, regions)
+        told = baselines(found.task, found.head, found.settings.majority, judged, regions)
     control = "text_only" if regions is None else "mean_image" if mean is not None else "none"
     seen = seen_images(options.model, there, regions)
     boxes = "none" if regions is None else settings.boxes

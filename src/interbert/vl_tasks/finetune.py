@@ -161,7 +161,7 @@ def open_task(task: VLTask, options: FinetuneTaskOptions, processor: InterBertPr
             majority_label(train),
             image_arrangement=options.arrangement,
         )
-    told = baselines(task, settings.majority, len(head.labels), validation, regions)
+    told = baselines(task, head, settings.majority, validation, regions)
     _logger.info(f"{task.title}: {len(train)} training and {len(validation)} validation {task.items}; {told.told()}")
     return TaskData(task, head, settings, processor, regions, train, validation, told)
 

@@ -22,6 +22,7 @@ from interbert.model.image_pairs import InterBertForImagePairClassification
 from interbert.model.modeling import InterBertForMultipleChoice, InterBertForSequenceClassification
 from interbert.model.region_choice import InterBertForRegionChoice, region_choice_loss
 from interbert.tasks.base import inputs_of
+from interbert.vl_tasks.boxes import enclosing
 from interbert.vl_tasks.example import Example
 from interbert.vl_tasks.task import Answer, VLTask, best_label
 
@@ -188,18 +189,31 @@ class ChoiceHead(Head):
 
 
 class RegionHead(Head):
-    """One of the image's regions, right by its IoU with a right box: a logit of each (ViLBERT, arXiv 1908.02265)."""
+    """One of the image's regions, right by its IoU with a right box: a logit of each (ViLBERT, arXiv 1908.02265).
+
+    Args:
+        merge: of several right boxes, take the smallest box around them all.
+    """
 
     model_class = InterBertForRegionChoice
     of_regions = True
+
+    def __init__(self, merge: bool = False) -> None:
+        self._merge = merge
 
     def target(self, example: Example, boxes: Float32) -> Any:
         """[N] IoU of each region with the nearest right box, 0 where it is below 0.5."""
         if not isinstance(example.target, Sequence) or isinstance(example.target, str):
             return None
-        right = np.array(example.target, dtype=np.float32).reshape(-1, 4)
-        overlap = iou(boxes, right).max(axis=1, initial=0.0)
+        overlap = self.overlap(example, boxes)
         return np.where(overlap >= _RIGHT_IOU, overlap, 0).astype(np.float32)
+
+    def overlap(self, example: Example, boxes: Float32) -> Float32:
+        """IoU [N] of boxes with an example's right box, or with the nearest of several."""
+        assert isinstance(example.target, Sequence)
+        right = [enclosing(example.target)] if self._merge else list(example.target)
+        found: Float32 = iou_matrix(boxes, np.array(right, dtype=np.float32).reshape(-1, 4)).max(axis=1, initial=0.0)
+        return found
 
     def collate(self, targets: Sequence[Any]) -> Tensor:
         """float32 [B,N], 0 at padding."""
@@ -231,7 +245,7 @@ class RegionHead(Head):
         return float(candidates * _binary_entropy(share)[0])
 
 
-def iou(boxes: NDArray[Any], others: NDArray[Any]) -> NDArray[np.float32]:
+def iou_matrix(boxes: NDArray[Any], others: NDArray[Any]) -> NDArray[np.float32]:
     """[N,4] and [M,4] as x1, y1, x2, y2 to intersection over union [N,M]."""
     first, second = boxes[:, None].astype(np.float64), others[None].astype(np.float64)
     low, high = np.maximum(first[..., :2], second[..., :2]), np.minimum(first[..., 2:], second[..., 2:])
@@ -250,7 +264,7 @@ def head_of(task: VLTask, labels: Sequence[str]) -> Head:
     """
     if task.head == "labels":
         return LabelHead(labels, task.soft_targets, task.images)
-    return ChoiceHead() if task.head == "choices" else RegionHead()
+    return ChoiceHead() if task.head == "choices" else RegionHead(task.merge_boxes)
 
 
 def training_labels(task: VLTask, examples: Sequence[Example], least: int = 1) -> tuple[str, ...]:

@@ -64,7 +64,8 @@ class VLTask:
     write: Callable[[Path, Sequence[Example], Sequence[Prediction]], None] | None = None
     """The file that the task's organisers take; None where there is none."""
     primary_metric: str = "accuracy"
-    """The one of ``score`` by which the best checkpoint is chosen; more is better."""
+    """The one of ``score`` by which the best checkpoint is chosen; more is better. Of a task whose metrics are apart for
+    each split, their beginning."""
     items: str = "examples"
     """What its examples are called: ``questions``, ``sentences``, ``expressions``."""
     labels: tuple[str, ...] = ()
@@ -75,6 +76,10 @@ class VLTask:
     """Images of an example."""
     boxes: BoxSource = "detected"
     """Regions that are read when the command line does not say."""
+    choices_in_a_row: int = 1
+    """Choices that have to be right for the primary metric: two of VCR's Q->AR."""
+    merge_boxes: bool = False
+    """Of several right boxes, the smallest box around them all is the right one; else any of them is."""
     max_text_tokens: int = 40
     """Longer texts are cut."""
     splits: tuple[str, str] | None = None
@@ -106,6 +111,14 @@ def find_task(name: str) -> VLTask:
 def group_of(task: VLTask, example: Example) -> str:
     """What a held-out share keeps together."""
     return example.images[0] if task.group_of is None else task.group_of(example)
+
+
+def primary_of(task: VLTask, scores: TaskScores) -> float:
+    """The primary metric, from 0 to 1; 0 where no example counts for it."""
+    found = scores.to_dict()
+    name = task.primary_metric
+    value = found.get(name, next((one for key, one in found.items() if key.startswith(f"{name}_")), None))
+    return 0.0 if value is None else float(value)
 
 
 def best_label(target: object) -> str | None:

@@ -13,7 +13,7 @@ from interbert.vl_tasks.example import Example
 from interbert.vl_tasks.heads import Head
 from interbert.vl_tasks.items import VLItems
 from interbert.vl_tasks.prediction import predict_items
-from interbert.vl_tasks.task import VLTask
+from interbert.vl_tasks.task import VLTask, primary_of
 
 
 class VLTrainingTask(Task):
@@ -46,5 +46,6 @@ class VLTrainingTask(Task):
         """Metrics of a model."""
         examples: Sequence[Example] = self._items.examples
         predictions = predict_items(model, self._items, self._head, self._pad_id)
-        scores = self._task.score(examples, predictions).to_dict()
-        return {name: 100.0 * value for name, value in scores.items() if isinstance(value, float)} | self._told
+        scores = self._task.score(examples, predictions)
+        found = {name: 100.0 * value for name, value in scores.to_dict().items() if isinstance(value, float)}
+        return {self.primary_metric: 100.0 * primary_of(self._task, scores)} | found | self._told
