@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from tests.vl_tasks.made import FAST, scenes, write_json, write_store
+from tests.vl_tasks.made import FAST, scenes, write_json, write_lines, write_store
 
 from interbert.cli.main import main
 
@@ -55,3 +55,33 @@ def test_vqa_is_learnt_from_the_image(vqa: tuple[Path, ...], capsys: pytest.Capt
     assert blind["control"] == "mean_image"
     assert evaluated(capsys, *words, "--text-only")["accuracy"] < 0.6
     assert found["baselines"]["majority"] < 0.6
+
+
+def nlvr2_file(folder: Path, images: dict) -> Path:
+    """JSON lines of NLVR2: whether both images of a pair have one colour; image ids are dev-GROUP-0-img0 and -img1."""
+    groups = [name.rsplit("-img", 1)[0] for name in images if name.endswith("img0")]
+    rows = []
+    for place, group in enumerate(groups):
+        same = images[f"{group}-img0"] == images[f"{group}-img1"]
+        rows.append({"identifier": f"{group}-{place % 3}", "sentence": "They are alike.", "label": str(same)})
+    return write_lines(folder / "dev.json", rows)
+
+
+@pytest.mark.parametrize("arrangement", ["pair", "pair_attention"])
+def test_nlvr2_reads_two_images(
+    vl_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], arrangement: str
+) -> None:
+    drawn = list(scenes(160, objects=1).values())
+    images = {f"dev-{place // 2}-0-img{place % 2}": one for place, one in enumerate(drawn)}
+    for place in range(0, 80, 4):  # half of the pairs are alike
+        images[f"dev-{place}-0-img1"] = images[f"dev-{place}-0-img0"]
+    file, store = nlvr2_file(tmp_path, images), write_store(tmp_path / "store", images)
+    words = ["finetune", "nlvr2", str(vl_model), str(file), str(tmp_path / "m"), "--regions", str(store)]
+    more = ["--arrangement", arrangement, "--validation-share", "0.2", *FAST, "--training.epochs", "25"]
+    assert main([*words, *more]) == 0
+    found = evaluated(capsys, "nlvr2", tmp_path / "m", file, "--regions", store)
+    assert found["accuracy"] > found["baselines"]["majority"] + 0.2
+    assert found["n_consistency"] <= found["n"]
+    config = json.loads((tmp_path / "m" / "config.json").read_text())
+    assert config["image_arrangement"] == arrangement
+    assert config["id2label"] == {"0": "False", "1": "True"}

@@ -28,6 +28,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "evaluate kdd": ("evaluate_kdd", "KDD Cup 2020 Multimodalities Recall: ranked candidates, submission, nDCG@5"),
     "evaluate muge": ("evaluate_muge", "MUGE and Chinese-CLIP's layout: ranked images, predictions, recall"),
     **{f"evaluate {name}": (f"evaluate_task:{name}", f"official metric of {what}") for name, what in TITLES.items()},
+    "predict": ("predict", "answers for the rows of a table, with probabilities"),
     "score": ("score", "predictions of a benchmark against its answers, without a model"),
     "convert reference": ("convert_reference", "a checkpoint of the published code to a model directory"),
     "convert to-reference": ("convert_to_reference", "a model directory to a checkpoint of the published code"),

@@ -7,10 +7,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from interbert.errors import ConfigError, DataError
+from interbert.errors import ConfigError, DataError, InterBertError
 from interbert.model.scoring import asks_for_bf16
 from interbert.tasks.metrics import Estimate
 from interbert.training.run_setup import MISSING_IMAGES
+from interbert.utils.files import Kind, require_replaceable
 from interbert.vl_tasks.baselines import Baselines, baselines
 from interbert.vl_tasks.example import Example
 from interbert.vl_tasks.items import VLItems
@@ -79,6 +80,7 @@ def evaluate_task(
     if options.text_only and found.head.of_regions:
         raise ConfigError(f"{name}: regions cannot be chosen without an image. Use --image-control mean.")
     to_write = options.predictions is not None
+    _require_writable(found.task, options.predictions)
     examples = found.task.read(official_files(options.source, options.annotations, _split(found, options), to_write))
     out = options.model.rstrip("/") + ".regions"
     regions = open_regions(options, settings, examples, found.processor, out)
@@ -109,6 +111,18 @@ def evaluate_task(
     seen = seen_images(options.model, there, regions)
     boxes = "none" if regions is None else settings.boxes
     return Evaluation(found.task, boxes, control, scores, intervals, told, left_out, seen, len(there) * to_write)
+
+
+def _require_writable(task: VLTask, path: str | None) -> None:
+    """Check before long work that the file may be written: nothing but predictions of the task is replaced."""
+
+    def recognises(file: Path) -> bool:
+        try:
+            return task.read_back is not None and bool(task.read_back(file))
+        except InterBertError:
+            return False
+
+    require_replaceable(path, Kind(f"predictions of {task.title}", recognises))
 
 
 def write_predictions(

@@ -48,11 +48,6 @@ class VLItem:
     boxes: NDArray[np.float32]
     """[R-1,4] of the first image's regions in pixels; empty when no image is read."""
 
-    @property
-    def tokens(self) -> int:
-        """Text and image tokens of a reading."""
-        return max(len(one.ids) for one in self.texts) + sum(len(features) for features, _ in self.images)
-
 
 def tokenized(processor: InterBertProcessor, examples: Sequence[Example]) -> list[tuple[TokenizedText, ...]]:
     """Texts of each example, cut at the processor's ``max_text_tokens``: of two parts the longer one first."""
@@ -130,7 +125,7 @@ class VLItems(Dataset[VLItem]):
     @property
     def lengths(self) -> list[int]:
         """Text tokens of each item's longest text."""
-        return [max(len(one.ids) for one in texts) for texts in self._texts]
+        return [max((len(one.ids) for one in texts), default=0) for texts in self._texts]
 
     @property
     def choices(self) -> list[int]:
@@ -196,10 +191,10 @@ class VLCollator:
         Of several choices the readings share the item's image, of several images its text.
         """
         texts = [text for one in items for text in one.texts for _ in range(max(1, len(one.images)))]
-        batch: dict[str, Tensor] = text_tensors([one.ids for one in texts], self._pad_id)
+        batch: dict[str, Tensor] = text_tensors([one.ids for one in texts], self._pad_id) if texts else {}
         if any(one.segments.any() for one in texts):
             batch["token_type_ids"] = pad([one.segments for one in texts])
-        images = [image for one in items for _ in one.texts for image in one.images]
+        images = [image for one in items for _ in one.texts or (None,) for image in one.images]
         if images:
             batch |= image_tensors(images)
         batch["items"] = torch.tensor(len(items))

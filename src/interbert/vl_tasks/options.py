@@ -118,6 +118,56 @@ class EvaluateTaskOptions:
         require_stores(self)
 
 
+PREDICTION_FILES = (".jsonl", ".csv", ".parquet")
+
+
+@dataclass
+class PredictOptions:
+    """Options of ``interbert predict``."""
+
+    model: str
+    """Model directory: a classifier, or a model that was fine-tuned for a vision-and-language task."""
+    source: str
+    """Table to predict: a csv, jsonl or parquet file."""
+    out: str
+    """File to write, its ending says the form: .jsonl, .csv or .parquet."""
+    task: str | None = None
+    """Of a model of several tasks, which of them."""
+    id_column: str | None = None
+    """Column with an id of each row; rows are counted from 0 when not given."""
+    text: str | None = None
+    """Column with the text, question or expression; as in training, or ``text`` when not given."""
+    second_text: str | None = None
+    """Column with the second part of a text."""
+    choices_column: str | None = None
+    """Column with the texts to choose from, a list or JSON text of one (VCR)."""
+    image_column: list[str] = field(default_factory=list)
+    """Column with the image's file; or, with --regions or --images, with its id; two columns of a task of two images.
+    As in training, or ``image`` when not given."""
+    boxes_column: str | None = None
+    """Column with boxes of the image, x1, y1, x2, y2 in pixels, a list or JSON text of one, for a model that reads
+    given boxes."""
+    regions: list[str] = field(default_factory=list)
+    """Region stores of the images, by image id."""
+    given_regions: list[str] = field(default_factory=list)
+    """Region stores at given boxes, by image id."""
+    images: str | None = None
+    """Folder of images that the image column names, to extract with the model's own extractor into OUT.regions."""
+    skip_missing: bool = False
+    """Leave rows out whose images are missing, instead of stopping."""
+    top: int = 10
+    """At most so many answers a row, the most probable first."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """auto: bf16 where the CPU or GPU multiplies it in hardware."""
+
+    def __post_init__(self) -> None:
+        require_range("predict: --top", self.top, 1)
+        if not self.out.endswith(PREDICTION_FILES):
+            raise ConfigError(f"{self.out}: name a file that ends in {', '.join(PREDICTION_FILES)}.")
+        if self.images is not None and (self.regions or self.given_regions):
+            raise ConfigError("--images are extracted into stores, and --regions name some. Give one of them.")
+
+
 def require_stores(options: FinetuneTaskOptions | EvaluateTaskOptions) -> None:
     """Check that regions come from one place.
 

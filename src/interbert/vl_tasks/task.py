@@ -63,6 +63,8 @@ class VLTask:
     """The official metric of predictions, one for each example and in their order; every number from 0 to 1."""
     write: Callable[[Path, Sequence[Example], Sequence[Prediction]], None] | None = None
     """The file that the task's organisers take; None where there is none."""
+    read_back: Callable[[Path], object] | None = None
+    """Reads such a file, to know one that may be replaced."""
     primary_metric: str = "accuracy"
     """The one of ``score`` by which the best checkpoint is chosen; more is better. Of a task whose metrics are apart for
     each split, their beginning."""
