@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
 from pathlib import Path
 
 from interbert.errors import SourceError, StoreError
@@ -169,8 +170,7 @@ class TaskRegions:
     def take(self, images: Sequence[str]) -> list[Regions]:
         """Regions of images, in their order: given ones first, cut to as many as the model reads."""
         parts = [part.take(images) for part in self._parts]
-        found = parts[0] if len(parts) == 1 else [join(*both) for both in zip(*parts, strict=True)]
-        return [_cut(one, self.settings.max_regions) for one in found]
+        return [joined_regions(of_image, self.settings.max_regions) for of_image in zip(*parts, strict=True)]
 
     def digest(self, image: str) -> str:
         """SHA-256 of an image's file; "" when it is not known."""
@@ -186,7 +186,9 @@ def _describer(info: ExtractorInfo) -> ExtractorInfo:
     return replace(info, name=str(info.settings.get("described_by")), settings=own)
 
 
-def _cut(regions: Regions, most: int) -> Regions:
+def joined_regions(parts: Sequence[Regions], most: int) -> Regions:
+    """Regions of an image from one source or two, the first so many of them."""
+    regions = reduce(join, parts)
     if len(regions.boxes) <= most:
         return regions
     classes = None if regions.class_probs is None else regions.class_probs[:most]

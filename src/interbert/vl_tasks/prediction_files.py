@@ -55,12 +55,23 @@ def write_table(
     atomic_write(path, out.getvalue())
 
 
-def _row(example: Example, said: Prediction, head: Head, top: int) -> dict[str, Any]:
+def answers_of(said: Prediction, head: Head, top: int) -> list[dict[str, Any]]:
+    """The most probable answers, each a dictionary of ``answer`` and ``probability``.
+
+    Args:
+        said: of one example.
+        head: that made it.
+        top: answers, at most.
+    """
     order = (-said.probabilities).argsort(kind="stable")[:top].tolist()
-    answers = [
+    return [
         {"answer": _answer(place, said, head), "probability": round(float(said.probabilities[place]), 6)}
         for place in order
     ]
+
+
+def _row(example: Example, said: Prediction, head: Head, top: int) -> dict[str, Any]:
+    answers = answers_of(said, head, top)
     return {"id": example.id, **answers[0], "answers": answers}
 
 
