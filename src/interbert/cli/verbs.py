@@ -22,6 +22,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "finetune retrieval": ("finetune_retrieval", "fine-tune a model to rank images for a text"),
     "finetune classification": ("finetune_classification", "fine-tune a model to classify texts, images or pairs"),
     **{f"finetune {name}": (f"finetune_task:{name}", f"fine-tune a model for {what}") for name, what in TITLES.items()},
+    "finetune multitask": ("finetune_multitask", "fine-tune one model for several of these tasks"),
     "finetune backbone": ("finetune_backbone", "teach the image network of extraction a catalogue"),
     "report": ("report", "what a training run did, or several side by side, as a page"),
     "evaluate retrieval": ("evaluate_retrieval", "recall of a full ranking, with intervals"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -142,7 +142,14 @@ def open_task(task: VLTask, options: FinetuneTaskOptions, processor: InterBertPr
     config = InterBertConfig.from_pretrained(options.model, trust_remote_code=False)
     limit_texts(processor, options.max_text_tokens, task.max_text_tokens, config.max_position_embeddings)
     train, validation = read_splits(task, options)
-    settings = TaskSettings(task.name, options.boxes or task.boxes, options.max_regions, options.text_only)
+    settings = TaskSettings(
+        task.name,
+        options.boxes or task.boxes,
+        options.max_regions,
+        processor.max_text_tokens,
+        options.text_only,
+        image_arrangement=options.arrangement,
+    )
     regions = open_regions(options, settings, [*train, *validation], processor, f"{str(out).rstrip('/')}.regions")
     there, _ = with_images(regions, [*train, *validation], options.skip_missing, out / MISSING_IMAGES)
     kept = {id(one) for one in there}
@@ -153,14 +160,7 @@ def open_task(task: VLTask, options: FinetuneTaskOptions, processor: InterBertPr
     head = head_of(task, labels)
     if task.head == "labels":
         train = [one for one in train if head.target(one, np.zeros((0, 4), np.float32)) not in ({}, -1)]
-        settings = TaskSettings(
-            task.name,
-            settings.boxes,
-            settings.max_regions,
-            settings.text_only,
-            majority_label(train),
-            image_arrangement=options.arrangement,
-        )
+        settings = replace(settings, majority=majority_label(train))
     told = baselines(task, head, settings.majority, validation, regions)
     _logger.info(f"{task.title}: {len(train)} training and {len(validation)} validation {task.items}; {told.told()}")
     return TaskData(task, head, settings, processor, regions, train, validation, told)

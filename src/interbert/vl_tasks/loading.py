@@ -49,6 +49,7 @@ def load_task_model(directory: str, name: str | None = None) -> FineTuned:
     processor = load_processor(directory)
     with_config = InterBertConfig.from_pretrained(directory, trust_remote_code=False)
     settings = TaskSettings.of(with_config, directory, name)
+    processor.max_text_tokens = settings.max_text_tokens or processor.max_text_tokens
     task = find_task(settings.name)
     labels = settings.labels or [str(with_config.id2label[place]) for place in range(with_config.num_labels)]
     head = head_of(task, labels)

@@ -74,6 +74,39 @@ class FinetuneTaskOptions:
 
 
 @dataclass
+class FinetuneMultitaskOptions:
+    """Options of ``interbert finetune multitask``."""
+
+    model: str
+    """Model directory to start from."""
+    out: str
+    """Model directory to write."""
+    tasks: list[str] = field(default_factory=list)
+    """Tasks and their recipes, such as vqa=vqa.yaml,nlvr2=nlvr2.yaml; a recipe has the options of finetune TASK but the
+    model, the output and the training."""
+    training: TrainingOptions = field(default_factory=_training)
+    """Training; an epoch visits every example of every task once."""
+
+    def __post_init__(self) -> None:
+        if len(self.recipes()) < 2:
+            raise ConfigError("name two tasks or more: --tasks vqa=vqa.yaml,nlvr2=nlvr2.yaml")
+
+    def recipes(self) -> dict[str, str]:
+        """Recipe of each task.
+
+        Raises:
+            ConfigError: one is not named as TASK=RECIPE, or a task stands twice.
+        """
+        found: dict[str, str] = {}
+        for one in self.tasks:
+            name, equals, path = one.partition("=")
+            if not equals or not path or name in found:
+                raise ConfigError(f"--tasks: {one!r} is no TASK=RECIPE, or its task stands twice.")
+            found[name] = path
+        return found
+
+
+@dataclass
 class EvaluateTaskOptions:
     """Options of ``interbert evaluate TASK``."""
 

@@ -23,6 +23,8 @@ class TaskSettings:
     """Regions that are read."""
     max_regions: int = 100
     """The first so many of an image; given ones are kept before detected ones."""
+    max_text_tokens: int | None = None
+    """Longer texts are cut; None leaves it to the processor."""
     text_only: bool = False
     """No image is read: a control of what the texts alone give away."""
     majority: str | None = None
