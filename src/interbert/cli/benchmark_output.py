@@ -70,7 +70,7 @@ def print_scores(
         cells = [name, f"{one.value:.4f}", f"[{one.low:.4f}, {one.high:.4f}]"]
         table.add_row(*cells, *([f"{chance[name]:.4f}"] if chance else []))
     for name, value in scores.others.items():
-        table.add_row(name, "nothing counts" if value is None else f"{value:.4f}", "")
+        table.add_row(name, "not known" if value is None else f"{value:.4f}", "")
     print_table(table, _WIDTH)
     if scores.counts:
         say(", ".join(f"{name} {count}" for name, count in scores.counts.items()))

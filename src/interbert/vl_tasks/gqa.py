@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from interbert.data.row_files import BadRows, Row, cell_text
-from interbert.errors import DataError, SourceError
+from interbert.errors import DataError, SourceError, listed
 from interbert.tasks.scoring import Scorer
 from interbert.utils.files import atomic_write
 from interbert.vl_tasks.example import Example
@@ -158,8 +158,12 @@ def score_files(predictions: Path, questions: Path, choices: Path | None = None)
     require_predicted(predictions, predicted.keys(), wanted, "balanced question", questions, surplus=True)
     known = {one.id for one in examples}
     told = None if choices is None else read_choices(choices)
-    if told is not None and choices is not None:
-        require_predicted(choices, told.keys(), wanted, "balanced question", questions, surplus=True)
+    without = [] if told is None else [name for name in wanted if name not in told]
+    if without:
+        raise DataError(
+            f"{choices}: has no choices for {len(without)} balanced questions of {questions}: {listed(without, 3)}. "
+            "Give the choices of this split."
+        )
     return metrics(predicted, examples, told, sum(name not in known for name in predicted))
 
 

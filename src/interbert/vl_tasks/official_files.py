@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -141,20 +142,18 @@ def inner_path(name: Any) -> PurePosixPath | None:
     return None if path.is_absolute() or ".." in path.parts or ":" in path.parts[0] else path
 
 
-def report(found: Iterable[LeftOut], left_out: list[LeftOut] | None) -> int:
-    """Hand what was left out to the caller's list, and log how much it is of each reason.
-
-    Returns:
-        How many.
-    """
-    counts: dict[tuple[str, str], list[LeftOut]] = {}
+def report(found: Sequence[LeftOut], left_out: list[LeftOut] | None) -> None:
+    """Hand what was left out to the caller's list; without one, log how much it is of each file and reason."""
+    if left_out is not None:
+        left_out += found
+        return
+    first: dict[tuple[str, str], LeftOut] = {}
     for one in found:
-        counts.setdefault((one.file, one.reason), []).append(one)
-        if left_out is not None:
-            left_out.append(one)
-    for (file, reason), ones in counts.items():
-        _log.warning("%s: %d rows are left out (%s), the first in row %d", file, len(ones), reason, ones[0].row)
-    return sum(map(len, counts.values()))
+        first.setdefault((one.file, one.reason), one)
+    counts = Counter((one.file, one.reason) for one in found)
+    for (file, reason), count in counts.items():
+        where = f"the first is {first[file, reason].id[:60]}, row {first[file, reason].row}"
+        _log.warning("%s: %d left out: %s; %s", file, count, reason, where)
 
 
 def require_predicted(
@@ -184,7 +183,7 @@ def require_predicted(
     more = [one for one in predicted if one not in wanted]
     if more and not surplus:
         raise DataError(
-            f"{path}: {len(more)} of its predictions are of a {what} that {truth} does not have: {listed(more, 3)}. "
-            "Is it another split? Remove them."
+            f"{path}: {len(more)} of its predictions are of no {what} of {truth}: {listed(more, 3)}. Is it another "
+            "split? Remove them."
         )
     return len(more)

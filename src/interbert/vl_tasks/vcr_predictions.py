@@ -36,10 +36,10 @@ def joined(
     wanted = {(name, answer) for name in answers for answer in range(CHOICES)}
     odd = sorted(wanted.symmetric_difference(rationales))
     if odd:
+        shown = listed([f"{name} given answer {answer}" for name, answer in odd], 3)
         raise DataError(
-            f"VCR: {len(odd)} scores of rationales are missing, or are of no question: "
-            f"{listed([f'{name} given answer {answer}' for name, answer in odd], 3)}. The leaderboard needs QA->R given "
-            "each of the four answers."
+            f"VCR: {len(odd)} scores of rationales are missing, or are of no question: {shown}. The leaderboard needs "
+            "QA->R given each of the four answers."
         )
     return {
         name: (*four, *(one for answer in range(CHOICES) for one in rationales[name, answer]))
