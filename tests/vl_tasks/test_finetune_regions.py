@@ -52,9 +52,7 @@ def test_refcoco_is_learnt_and_the_ceiling_of_the_candidates_is_said(
     found = evaluated(capsys, "refcoco", tmp_path / "m", folder, "--given-regions", given)
     assert found["accuracy_val"] > 0.9
     assert found["boxes"] == "given"
-    blind = evaluated(
-        capsys, "refcoco", tmp_path / "m", folder, "--given-regions", given, "--image-control", "mean"
-    )
+    blind = evaluated(capsys, "refcoco", tmp_path / "m", folder, "--given-regions", given, "--image-control", "mean")
     assert blind["accuracy_val"] < 0.7
     shifted = [[x1 + 25, y1, x2 + 25, y2] for x1, y1, x2, y2 in BOXES]
     shifted[0] = list(BOXES[0])
@@ -119,6 +117,9 @@ def test_vcr_joins_both_parts_and_writes_four_passes_of_rationales(
     assert len(again.read_text().splitlines()) == 61
 
 
+CORNERS = ("xmin", "ymin", "xmax", "ymax")
+
+
 def flickr_folder(folder: Path, images: dict) -> Path:
     """What Flickr30K Entities has: sentences, boxes as XML (whose first pixel is 1), lists of images."""
     for name in ("Sentences", "Annotations"):
@@ -128,7 +129,7 @@ def flickr_folder(folder: Path, images: dict) -> Path:
         (folder / "Sentences" / f"{image}.txt").write_text(f"{phrases} .\n")
         objects = "".join(
             f"<object><name>{number + 1}</name><bndbox>"
-            + "".join(f"<{n}>{int(v) + 1}</{n}>" for n, v in zip(("xmin", "ymin", "xmax", "ymax"), BOXES[number]))
+            + "".join(f"<{n}>{int(v) + 1}</{n}>" for n, v in zip(CORNERS, BOXES[number], strict=True))
             + "</bndbox></object>"
             for number in range(len(scene))
         )

@@ -15,10 +15,10 @@ from tests.vl_tasks.made import write_store
 from interbert import InterBertForSequenceClassification, InterBertProcessor
 from interbert.checkpoints.directory import load_classifier, load_processor
 from interbert.cli.main import main
+from interbert.vl_tasks.example import Example
 from interbert.vl_tasks.heads import LabelHead
 from interbert.vl_tasks.prediction_files import write_table
 from interbert.vl_tasks.task import Prediction
-from interbert.vl_tasks.example import Example
 
 TEXTS = ("a fine film", "a much longer text about nothing at all", "dull")
 
@@ -125,5 +125,3 @@ def test_images_and_pairs_are_classified_from_a_store(tmp_path: Path, vl_model: 
     found = rows_of(tmp_path / "out.jsonl")
     assert [one["id"] for one in found] == ["0", "1"]
     assert found[0]["probability"] != found[1]["probability"]
-
-

@@ -54,6 +54,7 @@ class InterBertForRegionChoice(InterBertPreTrainedModel):
     def region_logits(self, **inputs: Any) -> Tensor:
         """Logits [B,N] of the trunk's inputs."""
         state = self.interbert.encode(**inputs).image_hidden_state
+        assert state is not None, "regions are chosen of an image"
         logits: Tensor = self.image_token_head(self.dropout(state[:, 1:])).squeeze(-1)
         mask = inputs.get("region_mask")
         return logits if mask is None else logits.masked_fill(mask[:, 1:] == 0, _NEVER)
@@ -66,4 +67,6 @@ def region_choice_loss(logits: Tensor, targets: Tensor) -> Tensor:
         logits: [B,N], -10000 at padding, where the loss is 0.
         targets: [B,N], what is right of each region; 0 at padding.
     """
-    return nn.functional.binary_cross_entropy_with_logits(logits.float(), targets.float(), reduction="sum") / len(logits)
+    return nn.functional.binary_cross_entropy_with_logits(logits.float(), targets.float(), reduction="sum") / len(
+        logits
+    )

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from interbert.vl_tasks.example import Example
 from interbert.vl_tasks.heads import Head, RegionHead
@@ -32,7 +31,11 @@ class Baselines:
 
     def told(self, digits: int = 3) -> str:
         """In words, from 0 to 1."""
-        named = (("majority answer", self.majority), ("chance", self.chance), ("ceiling of candidate boxes", self.ceiling))
+        named = (
+            ("majority answer", self.majority),
+            ("chance", self.chance),
+            ("ceiling of candidate boxes", self.ceiling),
+        )
         return ", ".join(f"{name} {value:.{digits}f}" for name, value in named if value is not None)
 
     def to_dict(self) -> dict[str, float]:

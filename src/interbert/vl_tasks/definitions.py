@@ -166,9 +166,7 @@ def _read_vcr(files: TaskFiles) -> list[Example]:
         parts["qa_r"] = vcr.read_examples(files.path, "qa_r", metadata)
     if blind or files.to_write:
         parts["qa_r_blind"] = vcr.read_examples(files.path, "qa_r_blind", metadata)
-    return [
-        replace(one, details={**one.details, "part": part}) for part, examples in parts.items() for one in examples
-    ]
+    return [replace(one, details={**one.details, "part": part}) for part, examples in parts.items() for one in examples]
 
 
 def _of_part(part: str, examples: Sequence[Example], predictions: Sequence[Prediction]) -> list[Any]:

@@ -125,9 +125,7 @@ def _require_writable(task: VLTask, path: str | None) -> None:
     require_replaceable(path, Kind(f"predictions of {task.title}", recognises))
 
 
-def write_predictions(
-    task: VLTask, path: str, examples: Sequence[Example], predictions: Sequence[Prediction]
-) -> None:
+def write_predictions(task: VLTask, path: str, examples: Sequence[Example], predictions: Sequence[Prediction]) -> None:
     """Write the file that the task's organisers take.
 
     Raises:
@@ -146,5 +144,3 @@ def _list_of_missing(options: EvaluateTaskOptions) -> Path | None:
 
 def _split(found: FineTuned, options: EvaluateTaskOptions) -> str | None:
     return options.split or (found.task.splits[1] if found.task.splits else None)
-
-

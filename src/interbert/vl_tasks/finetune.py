@@ -57,9 +57,7 @@ class TaskData:
 
     def training_task(self) -> VLTrainingTask:
         """Losses, and the metric on the validation examples."""
-        return VLTrainingTask(
-            self.task, self.head, self.items(self.validation), self.processor.pad_token_id, self.told
-        )
+        return VLTrainingTask(self.task, self.head, self.items(self.validation), self.processor.pad_token_id, self.told)
 
     def chance(self) -> float:
         """Loss of a model that knows nothing."""
@@ -108,7 +106,9 @@ def _finetune(name: str, options: FinetuneTaskOptions) -> None:
     model = load_with_head(data.head.model_class, options.model, **_fields(data, options))
     model.set_attn_implementation(attention_for_training())
     dataset = data.items(data.train)
-    batches = EpochBatches(dataset.lengths, options.training.batch_size, options.training.seed, cut_of(options.training))
+    batches = EpochBatches(
+        dataset.lengths, options.training.batch_size, options.training.seed, cut_of(options.training)
+    )
     trainer = InterBertTrainer(
         model,
         trainer_arguments(options.training, out, len(batches), some_unused=True),

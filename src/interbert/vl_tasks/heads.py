@@ -203,7 +203,7 @@ class RegionHead(Head):
 
     def target(self, example: Example, boxes: Float32) -> Any:
         """[N] IoU of each region with the nearest right box, 0 where it is below 0.5."""
-        if not isinstance(example.target, Sequence) or isinstance(example.target, str):
+        if not isinstance(example.target, Sequence):
             return None
         overlap = self.overlap(example, boxes)
         return np.where(overlap >= _RIGHT_IOU, overlap, 0).astype(np.float32)

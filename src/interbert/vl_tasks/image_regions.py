@@ -160,7 +160,8 @@ class TaskRegions:
         for one in examples:
             for names in names_of_images(one):
                 if names[0] not in known:
-                    known[names[0]] = all([part.know(names) for part in self._parts])
+                    known_to = [part.know(names) for part in self._parts]  # every part, so that each finds it later
+                    known[names[0]] = all(known_to)
             absent = [image for image in one.images if not known[image]]
             lacking |= dict.fromkeys(absent)
             if not absent:

@@ -62,7 +62,9 @@ def given_boxes(examples: Sequence[Example]) -> dict[str, str]:
     found: dict[str, str] = {}
     for one in examples:
         if not one.boxes:
-            raise DataError(f"example {one.id}: its file gives no boxes of image {one.images[0]}. Use --boxes detected.")
+            raise DataError(
+                f"example {one.id}: its file gives no boxes of image {one.images[0]}. Use --boxes detected."
+            )
         text = json.dumps([list(box) for box in one.boxes])
         if found.setdefault(one.images[0], text) != text:
             raise DataError(f"example {one.id}: gives other boxes of image {one.images[0]} than an example before it.")

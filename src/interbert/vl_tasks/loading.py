@@ -153,5 +153,3 @@ def read_labels(path: str) -> tuple[str, ...]:
 def with_boxes(settings: TaskSettings, boxes: Any) -> TaskSettings:
     """Settings that read other boxes, where some are named."""
     return settings if boxes is None else replace(settings, boxes=boxes)
-
-

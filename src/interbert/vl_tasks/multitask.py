@@ -50,14 +50,16 @@ def finetune_multitask(options: FinetuneMultitaskOptions) -> None:
 def _finetune(options: FinetuneMultitaskOptions) -> None:
     recipes = task_recipes(options)
     out = Path(options.out)
-    recipe = {"task": "multitask", **as_recipe(options), "of_tasks": {name: as_recipe(one) for name, one in recipes.items()}}
+    recipe = {
+        "task": "multitask",
+        **as_recipe(options),
+        "of_tasks": {name: as_recipe(one) for name, one in recipes.items()},
+    }
     processor = load_processor(options.model)
     if claim_folder(out, recipe):
         _logger.info(f"{out}: this run is finished, nothing to do")
         return
-    tasks = {
-        name: open_task(find_task(name), one, load_processor(options.model), out) for name, one in recipes.items()
-    }
+    tasks = {name: open_task(find_task(name), one, load_processor(options.model), out) for name, one in recipes.items()}
     set_seed(options.training.seed)
     settings = {name: settings_of(data, recipes[name]) for name, data in tasks.items()}
     model = load_with_head(InterBertForMultiTask, options.model, vl_task={"name": "multitask", "tasks": settings})
@@ -87,9 +89,7 @@ def _finetune(options: FinetuneMultitaskOptions) -> None:
 
 def settings_of(data: TaskData, options: FinetuneTaskOptions) -> dict[str, Any]:
     """What the configuration of a model of several tasks says of one."""
-    own = replace(
-        data.settings, labels=data.head.labels, image_arrangement=options.arrangement, of_several=True
-    )
+    own = replace(data.settings, labels=data.head.labels, image_arrangement=options.arrangement, of_several=True)
     return own.to_dict() | {"model_class": data.head.model_class.__name__}
 
 
@@ -111,7 +111,9 @@ def task_recipes(options: FinetuneMultitaskOptions) -> dict[str, FinetuneTaskOpt
             raise ConfigError(f"{path}: is no recipe of {name}: it needs a source.")
         unknown = sorted(set(read) - known)
         if unknown:
-            raise ConfigError(f"{path}: has no option {unknown[0]!r} of a task among several. It takes: {sorted(known)}.")
+            raise ConfigError(
+                f"{path}: has no option {unknown[0]!r} of a task among several. It takes: {sorted(known)}."
+            )
         try:
             found[name] = FinetuneTaskOptions(**read, model=options.model, out=f"{options.out.rstrip('/')}.{name}")
         except TypeError as error:

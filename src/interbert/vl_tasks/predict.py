@@ -131,9 +131,7 @@ def _columns(options: PredictOptions, found: _Predictor) -> Columns:
     )
 
 
-def _regions(
-    options: PredictOptions, found: _Predictor, columns: Columns, examples: Sequence[Example]
-) -> TaskRegions:
+def _regions(options: PredictOptions, found: _Predictor, columns: Columns, examples: Sequence[Example]) -> TaskRegions:
     folder = f"{options.out}.regions"
     detected, given = options.regions, options.given_regions
     if options.images is not None:
@@ -155,7 +153,9 @@ def _extracted(source: str, columns: Columns, folder: str, found: _Predictor) ->
     if boxes != "given":
         detected = [_extracted_once(source, columns.images[0], None, f"{folder}/detected", extractor)]
     if boxes != "detected":
-        given = [_extracted_once(source, columns.images[0], columns.boxes, f"{folder}/given", GivenExtractor(extractor))]
+        given = [
+            _extracted_once(source, columns.images[0], columns.boxes, f"{folder}/given", GivenExtractor(extractor))
+        ]
     return detected, given
 
 

@@ -43,7 +43,7 @@ def predict_items(
     """
     collate = VLCollator(pad_id, head)
     found: dict[int, Prediction] = {}
-    order = np.lexsort((np.arange(len(items)), items.lengths, items.choices)).tolist()
+    order = np.lexsort((np.array(items.lengths), np.array(items.choices))).tolist()
     with inference(model, bf16):
         for part in _batches(order, items.choices):
             chosen = items.at(part)

@@ -23,8 +23,8 @@ def write_table(
 ) -> None:
     """Write a .jsonl, .csv or .parquet file.
 
-    Its columns are ``id``, ``answer``, ``probability`` and ``answers``, a list of ``{"answer", "probability"}``, the most
-    probable first; JSON text in csv and parquet, as an answer is that is a box. Of choices an answer is their number.
+    Its columns are ``id``, ``answer``, ``probability`` and ``answers``, a list of ``{"answer", "probability"}``, the
+    most probable first; JSON text in csv and parquet, as an answer is that is a box. Of choices an answer is their number.
 
     Args:
         path: its ending says the form.
@@ -82,4 +82,10 @@ def _answer(place: int, said: Prediction, head: Head) -> Any:
 
 
 def _flat(value: Any) -> Any:
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, list) else value if isinstance(value, float) else str(value)
+    return (
+        json.dumps(value, ensure_ascii=False)
+        if isinstance(value, list)
+        else value
+        if isinstance(value, float)
+        else str(value)
+    )

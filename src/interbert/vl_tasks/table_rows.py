@@ -59,7 +59,7 @@ def read_examples(source: str, columns: Columns, head: HeadKind) -> list[Example
 
 def _example(row: dict[str, Any], columns: Columns, head: HeadKind, where: str, number: str) -> Example:
     name = number if columns.id is None else _id(row[columns.id], columns.id, where)
-    images = (number,) if columns.images else ()
+    images: tuple[str, ...] = (number,) if columns.images else ()
     if columns.images_are_ids:
         images = tuple(_id(row[column], column, where) for column in columns.images)
     texts: tuple[str, ...] = () if columns.text is None else (_text(row[columns.text], columns.text, where),)
@@ -107,4 +107,6 @@ def _require_different(source: str, examples: Sequence[Example]) -> None:
     seen: dict[str, int] = {}
     for row, one in enumerate(examples):
         if seen.setdefault(one.id, row) != row:
-            raise DataError(f"{source}, row {row}: id {one.id[:60]!r} stands in row {seen[one.id]}, too. Ids are unique.")
+            raise DataError(
+                f"{source}, row {row}: id {one.id[:60]!r} stands in row {seen[one.id]}, too. Ids are unique."
+            )

@@ -25,6 +25,7 @@ BoxSource = Literal["detected", "given", "both"]
 Answer = str | int | Box
 """A label, the number of a choice, or a box in pixels."""
 
+
 @dataclass(frozen=True)
 class TaskFiles:
     """Official files of one split."""
@@ -66,8 +67,8 @@ class VLTask:
     read_back: Callable[[Path], object] | None = None
     """Reads such a file, to know one that may be replaced."""
     primary_metric: str = "accuracy"
-    """The one of ``score`` by which the best checkpoint is chosen; more is better. Of a task whose metrics are apart for
-    each split, their beginning."""
+    """The one of ``score`` by which the best checkpoint is chosen; more is better. Of a task whose metrics are apart
+    for each split, their beginning."""
     items: str = "examples"
     """What its examples are called: ``questions``, ``sentences``, ``expressions``."""
     labels: tuple[str, ...] = ()
