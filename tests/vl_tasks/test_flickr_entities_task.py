@@ -22,6 +22,7 @@ ANNOTATIONS = """<?xml version="1.0" encoding="UTF-8"?>
   <object><name>1</name><bndbox><xmin>11</xmin><ymin>21</ymin><xmax>21</xmax><ymax>31</ymax></bndbox></object>
   <object><name>1</name><name>3</name>
     <bndbox><xmin>31</xmin><ymin>21</ymin><xmax>41</xmax><ymax>31</ymax></bndbox></object>
+  <object><name>0</name><bndbox><xmin>1</xmin><ymin>1</ymin><xmax>9</xmax><ymax>9</ymax></bndbox></object>
   <object><name>2</name><nobndbox>1</nobndbox><scene>0</scene></object>
   <object><name>8</name><scene>1</scene><nobndbox>0</nobndbox></object>
 </annotation>

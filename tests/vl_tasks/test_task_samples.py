@@ -11,6 +11,7 @@ import pytest
 
 from interbert.vl_tasks import gqa, nlvr, snli_ve, vqa
 from interbert.vl_tasks.example import Example
+from interbert.vl_tasks.vqa_answers import normalised
 
 TASKS = Path(__file__).parents[2] / ".." / "shared" / "data" / "tasks"
 pytestmark = pytest.mark.skipif(not TASKS.is_dir(), reason="needs samples in ../shared/data/tasks")
@@ -31,6 +32,7 @@ def test_vqa(tmp_path: Path) -> None:
     folder = TASKS / "vqa_v2"
     answers = vqa.read_answers(folder / "trainval_label2ans.json")
     assert len(answers) == 3129
+    assert [normalised(one) for one in answers] == answers, "a model can give no other than normalised answers"
     examples = vqa.read_examples(folder / "questions.json", folder / "annotations.json", answers)
     assert examples[0].target == {
         "net": 1.0,

@@ -1,20 +1,20 @@
 """Score a file of predictions against a file of answers, as a benchmark's organisers do; no model is needed.
 
-BENCHMARK is one of:
+BENCHMARK is one of these; behind it stand the predictions and the truth, one file of answers or two:
 
     kdd              KDD Cup 2020 Multimodalities Recall: submission.csv (or a .zip with it), valid_answer.json
     muge             MUGE and the layout of Chinese-CLIP: predictions.jsonl, {split}_texts.jsonl
-    vcr              leaderboard csv of 21 columns, val.jsonl
-    vqa              results JSON, annotations JSON
+    vcr              the leaderboard's csv of 21 columns, val.jsonl
+    vqa              results JSON, annotations JSON, and questions JSON if they shall be compared
     gqa              predictions JSON, questions JSON or a folder of its parts, and choices JSON if there is one
     nlvr2, nlvr      predictions csv, dev.json (JSON lines)
     snli-ve          predictions .jsonl, snli_ve_dev.jsonl
-    refcoco          (also refcoco+, refcocog) predictions JSON, folder with refs(unc).p or refs(umd).p and instances.json
-    flickr-entities  predictions .jsonl, folder with Sentences and Annotations, and the split's list of images (test.txt)
+    refcoco          predictions JSON, folder of refs(unc).p (or refs(umd).p) and instances.json; so refcoco+, refcocog
+    flickr-entities  predictions .jsonl, folder of Sentences and Annotations, and a list of images if not its test.txt
 
 A bad file is refused with the row and what is wrong with it. --json prints one object instead of a table, with every
-metric from 0 to 1; n, what counts; and ignored, the predictions of what the answers do not have. docs/tasks.md and
-docs/benchmarks.md have the keys.
+metric from 0 to 1; n, what counts; and ignored, the predictions of what the answers do not have. The keys of each are
+listed in docs/benchmarks.md and docs/tasks.md.
 
     interbert score kdd submission.csv valid_answer.json
     interbert score muge predictions.jsonl valid_texts.jsonl --json
