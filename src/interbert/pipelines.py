@@ -6,8 +6,8 @@
     ask = pipeline("interbert-visual-question-answering", model="models/vqa")
     ask({"image": "street.jpg", "text": "What colour is the bus?"}, top_k=3)
 
-transformers' own ``visual-question-answering`` is gone since its version 5, hence the names of ours. Classifiers of texts
-work in its ``text-classification`` as they are.
+transformers' own ``visual-question-answering`` is gone since its version 5, hence the names of ours. Classifiers of
+texts work in its ``text-classification`` as they are.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ class VisionLanguagePipeline(Pipeline):  # type: ignore[misc]
     """Answers about images, whatever the task that the model was fine-tuned for.
 
     An input is a dictionary of ``text`` and ``image``: a path, bytes or a PIL image, or regions
-    (:class:`~interbert.regions.schema.Regions`); ``images``, two of these, of a model that reads two; ``choices``, texts
-    to choose from; ``boxes``, x1, y1, x2, y2 in pixels, of a model that reads given boxes. ``top_k`` (5) answers come
+    (:class:`~interbert.regions.schema.Regions`); ``images``, two of these, of a model that reads two; ``choices``,
+    texts to choose from; ``boxes``, x1, y1, x2, y2 in pixels, of a model that reads given boxes. ``top_k`` (5) answers come
     back, each a dictionary of ``answer`` (a label, the number of a choice, or a box) and ``probability``.
     """
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from transformers import BertTokenizer
 
-from interbert.checkpoints.bert import bert_tokenizer
 from interbert.model.configuration import InterBertConfig
 from interbert.model.modeling import InterBertForPreTraining
 from interbert.model.processing import InterBertProcessor
@@ -22,7 +22,9 @@ FEATURES = 6
 INFO = ExtractorInfo("made", {}, FEATURES, None)
 BOXES = ((0.0, 0.0, 40.0, 40.0), (50.0, 50.0, 90.0, 90.0), (0.0, 60.0, 30.0, 100.0))
 """Of the objects of a scene, in an image of 100 x 100 pixels."""
-FAST = ["--training.batch-size", "8", "--training.learning-rate", "5e-3", "--training.epochs", "12"]
+FAST = ["--training.batch-size", "8", "--training.learning-rate", "5e-3", "--training.epochs", "3"]
+
+WORDS = (*COLOURS, *"what color is it the one looks they are alike thing and other black film fine".split())
 
 Scene = Sequence[str]
 """Colour of each object."""
@@ -65,7 +67,9 @@ def write_store(path: Path, images: Mapping[str, Scene], boxes: Sequence[Sequenc
 
 def write_model(path: Path) -> Path:
     """A model directory with random weights, that reads the features of :func:`features_of`."""
-    tokenizer = bert_tokenizer("minilm")
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    pieces = [*("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", ".", "?"), *WORDS, *letters, *(f"##{one}" for one in letters)]
+    tokenizer = BertTokenizer(vocab={piece: place for place, piece in enumerate(dict.fromkeys(pieces))})
     torch.manual_seed(0)
     config = InterBertConfig(
         vocab_size=len(tokenizer),

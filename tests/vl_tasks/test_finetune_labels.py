@@ -29,7 +29,7 @@ def vqa_files(folder: Path, images: dict) -> tuple[Path, Path]:
 def vqa(vl_model: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Path, Path]:
     """A model that was fine-tuned, its questions and annotations, its store."""
     folder = tmp_path_factory.mktemp("vqa")
-    images = scenes(60)
+    images = scenes(240)
     questions, annotations = vqa_files(folder, images)
     store = write_store(folder / "store", images)
     words = ["finetune", "vqa", str(vl_model), str(questions), str(folder / "m"), "--annotations", str(annotations)]
@@ -48,7 +48,7 @@ def test_vqa_is_learnt_from_the_image(vqa: tuple[Path, ...], capsys: pytest.Capt
     words = ["vqa", model, questions, "--annotations", annotations]
     found = evaluated(capsys, *words, "--regions", store)
     assert found["accuracy"] > 0.95
-    assert found["n"] == 60
+    assert found["n"] == 240
     assert found["seen_in_pretraining"] is None
     blind = evaluated(capsys, *words, "--regions", store, "--image-control", "mean")
     assert blind["accuracy"] < 0.6
@@ -71,13 +71,13 @@ def nlvr2_file(folder: Path, images: dict) -> Path:
 def test_nlvr2_reads_two_images(
     vl_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], arrangement: str
 ) -> None:
-    drawn = list(scenes(160, objects=1).values())
+    drawn = list(scenes(400, objects=1).values())
     images = {f"dev-{place // 2}-0-img{place % 2}": one for place, one in enumerate(drawn)}
-    for place in range(0, 80, 4):  # half of the pairs are alike
+    for place in range(0, 200, 4):  # half of the pairs are alike
         images[f"dev-{place}-0-img1"] = images[f"dev-{place}-0-img0"]
     file, store = nlvr2_file(tmp_path, images), write_store(tmp_path / "store", images)
     words = ["finetune", "nlvr2", str(vl_model), str(file), str(tmp_path / "m"), "--regions", str(store)]
-    more = ["--arrangement", arrangement, "--validation-share", "0.2", *FAST, "--training.epochs", "25"]
+    more = ["--arrangement", arrangement, "--validation-share", "0.2", *FAST, "--training.epochs", "4", "--training.validations-per-epoch", "1"]
     assert main([*words, *more]) == 0
     found = evaluated(capsys, "nlvr2", tmp_path / "m", file, "--regions", store)
     assert found["accuracy"] > found["baselines"]["majority"] + 0.2

@@ -14,7 +14,7 @@ from interbert.cli.main import main
 
 
 def test_two_tasks_share_a_trunk(vl_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    images = scenes(60, objects=3)
+    images = scenes(160, objects=3)
     questions, annotations = vqa_files(tmp_path, images)
     folder = refcoco_folder(tmp_path, images)
     store = write_store(tmp_path / "store", images)

@@ -5,7 +5,8 @@ probabilities, to a .jsonl, .csv or .parquet file. Leaderboards' files come from
 
     interbert predict models/tone reviews.csv tones.csv --text sentence
     interbert predict models/kind products.parquet kinds.jsonl --image-column image
-    interbert predict models/vqa questions.csv answers.jsonl --text question --image-column image_id --regions coco.store
+    interbert predict models/vqa questions.csv answers.jsonl --text question --image-column image_id \\
+        --regions coco.store
 """
 
 from __future__ import annotations

@@ -57,8 +57,8 @@ VERBS: dict[str, tuple[str, str]] = {
     "snapshot restore": ("snapshot_restore", "a snapshot, checked and put back"),
     "demo": ("demo", "extract, pretrain, fine-tune, evaluate and search on real images, with a page to look at"),
 }
-"""Words after ``interbert`` -> (module in this folder, what it does). Of a verb of a vision-and-language task, the module
-gives what it is for the task after the colon."""
+"""Words after ``interbert`` -> (module in this folder, what it does). A verb that each vision-and-language task has is
+the module's for the task after the colon."""
 
 
 def find_verb(words: Sequence[str]) -> tuple[str, list[str]]:
@@ -77,9 +77,10 @@ def find_verb(words: Sequence[str]) -> tuple[str, list[str]]:
         given = f"{shortened(words[1])!r}" if len(words) > 1 and not words[1].startswith("-") else "nothing"
         there = ", ".join(f"interbert {verb}" for verb in longer)
         raise UsageError(f"{first}: say what to {first}, not {given}. There is: {there}. See: interbert {first} --help")
-    close = difflib.get_close_matches(first, [verb.split()[0] for verb in VERBS], n=1, cutoff=0.5)
+    words_first = list(dict.fromkeys(verb.split()[0] for verb in VERBS))
+    close = difflib.get_close_matches(first, words_first, n=1, cutoff=0.5)
     hint = f" Did you mean {close[0]!r}?" if close else ""
-    raise UsageError(f"there is no verb {shortened(first)!r}.{hint} Verbs: {', '.join(VERBS)}.")
+    raise UsageError(f"there is no verb {shortened(first)!r}.{hint} Verbs: {', '.join(words_first)}.")
 
 
 def verb_module(verb: str) -> Any:

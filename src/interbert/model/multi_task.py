@@ -16,6 +16,7 @@ from interbert.model.modeling import (
     InterBertForSequenceClassification,
     InterBertModel,
     InterBertPreTrainedModel,
+    InterBertTaskOutput,
 )
 from interbert.model.region_choice import InterBertForRegionChoice
 
@@ -45,6 +46,16 @@ class InterBertForMultiTask(InterBertPreTrainedModel):
         self.interbert = InterBertModel(config)
         self.heads = nn.ModuleDict({name: self._head(settings) for name, settings in tasks.items()})
         self.post_init()
+
+    def forward(self, task: str, **inputs: Any) -> InterBertTaskOutput:
+        """Output of a task's model.
+
+        Args:
+            task: one of the configuration's.
+            inputs: of the task's model.
+        """
+        output: InterBertTaskOutput = self.heads[task](**inputs)
+        return output
 
     def _head(self, settings: Mapping[str, Any]) -> InterBertPreTrainedModel:
         """A task's model that computes with this one's trunk, and has no weights but its head's."""

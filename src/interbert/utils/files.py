@@ -141,8 +141,8 @@ def _table_predictions(file: Path) -> bool:
             end = stream.read()
         return all(name in end for name in (b"answer", b"probability", b"answers"))
     first = head.split(b"\n")[0]
-    return (
-        first.strip() == b"id,answer,probability,answers" or (first.startswith(b'{"id": ') and b'"probability"' in head)
+    return first.strip() == b"id,answer,probability,answers" or (
+        first.startswith(b'{"id": ') and b'"probability"' in head
     )
 
 

@@ -24,7 +24,7 @@ def write_table(
     """Write a .jsonl, .csv or .parquet file.
 
     Its columns are ``id``, ``answer``, ``probability`` and ``answers``, a list of ``{"answer", "probability"}``, the
-    most probable first; JSON text in csv and parquet, as an answer is that is a box. Of choices an answer is their number.
+    most probable first. In csv and parquet lists are JSON text, boxes too. Of choices an answer is their number.
 
     Args:
         path: its ending says the form.
