@@ -22,7 +22,7 @@ FEATURES = 6
 INFO = ExtractorInfo("made", {}, FEATURES, None)
 BOXES = ((0.0, 0.0, 40.0, 40.0), (50.0, 50.0, 90.0, 90.0), (0.0, 60.0, 30.0, 100.0))
 """Of the objects of a scene, in an image of 100 x 100 pixels."""
-FAST = ["--training.batch-size", "8", "--training.learning-rate", "5e-3", "--training.epochs", "3"]
+FAST = ["--training.batch-size", "16", "--training.learning-rate", "1e-2", "--training.epochs", "3"]
 
 WORDS = (*COLOURS, *"what color is it the one looks they are alike thing and other black film fine".split())
 

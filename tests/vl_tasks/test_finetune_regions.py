@@ -46,7 +46,7 @@ def test_refcoco_is_learnt_and_the_ceiling_of_the_candidates_is_said(
     folder = refcoco_folder(tmp_path, images)
     given = write_store(tmp_path / "given", images)
     words = ["finetune", "refcoco", str(vl_model), str(folder), str(tmp_path / "m"), "--given-regions", str(given)]
-    assert main([*words, *FAST]) == 0
+    assert main([*words, *FAST, "--training.epochs", "5"]) == 0
     shown = capsys.readouterr().out
     assert "chance 0.333, ceiling of candidate boxes 1.000" in shown
     found = evaluated(capsys, "refcoco", tmp_path / "m", folder, "--given-regions", given)
