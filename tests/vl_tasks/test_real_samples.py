@@ -8,14 +8,18 @@ from pathlib import Path
 import pytest
 import torch
 
+from interbert.checkpoints.directory import load_processor, load_with_head
 from interbert.cli.main import main
 from interbert.extraction.grid import GridExtractor, GridSettings
 from interbert.model.modeling import InterBertForPreTraining
 from interbert.model.processing import InterBertProcessor
+from interbert.model.region_choice import InterBertForRegionChoice
 from interbert.model.region_inputs import InterBertRegionFeatureExtractor
+from interbert.vl_tasks.settings import TaskSettings
 
 SAMPLES = next(
-    (one / "shared/data/tasks" for one in Path(__file__).resolve().parents if (one / "shared/data/tasks").is_dir()), None
+    (one / "shared/data/tasks" for one in Path(__file__).resolve().parents if (one / "shared/data/tasks").is_dir()),
+    None,
 )
 pytestmark = pytest.mark.skipif(SAMPLES is None, reason="the samples are not there")
 
@@ -73,3 +77,22 @@ def test_a_sample_is_trained_on_evaluated_and_written(
     assert found["n"] > 0
     assert found["missing_images_examples"] == 0
     assert out.stat().st_size > 0
+
+
+def test_boxes_of_a_table_are_described_in_its_image_files(grid_model: Path, tmp_path: Path) -> None:
+    """Extraction at given boxes and by the extractor itself, which VCR joins; needs no sample but its image."""
+    assert SAMPLES is not None
+    torch.manual_seed(1)
+    settings = TaskSettings("refcoco", "both").to_dict()
+    load_with_head(InterBertForRegionChoice, grid_model, vl_task=settings).save_pretrained(tmp_path / "m")
+    load_processor(grid_model).save_pretrained(tmp_path / "m")
+    (tmp_path / "photo.jpg").write_bytes((SAMPLES / "vqa_v2/images/COCO_train2014_000000458752.jpg").read_bytes())
+    boxes = [[0, 0, 200, 200], [100, 50, 300, 300]]
+    row = {"text": "the one", "image": "photo.jpg", "boxes": json.dumps(boxes)}
+    (tmp_path / "in.jsonl").write_text(json.dumps(row) + "\n")
+    out = tmp_path / "out.jsonl"
+    words = ["predict", str(tmp_path / "m"), str(tmp_path / "in.jsonl"), str(out), "--boxes-column", "boxes"]
+    assert main(words) == 0
+    answers = [one["answer"] for one in json.loads(out.read_text())["answers"]]
+    assert all(box in answers for box in boxes)
+    assert len(answers) == 2 + 1  # and the one window of the extractor
