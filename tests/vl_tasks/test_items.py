@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ import torch
 from tests.vl_tasks.made import BOXES, scenes, write_store
 
 from interbert.checkpoints.directory import load_processor, load_with_head
-from interbert.errors import DataError
+from interbert.errors import CheckpointError, DataError
 from interbert.vl_tasks.example import Example
 from interbert.vl_tasks.heads import ChoiceHead, LabelHead, RegionHead
 from interbert.vl_tasks.image_regions import TaskRegions
@@ -151,3 +152,19 @@ def test_images_of_pretraining_are_counted_by_id_and_by_file(tmp_path: Path) -> 
     unknown = seen_images(str(tmp_path / "m"), examples, regions)
     assert unknown.seen is None
     assert "is not known" in unknown.told()
+
+
+@pytest.mark.parametrize(
+    ("held", "name", "message"),
+    [
+        (None, "vqa", "was fine-tuned for no vision-and-language task"),
+        ({"name": "vqa"}, "gqa", "was fine-tuned for vqa, not for gqa"),
+        ({"name": "vqa", "boxes": "none"}, "vqa", "is damaged"),
+        ({"name": "vqa", "max_regions": "many"}, "vqa", "is damaged"),
+        ({"tasks": {"vqa": 3}}, "vqa", "is damaged"),
+        ({"boxes": "given"}, None, "is damaged"),
+    ],
+)
+def test_settings_of_other_models_are_refused(held: object, name: str | None, message: str) -> None:
+    with pytest.raises(CheckpointError, match=message):
+        TaskSettings.of(SimpleNamespace(vl_task=held), "models/x", name)
