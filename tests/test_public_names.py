@@ -11,9 +11,12 @@ from interbert import errors
 PUBLIC = [
     "Explanation",
     "InterBertConfig",
+    "InterBertForImagePairClassification",
     "InterBertForImageTextRetrieval",
+    "InterBertForMultiTask",
     "InterBertForMultipleChoice",
     "InterBertForPreTraining",
+    "InterBertForRegionChoice",
     "InterBertForSequenceClassification",
     "InterBertForVLTasks",
     "InterBertModel",

@@ -16,6 +16,7 @@ from interbert.auto_classes import connect as _connect
 if TYPE_CHECKING:
     from interbert.explain import Explanation
     from interbert.model.configuration import InterBertConfig
+    from interbert.model.image_pairs import InterBertForImagePairClassification
     from interbert.model.modeling import (
         InterBertForImageTextRetrieval,
         InterBertForMultipleChoice,
@@ -24,7 +25,9 @@ if TYPE_CHECKING:
         InterBertForVLTasks,
         InterBertModel,
     )
+    from interbert.model.multi_task import InterBertForMultiTask
     from interbert.model.processing import InterBertProcessor
+    from interbert.model.region_choice import InterBertForRegionChoice
     from interbert.search.engine import SearchEngine
     from interbert.search.scorer import InterBertScorer
     from interbert.topics.recommend import TopicRecommender
@@ -34,9 +37,12 @@ __version__ = "0.1.0"
 __all__ = [
     "Explanation",
     "InterBertConfig",
+    "InterBertForImagePairClassification",
     "InterBertForImageTextRetrieval",
+    "InterBertForMultiTask",
     "InterBertForMultipleChoice",
     "InterBertForPreTraining",
+    "InterBertForRegionChoice",
     "InterBertForSequenceClassification",
     "InterBertForVLTasks",
     "InterBertModel",
@@ -50,9 +56,12 @@ __all__ = [
 _HOMES = {
     "Explanation": "explain",
     "InterBertConfig": "model.configuration",
+    "InterBertForImagePairClassification": "model.image_pairs",
     "InterBertForImageTextRetrieval": "model.modeling",
+    "InterBertForMultiTask": "model.multi_task",
     "InterBertForMultipleChoice": "model.modeling",
     "InterBertForPreTraining": "model.modeling",
+    "InterBertForRegionChoice": "model.region_choice",
     "InterBertForSequenceClassification": "model.modeling",
     "InterBertForVLTasks": "model.modeling",
     "InterBertModel": "model.modeling",
