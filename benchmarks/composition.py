@@ -171,7 +171,8 @@ def _pretraining(
                 "contrastive_loss_weight": _CONTRAST,
             },
         ),
-        masking=MaskingOptions(text="token"),
+        masking=MaskingOptions(text="token", token_share=0.25),
+        mismatched_share=0.25,
         # random ones: with partners from the first step matching stays at chance
         negatives=NegativeOptions(hard_share=0.0, near_same=None),
         training=TrainingOptions(
@@ -323,7 +324,7 @@ def _extracted(split: Split, out: Path, seed: int) -> Path:
         for place, scene in enumerate(scenes):
             for side in (0, 1):
                 rows["image"].append(render(scene.images[side]))
-                rows["id"].append(f"{place}-{side}")
+                rows["id"].append(f"{split.name}-{place}-{side}")
                 rows["way"].append(scene.way)
                 rows["objects"].append(scene.objects)
                 rows["caption"].append(scene.captions[side])

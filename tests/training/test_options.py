@@ -49,6 +49,8 @@ def test_hard_negatives_come_after_random_ones() -> None:
         (NegativeOptions, {"hard_share": 9}, "negatives.hard_share"),
         (NegativeOptions, {"random_epochs": -4}, "negatives.random_epochs"),
         (MaskingOptions, {"text_max_share": 7}, "masking.text_max_share"),
+        (MaskingOptions, {"token_share": 0}, "masking.token_share"),
+        (PretrainOptions, {"mismatched_share": 1.5}, "mismatched_share"),
         (PretrainOptions, {"validation_share": 5}, "validation_share must be above 0 and below 1, not 5"),
         (PretrainOptions, {"validation_limit": 0}, "validation_limit"),
         (FinetuneRetrievalOptions, {"contrastive_loss_weight": -1}, "contrastive_loss_weight"),

@@ -131,8 +131,12 @@ class TextMaskingOptions:
     """Contiguous segments (the paper's) or single tokens."""
     text_max_share: float | None = 0.5
     """Longest segment as a share of the text; null is the plain law."""
+    token_share: float = 0.15
+    """Share of the tokens that are hidden when they are single ones."""
 
     def __post_init__(self) -> None:
+        if not 0 < self.token_share <= 1:
+            raise ConfigError(f"masking.token_share must be above 0 and at most 1, not {self.token_share}.")
         if self.text_max_share is not None and not 0 < self.text_max_share <= 1:
             raise ConfigError(f"masking.text_max_share must be above 0 and at most 1, not {self.text_max_share}.")
 
@@ -236,6 +240,8 @@ class PretrainOptions:
     """Model."""
     masking: MaskingOptions = field(default_factory=MaskingOptions)
     """Masking."""
+    mismatched_share: float = 0.5
+    """Share of the pairs that are shown with another image's caption, for matching."""
     negatives: NegativeOptions = field(default_factory=NegativeOptions)
     """Mismatched pairs."""
     training: TrainingOptions = field(default_factory=TrainingOptions)
@@ -244,6 +250,7 @@ class PretrainOptions:
     def __post_init__(self) -> None:
         _check_validation(self.validation_share, self.validation_limit)
         _check_more(self.regions, self.more_regions)
+        require_range("mismatched_share", self.mismatched_share, 0, 1)
         require_range("max_text_tokens", self.max_text_tokens, 3)
 
 

@@ -21,7 +21,6 @@ from interbert.data.masking import RegionMasking, SegmentMasking
 from interbert.data.negatives import Negatives
 from interbert.data.sampling import EpochBatches
 from interbert.errors import ConfigError
-from interbert.losses.pretraining import PRETRAINING_MISMATCHES
 from interbert.model.configuration import InterBertConfig
 from interbert.model.modeling import InterBertForPreTraining
 from interbert.model.processing import InterBertProcessor
@@ -122,7 +121,7 @@ def _pretrain(options: PretrainOptions) -> None:
             data.store,
             model.config.region_objective,
             options.training.batch_size * cut.processes,
-            PRETRAINING_MISMATCHES,
+            options.mismatched_share,
         ),
         filled,
         names=data.table.texts,
@@ -223,7 +222,8 @@ def _dataset(
         pairs,
         negatives,
         hard,
-        SegmentMasking(masking.text, masking.text_max_share),
+        SegmentMasking(masking.text, masking.text_max_share, masking.token_share),
         RegionMasking(masking.regions),
         config.region_objective,
+        options.mismatched_share,
     )

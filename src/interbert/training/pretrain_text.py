@@ -187,7 +187,7 @@ def _make_tokenizer(options: PretrainTextOptions, texts: FlatTexts, out: Path) -
 
 def _masked(options: PretrainTextOptions, texts: FlatTexts, tokenizer: Any) -> MaskedTexts:
     ids = FlatIds(token_ids(tokenizer, block, options.max_text_tokens) for block in in_blocks(texts))
-    masking = SegmentMasking(options.masking.text, options.masking.text_max_share)
+    masking = SegmentMasking(options.masking.text, options.masking.text_max_share, options.masking.token_share)
     return MaskedTexts(ids, tokenizer, masking, options.training.seed)
 
 

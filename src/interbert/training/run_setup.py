@@ -37,7 +37,7 @@ from interbert.regions.store import RegionStore
 from interbert.tasks.retrieval import RetrievalSet
 from interbert.training.options import NegativeOptions
 from interbert.utils.bounded_files import read_json, reading
-from interbert.utils.deprecation import FIXED_OPTIONS
+from interbert.utils.deprecation import FIXED_OPTIONS, LATER_OPTIONS
 from interbert.utils.files import atomic_write, is_part, only_writer
 from interbert.utils.redaction import stripped
 
@@ -310,7 +310,8 @@ def as_recipe(options: Any) -> dict[str, Any]:
 def _require_same(out: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
     old, new = flat(stripped(before)), flat(json.loads(json.dumps(now)))  # earlier versions wrote credentials
     old = {name: value for name, value in old.items() if name in new or FIXED_OPTIONS.get(name) != value}
-    new = {name: value for name, value in new.items() if name in old or value != []}  # a list that came later
+    came_later = {name for name, value in new.items() if value in ([], LATER_OPTIONS.get(name, []))}
+    new = {name: value for name, value in new.items() if name in old or name not in came_later}
     changed = [name for name in sorted(old.keys() | new.keys()) if old.get(name) != new.get(name)]
     if changed:
         name = changed[0]

@@ -37,6 +37,10 @@ FIXED_OPTIONS: dict[str, Any] = {
 from pretraining alone, and ``config_overrides`` has those of the model's configuration."""
 
 
+LATER_OPTIONS: dict[str, Any] = {"masking.token_share": 0.15, "mismatched_share": 0.5}
+"""Options of training that earlier versions did not have, and the value that held then."""
+
+
 def renamed_arguments(**names: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Let a function take its arguments by old names, ``old="new"``, with a DeprecationWarning: for one release."""
 
