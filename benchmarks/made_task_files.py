@@ -1,0 +1,323 @@
+"""Made data of vision-and-language tasks: scenes of four drawn objects, and official files about them by a grammar.
+
+The objects of a scene are of different kinds and of different colours, both drawn evenly, at places of a 3 x 3 grid.
+Texts and answers are balanced: every question, sentence or expression comes with different answers over different
+images, and its words are as likely with one answer as with another. So the text alone tells no more than the majority.
+
+- ``vqa``: the colour of an object; ``gqa``: yes or no, of a colour, of what is there, or of who stands where.
+- ``nlvr2``: a sentence that is true of one pair of a set and false of the other.
+- ``snli-ve``: *the car is red* is entailed, contradicted by a car of another colour, neutral where no car is seen.
+- ``vcr``: the colour of a tagged object out of the image's four; the rationale tells the colour of another one.
+- ``refcoco``, ``flickr-entities``: the object that a kind, a colour or both refer to.
+"""
+
+from __future__ import annotations
+
+import json
+import pickle
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+from composition_scenes import COLOURS, KINDS, SIDE, Thing
+
+WORDS = ("car", "fish", "shirt", "key", "rabbit", "umbrella", "book", "elephant", "tree", "guitar")
+NAMES_OF_COLOURS = ("red", "blue", "green", "yellow", "grey", "black")
+OBJECTS = 4
+_KINDS = tuple(kind for kind in KINDS if kind.word in WORDS)
+_COLOURS = tuple(place for place, colour in enumerate(COLOURS) if colour[0] in NAMES_OF_COLOURS)
+_CELL, _CELLS = SIDE / 3, 9
+_CLEAR = 40
+"""Pixels from which one object clearly is beside or above another."""
+_SPLITS = {"train": "train", "test": "val"}
+"""Official name of the split that is judged."""
+
+
+@dataclass(frozen=True)
+class MadeScene:
+    """An image: its id, which every task's files name it by, and what is drawn."""
+
+    id: int
+    things: tuple[Thing, ...]
+
+    @property
+    def boxes(self) -> list[list[float]]:
+        """x1, y1, x2, y2 of each object in pixels."""
+        return [thing.box for thing in self.things]
+
+
+def draw_scene(number: int, draw: random.Random) -> MadeScene:
+    """A scene of four objects."""
+    kinds, colours = draw.sample(_KINDS, OBJECTS), draw.sample(_COLOURS, OBJECTS)
+    cells = draw.sample(range(_CELLS), OBJECTS)
+    things = [
+        Thing(kind, colour, 76, *(_CELL * (at + 0.5) + draw.uniform(-4, 4) for at in (cell % 3, cell // 3)))
+        for kind, colour, cell in zip(kinds, colours, cells, strict=True)
+    ]
+    return MadeScene(number, tuple(replace(one, x=round(one.x), y=round(one.y)) for one in things))
+
+
+def colour_of(thing: Thing) -> str:
+    """Its colour's name."""
+    return COLOURS[thing.colour][0]
+
+
+def a_thing(thing: Thing) -> str:
+    """``a red car``."""
+    return f"a {colour_of(thing)} {thing.kind.word}"
+
+
+def captions(scene: MadeScene, draw: random.Random) -> list[str]:
+    """Four captions: two lists of two objects, and where two stand."""
+    a, b, c, d = draw.sample(scene.things, OBJECTS)
+    return [
+        f"{a_thing(a)} and {a_thing(b)}",
+        f"{a_thing(c)} and {a_thing(d)}",
+        *(f"{a_thing(one)} {draw.choice(relations(one, other))} {a_thing(other)}" for one, other in ((a, c), (d, b))),
+    ]
+
+
+def relations(one: Thing, other: Thing) -> list[str]:
+    """Where one object clearly stands as seen from the other; one relation or two."""
+    across = {True: "to the left of", False: "to the right of"}[one.x < other.x]
+    along = {True: "above", False: "below"}[one.y < other.y]
+    found = [(abs(one.x - other.x), across), (abs(one.y - other.y), along)]
+    return [word for distance, word in found if distance > _CLEAR]
+
+
+def _other(draw: random.Random, names: Sequence[Any], *without: Any) -> Any:
+    return draw.choice([name for name in names if name not in without])
+
+
+def _json(path: Path, value: Any) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(value), encoding="utf-8")
+
+
+def _lines(path: Path, rows: Sequence[Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+
+
+def write_vqa(folder: Path, split: str, scenes: Sequence[MadeScene], draw: random.Random) -> None:
+    """``questions_SPLIT.json`` and ``annotations_SPLIT.json``: the colour of every object."""
+    subtype = {"train": "train2014", "test": "val2014"}[split]
+    questions, annotations = [], []
+    for scene in scenes:
+        for place, thing in enumerate(scene.things):
+            ids = {"image_id": scene.id, "question_id": 10 * scene.id + place}
+            questions.append({**ids, "question": f"what colour is the {thing.kind.word}?"})
+            people = [
+                {"answer": colour_of(thing), "answer_confidence": "yes", "answer_id": one} for one in range(1, 11)
+            ]
+            kind = {"question_type": "what colour is the", "answer_type": "other"}
+            annotations.append({**ids, **kind, "multiple_choice_answer": colour_of(thing), "answers": people})
+    _json(folder / f"questions_{split}.json", {"data_subtype": subtype, "questions": questions})
+    _json(folder / f"annotations_{split}.json", {"data_subtype": subtype, "annotations": annotations})
+
+
+def write_gqa(folder: Path, split: str, scenes: Sequence[MadeScene], draw: random.Random) -> None:
+    """``SPLIT_balanced_questions.json``: four questions an image, answered with yes or no."""
+    found = {}
+    for scene in scenes:
+        for place, thing in enumerate(draw.sample(scene.things, OBJECTS)):
+            yes = draw.random() < 0.5
+            semantic, question = _gqa_question(scene, thing, yes, ("attr", "attr", "obj", "rel")[place], draw)
+            found[f"{scene.id}{place}"] = {
+                "question": question,
+                "imageId": str(scene.id),
+                "answer": "yes" if yes else "no",
+                "isBalanced": True,
+                "groups": {"global": None, "local": None},
+                "entailed": [],
+                "types": {"structural": "verify", "semantic": semantic, "detailed": f"verify{semantic}"},
+            }
+    _json(folder / f"{_SPLITS[split]}_balanced_questions.json", found)
+
+
+def _gqa_question(scene: MadeScene, thing: Thing, yes: bool, semantic: str, draw: random.Random) -> tuple[str, str]:
+    name, colour = thing.kind.word, colour_of(thing)
+    wrong = _other(draw, NAMES_OF_COLOURS, colour)
+    if semantic == "attr":
+        return semantic, f"is the {name} {colour if yes else wrong}?"
+    if semantic == "obj":
+        return semantic, f"is there a {colour if yes else wrong} {name}?"
+    other = _other(draw, scene.things, thing)
+    asked = relations(thing, other) if yes else relations(other, thing)  # turned around it is false, and as frequent
+    return semantic, f"is the {name} {draw.choice(asked)} the {other.kind.word}?"
+
+
+def write_nlvr2(folder: Path, split: str, scenes: Sequence[MadeScene], draw: random.Random) -> None:
+    """``train.json`` or ``dev.json``: sets of two pairs; every sentence is true of one pair and false of the other."""
+    name = {"train": "train", "test": "dev"}[split]
+    rows = []
+    for number in range(len(scenes) // 4):
+        four = scenes[4 * number : 4 * number + 4]
+        pairs = [four[:2], four[2:]]
+        for place in range(8 if split == "train" else 4):
+            sentence, holds = _nlvr2_sentence(pairs, draw)
+            for pair, label in enumerate(holds):
+                ids = {"identifier": f"{name}-{number}-{pair}-{place}", "sentence": sentence, "label": str(label)}
+                rows.append(ids | ({"directory": number % 100} if split == "train" else {}))
+    _lines(folder / f"{name}.json", rows)
+
+
+def nlvr2_names(split: str, scenes: Sequence[MadeScene]) -> dict[str, int]:
+    """Image ids of NLVR2 -> ids of scenes."""
+    name = {"train": "train", "test": "dev"}[split]
+    return {f"{name}-{at // 4}-{at % 4 // 2}-img{at % 2}": scene.id for at, scene in enumerate(scenes)}
+
+
+def _nlvr2_sentence(pairs: Sequence[Sequence[MadeScene]], draw: random.Random) -> tuple[str, list[bool]]:
+    """A sentence, and whether it holds of each pair: of exactly one."""
+    while True:
+        right = draw.choice(pairs)
+        side = draw.randrange(2)
+        thing = draw.choice(right[side].things)
+        has = [[any(_same(one, thing) for one in scene.things) for scene in pair] for pair in pairs]
+        sentence, holds = draw.choice(
+            [
+                (f"the {('left', 'right')[side]} image has {a_thing(thing)}", [pair[side] for pair in has]),
+                (f"one of the images has {a_thing(thing)}", [any(pair) for pair in has]),
+            ]
+        )
+        if sum(holds) == 1:
+            return sentence, holds
+
+
+def _same(one: Thing, other: Thing) -> bool:
+    return (one.kind, one.colour) == (other.kind, other.colour)
+
+
+def write_snli_ve(folder: Path, split: str, scenes: Sequence[MadeScene], draw: random.Random) -> None:
+    """``snli_ve_train.jsonl`` or ``snli_ve_dev.jsonl``: three hypotheses an image, one of each class."""
+    rows = []
+    for scene in scenes:
+        first, second = draw.sample(scene.things, 2)
+        absent = _other(draw, WORDS, *(one.kind.word for one in scene.things))
+        said = {
+            "entailment": (first.kind.word, colour_of(first)),
+            "contradiction": (second.kind.word, _other(draw, NAMES_OF_COLOURS, colour_of(second))),
+            "neutral": (absent, draw.choice(NAMES_OF_COLOURS)),
+        }
+        for label, (name, colour) in said.items():
+            ids = {"Flickr30K_ID": str(scene.id), "pairID": f"{scene.id}.jpg#0r1{label[0]}"}
+            texts = {"sentence1": "a drawing of four things", "sentence2": f"the {name} is {colour}"}
+            rows.append({**ids, **texts, "gold_label": label})
+    _lines(folder / f"snli_ve_{'train' if split == 'train' else 'dev'}.jsonl", rows)
+
+
+def write_vcr(folder: Path, split: str, scenes: Sequence[MadeScene], draw: random.Random) -> None:
+    """``train.jsonl`` or ``val.jsonl`` and ``vcr1images/made/ID.json``: two items an image."""
+    rows = []
+    for scene in scenes:
+        boxes = [[*box, 1.0] for box in scene.boxes]
+        size = {"width": SIDE, "height": SIDE}
+        kinds = [thing.kind.word for thing in scene.things]
+        _json(folder / "vcr1images" / "made" / f"{scene.id}.json", {"boxes": boxes, "names": kinds, **size})
+        for place, (asked, beside) in enumerate((draw.sample(range(OBJECTS), 2), draw.sample(range(OBJECTS), 2))):
+            colours = [colour_of(one) for one in scene.things]
+            new = _other(draw, NAMES_OF_COLOURS, *colours)
+            answers = draw.sample(colours, OBJECTS)
+            # without the colour of the answer, which text alone would rule out
+            reasons = draw.sample([new, *(one for one in colours if one != colours[asked])], OBJECTS)
+            files = {
+                "img_fn": f"made/{scene.id}.png",
+                "metadata_fn": f"made/{scene.id}.json",
+                "img_id": f"{split}-{place}",
+            }
+            item = {
+                "annot_id": f"{_SPLITS[split]}-{scene.id}{place}",
+                "movie": "made",
+                "objects": kinds,
+                "question": ["what", "colour", "is", "the", [asked], "?"],
+                "answer_choices": [["the", [asked], "is", one] for one in answers],
+                "rationale_choices": [["the", [beside], "is", one] for one in reasons],
+                "answer_label": answers.index(colours[asked]),
+                "rationale_label": reasons.index(colours[beside]),
+            }
+            rows.append({**item, **files})
+    _lines(folder / f"{_SPLITS[split]}.jsonl", rows)
+
+
+def _expression(thing: Thing, draw: random.Random, definite: bool) -> str:
+    """Its kind, its colour or both."""
+    name, colour = thing.kind.word, colour_of(thing)
+    words = draw.choice([name, f"{colour} one", f"{colour} {name}"])
+    return f"the {words}" if definite else f"{'an' if words[0] in 'aeiou' else 'a'} {words}"
+
+
+def write_refcoco(folder: Path, scenes: dict[str, Sequence[MadeScene]], draw: random.Random) -> None:
+    """``refs(umd).p`` and ``instances.json``: an expression for every object."""
+    refs, images, annotations = [], [], []
+    for split, of_split in scenes.items():
+        for scene in of_split:
+            images.append({"id": scene.id, "file_name": f"{scene.id}.png", "width": SIDE, "height": SIDE})
+            for place, (thing, box) in enumerate(zip(scene.things, scene.boxes, strict=True)):
+                number = 10 * scene.id + place
+                category = WORDS.index(thing.kind.word) + 1
+                bbox = [box[0], box[1], box[2] - box[0], box[3] - box[1]]
+                annotations.append({"id": number, "image_id": scene.id, "category_id": category, "bbox": bbox})
+                text = _expression(thing, draw, definite=True)
+                said = [{"sent_id": number, "sent": text, "raw": text, "tokens": text.split()}]
+                ids = {"ref_id": number, "ann_id": number, "image_id": scene.id, "sent_ids": [number]}
+                refs.append({**ids, "split": split, "sentences": said, "category_id": category})
+    categories = [{"id": place, "name": word} for place, word in enumerate(WORDS, 1)]
+    _json(folder / "instances.json", {"images": images, "annotations": annotations, "categories": categories})
+    (folder / "refs(umd).p").write_bytes(pickle.dumps(refs, protocol=2))
+
+
+def write_flickr_entities(folder: Path, scenes: dict[str, Sequence[MadeScene]], draw: random.Random) -> None:
+    """``Sentences``, ``Annotations`` and a list for each split: two sentences of two phrases an image."""
+    for name in ("Sentences", "Annotations"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    for split, of_split in scenes.items():
+        (folder / f"{split}.txt").write_text("".join(f"{scene.id}\n" for scene in of_split), encoding="utf-8")
+        for scene in of_split:
+            a, b, c, d = (
+                f"[/EN#{place}/other {_expression(scene.things[place - 1], draw, definite=False)}]"
+                for place in draw.sample(range(1, OBJECTS + 1), OBJECTS)
+            )
+            text = f"{a} is drawn beside {b} .\nThere is {c} , and {d} .\n"
+            (folder / "Sentences" / f"{scene.id}.txt").write_text(text, encoding="utf-8")
+            (folder / "Annotations" / f"{scene.id}.xml").write_text(_xml(scene), encoding="utf-8")
+
+
+def _xml(scene: MadeScene) -> str:
+    root = ElementTree.Element("annotation")
+    for place, box in enumerate(scene.boxes, 1):
+        thing = ElementTree.SubElement(root, "object")
+        ElementTree.SubElement(thing, "name").text = str(place)
+        corners = ElementTree.SubElement(thing, "bndbox")
+        for name, value in zip(("xmin", "ymin", "xmax", "ymax"), box, strict=True):
+            ElementTree.SubElement(corners, name).text = str(round(value) + 1)
+    return ElementTree.tostring(root, encoding="unicode")
+
+
+WRITERS: dict[str, Callable[[Path, str, Sequence[MadeScene], random.Random], None]] = {
+    "vqa": write_vqa,
+    "gqa": write_gqa,
+    "nlvr2": write_nlvr2,
+    "snli-ve": write_snli_ve,
+    "vcr": write_vcr,
+}
+"""Of tasks with a file for each split."""
+
+
+def write_task_files(folder: Path, train: Sequence[MadeScene], test: Sequence[MadeScene], seed: int) -> None:
+    """Official files of every task, each in its own folder."""
+    for name, write in WRITERS.items():
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        for split, scenes in (("train", train), ("test", test)):
+            write(folder / name, split, scenes, random.Random(f"{name} {split} {seed}"))
+    held = max(1, len(train) // 20)
+    parts = {"train": train[held:], "val": train[:held], "test": test}
+    for name, write_parts in (("refcoco", write_refcoco), ("flickr-entities", write_flickr_entities)):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        write_parts(folder / name, parts, random.Random(f"{name} {seed}"))
+
+
+__all__ = ["MadeScene", "captions", "draw_scene", "nlvr2_names", "write_task_files"]
