@@ -30,10 +30,11 @@ from interbert.model.region_choice import InterBertForRegionChoice
 from interbert.vl_tasks.example import Example
 from interbert.vl_tasks.heads import head_of
 from interbert.vl_tasks.image_regions import joined_regions
-from interbert.vl_tasks.items import VLCollator, VLItem, tokenized
+from interbert.vl_tasks.items import VLCollator, VLItem
 from interbert.vl_tasks.prediction_files import answers_of
 from interbert.vl_tasks.settings import TaskSettings
 from interbert.vl_tasks.task import Prediction, find_task
+from interbert.vl_tasks.texts import tokenized
 
 NAMES: dict[str, type] = {
     "interbert-visual-question-answering": InterBertForSequenceClassification,
@@ -50,8 +51,8 @@ class VisionLanguagePipeline(Pipeline):  # type: ignore[misc]
 
     An input is a dictionary of ``text`` and ``image``: a path, bytes or a PIL image, or regions
     (:class:`~interbert.regions.schema.Regions`); ``images``, two of these, of a model that reads two; ``choices``,
-    texts to choose from; ``boxes``, x1, y1, x2, y2 in pixels, of a model that reads given boxes. ``top_k`` (5) answers come
-    back, each a dictionary of ``answer`` (a label, the number of a choice, or a box) and ``probability``.
+    texts to choose from; ``boxes``, x1, y1, x2, y2 in pixels, of a model that reads given boxes. ``top_k`` (5) answers
+    come back, each a dictionary of ``answer`` (a label, the number of a choice, or a box) and ``probability``.
     """
 
     _load_processor = True

@@ -22,9 +22,21 @@ FEATURES = 6
 INFO = ExtractorInfo("made", {}, FEATURES, None)
 BOXES = ((0.0, 0.0, 40.0, 40.0), (50.0, 50.0, 90.0, 90.0), (0.0, 60.0, 30.0, 100.0))
 """Of the objects of a scene, in an image of 100 x 100 pixels."""
-FAST = ["--training.batch-size", "16", "--training.learning-rate", "1e-2", "--training.epochs", "3"]
+FAST = [
+    "--training.batch-size",
+    "16",
+    "--training.learning-rate",
+    "1e-2",
+    "--training.epochs",
+    "3",
+    "--training.precision",
+    "fp32",
+]
 
-WORDS = (*COLOURS, *"what color is it the one looks they are alike thing and other black film fine".split())
+WORDS = (
+    *COLOURS,
+    *("what", "color", "is", "it", "the", "one", "looks", "they", "are", "alike", "thing", "black", "film", "fine"),
+)
 
 Scene = Sequence[str]
 """Colour of each object."""
@@ -68,7 +80,12 @@ def write_store(path: Path, images: Mapping[str, Scene], boxes: Sequence[Sequenc
 def write_model(path: Path) -> Path:
     """A model directory with random weights, that reads the features of :func:`features_of`."""
     letters = "abcdefghijklmnopqrstuvwxyz"
-    pieces = [*("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", ".", "?"), *WORDS, *letters, *(f"##{one}" for one in letters)]
+    pieces = [
+        *("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", ".", "?"),
+        *WORDS,
+        *letters,
+        *(f"##{one}" for one in letters),
+    ]
     tokenizer = BertTokenizer(vocab={piece: place for place, piece in enumerate(dict.fromkeys(pieces))})
     torch.manual_seed(0)
     config = InterBertConfig(

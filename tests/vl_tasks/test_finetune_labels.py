@@ -75,7 +75,17 @@ def test_nlvr2_reads_two_images(vl_model: Path, tmp_path: Path, capsys: pytest.C
         images[f"dev-{place}-0-img1"] = images[f"dev-{place}-0-img0"]
     file, store = nlvr2_file(tmp_path, images), write_store(tmp_path / "store", images)
     words = ["finetune", "nlvr2", str(vl_model), str(file), str(tmp_path / "m"), "--regions", str(store)]
-    more = ["--arrangement", arrangement, "--validation-share", "0.2", *FAST, "--training.epochs", "4", "--training.validations-per-epoch", "1"]
+    more = [
+        "--arrangement",
+        arrangement,
+        "--validation-share",
+        "0.2",
+        *FAST,
+        "--training.epochs",
+        "4",
+        "--training.validations-per-epoch",
+        "1",
+    ]
     assert main([*words, *more]) == 0
     found = evaluated(capsys, "nlvr2", tmp_path / "m", file, "--regions", store)
     assert found["accuracy"] > found["baselines"]["majority"] + 0.2

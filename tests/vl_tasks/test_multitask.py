@@ -22,7 +22,19 @@ def test_two_tasks_share_a_trunk(vl_model: Path, tmp_path: Path, capsys: pytest.
     (tmp_path / "vqa.yaml").write_text(json.dumps(vqa))
     (tmp_path / "ref.yaml").write_text(json.dumps({"source": str(folder), "given_regions": [str(store)]}))
     tasks = f"vqa={tmp_path / 'vqa.yaml'},refcoco={tmp_path / 'ref.yaml'}"
-    words = ["finetune", "multitask", str(vl_model), str(tmp_path / "m"), "--tasks", tasks, *FAST, "--training.epochs", "6", "--training.learning-rate", "7e-3"]
+    words = [
+        "finetune",
+        "multitask",
+        str(vl_model),
+        str(tmp_path / "m"),
+        "--tasks",
+        tasks,
+        *FAST,
+        "--training.epochs",
+        "6",
+        "--training.learning-rate",
+        "7e-3",
+    ]
     assert main(words) == 0
     log = [json.loads(line) for line in (tmp_path / "m" / "log_history.jsonl").read_text().splitlines()]
     last = [one for one in log if "eval_mean" in one][-1]

@@ -10,14 +10,20 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
-from tests.vl_tasks.made import write_store
+from tests.vl_tasks.made import BOXES, write_store
 
-from interbert import InterBertForSequenceClassification, InterBertProcessor
-from interbert.checkpoints.directory import load_classifier, load_processor
+from interbert import (
+    InterBertForMultipleChoice,
+    InterBertForRegionChoice,
+    InterBertForSequenceClassification,
+    InterBertProcessor,
+)
+from interbert.checkpoints.directory import load_classifier, load_processor, load_with_head
 from interbert.cli.main import main
 from interbert.vl_tasks.example import Example
 from interbert.vl_tasks.heads import LabelHead
 from interbert.vl_tasks.prediction_files import write_table
+from interbert.vl_tasks.settings import TaskSettings
 from interbert.vl_tasks.task import Prediction
 
 TEXTS = ("a fine film", "a much longer text about nothing at all", "dull")
@@ -125,3 +131,42 @@ def test_images_and_pairs_are_classified_from_a_store(tmp_path: Path, vl_model: 
     found = rows_of(tmp_path / "out.jsonl")
     assert [one["id"] for one in found] == ["0", "1"]
     assert found[0]["probability"] != found[1]["probability"]
+
+
+def saved(folder: Path, start: Path, head: type, settings: TaskSettings) -> Path:
+    """An untrained model of a task."""
+    torch.manual_seed(1)
+    load_with_head(head, start, vl_task=settings.to_dict()).save_pretrained(folder)
+    load_processor(start).save_pretrained(folder)
+    return folder
+
+
+def test_choices_of_a_row_are_weighed(vl_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    store = str(write_store(tmp_path / "store", {"a": ["red"]}))
+    model = saved(tmp_path / "m", vl_model, InterBertForMultipleChoice, TaskSettings("vcr"))
+    rows = [{"question": "what", "image": "a", "texts": ["red", "blue"]}]
+    rows += [{"question": "what", "image": "a", "texts": json.dumps(["red", "blue", "green"])}]
+    (tmp_path / "in.jsonl").write_text("".join(json.dumps(one | {"texts": str(one["texts"])}) + "\n" for one in rows))
+    words = ["predict", str(model), str(tmp_path / "in.jsonl"), str(tmp_path / "out.jsonl"), "--regions", store]
+    words += ["--text", "question"]
+    assert main(words) == 2
+    assert "name their column with --choices-column" in capsys.readouterr().err
+    assert main([*words, "--choices-column", "texts"]) == 2
+    assert "row 0: 'texts' is no JSON list of texts" in capsys.readouterr().err
+    rows[0]["texts"] = json.dumps(rows[0]["texts"])
+    (tmp_path / "in.jsonl").write_text("".join(json.dumps(one) + "\n" for one in rows))
+    assert main([*words, "--choices-column", "texts"]) == 0
+    found = rows_of(tmp_path / "out.jsonl")
+    assert [sorted(each["answer"] for each in one["answers"]) for one in found] == [[0, 1], [0, 1, 2]]
+    assert sum(each["probability"] for each in found[1]["answers"]) == pytest.approx(1, abs=1e-4)
+
+
+def test_a_region_is_answered_as_its_box(vl_model: Path, tmp_path: Path) -> None:
+    store = str(write_store(tmp_path / "store", {"a": ["red", "blue"]}))
+    model = saved(tmp_path / "m", vl_model, InterBertForRegionChoice, TaskSettings("refcoco"))
+    (tmp_path / "in.csv").write_text("text,image\nthe red one,a\n")
+    out = tmp_path / "out.csv"
+    assert main(["predict", str(model), str(tmp_path / "in.csv"), str(out), "--regions", store, "--top", "1"]) == 0
+    (one,) = rows_of(out)
+    assert json.loads(one["answer"]) in [list(BOXES[0]), list(BOXES[1])]
+    assert len(one["answers"]) == 1

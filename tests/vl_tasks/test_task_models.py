@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import nn
 from tests.conftest import tiny_config
+from torch import nn
 from transformers import AutoModelForSequenceClassification
 
 from interbert import InterBertForImagePairClassification, InterBertForMultiTask, InterBertForRegionChoice

@@ -26,10 +26,15 @@ def of_task(name: str) -> TaskVerb:
 
     def run(options: Options) -> None:
         import json
+        from contextlib import ExitStack
 
+        from interbert.utils.terminal import progress_bar
         from interbert.vl_tasks.evaluate import evaluate_task
 
-        found = evaluate_task(name, options)
+        with ExitStack() as stack:
+            found = evaluate_task(
+                name, options, lambda rows: stack.enter_context(progress_bar("predicting", rows, "rows"))
+            )
         if options.json:
             say(json.dumps(found.to_dict()))
         else:

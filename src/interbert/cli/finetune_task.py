@@ -18,7 +18,7 @@ docs/tasks.md has the files of every task, and what to expect.
 """
 
 _EXAMPLES = {
-    "vcr": "train.jsonl OUT --annotations vcr1images --validation val.jsonl --regions vcr.store --given-regions gt.store",
+    "vcr": "train.jsonl OUT --annotations vcr1images --validation val.jsonl --images vcr1images",
     "vqa": "questions.json OUT --annotations annotations.json --regions coco.store --labels trainval_label2ans.json",
     "gqa": "train_balanced_questions.json OUT --validation val_balanced_questions.json --regions gqa.store",
     "nlvr": "train.json OUT --validation dev.json --images train_images",

@@ -17,9 +17,13 @@ from interbert.vl_tasks.options import PredictOptions as Options
 
 def run(options: Options) -> None:
     """Read, predict, write."""
+    from contextlib import ExitStack
+
+    from interbert.utils.terminal import progress_bar
     from interbert.vl_tasks.predict import predict_table
 
-    count = predict_table(options)
+    with ExitStack() as stack:
+        count = predict_table(options, lambda rows: stack.enter_context(progress_bar("predicting", rows, "rows")))
     say(f"{count} predictions: {options.out}")
 
 

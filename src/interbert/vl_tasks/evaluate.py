@@ -82,7 +82,7 @@ def evaluate_task(
     to_write = options.predictions is not None
     _require_writable(found.task, options.predictions)
     examples = found.task.read(official_files(options.source, options.annotations, _split(found, options), to_write))
-    out = options.model.rstrip("/") + ".regions"
+    out = options.model.rstrip("/") + (f".{name}" if settings.of_several else "") + ".regions"  # as training has it
     regions = open_regions(options, settings, examples, found.processor, out)
     there, left_out = with_images(regions, examples, options.skip_missing, _list_of_missing(options))
     if not there:

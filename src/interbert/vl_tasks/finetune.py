@@ -150,7 +150,7 @@ def open_task(task: VLTask, options: FinetuneTaskOptions, processor: InterBertPr
         options.text_only,
         image_arrangement=options.arrangement,
     )
-    regions = open_regions(options, settings, [*train, *validation], processor, f"{str(out).rstrip('/')}.regions")
+    regions = open_regions(options, settings, [*train, *validation], processor, f"{options.out.rstrip('/')}.regions")
     there, _ = with_images(regions, [*train, *validation], options.skip_missing, out / MISSING_IMAGES)
     kept = {id(one) for one in there}
     train, validation = ([one for one in part if id(one) in kept] for part in (train, validation))

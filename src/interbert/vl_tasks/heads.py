@@ -167,7 +167,11 @@ class ChoiceHead(Head):
 
     def logits(self, model: Any, batch: Mapping[str, Tensor]) -> Tensor:
         """[B,choices]; every item of a batch has as many."""
-        output = model.interbert.encode(**inputs_of(batch), pooled_only=True)
+        inputs = inputs_of(batch)
+        if "image_of" in batch:  # repeated on the device: an item's choices share its image
+            sides = ("region_features", "region_locations", "region_mask")
+            inputs |= {name: batch[name][batch["image_of"]] for name in sides}
+        output = model.interbert.encode(**inputs, pooled_only=True)
         found: Tensor = model.choice_logits(output).view(int(batch["items"]), -1)
         return found
 

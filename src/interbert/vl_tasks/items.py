@@ -1,6 +1,6 @@
 """Examples to what a model reads, one or a batch of them.
 
-Shapes: B items, N texts of an item (its choices), I images of an item, T text tokens, R image tokens.
+Shapes: R image tokens (global token first), F region feature size.
 """
 
 from __future__ import annotations
@@ -17,24 +17,14 @@ from torch.utils.data import Dataset
 
 from interbert.data.collation import image_tensors, pad, text_tensors
 from interbert.data.sampling import SampleKey
+from interbert.losses.pretraining import flat_positions
 from interbert.model.processing import InterBertProcessor
 from interbert.model.region_inputs import GLOBAL_LOCATION
 from interbert.utils.stored_names import RegionArrays
 from interbert.vl_tasks.example import Example
 from interbert.vl_tasks.heads import Head
 from interbert.vl_tasks.image_regions import TaskRegions
-
-_TEXTS = 4096
-"""Texts that are tokenized at a time."""
-
-
-@dataclass(frozen=True)
-class TokenizedText:
-    """A text of one or two parts, [CLS] and [SEP] included."""
-
-    ids: NDArray[np.int64]
-    segments: NDArray[np.int64]
-    """0 in the first part, 1 in the second."""
+from interbert.vl_tasks.texts import TokenizedText, tokenized
 
 
 @dataclass(frozen=True)
@@ -47,49 +37,6 @@ class VLItem:
     """As the head wants it; None in a blind test."""
     boxes: NDArray[np.float32]
     """[R-1,4] of the first image's regions in pixels; empty when no image is read."""
-
-
-def tokenized(processor: InterBertProcessor, examples: Sequence[Example]) -> list[tuple[TokenizedText, ...]]:
-    """Texts of each example, cut at the processor's ``max_text_tokens``: of two parts the longer one first."""
-    flat: list[TokenizedText] = []
-    pairs = [
-        (text, one.second_texts[place] if one.second_texts else None)
-        for one in examples
-        for place, text in enumerate(one.texts)
-    ]
-    for start in range(0, len(pairs), _TEXTS):
-        flat += _tokenized(processor, pairs[start : start + _TEXTS])
-    found, at = [], 0
-    for one in examples:
-        found.append(tuple(flat[at : at + len(one.texts)]))
-        at += len(one.texts)
-    return found
-
-
-def _tokenized(processor: InterBertProcessor, pairs: Sequence[tuple[str, str | None]]) -> list[TokenizedText]:
-    single = [text for text, second in pairs if second is None]
-    ids = iter(processor.texts_to_ids(single) if single else ())
-    double = [(text, second) for text, second in pairs if second is not None]
-    most = processor.max_text_tokens
-    encoded: Any = {"input_ids": [], "token_type_ids": []}
-    if double:
-        encoded = processor.tokenizer(
-            [text[: 64 * most] for text, _ in double],
-            [second[: 64 * most] for _, second in double],
-            truncation="longest_first",
-            max_length=most,
-            return_token_type_ids=True,
-            return_attention_mask=False,
-        )
-    both = iter(zip(encoded["input_ids"], encoded["token_type_ids"], strict=True))
-    found = []
-    for _, second in pairs:
-        if second is None:
-            own = np.array(next(ids), dtype=np.int64)
-            found.append(TokenizedText(own, np.zeros_like(own)))
-        else:
-            found.append(TokenizedText(*(np.array(part, dtype=np.int64) for part in next(both))))
-    return found
 
 
 class VLItems(Dataset[VLItem]):
@@ -113,7 +60,6 @@ class VLItems(Dataset[VLItem]):
         mean_image: NDArray[np.float32] | None = None,
     ) -> None:
         self.examples = list(examples)
-        self._texts = tokenized(processor, self.examples)
         self._processor = processor
         self._regions = regions
         self._head = head
@@ -124,13 +70,15 @@ class VLItems(Dataset[VLItem]):
 
     @property
     def lengths(self) -> list[int]:
-        """Text tokens of each item's longest text."""
-        return [max((len(one.ids) for one in texts), default=0) for texts in self._texts]
+        """About as many as each item's text tokens: characters of its longest text; sorting by them saves padding."""
+        return [
+            max(map(len, one.texts), default=0) + max(map(len, one.second_texts), default=0) for one in self.examples
+        ]
 
     @property
     def choices(self) -> list[int]:
         """Texts of each item."""
-        return [len(texts) for texts in self._texts]
+        return [len(one.texts) for one in self.examples]
 
     def __getitem__(self, key: SampleKey) -> VLItem:
         return self.__getitems__([key])[0]
@@ -142,23 +90,23 @@ class VLItems(Dataset[VLItem]):
     def at(self, places: Sequence[int]) -> list[VLItem]:
         """Items at places, in their order."""
         chosen = [self.examples[place] for place in places]
+        texts = tokenized(self._processor, chosen)
         names = [image for one in chosen for image in one.images]
         if self._regions is None:
             return [
-                VLItem(self._texts[place], (), self._head.target(one, _NONE), _NONE)
-                for place, one in zip(places, chosen, strict=True)
+                VLItem(own, (), self._head.target(one, _NONE), _NONE) for own, one in zip(texts, chosen, strict=True)
             ]
         unique = list(dict.fromkeys(names))
         found = dict(zip(unique, self._regions.take(unique), strict=True))
         arrays = {name: self._arrays(regions, name) for name, regions in found.items()}
         return [
             VLItem(
-                self._texts[place],
+                own,
                 tuple(arrays[image] for image in one.images),
                 self._head.target(one, found[one.images[0]].boxes),
                 found[one.images[0]].boxes,
             )
-            for place, one in zip(places, chosen, strict=True)
+            for own, one in zip(texts, chosen, strict=True)
         ]
 
     def _arrays(self, regions: Any, name: str) -> RegionArrays:
@@ -174,7 +122,7 @@ _NONE = np.zeros((0, 4), dtype=np.float32)
 
 
 class VLCollator:
-    """Items to padded tensors: a reading is a text with an image, N x I readings an item.
+    """Items to padded tensors: a reading is a text with an image; an item has several of several choices or images.
 
     Args:
         pad_id: id of [PAD].
@@ -188,15 +136,20 @@ class VLCollator:
     def __call__(self, items: Sequence[VLItem]) -> dict[str, Tensor]:
         """Inputs of the trunk for all readings, and ``targets`` where every item has one.
 
-        Of several choices the readings share the item's image, of several images its text.
+        Of several images the readings have the item's text each. Several choices share the item's image, which is there
+        once: ``image_of`` int64 [readings] says whose a reading's is, and ``real_regions`` is of the readings.
         """
         texts = [text for one in items for text in one.texts for _ in range(max(1, len(one.images)))]
         batch: dict[str, Tensor] = text_tensors([one.ids for one in texts], self._pad_id) if texts else {}
         if any(one.segments.any() for one in texts):
             batch["token_type_ids"] = pad([one.segments for one in texts])
-        images = [image for one in items for _ in one.texts or (None,) for image in one.images]
+        images = [image for one in items for image in one.images]
         if images:
             batch |= image_tensors(images)
+        if images and len(texts) > len(images):
+            owners = [place for place, one in enumerate(items) for _ in one.texts]
+            batch["image_of"] = torch.tensor(owners)
+            batch["real_regions"] = flat_positions(batch["region_mask"][batch["image_of"]] != 0)
         batch["items"] = torch.tensor(len(items))
         targets = [one.target for one in items if one.target is not None]
         if len(targets) == len(items):

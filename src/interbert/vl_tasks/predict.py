@@ -36,6 +36,8 @@ from interbert.vl_tasks.table_rows import Columns, read_examples
 from interbert.vl_tasks.task import HeadKind
 
 _CLASSIFIER = "classification"
+_ALL = 1_000_000
+"""Classifiers are trained on all regions of an image."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,7 @@ def _open(options: PredictOptions) -> _Predictor:
     model = load_fine_tuned(InterBertForSequenceClassification, options.model)
     labels = [str(config.id2label[place]) for place in range(config.num_labels)]
     text, image = _trained_columns(options.model)
-    settings = TaskSettings(_CLASSIFIER, max_regions=config.max_position_embeddings * 100)
+    settings = TaskSettings(_CLASSIFIER, max_regions=_ALL)
     return _Predictor(
         model, processor, LabelHead(labels, False, 1), "labels", settings, int(image is not None), text, image or ""
     )

@@ -68,13 +68,17 @@ class TaskSettings:
 
     @classmethod
     def _read(cls, found: Any, where: object) -> TaskSettings:
+        damaged = CheckpointError(f"{where}: config.json is damaged: its vl_task is no task that there is here.")
         known = {one.name for one in fields(cls)}
-        settings = {name: value for name, value in dict(found).items() if name in known}
-        settings["labels"] = tuple(str(label) for label in settings.get("labels") or ())
-        made = cls(**settings)
+        try:
+            settings = {name: value for name, value in dict(found).items() if name in known}
+            settings["labels"] = tuple(str(label) for label in settings.get("labels") or ())
+            made = cls(**settings)
+        except (TypeError, ValueError) as error:
+            raise damaged from error
         sound = made.name in VL_TASKS and made.boxes in _BOXES and isinstance(made.text_only, bool)
         if not sound or not isinstance(made.max_regions, int) or made.max_regions < 1:
-            raise CheckpointError(f"{where}: config.json is damaged: its vl_task is no task that there is here.")
+            raise damaged
         return made
 
     def overrides(self, labels: Sequence[str]) -> dict[str, Any]:

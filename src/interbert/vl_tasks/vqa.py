@@ -8,9 +8,10 @@ results ``[{"question_id": 42000, "answer": "net"}]`` (Goyal et al. 2017; https:
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from interbert.data.row_files import BadRows, Row, cell_text
 from interbert.errors import DataError, SourceError, first_line
@@ -23,6 +24,7 @@ from interbert.vl_tasks.scores import TaskScores, task_scores
 from interbert.vl_tasks.vqa_answers import accuracy, label_scores
 
 _SUBTYPE = "data_subtype"
+_TYPED = ("question", "answer")
 _FOLDERS = ("train2014", "val2014", "test2015")
 
 
@@ -110,39 +112,46 @@ def _example(name: str, row: Row, subtype: str) -> Example | str:
     return Example(name, (image,), (text,), details={"image_names": (names,)})
 
 
-def _with_answers(example: Example, told: Row | None, listed: Mapping[str, int] | None, path: Path) -> Example | str:
+class _Told(NamedTuple):
+    """What is kept of an annotation: of the whole row, train would take gigabytes."""
+
+    image: str
+    people: tuple[str, ...]
+    question_type: str | None
+    answer_type: str | None
+
+
+def _with_answers(example: Example, told: _Told | None, listed: Mapping[str, int] | None, path: Path) -> Example | str:
     if told is None:
         return f"question {example.id} has no answers in {path}: labels are missing, or it is of another split"
-    image = cell_text(told.get("image_id"))
-    if image and image != example.images[0]:
-        return f"question {example.id} is of image {example.images[0]}, and in {path} of {image[:40]}"
-    people = _people(told)
+    if told.image and told.image != example.images[0]:
+        return f"question {example.id} is of image {example.images[0]}, and in {path} of {told.image[:40]}"
     details = {
         **example.details,
-        "answers": people,
-        "question_type": told.get("question_type"),
-        "answer_type": told.get("answer_type"),
+        "answers": told.people,
+        "question_type": told.question_type,
+        "answer_type": told.answer_type,
     }
-    return Example(example.id, example.images, example.texts, target=label_scores(people, listed), details=details)
+    target = label_scores(told.people, listed)
+    return Example(example.id, example.images, example.texts, target=target, details=details)
 
 
-def _answers_of(path: Path) -> dict[str, Row]:
-    bad, found = BadRows(str(path)), dict[str, Row]()
+def _answers_of(path: Path) -> dict[str, _Told]:
+    bad, found = BadRows(str(path)), dict[str, _Told]()
     for number, name, row in list_elements(path, "annotations", "annotations", "question_id"):
         people = row.get("answers")
         if not isinstance(people, list) or not people or not all(map(_is_answer, people)):
             bad.add(number, f"question {name[:60]} has no list of answers")
-        found[name] = row
+            continue
+        kinds = (sys.intern(kind) if isinstance(kind := row.get(f"{of}_type"), str) else None for of in _TYPED)
+        people = tuple(sys.intern(one["answer"]) for one in people)
+        found[name] = _Told(cell_text(row.get("image_id")), people, *kinds)
     bad.refuse()
     return found
 
 
 def _is_answer(one: Any) -> bool:
     return isinstance(one, Mapping) and isinstance(one.get("answer"), str)
-
-
-def _people(told: Row) -> tuple[str, ...]:
-    return tuple(one["answer"] for one in told["answers"])
 
 
 def read_predictions(path: Path) -> dict[str, str]:
@@ -203,7 +212,7 @@ def score_files(predictions: Path, annotations: Path, questions: Path | None = N
         read_examples(questions, annotations)
     told, predicted = _answers_of(annotations), read_predictions(predictions)
     require_predicted(predictions, predicted.keys(), told.keys(), "question", annotations)
-    return _scores(predicted, {name: (_people(row), row.get("answer_type")) for name, row in told.items()})
+    return _scores(predicted, {name: (one.people, one.answer_type) for name, one in told.items()})
 
 
 SCORER = Scorer("VQA v2", "questions", score_files, ("annotations JSON", "questions JSON"))

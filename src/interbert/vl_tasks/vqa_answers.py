@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 
 _SIGNS = ';/[]"{}()=+\\_-><@`,?!'
 _COMMA_IN_NUMBER = re.compile(r"\d,\d")
@@ -45,6 +46,7 @@ def stripped(answer: str) -> str:
     return answer.replace("\n", " ").replace("\t", " ").strip()
 
 
+@lru_cache(maxsize=1 << 16)  # people's answers repeat
 def normalised(answer: str) -> str:
     """An answer as the organisers normalise it: signs, then case, numbers, articles and short forms.
 
@@ -53,7 +55,7 @@ def normalised(answer: str) -> str:
     """
     kept = answer
     joins = _COMMA_IN_NUMBER.search(answer) is not None
-    for sign in _SIGNS:
+    for sign in filter(answer.__contains__, _SIGNS):
         beside = f"{sign} " in answer or f" {sign}" in answer
         kept = kept.replace(sign, "" if joins or beside else " ")
     kept = _PERIOD.sub("", kept, count=_MOST_PERIODS)
