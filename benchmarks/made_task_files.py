@@ -121,7 +121,7 @@ def write_vqa(folder: Path, split: str, scenes: Sequence[MadeScene], draw: rando
 
 def write_gqa(folder: Path, split: str, scenes: Sequence[MadeScene], draw: random.Random) -> None:
     """``SPLIT_balanced_questions.json``: four questions an image, answered with yes or no."""
-    found = {}
+    found: dict[str, Any] = {}
     for scene in scenes:
         for place, thing in enumerate(draw.sample(scene.things, OBJECTS)):
             yes = draw.random() < 0.5
