@@ -23,14 +23,14 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[int, Any]
     folder = tmp_path_factory.mktemp("made")
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(Path(__file__).parents[2] / "benchmarks"))
-        files = importlib.import_module("made_task_files")
+        files, drawn = (importlib.import_module(f"made_task_{name}") for name in ("files", "scenes"))
     draw = random.Random(0)
-    scenes = [files.draw_scene(1000 + place, draw) for place in range(TRAIN + TEST)]
+    scenes = [drawn.draw_scene(1000 + place, draw) for place in range(TRAIN + TEST)]
     files.write_task_files(folder, scenes[:TRAIN], scenes[TRAIN:], 0)
-    for name in ("made_task_files", "composition_scenes"):
+    for name in ("made_task_files", "made_task_scenes", "composition_scenes"):
         sys.modules.pop(name, None)
     return folder, {
-        scene.id: {thing.kind.word: (files.colour_of(thing), thing.x, thing.y) for thing in scene.things}
+        scene.id: {thing.kind.word: (drawn.colour_of(thing), thing.x, thing.y) for thing in scene.things}
         for scene in scenes
     }
 
