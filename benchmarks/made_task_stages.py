@@ -63,12 +63,12 @@ class MadeTask:
 
 TASKS = {
     "vqa": MadeTask("questions_train.json", "questions_test.json", "annotations_train.json", "annotations_test.json"),
-    "nlvr2": MadeTask("train.json", "dev.json", steps=2000),
-    "refcoco": MadeTask("", "", split="test", given=True, of_regions=True),
+    "nlvr2": MadeTask("train.json", "dev.json", steps=1000),
+    "refcoco": MadeTask("", "", split="test", steps=1000, given=True, of_regions=True),
     "gqa": MadeTask("train_balanced_questions.json", "val_balanced_questions.json", steps=2000),
-    "snli-ve": MadeTask("snli_ve_train.jsonl", "snli_ve_dev.jsonl", steps=1600),
-    "vcr": MadeTask("train.jsonl", "val.jsonl", "vcr1images", "vcr1images", given=True),
-    "flickr-entities": MadeTask("", "", split="test", of_regions=True),
+    "snli-ve": MadeTask("snli_ve_train.jsonl", "snli_ve_dev.jsonl"),
+    "vcr": MadeTask("train.jsonl", "val.jsonl", "vcr1images", "vcr1images", steps=1000, given=True),
+    "flickr-entities": MadeTask("", "", split="test", steps=1000, of_regions=True),
 }
 
 
