@@ -4,7 +4,7 @@ Texts and answers are balanced: every question, sentence or expression comes wit
 images, and its words are as likely with one answer as with another. So the text alone tells no more than the majority.
 
 - ``vqa``: the colour of an object; ``gqa``: yes or no, of a colour, of what is there, or of who stands where.
-- ``nlvr2``: a sentence that is true of one pair of a set and false of the other.
+- ``nlvr2``, ``nlvr``: made_nlvr_files.py.
 - ``snli-ve``: *the car is red* is entailed, contradicted by a car of another colour, neutral where no car is seen.
 - ``vcr``: the colour of a tagged object out of the image's four; the rationale tells the colour of another one.
 - ``refcoco``, ``flickr-entities``: the object that a kind, a colour or both refer to.
@@ -21,7 +21,8 @@ from typing import Any
 from xml.etree import ElementTree
 
 from composition_scenes import SIDE, Thing
-from made_task_scenes import NAMES_OF_COLOURS, OBJECTS, WORDS, MadeScene, a_thing, colour_of, relations
+from made_nlvr_files import write_lines, write_nlvr, write_nlvr2
+from made_task_scenes import NAMES_OF_COLOURS, OBJECTS, WORDS, MadeScene, colour_of, relations
 
 _SPLITS = {"train": "train", "test": "val"}
 """Official name of the split that is judged."""
@@ -34,11 +35,6 @@ def _other(draw: random.Random, names: Sequence[Any], *without: Any) -> Any:
 def _json(path: Path, value: Any) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(value), encoding="utf-8")
-
-
-def _lines(path: Path, rows: Sequence[Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
 
 
 def write_vqa(folder: Path, split: str, scenes: Sequence[MadeScene], draw: random.Random) -> None:
@@ -89,48 +85,6 @@ def _gqa_question(scene: MadeScene, thing: Thing, yes: bool, semantic: str, draw
     return semantic, f"is the {name} {draw.choice(asked)} the {other.kind.word}?"
 
 
-def write_nlvr2(folder: Path, split: str, scenes: Sequence[MadeScene], draw: random.Random) -> None:
-    """``train.json`` or ``dev.json``: sets of two pairs; every sentence is true of one pair and false of the other."""
-    name = {"train": "train", "test": "dev"}[split]
-    rows = []
-    for number in range(len(scenes) // 4):
-        four = scenes[4 * number : 4 * number + 4]
-        pairs = [four[:2], four[2:]]
-        for place in range(8 if split == "train" else 4):
-            sentence, holds = _nlvr2_sentence(pairs, draw)
-            for pair, label in enumerate(holds):
-                ids = {"identifier": f"{name}-{number}-{pair}-{place}", "sentence": sentence, "label": str(label)}
-                rows.append(ids | ({"directory": number % 100} if split == "train" else {}))
-    _lines(folder / f"{name}.json", rows)
-
-
-def nlvr2_names(split: str, scenes: Sequence[MadeScene]) -> dict[str, int]:
-    """Image ids of NLVR2 -> ids of scenes."""
-    name = {"train": "train", "test": "dev"}[split]
-    return {f"{name}-{at // 4}-{at % 4 // 2}-img{at % 2}": scene.id for at, scene in enumerate(scenes)}
-
-
-def _nlvr2_sentence(pairs: Sequence[Sequence[MadeScene]], draw: random.Random) -> tuple[str, list[bool]]:
-    """A sentence, and whether it holds of each pair: of exactly one."""
-    while True:
-        right = draw.choice(pairs)
-        side = draw.randrange(2)
-        thing = draw.choice(right[side].things)
-        has = [[any(_same(one, thing) for one in scene.things) for scene in pair] for pair in pairs]
-        sentence, holds = draw.choice(
-            [
-                (f"the {('left', 'right')[side]} image has {a_thing(thing)}", [pair[side] for pair in has]),
-                (f"one of the images has {a_thing(thing)}", [any(pair) for pair in has]),
-            ]
-        )
-        if sum(holds) == 1:
-            return sentence, holds
-
-
-def _same(one: Thing, other: Thing) -> bool:
-    return (one.kind, one.colour) == (other.kind, other.colour)
-
-
 def write_snli_ve(folder: Path, split: str, scenes: Sequence[MadeScene], draw: random.Random) -> None:
     """``snli_ve_train.jsonl`` or ``snli_ve_dev.jsonl``: three hypotheses an image, one of each class."""
     rows = []
@@ -146,7 +100,7 @@ def write_snli_ve(folder: Path, split: str, scenes: Sequence[MadeScene], draw: r
             ids = {"Flickr30K_ID": str(scene.id), "pairID": f"{scene.id}.jpg#0r1{label[0]}"}
             texts = {"sentence1": "a drawing of four things", "sentence2": f"the {name} is {colour}"}
             rows.append({**ids, **texts, "gold_label": label})
-    _lines(folder / f"snli_ve_{'train' if split == 'train' else 'dev'}.jsonl", rows)
+    write_lines(folder / f"snli_ve_{'train' if split == 'train' else 'dev'}.jsonl", rows)
 
 
 def write_vcr(folder: Path, split: str, scenes: Sequence[MadeScene], draw: random.Random) -> None:
@@ -179,7 +133,7 @@ def write_vcr(folder: Path, split: str, scenes: Sequence[MadeScene], draw: rando
                 "rationale_label": reasons.index(colours[beside]),
             }
             rows.append({**item, **files})
-    _lines(folder / f"{_SPLITS[split]}.jsonl", rows)
+    write_lines(folder / f"{_SPLITS[split]}.jsonl", rows)
 
 
 def _expression(thing: Thing, draw: random.Random, definite: bool) -> str:
@@ -240,6 +194,7 @@ WRITERS: dict[str, Callable[[Path, str, Sequence[MadeScene], random.Random], Non
     "vqa": write_vqa,
     "gqa": write_gqa,
     "nlvr2": write_nlvr2,
+    "nlvr": write_nlvr,
     "snli-ve": write_snli_ve,
     "vcr": write_vcr,
 }

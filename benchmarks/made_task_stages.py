@@ -15,7 +15,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from composition_scenes import render
-from made_task_files import nlvr2_names, write_task_files
+from made_nlvr_files import drawings, nlvr2_names
+from made_task_files import write_task_files
 from made_task_scenes import captions, draw_scene
 
 from interbert.extraction.columns import ColumnMapping
@@ -69,6 +70,7 @@ TASKS = {
     "snli-ve": MadeTask("snli_ve_train.jsonl", "snli_ve_dev.jsonl"),
     "vcr": MadeTask("train.jsonl", "val.jsonl", "vcr1images", "vcr1images", steps=1000, given=True),
     "flickr-entities": MadeTask("", "", split="test", steps=1000, of_regions=True),
+    "nlvr": MadeTask("train.json", "dev.json", steps=1000),
 }
 
 
@@ -176,6 +178,20 @@ def _extract(place: Workplace) -> None:
             _write_copy(store, place.store(split, "nlvr2"), nlvr2_names(split, scenes))
         if not is_store(place.store(split, "blind")):
             _write_copy(store, place.store(split, "blind"), {str(scene.id): scene.id for scene in scenes}, blind=True)
+
+
+def extract_drawings(place: Workplace) -> None:
+    """Stores ``nlvr``: drawings of that task alone."""
+    for split, scenes in place.scenes.items():
+        table = place.out / f"nlvr-{split}.parquet"
+        if not table.is_file():
+            drawn = drawings(split, scenes)
+            boxes = [json.dumps([one.box for one in things]) for things in drawn.values()]
+            columns = {"image": [render(things) for things in drawn.values()], "id": list(drawn), "boxes": boxes}
+            pq.write_table(pa.table(columns), table)
+        source = open_source(str(table), ColumnMapping("image", (), "id", None, "boxes", "xyxy"), need_texts=False)
+        extractor = GivenExtractor(GridExtractor(GridSettings()))
+        extract_to_store(source, place.store(split, "nlvr"), extractor, need_texts=False)
 
 
 def _write_copy(store: RegionStore, out: str, names: dict[str, int], blind: bool = False) -> None:

@@ -27,7 +27,7 @@ import os
 from dataclasses import replace
 from typing import Any
 
-from made_task_stages import TASKS, Workplace, files_of, shared_stages
+from made_task_stages import TASKS, Workplace, extract_drawings, files_of, shared_stages
 
 from interbert.training.options import TrainingOptions
 from interbert.vl_tasks.evaluate import Evaluation, evaluate_task
@@ -45,6 +45,8 @@ def main() -> None:
         place.timed(stage, work)
     lines = []
     for name in arguments.tasks.split(","):
+        if name == "nlvr":
+            place.timed("drawings of nlvr", lambda: extract_drawings(place))
         lines.append(_judged(place, name, list(shared)))
         print(json.dumps(lines[-1]), flush=True)
     print(table(lines))
@@ -68,7 +70,7 @@ def table(lines: list[dict[str, Any]]) -> str:
 
 def _stores(place: Workplace, name: str, given: bool, blind: bool) -> list[str]:
     """Stores of given regions, or of those that count as detected; none of what the task does not read."""
-    kind = "nlvr2" if name == "nlvr2" else "blind" if blind else "regions"
+    kind = name if name in ("nlvr", "nlvr2") else "blind" if blind else "regions"
     return [place.store(split, kind) for split in place.scenes if TASKS[name].given == given]
 
 
@@ -83,7 +85,8 @@ def _judged(place: Workplace, name: str, shared: list[str]) -> dict[str, Any]:
     assert seen.told is not None
     assert seen.seen.seen == 0, "no test image is in a store that the trunk was trained on"
     majority = seen.told.majority if seen.told.majority is not None else seen.told.chance
-    minutes, computed = place.minutes(*shared, name)
+    own = ["drawings of nlvr", name] if name == "nlvr" else [name]
+    minutes, computed = place.minutes(*shared, *own)
     metric, low = _primary(seen)
     assert majority is not None
     return {

@@ -27,7 +27,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[int, Any]
     draw = random.Random(0)
     scenes = [drawn.draw_scene(1000 + place, draw) for place in range(TRAIN + TEST)]
     files.write_task_files(folder, scenes[:TRAIN], scenes[TRAIN:], 0)
-    for name in ("made_task_files", "made_task_scenes", "composition_scenes"):
+    for name in ("made_task_files", "made_nlvr_files", "made_task_scenes", "composition_scenes"):
         sys.modules.pop(name, None)
     return folder, {
         scene.id: {thing.kind.word: (drawn.colour_of(thing), thing.x, thing.y) for thing in scene.things}
@@ -43,7 +43,7 @@ def read(folder: Path, task: str, train: bool) -> list[Example]:
         return vqa.read_examples(of / f"questions_{name}.json", of / f"annotations_{name}.json")
     if task == "gqa":
         return gqa.read_examples(of / f"{end}_balanced_questions.json")
-    if task == "nlvr2":
+    if task in ("nlvr", "nlvr2"):
         return nlvr.read_examples(of / ("train.json" if train else "dev.json"))
     if task == "snli-ve":
         return snli_ve.read_examples(of / f"snli_ve_{'train' if train else 'dev'}.jsonl")
@@ -51,7 +51,7 @@ def read(folder: Path, task: str, train: bool) -> list[Example]:
     return vcr.read_examples(folder / "vcr" / f"{end}.jsonl", part, folder / "vcr" / "vcr1images")
 
 
-@pytest.mark.parametrize("task", ["vqa", "gqa", "nlvr2", "snli-ve"])
+@pytest.mark.parametrize("task", ["vqa", "gqa", "nlvr", "nlvr2", "snli-ve"])
 def test_a_text_comes_with_every_answer_and_the_likeliest_of_each_text_is_no_better_than_chance(
     made: tuple[Path, dict[int, Any]], task: str
 ) -> None:
@@ -105,6 +105,16 @@ def test_a_sentence_of_nlvr2_is_true_of_one_pair_of_its_set(made: tuple[Path, di
         assert sorted(label for one in group for label in one.target) == ["False", "True"]
         assert len({one.texts for one in group}) == 1
         assert len({image for one in group for image in one.images}) == 4
+
+
+def test_a_sentence_of_nlvr_is_true_of_one_drawing_in_all_its_orders(made: tuple[Path, dict[int, Any]]) -> None:
+    folder, drawn = made
+    scenes = list(drawn.values())
+    for one in read(folder, "nlvr", True):
+        _, number, side, _ = one.id.split("-")
+        things = list(scenes[2 * int(number) + int(side)].items())[:3]
+        *_, colour, word = one.texts[0].split()
+        assert one.target == {str((word, colour) in [(name, found[0]) for name, found in things]): 1.0}
 
 
 def test_hypotheses_are_entailed_contradicted_or_about_what_is_not_there(made: tuple[Path, dict[int, Any]]) -> None:
