@@ -28,12 +28,12 @@ from interbert.model.image_pairs import InterBertForImagePairClassification
 from interbert.model.modeling import InterBertForMultipleChoice, InterBertForSequenceClassification
 from interbert.model.region_choice import InterBertForRegionChoice
 from interbert.vl_tasks.example import Example
-from interbert.vl_tasks.heads import head_of
 from interbert.vl_tasks.image_regions import joined_regions
 from interbert.vl_tasks.items import VLCollator, VLItem
 from interbert.vl_tasks.prediction_files import answers_of
 from interbert.vl_tasks.settings import TaskSettings
 from interbert.vl_tasks.task import Prediction, find_task
+from interbert.vl_tasks.task_heads import head_of
 from interbert.vl_tasks.texts import tokenized
 
 NAMES: dict[str, type] = {

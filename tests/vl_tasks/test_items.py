@@ -14,10 +14,11 @@ from tests.vl_tasks.made import BOXES, scenes, write_store
 from interbert.checkpoints.directory import load_processor, load_with_head
 from interbert.errors import CheckpointError, DataError
 from interbert.vl_tasks.example import Example
-from interbert.vl_tasks.heads import ChoiceHead, LabelHead, RegionHead
+from interbert.vl_tasks.heads import ChoiceHead, LabelHead
 from interbert.vl_tasks.image_regions import TaskRegions
 from interbert.vl_tasks.images import given_boxes
 from interbert.vl_tasks.items import VLCollator, VLItems
+from interbert.vl_tasks.region_head import RegionHead
 from interbert.vl_tasks.seen_images import seen_images
 from interbert.vl_tasks.settings import TaskSettings
 from interbert.vl_tasks.texts import tokenized

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from interbert.vl_tasks.example import Example
-from interbert.vl_tasks.heads import Head, RegionHead
+from interbert.vl_tasks.heads import Head
 from interbert.vl_tasks.image_regions import TaskRegions
+from interbert.vl_tasks.region_head import RegionHead
 from interbert.vl_tasks.task import Prediction, VLTask, best_label, primary_of
 
 _NO_BOXES = np.zeros((0, 4), dtype=np.float32)

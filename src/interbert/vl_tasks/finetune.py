@@ -24,13 +24,14 @@ from interbert.training.run_setup import MISSING_IMAGES, as_recipe, claim_folder
 from interbert.training.trainer import InterBertTrainer
 from interbert.vl_tasks.baselines import Baselines, baselines, majority_label
 from interbert.vl_tasks.example import Example
-from interbert.vl_tasks.heads import Head, head_of, training_labels
+from interbert.vl_tasks.heads import Head
 from interbert.vl_tasks.image_regions import TaskRegions
 from interbert.vl_tasks.items import VLCollator, VLItems
 from interbert.vl_tasks.loading import limit_texts, official_files, open_regions, read_labels, with_images
 from interbert.vl_tasks.options import FinetuneTaskOptions
 from interbert.vl_tasks.settings import TaskSettings, label_fields
 from interbert.vl_tasks.task import VLTask, find_task, group_of
+from interbert.vl_tasks.task_heads import head_of, training_labels
 from interbert.vl_tasks.training_task import VLTrainingTask
 
 _logger = logging.getLogger(__name__)

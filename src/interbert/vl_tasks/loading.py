@@ -15,12 +15,13 @@ from interbert.model.processing import InterBertProcessor
 from interbert.regions.schema import ExtractorInfo
 from interbert.utils.bounded_files import read_json
 from interbert.vl_tasks.example import Example
-from interbert.vl_tasks.heads import Head, head_of
+from interbert.vl_tasks.heads import Head
 from interbert.vl_tasks.image_regions import TaskRegions, write_missing
 from interbert.vl_tasks.images import extract_images
 from interbert.vl_tasks.options import EvaluateTaskOptions, FinetuneTaskOptions
 from interbert.vl_tasks.settings import TaskSettings
 from interbert.vl_tasks.task import TaskFiles, VLTask, find_task
+from interbert.vl_tasks.task_heads import head_of
 
 _logger = logging.getLogger(__name__)
 
