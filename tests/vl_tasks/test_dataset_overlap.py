@@ -85,7 +85,7 @@ def test_coco_images_of_every_form_of_name_are_one(tmp_path: Path) -> None:
         ("COCO_val2014_000000000099.jpg", "", "c"),
     )
     found = overlap(store, write_vqa(tmp_path / "questions.json", 41, 42, 43))
-    assert [(one.a.row, one.b.row, one.b.id) for one in found.images] == [(1, 2, "420"), (2, 3, "430")]
+    assert [(one.a.row, one.b.row, one.b.id) for one in found.images] == [(0, 2, "420"), (1, 3, "430")]
     assert found.images[0].by == ("id",)
     assert found.counts()["shared_images_by_id"] == 2
 
@@ -141,10 +141,10 @@ def test_equal_files_and_recompressed_photos_are_found_whatever_their_ids(tmp_pa
     )
     found = overlap(a, b)
     assert [(one.a.row, one.b.row, one.by) for one in found.images] == [
-        (2, 1, ("hash",)),
-        (1, 2, ("file", "hash")),
+        (1, 0, ("hash",)),
+        (0, 1, ("file", "hash")),
     ]
-    assert [(one.a.row, one.b.row) for one in found.texts] == [(2, 1)]
+    assert [(one.a.row, one.b.row) for one in found.texts] == [(1, 0)]
     assert len(overlap(a, b, near=False).images) == 1
 
 
@@ -193,7 +193,7 @@ def test_what_is_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert main(["dataset", "overlap", store, vqa, "--show", "1"]) == 0
     told = capsys.readouterr().out
     assert "images of the second that are in the first: 2 (2 by id)" in told
-    assert f"{tmp_path / 'vqa.json'}, row 1, 420 = {store}, row 1, COCO_val2014_000000000042 by id" in told
+    assert f"{tmp_path / 'vqa.json'}, row 1, 420 = {store}, row 0, COCO_val2014_000000000042 by id" in told
     assert "and 1 more" in told
     assert main(["dataset", "overlap", store, vqa, "--json"]) == 0
     said = json.loads(capsys.readouterr().out)
@@ -226,3 +226,12 @@ def test_keys() -> None:
     assert keys_of(("7.jpg",), None, {}) == ()
     assert keys_of(("7.jpg",), "flickr30k", {}) == ("flickr30k/7",)
     assert keys_of(("7",), "visual-genome", {"7": "9"}) == ("visual-genome/7", "coco/9")
+
+
+def test_images_that_cannot_be_read_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = ("1", file_of(photo(1)), "a"), ("2", b"no image", "b"), ("3", file_of(photo(2))[:200], "c")
+    table = write_table(tmp_path / "a.parquet", *rows)
+    assert main(["dataset", "overlap", table, table]) == 0
+    told = capsys.readouterr().out
+    assert "images of the second that are in the first: 3 (3 by file, 1 by hash)" in told
+    assert f"not compared: {table}, row 1" in told

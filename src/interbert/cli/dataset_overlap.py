@@ -89,6 +89,11 @@ def _print(found: Overlap, show: int) -> None:
     _list(found.images, show)
     say(f"texts of the second that are in the first: {counts['shared_texts']:,}")
     _list(found.texts, show)
+    problems = [*found.a.problems, *found.b.problems]
+    for problem in problems[:show]:
+        say(f"not compared: {problem}")
+    if len(problems) > show:
+        say(f"not compared: {len(problems) - show:,} more; --json lists them all")
 
 
 def _list(shared: Sequence[Shared], show: int) -> None:

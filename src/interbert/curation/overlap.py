@@ -62,11 +62,8 @@ class Overlap:
 
     def to_dict(self) -> dict[str, Any]:
         """Counts and whole lists, for JSON."""
-        return {
-            **self.counts(),
-            "images": [asdict(one) for one in self.images],
-            "texts": [asdict(one) for one in self.texts],
-        }
+        lists = {"images": [asdict(one) for one in self.images], "texts": [asdict(one) for one in self.texts]}
+        return {**self.counts(), **lists, "problems": [*self.a.problems, *self.b.problems]}
 
 
 def find_overlap(a: Asked, b: Asked, image_data: str | None = None, near: bool = True) -> Overlap:

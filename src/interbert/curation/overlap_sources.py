@@ -42,7 +42,7 @@ class Place:
 
     file: str
     row: int
-    """Counted from 1; of official files the number of the example."""
+    """As messages count it: rows of tables, folders and stores from 0; lines and examples of official files from 1."""
     id: str
 
 
@@ -71,6 +71,8 @@ class OverlapSource:
     images: dict[str, SourceImage] = field(default_factory=dict)
     texts: dict[str, Place] = field(default_factory=dict)
     """By the text without case, with single spaces."""
+    problems: list[str] = field(default_factory=list)
+    """What cannot be read, and so is not compared, in words."""
 
     def add_text(self, text: str, place: Place) -> None:
         """A text; an empty one is none."""
@@ -195,7 +197,7 @@ def _of_examples(
 def _of_store(source: str, collection: str | None, in_coco: Mapping[str, str]) -> OverlapSource:
     found = OverlapSource(source)
     for one in RegionStore.open(source).captions():
-        place = Place(source, one.row + 1, one.image_id)
+        place = Place(source, one.row, one.image_id)
         if one.image_id not in found.images:
             names = (one.image_id,)
             found.images[one.image_id] = SourceImage(names, keys_of(names, collection, in_coco), place, one.digest)
@@ -211,14 +213,14 @@ def _of_table(asked: Asked, in_coco: Mapping[str, str], near: bool) -> OverlapSo
     except (SourceError, ColumnError) as error:
         if asked.id_column is not None:
             raise
-        for text, where in read_texts(asked.path, error, []):
+        for text, where in read_texts(asked.path, error, found.problems):
             found.add_text(text, _place_of(asked.path, where))
         return found
     rules = ImageRules(ImageOptions()) if near else None
     for row in range(len(opened)):
         _add_row(found, opened, row, asked.collection, in_coco, rules)
     for text, where in further_texts(opened):
-        found.add_text(text, _place_of(asked.path, where, 1))
+        found.add_text(text, _place_of(asked.path, where))
     return found
 
 
@@ -234,10 +236,11 @@ def _add_row(
     # without a column of ids they are the rows' numbers, which two tables always share
     file = read.data.name if isinstance(read.data, Path) else ""
     name = file if opened.columns.image_id is None else read.image_id
-    item, place = with_bytes(read), Place(found.name, row + 1, name)
+    item, place = with_bytes(read), Place(found.name, row, name)
     for text in item.texts:
         found.add_text(text, place)
     if not isinstance(item.data, bytes):
+        found.problems.append(f"{item.where}: {item.problem}")
         return
     names = (name,) if name else ()
     keys = keys_of(names, collection, in_coco)
@@ -246,6 +249,8 @@ def _add_row(
     else:
         judged = rules.judge(item.data)
         digest, shape = judged.digest.hex(), judged.hash if any(judged.hash) else b""
+        if not shape:
+            found.problems.append(f"{item.where}: has no hash, so it is compared by id and file alone; is it damaged?")
     found.images[item.where] = SourceImage(names, keys, place, digest, shape, lambda: _file(opened, row))
 
 
@@ -254,10 +259,10 @@ def _file(opened: ImageSource, row: int) -> bytes:
     return data if isinstance(data, bytes) else b""
 
 
-def _place_of(source: str, where: str, first: int = 0) -> Place:
+def _place_of(source: str, where: str) -> Place:
     """A place that is said in words, such as ``test.csv, line 3``."""
     digits = re.search(r"(\d+)$", where)
-    return Place(source, int(digits.group(1)) + first if digits else 0, "")
+    return Place(source, int(digits.group(1)) if digits else 0, "")
 
 
 def all_images(sources: Sequence[OverlapSource]) -> Iterator[SourceImage]:
