@@ -30,7 +30,7 @@ MAY_IMPORT = {
     "topics": {"search", "extraction", "data", "regions", "model"},
     "adaptation": {"extraction", "training", "tasks", "data", "losses", "model", "checkpoints", "regions"},
     "explain": {"model"},
-    "curation": {"extraction", "data", "search", "model", "regions", "checkpoints"},
+    "curation": {"extraction", "data", "search", "model", "regions", "checkpoints", "vl_tasks"},
     "report": {*("training", "tasks", "losses", "model", "data", "regions", "checkpoints", "extraction", "search")},
     "rollout": {"search", "tasks", "data"},
     "service": {"search", "topics", "explain", "model", "extraction", "checkpoints", "regions", "data"},

@@ -17,6 +17,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "regions verify": ("regions_verify", "read a whole region store and find what is damaged"),
     "regions show": ("regions_show", "a region store's boxes and classes drawn on its images, as a page"),
     "dataset build": ("dataset_build", "a clean, split, documented data set out of a crawl of images and titles"),
+    "dataset overlap": ("dataset_overlap", "images and texts that two sources share"),
     "pretrain": ("pretrain", "train InterBERT on a region store"),
     "pretrain text": ("pretrain_text", "train a BERT on texts alone, for InterBERT to start from"),
     "finetune retrieval": ("finetune_retrieval", "fine-tune a model to rank images for a text"),

@@ -130,16 +130,16 @@ def _read_set(path: str, found: EvaluationSets, fingerprint: Fingerprint) -> Ite
     try:
         source = open_source(path, need_texts=False)
     except (SourceError, ColumnError) as error:
-        yield from _read_texts(path, error, found.problems)
+        yield from read_texts(path, error, found.problems)
         return
     for row in range(len(source)):
         item = source[row]
         found.add_image(source, row, item, fingerprint)
         yield from ((text, item.where) for text in item.texts)
-    yield from _further_texts(source)
+    yield from further_texts(source)
 
 
-def _further_texts(source: ImageSource) -> Iterator[tuple[str, str]]:
+def further_texts(source: ImageSource) -> Iterator[tuple[str, str]]:
     """Texts of other columns: whoever evaluates may use any."""
     known = (*source.columns.texts, source.columns.image, *source.left_out)
     for name in source.column_names:
@@ -148,7 +148,7 @@ def _further_texts(source: ImageSource) -> Iterator[tuple[str, str]]:
             yield from _texts_of(cells, lambda row: f"{source.name}, row {row}")
 
 
-def _read_texts(path: str, error: SourceError, problems: list[str]) -> Iterator[tuple[str, str]]:
+def read_texts(path: str, error: SourceError, problems: list[str]) -> Iterator[tuple[str, str]]:
     """Texts of a file without images; ``error`` says why there are none, for what is no such file either."""
     file = Path(path)
     if not file.is_file():
