@@ -9,6 +9,7 @@ import interbert
 from interbert import errors
 
 PUBLIC = [
+    "Cascade",
     "Explanation",
     "InterBertConfig",
     "InterBertForImageTextRetrieval",
@@ -19,9 +20,18 @@ PUBLIC = [
     "InterBertModel",
     "InterBertProcessor",
     "InterBertScorer",
+    "Part",
+    "Query",
+    "QueryRewriter",
     "SearchEngine",
+    "Synonyms",
     "TopicRecommender",
     "__version__",
+    "add_to_index",
+    "build_index",
+    "open_source",
+    "remove_from_index",
+    "update_columns",
 ]
 
 
