@@ -11,6 +11,7 @@ from interbert import errors
 PUBLIC = [
     "Cascade",
     "Explanation",
+    "Hit",
     "InterBertConfig",
     "InterBertForImageTextRetrieval",
     "InterBertForMultipleChoice",

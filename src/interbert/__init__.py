@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from interbert.search.build import build_index
     from interbert.search.changes import add_to_index, remove_from_index, update_columns
     from interbert.search.engine import SearchEngine
+    from interbert.search.hits import Hit
     from interbert.search.query import Part, Query
     from interbert.search.rewriting import QueryRewriter
     from interbert.search.scorer import InterBertScorer
@@ -41,6 +42,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Cascade",
     "Explanation",
+    "Hit",
     "InterBertConfig",
     "InterBertForImageTextRetrieval",
     "InterBertForMultipleChoice",
@@ -67,6 +69,7 @@ __all__ = [
 _HOMES = {
     "Cascade": "model.cascade",
     "Explanation": "explain",
+    "Hit": "search.hits",
     "InterBertConfig": "model.configuration",
     "InterBertForImageTextRetrieval": "model.modeling",
     "InterBertForMultipleChoice": "model.modeling",
