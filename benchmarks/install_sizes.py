@@ -1,8 +1,8 @@
-"""What an installation takes on the disk, by extra: the files of all packages that it needs, as they are installed here.
+"""What an installation takes on the disk, by extra: the files of all packages that it needs.
 
     python benchmarks/install_sizes.py
 
-Run it in an environment that has every extra (``make install``). A package that is not installed is named and not counted.
+Run it in an environment that has every extra (``make install``). A package that is not there is named, not counted.
 """
 
 from __future__ import annotations
@@ -10,25 +10,26 @@ from __future__ import annotations
 from collections.abc import Iterator
 from importlib import metadata
 
-from packaging.markers import default_environment
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-EXTRAS = ("", "extraction,networks", "extraction,networks,search", "networks,serve", "curation,extraction")
-EXTRAS += ("import", "export", "topics", "timm", "ray", "postgres", "tensorboard", "demo", "docs", "dev")
+EXTRAS = (
+    *("", "extraction,networks", "extraction,networks,search", "networks,serve", "curation,extraction"),
+    *("import", "export", "topics", "timm", "ray", "postgres", "tensorboard", "demo", "docs", "dev"),
+)
 
 
 def requirements(name: str, extras: frozenset[str]) -> Iterator[tuple[str, frozenset[str]]]:
     """Packages that a package needs directly, with their extras."""
     for line in metadata.requires(name) or []:
         needed = Requirement(line)
-        environments = [{**default_environment(), "extra": extra} for extra in ("", *extras)]
-        if needed.marker is None or any(needed.marker.evaluate(one) for one in environments):
+        wanted = [{"extra": extra} for extra in ("", *extras)]
+        if needed.marker is None or any(needed.marker.evaluate(one) for one in wanted):
             yield canonicalize_name(needed.name), frozenset(needed.extras)
 
 
 def closure(name: str, extras: frozenset[str]) -> tuple[set[str], set[str]]:
-    """All packages that a package with its extras needs, itself among them, and those of them that are not installed."""
+    """All packages that a package with its extras needs, itself among them; and those that are not installed."""
     found: dict[str, frozenset[str]] = {}
     missing: set[str] = set()
     waiting = [(name, extras)]

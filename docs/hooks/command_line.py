@@ -13,6 +13,18 @@ from interbert.cli.parser import build_parser, option_kinds
 from interbert.cli.renamed import spelled
 from interbert.cli.verbs import VERBS, verb_module
 
+_INTRODUCTION = """# Command line
+
+Every command has the form `interbert VERB ... [options]`. `interbert VERB --help` prints the options of a verb in the
+terminal; the same options are listed here.
+
+`--config FILE` reads options from a YAML file (a recipe), in which names have underscores in place of hyphens. What
+stands on the command line overrides the file. A nested option such as `--training.epochs 5` stands in a recipe as
+`training: {epochs: 5}`. Exit codes: 0 done, 1 failed, 2 wrong input, 130 stopped by Ctrl-C, 143 stopped by SIGTERM.
+
+| command | what it does |
+| --- | --- |"""
+
 _WORDS = {str: "text", int: "whole number", float: "number", bool: "switch"}
 
 
@@ -31,24 +43,7 @@ def overview() -> str:
         for word, verbs in groups().items()
         for verb in verbs
     ]
-    return "\n".join(
-        [
-            "# Command line",
-            "",
-            "Every command has the form `interbert VERB ... [options]`. `interbert VERB --help` prints the options of a verb "
-            "in the terminal; the same options are listed here.",
-            "",
-            "`--config FILE` reads options from a YAML file (a recipe), in which names have underscores in place of hyphens. "
-            "What stands on the command line overrides the file. A nested option such as `--training.epochs 5` stands in a "
-            "recipe as `training: {epochs: 5}`. Exit codes: 0 done, 1 failed, 2 wrong input, 130 stopped by Ctrl-C, 143 "
-            "stopped by SIGTERM.",
-            "",
-            "| command | what it does |",
-            "| --- | --- |",
-            *rows,
-            "",
-        ]
-    )
+    return f"{_INTRODUCTION}\n" + "\n".join(rows) + "\n"
 
 
 def page(word: str, verbs: Sequence[str]) -> str:

@@ -20,5 +20,5 @@ def as_markdown(path: Path) -> str:
         else:
             parts.append(f"```python\n{source}\n```")
     title, *rest = parts
-    note = f"This page is the notebook [`examples/{path.name}`](../examples/{path.name}); run it there."
+    note = f"This page is the notebook `examples/{path.name}`: open it in Jupyter to run it."
     return "\n\n".join([title, note, *rest]) + "\n"

@@ -85,6 +85,8 @@ def _place(file: File) -> Path:
     """Where a page of the site comes from in the repository; made pages count as files of docs/."""
     if file.src_uri.startswith("results/"):
         return ROOT / RESULTS / Path(file.src_uri).name
+    if file.src_uri.startswith("tutorials/"):
+        return ROOT / "examples" / Path(file.src_uri).name
     if file.src_uri in _PAGES.values():
         return ROOT / file.src_uri
     return ROOT / "docs" / file.src_uri

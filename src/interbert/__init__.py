@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from interbert.search.synonyms import Synonyms
     from interbert.topics.recommend import TopicRecommender
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "Cascade",
