@@ -35,7 +35,7 @@ test: $(INSTALLED) ## Run the tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(AT_ONCE) $(OTHER_RUNTIMES)
 
 docs: $(INSTALLED) ## Build the documentation into site/, strictly: a link that leads nowhere is an error
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 gpu: $(INSTALLED) ## Test what only a GPU runs, and measure its share of the card's rate
 	$(BIN)/python -m pytest tests/gpu
