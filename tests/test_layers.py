@@ -23,6 +23,7 @@ MAY_IMPORT = {
     "extraction": {"regions", "checkpoints"},  # checkpoints: files of tensors, read safely
     "data": {"regions", "losses"},
     "tasks": {"model", "losses", "data", "regions"},
+    "vl_tasks": {*("training", "tasks", "data", "losses", "model", "checkpoints", "regions", "extraction")},
     "training": {"tasks", "data", "losses", "model", "checkpoints", "regions"},
     "export": {"model", "checkpoints", "tasks", "data", "regions"},
     "search": {"model", "regions", "data", "checkpoints", "extraction"},

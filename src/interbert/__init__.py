@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from interbert.extraction.sources import open_source
     from interbert.model.cascade import Cascade
     from interbert.model.configuration import InterBertConfig
+    from interbert.model.image_pairs import InterBertForImagePairClassification
     from interbert.model.modeling import (
         InterBertForImageTextRetrieval,
         InterBertForMultipleChoice,
@@ -26,7 +27,9 @@ if TYPE_CHECKING:
         InterBertForVLTasks,
         InterBertModel,
     )
+    from interbert.model.multi_task import InterBertForMultiTask
     from interbert.model.processing import InterBertProcessor
+    from interbert.model.region_choice import InterBertForRegionChoice
     from interbert.search.build import build_index
     from interbert.search.changes import add_to_index, remove_from_index, update_columns
     from interbert.search.engine import SearchEngine
@@ -44,9 +47,12 @@ __all__ = [
     "Explanation",
     "Hit",
     "InterBertConfig",
+    "InterBertForImagePairClassification",
     "InterBertForImageTextRetrieval",
+    "InterBertForMultiTask",
     "InterBertForMultipleChoice",
     "InterBertForPreTraining",
+    "InterBertForRegionChoice",
     "InterBertForSequenceClassification",
     "InterBertForVLTasks",
     "InterBertModel",
@@ -71,9 +77,12 @@ _HOMES = {
     "Explanation": "explain",
     "Hit": "search.hits",
     "InterBertConfig": "model.configuration",
+    "InterBertForImagePairClassification": "model.image_pairs",
     "InterBertForImageTextRetrieval": "model.modeling",
+    "InterBertForMultiTask": "model.multi_task",
     "InterBertForMultipleChoice": "model.modeling",
     "InterBertForPreTraining": "model.modeling",
+    "InterBertForRegionChoice": "model.region_choice",
     "InterBertForSequenceClassification": "model.modeling",
     "InterBertForVLTasks": "model.modeling",
     "InterBertModel": "model.modeling",

@@ -120,7 +120,8 @@ def _register_models() -> None:
     # the one that a directory's architectures name, else the first
     config, first = _entry("modeling", "InterBertForSequenceClassification")
     _, second = _entry("modeling", "InterBertForPairScoring")
-    AutoModelForSequenceClassification.register(config, (first, second), exist_ok=True)
+    _, third = _entry("image_pairs", "InterBertForImagePairClassification")
+    AutoModelForSequenceClassification.register(config, (first, second, third), exist_ok=True)
 
 
 def _register_processor() -> None:

@@ -124,6 +124,34 @@ def load_classifier(directory: str | Path, labels: Sequence[str]) -> InterBertFo
     return model
 
 
+def load_with_head(kind: type[_Model], directory: str | Path, **overrides: Any) -> _Model:
+    """Any model directory (or Hub id) as a model of a kind, whose head starts random unless the directory has its like.
+
+    Args:
+        kind: class of the model.
+        directory: to load.
+        overrides: fields of the configuration; and ``key_mapping``, patterns of weights' names to what they become.
+
+    Raises:
+        CheckpointError: as :func:`load_model`.
+    """
+    return _open(kind, directory, ignore_mismatched_sizes=True, **overrides)[0]
+
+
+def load_fine_tuned(kind: type[_Model], directory: str | Path, **overrides: Any) -> _Model:
+    """A model directory (or Hub id) as a model of a kind that has all its weights; arguments as above.
+
+    Raises:
+        CheckpointError: as :func:`load_model`; or weights are missing.
+    """
+    model, missing = _open(kind, directory, **overrides)
+    if missing:
+        raise CheckpointError(
+            f"{directory}: lacks {len(missing)} weights of its task's model, such as {missing[0]}. Fine-tune it again."
+        )
+    return model
+
+
 def is_pretrained_only(directory: str | Path) -> bool:
     """Whether a local model directory holds a pretraining model: its matching head was never fine-tuned."""
     config = Path(directory) / "config.json"

@@ -11,7 +11,7 @@ from rich.box import SIMPLE
 
 from interbert.cli.tables import TextTable, print_table
 from interbert.errors import require_range
-from interbert.tasks.scoring import Scorer, Scores
+from interbert.tasks.scoring import Scored, Scorer, Scores
 from interbert.utils.files import BENCHMARK_METRICS, Kind, require_apart, require_replaceable, write_output
 from interbert.utils.redaction import published
 from interbert.utils.terminal import say
@@ -59,9 +59,9 @@ def description(benchmark: str, options: BenchmarkOptions, store: RegionStore) -
 
 
 def print_scores(
-    scorer: Scorer, scores: Scores, bootstrap: int, seed: int, chance: Mapping[str, float] | None = None
+    scorer: Scorer, scores: Scored, bootstrap: int, seed: int, chance: Mapping[str, float] | None = None
 ) -> None:
-    """Every metric with its interval, and beside it chance where that is known."""
+    """Every metric, with its interval where it is a mean, and beside it chance where that is known."""
     say(f"{scorer.name}: {scores.n} {scorer.queries}")
     table = TextTable(box=SIMPLE, padding=(0, 2, 0, 0))
     for header in ("from 0 to 1", "value", "95% bootstrap interval", *(["chance"] if chance else [])):
@@ -69,7 +69,11 @@ def print_scores(
     for name, one in scores.intervals(bootstrap, seed).items():
         cells = [name, f"{one.value:.4f}", f"[{one.low:.4f}, {one.high:.4f}]"]
         table.add_row(*cells, *([f"{chance[name]:.4f}"] if chance else []))
+    for name, value in scores.others.items():
+        table.add_row(name, "not known" if value is None else f"{value:.4f}", "")
     print_table(table, _WIDTH)
+    if scores.counts:
+        say(", ".join(f"{name} {count}" for name, count in scores.counts.items()))
     if scores.ignored:
         say(f"{scores.ignored} predictions are of {scorer.queries} that the answers do not have, and are left out")
 

@@ -50,6 +50,7 @@ _OVERRIDDEN = {
         "region_objective",
         "contrastive_lexical",
         "lm_loss_on_mismatched",
+        "contrastive_loss_weight",
     )
 }
 _ATTENTION = {"training.attention": "it is sdpa on a GPU and eager on a CPU. Leave it out"}
@@ -61,7 +62,6 @@ REMOVED: dict[str, dict[str, str]] = {
     "pretrain": {
         **_fixed("warm_start.max_pairs", "model.region_loss_weight", "model.matching_loss_weight"),
         **_fixed("masking.anchor_probability", "negatives.pool"),
-        "model.contrastive_loss_weight": "it is 1. model.contrastive_size null leaves the contrast out",
         "warm_start.head_learning_rate": "it is warm_start.learning_rate. Leave it out",
         "negatives.mine": "a model to find negatives with is there in fine-tuning only. Leave it out",
         **_OVERRIDDEN,

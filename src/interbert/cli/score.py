@@ -1,16 +1,24 @@
 """Score a file of predictions against a file of answers, as a benchmark's organisers do; no model is needed.
 
-BENCHMARK is one of:
+BENCHMARK is one of these; behind it stand the predictions and the truth, one file of answers or two:
 
-    kdd    KDD Cup 2020 Multimodalities Recall: submission.csv (or a .zip with it) and valid_answer.json; nDCG@5
-    muge   MUGE and the layout of Chinese-CLIP: predictions.jsonl and {split}_texts.jsonl; R@1/5/10 and mean recall
+    kdd              KDD Cup 2020 Multimodalities Recall: submission.csv (or a .zip with it), valid_answer.json
+    muge             MUGE and the layout of Chinese-CLIP: predictions.jsonl, {split}_texts.jsonl
+    vcr              the leaderboard's csv of 21 columns, val.jsonl
+    vqa              results JSON, annotations JSON, and questions JSON if they shall be compared
+    gqa              predictions JSON, questions JSON or a folder of its parts, and choices JSON if there is one
+    nlvr2, nlvr      predictions csv, dev.json (JSON lines)
+    snli-ve          predictions .jsonl, snli_ve_dev.jsonl
+    refcoco          predictions JSON, folder of refs(unc).p (or refs(umd).p) and instances.json; so refcoco+, refcocog
+    flickr-entities  predictions .jsonl, folder of Sentences and Annotations, and a list of images if not its test.txt
 
 A bad file is refused with the row and what is wrong with it. --json prints one object instead of a table, with every
-metric from 0 to 1: ndcg@5 (kdd) or r@1, r@5, r@10, mean_recall (muge); n, the queries; and ignored, the predictions of
-queries that the answers do not have.
+metric from 0 to 1; n, what counts; and ignored, the predictions of what the answers do not have. The keys of each are
+listed in docs/benchmarks.md and docs/tasks.md.
 
     interbert score kdd submission.csv valid_answer.json
     interbert score muge predictions.jsonl valid_texts.jsonl --json
+    interbert score gqa val_predictions.json val_all_questions.json val_choices.json --json
 """
 
 from __future__ import annotations
@@ -28,12 +36,12 @@ class Options:
     """Whose files they are; the list stands above."""
     predictions: str
     """File of predictions."""
-    truth: str
-    """File of answers."""
+    truth: list[str]
+    """File of answers; two where the list above says so."""
     json: bool = False
     """Print one JSON object alone, without intervals."""
     bootstrap: int = 1000
-    """Resamplings of the queries for the intervals."""
+    """Resamplings of what counts, for the intervals."""
     seed: int = 0
     """Seed of the resampling."""
 
@@ -50,7 +58,8 @@ def run(options: Options) -> None:
     require_range("score: --bootstrap", options.bootstrap, 0)
     require_range("score: --seed", options.seed, 0, 2**32)
     scorer = find_scorer(options.benchmark)
-    scores = scorer.score(Path(options.predictions).expanduser(), Path(options.truth).expanduser())
+    truths = [Path(one).expanduser() for one in options.truth]
+    scores = scorer.score_files(Path(options.predictions).expanduser(), truths)
     if options.json:
         say(json.dumps(scores.to_dict()))
     else:

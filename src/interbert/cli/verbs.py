@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import Any
 
 from interbert.errors import UsageError, shortened
+from interbert.vl_tasks.names import TITLES
 
 VERBS: dict[str, tuple[str, str]] = {
     "extract": ("extract", "images and texts to a region store"),
@@ -20,11 +21,15 @@ VERBS: dict[str, tuple[str, str]] = {
     "pretrain text": ("pretrain_text", "train a BERT on texts alone, for InterBERT to start from"),
     "finetune retrieval": ("finetune_retrieval", "fine-tune a model to rank images for a text"),
     "finetune classification": ("finetune_classification", "fine-tune a model to classify texts, images or pairs"),
+    **{f"finetune {name}": (f"finetune_task:{name}", f"fine-tune a model for {what}") for name, what in TITLES.items()},
+    "finetune multitask": ("finetune_multitask", "fine-tune one model for several of these tasks"),
     "finetune backbone": ("finetune_backbone", "teach the image network of extraction a catalogue"),
     "report": ("report", "what a training run did, or several side by side, as a page"),
     "evaluate retrieval": ("evaluate_retrieval", "recall of a full ranking, with intervals"),
     "evaluate kdd": ("evaluate_kdd", "KDD Cup 2020 Multimodalities Recall: ranked candidates, submission, nDCG@5"),
     "evaluate muge": ("evaluate_muge", "MUGE and Chinese-CLIP's layout: ranked images, predictions, recall"),
+    **{f"evaluate {name}": (f"evaluate_task:{name}", f"official metric of {what}") for name, what in TITLES.items()},
+    "predict": ("predict", "answers for the rows of a table, with probabilities"),
     "score": ("score", "predictions of a benchmark against its answers, without a model"),
     "convert reference": ("convert_reference", "a checkpoint of the published code to a model directory"),
     "convert to-reference": ("convert_to_reference", "a model directory to a checkpoint of the published code"),
@@ -52,7 +57,8 @@ VERBS: dict[str, tuple[str, str]] = {
     "snapshot restore": ("snapshot_restore", "a snapshot, checked and put back"),
     "demo": ("demo", "extract, pretrain, fine-tune, evaluate and search on real images, with a page to look at"),
 }
-"""Words after ``interbert`` -> (module in this folder, what it does)."""
+"""Words after ``interbert`` -> (module in this folder, what it does). A verb that each vision-and-language task has is
+the module's for the task after the colon."""
 
 
 def find_verb(words: Sequence[str]) -> tuple[str, list[str]]:
@@ -71,14 +77,17 @@ def find_verb(words: Sequence[str]) -> tuple[str, list[str]]:
         given = f"{shortened(words[1])!r}" if len(words) > 1 and not words[1].startswith("-") else "nothing"
         there = ", ".join(f"interbert {verb}" for verb in longer)
         raise UsageError(f"{first}: say what to {first}, not {given}. There is: {there}. See: interbert {first} --help")
-    close = difflib.get_close_matches(first, [verb.split()[0] for verb in VERBS], n=1, cutoff=0.5)
+    words_first = list(dict.fromkeys(verb.split()[0] for verb in VERBS))
+    close = difflib.get_close_matches(first, words_first, n=1, cutoff=0.5)
     hint = f" Did you mean {close[0]!r}?" if close else ""
-    raise UsageError(f"there is no verb {shortened(first)!r}.{hint} Verbs: {', '.join(VERBS)}.")
+    raise UsageError(f"there is no verb {shortened(first)!r}.{hint} Verbs: {', '.join(words_first)}.")
 
 
 def verb_module(verb: str) -> Any:
     """Module of a verb, with ``Options`` and ``run``."""
-    return import_module(f"interbert.cli.{VERBS[verb][0]}")
+    name, _, task = VERBS[verb][0].partition(":")
+    module = import_module(f"interbert.cli.{name}")
+    return module.of_task(task) if task else module
 
 
 def group_of(word: str) -> list[str]:

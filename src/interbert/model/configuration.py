@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
 from transformers import PretrainedConfig
@@ -62,6 +63,10 @@ class InterBertConfig(PretrainedConfig):  # type: ignore[misc]
         lm_loss_weight, region_loss_weight, matching_loss_weight, contrastive_loss_weight: weights in the summed
             loss.
         lm_loss_on_mismatched: take the LM loss on mismatched pairs too, as the reference does.
+        image_arrangement: how a sentence about two images is read with them
+            (:class:`~interbert.model.image_pairs.InterBertForImagePairClassification`).
+        vl_task: which vision-and-language task a model was fine-tuned for, and how its images are read
+            (:class:`~interbert.vl_tasks.settings.TaskSettings`); None for every other model.
 
     Raises:
         ConfigError: a size is not positive, or a width is not a multiple of its heads.
@@ -112,6 +117,8 @@ class InterBertConfig(PretrainedConfig):  # type: ignore[misc]
         matching_loss_weight: float = 1.0,
         contrastive_loss_weight: float = 1.0,
         lm_loss_on_mismatched: bool = True,
+        image_arrangement: Literal["pair", "pair_attention"] = "pair",
+        vl_task: Mapping[str, Any] | None = None,
         tie_word_embeddings: bool = True,
         **kwargs: Any,
     ) -> None:
@@ -154,6 +161,8 @@ class InterBertConfig(PretrainedConfig):  # type: ignore[misc]
         self.matching_loss_weight = matching_loss_weight
         self.contrastive_loss_weight = contrastive_loss_weight
         self.lm_loss_on_mismatched = lm_loss_on_mismatched
+        self.image_arrangement = image_arrangement
+        self.vl_task = None if vl_task is None else dict(vl_task)
         super().__init__(pad_token_id=pad_token_id, tie_word_embeddings=tie_word_embeddings, **kwargs)
         self._check()
 
@@ -224,5 +233,7 @@ class InterBertConfig(PretrainedConfig):  # type: ignore[misc]
             raise ConfigError("dual_score_offset needs dual_score_weight: it is what is added to that score.")
         if self.fusion not in ("mul", "sum"):
             raise ConfigError(f"fusion must be 'mul' or 'sum', not {self.fusion!r}.")
+        if self.image_arrangement not in ("pair", "pair_attention"):
+            raise ConfigError(f"image_arrangement must be 'pair' or 'pair_attention', not {self.image_arrangement!r}.")
         if self.region_objective not in ("classify", "regress"):
             raise ConfigError(f"region_objective must be 'classify' or 'regress', not {self.region_objective!r}.")

@@ -790,6 +790,7 @@ class InterBertPreTrainedModel(PreTrainedModel):  # type: ignore[misc]
     _supports_flash_attn = True
     _supports_flex_attn = True
     _supports_attention_backend = True
+    _can_set_attn_implementation_cached_value = True  # of every class: all attention is this module's
     _can_record_outputs = {"hidden_states": BertLayer, "attentions": SelfAttention}  # noqa: RUF012
 
     @torch.no_grad()
@@ -1451,10 +1452,15 @@ class InterBertForMultipleChoice(InterBertPreTrainedModel):
             apply_to(region_mask, repeat),
             pooled_only=True,
         )
-        fused = self.dropout(self.fusion(output.text_pooled, output.image_pooled))
-        logits = self.logit_head(fused).view(batch, choices)
+        logits = self.choice_logits(output).view(batch, choices)
         loss = None if labels is None else nn.functional.cross_entropy(logits, labels)
         return InterBertTaskOutput(loss=loss, logits=logits)
+
+    def choice_logits(self, output: InterBertModelOutput) -> Tensor:
+        """Logits [B*N] of what the trunk gives for every choice."""
+        fused = self.dropout(self.fusion(output.text_pooled, output.image_pooled))
+        logits: Tensor = self.logit_head(fused).squeeze(-1)
+        return logits
 
 
 class InterBertForSequenceClassification(InterBertPreTrainedModel):

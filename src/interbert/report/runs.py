@@ -57,7 +57,7 @@ class Run:
         """What was trained."""
         if "masking" in self.recipe:
             return "pretraining" if "regions" in self.recipe else "pretraining on texts"
-        return "classification" if "label" in self.recipe else "retrieval"
+        return "classification" if {"label", "task"} & self.recipe.keys() else "retrieval"
 
     @property
     def metric(self) -> str | None:

@@ -1,15 +1,16 @@
 """Which benchmarks score a file of predictions against a file of answers, as their organisers do; no model is needed.
 
-A benchmark is a module of this folder with a ``SCORER``, and a line in :data:`BENCHMARKS`. Nothing here imports torch.
+A benchmark is a module with a ``SCORER``, and a line in :data:`BENCHMARKS`. Nothing here imports torch.
 """
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,8 +20,47 @@ from interbert.tasks.metrics import Estimate, estimates
 
 Floats = NDArray[np.floating]
 
-BENCHMARKS = {"kdd": "kdd", "muge": "muge"}
-"""Name -> module of this folder."""
+BENCHMARKS = {
+    "kdd": "interbert.tasks.kdd",
+    "muge": "interbert.tasks.muge",
+    "vcr": "interbert.vl_tasks.vcr",
+    "vqa": "interbert.vl_tasks.vqa",
+    "gqa": "interbert.vl_tasks.gqa",
+    "nlvr2": "interbert.vl_tasks.nlvr",
+    "nlvr": "interbert.vl_tasks.nlvr",
+    "snli-ve": "interbert.vl_tasks.snli_ve",
+    "refcoco": "interbert.vl_tasks.refcoco",
+    "refcoco+": "interbert.vl_tasks.refcoco",
+    "refcocog": "interbert.vl_tasks.refcoco",
+    "flickr-entities": "interbert.vl_tasks.flickr_entities",
+}
+"""Name -> module, which is imported when its files are scored."""
+
+
+class Scored(Protocol):
+    """What a file of predictions is worth, in any benchmark."""
+
+    @property
+    def n(self) -> int:
+        """Items that count."""
+
+    @property
+    def ignored(self) -> int:
+        """Predictions of items that the answers do not have."""
+
+    @property
+    def others(self) -> Mapping[str, float | None]:
+        """Metrics that are no mean of items, or have no item; without an interval."""
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """Numbers of items other than ``n``."""
+
+    def to_dict(self) -> Mapping[str, Any]:
+        """Metrics and counts, for JSON."""
+
+    def intervals(self, bootstrap: int = 1000, seed: int = 0) -> dict[str, Estimate]:
+        """Every metric that is a mean of items, with its 95% bootstrap interval."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +71,10 @@ class Scores:
     """Every metric of every query of the answers [n], from 0 to 1; the benchmark's metric is their mean."""
     ignored: int = 0
     """Predictions of queries that the answers do not have, which organisers pass over."""
+    others: Mapping[str, float | None] = field(default_factory=dict)
+    """None: every metric is a mean of queries."""
+    counts: Mapping[str, int] = field(default_factory=dict)
+    """None but ``n`` and ``ignored``."""
 
     @property
     def n(self) -> int:
@@ -55,8 +99,25 @@ class Scorer:
     """Of the benchmark, for people."""
     queries: str
     """What its queries are called: ``queries``, ``texts``."""
-    score: Callable[[Path, Path], Scores]
-    """Predictions and answers -> scores; a bad file is a DataError or SourceError that names file and row."""
+    score: Callable[..., Scored]
+    """Predictions and files of answers, each a Path -> scores; a bad file is a DataError or SourceError that names file
+    and row."""
+    truths: tuple[str, ...] = ("the file of answers",)
+    """What each file of answers is; the first is needed, the others may be given."""
+
+    def score_files(self, predictions: Path, truths: Sequence[Path]) -> Scored:
+        """Score predictions against one file of answers or several.
+
+        Raises:
+            UsageError: there are more files than the benchmark reads.
+            DataError, SourceError: a file is bad.
+        """
+        if len(truths) > len(self.truths):
+            raise UsageError(
+                f"score: {shortened(str(truths[len(self.truths)]))} is one file too many. {self.name} reads, in this "
+                f"order: {', '.join(self.truths)}."
+            )
+        return self.score(predictions, *truths)
 
 
 def find_scorer(benchmark: str) -> Scorer:
@@ -71,7 +132,7 @@ def find_scorer(benchmark: str) -> Scorer:
         raise UsageError(
             f"score: there is no benchmark {shortened(benchmark)!r}.{hint} Benchmarks: {', '.join(BENCHMARKS)}."
         )
-    found: Scorer = import_module(f"interbert.tasks.{BENCHMARKS[benchmark]}").SCORER
+    found: Scorer = import_module(BENCHMARKS[benchmark]).SCORER
     return found
 
 

@@ -21,6 +21,11 @@ _USES = {
     "it is (`interbert evaluate retrieval --zero-shot`).",
     "InterBertForImageTextRetrieval": "It ranks images for a text: `interbert search DIR TEXT --source IMAGES`, "
     "`InterBertScorer(DIR)`, or sentence-transformers' `CrossEncoder(DIR)`.",
+    "InterBertForSequenceClassification": "It answers for the rows of a table: `interbert predict DIR TABLE OUT`.",
+    "InterBertForImagePairClassification": "It answers for the rows of a table: `interbert predict DIR TABLE OUT`.",
+    "InterBertForMultipleChoice": "It answers for the rows of a table: `interbert predict DIR TABLE OUT`.",
+    "InterBertForRegionChoice": "It finds what a text means: `interbert predict DIR TABLE OUT`.",
+    "InterBertForMultiTask": "It answers for several tasks: `interbert predict DIR TABLE OUT --task TASK`.",
     "BertForMaskedLM": "An InterBERT starts from it: `interbert pretrain REGIONS OUT --init-from DIR`. transformers "
     "opens it as any BERT: `AutoModelForMaskedLM.from_pretrained(DIR)`.",
 }

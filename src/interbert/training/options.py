@@ -89,6 +89,7 @@ class ConfigOverrides(TypedDict, total=False):
     lm_loss_on_mismatched: bool
     region_loss_weight: float
     matching_loss_weight: float
+    contrastive_loss_weight: float
 
 
 @dataclass

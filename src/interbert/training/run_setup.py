@@ -55,9 +55,11 @@ TEXTS = "texts.json"
 LEFT_OUT = "left_out.csv"
 """Rows without a text: file, row, reason."""
 VALIDATION_LEFT_OUT = f"validation_{LEFT_OUT}"
+MISSING_IMAGES = "missing_images.jsonl"
+"""Ids of images that examples name and no store has."""
 VOCABULARY = "vocabulary"
 """Folder of the tokenizer of a run on texts alone, which stays when the run goes on."""
-_SETTINGS = {RECIPE, REGIONS, TEXTS, LEFT_OUT, VALIDATION_LEFT_OUT, VOCABULARY, UNKNOWN_WORDS}
+_SETTINGS = {RECIPE, REGIONS, TEXTS, LEFT_OUT, VALIDATION_LEFT_OUT, VOCABULARY, UNKNOWN_WORDS, MISSING_IMAGES}
 """Written anew by a run that has no checkpoint."""
 NEGATIVES = "negatives.safetensors"
 """Pools of hard negatives, mined when a run starts."""

@@ -132,6 +132,20 @@ def _predictions(file: Path) -> bool:
     return _has_keys(first, {"text_id", "image_ids"}) and b'"text"' not in first
 
 
+def _table_predictions(file: Path) -> bool:
+    """Of a parquet file the names of columns, which stand at its end, in its metadata."""
+    head = _head(file)
+    if head.startswith(b"PAR1"):
+        with file.open("rb") as stream:
+            stream.seek(max(0, file.stat().st_size - _MOST_BYTES))
+            end = stream.read()
+        return all(name in end for name in (b"answer", b"probability", b"answers"))
+    first = head.split(b"\n")[0]
+    return first.strip() == b"id,answer,probability,answers" or (
+        first.startswith(b'{"id": ') and b'"probability"' in head
+    )
+
+
 def _metrics(*keys: str) -> Callable[[Path], bool]:
     """Recognises a JSON object that has these keys, which no settings, topics or judgements have together."""
     return lambda file: file.stat().st_size <= _MOST_BYTES and _has_keys(file.read_bytes(), set(keys))
@@ -145,6 +159,7 @@ JUDGEMENTS = Kind("a list of judgements by `interbert events export`", _judgemen
 RETRIEVAL_METRICS = Kind("metrics of retrieval", _metrics("model", "regions", "regions_fingerprint"))
 KDD_SUBMISSION = Kind("a submission of KDD Cup", _submission)
 MUGE_PREDICTIONS = Kind("predictions of images for texts", _predictions)
+TABLE_PREDICTIONS = Kind("predictions of a table by `interbert predict`", _table_predictions)
 BENCHMARK_METRICS = Kind("metrics of a benchmark", _metrics("benchmark", "model", "regions"))
 TOPIC_METRICS = Kind("metrics of topics", _metrics("index", "topics", "by_field"))
 

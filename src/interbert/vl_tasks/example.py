@@ -24,7 +24,8 @@ class Example:
             labels: score of each label, ``{"yes": 1.0, "no": 0.3}``.
             choices: the number of the right choice.
             regions: the right boxes; a region is right by IoU with one of them.
-        details: whatever else the task's metric needs: groups, question types, all ten answers.
+        details: whatever else the task's metric needs: groups, question types, all ten answers. ``image_names``, where
+            it is there, has for each of ``images`` what else it is called, the likeliest first.
     """
 
     id: str
