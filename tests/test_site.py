@@ -29,7 +29,7 @@ def test_the_site_is_whole(tmp_path: Path) -> None:
     reference = "".join(path.read_text(encoding="utf-8") for path in (tmp_path / "reference").rglob("*.html"))
     for verb in VERBS:
         assert f'id="interbert-{verb.replace(" ", "-")}"' in reference, verb
-    assert "<code>--training.batch-size</code>" in reference
+    assert "<dt><code>--training.batch-size</code>" in reference
     for name in interbert.__all__:
         assert f'id="interbert.{name}"' in reference or name == "__version__", name
     assert 'id="interbert.errors.SourceError"' in reference

@@ -65,19 +65,21 @@ def _verb(verb: str) -> Iterator[str]:
     parser = build_parser(verb, "", module.Options)
     kinds = option_kinds(module.Options)
     for group in parser._action_groups:
-        rows = [_row(action, kinds[action.dest]) for action in group._group_actions if action.dest in kinds]
-        if not rows:
+        options = [_option(action, kinds[action.dest]) for action in group._group_actions if action.dest in kinds]
+        if not options:
             continue
         nested = not (group.title or "").startswith("Options of")
-        yield f"\n{_plain((group.title or '').rstrip(':'))}:\n" if nested else ""
-        yield from ("| option | value | default | meaning |", "| --- | --- | --- | --- |", *rows)
+        yield f"\n{_plain((group.title or '').rstrip(':.'))}:\n" if nested else ""
+        yield from options
 
 
-def _row(action: Any, kind: Any) -> str:
+def _option(action: Any, kind: Any) -> str:
+    """An entry of a definition list."""
     option = spelled(action.dest) if action.option_strings else action.dest.upper()
-    required = not action.option_strings
-    default = "required" if required else _default(action.default)
-    return f"| `{option}` | {_kind(kind)} | {default} | {_plain(' '.join((action.help or '').split()))} |"
+    default = _default(action.default)
+    said = f"{_kind(kind)}, default {default}" if default else _kind(kind)
+    said = said if action.option_strings else f"{_kind(kind)}, required"
+    return f"`{option}` ({said})\n:   {_plain(' '.join((action.help or '').split()))}\n"
 
 
 def _kind(kind: Any) -> str:
