@@ -20,6 +20,7 @@ ROOT = Path(__file__).parents[2]
 RESULTS = "benchmarks/results"
 _PAGES = {"CHANGELOG.md": "changelog.md", "CONTRIBUTING.md": "contributing.md"}
 _LINK = re.compile(r"(\]\()(?!https?:|mailto:|#)([^)#\s]+)(#[^)\s]*)?(\))")
+_ROLE = re.compile(r":(?:attr|class|func|meth|mod):<code>~?(?:[\w.]*\.)?(\w+)</code>")
 _CODE = re.compile(r"(^```.*?^```|`[^`\n]+`)", flags=re.MULTILINE | re.DOTALL)
 
 
@@ -58,6 +59,13 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 
     parts = _CODE.split(markdown)
     return "".join(part if place % 2 else _LINK.sub(replaced, part) for place, part in enumerate(parts))
+
+
+def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Write out what docstrings have for another renderer: ``Example::`` before code, and roles such as ``:class:``."""
+    if page.file.src_uri != "reference/python.md":
+        return html
+    return _ROLE.sub(r"<code>\1</code>", html).replace("::</p>", ":</p>")
 
 
 def _add(files: Files, config: MkDocsConfig, uri: str, content: str, in_nav: bool = False) -> None:
