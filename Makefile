@@ -10,7 +10,7 @@ OTHER_RUNTIMES := tests/export tests/search/test_scorer.py tests/checkpoints/tes
 AT_ONCE := -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo chinese test gpu check format clean
+.PHONY: help install demo chinese test docs gpu check format clean
 
 help: ## This list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -34,6 +34,9 @@ test: $(INSTALLED) ## Run the tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(AT_ONCE) $(addprefix --ignore=,$(OTHER_RUNTIMES))
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(AT_ONCE) $(OTHER_RUNTIMES)
 
+docs: $(INSTALLED) ## Build the documentation into site/, strictly: a link that leads nowhere is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
 gpu: $(INSTALLED) ## Test what only a GPU runs, and measure its share of the card's rate
 	$(BIN)/python -m pytest tests/gpu
 	$(BIN)/python benchmarks/short_attention.py
@@ -49,6 +52,6 @@ format: $(INSTALLED) ## Format, and fix what the linter can
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-clean: ## Remove .venv, caches, the demo and the Chinese model
-	rm -rf $(VENV) demo chinese .mypy_cache .ruff_cache .pytest_cache .hypothesis
+clean: ## Remove .venv, caches, the site, the demo and the Chinese model
+	rm -rf $(VENV) demo chinese site examples/work .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -27,6 +27,7 @@ from tests import postgres
 SLOW_FILES = (
     *("training/test_processes.py", "training/test_compiled.py", "test_readme.py", "extraction/test_on_ray.py"),
     *("export/test_onnx.py", "demo/test_pipeline.py", "training/test_training.py", "model/test_short_attention.py"),
+    *("test_examples.py", "test_site.py"),
 )
 """Files that take half a minute or more, the slowest first."""
 

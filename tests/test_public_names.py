@@ -4,12 +4,15 @@ import inspect
 from pathlib import Path
 
 import pytest
+import yaml
 
 import interbert
 from interbert import errors
 
 PUBLIC = [
+    "Cascade",
     "Explanation",
+    "Hit",
     "InterBertConfig",
     "InterBertForImagePairClassification",
     "InterBertForImageTextRetrieval",
@@ -22,9 +25,18 @@ PUBLIC = [
     "InterBertModel",
     "InterBertProcessor",
     "InterBertScorer",
+    "Part",
+    "Query",
+    "QueryRewriter",
     "SearchEngine",
+    "Synonyms",
     "TopicRecommender",
     "__version__",
+    "add_to_index",
+    "build_index",
+    "open_source",
+    "remove_from_index",
+    "update_columns",
 ]
 
 
@@ -45,6 +57,11 @@ def test_every_error_stands_in_the_drawing_and_has_an_exit_code() -> None:
         assert one.exit_code in (1, 2)
 
 
-def test_the_installed_version_is_the_package_version() -> None:
-    text = (Path(__file__).parent.parent / "pyproject.toml").read_text(encoding="utf-8")
-    assert f'version = "{interbert.__version__}"' in text
+def test_the_version_is_the_same_everywhere() -> None:
+    root = Path(__file__).parent.parent
+    assert f'version = "{interbert.__version__}"' in (root / "pyproject.toml").read_text(encoding="utf-8")
+    citation = yaml.safe_load((root / "CITATION.cff").read_text(encoding="utf-8"))
+    assert citation["version"] == interbert.__version__
+    assert citation["license"] == "Apache-2.0"
+    for form in (root / ".github/ISSUE_TEMPLATE").glob("*.yml"):
+        assert yaml.safe_load(form.read_text(encoding="utf-8")), form

@@ -15,6 +15,8 @@ from interbert.auto_classes import connect as _connect
 
 if TYPE_CHECKING:
     from interbert.explain import Explanation
+    from interbert.extraction.sources import open_source
+    from interbert.model.cascade import Cascade
     from interbert.model.configuration import InterBertConfig
     from interbert.model.image_pairs import InterBertForImagePairClassification
     from interbert.model.modeling import (
@@ -28,14 +30,22 @@ if TYPE_CHECKING:
     from interbert.model.multi_task import InterBertForMultiTask
     from interbert.model.processing import InterBertProcessor
     from interbert.model.region_choice import InterBertForRegionChoice
+    from interbert.search.build import build_index
+    from interbert.search.changes import add_to_index, remove_from_index, update_columns
     from interbert.search.engine import SearchEngine
+    from interbert.search.hits import Hit
+    from interbert.search.query import Part, Query
+    from interbert.search.rewriting import QueryRewriter
     from interbert.search.scorer import InterBertScorer
+    from interbert.search.synonyms import Synonyms
     from interbert.topics.recommend import TopicRecommender
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
+    "Cascade",
     "Explanation",
+    "Hit",
     "InterBertConfig",
     "InterBertForImagePairClassification",
     "InterBertForImageTextRetrieval",
@@ -48,13 +58,24 @@ __all__ = [
     "InterBertModel",
     "InterBertProcessor",
     "InterBertScorer",
+    "Part",
+    "Query",
+    "QueryRewriter",
     "SearchEngine",
+    "Synonyms",
     "TopicRecommender",
     "__version__",
+    "add_to_index",
+    "build_index",
+    "open_source",
+    "remove_from_index",
+    "update_columns",
 ]
 
 _HOMES = {
+    "Cascade": "model.cascade",
     "Explanation": "explain",
+    "Hit": "search.hits",
     "InterBertConfig": "model.configuration",
     "InterBertForImagePairClassification": "model.image_pairs",
     "InterBertForImageTextRetrieval": "model.modeling",
@@ -67,8 +88,17 @@ _HOMES = {
     "InterBertModel": "model.modeling",
     "InterBertProcessor": "model.processing",
     "InterBertScorer": "search.scorer",
+    "Part": "search.query",
+    "Query": "search.query",
+    "QueryRewriter": "search.rewriting",
     "SearchEngine": "search.engine",
+    "Synonyms": "search.synonyms",
     "TopicRecommender": "topics.recommend",
+    "add_to_index": "search.changes",
+    "build_index": "search.build",
+    "open_source": "extraction.sources",
+    "remove_from_index": "search.changes",
+    "update_columns": "search.changes",
 }
 
 

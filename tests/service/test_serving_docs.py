@@ -40,9 +40,9 @@ from interbert.service.settings import Limits, Queues
 ROOT = Path(__file__).parents[2]
 SERVING = (ROOT / "docs" / "serving.md").read_text(encoding="utf-8")
 TUTORIAL = (ROOT / "docs" / "shop_tutorial.md").read_text(encoding="utf-8")
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+QUICKSTART = (ROOT / "docs" / "quickstart.md").read_text(encoding="utf-8")
 TRAINING = ("extract", "pretrain", "finetune", "evaluate")
-"""Verbs of the tutorial that other tests run: those of the README, and test_clicks_to_model."""
+"""Verbs of the tutorial that other tests run: those of the quickstart, and test_clicks_to_model."""
 ADDRESS = "http://127.0.0.1:8000"
 
 
@@ -175,7 +175,7 @@ def test_the_tutorial(reader: Reader) -> None:
     typed = commands(TUTORIAL)
     trained = [line for line in typed if line.split()[:1] == ["interbert"] and line.split()[1] in TRAINING]
     *known, clicks = trained
-    assert set(known) <= set(commands(README))
+    assert set(known) <= set(commands(QUICKSTART))
     assert clicks in (ROOT / "docs" / "retrieval.md").read_text(encoding="utf-8")
     for line in typed:
         if line not in trained:

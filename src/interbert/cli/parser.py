@@ -54,20 +54,12 @@ def parse_options(verb: str, description: str, options: type, words: Sequence[st
     kinds = option_kinds(options)
     words = current_words(verb, words, kinds)
     read_renamed_recipes(verb)
-    required = [field.name for field in dataclasses.fields(options) if _is_required(field)]
-    parser = _Parser(
-        prog=f"interbert {verb}",
-        description=description,
-        usage=f"interbert {verb} {' '.join(name.upper() for name in required)} [options]".replace("  ", " "),
-        formatter_class=_Formatter,
-        allow_abbrev=False,
-    )
-    recipe_option = "--recipe" if "config" in kinds else "--config"
+    required = _required(options)
+    recipe_option = _recipe_option(kinds)
     for before, word in itertools.pairwise(words):
         if before == recipe_option:
             _check_recipe(verb, word)
-    parser.add_argument(recipe_option, action="config", help="YAML recipe with any of the options below.")
-    parser.add_class_arguments(options, as_positional=True)
+    parser = build_parser(verb, description, options)
     try:
         given = _joined_repeats(_normalised(_joined_numbers(words, kinds), kinds), kinds)
         if required and typing.get_origin(kinds[required[-1]]) is list:
@@ -90,6 +82,31 @@ def parse_options(verb: str, description: str, options: type, words: Sequence[st
             message = f"{verb}: the recipe {shortened(recipe)} is no YAML of options ({reason})."
         raise UsageError(message) from error
     return options(**{field.name: getattr(parsed, field.name) for field in dataclasses.fields(options)})
+
+
+def build_parser(verb: str, description: str, options: type) -> ArgumentParser:
+    """The parser of a verb's options, each with its help; what the reference of the command line is made from."""
+    required = _required(options)
+    parser = _Parser(
+        prog=f"interbert {verb}",
+        description=description,
+        usage=f"interbert {verb} {' '.join(name.upper() for name in required)} [options]".replace("  ", " "),
+        formatter_class=_Formatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        _recipe_option(option_kinds(options)), action="config", help="YAML recipe with any of the options below."
+    )
+    parser.add_class_arguments(options, as_positional=True)
+    return parser
+
+
+def _required(options: type) -> list[str]:
+    return [field.name for field in dataclasses.fields(options) if _is_required(field)]
+
+
+def _recipe_option(kinds: Mapping[str, Any]) -> str:
+    return "--recipe" if "config" in kinds else "--config"
 
 
 def _check_recipe(verb: str, word: str) -> None:

@@ -54,7 +54,7 @@ def build_index(
         source: images, with or without texts.
         path: folder or URI of the index.
         columns: those that filters can use; all that hold single values when empty.
-        coding: how regions are kept.
+        token_quantisation: how regions are kept.
         regions: store of the same extractor with regions of some of the images, which need not be found again.
         mirrored: an image's vector is the mean of its own and its mirror image's; images take twice the time.
         rebuild: build anew although there is an index; it takes the old one's place when it is complete.

@@ -83,7 +83,7 @@ REBUILD_TASK: dict[str, Any] = TASK | {
     "errors": [],
 }
 STATUS: dict[str, Any] = {
-    "version": "0.1.0",
+    "version": "0.2.0",
     "uptime_s": 86_400.0,
     "ready": True,
     "checks": {"models": True, "index": True, "state": True, "accepting": True},
