@@ -14,8 +14,10 @@ from interbert.cli.main import main
 from interbert.curation.overlap_sources import keys_of
 from interbert.errors import ConfigError, DataError
 from interbert.vl_tasks import gqa, refcoco, vcr, vqa
+from interbert.vl_tasks.finetune import read_splits
 from interbert.vl_tasks.multitask import task_recipes
-from interbert.vl_tasks.options import FinetuneMultitaskOptions
+from interbert.vl_tasks.options import FinetuneMultitaskOptions, FinetuneTaskOptions
+from interbert.vl_tasks.task import find_task
 
 LONG = "9" * 5000
 """More digits than Python makes a number of."""
@@ -45,7 +47,6 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(
     ("task", "source", "more", "message"),
     [
-        ("snli-ve", "ve.jsonl", "--validation ve.jsonl", "such as 100.jpg#1, are among those of"),
         ("snli-ve", "ve.jsonl", "--validation-split dev", "Name it with --validation."),
         ("snli-ve", "ve.jsonl", "--validation-annotations x", "Name it with --validation."),
         ("snli-ve", "ve.jsonl", "--annotations x", "x: snli-ve has no second file"),
@@ -74,6 +75,14 @@ def test_what_a_task_would_pass_over_is_refused_before_training(
     error = capsys.readouterr().err
     assert message in error
     assert len(error.strip().splitlines()) == 1
+
+
+def test_validating_on_what_is_trained_on_is_said(made: Path, caplog: pytest.LogCaptureFixture) -> None:
+    file = str(made / "ve.jsonl")
+    options = FinetuneTaskOptions("m", file, "o", validation=file, text_only=True)
+    caplog.set_level("WARNING", logger="interbert")
+    read_splits(find_task("snli-ve"), options)
+    assert "8 of its 8 examples, such as 100.jpg#1, are among those of" in caplog.text
 
 
 def test_a_list_of_answers_without_a_right_one_is_named(

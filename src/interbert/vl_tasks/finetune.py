@@ -30,7 +30,7 @@ from interbert.vl_tasks.items import VLCollator, VLItems
 from interbert.vl_tasks.loading import limit_texts, open_regions, read_labels, with_images
 from interbert.vl_tasks.options import FinetuneTaskOptions
 from interbert.vl_tasks.settings import TaskSettings, label_fields
-from interbert.vl_tasks.splits import read_split, require_apart, require_fitting
+from interbert.vl_tasks.splits import read_split, require_fitting, warn_of_shared
 from interbert.vl_tasks.task import VLTask, find_task, group_of
 from interbert.vl_tasks.task_heads import head_of, training_labels
 from interbert.vl_tasks.training_task import VLTrainingTask
@@ -175,8 +175,7 @@ def read_splits(task: VLTask, options: FinetuneTaskOptions) -> tuple[list[Exampl
     """Examples to train and to validate on.
 
     Raises:
-        DataError: an example has no target, as in the file of a blind test, or is of both; or too few are there to
-            hold some out.
+        DataError: an example has no target, as in the file of a blind test; or too few are there to hold some out.
     """
     first, second = task.splits or (None, None)
     train = read_split(task, options.source, options.annotations, options.split or first)
@@ -187,7 +186,7 @@ def read_splits(task: VLTask, options: FinetuneTaskOptions) -> tuple[list[Exampl
     annotations = options.validation_annotations or (options.annotations if task.name == "vcr" else None)
     validation = read_split(task, path, annotations, options.validation_split or second)
     _require_targets(path, validation)
-    require_apart(options.source, train, path, validation)
+    warn_of_shared(options.source, train, path, validation)
     return train, _limited(task, validation, options.validation_limit, options.training.seed)
 
 

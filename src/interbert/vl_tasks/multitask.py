@@ -127,18 +127,18 @@ def _require_types(path: str, read: Mapping[str, Any]) -> None:
     """Check the values of a recipe, which the command line's parser does not see."""
     hints = get_type_hints(FinetuneTaskOptions)
     for name, value in read.items():
-        kind = hints[name]
-        if not any(_is_of(value, one) for one in (get_args(kind) if isinstance(kind, UnionType) else [kind])):
+        if not _is_of(value, hints[name]):
+            option = f"--{name.replace('_', '-')}{', a list' if hints[name] == list[str] else ''}"
             raise ConfigError(
-                f"{path}: {name} cannot be {shortened(repr(value))}. Give what `interbert finetune TASK`"
-                f" takes for --{name.replace('_', '-')}{', a list' if kind == list[str] else ''}."
+                f"{path}: {name} cannot be {shortened(repr(value))}. Give what `interbert finetune TASK` takes for "
+                f"{option}."
             )
 
 
 def _is_of(value: Any, kind: Any) -> bool:
     if get_origin(kind) is list:
         return isinstance(value, list) and all(isinstance(one, str) for one in value)
-    if get_origin(kind) is Union:
+    if get_origin(kind) in (Union, UnionType):
         return any(_is_of(value, one) for one in get_args(kind))
     if get_origin(kind) is Literal:
         return value in get_args(kind)
