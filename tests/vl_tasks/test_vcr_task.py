@@ -215,7 +215,7 @@ def test_answers_and_rationales_meet_by_annot_id_not_by_order() -> None:
         ([item(rationale_choices=[["a"], ["b"], ["c"], [[9]]])], "has a choice that names the object 9"),
         ([item(), item()], "row 2: annot_id val-0 stands in row 1, too"),
         ([item(), item(annot_id="train-0")], "row 2: annot_id train-0 is of another split than val"),
-        ([item(answer_label=4)], "has a answer_label that is no choice from 0 to 3"),
+        ([item(answer_label=4)], "has no answer_label from 0 to 3"),
         ([item(rationale_label=None)], "has a rationale_label that is no choice"),
         ([item(img_fn="../../etc/passwd")], "no img_fn that names a file below the folder of images"),
         ([item(metadata_fn="/etc/passwd")], "no metadata_fn below the folder of images"),

@@ -27,11 +27,12 @@ from interbert.regions.json_stream import json_elements
 from interbert.regions.store import RegionStore, is_store
 from interbert.vl_tasks import flickr_entities, gqa, nlvr, refcoco, snli_ve, vcr, vqa
 from interbert.vl_tasks.example import Example
+from interbert.vl_tasks.official_files import is_number
 from interbert.vl_tasks.task import names_of_images
 
 COLLECTIONS = ("coco", "visual-genome", "flickr30k")
 """Whose ids are known apart from others'."""
-_COCO = re.compile(r"COCO_[a-z]+\d{4}_(\d+)|0(\d{11})")
+_COCO = re.compile(r"COCO_[a-z]+\d{4}_(\d{1,18})|0(\d{11})", re.ASCII)
 """Names that nothing but COCO has: of 2014 and 2015, and of 2017."""
 _ENDING = re.compile(r"\.(jpe?g|png|webp|gif|bmp|tiff?)$", re.IGNORECASE)
 
@@ -114,7 +115,7 @@ def visual_genome_ids(path: Path) -> dict[str, str]:
         raise SourceError(f"{path}: there is no such file of Visual Genome's images.")
     rows = (one for _, one in json_elements(path) if isinstance(one, Mapping))
     found = {cell_text(one.get("image_id")): cell_text(one.get("coco_id")) for one in rows}
-    in_coco = {image: coco for image, coco in found.items() if image and coco.isascii() and coco.isdigit()}
+    in_coco = {image: coco for image, coco in found.items() if image and is_number(coco)}
     if not in_coco:
         raise DataError(f"{path}: has no image_id with a coco_id. Give Visual Genome's image_data.json.")
     return in_coco
@@ -131,7 +132,7 @@ def keys_of(names: Sequence[str], collection: str | None, in_coco: Mapping[str, 
     found: dict[str, None] = {}
     for name in names:
         stem = _ENDING.sub("", name.replace("\\", "/").rsplit("/", 1)[-1])
-        number = str(int(stem)) if stem.isascii() and stem.isdigit() else stem
+        number = str(int(stem)) if is_number(stem) else stem
         if coco := _COCO.fullmatch(stem):
             found[f"coco/{int(coco.group(1) or coco.group(2))}"] = None
         elif collection is not None:

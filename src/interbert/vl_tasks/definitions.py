@@ -65,6 +65,7 @@ VQA = VLTask(
     read_back=vqa.read_predictions,
     items="questions",
     soft_targets=True,
+    second_file=True,
 )
 
 GQA = VLTask(
@@ -94,6 +95,7 @@ NLVR2 = VLTask(
     labels=("False", "True"),
     images=2,
     group_of=_directory,
+    takes_split=True,
 )
 
 NLVR = replace(
@@ -123,6 +125,7 @@ REFCOCO = VLTask(
     boxes="given",
     max_text_tokens=24,
     splits=("train", "val"),
+    takes_split=True,
 )
 
 
@@ -153,6 +156,7 @@ FLICKR_ENTITIES = VLTask(
     splits=("train", "val"),
     merge_boxes=True,
     max_text_tokens=60,
+    takes_split=True,
 )
 
 
@@ -205,6 +209,7 @@ VCR = VLTask(
     items="questions",
     boxes="both",
     max_text_tokens=80,
+    second_file=True,
 )
 
 TASKS = {one.name: one for one in (VCR, VQA, GQA, NLVR, NLVR2, SNLI_VE, REFCOCO, FLICKR_ENTITIES)}

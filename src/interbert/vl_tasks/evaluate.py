@@ -18,7 +18,6 @@ from interbert.vl_tasks.items import VLItems
 from interbert.vl_tasks.loading import (
     FineTuned,
     load_task_model,
-    official_files,
     open_regions,
     with_boxes,
     with_images,
@@ -27,6 +26,7 @@ from interbert.vl_tasks.options import EvaluateTaskOptions
 from interbert.vl_tasks.prediction import mean_feature, predict_items
 from interbert.vl_tasks.scores import TaskScores
 from interbert.vl_tasks.seen_images import SeenImages, seen_images
+from interbert.vl_tasks.splits import read_split
 from interbert.vl_tasks.task import Prediction, VLTask
 
 
@@ -81,7 +81,7 @@ def evaluate_task(
         raise ConfigError(f"{name}: regions cannot be chosen without an image. Use --image-control mean.")
     to_write = options.predictions is not None
     _require_writable(found.task, options.predictions)
-    examples = found.task.read(official_files(options.source, options.annotations, _split(found, options), to_write))
+    examples = read_split(found.task, options.source, options.annotations, _split(found, options), to_write)
     out = options.model.rstrip("/") + (f".{name}" if settings.of_several else "") + ".regions"  # as training has it
     regions = open_regions(options, settings, examples, found.processor, out)
     there, left_out = with_images(regions, examples, options.skip_missing, _list_of_missing(options))

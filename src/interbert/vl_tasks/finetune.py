@@ -27,9 +27,10 @@ from interbert.vl_tasks.example import Example
 from interbert.vl_tasks.heads import Head
 from interbert.vl_tasks.image_regions import TaskRegions
 from interbert.vl_tasks.items import VLCollator, VLItems
-from interbert.vl_tasks.loading import limit_texts, official_files, open_regions, read_labels, with_images
+from interbert.vl_tasks.loading import limit_texts, open_regions, read_labels, with_images
 from interbert.vl_tasks.options import FinetuneTaskOptions
 from interbert.vl_tasks.settings import TaskSettings, label_fields
+from interbert.vl_tasks.splits import read_split, require_fitting, warn_of_shared
 from interbert.vl_tasks.task import VLTask, find_task, group_of
 from interbert.vl_tasks.task_heads import head_of, training_labels
 from interbert.vl_tasks.training_task import VLTrainingTask
@@ -140,6 +141,7 @@ def open_task(task: VLTask, options: FinetuneTaskOptions, processor: InterBertPr
     """
     if options.text_only and task.head == "regions":
         raise ConfigError(f"{task.name}: regions cannot be chosen without an image. Leave --text-only out.")
+    require_fitting(task, options)
     config = InterBertConfig.from_pretrained(options.model, trust_remote_code=False)
     limit_texts(processor, options.max_text_tokens, task.max_text_tokens, config.max_position_embeddings)
     train, validation = read_splits(task, options)
@@ -161,6 +163,8 @@ def open_task(task: VLTask, options: FinetuneTaskOptions, processor: InterBertPr
     head = head_of(task, labels)
     if task.head == "labels":
         train = [one for one in train if head.target(one, np.zeros((0, 4), np.float32)) not in ({}, -1)]
+        if not train:
+            raise DataError(f"{options.labels}: lists no answer of a training example. Is it of another task?")
         settings = replace(settings, majority=majority_label(train))
     told = baselines(task, head, settings.majority, validation, regions)
     _logger.info(f"{task.title}: {len(train)} training and {len(validation)} validation {task.items}; {told.told()}")
@@ -174,14 +178,15 @@ def read_splits(task: VLTask, options: FinetuneTaskOptions) -> tuple[list[Exampl
         DataError: an example has no target, as in the file of a blind test; or too few are there to hold some out.
     """
     first, second = task.splits or (None, None)
-    train = task.read(official_files(options.source, options.annotations, options.split or first))
+    train = read_split(task, options.source, options.annotations, options.split or first)
     _require_targets(options.source, train)
-    if options.validation is None and task.splits is None and options.validation_split is None:
+    if options.validation is None and task.splits is None:
         return _held_out(task, options, train)
     path = options.validation or options.source
     annotations = options.validation_annotations or (options.annotations if task.name == "vcr" else None)
-    validation = task.read(official_files(path, annotations, options.validation_split or second))
+    validation = read_split(task, path, annotations, options.validation_split or second)
     _require_targets(path, validation)
+    warn_of_shared(options.source, train, path, validation)
     return train, _limited(task, validation, options.validation_limit, options.training.seed)
 
 

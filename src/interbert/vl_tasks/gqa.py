@@ -88,12 +88,14 @@ def _example(name: str, row: Row, labels: Labels) -> Example | str:
         return f"question {name[:60]}: its answer is no text"
     if problem := labels.problem(answer is not None):
         return f"question {name[:60]} {problem}"
+    if not isinstance(row.get("isBalanced", True), bool):
+        return f"question {name[:60]}: its isBalanced is neither true nor false"
     types, groups, entailed = row.get("types"), row.get("groups"), row.get("entailed")
     types, groups = (one if isinstance(one, Mapping) else {} for one in (types, groups))
     details = {
         "balanced": row.get("isBalanced") is not False,  # a test file of balanced questions may not say so
         "entailed": tuple(map(str, entailed)) if isinstance(entailed, list) else (),
-        "group": groups.get("global"),
+        "group": groups["global"] if isinstance(groups.get("global"), str) else None,
         **{kind: types.get(kind) for kind in ("structural", "semantic", "detailed")},
     }
     return Example(name, (image,), (text,), target=None if answer is None else {answer: 1.0}, details=details)

@@ -6,7 +6,8 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
 import torch
@@ -18,7 +19,7 @@ from transformers import set_seed
 from interbert.checkpoints.bert import bert_names
 from interbert.checkpoints.directory import load_processor, load_with_head
 from interbert.data.sampling import DrawnBatches, EpochBatches, SampleKey
-from interbert.errors import ConfigError
+from interbert.errors import ConfigError, shortened
 from interbert.model.multi_task import InterBertForMultiTask
 from interbert.model.scoring import inference
 from interbert.tasks.base import Task
@@ -109,16 +110,41 @@ def task_recipes(options: FinetuneMultitaskOptions) -> dict[str, FinetuneTaskOpt
         known = set(asdict(FinetuneTaskOptions("", "", "", text_only=True))) - {"model", "out", "training"}
         if not isinstance(read, dict) or "source" not in read:
             raise ConfigError(f"{path}: is no recipe of {name}: it needs a source.")
-        unknown = sorted(set(read) - known)
+        unknown = sorted(set(map(str, read)) - known)
         if unknown:
             raise ConfigError(
                 f"{path}: has no option {unknown[0]!r} of a task among several. It takes: {sorted(known)}."
             )
+        _require_types(path, read)
         try:
             found[name] = FinetuneTaskOptions(**read, model=options.model, out=f"{options.out.rstrip('/')}.{name}")
         except TypeError as error:
             raise ConfigError(f"{path}: a value has the wrong type ({error}).") from error
     return found
+
+
+def _require_types(path: str, read: Mapping[str, Any]) -> None:
+    """Check the values of a recipe, which the command line's parser does not see."""
+    hints = get_type_hints(FinetuneTaskOptions)
+    for name, value in read.items():
+        if not _is_of(value, hints[name]):
+            option = f"--{name.replace('_', '-')}{', a list' if hints[name] == list[str] else ''}"
+            raise ConfigError(
+                f"{path}: {name} cannot be {shortened(repr(value))}. Give what `interbert finetune TASK` takes for "
+                f"{option}."
+            )
+
+
+def _is_of(value: Any, kind: Any) -> bool:
+    if get_origin(kind) is list:
+        return isinstance(value, list) and all(isinstance(one, str) for one in value)
+    if get_origin(kind) in (Union, UnionType):
+        return any(_is_of(value, one) for one in get_args(kind))
+    if get_origin(kind) is Literal:
+        return value in get_args(kind)
+    if kind is float:
+        return type(value) in (int, float)
+    return type(value) is kind
 
 
 @dataclass(frozen=True)

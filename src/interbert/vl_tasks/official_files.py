@@ -99,7 +99,7 @@ def _with_ids(
             yield number, name, row
     bad.refuse()
     if not seen:
-        raise SourceError(f"{path}: holds no {what}.")
+        raise SourceError(f"{path}: holds no {what}. Is it another file?")
 
 
 class Labels:
@@ -132,6 +132,15 @@ def text_field(row: Row, name: str) -> str | None:
     """A field that has to be a text with something in it; None when it is not."""
     value = row.get(name)
     return value if isinstance(value, str) and value.strip() and too_long(value) is None else None
+
+
+MOST_DIGITS = 18
+"""Of an id that is a whole number, which has 64 bits; of thousands of digits Python makes no number."""
+
+
+def is_number(name: str) -> bool:
+    """Whether an id is a whole number in decimal digits."""
+    return name.isascii() and name.isdigit() and len(name) <= MOST_DIGITS
 
 
 def inner_path(name: Any) -> PurePosixPath | None:

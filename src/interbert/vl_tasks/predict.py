@@ -21,7 +21,7 @@ from interbert.model.scoring import asks_for_bf16
 from interbert.regions.schema import ExtractorInfo
 from interbert.training.model_card import PROVENANCE
 from interbert.utils.bounded_files import read_json
-from interbert.utils.files import TABLE_PREDICTIONS, require_replaceable
+from interbert.utils.files import TABLE_PREDICTIONS, require_apart, require_replaceable
 from interbert.vl_tasks.example import Example
 from interbert.vl_tasks.heads import Head, LabelHead
 from interbert.vl_tasks.image_regions import TaskRegions
@@ -70,6 +70,7 @@ def predict_table(options: PredictOptions, progress: Callable[[int], Callable[[i
         CheckpointError: the model is missing, or neither a classifier nor of a vision-and-language task.
         SourceError, ColumnError, DataError, StoreError: the table or its images do not fit; see the message.
     """
+    require_apart({"FILE": options.source, "OUT": options.out})
     require_replaceable(options.out, TABLE_PREDICTIONS)
     found = _open(options)
     columns = _columns(options, found)

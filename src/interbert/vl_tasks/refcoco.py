@@ -24,7 +24,7 @@ from interbert.tasks.scoring import Scorer
 from interbert.utils.files import atomic_write
 from interbert.vl_tasks.boxes import from_xywh, iou, to_xywh
 from interbert.vl_tasks.example import Box, Example
-from interbert.vl_tasks.official_files import list_elements, require_predicted
+from interbert.vl_tasks.official_files import is_number, list_elements, require_predicted
 from interbert.vl_tasks.scores import TaskScores, task_scores
 
 LEAST_IOU = 0.5
@@ -155,6 +155,8 @@ def _examples(ref: Any, images: Mapping[str, _Image], instances: Path) -> list[E
         text = one.get("sent") if name else None
         if not isinstance(text, str) or not text.strip():
             return f"ref_id {ref_id[:40]} has a sentence without sent_id or sent"
+        if not is_number(name):
+            return f"ref_id {ref_id[:40]} has the sent_id {name[:40]!r}, which is no whole number"
         of_sentence = {**details, "raw": one.get("raw")}
         found.append(Example(name, (image_id,), (text,), (), tuple(image.boxes), (right,), of_sentence))
     return found

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from interbert.data.row_files import BadRows, Row, cell_text
+from interbert.errors import DataError
 from interbert.tasks.scoring import Scorer
 from interbert.utils.files import atomic_write
 from interbert.vl_tasks.example import Example
@@ -120,10 +121,12 @@ def score_files(predictions: Path, truth: Path) -> TaskScores:
 
     Raises:
         SourceError: a file is missing, empty or cannot be read.
-        DataError: lines are bad, or a pair has no prediction or a prediction no pair.
+        DataError: lines are bad, no pair has a label, a pair has no prediction or a prediction no pair.
     """
     passed = list[LeftOut]()
     examples, predicted = read_examples(truth, True, passed), read_predictions(predictions)
+    if not examples:
+        raise DataError(f"{truth}: all of its {len(passed)} pairs are without a label. Give a file with labels.")
     without_label = {one.id for one in passed}
     counted = {name: label for name, label in predicted.items() if name not in without_label}
     require_predicted(predictions, counted.keys(), {one.id: None for one in examples}, "pair", truth)

@@ -85,6 +85,10 @@ class VLTask:
     """Of several right boxes, the smallest box around them all is the right one; else any of them is."""
     max_text_tokens: int = 40
     """Longer texts are cut."""
+    second_file: bool = False
+    """Its official files are two: ``TaskFiles.annotations`` is read."""
+    takes_split: bool = False
+    """``TaskFiles.split`` is read: its files hold several splits, or do not say which they are of."""
     splits: tuple[str, str] | None = None
     """Names of the splits to train and to validate on, where the same files hold both."""
     group_of: Callable[[Example], str] | None = None

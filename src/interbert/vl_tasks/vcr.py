@@ -179,8 +179,13 @@ def _labels(row: Row) -> tuple[int, int] | str | None:
         return None
     wrong = [name for name, one in zip(_LABELS, there, strict=True) if type(one) is not int or not 0 <= one < CHOICES]
     if wrong:
-        return f"has a {wrong[0]} that is no choice from 0 to {CHOICES - 1}"
+        return f"has no {wrong[0]} from 0 to {CHOICES - 1}"
     return (row[_LABELS[0]], row[_LABELS[1]])
+
+
+def _score(value: Any) -> float:
+    """Score of a box; 1 where there is none."""
+    return float(value) if isinstance(value, int | float) and abs(value) <= 1e9 else 1.0
 
 
 def _read_boxes(path: Path) -> Boxes | str:
@@ -194,7 +199,7 @@ def _read_boxes(path: Path) -> Boxes | str:
         return f"has metadata without boxes x1, y1, x2, y2 and score ({path})"
     boxes = [from_corners(one[:4]) for one in rows]
     whole = tuple(box for box in boxes if box is not None)
-    scores = tuple(float(one[4]) if len(one) == 5 and isinstance(one[4], int | float) else 1.0 for one in rows)
+    scores = tuple(_score(one[4]) if len(one) == 5 else 1.0 for one in rows)
     return (whole, scores) if len(whole) == len(boxes) else f"has metadata with a box that is none ({path})"
 
 

@@ -19,7 +19,14 @@ from interbert.tasks.scoring import Scorer
 from interbert.utils.bounded_files import read_json
 from interbert.utils.files import atomic_write
 from interbert.vl_tasks.example import Example
-from interbert.vl_tasks.official_files import list_elements, require_predicted, text_field, top_level
+from interbert.vl_tasks.official_files import (
+    MOST_DIGITS,
+    is_number,
+    list_elements,
+    require_predicted,
+    text_field,
+    top_level,
+)
 from interbert.vl_tasks.scores import TaskScores, task_scores
 from interbert.vl_tasks.vqa_answers import accuracy, label_scores
 
@@ -32,10 +39,10 @@ def image_names(image_id: str, subtype: str = "") -> tuple[str, ...]:
     """What others call an image of COCO: 42 -> ``COCO_val2014_000000000042``, ``000000000042``; the likeliest first.
 
     Args:
-        image_id: a whole number in digits; of anything else there are no other names.
+        image_id: a whole number in at most 18 digits; of anything else there are no other names.
         subtype: of the file of questions, as ``val2014`` or ``test-dev2015``.
     """
-    if not image_id.isascii() or not image_id.isdigit():
+    if not is_number(image_id):
         return ()
     first = subtype.replace("test-dev", "test")
     folders = sorted(_FOLDERS, key=lambda folder: folder != first)
@@ -106,8 +113,8 @@ def _example(name: str, row: Row, subtype: str) -> Example | str:
     image, text = cell_text(row.get("image_id")), text_field(row, "question")
     if not image or text is None:
         return f"question {name[:60]} has no {'image_id' if not image else 'question'}"
-    if not name.isascii() or not name.isdigit():
-        return f"question_id {name[:60]!r} is no whole number"
+    if not is_number(name):
+        return f"question_id {name[:60]!r} is no whole number of at most {MOST_DIGITS} digits"
     names = image_names(image, subtype)
     return Example(name, (image,), (text,), details={"image_names": (names,)})
 
@@ -125,7 +132,7 @@ def _with_answers(example: Example, told: _Told | None, listed: Mapping[str, int
     if told is None:
         return f"question {example.id} has no answers in {path}: labels are missing, or it is of another split"
     if told.image and told.image != example.images[0]:
-        return f"question {example.id} is of image {example.images[0]}, and in {path} of {told.image[:40]}"
+        return f"question {example.id} is of image {example.images[0][:40]}, and in {path} of {told.image[:40]}"
     details = {
         **example.details,
         "answers": told.people,
