@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import time
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,19 @@ def test_lines_tables_and_bars_show_any_text_as_it_is(capsys: pytest.CaptureFixt
     assert shown.out.count(SHOWN) == 5
     assert SHOWN[:20] in shown.err
     assert not set("\x1b\x07\u202e\u2066") & set(shown.out + shown.err)
+
+
+def test_a_bar_is_not_redrawn_in_a_file_where_colours_are_forced(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")  # as notebooks set it for the commands in their cells
+    with progress_bar("scoring", 3, "pairs", shown=True) as advance:
+        for _ in range(3):
+            advance(1)
+            time.sleep(0.15)
+    shown = capsys.readouterr().err
+    assert shown.count("scoring") == 1
+    assert "\x1b" not in shown
 
 
 def test_nothing_is_printed_past_them() -> None:

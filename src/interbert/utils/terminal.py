@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -69,6 +70,9 @@ def progress_bar(what: str, total: int, unit: str, shown: bool | None = None) ->
         TimeRemainingColumn,
     )
 
+    console = Console(stderr=True)
+    if not (console.is_jupyter or sys.stderr.isatty()):
+        console = Console(stderr=True, force_terminal=False)  # FORCE_COLOR asks for colours, not for redrawing a file
     bar = Progress(
         TextColumn("{task.description}", markup=False),
         BarColumn(),
@@ -77,7 +81,7 @@ def progress_bar(what: str, total: int, unit: str, shown: bool | None = None) ->
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
-        console=Console(stderr=True),
+        console=console,
     )
     if not (logging.getLogger("interbert").isEnabledFor(logging.INFO) if shown is None else shown):
         yield lambda more: None
