@@ -40,7 +40,7 @@ def test_every_notebook_is_run_here_and_has_no_outputs() -> None:
 
 def test_the_papers_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     said = run(SHORT, tmp_path, monkeypatch)
-    assert "80 rows written" in said
+    assert "80 images written" in said
     assert "matching" in said
     assert (tmp_path / "examples/work/paper/model/model.safetensors").exists()
 
