@@ -162,7 +162,7 @@ def test_recipes_of_several_tasks_have_values_of_their_types(tmp_path: Path, rec
 
 
 def test_sources_of_an_overlap_are_tasks_and_splits_that_there_are(made: Path) -> None:
-    with pytest.raises(SourceError, match="there is no task 'vqa2'. Tasks: vqa, gqa"):
+    with pytest.raises(SourceError, match=r"there is no task 'vqa2'\. Tasks: vqa, gqa"):
         read_source(Asked("vqa2=questions.json"), {}, False)
     for source in (f"snli-ve={made / 've.jsonl'}", str(made / "store")):
         with pytest.raises(SourceError, match="is one split, so 'val' cannot be chosen of it"):

@@ -7,6 +7,7 @@ within its collection; ids of an unknown one are compared as names of files are 
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -174,9 +175,9 @@ def read_source(asked: Asked, in_coco: Mapping[str, str], near: bool) -> Overlap
         SourceError, DataError, StoreError, ColumnError: it is missing, bad, or holds neither images nor texts.
     """
     task, _, path = asked.path.partition("=")
-    if path and task not in _READERS and re.fullmatch(r"[a-z0-9+-]+", task) and not Path(asked.path).exists():
+    if path and task not in _READERS and re.fullmatch(r"[a-z0-9+-]+", task) and not os.path.exists(asked.path):
         raise SourceError(f"{asked.path}: there is no task {task[:40]!r}. Tasks: {', '.join(_READERS)}.")
-    if asked.split is not None and (task in _ONE_SPLIT and path or is_store(asked.path)):
+    if asked.split is not None and ((task in _ONE_SPLIT and path) or is_store(asked.path)):
         raise SourceError(f"{asked.path}: is one split, so {asked.split[:40]!r} cannot be chosen of it.")
     if task in _READERS and path:
         reader, usual = _READERS[task]
