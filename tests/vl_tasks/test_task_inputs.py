@@ -11,8 +11,8 @@ from tests.vl_tasks.made import scenes, write_json, write_lines, write_store
 from tests.vl_tasks.test_finetune_regions import vcr_folder
 
 from interbert.cli.main import main
-from interbert.curation.overlap_sources import keys_of
-from interbert.errors import ConfigError, DataError
+from interbert.curation.overlap_sources import Asked, keys_of, read_source
+from interbert.errors import ConfigError, DataError, SourceError
 from interbert.vl_tasks import gqa, refcoco, vcr, vqa
 from interbert.vl_tasks.finetune import read_splits
 from interbert.vl_tasks.multitask import task_recipes
@@ -159,3 +159,13 @@ def test_recipes_of_several_tasks_have_values_of_their_types(tmp_path: Path, rec
     options = FinetuneMultitaskOptions("m", "o", [f"vqa={tmp_path / 'r.yaml'}", f"gqa={tmp_path / 'r.yaml'}"])
     with pytest.raises(ConfigError, match=message):
         task_recipes(options)
+
+
+def test_sources_of_an_overlap_are_tasks_and_splits_that_there_are(made: Path) -> None:
+    with pytest.raises(SourceError, match=r"there is no task 'vqa2'\. Tasks: vqa, gqa"):
+        read_source(Asked("vqa2=questions.json"), {}, False)
+    for source in (f"snli-ve={made / 've.jsonl'}", str(made / "store")):
+        with pytest.raises(SourceError, match="is one split, so 'val' cannot be chosen of it"):
+            read_source(Asked(source, split="val"), {}, False)
+    with pytest.raises(SourceError, match="one of the files"):
+        read_source(Asked(f"refcoco+={made}"), {}, False)

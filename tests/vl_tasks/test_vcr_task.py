@@ -216,7 +216,7 @@ def test_answers_and_rationales_meet_by_annot_id_not_by_order() -> None:
         ([item(), item()], "row 2: annot_id val-0 stands in row 1, too"),
         ([item(), item(annot_id="train-0")], "row 2: annot_id train-0 is of another split than val"),
         ([item(answer_label=4)], "has no answer_label from 0 to 3"),
-        ([item(rationale_label=None)], "has a rationale_label that is no choice"),
+        ([item(rationale_label=None)], "has no rationale_label from 0 to 3"),
         ([item(img_fn="../../etc/passwd")], "no img_fn that names a file below the folder of images"),
         ([item(metadata_fn="/etc/passwd")], "no metadata_fn below the folder of images"),
         ([item(metadata_fn="absent.json")], "metadata that cannot be read"),

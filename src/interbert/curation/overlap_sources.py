@@ -7,6 +7,7 @@ within its collection; ids of an unknown one are compared as names of files are 
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -99,9 +100,15 @@ _READERS: dict[str, tuple[_Reader, str | None]] = {
     "nlvr2": (lambda path, split: nlvr.read_examples(path, split), None),
     "snli-ve": (lambda path, split: snli_ve.read_examples(path, left_out=[]), "flickr30k"),
     "refcoco": (refcoco.read_examples, "coco"),
+    "refcoco+": (refcoco.read_examples, "coco"),
+    "refcocog": (refcoco.read_examples, "coco"),
     "flickr-entities": (_flickr_entities, "flickr30k"),
 }
 """Task -> reader of its official files without second ones, and the collection that its images are of."""
+
+
+_ONE_SPLIT = frozenset(("vqa", "gqa", "vcr", "snli-ve"))
+"""Tasks a file of which is one split, so that none can be chosen of it."""
 
 
 def visual_genome_ids(path: Path) -> dict[str, str]:
@@ -168,6 +175,10 @@ def read_source(asked: Asked, in_coco: Mapping[str, str], near: bool) -> Overlap
         SourceError, DataError, StoreError, ColumnError: it is missing, bad, or holds neither images nor texts.
     """
     task, _, path = asked.path.partition("=")
+    if path and task not in _READERS and re.fullmatch(r"[a-z0-9+-]+", task) and not os.path.exists(asked.path):
+        raise SourceError(f"{asked.path}: there is no task {task[:40]!r}. Tasks: {', '.join(_READERS)}.")
+    if asked.split is not None and ((task in _ONE_SPLIT and path) or is_store(asked.path)):
+        raise SourceError(f"{asked.path}: is one split, so {asked.split[:40]!r} cannot be chosen of it.")
     if task in _READERS and path:
         reader, usual = _READERS[task]
         examples = reader(Path(path).expanduser(), asked.split)
