@@ -83,6 +83,10 @@ def test_a_classifier_predicts_every_form(classifier: Path, tmp_path: Path, kind
 def test_nothing_else_is_replaced(classifier: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source = table(tmp_path, "csv")
     assert main(["predict", str(classifier), str(source), str(source)]) == 2
+    assert "is named by FILE and OUT. Name two files." in capsys.readouterr().err
+    other = tmp_path / "other.csv"
+    other.write_bytes(source.read_bytes())
+    assert main(["predict", str(classifier), str(source), str(other)]) == 2
     assert "is not predictions of a table" in capsys.readouterr().err
 
 

@@ -55,7 +55,7 @@ def run(options: Options) -> None:
     from interbert.errors import require_range
     from interbert.tasks.scoring import find_scorer
 
-    require_range("score: --bootstrap", options.bootstrap, 0)
+    require_range("score: --bootstrap", options.bootstrap, 0, 1_000_000)
     require_range("score: --seed", options.seed, 0, 2**32)
     scorer = find_scorer(options.benchmark)
     truths = [Path(one).expanduser() for one in options.truth]
