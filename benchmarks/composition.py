@@ -20,7 +20,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from composition_scenes import WAYS, Scene, draw_scenes, render
 from numpy.typing import NDArray
+from small_trunk import WIDTH, model_options, text_training
 
 from interbert.checkpoints.directory import load_model, load_processor
 from interbert.extraction.columns import ColumnMapping
@@ -45,24 +46,18 @@ from interbert.training.options import (
     FinetuneNegativeOptions,
     FinetuneRetrievalOptions,
     MaskingOptions,
-    ModelOptions,
     NegativeOptions,
     PretrainOptions,
-    TextMaskingOptions,
     TrainingOptions,
     WarmStartOptions,
 )
 from interbert.training.pretrain import pretrain
 from interbert.training.pretrain_text import pretrain_text
-from interbert.training.text_options import PretrainTextOptions, TextModelOptions
 from interbert.utils.stored_names import RegionArrays
 
 Float32 = NDArray[np.float32]
 CHANCE = 1 / 6
 TRAINED_OBJECTS = (2, 3, 4)
-_WIDTH, _HEADS, _INTERACTION = 128, 4, 4
-"""A small model: that many steps matter more than many weights was seen in trials (results/composition.md)."""
-_VOCABULARY = 400
 _CONTRAST = 0.1
 """Weight of the contrast: with 1 matching stayed at chance for thousands of steps (results/composition.md)."""
 _BATCH = 32
@@ -106,7 +101,8 @@ def main() -> None:
     print(f"drawn and extracted in {time.monotonic() - started:.0f} s", flush=True)
     column = "caption" if arguments.language == "en" else "caption_zh"
     text, pretrained, model = (out / f"{stage}-{arguments.language}" for stage in ("text", "pretrained", "model"))
-    pretrain_text(_text_training(out, text, column, arguments))
+    texts = text_training(out / "train.parquet", text, arguments.seed, out / "validation.parquet")
+    pretrain_text(replace(texts, text_columns=[column]))
     pretrain(_pretraining(stores, text, pretrained, column, arguments))
     print(f"pretrained after {time.monotonic() - started:.0f} s", flush=True)
     epochs = arguments.finetune_epochs
@@ -125,25 +121,6 @@ def main() -> None:
     print(json.dumps(line | {"chance": round(CHANCE, 4), "n": two["n"]}))
 
 
-def _text_training(out: Path, text: Path, column: str, arguments: argparse.Namespace) -> PretrainTextOptions:
-    return PretrainTextOptions(
-        source=str(out / "train.parquet"),
-        validation=str(out / "validation.parquet"),
-        out=str(text),
-        text_columns=[column],
-        vocabulary_size=_VOCABULARY,
-        model=TextModelOptions(
-            hidden_size=_WIDTH,
-            num_layers=_INTERACTION + 1,
-            num_attention_heads=_HEADS,
-            intermediate_size=4 * _WIDTH,
-            dropout=0.0,
-        ),
-        masking=TextMaskingOptions(text="token"),
-        training=TrainingOptions(epochs=2, batch_size=128, learning_rate=1e-3, seed=arguments.seed),
-    )
-
-
 def _pretraining(
     stores: dict[str, Path], text: Path, out: Path, column: str, arguments: argparse.Namespace
 ) -> PretrainOptions:
@@ -155,22 +132,7 @@ def _pretraining(
         init_from=str(text),
         # what is learnt here is which word means which region: masked words of true pairs teach it, in some 2,000 steps
         warm_start=WarmStartOptions(head_epochs=0, epochs=0),
-        model=ModelOptions(
-            pooler_size=_WIDTH,
-            contrastive_size=_WIDTH,
-            dropout=0.0,
-            config_overrides={
-                "num_interaction_layers": _INTERACTION,
-                "num_text_layers": 1,
-                "num_image_layers": 1,
-                "image_num_attention_heads": _HEADS,
-                "image_intermediate_size": 4 * _WIDTH,
-                "lm_loss_on_mismatched": False,
-                # ImageNet's classes of drawings say little, and their loss would be most of the clipped gradient
-                "region_loss_weight": 0.05,
-                "contrastive_loss_weight": _CONTRAST,
-            },
-        ),
+        model=model_options(WIDTH, contrastive_loss_weight=_CONTRAST),
         masking=MaskingOptions(text="token", token_share=0.25),
         mismatched_share=0.25,
         # random ones: with partners from the first step matching stays at chance

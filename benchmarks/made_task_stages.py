@@ -18,6 +18,7 @@ from composition_scenes import render
 from made_nlvr_files import drawings, nlvr2_names
 from made_task_files import write_task_files
 from made_task_scenes import captions, draw_scene
+from small_trunk import model_options, text_training
 
 from interbert.extraction.columns import ColumnMapping
 from interbert.extraction.extract import extract_to_store
@@ -28,20 +29,16 @@ from interbert.regions.schema import RegionRecord
 from interbert.regions.store import RegionStore, is_store
 from interbert.training.options import (
     MaskingOptions,
-    ModelOptions,
     NegativeOptions,
     PretrainOptions,
-    TextMaskingOptions,
     TrainingOptions,
     WarmStartOptions,
 )
 from interbert.training.pretrain import pretrain
 from interbert.training.pretrain_text import pretrain_text
-from interbert.training.text_options import PretrainTextOptions, TextModelOptions
 from interbert.vl_tasks.loading import official_files
 from interbert.vl_tasks.task import find_task
 
-_WIDTH, _HEADS, _INTERACTION = 128, 4, 4
 _CAPTIONS = tuple(f"caption{place}" for place in range(4))
 _TEST_FROM = 500_000
 """Id of the first test image."""
@@ -124,7 +121,9 @@ def shared_stages(place: Workplace) -> dict[str, Callable[[], None]]:
     return {
         "drawing": lambda: _write_files(place),
         "extraction": lambda: _extract(place),
-        "texts": lambda: pretrain_text(_text_training(place)),
+        "texts": lambda: pretrain_text(
+            text_training(place.out / "texts.txt", place.out / "text", place.arguments.seed)
+        ),
         "pretraining": lambda: pretrain(_pretraining(place)),
     }
 
@@ -208,23 +207,6 @@ def _write_copy(store: RegionStore, out: str, names: dict[str, int], blind: bool
     RegionStore.create(out, store.info).append(records)
 
 
-def _text_training(place: Workplace) -> PretrainTextOptions:
-    return PretrainTextOptions(
-        source=str(place.out / "texts.txt"),
-        out=str(place.out / "text"),
-        vocabulary_size=400,
-        model=TextModelOptions(
-            hidden_size=_WIDTH,
-            num_layers=_INTERACTION + 1,
-            num_attention_heads=_HEADS,
-            intermediate_size=4 * _WIDTH,
-            dropout=0.0,
-        ),
-        masking=TextMaskingOptions(text="token"),
-        training=TrainingOptions(epochs=2, batch_size=128, learning_rate=1e-3, seed=place.arguments.seed),
-    )
-
-
 def _pretraining(place: Workplace) -> PretrainOptions:
     return PretrainOptions(
         regions=place.store("train"),
@@ -233,21 +215,8 @@ def _pretraining(place: Workplace) -> PretrainOptions:
         out=str(place.out / "pretrained"),
         init_from=str(place.out / "text"),
         warm_start=WarmStartOptions(head_epochs=0, epochs=0),
-        model=ModelOptions(
-            pooler_size=_WIDTH,
-            contrastive_size=None,  # no task reads the dual encoder, and its loss would be most of the clipped gradient
-            dropout=0.0,
-            config_overrides={
-                "num_interaction_layers": _INTERACTION,
-                "num_text_layers": 1,
-                "num_image_layers": 1,
-                "image_num_attention_heads": _HEADS,
-                "image_intermediate_size": 4 * _WIDTH,
-                "lm_loss_on_mismatched": False,
-                # ImageNet's classes of drawings say little
-                "region_loss_weight": 0.05,
-            },
-        ),
+        # no dual encoder: no task reads it, and its loss would be most of the clipped gradient
+        model=model_options(contrastive_size=None),
         masking=MaskingOptions(text="token"),
         # random ones: with partners from the first step matching stays at chance
         negatives=NegativeOptions(hard_share=0.0, near_same=None),
