@@ -155,6 +155,14 @@ def join(first: Regions, second: Regions) -> Regions:
     )
 
 
+def describer(info: ExtractorInfo) -> ExtractorInfo:
+    """Of regions at given boxes, the extractor that described them; any other extractor itself."""
+    if info.name != "given":
+        return info
+    own = {key: value for key, value in info.settings.items() if key not in ("described_by", "keep_found")}
+    return replace(info, name=str(info.settings.get("described_by")), settings=own)
+
+
 def build_given_extractor(
     info: ExtractorInfo, folder: str | Path | None = None, device: str | None = None
 ) -> GivenExtractor:
@@ -169,7 +177,6 @@ def build_given_extractor(
     name = info.settings.get("described_by")
     if name not in ENCODERS:
         raise ConfigError(f"Given boxes are not described by {name!r}. Known: {', '.join(ENCODERS)}.")
-    own = {key: value for key, value in info.settings.items() if key not in ("described_by", "keep_found")}
-    encoder = replace(info, name=name, settings=own)
+    encoder = describer(info)
     build = build_grid_extractor if name == "grid" else build_frcnn_extractor
     return GivenExtractor(build(encoder, folder, device), bool(info.settings.get("keep_found")))

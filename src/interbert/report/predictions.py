@@ -201,7 +201,9 @@ def _masked(data: PairData, masking: Mapping[str, Any], objective: str) -> list[
         data,
         Negatives(data.table),
         lambda step: 0.0,
-        SegmentMasking(masking["text"], masking["text_max_share"], masking.get("token_share", 0.15)),
+        SegmentMasking(
+            masking["text"], masking["text_max_share"], masking.get("token_share", SegmentMasking.token_probability)
+        ),
         RegionMasking(masking["regions"], masking.get("anchor_probability", RegionMasking.anchor_probability)),
         objective,
         mismatch_probability=0.0,

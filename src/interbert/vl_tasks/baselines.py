@@ -11,12 +11,11 @@ import numpy as np
 from interbert.vl_tasks.example import Example
 from interbert.vl_tasks.heads import Head
 from interbert.vl_tasks.image_regions import TaskRegions
-from interbert.vl_tasks.region_head import RegionHead
+from interbert.vl_tasks.region_head import RIGHT_IOU, RegionHead
 from interbert.vl_tasks.task import Prediction, VLTask, best_label, primary_of
 
 _NO_BOXES = np.zeros((0, 4), dtype=np.float32)
 _AT_ONCE = 256
-_RIGHT_IOU = 0.5
 
 
 @dataclass(frozen=True)
@@ -85,7 +84,7 @@ def region_baselines(task: VLTask, head: RegionHead, examples: Sequence[Example]
         part = examples[start : start + _AT_ONCE]
         for one, candidates in zip(part, regions.take([one.images[0] for one in part]), strict=True):
             overlap = head.overlap(one, candidates.boxes)
-            shares.append(float((overlap > _RIGHT_IOU).mean()))
+            shares.append(float((overlap > RIGHT_IOU).mean()))
             best.append(Prediction(head.answer(overlap, candidates.boxes), overlap, candidates.boxes))
     return Baselines(None, float(np.mean(shares)), primary_of(task, task.score(examples, best)))
 

@@ -6,23 +6,31 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from interbert.vl_tasks.example import Box
 
 
 def iou(one: Box, other: Box) -> float:
-    """Intersection over union of two boxes, with areas (x2 - x1) * (y2 - y1): no pixel is added to a side.
+    """:func:`iou_matrix` of two boxes."""
+    return float(iou_matrix([one], [other])[0, 0])
 
-    With boxes given as x, y, w, h this is w * h, as in MAttNet and UNITER; ViLBERT and VOLTA add a pixel to each side.
+
+def iou_matrix(boxes: Sequence[Box] | NDArray[Any], others: Sequence[Box] | NDArray[Any]) -> NDArray[np.float64]:
+    """Intersection over union [N,M] of boxes [N,4] and [M,4], with areas (x2 - x1) * (y2 - y1).
+
+    No pixel is added to a side: with boxes given as x, y, w, h an area is w * h, as in MAttNet and UNITER; ViLBERT and
+    VOLTA add a pixel to each side, and so does masking (:func:`~interbert.data.masking.region_iou`).
     """
-    width = min(one[2], other[2]) - max(one[0], other[0])
-    height = min(one[3], other[3]) - max(one[1], other[1])
-    shared = max(width, 0.0) * max(height, 0.0)
-    union = _area(one) + _area(other) - shared
-    return shared / union if union > 0 else 0.0
-
-
-def _area(box: Box) -> float:
-    return max(box[2] - box[0], 0.0) * max(box[3] - box[1], 0.0)
+    first, second = (np.asarray(part, dtype=np.float64).reshape(-1, 4) for part in (boxes, others))
+    low = np.maximum(first[:, None, :2], second[None, :, :2])
+    high = np.minimum(first[:, None, 2:], second[None, :, 2:])
+    shared = (high - low).clip(min=0).prod(axis=-1)
+    areas, other_areas = ((part[:, 2:] - part[:, :2]).clip(min=0).prod(axis=-1) for part in (first, second))
+    union = areas[:, None] + other_areas - shared
+    found: NDArray[np.float64] = np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+    return found
 
 
 def enclosing(boxes: Sequence[Box]) -> Box:

@@ -27,7 +27,7 @@ from interbert.errors import DataError, SourceError, first_line
 from interbert.tasks.scoring import Scorer
 from interbert.utils.bounded_files import read_small_text
 from interbert.utils.files import atomic_write
-from interbert.vl_tasks.boxes import enclosing, from_corners, iou
+from interbert.vl_tasks.boxes import enclosing, from_corners, iou_matrix
 from interbert.vl_tasks.example import Box, Example
 from interbert.vl_tasks.left_out import LeftOut
 from interbert.vl_tasks.official_files import object_lines, report, require_predicted
@@ -187,13 +187,9 @@ def _ranks(boxes: Sequence[Box], example: Example) -> tuple[int, int]:
     """Rank, from 1, of the first right box by both protocols; beyond all where none is right."""
     right = example.target
     assert isinstance(right, Sequence)
-    each = ([enclosing(right)], right)
+    found = iou_matrix(boxes, [enclosing(right), *right]) >= LEAST_IOU
     first, any_of = (
-        next(
-            (rank for rank, box in enumerate(boxes, 1) if any(iou(box, one) >= LEAST_IOU for one in wanted)),
-            RECALL_AT[-1] + 1,
-        )
-        for wanted in each
+        int(hits.argmax()) + 1 if hits.any() else RECALL_AT[-1] + 1 for hits in (found[:, 0], found[:, 1:].any(axis=1))
     )
     return first, any_of
 

@@ -22,7 +22,7 @@ from interbert.vl_tasks.left_out import LeftOut
 from interbert.vl_tasks.official_files import (
     Labels,
     keyed_elements,
-    list_elements,
+    read_answers_by_id,
     report,
     require_predicted,
     text_field,
@@ -126,14 +126,7 @@ def read_predictions(path: Path) -> dict[str, str]:
         SourceError: the file is missing or cannot be read.
         DataError: rows are bad; the first is named.
     """
-    bad, found = BadRows(str(path)), dict[str, str]()
-    for number, name, row in list_elements(path, "predictions", None, "questionId"):
-        if not isinstance(row.get("prediction"), str):
-            bad.add(number, f"question {name[:60]}: its prediction is no text")
-        else:
-            found[name] = row["prediction"]
-    bad.refuse()
-    return found
+    return read_answers_by_id(path, "predictions", "questionId", "prediction")
 
 
 def write_predictions(path: Path, predictions: Mapping[str, str]) -> None:

@@ -12,7 +12,7 @@ from functools import reduce
 from pathlib import Path
 
 from interbert.errors import SourceError, StoreError
-from interbert.extraction.given import join
+from interbert.extraction.given import describer, join
 from interbert.regions.name_index import NameIndex
 from interbert.regions.schema import ExtractorInfo, Regions
 from interbert.regions.store import RegionStore
@@ -146,10 +146,10 @@ class TaskRegions:
             StoreError: another one did.
         """
         for part in self._parts:
-            if info.fingerprint not in (part.info.fingerprint, _describer(part.info).fingerprint):
+            if info.fingerprint not in (part.info.fingerprint, describer(part.info).fingerprint):
                 raise StoreError(
                     f"{part.where}: was made by another extractor than the model reads "
-                    f"({_describer(part.info).differences(info)}). Extract the images with the model's own: --images."
+                    f"({describer(part.info).differences(info)}). Extract the images with the model's own: --images."
                 )
 
     def split(self, examples: Sequence[Example]) -> tuple[list[Example], Missing]:
@@ -177,14 +177,6 @@ class TaskRegions:
         """SHA-256 of an image's file; "" when it is not known."""
         name = self._parts[0].name_of(image)
         return "" if name is None else self._parts[0].digests[name]
-
-
-def _describer(info: ExtractorInfo) -> ExtractorInfo:
-    """Of regions at given boxes, the extractor that described them."""
-    if info.name != "given":
-        return info
-    own = {name: value for name, value in info.settings.items() if name not in ("described_by", "keep_found")}
-    return replace(info, name=str(info.settings.get("described_by")), settings=own)
 
 
 def joined_regions(parts: Sequence[Regions], most: int) -> Regions:

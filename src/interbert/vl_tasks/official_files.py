@@ -38,6 +38,29 @@ def list_elements(path: Path, what: str, key: str | None, id_field: str) -> Iter
     yield from _with_ids(path, what if key is None else f'"{key}"', id_field, rows)
 
 
+def read_answers_by_id(path: Path, what: str, id_field: str, field: str) -> dict[str, str]:
+    """Texts of a field by id, of the elements of a JSON list.
+
+    Args:
+        path: of the file.
+        what: it holds, for messages.
+        id_field: that names an element.
+        field: with the text.
+
+    Raises:
+        SourceError: the file is missing or cannot be read.
+        DataError: elements are bad; the first is named.
+    """
+    bad, found = BadRows(str(path)), dict[str, str]()
+    for number, name, row in list_elements(path, what, None, id_field):
+        if not isinstance(row.get(field), str):
+            bad.add(number, f"question {name[:60]}: its {field} is no text")
+        else:
+            found[name] = row[field]
+    bad.refuse()
+    return found
+
+
 def keyed_elements(path: Path, what: str, seen: set[str] | None = None) -> Iterator[tuple[int, str, Row]]:
     """Number, key and fields of each value of a JSON object that has ids as its keys.
 

@@ -197,8 +197,7 @@ class PredictOptions:
         require_range("predict: --top", self.top, 1)
         if not self.out.endswith(PREDICTION_FILES):
             raise ConfigError(f"{self.out}: name a file that ends in {', '.join(PREDICTION_FILES)}.")
-        if self.images is not None and (self.regions or self.given_regions):
-            raise ConfigError("--images are extracted into stores, and --regions name some. Give one of them.")
+        _require_one_place(self)
 
 
 def require_stores(options: FinetuneTaskOptions | EvaluateTaskOptions) -> None:
@@ -207,8 +206,11 @@ def require_stores(options: FinetuneTaskOptions | EvaluateTaskOptions) -> None:
     Raises:
         ConfigError: from none, or from two.
     """
-    stores = bool(options.regions or options.given_regions)
-    if options.images is not None and stores:
-        raise ConfigError("--images are extracted into stores, and --regions name some. Give one of them.")
-    if not stores and options.images is None and not options.text_only:
+    _require_one_place(options)
+    if not (options.regions or options.given_regions or options.images is not None or options.text_only):
         raise ConfigError("name the region stores (--regions, --given-regions), or the folder of the --images.")
+
+
+def _require_one_place(options: FinetuneTaskOptions | EvaluateTaskOptions | PredictOptions) -> None:
+    if options.images is not None and (options.regions or options.given_regions):
+        raise ConfigError("--images are extracted into stores, and --regions name some. Give one of them.")

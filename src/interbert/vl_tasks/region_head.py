@@ -9,19 +9,18 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from torch import Tensor
 
 from interbert.data.collation import pad
 from interbert.errors import ConfigError
 from interbert.model.region_choice import InterBertForRegionChoice, region_choice_loss
 from interbert.tasks.base import inputs_of
-from interbert.vl_tasks.boxes import enclosing
+from interbert.vl_tasks.boxes import enclosing, iou_matrix
 from interbert.vl_tasks.example import Example
 from interbert.vl_tasks.heads import Float32, Head, binary_entropy
 from interbert.vl_tasks.task import Answer
 
-_RIGHT_IOU = 0.5
+RIGHT_IOU = 0.5
 
 
 class RegionHead(Head):
@@ -42,13 +41,15 @@ class RegionHead(Head):
         if not isinstance(example.target, Sequence):
             return None
         overlap = self.overlap(example, boxes)
-        return np.where(overlap >= _RIGHT_IOU, overlap, 0).astype(np.float32)
+        return np.where(overlap >= RIGHT_IOU, overlap, 0).astype(np.float32)
 
     def overlap(self, example: Example, boxes: Float32) -> Float32:
         """IoU [N] of boxes with an example's right box, or with the nearest of several."""
         assert isinstance(example.target, Sequence)
         right = [enclosing(example.target)] if self._merge else list(example.target)
-        found: Float32 = iou_matrix(boxes, np.array(right, dtype=np.float32).reshape(-1, 4)).max(axis=1, initial=0.0)
+        found: Float32 = (
+            iou_matrix(boxes, np.array(right, dtype=np.float32)).max(axis=1, initial=0.0).astype(np.float32)
+        )
         return found
 
     def collate(self, targets: Sequence[Any]) -> Tensor:
@@ -79,13 +80,3 @@ class RegionHead(Head):
         """One right region of each image's, evenly."""
         share = np.array([1 / max(candidates, 1.0)])
         return float(candidates * binary_entropy(share)[0])
-
-
-def iou_matrix(boxes: NDArray[Any], others: NDArray[Any]) -> NDArray[np.float32]:
-    """[N,4] and [M,4] as x1, y1, x2, y2 to intersection over union [N,M]."""
-    first, second = boxes[:, None].astype(np.float64), others[None].astype(np.float64)
-    low, high = np.maximum(first[..., :2], second[..., :2]), np.minimum(first[..., 2:], second[..., 2:])
-    common = (high - low).clip(min=0).prod(axis=-1)
-    areas = [(part[..., 2:] - part[..., :2]).prod(axis=-1) for part in (first, second)]
-    found: NDArray[np.float32] = (common / (areas[0] + areas[1] - common).clip(min=1e-9)).astype(np.float32)
-    return found

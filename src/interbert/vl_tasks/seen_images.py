@@ -8,12 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from interbert.errors import InterBertError
-from interbert.regions.name_index import NameIndex
-from interbert.regions.store import RegionStore
 from interbert.training.run_setup import RECIPE
 from interbert.utils.bounded_files import read_json
 from interbert.vl_tasks.example import Example
-from interbert.vl_tasks.image_regions import TaskRegions
+from interbert.vl_tasks.image_regions import ImageRows, TaskRegions
 from interbert.vl_tasks.task import names_of_images
 
 _LONGEST = 10
@@ -56,16 +54,15 @@ def seen_images(model: str, examples: Sequence[Example], regions: TaskRegions | 
             unknown.append(place)
             continue
         stores.append(place)
-        index = NameIndex((one.image_id for one in store.captions()), place)
-        digests = {one.digest for one in store.captions()} - {""}
+        digests = set(store.digests.values()) - {""}
         for image, names in images.items():
             by_file = regions is not None and regions.digest(image) in digests
-            if by_file or any(index.find(name).name is not None for name in names):
+            if by_file or store.know(names):
                 found.add(image)
     return SeenImages(len(images), len(found) if stores else None, tuple(stores), tuple(unknown))
 
 
-def _stores_of(model: str) -> Iterator[tuple[str, RegionStore | None]]:
+def _stores_of(model: str) -> Iterator[tuple[str, ImageRows | None]]:
     """Stores that models were pretrained or fine-tuned for retrieval on; None in the place of those that are gone."""
     directory: Any = model
     for _ in range(_LONGEST):
@@ -78,7 +75,7 @@ def _stores_of(model: str) -> Iterator[tuple[str, RegionStore | None]]:
             return
         for path in paths:
             try:
-                yield str(path), RegionStore.open(str(path))
+                yield str(path), ImageRows([str(path)])
             except InterBertError:
                 yield str(path), None
         if not isinstance(start, str):  # a pretrained one: its recipe's "model" has the sizes

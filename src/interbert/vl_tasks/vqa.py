@@ -23,6 +23,7 @@ from interbert.vl_tasks.official_files import (
     MOST_DIGITS,
     is_number,
     list_elements,
+    read_answers_by_id,
     require_predicted,
     text_field,
     top_level,
@@ -168,14 +169,7 @@ def read_predictions(path: Path) -> dict[str, str]:
         SourceError: the file is missing or cannot be read.
         DataError: rows are bad; the first is named.
     """
-    bad, found = BadRows(str(path)), dict[str, str]()
-    for number, name, row in list_elements(path, "results", None, "question_id"):
-        if not isinstance(row.get("answer"), str):
-            bad.add(number, f"question {name[:60]}: its answer is no text")
-        else:
-            found[name] = row["answer"]
-    bad.refuse()
-    return found
+    return read_answers_by_id(path, "results", "question_id", "answer")
 
 
 def write_predictions(path: Path, predictions: Mapping[str, str]) -> None:
