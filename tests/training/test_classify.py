@@ -41,7 +41,7 @@ def test_texts_alone_from_a_bert(
     words += ["--text", "sentence", "--validation", str(reviews / "dev.csv"), "--max-text-tokens", "32", *SMALL]
     assert main(words) == 0
     shown = capsys.readouterr().out
-    assert "of 72, accuracy 100.0 (4 validation texts)" in shown
+    assert "of 100, accuracy 100.0 [100.0, 100.0] (4 validation texts)" in shown
     assert "loss " in shown
     assert {one["loss_chance"] for one in log_of(tmp_path / "m") if "loss" in one} == {0.6931}
     model = InterBertForSequenceClassification.from_pretrained(tmp_path / "m").eval()
@@ -73,7 +73,7 @@ def test_images_alone_from_an_interbert(shop_store: Path, tiny_bert: str, tmp_pa
 @pytest.mark.parametrize(
     ("change", "more", "message"),
     [
-        ("sentence,label\na,good\nb,\n", [], "row 1: 'label' is empty"),
+        ("sentence,label\n,good\nb,\n", [], "none of its 2 rows can be used; row 0: 'sentence' is empty"),
         ("sentence,label\na,good\nb,good\n", [], "has 1 label in 'label'; a classifier needs two"),
         ("sentence,tone\na,good\nb,bad\n", [], "there is no column 'label'"),
         ("sentence,label\na,good\nb,bad\n", ["--max-text-tokens", "600"], "is more than the 64 positions"),
@@ -101,3 +101,38 @@ def test_macro_f1_counts_every_label_alike() -> None:
     labels = np.array([0, 0, 0, 1])
     assert macro_f1(np.array([0, 0, 0, 0]), labels) == pytest.approx((6 / 7 + 0) / 2)
     assert macro_f1(labels, labels) == 1.0
+
+
+def test_empty_rows_are_left_out_and_listed_and_the_report_shows_what_is_confused(
+    tiny_bert: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = [
+        "sentence,label",
+        ",good",
+        "no label,",
+        *[f"{text},good" for text in GOOD],
+        *[f"{text},bad" for text in BAD],
+    ]
+    (tmp_path / "train.csv").write_text("\n".join(lines) + "\n")
+    words = ["finetune", "classification", tiny_bert, str(tmp_path / "train.csv"), str(tmp_path / "m")]
+    words += ["--text", "sentence", "--validation-share", "0.5", "--max-text-tokens", "32", *SMALL]
+    assert main([*words, "--training.min-steps", "0", "--training.max-steps", "2"]) == 0
+    shown = capsys.readouterr().out
+    assert f"2 rows without a label or text are left out: {tmp_path / 'm' / 'left_out.csv'}" in shown
+    listed = (tmp_path / "m" / "left_out.csv").read_text().splitlines()[1:]
+    assert [line.split(",", 1)[1] for line in listed] == ["0,'sentence' is empty", "1,'label' is empty"]
+    assert "2 steps are few" in shown
+    assert "of 6 held-out items are answered rightly; the most frequent label alone" in shown
+    card = (tmp_path / "m" / "README.md").read_text()
+    assert "A classifier: it reads a text and answers with one of 2 labels" in card
+    assert "`bad`, `good`" in card
+    answers = json.loads((tmp_path / "m" / "validation_answers.json").read_text())
+    assert sum(count for *_, count in answers["confusion"]) == 6
+    assert all(lines[1 + one["row"]].startswith(one["text"]) for one in answers["wrong"] + answers["right_examples"])
+    assert main(["report", str(tmp_path / "m"), "--out", str(tmp_path / "page.html")]) == 0
+    page = (tmp_path / "page.html").read_text()
+    assert "Confusion matrix" in page
+    assert (answers["wrong"] + answers["right_examples"])[0]["text"] in page
+    (tmp_path / "m" / "validation_answers.json").write_text("[]")
+    assert main(["report", str(tmp_path / "m"), "--out", str(tmp_path / "page.html")]) == 2
+    assert "validation_answers.json: is damaged" in capsys.readouterr().err

@@ -1,7 +1,8 @@
 """Fine-tune a model to classify texts alone, images alone, or pairs of both.
 
 MODEL is a model directory, or a BERT for texts (minilm, a directory, a Hub id). SOURCE has a column with labels.
-Accuracy is measured on --validation, or on a held-out share of SOURCE. The same command continues a stopped run.
+Accuracy is measured on --validation, or on a held-out share of SOURCE; `interbert report` shows the confusion matrix.
+Rows without a label or text are left out, counted and listed. The same command continues a stopped run.
 
     interbert finetune classification models/pretrained train.csv models/tone --text sentence --validation dev.csv
     interbert finetune classification models/pretrained products.parquet models/kind --image-column image \\
@@ -10,6 +11,7 @@ Accuracy is measured on --validation, or on a held-out share of SOURCE. The same
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from interbert.training.options import FinetuneClassificationOptions as Options
@@ -34,6 +36,7 @@ def run(options: Options) -> None:
 
 
 def _read(options: Options, source: str, name: str, processor: InterBertProcessor) -> Labelled:
+    from interbert.data.text_sources import LeftOut
     from interbert.errors import SourceError
     from interbert.extraction.attributes import read_labelled
     from interbert.extraction.extract import extract_to_store
@@ -44,8 +47,11 @@ def _read(options: Options, source: str, name: str, processor: InterBertProcesso
     from interbert.training.classify import Labelled
 
     found = read_labelled(source, options.text, options.image_column, options.label)
+    left_out = LeftOut()
+    for row, reason in found.left_out:
+        left_out.add(source, row, reason)
     if found.images is None:
-        return Labelled(found.labels, found.texts, None, found.fingerprint)
+        return Labelled(found.labels, found.texts, None, found.fingerprint, found.rows, left_out)
     regions = f"{options.out.rstrip('/')}.regions/{name}"
     extractor = build_extractor(processor.extractor_info, processor.extractor_folder)
     report = extract_to_store(found.images, regions, extractor, need_texts=False)
@@ -58,8 +64,8 @@ def _read(options: Options, source: str, name: str, processor: InterBertProcesso
         raise SourceError(f"{source}: none of its images could be used.")
     ids = found.images.image_ids()
     images = encode_images(store, [rows[ids[place]] for place in usable], processor)
-    everything = Labelled(found.labels, found.texts, None, found.fingerprint).select(usable)
-    return Labelled(everything.labels, everything.texts, tuple(images), found.fingerprint)
+    everything = Labelled(found.labels, found.texts, None, found.fingerprint, found.rows, left_out)
+    return replace(everything.select(usable), images=tuple(images))
 
 
 __all__ = ["Options", "run"]

@@ -20,6 +20,8 @@ PRETRAINING_PAIRS = 24_000
 """Pairs seen in pretraining, after the warm start: about seven minutes on two cores."""
 FINETUNING_PAIRS = 1_200
 """True pairs seen in fine-tuning, each with three false ones: a minute and a half on two cores."""
+_VALIDATIONS = 6
+"""Of fine-tuning, at most so many where its passes are whole: each takes as long as several steps."""
 _OLDER = 3.0
 """How much longer the same takes on two cores that do not multiply bf16."""
 
@@ -86,7 +88,7 @@ def finetuning(folder: Path, texts: list[str], pairs: int, effort: float) -> Fin
             batch_size=32,
             learning_rate=3e-5,
             ema_decay=0.99,
-            validations_per_epoch=6,
+            validations_per_epoch=min(_VALIDATIONS, max(1, round(_VALIDATIONS / epochs))),
             log_steps=max(1, round(effort * 5)),
         ),
     )

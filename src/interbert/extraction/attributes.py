@@ -8,7 +8,7 @@ pages rank are not.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -136,35 +136,47 @@ class LabelledSource:
     images: ImageSource | None
     fingerprint: str
     """SHA-256 of the texts and labels, first 16 hex digits."""
+    rows: tuple[int, ...]
+    """Of the source, from 0: where each label, text and image comes from."""
+    left_out: tuple[tuple[int, str], ...] = ()
+    """Further rows of the source, each with the reason why it cannot be used."""
 
 
 def read_labelled(source: str, text: str | None, image: str | None, label: str) -> LabelledSource:
-    """Read a source's label column and its text or image column, or both.
+    """Read a source's label column and its text or image column, or both; rows without one of them are left out.
 
     Raises:
-        SourceError: the source is missing or empty, or a row has no label or no text; the row is named.
+        SourceError: the source is missing or empty, or all of its rows are left out.
         ColumnError: a column is missing, with the nearest name that exists.
     """
     found = read_rows(source)
     found.require((label, text, image), source)
-    rows = found.rows
-    labels = tuple(_cell(value, source, row, label) for row, value in enumerate(rows[label]))
-    texts = None
-    if text is not None:
-        texts = tuple(_cell(value, source, row, text) for row, value in enumerate(rows[text]))
+    read = [name for name in (label, text) if name is not None]
+    cells = {name: [_cell(value) for value in found.rows[name]] for name in read}
+    reasons = [_unusable({name: values[row] for name, values in cells.items()}) for row in range(len(cells[label]))]
+    rows = tuple(row for row, reason in enumerate(reasons) if not reason)
+    left_out = tuple((row, reason) for row, reason in enumerate(reasons) if reason)
+    if not rows:
+        raise SourceError(f"{source}: none of its {len(reasons):,} rows can be used; row 0: {reasons[0]}. Fill it.")
+    labels, *others = (tuple(cells[name][row] for row in rows) for name in read)
+    texts = others[0] if others else None
     images = None
     if image is not None:
         images = open_source(source, ColumnMapping(image), need_texts=False)
+        images = images.select(rows) if left_out else images
     digest = hashlib.sha256("\x1f".join((*labels, *(texts or ()))).encode()).hexdigest()[:16]
-    return LabelledSource(labels, texts, images, f"{digest}-{len(labels)}")
+    return LabelledSource(labels, texts, images, f"{digest}-{len(labels)}", rows, left_out)
 
 
-def _cell(value: object, source: str, row: int, column: str) -> str:
-    clean = "" if value is None else str(value).strip()
-    if not clean:
-        raise SourceError(f"{source}, row {row}: {column!r} is empty. Fill it, or leave the row out.")
-    if len(clean) > MAX_TEXT:
-        raise SourceError(
-            f"{source}, row {row}: {column!r} has {len(clean):,} characters; at most {MAX_TEXT:,} are read. Shorten it."
-        )
-    return clean
+def _cell(value: object) -> str:
+    return "" if value is None else str(value).strip()
+
+
+def _unusable(cells: Mapping[str, str]) -> str:
+    """Why a row cannot be used; "" when it can."""
+    for column, text in cells.items():
+        if not text:
+            return f"{column!r} is empty"
+        if len(text) > MAX_TEXT:
+            return f"{column!r} has {len(text):,} characters; at most {MAX_TEXT:,} are read"
+    return ""

@@ -11,10 +11,11 @@ from interbert.checkpoints.bert import FillReport
 from interbert.checkpoints.unknown_words import UNKNOWN_WORDS, UnknownWord, read_unknown_words
 from interbert.errors import DataError, UsageError
 from interbert.extraction.sources import ImageSource
+from interbert.report.answers import answers_of
 from interbert.report.charts import Axis, objective_charts, place, progress_charts, validation_charts
 from interbert.report.images import Thumbnails, thumbnails
 from interbert.report.predictions import MaskedRegion, MaskedToken, PairPredictions, share_correct
-from interbert.report.results import cards, finals, result_columns, state
+from interbert.report.results import advice, cards, finals, result_columns, state
 from interbert.report.runs import Run, read_runs
 from interbert.report.samples import Samples, samples_of
 from interbert.report.svg import Drawing, drawings
@@ -171,6 +172,8 @@ def render_report(report: Report) -> str:
         settings=settings,
         differing=[row for row in settings if row.differs and row.name not in _OWN],
         charts=_charts(runs, report.axis),
+        advice=[(run.name, line) for run in runs for line in advice(run)],
+        answers=[(run.name, found) for run in runs if (found := answers_of(run)) is not None],
         samples=[(run.name, _sample(one)) for run, one in zip(runs, report.samples, strict=True)],
         records=rows_of(origins),
         starts=[(run.name, *_start(run)) for run in runs],

@@ -8,10 +8,32 @@ from dataclasses import dataclass, replace
 from interbert.report.charts import METRICS, OBJECTIVES, Entry, last_value
 from interbert.report.runs import Run
 from interbert.report.svg import smooth
+from interbert.tasks.classification import ClassificationTask
+from interbert.tasks.masked_text import MaskedTextTask
+from interbert.tasks.pretraining import PretrainingTask
+from interbert.tasks.retrieval import RetrievalTask
 from interbert.utils.templating import format_number
+from interbert.utils.terminal import duration
 
 _LEARNT = 0.98
 """An objective whose loss is above this share of its chance value has learnt nothing to speak of."""
+_LEAST_STEPS = {
+    "pretraining": PretrainingTask.least_steps,
+    "pretraining on texts": MaskedTextTask.least_steps,
+    "retrieval": RetrievalTask.least_steps,
+    "classification": ClassificationTask.least_steps,
+}
+_REMEDIES = {
+    "lm_loss": "train longer (--training.min-steps); check that the texts are of a language that the BERT knows",
+    "region_loss": "train longer (--training.min-steps): it is the last to be learnt",
+    "matching_loss": "check that texts belong to their images; begin with random negatives for longer "
+    "(--negatives.random-epochs), train longer (--training.min-steps)",
+    "contrastive_loss": "check that texts belong to their images and differ from each other; lower the learning rate "
+    "(--training.learning-rate) if the curve jumps",
+}
+_REMEDY = (
+    "check that the labels follow from what is read; train longer (--training.min-steps) or at another learning rate"
+)
 
 
 @dataclass(frozen=True)
@@ -46,11 +68,21 @@ def finals(log: Sequence[Entry]) -> dict[str, Final]:
     return found
 
 
-def duration(seconds: float) -> str:
-    """A length of time as people say it."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+def advice(run: Run) -> list[str]:
+    """What to do about each objective that is not below chance, a line each; none where all are."""
+    return [f"{one.title}: {_remedy(run, name)}." for name, one in finals(run.log).items() if one.at_chance]
+
+
+def _remedy(run: Run, objective: str) -> str:
+    least = _LEAST_STEPS.get(run.kind, 0)
+    if run.step < least and not run.finished:
+        return f"{run.step:,} steps are too few to tell, so wait"
+    if run.step < least:
+        return (
+            f"{run.step:,} steps are too few to learn it, so train in another folder with "
+            f"--training.min-steps {2 * least} or more"
+        )
+    return _REMEDIES.get(objective, _REMEDY)
 
 
 def state(run: Run) -> str:

@@ -18,7 +18,7 @@ from interbert.regions.store import RegionStore, is_store
 from interbert.report.charts import Entry, LoggedRun, json_object, last_value, primary_metric, read_log
 from interbert.training.model_card import PROVENANCE
 from interbert.training.pretrain import INITIALISATION
-from interbert.training.run_setup import FINISHED, RECIPE
+from interbert.training.run_setup import FINISHED, RECIPE, held_out_share
 from interbert.training.trainer import LOG_HISTORY, last_checkpoint
 from interbert.utils.bounded_files import read_small_text
 
@@ -214,10 +214,11 @@ def held_out_pairs(run: Run, extractor: ExtractorInfo, regions: str | None = Non
     if store.fingerprint == known.get("regions"):
         if recipe.get("validation") is not None:
             raise UsageError(f"{name}: is what {run.name} was trained on. Give pairs that it does not know.")
-        share, seed = recipe["validation_share"], recipe["training"]["seed"]
+        seed = recipe["training"]["seed"]
         judged = recipe.get("qrels") is not None
         if judged:  # the share was drawn from the pairs that the judgements make
             table = _judged_pairs(run, captions, name)
+        share = held_out_share(recipe["validation_share"], len(np.unique(table.rows)))
         held = table.split(share, seed, repeat_texts=judged)[1]
         return HeldOut(store, captions, held, f"the {share:.0%} that it held out")
     if recipe.get("validation") is not None and store.fingerprint == known.get("validation"):

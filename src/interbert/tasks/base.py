@@ -9,6 +9,8 @@ from typing import Any, ClassVar
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from interbert.tasks.judged import Judged
+
 Losses = Callable[[Any, Mapping[str, Tensor]], dict[str, Tensor]]
 
 _INPUTS = (
@@ -21,9 +23,13 @@ class Task(ABC):
     """Losses of a model to train, and what judges it; choosing the best checkpoint is then the same for every task."""
 
     primary_metric: str
-    greater_is_better: bool
+    greater_is_better: bool = True
     data_size: str
     """What it judges on, in words: ``500 validation images``."""
+    judged: Judged | None = None
+    """What the last evaluation found of each unit by the primary metric; None where that is no mean over units."""
+    least_steps: ClassVar[int] = 0
+    """Steps below which nothing of the kind was seen to be learnt, so that a run is warned of."""
     mean_over: ClassVar[Mapping[str, str]] = {}
     """Losses that are means over places of a batch, and the entry of the batch that lists these. Where several batches
     make a step, the batch has ``predicted_counts`` too, float [losses], by which their sums are divided."""

@@ -13,6 +13,7 @@ from interbert.data.collation import LabelledCollator, LabelledItem
 from interbert.model.modeling import InterBertForSequenceClassification
 from interbert.model.scoring import inference, on_device
 from interbert.tasks.base import Task, inputs_of
+from interbert.tasks.judged import Judged
 
 _BATCH = 64
 
@@ -28,6 +29,7 @@ class ClassificationTask(Task):
 
     primary_metric = "accuracy"
     greater_is_better = True
+    least_steps = 50
 
     def __init__(self, items: Sequence[LabelledItem], pad_id: int, what: str) -> None:
         self.data_size = f"{len(items)} validation {what}"
@@ -42,6 +44,7 @@ class ClassificationTask(Task):
         """Metrics of a model."""
         labels = np.array([one.label for one in self._items])
         found = predict(model, self._items, self._pad_id).argmax(axis=1)
+        self.judged = Judged.of(found == labels)
         return {"accuracy": float((found == labels).mean() * 100), "macro_f1": macro_f1(found, labels) * 100}
 
 

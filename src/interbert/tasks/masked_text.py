@@ -28,6 +28,7 @@ class MaskedTextTask(Task):
 
     primary_metric = "accuracy"
     greater_is_better = True
+    least_steps = 100
     mean_over: ClassVar[Mapping[str, str]] = {"lm_loss": "predicted_tokens"}
 
     def __init__(self, held: MaskedTexts, pad_id: int) -> None:

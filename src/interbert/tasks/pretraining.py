@@ -16,6 +16,7 @@ from interbert.tasks.retrieval import RetrievalTask
 class PretrainingTask(RetrievalTask):
     """Learns by the pretraining objectives and is judged by retrieval, as its base class says."""
 
+    least_steps = 100
     mean_over = {"lm_loss": "predicted_tokens", "region_loss": "predicted_regions"}  # noqa: RUF012
 
     def losses(self, model: InterBertForPreTraining, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -19,6 +19,7 @@ from interbert.model.scoring import dual_matrix, score_pairs
 from interbert.regions.schema import RegionReader, Regions
 from interbert.tasks.base import Task, inputs_of
 from interbert.tasks.contrast import contrast, in_batch_losses
+from interbert.tasks.judged import Judged
 from interbert.tasks.metrics import best_ranks
 from interbert.tasks.score_fusion import FusionFit, build_in, calibration, fit_both
 from interbert.utils.stored_names import RegionArrays
@@ -103,6 +104,7 @@ class RetrievalTask(Task):
     """
 
     greater_is_better = True
+    least_steps = 20
 
     def __init__(
         self,
@@ -138,9 +140,12 @@ class RetrievalTask(Task):
         if not model.config.contrastive_size:
             everything = np.tile(np.arange(relevant.shape[1]), (relevant.shape[0], 1))
             scores = score_pairs(model, self._texts, self.images, everything)
-            return _recalls(best_ranks(scores, relevant), "r@")
+            ranks = best_ranks(scores, relevant)
+            self.judged = self.judge(ranks)
+            return _recalls(ranks, "r@")
         cosines = dual_matrix(model, self._texts, self.images)
-        metrics = _recalls(best_ranks(cosines, relevant), "dual_r@")
+        ranks = best_ranks(cosines, relevant)
+        metrics = _recalls(ranks, "dual_r@")
         if self._joint:
             candidates = np.argsort(-cosines, axis=1, kind="stable")[:, : self._rerank]
             cosines = np.take_along_axis(cosines, candidates, axis=1)
@@ -149,8 +154,17 @@ class RetrievalTask(Task):
             self.fusion = fit_both(joint, cosines, positive, relevant.argmax(axis=1))
             mixed = joint if self.fusion is None else self.fusion.mixture(joint, cosines)
             metrics |= _recalls(_ranks_among(joint, positive), "joint_r@")
-            metrics |= _recalls(_ranks_among(mixed, positive), "r@")
+            ranks = _ranks_among(mixed, positive)
+            metrics |= _recalls(ranks, "r@")
+        self.judged = self.judge(ranks)
         return metrics
+
+    def judge(self, ranks: NDArray[Any]) -> Judged:
+        """Whether each text's first image is right, from the rank [texts] of its best right one.
+
+        Texts of one image are one unit.
+        """
+        return Judged.of(ranks == 1, self.data.relevant.argmax(axis=1))
 
     def calibrate(self, model: Any, seed: int = 0) -> None:
         """Make the matching head's logits log-odds, in place, so that its loss starts from a sane value.

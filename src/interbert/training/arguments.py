@@ -19,6 +19,7 @@ from interbert.data.sampling import Cut
 from interbert.errors import UsageError
 from interbert.model.scoring import cpu_has_bf16
 from interbert.training.options import TrainingOptions
+from interbert.training.plan import plan_of
 
 
 class ReferenceAdam(torch.optim.Optimizer):
@@ -175,12 +176,12 @@ def trainer_arguments(
         some_unused: parts of the model take no part in the loss, which processes that share it have to look for.
         others: Hugging Face's, in place of what follows from ours.
     """
-    updates = math.ceil(steps_per_epoch / options.gradient_accumulation * options.epochs)
-    every = max(1, steps_per_epoch // options.gradient_accumulation // options.validations_per_epoch)
+    plan = plan_of(options, steps_per_epoch)
+    every, counted = plan.every, options.max_steps > 0 or plan.stretch > 1
     settings: dict[str, Any] = {
         "output_dir": str(out / CHECKPOINTS),
-        "num_train_epochs": options.epochs,
-        "max_steps": min(options.max_steps, updates) if options.max_steps > 0 else -1,
+        "num_train_epochs": plan.epochs,
+        "max_steps": plan.steps if counted else -1,
         "per_device_train_batch_size": options.batch_size,
         "gradient_accumulation_steps": options.gradient_accumulation,
         "learning_rate": options.learning_rate,

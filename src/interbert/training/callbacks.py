@@ -16,7 +16,8 @@ from torch import Tensor
 from transformers import TrainerCallback
 
 from interbert.errors import Terminated
-from interbert.utils.terminal import progress_bar
+from interbert.training.model_card import with_bounds
+from interbert.utils.terminal import duration, progress_bar
 
 
 class Throughput:
@@ -78,24 +79,43 @@ _OTHERS = {"loss", "grad_norm", "learning_rate", "epoch", "step", "seconds", "pa
 """Of a log entry, what is no objective's loss."""
 
 
+_FIRST_STEPS = 4
+"""The first one aside, so many are measured before the time that is left is told for the first time."""
+_SOON = 60
+"""Seconds: less is not told."""
+
+
 class TrainingConsole(TrainerCallback):  # type: ignore[misc]
-    """Prints progress.
+    """Prints how long the run is, progress, and the time that is left by the steps so far.
 
     Args:
         pairs_per_step: true pairs of one optimizer step, for the rate.
         title: of a stage.
+        least_steps: fewer are warned of.
+        clock: seconds from any start.
     """
 
-    def __init__(self, pairs_per_step: int, title: str | None = None) -> None:
+    def __init__(
+        self,
+        pairs_per_step: int,
+        title: str | None = None,
+        least_steps: int = 0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._pairs = pairs_per_step
         self._title = title
+        self._least_steps = least_steps
+        self._clock = clock
         self._stack = ExitStack()
         self._advance: Any = None
         self._shown = 0
+        self._began: tuple[int, float] | None = None
+        """Steps done and the time, after the first step: that one takes longer than any other."""
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Open the bar."""
         if state.is_world_process_zero:
+            self._announce(state)
             left = (state.max_steps - state.global_step) * self._pairs
             self._advance = self._stack.enter_context(progress_bar(self._title or "training", left, "pairs"))
             self._shown = state.global_step
@@ -105,6 +125,33 @@ class TrainingConsole(TrainerCallback):  # type: ignore[misc]
         if self._advance is not None:
             self._advance((state.global_step - self._shown) * self._pairs)
             self._shown = state.global_step
+        if self._began is None:
+            self._began = state.global_step, self._clock()
+        elif state.global_step == self._began[0] + _FIRST_STEPS and state.is_world_process_zero:
+            left = self._left(state)
+            if left >= _SOON:
+                _logger.info(f"{self._prefix}about {duration(left)} to go, by the first steps")
+
+    def _announce(self, state: Any) -> None:
+        done, steps = state.global_step, state.max_steps
+        so_far = f", {done:,} of them done" if done else ""
+        _logger.info(f"{self._prefix}{steps:,} steps of {self._pairs:,} samples{so_far}")
+        if steps < self._least_steps:
+            _logger.warning(
+                f"{steps:,} steps are few: with less than about {self._least_steps} the losses stay near chance. "
+                f"--training.min-steps {2 * self._least_steps} repeats the passes for so many"
+            )
+
+    @property
+    def _prefix(self) -> str:
+        return "" if self._title is None else f"{self._title}: "
+
+    def _left(self, state: Any) -> float:
+        """Seconds that the other steps take at the pace so far, validations and all; 0 before there is one."""
+        if self._began is None or state.global_step <= self._began[0]:
+            return 0.0
+        step, began = self._began
+        return (self._clock() - began) / float(state.global_step - step) * float(state.max_steps - state.global_step)
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **_: Any) -> None:
         """Print a line."""
@@ -112,7 +159,9 @@ class TrainingConsole(TrainerCallback):  # type: ignore[misc]
             line = log_line(logs)
             if line:
                 title = "" if self._title is None else f"{self._title}, "
-                _logger.info(f"{title}step {state.global_step}/{state.max_steps}  {line}")
+                left = self._left(state) if "loss" in logs else 0.0
+                to_go = f", {duration(left)} left" if left >= _SOON else ""
+                _logger.info(f"{title}step {state.global_step}/{state.max_steps}  {line}{to_go}")
 
     def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Close the bar."""
@@ -123,13 +172,10 @@ class TrainingConsole(TrainerCallback):  # type: ignore[misc]
 def log_line(logs: dict[str, float]) -> str:
     """A log entry in words: each objective's loss with its chance value, or validation recall."""
     among = logs.get("eval_candidates")
-    recalls = [
-        f"{name.removeprefix('eval_')} {value:.1f}"
-        for name, value in logs.items()
-        if name.startswith("eval_") and name != "eval_candidates"
-    ]
-    if recalls:
-        return f"validation: {', '.join(recalls)}{'' if among is None else f' among {among:.0f} images'}"
+    metrics = {name: value for name, value in logs.items() if name.startswith("eval_") and name != "eval_candidates"}
+    if metrics:
+        told = ", ".join(f"{name.removeprefix('eval_')} {text}" for name, text in with_bounds(metrics).items())
+        return f"validation: {told}{'' if among is None else f' among {among:.0f} images'}"
     if "loss" not in logs:
         return ""
     names = [name for name in (*_NAMES, *sorted(logs.keys() - _NAMES.keys() - _OTHERS)) if name in logs]

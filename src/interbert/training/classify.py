@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -14,21 +14,35 @@ from interbert.checkpoints.bert import bert_names, bert_tokenizer, config_for_be
 from interbert.checkpoints.directory import load_classifier, load_processor
 from interbert.data.collation import LabelledCollator, LabelledItem, LabelledItems
 from interbert.data.sampling import EpochBatches
+from interbert.data.text_sources import LeftOut
 from interbert.errors import ConfigError
 from interbert.model.modeling import InterBertForSequenceClassification
 from interbert.model.processing import InterBertProcessor
 from interbert.model.region_inputs import InterBertRegionFeatureExtractor
-from interbert.tasks.classification import ClassificationTask
+from interbert.tasks.classification import ClassificationTask, predict
+from interbert.training.answers import Answers
 from interbert.training.arguments import attention_for_training, cut_of, trainer_arguments
 from interbert.training.baselines import label_entropy
 from interbert.training.model_card import provenance
 from interbert.training.options import FinetuneClassificationOptions
-from interbert.training.run_setup import as_recipe, claim_folder, mark_finished, one_run
+from interbert.training.run_setup import (
+    LEFT_OUT,
+    VALIDATION_LEFT_OUT,
+    as_recipe,
+    claim_folder,
+    held_out_share,
+    main_process,
+    mark_finished,
+    one_run,
+)
 from interbert.training.trainer import InterBertTrainer
 from interbert.utils.bounded_files import read_json
 from interbert.utils.stored_names import RegionArrays
 
 _logger = logging.getLogger(__name__)
+
+_USUAL_SHARE = 0.1
+"""Of the items, held out where there are many."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +53,9 @@ class Labelled:
     texts: tuple[str, ...] | None = None
     images: tuple[RegionArrays, ...] | None = None
     fingerprint: str = ""
+    rows: tuple[int, ...] = ()
+    """Of the source, from 0; empty where they are all of its rows."""
+    left_out: LeftOut = field(default_factory=LeftOut)
 
     def select(self, rows: Sequence[int]) -> Labelled:
         """Some of them."""
@@ -47,6 +64,8 @@ class Labelled:
             None if self.texts is None else tuple(self.texts[row] for row in rows),
             None if self.images is None else tuple(self.images[row] for row in rows),
             self.fingerprint,
+            tuple(self.rows[row] for row in rows) if self.rows else tuple(rows),
+            self.left_out,
         )
 
 
@@ -108,8 +127,10 @@ def _finetune(
     validation: Labelled | None,
 ) -> None:
     recipe = as_recipe(options)
+    said = [(LEFT_OUT, train.left_out), *([(VALIDATION_LEFT_OUT, validation.left_out)] if validation else [])]
     if validation is None:
-        train, validation = _split(train, options.validation_share, options.training.seed)
+        share = held_out_share(options.validation_share, len(train.labels), _USUAL_SHARE)
+        train, validation = _split(train, share, options.training.seed)
     labels = sorted(set(train.labels))
     if len(labels) < 2:
         raise ConfigError(f"{options.source}: has {len(labels)} label in {options.label!r}; a classifier needs two.")
@@ -120,6 +141,8 @@ def _finetune(
     if claim_folder(out, recipe):
         _logger.info(f"{out}: this run is finished, nothing to do")
         return
+    if main_process():
+        _list_left_out(out, said)
     set_seed(options.training.seed)
     model = _model(options, labels, len(processor.tokenizer))
     if options.text is not None and options.max_text_tokens > model.config.max_position_embeddings:
@@ -128,7 +151,7 @@ def _finetune(
             f"positions of {options.model}."
         )
     model.set_attn_implementation(attention_for_training())
-    dataset = LabelledItems(_items(train, processor, labels))
+    dataset, held = LabelledItems(_items(train, processor, labels)), _items(validation, processor, labels)
     cut = cut_of(options.training)
     batches = EpochBatches(dataset.lengths, options.training.batch_size, options.training.seed, cut)
     what = "images" if options.text is None else "texts"
@@ -140,15 +163,36 @@ def _finetune(
         dataset,
         batches,
         LabelledCollator(processor.pad_token_id),
-        ClassificationTask(_items(validation, processor, labels), processor.pad_token_id, what),
+        ClassificationTask(held, processor.pad_token_id, what),
         processor,
-        provenance(recipe, {"train": train.fingerprint, "validation": validation.fingerprint}),
+        provenance(recipe, {"train": train.fingerprint, "validation": validation.fingerprint}) | {"labels": labels},
         {"loss": label_entropy(train.labels)},
         frozenset(bert_names(model.config, has_lm_head=False)),
         names=train.texts or (),
     )
     trainer.train_or_resume()
+    if main_process():
+        _judge(out, labels, held, validation, processor)
     mark_finished(out)
+
+
+def _list_left_out(out: Path, sources: Sequence[tuple[str, LeftOut]]) -> None:
+    for file, left_out in sources:
+        (out / file).unlink(missing_ok=True)  # of an attempt before
+        if left_out.count:
+            left_out.write(out / file)
+            _logger.info(f"{left_out.count:,} rows without a label or text are left out: {out / file}")
+
+
+def _judge(
+    out: Path, labels: Sequence[str], held: Sequence[LabelledItem], data: Labelled, processor: InterBertProcessor
+) -> None:
+    """Keep what the finished model answers for the held-out items, for its report."""
+    logits = predict(load_classifier(str(out), labels), held, processor.pad_token_id)
+    rows = data.rows or range(len(held))
+    found = Answers.of(labels, [one.label for one in held], logits, rows, data.texts)
+    found.write(out)
+    _logger.info(found.told())
 
 
 def _model(

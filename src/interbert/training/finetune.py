@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from transformers import TrainingArguments, set_seed
 
@@ -23,13 +24,17 @@ from interbert.model.modeling import InterBertForImageTextRetrieval
 from interbert.model.processing import InterBertProcessor
 from interbert.model.scoring import encode_all, encode_texts
 from interbert.regions.schema import ExtractorInfo
+from interbert.tasks.frozen import scores_by_titles
 from interbert.tasks.likeness import keep_likeness
+from interbert.tasks.metrics import best_ranks
 from interbert.tasks.retrieval import RetrievalTask, encode_images
 from interbert.tasks.score_fusion import build_in
 from interbert.training.arguments import attention_for_training, cut_of, trainer_arguments
 from interbert.training.baselines import baseline_losses
+from interbert.training.choice import interval
 from interbert.training.model_card import provenance
 from interbert.training.options import FinetuneRetrievalOptions
+from interbert.training.plan import plan_of
 from interbert.training.run_setup import (
     TrainingData,
     as_recipe,
@@ -60,7 +65,13 @@ _DUAL_ALONE = (
     "that is no gain beyond chance, so the model's scores are the dual encoder's alone and searches do not rerank; "
     "more validation images tell smaller gains"
 )
+_NOT_ABOVE = (
+    "no gain beyond chance over no training at all. {images:,} training images are few; docs/training.md says from how "
+    "many on training pays"
+)
 _LIKENESS_IMAGES = 4096
+_FROZEN_IMAGES = 16_384
+"""Training images whose features a text is sought by without training."""
 _AT_ONCE = 64
 """Images whose regions are held to take the global token of."""
 _QUERY_BANK = 2048
@@ -111,7 +122,8 @@ def _finetune(options: FinetuneRetrievalOptions) -> None:
     batches = EpochBatches(pairs.lengths, options.training.batch_size, options.training.seed, cut, data.visits)
     no_dual = not contrast and model.config.contrastive_size is not None
     arguments = trainer_arguments(options.training, out, len(batches), some_unused=no_dual)
-    hard = curriculum(options.negatives, batches.pairs, options.training.batch_size * cut.parts)
+    stretch = plan_of(options.training, len(batches)).stretch
+    hard = curriculum(options.negatives, batches.pairs, options.training.batch_size * cut.parts, stretch)
     in_batch = options.negatives.mine == "batch"
     dataset: TruePairs | RetrievalPairs
     if in_batch:
@@ -163,7 +175,9 @@ def _finish(
     model = load_model(out, **_BEFORE_FINISH)
     model.keep_query_bank(_query_bank(model, pairs, options.training.seed), _HUB_CORRECTION)
     _fuse_dual_scores(model, task)
-    _compare_images(model, task, data, processor, options.training.seed)
+    rows, features = _global_tokens(data, processor, options.training.seed)
+    _compare_images(model, task, features[:_LIKENESS_IMAGES])
+    _compare_with_features(model, task, data, rows, features)
     with replaced_files(out) as part, quiet_transformers():
         model.save_pretrained(part)
 
@@ -175,17 +189,17 @@ def _query_bank(model: InterBertForImageTextRetrieval, pairs: PairData, seed: in
     return torch.from_numpy(encode_texts(model, [pairs.ids[int(pair)].tolist() for pair in chosen]))
 
 
-def _compare_images(
-    model: InterBertForImageTextRetrieval,
-    task: RetrievalTask,
-    data: TrainingData,
-    processor: InterBertProcessor,
-    seed: int,
-) -> None:
-    """Keep, of a sample of the training images, the features' components that images are compared by, too."""
-    rows = np.random.default_rng(seed).permutation(np.unique(data.table.rows))[:_LIKENESS_IMAGES].tolist()
+def _global_tokens(
+    data: TrainingData, processor: InterBertProcessor, seed: int
+) -> tuple[list[int], NDArray[np.float32]]:
+    """Store rows of a sample of the training images, and the features [n,F] of their global tokens."""
+    rows: list[int] = np.random.default_rng(seed).permutation(np.unique(data.table.rows))[:_FROZEN_IMAGES].tolist()
     blocks = [rows[start : start + _AT_ONCE] for start in range(0, len(rows), _AT_ONCE)]
-    features = np.stack([one[0][0] for rows in blocks for one in encode_images(data.store, rows, processor)])
+    return rows, np.stack([one[0][0] for block in blocks for one in encode_images(data.store, block, processor)])
+
+
+def _compare_images(model: InterBertForImageTextRetrieval, task: RetrievalTask, features: NDArray[np.float32]) -> None:
+    """Keep the components of training images' features [n,F] that images are compared by, too."""
     held = task.data
     texts = [" ".join(held.texts[text] for text in np.flatnonzero(column)) for column in held.relevant.T]
     share = keep_likeness(model, features, task.images, texts)
@@ -195,6 +209,36 @@ def _compare_images(
     _logger.info(
         f"likeness of images: {1 - share:.1f} x trained vectors + {share:.1f} x the extractor's features, by the texts "
         f"of the likest of {task.data_size}"
+    )
+
+
+def _compare_with_features(
+    model: InterBertForImageTextRetrieval,
+    task: RetrievalTask,
+    data: TrainingData,
+    rows: list[int],
+    features: NDArray[np.float32],
+) -> None:
+    """Say what the model finds on validation that titles and the extractor's features, untrained, do not."""
+    if model.likeness is None or task.judged is None:
+        return
+    with torch.inference_mode():
+        known, candidates = (
+            model.likeness(torch.from_numpy(one[:, None]).to(model.device)).cpu().numpy()
+            for one in (features, np.stack([one[0][0] for one in task.images]))
+        )
+    place = {row: index for index, row in enumerate(rows)}
+    pairs = [pair for pair, row in enumerate(data.table.rows.tolist()) if row in place]
+    titles = [data.table.texts[pair] for pair in pairs]
+    pair_features = known[[place[int(data.table.rows[pair])] for pair in pairs]]
+    scores = scores_by_titles(titles, pair_features, task.data.texts, candidates)
+    frozen = task.judge(best_ranks(scores, task.data.relevant))
+    more, alone, ours = task.judged.estimate(frozen), frozen.estimate(), task.judged.estimate()
+    _logger.info(
+        f"untrained, titles and the extractor's features find the right image first for {alone.value:.1f}% "
+        f"{interval(alone, signed=False)} of the validation texts, this model for {ours.value:.1f}% "
+        f"{interval(ours, signed=False)}: {more.value:+.1f} {interval(more)}"
+        + ("" if more.low > 0 else f", {_NOT_ABOVE.format(images=len(np.unique(data.table.rows)))}")
     )
 
 

@@ -13,8 +13,11 @@ from typing import Any
 from interbert.utils.environment import installed_versions
 from interbert.utils.files import atomic_write
 from interbert.utils.redaction import published
+from interbert.utils.terminal import printable
 
 CARD = "README.md"
+LOW, HIGH = "_low", "_high"
+"""Ends of the names of a metric's bounds, the 95% interval of a bootstrap."""
 
 _USES = {
     "InterBertForPreTraining": "It was pretrained: fine-tune it (`interbert finetune retrieval`), or rank with it as "
@@ -64,6 +67,39 @@ _TEXT_ALONE = _Words(
 )
 
 
+_NAMED_LABELS = 20
+"""More are counted alone."""
+_LONGEST_LABEL = 60
+"""Characters."""
+
+
+def _classifier(origin: Mapping[str, Any]) -> _Words:
+    """Of a classifier: what it reads, and its labels."""
+    recipe = origin["recipe"]
+    text, image = recipe.get("text"), recipe.get("image_column")
+    read = "a text and an image" if text and image else "an image" if image else "a text"
+    labels = [str(one) for one in origin.get("labels", [])]
+    named = ", ".join(f"`{printable(one)[:_LONGEST_LABEL]}`" for one in labels[:_NAMED_LABELS])
+    more = f" and {len(labels) - _NAMED_LABELS:,} more" if len(labels) > _NAMED_LABELS else ""
+    return _Words(
+        "interbert",
+        ("image-classification" if image and not text else "text-classification",),
+        f"A classifier: it reads {read} and answers with one of {len(labels):,} labels, the column "
+        f"`{recipe.get('label')}` of\nits training items: {named}{more}. It is an InterBERT "
+        "([arXiv 2003.13198](https://arxiv.org/abs/2003.13198)) with one linear layer.",
+        "It knows the kind of items it was trained on, and answers with one of its labels whatever it is given. "
+        "Nothing was done\nagainst what its training items leave out or have too much of.",
+        "On validation items that were not trained on, per cent",
+        "items",
+    )
+
+
+def _words_of(kind: str, origin: Mapping[str, Any]) -> _Words:
+    if kind == "InterBertForSequenceClassification" and "labels" in origin:
+        return _classifier(origin)
+    return _TEXT_ALONE if kind == "BertForMaskedLM" else _INTERBERT
+
+
 def write_model_card(folder: Path, kind: str, origin: Mapping[str, Any]) -> None:
     """Write the card from what :mod:`interbert.training.model_card` knows.
 
@@ -78,12 +114,12 @@ def write_model_card(folder: Path, kind: str, origin: Mapping[str, Any]) -> None
     reached = dict(origin.get("reached", {}))
     metrics = {name.removeprefix("eval_"): value for name, value in reached.items() if name.startswith("eval_")}
     candidates = metrics.pop("candidates", None)
-    rows = "\n".join(f"| {name} | {value:.1f} |" for name, value in metrics.items())
+    rows = "\n".join(f"| {name} | {value} |" for name, value in with_bounds(metrics).items())
     among = "" if candidates is None else f", each text ranking {candidates:.0f} images"
     settings = "\n".join(f"| {name} | {value} |" for name, value in training.items())
     data = "\n".join(f"- {name}: `{value}`" for name, value in origin["data"].items())
     versions = ", ".join(f"{name} {value}" for name, value in origin["versions"].items())
-    words = _TEXT_ALONE if kind == "BertForMaskedLM" else _INTERBERT
+    words = _words_of(kind, origin)
     tags = "\n".join(f"- {tag}" for tag in ("interbert", *words.tags))
     named = [recipe.get(name) for name in ("init_from", "model")]
     start = next((one for one in named if isinstance(one, str)), "random weights")
@@ -125,6 +161,16 @@ Data, by fingerprint of the {words.data}:
 Everything else: `provenance.json`. Versions: {versions}. Commit: {origin.get("git") or "not known"}.
 """
     atomic_write(folder / CARD, card)
+
+
+def with_bounds(metrics: Mapping[str, float]) -> dict[str, str]:
+    """Metrics as people read them, each with its bounds behind it where these are among them."""
+    texts = {}
+    for name, value in metrics.items():
+        low, high = metrics.get(f"{name}{LOW}"), metrics.get(f"{name}{HIGH}")
+        if not any(name.endswith(end) and name.removesuffix(end) in metrics for end in (LOW, HIGH)):
+            texts[name] = f"{value:.1f}" + ("" if low is None or high is None else f" [{low:.1f}, {high:.1f}]")
+    return texts
 
 
 PROVENANCE = "provenance.json"

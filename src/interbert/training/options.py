@@ -20,6 +20,9 @@ class TrainingOptions:
     """Passes over the pairs."""
     max_steps: int = -1
     """Stop after so many steps, if the epochs last longer; -1 trains all epochs."""
+    min_steps: int = 0
+    """Make at least so many steps: of few pairs the passes are repeated, and all that is counted in epochs (negatives,
+    validations) is stretched alike. 0 makes the epochs as they are."""
     batch_size: int = 64
     """Pairs per step and process."""
     gradient_accumulation: int = 1
@@ -63,7 +66,7 @@ class TrainingOptions:
         for name in ("epochs", "learning_rate", "max_grad_norm"):
             if not 0 < getattr(self, name) < math.inf:
                 raise ConfigError(f"training.{name} must be above 0, not {getattr(self, name)}.")
-        for name in ("bert_learning_rate_scale", "weight_decay", "workers"):
+        for name in ("bert_learning_rate_scale", "weight_decay", "workers", "min_steps"):
             require_range(f"training.{name}", getattr(self, name), 0)
         for name in ("ema_decay", "warmup"):
             require_range(f"training.{name}", getattr(self, name), 0, 1)
@@ -224,8 +227,9 @@ class PretrainOptions:
     epoch draws half of them, anew."""
     validation: str | None = None
     """Region store to validate on; a share of the training images is held out when not given."""
-    validation_share: float = 0.05
-    """Share of images held out when there is no validation store."""
+    validation_share: float | None = None
+    """Share of images held out when there is no validation store; when not given 0.05, of fewer than 4,000 images more:
+    200 of them, at most a fifth."""
     validation_limit: int = 500
     """At most so many validation images: a sample by training.seed, whole products."""
     text_columns: list[str] = field(default_factory=list)
@@ -269,8 +273,9 @@ class FinetuneRetrievalOptions:
     epoch draws half of them, anew."""
     validation: str | None = None
     """Region store to validate on; a share of the training images is held out when not given."""
-    validation_share: float = 0.05
-    """Share of images held out when there is no validation store."""
+    validation_share: float | None = None
+    """Share of images held out when there is no validation store; when not given 0.05, of fewer than 4,000 images more:
+    200 of them, at most a fifth."""
     validation_limit: int = 500
     """At most so many validation images: a sample by training.seed, whole products."""
     text_columns: list[str] = field(default_factory=list)
@@ -323,8 +328,9 @@ class FinetuneClassificationOptions:
     """Model directory to write."""
     validation: str | None = None
     """Items to validate on; a share of the training items is held out when not given."""
-    validation_share: float = 0.1
-    """Share of items held out when there is no validation source."""
+    validation_share: float | None = None
+    """Share of items held out when there is no validation source; when not given 0.1, of fewer than 2,000 items more:
+    200 of them, at most a fifth."""
     text: str | None = None
     """Column with the text; none classifies images alone."""
     image_column: str | None = None
@@ -334,7 +340,14 @@ class FinetuneClassificationOptions:
     max_text_tokens: int = 128
     """Longer texts are cut."""
     training: TrainingOptions = field(
-        default_factory=lambda: TrainingOptions(epochs=3, batch_size=32, learning_rate=5e-5, validations_per_epoch=2)
+        default_factory=lambda: TrainingOptions(
+            epochs=8,
+            min_steps=100,
+            batch_size=32,
+            learning_rate=5e-4,
+            bert_learning_rate_scale=0.3,
+            ema_decay=0.99,
+        )
     )
     """Training."""
 
@@ -345,8 +358,8 @@ class FinetuneClassificationOptions:
             raise ConfigError("name the column with the text (--text), with the image (--image-column), or both.")
 
 
-def _check_validation(share: float, limit: int) -> None:
-    if not 0 < share < 1:
+def _check_validation(share: float | None, limit: int) -> None:
+    if share is not None and not 0 < share < 1:
         raise ConfigError(f"validation_share must be above 0 and below 1, not {share}.")
     require_range("validation_limit", limit, 1)
 

@@ -31,6 +31,7 @@ from interbert.training.arguments import attention_for_training, cut_of, trainer
 from interbert.training.baselines import baseline_losses
 from interbert.training.model_card import provenance
 from interbert.training.options import ModelOptions, PretrainOptions
+from interbert.training.plan import plan_of
 from interbert.training.run_setup import (
     Curriculum,
     TrainingData,
@@ -102,7 +103,8 @@ def _pretrain(options: PretrainOptions) -> None:
         del known, pooled  # a copy of every image's features, of no use to what follows
     # after the warm start, whose trainer has other ones: they are of the process
     arguments = trainer_arguments(options.training, out, len(batches))
-    hard = curriculum(options.negatives, batches.pairs, options.training.batch_size * cut.parts)
+    stretch = plan_of(options.training, len(batches)).stretch
+    hard = curriculum(options.negatives, batches.pairs, options.training.batch_size * cut.parts, stretch)
     negatives = run_negatives(options.negatives, out, data, arguments)
     dataset = _dataset(options, pairs, negatives, hard, model.config)
     trainer = InterBertTrainer(

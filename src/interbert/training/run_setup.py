@@ -63,6 +63,11 @@ _SETTINGS = {RECIPE, REGIONS, TEXTS, LEFT_OUT, VALIDATION_LEFT_OUT, VOCABULARY, 
 """Written anew by a run that has no checkpoint."""
 NEGATIVES = "negatives.safetensors"
 """Pools of hard negatives, mined when a run starts."""
+USUAL_SHARE = 0.05
+"""Of the images, held out to validate on where there are many."""
+_LARGEST_SHARE = 0.2
+_ENOUGH = 200
+"""Validation images wanted: their R@1 is known within seven points."""
 _FEW = 50
 """Validation images below which a run says that they are few."""
 
@@ -92,10 +97,21 @@ class TrainingData:
         return found if self.judged is None else found | {"qrels": self.judged.qrels.fingerprint}
 
 
+def held_out_share(given: float | None, units: int, usual: float = USUAL_SHARE) -> float:
+    """Share to hold out and validate on: of few units more, so that their figures tell something.
+
+    Args:
+        given: by the options; None chooses.
+        units: images or items that there are.
+        usual: share of many.
+    """
+    return max(usual, min(_LARGEST_SHARE, _ENOUGH / max(1, units))) if given is None else given
+
+
 def open_data(
     regions: str,
     validation: str | None,
-    share: float,
+    share: float | None,
     limit: int,
     texts: list[str],
     seed: int,
@@ -107,7 +123,7 @@ def open_data(
     Args:
         regions: store to train on.
         validation: store to validate on.
-        share: of the images that is held out when there is none.
+        share: of the images that is held out when there is none; None as :func:`held_out_share` has it.
         limit: at most so many validation images, a sample of whole products.
         texts: columns whose texts are used; all when empty.
         seed: of the split and of the sample.
@@ -128,6 +144,7 @@ def open_data(
         held = _held_out(held_store, texts, validation, judged)
     else:
         held_store = store
+        share = held_out_share(share, len(np.unique(table.rows)))
         table, held = table.split(share, seed, repeat_texts=judged is not None)
         if not len(held) or not len(table):
             raise ConfigError(
@@ -163,9 +180,9 @@ class Curriculum:
         return hard_share(step, self.start, self.full, self.largest)
 
 
-def curriculum(options: NegativeOptions, pairs: int, step_size: int) -> Curriculum:
-    """The curriculum of these options for so many pairs in all and per optimizer step."""
-    steps_per_epoch = math.ceil(pairs / step_size)
+def curriculum(options: NegativeOptions, pairs: int, step_size: int, stretch: float = 1.0) -> Curriculum:
+    """The curriculum for so many pairs in all and per optimizer step, in epochs ``stretch`` times as long."""
+    steps_per_epoch = math.ceil(pairs / step_size) * stretch
     start = int(options.random_epochs * steps_per_epoch)
     return Curriculum(start, start + int(options.rise_epochs * steps_per_epoch), options.hard_share)
 

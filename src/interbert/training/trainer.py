@@ -1,7 +1,7 @@
 """The one trainer: Hugging Face's, with our batches, our validation and honest logs.
 
 What it adds: batches of like length whose order and masks depend on seed and epoch alone; each objective's loss
-logged beside its chance value; validation by the task, on averaged weights when there are any; the best model kept as
+logged beside its chance value; validation by the task, on averaged weights when there are any; the chosen model kept as
 a complete directory; Ctrl-C that finishes the step, saves and stops; processes that share a step as data/sampling.py
 cuts it.
 """
@@ -30,9 +30,10 @@ from interbert.model.scoring import on_device
 from interbert.tasks.base import Task
 from interbert.training.arguments import CHECKPOINTS, make_optimizer, make_schedule, step_down
 from interbert.training.callbacks import ObjectiveLog, StopAtSignal, Throughput, TrainingConsole
+from interbert.training.choice import Choice, Validated
 from interbert.training.ema import EMA_FILE, WeightAverage
 from interbert.training.loader import batch_loader
-from interbert.training.model_card import PROVENANCE, write_model_card, write_provenance
+from interbert.training.model_card import HIGH, LOW, PROVENANCE, write_model_card, write_provenance
 from interbert.training.nan_guard import NanGuard, diagnosis, of_all_processes
 from interbert.training.options import TrainingOptions
 from interbert.training.sharding import ShardedTrainer, is_sharded
@@ -110,14 +111,14 @@ class InterBertTrainer(ShardedTrainer):
         self._objectives = ObjectiveLog()
         self._watch = NanGuard(None if self.sharding is None else self._over_processes)
         self._in_step = 0
-        self._best: float | None = None
+        self._choice = Choice(task.greater_is_better, self.start_counts)
         pairs_per_step = options.batch_size * options.gradient_accumulation * self.args.world_size
         self._throughput = Throughput(pairs_per_step)
         self.average = None
         if options.ema_decay is not None:
             self.average = WeightAverage(model, options.ema_decay, stage is None or stage.ema_warm_up)
         self.remove_callback(PrinterCallback)
-        self.add_callback(TrainingConsole(pairs_per_step, stage.title if stage else None))
+        self.add_callback(TrainingConsole(pairs_per_step, stage.title if stage else None, task.least_steps))
         self._stop = StopAtSignal()
         self.add_callback(self._stop)
         self._steps = _Steps(self)
@@ -262,13 +263,13 @@ class InterBertTrainer(ShardedTrainer):
         with self._throughput.aside(), averaged, self.whole_model() as model:
             found = self._task.evaluate(model)
             metrics = {f"eval_{name}": float(value) for name, value in found.items()}
+            value, judged = metrics[f"eval_{self._task.primary_metric}"], self._task.judged
+            if judged is not None:
+                bounds, name = judged.estimate(), f"eval_{self._task.primary_metric}"
+                metrics |= {f"{name}{LOW}": bounds.low, f"{name}{HIGH}": bounds.high}
             self.log(dict(metrics))
-            value = metrics[f"eval_{self._task.primary_metric}"]
-            # of equals the later one is kept: few validation images make many
-            better = self._best is None or value == self._best or (value > self._best) == self._task.greater_is_better
-            counts = self.start_counts or self.state.global_step > 0
-            if better and counts and self.is_world_process_zero():
-                self._best = value
+            taken = self._choice.takes(Validated(self.state.global_step, value, judged))
+            if taken and self.is_world_process_zero():
                 self._keep(model, metrics)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
@@ -295,7 +296,7 @@ class InterBertTrainer(ShardedTrainer):
                 self.average.save(folder, write=self.is_world_process_zero())
             self.accelerator.wait_for_everyone()  # every process's random state is in it
             if self.is_world_process_zero():
-                atomic_write(folder / STATE, json.dumps({"best": self._best}))  # last: marks the checkpoint as whole
+                atomic_write(folder / STATE, json.dumps(self._choice.to_dict()))  # last: the checkpoint is whole
 
     def train_or_resume(self) -> None:
         """Train, from the last whole checkpoint when there is one."""
@@ -305,8 +306,7 @@ class InterBertTrainer(ShardedTrainer):
         if checkpoint is not None:
             remedy = f"Remove {checkpoint}, and the run goes on from the checkpoint before it."
             with reading(checkpoint / STATE, remedy):
-                best = read_json(checkpoint / STATE)["best"]
-                self._best = None if best is None else float(best)
+                self._choice.load(read_json(checkpoint / STATE), self._step_kept())
             with reading(checkpoint / TRAINER_STATE_NAME, remedy):
                 TrainerState.load_from_json(str(checkpoint / TRAINER_STATE_NAME))
             if self.average is not None and (checkpoint / EMA_FILE).exists():
@@ -317,8 +317,16 @@ class InterBertTrainer(ShardedTrainer):
         self._steps.judge_start = self._judge_start and checkpoint is None
         with self._stop.listening():
             self.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-        if self.is_world_process_zero() and self._best is not None:
+        if self.is_world_process_zero() and self._choice.kept is not None:
             self._say_what_is_kept()
+
+    def _step_kept(self) -> int | None:
+        """Step of the model in the folder."""
+        file = self._out / PROVENANCE
+        if not file.exists():
+            return None
+        with reading(file, "Restore it, or train into another folder."):
+            return int(read_json(file)["reached"]["step"])
 
     def _forget_after(self, step: int) -> float:
         """Drop log lines of steps that will be done again; returns the seconds that the kept steps took."""
@@ -338,10 +346,10 @@ class InterBertTrainer(ShardedTrainer):
 
     def _say_what_is_kept(self) -> None:
         name = self._task.primary_metric
-        with reading(self._out / PROVENANCE, "Restore it, or train into another folder."):
-            reached = read_json(self._out / PROVENANCE)["reached"]
-            kept = f"kept: step {reached['step']} of {self.state.global_step}, {name} {reached[f'eval_{name}']:.1f}"
-        _logger.info(f"{kept} ({self._task.data_size})")
+        _logger.info(self._choice.summary(name, self.state.global_step, self._task.data_size))
+        gain = self._choice.gain(name)
+        if gain is not None:
+            _logger.info(gain)
 
 
 def last_checkpoint(out: Path) -> Path | None:

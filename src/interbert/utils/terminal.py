@@ -45,6 +45,13 @@ def say(text: object, flush: bool = False) -> None:
     print(printable(without_credentials(str(text))), flush=flush)
 
 
+def duration(seconds: float) -> str:
+    """A length of time as people say it."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
 @contextmanager
 def progress_bar(what: str, total: int, unit: str, shown: bool | None = None) -> Iterator[Callable[[int], None]]:
     """A bar on standard error; the block gets a function that is told how much more is done.

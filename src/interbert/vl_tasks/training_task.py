@@ -28,6 +28,7 @@ class VLTrainingTask(Task):
     """
 
     greater_is_better = True
+    least_steps = 50
 
     def __init__(self, task: VLTask, head: Head, items: VLItems, pad_id: int, told: Baselines) -> None:
         self.primary_metric = task.primary_metric
