@@ -116,7 +116,7 @@ def _photographs(out: Path) -> dict[str, Photographs]:
     directory = out / "models" / "retrieval"
     encoder, processor = ProductEncoder.load(directory), load_processor(directory)
     found: dict[str, Photographs] = {}
-    mean, parts = None, None
+    basis: tuple[Float32, Float32] | None = None
     for split in SPLITS:
         table = pq.read_table(out / f"{split}.parquet", columns=["id", "title", "description"])
         store = RegionStore.open(str(out / "regions" / split))
@@ -124,13 +124,15 @@ def _photographs(out: Path) -> dict[str, Photographs]:
         names = table["id"].to_pylist()
         regions = store.take([row_of[name] for name in names])
         features = np.stack([one.features.mean(axis=0) for one in regions]).astype(np.float32)
-        mean, parts = components_of(features) if parts is None else (mean, parts)
+        mean, components = basis = components_of(features) if basis is None else basis  # of the training photographs
         vectors, _ = encoder.images(regions, names)
         inputs = [processor.image_inputs(one, where=name) for one, name in zip(regions, names, strict=True)]
         kinds = np.array(table["title"].to_pylist())
         descriptions = tuple(table["description"].to_pylist())
-        centred = features - mean
-        found[split] = Photographs(kinds, descriptions, inputs, unit_rows(centred), unit_rows(centred @ parts), vectors)
+        centred = (features - mean).astype(np.float32)
+        found[split] = Photographs(
+            kinds, descriptions, inputs, unit_rows(centred), unit_rows(centred @ components), vectors
+        )
     return found
 
 

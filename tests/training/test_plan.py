@@ -8,11 +8,12 @@ from types import SimpleNamespace
 
 import pytest
 
+from interbert.errors import UsageError
 from interbert.training.arguments import trainer_arguments
 from interbert.training.callbacks import TrainingConsole
 from interbert.training.options import NegativeOptions, TrainingOptions
 from interbert.training.plan import Plan, plan_of
-from interbert.training.run_setup import curriculum, held_out_share
+from interbert.training.run_setup import claim_folder, curriculum, held_out_share
 
 
 def test_a_run_of_few_pairs_is_stretched_to_its_least_steps() -> None:
@@ -67,3 +68,16 @@ def test_steps_are_told_before_and_the_time_left_is_that_of_the_steps_so_far(
         "about 6 min to go, by the first steps",
         "step 10/200  loss 1.000, 6 min left",
     ]
+
+
+def test_a_run_begun_before_the_share_was_chosen_goes_on_where_no_share_is_held_out(tmp_path: Path) -> None:
+    def recipe(share: float | None, validation: str | None) -> dict[str, object]:
+        return {"validation": validation, "validation_share": share, "training": {"min_steps": 0}}
+
+    assert not claim_folder(tmp_path / "with", recipe(0.05, "held"))
+    assert not claim_folder(tmp_path / "without", recipe(0.05, None))
+    for name in ("with", "without"):
+        (tmp_path / name / "checkpoints").mkdir()
+    assert not claim_folder(tmp_path / "with", recipe(None, "held"))
+    with pytest.raises(UsageError, match="validation_share was 0.05, now None"):
+        claim_folder(tmp_path / "without", recipe(None, None))

@@ -327,6 +327,9 @@ def as_recipe(options: Any) -> dict[str, Any]:
 def _require_same(out: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
     old, new = flat(stripped(before)), flat(json.loads(json.dumps(now)))  # earlier versions wrote credentials
     old = {name: value for name, value in old.items() if name in new or FIXED_OPTIONS.get(name) != value}
+    if new.get("validation") is not None:  # then no share is held out, whatever the option says
+        old.pop("validation_share", None)
+        new.pop("validation_share", None)
     came_later = {name for name, value in new.items() if value in ([], LATER_OPTIONS.get(name, []))}
     new = {name: value for name, value in new.items() if name in old or name not in came_later}
     changed = [name for name in sorted(old.keys() | new.keys()) if old.get(name) != new.get(name)]

@@ -326,7 +326,8 @@ class InterBertTrainer(ShardedTrainer):
         if not file.exists():
             return None
         with reading(file, "Restore it, or train into another folder."):
-            return int(read_json(file)["reached"]["step"])
+            step = read_json(file).get("reached", {}).get("step")
+            return None if step is None else int(step)
 
     def _forget_after(self, step: int) -> float:
         """Drop log lines of steps that will be done again; returns the seconds that the kept steps took."""
