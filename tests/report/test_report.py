@@ -108,9 +108,26 @@ def test_a_run_that_is_going_on_has_a_page(
     assert "not finished: step 1, epoch 0.5 of 4" in page
     assert "No model has been kept yet" in page
     assert "not below chance" in page  # 9.0 against 5.7
+    assert "Masked words: too few steps (1) to tell, so wait." in page
     assert "run: no predictions. No model has been kept yet" in capsys.readouterr().out
     assert "<figcaption>Masked words" in page
     assert "provenance.json is written with the first model" in page
+
+
+@pytest.mark.parametrize(
+    ("step", "said"),
+    [
+        (6, "Masked words: too few steps (6) to learn it, so train in another folder with --training.min-steps 200"),
+        (400, "Masked words: train longer (--training.min-steps)"),
+    ],
+)
+def test_what_is_not_below_chance_comes_with_what_to_do(
+    fake_run: Callable[..., Path], report: Callable[..., str], step: int, said: str
+) -> None:
+    log = [{"step": step, "loss": 2.0, "lm_loss": 5.7, "lm_loss_chance": 5.7, "contrastive_loss": 0.1}]
+    page = report(fake_run(log=[log[0] | {"contrastive_loss_chance": 3.0}], finished={}))
+    assert said in page
+    assert page.count("Not below chance.") == 1
 
 
 def test_a_classifier_has_its_accuracy_and_its_loss_against_the_entropy_of_the_labels(

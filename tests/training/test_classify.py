@@ -121,7 +121,7 @@ def test_empty_rows_are_left_out_and_listed_and_the_report_shows_what_is_confuse
     assert f"2 rows without a label or text are left out: {tmp_path / 'm' / 'left_out.csv'}" in shown
     listed = (tmp_path / "m" / "left_out.csv").read_text().splitlines()[1:]
     assert [line.split(",", 1)[1] for line in listed] == ["0,'sentence' is empty", "1,'label' is empty"]
-    assert "2 steps are few" in shown
+    assert "few steps: 2, and" in shown
     assert "of 6 held-out items are answered rightly; the most frequent label alone" in shown
     card = (tmp_path / "m" / "README.md").read_text()
     assert "A classifier: it reads a text and answers with one of 2 labels" in card

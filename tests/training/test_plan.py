@@ -62,8 +62,8 @@ def test_steps_are_told_before_and_the_time_left_is_that_of_the_steps_so_far(
         console.on_log(None, state, None, {"loss": 1.0})
         console.on_train_end(None, state, None)
     assert caplog.messages == [
-        "200 steps of 32 samples",
-        "200 steps are few: with less than about 300 the losses stay near chance. --training.min-steps 600 repeats "
+        "steps: 200 of 32 samples",
+        "few steps: 200, and with less than about 300 the losses stay near chance. --training.min-steps 600 repeats "
         "the passes for so many",
         "about 6 min to go, by the first steps",
         "step 10/200  loss 1.000, 6 min left",
@@ -79,5 +79,5 @@ def test_a_run_begun_before_the_share_was_chosen_goes_on_where_no_share_is_held_
     for name in ("with", "without"):
         (tmp_path / name / "checkpoints").mkdir()
     assert not claim_folder(tmp_path / "with", recipe(None, "held"))
-    with pytest.raises(UsageError, match="validation_share was 0.05, now None"):
+    with pytest.raises(UsageError, match=r"validation_share was 0\.05, now None"):
         claim_folder(tmp_path / "without", recipe(None, None))

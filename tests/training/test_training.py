@@ -458,10 +458,18 @@ def test_a_start_that_failed_does_not_claim_the_folder(
 
 
 def test_finetuning_logs_into_its_own_folder_and_judges_its_start_as_step_0(
-    pretrained: Path, shop_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    pretrained: Path,
+    shop_store: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert main(finetune_words(pretrained, shop_store, Path("m"), "--training.max-steps", "1")) == 0
+    shown = capsys.readouterr().out
+    assert "steps: 1 of" in shown
+    assert "no gain beyond chance over the model that training started from" in shown
+    assert "untrained, titles and the extractor's features find the right image first for" in shown
     assert [path.name for path in tmp_path.iterdir()] == ["m"]
     assert [one["step"] for one in log_of(tmp_path / "m") if "eval_r@1" in one] == [0, 1]
     modes = {file.stat().st_mode & 0o777 for file in (tmp_path / "m").iterdir() if file.is_file()}

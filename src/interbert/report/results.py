@@ -76,10 +76,10 @@ def advice(run: Run) -> list[str]:
 def _remedy(run: Run, objective: str) -> str:
     least = _LEAST_STEPS.get(run.kind, 0)
     if run.step < least and not run.finished:
-        return f"{run.step:,} steps are too few to tell, so wait"
+        return f"too few steps ({run.step:,}) to tell, so wait"
     if run.step < least:
         return (
-            f"{run.step:,} steps are too few to learn it, so train in another folder with "
+            f"too few steps ({run.step:,}) to learn it, so train in another folder with "
             f"--training.min-steps {2 * least} or more"
         )
     return _REMEDIES.get(objective, _REMEDY)

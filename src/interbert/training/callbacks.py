@@ -135,10 +135,10 @@ class TrainingConsole(TrainerCallback):  # type: ignore[misc]
     def _announce(self, state: Any) -> None:
         done, steps = state.global_step, state.max_steps
         so_far = f", {done:,} of them done" if done else ""
-        _logger.info(f"{self._prefix}{steps:,} steps of {self._pairs:,} samples{so_far}")
+        _logger.info(f"{self._prefix}steps: {steps:,} of {self._pairs:,} samples{so_far}")
         if steps < self._least_steps:
             _logger.warning(
-                f"{steps:,} steps are few: with less than about {self._least_steps} the losses stay near chance. "
+                f"few steps: {steps:,}, and with less than about {self._least_steps} the losses stay near chance. "
                 f"--training.min-steps {2 * self._least_steps} repeats the passes for so many"
             )
 
