@@ -171,7 +171,7 @@ def _finish(
     data: TrainingData,
     processor: InterBertProcessor,
 ) -> None:
-    """Correct the best model's dual score for hubs, mix it into its joint one, compare images; safe to repeat."""
+    """Correct the kept model's dual score for hubs, mix it into its joint one, compare images; safe to repeat."""
     model = load_model(out, **_BEFORE_FINISH)
     model.keep_query_bank(_query_bank(model, pairs, options.training.seed), _HUB_CORRECTION)
     _fuse_dual_scores(model, task)

@@ -57,7 +57,7 @@ class InterBertTrainer(ShardedTrainer):
         model: to train.
         arguments: Hugging Face's.
         options: ours.
-        out: model directory; holds the best model so far at every moment.
+        out: model directory; holds the model that is kept so far at every moment.
         dataset: examples by sample key.
         batches: this process's batches of keys.
         collator: examples to tensors.

@@ -212,6 +212,7 @@ class MultiTaskTraining(Task):
 
     primary_metric = _MEAN
     greater_is_better = True
+    least_steps = 50
 
     def __init__(self, tasks: Mapping[str, TaskData]) -> None:
         self._names = list(tasks)
