@@ -52,7 +52,7 @@ format: $(INSTALLED) ## Format, and fix what the linter can
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-release: $(INSTALLED) $(if $(MODEL),,demo) ## Wheel, sdist and a model's archive with checksums into dist/ (MODEL=... for your own, else the demo's)
+release: $(INSTALLED) $(if $(MODEL),,demo) ## Wheel, sdist and an archive of a model into dist/ (MODEL=... for your own)
 	$(BIN)/python .ci/release.py '$(or $(MODEL),demo/models/retrieval)'
 
 clean: ## Remove .venv, caches, the site, the demo and the Chinese model
