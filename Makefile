@@ -10,7 +10,7 @@ OTHER_RUNTIMES := tests/export tests/search/test_scorer.py tests/checkpoints/tes
 AT_ONCE := -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo chinese test docs gpu check format clean
+.PHONY: help install demo chinese test docs gpu check format release clean
 
 help: ## This list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -51,6 +51,9 @@ check: $(INSTALLED) ## Format, lint and strict types, nothing changed
 format: $(INSTALLED) ## Format, and fix what the linter can
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+release: $(INSTALLED) $(if $(MODEL),,demo) ## Wheel, sdist and an archive of a model into dist/ (MODEL=... for your own)
+	$(BIN)/python .ci/release.py '$(or $(MODEL),demo/models/retrieval)'
 
 clean: ## Remove .venv, caches, the site, the demo and the Chinese model
 	rm -rf $(VENV) demo chinese site examples/work .mypy_cache .ruff_cache .pytest_cache .hypothesis

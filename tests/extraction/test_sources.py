@@ -111,6 +111,19 @@ def test_a_bare_folder_of_images_needs_no_texts_to_be_searched(tmp_path: Path) -
         open_source(str(tmp_path / "p"))
 
 
+def test_a_category_that_is_called_like_a_split_hides_no_other(tmp_path: Path) -> None:
+    import datasets
+
+    kinds = ("hats", "training shoes")
+    for kind in kinds:
+        photos(tmp_path / "shop" / kind)
+    files = [str(item.data) for item in open_source(str(tmp_path / "shop"), need_texts=False)]
+    assert [sum(f"/{kind}/" in file for file in files) for kind in kinds] == [len(COLOURS)] * 2
+    library = datasets.load_dataset_builder("imagefolder", data_dir=str(tmp_path / "shop"), cache_dir=str(tmp_path))
+    found = [file for files in library.config.data_files.values() for file in files]
+    assert len(found) == len(COLOURS), "the library takes that folder for the split train, and all others for nothing"
+
+
 def test_a_folder_and_a_glob_of_parquet_files_are_read_in_order(tmp_path: Path) -> None:
     for number in range(2):
         part = slice(number * 2, number * 2 + 2)

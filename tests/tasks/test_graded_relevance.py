@@ -63,6 +63,18 @@ def test_of_equal_scores_the_less_right_comes_first():
     assert found["ndcg@5"] == pytest.approx(worst / (7 + 1 / math.log2(3)))
 
 
+def test_scores_that_are_equal_in_float32_alone_are_ranked_as_they_are():
+    scores, grades = np.array([[1.0 + 1e-9, 1.0]]), np.array([[0.0, 1.0]])
+    assert values(graded_metrics(scores, grades, grades > 0, bootstrap=0))["mrr"] == 0.5
+    assert values(graded_metrics(scores.round(), grades, grades > 0, bootstrap=0))["mrr"] == 0.5, (
+        "nor does the id count"
+    )
+    library = pytest.importorskip("pytrec_eval")
+    run = {"q": dict(zip("ab", scores[0].tolist(), strict=True))}
+    found = library.RelevanceEvaluator({"q": {"b": 1}}, {"recip_rank"}).evaluate(run)
+    assert found["q"]["recip_rank"] == 1.0, "rounded to float32 they are equal, and the larger id comes first"
+
+
 def test_outside_its_pool_a_query_ranks_nothing():
     grades = np.array([[0.0, 1.0, 0.0, 2.0]])
     pool = np.array([[False, True, True, True]])

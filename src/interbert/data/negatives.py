@@ -191,7 +191,8 @@ class Negatives:
         """
         arrays = {f"{side} {kind}": pool for side, pools in self._pools.items() for kind, pool in enumerate(pools)}
         with replacing(file) as part:
-            save_file({name: array.astype(np.int32) for name, array in arrays.items()}, part)
+            # safetensors writes the memory of an array as it lies, whatever its order is
+            save_file({name: array.astype(np.int32, order="C") for name, array in arrays.items()}, part)
 
     @classmethod
     def load(cls, table: PairTable, file: Path, near_same: float | None = None) -> Negatives:

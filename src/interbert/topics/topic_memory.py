@@ -106,7 +106,8 @@ def save_memory(memory: TopicMemory, model: str | Path) -> TopicMemory:
     }
     path = Path(model) / FILE
     with replacing(path) as part:
-        save_file(arrays, part, header)
+        # safetensors writes the memory of an array as it lies, whatever its order is
+        save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, part, header)
         fingerprint = digest_of(part)
     return replace(memory, fingerprint=fingerprint)
 

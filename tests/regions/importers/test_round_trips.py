@@ -205,6 +205,18 @@ def test_candidates_of_kdd_cup_have_queries_where_the_answers_say_so(tmp_path: P
     assert {field for row in store.captions() for field in row.text_fields} == {"query"}
 
 
+def test_boxes_of_kdd_cup_are_top_left_bottom_right_and_its_queries_stay_english(tmp_path: Path) -> None:
+    boxes = writers.b64(np.array([[10, 20, 90, 180]], dtype=np.float32))  # of an image 100 high and 200 wide
+    features = writers.b64(np.ones((1, SIZE), dtype=np.float32))
+    labels = writers.b64(np.zeros(1), "<i8")
+    cells = writers.line("7", 100, 200, 1, boxes, features, labels, "women's  dress", "3")
+    (tmp_path / "a.tsv").write_bytes(cells)
+    store, _ = imported("kdd-tsv", tmp_path / "a.tsv", tmp_path / "s", feature_size=SIZE)
+    assert (store.take([0])[0].width, store.take([0])[0].height) == (200, 100)
+    assert store.take([0])[0].boxes.tolist() == [[20, 10, 180, 90]], "left, top, right, bottom"
+    assert [row.texts for row in store.captions()] == [("women's dress",)]
+
+
 def test_base64_in_the_letters_of_python_3_is_read(tmp_path: Path) -> None:
     made = images(2)
     with (tmp_path / "a.tsv").open("wb") as file:
