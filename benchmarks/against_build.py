@@ -4,9 +4,10 @@
     python benchmarks/against_build.py --base 008939d --only cli_cpu engine_rss --alternations 5
 
 The earlier build is checked out in a worktree and has a virtual environment of its own, with the packages of the
-present one, so that both meet the same versions and nothing is downloaded. A row is a script of `benchmarks/build_rows`,
-which either build runs: it prepares what it needs once for each build (not timed), then measures, base and ours in turn,
-each in a process of its own. What both builds compute is compared; a row whose results disagree has no ratio.
+present one, so that both meet the same versions and nothing is downloaded. A row is a script of
+`benchmarks/build_rows`, which either build runs: it prepares what it needs once for each build (not timed), then
+measures, base and ours in turn, each in a process of its own. What both builds compute is compared; a row whose results
+disagree has no ratio.
 
 Printed are medians and, in brackets, least and most; the last line is JSON of the ratios ours/base. Everything, with
 machine and versions, is in WORK/against_build.json. Run it on a quiet machine; OMP_NUM_THREADS is passed on.
