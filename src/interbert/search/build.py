@@ -25,6 +25,7 @@ from interbert.search.manifest import (
 from interbert.search.products import identified, measured_norm
 from interbert.search.query_encoder import ProductEncoder
 from interbert.search.restore_points import read_retention
+from interbert.search.runtime_check import check_runtimes
 from interbert.search.source_changes import Changes, write_source
 from interbert.search.vectors import TokenQuantisation, stored_size
 from interbert.search.writer import IndexWriter, table_schema
@@ -92,6 +93,7 @@ def build_index(
         IndexWriter(index).maintain(finished=True)
         if validate is not None and any(one.complete for one in builds):
             validate(ProductIndex.open(path).pinned(), index)
+        check_runtimes(index, encoder)
         _complete(path, manifest)
     return changes
 

@@ -20,6 +20,7 @@ from interbert.search.index_model import index_encoder
 from interbert.search.joint import JointRuntime
 from interbert.search.query import CANDIDATES, DUPLICATES, Part, Query
 from interbert.search.query_encoder import ProductEncoder
+from interbert.search.runtime_check import checked_runtime
 from interbert.search.staged import MEMORY, Progress, StagedSearch
 from interbert.search.versions import View
 from interbert.utils.deprecation import renamed_arguments
@@ -58,7 +59,7 @@ class SearchEngine(StagedSearch):
         index: str | Path,
         model: str | Path | None = None,
         bf16: bool | None = None,
-        joint_runtime: JointRuntime = "torch",
+        joint_runtime: JointRuntime | None = None,
     ) -> SearchEngine:
         """Open an index with its model.
 
@@ -68,7 +69,8 @@ class SearchEngine(StagedSearch):
             bf16: score in bf16, which leaves probabilities about two digits; None does where the device has it, False
                 gives the same on every machine.
             joint_runtime: who computes the joint pass; OpenVINO is faster on CPUs, and takes seconds to prepare. "auto"
-                is OpenVINO for a model on the CPU where it is installed.
+                is OpenVINO for a model on the CPU where it is installed; None is what building the index measured to be
+                faster (:mod:`interbert.search.runtime_check`).
 
         Raises:
             MissingExtraError: OpenVINO is not installed.
@@ -76,7 +78,7 @@ class SearchEngine(StagedSearch):
             CheckpointError: ``model`` is not the model of the index.
         """
         opened = ProductIndex.open(index)
-        return cls(opened, index_encoder(opened, model, bf16, joint_runtime))
+        return cls(opened, index_encoder(opened, model, bf16, joint_runtime or checked_runtime(index)))
 
     @classmethod
     def of_source(

@@ -8,9 +8,7 @@ Shapes: n pairs, T text tokens, R image tokens, H hidden size.
 
 from __future__ import annotations
 
-import os
 import threading
-import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal
@@ -20,10 +18,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from interbert.errors import MissingExtraError, UsageError
 from interbert.model.modeling import InterBertForImageTextRetrieval
 from interbert.model.scoring import autocast
-from interbert.utils.runtimes import import_unreported
+from interbert.search.openvino_module import CompiledModule, require_openvino, usable_cores
 
 Float32 = NDArray[np.float32]
 
@@ -50,19 +47,13 @@ class OpenVinoScorer:
     runtime: Literal["torch", "openvino"] = "openvino"
 
     def __init__(self, model: InterBertForImageTextRetrieval, bf16: bool | None) -> None:
-        if model.device.type != "cpu":
-            raise UsageError("OpenVINO scores on the CPU, and the model is on a GPU. Score by torch there.")
-        try:
-            self._openvino = import_unreported("openvino")
-        except ImportError as error:
-            raise MissingExtraError.of("openvino", "export") from error
+        require_openvino(model)
         self._model = model
-        self._cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        self._cores = usable_cores()
         with autocast(model, bf16):
             self._bf16 = torch.is_autocast_enabled("cpu")
-        self._compiled: Any = None
+        self._compiled: CompiledModule | None = None
         self._compiling = threading.Lock()
-        self._thread = threading.local()
 
     def pairs(
         self,
@@ -100,40 +91,19 @@ class OpenVinoScorer:
         return scores
 
     def _requests(self) -> list[Any]:
-        """This thread's requests, one for each core: one must not be used by two threads."""
-        requests: list[Any] | None = getattr(self._thread, "requests", None)
-        if requests is None:
-            self.prepare()
-            requests = [self._compiled.create_infer_request() for _ in range(self._cores)]
-            self._thread.requests = requests
-        return requests
+        """This thread's requests, one for each core."""
+        self.prepare()
+        assert self._compiled is not None
+        return self._compiled.requests(self._cores)
 
     def prepare(self) -> None:
         """Convert and compile the model, once."""
         with self._compiling:
             if self._compiled is None:
-                self._compiled = self._compile()
-
-    def _compile(self) -> Any:
-        hidden, cores = self._model.config.hidden_size, self._cores
-        kinds = self._openvino.Type
-        example = (torch.ones(3, 9, dtype=torch.int64), torch.zeros(3, 6, hidden))
-        with torch.no_grad(), warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore"
-            )  # tracing tells of shapes that it takes for constants; they are checked here
-            converted = self._openvino.convert_model(
-                _Joint(self._model).eval(),
-                example_input=example,
-                input=[([-1, -1], kinds.i64), ([-1, -1, hidden], kinds.f32)],
-            )
-        settings = {
-            "INFERENCE_PRECISION_HINT": "bf16" if self._bf16 else "f32",
-            # a stream for each core, which computes batches of one thread or of several: no batch waits for another's part
-            "NUM_STREAMS": str(cores),
-            "INFERENCE_NUM_THREADS": str(cores),
-        }
-        return self._openvino.compile_model(converted, "CPU", settings)
+                hidden = self._model.config.hidden_size
+                example = (torch.ones(3, 9, dtype=torch.int64), torch.zeros(3, 6, hidden))
+                joint, inputs = _Joint(self._model), [([-1, -1], "i64"), ([-1, -1, hidden], "f32")]
+                self._compiled = CompiledModule(joint, example, inputs, self._bf16)
 
 
 class _Joint(nn.Module):

@@ -19,7 +19,7 @@ from interbert.model.modeling import InterBertForImageTextRetrieval
 from interbert.model.processing import InterBertProcessor
 from interbert.model.region_inputs import pad_images
 from interbert.model.scoring import encode_texts, inference, on_device, require_finite
-from interbert.search.joint import JointRuntime, joint_scorer, padded
+from interbert.search.joint import JointRuntime, chosen_runtime, joint_scorer, padded
 from interbert.search.vectors import unit_rows
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from interbert.extraction.extractor import RegionExtractor
     from interbert.regions.schema import Regions
+    from interbert.search.openvino_texts import OpenVinoTexts
 
 Float32 = NDArray[np.float32]
 
@@ -61,8 +62,8 @@ class ProductEncoder:
         processor: of the same model directory.
         bf16: score jointly in bf16; None does where the device has it. Vectors of texts and images are float32 in any
             case.
-        joint_runtime: who computes the joint pass, torch or OpenVINO (:mod:`interbert.search.openvino_joint`); "auto"
-            is OpenVINO for a model on the CPU where it is installed.
+        joint_runtime: who computes the joint pass and the vectors of texts, torch or OpenVINO
+            (:mod:`interbert.search.openvino_joint`); "auto" is OpenVINO for a model on the CPU where it is installed.
 
     Attributes:
         scorer: the joint pass over listed pairs, by ``joint_runtime``.
@@ -82,6 +83,11 @@ class ProductEncoder:
         self.bf16 = bf16
         self.joint_runtime = joint_runtime
         self.scorer = joint_scorer(model, bf16, joint_runtime)
+        self._texts: OpenVinoTexts | None = None
+        if chosen_runtime(model, joint_runtime) == "openvino":
+            from interbert.search.openvino_texts import OpenVinoTexts
+
+            self._texts = OpenVinoTexts(model)
         self._extractor: RegionExtractor | None = None
 
     @classmethod
@@ -101,6 +107,12 @@ class ProductEncoder:
         """
         chosen = device or ("cuda" if torch.cuda.is_available() else "cpu")
         return cls(load_model(directory).to(chosen), load_processor(directory), bf16, joint_runtime)
+
+    def prepare(self) -> None:
+        """Do now what the first queries would wait for."""
+        self.scorer.prepare()
+        if self._texts is not None and self.can_recall:
+            self._texts.prepare()
 
     def require_recall(self) -> None:
         """Check that the model has vectors.
@@ -259,7 +271,7 @@ class ProductEncoder:
         """Vectors [n,D] of texts by token ids, float32 as those of images are: a text has the same in every batch."""
         if not self.can_recall or not ids:
             return np.empty((len(ids), self.vector_size), np.float32)
-        vectors = encode_texts(self.model, ids, bf16=False)
+        vectors = encode_texts(self.model, ids, bf16=False) if self._texts is None else self._texts.vectors(ids)
         if self.model.config.contrastive_size is None:
             head = self.model.matching_head.weight.detach().float().cpu().numpy()
             vectors = vectors * (head[0] - head[1])

@@ -284,7 +284,7 @@ async def _warm_up(served: ServedIndex) -> None:
 
     Networks are loaded and have their memory, kernels are compiled, and the queues know how long a search takes.
     """
-    await run_in_threadpool(served.engine.encoder.scorer.prepare)
+    await run_in_threadpool(served.engine.encoder.prepare)
     vector = await served.pipeline.image_vector(Image.new("RGB", (256, 256), "white"))
     texts = await run_in_threadpool(_known_texts, served.engine)
     searches: list[tuple[Part, ...]] = [(Part(text=text), Part(vector=vector)) for text in texts]
