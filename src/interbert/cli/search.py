@@ -104,6 +104,10 @@ def run(options: Options) -> None:
 def _search_index(options: Options, queries: Sequence[str], page: str) -> None:
     import base64
 
+    from interbert.utils.light_imports import import_lancedb
+
+    import_lancedb()  # before anything else imports it
+
     from interbert.cli.search_output import print_results, write_page
     from interbert.errors import UsageError
     from interbert.search.engine import SearchEngine

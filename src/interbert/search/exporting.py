@@ -37,6 +37,11 @@ from interbert.utils.runtimes import import_unreported
 TOLERANCE = 1e-4
 """Largest difference from torch, both in float32, that a file may have."""
 
+_OF_CONFIGURATION = (
+    *("hidden_size", "pooler_size", "fusion", "contrastive_size", "contrastive_lexical", "query_bank_size"),
+    *("hub_correction", "likeness_size", "likeness_share", "dual_score_weight", "dual_score_offset"),
+)
+
 _logger = logging.getLogger(__name__)
 
 
@@ -50,10 +55,11 @@ class _Texts(nn.Module):
     def forward(self, words: Tensor, ids: Tensor | None = None) -> Tensor:
         trunk = self.model.interbert
         pooled = trunk.encode_embedded(_embedded(self.model, words), None, pooled_only=True).text_pooled
+        assert pooled is not None
         if self.model.config.contrastive_size is None:
             weight = self.model.matching_head.weight
-            return pooled * (weight[0] - weight[1])  # type: ignore[no-any-return]
-        return self.model.project_text(pooled, ids)
+            return pooled * (weight[0] - weight[1])
+        return self.model.project_text(pooled, words.new_zeros(words.shape[:2]).long() if ids is None else ids)
 
 
 class _Pairs(nn.Module):
@@ -129,10 +135,8 @@ def _write(model: InterBertForImageTextRetrieval, encoder: ProductEncoder, folde
         _convert(openvino, _Pairs(model), [(words, free), (torch.zeros(3, 6, hidden), free)], folder / JOINT)
     np.save(folder / WORDS, model.interbert.text_embeddings.word_embeddings.weight.detach().float().numpy())
     atomic_write(folder / TOKENIZER, backend.to_str())
-    own = ("hidden_size", "pooler_size", "fusion", "contrastive_size", "contrastive_lexical", "query_bank_size")
-    own += ("hub_correction", "likeness_size", "likeness_share", "dual_score_weight", "dual_score_offset")
     settings = ExportedSettings(
-        **{name: getattr(config, name) for name in own},
+        **{name: getattr(config, name) for name in _OF_CONFIGURATION},
         max_text_tokens=encoder.processor.max_text_tokens,
         special_ids=tuple(tokenizer.all_special_ids),
         unknown_id=tokenizer.unk_token_id,

@@ -123,7 +123,7 @@ class ProductEncoder:
     @property
     def device_type(self) -> str:
         """cpu or cuda."""
-        return self.model.device.type
+        return str(self.model.device.type)
 
     def require_recall(self) -> None:
         """Check that the model has vectors.
