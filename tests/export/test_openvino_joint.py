@@ -42,18 +42,6 @@ def test_scores_are_those_of_torch(model: Path) -> None:  # noqa: F811
     assert mine.pairs(given[0], given[1], none, none).shape == (0,)
 
 
-def test_vectors_of_texts_are_those_of_torch(model: Path) -> None:  # noqa: F811
-    torch, openvino = (ProductEncoder.load(model, joint_runtime=runtime) for runtime in ("torch", "openvino"))
-    texts = pairs(torch)[0]
-    theirs = torch.text_vectors(texts)
-    mine = openvino.text_vectors(texts)
-    np.testing.assert_allclose(mine, theirs, atol=1e-5)
-    assert np.ptp(theirs) > 1e-2
-    assert np.abs(theirs[1] - theirs[2]).max() > 1e-3, "two texts of one length keep their order"
-    np.testing.assert_allclose(openvino.text_vectors(texts[3:]), mine[3:], atol=1e-6)
-    assert openvino.text_vectors([]).shape == (0, openvino.vector_size)
-
-
 def test_threads_score_at_a_time(model: Path) -> None:  # noqa: F811
     encoder = ProductEncoder.load(model, bf16=False, joint_runtime="openvino")
     given = pairs(encoder)

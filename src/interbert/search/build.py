@@ -11,8 +11,9 @@ from typing import Any
 from interbert.errors import SourceError, UsageError, writing
 from interbert.extraction.sources import ImageSource
 from interbert.search.columns import column_notes, find_columns
+from interbert.search.exporting import export_encoder
 from interbert.search.index import ProductIndex
-from interbert.search.index_model import drop_models, keep_model, model_fingerprint
+from interbert.search.index_model import drop_models, keep_model, model_fingerprint, model_folder
 from interbert.search.manifest import (
     Manifest,
     append_manifest,
@@ -93,6 +94,8 @@ def build_index(
         IndexWriter(index).maintain(finished=True)
         if validate is not None and any(one.complete for one in builds):
             validate(ProductIndex.open(path).pinned(), index)
+        if "://" not in str(path):
+            export_encoder(encoder, model_folder(path, fingerprint))
         check_runtimes(index, encoder)
         _complete(path, manifest)
     return changes

@@ -53,18 +53,13 @@ def joint_scorer(
         MissingExtraError: OpenVINO is not installed.
         UsageError: OpenVINO is to score what is on a GPU.
     """
-    if chosen_runtime(model, runtime) == "torch" or not model.config.reads_jointly:
+    if runtime == "auto":
+        runtime = "openvino" if model.device.type == "cpu" and importlib.util.find_spec("openvino") else "torch"
+    if runtime == "torch" or not model.config.reads_jointly:
         return JointScorer(model, bf16)
     from interbert.search.openvino_joint import OpenVinoScorer
 
     return OpenVinoScorer(model, bf16)
-
-
-def chosen_runtime(model: InterBertForImageTextRetrieval, runtime: JointRuntime) -> Literal["torch", "openvino"]:
-    """What ``auto`` stands for."""
-    if runtime != "auto":
-        return runtime
-    return "openvino" if model.device.type == "cpu" and importlib.util.find_spec("openvino") else "torch"
 
 
 class JointScorer:

@@ -1,7 +1,6 @@
 """Which runtime computes the joint pass of an index: torch and OpenVINO are measured when it is built, on its own pairs.
 
-The result is a file of a local index, with the numbers it was chosen by. An engine opened on the same processor uses what
-it says; elsewhere, and for indexes without it, torch is used unless somebody asks for OpenVINO.
+The result is a file of a local index, with the numbers it was chosen by (:mod:`interbert.search.runtime_choice`).
 """
 
 from __future__ import annotations
@@ -9,8 +8,6 @@ from __future__ import annotations
 import importlib.util
 import json
 import logging
-import os
-import platform
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -22,17 +19,16 @@ from numpy.typing import NDArray
 
 from interbert.model.modeling import InterBertForImageTextRetrieval
 from interbert.search.index import ProductIndex
-from interbert.search.joint import JointRuntime, JointScorer, joint_scorer
+from interbert.search.joint import JointScorer, joint_scorer
 from interbert.search.query_encoder import ProductEncoder
-from interbert.utils.bounded_files import read_json
+from interbert.search.runtime_choice import CHECK_FILE, processor_name
 from interbert.utils.files import atomic_write
 
 Float32 = NDArray[np.float32]
 _Pairs = tuple[list[list[int]], list[Float32], NDArray[np.int64], NDArray[np.int64]]
 
-CHECK_FILE = "joint_runtime.json"
 _LEAST_IMAGES = 100
-"""A smaller index is opened by tests and trials, where seconds of preparation are more than what is saved."""
+"""Of a smaller index the check would take longer than the build."""
 _TEXTS, _CANDIDATES = 32, 8
 _FASTER = 0.9
 """Share of torch's time that OpenVINO may take at most."""
@@ -74,7 +70,10 @@ def check_runtimes(index: ProductIndex, encoder: ProductEncoder) -> RuntimeCheck
         or one that does not read jointly.
     """
     model = encoder.model
-    if "://" in index.path or len(index) < _LEAST_IMAGES or not importlib.util.find_spec("openvino"):
+    if "://" in index.path:
+        return None
+    (Path(index.path) / CHECK_FILE).unlink(missing_ok=True)  # of the build before
+    if len(index) < _LEAST_IMAGES or not importlib.util.find_spec("openvino"):
         return None
     if model.device.type != "cpu" or not model.config.reads_jointly:
         return None
@@ -107,7 +106,7 @@ def measured(model: InterBertForImageTextRetrieval, bf16: bool | None, pairs: _P
     near = away["openvino"] <= _SPREAD * deviation and first["openvino"] >= first["torch"] - 1
     return RuntimeCheck(
         "openvino" if faster and near else "torch",
-        platform.processor() or platform.machine(),
+        processor_name(),
         len(exact),
         seconds["torch"],
         seconds["openvino"],
@@ -132,17 +131,3 @@ def _pairs(index: ProductIndex, encoder: ProductEncoder) -> _Pairs | None:
     text_of = np.repeat(np.arange(len(known)), _CANDIDATES)
     image_of = (text_of + np.tile(np.arange(_CANDIDATES), len(known))) % len(known)
     return [ids[place] for place in known], tokens, text_of, image_of
-
-
-def checked_runtime(path: str | Path) -> JointRuntime:
-    """What an index's check chose on this processor; torch where there is none, or it cannot be read."""
-    file = Path(path) / CHECK_FILE
-    if "://" in str(path) or not file.is_file():
-        return "torch"
-    try:
-        check = read_json(file)
-        same = check["processor"] == (platform.processor() or platform.machine())
-        return "auto" if same and check["runtime"] == "openvino" else "torch"
-    except (OSError, ValueError, KeyError, TypeError):
-        _logger.warning("%s: cannot be read, so the joint pass is computed by torch. Build the index anew.", file)
-        return "torch"

@@ -146,7 +146,7 @@ class Versions:
         with self._loading:
             if fingerprint not in self._encoders:
                 encoder = index_encoder(index, bf16=self._bf16, joint_runtime=self._joint_runtime)
-                encoder.prepare()  # else the first search of a new build would wait for it
+                encoder.scorer.prepare()  # else the first search of a new build would wait for it
                 self._encoders[fingerprint] = encoder
                 while len(self._encoders) > _MODELS:
                     self._encoders.pop(next(iter(self._encoders)))
