@@ -121,9 +121,7 @@ class _Joint(nn.Module):
         return logits[:, 0] - logits[:, 1]  # type: ignore[no-any-return]
 
 
-def _even(
-    lengths: NDArray[np.int64], counts: NDArray[np.int64], cores: int
-) -> Iterator[NDArray[np.int64]]:
+def _even(lengths: NDArray[np.int64], counts: NDArray[np.int64], cores: int) -> Iterator[NDArray[np.int64]]:
     """Places of pairs with as many tokens of each kind, in batches: of many pairs, at least one for each core."""
     order = np.lexsort((counts, lengths))
     share = -(-len(order) // (cores * _PAIRS)) * _PAIRS

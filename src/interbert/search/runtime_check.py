@@ -1,4 +1,4 @@
-"""Which runtime computes the joint pass of an index: torch and OpenVINO are measured when it is built, on its own pairs.
+"""Which runtime computes an index's joint pass: torch and OpenVINO are measured when it is built, on its own pairs.
 
 The result is a file of a local index, with the numbers it was chosen by (:mod:`interbert.search.runtime_choice`).
 """
@@ -9,7 +9,6 @@ import importlib.util
 import json
 import logging
 import time
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
@@ -66,8 +65,8 @@ def check_runtimes(index: ProductIndex, encoder: ProductEncoder) -> RuntimeCheck
         encoder: its model.
 
     Returns:
-        None where there is nothing to choose: a small index or one in a bucket, no titles, no OpenVINO, a model on a GPU
-        or one that does not read jointly.
+        None where there is nothing to choose: a small index or one in a bucket, no titles, no OpenVINO, a model on a
+        GPU or one that does not read jointly.
     """
     model = encoder.model
     if "://" in index.path:
@@ -91,7 +90,7 @@ def measured(model: InterBertForImageTextRetrieval, bf16: bool | None, pairs: _P
     exact = JointScorer(model, bf16=False).pairs(*pairs)
     found, seconds = {}, {}
     for runtime in ("torch", "openvino"):
-        scorer = joint_scorer(model, bf16, runtime)  # type: ignore[arg-type]  # of a loop over its literals
+        scorer = joint_scorer(model, bf16, runtime)
         found[runtime] = scorer.pairs(*pairs)  # and warms it up
         taken = []
         for _ in range(3):
