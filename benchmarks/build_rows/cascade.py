@@ -32,7 +32,7 @@ def measure(setting: row.Setting) -> dict[str, Any]:
     """Searches one after the other, after some that warm up."""
     from interbert import SearchEngine
 
-    engine = SearchEngine.open(_index(setting))
+    engine: Any = SearchEngine.open(_index(setting))
     titles = next(one for one in ("full_text", "titles") if one in inspect.getsource(SearchEngine.search))
     generator = np.random.default_rng(0)
     queries = [" ".join(generator.choice(made_index._WORDS, 10, replace=False)) for _ in range(_QUERIES)]

@@ -31,7 +31,7 @@ def measure(setting: row.Setting) -> dict[str, Any]:
     """The median call."""
     from interbert import SearchEngine
 
-    encoder = SearchEngine.open(_index(setting)).encoder
+    encoder: Any = SearchEngine.open(_index(setting)).encoder
     generator = np.random.default_rng(0)
     texts = generator.integers(2_000, 20_000, (_TEXTS, _TOKENS)).tolist()
     images = list(generator.normal(size=(_TEXTS * _IMAGES, _REGIONS, encoder.hidden_size)).astype(np.float32))
@@ -70,6 +70,7 @@ def measure(setting: row.Setting) -> dict[str, Any]:
 def _float32(encoder: Any, texts: Any, images: Any, text_of: Any, image_of: Any) -> Any:
     """The same scores by torch in float32."""
     import torch
+
     from interbert.model.scoring import score_embedded
 
     counts = np.full(len(images), _REGIONS)

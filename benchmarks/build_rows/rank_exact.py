@@ -13,7 +13,7 @@ import numpy as np
 import row
 
 TOLERANCES = {"first": 0.2}
-"""Of the texts so large a share may have another first image: random weights score many nearly alike, and bf16 rounds."""
+"""Of the texts so large a share may have another first image: random weights score many alike, and bf16 rounds."""
 _TEXTS = {False: 10, True: 200}
 _IMAGES, _REGIONS = 1_000, 6
 
