@@ -17,8 +17,8 @@ import numpy as np
 import row
 
 TOLERANCES = {"products": 0.2}
-"""Of the products on twenty pages so large a share may be others: random weights score many nearly alike, bf16 rounds, and
-each build's index has its own partitions."""
+"""Of the products on twenty pages so large a share may be others: random weights score many nearly alike, bf16 rounds,
+and each build's index has its own partitions."""
 _SIZES = {False: 100_000, True: 1_000_000}
 _CANDIDATES = 32
 _QUERIES, _WARM, _COMPARED = 100, 10, 20
