@@ -190,7 +190,7 @@ class ExportedEncoder(ProductEncoder):
         ImportError: OpenVINO is not installed.
     """
 
-    def __init__(self, directory: Path, bf16: bool | None, joint_runtime: JointRuntime) -> None:
+    def __init__(self, directory: Path, bf16: bool | None, joint_runtime: JointRuntime | None) -> None:
         folder = directory / FOLDER
         try:
             self._settings = ExportedSettings.read(folder / SETTINGS)
@@ -254,7 +254,7 @@ class ExportedEncoder(ProductEncoder):
 
 
 def exported_encoder(
-    directory: Path, bf16: bool | None, joint_runtime: JointRuntime, on_cpu: bool
+    directory: Path, bf16: bool | None, joint_runtime: JointRuntime | None, on_cpu: bool
 ) -> ExportedEncoder | None:
     """The exported model of a directory; None without one, where torch is asked for, or the model goes to a GPU.
 
