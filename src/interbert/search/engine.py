@@ -59,7 +59,7 @@ class SearchEngine(StagedSearch):
         index: str | Path,
         model: str | Path | None = None,
         bf16: bool | None = None,
-        joint_runtime: JointRuntime = "auto",
+        joint_runtime: JointRuntime | None = None,
     ) -> SearchEngine:
         """Open an index with its model.
 
@@ -68,9 +68,10 @@ class SearchEngine(StagedSearch):
             model: where the model is, for an index in a bucket; a local index has its own copy.
             bf16: score in bf16, which leaves probabilities about two digits; None does where the device has it, False
                 gives the same on every machine.
-            joint_runtime: who computes the joint pass. "auto" is OpenVINO for a model on the CPU where it is installed:
-                faster, and without torch in the process where the index keeps an exported model; where building the
-                index measured otherwise on this processor, it is torch (:mod:`interbert.search.runtime_check`).
+            joint_runtime: who computes the joint pass; the exported model that the index keeps where there is one, else
+                torch, when not given. "auto" is OpenVINO for a model on the CPU where it is installed, which takes
+                seconds to prepare unless the index keeps an exported model. Both are torch where building the index
+                measured that to be better on this processor.
 
         Raises:
             MissingExtraError: OpenVINO is not installed.

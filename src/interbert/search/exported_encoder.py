@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from interbert.errors import CheckpointError, first_line
 from interbert.search.query_encoder import ProductEncoder
 from interbert.utils.bounded_files import read_json
+from interbert.utils.mapped_files import let_go
 from interbert.utils.runtimes import import_unreported
 
 if TYPE_CHECKING:
@@ -110,6 +111,9 @@ class Network:
             "INFERENCE_NUM_THREADS": str(threads()),
         }
         self._compiled = openvino.compile_model(str(file), "CPU", settings)
+        self._weights = file.with_suffix(".bin")
+        let_go(self._weights)
+        self._used = False
         self._thread = threading.local()
 
     def __call__(self, *inputs: NDArray[Any]) -> Float32:
@@ -117,7 +121,11 @@ class Network:
         request = getattr(self._thread, "request", None)
         if request is None:  # one must not be used by two threads
             request = self._thread.request = self._compiled.create_infer_request()
-        return np.array(request.infer(list(inputs))[0], dtype=np.float32)
+        found = np.array(request.infer(list(inputs))[0], dtype=np.float32)
+        if not self._used:  # weights are mapped, and copied in the order in which they are computed with
+            self._used = True
+            let_go(self._weights)
+        return found
 
 
 class ExportedScorer:
@@ -182,7 +190,7 @@ class ExportedEncoder(ProductEncoder):
         ImportError: OpenVINO is not installed.
     """
 
-    def __init__(self, directory: Path, bf16: bool | None, joint_runtime: JointRuntime) -> None:
+    def __init__(self, directory: Path, bf16: bool | None, joint_runtime: JointRuntime | None) -> None:
         folder = directory / FOLDER
         try:
             self._settings = ExportedSettings.read(folder / SETTINGS)
@@ -246,7 +254,7 @@ class ExportedEncoder(ProductEncoder):
 
 
 def exported_encoder(
-    directory: Path, bf16: bool | None, joint_runtime: JointRuntime, on_cpu: bool
+    directory: Path, bf16: bool | None, joint_runtime: JointRuntime | None, on_cpu: bool
 ) -> ExportedEncoder | None:
     """The exported model of a directory; None without one, where torch is asked for, or the model goes to a GPU.
 

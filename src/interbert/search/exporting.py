@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import warnings
 from dataclasses import asdict
 from pathlib import Path
@@ -33,7 +34,10 @@ from interbert.search.exported_encoder import (
 from interbert.search.query_encoder import ProductEncoder
 from interbert.utils.files import atomic_write
 from interbert.utils.runtimes import import_unreported
+from interbert.utils.transformers_logging import quiet_transformers
 
+SWITCH = "INTERBERT_EXPORT"
+"""Environment variable that is 0 where an index should keep no exported model."""
 TOLERANCE = 1e-4
 """Largest difference from torch, both in float32, that a file may have."""
 
@@ -84,7 +88,7 @@ def _embedded(model: InterBertForImageTextRetrieval, words: Tensor) -> Tensor:
 
 
 def export_encoder(encoder: ProductEncoder, directory: Path) -> bool:
-    """Write the files beside a model's own; nothing when they are there, or OpenVINO is not installed.
+    """Write the files beside a model's own; nothing when they are there, OpenVINO is not installed, or SWITCH is 0.
 
     Args:
         encoder: of the model, as it was loaded, on any device.
@@ -99,6 +103,8 @@ def export_encoder(encoder: ProductEncoder, directory: Path) -> bool:
     folder = directory / FOLDER
     if (folder / SETTINGS).is_file():
         return True
+    if os.environ.get(SWITCH) == "0":
+        return False
     try:
         openvino = import_unreported("openvino")
     except ImportError:
@@ -146,7 +152,7 @@ def _write(model: InterBertForImageTextRetrieval, encoder: ProductEncoder, folde
 
 def _convert(openvino: Any, module: nn.Module, inputs: list[tuple[Tensor, Any]], file: Path) -> None:
     example = tuple(tensor for tensor, _ in inputs)
-    with torch.no_grad(), warnings.catch_warnings():
+    with torch.no_grad(), warnings.catch_warnings(), quiet_transformers():
         warnings.simplefilter("ignore")  # tracing tells of shapes that it takes for constants; results are checked
         converted = openvino.convert_model(module.eval(), example_input=example, input=[shape for _, shape in inputs])
     openvino.save_model(converted, str(file), compress_to_fp16=False)

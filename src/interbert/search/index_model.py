@@ -110,14 +110,14 @@ def index_encoder(
     index: ProductIndex,
     model: str | Path | None = None,
     bf16: bool | None = None,
-    joint_runtime: JointRuntime = "torch",
+    joint_runtime: JointRuntime | None = None,
 ) -> ProductEncoder:
-    """Load the model of an index; where it keeps an exported one, and OpenVINO may score, that without torch.
+    """Load the model of an index; where it keeps an exported one, and torch is not asked for, that without torch.
 
     Args:
         index: opened.
         model: where to look for it instead of the index's own copy.
-        bf16, joint_runtime: as of :class:`~interbert.search.query_encoder.ProductEncoder`.
+        bf16, joint_runtime: as of :meth:`interbert.SearchEngine.open`.
 
     Raises:
         CheckpointError: it is another model, or missing.
@@ -129,7 +129,7 @@ def index_encoder(
         exported = exported_encoder(own, bf16, joint_runtime, on_cpu=not has_gpu())
         if exported is not None:
             return _fitting(exported, index)
-        return _fitting(ProductEncoder.load(own, bf16=bf16, joint_runtime=joint_runtime), index)
+        return _fitting(ProductEncoder.load(own, bf16=bf16, joint_runtime=joint_runtime or "torch"), index)
     directory = str(model or manifest.model)
     if not Path(directory).is_dir():
         raise CheckpointError(f"{directory}: the model of {index.path} is not there. Say where it is with --model.")
@@ -139,7 +139,7 @@ def index_encoder(
             f"{manifest.model_fingerprint}). Leave --model out, or build the index anew: interbert index build "
             f"{directory} {manifest.source} {index.path} --rebuild"
         )
-    return _fitting(ProductEncoder.load(directory, bf16=bf16, joint_runtime=joint_runtime), index)
+    return _fitting(ProductEncoder.load(directory, bf16=bf16, joint_runtime=joint_runtime or "torch"), index)
 
 
 def _fitting(encoder: ProductEncoder, index: ProductIndex) -> ProductEncoder:

@@ -80,7 +80,7 @@ class ProductEncoder:
         self._processor = processor
         self._begin(model.config, joint_scorer(model, bf16, joint_runtime), bf16, joint_runtime)
 
-    def _begin(self, config: Any, scorer: PairScorer, bf16: bool | None, joint_runtime: JointRuntime) -> None:
+    def _begin(self, config: Any, scorer: PairScorer, bf16: bool | None, joint_runtime: JointRuntime | None) -> None:
         self.config = config
         self.can_recall = config.contrastive_size is not None or config.fusion == "mul"
         self.bf16 = bf16

@@ -28,15 +28,15 @@ def processor_name() -> str:
     return names[0] if names else platform.processor() or platform.machine()
 
 
-def checked_runtime(path: str | Path, asked: JointRuntime) -> JointRuntime:
+def checked_runtime(path: str | Path, asked: JointRuntime | None) -> JointRuntime | None:
     """The runtime of an index's joint pass.
 
     Args:
         path: folder or URI of the index.
-        asked: for; ``auto`` becomes torch where the index's check chose that on this processor.
+        asked: for; ``auto`` and None become torch where the index's check chose that on this processor.
     """
     file = Path(path) / CHECK_FILE
-    if asked != "auto" or "://" in str(path) or not file.is_file():
+    if asked not in (None, "auto") or "://" in str(path) or not file.is_file():
         return asked
     try:
         check = read_json(file)
