@@ -6,6 +6,9 @@ import os
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
+os.environ.setdefault(
+    "INTERBERT_EXPORT", "0"
+)  # seconds an index, and OpenVINO beside training (tests/export has its own)
 
 import torch
 

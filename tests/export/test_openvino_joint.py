@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -85,17 +86,30 @@ def test_a_score_does_not_depend_on_what_is_scored_beside_it(model: Path) -> Non
     np.testing.assert_array_equal(together, alone)
 
 
-def test_batches_have_few_shapes(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+def test_batches_have_few_shapes_and_all_cores_have_some(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
     encoder = ProductEncoder.load(model, bf16=False)
     scorer = OpenVinoScorer(encoder.model, False)
-    request, sizes = scorer._request(), []
+    monkeypatch.setattr(scorer, "_cores", 2)
+    sizes: list[tuple[int, int]] = []
 
     class Recorded:
-        def infer(self, inputs: list[np.ndarray]) -> object:
-            sizes.append(len(inputs[0]))
-            return request.infer(inputs)
+        def __init__(self, place: int, request: Any) -> None:
+            self.place, self.request = place, request
 
-    monkeypatch.setattr(scorer._thread, "request", Recorded())
-    scorer.pairs(*pairs(encoder))
-    assert sizes
-    assert {size % 16 for size in sizes} == {0}
+        def start_async(self, inputs: list[np.ndarray]) -> None:
+            sizes.append((self.place, len(inputs[0])))
+            self.request.start_async(inputs)
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self.request, name)
+
+    requests = [Recorded(place, request) for place, request in enumerate(scorer._requests())]
+    monkeypatch.setattr(scorer, "_requests", lambda: requests)
+    texts, tokens = pairs(encoder)[:2]
+    scorer.pairs(texts[:1], tokens[:1], np.zeros(33, np.int64), np.zeros(33, np.int64))
+    assert sizes == [(0, 32), (1, 16)]
+    sizes.clear()
+    wanted = scorer.pairs(*pairs(encoder))
+    assert {size % 16 for _, size in sizes} == {0}
+    assert {place for place, _ in sizes} == {0, 1}
+    np.testing.assert_allclose(wanted, JointScorer(encoder.model, False).pairs(*pairs(encoder)), atol=1e-4)

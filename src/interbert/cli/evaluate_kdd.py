@@ -54,7 +54,6 @@ def run(options: Options) -> None:
 def _evaluate(options: Options) -> None:
     from interbert.checkpoints.directory import load_model, load_processor
     from interbert.cli.benchmark_output import description, print_scores, write_metrics
-    from interbert.model.scoring import asks_for_bf16
     from interbert.regions.importers.kdd_files import read_answers
     from interbert.regions.schema import ExtractorInfo
     from interbert.regions.store import RegionStore
@@ -62,6 +61,7 @@ def _evaluate(options: Options) -> None:
     from interbert.tasks.kdd_ranking import chance_ndcg, rank_candidates, read_candidates, require_answered
     from interbert.training.model_card import versions
     from interbert.utils.files import KDD_SUBMISSION, write_output
+    from interbert.utils.precision import asks_for_bf16
     from interbert.utils.terminal import progress_bar, say
 
     processor = load_processor(options.model)

@@ -54,13 +54,13 @@ def _evaluate(options: Options) -> None:
     from interbert.checkpoints.directory import load_model, load_processor
     from interbert.cli.benchmark_output import description, print_scores, write_metrics
     from interbert.errors import UsageError
-    from interbert.model.scoring import asks_for_bf16
     from interbert.regions.schema import ExtractorInfo
     from interbert.regions.store import RegionStore
     from interbert.tasks.muge import SCORER, predictions_text, read_texts, score_rankings
     from interbert.tasks.muge_ranking import chance_recalls, gallery_of, rank_gallery
     from interbert.training.model_card import versions
     from interbert.utils.files import MUGE_PREDICTIONS, write_output
+    from interbert.utils.precision import asks_for_bf16
     from interbert.utils.terminal import progress_bar, say
 
     processor = load_processor(options.model)

@@ -92,9 +92,9 @@ def _rank(options: Options, store: RegionStore, processor: InterBertProcessor, z
     from interbert.checkpoints.directory import load_model
     from interbert.cli.output import print_retrieval
     from interbert.data.pairs import PairTable
-    from interbert.model.scoring import asks_for_bf16
     from interbert.tasks.evaluation import evaluate_retrieval
     from interbert.tasks.retrieval import RetrievalSet
+    from interbert.utils.precision import asks_for_bf16
     from interbert.utils.terminal import progress_bar
 
     table = PairTable.from_captions(store.captions(), options.text_columns, options.regions)
@@ -116,10 +116,10 @@ def _compare(options: Options, store: RegionStore, processor: InterBertProcessor
     from interbert.cli.cascade_output import print_cascade, write_plot
     from interbert.data.pairs import PairTable
     from interbert.data.qrels import Qrels
-    from interbert.model.scoring import asks_for_bf16
     from interbert.tasks.cascade import CascadePlan, evaluate_cascade
     from interbert.tasks.relevance import RelevanceSet
     from interbert.tasks.retrieval import RetrievalSet, encode_images
+    from interbert.utils.precision import asks_for_bf16
     from interbert.utils.terminal import progress_bar
 
     if options.qrels is None:

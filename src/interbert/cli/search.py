@@ -104,15 +104,19 @@ def run(options: Options) -> None:
 def _search_index(options: Options, queries: Sequence[str], page: str) -> None:
     import base64
 
+    from interbert.utils.light_imports import import_lancedb
+
+    import_lancedb()  # before anything else imports it
+
     from interbert.cli.search_output import print_results, write_page
     from interbert.errors import UsageError
-    from interbert.model.scoring import asks_for_bf16
     from interbert.search.engine import SearchEngine
     from interbert.search.index import ProductIndex
     from interbert.search.query import CANDIDATES, DUPLICATES
     from interbert.search.rewriting import QueryRewriter
     from interbert.search.suggestions import filter_notes
     from interbert.search.synonyms import Synonyms
+    from interbert.utils.precision import asks_for_bf16
 
     for name in ("source", "image_column", "text_columns", "image_id_column", "split", "regions"):
         if getattr(options, name):
@@ -149,10 +153,10 @@ def _search_source(options: Options, queries: Sequence[str], page: str) -> None:
     from interbert.cli.search_output import print_results, write_page
     from interbert.extraction.columns import ColumnMapping
     from interbert.extraction.sources import open_source
-    from interbert.model.scoring import asks_for_bf16
     from interbert.report.images import thumbnails
     from interbert.search.engine import SearchEngine
     from interbert.search.source_index import SourceIndex
+    from interbert.utils.precision import asks_for_bf16
     from interbert.utils.redaction import published
     from interbert.utils.terminal import progress_bar
 

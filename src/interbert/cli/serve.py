@@ -123,18 +123,18 @@ def _served(name: str, path: str, options: Options, state: State, settings: Sett
         VectorIndexError: it is missing or damaged.
         CheckpointError: its model is missing, or another.
     """
-    from interbert.model.scoring import asks_for_bf16
     from interbert.search.engine import SearchEngine
     from interbert.search.rewriting import QueryRewriter
     from interbert.service.pipeline import Pipeline
     from interbert.service.service import ServedIndex
     from interbert.service.topic_pages import TopicPages
     from interbert.service.writes import ProductWriter
+    from interbert.utils.precision import asks_for_bf16
 
     bf16 = asks_for_bf16(options.precision)
     engine = SearchEngine.open(path, bf16=bf16, joint_runtime=options.joint_runtime)
     runtime = engine.encoder.scorer.runtime
-    reads = engine.encoder.model.config.reads_jointly
+    reads = engine.encoder.config.reads_jointly
     how = f"pairs are scored jointly by {runtime}" if reads else "its model does not read jointly, and ranks by recall"
     logging.getLogger("interbert.service").info("index %s: %s", name, how)
     return ServedIndex(

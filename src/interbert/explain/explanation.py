@@ -23,7 +23,8 @@ from interbert.explain.relevance import Pass, attended, explainable, joint_relev
 from interbert.explain.words import TokenizedText, Word, tokenized
 from interbert.model.modeling import InterBertForImageTextRetrieval
 from interbert.model.processing import InterBertProcessor
-from interbert.model.scoring import inference, require_finite
+from interbert.model.scoring import inference
+from interbert.utils.finite import require_finite
 
 Float32 = NDArray[np.float32]
 

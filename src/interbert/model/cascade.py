@@ -21,9 +21,9 @@ from interbert.model.scoring import (
     encode_images,
     encode_texts,
     inference,
-    require_finite,
     score_embedded,
 )
+from interbert.utils.finite import require_finite
 from interbert.utils.stored_names import RegionArrays
 
 Float32 = NDArray[np.float32]

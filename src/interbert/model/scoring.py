@@ -20,10 +20,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from interbert.errors import DataError
 from interbert.model.modeling import InterBertForImageTextRetrieval
 from interbert.model.processing import pad_texts
 from interbert.model.region_inputs import pad_images
+from interbert.utils.finite import require_finite
 from interbert.utils.stored_names import RegionArrays
 
 Float32 = NDArray[np.float32]
@@ -106,17 +106,6 @@ def score_listed_pairs(
         cosines = np.einsum("pd,pd->p", text_vectors[text_of], image_vectors[image_of])
         scores += cosines * np.float32(model.config.dual_score_weight)
     return require_finite(scores)
-
-
-def require_finite(scores: Float32) -> Float32:
-    """Scores as they are.
-
-    Raises:
-        DataError: one is NaN or infinite.
-    """
-    if not np.isfinite(scores).all():
-        raise DataError("a score is NaN or infinite: the model is damaged or its training diverged.")
-    return scores
 
 
 def dual_matrix(
@@ -202,11 +191,6 @@ def cpu_has_bf16() -> bool:
     check = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
     amx = getattr(torch.cpu, "_is_amx_tile_supported", None)
     return any(bool(one()) for one in (check, amx) if one is not None)
-
-
-def asks_for_bf16(precision: Literal["auto", "fp32", "bf16"]) -> bool | None:
-    """A verb's option as :func:`score_matrix` and all others here take it."""
-    return None if precision == "auto" else precision == "bf16"
 
 
 def autocast(model: torch.nn.Module, bf16: bool | None = None) -> contextlib.AbstractContextManager[object]:

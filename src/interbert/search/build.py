@@ -11,8 +11,9 @@ from typing import Any
 from interbert.errors import SourceError, UsageError, writing
 from interbert.extraction.sources import ImageSource
 from interbert.search.columns import column_notes, find_columns
+from interbert.search.exporting import export_encoder
 from interbert.search.index import ProductIndex
-from interbert.search.index_model import drop_models, keep_model, model_fingerprint
+from interbert.search.index_model import drop_models, keep_model, model_fingerprint, model_folder
 from interbert.search.manifest import (
     Manifest,
     append_manifest,
@@ -25,6 +26,7 @@ from interbert.search.manifest import (
 from interbert.search.products import identified, measured_norm
 from interbert.search.query_encoder import ProductEncoder
 from interbert.search.restore_points import read_retention
+from interbert.search.runtime_check import check_runtimes
 from interbert.search.source_changes import Changes, write_source
 from interbert.search.vectors import TokenQuantisation, stored_size
 from interbert.search.writer import IndexWriter, table_schema
@@ -92,6 +94,9 @@ def build_index(
         IndexWriter(index).maintain(finished=True)
         if validate is not None and any(one.complete for one in builds):
             validate(ProductIndex.open(path).pinned(), index)
+        if "://" not in str(path):
+            export_encoder(encoder, model_folder(path, fingerprint))
+        check_runtimes(index, encoder)
         _complete(path, manifest)
     return changes
 

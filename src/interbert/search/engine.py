@@ -17,9 +17,9 @@ from interbert.errors import UsageError
 from interbert.search.hits import Hit, Index
 from interbert.search.index import ProductIndex
 from interbert.search.index_model import index_encoder
-from interbert.search.joint import JointRuntime
 from interbert.search.query import CANDIDATES, DUPLICATES, Part, Query
 from interbert.search.query_encoder import ProductEncoder
+from interbert.search.runtime_choice import checked_runtime
 from interbert.search.staged import MEMORY, Progress, StagedSearch
 from interbert.search.versions import View
 from interbert.utils.deprecation import renamed_arguments
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from interbert import TopicRecommender
     from interbert.extraction.sources import ImageSource
+    from interbert.search.joint import JointRuntime
 
 Float32 = NDArray[np.float32]
 
@@ -58,7 +59,7 @@ class SearchEngine(StagedSearch):
         index: str | Path,
         model: str | Path | None = None,
         bf16: bool | None = None,
-        joint_runtime: JointRuntime = "torch",
+        joint_runtime: JointRuntime | None = None,
     ) -> SearchEngine:
         """Open an index with its model.
 
@@ -67,8 +68,10 @@ class SearchEngine(StagedSearch):
             model: where the model is, for an index in a bucket; a local index has its own copy.
             bf16: score in bf16, which leaves probabilities about two digits; None does where the device has it, False
                 gives the same on every machine.
-            joint_runtime: who computes the joint pass; OpenVINO is faster on CPUs, and takes seconds to prepare. "auto"
-                is OpenVINO for a model on the CPU where it is installed.
+            joint_runtime: who computes the joint pass; the exported model that the index keeps where there is one, else
+                torch, when not given. "auto" is OpenVINO for a model on the CPU where it is installed, which takes
+                seconds to prepare unless the index keeps an exported model. Both are torch where building the index
+                measured that to be better on this processor.
 
         Raises:
             MissingExtraError: OpenVINO is not installed.
@@ -76,7 +79,7 @@ class SearchEngine(StagedSearch):
             CheckpointError: ``model`` is not the model of the index.
         """
         opened = ProductIndex.open(index)
-        return cls(opened, index_encoder(opened, model, bf16, joint_runtime))
+        return cls(opened, index_encoder(opened, model, bf16, checked_runtime(index, joint_runtime)))
 
     @classmethod
     def of_source(
@@ -195,7 +198,7 @@ class SearchEngine(StagedSearch):
         Raises:
             VectorIndexError: a hit is not in the index any more.
         """
-        if not self.encoder.model.config.reads_jointly:
+        if not self.encoder.config.reads_jointly:
             return self.encoder.joint(texts, [], recalled)
         absent = [hit.id for hit in hits if hit.tokens is None]
         read = dict(zip(absent, self.index.regions(absent), strict=True))

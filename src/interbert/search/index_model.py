@@ -5,15 +5,18 @@ from __future__ import annotations
 import hashlib
 import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from interbert.checkpoints.directory import require_interbert, whole_folder
 from interbert.errors import CheckpointError, VectorIndexError
 from interbert.search.bucket_model import cached_folder, download_model, forget_models, upload_model
+from interbert.search.exported_encoder import exported_encoder, has_gpu
 from interbert.search.index import ProductIndex
-from interbert.search.joint import JointRuntime
 from interbert.search.query_encoder import ProductEncoder
 from interbert.utils.extractor_weights import WEIGHTS_FILE
 from interbert.utils.files import file_sha256
+
+if TYPE_CHECKING:
+    from interbert.search.joint import JointRuntime
 
 _PATTERNS = (
     *("config.json", "model*.safetensors", "model.safetensors.index.json", WEIGHTS_FILE, "tokenizer*", "vocab*"),
@@ -36,6 +39,8 @@ def model_fingerprint(directory: str | Path) -> str:
     Raises:
         CheckpointError: there is no InterBERT, or it is not on this machine.
     """
+    from interbert.checkpoints.directory import require_interbert
+
     require_interbert(directory)
     folder = Path(directory)
     if not folder.is_dir():
@@ -53,6 +58,8 @@ def keep_model(directory: str | Path, path: str | Path, fingerprint: str) -> Non
     Raises:
         StorageError: it cannot be written.
     """
+    from interbert.checkpoints.directory import whole_folder
+
     beside = [Path(directory, name) for name in _BESIDE if Path(directory, name).is_file()]
     files = [*model_files(Path(directory)), *beside]
     folder = model_folder(path, fingerprint)
@@ -103,14 +110,14 @@ def index_encoder(
     index: ProductIndex,
     model: str | Path | None = None,
     bf16: bool | None = None,
-    joint_runtime: JointRuntime = "torch",
+    joint_runtime: JointRuntime | None = None,
 ) -> ProductEncoder:
-    """Load the model of an index.
+    """Load the model of an index; where it keeps an exported one, and torch is not asked for, that without torch.
 
     Args:
         index: opened.
         model: where to look for it instead of the index's own copy.
-        bf16, joint_runtime: as of :class:`~interbert.search.query_encoder.ProductEncoder`.
+        bf16, joint_runtime: as of :meth:`interbert.SearchEngine.open`.
 
     Raises:
         CheckpointError: it is another model, or missing.
@@ -119,7 +126,10 @@ def index_encoder(
     manifest = index.manifest
     own = None if model is not None else own_model(index.path, manifest.model_fingerprint)
     if own is not None:
-        return _fitting(ProductEncoder.load(own, bf16=bf16, joint_runtime=joint_runtime), index)
+        exported = exported_encoder(own, bf16, joint_runtime, on_cpu=not has_gpu())
+        if exported is not None:
+            return _fitting(exported, index)
+        return _fitting(ProductEncoder.load(own, bf16=bf16, joint_runtime=joint_runtime or "torch"), index)
     directory = str(model or manifest.model)
     if not Path(directory).is_dir():
         raise CheckpointError(f"{directory}: the model of {index.path} is not there. Say where it is with --model.")
@@ -129,7 +139,7 @@ def index_encoder(
             f"{manifest.model_fingerprint}). Leave --model out, or build the index anew: interbert index build "
             f"{directory} {manifest.source} {index.path} --rebuild"
         )
-    return _fitting(ProductEncoder.load(directory, bf16=bf16, joint_runtime=joint_runtime), index)
+    return _fitting(ProductEncoder.load(directory, bf16=bf16, joint_runtime=joint_runtime or "torch"), index)
 
 
 def _fitting(encoder: ProductEncoder, index: ProductIndex) -> ProductEncoder:

@@ -8,9 +8,8 @@ Shapes: n pairs, T text tokens, R image tokens, H hidden size.
 
 from __future__ import annotations
 
-import os
 import threading
-import warnings
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal
 
@@ -19,10 +18,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from interbert.errors import MissingExtraError, UsageError
 from interbert.model.modeling import InterBertForImageTextRetrieval
 from interbert.model.scoring import autocast
-from interbert.utils.runtimes import import_unreported
+from interbert.search.openvino_module import CompiledModule, require_openvino, usable_cores
 
 Float32 = NDArray[np.float32]
 
@@ -49,18 +47,13 @@ class OpenVinoScorer:
     runtime: Literal["torch", "openvino"] = "openvino"
 
     def __init__(self, model: InterBertForImageTextRetrieval, bf16: bool | None) -> None:
-        if model.device.type != "cpu":
-            raise UsageError("OpenVINO scores on the CPU, and the model is on a GPU. Score by torch there.")
-        try:
-            self._openvino = import_unreported("openvino")
-        except ImportError as error:
-            raise MissingExtraError.of("openvino", "export") from error
+        require_openvino(model)
         self._model = model
+        self._cores = usable_cores()
         with autocast(model, bf16):
             self._bf16 = torch.is_autocast_enabled("cpu")
-        self._compiled: Any = None
+        self._compiled: CompiledModule | None = None
         self._compiling = threading.Lock()
-        self._thread = threading.local()
 
     def pairs(
         self,
@@ -74,50 +67,43 @@ class OpenVinoScorer:
         scores = np.zeros(len(text_of), dtype=np.float32)
         lengths = np.array([len(one) for one in texts], dtype=np.int64)[text_of]
         counts = np.array([len(one) for one in tokens], dtype=np.int64)[image_of]
-        for batch in _even(lengths, counts):
-            ids = np.array([texts[place] for place in text_of[batch]], dtype=np.int64)
-            images = np.stack([tokens[place] for place in image_of[batch]])
-            more = -len(batch) % _PAIRS
-            ids, images = (np.pad(one, [(0, more)] + [(0, 0)] * (one.ndim - 1), "edge") for one in (ids, images))
-            scores[batch] = self._request().infer([ids, images])[0][: len(batch)]
+        requests = self._requests()
+        busy: deque[tuple[Any, NDArray[np.int64]]] = deque()
+
+        def finish() -> Any:
+            request, batch = busy.popleft()
+            request.wait()
+            scores[batch] = request.get_output_tensor(0).data[: len(batch)]
             if progress is not None:
                 progress(len(batch))
+            return request
+
+        for place, batch in enumerate(_even(lengths, counts, self._cores)):
+            request = requests[place] if place < len(requests) else finish()
+            ids = np.array([texts[one] for one in text_of[batch]], dtype=np.int64)
+            images = np.stack([tokens[one] for one in image_of[batch]])
+            more = -len(batch) % _PAIRS
+            ids, images = (np.pad(one, [(0, more)] + [(0, 0)] * (one.ndim - 1), "edge") for one in (ids, images))
+            request.start_async([ids, images])
+            busy.append((request, batch))
+        while busy:
+            finish()
         return scores
 
-    def _request(self) -> Any:
-        """A request of this thread: one must not be used by two."""
-        request = getattr(self._thread, "request", None)
-        if request is None:
-            self.prepare()
-            request = self._thread.request = self._compiled.create_infer_request()
-        return request
+    def _requests(self) -> list[Any]:
+        """This thread's requests, one for each core."""
+        self.prepare()
+        assert self._compiled is not None
+        return self._compiled.requests(self._cores)
 
     def prepare(self) -> None:
         """Convert and compile the model, once."""
         with self._compiling:
             if self._compiled is None:
-                self._compiled = self._compile()
-
-    def _compile(self) -> Any:
-        hidden, cores = self._model.config.hidden_size, os.cpu_count() or 1
-        kinds = self._openvino.Type
-        example = (torch.ones(3, 9, dtype=torch.int64), torch.zeros(3, 6, hidden))
-        with torch.no_grad(), warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore"
-            )  # tracing tells of shapes that it takes for constants; they are checked here
-            converted = self._openvino.convert_model(
-                _Joint(self._model).eval(),
-                example_input=example,
-                input=[([-1, -1], kinds.i64), ([-1, -1, hidden], kinds.f32)],
-            )
-        settings = {
-            "INFERENCE_PRECISION_HINT": "bf16" if self._bf16 else "f32",
-            # a stream for each core: as many threads score at a time, and none waits for another's part
-            "NUM_STREAMS": str(cores),
-            "INFERENCE_NUM_THREADS": str(cores),
-        }
-        return self._openvino.compile_model(converted, "CPU", settings)
+                hidden = self._model.config.hidden_size
+                example = (torch.ones(3, 9, dtype=torch.int64), torch.zeros(3, 6, hidden))
+                joint, inputs = _Joint(self._model), [([-1, -1], "i64"), ([-1, -1, hidden], "f32")]
+                self._compiled = CompiledModule(joint, example, inputs, self._bf16)
 
 
 class _Joint(nn.Module):
@@ -135,11 +121,12 @@ class _Joint(nn.Module):
         return logits[:, 0] - logits[:, 1]  # type: ignore[no-any-return]
 
 
-def _even(lengths: NDArray[np.int64], counts: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
-    """Places of pairs with as many tokens of each kind, in batches."""
+def _even(lengths: NDArray[np.int64], counts: NDArray[np.int64], cores: int) -> Iterator[NDArray[np.int64]]:
+    """Places of pairs with as many tokens of each kind, in batches: of many pairs, at least one for each core."""
     order = np.lexsort((counts, lengths))
+    share = -(-len(order) // (cores * _PAIRS)) * _PAIRS
     ends = np.flatnonzero(np.diff(lengths[order]) | np.diff(counts[order])) + 1
     for run in np.split(order, ends):
         if len(run):
-            most = max(1, _TOKENS // int(lengths[run[0]] + counts[run[0]]))
+            most = max(1, min(share, _TOKENS // int(lengths[run[0]] + counts[run[0]])))
             yield from (run[start : start + most] for start in range(0, len(run), most))

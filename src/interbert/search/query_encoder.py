@@ -7,34 +7,31 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from interbert.checkpoints.directory import load_model, load_processor
 from interbert.errors import CheckpointError, RegionError, UsageError
-from interbert.model.modeling import InterBertForImageTextRetrieval
-from interbert.model.processing import InterBertProcessor
-from interbert.model.region_inputs import pad_images
-from interbert.model.scoring import encode_texts, inference, on_device, require_finite
-from interbert.search.joint import JointRuntime, joint_scorer, padded
 from interbert.search.vectors import unit_rows
+from interbert.utils.finite import require_finite
 
 if TYPE_CHECKING:
+    import torch
     from PIL import Image
 
     from interbert.extraction.extractor import RegionExtractor
+    from interbert.model.modeling import InterBertForImageTextRetrieval
+    from interbert.model.processing import InterBertProcessor
     from interbert.regions.schema import Regions
+    from interbert.search.joint import JointRuntime, PairScorer
 
 Float32 = NDArray[np.float32]
 
 Views: TypeAlias = "tuple[Regions, ...]"
 """Regions of an image; then of its mirror image, where that counts too."""
 
-_BATCH = 64
-_LIKENESS_SCALE = 0.25
+LIKENESS_SCALE = 0.25
 """Length of the likeness beside a direction of length one: a large index looks into the nearest of the parts that its
 vectors are divided into, and texts' queries know nothing of likeness."""
 
@@ -65,6 +62,7 @@ class ProductEncoder:
             is OpenVINO for a model on the CPU where it is installed.
 
     Attributes:
+        config: the model's sizes and settings.
         scorer: the joint pass over listed pairs, by ``joint_runtime``.
         can_recall: False for a model with neither a contrastive head nor fusion ``mul``: its vectors have no numbers.
     """
@@ -76,13 +74,29 @@ class ProductEncoder:
         bf16: bool | None = None,
         joint_runtime: JointRuntime = "torch",
     ) -> None:
-        self.can_recall = model.config.contrastive_size is not None or model.config.fusion == "mul"
-        self.model = model
-        self.processor = processor
+        from interbert.search.joint import joint_scorer
+
+        self._model = model
+        self._processor = processor
+        self._begin(model.config, joint_scorer(model, bf16, joint_runtime), bf16, joint_runtime)
+
+    def _begin(self, config: Any, scorer: PairScorer, bf16: bool | None, joint_runtime: JointRuntime | None) -> None:
+        self.config = config
+        self.can_recall = config.contrastive_size is not None or config.fusion == "mul"
         self.bf16 = bf16
         self.joint_runtime = joint_runtime
-        self.scorer = joint_scorer(model, bf16, joint_runtime)
+        self.scorer = scorer
         self._extractor: RegionExtractor | None = None
+
+    @property
+    def model(self) -> InterBertForImageTextRetrieval:
+        """The model itself."""
+        return self._model
+
+    @property
+    def processor(self) -> InterBertProcessor:
+        """The model's tokenizer and region scaling."""
+        return self._processor
 
     @classmethod
     def load(
@@ -99,8 +113,17 @@ class ProductEncoder:
             MissingExtraError: OpenVINO is not installed.
             UsageError: OpenVINO is to score what is on a GPU.
         """
+        import torch
+
+        from interbert.checkpoints.directory import load_model, load_processor
+
         chosen = device or ("cuda" if torch.cuda.is_available() else "cpu")
         return cls(load_model(directory).to(chosen), load_processor(directory), bf16, joint_runtime)
+
+    @property
+    def device_type(self) -> str:
+        """cpu or cuda."""
+        return str(self.model.device.type)
 
     def require_recall(self) -> None:
         """Check that the model has vectors.
@@ -117,24 +140,24 @@ class ProductEncoder:
     @property
     def hidden_size(self) -> int:
         """H."""
-        return int(self.model.config.hidden_size)
+        return int(self.config.hidden_size)
 
     @property
     def vector_size(self) -> int:
         """D."""
-        config = self.model.config
+        config = self.config
         corrected = config.contrastive_size is not None and config.query_bank_size is not None
         return self.direction_size + corrected + (config.likeness_size or 0)
 
     @property
     def matching_size(self) -> int:
         """The first numbers of a vector, of which a text's and an image's inner product is made: all but likeness."""
-        return self.vector_size - (self.model.config.likeness_size or 0)
+        return self.vector_size - (self.config.likeness_size or 0)
 
     @property
     def direction_size(self) -> int:
         """Numbers of a vector that say what an image shows, the first: behind them come hub correction and likeness."""
-        config = self.model.config
+        config = self.config
         if not self.can_recall:
             return 0
         return int(config.pooler_size if config.contrastive_size is None else config.contrastive_size)
@@ -142,11 +165,11 @@ class ProductEncoder:
     @property
     def largest_norm(self) -> float | None:
         """No image's vector is longer; None when that is not known before they are encoded."""
-        config = self.model.config
+        config = self.config
         if config.contrastive_size is None:
             return None
         correction = config.hub_correction if config.query_bank_size is not None else 0.0
-        likeness = _LIKENESS_SCALE if config.likeness_size is not None else 0.0
+        likeness = LIKENESS_SCALE if config.likeness_size is not None else 0.0
         return float(np.sqrt(1.0 + correction**2 + likeness**2))
 
     @property
@@ -168,24 +191,10 @@ class ProductEncoder:
         Raises:
             RegionError: regions are not this model's.
         """
-        vectors: list[Float32] = []
-        tokens: list[Float32] = []
-        for start in range(0, len(regions), _BATCH):
-            inputs = [
-                self.processor.image_inputs(one, where=name)
-                for one, name in zip(regions[start : start + _BATCH], where[start : start + _BATCH], strict=True)
-            ]
-            batch = on_device(pad_images(inputs), self.model.device)
-            with inference(self.model, bf16=False):  # once per image, and kept: exactness is worth its time
-                encoded = self.model.encode_image(**batch) if self.can_recall else torch.empty(len(inputs), 0)
-                if self.model.likeness is not None:
-                    seen = self.model.likeness(batch["region_features"]) * _LIKENESS_SCALE
-                    encoded = torch.cat([encoded, seen], dim=1)
-                embedded = self.model.interbert.image_embeddings(batch["region_features"], batch["region_locations"])
-            vectors.append(encoded.float().cpu().numpy())
-            whole = embedded.float().cpu().numpy()
-            tokens += [whole[place, : len(features)] for place, (features, _) in enumerate(inputs)]
-        return np.concatenate(vectors), tokens
+        from interbert.search import model_passes
+
+        inputs = [self.processor.image_inputs(one, where=name) for one, name in zip(regions, where, strict=True)]
+        return model_passes.images(self.model, inputs, self.can_recall, LIKENESS_SCALE)
 
     def views(self, views: Sequence[Views], where: Sequence[str]) -> tuple[Float32, list[Float32]]:
         """Vectors [n,D], means over each image's views, and embedded tokens [R,H] of the images as they are.
@@ -207,30 +216,24 @@ class ProductEncoder:
         return vectors, tokens
 
     def _mean(self, vectors: Float32, mirrored: Float32) -> Float32:
-        if self.model.config.contrastive_size is None:
+        if self.config.contrastive_size is None:
             return (vectors + mirrored) * np.float32(0.5)
+        from interbert.search.model_passes import mean_directions
+
         size = self.direction_size
-        mean = torch.from_numpy(vectors[:, :size] + mirrored[:, :size]).to(self.model.device)
-        with inference(self.model, bf16=False):
-            found: Float32 = self.model.correct_hubs(torch.nn.functional.normalize(mean, dim=-1)).cpu().numpy()
+        found = mean_directions(self.model, vectors[:, :size] + mirrored[:, :size])
         seen = unit_rows(self._likeness(vectors) + self._likeness(mirrored))
-        return np.concatenate([found, seen * np.float32(_LIKENESS_SCALE)], axis=1)
+        return np.concatenate([found, seen * np.float32(LIKENESS_SCALE)], axis=1)
 
     def _likeness(self, vectors: Float32) -> Float32:
         """[n,L], the last numbers of vectors [n,D]."""
-        return vectors[:, vectors.shape[1] - (self.model.config.likeness_size or 0) :]
+        return vectors[:, vectors.shape[1] - (self.config.likeness_size or 0) :]
 
     def vectors_of_tokens(self, tokens: Sequence[Float32]) -> Float32:
         """Vectors [n,<=D] of images whose embedded tokens [R,H] are stored, without likeness: no features are."""
-        vectors: list[Float32] = []
-        for start in range(0, len(tokens), _BATCH):
-            whole, counts = padded(tokens[start : start + _BATCH], self.model.device)
-            mask = (torch.arange(whole.shape[1]) < torch.from_numpy(counts)[:, None]).long().to(self.model.device)
-            with inference(self.model, bf16=False):
-                pooled = self.model.interbert.encode_embedded(None, whole, None, mask, pooled_only=True).image_pooled
-                assert pooled is not None
-                vectors.append(self.model.project_image(pooled, whole[:, 0]).float().cpu().numpy())
-        return np.concatenate(vectors)
+        from interbert.search.model_passes import vectors_of_tokens
+
+        return vectors_of_tokens(self.model, tokens)
 
     def texts(self, texts: Sequence[str]) -> tuple[list[list[int]], Float32]:
         """Token ids and vectors [n,D] of texts; what is longer than the model reads is cut.
@@ -246,7 +249,7 @@ class ProductEncoder:
         for text in texts:
             if not text.strip():
                 raise UsageError("the text to search for is empty. Say what the image should show.")
-        ids = self.processor.texts_to_ids(texts) if texts else []
+        ids = self.texts_to_ids(texts) if texts else []
         for text, tokens in zip(texts, ids, strict=True):
             if not self.knows(tokens):
                 raise UsageError(
@@ -255,15 +258,32 @@ class ProductEncoder:
                 )
         return ids
 
+    def texts_to_ids(self, texts: Sequence[str]) -> list[list[int]]:
+        """Token ids of any texts, cut at what the model reads."""
+        return self.processor.texts_to_ids(texts)
+
+    def is_whole_word(self, word: str) -> bool:
+        """Whether the tokenizer has an entry for the whole word, which the model then has read in many texts."""
+        tokenizer = self.processor.tokenizer
+        pieces = tokenizer.tokenize(word)
+        return len(pieces) == 1 and pieces[0] != tokenizer.unk_token
+
     def text_vectors(self, ids: Sequence[Sequence[int]]) -> Float32:
         """Vectors [n,D] of texts by token ids, float32 as those of images are: a text has the same in every batch."""
         if not self.can_recall or not ids:
             return np.empty((len(ids), self.vector_size), np.float32)
+        vectors = self._text_directions(ids)
+        return np.concatenate([vectors, np.zeros((len(ids), self.vector_size - vectors.shape[1]), np.float32)], axis=1)
+
+    def _text_directions(self, ids: Sequence[Sequence[int]]) -> Float32:
+        """The first numbers [n,<=D] of texts' vectors, of which those behind are 0."""
+        from interbert.model.scoring import encode_texts
+
         vectors = encode_texts(self.model, ids, bf16=False)
-        if self.model.config.contrastive_size is None:
+        if self.config.contrastive_size is None:
             head = self.model.matching_head.weight.detach().float().cpu().numpy()
             vectors = vectors * (head[0] - head[1])
-        return np.concatenate([vectors, np.zeros((len(ids), self.vector_size - vectors.shape[1]), np.float32)], axis=1)
+        return vectors
 
     def knows(self, tokens: Sequence[int]) -> bool:
         """Whether a text's token ids hold a token that the model knows."""
@@ -274,14 +294,14 @@ class ProductEncoder:
 
         The hub correction, a matter of texts, is left out; direction and likeness count by their shares.
         """
-        config, size = self.model.config, self.direction_size
+        config, size = self.config, self.direction_size
         query, seen = np.zeros_like(vectors), self._likeness(vectors)
         direction = vectors[:, :size]
         if config.contrastive_size is not None:  # images' vectors have a length of one, and means are given it
             direction, seen = unit_rows(direction), unit_rows(seen)
         share = np.float32(config.likeness_share if seen.shape[1] else 0.0)
         query[:, :size] = direction * (1 - share)
-        query[:, vectors.shape[1] - seen.shape[1] :] = seen * np.float32(share / _LIKENESS_SCALE)
+        query[:, vectors.shape[1] - seen.shape[1] :] = seen * np.float32(share / LIKENESS_SCALE)
         return query
 
     def image_vector(self, image: Image.Image | bytes | str | Path, mirrored: bool = False) -> Float32:
@@ -341,4 +361,4 @@ class ProductEncoder:
     @property
     def recall_weight(self) -> float:
         """What the inner product of vectors counts in a score beside the joint pass."""
-        return self.model.config.dual_score_weight or 0.0
+        return self.config.dual_score_weight or 0.0

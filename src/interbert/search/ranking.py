@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit
 
 from interbert.errors import ColumnError, UsageError
 from interbert.search.hits import Hit, Index, deduplicated, ranked, reciprocal_ranks, standardised
@@ -59,6 +58,12 @@ def page(query: Query, candidates: Candidates, scores: Float32 | None, size: int
     return Found(results, len(groups), {name: _counts([hits[place] for place in best], name) for name in query.facets})
 
 
+def _sigmoid(scores: Floats) -> Floats:
+    """Log-odds as probabilities; SciPy's function of it takes longer to import than a query to answer."""
+    probabilities: Floats = 1 / (1 + np.exp(-scores.clip(-80, 80)))
+    return probabilities
+
+
 def _ordered(candidates: Candidates, scores: Float32 | None) -> tuple[Floats, Floats | None]:
     """What candidates are ordered by [n], and the probabilities [n] of a match where they are computed."""
     query = candidates.encoded.query
@@ -69,7 +74,7 @@ def _ordered(candidates: Candidates, scores: Float32 | None) -> tuple[Floats, Fl
     if scores is not None and texts:
         for place, line in zip(texts, scores, strict=True):
             lines[place] = line
-        probability = expit(shares(weights[texts]) @ scores if len(texts) > 1 else scores[0])
+        probability = _sigmoid(shares(weights[texts]) @ scores if len(texts) > 1 else scores[0])
     order = lines[0]
     if len(lines) > 1:
         weighted = zip(weights / weights.sum(), lines, strict=True)

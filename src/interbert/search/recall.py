@@ -71,7 +71,7 @@ def recall(
     """
     if not encoded:
         return []
-    reads = view.encoder.model.config.reads_jointly
+    reads = view.encoder.config.reads_jointly
     searches = [_Search(one, one.query.candidates, one.query.scored and reads) for one in encoded]
     waiting = searches
     for widening in range(1 + _WIDENINGS):

@@ -13,7 +13,7 @@ from interbert.errors import VectorIndexError
 from interbert.search.engine import SearchEngine
 from interbert.search.index import ProductIndex
 from interbert.search.query_encoder import ProductEncoder
-from interbert.search.spelling import Vocabulary, can_be_corrected, full_text_finds, is_whole_word
+from interbert.search.spelling import Vocabulary, can_be_corrected, full_text_finds
 from interbert.search.synonyms import Match, Synonyms
 from interbert.search.table import table_state
 from interbert.search.terms import terms_of
@@ -148,10 +148,9 @@ class QueryRewriter:
             for word in words_of(text)
             if can_be_corrected(word.text) and word.text not in vocabulary and word.text not in self.synonyms
         ]
-        tokenizer = encoder.processor.tokenizer
         found: list[Word] = []
         for word in unknown[:_MOST_LOOKED_UP]:
-            if any(is_whole_word(tokenizer, one) for one in (word.text, singular(word.text))):
+            if any(encoder.is_whole_word(one) for one in (word.text, singular(word.text))):
                 continue
             closest = vocabulary.closest(word.text)
             if closest is not None and not full_text_finds(index, word.text):
@@ -171,7 +170,7 @@ class QueryRewriter:
 
     def _understands(self, index: ProductIndex, encoder: ProductEncoder, wording: str) -> bool:
         """Whether the model knows a word of it and titles have every term, of Chinese also its pairs of characters."""
-        (tokens,) = encoder.processor.texts_to_ids([wording])
+        (tokens,) = encoder.texts_to_ids([wording])
         vocabulary = self._words(index)
         return encoder.knows(tokens) and all(
             term in vocabulary or full_text_finds(index, term) for term in terms_of(wording)

@@ -109,12 +109,6 @@ def full_text_finds(index: ProductIndex, term: str) -> bool:
         return len(found.limit(1).to_arrow()) > 0
 
 
-def is_whole_word(tokenizer: Any, word: str) -> bool:
-    """Whether a model's tokenizer has an entry for the whole word, which it then has read in many texts."""
-    pieces = tokenizer.tokenize(word)
-    return len(pieces) == 1 and pieces[0] != tokenizer.unk_token
-
-
 def _latin_words(titles: Any) -> Any:
     """Arrow table of an Arrow column's words with Latin letters alone, and their counts."""
     import pyarrow as pa

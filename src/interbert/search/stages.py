@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from interbert.errors import DataError, InterBertError, UnknownProductError, VectorIndexError
-from interbert.model.scoring import require_finite
 from interbert.search.hits import Index
 from interbert.search.index import ProductIndex
 from interbert.search.query import Candidates, Encoded, Query, require_possible
 from interbert.search.ranking import recalled_scores, require_columns, require_vectors
 from interbert.search.versions import View
+from interbert.utils.finite import require_finite
 
 Float32 = NDArray[np.float32]
 Scores = Float32 | None | InterBertError
@@ -92,7 +92,7 @@ def _joint(
     view: View, candidates: Sequence[Candidates], progress: Callable[[int], None] | None
 ) -> Iterator[Float32 | InterBertError]:
     """Log-odds [T,n] of each query: joint pass and recall, as the model mixes them."""
-    reads = view.encoder.model.config.reads_jointly
+    reads = view.encoder.config.reads_jointly
     tokens: list[Float32] = []
     places: dict[str, int] = {}  # an image that several queries found is padded once
     texts: list[list[int]] = []

@@ -76,7 +76,7 @@ class Pipeline:
         self.engine = engine
         self.metrics = metrics
         self._deadline = queues.deadline_ms / 1000
-        device = engine.encoder.model.device.type
+        device = engine.encoder.device_type
         cores = queues.threads or os.cpu_count() or 1
         threads = min(cores, _MOST_THREADS) if device == "cpu" else 1
         joint_tokens = queues.joint_tokens or _JOINT_TOKENS.get(device, _JOINT_TOKENS_ELSEWHERE)

@@ -296,7 +296,7 @@ def _known_texts(engine: SearchEngine) -> list[str]:
     """Texts of the index that the model knows a word of, each with another number of tokens."""
     hits = engine.index.vector_search(np.zeros(engine.encoder.vector_size, np.float32), 4 * _WARM_SEARCHES)
     texts = [text for hit in hits for text in hit.texts if text.strip()]
-    ids = engine.encoder.processor.texts_to_ids(texts)
+    ids = engine.encoder.texts_to_ids(texts)
     known = {len(tokens): text for text, tokens in zip(texts, ids, strict=True) if engine.encoder.knows(tokens)}
     return [known[length] for length in sorted(known)][:_WARM_SEARCHES]
 

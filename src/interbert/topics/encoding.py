@@ -24,7 +24,7 @@ def require_contrast(encoder: ProductEncoder, where: str) -> None:
     Raises:
         CheckpointError: the model has none.
     """
-    if encoder.model.config.contrastive_size is None:
+    if encoder.config.contrastive_size is None:
         raise CheckpointError(f"{where}: topics need a model trained with contrastive_size; this one has none.")
 
 
@@ -41,7 +41,7 @@ def encode_wordings(encoder: ProductEncoder, texts: Sequence[str]) -> tuple[Floa
     Raises:
         UsageError: a text is empty, or none holds a token that the model knows.
     """
-    tokens = encoder.processor.texts_to_ids(texts)
+    tokens = encoder.texts_to_ids(texts)
     known = [text for text, own in zip(texts, tokens, strict=True) if not text.strip() or encoder.knows(own)]
     _, vectors = encoder.texts(known or texts)
     short = directions(encoder, vectors)
@@ -51,5 +51,5 @@ def encode_wordings(encoder: ProductEncoder, texts: Sequence[str]) -> tuple[Floa
 def encode_titles(encoder: ProductEncoder, texts: Sequence[str]) -> Float32:
     """Dual encoder's vectors [n,D] of texts; those that are the same are encoded once."""
     places = {text: place for place, text in enumerate(dict.fromkeys(texts))}
-    vectors = encode_texts(encoder.model, encoder.processor.texts_to_ids(list(places)), encoder.bf16)
+    vectors = encode_texts(encoder.model, encoder.texts_to_ids(list(places)), encoder.bf16)
     return directions(encoder, vectors)[[places[text] for text in texts]]

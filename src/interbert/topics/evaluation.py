@@ -176,7 +176,7 @@ def _lists(
     index, encoder = recommender.index, recommender.encoder
 
     def known(texts: Sequence[str]) -> bool:
-        return any(map(encoder.knows, encoder.processor.texts_to_ids(texts)))
+        return any(map(encoder.knows, encoder.texts_to_ids(texts)))
 
     titles = index.full_text_search(" ".join(topic.texts), GAIN_AT, topic.where)
     recalled, ranked, page = [], [], []

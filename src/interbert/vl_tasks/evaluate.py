@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from interbert.errors import ConfigError, DataError, InterBertError
-from interbert.model.scoring import asks_for_bf16
 from interbert.tasks.metrics import Estimate
 from interbert.training.run_setup import MISSING_IMAGES
 from interbert.utils.files import Kind, require_replaceable
+from interbert.utils.precision import asks_for_bf16
 from interbert.vl_tasks.baselines import Baselines, baselines
 from interbert.vl_tasks.example import Example
 from interbert.vl_tasks.items import VLItems

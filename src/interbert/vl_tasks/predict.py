@@ -17,11 +17,11 @@ from interbert.extraction.sources import open_source
 from interbert.model.configuration import InterBertConfig
 from interbert.model.modeling import InterBertForSequenceClassification
 from interbert.model.processing import InterBertProcessor
-from interbert.model.scoring import asks_for_bf16
 from interbert.regions.schema import ExtractorInfo
 from interbert.training.model_card import PROVENANCE
 from interbert.utils.bounded_files import read_json
 from interbert.utils.files import TABLE_PREDICTIONS, require_apart, require_replaceable
+from interbert.utils.precision import asks_for_bf16
 from interbert.vl_tasks.example import Example
 from interbert.vl_tasks.heads import Head, LabelHead
 from interbert.vl_tasks.image_regions import TaskRegions

@@ -158,7 +158,7 @@ def _shown(document: Document) -> dict[str, str]:
 
 
 async def _usage(served: ServedIndex, texts: list[str]) -> Usage:
-    ids = await run_in_threadpool(served.engine.encoder.processor.texts_to_ids, texts) if texts else []
+    ids = await run_in_threadpool(served.engine.encoder.texts_to_ids, texts) if texts else []
     tokens = sum(map(len, ids))
     return Usage(prompt_tokens=tokens, total_tokens=tokens)
 

@@ -1,0 +1,76 @@
+"""A torch module as OpenVINO computes it, converted in memory."""
+
+from __future__ import annotations
+
+import os
+import threading
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from interbert.errors import MissingExtraError, UsageError
+from interbert.model.modeling import InterBertForImageTextRetrieval
+from interbert.utils.runtimes import import_unreported
+
+
+def require_openvino(model: InterBertForImageTextRetrieval) -> None:
+    """Check that OpenVINO can compute a model.
+
+    Raises:
+        MissingExtraError: OpenVINO is not installed.
+        UsageError: the model is on a GPU.
+    """
+    if model.device.type != "cpu":
+        raise UsageError("OpenVINO scores on the CPU, and the model is on a GPU. Score by torch there.")
+    try:
+        import_unreported("openvino")
+    except ImportError as error:
+        raise MissingExtraError.of("openvino", "export") from error
+
+
+def usable_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class CompiledModule:
+    """A module for the CPU; threads may share it.
+
+    Args:
+        module: whose weights do not change any more.
+        example: inputs to trace it with.
+        inputs: shape, -1 for any, and OpenVINO's type of each input.
+        bf16: compute in bfloat16.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        example: tuple[Tensor, ...],
+        inputs: Sequence[tuple[list[int], str]],
+        bf16: bool,
+    ) -> None:
+        openvino, cores = import_unreported("openvino"), str(usable_cores())
+        with torch.no_grad(), warnings.catch_warnings():
+            # tracing tells of shapes that it takes for constants; tests compare results of other shapes
+            warnings.simplefilter("ignore")
+            kinds = [(shape, getattr(openvino.Type, kind)) for shape, kind in inputs]
+            converted = openvino.convert_model(module.eval(), example_input=example, input=kinds)
+        settings = {
+            "INFERENCE_PRECISION_HINT": "bf16" if bf16 else "f32",
+            # a stream for each core, which computes batches of one thread or of several: none waits for another's part
+            "NUM_STREAMS": cores,
+            "INFERENCE_NUM_THREADS": cores,
+        }
+        self._compiled = openvino.compile_model(converted, "CPU", settings)
+        self._thread = threading.local()
+
+    def requests(self, count: int) -> list[Any]:
+        """This thread's requests, as many as its first call asks for: one must not be used by two threads."""
+        found: list[Any] | None = getattr(self._thread, "requests", None)
+        if found is None:
+            found = self._thread.requests = [self._compiled.create_infer_request() for _ in range(count)]
+        return found

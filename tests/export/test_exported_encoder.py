@@ -1,0 +1,189 @@
+"""An index's exported model finds what the model finds, and torch is not loaded for it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests.search.conftest import built, index_path, make_model, model, priced  # noqa: F401  fixtures
+
+from interbert.search import exporting
+from interbert.search.engine import SearchEngine
+from interbert.search.exported_encoder import FOLDER, SETTINGS, WORDS, ExportedEncoder, exported_encoder, threads
+from interbert.search.exporting import export_encoder
+from interbert.search.query_encoder import ProductEncoder
+from interbert.search.rewriting import QueryRewriter
+
+pytest.importorskip("openvino")
+
+TEXTS = ("a red circle on white paper", "blue square", "白纸上的红色圆形", "green " * 60)
+
+
+@pytest.fixture(autouse=True)
+def _exporting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(exporting.SWITCH, raising=False)
+
+
+def exported(directory: Path, folder: Path) -> tuple[ProductEncoder, ExportedEncoder]:
+    """A copy of a model, and its exported one, both in float32."""
+    shutil.copytree(directory, folder)
+    whole = ProductEncoder.load(folder, "cpu", bf16=False)
+    assert export_encoder(whole, folder)
+    return whole, ExportedEncoder(folder, False, None)
+
+
+def kept_model(index: Path) -> Path:
+    (folder,) = (index / "models").iterdir()
+    return folder
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"query_bank_size": 5, "hub_correction": 0.4},
+        {"contrastive_size": None, "dual_score_weight": None},
+        {"contrastive_lexical": True, "likeness_size": 3, "likeness_share": 0.4},
+        {"dual_score_offset": 0.3},
+    ],
+    ids=["hubs", "matching head", "words and likeness", "not jointly"],
+)
+def test_vectors_scores_and_sizes_are_those_of_the_model(
+    make_model: Callable[..., Path],  # noqa: F811
+    tmp_path: Path,
+    fields: dict[str, object],
+) -> None:
+    whole, light = exported(make_model(**fields), tmp_path / "model")
+    ids = whole.token_ids(TEXTS)
+    assert light.token_ids(TEXTS) == ids
+    assert max(map(len, ids)) == whole.processor.max_text_tokens
+    np.testing.assert_allclose(light.text_vectors(ids), whole.text_vectors(ids), atol=1e-5)
+    random = np.random.default_rng(0)
+    tokens = [random.normal(size=(count, whole.hidden_size)).astype(np.float32) for count in (4, 2, 4)]
+    recalled = random.normal(size=(len(ids), len(tokens))).astype(np.float32)
+    theirs = whole.joint(ids, tokens, recalled)
+    np.testing.assert_allclose(light.joint(ids, tokens, recalled), theirs, atol=1e-4)
+    assert np.ptp(theirs) > 1e-2
+    for size in ("vector_size", "direction_size", "matching_size", "hidden_size", "largest_norm", "recall_weight"):
+        assert getattr(light, size) == getattr(whole, size)
+    query = random.normal(size=(2, whole.vector_size)).astype(np.float32)
+    np.testing.assert_array_equal(light.image_query(query), whole.image_query(query))
+    assert light._whole is None, "nothing of this needs the model itself"
+
+
+def test_the_model_itself_is_loaded_for_an_image(built: Path, tmp_path: Path) -> None:  # noqa: F811
+    whole, light = exported(kept_model(built), tmp_path / "model")
+    image = np.zeros((40, 30, 3), dtype=np.uint8)
+    from PIL import Image
+
+    np.testing.assert_allclose(
+        light.image_vector(Image.fromarray(image)), whole.image_vector(Image.fromarray(image)), atol=1e-6
+    )
+
+
+def test_words_are_whole_as_for_the_tokenizer(built: Path, tmp_path: Path) -> None:  # noqa: F811
+    whole, light = exported(kept_model(built), tmp_path / "model")
+    words = ("red", "circle", "redcircle", "zzz", "红")
+    assert [light.is_whole_word(word) for word in words] == [whole.is_whole_word(word) for word in words]
+    assert light.is_whole_word("red")
+    assert not light.is_whole_word("redcircle")
+    (unknown,) = light.texts_to_ids(["☃"])
+    assert not light.knows(unknown)
+
+
+def test_several_threads_use_one(built: Path, tmp_path: Path) -> None:  # noqa: F811
+    _, light = exported(kept_model(built), tmp_path / "model")
+    ids = light.token_ids(TEXTS)
+    wanted = light.text_vectors(ids)
+    found: list[np.ndarray] = []
+    running = [threading.Thread(target=lambda: found.append(light.text_vectors(ids))) for _ in range(4)]
+    for one in running:
+        one.start()
+    for one in running:
+        one.join()
+    assert len(found) == len(running)
+    for vectors in found:
+        np.testing.assert_array_equal(vectors, wanted)
+
+
+def test_neither_the_engine_nor_the_command_loads_torch(index_path: Path) -> None:  # noqa: F811
+    whole = SearchEngine.open(index_path, bf16=False, joint_runtime="torch")
+    assert export_encoder(whole.encoder, kept_model(index_path))
+    wanted = whole.search("a red circle", where="price < 20")
+    assert QueryRewriter(whole).rewrite("a rde circle").text
+    script = """
+import json, sys
+from interbert import SearchEngine
+from interbert.cli.main import main
+from interbert.search.rewriting import QueryRewriter
+engine = SearchEngine.open(sys.argv[1], bf16=False)
+assert QueryRewriter(engine).rewrite("a rde circle").text
+hits = engine.search("a red circle", where="price < 20")
+assert main(["search", sys.argv[1], "a red circle", "--precision", "fp32"]) == 0
+heavy = {"torch", "transformers", "datasets", "scipy", "sklearn"} & sys.modules.keys()
+assert not heavy, heavy
+print(json.dumps([[hit.id, hit.probability] for hit in hits]))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(index_path)], capture_output=True, text=True, timeout=120, env=os.environ
+    )
+    assert done.returncode == 0, done.stderr[-1500:]
+    lines = done.stdout.splitlines()
+    assert "red-circle" in done.stdout
+    found = json.loads(lines[-1])
+    assert [name for name, _ in found] == [hit.id for hit in wanted]
+    np.testing.assert_allclose([one for _, one in found], [hit.probability for hit in wanted], atol=1e-4)
+
+
+def test_what_is_damaged_is_said_and_the_model_used(
+    index_path: Path,  # noqa: F811
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    folder = kept_model(index_path)
+    encoder = ProductEncoder.load(folder, "cpu", bf16=False)
+    assert export_encoder(encoder, folder)
+    assert export_encoder(encoder, folder), "there already"
+    assert exported_encoder(folder, False, "torch", on_cpu=True) is None
+    assert exported_encoder(folder, False, None, on_cpu=False) is None
+    settings = folder / FOLDER / SETTINGS
+    sound = settings.read_text(encoding="utf-8")
+    settings.write_text(sound.replace('"format": 1', '"format": 9'), encoding="utf-8")
+    assert exported_encoder(folder, False, None, on_cpu=True) is None
+    assert "is of format 9" in caplog.text
+    settings.write_text(sound, encoding="utf-8")
+    np.save(folder / FOLDER / WORDS, np.zeros((3, 5), np.float32))
+    assert exported_encoder(folder, False, None, on_cpu=True) is None
+    assert "[3, 5]" in caplog.text
+    (found,) = SearchEngine.open(index_path, bf16=False).search("a red circle", top_k=1)
+    assert found.probability is not None
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    caplog.clear()
+    assert exported_encoder(folder, False, None, on_cpu=True) is None
+
+
+def test_what_differs_from_torch_is_not_kept(
+    index_path: Path,  # noqa: F811
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    folder = kept_model(index_path)
+    monkeypatch.setattr(exporting, "TOLERANCE", 0.0)
+    assert not export_encoder(ProductEncoder.load(folder, "cpu", bf16=False), folder)
+    assert not (folder / FOLDER).exists()
+    assert "differs from torch" in caplog.text
+
+
+def test_threads_are_those_that_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    assert threads() == 3
+    for said in ("0", "many", ""):
+        monkeypatch.setenv("OMP_NUM_THREADS", said)
+        assert threads() == (os.cpu_count() or 1)
