@@ -102,25 +102,22 @@ def _default_settings(out: Path, sizes: list[int]) -> None:
 def before_the_first_step(path: str) -> dict[str, float]:
     """What pretraining holds of one store before its first step, in MiB of this process's own memory."""
     from interbert.data.negatives import Negatives
-    from interbert.model.region_inputs import InterBertRegionFeatureExtractor
     from interbert.training.options import NegativeOptions
     from interbert.training.run_setup import open_data
 
     keep_freed_memory()  # as the command does
     chosen = NegativeOptions()
-    with _own_memory() as own:
+    with tempfile.TemporaryDirectory(dir=Path(path).parent) as part, _own_memory() as own:
+        folder = Path(part)
         data = open_data(path, None, 0.05, 500, [], 0)
         opened = own[-1]
-        pooled = data.pooled
+        pooled = data.pooled(folder)
         time.sleep(0.3)
         held = own[-1]
-        negatives = Negatives.mined(data.table, pooled, near_same=chosen.near_same)
-        mean, std = pooled.mean(axis=0).tolist(), pooled.std(axis=0).tolist()
-        scaled = InterBertRegionFeatureExtractor(None, mean, std).standardise(pooled)
+        negatives = Negatives.mined(data.table, pooled, near_same=chosen.near_same, folder=folder)
         time.sleep(0.3)
         after = own[-1]
         assert negatives.table is data.table
-        assert scaled.shape == pooled.shape
     return {"opened_mib": opened, "pooled_mib": held, "mined_and_scaled_mib": after, "peak_mib": max(own)}
 
 

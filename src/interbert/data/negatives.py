@@ -7,91 +7,30 @@ product, never an identical caption, nor one that says nearly the same.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import operator
+import tempfile
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
+from interbert.data.neighbours import image_vectors, text_neighbours, vector_neighbours
 from interbert.data.pairs import PairTable
-from interbert.data.texts import NearSame, words_of
+from interbert.data.texts import NearSame
 from interbert.errors import SourceError
 from interbert.utils.files import replacing
+from interbert.utils.row_file import Chosen, Int64, RowFile, Rows
 
-Float32 = NDArray[np.float32]
-Int64 = NDArray[np.int64]
+Pool = NDArray[np.signedinteger[Any]]
 
 POOL_SIZE = 32
 """Neighbours of a pair that hard negatives are drawn from: near enough to be hard, many enough to differ by epoch."""
-_BLOCK = 512
 _TRIES = 100
-_PROJECTED = 256
-_SHARD = 50_000
-"""Neighbours of larger sets are looked for inside random parts of this size: all against all would take days."""
-
-
-def text_neighbours(texts: Sequence[str], count: int) -> Int64:
-    """Indices [n,count] of the most similar other texts by TF-IDF cosine, best first."""
-    from sklearn.feature_extraction.text import TfidfVectorizer
-
-    if not any(words_of(text) for text in texts):
-        raise SourceError("no text holds a word, so none is like another. Leave hard negatives out: hard_share 0.")
-    vectors = TfidfVectorizer(analyzer=words_of, dtype=np.float32).fit_transform(texts)
-
-    def within(part: Int64) -> Int64:
-        chosen = vectors[part]
-        return _blockwise(len(part), lambda start: (chosen[start : start + _BLOCK] @ chosen.T).toarray(), count)
-
-    return _by_shards(len(texts), count, within)
-
-
-def vector_neighbours(queries: Float32, candidates: Float32, count: int) -> Int64:
-    """Indices [n,count] of the candidates [n,D] most similar to queries [n,D] by inner product, never one's own."""
-
-    def within(part: Int64) -> Int64:
-        asked, offered = queries[part], candidates[part]
-        return _blockwise(len(part), lambda start: asked[start : start + _BLOCK] @ offered.T, count)
-
-    return _by_shards(len(queries), count, within)
-
-
-def _by_shards(total: int, count: int, within: Callable[[Int64], Int64], shard: int = _SHARD) -> Int64:
-    """Neighbours [total, <=count] that ``within`` finds inside parts of at most ``shard`` indices."""
-    parts = -(-total // shard)
-    if parts <= 1:
-        return within(np.arange(total, dtype=np.int64))
-    order = np.random.default_rng(0).permutation(total)
-    found = np.empty((total, min(count, total // parts - 1)), dtype=np.int64)
-    for part in np.array_split(order, parts):
-        found[part] = part[within(part)][:, : found.shape[1]]
-    return found
-
-
-def _blockwise(total: int, similarity: Callable[[int], NDArray[np.floating]], count: int) -> Int64:
-    return np.concatenate([_best(similarity(start), start, count) for start in range(0, total, _BLOCK)])
-
-
-def image_vectors(pooled: Float32, seed: int = 0) -> Float32:
-    """Unit vectors [n,<=256] of mean region features [n,F]: standardised, randomly projected when wide."""
-    standard = (pooled - pooled.mean(axis=0)) / pooled.std(axis=0).clip(min=1e-3)
-    if standard.shape[1] > _PROJECTED:
-        projection = np.random.default_rng(seed).standard_normal((standard.shape[1], _PROJECTED), dtype=np.float32)
-        standard = standard @ projection
-    unit: Float32 = standard / np.linalg.norm(standard, axis=1, keepdims=True).clip(min=1e-6)
-    return unit
-
-
-def _best(similarity: NDArray[np.floating], start: int, count: int) -> Int64:
-    rows = np.arange(len(similarity))
-    similarity[rows, rows + start] = -np.inf
-    count = min(count, similarity.shape[1] - 1)
-    if count < 1:
-        return np.zeros((len(similarity), 0), dtype=np.int64)
-    top = np.argpartition(-similarity, count - 1, axis=1)[:, :count]
-    order = np.argsort(-similarity[rows[:, None], top], axis=1, kind="stable")
-    return top[rows[:, None], order].astype(np.int64)
+_BOTH = "both"
+"""In a file of pools, those that are for captions and images."""
 
 
 def _pair_of(values: Int64, wanted: Int64) -> Int64:
@@ -132,25 +71,35 @@ class Negatives:
     def __init__(
         self,
         table: PairTable,
-        caption_pools: Sequence[Int64] = (),
-        image_pools: Sequence[Int64] = (),
+        caption_pools: Sequence[Pool] = (),
+        image_pools: Sequence[Pool] = (),
         near_same: float | None = None,
     ) -> None:
         self.table = table
         self._near_same = None if near_same is None else NearSame(table.texts, near_same)
-        self._pools: dict[str, tuple[Int64, ...]] = {
+        self._pools: dict[str, tuple[Pool, ...]] = {
             "caption": tuple(caption_pools),
             "image": tuple(image_pools),
         }
 
     @classmethod
     def mined(
-        cls, table: PairTable, pooled: Float32 | None, pool_size: int = POOL_SIZE, near_same: float | None = None
+        cls,
+        table: PairTable,
+        pooled: Rows | None,
+        pool_size: int = POOL_SIZE,
+        near_same: float | None = None,
+        folder: Path | None = None,
     ) -> Negatives:
-        """Pools by TF-IDF neighbours of the texts and, given mean region features [rows,F], image neighbours."""
+        """Pools by TF-IDF neighbours of the texts and, given mean region features [rows,F], image neighbours.
+
+        The images' vectors lie in a file in ``folder`` meanwhile, a kilobyte each; in the system's folder for such
+        files when not given.
+        """
         pools = [text_neighbours(table.texts, pool_size)]
         if pooled is not None:
-            vectors = image_vectors(pooled)[table.rows]
+            of_rows = RowFile.of(folder or Path(tempfile.gettempdir()), len(pooled), image_vectors(pooled))
+            vectors = Chosen(of_rows, table.rows)
             pools.append(vector_neighbours(vectors, vectors, pool_size))
         return cls(table, pools, pools, near_same)
 
@@ -158,8 +107,8 @@ class Negatives:
     def from_vectors(
         cls,
         table: PairTable,
-        texts: Float32,
-        images: Float32,
+        texts: Rows,
+        images: Rows,
         pool_size: int = POOL_SIZE,
         near_same: float | None = None,
     ) -> Negatives:
@@ -189,17 +138,20 @@ class Negatives:
         Raises:
             StorageError: the disk is full or not writable.
         """
-        arrays = {f"{side} {kind}": pool for side, pools in self._pools.items() for kind, pool in enumerate(pools)}
+        captions, images = self._pools["caption"], self._pools["image"]
+        same = len(captions) == len(images) and all(map(operator.is_, captions, images))
+        sides = {_BOTH: captions} if same else self._pools
+        arrays = {f"{side} {kind}": pool for side, pools in sides.items() for kind, pool in enumerate(pools)}
         with replacing(file) as part:
             # safetensors writes the memory of an array as it lies, whatever its order is
-            save_file({name: array.astype(np.int32, order="C") for name, array in arrays.items()}, part)
+            save_file({name: array.astype(np.int32, order="C", copy=False) for name, array in arrays.items()}, part)
 
     @classmethod
     def load(cls, table: PairTable, file: Path, near_same: float | None = None) -> Negatives:
         """Pools that :meth:`save` wrote for the same table."""
         arrays = load_file(file)
         pools = {
-            side: [arrays[name] for name in sorted(arrays) if name.startswith(f"{side} ")]
+            side: [arrays[name] for name in sorted(arrays) if name.startswith((f"{side} ", f"{_BOTH} "))]
             for side in ("caption", "image")
         }
         return cls(table, pools["caption"], pools["image"], near_same)

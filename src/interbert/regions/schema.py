@@ -233,9 +233,11 @@ class RegionReader(ABC):
 
     def pooled_features(self, batch_rows: int = 512) -> NDArray[np.float32]:
         """Mean region feature of every row, [len,F], read in order without holding the whole store."""
-        pooled = [
-            regions.features.mean(axis=0, dtype=np.float32)
-            for start in range(0, len(self), batch_rows)
-            for regions in self.take(range(start, min(start + batch_rows, len(self))))
-        ]
-        return np.stack(pooled)
+        return np.concatenate([block for _, block in self.pooled_blocks(batch_rows)])
+
+    def pooled_blocks(self, batch_rows: int = 512) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
+        """Numbers of rows, in order, and their mean region features [at most batch_rows,F]: all rows once."""
+        for start in range(0, len(self), batch_rows):
+            rows = np.arange(start, min(start + batch_rows, len(self)), dtype=np.int64)
+            found = self.take(rows.tolist())
+            yield rows, np.stack([regions.features.mean(axis=0, dtype=np.float32) for regions in found])

@@ -22,7 +22,7 @@ from interbert.data.sampling import EpochBatches
 from interbert.errors import ConfigError
 from interbert.model.modeling import InterBertForImageTextRetrieval
 from interbert.model.processing import InterBertProcessor
-from interbert.model.scoring import encode_all, encode_texts
+from interbert.model.scoring import encode_texts
 from interbert.regions.schema import ExtractorInfo
 from interbert.tasks.frozen import scores_by_titles
 from interbert.tasks.likeness import keep_likeness
@@ -34,6 +34,7 @@ from interbert.training.baselines import baseline_losses
 from interbert.training.choice import interval
 from interbert.training.model_card import provenance
 from interbert.training.options import FinetuneRetrievalOptions
+from interbert.training.pair_vectors import pair_vectors
 from interbert.training.plan import plan_of
 from interbert.training.run_setup import (
     TrainingData,
@@ -130,7 +131,7 @@ def _finetune(options: FinetuneRetrievalOptions) -> None:
         _require_dual(options, model)
         dataset = TruePairs(pairs, hard)
     else:
-        dataset = RetrievalPairs(pairs, _negatives(options, data, processor, model, arguments), hard)
+        dataset = RetrievalPairs(pairs, _negatives(options, data, pairs, processor, model, arguments), hard)
     texts, images = data.validation.encode(data.validation_store, processor)
     mismatches = _IN_BATCH_MISMATCHES if in_batch else _MISMATCHES
     chance = baseline_losses(pairs.ids, data.store, "classify", options.training.batch_size * cut.processes, mismatches)
@@ -279,6 +280,7 @@ def _require_dual(options: FinetuneRetrievalOptions, model: InterBertForImageTex
 def _negatives(
     options: FinetuneRetrievalOptions,
     data: TrainingData,
+    pairs: PairData,
     processor: InterBertProcessor,
     model: InterBertForImageTextRetrieval,
     arguments: TrainingArguments,
@@ -289,10 +291,8 @@ def _negatives(
         _require_dual(options, model)
 
     def by_model() -> Negatives:
-        unique, inverse = np.unique(data.table.rows, return_inverse=True)
-        images = encode_images(data.store, unique.tolist(), processor)
-        texts, vectors = encode_all(model, processor.texts_to_ids(data.table.texts), images)
-        return Negatives.from_vectors(data.table, texts, vectors[inverse], near_same=chosen.near_same)
+        texts, images = pair_vectors(model, pairs, data.store, processor, Path(options.out))
+        return Negatives.from_vectors(data.table, texts, images, near_same=chosen.near_same)
 
     def by_judgement() -> Negatives:
         return Negatives.judged(data.table, chosen.near_same)

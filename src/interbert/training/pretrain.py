@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -49,6 +50,7 @@ from interbert.training.trainer import InterBertTrainer, last_checkpoint
 from interbert.training.warm_start import WarmStartData, can_warm_start, warm_start
 from interbert.utils.files import atomic_write
 from interbert.utils.redaction import published
+from interbert.utils.row_file import Changed
 
 _logger = logging.getLogger(__name__)
 
@@ -97,10 +99,9 @@ def _pretrain(options: PretrainOptions) -> None:
     # without a dual encoder the joint model is all there is to judge
     task = PretrainingTask(data.validation, texts, images, joint=model.config.contrastive_size is None)
     if can_warm_start(model, options.warm_start) and last_checkpoint(out) is None:
-        pooled = processor.feature_extractor.standardise(data.pooled, options.regions)
-        known = WarmStartData(pairs, pooled, task)
+        scaled = partial(processor.feature_extractor.standardise, where=options.regions)
+        known = WarmStartData(pairs, Changed(data.pooled(out), scaled), task)
         warm_start(model, known, options.warm_start, out, uses_bf16(options.training))
-        del known, pooled  # a copy of every image's features, of no use to what follows
     # after the warm start, whose trainer has other ones: they are of the process
     arguments = trainer_arguments(options.training, out, len(batches))
     stretch = plan_of(options.training, len(batches)).stretch

@@ -9,8 +9,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, redirect_stdout
-from dataclasses import asdict, dataclass, is_dataclass
-from functools import cached_property, partial
+from dataclasses import asdict, dataclass, field, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +39,7 @@ from interbert.utils.bounded_files import read_json, reading
 from interbert.utils.deprecation import FIXED_OPTIONS, LATER_OPTIONS
 from interbert.utils.files import atomic_write, is_part, only_writer
 from interbert.utils.redaction import stripped
+from interbert.utils.row_file import RowFile
 
 if TYPE_CHECKING:
     from transformers import TrainingArguments
@@ -85,11 +85,19 @@ class TrainingData:
     """[pairs] how often an epoch visits each pair; None means once."""
     judged: QrelsTexts | None = None
     """Judgements that some of the pairs come from."""
+    _pooled: list[RowFile] = field(default_factory=list)
 
-    @cached_property
-    def pooled(self) -> NDArray[np.float32]:
-        """Mean region feature of every row [rows,F]: one pass over the store, whoever asks."""
-        return self.store.pooled_features()
+    def pooled(self, folder: Path) -> RowFile:
+        """Mean region feature of every row [rows,F]: one pass over the store, whoever asks first.
+
+        They lie in a file of ``folder`` that goes when the process ends: in memory a million of them took 5.8 GB.
+
+        Raises:
+            StorageError: the disk is full or not writable.
+        """
+        if not self._pooled:
+            self._pooled.append(RowFile.of(folder, len(self.store), self.store.pooled_blocks()))
+        return self._pooled[0]
 
     def fingerprints(self) -> dict[str, str]:
         """For provenance."""
@@ -209,8 +217,10 @@ def run_negatives(
     with arguments.main_process_first(desc="negatives"):
         if file.exists():
             return Negatives.load(data.table, file, chosen.near_same)
-        mined = partial(Negatives.mined, data.table, data.pooled, near_same=chosen.near_same)
-        found = (by_model or mined)()
+        if by_model is None:
+            found = Negatives.mined(data.table, data.pooled(out), near_same=chosen.near_same, folder=out)
+        else:
+            found = by_model()
         found.save(file)
         return found
 

@@ -47,6 +47,7 @@ from interbert.training.run_setup import main_process
 from interbert.training.stage import Stage, StageTask, train_stage
 from interbert.utils.bounded_files import reading
 from interbert.utils.files import replacing
+from interbert.utils.row_file import Rows
 
 WARM_START = "warm_start.safetensors"
 
@@ -61,7 +62,7 @@ class WarmStartData:
     """What the stages learn from."""
 
     pairs: PairData
-    pooled: NDArray[np.float32]
+    pooled: Rows
     """[rows,F], the standardised mean region feature of every store row."""
     task: RetrievalTask
     """Whose pairs set the scale of the matching logits afterwards."""
@@ -275,7 +276,7 @@ class _Contrast(StageTask):
         }
         rows = [key.row for key in keys]
         if not self._whole:
-            return found | {"features": torch.from_numpy(self._data.pooled[rows]).unsqueeze(1)}
+            return found | {"features": torch.from_numpy(self._data.pooled[np.array(rows)]).unsqueeze(1)}
         regions = data.regions(rows)
         images = image_tensors([data.image(regions[row], row) for row in rows])
         return found | images | {"features": images.pop("region_features")}
