@@ -37,7 +37,7 @@ FIXED_OPTIONS: dict[str, Any] = {
 from pretraining alone, and ``config_overrides`` has those of the model's configuration."""
 
 
-LATER_OPTIONS: dict[str, Any] = {"masking.token_share": 0.15, "mismatched_share": 0.5}
+LATER_OPTIONS: dict[str, Any] = {"masking.token_share": 0.15, "mismatched_share": 0.5, "model.initializer_range": 0.02}
 """Options of training that earlier versions did not have, and the value that held then."""
 
 
