@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from composition_scenes import WAYS, Scene, draw_scenes, render
+from composition_scenes import TRAINED_WAYS, WAYS, Scene, draw_scenes, render
 from numpy.typing import NDArray
 from small_trunk import WIDTH, model_options, text_training
 
@@ -46,6 +46,7 @@ from interbert.training.options import (
     FinetuneNegativeOptions,
     FinetuneRetrievalOptions,
     MaskingOptions,
+    ModelOptions,
     NegativeOptions,
     PretrainOptions,
     TrainingOptions,
@@ -58,6 +59,10 @@ from interbert.utils.stored_names import RegionArrays
 Float32 = NDArray[np.float32]
 CHANCE = 1 / 6
 TRAINED_OBJECTS = (2, 3, 4)
+LESSONS = ("where", "whose", "train")
+"""Splits to train on."""
+_FIRST_EPOCHS = 16.0
+"""Passes of the first lessons: until places are told apart, in some 1,000 steps."""
 _CONTRAST = 0.1
 """Weight of the contrast: with 1 matching stayed at chance for thousands of steps (results/composition.md)."""
 _BATCH = 32
@@ -76,12 +81,16 @@ class Split:
     combinations: str
     number: int
     objects: tuple[int, ...]
+    ways: tuple[str, ...] = WAYS
 
 
 def splits(scenes: int) -> list[Split]:
     """All splits; ``scenes`` to train on."""
     return [
-        Split("train", 0, "seen", scenes, TRAINED_OBJECTS),
+        # captions that name one object alone: the first lessons, without which colours and places are not learnt
+        Split("where", 6, "seen", scenes // 6, (1, 1, 2, 3), ("where",)),
+        Split("whose", 7, "seen", scenes // 6, (2, 2, 3), ("whose",)),
+        Split("train", 0, "seen", scenes, (2, 2, 2, 2, 3, 4), TRAINED_WAYS),
         Split("validation", 1, "seen", 200, TRAINED_OBJECTS),
         Split("unseen_two", 2, "unseen", 500, (2,)),
         Split("unseen", 3, "unseen", 500, TRAINED_OBJECTS),
@@ -100,10 +109,15 @@ def main() -> None:
         stores[split.name] = _extracted(split, out, arguments.seed)
     print(f"drawn and extracted in {time.monotonic() - started:.0f} s", flush=True)
     column = "caption" if arguments.language == "en" else "caption_zh"
-    text, pretrained, model = (out / f"{stage}-{arguments.language}" for stage in ("text", "pretrained", "model"))
+    stages = ("text", "first", "pretrained", "model")
+    text, first, pretrained, model = (out / f"{stage}-{arguments.language}" for stage in stages)
     texts = text_training(out / "train.parquet", text, arguments.seed, out / "validation.parquet")
     pretrain_text(replace(texts, text_columns=[column]))
-    pretrain(_pretraining(stores, text, pretrained, column, arguments))
+    pretrain(_pretraining(stores["where"], text, first, column, arguments, epochs=_FIRST_EPOCHS))
+    print(f"first lessons after {time.monotonic() - started:.0f} s", flush=True)
+    both = {str(stores[name]): 1.0 for name in ("where", "whose")}
+    whole = _pretraining(stores["train"], first, pretrained, column, arguments, epochs=arguments.pretrain_epochs)
+    pretrain(replace(whole, more_regions=both, validation=str(stores["validation"]), model=ModelOptions()))
     print(f"pretrained after {time.monotonic() - started:.0f} s", flush=True)
     epochs = arguments.finetune_epochs
     if arguments.minutes is not None:
@@ -112,7 +126,9 @@ def main() -> None:
     finetune_retrieval(_finetuning(stores, pretrained, model, column, arguments, epochs=epochs))
     print(f"fine-tuned after {time.monotonic() - started:.0f} s", flush=True)
     results = {}
-    for split in splits(arguments.scenes)[1:]:
+    for split in splits(arguments.scenes):
+        if split.name in LESSONS:
+            continue
         results[split.name] = judge(model, out / f"{split.name}.parquet", stores[split.name], column)
         print(table(split.name, results[split.name]), flush=True)
     (out / f"scores-{arguments.language}.json").write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
@@ -122,23 +138,22 @@ def main() -> None:
 
 
 def _pretraining(
-    stores: dict[str, Path], text: Path, out: Path, column: str, arguments: argparse.Namespace
+    store: Path, start: Path, out: Path, column: str, arguments: argparse.Namespace, epochs: float
 ) -> PretrainOptions:
     return PretrainOptions(
-        regions=str(stores["train"]),
-        validation=str(stores["validation"]),
+        regions=str(store),
         out=str(out),
         text_columns=[column],
-        init_from=str(text),
-        # what is learnt here is which word means which region: masked words of true pairs teach it, in some 2,000 steps
+        init_from=str(start),
+        # what is learnt here is which word means which region: masked words of true pairs teach it
         warm_start=WarmStartOptions(head_epochs=0, epochs=0),
         model=model_options(WIDTH, contrastive_loss_weight=_CONTRAST),
-        masking=MaskingOptions(text="token", token_share=0.25),
+        masking=MaskingOptions(text="token", token_share=0.3),
         mismatched_share=0.25,
         # random ones: with partners from the first step matching stays at chance
         negatives=NegativeOptions(hard_share=0.0, near_same=None),
         training=TrainingOptions(
-            epochs=arguments.pretrain_epochs, batch_size=64, learning_rate=1e-3, ema_decay=0.998, seed=arguments.seed
+            epochs=epochs, batch_size=64, learning_rate=1e-3, ema_decay=0.998, seed=arguments.seed
         ),
     )
 
@@ -263,7 +278,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--out", required=True, help="folder for scenes, regions, models and scores")
     parser.add_argument("--scenes", type=int, default=12000, help="to train on, two images each")
     parser.add_argument("--language", choices=("en", "zh"), default="en")
-    parser.add_argument("--pretrain-epochs", type=float, default=12.0)
+    parser.add_argument("--pretrain-epochs", type=float, default=6.0)
     parser.add_argument("--finetune-epochs", type=float, default=4.0)
     parser.add_argument("--minutes", type=float, help="for everything; sets the passes of fine-tuning")
     parser.add_argument("--learning-rate", type=float, default=5e-4)
@@ -273,7 +288,7 @@ def _arguments() -> argparse.Namespace:
 
 def _scenes_of(split: Split, seed: int) -> list[Scene]:
     # validation's draws are others than training's, of the same combinations
-    return draw_scenes(split.combinations, split.number, split.objects, 10 * seed + split.seed)
+    return draw_scenes(split.combinations, split.number, split.objects, 10 * seed + split.seed, split.ways)
 
 
 def _extracted(split: Split, out: Path, seed: int) -> Path:

@@ -28,6 +28,8 @@ LARGE, MIDDLE, SMALL = 104, 76, 48
 """Sides of an object in pixels; objects whose size is not said are of the middle one."""
 WAYS = ("colour", "size", "place", "inside", "number", "more")
 """What the two images of a scene differ in."""
+TRAINED_WAYS = ("colour", "place", "size", "place", "inside", "number", "colour", "place", "more")
+"""What is harder to learn comes more often."""
 
 
 @dataclass(frozen=True)
@@ -102,6 +104,7 @@ PLACES = {
     "above": ("above", "上面"),
     "below": ("below", "下面"),
 }
+_STANDS = {"left": "on the left", "right": "on the right", "above": "above", "below": "below"}
 _TURNED = {"left": "right", "right": "left", "above": "below", "below": "above"}
 
 
@@ -143,20 +146,22 @@ class Scene:
         return max(map(len, self.images))
 
 
-def draw_scenes(split: str, number: int, objects: Sequence[int], seed: int) -> list[Scene]:
+def draw_scenes(split: str, number: int, objects: Sequence[int], seed: int, ways: Sequence[str] = WAYS) -> list[Scene]:
     """Scenes, all ways in turn.
 
     Args:
         split: ``seen`` (training's own combinations), ``unseen`` (combinations that training never has) or ``kinds``
             (of kinds that training never has).
         number: of scenes.
-        objects: how many objects a scene may have, from 2 to 5.
+        objects: how many objects a scene may have, from 2 to 5, or 1 where captions name one alone; what stands twice
+            comes more often.
         seed: of the draws.
+        ways: what scenes differ in; what stands twice comes more often.
     """
     generator = random.Random(f"{split} {seed}")
     scenes: list[Scene] = []
     known: set[tuple[str, ...]] = set()
-    ways = [way for way in WAYS if way != "more" or max(objects) > 2]
+    ways = [way for way in ways if way != "more" or max(objects) > 2]
     while len(scenes) < number:
         way = ways[len(scenes) % len(ways)]
         for _ in range(_TRIES):
@@ -183,13 +188,44 @@ class _Maker:
         return scene
 
     def _colour(self) -> Scene | None:
-        things = self._things(self._objects, two_colours=True)
+        exchanged = self._exchanged_colours()
+        return None if exchanged is None else self._listed("colour", *exchanged, colours=True)
+
+    def _exchanged_colours(self) -> tuple[list[Thing], list[Thing]] | None:
+        things = self._things(max(2, self._objects), two_colours=True)
         placed = _scatter(self._random, things)
         if placed is None:
             return None
         first, second, *others = placed
-        swapped = [replace(first, colour=second.colour), replace(second, colour=first.colour), *others]
-        return self._listed("colour", placed, swapped, colours=True)
+        return placed, [replace(first, colour=second.colour), replace(second, colour=first.colour), *others]
+
+    def _whose(self) -> Scene | None:
+        """What colour one of several objects has; the caption names it alone."""
+        exchanged = self._exchanged_colours()
+        if exchanged is None:
+            return None
+        said, said_zh = ([phrase(side[0], True) for side in exchanged] for phrase in (_phrase, _phrase_zh))
+        images = (tuple(exchanged[0]), tuple(exchanged[1]))
+        return Scene("whose", images, (said[0], said[1]), (said_zh[0], said_zh[1]))
+
+    def _where(self) -> Scene | None:
+        """Where one object stands, which the caption names alone; what stands alone tells what the words mean."""
+        first, second, *others = self._things(max(2, self._objects))
+        where = self._random.choice(list(PLACES))
+        spots = _two_places(self._random, where, first.side, second.side)
+        images: list[tuple[Thing, ...]] = []
+        for spot, beside in (spots, spots[::-1]):
+            there = [replace(first, x=spot[0], y=spot[1]), replace(second, x=beside[0], y=beside[1])]
+            images.append(tuple(there[: self._objects]))
+        rest = _scatter(self._random, others, images[0])
+        if rest is None:
+            return None
+        colours = self._random.random() < 0.5
+        ways = (where, _TURNED[where])
+        said = [f"{_phrase(first, colours)} {_STANDS[at]}" for at in ways]
+        said_zh = [f"{_phrase_zh(first, colours)}在{PLACES[at][1]}" for at in ways]
+        one, other = ((*image, *rest) for image in images)
+        return Scene("where", (one, other), (said[0], said[1]), (said_zh[0], said_zh[1]))
 
     def _size(self) -> Scene | None:
         first, second, *others = self._things(self._objects)

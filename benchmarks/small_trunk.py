@@ -36,6 +36,7 @@ def text_training(source: Path, out: Path, seed: int, validation: Path | None = 
             num_attention_heads=_HEADS,
             intermediate_size=4 * WIDTH,
             dropout=0.0,
+            initializer_range=WIDTH**-0.5,
         ),
         masking=TextMaskingOptions(text="token"),
         training=TrainingOptions(epochs=2, batch_size=128, learning_rate=1e-3, seed=seed),

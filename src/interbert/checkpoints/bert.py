@@ -155,6 +155,7 @@ def config_for_bert(source: str, **overrides: Any) -> InterBertConfig:
         "type_vocab_size": bert.type_vocab_size,
         "layer_norm_eps": bert.layer_norm_eps,
         "pad_token_id": bert.pad_token_id,
+        "initializer_range": bert.initializer_range,
         "num_interaction_layers": interaction,
         "num_text_layers": max(layers - interaction, 0),
         "num_image_layers": layers // 2,

@@ -76,13 +76,13 @@ def load_model(directory: str | Path, **overrides: Any) -> InterBertForImageText
     return model
 
 
-def load_pretraining_model(directory: str | Path) -> InterBertForPreTraining:
-    """A pretrained model directory (or Hub id) with all its heads.
+def load_pretraining_model(directory: str | Path, **overrides: Any) -> InterBertForPreTraining:
+    """A pretrained model directory (or Hub id) with all its heads; ``overrides`` are fields of the configuration.
 
     Raises:
         CheckpointError: as :func:`load_model`.
     """
-    model, missing = _open(InterBertForPreTraining, directory)
+    model, missing = _open(InterBertForPreTraining, directory, **overrides)
     if missing:
         raise CheckpointError(
             f"{directory}: lacks {len(missing)} weights of a pretraining model, such as {missing[0]}. Give what "

@@ -235,7 +235,8 @@ class PretrainOptions:
     text_columns: list[str] = field(default_factory=list)
     """Source columns whose texts to use; all when not given."""
     init_from: str = "minilm"
-    """BERT to start from: minilm (offline), a directory or a Hub id."""
+    """BERT to start from: minilm (offline), a directory or a Hub id; or the directory of a pretrained InterBERT, which
+    goes on as it is."""
     warm_start: WarmStartOptions = field(default_factory=WarmStartOptions)
     """Let the image side and the heads learn from the BERT before all train together (ours; the paper has none)."""
     max_text_tokens: int = 36

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from transformers import set_seed
 
-from interbert.checkpoints.bert import config_for_bert, initialise_from_bert, published_tokenizer
+from interbert.checkpoints.bert import FillReport, config_for_bert, initialise_from_bert, published_tokenizer
 from interbert.checkpoints.normalising import fitted_to_vocabulary
 from interbert.checkpoints.unknown_words import report_unknown_words
 from interbert.checkpoints.vocabulary import fill_new_rows, grow_vocabulary, latin_tokens
@@ -30,6 +30,7 @@ from interbert.regions.schema import RegionReader
 from interbert.tasks.pretraining import PretrainingTask
 from interbert.training.arguments import attention_for_training, cut_of, trainer_arguments, uses_bf16
 from interbert.training.baselines import baseline_losses
+from interbert.training.going_on import goes_on, pretrained_model, pretrained_processor
 from interbert.training.model_card import provenance
 from interbert.training.options import ModelOptions, PretrainOptions
 from interbert.training.plan import plan_of
@@ -47,7 +48,7 @@ from interbert.training.run_setup import (
     run_negatives,
 )
 from interbert.training.trainer import InterBertTrainer, last_checkpoint
-from interbert.training.warm_start import WarmStartData, can_warm_start, warm_start
+from interbert.training.warm_start import WarmStartData, can_warm_start, start_in_balance, warm_start
 from interbert.utils.files import atomic_write
 from interbert.utils.redaction import published
 from interbert.utils.row_file import Changed
@@ -98,7 +99,7 @@ def _pretrain(options: PretrainOptions) -> None:
     texts, images = data.validation.encode(data.validation_store, processor)
     # without a dual encoder the joint model is all there is to judge
     task = PretrainingTask(data.validation, texts, images, joint=model.config.contrastive_size is None)
-    if can_warm_start(model, options.warm_start) and last_checkpoint(out) is None:
+    if can_warm_start(model, options.warm_start) and not goes_on(options.init_from) and last_checkpoint(out) is None:
         scaled = partial(processor.feature_extractor.standardise, where=options.regions)
         known = WarmStartData(pairs, Changed(data.pooled(out), scaled), task)
         warm_start(model, known, options.warm_start, out, uses_bf16(options.training))
@@ -134,6 +135,8 @@ def _pretrain(options: PretrainOptions) -> None:
 
 
 def _processor(options: PretrainOptions, data: TrainingData) -> InterBertProcessor:
+    if goes_on(options.init_from):
+        return pretrained_processor(options, data.store)
     published = published_tokenizer(options.init_from)
     tokenizer, growth = grow_vocabulary(fitted_to_vocabulary(published), data.table.texts, data.validation_texts)
     _logger.info(f"vocabulary: {growth}")
@@ -147,6 +150,11 @@ def _processor(options: PretrainOptions, data: TrainingData) -> InterBertProcess
 def _model(
     options: PretrainOptions, data: TrainingData, processor: InterBertProcessor
 ) -> tuple[InterBertForPreTraining, frozenset[str]]:
+    if goes_on(options.init_from):
+        model, report, filled = pretrained_model(options)
+        model.set_attn_implementation(attention_for_training())
+        _record(options, model, report)
+        return model, filled
     config = _config(options, data.store, len(processor.tokenizer))
     if options.max_text_tokens > config.max_position_embeddings:
         raise ConfigError(
@@ -165,11 +173,17 @@ def _model(
         translated = fill_new_rows(words, report.vocab_size, ids, groups, latin, options.training.seed)
         _logger.info(f"vocabulary: {translated} new tokens start from known ones that describe the same images")
         filled -= {"interbert.text_embeddings.word_embeddings.weight"}  # new rows have as far to go as random ones
+    if not can_warm_start(model, options.warm_start):
+        start_in_balance(model.interbert.image_embeddings)
+    _record(options, model, report)
+    return model, filled
+
+
+def _record(options: PretrainOptions, model: InterBertForPreTraining, report: FillReport) -> None:
     total = sum(parameter.numel() for parameter in model.parameters())
     _logger.info(f"model: {total:,} parameters; {report}")
     content = json.dumps(published(report.to_dict()), indent=2) + "\n"
     atomic_write(Path(options.out) / INITIALISATION, content)
-    return model, filled
 
 
 def _some_images(groups: NDArray[np.int64], seed: int) -> list[int]:

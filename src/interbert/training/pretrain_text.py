@@ -202,6 +202,7 @@ def _model(options: PretrainTextOptions, tokenizer: PreTrainedTokenizerBase) -> 
         max_position_embeddings=chosen.max_position_embeddings,
         hidden_dropout_prob=chosen.dropout,
         attention_probs_dropout_prob=chosen.attention_dropout,
+        initializer_range=chosen.initializer_range,
         pad_token_id=int(tokenizer.pad_token_id),
     )
     model = BertForMaskedLM(config)

@@ -26,6 +26,9 @@ class TextModelOptions:
     """Hidden dropout."""
     attention_dropout: float = 0.0
     """Attention dropout."""
+    initializer_range: float = 0.02
+    """Standard deviation of the random weights that it starts from, and the model that it fills, where the BERT fills
+    nothing. Of a width below 384, one over the root of the width learns sooner which word means which region."""
 
     def __post_init__(self) -> None:
         for name in ("hidden_size", "num_layers", "num_attention_heads", "intermediate_size"):
@@ -33,6 +36,7 @@ class TextModelOptions:
         require_range("model.max_position_embeddings", self.max_position_embeddings, 3)
         for name in ("dropout", "attention_dropout"):
             require_range(f"model.{name}", getattr(self, name), 0, 1)
+        require_range("model.initializer_range", self.initializer_range, 1e-4, 1)
         if self.hidden_size % self.num_attention_heads:
             raise ConfigError(
                 f"model.hidden_size {self.hidden_size} is no multiple of model.num_attention_heads "

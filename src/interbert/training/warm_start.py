@@ -36,7 +36,7 @@ from interbert.data.collation import image_tensors, text_tensors
 from interbert.data.examples import PairData
 from interbert.data.sampling import Cut, DrawnBatches
 from interbert.errors import writing
-from interbert.model.modeling import BertLayer, InterBertForPreTraining
+from interbert.model.modeling import BertLayer, ImageEmbeddings, InterBertForPreTraining
 from interbert.model.region_inputs import GLOBAL_LOCATION
 from interbert.model.scoring import autocast
 from interbert.tasks.contrast import contrast
@@ -53,6 +53,8 @@ WARM_START = "warm_start.safetensors"
 
 _MOST_PAIRS = 100_000
 """A sample of so many pairs is enough."""
+_PLACES_VARY = 0.25
+"""Standard deviation of boxes' coordinates, as shares of the image's sides."""
 _LEAST_STEPS = 8
 """Steps of a pass: of few pairs, smaller batches are made."""
 
@@ -219,6 +221,20 @@ def _start_alike(model: InterBertForPreTraining) -> None:
             for last in (layer.attention.output, layer.output):
                 last.weight.zero_()
                 last.bias.zero_()
+
+
+@torch.no_grad()
+def start_in_balance(embeddings: ImageEmbeddings) -> None:
+    """Random weights by which a region's place weighs about as much as its feature, where no warm start sets them.
+
+    Features come standardised, F numbers of variance 1; places are 5 numbers around a half that vary by about a
+    quarter. Equal weights for both drown the place: where it alone tells captions apart it was not learnt
+    (benchmarks/results/composition.md).
+    """
+    feature, location = embeddings.feature_projection, embeddings.location_projection
+    nn.init.normal_(feature.weight, std=feature.in_features**-0.5)
+    nn.init.normal_(location.weight, std=_PLACES_VARY**-1 * location.in_features**-0.5)
+    location.bias.copy_(-location.weight[:, :4].sum(dim=1) / 2)
 
 
 class _Key(NamedTuple):

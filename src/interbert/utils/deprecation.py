@@ -37,7 +37,12 @@ FIXED_OPTIONS: dict[str, Any] = {
 from pretraining alone, and ``config_overrides`` has those of the model's configuration."""
 
 
-LATER_OPTIONS: dict[str, Any] = {"masking.token_share": 0.15, "mismatched_share": 0.5, "training.min_steps": 0}
+LATER_OPTIONS: dict[str, Any] = {
+    "masking.token_share": 0.15,
+    "mismatched_share": 0.5,
+    "training.min_steps": 0,
+    "model.initializer_range": 0.02,
+}
 """Options of training that earlier versions did not have, and the value that held then."""
 
 
