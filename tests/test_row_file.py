@@ -68,3 +68,12 @@ def test_a_full_disk_is_said(tmp_path, numbers, monkeypatch):
     monkeypatch.setattr(os, "pwritev", full)
     with pytest.raises(StorageError, match=str(tmp_path)):
         rows.write(np.arange(20), numbers)
+
+
+def test_its_file_goes_with_it(tmp_path, numbers):
+    rows = filled(tmp_path, numbers)
+    number = rows._file.fileno()
+    assert os.fstat(number).st_size == 240
+    del rows
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(number)
