@@ -231,6 +231,11 @@ class ImageSource:
         return None
 
     @property
+    def several_images(self) -> bool:
+        """Whether cells hold several images, which are a row each."""
+        return self._members is not None
+
+    @property
     def column_names(self) -> list[str]:
         """Every column of the source."""
         return list(self._rows.column_names)
