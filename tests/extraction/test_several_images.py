@@ -11,8 +11,12 @@ import pytest
 from PIL import Image
 
 from interbert.extraction.columns import ColumnMapping
+from interbert.extraction.extract import extract_to_store
+from interbert.extraction.grid import GridExtractor, GridSettings
 from interbert.extraction.several_images import images_of_cell
 from interbert.extraction.sources import ImageSource, open_source
+from interbert.regions.commits import read_skipped
+from interbert.regions.store import RegionStore
 from interbert.search.products import identified
 
 NAMES = ("red.png", "green.png", "blue.png")
@@ -106,3 +110,35 @@ def test_texts_are_no_lists_of_images() -> None:
     for text in ("a shirt, a hat", "[red]", "red.png", "see a.png; or ask", "[1", "x.pdf;y.pdf", b"ab;c.png", None):
         assert images_of_cell(text) is None
     assert images_of_cell("a.JPG;b.heic;") == ["a.JPG", "b.heic"]
+
+
+def test_rows_know_their_file_and_line(folder: Path) -> None:
+    (folder / "shop.csv").write_text('id,title,image\np1,"a\nshirt",red.png;gone.png\n\np2,hat,none.png\n')
+    source = open_source(str(folder / "shop.csv"))
+    assert [source.place_of(row) for row in range(3)] == [{"file": "shop.csv", "line": line} for line in (2, 2, 5)]
+    for number, name in ((1, "a"), (2, "b")):
+        row = {"id": f"p{number}", "title": "x", "image": f"{name}.png"}
+        (folder / f"{name}.jsonl").write_text(f"\n{json.dumps(row)}\n")
+    source = open_source(str(folder / "[ab].jsonl"))
+    assert [source.place_of(row) for row in (0, 1)] == [{"file": "a.jsonl", "line": 2}, {"file": "b.jsonl", "line": 2}]
+    pq.write_table(pa.table({"title": ["x"], "image": ["gone.png"]}), folder / "p.parquet")
+    assert open_source(str(folder / "p.parquet")).place_of(0) == {"file": "p.parquet"}
+
+
+def test_the_list_of_a_store_has_file_id_and_line(folder: Path) -> None:
+    (folder / "shop.csv").write_text("id,title,image\np1,shirt,red.png;gone.png\np2,hat,blue.png\n")
+    source = open_source(str(folder / "shop.csv"))
+    extractor = GridExtractor(GridSettings(input_size=64, scales=(1,), features=("colour",)))
+    assert extract_to_store(source, folder / "store", extractor).written == 2
+    (line,) = map(json.loads, (folder / "store" / "skipped.jsonl").read_text().splitlines())
+    assert (line["file"], line["line"], line["id"], line["row"]) == ("shop.csv", 2, "0#2", 1)
+    assert line["reason"].endswith("shop.csv, row 0, image 2: gone.png: there is no such file")
+    assert read_skipped(folder / "store") == [("0#2", line["reason"])]
+
+
+def test_images_of_one_cell_are_one_product_of_a_store(folder: Path) -> None:
+    (folder / "shop.csv").write_text("title,image\nshirt,red.png;green.png\nhat,blue.png\n")
+    extractor = GridExtractor(GridSettings(input_size=64, scales=(1,), features=("colour",)))
+    extract_to_store(open_source(str(folder / "shop.csv")), folder / "store", extractor)
+    stored = [(one.image_id, one.product_id) for one in RegionStore.open(folder / "store").captions()]
+    assert stored == [("0", "0"), ("0#2", "0"), ("1", "1")]

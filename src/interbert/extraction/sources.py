@@ -20,9 +20,10 @@ import numpy as np
 
 from interbert.errors import ColumnError, ImageError
 from interbert.extraction.columns import ColumnMapping, id_text, resolve_columns
-from interbert.extraction.image_cells import image_file
+from interbert.extraction.image_cells import image_file, is_address
 from interbert.extraction.image_tsv import ArchiveRows
 from interbert.extraction.images import NEEDED_SIDE, load_image
+from interbert.extraction.row_places import RowPlaces
 from interbert.extraction.settings import BoxFormat
 from interbert.extraction.several_images import Member, list_members, member_of, numbered
 from interbert.extraction.table_limits import MAX_ID, MAX_TEXT, MAX_TEXTS
@@ -80,6 +81,7 @@ class ImageSource:
         captions: CaptionIndex | None = None,
         left_out: Mapping[str, str] | None = None,
         members: Sequence[Member] | None = None,
+        files: Sequence[Path] = (),
     ) -> None:
         self.name = without_credentials(name)
         self.left_out = left_out or {}
@@ -87,6 +89,7 @@ class ImageSource:
         self.columns = columns
         self._rows = rows
         self._folder = folder
+        self._places = RowPlaces(files, len(rows))
         self._only: Sequence[int] | None = None
         """Rows of the table."""
         self._members: Sequence[Member] | None = None
@@ -138,6 +141,17 @@ class ImageSource:
             return f"row {row}"
         member = self._members[row]
         return f"row {member.row}" + ("" if member.place is None else f", image {member.place + 1}")
+
+    def place_of(self, row: int) -> dict[str, Any]:
+        """Where a row stands, for lists of what could not be used: ``file`` and ``line``, as far as they are known.
+
+        The file is the table's; of a folder of images it is the image's own.
+        """
+        file, line = self._places.of(self._row(row))
+        if not file and self._folder is not None and not isinstance(self._rows, ArchiveRows):
+            cell = self._rows[self._row(row)].get(self.columns.image or "")
+            file = cell if isinstance(cell, str) and not is_address(cell) else ""
+        return ({"file": file} if file else {}) | ({} if line is None else {"line": line})
 
     def image_cells(self) -> list[Any]:
         """What the image column holds of every row, such as the path of its file."""
@@ -246,7 +260,7 @@ class ImageSource:
         Raises:
             ColumnError: one is missing, or its types differ from file to file.
         """
-        SourceRows(self._rows, self._folder, self.left_out).require(names, self.name)
+        SourceRows(self._rows, self._folder, left_out=self.left_out).require(names, self.name)
 
     def other_columns(self, names: Sequence[str] | None = None) -> Any:
         """Arrow table of every row's other columns: neither images, nor ids, nor texts.
@@ -394,7 +408,9 @@ def open_source(
         )
     assert columns.image is not None
     members = list_members(rows, columns.image, found.folder, source) if several_images else None
-    opened = ImageSource(source, rows, columns, found.folder, left_out=found.left_out, members=members)
+    opened = ImageSource(
+        source, rows, columns, found.folder, left_out=found.left_out, members=members, files=found.files
+    )
     if captions is not None:
         opened._captions = captions.among(opened._caption_names)
     return opened.of_splits()

@@ -110,7 +110,7 @@ def _search(view: View, searches: Sequence[_Search], versions: Versions, memory:
 
 
 def _candidates(one: _Search, recalled: Recalled, every_image: bool = False) -> Candidates:
-    """What is ranked: of an index a product's nearest image; of a source every image, which the joint model compares."""
+    """What is ranked: of an index a product's nearest image; of a source all of them, for the joint model."""
     hits, titles = recalled
     excluded = frozenset(one.query.exclude)
     found = [hit for hit in hits if hit.product_id not in excluded]
