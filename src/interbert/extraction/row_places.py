@@ -57,11 +57,13 @@ def _lines_of(file: Path) -> Iterator[int]:
 
 def _table_lines(file: Path) -> Iterator[int]:
     form = table_form(file)
-    quoting = csv.QUOTE_MINIMAL if form.quoted else csv.QUOTE_NONE
     with file.open(encoding="utf-8-sig", newline="") as lines:
         for _ in range(form.skipped):
             next(lines, "")
-        reader = csv.reader(lines, delimiter=form.separator, quoting=quoting)
+        if form.quoted:
+            reader = csv.reader(lines, delimiter=form.separator)
+        else:
+            reader = csv.reader(lines, delimiter=form.separator, quoting=csv.QUOTE_NONE)
         header, begin = True, 1
         for cells in reader:
             if cells and not header:
