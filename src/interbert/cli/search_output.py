@@ -29,7 +29,7 @@ def print_results(one: Results, noun: str, suffix: str) -> None:
     table = TextTable(title=f"{one.title}  {suffix}")
     for place, name in enumerate(columns):
         right = place in (0, 2) or (place == 3 and one.scored) or (name == "similar" and place == len(columns) - 1)
-        table.add_column(name, justify="right" if right else "left")
+        table.add_column(name, justify="right" if right else "left", overflow="fold")
     for hit in one.hits:
         table.add_row(*_cells(hit, one)[: len(columns)])
     print_table(table)
