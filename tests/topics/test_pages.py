@@ -139,7 +139,7 @@ def test_a_stopped_build_goes_on(
     recommender: TopicRecommender, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "topics"
-    plain = recommender.page
+    plain = recommender.candidates
     calls: list[int] = []
 
     def stopping(*words):  # type: ignore[no-untyped-def]
@@ -148,10 +148,10 @@ def test_a_stopped_build_goes_on(
             raise KeyboardInterrupt
         return plain(*words)
 
-    monkeypatch.setattr(recommender, "page", stopping)
+    monkeypatch.setattr(recommender, "candidates", stopping)
     with pytest.raises(KeyboardInterrupt):
         build_topics(recommender, TOPICS, out, FULL)
-    monkeypatch.setattr(recommender, "page", plain)
+    monkeypatch.setattr(recommender, "candidates", plain)
     done = build_topics(recommender, TOPICS, out, FULL)
     assert (done.untouched, done.written) == (1, 2)
     assert not list(out.rglob("*.part"))

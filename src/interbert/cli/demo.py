@@ -48,9 +48,10 @@ def run(options: Options) -> None:
 
     from interbert.demo import recipe
     from interbert.demo.pipeline import Demo, DemoSettings
-    from interbert.demo.steps import StepRunner, StepState
+    from interbert.demo.steps import Pace, StepRunner, StepState
     from interbert.errors import UsageError
     from interbert.extraction.columns import ColumnMapping
+    from interbert.utils.terminal import in_words
 
     effort = recipe.usual_effort() if options.effort is None else options.effort
     if effort <= 0:
@@ -73,13 +74,20 @@ def run(options: Options) -> None:
     steps = demo.steps()
     numbers = {step.name: number for number, step in enumerate(steps, start=1)}
 
+    pace = Pace()
+    expected: dict[str, float] = {}
+
     def announce(state: StepState) -> None:
         step = state.step
         if state.done:
+            pace.add(expected[step.name], state.seconds)
             say(f"  done in {state.seconds:.0f} s", flush=True)
-        else:
-            expected = step.expected_seconds * recipe.slowness() * (effort if step.expected_seconds > 100 else 1)
-            say(f"[{numbers[step.name]}/{len(steps)}] {step.title} (about {expected:.0f} s on two cores)", flush=True)
+            return
+        expected[step.name] = demo.expected_seconds(step) * recipe.slowness()
+        factor = pace.factor
+        how = "on two cores" if factor is None else "by the steps before"
+        about = in_words(expected[step.name] * (1.0 if factor is None else factor))
+        say(f"[{numbers[step.name]}/{len(steps)}] {step.title} (about {about} {how})", flush=True)
 
     states = StepRunner(folder / "state", steps).run(announce)
     say(f"{sum(state.seconds for state in states):.0f} s of work in all")

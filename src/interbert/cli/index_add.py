@@ -46,6 +46,8 @@ def run(options: Options) -> None:
     from interbert.search.changes import add_to_index, update_columns
     from interbert.search.manifest import Manifest
 
+    sources: list[ImageSource] = []
+
     def opened(manifest: Manifest) -> ImageSource:
         built = manifest.mapping
         mapping = ColumnMapping(
@@ -56,6 +58,7 @@ def run(options: Options) -> None:
         )
         source = open_source(options.source, mapping, options.split, need_texts=False)
         print_left_out(source)
+        sources.append(source)
         return source
 
     if options.columns_only:
@@ -63,4 +66,4 @@ def run(options: Options) -> None:
         changes = update_columns(options.index, options.source, named, options.split)
     else:
         changes = add_to_index(options.index, opened, model=options.model, regions=options.regions, progress=True)
-    print_changes(options.index, changes)
+    print_changes(options.index, changes, sources[-1] if sources else None)

@@ -92,4 +92,4 @@ def run(options: Options) -> None:
     )
     if validation is not None and validation.comparison is not None:
         say(f"{options.index}: the new build is not worse. {validation.comparison}")
-    print_changes(options.index, changes)
+    print_changes(options.index, changes, source)

@@ -11,6 +11,7 @@ from rich.box import SIMPLE
 from interbert.cli.tables import TextTable, print_table
 from interbert.extraction.sources import ImageSource
 from interbert.search.index import ProductIndex
+from interbert.search.products import identified
 from interbert.search.rollback import KeptVersion
 from interbert.search.source_changes import Changes
 from interbert.search.verify import bytes_per_image, count_products
@@ -22,7 +23,7 @@ _SHOWN_SKIPS = 5
 _SKIPPED = "skipped.jsonl"
 
 
-def print_changes(path: str, changes: Changes) -> None:
+def print_changes(path: str, changes: Changes, source: ImageSource | None = None) -> None:
     """What a command did, in one line, and the images it could not use.
 
     All of these are listed in ``skipped.jsonl`` inside the index; those of an index in a bucket are all printed.
@@ -41,16 +42,21 @@ def print_changes(path: str, changes: Changes) -> None:
     for name, reason in changes.skipped[:shown]:
         say(f"  skipped {name}: {reason}")
     if "://" not in path:
-        _list_skipped(Path(path) / _SKIPPED, changes)
+        _list_skipped(Path(path) / _SKIPPED, changes, source)
     if len(changes.skipped) > shown:
         say(f"  and {len(changes.skipped) - shown} more, see {Path(path) / _SKIPPED}")
     print_notes(changes.notes)
 
 
-def _list_skipped(file: Path, changes: Changes) -> None:
+def _list_skipped(file: Path, changes: Changes, source: ImageSource | None) -> None:
     """One JSON line each, in place of the list of the command before."""
+    rows: dict[str, int] = {}
+    if source is not None and changes.skipped:
+        names = identified(source, lasting=False).image_ids()
+        rows = {name or f"row {row}": row for row, name in enumerate(names)}
+    places = {name: source.place_of(rows[name]) for name, _ in changes.skipped if source is not None and name in rows}
     lines = [
-        json.dumps({"id": name, "reason": without_credentials(reason)}, ensure_ascii=False)
+        json.dumps({**places.get(name, {}), "id": name, "reason": without_credentials(reason)}, ensure_ascii=False)
         for name, reason in changes.skipped
     ]
     atomic_write(file, "".join(f"{line}\n" for line in lines))

@@ -41,9 +41,10 @@ def print_refresh(path: str, done: Refresh, topics: int) -> None:
     ]
     told = ", ".join(f"{count} {what}" for count, what in counts if count) or "nothing to do"
     say(f"{path}: {topics} topics: {told}; {done.items} items")
-    if done.empty:
-        more = f" and {len(done.empty) - _SHOWN} more" if len(done.empty) > _SHOWN else ""
-        say(f"no product is likely enough for: {', '.join(done.empty[:_SHOWN])}{more}")
+    for name, reason in list(done.empty.items())[:_SHOWN]:
+        say(f"topic {name}: its page is empty: {reason}")
+    if len(done.empty) > _SHOWN:
+        say(f"and {len(done.empty) - _SHOWN} more empty pages; {path}/pages and the HTML page say why")
     for name, problem in done.problems[:_SHOWN]:
         say(f"topic {name}: {'its page stays as it was' if name in done.kept else 'has no page'}: {problem}")
     if len(done.problems) > _SHOWN:

@@ -43,6 +43,8 @@ SHOWN = 20
 """Queries on the page, per language."""
 HITS = 6
 """Images shown for each."""
+_IMAGES, _RANKED = 1580, 2 * 200 * 200
+"""Images of the OpenMoji demo, and its ranked pairs: what the expected seconds are of."""
 _MOST_OWN = 2400  # rows of a user's own source: what the time allows
 
 
@@ -105,6 +107,20 @@ class Demo:
             ("page", "writing the page", 2, {}, (self.folder / "index.html",), self._page),
         ]
         return [Step(*values) for values in steps]
+
+    def expected_seconds(self, step: Step) -> float:
+        """Of a step that is about to run, for these images and this effort, on two cores."""
+        settings = self.settings
+        if step.name in ("pretraining", "finetuning"):
+            return step.expected_seconds * settings.effort
+        if step.name == "images":
+            return step.expected_seconds * min(1.0, (settings.limit or _IMAGES) / _IMAGES)
+        if step.name == "regions":
+            return step.expected_seconds * sum(map(len, self._sources.values())) / _IMAGES
+        if step.name == "ranking":  # pairs of every text and image
+            texts = len(self._languages()) * len(self._sources["test"])
+            return step.expected_seconds * texts * len(self._sources["test"]) / _RANKED
+        return step.expected_seconds
 
     @functools.cached_property
     def _sources(self) -> dict[str, ImageSource]:

@@ -13,6 +13,9 @@ from typing import Any
 from interbert.utils.bounded_files import read_json
 from interbert.utils.files import atomic_write
 
+_LEAST_SECONDS = 5.0
+"""Of work that say how fast a machine is."""
+
 
 @dataclass(frozen=True)
 class Step:
@@ -43,6 +46,23 @@ class StepState:
     fingerprint: str
     done: bool
     seconds: float
+
+
+class Pace:
+    """How much longer than expected steps take on this machine, by those that are done."""
+
+    def __init__(self) -> None:
+        self._expected = self._measured = 0.0
+
+    def add(self, expected: float, seconds: float) -> None:
+        """Learn from a step, in seconds."""
+        self._expected += expected
+        self._measured += seconds
+
+    @property
+    def factor(self) -> float | None:
+        """Measured seconds by expected ones; None before there are some."""
+        return self._measured / self._expected if self._measured >= _LEAST_SECONDS else None
 
 
 class StepRunner:

@@ -14,6 +14,7 @@ from typing import Any
 from interbert.errors import ColumnError, listed
 from interbert.extraction.images import IMAGE_SUFFIXES
 from interbert.extraction.settings import BoxFormat
+from interbert.extraction.several_images import images_of_cell
 
 TEXT_NAMES = (
     "title",
@@ -31,7 +32,10 @@ PRODUCT_NAMES = ("product_id", "productid", "item_id", "itemid", "sku", "id")
 """Names of columns of ids that images of one product share."""
 BUILT = frozenset({"group", "title_raw", "flags"})
 """Columns of a data set that ``interbert dataset build`` wrote."""
-_IMAGE_NAMES = ("image", "picture", "img", "photo", "file_name", "image_path", "path")
+_IMAGE_NAMES = (
+    *("image", "picture", "img", "photo", "file_name", "image_path", "path"),
+    *("images", "pictures", "photos", "image_paths", "file_names"),
+)
 
 
 @dataclass(frozen=True)
@@ -117,6 +121,9 @@ def find_image(columns: Sequence[str], rows: Mapping[str, Sequence[Any]]) -> str
 
 
 def _is_image(value: Any) -> bool:
+    several = images_of_cell(value)
+    if several is not None:
+        return any(_is_image(one) for one in several if not isinstance(one, list | tuple))
     if isinstance(value, Mapping):
         return any(value.get(name) is not None for name in ("bytes", "path", "problem"))
     if isinstance(value, str):

@@ -104,7 +104,7 @@ def _extract(
         ):
             for done in parts:
                 for one in done.refused:
-                    skipped.add(one, one.reason)
+                    skipped.add(one, one.reason, source.place_of(one.row))
                 writer.add(done.records)
                 advance(done.images)
     finally:

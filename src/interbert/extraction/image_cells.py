@@ -23,6 +23,8 @@ def image_file(value: Any, folder: Path | None, name: str) -> tuple[bytes | Path
         folder: what paths are relative to and lie in; None: of a data set of the Hub.
         name: the source's name.
     """
+    if isinstance(value, list | tuple):
+        return None, f"has {len(value):,} images in one cell, of which one a row is read here. Give each a row"
     if isinstance(value, dict):
         if value.get("problem"):
             return None, str(value["problem"])

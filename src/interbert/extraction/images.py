@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import math
 import os
@@ -30,7 +31,7 @@ NEEDED_SIDE = 512
 
 _DECODING_PIXELS = 1 << 28
 """Pixels that the threads of a process decode at a time, together: 4 bytes each."""
-_COSTS = {"JPEG2000": 6, "WEBP": 4, "AVIF": 4}
+_COSTS = {"JPEG2000": 6, "WEBP": 4, "AVIF": 4, "HEIF": 4}
 """How many times the memory of a pixel decoders take; JPEG 2000's holds each channel in 4 bytes, and again."""
 _STRIP_PIXELS = 1 << 22
 """Pixels that are converted at a time: a conversion needs up to 40 bytes for each."""
@@ -39,11 +40,19 @@ _MEAN_PIXELS = 1 << 20
 _MOST_THREADS = 16
 _ORIENTATION = 0x0112
 
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".jp2", ".j2k"})
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "PPM", "ICO", "AVIF", "JPEG2000", "TGA", "PCX")
-"""What Pillow may decode. Not EPS, which it hands to Ghostscript; nor files whose size is not that of their pixels."""
+IMAGE_SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".jp2", ".j2k", ".heic", ".heif"}
+)
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "PPM", "ICO", "AVIF", "JPEG2000", "TGA", "PCX", "HEIF")
+"""What Pillow may decode, HEIF where pillow-heif is installed. Not EPS, which Pillow hands to Ghostscript; nor files
+whose size is not that of their pixels."""
 _ANIMATED = frozenset({"GIF", "PNG", "WEBP", "AVIF"})
 """Formats whose further frames are an animation: those of a TIFF are pages, of an MPO a phone's second exposure."""
+
+_HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+_NEEDS_HEIC = (
+    "is a photo in HEIC, as phones take them. Install what reads it: pip install 'interbert[heic]'; or save it as JPEG."
+)
 
 _One = TypeVar("_One")
 
@@ -119,8 +128,10 @@ def load_image_file(
     """
     from PIL import Image, UnidentifiedImageError
 
+    contents = b""
     try:
-        with Image.open(io.BytesIO(file_bytes(data, where)), formats=known_formats()) as image:
+        contents = file_bytes(data, where)
+        with Image.open(io.BytesIO(contents), formats=known_formats()) as image:
             pixels, size = _counted(image, where), image.size
             animated = image.format in _ANIMATED and bool(getattr(image, "is_animated", False))
             side = target_side or (large_side if pixels > LARGE_PIXELS else None)
@@ -150,6 +161,8 @@ def load_image_file(
     ) as error:
         # Pillow's decoders raise all of these on broken files, that of AVIF the last
         unknown = isinstance(error, UnidentifiedImageError)
+        if unknown and is_heic(contents) and "HEIF" not in known_formats():
+            raise ImageError(f"{where}: {_NEEDS_HEIC}") from error
         reason = "no known format" if unknown else first_line(error, 120)
         raise ImageError(f"{where}: not a readable image ({reason}).") from error
 
@@ -206,7 +219,16 @@ def known_formats() -> list[str]:
     from PIL import Image
 
     Image.init()
+    with contextlib.suppress(ImportError):
+        from pillow_heif import register_heif_opener
+
+        register_heif_opener()
     return [name for name in FORMATS if name in Image.OPEN]
+
+
+def is_heic(data: bytes) -> bool:
+    """Whether a file is a photo in HEIC, by the brands that ISO/IEC 23008-12 gives its first box."""
+    return data[4:8] == b"ftyp" and data[8:12] in _HEIC_BRANDS
 
 
 def _counted(image: Image.Image, where: str) -> int:

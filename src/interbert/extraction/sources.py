@@ -20,10 +20,12 @@ import numpy as np
 
 from interbert.errors import ColumnError, ImageError
 from interbert.extraction.columns import ColumnMapping, id_text, resolve_columns
-from interbert.extraction.image_cells import image_file
+from interbert.extraction.image_cells import image_file, is_address
 from interbert.extraction.image_tsv import ArchiveRows
 from interbert.extraction.images import NEEDED_SIDE, load_image
+from interbert.extraction.row_places import RowPlaces
 from interbert.extraction.settings import BoxFormat
+from interbert.extraction.several_images import Member, list_members, member_of, numbered
 from interbert.extraction.table_limits import MAX_ID, MAX_TEXT, MAX_TEXTS
 from interbert.extraction.tables import SourceRows, read_rows
 from interbert.regions.caption_index import CaptionIndex
@@ -76,9 +78,10 @@ class ImageSource:
         rows: Any,
         columns: ColumnMapping,
         folder: Path | None,
-        only: Sequence[int] | None = None,
         captions: CaptionIndex | None = None,
         left_out: Mapping[str, str] | None = None,
+        members: Sequence[Member] | None = None,
+        files: Sequence[Path] = (),
     ) -> None:
         self.name = without_credentials(name)
         self.left_out = left_out or {}
@@ -86,26 +89,75 @@ class ImageSource:
         self.columns = columns
         self._rows = rows
         self._folder = folder
-        self._only = only
+        self._places = RowPlaces(files, len(rows))
+        self._only: Sequence[int] | None = None
+        """Rows of the table."""
+        self._members: Sequence[Member] | None = None
+        """Which images of these rows' cells, where cells hold several."""
         self._captions = captions
         self._ids = self._image_ids()
+        self._products = self._ids
+        """Product ids where no column has them: images of one cell share theirs."""
+        if members is not None:
+            self._members, self._only = members, [one.row for one in members]
+            self._products = [self._ids[row] for row in self._only]
+            self._ids = numbered(self._products)
 
     def select(self, rows: Sequence[int]) -> ImageSource:
         """The same source with only these rows; their image ids stay."""
-        only = [row if self._only is None else self._only[row] for row in rows]
-        return self._with([self._ids[row] for row in rows], only)
+        other = self._with([self._ids[row] for row in rows], [self._row(row) for row in rows])
+        other._products = [self._products[row] for row in rows]
+        if self._members is not None:
+            other._members = [self._members[row] for row in rows]
+        return other
 
     def with_ids(self, ids: Sequence[str]) -> ImageSource:
         """The same source with these image ids, one a row and none twice; without product ids they are those too.
 
         A row whose id is empty has none and cannot be used.
         """
-        return self._with(list(ids), self._only)
+        other = self._with(list(ids), self._only)
+        if self._members is not None:  # the first image of a cell names the product
+            firsts: dict[int, str] = {}
+            other._products = [firsts.setdefault(one.row, name) for one, name in zip(self._members, ids, strict=True)]
+        return other
 
     def _with(self, ids: list[str], only: Sequence[int] | None) -> ImageSource:
         other = copy.copy(self)
-        other._ids, other._only = ids, only
+        other._ids, other._products, other._only = ids, ids, only
         return other
+
+    def _row(self, row: int) -> int:
+        """The row of the table."""
+        return row if self._only is None else self._only[row]
+
+    def _cell(self, cell: Any, row: int) -> Any:
+        """The image of a row, of the cell that holds it."""
+        return cell if self._members is None else member_of(cell, self._members[row])
+
+    def _named(self, row: int) -> str:
+        """A row in words, as its table numbers it."""
+        if self._members is None:
+            return f"row {row}"
+        member = self._members[row]
+        return f"row {member.row}" + ("" if member.place is None else f", image {member.place + 1}")
+
+    def place_of(self, row: int) -> dict[str, Any]:
+        """Where a row stands, for lists of what could not be used: ``file`` and ``line``, as far as they are known.
+
+        The file is the table's; of a folder of images it is the image's own.
+        """
+        file, line = self._places.of(self._row(row))
+        if not file and self._folder is not None and not isinstance(self._rows, ArchiveRows):
+            cell = self._rows[self._row(row)].get(self.columns.image or "")
+            file = cell if isinstance(cell, str) and not is_address(cell) else ""
+        return ({"file": file} if file else {}) | ({} if line is None else {"line": line})
+
+    def image_cells(self) -> list[Any]:
+        """What the image column holds of every row, such as the path of its file."""
+        column = self.columns.image or ""
+        cells = self.other_columns([column])[column].to_pylist()
+        return [self._cell(cell, row) for row, cell in enumerate(cells)]
 
     def products_and_texts(self) -> Iterator[tuple[str, tuple[str, ...]]]:
         """Product id and texts of every row, without reading an image; a row that lacks an id has its image's."""
@@ -113,9 +165,9 @@ class ImageSource:
         if self._captions is not None and self.columns.image_id is None and self.columns.image is not None:
             wanted.append(self.columns.image)  # its file's name is what captions are found by
         light = self._rows.select_columns(list(dict.fromkeys(wanted))) if wanted else self._rows
-        for row, name in enumerate(self._ids):
-            values = light[row if self._only is None else self._only[row]]
-            yield self._product(values, name), self._texts(values, name)[0]
+        for row in range(len(self._ids)):
+            values = light[self._row(row)]
+            yield self._product(values, row), self._texts(values, row)[0]
 
     def product_ids(self) -> Iterator[str]:
         """Product id of every row, empty where the source's column has none."""
@@ -136,33 +188,35 @@ class ImageSource:
         return self._ids
 
     def __getitem__(self, row: int) -> SourceItem:
-        values = self._rows[row if self._only is None else self._only[row]]
-        texts, text_fields = self._texts(values, self._ids[row])
+        values = self._rows[self._row(row)]
+        texts, text_fields = self._texts(values, row)
         assert self.columns.image is not None
         problem = self._missing_id(values) or self._long_text(values)
         data = None
         if problem is None:
-            data, problem = image_file(values[self.columns.image], self._folder, self.name)
+            data, problem = image_file(self._cell(values[self.columns.image], row), self._folder, self.name)
         if problem is None and not self._ids[row]:
             data, problem = None, "has no id"
+        if problem is None and self.columns.boxes and self._members is not None and self._members[row].among > 1:
+            data, problem = None, "shares its cell with other images, and boxes that do not say whose. Give each a row"
         return SourceItem(
             row=row,
-            where=f"{self.name}, row {row}",
+            where=f"{self.name}, {self._named(row)}",
             data=data,
             problem=problem,
             texts=texts,
             text_fields=text_fields,
             image_id=self._ids[row],
-            product_id=self._product(values, self._ids[row]),
+            product_id=self._product(values, row),
             boxes=values[self.columns.boxes] if self.columns.boxes else None,
             box_format=self.columns.box_format if self.columns.boxes else None,
-            why_no_text=None if texts else self._why_no_caption(values, self._ids[row]),
+            why_no_text=None if texts else self._why_no_caption(values, row),
         )
 
-    def _product(self, values: dict[str, Any], image_id: str) -> str:
-        """An image is a product of its own where the source has no product ids, or cannot be used for want of one."""
+    def _product(self, values: dict[str, Any], row: int) -> str:
+        """A row is a product of its own where the source has no product ids, or cannot be used for want of one."""
         value = values.get(self.columns.product_id) if self.columns.product_id else None
-        return id_text(value) or image_id
+        return id_text(value) or self._products[row]
 
     def _missing_id(self, values: dict[str, Any]) -> str | None:
         """What is wrong with a row's ids: one made up, such as its number, would be another product's.
@@ -191,6 +245,11 @@ class ImageSource:
         return None
 
     @property
+    def several_images(self) -> bool:
+        """Whether cells hold several images, which are a row each."""
+        return self._members is not None
+
+    @property
     def column_names(self) -> list[str]:
         """Every column of the source."""
         return list(self._rows.column_names)
@@ -201,7 +260,7 @@ class ImageSource:
         Raises:
             ColumnError: one is missing, or its types differ from file to file.
         """
-        SourceRows(self._rows, self._folder, self.left_out).require(names, self.name)
+        SourceRows(self._rows, self._folder, left_out=self.left_out).require(names, self.name)
 
     def other_columns(self, names: Sequence[str] | None = None) -> Any:
         """Arrow table of every row's other columns: neither images, nor ids, nor texts.
@@ -249,7 +308,7 @@ class ImageSource:
             )
         return ids
 
-    def _texts(self, values: dict[str, Any], image_id: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    def _texts(self, values: dict[str, Any], row: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
         found: dict[str, str] = {}
         for column in () if self._long_text(values) else self.columns.texts:
             value = values[column]
@@ -258,17 +317,19 @@ class ImageSource:
                 if clean:
                     found.setdefault(clean, column)
         if self._captions is not None:
-            joined = self._captions.find(self._caption_name(values, image_id)) or ((), ())  # None: of other splits
+            joined = self._captions.find(self._caption_name(values, row)) or ((), ())  # None: of other splits
             found |= {text: field for text, field in zip(*joined, strict=True) if text not in found}
         return tuple(found), tuple(found.values())
 
-    def _caption_name(self, values: dict[str, Any], image_id: str) -> str:
-        return image_id if self.columns.image_id is not None else self._file_name(values) or image_id
+    def _caption_name(self, values: dict[str, Any], row: int) -> str:
+        if self.columns.image_id is not None:
+            return self._ids[row]
+        return self._file_name(values.get(self.columns.image or ""), row) or self._ids[row]
 
-    def _why_no_caption(self, values: dict[str, Any], image_id: str) -> str | None:
+    def _why_no_caption(self, values: dict[str, Any], row: int) -> str | None:
         if self._captions is None:
             return None
-        return self._captions.match(self._caption_name(values, image_id)).problem
+        return self._captions.match(self._caption_name(values, row)).problem
 
     def unjoined(self, kept: bool, limit: int | None = None) -> Iterator[PassedOver]:
         """Lines of the caption file that gave no caption and, where images without text are kept, the ambiguous."""
@@ -298,10 +359,10 @@ class ImageSource:
             return
         column = self._rows.select_columns([self.columns.image])
         for row, name in enumerate(self._ids):
-            yield self._file_name(column[row if self._only is None else self._only[row]]) or name
+            yield self._file_name(column[self._row(row)][self.columns.image], row) or name
 
-    def _file_name(self, values: dict[str, Any]) -> str | None:
-        value = values.get(self.columns.image or "")
+    def _file_name(self, cell: Any, row: int) -> str | None:
+        value = self._cell(cell, row)
         value = value.get("path") if isinstance(value, dict) else value
         return value if isinstance(value, str) else None
 
@@ -312,6 +373,7 @@ def open_source(
     split: str | None = None,
     need_texts: bool = True,
     captions: CaptionIndex | None = None,
+    several_images: bool = True,
 ) -> ImageSource:
     """Open a source.
 
@@ -321,6 +383,8 @@ def open_source(
         split: of a Hub data set or a saved one; None takes ``train``, or the only one.
         need_texts: whether images alone are an error.
         captions: texts that stand apart, joined by image id or file name.
+        several_images: cells with several images are a row an image
+            (:mod:`interbert.extraction.several_images`); else rows stay as they are, and such cells are refused.
 
     Raises:
         SourceError: it is missing, empty or unreadable.
@@ -342,7 +406,11 @@ def open_source(
             f"{source}: its images have no names that captions could be found by. Name the column of their ids with "
             "--image-id-column."
         )
-    opened = ImageSource(source, rows, columns, found.folder, left_out=found.left_out)
+    assert columns.image is not None
+    members = list_members(rows, columns.image, found.folder, source) if several_images else None
+    opened = ImageSource(
+        source, rows, columns, found.folder, left_out=found.left_out, members=members, files=found.files
+    )
     if captions is not None:
         opened._captions = captions.among(opened._caption_names)
     return opened.of_splits()
@@ -359,6 +427,8 @@ def _beginning(value: Any) -> Any:
     """A cell without most of an image's file: dozens are held at a time."""
     if isinstance(value, dict):
         return {name: _beginning(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [_beginning(one) for one in value]
     return value[:_BEGINNING] if isinstance(value, bytes) else value
 
 

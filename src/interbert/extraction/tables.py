@@ -47,6 +47,8 @@ class SourceRows:
     """A ``datasets.Dataset`` or ``PackedRows``."""
     folder: Path | None = None
     """What paths in the rows are relative to; None: they are resolved."""
+    files: Sequence[Path] = ()
+    """Of a table, in the order of its rows; none where that is not known."""
     left_out: Mapping[str, str] = field(default_factory=dict)
     """Columns that could not be read, with why: their types differ from file to file."""
 
@@ -122,7 +124,7 @@ def _read_files(files: Sequence[Path], folder: Path) -> SourceRows:
     if kinds == {".tsv"} and all(is_image_tsv(file) for file in files):
         return SourceRows(ImageTsv(files), folder)
     if builder == "json":
-        return SourceRows(read_json_rows(files), folder)
+        return SourceRows(read_json_rows(files), folder, files)
     return _read_csv(files, folder) if builder == "csv" else _read_parquet(files, folder)
 
 
@@ -130,7 +132,7 @@ def _read_csv(files: Sequence[Path], folder: Path) -> SourceRows:
     forms = {file: table_form(file) for file in files}
     filled = [file for file, form in forms.items() if form.filled] or files
     if len({forms[file] for file in filled}) == 1:
-        return SourceRows(_load(filled, partial(_csv, forms[filled[0]])), folder)
+        return SourceRows(_load(filled, partial(_csv, forms[filled[0]])), folder, filled)
     return _joined(filled, [_load([file], partial(_csv, forms[file])) for file in filled], folder)
 
 
@@ -139,14 +141,14 @@ def _read_parquet(files: Sequence[Path], folder: Path) -> SourceRows:
 
     schemas = [_parquet_schema(file) for file in files]
     if all(schema.equals(schemas[0]) for schema in schemas):
-        return SourceRows(_load(files, read_parquet), folder)
+        return SourceRows(_load(files, read_parquet), folder, files)
     filled = [file for file in files if pq.read_metadata(file).num_rows] or files
     return _joined(filled, [_load([file], read_parquet) for file in filled], folder)
 
 
 def _joined(files: Sequence[Path], parts: Sequence[Any], folder: Path) -> SourceRows:
     rows, left_out = join(files, parts)
-    return SourceRows(rows, folder, left_out)
+    return SourceRows(rows, folder, files, left_out)
 
 
 def _parquet_schema(file: Path) -> Any:

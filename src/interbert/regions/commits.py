@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from interbert.regions.schema import RegionRecord
 from interbert.regions.store import RegionStore
@@ -107,19 +107,21 @@ class SkipList:
         self.notes = 0
         """Other lines."""
 
-    def add(self, item: Listed, reason: str) -> None:
-        """List one image."""
+    def add(self, item: Listed, reason: str, place: Mapping[str, Any] | None = None) -> None:
+        """List one image; ``place`` says the ``file`` and the ``line`` of its row, where they are known."""
         self.count += 1
-        self._write(item, reason)
+        self._write(item, reason, place or {})
 
     def note(self, item: Listed, reason: str) -> None:
         """List what is not an image that could not be used, but must be said: it is counted apart."""
         self.notes += 1
-        self._write(item, reason)
+        self._write(item, reason, {})
 
-    def _write(self, item: Listed, reason: str) -> None:
+    def _write(self, item: Listed, reason: str, place: Mapping[str, Any]) -> None:
         if self._file is not None:
-            line = {"row": item.row, "picture_id": item.image_id, "reason": without_credentials(reason)}
+            # picture_id: as earlier versions called the id
+            line = {**place, "row": item.row, "id": item.image_id, "picture_id": item.image_id}
+            line |= {"reason": without_credentials(reason)}
             self._file.write(json.dumps(line, ensure_ascii=False) + "\n")
             self._file.flush()
 

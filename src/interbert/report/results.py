@@ -13,7 +13,7 @@ from interbert.tasks.masked_text import MaskedTextTask
 from interbert.tasks.pretraining import PretrainingTask
 from interbert.tasks.retrieval import RetrievalTask
 from interbert.utils.templating import format_number
-from interbert.utils.terminal import duration
+from interbert.utils.terminal import in_words
 
 _LEARNT = 0.98
 """An objective whose loss is above this share of its chance value has learnt nothing to speak of."""
@@ -107,7 +107,7 @@ def cards(run: Run) -> list[tuple[str, str]]:
         found.append((f"{value:.1f}%", f"{METRICS[run.metric]}{among}, model kept at step {run.kept_step:,.0f}"))
     found.append((f"{run.step:,}", "steps so far" if not run.finished else "steps"))
     if run.seconds is not None:
-        found.append((duration(run.seconds), "so far" if not run.finished else "validations included"))
+        found.append((in_words(run.seconds), "so far" if not run.finished else "validations included"))
     if run.pairs_per_second is not None:
         unit = {"classification": "items", "pretraining on texts": "texts"}.get(run.kind, "pairs")
         found.append((format_number(run.pairs_per_second), f"{unit} per second"))

@@ -46,7 +46,7 @@ class Hit:
     def of(cls, rank: int, hits: Sequence[Hit], score: float, probability: float | None) -> Hit:
         """The result of a group of near-duplicates, the best of them first."""
         best, *others = hits
-        similar = tuple(hit.id for hit in others)
+        similar = tuple(hit.id for hit in others if hit.product_id != best.product_id)
         return replace(best, rank=rank, score=score, probability=probability, similar=similar, tokens=None)
 
 
@@ -148,6 +148,19 @@ def deduplicated(vectors: Sequence[Floats], size: int, threshold: float | None) 
     return groups
 
 
+def joined_by_product(groups: Sequence[Sequence[int]], products: Sequence[str]) -> list[list[int]]:
+    """Groups of places, best first, with those joined to an earlier one whose first members are of one product.
+
+    Args:
+        groups: of places in ``products``.
+        products: product id of each candidate.
+    """
+    joined: dict[str, list[int]] = {}
+    for group in groups:
+        joined.setdefault(products[group[0]], []).extend(group)
+    return list(joined.values())
+
+
 def ranked(
     groups: Sequence[Sequence[int]], hits: Sequence[Hit], order: NDArray[Any], probability: NDArray[Any] | None
 ) -> list[Hit]:
@@ -163,9 +176,9 @@ def ranked(
     ]
 
 
-def one_per_product(hits: Sequence[Hit], query: Floats) -> list[Hit]:
-    """Each product's image that is nearest to the query, in order of nearness."""
+def nearest_first(hits: Sequence[Hit], query: Floats, every_image: bool = False) -> list[Hit]:
+    """In order of nearness to the query each product's nearest image, or every image, once."""
     best: dict[str, Hit] = {}
     for hit in sorted(hits, key=lambda hit: (-float(hit.vector @ query), hit.id)):
-        best.setdefault(hit.product_id, hit)
+        best.setdefault(hit.id if every_image else hit.product_id, hit)
     return list(best.values())

@@ -7,7 +7,7 @@ import io
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from interbert.search.hits import Hit
+from interbert.search.results import Results
 from interbert.utils.templating import render
 
 if TYPE_CHECKING:
@@ -28,11 +28,11 @@ def thumbnail_uri(image: Image, size: int = 192) -> str:
     return f"data:image/{kind};base64," + base64.b64encode(out.getvalue()).decode("ascii")
 
 
-def render_results(results: Iterable[tuple[str, Iterable[Hit]]], images: Mapping[str, str], footer: str = "") -> str:
+def render_results(results: Iterable[Results], images: Mapping[str, str], footer: str = "") -> str:
     """The page of ``interbert search --page``.
 
     Args:
-        results: each text with its images, best first.
+        results: of each query.
         images: data URI of each image id; a missing one shows as a blank card.
         footer: plain text about model and catalogue.
     """

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +11,7 @@ import numpy as np
 from interbert.errors import RegionError, SourceError
 from interbert.extraction.columns import id_text
 from interbert.extraction.decoding import DecodedImage, decode_ahead
+from interbert.extraction.several_images import numbered
 from interbert.extraction.sources import ImageSource
 from interbert.extraction.views import extract_view, views_of
 from interbert.regions.schema import ExtractorInfo, Regions
@@ -48,8 +48,7 @@ def identified(source: ImageSource, lasting: bool) -> ImageSource:
         return source
     if columns.product_id is not None:
         return source.with_ids(numbered(list(source.product_ids())))
-    assert columns.image is not None
-    names = source.other_columns([columns.image])[columns.image].to_pylist()
+    names = source.image_cells()
     if all(name is None or isinstance(name, str) for name in names):
         named = [name for name in names if name]
         if named and len(set(named)) == len(named):
@@ -60,19 +59,6 @@ def identified(source: ImageSource, lasting: bool) -> ImageSource:
             "column with --product-id-column or --image-id-column."
         )
     return source
-
-
-def numbered(products: Sequence[str]) -> list[str]:
-    """An id an image, none twice; empty where the product's is."""
-    taken, last = set(products), Counter[str]()
-    ids = []
-    for product in products:
-        name = product
-        last[product] += 1
-        while product and last[product] > 1 and (name := f"{product}#{last[product]}") in taken:
-            last[product] += 1
-        ids.append(name)
-    return ids
 
 
 def images_of(index: ProductIndex, ids: Sequence[str]) -> tuple[dict[str, str], set[str]]:

@@ -105,7 +105,7 @@ class Encoded:
 
 @dataclass(frozen=True)
 class Candidates:
-    """What a query's parts recalled: one image of each product, nearest first."""
+    """What a query's parts recalled: one image of each product, nearest first; of a source every image."""
 
     encoded: Encoded
     hits: list[Hit]

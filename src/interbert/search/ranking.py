@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from interbert.errors import ColumnError, UsageError
-from interbert.search.hits import Hit, Index, deduplicated, ranked, reciprocal_ranks, standardised
+from interbert.search.hits import Hit, Index, deduplicated, joined_by_product, ranked, reciprocal_ranks, standardised
 from interbert.search.index import ProductIndex
 from interbert.search.query import Candidates, Found, Query, shares
 
@@ -51,6 +51,7 @@ def page(query: Query, candidates: Candidates, scores: Float32 | None, size: int
         [best[place] for place in group]
         for group in deduplicated([hits[place].vector for place in best], size, query.duplicates)
     ]
+    groups = joined_by_product(groups, [hit.product_id for hit in hits])
     if query.sort is not None:
         groups = _sorted(groups, hits, *query.sort)
     shown = groups[query.offset : query.offset + query.top_k]

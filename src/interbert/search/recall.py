@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from interbert.errors import InterBertError, VectorIndexError, VersionGone
 from interbert.search.ann_parameters import needs_probing
 from interbert.search.full_text import Words
-from interbert.search.hits import Hit, deduplicated, one_per_product
+from interbert.search.hits import Hit, deduplicated, nearest_first
 from interbert.search.index import ProductIndex
 from interbert.search.memory import RowsInMemory, expected_bytes
 from interbert.search.query import Candidates, Encoded, Query
@@ -103,16 +103,18 @@ def _search(view: View, searches: Sequence[_Search], versions: Versions, memory:
     begun = time.perf_counter()
     for one in searches:
         try:
-            one.found = _candidates(one, _from_index(view, one))
+            one.found = _candidates(one, _from_index(view, one), every_image=not isinstance(view.index, ProductIndex))
         except InterBertError as error:
             one.found = error
     view.seconds += time.perf_counter() - begun
 
 
-def _candidates(one: _Search, recalled: Recalled) -> Candidates:
+def _candidates(one: _Search, recalled: Recalled, every_image: bool = False) -> Candidates:
+    """What is ranked: of an index a product's nearest image; of a source all of them, for the joint model."""
     hits, titles = recalled
     excluded = frozenset(one.query.exclude)
-    nearest = one_per_product([hit for hit in hits if hit.product_id not in excluded], one.encoded.nearness)
+    found = [hit for hit in hits if hit.product_id not in excluded]
+    nearest = nearest_first(found, one.encoded.nearness, every_image)
     return Candidates(one.encoded, nearest, titles)
 
 

@@ -36,13 +36,15 @@ class Entry:
     """Of the source that is searched."""
     texts: tuple[str, ...]
     """As the source has them now."""
+    product_id: str
+    """As the source has it now; the image's id where it has none."""
     digest: str
     """SHA-256 of the file that was encoded; empty where a store of imported regions does not say."""
     view: int = 0
 
 
 class SourceIndex:
-    """Encoded images of a source, compared one by one; every image is a product of its own.
+    """Encoded images of a source, compared one by one; those of one product are ranked each, and one result.
 
     Args:
         entries: the images.
@@ -58,6 +60,8 @@ class SourceIndex:
     ) -> None:
         self.entries = tuple(entries)
         self.problems = problems
+        self.metadata: Any = None
+        """Arrow table of columns of the source, which results bring along; None without."""
         self._vectors = vectors
         self._tokens = tokens
 
@@ -80,7 +84,7 @@ class SourceIndex:
         found: Sequence[Regions]
         if regions is None:
             records, problems = extract_images(source, encoder.extractor, progress)
-            entries = [Entry(one.image_id, one.source_row, one.texts, one.digest) for one in records]
+            entries = [Entry(one.image_id, one.source_row, one.texts, one.product_id, one.digest) for one in records]
             found, names = [one.regions for one in records], [one.image_id for one in records]
         else:
             extract_to_store(source, regions, encoder.extractor, need_texts=False, progress=progress)
@@ -113,8 +117,9 @@ class SourceIndex:
                 rank=0,
                 id=self.entries[place].image_id,
                 texts=self.entries[place].texts,
-                product_id=self.entries[place].image_id,
+                product_id=self.entries[place].product_id,
                 score=float(scores[place]),
+                metadata=self._metadata(place),
                 vector=self._vectors[place],
                 tokens=self._tokens[place] if tokens else None,
             )
@@ -143,6 +148,18 @@ class SourceIndex:
         """
         return self._vectors[self._places(ids)]
 
+    def _metadata(self, place: int) -> dict[str, Any]:
+        """Columns of the row of an image."""
+        if self.metadata is None:
+            return {}
+        row: dict[str, Any] = self.metadata.slice(self.entries[place].source_row, 1).to_pylist()[0]
+        return row
+
+    def images_of(self, product_id: str) -> list[str]:
+        """Ids of a product's images; an image's own id stands for it alone."""
+        found = [one.image_id for one in self.entries if one.product_id == product_id]
+        return found or [product_id]
+
     def _places(self, ids: Sequence[str]) -> list[int]:
         places = {entry.image_id: place for place, entry in enumerate(self.entries)}
         absent = next((name for name in ids if name not in places), None)
@@ -158,7 +175,7 @@ def _stored(store: RegionStore, source: ImageSource) -> tuple[list[int], list[En
     images need not be either: every file is compared with the one whose regions are kept.
     """
     places = {name: row for row, name in enumerate(source.image_ids())}
-    texts = [found for _, found in source.products_and_texts()]
+    facts = list(source.products_and_texts())
     rows, entries, problems = [], [], []
     seen = set()
     for one in store.captions():
@@ -170,7 +187,7 @@ def _stored(store: RegionStore, source: ImageSource) -> tuple[list[int], list[En
             problems.append((one.image_id, f"{store.path} has the regions of another file under this id"))
         else:
             rows.append(one.row)
-            entries.append(Entry(one.image_id, place, texts[place], one.digest))
+            entries.append(Entry(one.image_id, place, facts[place][1], facts[place][0], one.digest))
     skipped = read_skipped(store.path)  # what the extraction could not use, with its reasons, rows without an id too
     seen |= {"", *(name for name, _ in skipped)}
     problems += [*skipped, *((name, "could not be read") for name in sorted(places.keys() - seen))]

@@ -144,7 +144,10 @@ def _product_vectors(index: Index, product_id: str) -> Float32:
         if not ids:
             raise UnknownProductError(f"there is no product {product_id[:80]!r} in the index.")
         return index.vectors(ids)
+    from interbert.search.source_index import SourceIndex
+
+    assert isinstance(index, SourceIndex)
     try:
-        return index.vectors([product_id])
+        return index.vectors(index.images_of(product_id))
     except VectorIndexError as error:
         raise UnknownProductError(str(error)) from error

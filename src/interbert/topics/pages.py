@@ -23,6 +23,7 @@ from interbert.errors import DataError, UsageError, first_line, writing
 from interbert.search.hits import Hit
 from interbert.search.index import ProductIndex
 from interbert.topics.recommend import PageSettings, TopicRecommender
+from interbert.topics.selection import select_items, why_empty
 from interbert.topics.topic_file import Topic
 from interbert.utils.bounded_files import read_json
 from interbert.utils.files import atomic_write, is_part, only_writer
@@ -34,6 +35,8 @@ _SETTINGS = {"min_probability": "least", "diversify_by": "spread"}
 _FORMAT = 3
 """Of how pages are made: raised when the same evidence gives other pages, so that all are looked at again."""
 _LIST, _PAGES, _SOURCES, _BUILT_FROM = "topics.json", "pages", "sources", "built_from.json"
+_UNLIKELY = "no product is likely enough"
+"""Why a page is empty that an earlier version made."""
 _REMEDY = "Run interbert topics build again."
 
 
@@ -50,8 +53,8 @@ class Refresh:
     """Pages of topics that are gone."""
     items: int = 0
     """On all pages."""
-    empty: list[str] = field(default_factory=list)
-    """Topics without an item."""
+    empty: dict[str, str] = field(default_factory=dict)
+    """Topics without an item, and why."""
     problems: list[tuple[str, str]] = field(default_factory=list)
     """(topic, what is wrong with it): the other pages are made all the same, and a page that was there stays."""
     kept: list[str] = field(default_factory=list)
@@ -67,6 +70,8 @@ class BuiltPage:
     where: str | None
     items: tuple[dict[str, Any], ...]
     """Per item: rank, id, product_id, probability, texts, metadata, similar."""
+    reason: str = ""
+    """Why there is no item; "" where there are some."""
 
 
 def build_topics(
@@ -171,7 +176,13 @@ def _built(path: Path) -> BuiltPage:
         or "topic_id" not in one
     ):
         raise DataError(f"{path}: is no topic page. {_REMEDY}")
-    return BuiltPage(str(one["topic_id"]), tuple(texts), one.get("where"), tuple(items))
+    return BuiltPage(
+        str(one["topic_id"]),
+        tuple(texts),
+        one.get("where"),
+        tuple(items),
+        str(one.get("reason") or ("" if items else _UNLIKELY)),
+    )
 
 
 def _version(index: ProductIndex) -> str:
@@ -190,7 +201,9 @@ def _refresh(
     if shown is not None and _read_or_none(source) == made_from:
         done.untouched += 1
     else:
-        content = _content(topic, recommender.page(topic.texts, topic.where, settings))
+        candidates = recommender.candidates(topic.texts, topic.where, settings)
+        page = select_items(candidates, settings, recommender.encoder.direction_size)
+        content = _content(topic, page, "" if page else why_empty(candidates, settings, topic.where))
         if content == shown:
             done.same += 1
         else:
@@ -200,7 +213,7 @@ def _refresh(
         shown = content
     done.items += len(shown["items"])
     if not shown["items"]:
-        done.empty.append(topic.topic_id)
+        done.empty[topic.topic_id] = str(shown.get("reason") or _UNLIKELY)
 
 
 def _key(recommender: TopicRecommender, topic: Topic, settings: PageSettings) -> str:
@@ -211,9 +224,10 @@ def _key(recommender: TopicRecommender, topic: Topic, settings: PageSettings) ->
     return hashlib.sha256(json.dumps(parts, ensure_ascii=False, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _content(topic: Topic, page: Sequence[Hit]) -> dict[str, Any]:
+def _content(topic: Topic, page: Sequence[Hit], reason: str) -> dict[str, Any]:
     items = [_item(one) for one in page]
     whole = {"topic_id": topic.topic_id, "texts": list(topic.texts), "where": topic.where, "items": items}
+    whole |= {"reason": reason} if reason else {}
     return dict(json.loads(json.dumps(whole, ensure_ascii=False, default=str)))
 
 

@@ -82,6 +82,22 @@ def select_items(
     return ranked([*first, *(groups[place] for place in chosen)], hits, candidates.scores, likely)
 
 
+def why_empty(candidates: Candidates, settings: PageSettings, where: str | None) -> str:
+    """In words, why a page of these candidates has no item."""
+    if not candidates.hits:
+        return "the index holds no product" if where is None else "the filter lets no product of the index through"
+    likeliest = None
+    if candidates.likely is not None and candidates.best:
+        name = max(candidates.best, key=lambda one: candidates.probability(one) or 0.0)
+        likeliest = (name, candidates.probability(name) or 0.0)
+    if likeliest is not None and settings.min_probability is not None and likeliest[1] < settings.min_probability:
+        return (
+            f"the likeliest product, {likeliest[0][:60]}, has a probability of {likeliest[1]:.2f}; "
+            f"{settings.min_probability:g} is asked for (min_probability)"
+        )
+    return "no product is likely enough"
+
+
 def _groups(
     hits: Sequence[Hit], pins: Sequence[int], others: Sequence[int], size: int, duplicates: float | None
 ) -> tuple[list[list[int]], list[list[int]]]:

@@ -17,7 +17,7 @@ from transformers import TrainerCallback
 
 from interbert.errors import Terminated
 from interbert.training.model_card import with_bounds
-from interbert.utils.terminal import duration, progress_bar
+from interbert.utils.terminal import in_words, progress_bar
 
 
 class Throughput:
@@ -130,7 +130,7 @@ class TrainingConsole(TrainerCallback):  # type: ignore[misc]
         elif state.global_step == self._began[0] + _FIRST_STEPS and state.is_world_process_zero:
             left = self._left(state)
             if left >= _SOON:
-                _logger.info(f"{self._prefix}about {duration(left)} to go, by the first steps")
+                _logger.info(f"{self._prefix}about {in_words(left)} to go, by the first steps")
 
     def _announce(self, state: Any) -> None:
         done, steps = state.global_step, state.max_steps
@@ -160,7 +160,7 @@ class TrainingConsole(TrainerCallback):  # type: ignore[misc]
             if line:
                 title = "" if self._title is None else f"{self._title}, "
                 left = self._left(state) if "loss" in logs else 0.0
-                to_go = f", {duration(left)} left" if left >= _SOON else ""
+                to_go = f", {in_words(left)} left" if left >= _SOON else ""
                 _logger.info(f"{title}step {state.global_step}/{state.max_steps}  {line}{to_go}")
 
     def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:

@@ -13,6 +13,8 @@ from interbert.utils.redaction import without_credentials
 
 _BREAKS = re.compile(r"[\t\n\v\f\r\x85\u2028\u2029]+")
 """What would begin another line or column, where a forged message could stand."""
+_FIRST_TOLD = 10.0
+"""Seconds of measuring before the rest is estimated."""
 _ACTING = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f"  # control characters
     "\u061c\u200e\u200f\u202a-\u202e\u2066-\u206f"  # direction
@@ -45,16 +47,23 @@ def say(text: object, flush: bool = False) -> None:
     print(printable(without_credentials(str(text))), flush=flush)
 
 
-def duration(seconds: float) -> str:
-    """A length of time as people say it."""
+def in_words(seconds: float) -> str:
+    """A time as people estimate it: ``40 s``, ``3 min``, ``2.5 h``."""
     if seconds < 90:
-        return f"{seconds:.0f} s"
+        return f"{max(1, round(seconds))} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def _rate(value: float) -> str:
+    return f"{value:,.0f}" if value >= 10 else f"{value:.1f}"
 
 
 @contextmanager
 def progress_bar(what: str, total: int, unit: str, shown: bool | None = None) -> Iterator[Callable[[int], None]]:
     """A bar on standard error; the block gets a function that is told how much more is done.
+
+    A file or pipe gets lines in its place that say how long the rest takes, by what is done: after ten seconds first,
+    then each time twice as much has passed.
 
     Args:
         what: title of the bar.
@@ -93,14 +102,19 @@ def progress_bar(what: str, total: int, unit: str, shown: bool | None = None) ->
     if not (logging.getLogger("interbert").isEnabledFor(logging.INFO) if shown is None else shown):
         yield lambda more: None
         return
-    started, done = time.monotonic(), 0
+    started, done, told_at = time.monotonic(), 0, _FIRST_TOLD
 
     def advance(more: int) -> None:
-        nonlocal done
+        nonlocal done, told_at
         done += more
-        rate = done / max(time.monotonic() - started, 1e-6)
-        bar.update(task, advance=more, rate=f"{rate:,.0f} {unit}/s")
+        passed = time.monotonic() - started
+        bar.update(task, advance=more, rate=f"{_rate(done / max(passed, 1e-6))} {unit}/s")
+        if not console.is_terminal and passed >= told_at and done < total:
+            told_at = 2 * passed  # corrected as the work goes on, and seldom: a log keeps every line
+            left = in_words(passed / done * (total - done))
+            bar.console.print(f"{title}: {done:,} of {total:,} {unit}, about {left} left", markup=False, soft_wrap=True)
 
+    title = printable(without_credentials(what))
     with bar:
-        task = bar.add_task(printable(without_credentials(what)), total=total, rate="")
+        task = bar.add_task(title, total=total, rate="")
         yield advance

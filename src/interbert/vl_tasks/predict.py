@@ -163,6 +163,6 @@ def _extracted(source: str, columns: Columns, folder: str, found: _Predictor) ->
 
 
 def _extracted_once(source: str, image: str, boxes: str | None, out: str, extractor: RegionExtractor) -> str:
-    rows = open_source(source, ColumnMapping(image, boxes=boxes), need_texts=False)
+    rows = open_source(source, ColumnMapping(image, boxes=boxes), need_texts=False, several_images=False)
     extract_to_store(rows.with_ids([str(row) for row in range(len(rows))]), out, extractor, need_texts=False)
     return out

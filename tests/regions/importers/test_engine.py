@@ -269,6 +269,7 @@ def test_images_of_a_caption_file_that_are_not_there_are_counted_and_texts_that_
         assert (report.unjoined, report.absent) == (1, (2, "7"))
     assert skipped(tmp_path / "s")[0] == {
         "row": 3,
+        "id": "1001.jpg",
         "picture_id": "1001.jpg",
         "reason": f"{captions}, row 3: its text has 10,004 characters; at most 10,000 are read.",
     }
