@@ -57,7 +57,7 @@ def read_sound_records(file: Path, error: SourceError) -> PartlyRead:
             raise error from None
     if not problems:
         raise error
-    return PartlyRead(read.rows, file.parent, read.left_out, tuple(problems))
+    return PartlyRead(read.rows, file.parent, left_out=read.left_out, problems=tuple(problems))
 
 
 def _copy(file: Path, sound: Path, problems: list[str]) -> None:

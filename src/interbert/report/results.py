@@ -146,7 +146,7 @@ def result_columns(runs: Sequence[Run]) -> list[Column]:
         _column("kept at step", [run.kept_step for run in runs], lambda value: f"{value:,.0f}"),
         *(_loss_column(runs, name, title) for name, title in titles.items()),
         _column("pairs/s", [run.pairs_per_second for run in runs], format_number),
-        _column("time", [run.seconds for run in runs], duration),
+        _column("time", [run.seconds for run in runs], in_words),
     ]
 
 
