@@ -20,6 +20,7 @@ from interbert.search.compact_vectors import CompactVectors
 from interbert.search.hits import Hit
 from interbert.search.index import ProductIndex
 from interbert.search.memory_index import Contents, MemoryIndex
+from interbert.search.query import Part, Query
 from interbert.search.vectors import unit_rows
 
 
@@ -102,6 +103,11 @@ def test_versions_share_what_they_have_in_common(changing: Path, tmp_path: Path)
         for query in queries(view.index, 5):
             for where in (None, "price > 900", "not colour = 'red'"):
                 assert_same(memory.vector_search(query, 9, where), view.index.vector_search(query, 9, where), query)
+    former = before.in_memory
+    before.in_memory = None
+    engine.search_many([Query((Part("red"),), version=before.version)])
+    assert before.in_memory is None, "a later version is in memory, which an earlier one would spoil"
+    before.in_memory = former
     products = {hit.product_id for hit in second.vector_search(queries(after.index, 1)[0], 100)}  # type: ignore[arg-type]
     assert "another" in products
     assert "red-circle" not in products

@@ -73,7 +73,7 @@ class Contents:
     @property
     def nbytes(self) -> int:
         """Bytes."""
-        return self.vectors.nbytes + sum(part.rows.nbytes + part.offsets.nbytes for part in self.parts.values())
+        return self.vectors.nbytes + sum(int(part.rows.nbytes + part.offsets.nbytes) for part in self.parts.values())
 
     def lacking(self, index: ProductIndex) -> int:
         """Rows of a version that were not read yet, or of which some columns changed."""

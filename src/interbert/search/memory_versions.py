@@ -56,8 +56,8 @@ class MemoryVersions:
         try:
             contents = self._contents
             known = contents is not None and contents.table == view.index.manifest.table
-            if known and parsed_version(view.version)[1] < self._number:
-                return None  # an earlier version, which memory may have forgotten parts of
+            if self._is_past(view, view.index):
+                return None
             if contents is not None and known and contents.lacking(view.index) <= _AT_ONCE:
                 self._take(view, view.index, contents)
                 if _is_wasteful(contents, view):
@@ -93,14 +93,19 @@ class MemoryVersions:
 
     def _read(self, view: View, index: ProductIndex, anew: bool) -> None:
         contents = self._contents
-        if view.in_memory is not None and not anew:
-            return  # another thread has, meanwhile
+        if (view.in_memory is not None and not anew) or self._is_past(view, index):
+            return  # another thread has read it, or a later version, meanwhile
         if anew and contents is not None and not _is_wasteful(contents, view):
             return
         if anew or contents is None or contents.table != index.manifest.table:
             contents = Contents(index)
         self._take(view, index, contents)
         self._contents = contents
+
+    def _is_past(self, view: View, index: ProductIndex) -> bool:
+        """Whether a later version of the table is in memory, which has forgotten what only this one has."""
+        known = self._contents is not None and self._contents.table == index.manifest.table
+        return known and parsed_version(view.version)[1] < self._number
 
     def _take(self, view: View, index: ProductIndex, contents: Contents) -> None:
         contents.read(index)
