@@ -2,7 +2,7 @@
 
 Vectors are made: directions around 2,000 centres of 48 dimensions, and queries that lie far from all of them, as texts
 lie far from images. Everything else of a row is that of a drawn image, regions cut to one token, so that a million
-products take 2 GB. Both builds search one index. Ours recalls from memory where faiss is installed.
+products take 2 GB. Ours recalls from memory where faiss is installed.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _FILTERS = {"all": None, "1%": "share < 1", "10%": "share < 10", "50%": "share <
 
 
 def prepare(setting: row.Setting) -> None:
-    """The index, by the build that comes first."""
+    """The index."""
     finished = _path(setting).with_name(_path(setting).name + ".done")
     if finished.is_file():
         return
@@ -78,7 +78,8 @@ def _searched(index: Any) -> tuple[Any, str]:
     """What ours searches: the index in memory where this build can; else the index itself."""
     try:
         from interbert.errors import MissingExtraError
-        from interbert.search.memory_index import Contents, MemoryIndex
+        from interbert.search.memory_contents import Contents
+        from interbert.search.memory_index import MemoryIndex
     except ImportError:
         return index, "disk"
     try:
@@ -107,7 +108,7 @@ def _resident() -> int:
 
 
 def _path(setting: row.Setting) -> Path:
-    return setting.common / f"recall_{_SIZES[setting.full]}"
+    return setting.own / f"recall_{_SIZES[setting.full]}"
 
 
 def _with_shares(catalogue: Path) -> Path:

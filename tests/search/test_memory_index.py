@@ -19,7 +19,8 @@ from interbert.search.changes import add_to_index, remove_from_index
 from interbert.search.compact_vectors import CompactVectors
 from interbert.search.hits import Hit
 from interbert.search.index import ProductIndex
-from interbert.search.memory_index import Contents, MemoryIndex
+from interbert.search.memory_contents import Contents
+from interbert.search.memory_index import MemoryIndex
 from interbert.search.query import Part, Query
 from interbert.search.vectors import unit_rows
 

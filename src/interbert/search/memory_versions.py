@@ -10,7 +10,8 @@ from interbert.errors import InterBertError
 from interbert.search.ann_parameters import needs_probing
 from interbert.search.compact_vectors import faiss_module
 from interbert.search.index import ProductIndex
-from interbert.search.memory_index import Contents, MemoryIndex
+from interbert.search.memory_contents import Contents
+from interbert.search.memory_index import MemoryIndex
 from interbert.search.versions import View, parsed_version
 
 RecallFrom = Literal["disk", "memory"]
