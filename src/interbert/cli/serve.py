@@ -53,6 +53,9 @@ class Options:
     """Seconds that requests have to end after that."""
     joint_runtime: Literal["auto", "torch", "openvino"] = "auto"
     """Who computes the joint pass. auto: OpenVINO on a CPU, torch on a GPU; in bf16 they round differently."""
+    recall_from: Literal["disk", "memory"] = "disk"
+    """Where the vectors of an index of more than 20,000 images are compared. memory: by faiss, faster, for some hundred
+    bytes an image."""
     rebuild_source: list[str] = field(default_factory=list)
     """What an index can be built anew from over HTTP, as NAME=SOURCE, or SOURCE of a single index; may be given several
     times. Nobody can rebuild over HTTP when not given."""
@@ -132,7 +135,7 @@ def _served(name: str, path: str, options: Options, state: State, settings: Sett
     from interbert.utils.precision import asks_for_bf16
 
     bf16 = asks_for_bf16(options.precision)
-    engine = SearchEngine.open(path, bf16=bf16, joint_runtime=options.joint_runtime)
+    engine = SearchEngine.open(path, bf16=bf16, joint_runtime=options.joint_runtime, recall_from=options.recall_from)
     runtime = engine.encoder.scorer.runtime
     reads = engine.encoder.config.reads_jointly
     how = f"pairs are scored jointly by {runtime}" if reads else "its model does not read jointly, and ranks by recall"

@@ -17,6 +17,7 @@ from interbert.errors import UsageError
 from interbert.search.hits import Hit, Index
 from interbert.search.index import ProductIndex
 from interbert.search.index_model import index_encoder
+from interbert.search.memory_versions import RecallFrom
 from interbert.search.query import CANDIDATES, DUPLICATES, Part, Query
 from interbert.search.query_encoder import ProductEncoder
 from interbert.search.runtime_choice import checked_runtime
@@ -46,11 +47,14 @@ class SearchEngine(StagedSearch):
     Args:
         index: opened.
         encoder: the index's model.
-        memory: bytes that rows of the index may take in memory, where that makes searches faster.
+        memory: bytes that rows of a small index may take in memory, where that makes searches faster.
+        recall_from: where the vectors of a large index are compared.
     """
 
-    def __init__(self, index: Index, encoder: ProductEncoder, memory: int = MEMORY) -> None:
-        super().__init__(index, encoder, memory)
+    def __init__(
+        self, index: Index, encoder: ProductEncoder, memory: int = MEMORY, recall_from: RecallFrom = "disk"
+    ) -> None:
+        super().__init__(index, encoder, memory, recall_from)
         self._recommender: TopicRecommender | None = None
 
     @classmethod
@@ -60,6 +64,7 @@ class SearchEngine(StagedSearch):
         model: str | Path | None = None,
         bf16: bool | None = None,
         joint_runtime: JointRuntime | None = None,
+        recall_from: RecallFrom = "disk",
     ) -> SearchEngine:
         """Open an index with its model.
 
@@ -72,14 +77,18 @@ class SearchEngine(StagedSearch):
                 torch, when not given. "auto" is OpenVINO for a model on the CPU where it is installed, which takes
                 seconds to prepare unless the index keeps an exported model. Both are torch where building the index
                 measured that to be better on this processor.
+            recall_from: "memory" compares the vectors of an index of more than 20,000 images in memory, by faiss:
+                faster, for some hundred bytes an image. They are read in a thread; until then, and by default, LanceDB
+                compares them, from the disk.
 
         Raises:
-            MissingExtraError: OpenVINO is not installed.
+            MissingExtraError: OpenVINO, or faiss for recall from memory, is not installed.
             VectorIndexError: the index is missing, unfinished or damaged.
             CheckpointError: ``model`` is not the model of the index.
         """
         opened = ProductIndex.open(index)
-        return cls(opened, index_encoder(opened, model, bf16, checked_runtime(index, joint_runtime)))
+        encoder = index_encoder(opened, model, bf16, checked_runtime(index, joint_runtime))
+        return cls(opened, encoder, recall_from=recall_from)
 
     @classmethod
     def of_source(

@@ -15,6 +15,7 @@ from interbert.search.full_text import Words
 from interbert.search.hits import Hit, deduplicated, nearest_first
 from interbert.search.index import ProductIndex
 from interbert.search.memory import RowsInMemory, expected_bytes
+from interbert.search.memory_versions import MemoryVersions
 from interbert.search.query import Candidates, Encoded, Query
 from interbert.search.versions import Versions, View
 
@@ -55,7 +56,7 @@ class _Search:
 
 
 def recall(
-    view: View, encoded: Sequence[Encoded], versions: Versions, memory: int
+    view: View, encoded: Sequence[Encoded], versions: Versions, memory: int, vectors: MemoryVersions | None = None
 ) -> list[Candidates | InterBertError]:
     """Candidates of each query, or what is wrong with it.
 
@@ -68,7 +69,10 @@ def recall(
         encoded: the queries.
         versions: of the same index.
         memory: bytes that rows in memory may take.
+        vectors: versions whose vectors are in memory; None for recall from the disk.
     """
+    if vectors is not None:
+        vectors.of(view)
     if not encoded:
         return []
     reads = view.encoder.config.reads_jointly
@@ -120,6 +124,7 @@ def _candidates(one: _Search, recalled: Recalled, every_image: bool = False) -> 
 
 def _from_index(view: View, one: _Search) -> Recalled:
     query, index = one.query, view.index
+    near = view.in_memory or index
     hits: list[Hit] = []
     titles: list[Mapping[str, int]] = []
     for words in one.words:
@@ -127,7 +132,7 @@ def _from_index(view: View, one: _Search) -> Recalled:
         hits += found
         titles.append(_places([hit.product_id for hit in found]))
     for vector in one.encoded.vectors:
-        hits += index.vector_search(vector, one.asked, query.where, tokens=one.tokens)
+        hits += near.vector_search(vector, one.asked, query.where, tokens=one.tokens)
     return hits, titles
 
 

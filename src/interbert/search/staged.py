@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from interbert.errors import InterBertError, VersionGone
 from interbert.search.hits import Index
+from interbert.search.memory_versions import MemoryVersions, RecallFrom
 from interbert.search.query import Candidates, Encoded, Found, Part, Query
 from interbert.search.query_encoder import ProductEncoder
 from interbert.search.ranking import page
@@ -34,14 +35,21 @@ class StagedSearch:
     Args:
         index: opened.
         encoder: the index's model.
-        memory: bytes that rows of the index may take in memory, where that makes searches faster.
+        memory: bytes that rows of a small index may take in memory, where that makes searches faster.
+        recall_from: where the vectors of a large index are compared.
+
+    Raises:
+        MissingExtraError: recall is from memory, and faiss is not installed.
     """
 
-    def __init__(self, index: Index, encoder: ProductEncoder, memory: int = MEMORY) -> None:
+    def __init__(
+        self, index: Index, encoder: ProductEncoder, memory: int = MEMORY, recall_from: RecallFrom = "disk"
+    ) -> None:
         self.index = index
         self.encoder = encoder
         self.memory = memory
         self._versions = Versions(index, encoder)
+        self._in_memory = MemoryVersions() if recall_from == "memory" else None
 
     def search_many(self, queries: Sequence[Query]) -> list[Found | InterBertError]:
         """Many searches at once, each as if it were alone; a page of results or what is wrong, in their order.
@@ -99,6 +107,19 @@ class StagedSearch:
         """From now on search the build before until a thread has loaded a new build's model; else searches wait."""
         self._versions.waits = False
 
+    def read_into_memory(self) -> int:
+        """Read the newest version's vectors now, where recall is from memory; the bytes that are in memory then.
+
+        Searches start that by themselves, and are answered from the disk until it is done.
+
+        Raises:
+            VectorIndexError: the index is damaged.
+        """
+        if self._in_memory is None:
+            return 0
+        self._in_memory.read(self.pinned())
+        return self._in_memory.nbytes
+
     @property
     def version(self) -> str:
         """Table and version of the table that a search would see now, such as ``products_0001_ab12cd34@17``."""
@@ -126,7 +147,7 @@ class StagedSearch:
 
     def recall(self, view: View, encoded: Sequence[Encoded]) -> list[Candidates | InterBertError]:
         """Candidates of each query by vectors and full text, or what is wrong (:mod:`interbert.search.recall`)."""
-        return recall(view, encoded, self._versions, self.memory)
+        return recall(view, encoded, self._versions, self.memory, self._in_memory)
 
     def rerank(self, view: View, candidates: Sequence[Candidates], progress: Progress | None = None) -> list[Scores]:
         """Log-odds [T,n] of each query's texts and its candidates, in one joint pass over the pairs of all queries.

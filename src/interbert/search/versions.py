@@ -14,6 +14,7 @@ from interbert.search.query_encoder import ProductEncoder
 
 if TYPE_CHECKING:
     from interbert.search.memory import RowsInMemory
+    from interbert.search.memory_index import MemoryIndex
 
 _VERSIONS = 16
 """Kept open."""
@@ -31,6 +32,8 @@ class View:
         encoder: of the index's build.
         version: table and version of the table.
         rows: in memory, once that pays (:func:`interbert.search.recall.recall`).
+        in_memory: the vectors of a large version, where recall is in memory
+            (:mod:`interbert.search.memory_versions`).
         seconds: that the database took for searches of this version.
         lock: of who reads the rows into memory.
     """
@@ -41,6 +44,7 @@ class View:
         self.version = version
         self.size = len(index)
         self.rows: RowsInMemory | None = None
+        self.in_memory: MemoryIndex | None = None
         self.seconds = 0.0
         self.lock = threading.Lock()
 
