@@ -128,7 +128,8 @@ def _made(count: int, width: int, seed: int) -> np.ndarray:
     basis, centres = fixed.normal(size=(_WIDTH, width)), fixed.normal(size=(_CENTRES, _WIDTH))
     inner = centres[generator.integers(0, _CENTRES, count)] + 0.5 * generator.normal(size=(count, _WIDTH))
     vectors = inner @ basis + generator.normal(size=(count, width))
-    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    unit: np.ndarray = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    return unit
 
 
 def _queries(width: int) -> np.ndarray:
