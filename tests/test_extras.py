@@ -127,4 +127,5 @@ def test_every_extra_is_named_by_a_message_or_needs_none() -> None:
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
     sources = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "src").rglob("*.py"))
     named = set(re.findall(r"MissingExtraError\.of\([^)]*\"(\w+)\"\)", sources))
+    named |= set(re.findall(r"pip install 'interbert\[(\w+)\]'", sources))  # an image's error is a reason, no exception
     assert named == set(extras) - {"dev", "docs", "tensorboard"}
