@@ -124,8 +124,8 @@ def expected(index: str, texts: Sequence[str], precision: str) -> dict[str, tupl
 
 
 def _engine(index: str, precision: str, joint_runtime: str = "torch") -> Any:
-    from interbert.utils.precision import asks_for_bf16
     from interbert.search.engine import SearchEngine
+    from interbert.utils.precision import asks_for_bf16
 
     return SearchEngine.open(index, bf16=asks_for_bf16(precision), joint_runtime=joint_runtime)  # type: ignore[arg-type]
 
