@@ -37,11 +37,20 @@ test: $(INSTALLED) ## Run the tests
 docs: $(INSTALLED) ## Build the documentation into site/, strictly: a link that leads nowhere is an error
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
-gpu: $(INSTALLED) ## Test what only a GPU runs, and measure its share of the card's rate
-	$(BIN)/python -m pytest tests/gpu
-	$(BIN)/python benchmarks/short_attention.py
-	$(BIN)/python benchmarks/mfu.py --compile
-	$(BIN)/python benchmarks/mfu.py --varied --compile
+# a machine with a GPU often has no network, and what is needed: .venv where it is, else $(PYTHON) if it has the packages
+define PRESENT
+if [ -e $(INSTALLED) ]; then echo $(BIN)/python; \
+elif $(PYTHON) -c 'import torch, transformers, accelerate, pytest' 2>/dev/null; then echo $(PYTHON); \
+else $(MAKE) --no-print-directory install >&2 && echo $(BIN)/python; fi
+endef
+
+gpu: ## Test what only a GPU runs, and measure its share of the card's rate; without .venv by PYTHON if it has torch
+	@set -e; python=$$($(PRESENT)); export PYTHONPATH=src; \
+	set -x; \
+	$$python -m pytest tests/gpu; \
+	$$python benchmarks/short_attention.py; \
+	$$python benchmarks/mfu.py --compile; \
+	$$python benchmarks/mfu.py --varied --compile
 
 check: $(INSTALLED) ## Format, lint and strict types, nothing changed
 	$(BIN)/ruff format --check .

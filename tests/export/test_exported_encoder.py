@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from tests.search.conftest import built, index_path, make_model, model, priced  # noqa: F401  fixtures
 
 from interbert.search import exporting
@@ -43,6 +44,21 @@ def exported(directory: Path, folder: Path) -> tuple[ProductEncoder, ExportedEnc
 def kept_model(index: Path) -> Path:
     (folder,) = (index / "models").iterdir()
     return folder
+
+
+@pytest.fixture(scope="module")
+def both(built: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[ProductEncoder, ExportedEncoder]:  # noqa: F811
+    """The model of an index and its exported one, which no test changes."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv(exporting.SWITCH, raising=False)
+        return exported(kept_model(built), tmp_path_factory.mktemp("exported") / "model")
+
+
+@pytest.fixture
+def index(index_path: Path, both: tuple[ProductEncoder, ExportedEncoder]) -> Path:  # noqa: F811
+    """An index that keeps an exported model, to change."""
+    shutil.copytree(both[1]._directory / FOLDER, kept_model(index_path) / FOLDER)
+    return index_path
 
 
 @pytest.mark.parametrize(
@@ -78,18 +94,14 @@ def test_vectors_scores_and_sizes_are_those_of_the_model(
     assert light._whole is None, "nothing of this needs the model itself"
 
 
-def test_the_model_itself_is_loaded_for_an_image(built: Path, tmp_path: Path) -> None:  # noqa: F811
-    whole, light = exported(kept_model(built), tmp_path / "model")
-    image = np.zeros((40, 30, 3), dtype=np.uint8)
-    from PIL import Image
-
-    np.testing.assert_allclose(
-        light.image_vector(Image.fromarray(image)), whole.image_vector(Image.fromarray(image)), atol=1e-6
-    )
+def test_the_model_itself_is_loaded_for_an_image(both: tuple[ProductEncoder, ExportedEncoder]) -> None:
+    whole, light = both
+    image = Image.new("RGB", (30, 40), "red")
+    np.testing.assert_allclose(light.image_vector(image), whole.image_vector(image), atol=1e-6)
 
 
-def test_words_are_whole_as_for_the_tokenizer(built: Path, tmp_path: Path) -> None:  # noqa: F811
-    whole, light = exported(kept_model(built), tmp_path / "model")
+def test_words_are_whole_as_for_the_tokenizer(both: tuple[ProductEncoder, ExportedEncoder]) -> None:
+    whole, light = both
     words = ("red", "circle", "redcircle", "zzz", "红")
     assert [light.is_whole_word(word) for word in words] == [whole.is_whole_word(word) for word in words]
     assert light.is_whole_word("red")
@@ -98,8 +110,8 @@ def test_words_are_whole_as_for_the_tokenizer(built: Path, tmp_path: Path) -> No
     assert not light.knows(unknown)
 
 
-def test_several_threads_use_one(built: Path, tmp_path: Path) -> None:  # noqa: F811
-    _, light = exported(kept_model(built), tmp_path / "model")
+def test_several_threads_use_one(both: tuple[ProductEncoder, ExportedEncoder]) -> None:
+    _, light = both
     ids = light.token_ids(TEXTS)
     wanted = light.text_vectors(ids)
     found: list[np.ndarray] = []
@@ -113,9 +125,8 @@ def test_several_threads_use_one(built: Path, tmp_path: Path) -> None:  # noqa: 
         np.testing.assert_array_equal(vectors, wanted)
 
 
-def test_neither_the_engine_nor_the_command_loads_torch(index_path: Path) -> None:  # noqa: F811
-    whole = SearchEngine.open(index_path, bf16=False, joint_runtime="torch")
-    assert export_encoder(whole.encoder, kept_model(index_path))
+def test_neither_the_engine_nor_the_command_loads_torch(index: Path) -> None:
+    whole = SearchEngine.open(index, bf16=False, joint_runtime="torch")
     wanted = whole.search("a red circle", where="price < 20")
     assert QueryRewriter(whole).rewrite("a rde circle").text
     script = """
@@ -132,7 +143,7 @@ assert not heavy, heavy
 print(json.dumps([[hit.id, hit.probability] for hit in hits]))
 """
     done = subprocess.run(
-        [sys.executable, "-c", script, str(index_path)], capture_output=True, text=True, timeout=120, env=os.environ
+        [sys.executable, "-c", script, str(index)], capture_output=True, text=True, timeout=120, env=os.environ
     )
     assert done.returncode == 0, done.stderr[-1500:]
     lines = done.stdout.splitlines()
@@ -143,15 +154,14 @@ print(json.dumps([[hit.id, hit.probability] for hit in hits]))
 
 
 def test_what_is_damaged_is_said_and_the_model_used(
-    index_path: Path,  # noqa: F811
+    index: Path,
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    folder = kept_model(index_path)
-    encoder = ProductEncoder.load(folder, "cpu", bf16=False)
-    assert export_encoder(encoder, folder)
-    assert export_encoder(encoder, folder), "there already"
+    folder = kept_model(index)
+    assert export_encoder(ProductEncoder.load(folder, "cpu", bf16=False), folder), "there already"
     assert exported_encoder(folder, False, "torch", on_cpu=True) is None
+    assert isinstance(exported_encoder(folder, False, "auto", on_cpu=True), ExportedEncoder)
     assert exported_encoder(folder, False, None, on_cpu=False) is None
     settings = folder / FOLDER / SETTINGS
     sound = settings.read_text(encoding="utf-8")
@@ -162,7 +172,7 @@ def test_what_is_damaged_is_said_and_the_model_used(
     np.save(folder / FOLDER / WORDS, np.zeros((3, 5), np.float32))
     assert exported_encoder(folder, False, None, on_cpu=True) is None
     assert "[3, 5]" in caplog.text
-    (found,) = SearchEngine.open(index_path, bf16=False).search("a red circle", top_k=1)
+    (found,) = SearchEngine.open(index, bf16=False).search("a red circle", top_k=1)
     assert found.probability is not None
     monkeypatch.setitem(sys.modules, "openvino", None)
     caplog.clear()
