@@ -86,7 +86,9 @@ class Choice:
         assert self.best is not None
         more = self.best.more_than(self.kept) if self.best.step != self.kept.step else None
         if more is not None:
-            line += f"; step {self.best.step} had {self.best.value:.1f}, which chance explains {interval(more)}"
+            line += (
+                f"; step {self.best.step} had {self.best.value:.1f}, a difference that may be chance {interval(more)}"
+            )
         return line
 
     def gain(self, metric: str) -> str | None:
