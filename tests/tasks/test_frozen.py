@@ -20,3 +20,11 @@ def test_a_text_finds_what_images_with_titles_like_it_look_like() -> None:
 
 def test_titles_without_words_find_nothing() -> None:
     assert not scores_by_titles(["!"], EYE[:1], ["red"], EYE).any()
+
+
+def test_many_texts_are_scored_as_each_alone() -> None:
+    titles, texts = ["red apple", "ripe banana"], ["red", "banana"] * 150
+    scores = scores_by_titles(titles, EYE[:2], texts, EYE)
+    assert scores.shape == (300, 3)
+    assert np.array_equal(scores[298:], scores[:2])
+    assert scores[299].argmax() == 1

@@ -13,7 +13,9 @@ from tests.conftest import draw, file_bytes
 
 from interbert import InterBertForSequenceClassification, InterBertProcessor
 from interbert.cli.main import main
+from interbert.errors import ConfigError
 from interbert.tasks.classification import macro_f1
+from interbert.training.classify import Labelled, _split
 
 GOOD = ["a fine film", "truly great", "lovely and warm", "a joy to see", "great fun", "fine and lovely"]
 BAD = ["a dull film", "truly awful", "boring and cold", "a pain to see", "awful noise", "dull and boring"]
@@ -136,3 +138,15 @@ def test_empty_rows_are_left_out_and_listed_and_the_report_shows_what_is_confuse
     (tmp_path / "m" / "validation_answers.json").write_text("[]")
     assert main(["report", str(tmp_path / "m"), "--out", str(tmp_path / "page.html")]) == 2
     assert "validation_answers.json: is damaged" in capsys.readouterr().err
+
+
+def test_a_label_that_is_there_once_stays_to_be_learnt() -> None:
+    labels = ("once", "twice", "twice", *["often"] * 9)
+    for seed in range(20):
+        train, held = _split(Labelled(labels), 0.5, seed)
+        assert set(train.labels) == set(labels)
+        assert "once" not in held.labels
+        assert sorted((*train.rows, *held.rows)) == list(range(12))
+    assert len(held.labels) in (4, 5, 6)
+    with pytest.raises(ConfigError, match="too many labels to hold some out"):
+        _split(Labelled(("a", "b", "c")), 0.3, 0)

@@ -18,6 +18,9 @@ from interbert.data.texts import words_of
 
 Float32 = NDArray[np.float32]
 
+_AT_ONCE = 256
+"""Texts compared with all titles at a time: where many share a word, that is a full matrix."""
+
 
 def scores_by_titles(titles: Sequence[str], features: Float32, texts: Sequence[str], candidates: Float32) -> Float32:
     """Scores [t,n] of texts and images by nothing but features and titles.
@@ -36,8 +39,9 @@ def scores_by_titles(titles: Sequence[str], features: Float32, texts: Sequence[s
         return np.zeros((len(texts), len(candidates)), dtype=np.float32)
     words = TfidfVectorizer(analyzer=words_of, dtype=np.float32)
     known = words.fit_transform(titles)
+    asked = words.transform(texts)
+    blocks = (asked[start : start + _AT_ONCE] for start in range(0, len(texts), _AT_ONCE))
     # squared, so that a title with all of the words counts more than several with one of them
-    alike = (words.transform(texts) @ known.T).power(2)
-    expected = alike @ features
+    expected = np.concatenate([(block @ known.T).power(2) @ features for block in blocks])
     scores: Float32 = (expected / np.maximum(np.linalg.norm(expected, axis=1, keepdims=True), 1e-9)) @ candidates.T
     return scores

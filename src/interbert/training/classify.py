@@ -226,8 +226,18 @@ def _items(data: Labelled, processor: InterBertProcessor, labels: Sequence[str])
 
 
 def _split(data: Labelled, share: float, seed: int) -> tuple[Labelled, Labelled]:
+    """A share is held out at random; of every label at least one item stays to learn from."""
     order = np.random.default_rng(seed).permutation(len(data.labels)).tolist()
     held = max(1, round(share * len(order)))
     if held >= len(order):
         raise ConfigError(f"{len(order)} items are too few to hold {share:.0%} out. Give a validation source.")
-    return data.select(sorted(order[held:])), data.select(sorted(order[:held]))
+    learnt = {data.labels[row] for row in order[held:]}
+    held_rows = []
+    for row in order[:held]:
+        if data.labels[row] in learnt:
+            held_rows.append(row)
+        learnt.add(data.labels[row])
+    if not held_rows:
+        raise ConfigError(f"{len(order)} items have too many labels to hold some out. Give a validation source.")
+    kept_rows = set(order) - set(held_rows)
+    return data.select(sorted(kept_rows)), data.select(sorted(held_rows))
