@@ -111,7 +111,7 @@ def main() -> None:
     column = "caption" if arguments.language == "en" else "caption_zh"
     stages = ("text", "first", "pretrained", "model")
     text, first, pretrained, model = (out / f"{stage}-{arguments.language}" for stage in stages)
-    texts = text_training(out / "train.parquet", text, arguments.seed, out / "validation.parquet")
+    texts = text_training(out / "train.parquet", text, arguments.seed, out / "validation.parquet", trained=False)
     pretrain_text(replace(texts, text_columns=[column]))
     pretrain(_pretraining(stores["where"], text, first, column, arguments, epochs=_FIRST_EPOCHS))
     print(f"first lessons after {time.monotonic() - started:.0f} s", flush=True)

@@ -16,7 +16,9 @@ _HEADS, _INTERACTION = 4, 4
 _VOCABULARY = 400
 
 
-def text_training(source: Path, out: Path, seed: int, validation: Path | None = None) -> PretrainTextOptions:
+def text_training(
+    source: Path, out: Path, seed: int, validation: Path | None = None, trained: bool = True
+) -> PretrainTextOptions:
     """The BERT of the captions.
 
     Args:
@@ -24,6 +26,8 @@ def text_training(source: Path, out: Path, seed: int, validation: Path | None = 
         out: its directory.
         seed: of weights and order.
         validation: texts to validate on; a share is held out when not given.
+        trained: or all but random, for its vocabulary and sizes alone: what guesses words from words learns no more from
+            where regions are (results/composition.md). Its weights vary as its width asks for.
     """
     return PretrainTextOptions(
         source=str(source),
@@ -36,10 +40,12 @@ def text_training(source: Path, out: Path, seed: int, validation: Path | None = 
             num_attention_heads=_HEADS,
             intermediate_size=4 * WIDTH,
             dropout=0.0,
-            initializer_range=WIDTH**-0.5,
+            initializer_range=0.02 if trained else WIDTH**-0.5,
         ),
         masking=TextMaskingOptions(text="token"),
-        training=TrainingOptions(epochs=2, batch_size=128, learning_rate=1e-3, seed=seed),
+        training=TrainingOptions(
+            epochs=2, max_steps=-1 if trained else 1, batch_size=128, learning_rate=1e-3 if trained else 1e-9, seed=seed
+        ),
     )
 
 
