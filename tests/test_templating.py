@@ -9,6 +9,7 @@ import pytest
 from jinja2 import UndefinedError
 
 import interbert
+from interbert.search.results import Results
 from interbert.utils.templating import render
 
 TEMPLATES = sorted((Path(interbert.__file__).parent / "templates").iterdir())
@@ -27,9 +28,9 @@ def test_no_code_marks_a_value_as_safe_or_writes_html() -> None:
 
 def test_a_value_cannot_leave_its_text_attribute_or_style() -> None:
     evil = "\"'></style><script>&\x1b\udc80"
-    page = render("search.html", {evil: evil}, results=[(evil, [])], footer=evil)
+    page = render("search.html", {evil: evil}, results=[Results(evil, [], notes=[evil])], footer=evil)
     assert "<script" not in page
-    assert page.count("&#34;&#39;&gt;&lt;/style&gt;&lt;script&gt;&amp;\\x1b\ufffd") == 3
+    assert page.count("&#34;&#39;&gt;&lt;/style&gt;&lt;script&gt;&amp;\\x1b\ufffd") == 4
 
 
 def test_a_value_that_a_template_needs_is_not_left_out_in_silence() -> None:

@@ -26,8 +26,9 @@ def test_every_command_and_example_runs(
     write_table(tmp_path / "new_products.parquet", [priced_rows()[0] | {"id": "new"}])
     (tmp_path / "prices.csv").write_text("id,price,stock\nred-circle,3.5,0\n")
     draw("red", "circle").save(tmp_path / "photo.jpg")
+    (tmp_path / "queries.txt").write_text("a red circle\na blue box\n")
     (tmp_path / "synonyms.txt").write_text("square, box\n")
-    assert len(commands(DOCS)) == 12
+    assert len(commands(DOCS)) == 13
     for line in commands(DOCS):
         run(line, capsys)
     assert "data:image/jpeg" in (tmp_path / "search.html").read_text(encoding="utf-8")

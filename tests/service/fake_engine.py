@@ -8,7 +8,6 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import numpy as np
-import torch
 
 from interbert.errors import InterBertError, UsageError, VersionGone
 from interbert.search.engine import SearchEngine
@@ -45,7 +44,7 @@ class FakeEngine:
         self.gone: set[str] = set()
         self.threads: set[str] = set()
         self.tokens = np.zeros((3, 4), np.float32)
-        self.encoder = SimpleNamespace(model=SimpleNamespace(device=torch.device("cpu")))
+        self.encoder = SimpleNamespace(device_type="cpu")
 
     def called(self, stage: str) -> list[list[str]]:
         """Texts of each call of a stage."""
