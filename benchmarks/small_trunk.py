@@ -26,8 +26,8 @@ def text_training(
         out: its directory.
         seed: of weights and order.
         validation: texts to validate on; a share is held out when not given.
-        trained: or all but random, for its vocabulary and sizes alone: what guesses words from words learns no more from
-            where regions are (results/composition.md). Its weights vary as its width asks for.
+        trained: or all but random, for its vocabulary and sizes alone: what guesses words from words learns no more
+            from where regions are (results/composition.md). Its weights vary as its width asks for.
     """
     return PretrainTextOptions(
         source=str(source),
