@@ -75,8 +75,8 @@ def violations(page: Page) -> list[str]:
     """What axe-core finds of serious or critical weight on a page, a line each."""
     from axe_playwright_python.sync_playwright import Axe
 
-    # what is being made anew is pale until it is there
-    page.wait_for_function("() => !document.querySelector('[aria-busy=\"true\"]') && !document.getAnimations().length")
+    # a preview that is being made anew is pale until it is there
+    page.wait_for_function("() => !document.querySelector('[aria-busy=\"true\"] > .preview-body')")
     found = Axe().run(page).response["violations"]
     grave = [one for one in found if one["impact"] in ("serious", "critical")]
     return [f"{one['id']}: {one['help']}: {[node['html'][:200] for node in one['nodes']]}" for one in grave]
