@@ -13,17 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import row
 
 MODEL_SIZES: dict[str, Any] = {
-    "hidden_size": 384,
-    "num_attention_heads": 12,
-    "intermediate_size": 1536,
-    "num_interaction_layers": 3,
-    "num_text_layers": 3,
-    "num_image_layers": 3,
-    "image_num_attention_heads": 12,
-    "image_intermediate_size": 1536,
-    "pooler_size": 384,
+    **row.MINI,
     "contrastive_size": 256,
     "initializer_range": 0.06,  # scores of a random model then differ
 }

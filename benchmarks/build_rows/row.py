@@ -9,6 +9,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+MINI: dict[str, Any] = {
+    "hidden_size": 384,
+    "num_attention_heads": 12,
+    "intermediate_size": 1536,
+    "num_interaction_layers": 3,
+    "num_text_layers": 3,
+    "num_image_layers": 3,
+    "image_num_attention_heads": 12,
+    "image_intermediate_size": 1536,
+    "pooler_size": 384,
+}
+"""Sizes of a model that starts from MiniLM."""
+
 
 @dataclass(frozen=True)
 class Setting:

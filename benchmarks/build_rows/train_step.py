@@ -20,15 +20,7 @@ from torch import Tensor, nn
 TOLERANCES = {"first_loss": 1e-3, "last_loss": 1e-3, "mean_loss": 1e-3}
 _PAIRS, _TOKENS, _REGIONS, _FEATURES, _BATCHES, _TIMED = 64, (8, 20), (12, 37), 2048, 4, 8
 _SIZES: dict[str, Any] = {
-    "hidden_size": 384,
-    "num_attention_heads": 12,
-    "intermediate_size": 1536,
-    "num_interaction_layers": 3,
-    "num_text_layers": 3,
-    "num_image_layers": 3,
-    "image_num_attention_heads": 12,
-    "image_intermediate_size": 1536,
-    "pooler_size": 384,
+    **row.MINI,
     "attention_probs_dropout_prob": 0.0,
     "image_attention_probs_dropout_prob": 0.0,
 }

@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from interbert.errors import CheckpointError, first_line
+from interbert.search.pair_batches import even_batches, filled
 from interbert.search.query_encoder import ProductEncoder
 from interbert.utils.bounded_files import read_json
 from interbert.utils.mapped_files import let_go
@@ -38,10 +39,6 @@ SETTINGS, TOKENIZER, WORDS = "exported.json", "tokenizer.json", "words.npy"
 TEXT, JOINT = "text_encoder.xml", "joint.xml"
 FORMAT = 1
 
-_TOKENS = 16_384
-"""Of a batch, so that memory is bounded."""
-_PAIRS = 16
-"""A batch has a multiple of these, the last pair repeated: kernels are compiled for each shape that is new."""
 _CHARACTERS = 64
 """Of a text for each token that the model reads: what is cut anyway need not be tokenized."""
 
@@ -166,12 +163,10 @@ class ExportedScorer:
             return scores
         lengths = np.array([len(one) for one in texts], dtype=np.int64)[text_of]
         counts = np.array([len(one) for one in tokens], dtype=np.int64)[image_of]
-        for batch in _even(lengths, counts):
+        for batch in even_batches(lengths, counts):
             ids = np.array([texts[place] for place in text_of[batch]], dtype=np.int64)
             images = np.stack([tokens[place] for place in image_of[batch]])
-            more = -len(batch) % _PAIRS
-            ids, images = (np.pad(one, [(0, more)] + [(0, 0)] * (one.ndim - 1), "edge") for one in (ids, images))
-            scores[batch] = self._prepared()(self._words[ids], images)[: len(batch)]
+            scores[batch] = self._prepared()(self._words[filled(ids)], filled(images))[: len(batch)]
             if progress is not None:
                 progress(len(batch))
         return scores
@@ -246,7 +241,7 @@ class ExportedEncoder(ProductEncoder):
     def _text_directions(self, ids: Sequence[Sequence[int]]) -> Float32:
         lengths = np.array([len(one) for one in ids], dtype=np.int64)
         vectors: dict[int, Float32] = {}
-        for batch in _even(lengths, np.zeros_like(lengths)):
+        for batch in even_batches(lengths, np.zeros_like(lengths)):
             rows = np.array([ids[place] for place in batch], dtype=np.int64)
             inputs = (self._words[rows], rows) if self._settings.contrastive_lexical else (self._words[rows],)
             vectors |= dict(zip(batch.tolist(), self._text(*inputs), strict=True))
@@ -299,13 +294,3 @@ def _tokenizer(file: Path, most: int) -> Any:
     tokenizer.enable_truncation(most)
     tokenizer.no_padding()
     return tokenizer
-
-
-def _even(lengths: NDArray[np.int64], counts: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
-    """Places of pairs with as many tokens of each kind, in batches."""
-    order = np.lexsort((counts, lengths))
-    ends = np.flatnonzero(np.diff(lengths[order]) | np.diff(counts[order])) + 1
-    for run in np.split(order, ends):
-        if len(run):
-            most = max(1, _TOKENS // int(lengths[run[0]] + counts[run[0]]))
-            yield from (run[start : start + most] for start in range(0, len(run), most))

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import warnings
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -31,10 +30,11 @@ from interbert.search.exported_encoder import (
     ExportedEncoder,
     ExportedSettings,
 )
+from interbert.search.openvino_joint import logit_differences
+from interbert.search.openvino_module import converted
 from interbert.search.query_encoder import ProductEncoder
 from interbert.utils.files import atomic_write
 from interbert.utils.runtimes import import_unreported
-from interbert.utils.transformers_logging import quiet_transformers
 
 SWITCH = "INTERBERT_EXPORT"
 """Environment variable that is 0 where an index should keep no exported model."""
@@ -45,6 +45,8 @@ _OF_CONFIGURATION = (
     *("hidden_size", "pooler_size", "fusion", "contrastive_size", "contrastive_lexical", "query_bank_size"),
     *("hub_correction", "likeness_size", "likeness_share", "dual_score_weight", "dual_score_offset"),
 )
+
+_Input = tuple[Tensor, tuple[list[int], str]]
 
 _logger = logging.getLogger(__name__)
 
@@ -74,9 +76,7 @@ class _Pairs(nn.Module):
         self.model = model
 
     def forward(self, words: Tensor, images: Tensor) -> Tensor:
-        output = self.model.interbert.encode_embedded(_embedded(self.model, words), images, pooled_only=True)
-        logits = self.model.matching_head(self.model.fusion(output.text_pooled, output.image_pooled))
-        return logits[:, 0] - logits[:, 1]  # type: ignore[no-any-return]
+        return logit_differences(self.model, _embedded(self.model, words), images)
 
 
 def _embedded(model: InterBertForImageTextRetrieval, words: Tensor) -> Tensor:
@@ -132,13 +132,13 @@ def _write(model: InterBertForImageTextRetrieval, encoder: ProductEncoder, folde
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None:
         raise CheckpointError("the model's tokenizer is none of the library tokenizers, so its model is not exported.")
-    hidden, kinds = config.hidden_size, openvino.Type
+    hidden = config.hidden_size
     words, ids = torch.zeros(3, 9, hidden), torch.ones(3, 9, dtype=torch.int64)
-    free = ([-1, -1, hidden], kinds.f32)
-    inputs = [(words, free), (ids, ([-1, -1], kinds.i64))]
-    _convert(openvino, _Texts(model), inputs[: 1 + config.contrastive_lexical], folder / TEXT)
+    free = ([-1, -1, hidden], "f32")
+    inputs: list[_Input] = [(words, free), (ids, ([-1, -1], "i64"))]
+    _save(openvino, _Texts(model), inputs[: 1 + config.contrastive_lexical], folder / TEXT)
     if config.reads_jointly:
-        _convert(openvino, _Pairs(model), [(words, free), (torch.zeros(3, 6, hidden), free)], folder / JOINT)
+        _save(openvino, _Pairs(model), [(words, free), (torch.zeros(3, 6, hidden), free)], folder / JOINT)
     np.save(folder / WORDS, model.interbert.text_embeddings.word_embeddings.weight.detach().float().numpy())
     atomic_write(folder / TOKENIZER, backend.to_str())
     settings = ExportedSettings(
@@ -150,12 +150,9 @@ def _write(model: InterBertForImageTextRetrieval, encoder: ProductEncoder, folde
     atomic_write(folder / SETTINGS, json.dumps(asdict(settings), indent=2) + "\n")
 
 
-def _convert(openvino: Any, module: nn.Module, inputs: list[tuple[Tensor, Any]], file: Path) -> None:
-    example = tuple(tensor for tensor, _ in inputs)
-    with torch.no_grad(), warnings.catch_warnings(), quiet_transformers():
-        warnings.simplefilter("ignore")  # tracing tells of shapes that it takes for constants; results are checked
-        converted = openvino.convert_model(module.eval(), example_input=example, input=[shape for _, shape in inputs])
-    openvino.save_model(converted, str(file), compress_to_fp16=False)
+def _save(openvino: Any, module: nn.Module, inputs: list[_Input], file: Path) -> None:
+    model = converted(module, tuple(tensor for tensor, _ in inputs), [said for _, said in inputs])
+    openvino.save_model(model, str(file), compress_to_fp16=False)
 
 
 def _check(exported: ExportedEncoder, model: InterBertForImageTextRetrieval) -> None:

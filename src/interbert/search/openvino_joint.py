@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -21,15 +21,9 @@ from torch import Tensor, nn
 from interbert.model.modeling import InterBertForImageTextRetrieval
 from interbert.model.scoring import autocast
 from interbert.search.openvino_module import CompiledModule, require_openvino, usable_cores
+from interbert.search.pair_batches import even_batches, filled
 
 Float32 = NDArray[np.float32]
-
-_TOKENS = 16_384
-"""Of a batch, so that memory is bounded."""
-
-_PAIRS = 16
-"""A batch has a multiple of these, the last pair repeated: OpenVINO compiles its kernels for each shape that it has not
-seen, which takes as long as scoring."""
 
 
 class OpenVinoScorer:
@@ -78,13 +72,11 @@ class OpenVinoScorer:
                 progress(len(batch))
             return request
 
-        for place, batch in enumerate(_even(lengths, counts, self._cores)):
+        for place, batch in enumerate(even_batches(lengths, counts, self._cores)):
             request = requests[place] if place < len(requests) else finish()
             ids = np.array([texts[one] for one in text_of[batch]], dtype=np.int64)
             images = np.stack([tokens[one] for one in image_of[batch]])
-            more = -len(batch) % _PAIRS
-            ids, images = (np.pad(one, [(0, more)] + [(0, 0)] * (one.ndim - 1), "edge") for one in (ids, images))
-            request.start_async([ids, images])
+            request.start_async([filled(ids), filled(images)])
             busy.append((request, batch))
         while busy:
             finish()
@@ -114,19 +106,11 @@ class _Joint(nn.Module):
         self.model = model
 
     def forward(self, ids: Tensor, images: Tensor) -> Tensor:
-        trunk = self.model.interbert
-        output = trunk.encode_embedded(trunk.text_embeddings(ids), images, pooled_only=True)
-        fused = self.model.fusion(output.text_pooled, output.image_pooled)
-        logits = self.model.matching_head(fused)
-        return logits[:, 0] - logits[:, 1]  # type: ignore[no-any-return]
+        return logit_differences(self.model, self.model.interbert.text_embeddings(ids), images)
 
 
-def _even(lengths: NDArray[np.int64], counts: NDArray[np.int64], cores: int) -> Iterator[NDArray[np.int64]]:
-    """Places of pairs with as many tokens of each kind, in batches: of many pairs, at least one for each core."""
-    order = np.lexsort((counts, lengths))
-    share = -(-len(order) // (cores * _PAIRS)) * _PAIRS
-    ends = np.flatnonzero(np.diff(lengths[order]) | np.diff(counts[order])) + 1
-    for run in np.split(order, ends):
-        if len(run):
-            most = max(1, min(share, _TOKENS // int(lengths[run[0]] + counts[run[0]])))
-            yield from (run[start : start + most] for start in range(0, len(run), most))
+def logit_differences(model: InterBertForImageTextRetrieval, texts: Tensor, images: Tensor) -> Tensor:
+    """Logit differences [n] of embedded texts [n,T,H] and embedded images [n,R,H], without padding."""
+    output = model.interbert.encode_embedded(texts, images, pooled_only=True)
+    logits = model.matching_head(model.fusion(output.text_pooled, output.image_pooled))
+    return logits[:, 0] - logits[:, 1]  # type: ignore[no-any-return]

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from interbert.errors import MissingExtraError, UsageError
 from interbert.model.modeling import InterBertForImageTextRetrieval
 from interbert.utils.runtimes import import_unreported
+from interbert.utils.transformers_logging import quiet_transformers
 
 
 def require_openvino(model: InterBertForImageTextRetrieval) -> None:
@@ -36,13 +37,27 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-class CompiledModule:
-    """A module for the CPU; threads may share it.
+def converted(module: nn.Module, example: tuple[Tensor, ...], inputs: Sequence[tuple[list[int], str]]) -> Any:
+    """A module as OpenVINO's model.
 
     Args:
         module: whose weights do not change any more.
         example: inputs to trace it with.
         inputs: shape, -1 for any, and OpenVINO's type of each input.
+    """
+    openvino = import_unreported("openvino")
+    with torch.no_grad(), warnings.catch_warnings(), quiet_transformers():
+        # tracing tells of shapes that it takes for constants; results of other shapes are compared
+        warnings.simplefilter("ignore")
+        kinds = [(shape, getattr(openvino.Type, kind)) for shape, kind in inputs]
+        return openvino.convert_model(module.eval(), example_input=example, input=kinds)
+
+
+class CompiledModule:
+    """A module for the CPU; threads may share it.
+
+    Args:
+        module, example, inputs: as of :func:`converted`.
         bf16: compute in bfloat16.
     """
 
@@ -54,18 +69,14 @@ class CompiledModule:
         bf16: bool,
     ) -> None:
         openvino, cores = import_unreported("openvino"), str(usable_cores())
-        with torch.no_grad(), warnings.catch_warnings():
-            # tracing tells of shapes that it takes for constants; tests compare results of other shapes
-            warnings.simplefilter("ignore")
-            kinds = [(shape, getattr(openvino.Type, kind)) for shape, kind in inputs]
-            converted = openvino.convert_model(module.eval(), example_input=example, input=kinds)
+        model = converted(module, example, inputs)
         settings = {
             "INFERENCE_PRECISION_HINT": "bf16" if bf16 else "f32",
             # a stream for each core, which computes batches of one thread or of several: none waits for another's part
             "NUM_STREAMS": cores,
             "INFERENCE_NUM_THREADS": cores,
         }
-        self._compiled = openvino.compile_model(converted, "CPU", settings)
+        self._compiled = openvino.compile_model(model, "CPU", settings)
         self._thread = threading.local()
 
     def requests(self, count: int) -> list[Any]:

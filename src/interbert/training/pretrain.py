@@ -89,8 +89,9 @@ def _pretrain(options: PretrainOptions) -> None:
         return
     claim_regions(out, data.store)
     set_seed(options.training.seed)
-    processor = _processor(options, data)
-    model, filled = _model(options, data, processor)
+    going_on = goes_on(options.init_from)
+    processor = pretrained_processor(options, data.store) if going_on else _processor(options, data)
+    model, filled = _pretrained(options) if going_on else _model(options, data, processor)
     pairs = PairData(data.table, data.store, processor, options.training.seed, options.regions)
     cut = cut_of(options.training)
     batches = EpochBatches(pairs.lengths, options.training.batch_size, options.training.seed, cut, data.visits)
@@ -99,7 +100,7 @@ def _pretrain(options: PretrainOptions) -> None:
     texts, images = data.validation.encode(data.validation_store, processor)
     # without a dual encoder the joint model is all there is to judge
     task = PretrainingTask(data.validation, texts, images, joint=model.config.contrastive_size is None)
-    if can_warm_start(model, options.warm_start) and not goes_on(options.init_from) and last_checkpoint(out) is None:
+    if can_warm_start(model, options.warm_start) and not going_on and last_checkpoint(out) is None:
         scaled = partial(processor.feature_extractor.standardise, where=options.regions)
         known = WarmStartData(pairs, Changed(data.pooled(out), scaled), task)
         warm_start(model, known, options.warm_start, out, uses_bf16(options.training))
@@ -135,8 +136,6 @@ def _pretrain(options: PretrainOptions) -> None:
 
 
 def _processor(options: PretrainOptions, data: TrainingData) -> InterBertProcessor:
-    if goes_on(options.init_from):
-        return pretrained_processor(options, data.store)
     published = published_tokenizer(options.init_from)
     tokenizer, growth = grow_vocabulary(fitted_to_vocabulary(published), data.table.texts, data.validation_texts)
     _logger.info(f"vocabulary: {growth}")
@@ -150,11 +149,6 @@ def _processor(options: PretrainOptions, data: TrainingData) -> InterBertProcess
 def _model(
     options: PretrainOptions, data: TrainingData, processor: InterBertProcessor
 ) -> tuple[InterBertForPreTraining, frozenset[str]]:
-    if goes_on(options.init_from):
-        model, report, filled = pretrained_model(options)
-        model.set_attn_implementation(attention_for_training())
-        _record(options, model, report)
-        return model, filled
     config = _config(options, data.store, len(processor.tokenizer))
     if options.max_text_tokens > config.max_position_embeddings:
         raise ConfigError(
@@ -175,6 +169,13 @@ def _model(
         filled -= {"interbert.text_embeddings.word_embeddings.weight"}  # new rows have as far to go as random ones
     if not can_warm_start(model, options.warm_start):
         start_in_balance(model.interbert.image_embeddings)
+    _record(options, model, report)
+    return model, filled
+
+
+def _pretrained(options: PretrainOptions) -> tuple[InterBertForPreTraining, frozenset[str]]:
+    model, report, filled = pretrained_model(options)
+    model.set_attn_implementation(attention_for_training())
     _record(options, model, report)
     return model, filled
 
