@@ -7,11 +7,12 @@ The model has random weights of the mini size, and a mixture of joint and dual s
 both are scaled to what a fashion model has among 13,497 images, the joint score to three times its fitted weight
 (results/against_build.md). `rerank_depth` and `rerank_reach` are what `finetune retrieval` measures with that model on
 500 validation images. Earlier builds know neither and read all candidates. `read_all_ms` is the present build's time
-when it reads all, too.
+when it reads all, too, and `from_memory_ms` with recall from memory.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import inspect
 import json
 import shutil
@@ -71,19 +72,15 @@ def measure(setting: row.Setting) -> dict[str, Any]:
     """Searches one after the other, after some that warm up."""
     from interbert import SearchEngine
 
-    engine: Any = SearchEngine.open(_index(setting))
-    titles = next(one for one in ("full_text", "titles") if one in inspect.getsource(SearchEngine.search))
+    search = _searcher(SearchEngine.open(_index(setting)))
     generator = np.random.default_rng(0)
     queries = [" ".join(generator.choice(made_index._WORDS, 10, replace=False)) for _ in range(_QUERIES)]
-
-    def search(query: str, **options: Any) -> list[Any]:
-        return list(engine.search(query, candidates=_CANDIDATES, **{titles: False}, **options))
-
     pages, clock, processor = _timed(search, queries)
     also = {}
     if "read_all" in inspect.signature(SearchEngine.search).parameters:
         _, whole, worked = _timed(search, queries, read_all=True)
         also = {"read_all_ms": 1e3 * statistics.median(whole), "read_all_processor_ms": 1e3 * statistics.median(worked)}
+        also |= _from_memory(setting, queries)
     products = [f"{place}: {hit.product_id}" for place, page in enumerate(pages[:_COMPARED]) for hit in page]
     return {
         "value": 1e3 * statistics.median(clock),
@@ -95,6 +92,31 @@ def measure(setting: row.Setting) -> dict[str, Any]:
             "first": [f"{place}: {page[0].product_id}" for place, page in enumerate(pages)],
             "products": products,
         },
+    }
+
+
+def _searcher(engine: Any) -> Any:
+    """A search for a text over images alone."""
+    titles = next(one for one in ("full_text", "titles") if one in inspect.getsource(type(engine).search))
+
+    def search(query: str, **options: Any) -> list[Any]:
+        return list(engine.search(query, candidates=_CANDIDATES, **{titles: False}, **options))
+
+    return search
+
+
+def _from_memory(setting: row.Setting, queries: list[str]) -> dict[str, float]:
+    """With recall from memory, where faiss is installed."""
+    if importlib.util.find_spec("faiss") is None:
+        return {}
+    from interbert import SearchEngine
+
+    engine: Any = SearchEngine.open(_index(setting), recall_from="memory")
+    engine.read_into_memory()
+    _, clock, processor = _timed(_searcher(engine), queries)
+    return {
+        "from_memory_ms": 1e3 * statistics.median(clock),
+        "from_memory_processor_ms": 1e3 * statistics.median(processor),
     }
 
 
