@@ -68,8 +68,9 @@ def index(index_path: Path, both: tuple[ProductEncoder, ExportedEncoder]) -> Pat
         {"contrastive_size": None, "dual_score_weight": None},
         {"contrastive_lexical": True, "likeness_size": 3, "likeness_share": 0.4},
         {"dual_score_offset": 0.3},
+        {"rerank_depth": 4, "rerank_reach": 0.5, "unread_score": -1.5},
     ],
-    ids=["hubs", "matching head", "words and likeness", "not jointly"],
+    ids=["hubs", "matching head", "words and likeness", "not jointly", "some read"],
 )
 def test_vectors_scores_and_sizes_are_those_of_the_model(
     make_model: Callable[..., Path],  # noqa: F811
@@ -87,8 +88,18 @@ def test_vectors_scores_and_sizes_are_those_of_the_model(
     theirs = whole.joint(ids, tokens, recalled)
     np.testing.assert_allclose(light.joint(ids, tokens, recalled), theirs, atol=1e-4)
     assert np.ptp(theirs) > 1e-2
-    for size in ("vector_size", "direction_size", "matching_size", "hidden_size", "largest_norm", "recall_weight"):
+    for size in (
+        "vector_size",
+        "direction_size",
+        "matching_size",
+        "hidden_size",
+        "largest_norm",
+        "recall_weight",
+        "unread_score",
+    ):
         assert getattr(light, size) == getattr(whole, size)
+    for field in ("rerank_depth", "rerank_reach"):
+        assert getattr(light.config, field) == getattr(whole.config, field)
     query = random.normal(size=(2, whole.vector_size)).astype(np.float32)
     np.testing.assert_array_equal(light.image_query(query), whole.image_query(query))
     assert light._whole is None, "nothing of this needs the model itself"
