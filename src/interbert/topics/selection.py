@@ -123,7 +123,7 @@ def doubt(candidates: Candidates) -> str:
     if candidates.known_share < _KNOWN_LEAST:
         return (
             "perhaps nothing here fits: the titles that the model was taught have next to none of this topic's words, "
-            "so that what is shown is the nearest there is"
+            "so that what is shown is the nearest there is, whatever its probability"
         )
     return ""
 
