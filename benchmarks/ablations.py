@@ -9,7 +9,9 @@
     masking       segments against single tokens, as many predicted; regions by overlap, each on its own, none; their
                   classes against their features
     matching      hard, random and no negatives; no contrast; each masked objective left out
-    streams       layers of each modality on top of the interaction (the paper's) against a single stream
+    streams       layers of each modality on top of the interaction (the paper's) against a single stream; with
+                  --composition also group scores of unseen scenes that differ in who stands where (composition.py),
+                  by a small model from random weights, after the first lessons alone
     single_modal  texts alone (Stanford Sentiment) and images alone (kinds of groceries) by the models of streams, and
                   by the BERT they start from
 
@@ -29,7 +31,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -37,7 +39,9 @@ from unittest.mock import patch
 
 import numpy as np
 import pyarrow.parquet as pq
+from composition import judged_scenes
 from numpy.typing import NDArray
+from small_trunk import model_options, text_training
 
 from interbert.checkpoints.directory import load_classifier, load_model, load_processor
 from interbert.data.collation import LabelledItem
@@ -64,10 +68,13 @@ from interbert.training.options import (
     TrainingOptions,
     WarmStartOptions,
 )
+from interbert.training.pretrain_text import pretrain_text
 
 Values = NDArray[np.floating]
 COLUMN = "productDisplayName"
 BATCH, TUNED_BATCH, FEW = 64, 32, 16
+_LESSONS = 2000
+"""Steps of the small model: until places are told apart (results/composition.md)."""
 
 
 @dataclass(frozen=True)
@@ -97,6 +104,8 @@ STREAMS = (
     Arm("single stream, as many parameters", overrides=_single(9)),  # 3 joint, 3 of text and 3 of image layers
     Arm("single stream, as many layers a token", overrides=_single(6)),
 )
+_SMALL = {STREAMS[0].name: (5, {}), STREAMS[1].name: (6, _single(6)), STREAMS[2].name: (5, _single(5))}
+"""The same comparison at the size of composition.py: layers of the BERT that it starts from, and the model's."""
 SUITES: dict[str, tuple[Arm, ...]] = {
     "masking": (
         Arm("as the paper: segments, overlapping regions, classes"),
@@ -126,6 +135,8 @@ def main() -> None:
     found = {}
     for arm in SUITES[arguments.suite]:
         runs = [_kept(arm, seed, arguments, out, run) for seed in range(arguments.seeds)]
+        if arm.name in _SMALL and arguments.suite == "streams" and arguments.composition:
+            runs = [one | _kept(arm, seed, arguments, out, _composition, "places") for seed, one in enumerate(runs)]
         found[arm.name] = {name: np.mean([one[name] for one in runs], axis=0) for name in runs[0]}
     _report(found, arguments, out)
 
@@ -137,6 +148,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--out", required=True, help="folder for results and, while an arm runs, its models")
     parser.add_argument("--sst2", type=Path, help="folder of train, dev and test.jsonl, for single_modal")
     parser.add_argument("--grocery", type=Path, help="folder of catalogue_retrieval.py, for single_modal")
+    parser.add_argument("--composition", type=Path, help="folder of composition.py, for streams")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=120, help="of pretraining")
     parser.add_argument("--quick", action="store_true", help="a trial of everything, no result")
@@ -151,9 +163,11 @@ def _arguments() -> argparse.Namespace:
 Run = Callable[[Arm, int, argparse.Namespace, Path], dict[str, Values]]
 
 
-def _kept(arm: Arm, seed: int, arguments: argparse.Namespace, out: Path, run: Run) -> dict[str, Values]:
+def _kept(
+    arm: Arm, seed: int, arguments: argparse.Namespace, out: Path, run: Run, suite: str | None = None
+) -> dict[str, Values]:
     """What an arm gave, by what was measured; of a finished one as it was."""
-    name = f"{arguments.suite}-{arm.file}-{seed}-{arguments.steps}{'-quick' if arguments.quick else ''}"
+    name = f"{suite or arguments.suite}-{arm.file}-{seed}-{arguments.steps}{'-quick' if arguments.quick else ''}"
     file, folder = out / f"{name}.npz", out / name
     if not file.exists():
         started = time.monotonic()
@@ -224,6 +238,33 @@ def _pretrained(arm: Arm, seed: int, arguments: argparse.Namespace, folder: Path
     with patch.object(pretraining, "RegionMasking", lambda _: hiding(mode)):
         pretraining.pretrain(options)
     return folder / "pretrained"
+
+
+def _composition(arm: Arm, seed: int, arguments: argparse.Namespace, folder: Path) -> dict[str, Values]:
+    """Whether each unseen scene of places is right, after captions that name one object and its place."""
+    layers, overrides = _SMALL[arm.name]
+    made: Path = arguments.composition
+    steps = 4 if arguments.quick else _LESSONS
+    pretrain_text(text_training(made / "where.parquet", folder / "text", seed, trained=False, layers=layers))
+    model = model_options(contrastive_size=None)
+    pretraining.pretrain(
+        PretrainOptions(
+            regions=str(made / "regions" / "where"),
+            out=str(folder / "lessons"),
+            text_columns=["caption"],
+            init_from=str(folder / "text"),
+            warm_start=WarmStartOptions(head_epochs=0, epochs=0),
+            model=replace(model, config_overrides=model.config_overrides | overrides),  # type: ignore[arg-type]
+            masking=MaskingOptions(text="token", token_share=0.3),
+            mismatched_share=0.25,
+            negatives=NegativeOptions(hard_share=0.0, near_same=None),
+            training=TrainingOptions(max_steps=steps, batch_size=BATCH, learning_rate=1e-3, ema_decay=0.998, seed=seed),
+        )
+    )
+    ways, right = judged_scenes(
+        folder / "lessons", made / "unseen_two.parquet", made / "regions" / "unseen_two", "caption"
+    )
+    return {"places, joint pass": right["joint"]["group"][ways == "place"].astype(float)}
 
 
 def _share(known: PairTable) -> float:
