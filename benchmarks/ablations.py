@@ -49,6 +49,7 @@ from interbert.checkpoints.directory import load_classifier, load_model, load_pr
 from interbert.data.collation import LabelledItem
 from interbert.data.masking import RegionMasking, SegmentMasking
 from interbert.data.pairs import PairTable
+from interbert.model.configuration import NO_MIXTURE
 from interbert.model.processing import InterBertProcessor
 from interbert.model.scoring import dual_matrix, score_pairs
 from interbert.regions.store import RegionStore
@@ -332,7 +333,7 @@ def _share(known: PairTable) -> float:
 
 def _judged(directory: Path, arguments: argparse.Namespace, when: str) -> dict[str, Values]:
     """Reciprocal ranks of every test title."""
-    model, processor = load_model(directory, dual_score_weight=None, dual_score_offset=None), load_processor(directory)
+    model, processor = load_model(directory, **NO_MIXTURE), load_processor(directory)
     store = RegionStore.open(f"{arguments.regions}/test")
     data = RetrievalSet.from_table(PairTable.from_captions(store.captions(), [COLUMN]), 60 if arguments.quick else None)
     texts, images = data.encode(store, processor)

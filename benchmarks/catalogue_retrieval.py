@@ -39,6 +39,7 @@ from interbert.extraction.columns import ColumnMapping
 from interbert.extraction.extract import extract_to_store
 from interbert.extraction.grid import GridExtractor, GridSettings
 from interbert.extraction.sources import open_source
+from interbert.model.configuration import NO_MIXTURE
 from interbert.model.scoring import dual_matrix
 from interbert.regions.store import RegionStore
 from interbert.search.query_encoder import ProductEncoder
@@ -139,7 +140,7 @@ def _photographs(out: Path) -> dict[str, Photographs]:
 def text_to_image(out: Path, splits: Mapping[str, Photographs]) -> Hits:
     """Whether each kind's first image is right: by trained vectors, with the joint pass, by prototypes."""
     directory = out / "models" / "retrieval"
-    model = load_model(directory, dual_score_weight=None, dual_score_offset=None)
+    model = load_model(directory, **NO_MIXTURE)
     processor = load_processor(directory)
     known = set(splits["train"].kinds.tolist())
     found: dict[str, joint_gain.Candidates] = {}

@@ -37,6 +37,7 @@ from interbert.extraction.extract import extract_to_store
 from interbert.extraction.given import GivenExtractor
 from interbert.extraction.grid import GridExtractor, GridSettings
 from interbert.extraction.sources import open_source
+from interbert.model.configuration import NO_MIXTURE
 from interbert.model.scoring import encode_all, score_listed_pairs
 from interbert.regions.store import RegionStore
 from interbert.tasks.evaluation import mean_images
@@ -227,7 +228,7 @@ def judged_scenes(
     directory: Path, scenes: Path, store_path: Path, column: str
 ) -> tuple[NDArray[np.str_], dict[str, dict[str, NDArray[np.bool_]]]]:
     """What differs in each scene, and of each scorer whether each scene is right."""
-    model, processor = load_model(directory, dual_score_weight=None, dual_score_offset=None), load_processor(directory)
+    model, processor = load_model(directory, **NO_MIXTURE), load_processor(directory)
     store = RegionStore.open(str(store_path))
     rows_of = {row.image_id: (row.row, dict(zip(row.text_fields, row.texts, strict=True))) for row in store.captions()}
     table = pq.read_table(scenes, columns=["id", "way"]).to_pylist()

@@ -33,6 +33,7 @@ from interbert.extraction.extract import extract_to_store
 from interbert.extraction.extractor import RegionExtractor, build_extractor
 from interbert.extraction.grid import GridExtractor, GridSettings
 from interbert.extraction.sources import open_source
+from interbert.model.configuration import NO_MIXTURE
 from interbert.model.scoring import dual_matrix
 from interbert.regions.store import RegionStore
 from interbert.tasks.evaluation import shuffled_images
@@ -182,7 +183,7 @@ def _rank(
     out: Path,
     seconds: dict[str, float],
 ) -> None:
-    model = load_model(directory, dual_score_weight=None, dual_score_offset=None)
+    model = load_model(directory, **NO_MIXTURE)
     processor = load_processor(directory)
     started = time.monotonic()
     found, sets = {}, {}

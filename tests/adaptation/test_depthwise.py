@@ -55,3 +55,38 @@ def test_a_networks_names_and_weights_stay():
     assert all(value.data_ptr() == before[name].data_ptr() for name, value in network.state_dict().items())
     assert [isinstance(one, Depthwise) for one in (network[0], network[1], network[2][0])] == [False, True, True]
     torch.testing.assert_close(network(maps), said)
+
+
+def test_without_bias_in_channels_last_and_used_twice():
+    torch.manual_seed(0)
+    conv = nn.Conv2d(6, 6, 5, 2, 2, groups=6, bias=False)
+    maps = torch.randn(4, 6, 11, 14).contiguous(memory_format=torch.channels_last)
+    found = []
+    for one in (conv, Depthwise(conv)):
+        conv.zero_grad()
+        inputs = maps.clone().requires_grad_()
+        (one(one(inputs)) ** 2).sum().backward()
+        found.append((inputs.grad, conv.weight.grad.clone()))
+    for ours, theirs in zip(found[1], found[0], strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
+    frozen = Depthwise(conv.requires_grad_(False))
+    inputs = maps.clone().requires_grad_()
+    frozen(inputs).sum().backward()
+    assert conv.weight.grad is not None
+    assert inputs.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"dilation": 2},
+        {"padding": "same"},
+        {"padding": 1, "padding_mode": "reflect"},
+        {"kernel_size": 1, "padding": 1},
+        {"groups": 3},
+    ],
+)
+def test_what_has_no_quick_gradient_stays(options):
+    network = nn.Sequential(nn.Conv2d(6, 6, **({"kernel_size": 3, "groups": 6} | options)))
+    learn_quickly(network)
+    assert type(network[0]) is nn.Conv2d

@@ -190,6 +190,16 @@ def test_what_is_damaged_is_said_and_the_model_used(
     settings.write_text(sound.replace('"format": 1', '"format": 9'), encoding="utf-8")
     assert exported_encoder(folder, False, None, on_cpu=True) is None
     assert "is of format 9" in caplog.text
+    for damage in ({"rerank_depth": 4}, {"rerank_depth": 4, "rerank_reach": 1.0, "unread_score": "much"}):
+        caplog.clear()
+        settings.write_text(json.dumps(json.loads(sound) | damage), encoding="utf-8")
+        assert exported_encoder(folder, False, None, on_cpu=True) is None
+        assert "cannot be read (rerank_" in caplog.text
+    former = {name: value for name, value in json.loads(sound).items() if not name.startswith(("rerank_", "unread_"))}
+    settings.write_text(json.dumps(former), encoding="utf-8")
+    read = exported_encoder(folder, False, None, on_cpu=True)
+    assert read is not None
+    assert read.config.rerank_depth is None
     settings.write_text(sound, encoding="utf-8")
     np.save(folder / FOLDER / WORDS, np.zeros((3, 5), np.float32))
     assert exported_encoder(folder, False, None, on_cpu=True) is None

@@ -114,3 +114,26 @@ def test_a_model_in_training_uses_it_everywhere(fused):
     with torch.no_grad():
         model(**inputs)
     assert not fused
+
+
+@pytest.mark.parametrize("shape", [(0,), (3, 0, 2), (), (1,), (5,)])
+@pytest.mark.parametrize("kind", [torch.float16, torch.float32])
+def test_any_size_is_dropped(shape, kind):
+    torch.manual_seed(0)
+    drawn = drawn_dropout(torch.ones(shape, dtype=kind), 0.5)
+    assert (drawn.shape, drawn.dtype) == (torch.Size(shape), kind)
+    assert drawn.flatten().eq(0).logical_or(drawn.flatten() == 2).all()
+
+
+def test_parts_of_larger_tensors_are_dropped_as_whole_ones():
+    values = torch.arange(1.0, 61.0).view(6, 10)
+    torch.manual_seed(0)
+    wanted = drawn_dropout(values.t().contiguous(), 0.3)
+    torch.manual_seed(0)
+    assert torch.equal(drawn_dropout(values.t(), 0.3), wanted)
+
+
+def test_an_exported_program_has_torchs_dropout():
+    program = torch.export.export(nn.Sequential(Dropout(SHARE)).train(), (torch.ones(4, 3),))
+    assert "dropout" in program.graph_module.code
+    assert "random" not in program.graph_module.code

@@ -316,6 +316,17 @@ def test_each_part_of_the_vectors_learns_from_its_own_contrast():
         ({"rerank_depth": 0, "rerank_reach": 1.0, "unread_score": 0.0}, "rerank_depth must be"),
         ({"rerank_depth": 8, "rerank_reach": -1.0, "unread_score": 0.0}, "rerank_reach must be"),
         ({"rerank_depth": 8, "rerank_reach": 1.0, "unread_score": 0.0}, "needs a dual_score_weight"),
+        ({"rerank_depth": True, "rerank_reach": 1.0, "unread_score": 0.0}, "rerank_depth must be"),
+        ({"rerank_depth": 8, "rerank_reach": "1", "unread_score": 0.0}, "rerank_reach must be"),
+        ({"rerank_depth": 8, "rerank_reach": 1.0, "unread_score": float("nan")}, "unread_score a number"),
+        (
+            {
+                "contrastive_size": 8,
+                "dual_score_weight": -2.0,
+                **{"rerank_depth": 8, "rerank_reach": 1.0, "unread_score": 0.0},
+            },
+            "dual_score_weight above 0",
+        ),
     ],
 )
 def test_parts_of_vectors_that_cannot_be_are_refused(fields, wrong):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,9 @@ import pytest
 from tests.search.conftest import source_of
 
 from interbert import SearchEngine
+from interbert.cli.main import main
 from interbert.search.build import build_index
+from interbert.search.full_text import Words
 from interbert.search.query import Found, Part, Query
 from interbert.service.pipeline import _pieces
 
@@ -53,6 +56,48 @@ def test_what_was_not_measured_is_read_whole(engine: SearchEngine) -> None:
         found = search(engine, *parts)
         assert found.read == found.total
     assert search(engine, Part("red"), rerank=False).read == 0
+    assert not any(hit.estimated for hit in search(engine, Part("red"), rerank=False).hits)
+
+
+@pytest.mark.parametrize("options", [{"sort": ("price", False)}, {"min_probability": 0.0}])
+def test_where_any_candidate_may_come_first_or_fall_out_all_are_read(
+    engine: SearchEngine, options: dict[str, Any]
+) -> None:
+    found = search(engine, Part("a red circle"), **options)
+    assert found.read == found.total == len(found.hits)
+    assert not any(hit.estimated for hit in found.hits)
+
+
+def test_results_say_which_matches_are_estimates(engine: SearchEngine) -> None:
+    found = search(engine, Part("a red circle"))
+    assert [sum(hit.estimated is said for hit in found.hits) for said in (False, True)] == [4, found.total - 4]
+    (joined,) = engine.search("a red circle", full_text=False, duplicates=-1.0)
+    assert (joined.id, joined.estimated) == (found.hits[0].id, found.hits[0].estimated)
+
+
+def test_the_first_of_the_titles_are_read_too(engine: SearchEngine) -> None:
+    first = {hit.product_id for hit in engine.index.full_text_search(Words("green triangle", ()), 3)}
+    assert not first <= read_of(engine, "green triangle", full_text=False), "by the vectors alone they are too far"
+    assert first <= read_of(engine, "green triangle", full_text=True)
+
+
+def read_of(engine: SearchEngine, text: str, full_text: bool) -> set[str]:
+    hits = engine.search(text, full_text=full_text, candidates=24, top_k=24, duplicates=None)
+    return {hit.product_id for hit in hits if not hit.estimated}
+
+
+def test_the_command_says_how_many_matches_are_estimates(
+    engine: SearchEngine, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "r.json"
+    asked = ["search", engine.index.path, "a red circle", "--full-text", "false", "--results", str(file)]  # type: ignore[attr-defined]
+    assert main([*asked, "--precision", "fp32"]) == 0
+    estimated = sum(hit["estimated"] for hit in json.loads(file.read_text())[0]["results"])
+    assert 6 <= estimated < 10
+    assert f"the matches of {estimated} results are estimates" in " ".join(capsys.readouterr().out.split())
+    file.unlink()
+    assert main([*asked, "--precision", "fp32", "--read-all", "true"]) == 0
+    assert "estimate" not in capsys.readouterr().out
 
 
 def test_many_at_once_are_as_one_by_one(engine: SearchEngine) -> None:

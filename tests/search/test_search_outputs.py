@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from interbert.cli.main import main
-from interbert.cli.search_output import order_note
+from interbert.cli.search_output import estimates_note, order_note
 from interbert.cli.search_queries import TextQuery, queries_of, read_queries
 from interbert.errors import SourceError, UsageError
 from interbert.search.hits import Hit, joined_by_product
@@ -41,6 +42,7 @@ def test_results_as_json_and_csv() -> None:
         "score": 0.5,
         "texts": ["red cup", "杯子"],
         "similar": ["9"],
+        "estimated": False,
         "columns": {"price": 4.5, "tags": ["new", "a,b"]},
     }
     assert second["columns"] == {"price": None, "tags": None}
@@ -49,6 +51,21 @@ def test_results_as_json_and_csv() -> None:
     assert [row["product_id"] for row in rows] == ["7", "8"]
     assert (rows[0]["texts"], rows[0]["price"], rows[0]["tags"]) == ("red cup / 杯子", "4.5", "new, a,b")
     assert rows[1]["price"] == ""
+    assert rows[0]["estimated"] == "false"
+
+
+def test_estimated_matches_are_counted_and_marked() -> None:
+    guessed = replace(POT, estimated=True)
+    assert estimates_note([CUP, POT]) == ()
+    assert estimates_note([CUP, guessed])[0].startswith("the match of 1 result is an estimate: ")
+    assert "the matches of 2 results are estimates: " in estimates_note([guessed, CUP, guessed])[0]
+    assert "--read-all" in estimates_note([guessed])[0]
+    one = Results("a cup", [CUP, guessed], "a cup", "q1")
+    assert [hit["estimated"] for hit in json.loads(format_results([one], "r.jsonl"))["results"]] == [False, True]
+    assert [row["estimated"] for row in csv.DictReader(format_results([one], "r.csv").splitlines())] == [
+        "false",
+        "true",
+    ]
 
 
 def test_queries_of_a_file(tmp_path: Path) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from tests.conftest import tiny_config
 
+from interbert.checkpoints.directory import load_model
+from interbert.model.configuration import NO_MIXTURE
 from interbert.model.modeling import InterBertForImageTextRetrieval
 from interbert.tasks.metrics import Estimate
 from interbert.tasks.rerank_depth import RerankDepth
@@ -28,6 +31,16 @@ def test_depth_and_reach_are_kept_and_said(caplog: pytest.LogCaptureFixture) -> 
     assert (model.config.rerank_depth, model.config.rerank_reach, model.config.unread_score) == (8, 0.5, -1.25)
     assert "of 32 candidates 5.0 are read" in caplog.text
     assert "R@1 -0.1 [-0.2, -0.0] on 500 validation images" in caplog.text
+
+
+def test_a_model_is_loaded_without_its_mixture_and_depth(tmp_path: Path) -> None:
+    fields = {"rerank_depth": 8, "rerank_reach": 0.5, "unread_score": -1.25}
+    model = InterBertForImageTextRetrieval(tiny_config(contrastive_size=8, dual_score_weight=3.0, **fields))
+    model.save_pretrained(tmp_path)
+    kept: InterBertForImageTextRetrieval = load_model(tmp_path)
+    assert {name: getattr(kept.config, name) for name in fields} == fields
+    loaded: InterBertForImageTextRetrieval = load_model(tmp_path, **NO_MIXTURE)
+    assert [getattr(loaded.config, name) for name in (*fields, "dual_score_weight")] == [None] * 4
 
 
 def test_without_a_depth_every_candidate_is_read(caplog: pytest.LogCaptureFixture) -> None:

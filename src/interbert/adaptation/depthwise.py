@@ -25,13 +25,13 @@ class Depthwise(nn.Module):
     """A depthwise convolution in place of another one, with its parameters.
 
     Args:
-        conv: of as many groups as channels, without dilation; what it does to its input first is done, too.
+        conv: of as many groups as channels, without dilation, padded by fewer zeros than its kernel is wide; what it
+            does to its input first is done, too.
     """
 
     def __init__(self, conv: nn.Conv2d) -> None:
         super().__init__()
-        assert conv.groups == conv.in_channels == conv.out_channels
-        assert conv.dilation == (1, 1)
+        assert _is_depthwise(conv)
         self.weight, self.bias = conv.weight, conv.bias
         self.static_padding = getattr(conv, "static_padding", nn.Identity())
         self._stride, self._padding = tuple(conv.stride), tuple(conv.padding)
@@ -48,11 +48,24 @@ class Depthwise(nn.Module):
 
 
 def learn_quickly(network: nn.Module) -> None:
-    """Put :class:`Depthwise` in the place of a network's depthwise convolutions; names and weights stay."""
+    """Put :class:`Depthwise` in the place of a network's depthwise convolutions; names and weights stay.
+
+    One with a dilation, or padded by other than a few zeros, stays as it is.
+    """
     for owner in list(network.modules()):
         for name, one in list(owner.named_children()):
-            if isinstance(one, nn.Conv2d) and one.groups == one.in_channels == one.out_channels > 1:
+            if isinstance(one, nn.Conv2d) and _is_depthwise(one):
                 setattr(owner, name, Depthwise(one))
+
+
+def _is_depthwise(conv: nn.Conv2d) -> bool:
+    """Whether :class:`Depthwise` can take its place."""
+    plain = conv.dilation == (1, 1) and conv.padding_mode == "zeros" and not isinstance(conv.padding, str)
+    return (
+        plain
+        and conv.groups == conv.in_channels == conv.out_channels > 1
+        and all(one < size for one, size in zip(conv.padding, conv.kernel_size, strict=True))  # type: ignore[arg-type]
+    )
 
 
 class _Convolution(torch.autograd.Function):

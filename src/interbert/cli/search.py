@@ -1,7 +1,7 @@
 """Find the best products for a text, an image, or both: a table here, and a page of images with --html.
 
 TARGET is an index of `interbert index build`: recall by vectors and by the words of titles, then reranking by the joint
-model. Or it is a model directory, and --source says what to search: every image is then scored jointly, which suits
+model. Or it is a model directory, and --source says what to search: every image is then a candidate, which suits
 catalogues up to some ten thousand images; --regions keeps what was extracted for next time. Several texts are
 separated by a vertical bar.
 
@@ -156,7 +156,7 @@ def _search_index(options: Options, queries: Sequence[TextQuery], page: str) -> 
         hits = engine.search(rewritten.text or None, **settings, synonyms=rewritten.synonyms)
         changed = "" if rewritten.text == query.text else f" (typed: {query.text})"
         one = Results(_named(rewritten.text + changed, options), hits, query.text, query.query_id, columns)
-        one = replace(one, notes=(*_order(one, options, options.full_text), *rewritten.notes))
+        one = replace(one, notes=(*_order_notes(one, options, options.full_text), *rewritten.notes))
         results.append(one)
         print_results(one, "product", f"(best {len(hits)} of {len(engine.index):,} images)")
     for note in filter_notes(engine.index, options.where):
@@ -202,7 +202,7 @@ def _search_source(options: Options, queries: Sequence[TextQuery], page: str) ->
         for query in queries:
             hits = engine.search(query.text or None, **settings, progress=advance)
             one = Results(_named(query.text, options), hits, query.text, query.query_id, columns)
-            results.append(replace(one, notes=_order(one, options, full_text=False)))
+            results.append(replace(one, notes=_order_notes(one, options, full_text=False)))
     noun = "image" if source.columns.product_id is None and not source.several_images else "product"
     for one in results:
         print_results(one, noun, f"(best {len(one.hits)} of {len(index)} images)")
@@ -233,12 +233,13 @@ def _shown(options: Options, there: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(options.show_columns)) or tuple(found[:1])
 
 
-def _order(one: Results, options: Options, full_text: bool) -> tuple[str, ...]:
-    """What the order follows, where it is not that of the matches."""
-    from interbert.cli.search_output import order_note
+def _order_notes(one: Results, options: Options, full_text: bool) -> tuple[str, ...]:
+    """What the order follows, where it is not that of the matches; and how many of those are estimates."""
+    from interbert.cli.search_output import estimates_note, order_note
 
     asked = (bool(one.query), options.image is not None, options.rerank, full_text)
-    return (order_note(*asked),) if one.scored and one.hits else ()
+    order = (order_note(*asked),) if one.scored and one.hits else ()
+    return (*order, *estimates_note(one.hits))
 
 
 def _require_source(options: Options) -> None:

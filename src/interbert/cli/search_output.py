@@ -65,6 +65,17 @@ def order_note(text: bool, image: bool, rerank: bool, full_text: bool) -> str:
     )
 
 
+def estimates_note(hits: Sequence[Hit]) -> tuple[str, ...]:
+    """How many matches are estimates, where some are."""
+    number = sum(hit.estimated for hit in hits)
+    if not number:
+        return ()
+    whose = "the match of 1 result is an estimate" if number == 1 else f"the matches of {number} results are estimates"
+    return (
+        f"{whose}: too far below to come first, so not read by the joint model; --read-all true reads every candidate",
+    )
+
+
 def write_page(page: str, results: Sequence[Results], images: Mapping[str, str], footer: str) -> None:
     """All results with their images, as one file.
 

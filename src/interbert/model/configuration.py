@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
@@ -10,7 +9,12 @@ from transformers import PretrainedConfig
 from transformers.activations import ACT2FN
 
 from interbert.errors import ConfigError
+from interbert.model.rerank_reach import require_reach
 
+NO_MIXTURE: dict[str, None] = dict.fromkeys(
+    ("dual_score_weight", "dual_score_offset", "rerank_depth", "rerank_reach", "unread_score")
+)
+"""Fields that load a model without its mixture of joint and dual score, and what hangs on it."""
 _MOST_LAYERS = 1000
 _DROPOUTS = (
     "hidden_dropout_prob",
@@ -243,26 +247,10 @@ class InterBertConfig(PretrainedConfig):  # type: ignore[misc]
             raise ConfigError(f"likeness_share must be between 0 and 1, not {self.likeness_share!r}.")
         if self.dual_score_offset is not None and self.dual_score_weight is None:
             raise ConfigError("dual_score_offset needs dual_score_weight: it is what is added to that score.")
-        self._check_depth()
+        require_reach(self)
         if self.fusion not in ("mul", "sum"):
             raise ConfigError(f"fusion must be 'mul' or 'sum', not {self.fusion!r}.")
         if self.image_arrangement not in ("pair", "pair_attention"):
             raise ConfigError(f"image_arrangement must be 'pair' or 'pair_attention', not {self.image_arrangement!r}.")
         if self.region_objective not in ("classify", "regress"):
             raise ConfigError(f"region_objective must be 'classify' or 'regress', not {self.region_objective!r}.")
-
-    def _check_depth(self) -> None:
-        """Check what says which candidates are read jointly."""
-        depth, reach, unread = self.rerank_depth, self.rerank_reach, self.unread_score
-        if depth is None and reach is None and unread is None:
-            return
-        if depth is None or reach is None or unread is None:
-            raise ConfigError("rerank_depth, rerank_reach and unread_score belong together: set all, or none.")
-        if not isinstance(depth, int) or depth < 1:
-            raise ConfigError(f"rerank_depth must be a whole number of at least 1, not {depth!r}.")
-        if not 0 <= reach < math.inf or not math.isfinite(unread):
-            raise ConfigError(
-                f"rerank_reach must be 0 or more, and unread_score a number, not {reach!r} and {unread!r}."
-            )
-        if not self.dual_score_weight or not self.reads_jointly:
-            raise ConfigError("rerank_depth needs a dual_score_weight and no dual_score_offset: joint and dual scores.")

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from interbert.errors import CheckpointError, first_line
+from interbert.model.rerank_reach import require_reach
 from interbert.search.pair_batches import even_batches, filled
 from interbert.search.query_encoder import ProductEncoder
 from interbert.utils.bounded_files import read_json
@@ -79,12 +80,15 @@ class ExportedSettings:
 
         Raises:
             OSError, ValueError, TypeError: it is missing, damaged or of another version.
+            ConfigError: it says in part, or impossibly, which candidates are read.
         """
         said = dict(read_json(file))
         if said.get("format") != FORMAT:
             raise ValueError(f"it is of format {said.get('format')}, and this version reads {FORMAT}")
         known = {one.name: said[one.name] for one in fields(cls) if one.name in said}
-        return cls(**(known | {"special_ids": tuple(int(one) for one in said.get("special_ids", ()))}))
+        settings = cls(**(known | {"special_ids": tuple(int(one) for one in said.get("special_ids", ()))}))
+        require_reach(settings)
+        return settings
 
 
 class Words:

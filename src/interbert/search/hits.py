@@ -41,13 +41,17 @@ class Hit:
     """[D]"""
     tokens: Float32 | None = field(default=None, repr=False, compare=False)
     """[R,H], where they were asked for."""
+    estimated: bool = False
+    """The probability is an estimate by the vectors: the joint model did not read the image."""
 
     @classmethod
     def of(cls, rank: int, hits: Sequence[Hit], score: float, probability: float | None) -> Hit:
         """The result of a group of near-duplicates, the best of them first."""
         best, *others = hits
         similar = tuple(hit.id for hit in others if hit.product_id != best.product_id)
-        return replace(best, rank=rank, score=score, probability=probability, similar=similar, tokens=None)
+        estimated = best.estimated and probability is not None
+        page = {"rank": rank, "score": score, "probability": probability, "estimated": estimated}
+        return replace(best, **page, similar=similar, tokens=None)
 
 
 class Index(Protocol):

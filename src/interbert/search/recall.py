@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from interbert.errors import InterBertError, VectorIndexError, VersionGone
-from interbert.model.rerank_reach import within_reach
+from interbert.model.rerank_reach import FIRST_PLACES, within_reach
 from interbert.search.ann_parameters import needs_probing
 from interbert.search.full_text import Words
 from interbert.search.hits import Hit, deduplicated, nearest_first
@@ -99,9 +99,13 @@ def recall(
 
 
 def _reach(view: View, query: Query) -> tuple[float, int] | None:
-    """Which candidates of a text alone are read, as validation measured it."""
+    """Which candidates of a text alone are read, as validation measured it.
+
+    All of them where any may come first or fall out, whatever its score by recall: by a column, by its probability.
+    """
     config = view.encoder.config
-    if config.rerank_depth is None or query.read_all or not query.is_text:
+    whole = query.read_all or query.sort is not None or query.min_probability is not None
+    if config.rerank_depth is None or whole or not query.is_text:
         return None
     return float(config.rerank_reach / view.encoder.recall_weight), int(config.rerank_depth)
 
@@ -136,10 +140,11 @@ def _candidates(one: _Search, recalled: Recalled, every_image: bool = False) -> 
     nearest = nearest_first(found, one.encoded.nearness, every_image)
     if one.reach is not None and nearest:
         near = np.array([hit.vector @ one.encoded.nearness for hit in nearest])
+        first = {product for places in titles for product, place in places.items() if place < FIRST_PLACES}
         nearest = [
-            hit if read else replace(hit, tokens=None)
+            hit if read or hit.product_id in first else replace(hit, tokens=None, estimated=True)
             for hit, read in zip(nearest, within_reach(near, *one.reach), strict=True)
-        ]
+        ]  # the first of the titles may come first by them, so they are read as well
     return Candidates(one.encoded, nearest, titles)
 
 

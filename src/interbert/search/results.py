@@ -16,7 +16,7 @@ from interbert.search.hits import Hit
 
 SUFFIXES = (".json", ".jsonl", ".csv")
 """Of files of results: one JSON list, a line of JSON a query, a row a result."""
-_BEGINNING = ("query_id", "query", "rank", "product_id", "image_id", "match", "score", "texts", "similar")
+_BEGINNING = ("query_id", "query", "rank", "product_id", "image_id", "match", "score", "texts", "similar", "estimated")
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def format_results(results: Iterable[Results], path: str) -> str:
     """The text of a file of results, by how the file's name ends.
 
     Every query has its results in their order, with the catalogue's columns that are shown. ``match`` is the model's
-    probability, null where it was not computed; ``score`` is what the order follows, comparable within one query.
+    probability, null where it was not computed, and ``estimated`` where the joint model did not read the image; ``score`` is what the order follows, comparable within one query.
     """
     suffix = Path(path).suffix.lower()
     if suffix == ".csv":
@@ -97,6 +97,7 @@ def _result(hit: Hit, columns: Sequence[str]) -> dict[str, Any]:
         "score": hit.score,
         "texts": list(hit.texts),
         "similar": list(hit.similar),
+        "estimated": hit.estimated,
         "columns": {name: _plain(hit.metadata.get(name)) for name in columns},
     }
 
@@ -115,7 +116,8 @@ def _csv(results: Sequence[Results]) -> str:
         for hit in one.hits:
             row = _result(hit, columns)
             beginning = [one.query_id, one.query, row["rank"], hit.product_id, hit.id, row["match"], row["score"]]
-            rest = [" / ".join(hit.texts), " ".join(hit.similar), *(cell(row["columns"][name]) for name in columns)]
+            said = [" / ".join(hit.texts), " ".join(hit.similar), str(hit.estimated).lower()]
+            rest = [*said, *(cell(row["columns"][name]) for name in columns)]
             writer.writerow([*beginning, *rest])
     return written.getvalue()
 

@@ -20,6 +20,7 @@ from interbert.data.negatives import Negatives
 from interbert.data.qrels import QrelsTexts
 from interbert.data.sampling import EpochBatches
 from interbert.errors import ConfigError
+from interbert.model.configuration import NO_MIXTURE
 from interbert.model.modeling import InterBertForImageTextRetrieval
 from interbert.model.processing import InterBertProcessor
 from interbert.model.scoring import encode_texts
@@ -54,15 +55,7 @@ _logger = logging.getLogger(__name__)
 
 _MISMATCHES = 0.75  # one true pair and three false ones
 _IN_BATCH_MISMATCHES = 2 / 3
-_BEFORE_FINISH = {
-    "dual_score_weight": None,
-    "dual_score_offset": None,
-    "rerank_depth": None,
-    "rerank_reach": None,
-    "unread_score": None,
-    "query_bank_size": None,
-    "likeness_size": None,
-}
+_BEFORE_FINISH = {**NO_MIXTURE, "query_bank_size": None, "likeness_size": None}
 """What only a finished model has."""
 _READS_JOINTLY = "the best candidates are read jointly"
 _DUAL_ALONE = (

@@ -199,6 +199,7 @@ def result_reply(hit: Hit) -> Result:
         image_id=hit.id,
         rank=hit.rank,
         probability=json_safe(hit.probability),
+        estimated=hit.estimated,
         score=json_safe(hit.score),
         texts=list(hit.texts),
         metadata=json_safe(hit.metadata),

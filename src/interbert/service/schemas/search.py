@@ -115,6 +115,7 @@ class Result(Reply):
     image_id: str = Field(description="Of its images the one that fits best.")
     rank: int = Field(description="1 is best.")
     probability: float | None = Field(description="Of a match of text and image; null where it was not computed.")
+    estimated: bool = Field(description="The probability is an estimate: the joint model did not read the image.")
     score: float | None = Field(description="What the list is ordered by, comparable within one search only.")
     texts: list[str]
     metadata: dict[str, Any] = Field(description="The catalogue's columns.")
@@ -151,7 +152,7 @@ class SearchReply(Reply):
     query_id: str = Field(description="To be sent with events of these results.")
     results: list[Result]
     total: int = Field(description="Results of the ranking in all, over all pages.")
-    read: int = Field(description="Candidates that the joint model read; the matches of others are estimates.")
+    read: int = Field(description="Candidates that the joint model read; the probabilities of others are estimates.")
     next_cursor: str | None = Field(description="The page after this one; null on the last.")
     facets: dict[str, list[FacetValue]]
     rewrites: list[Rewrite] = Field(description="Texts that were not searched as typed; `spelling: false` leaves them.")
@@ -203,6 +204,7 @@ RESULT = {
     "image_id": "1163",
     "rank": 1,
     "probability": 0.93,
+    "estimated": False,
     "score": 0.0328,
     "texts": ["red cotton summer dress"],
     "metadata": {"price": 39.9, "colour": "red"},
@@ -213,6 +215,7 @@ SEARCHED = {
     "query_id": "0b6f2c5e8d7a4f35b0f2a7c1d9e4b683",
     "results": [RESULT],
     "total": 31,
+    "read": 6,
     "next_cursor": "eyJvIjo1fQ.c2lnbmF0dXJl",
     "facets": {"colour": [{"value": "red", "count": 12}]},
     "rewrites": [
