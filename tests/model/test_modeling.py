@@ -323,7 +323,9 @@ def test_each_part_of_the_vectors_learns_from_its_own_contrast():
             {
                 "contrastive_size": 8,
                 "dual_score_weight": -2.0,
-                **{"rerank_depth": 8, "rerank_reach": 1.0, "unread_score": 0.0},
+                "rerank_depth": 8,
+                "rerank_reach": 1.0,
+                "unread_score": 0.0,
             },
             "dual_score_weight above 0",
         ),

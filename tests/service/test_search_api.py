@@ -39,7 +39,9 @@ def test_a_text(client: TestClient, built: Path) -> None:
         [hit.probability for hit in hits], abs=1e-5
     )
     first = reply["results"][0]
-    assert set(first) == {*("product_id", "image_id", "rank", "probability", "score", "texts", "metadata", "similar")}
+    assert set(first) == {
+        *("product_id", "image_id", "rank", "probability", "estimated", "score", "texts", "metadata", "similar")
+    }
     assert first["rank"] == 1
     assert set(first["metadata"]) >= {"price", "colour", "stock", "sale"}
     assert reply["index"] == "shop"

@@ -60,12 +60,10 @@ def learn_quickly(network: nn.Module) -> None:
 
 def _is_depthwise(conv: nn.Conv2d) -> bool:
     """Whether :class:`Depthwise` can take its place."""
-    plain = conv.dilation == (1, 1) and conv.padding_mode == "zeros" and not isinstance(conv.padding, str)
-    return (
-        plain
-        and conv.groups == conv.in_channels == conv.out_channels > 1
-        and all(one < size for one, size in zip(conv.padding, conv.kernel_size, strict=True))  # type: ignore[arg-type]
-    )
+    if isinstance(conv.padding, str) or conv.padding_mode != "zeros" or conv.dilation != (1, 1):
+        return False
+    (k, l), (above, left) = conv.kernel_size, conv.padding  # noqa: E741
+    return conv.groups == conv.in_channels == conv.out_channels > 1 and above < k and left < l
 
 
 class _Convolution(torch.autograd.Function):

@@ -71,9 +71,7 @@ def estimates_note(hits: Sequence[Hit]) -> tuple[str, ...]:
     if not number:
         return ()
     whose = "the match of 1 result is an estimate" if number == 1 else f"the matches of {number} results are estimates"
-    return (
-        f"{whose}: too far below to come first, so not read by the joint model; --read-all true reads every candidate",
-    )
+    return (f"{whose}: too far below to come first, so not read by the joint model; --read-all reads every candidate",)
 
 
 def write_page(page: str, results: Sequence[Results], images: Mapping[str, str], footer: str) -> None:

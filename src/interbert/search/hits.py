@@ -50,8 +50,8 @@ class Hit:
         best, *others = hits
         similar = tuple(hit.id for hit in others if hit.product_id != best.product_id)
         estimated = best.estimated and probability is not None
-        page = {"rank": rank, "score": score, "probability": probability, "estimated": estimated}
-        return replace(best, **page, similar=similar, tokens=None)
+        found = replace(best, rank=rank, score=score, probability=probability, similar=similar, tokens=None)
+        return replace(found, estimated=estimated)
 
 
 class Index(Protocol):

@@ -69,7 +69,8 @@ def format_results(results: Iterable[Results], path: str) -> str:
     """The text of a file of results, by how the file's name ends.
 
     Every query has its results in their order, with the catalogue's columns that are shown. ``match`` is the model's
-    probability, null where it was not computed, and ``estimated`` where the joint model did not read the image; ``score`` is what the order follows, comparable within one query.
+    probability, null where it was not computed; ``score`` is what the order follows, comparable within one query;
+    ``estimated`` where the joint model did not read the image.
     """
     suffix = Path(path).suffix.lower()
     if suffix == ".csv":
