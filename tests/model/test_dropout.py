@@ -125,6 +125,11 @@ def test_any_size_is_dropped(shape, kind):
     assert drawn.flatten().eq(0).logical_or(drawn.flatten() == 2).all()
 
 
+def test_nearly_all_are_dropped():
+    torch.manual_seed(0)
+    assert drawn_dropout(torch.ones(1000), 0.999999).count_nonzero() < 5
+
+
 def test_parts_of_larger_tensors_are_dropped_as_whole_ones():
     values = torch.arange(1.0, 61.0).view(6, 10)
     torch.manual_seed(0)

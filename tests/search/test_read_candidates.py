@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,6 +19,7 @@ from interbert.search.build import build_index
 from interbert.search.full_text import Words
 from interbert.search.query import Found, Part, Query
 from interbert.service.pipeline import _pieces
+from interbert.service.service import _warm_up
 
 UNREAD = -0.75
 
@@ -116,6 +119,30 @@ def test_progress_counts_every_candidate(engine: SearchEngine) -> None:
     engine.search("a red circle", full_text=False, progress=told.append)
     view = engine.pinned()
     assert sum(told) == min(view.size, 32)
+
+
+@pytest.mark.parametrize("depth", [4, None])
+def test_a_service_warms_up_for_texts_alone(engine: SearchEngine, depth: int | None) -> None:
+    asked: list[Query] = []
+
+    async def search(query: Query, deadline: float) -> None:
+        asked.append(query)
+
+    async def image_vector(image: object) -> np.ndarray:
+        return np.ones(engine.encoder.vector_size, np.float32)
+
+    known = SimpleNamespace(
+        scorer=SimpleNamespace(prepare=lambda: None),
+        config=SimpleNamespace(rerank_depth=depth),
+        vector_size=engine.encoder.vector_size,
+        texts_to_ids=engine.encoder.texts_to_ids,
+        knows=engine.encoder.knows,
+    )
+    pipeline = SimpleNamespace(search=search, image_vector=image_vector)
+    served = SimpleNamespace(engine=SimpleNamespace(encoder=known, index=engine.index), pipeline=pipeline)
+    asyncio.run(_warm_up(served))  # type: ignore[arg-type]
+    assert any(not query.is_text for query in asked)
+    assert any(query.is_text for query in asked) == (depth is not None)
 
 
 @pytest.mark.parametrize("pieces", [1, 2, 3, 4])

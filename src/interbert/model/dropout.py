@@ -44,7 +44,8 @@ def drawn_dropout(values: Tensor, share: float) -> Tensor:
     """As :func:`hashed_dropout`, by the CPU's generator, ``share`` to a 16th binary place."""
     count = values.numel()
     draws = torch.empty(-(-count // 4), dtype=torch.int64).random_(-(2**63), None)
-    kept = draws.view(torch.int16)[:count].view(values.shape) >= round(share * 2**16) - 2**15
+    bound = min(round(share * 2**16), 2**16 - 1) - 2**15  # an int16, too
+    kept = draws.view(torch.int16)[:count].view(values.shape) >= bound
     return values * (kept.to(values.dtype) * (1 / (1 - share)))
 
 

@@ -288,6 +288,8 @@ async def _warm_up(served: ServedIndex) -> None:
     vector = await served.pipeline.image_vector(Image.new("RGB", (256, 256), "white"))
     texts = await run_in_threadpool(_known_texts, served.engine)
     searches: list[tuple[Part, ...]] = [(Part(text=text), Part(vector=vector)) for text in texts]
+    if served.engine.encoder.config.rerank_depth is not None:  # of a text alone fewer are read, in smaller batches
+        searches += [(Part(text=text),) for text in texts]
     for parts in searches or [(Part(vector=vector),)]:
         await served.pipeline.search(Query(parts=parts), deadline=_WARM_SECONDS)
 
