@@ -26,7 +26,12 @@ _FILTERS = {"all": None, "1%": "share < 1", "10%": "share < 10", "50%": "share <
 
 def prepare(setting: row.Setting) -> None:
     """The index."""
-    finished = _path(setting).with_name(_path(setting).name + ".done")
+    index_of(_path(setting), setting.common, _SIZES[setting.full])
+
+
+def index_of(path: Path, common: Path, products: int) -> None:
+    """An index of so many made products, the first of those of any number; one that is there whole is left as it is."""
+    finished = path.with_name(path.name + ".done")
     if finished.is_file():
         return
     from interbert.extraction.sources import open_source
@@ -34,16 +39,14 @@ def prepare(setting: row.Setting) -> None:
     from interbert.search.index import ProductIndex
     from interbert.search.writer import IndexWriter
 
-    shutil.rmtree(_path(setting), ignore_errors=True)
-    catalogue = _with_shares(made_index.made_catalogue(setting.common / "catalogue.parquet"))
-    build_index(
-        made_index.made_model(setting.common / "model"), open_source(str(catalogue), need_texts=False), _path(setting)
-    )
-    index = ProductIndex(_path(setting))
+    shutil.rmtree(path, ignore_errors=True)
+    catalogue = _with_shares(made_index.made_catalogue(common / "catalogue.parquet"))
+    build_index(made_index.made_model(common / "model"), open_source(str(catalogue), need_texts=False), path)
+    index = ProductIndex(path)
     rows = index.table.to_arrow()
     index.table.delete("true")
-    for start in range(0, _SIZES[setting.full], _BLOCK):
-        index.table.add(_copies(rows, start, index))
+    for start in range(0, products, _BLOCK):
+        index.table.add(copies(rows, start, index).slice(0, products - start))
     IndexWriter(index).maintain(finished=True)
     finished.touch()
 
@@ -54,9 +57,9 @@ def measure(setting: row.Setting) -> dict[str, Any]:
 
     index = ProductIndex.open(_path(setting)).pinned()
     before = _resident()
-    searched, note = _searched(index)
+    searched, note = in_memory(index)
     took = _resident() - before
-    queries = _queries(index.manifest.vector_size)
+    queries = queries_of(index.manifest.vector_size)
     times, recalls = {}, {}
     for name, where in _FILTERS.items():
         exact = [{hit.id for hit in index.vector_search(one, _AT, where, exact=True)} for one in queries[:20]]
@@ -74,7 +77,7 @@ def measure(setting: row.Setting) -> dict[str, Any]:
     }
 
 
-def _searched(index: Any) -> tuple[Any, str]:
+def in_memory(index: Any) -> tuple[Any, str]:
     """What ours searches: the index in memory where this build can; else the index itself."""
     try:
         from interbert.errors import MissingExtraError
@@ -132,14 +135,14 @@ def _made(count: int, width: int, seed: int) -> np.ndarray:
     return unit
 
 
-def _queries(width: int) -> np.ndarray:
+def queries_of(width: int) -> np.ndarray:
     far = np.random.default_rng(3).normal(size=(_QUERIES, width))
     far /= np.linalg.norm(far, axis=1, keepdims=True)
     queries = 0.6 * _made(_QUERIES, width, 2) + 0.8 * far
     return queries.astype(np.float32)
 
 
-def _copies(rows: Any, start: int, index: Any) -> Any:
+def copies(rows: Any, start: int, index: Any) -> Any:
     """Rows with other ids, vectors and shares."""
     import pyarrow as pa
 
