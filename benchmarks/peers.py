@@ -139,7 +139,7 @@ def times(rounds: Rounds, kind: str) -> tuple[str, str]:
 
 def processor(rounds: Rounds, kind: str) -> float:
     """Median of processor time, all threads, in ms."""
-    return statistics.median(one["processor"][kind] for one in rounds)
+    return statistics.median(float(one["processor"][kind]) for one in rounds)
 
 
 def recall_table(result: dict[str, Any]) -> str:
@@ -214,7 +214,9 @@ def main() -> None:
     said = parser.parse_args()
     products = 40_000 if said.quick else 1_000_000 if said.full else 100_000
     rounds = 2 if said.quick else said.rounds
-    work, result, parts = said.work.resolve(), {}, []
+    work = said.work.resolve()
+    result: dict[str, Any] = {}
+    parts: list[str] = []
     if said.only != "joint":
         names = [name for name in RECALL if name in said.contestants]
         result["recall"] = run_recall(work, products, rounds, names)
@@ -227,7 +229,7 @@ def main() -> None:
         print(parts[-1], flush=True)
     parts.append(machine())
     result["machine"] = parts[-1]
-    _write(work / "peers.json", result)
+    _write(work / "peers.json", _kept(work / "peers.json") | result)
     if said.out:
         said.out.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
     print(parts[-1])

@@ -97,6 +97,7 @@ def build(name: str, work: Path) -> dict[str, Any]:
 def _build_lancedb(work: Path) -> None:
     import lancedb
     import pyarrow as pa
+    from lancedb.index import IvfPq
 
     shutil.rmtree(work / "lancedb", ignore_errors=True)
     shares = np.load(work / "questions.npz")["shares"]
@@ -110,7 +111,7 @@ def _build_lancedb(work: Path) -> None:
         else:
             table.add(block)
     assert table is not None
-    table.create_index(metric="cosine", vector_column_name="vector")
+    table.create_index("vector", config=IvfPq(distance_type="cosine"))
 
 
 def ours(work: Path, shares: NDArray[np.int64], memory: bool) -> tuple[Ask, str]:
