@@ -42,7 +42,7 @@ def replace_some(index: Any, products: int, seed: int) -> None:
         ]
         share = pa.array(generator.integers(0, 100, len(rows)))
         price = pa.array(generator.uniform(5, 200, len(rows)))
-        writer.put(rows, {"m_share": share, "m_price": price}, known=True)
+        writer.put(rows, {"m_price": price, "m_share": share}, known=True)
     writer.maintain()
 
 

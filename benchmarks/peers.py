@@ -146,13 +146,13 @@ def recall_table(result: dict[str, Any]) -> str:
     """Markdown."""
     lines = [
         f"| {result['products']:,} vectors | p50, ms [rounds] | p95, ms | processor, ms | recall@100 | filter of 10%: "
-        "p50, ms [rounds] | recall@100 | memory, MB | files, MB | build, s | filters | changes |",
+        "p50, ms [rounds] | recall@100 | memory, MB | files, MB | build, s (processor) | filters | changes |",
         "| " + " | ".join(["---"] * 12) + " |",
     ]
     for name, one in result["contestants"].items():
         what, filters, changes = RECALL[name]
         middle, slow = times(one["rounds"], "all")
-        built = "" if one["build"] is None else f"{one['build']:.0f}"
+        built = "{:.0f} ({:.0f})".format(*one["build"]) if one["build"] else ""
         setting = one["setting"]
         cells = [
             what + (f" ({setting})" if setting else ""),
