@@ -111,8 +111,8 @@ def exponent(sizes: Sequence[int], values: Sequence[float]) -> float | None:
     known = [(size, value) for size, value in zip(sizes, values, strict=True) if value > 0]
     if len(known) < 2:
         return None
-    slope, _ = np.polyfit(*np.log(np.array(known, float)).T, 1)
-    return float(slope)
+    logarithms = np.log(np.array(known, float))
+    return float(np.polyfit(logarithms[:, 0], logarithms[:, 1], 1)[0])
 
 
 def table(results: dict[int, dict[str, Any]]) -> str:

@@ -58,12 +58,12 @@ def run_recall(work: Path, products: int, rounds: int, names: Sequence[str]) -> 
     (folder / "common").mkdir(exist_ok=True)
     builds = _kept(folder / "builds.json")
     if "ours" not in builds or not (folder / "questions.npz").is_file():
-        said = _done("peers_recall.py", "prepare", "--work", str(folder), "--products", str(products))
+        said = _done("peers_files.py", "vectors", "--work", str(folder), "--products", str(products))
         builds["ours"] = said["build"]
         _write(folder / "builds.json", builds)
     for name in _BUILT:
         if name not in builds and any(one.startswith(name) for one in names):
-            builds[name] = _done("peers_recall.py", "build", name, "--work", str(folder))["build"]
+            builds[name] = _done("peers_files.py", name, "--work", str(folder))["build"]
             _write(folder / "builds.json", builds)
     found = _asked("peers_recall.py", names, folder, rounds)
     for name, one in found.items():
@@ -92,7 +92,7 @@ def _asked(script: str, names: Sequence[str], folder: Path, rounds: int) -> dict
     try:
         for name in names:
             print(f"{name} ...", file=sys.stderr, flush=True)
-            command = _command(script, "serve", name, "--work", str(folder))
+            command = _command(script, name, "--work", str(folder))
             contestants.append(Contestant.start(name, command, _environ()))
         for place in range(rounds):
             shift = place % len(contestants)

@@ -1,7 +1,7 @@
 """Who reads texts and images jointly, ours and others over one model directory (benchmarks/peers.py starts them).
 
     python benchmarks/peers_joint.py prepare --work W       model, catalogue and index
-    python benchmarks/peers_joint.py serve NAME --work W    answers a round for each line it reads
+    python benchmarks/peers_joint.py NAME --work W          answers a round for each line it reads
 
 16 titles with 32 of 200 drawn images each; model of the mini size with random weights. "query" is one title with its 32
 images, "many" are all 512 pairs. Others get regions that are described already, but for ``cross-encoder``, which takes
@@ -164,11 +164,10 @@ def contestant(name: str, work: Path) -> Ready:
 def main() -> None:
     """Prepare or serve."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("act", choices=("prepare", "serve"))
-    parser.add_argument("name", nargs="?", default="", choices=("", *NAMES))
+    parser.add_argument("name", choices=("prepare", *NAMES))
     parser.add_argument("--work", type=Path, required=True)
     said = parser.parse_args()
-    if said.act == "prepare":
+    if said.name == "prepare":
         prepare(said.work)
     else:
         serve(lambda: contestant(said.name, said.work))
