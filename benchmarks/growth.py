@@ -32,11 +32,13 @@ from growth_topics import topics
 from peers_process import disk_bytes, resident
 
 _HERE = Path(__file__).resolve().parent
-_AT, _ROUNDS = 100, 3
+_AT, _ROUNDS, _JUDGED = 100, 3, 20
 
 ROWS = {
     "query_disk": "query from disk, p50, ms",
     "query_memory": "query from memory, p50, ms",
+    "recall_disk": "recall@100, from disk",
+    "recall_memory": "recall@100, from memory",
     "resident_disk": "resident, from disk, MB",
     "resident_memory": "resident, from memory, MB",
     "disk": "on disk, MB",
@@ -64,7 +66,7 @@ def build(work: Path, products: int) -> dict[str, Any]:
 
 
 def query(work: Path, products: int, memory: bool) -> dict[str, Any]:
-    """Median of a query and what the process grew by."""
+    """Median of a query, recall@100 of 20, and what the process grew by."""
     import recall
 
     from interbert.search.index import ProductIndex
@@ -80,7 +82,12 @@ def query(work: Path, products: int, memory: bool) -> dict[str, Any]:
         rounds.append([1e3 * statistics.median(one[part] for one in taken) for part in (0, 1)])
     where = "memory" if memory else "disk"
     medians = tuple(statistics.median(one[part] for one in rounds[1:]) for part in (0, 1))
-    return {f"query_{where}": medians, f"resident_{where}": (resident() - before) / 1e6}
+    grown = (resident() - before) / 1e6
+    shares = []
+    for one in queries[:_JUDGED]:
+        exact = {hit.id for hit in index.vector_search(one, _AT, exact=True)}
+        shares.append(len(exact & {hit.id for hit in searched.vector_search(one, _AT)}) / len(exact))
+    return {f"query_{where}": medians, f"resident_{where}": grown, f"recall_{where}": statistics.mean(shares)}
 
 
 def refresh(work: Path, products: int, seed: int = 0) -> dict[str, Any]:
@@ -127,10 +134,9 @@ def table(results: dict[int, dict[str, Any]]) -> str:
         values = [results[size].get(name) for size in sizes]
         if not any(one is not None for one in values):
             continue
-        slope = exponent(sizes, [_last(one) for one in values])
-        lines.append(
-            f"| {what} | " + " | ".join(map(_shown, values)) + f" | {'' if slope is None else f'{slope:.2f}'} |"
-        )
+        slope = None if name.startswith("recall") else exponent(sizes, [_last(one) for one in values])
+        last = "" if slope is None else f"{slope:.2f}"
+        lines.append(f"| {what} | " + " | ".join(map(_shown, values)) + f" | {last} |")
     return "\n".join(lines)
 
 
@@ -142,7 +148,9 @@ def _last(value: Any) -> float:
 def _shown(value: Any) -> str:
     if value is None:
         return ""
-    return f"{value[0]:.3g} ({value[1]:.3g})" if isinstance(value, list | tuple) else f"{value:,.0f}"
+    if isinstance(value, list | tuple):
+        return f"{value[0]:.3g} ({value[1]:.3g})"
+    return f"{value:.3f}" if value <= 1 else f"{value:,.0f}"
 
 
 def in_process(act: str, work: Path, products: int, *words: str) -> dict[str, Any]:
@@ -194,7 +202,9 @@ def main() -> None:
     if said.out:
         said.out.write_text(table(results) + "\n", encoding="utf-8")
         lines = {
-            what: [(size, _last(results[size].get(name))) for size in sorted(results)] for name, what in ROWS.items()
+            what: [(size, _last(results[size].get(name))) for size in sorted(results)]
+            for name, what in ROWS.items()
+            if not name.startswith("recall")
         }
         said.out.with_suffix(".svg").write_text(growth_svg(lines), encoding="utf-8")
     print(json.dumps(results))
