@@ -1,25 +1,29 @@
-"""What each part of the paper's recipe is worth at mini size: the same short training with one thing changed.
+"""What each part of the paper's recipe is worth at a small size: the same short training with one thing changed.
 
     python benchmarks/ablations.py --suite masking --regions runs/fashion/regions --out runs/ablations
     python benchmarks/ablations.py --suite matching --regions runs/fashion/regions --out runs/ablations
-    python benchmarks/ablations.py --suite streams --regions runs/fashion/regions --out runs/ablations
+    python benchmarks/ablations.py --suite streams --regions runs/fashion/regions --out runs/ablations \\
+        --composition runs/composition
     python benchmarks/ablations.py --suite single_modal --regions runs/fashion/regions --out runs/ablations \\
         --sst2 data/sst2 --grocery runs/grocery
 
     masking       segments against single tokens, as many predicted; regions by overlap, each on its own, none; their
                   classes against their features
     matching      hard, random and no negatives; no contrast; each masked objective left out
-    streams       layers of each modality on top of the interaction (the paper's) against a single stream
-    single_modal  texts alone (Stanford Sentiment) and images alone (kinds of groceries) by the models of streams, and
-                  by the BERT they start from
+    streams       layers of each modality on top of the interaction (the paper's) against a single stream; with
+                  --composition also group scores of unseen scenes that differ in who stands where (composition.py),
+                  after the first lessons alone
+    single_modal  texts alone (Stanford Sentiment) and images alone (kinds of groceries) by models of both forms that
+                  start from MiniLM, and texts by MiniLM itself
 
 --regions holds the stores train, validation and test of fashion's products (fashion_retrieval.py), --grocery is the
-folder of catalogue_retrieval.py. An arm is a pretraining of --steps steps of 64 pairs from MiniLM, judged as it is
-(zero-shot), and a short fine-tuning for retrieval, judged again: reciprocal rank of the right image of each test title,
-among all test images by the dual encoder, and among its 16 best (without one, 15 at random and the right one) by the
-joint pass. Every arm is compared with the first of its suite, paired by title, means over seeds; where the 95% interval
-of the difference holds 0 the two are not told apart. Arms are kept one by one: the same command continues. Writes
-SUITE.md and SUITE.svg (with matplotlib). --quick cuts everything to a trial of a minute an arm, which is no result.
+folder of catalogue_retrieval.py. An arm of the first three is a small model (small_trunk.py) from a BERT of the
+training titles: --steps steps of pretraining, 64 pairs each, judged as it is (zero-shot), and half as many of
+fine-tuning for retrieval, judged again: reciprocal rank of the right image of each test title, among all test images by
+the dual encoder, and among itself and 15 drawn ones, the same for all arms, by the joint pass. Every arm is compared
+with the first of its suite, paired by title, means over seeds; where the 95% interval of the difference holds 0 the two
+are not told apart. Arms are kept one by one: the same command continues. Writes SUITE.md and SUITE.svg (with
+matplotlib). --quick cuts everything to a trial of a minute an arm, which is no result.
 """
 
 from __future__ import annotations
@@ -29,7 +33,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -37,7 +41,9 @@ from unittest.mock import patch
 
 import numpy as np
 import pyarrow.parquet as pq
+from composition import judged_scenes
 from numpy.typing import NDArray
+from small_trunk import model_options, text_training
 
 from interbert.checkpoints.directory import load_classifier, load_model, load_processor
 from interbert.data.collation import LabelledItem
@@ -64,10 +70,14 @@ from interbert.training.options import (
     TrainingOptions,
     WarmStartOptions,
 )
+from interbert.training.pretrain_text import pretrain_text
 
 Values = NDArray[np.floating]
 COLUMN = "productDisplayName"
 BATCH, TUNED_BATCH, FEW = 64, 32, 16
+_VOCABULARY = 4000
+_LESSONS = 3000
+"""Steps of the small model: until places are told apart (results/composition.md)."""
 
 
 @dataclass(frozen=True)
@@ -88,14 +98,15 @@ class Arm:
         return "".join(sign if sign.isalnum() else "-" for sign in self.name)
 
 
-def _single(layers: int) -> dict[str, Any]:
-    return {"num_interaction_layers": layers, "num_text_layers": 0, "num_image_layers": 0}
+def _streams(interaction: int, own: int = 0) -> dict[str, Any]:
+    """Layers of interaction, and on top of them each modality's own; without any it is a single stream."""
+    return {"num_interaction_layers": interaction, "num_text_layers": own, "num_image_layers": own}
 
 
-STREAMS = (
-    Arm("two streams on top"),
-    Arm("single stream, as many parameters", overrides=_single(9)),  # 3 joint, 3 of text and 3 of image layers
-    Arm("single stream, as many layers a token", overrides=_single(6)),
+_TWO, _EQUAL, _SHORT = (
+    "two streams on top",
+    "single stream, as many parameters",
+    "single stream, as many layers a token",
 )
 SUITES: dict[str, tuple[Arm, ...]] = {
     "masking": (
@@ -113,8 +124,16 @@ SUITES: dict[str, tuple[Arm, ...]] = {
         Arm("no masked segments", lm_loss_weight=0.0),
         Arm("no masked regions", overrides={"region_loss_weight": 0.0}),
     ),
-    "streams": STREAMS,
-    "single_modal": (Arm("the BERT alone"), *STREAMS),
+    "streams": (
+        Arm(_TWO, overrides=_streams(3, 2)),
+        Arm(_EQUAL, overrides=_streams(7)),
+        Arm(_SHORT, overrides=_streams(5)),
+    ),
+    "single_modal": (
+        Arm("the BERT alone"),
+        Arm(_TWO, overrides=_streams(3, 3)),
+        Arm(_SHORT, overrides=_streams(6)),
+    ),
 }
 
 
@@ -126,6 +145,8 @@ def main() -> None:
     found = {}
     for arm in SUITES[arguments.suite]:
         runs = [_kept(arm, seed, arguments, out, run) for seed in range(arguments.seeds)]
+        if arguments.suite == "streams" and arguments.composition:
+            runs = [one | _kept(arm, seed, arguments, out, _composition, "places") for seed, one in enumerate(runs)]
         found[arm.name] = {name: np.mean([one[name] for one in runs], axis=0) for name in runs[0]}
     _report(found, arguments, out)
 
@@ -137,8 +158,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--out", required=True, help="folder for results and, while an arm runs, its models")
     parser.add_argument("--sst2", type=Path, help="folder of train, dev and test.jsonl, for single_modal")
     parser.add_argument("--grocery", type=Path, help="folder of catalogue_retrieval.py, for single_modal")
+    parser.add_argument("--composition", type=Path, help="folder of composition.py, for streams")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=120, help="of pretraining")
+    parser.add_argument("--steps", type=int, default=600, help="of pretraining")
     parser.add_argument("--quick", action="store_true", help="a trial of everything, no result")
     arguments = parser.parse_args()
     if arguments.suite == "single_modal" and None in (arguments.sst2, arguments.grocery):
@@ -151,9 +173,11 @@ def _arguments() -> argparse.Namespace:
 Run = Callable[[Arm, int, argparse.Namespace, Path], dict[str, Values]]
 
 
-def _kept(arm: Arm, seed: int, arguments: argparse.Namespace, out: Path, run: Run) -> dict[str, Values]:
+def _kept(
+    arm: Arm, seed: int, arguments: argparse.Namespace, out: Path, run: Run, suite: str | None = None
+) -> dict[str, Values]:
     """What an arm gave, by what was measured; of a finished one as it was."""
-    name = f"{arguments.suite}-{arm.file}-{seed}-{arguments.steps}{'-quick' if arguments.quick else ''}"
+    name = f"{suite or arguments.suite}-{arm.file}-{seed}-{arguments.steps}{'-quick' if arguments.quick else ''}"
     file, folder = out / f"{name}.npz", out / name
     if not file.exists():
         started = time.monotonic()
@@ -168,7 +192,7 @@ def _kept(arm: Arm, seed: int, arguments: argparse.Namespace, out: Path, run: Ru
 
 
 def _retrieval(arm: Arm, seed: int, arguments: argparse.Namespace, folder: Path) -> dict[str, Values]:
-    values = _judged(_pretrained(arm, seed, arguments, folder), arguments, "zero-shot")
+    values = _judged(_small(arm, seed, arguments, folder), arguments, "zero-shot")
     finetune_retrieval(
         FinetuneRetrievalOptions(
             model=str(folder / "pretrained"),
@@ -184,7 +208,7 @@ def _retrieval(arm: Arm, seed: int, arguments: argparse.Namespace, folder: Path)
             training=TrainingOptions(
                 max_steps=max(2, arguments.steps // 2),
                 batch_size=TUNED_BATCH,
-                learning_rate=5e-5,
+                learning_rate=3e-4,
                 ema_decay=0.98,
                 seed=seed,
             ),
@@ -193,37 +217,104 @@ def _retrieval(arm: Arm, seed: int, arguments: argparse.Namespace, folder: Path)
     return values | _judged(folder / "retrieval", arguments, "fine-tuned")
 
 
-def _pretrained(arm: Arm, seed: int, arguments: argparse.Namespace, folder: Path) -> Path:
+def _small(arm: Arm, seed: int, arguments: argparse.Namespace, folder: Path) -> Path:
+    """A small model's pretraining from a BERT of the titles, which arms of as many layers share."""
+    model = model_options(384 if arm.contrast else None)
+    overrides = {**model.config_overrides, "region_loss_weight": 1.0, **arm.overrides}
+    text = folder.parent / f"text-{_text_layers(overrides)}-{seed}"
+    titles = folder.parent / "titles.txt"
     known = PairTable.from_captions(RegionStore.open(f"{arguments.regions}/train").captions(), [COLUMN])
+    titles.write_text("\n".join(known.texts) + "\n", encoding="utf-8")
+    pretrain_text(text_training(titles, text, seed, layers=_text_layers(overrides), vocabulary_size=_VOCABULARY))
+    model = replace(
+        model,
+        dropout=0.1,
+        region_dropout=0.2,
+        lm_loss_weight=arm.lm_loss_weight,
+        config_overrides=overrides,  # type: ignore[arg-type]
+    )
+    training = TrainingOptions(
+        max_steps=arguments.steps, batch_size=BATCH, learning_rate=1e-3, ema_decay=0.98, seed=seed
+    )
+    _pretrain(arm, arguments, folder, known, str(text), model, training, WarmStartOptions(head_epochs=0, epochs=0))
+    return folder / "pretrained"
+
+
+def _text_layers(overrides: Mapping[str, Any]) -> int:
+    return int(overrides["num_interaction_layers"] + overrides["num_text_layers"])
+
+
+def _mini(arm: Arm, seed: int, arguments: argparse.Namespace, folder: Path) -> Path:
+    """A pretraining from MiniLM."""
+    known = PairTable.from_captions(RegionStore.open(f"{arguments.regions}/train").captions(), [COLUMN])
+    model = ModelOptions(contrastive_size=384, region_dropout=0.2, config_overrides=dict(arm.overrides))  # type: ignore[arg-type]
+    training = TrainingOptions(
+        max_steps=arguments.steps,
+        batch_size=BATCH,
+        learning_rate=1e-4,
+        bert_learning_rate_scale=0.3,
+        ema_decay=0.98,
+        seed=seed,
+    )
+    start = WarmStartOptions(head_epochs=1 if arguments.quick else 8, epochs=0)
+    _pretrain(arm, arguments, folder, known, "minilm", model, training, start)
+    return folder / "pretrained"
+
+
+def _pretrain(
+    arm: Arm,
+    arguments: argparse.Namespace,
+    folder: Path,
+    known: PairTable,
+    text: str,
+    model: ModelOptions,
+    training: TrainingOptions,
+    warm_start: WarmStartOptions,
+) -> None:
     options = PretrainOptions(
         regions=f"{arguments.regions}/train",
         validation=f"{arguments.regions}/validation",
         validation_limit=200,
         out=str(folder / "pretrained"),
         text_columns=[COLUMN],
-        warm_start=WarmStartOptions(head_epochs=1 if arguments.quick else 8, epochs=0),
-        model=ModelOptions(
-            contrastive_size=384 if arm.contrast else None,
-            region_dropout=0.2,
-            lm_loss_weight=arm.lm_loss_weight,
-            config_overrides=dict(arm.overrides),  # type: ignore[arg-type]
-        ),
+        init_from=text,
+        warm_start=warm_start,
+        model=model,
         masking=MaskingOptions(text=arm.text, text_max_share=_share(known) if arm.text == "segment" else 0.5),
         negatives=NegativeOptions(hard_share=arm.hard_share, random_epochs=0.1, rise_epochs=0.1),
-        training=TrainingOptions(
-            max_steps=arguments.steps,
-            batch_size=BATCH,
-            learning_rate=1e-4,
-            bert_learning_rate_scale=0.3,
-            ema_decay=0.98,
-            seed=seed,
-        ),
+        training=training,
     )
     hiding = partial(RegionMasking, anchor_probability=0.0) if arm.regions == "none" else RegionMasking
     mode = "iou" if arm.regions == "none" else arm.regions
     with patch.object(pretraining, "RegionMasking", lambda _: hiding(mode)):
         pretraining.pretrain(options)
-    return folder / "pretrained"
+
+
+def _composition(arm: Arm, seed: int, arguments: argparse.Namespace, folder: Path) -> dict[str, Values]:
+    """Whether each unseen scene of places is right, after captions that name one object and its place."""
+    made: Path = arguments.composition
+    steps = 4 if arguments.quick else _LESSONS
+    layers = _text_layers(arm.overrides)
+    pretrain_text(text_training(made / "where.parquet", folder / "text", seed, trained=False, layers=layers))
+    model = model_options(contrastive_size=None)
+    pretraining.pretrain(
+        PretrainOptions(
+            regions=str(made / "regions" / "where"),
+            out=str(folder / "lessons"),
+            text_columns=["caption"],
+            init_from=str(folder / "text"),
+            warm_start=WarmStartOptions(head_epochs=0, epochs=0),
+            model=replace(model, config_overrides={**model.config_overrides, **arm.overrides}),  # type: ignore[typeddict-item]
+            masking=MaskingOptions(text="token", token_share=0.3),
+            mismatched_share=0.25,
+            negatives=NegativeOptions(hard_share=0.0, near_same=None),
+            training=TrainingOptions(max_steps=steps, batch_size=BATCH, learning_rate=1e-3, ema_decay=0.998, seed=seed),
+        )
+    )
+    ways, right = judged_scenes(
+        folder / "lessons", made / "unseen_two.parquet", made / "regions" / "unseen_two", "caption"
+    )
+    return {"places, joint pass": right["joint"]["group"][ways == "place"].astype(float)}
 
 
 def _share(known: PairTable) -> float:
@@ -246,16 +337,12 @@ def _judged(directory: Path, arguments: argparse.Namespace, when: str) -> dict[s
     data = RetrievalSet.from_table(PairTable.from_captions(store.captions(), [COLUMN]), 60 if arguments.quick else None)
     texts, images = data.encode(store, processor)
     values: dict[str, Values] = {}
-    if model.config.contrastive_size is None:
-        draws = np.random.default_rng(0).random(data.relevant.shape)
-        chosen = np.argsort(np.where(data.relevant, 2.0, draws), axis=1)[:, -FEW:]
-    else:
+    if model.config.contrastive_size is not None:
         cosines = dual_matrix(model, texts, images)
         values[f"{when}, dual encoder"] = 1.0 / best_ranks(cosines, data.relevant)
-        chosen = np.argsort(-cosines, axis=1, kind="stable")[:, :FEW]
-        # the joint pass is asked about each title's right image, whether recall found it or not
-        missed = ~np.take_along_axis(data.relevant, chosen, axis=1).any(axis=1)
-        chosen[missed, -1] = data.relevant[missed].argmax(axis=1)
+    # drawn, not found: whatever the dual encoder is, all arms' joint passes read the same
+    draws = np.random.default_rng(0).random(data.relevant.shape)
+    chosen = np.argsort(np.where(data.relevant, 2.0, draws), axis=1)[:, -FEW:]
     joint = score_pairs(model, texts, images, chosen)
     values[f"{when}, joint pass"] = 1.0 / best_ranks(joint, np.take_along_axis(data.relevant, chosen, axis=1))
     return values
@@ -264,7 +351,7 @@ def _judged(directory: Path, arguments: argparse.Namespace, when: str) -> dict[s
 def _single_modal(arm: Arm, seed: int, arguments: argparse.Namespace, folder: Path) -> dict[str, Values]:
     """Whether each test sentence and photograph is classified rightly."""
     is_bert = arm.name == SUITES["single_modal"][0].name
-    model = "minilm" if is_bert else str(_pretrained(arm, seed, arguments, folder))
+    model = "minilm" if is_bert else str(_mini(arm, seed, arguments, folder))
     texts = {split: _sentences(arguments.sst2 / f"{split}.jsonl", arguments) for split in ("train", "dev", "test")}
     values = {"sentences": _classified(model, texts, folder / "texts", "sentence", seed, arguments)}
     if not is_bert:

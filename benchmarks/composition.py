@@ -61,8 +61,8 @@ CHANCE = 1 / 6
 TRAINED_OBJECTS = (2, 3, 4)
 LESSONS = ("where", "whose", "train")
 """Splits to train on."""
-_FIRST_EPOCHS = 16.0
-"""Passes of the first lessons: until places are told apart, in some 1,000 steps."""
+_FIRST_EPOCHS = 64.0
+"""Passes of the first lessons: nothing is told apart for 1,000 to 2,000 steps, and then everything in as many more."""
 _CONTRAST = 0.1
 """Weight of the contrast: with 1 matching stayed at chance for thousands of steps (results/composition.md)."""
 _BATCH = 32
@@ -212,21 +212,7 @@ def _finetuning(
 
 def judge(directory: Path, scenes: Path, store_path: Path, column: str) -> dict[str, Any]:
     """Text, image and group scores of a split, of all scenes and by what differs, of each scorer."""
-    model, processor = load_model(directory, dual_score_weight=None, dual_score_offset=None), load_processor(directory)
-    store = RegionStore.open(str(store_path))
-    rows_of = {row.image_id: (row.row, dict(zip(row.text_fields, row.texts, strict=True))) for row in store.captions()}
-    table = pq.read_table(scenes, columns=["id", "way"]).to_pylist()
-    found = [rows_of[one["id"]] for one in table]
-    texts = [captions[column] for _, captions in found]
-    images = encode_images(store, [row for row, _ in found], processor)
-    ids = processor.texts_to_ids(texts)
-    scorers: dict[str, Callable[[], Float32]] = {
-        "joint": lambda: _joint(model, ids, images),
-        "dual": lambda: _dual(model, ids, images),
-        "joint_shuffled": lambda: _joint(model, ids, mean_images(images)),
-    }
-    right = {name: winoground(scorer()) for name, scorer in scorers.items()}
-    ways = np.array([one["way"] for one in table[::2]])
+    ways, right = judged_scenes(directory, scenes, store_path, column)
     results: dict[str, Any] = {}
     for way in ("all", *WAYS):
         chosen = np.ones(len(ways), dtype=bool) if way == "all" else ways == way
@@ -235,6 +221,28 @@ def judge(directory: Path, scenes: Path, store_path: Path, column: str) -> dict[
                 name: {kind: float(one[chosen].mean()) for kind, one in kinds.items()} for name, kinds in right.items()
             }
     return results
+
+
+def judged_scenes(
+    directory: Path, scenes: Path, store_path: Path, column: str
+) -> tuple[NDArray[np.str_], dict[str, dict[str, NDArray[np.bool_]]]]:
+    """What differs in each scene, and of each scorer whether each scene is right."""
+    model, processor = load_model(directory, dual_score_weight=None, dual_score_offset=None), load_processor(directory)
+    store = RegionStore.open(str(store_path))
+    rows_of = {row.image_id: (row.row, dict(zip(row.text_fields, row.texts, strict=True))) for row in store.captions()}
+    table = pq.read_table(scenes, columns=["id", "way"]).to_pylist()
+    found = [rows_of[one["id"]] for one in table]
+    ids = processor.texts_to_ids([captions[column] for _, captions in found])
+    images = encode_images(store, [row for row, _ in found], processor)
+    scorers: dict[str, Callable[[], Float32]] = {
+        "joint": lambda: _joint(model, ids, images),
+        "dual": lambda: _dual(model, ids, images),
+        "joint_shuffled": lambda: _joint(model, ids, mean_images(images)),
+    }
+    if model.config.contrastive_size is None:
+        del scorers["dual"]
+    right = {name: winoground(scorer()) for name, scorer in scorers.items()}
+    return np.array([one["way"] for one in table[::2]]), right
 
 
 def winoground(scores: Float32) -> dict[str, NDArray[np.bool_]]:
@@ -278,7 +286,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--out", required=True, help="folder for scenes, regions, models and scores")
     parser.add_argument("--scenes", type=int, default=12000, help="to train on, two images each")
     parser.add_argument("--language", choices=("en", "zh"), default="en")
-    parser.add_argument("--pretrain-epochs", type=float, default=6.0)
+    parser.add_argument("--pretrain-epochs", type=float, default=12.0)
     parser.add_argument("--finetune-epochs", type=float, default=4.0)
     parser.add_argument("--minutes", type=float, help="for everything; sets the passes of fine-tuning")
     parser.add_argument("--learning-rate", type=float, default=5e-4)

@@ -15,7 +15,7 @@ from packaging.utils import canonicalize_name
 
 EXTRAS = (
     *("", "extraction,networks", "extraction,networks,search", "networks,serve", "curation,extraction"),
-    *("import", "export", "topics", "timm", "ray", "postgres", "tensorboard", "demo", "docs", "dev"),
+    *("import", "export", "topics", "timm", "heic", "ray", "postgres", "tensorboard", "demo", "docs", "dev"),
 )
 
 

@@ -17,7 +17,13 @@ _VOCABULARY = 400
 
 
 def text_training(
-    source: Path, out: Path, seed: int, validation: Path | None = None, trained: bool = True
+    source: Path,
+    out: Path,
+    seed: int,
+    validation: Path | None = None,
+    trained: bool = True,
+    layers: int = _INTERACTION + 1,
+    vocabulary_size: int = _VOCABULARY,
 ) -> PretrainTextOptions:
     """The BERT of the captions.
 
@@ -28,15 +34,17 @@ def text_training(
         validation: texts to validate on; a share is held out when not given.
         trained: or all but random, for its vocabulary and sizes alone: what guesses words from words learns no more
             from where regions are (results/composition.md). Its weights vary as its width asks for.
+        layers: those of interaction and of text together.
+        vocabulary_size: of word pieces at most.
     """
     return PretrainTextOptions(
         source=str(source),
         out=str(out),
         validation=None if validation is None else str(validation),
-        vocabulary_size=_VOCABULARY,
+        vocabulary_size=vocabulary_size,
         model=TextModelOptions(
             hidden_size=WIDTH,
-            num_layers=_INTERACTION + 1,
+            num_layers=layers,
             num_attention_heads=_HEADS,
             intermediate_size=4 * WIDTH,
             dropout=0.0,

@@ -99,9 +99,13 @@ def test_the_sdist_holds_what_people_read_and_no_caches(packages: tuple[Path, Pa
 def python_of(minor: int) -> str | None:
     if sys.version_info[:2] == (3, minor):
         return sys.executable
-    found = shutil.which(f"python3.{minor}")  # of a version manager, it may stand for one that is not installed
-    works = found and subprocess.run([found, "-c", "import venv"], capture_output=True).returncode == 0
-    return found if works else None
+    kept = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"), "versions")
+    # a name on the path may stand for one that a version manager has switched off
+    found = [shutil.which(f"python3.{minor}"), *map(str, sorted(kept.glob(f"3.{minor}.*/bin/python3.{minor}")))]
+    tried = (
+        one for one in found if one and not subprocess.run([one, "-c", "import venv"], capture_output=True).returncode
+    )
+    return next(tried, None)
 
 
 @pytest.mark.parametrize("minor", [11, 12])

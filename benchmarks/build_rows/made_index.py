@@ -121,8 +121,11 @@ def _drawn(generator: np.random.Generator, side: int) -> bytes:
     return out.getvalue()
 
 
-def made_index(path: Path, common: Path, products: int) -> Path:
-    """An index of so many products, with model and catalogue in ``common``; what is there whole is left as it is."""
+def made_index(path: Path, common: Path, products: int, model: Path | None = None) -> Path:
+    """An index of so many products, with the catalogue and, unless one is given, the model in ``common``.
+
+    What is there whole is left as it is.
+    """
     finished = path.with_name(path.name + f".{products}.done")
     if finished.is_file():
         return path
@@ -133,7 +136,7 @@ def made_index(path: Path, common: Path, products: int) -> Path:
 
     shutil.rmtree(path, ignore_errors=True)
     source = open_source(str(made_catalogue(common / "catalogue.parquet")), need_texts=False)
-    build_index(made_model(common / "model"), source, path)
+    build_index(model or made_model(common / "model"), source, path)
     index = ProductIndex(path)
     rows = index.table.to_arrow()
     order = np.argsort(rows["picture_id"].to_pylist(), kind="stable")

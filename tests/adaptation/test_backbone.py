@@ -84,8 +84,9 @@ def test_the_catalogue_teaches_it(shop: Path, tmp_path: Path) -> None:
     finetune_backbone(replace(chosen, ema_decay=0.8, learning_rate=1e-4, head_learning_rate=1e-3))
     history = [json.loads(line) for line in (tmp_path / "out" / LOG).read_text().splitlines()]
     assert [one["epoch"] for one in history] == list(range(6))
-    assert history[-1]["contrast"] < 0.6 * history[1]["contrast"]
-    assert history[-1]["r@1"] > 5 * 100 / 24  # five times chance
+    # of ten runs by five seeds the last contrast was 0.43 to 0.65 of the first, and R@1 4 to 14 times chance
+    assert history[-1]["contrast"] < 0.75 * history[1]["contrast"]
+    assert history[-1]["r@1"] > 3 * 100 / 24
 
 
 def test_a_store_carries_the_network_and_gives_it_back(trained: Path, shop: Path, tmp_path: Path) -> None:

@@ -5,14 +5,19 @@ from __future__ import annotations
 import importlib.util
 import json
 import logging
+import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.search.conftest import built, make_model, model, priced  # noqa: F401  fixtures
 
-from interbert.search import runtime_check
+from interbert.search import exporting, openvino_joint, runtime_check
 from interbert.search.engine import SearchEngine
+from interbert.search.exported_encoder import ExportedScorer
+from interbert.search.exporting import export_encoder
 from interbert.search.index import ProductIndex
+from interbert.search.index_model import model_folder
 from interbert.search.query_encoder import ProductEncoder
 from interbert.search.runtime_choice import CHECK_FILE, checked_runtime, processor_name
 
@@ -46,6 +51,32 @@ def test_the_faster_one_is_chosen_unless_its_scores_are_far_off(
     assert checked_runtime(built, "auto") == "torch"
     assert checked_runtime(built, "openvino") == "openvino"
     assert SearchEngine.open(built).encoder.scorer.runtime == "torch"
+
+
+def test_the_exported_model_is_measured_where_searches_use_it(
+    built: Path,  # noqa: F811
+    model: Path,  # noqa: F811
+    few: None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shutil.copytree(built, tmp_path / "index")
+    index, encoder = ProductIndex.open(tmp_path / "index"), ProductEncoder.load(model, bf16=False)
+    monkeypatch.delenv(exporting.SWITCH, raising=False)
+    assert export_encoder(encoder, model_folder(index.path, index.manifest.model_fingerprint))
+    measured: list[int] = []
+    pairs = ExportedScorer.pairs
+
+    def counted(scorer: ExportedScorer, *arguments: Any) -> Any:
+        measured.append(len(arguments[2]))
+        return pairs(scorer, *arguments)
+
+    monkeypatch.setattr(ExportedScorer, "pairs", counted)
+    monkeypatch.setattr(openvino_joint, "OpenVinoScorer", None)
+    check = runtime_check.check_runtimes(index, encoder)
+    assert check is not None
+    assert set(measured) == {check.pairs}
+    assert check.openvino_difference < 1e-4
 
 
 def test_nothing_is_measured_where_there_is_no_choice(

@@ -1,4 +1,4 @@
-"""Dropout by a hash, which models compiled for CUDA use; here it runs as plain operations."""
+"""Dropout by a hash, which models compiled for CUDA use and here runs as plain operations; and by a CPU's draws."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.model.test_packing import labels_of
 from torch import nn
 
 from interbert.model import dropout
-from interbert.model.dropout import Dropout, hashed_dropout
+from interbert.model.dropout import Dropout, drawn_dropout, hashed_dropout
 from interbert.model.modeling import InterBertForPreTraining
 
 SHARE = 0.1
@@ -30,9 +30,10 @@ def fused(monkeypatch):
     return calls
 
 
-def test_its_share_is_dropped_and_the_mean_stays():
+@pytest.mark.parametrize("drop", [hashed_dropout, drawn_dropout])
+def test_its_share_is_dropped_and_the_mean_stays(drop):
     torch.manual_seed(0)
-    found = hashed_dropout(torch.ones(1000, 768), SHARE)
+    found = drop(torch.ones(1000, 768), SHARE)
     assert found.unique().tolist() == pytest.approx([0.0, 1 / (1 - SHARE)])
     deviation = (SHARE * (1 - SHARE)) ** 0.5
     assert (found == 0).float().mean() == pytest.approx(SHARE, abs=5 * deviation / 768_000**0.5)
@@ -40,12 +41,13 @@ def test_its_share_is_dropped_and_the_mean_stays():
     for axis, number in ((0, 1000), (1, 768)):
         shares = (found == 0).float().mean(axis)
         assert shares.std() == pytest.approx(deviation / number**0.5, rel=0.15)
-    assert hashed_dropout(torch.ones(100_000), 0.5).eq(0).float().mean() == pytest.approx(0.5, abs=0.008)
+    assert drop(torch.ones(100_000), 0.5).eq(0).float().mean() == pytest.approx(0.5, abs=0.008)
 
 
-def test_no_two_elements_rows_or_calls_are_alike():
+@pytest.mark.parametrize("drop", [hashed_dropout, drawn_dropout])
+def test_no_two_elements_rows_or_calls_are_alike(drop):
     torch.manual_seed(0)
-    calls = [hashed_dropout(torch.ones(1000, 768), SHARE) for _ in range(2)]
+    calls = [drop(torch.ones(1000, 768), SHARE) for _ in range(2)]
     (one, other), bound = calls, 5 / 768_000**0.5
     pairs = {"calls": (one, other), "rows": (one[1:], one[:-1]), "columns": (one[:, 1:], one[:, :-1])}
     for bit in (2, 7, 64, 512):
@@ -55,16 +57,17 @@ def test_no_two_elements_rows_or_calls_are_alike():
         assert abs(alike) < bound, name
 
 
-def test_the_generator_says_what_is_dropped_and_gradients_know_it():
+@pytest.mark.parametrize("drop", [hashed_dropout, drawn_dropout])
+def test_the_generator_says_what_is_dropped_and_gradients_know_it(drop):
     values = torch.randn(40, 30, dtype=torch.double, requires_grad=True)
 
-    def drop(inputs):
+    def seeded(inputs):
         torch.manual_seed(3)
-        return hashed_dropout(inputs, 0.3)
+        return drop(inputs, 0.3)
 
-    assert torch.equal(drop(values), drop(values))
-    assert torch.autograd.gradcheck(drop, (values,))
-    assert hashed_dropout(torch.ones(10, dtype=torch.bfloat16), 0.3).dtype == torch.bfloat16
+    assert torch.equal(seeded(values), seeded(values))
+    assert torch.autograd.gradcheck(seeded, (values,))
+    assert drop(torch.ones(10, dtype=torch.bfloat16), 0.3).dtype == torch.bfloat16
 
 
 def test_where_it_is_used(monkeypatch):
@@ -72,9 +75,11 @@ def test_where_it_is_used(monkeypatch):
     torch.manual_seed(0)
     plain = nn.functional.dropout(values, SHARE)
     torch.manual_seed(0)
-    assert torch.equal(module(values), plain)  # not compiled: PyTorch's, as ever
+    assert torch.equal(torch.compile(module, backend="eager", fullgraph=True)(values), plain)  # PyTorch's, as ever
     torch.manual_seed(0)
-    assert torch.equal(torch.compile(module, backend="eager", fullgraph=True)(values), plain)  # nor on a CPU
+    drawn = drawn_dropout(values, SHARE)
+    torch.manual_seed(0)
+    assert torch.equal(module(values), drawn)  # on a CPU, not compiled
     monkeypatch.setattr(dropout, "_is_fused", lambda device, elements: True)
     torch.manual_seed(0)
     hashed = hashed_dropout(values, SHARE)

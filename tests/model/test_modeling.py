@@ -312,6 +312,10 @@ def test_each_part_of_the_vectors_learns_from_its_own_contrast():
         ({"contrastive_size": 8, "contrastive_skip_size": 4}, "needs contrastive_lexical"),
         ({"contrastive_size": 8, "contrastive_skip_size": 8, "contrastive_lexical": True}, "must be less"),
         ({"contrastive_size": 8, "dual_score_offset": -1.0}, "needs dual_score_weight"),
+        ({"rerank_depth": 8}, "set all, or none"),
+        ({"rerank_depth": 0, "rerank_reach": 1.0, "unread_score": 0.0}, "rerank_depth must be"),
+        ({"rerank_depth": 8, "rerank_reach": -1.0, "unread_score": 0.0}, "rerank_reach must be"),
+        ({"rerank_depth": 8, "rerank_reach": 1.0, "unread_score": 0.0}, "needs a dual_score_weight"),
     ],
 )
 def test_parts_of_vectors_that_cannot_be_are_refused(fields, wrong):

@@ -188,3 +188,14 @@ def test_a_model_that_was_never_taught_topics_takes_no_threshold(built: Path, tm
     assert "no probabilities" in page["notes"][0]
     served.topics.stop()
     service.close()
+
+
+def test_a_page_of_another_trade_says_that_perhaps_nothing_fits(shop: TestClient) -> None:
+    put(shop, "trousers", {"texts": ["mending blue jeans"], "pinned": ["blue-circle"], "top_k": 4})
+    page = shop.get("/v1/topics/trousers/items").json()
+    assert len(page["items"]) > 1
+    assert [note[:26] for note in page["notes"]] == ["Perhaps nothing here fits:"]
+    only = shop.post(
+        "/v1/topics/preview", json={"texts": ["mending blue jeans"], "pinned": ["blue-circle"], "top_k": 1}
+    )
+    assert only.json()["notes"] == [], "what is pinned is no guess"

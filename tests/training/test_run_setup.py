@@ -3,11 +3,14 @@ from __future__ import annotations
 import errno
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from interbert.errors import StorageError
-from interbert.training.run_setup import one_run
+from interbert.errors import ConfigError, StorageError
+from interbert.regions.schema import CaptionRow
+from interbert.training import run_setup
+from interbert.training.run_setup import one_run, open_data
 
 FULL = OSError(errno.ENOSPC, "No space left on device")  # as TensorBoard's writer has it: without a file's name
 
@@ -49,3 +52,22 @@ def test_other_errors_of_a_run_stay_what_they_are(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="unplugged") as raised, one_run(str(tmp_path / "out")):
         raise OSError(errno.EIO, "unplugged")
     assert type(raised.value) is OSError
+
+
+@pytest.mark.parametrize(
+    ("titles", "told"),
+    [
+        (["red shirt", "blue shirt"], "every text of the 20% of images held out"),  # each of many products
+        (["red shirt"], "every text of the 20% of images held out"),
+        ([], "1 pairs are too few to hold 20% out"),
+    ],
+)
+def test_why_nothing_is_left_to_validate_on(monkeypatch: pytest.MonkeyPatch, titles: list[str], told: str) -> None:
+    rows = [
+        CaptionRow(row, f"i{row}", "", "", 0, row, (title,), ("title",))
+        for row, title in enumerate(titles * 30 or ["alone"])
+    ]
+    store = SimpleNamespace(captions=lambda: rows)
+    monkeypatch.setattr(run_setup.RegionStore, "open", lambda path: store)
+    with pytest.raises(ConfigError, match=told):
+        open_data("regions/train", None, None, 100, [], 0, {}, None)

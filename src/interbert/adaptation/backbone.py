@@ -166,7 +166,7 @@ def _catalogues(
     tokenizer, growth = grow_vocabulary(bert.tokenizer, table.texts, held.texts)
     _logger.info(f"vocabulary: {growth}")
     train, judged = (
-        Catalogue(of, part, bert.states(part.texts, device), token_ids(tokenizer, part.texts), said)
+        Catalogue(of, part, bert.states(part.texts, device, bf16=None), token_ids(tokenizer, part.texts), said)
         for of, part, said in zip((maps, held_maps), (table, held), attributes, strict=True)
     )
     return train, judged, len(tokenizer)

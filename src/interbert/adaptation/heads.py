@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from interbert.model.configuration import InterBertConfig
+from interbert.model.dropout import Dropout
 from interbert.model.modeling import ContrastiveHead, Pooler
 
 
@@ -32,11 +33,11 @@ class ProjectionHeads(nn.Module):
         self.std: Tensor
         self.register_buffer("mean", mean)
         self.register_buffer("std", std)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.image = nn.Sequential(
             nn.Linear(config.region_feature_size, config.hidden_size),
             nn.LayerNorm(config.hidden_size),
-            nn.Dropout(dropout),
+            Dropout(dropout),
             nn.Linear(config.hidden_size, config.pooler_size),
             nn.ReLU(),
         )

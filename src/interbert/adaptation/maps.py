@@ -28,7 +28,9 @@ from interbert.utils.terminal import progress_bar
 
 def pooled_features(lower: Tensor, upper: dict[str, Tensor]) -> Tensor:
     """Maps at stride 8 [B,C,h,w], at stride 16 and of the head -> [B,F], their channels side by side."""
-    return torch.cat([one.mean(dim=(2, 3)) for one in (lower, upper["stride16"], upper["head"])], dim=1)
+    return torch.cat(
+        [one.mean(dim=(2, 3), dtype=torch.float32) for one in (lower, upper["stride16"], upper["head"])], dim=1
+    )
 
 
 def random_crops(count: int, smallest: float, generator: torch.Generator) -> Tensor | None:

@@ -21,6 +21,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from interbert.adaptation.depthwise import learn_quickly
 from interbert.adaptation.heads import UNKNOWN, AttributeHead, Attributes, ProjectionHeads
 from interbert.adaptation.maps import ImageMaps, cropped, pooled_features, random_crops
 from interbert.adaptation.options import BackboneOptions
@@ -29,6 +30,7 @@ from interbert.data.sampling import DrawnBatches
 from interbert.extraction.efficientnet import EfficientNetLite0
 from interbert.losses.contrastive import contrastive_loss_from_scores, find_answers
 from interbert.model.processing import pad_texts
+from interbert.model.scoring import autocast
 from interbert.tasks.metrics import direction_metrics
 from interbert.training.stage import StageTask
 
@@ -109,6 +111,8 @@ class AdaptedBackbone(nn.Module):
         super().__init__()
         self.backbone = backbone
         self.upper = backbone.upper
+        if backbone.device.type == "cpu":
+            learn_quickly(self.upper)
         self.heads = heads
         self.attributes = AttributeHead(len(heads.mean), sizes) if sizes else None
         self.queue = ImageQueue(more_images, heads.head.image_projection.out_features)
@@ -244,7 +248,8 @@ class BackboneTask(StageTask):
     def losses(self, model: AdaptedBackbone, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Contrast both ways, the classes as they were, and the columns."""
         lower = cropped(batch["maps"].contiguous(memory_format=torch.channels_last), batch.get("crops"))
-        upper = model.backbone.upper_maps(lower)
+        with autocast(model):
+            upper = model.backbone.upper_maps(lower)
         features = pooled_features(lower, upper)
         images = model.heads.images(features)
         texts = _texts(model, batch)
@@ -256,7 +261,7 @@ class BackboneTask(StageTask):
             + find_answers(scale * texts[: len(pairs)] @ torch.cat([images, model.queue.vectors]).T, relevant)
         )
         model.queue.push(images.detach(), pairs)
-        logits = model.backbone.classify(upper["head"].detach().mean(dim=(2, 3)))
+        logits = model.backbone.classify(upper["head"].detach().mean(dim=(2, 3), dtype=torch.float32))
         losses = {"contrast": contrast, "classes": nn.functional.cross_entropy(logits, batch["classes"])}
         return _summed(losses | model.attribute_loss(features, batch["numbers"]), self._options)
 

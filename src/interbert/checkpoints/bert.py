@@ -25,6 +25,7 @@ from interbert.errors import CheckpointError, MissingExtraError, first_line
 from interbert.model.configuration import InterBertConfig
 from interbert.model.modeling import InterBertPreTrainedModel
 from interbert.model.processing import mean_state, pad_texts, token_ids
+from interbert.model.scoring import autocast
 from interbert.utils.transformers_logging import quiet_transformers
 
 MINILM = "minilm"
@@ -268,7 +269,11 @@ class FrozenBert:
 
     @torch.inference_mode()
     def states(
-        self, texts: Sequence[str], device: torch.device | str = "cpu", pooling: Literal["first", "mean"] = "first"
+        self,
+        texts: Sequence[str],
+        device: torch.device | str = "cpu",
+        pooling: Literal["first", "mean"] = "first",
+        bf16: bool | None = False,
     ) -> NDArray[np.float32]:
         """States of texts, [n,H].
 
@@ -276,6 +281,7 @@ class FrozenBert:
             texts: n of them, cut as in pretraining.
             device: where to compute.
             pooling: the state of the first token, or the mean over all tokens.
+            bf16: compute in bf16; None does where the device has it.
         """
         ids = token_ids(self.tokenizer, texts)
         order = sorted(range(len(ids)), key=lambda index: len(ids[index]))
@@ -284,7 +290,8 @@ class FrozenBert:
         for start in range(0, len(order), _BATCH):
             part = order[start : start + _BATCH]
             batch = {name: one.to(device) for name, one in pad_texts([ids[index] for index in part]).items()}
-            states: Tensor = self._bert(**batch).last_hidden_state
+            with autocast(self._bert, bf16):
+                states: Tensor = self._bert(**batch).last_hidden_state
             pooled = mean_state(states, batch["attention_mask"]) if pooling == "mean" else states[:, 0]
             found[part] = pooled.float().cpu().numpy()
         return found

@@ -51,6 +51,8 @@ class Options:
     """Products that are recalled for the joint model, twice --top-k at least; 32 when not given, all with --source."""
     rerank: bool = True
     """Rerank by the joint model; false keeps recall's order."""
+    read_all: bool = False
+    """Read every candidate jointly, also those that by fine-tuning's measure cannot come to the first places."""
     full_text: bool = True
     """Index: let the words of titles count beside the images; false looks at images only."""
     spelling: bool = True
@@ -273,6 +275,7 @@ def _settings(options: Options, candidates: int, duplicates: float | None) -> di
         "top_k": options.top_k,
         "candidates": candidates if options.candidates is None else options.candidates,
         "rerank": options.rerank,
+        "read_all": options.read_all,
         "full_text": options.full_text,
         "image_weight": options.image_weight,
         "duplicates": duplicates if options.duplicates is None else options.duplicates,

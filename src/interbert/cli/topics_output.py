@@ -45,6 +45,10 @@ def print_refresh(path: str, done: Refresh, topics: int) -> None:
         say(f"topic {name}: its page is empty: {reason}")
     if len(done.empty) > _SHOWN:
         say(f"and {len(done.empty) - _SHOWN} more empty pages; {path}/pages and the HTML page say why")
+    for name, note in list(done.doubtful.items())[:_SHOWN]:
+        say(f"topic {name}: {note}")
+    if len(done.doubtful) > _SHOWN:
+        say(f"and {len(done.doubtful) - _SHOWN} more such pages; the HTML page says so above each")
     for name, problem in done.problems[:_SHOWN]:
         say(f"topic {name}: {'its page stays as it was' if name in done.kept else 'has no page'}: {problem}")
     if len(done.problems) > _SHOWN:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
@@ -60,6 +61,11 @@ class InterBertConfig(PretrainedConfig):  # type: ignore[misc]
             ``dual_prior`` in models of earlier versions.
         dual_score_offset: of a model whose joint pass does not help its ranking: a pair's score is
             ``dual_score_weight`` times the cosine, plus this, and no pair is read jointly. None reads every pair.
+        rerank_depth: candidates of a text that searches read jointly at most, the best by dual score; fine-tuning
+            measures how many suffice. None reads all.
+        rerank_reach: of those, candidates are read whose dual score is at most so many log-odds below the third best
+            (:mod:`interbert.model.rerank_reach`).
+        unread_score: joint logit difference that a candidate counts with that is not read.
         lm_loss_weight, region_loss_weight, matching_loss_weight, contrastive_loss_weight: weights in the summed
             loss.
         lm_loss_on_mismatched: take the LM loss on mismatched pairs too, as the reference does.
@@ -112,6 +118,9 @@ class InterBertConfig(PretrainedConfig):  # type: ignore[misc]
         likeness_share: float = 0.5,
         dual_score_weight: float | None = None,
         dual_score_offset: float | None = None,
+        rerank_depth: int | None = None,
+        rerank_reach: float | None = None,
+        unread_score: float | None = None,
         lm_loss_weight: float = 1.0,
         region_loss_weight: float = 1.0,
         matching_loss_weight: float = 1.0,
@@ -156,6 +165,9 @@ class InterBertConfig(PretrainedConfig):  # type: ignore[misc]
         self.likeness_share = likeness_share
         self.dual_score_weight = dual_score_weight
         self.dual_score_offset = dual_score_offset
+        self.rerank_depth = rerank_depth
+        self.rerank_reach = rerank_reach
+        self.unread_score = unread_score
         self.lm_loss_weight = lm_loss_weight
         self.region_loss_weight = region_loss_weight
         self.matching_loss_weight = matching_loss_weight
@@ -231,9 +243,26 @@ class InterBertConfig(PretrainedConfig):  # type: ignore[misc]
             raise ConfigError(f"likeness_share must be between 0 and 1, not {self.likeness_share!r}.")
         if self.dual_score_offset is not None and self.dual_score_weight is None:
             raise ConfigError("dual_score_offset needs dual_score_weight: it is what is added to that score.")
+        self._check_depth()
         if self.fusion not in ("mul", "sum"):
             raise ConfigError(f"fusion must be 'mul' or 'sum', not {self.fusion!r}.")
         if self.image_arrangement not in ("pair", "pair_attention"):
             raise ConfigError(f"image_arrangement must be 'pair' or 'pair_attention', not {self.image_arrangement!r}.")
         if self.region_objective not in ("classify", "regress"):
             raise ConfigError(f"region_objective must be 'classify' or 'regress', not {self.region_objective!r}.")
+
+    def _check_depth(self) -> None:
+        """Check what says which candidates are read jointly."""
+        depth, reach, unread = self.rerank_depth, self.rerank_reach, self.unread_score
+        if depth is None and reach is None and unread is None:
+            return
+        if depth is None or reach is None or unread is None:
+            raise ConfigError("rerank_depth, rerank_reach and unread_score belong together: set all, or none.")
+        if not isinstance(depth, int) or depth < 1:
+            raise ConfigError(f"rerank_depth must be a whole number of at least 1, not {depth!r}.")
+        if not 0 <= reach < math.inf or not math.isfinite(unread):
+            raise ConfigError(
+                f"rerank_reach must be 0 or more, and unread_score a number, not {reach!r} and {unread!r}."
+            )
+        if not self.dual_score_weight or not self.reads_jointly:
+            raise ConfigError("rerank_depth needs a dual_score_weight and no dual_score_offset: joint and dual scores.")

@@ -31,6 +31,7 @@ from interbert.errors import ConfigError
 from interbert.losses.pretraining import IGNORE_LABEL, flat_positions, masked_lm_loss, matching_loss, region_loss
 from interbert.model.configuration import InterBertConfig
 from interbert.model.dropout import Dropout
+from interbert.model.dropout import dropout as drop
 from interbert.model.packing import PADDED, Packing, Packings
 from interbert.model.short_attention import short_attention_fits
 from interbert.model.varlen import Sequences, ShortSequences, compute_dtype, varlen_kernel
@@ -154,7 +155,7 @@ def eager_attention(
     if attention_mask is not None:
         scores = scores + attention_mask
     weights = nn.functional.softmax(scores, dim=-1)
-    weights = nn.functional.dropout(weights, p=dropout, training=module.training)
+    weights = drop(weights, dropout, module.training)
     return torch.matmul(weights, value).transpose(1, 2).contiguous(), weights
 
 
@@ -654,7 +655,10 @@ class LexicalTable(nn.Module):
         if self.training:
             kept = 1.0 - (self.dropout if dropout is None else dropout)
             left = left * torch.empty_like(left).bernoulli_(kept)
-        summed = (left.unsqueeze(-1) * nn.functional.embedding(input_ids, self.weight)).sum(dim=1)
+            # as below, without the vectors of all tokens at once; an exported model has no such operator
+            summed = nn.functional.embedding_bag(input_ids, self.weight, per_sample_weights=left, mode="sum")
+        else:
+            summed = (left.unsqueeze(-1) * nn.functional.embedding(input_ids, self.weight)).sum(dim=1)
         return summed / number.sqrt()
 
 
@@ -678,7 +682,7 @@ class ContrastiveHead(nn.Module):
         self.image_skip: nn.Sequential | None = None
         if self.skip_size:
             self.image_skip = nn.Sequential(
-                nn.Dropout(config.image_hidden_dropout_prob),
+                Dropout(config.image_hidden_dropout_prob),
                 nn.Linear(config.hidden_size, 4 * self.skip_size),
                 nn.GELU(),
                 nn.Linear(4 * self.skip_size, self.skip_size),

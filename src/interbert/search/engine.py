@@ -128,6 +128,7 @@ class SearchEngine(StagedSearch):
         top_k: int = 10,
         candidates: int = CANDIDATES,
         rerank: bool = True,
+        read_all: bool = False,
         full_text: bool = True,
         image_weight: float = 0.5,
         duplicates: float | None = DUPLICATES,
@@ -143,6 +144,8 @@ class SearchEngine(StagedSearch):
             top_k: how many results.
             candidates: products recalled for the joint model; at least ``2 * top_k`` are.
             rerank: score candidates by the joint model; without, recall's order stays.
+            read_all: read every candidate jointly; else, where fine-tuning measured that as good, only those that the
+                joint pass can lift to the first places, and the probabilities of the others are estimates.
             full_text: let full text over the catalogue's titles find candidates and count (reciprocal rank fusion).
             image_weight: with text and image, what the image's likeness counts beside the text's match, 0 to 1.
             duplicates: products whose images' vectors have this cosine or more are one result; None keeps all.
@@ -174,7 +177,8 @@ class SearchEngine(StagedSearch):
                 likeness = view.encoder.image_vector(image, view.index.mirrored)
                 parts.append(Part(vector=likeness, weight=1.0 if text is None else image_weight))
             wanted = max(candidates, 2 * top_k)
-            return Query(tuple(parts), where, top_k, wanted, rerank, full_text, duplicates, fill=top_k)
+            chosen = (where, top_k, wanted, rerank, full_text, duplicates)
+            return Query(tuple(parts), *chosen, fill=top_k, read_all=read_all)
 
         return self._search_newest(query, progress).hits
 

@@ -63,6 +63,9 @@ class ExportedSettings:
     max_text_tokens: int
     special_ids: tuple[int, ...]
     unknown_id: int | None
+    rerank_depth: int | None = None
+    rerank_reach: float | None = None
+    unread_score: float | None = None
     format: int = FORMAT
 
     @property

@@ -44,6 +44,7 @@ TOLERANCE = 1e-4
 _OF_CONFIGURATION = (
     *("hidden_size", "pooler_size", "fusion", "contrastive_size", "contrastive_lexical", "query_bank_size"),
     *("hub_correction", "likeness_size", "likeness_share", "dual_score_weight", "dual_score_offset"),
+    *("rerank_depth", "rerank_reach", "unread_score"),
 )
 
 _Input = tuple[Tensor, tuple[list[int], str]]

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 _TOKENS = 16_384
 """Of a batch, so that memory is bounded."""
-_PAIRS = 16
-"""A batch has a multiple of these, the last pair repeated: OpenVINO compiles its kernels for each shape that it has not
-seen, which takes as long as scoring."""
+_PAIRS, _FEW = 16, 4
+"""A batch has a multiple of these, a small one of the second, the last pair repeated: OpenVINO compiles its kernels for
+each shape that it has not seen, which takes as long as scoring."""
 
 
 def even_batches(
@@ -38,4 +38,5 @@ def even_batches(
 
 def filled(one: NDArray[Any]) -> NDArray[Any]:
     """An input of a batch [n,...], its last pair repeated up to the next multiple."""
-    return np.pad(one, [(0, -len(one) % _PAIRS)] + [(0, 0)] * (one.ndim - 1), "edge")
+    multiple = _PAIRS if len(one) > _PAIRS else _FEW
+    return np.pad(one, [(0, -len(one) % multiple)] + [(0, 0)] * (one.ndim - 1), "edge")

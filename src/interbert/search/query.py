@@ -68,11 +68,19 @@ class Query:
     """Products that are no results."""
     fill: int = FILL
     """Recall up to 16 times as many candidates where near-duplicates leave fewer results than this, and than half."""
+    read_all: bool = False
+    """Read every candidate jointly, also those that are too far below by the dual score to come first
+    (:mod:`interbert.model.rerank_reach`); those count with an estimate otherwise."""
 
     @property
     def texts(self) -> tuple[str, ...]:
         """Of the text parts [T]."""
         return tuple(part.text for part in self.parts if part.text is not None)
+
+    @property
+    def is_text(self) -> bool:
+        """Whether it is one text and nothing else."""
+        return len(self.parts) == 1 and self.parts[0].text is not None
 
     @property
     def scored(self) -> bool:
@@ -109,9 +117,14 @@ class Candidates:
 
     encoded: Encoded
     hits: list[Hit]
-    """[n], with embedded tokens where the joint model is to score them."""
+    """[n], with embedded tokens where the joint model is to read them."""
     titles: list[Mapping[str, int]]
     """For each text part [T] the place of products in its full-text search, from 0."""
+
+    @property
+    def read(self) -> list[Hit]:
+        """Those that the joint model is to read."""
+        return [hit for hit in self.hits if hit.tokens is not None]
 
 
 @dataclass
@@ -125,6 +138,8 @@ class Found:
     """For each column its values with numbers of products, most frequent first."""
     version: str = ""
     """Of the index that was searched."""
+    read: int = 0
+    """Candidates that the joint model read; the probabilities of others are estimates by the dual score."""
 
 
 def shares(weights: NDArray[Any]) -> NDArray[Any]:

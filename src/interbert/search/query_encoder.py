@@ -359,6 +359,11 @@ class ProductEncoder:
         return require_finite(scores.reshape(recalled.shape) + recalled * np.float32(self.recall_weight))
 
     @property
+    def unread_score(self) -> float:
+        """What a candidate that is not read jointly has in place of a joint score."""
+        return self.config.dual_score_offset or self.config.unread_score or 0.0
+
+    @property
     def recall_weight(self) -> float:
         """What the inner product of vectors counts in a score beside the joint pass."""
         return self.config.dual_score_weight or 0.0

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import numpy as np
 
 from interbert.errors import InterBertError, VectorIndexError, VersionGone
+from interbert.model.rerank_reach import within_reach
 from interbert.search.ann_parameters import needs_probing
 from interbert.search.full_text import Words
 from interbert.search.hits import Hit, deduplicated, nearest_first
@@ -37,6 +40,8 @@ class _Search:
     """Products that every part recalls."""
     tokens: bool
     """Whether candidates are read jointly, and bring along what the joint pass reads."""
+    reach: tuple[float, int] | None = None
+    """Inner product below the last of the first places from which they are, and how many at most; None for all."""
     found: Candidates | InterBertError | None = None
 
     @property
@@ -76,7 +81,9 @@ def recall(
     if not encoded:
         return []
     reads = view.encoder.config.reads_jointly
-    searches = [_Search(one, one.query.candidates, one.query.scored and reads) for one in encoded]
+    searches = [
+        _Search(one, one.query.candidates, one.query.scored and reads, _reach(view, one.query)) for one in encoded
+    ]
     waiting = searches
     for widening in range(1 + _WIDENINGS):
         _search(view, waiting, versions, memory)
@@ -89,6 +96,14 @@ def recall(
     if any(isinstance(one, VectorIndexError) for one in found) and versions.forget(view):
         return [VersionGone.of(view.version) if isinstance(one, VectorIndexError) else one for one in found]
     return found
+
+
+def _reach(view: View, query: Query) -> tuple[float, int] | None:
+    """Which candidates of a text alone are read, as validation measured it."""
+    config = view.encoder.config
+    if config.rerank_depth is None or query.read_all or not query.is_text:
+        return None
+    return float(config.rerank_reach / view.encoder.recall_weight), int(config.rerank_depth)
 
 
 def _lacks_results(view: View, one: _Search) -> bool:
@@ -119,6 +134,12 @@ def _candidates(one: _Search, recalled: Recalled, every_image: bool = False) -> 
     excluded = frozenset(one.query.exclude)
     found = [hit for hit in hits if hit.product_id not in excluded]
     nearest = nearest_first(found, one.encoded.nearness, every_image)
+    if one.reach is not None and nearest:
+        near = np.array([hit.vector @ one.encoded.nearness for hit in nearest])
+        nearest = [
+            hit if read else replace(hit, tokens=None)
+            for hit, read in zip(nearest, within_reach(near, *one.reach), strict=True)
+        ]
     return Candidates(one.encoded, nearest, titles)
 
 

@@ -152,6 +152,8 @@ class StagedSearch:
     def rerank(self, view: View, candidates: Sequence[Candidates], progress: Progress | None = None) -> list[Scores]:
         """Log-odds [T,n] of each query's texts and its candidates, in one joint pass over the pairs of all queries.
 
+        Candidates without tokens are not read: they count with the model's estimate.
+
         None for a query without texts, or that asks for recall's order; an error where a score is not finite.
         """
         return rerank(view, candidates, progress)
@@ -160,6 +162,7 @@ class StagedSearch:
         """A query's page of results; without ``scores`` in the order of recall."""
         found = page(query, candidates, scores, view.encoder.direction_size)
         found.version = view.version
+        found.read = 0 if scores is None else len(candidates.read)
         return found
 
     def product_vector(self, product_id: str, version: str | None = None) -> Float32:

@@ -92,7 +92,6 @@ def _joint(
     view: View, candidates: Sequence[Candidates], progress: Callable[[int], None] | None
 ) -> Iterator[Float32 | InterBertError]:
     """Log-odds [T,n] of each query: joint pass and recall, as the model mixes them."""
-    reads = view.encoder.config.reads_jointly
     tokens: list[Float32] = []
     places: dict[str, int] = {}  # an image that several queries found is padded once
     texts: list[list[int]] = []
@@ -100,29 +99,40 @@ def _joint(
     image_of: list[int] = []
     for one in candidates:
         mine = []
-        for hit in one.hits:
+        for hit in one.read:
             if hit.id not in places:
                 places[hit.id] = len(places)
-                if reads:
-                    assert hit.tokens is not None
-                    tokens.append(hit.tokens)
+                tokens.append(hit.tokens)  # type: ignore[arg-type]
             mine.append(places[hit.id])
         for ids in one.encoded.ids:
             text_of += [len(texts)] * len(mine)
             image_of += mine
             texts.append(ids)
-    found = view.encoder.scorer.pairs(texts, tokens, np.array(text_of, int), np.array(image_of, int), progress)
+        if progress is not None:
+            progress(len(one.encoded.ids) * (len(one.hits) - len(mine)))
+    found = np.empty(0, np.float32)
+    if text_of:
+        found = view.encoder.scorer.pairs(texts, tokens, np.array(text_of, int), np.array(image_of, int), progress)
     start = 0
     for one in candidates:
-        shape = (len(one.encoded.ids), len(one.hits))
-        stop = start + shape[0] * shape[1]
-        named = [place for place, part in enumerate(one.encoded.query.parts) if part.text is not None]
+        stop = start + len(one.encoded.ids) * len(one.read)
         try:
-            recalled = recalled_scores(one)[named] * np.float32(view.encoder.recall_weight)
-            yield require_finite(found[start:stop].reshape(shape) + recalled)
+            yield _mixed(view, one, found[start:stop])
         except DataError as error:
             yield error
         start = stop
+
+
+def _mixed(view: View, one: Candidates, read: Float32) -> Float32:
+    """Log-odds [T,n] of a query by the joint scores [T * n'] of the candidates that were read.
+
+    Raises:
+        DataError: a score is not finite.
+    """
+    named = [place for place, part in enumerate(one.encoded.query.parts) if part.text is not None]
+    joint = np.full((len(one.encoded.ids), len(one.hits)), view.encoder.unread_score, np.float32)
+    joint[:, [hit.tokens is not None for hit in one.hits]] = read.reshape(len(joint), len(one.read))
+    return require_finite(joint + recalled_scores(one)[named] * np.float32(view.encoder.recall_weight))
 
 
 def product_query(view: View, product_id: str) -> Float32:

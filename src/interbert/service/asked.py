@@ -124,6 +124,7 @@ def query_of(
         top_k=asked.top_k,
         candidates=max(asked.candidates, 2 * asked.top_k) if cursor is None else cursor.candidates,
         rerank=asked.rerank,
+        read_all=asked.read_all,
         full_text=asked.full_text,
         min_probability=asked.min_probability,
         sort=sort,

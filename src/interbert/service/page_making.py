@@ -15,7 +15,7 @@ from interbert.service.schemas.common import json_safe
 from interbert.service.state.records import TopicRow
 from interbert.topics.encoding import encode_wordings
 from interbert.topics.recommend import PageSettings, TopicRecommender
-from interbert.topics.selection import Candidates, select_items
+from interbert.topics.selection import Candidates, doubt, select_items
 
 NOT_PUBLISHED = "the topic is not published"
 NOT_BEGUN = "its valid time has not begun"
@@ -34,7 +34,7 @@ class MadePage:
 
     items: list[dict[str, Any]]
     notes: list[str] = field(default_factory=list)
-    """What the topic's owner should know: pinned products that are not shown, a model without topics."""
+    """What the topic's owner should know: pinned products that are not shown, a model without topics, doubts."""
     probabilities: Mapping[str, float | None] = field(default_factory=dict)
     """Of all candidates, by product."""
 
@@ -98,6 +98,9 @@ def made_page(recommender: TopicRecommender, topic: TopicRow) -> MadePage:
     notes = _unshown(topic, candidates, recommender.index)
     if recommender.memory is None:
         notes.append(_UNTAUGHT)
+    note = doubt(candidates)
+    if note and any(hit.product_id not in topic.pinned for hit in hits):
+        notes.append(f"{note[:1].upper()}{note[1:]}.")
     return MadePage(
         [page_item(hit, hit.product_id in topic.pinned) for hit in hits],
         notes,

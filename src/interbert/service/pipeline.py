@@ -259,7 +259,7 @@ class Pipeline:
             TimeoutError: they would come too late.
         """
         queue, now = self.joint_queue, asyncio.get_running_loop().time()
-        pieces = max(1, min(queue.idle(), _pair_tokens(candidates) // _LEAST_PIECE))
+        pieces = max(1, min(queue.idle(), _pair_tokens(candidates) // _LEAST_PIECE, len(candidates.read)))
         works = [
             Work((view, piece), self._rerank, _pair_tokens(piece), view.version, (key, place, pieces))
             for place, piece in enumerate(_pieces(candidates, pieces))
@@ -304,12 +304,15 @@ def _key(query: Query) -> Hashable:
 
 
 def _pieces(candidates: Candidates, pieces: int) -> list[Candidates]:
-    """A query's candidates in so many pieces of about as many, in their order."""
-    bounds = np.linspace(0, len(candidates.hits), pieces + 1).round().astype(int).tolist()
+    """A query's candidates in so many pieces of about as many that are read, in their order."""
+    read = np.flatnonzero([hit.tokens is not None for hit in candidates.hits])
+    inner = read[np.linspace(0, len(read), pieces + 1).round().astype(int)[1:-1]].tolist()
+    bounds = [0, *inner, len(candidates.hits)]
     return [replace(candidates, hits=candidates.hits[start:stop]) for start, stop in itertools.pairwise(bounds)]
 
 
 def _pair_tokens(candidates: Candidates) -> int:
-    """Tokens of the pairs that a query has scored jointly."""
-    images = sum(len(hit.tokens) for hit in candidates.hits if hit.tokens is not None)
-    return sum(images + len(ids) * len(candidates.hits) for ids in candidates.encoded.ids)
+    """Tokens of the pairs that a query has read jointly."""
+    read = candidates.read
+    images = sum(len(hit.tokens) for hit in read if hit.tokens is not None)
+    return sum(images + len(ids) * len(read) for ids in candidates.encoded.ids) or 1

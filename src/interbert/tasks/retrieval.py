@@ -21,11 +21,14 @@ from interbert.tasks.base import Task, inputs_of
 from interbert.tasks.contrast import contrast, in_batch_losses
 from interbert.tasks.judged import Judged
 from interbert.tasks.metrics import best_ranks
+from interbert.tasks.rerank_depth import RerankDepth, fit_rerank_depth
 from interbert.tasks.score_fusion import FusionFit, build_in, calibration, fit_both
 from interbert.utils.stored_names import RegionArrays
 
 Bool = NDArray[np.bool_]
 
+_DEEPEST = 32
+"""As many candidates as searches have by default."""
 RERANKED = 16
 """Images per text that the joint model scores in validation: more take longer and seldom change which model is best."""
 
@@ -158,6 +161,21 @@ class RetrievalTask(Task):
             metrics |= _recalls(ranks, "r@")
         self.judged = self.judge(ranks)
         return metrics
+
+    @property
+    def deepest(self) -> int:
+        """Images of a text that reading as few as possible is compared with reading all of."""
+        images: int = self.data.relevant.shape[1]
+        return min(_DEEPEST, images)
+
+    def rerank_depth(self, model: InterBertForImageTextRetrieval) -> RerankDepth | None:
+        """Which of the dual encoder's best images a finished model, with its mixture, has to read."""
+        cosines = dual_matrix(model, self._texts, self.images)
+        candidates = np.argsort(-cosines, axis=1, kind="stable")[:, : self.deepest]
+        dual = np.take_along_axis(cosines, candidates, axis=1) * np.float32(model.config.dual_score_weight or 0.0)
+        joint = score_pairs(model, self._texts, self.images, candidates) - dual
+        relevant = np.take_along_axis(self.data.relevant, candidates, axis=1)
+        return fit_rerank_depth(joint, dual, relevant, self.data.relevant.argmax(axis=1))
 
     def judge(self, ranks: NDArray[Any]) -> Judged:
         """Whether each text's first image is right, from the rank [texts] of its best right one.

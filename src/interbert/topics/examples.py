@@ -129,6 +129,18 @@ class Examples:
         chinese = [text for text in texts if has_cjk(text)]
         return [gloss for text in chinese for gloss in ChineseDictionary.cedict().glosses(text, self._titles)]
 
+    def known_share(self, texts: Sequence[str]) -> float:
+        """Share, 0 to 1, of a topic's n-grams that titles of five examples or a facet have; of its best wording."""
+        shares = [0.0]
+        for text in texts:
+            asked = set(char_ngrams(text))
+            shares.append(len(asked & self._ngrams) / max(len(asked), 1))
+        return max(shares)
+
+    @cached_property
+    def _ngrams(self) -> frozenset[str]:
+        return frozenset(self._tfidf[0].vocabulary_).union(*map(char_ngrams, self.facets.texts))
+
     @cached_property
     def _titles(self) -> str:
         return "\n".join(self.texts).casefold()

@@ -23,7 +23,7 @@ from interbert.errors import DataError, UsageError, first_line, writing
 from interbert.search.hits import Hit
 from interbert.search.index import ProductIndex
 from interbert.topics.recommend import PageSettings, TopicRecommender
-from interbert.topics.selection import select_items, why_empty
+from interbert.topics.selection import doubt, select_items, why_empty
 from interbert.topics.topic_file import Topic
 from interbert.utils.bounded_files import read_json
 from interbert.utils.files import atomic_write, is_part, only_writer
@@ -32,7 +32,7 @@ from interbert.utils.stored_names import stored
 from interbert.utils.terminal import progress_bar
 
 _SETTINGS = {"min_probability": "least", "diversify_by": "spread"}
-_FORMAT = 3
+_FORMAT = 4
 """Of how pages are made: raised when the same evidence gives other pages, so that all are looked at again."""
 _LIST, _PAGES, _SOURCES, _BUILT_FROM = "topics.json", "pages", "sources", "built_from.json"
 _UNLIKELY = "no product is likely enough"
@@ -55,6 +55,8 @@ class Refresh:
     """On all pages."""
     empty: dict[str, str] = field(default_factory=dict)
     """Topics without an item, and why."""
+    doubtful: dict[str, str] = field(default_factory=dict)
+    """Topics whose items may all be wrong, and why."""
     problems: list[tuple[str, str]] = field(default_factory=list)
     """(topic, what is wrong with it): the other pages are made all the same, and a page that was there stays."""
     kept: list[str] = field(default_factory=list)
@@ -72,6 +74,8 @@ class BuiltPage:
     """Per item: rank, id, product_id, probability, texts, metadata, similar."""
     reason: str = ""
     """Why there is no item; "" where there are some."""
+    note: str = ""
+    """Why the items may all be wrong; "" where nothing says so."""
 
 
 def build_topics(
@@ -182,6 +186,7 @@ def _built(path: Path) -> BuiltPage:
         one.get("where"),
         tuple(items),
         str(one.get("reason") or ("" if items else _UNLIKELY)),
+        str(one.get("note") or ""),
     )
 
 
@@ -203,7 +208,8 @@ def _refresh(
     else:
         candidates = recommender.candidates(topic.texts, topic.where, settings)
         page = select_items(candidates, settings, recommender.encoder.direction_size)
-        content = _content(topic, page, "" if page else why_empty(candidates, settings, topic.where))
+        about = {"note": doubt(candidates)} if page else {"reason": why_empty(candidates, settings, topic.where)}
+        content = _content(topic, page, about)
         if content == shown:
             done.same += 1
         else:
@@ -214,6 +220,8 @@ def _refresh(
     done.items += len(shown["items"])
     if not shown["items"]:
         done.empty[topic.topic_id] = str(shown.get("reason") or _UNLIKELY)
+    elif shown.get("note"):
+        done.doubtful[topic.topic_id] = str(shown["note"])
 
 
 def _key(recommender: TopicRecommender, topic: Topic, settings: PageSettings) -> str:
@@ -224,10 +232,10 @@ def _key(recommender: TopicRecommender, topic: Topic, settings: PageSettings) ->
     return hashlib.sha256(json.dumps(parts, ensure_ascii=False, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _content(topic: Topic, page: Sequence[Hit], reason: str) -> dict[str, Any]:
+def _content(topic: Topic, page: Sequence[Hit], about: dict[str, str]) -> dict[str, Any]:
     items = [_item(one) for one in page]
     whole = {"topic_id": topic.topic_id, "texts": list(topic.texts), "where": topic.where, "items": items}
-    whole |= {"reason": reason} if reason else {}
+    whole |= {name: text for name, text in about.items() if text}
     return dict(json.loads(json.dumps(whole, ensure_ascii=False, default=str)))
 
 

@@ -6,6 +6,7 @@ Shapes: n candidates, D vector size.
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,12 +24,13 @@ from interbert.search.query_encoder import ProductEncoder
 from interbert.search.table import table_state
 from interbert.topics.encoding import directions, encode_wordings, require_contrast
 from interbert.topics.examples import Examples, Neighbours, pooled_visual_features
-from interbert.topics.selection import Candidates, select_items
+from interbert.topics.selection import Candidates, doubt, select_items
 from interbert.topics.topic_memory import FILE, FileStamp, TopicMemory, file_stamp, load_memory
 from interbert.utils.deprecation import renamed_arguments
 
 Float32 = NDArray[np.float32]
 
+_logger = logging.getLogger(__name__)
 _PROTOTYPES = 8
 _REMEMBERED = 50_000
 """Images of which the nearest examples are kept: 1 kB each."""
@@ -183,7 +185,11 @@ class TopicRecommender:
         Raises:
             As :meth:`recommend`.
         """
-        return select_items(self.candidates(texts, where, settings), settings, self.encoder.direction_size)
+        candidates = self.candidates(texts, where, settings)
+        items, note = select_items(candidates, settings, self.encoder.direction_size), doubt(candidates)
+        if items and note:
+            _logger.info(f"topic {texts[0]!r}: {note}")
+        return items
 
     def candidates(
         self, texts: Sequence[str], where: str | None, settings: PageSettings, products: Sequence[str] = ()
@@ -214,7 +220,9 @@ class TopicRecommender:
             return Candidates(hits, images @ vectors.mean(axis=0), None)
         transfer = self.memory.examples.transfer(self._neighbours(self.memory.examples, hits), labels)
         scores = self.memory.calibration.logit(transfer)
-        return Candidates(hits, scores, self.memory.calibration.probability(scores))
+        likely = self.memory.calibration.probability(scores)
+        share = self.memory.examples.known_share([one.text for one in wordings])
+        return Candidates(hits, scores, likely, share)
 
     def _found(self, vectors: Float32, labels: Float32 | None, where: str | None, settings: PageSettings) -> list[Hit]:
         """Images near to the topic's texts, or to the images that its examples show."""

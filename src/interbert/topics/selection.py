@@ -22,6 +22,12 @@ if TYPE_CHECKING:
     from interbert.topics.recommend import PageSettings
 
 
+_KNOWN_LEAST = 0.25
+"""A topic of which titles know less is doubtful (benchmarks/results/topic_devices.md)."""
+_LIKELY_LEAST = 0.5
+"""So is one whose likeliest product is less likely."""
+
+
 @dataclass(frozen=True)
 class Candidates:
     """Images found for a topic, judged."""
@@ -32,6 +38,8 @@ class Candidates:
     """[n], what they are ordered by."""
     likely: Floats | None
     """[n], the probability that each belongs to the topic; None where the model was never taught topics."""
+    known_share: float = 1.0
+    """Share of the topic's words that titles have, :meth:`~interbert.topics.examples.Examples.known_share`."""
 
     @cached_property
     def best(self) -> dict[str, int]:
@@ -96,6 +104,28 @@ def why_empty(candidates: Candidates, settings: PageSettings, where: str | None)
             f"{settings.min_probability:g} is asked for (min_probability)"
         )
     return "no product is likely enough"
+
+
+def doubt(candidates: Candidates) -> str:
+    """In words, why the products of a page may all be wrong; "" where nothing says so.
+
+    A page shows the best there is, and labels are relative to the best examples, so that a topic of another trade has
+    a page, and probabilities do not always fall. That its words stand in no title is then the only sign.
+    """
+    if candidates.likely is None or not len(candidates.likely):
+        return ""
+    likeliest = float(candidates.likely.max())
+    if likeliest < _LIKELY_LEAST:
+        return (
+            f"perhaps nothing here fits: the likeliest product has a probability of {likeliest:.2f}, so that what is "
+            "shown is wrong more likely than right"
+        )
+    if candidates.known_share < _KNOWN_LEAST:
+        return (
+            "perhaps nothing here fits: the titles that the model was taught have next to none of this topic's words, "
+            "so that what is shown is the nearest there is, whatever its probability"
+        )
+    return ""
 
 
 def _groups(

@@ -57,6 +57,9 @@ _IN_BATCH_MISMATCHES = 2 / 3
 _BEFORE_FINISH = {
     "dual_score_weight": None,
     "dual_score_offset": None,
+    "rerank_depth": None,
+    "rerank_reach": None,
+    "unread_score": None,
     "query_bank_size": None,
     "likeness_size": None,
 }
@@ -176,6 +179,7 @@ def _finish(
     model = load_model(out, **_BEFORE_FINISH)
     model.keep_query_bank(_query_bank(model, pairs, options.training.seed), _HUB_CORRECTION)
     _fuse_dual_scores(model, task)
+    _choose_depth(model, task)
     rows, features = _global_tokens(data, processor, options.training.seed)
     _compare_images(model, task, features[:_LIKENESS_IMAGES])
     _compare_with_features(model, task, data, rows, features)
@@ -258,6 +262,23 @@ def _fuse_dual_scores(model: InterBertForImageTextRetrieval, task: RetrievalTask
     _logger.info(
         f"reading jointly changes the reciprocal rank of the right image by {gain.value:+.3f} "
         f"[{gain.low:+.3f}, {gain.high:+.3f}]: " + (_READS_JOINTLY if model.config.reads_jointly else _DUAL_ALONE)
+    )
+
+
+def _choose_depth(model: InterBertForImageTextRetrieval, task: RetrievalTask) -> None:
+    """Keep which candidates searches need not read jointly, where validation can tell."""
+    if not model.config.reads_jointly or not model.config.dual_score_weight:
+        return
+    depth = task.rerank_depth(model)
+    if depth is None:
+        _logger.info(f"reranking: every candidate is read; {task.data_size} show none that need not be")
+        return
+    model.config.rerank_depth, model.config.rerank_reach = depth.depth, depth.reach
+    model.config.unread_score = depth.unread
+    lost = depth.lost
+    _logger.info(
+        f"reranking: of {task.deepest} candidates {depth.read:.1f} are read, those that can come to the first places; "
+        f"R@1 {-100 * lost.value:+.1f} [{-100 * lost.high:+.1f}, {-100 * lost.low:+.1f}] on {task.data_size}"
     )
 
 

@@ -153,7 +153,13 @@ def open_data(
     else:
         held_store = store
         share = held_out_share(share, len(np.unique(table.rows)))
+        pairs = len(table)
         table, held = table.split(share, seed, repeat_texts=judged is not None)
+        if not len(held) and len(table) < pairs:
+            raise ConfigError(
+                f"{regions}: every text of the {share:.0%} of images held out to validate on stands with a training "
+                "image, too, so that none is left to ask for. Give a validation store, or texts that tell more apart."
+            )
         if not len(held) or not len(table):
             raise ConfigError(
                 f"{regions}: {len(table) + len(held)} pairs are too few to hold {share:.0%} out. "

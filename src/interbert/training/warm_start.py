@@ -19,9 +19,9 @@ Shapes: n texts, B batch, F region feature size, H hidden size.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -36,6 +36,7 @@ from interbert.data.collation import image_tensors, text_tensors
 from interbert.data.examples import PairData
 from interbert.data.sampling import Cut, DrawnBatches
 from interbert.errors import writing
+from interbert.model.dropout import dropout
 from interbert.model.modeling import BertLayer, ImageEmbeddings, InterBertForPreTraining
 from interbert.model.region_inputs import GLOBAL_LOCATION
 from interbert.model.scoring import autocast
@@ -102,8 +103,10 @@ def warm_start(
     if done < len(_STAGES):
         if not done:
             _start_alike(model)
+        pairs = np.random.default_rng(data.pairs.seed).permutation(len(data.pairs.table))[:_MOST_PAIRS]
+        texts = cache(partial(_text_vectors, model, data.pairs, pairs, bf16))  # no stage changes the text side
         for number in range(done, len(_STAGES)):
-            _train(model, data, options, number, out / CHECKPOINTS, bf16)
+            _train(model, data, options, number, out / CHECKPOINTS, bf16, pairs, texts)
             _keep(model, kept, number + 1)
     if done <= len(_STAGES):
         data.task.calibrate(model)
@@ -132,11 +135,12 @@ def _train(
     number: int,
     checkpoints: Path,
     bf16: bool,
+    pairs: NDArray[np.int64],
+    texts: Callable[[], Tensor],
 ) -> None:
     """One stage: AdamW, a tenth of the steps of warm-up, then down to zero."""
     stage, seed = _STAGES[number], data.pairs.seed
     epochs = getattr(options, stage.epochs)
-    pairs = np.random.default_rng(seed).permutation(len(data.pairs.table))[:_MOST_PAIRS]
     if not epochs:
         return
     training = TrainingOptions(
@@ -151,8 +155,7 @@ def _train(
     size = max(2, min(options.batch_size, len(pairs) // _LEAST_STEPS))
     size = max(1, size // cut.processes) * cut.processes
     training.batch_size = size // cut.processes
-    texts = _text_vectors(model, data.pairs, pairs, bf16)
-    task = _Contrast(data, texts, options.dropout, stage.whole, model.config.pad_token_id)
+    task = _Contrast(data, texts(), options.dropout, stage.whole, model.config.pad_token_id)
     draw = partial(_draw, data.pairs, pairs, size, cut, (seed, number))
     batches = DrawnBatches(draw, len(pairs) // size, training.batch_size, cut.processes)
     named = Stage(f"warm start: {stage.title}", "warm_start.learning_rate", up_then_down, decay_all=True)
@@ -300,7 +303,7 @@ class _Contrast(StageTask):
     def losses(self, model: InterBertForPreTraining, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The contrast."""
         trunk = model.interbert
-        features = nn.functional.dropout(batch["features"], self._dropout, model.training)
+        features = dropout(batch["features"], self._dropout, model.training)
         if self._whole:
             others = {name: batch[name] for name in ("region_locations", "region_mask", "real_regions")}
             images = model.pool_image(features, **others)
@@ -309,7 +312,7 @@ class _Contrast(StageTask):
             place = torch.tensor(GLOBAL_LOCATION, device=features.device).expand(len(features), 1, 5)
             embedded = trunk.image_embeddings(features, place)
             images, first = trunk.image_pooler(embedded), embedded[:, 0]
-        texts = nn.functional.dropout(batch["texts"], self._dropout, model.training)
+        texts = dropout(batch["texts"], self._dropout, model.training)
         words = None
         pooled = trunk.text_pooler(texts.unsqueeze(1))
         if model.config.contrastive_lexical:

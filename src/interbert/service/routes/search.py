@@ -176,6 +176,7 @@ def _reply(
         query_id=query_id,
         results=[result_reply(hit) for hit in found.hits],
         total=found.total,
+        read=found.read,
         next_cursor=service.cursors.write(after) if more else None,
         facets={
             name: [FacetValue.model_construct(value=json_safe(value), count=count) for value, count in values]

@@ -59,6 +59,10 @@ class SearchRequest(Request):
     rerank: bool = Field(
         default=True, description="Score candidates by the joint model; false keeps the order of recall."
     )
+    read_all: bool = Field(
+        default=False,
+        description="Read every candidate jointly, also those too far below to come first; else they get estimates.",
+    )
     full_text: bool = Field(default=True, description="Let the words of titles find candidates, and count.")
     spelling: bool = Field(
         default=True, description="Correct wrong letters by the words of titles; the answer says what was changed."
@@ -147,6 +151,7 @@ class SearchReply(Reply):
     query_id: str = Field(description="To be sent with events of these results.")
     results: list[Result]
     total: int = Field(description="Results of the ranking in all, over all pages.")
+    read: int = Field(description="Candidates that the joint model read; the matches of others are estimates.")
     next_cursor: str | None = Field(description="The page after this one; null on the last.")
     facets: dict[str, list[FacetValue]]
     rewrites: list[Rewrite] = Field(description="Texts that were not searched as typed; `spelling: false` leaves them.")

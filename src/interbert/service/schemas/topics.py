@@ -142,7 +142,10 @@ class ItemsReply(Reply):
     active: bool = Field(description="False: not published, or outside of its valid time; the page is empty then.")
     items: list[ItemReply]
     next_offset: int | None = Field(description="`offset` of the items after these; null after the last.")
-    notes: list[str] = Field(description="What to know: pinned products that cannot be shown, why a page is empty.")
+    notes: list[str] = Field(
+        description="What to know: pinned products that cannot be shown, why a page is empty, that "
+        "perhaps nothing on it fits."
+    )
     revision: int = Field(description="Of the topic that the page was made for.")
     index_version: str = Field(description="The version of the index that the page is right for.")
     made_at: datetime = Field(description="When the page came to be as it is.")
