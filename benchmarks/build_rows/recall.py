@@ -26,26 +26,40 @@ _FILTERS = {"all": None, "1%": "share < 1", "10%": "share < 10", "50%": "share <
 
 def prepare(setting: row.Setting) -> None:
     """The index."""
-    finished = _path(setting).with_name(_path(setting).name + ".done")
+    index_of(_path(setting), setting.common, _SIZES[setting.full])
+
+
+def index_of(path: Path, common: Path, products: int) -> None:
+    """An index of so many made products; one that is there whole is left as it is."""
+    finished = path.with_name(path.name + ".done")
     if finished.is_file():
         return
+    begin(path, common)
+    fill(path, products)
+    finished.touch()
+
+
+def begin(path: Path, common: Path) -> None:
+    """An index of drawn images, with what building one measures and exports."""
     from interbert.extraction.sources import open_source
     from interbert.search.build import build_index
+
+    shutil.rmtree(path, ignore_errors=True)
+    catalogue = _with_shares(made_index.made_catalogue(common / "catalogue.parquet"))
+    build_index(made_index.made_model(common / "model"), open_source(str(catalogue), need_texts=False), path)
+
+
+def fill(path: Path, products: int) -> None:
+    """Put so many made products in the place of the drawn images."""
     from interbert.search.index import ProductIndex
     from interbert.search.writer import IndexWriter
 
-    shutil.rmtree(_path(setting), ignore_errors=True)
-    catalogue = _with_shares(made_index.made_catalogue(setting.common / "catalogue.parquet"))
-    build_index(
-        made_index.made_model(setting.common / "model"), open_source(str(catalogue), need_texts=False), _path(setting)
-    )
-    index = ProductIndex(_path(setting))
+    index = ProductIndex(path)
     rows = index.table.to_arrow()
     index.table.delete("true")
-    for start in range(0, _SIZES[setting.full], _BLOCK):
-        index.table.add(_copies(rows, start, index))
+    for start in range(0, products, _BLOCK):
+        index.table.add(copies(rows, start, index).slice(0, products - start))
     IndexWriter(index).maintain(finished=True)
-    finished.touch()
 
 
 def measure(setting: row.Setting) -> dict[str, Any]:
@@ -54,9 +68,9 @@ def measure(setting: row.Setting) -> dict[str, Any]:
 
     index = ProductIndex.open(_path(setting)).pinned()
     before = _resident()
-    searched, note = _searched(index)
+    searched, note = in_memory(index)
     took = _resident() - before
-    queries = _queries(index.manifest.vector_size)
+    queries = queries_of(index.manifest.vector_size)
     times, recalls = {}, {}
     for name, where in _FILTERS.items():
         exact = [{hit.id for hit in index.vector_search(one, _AT, where, exact=True)} for one in queries[:20]]
@@ -74,7 +88,7 @@ def measure(setting: row.Setting) -> dict[str, Any]:
     }
 
 
-def _searched(index: Any) -> tuple[Any, str]:
+def in_memory(index: Any) -> tuple[Any, str]:
     """What ours searches: the index in memory where this build can; else the index itself."""
     try:
         from interbert.errors import MissingExtraError
@@ -122,7 +136,7 @@ def _with_shares(catalogue: Path) -> Path:
     return file
 
 
-def _made(count: int, width: int, seed: int) -> np.ndarray:
+def made(count: int, width: int, seed: int) -> np.ndarray:
     """Unit vectors [count,width]."""
     fixed, generator = np.random.default_rng(7), np.random.default_rng(seed)
     basis, centres = fixed.normal(size=(_WIDTH, width)), fixed.normal(size=(_CENTRES, _WIDTH))
@@ -132,14 +146,14 @@ def _made(count: int, width: int, seed: int) -> np.ndarray:
     return unit
 
 
-def _queries(width: int) -> np.ndarray:
+def queries_of(width: int) -> np.ndarray:
     far = np.random.default_rng(3).normal(size=(_QUERIES, width))
     far /= np.linalg.norm(far, axis=1, keepdims=True)
-    queries = 0.6 * _made(_QUERIES, width, 2) + 0.8 * far
+    queries = 0.6 * made(_QUERIES, width, 2) + 0.8 * far
     return queries.astype(np.float32)
 
 
-def _copies(rows: Any, start: int, index: Any) -> Any:
+def copies(rows: Any, start: int, index: Any) -> Any:
     """Rows with other ids, vectors and shares."""
     import pyarrow as pa
 
@@ -147,7 +161,7 @@ def _copies(rows: Any, start: int, index: Any) -> Any:
 
     manifest, generator = index.manifest, np.random.default_rng(100 + start)
     block = rows.take(pa.array(generator.integers(0, len(rows), _BLOCK)))
-    stored = to_stored(_made(_BLOCK, manifest.vector_size, start + 11), manifest.stored_size, manifest.largest_norm)
+    stored = to_stored(made(_BLOCK, manifest.vector_size, start + 11), manifest.stored_size, manifest.largest_norm)
     share = next(column.field for column in manifest.columns if column.name == "share")
     token = [one[: 2 + manifest.hidden_size] for one in rows["regions"].to_pylist()[:1]]
     names = pa.array([f"n{place}" for place in range(start, start + _BLOCK)])
