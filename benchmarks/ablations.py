@@ -226,7 +226,9 @@ def _small(arm: Arm, seed: int, arguments: argparse.Namespace, folder: Path) -> 
     titles = folder.parent / "titles.txt"
     known = PairTable.from_captions(RegionStore.open(f"{arguments.regions}/train").captions(), [COLUMN])
     titles.write_text("\n".join(known.texts) + "\n", encoding="utf-8")
-    pretrain_text(text_training(titles, text, seed, layers=_text_layers(overrides), vocabulary_size=_VOCABULARY))
+    pretrain_text(
+        text_training(titles, text, seed, layers=_text_layers(overrides), vocabulary_size=_VOCABULARY, wide=True)
+    )
     model = replace(
         model,
         dropout=0.1,

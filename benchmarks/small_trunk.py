@@ -24,6 +24,7 @@ def text_training(
     trained: bool = True,
     layers: int = _INTERACTION + 1,
     vocabulary_size: int = _VOCABULARY,
+    wide: bool = False,
 ) -> PretrainTextOptions:
     """The BERT of the captions.
 
@@ -36,6 +37,8 @@ def text_training(
             from where regions are (results/composition.md). Its weights vary as its width asks for.
         layers: those of interaction and of text together.
         vocabulary_size: of word pieces at most.
+        wide: let its weights, and those of the model that starts from it, vary as its width asks for: with 0.02 the
+            product of two pooled vectors is so small that matching learns nothing.
     """
     return PretrainTextOptions(
         source=str(source),
@@ -48,7 +51,7 @@ def text_training(
             num_attention_heads=_HEADS,
             intermediate_size=4 * WIDTH,
             dropout=0.0,
-            initializer_range=0.02 if trained else WIDTH**-0.5,
+            initializer_range=WIDTH**-0.5 if wide or not trained else 0.02,
         ),
         masking=TextMaskingOptions(text="token"),
         training=TrainingOptions(
