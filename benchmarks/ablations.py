@@ -311,7 +311,9 @@ def _composition(arm: Arm, seed: int, arguments: argparse.Namespace, folder: Pat
             masking=MaskingOptions(text="token", token_share=0.3),
             mismatched_share=0.25,
             negatives=NegativeOptions(hard_share=0.0, near_same=None),
-            training=TrainingOptions(max_steps=steps, batch_size=BATCH, learning_rate=1e-3, ema_decay=0.998, seed=seed),
+            training=TrainingOptions(
+                epochs=100, max_steps=steps, batch_size=BATCH, learning_rate=1e-3, ema_decay=0.998, seed=seed
+            ),
         )
     )
     ways, right = judged_scenes(
