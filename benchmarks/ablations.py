@@ -39,9 +39,9 @@ from pathlib import Path
 from typing import Any, Literal
 from unittest.mock import patch
 
+import composition
 import numpy as np
 import pyarrow.parquet as pq
-from composition import judged_scenes
 from numpy.typing import NDArray
 from small_trunk import model_options, text_training
 
@@ -77,8 +77,8 @@ Values = NDArray[np.floating]
 COLUMN = "productDisplayName"
 BATCH, TUNED_BATCH, FEW = 64, 32, 16
 _VOCABULARY = 4000
-_LESSONS = 3000
-"""Steps of the small model: until places are told apart (results/composition.md)."""
+_LESSON_EPOCHS, _LESSONS = 100, 3000
+"""Passes and steps of the small model at most: until places are told apart (results/composition.md)."""
 
 
 @dataclass(frozen=True)
@@ -300,23 +300,17 @@ def _composition(arm: Arm, seed: int, arguments: argparse.Namespace, folder: Pat
     layers = _text_layers(arm.overrides)
     pretrain_text(text_training(made / "where.parquet", folder / "text", seed, trained=False, layers=layers))
     model = model_options(contrastive_size=None)
+    lessons = composition.pretraining(
+        made / "regions" / "where", folder / "text", folder / "lessons", "caption", seed, epochs=_LESSON_EPOCHS
+    )
     pretraining.pretrain(
-        PretrainOptions(
-            regions=str(made / "regions" / "where"),
-            out=str(folder / "lessons"),
-            text_columns=["caption"],
-            init_from=str(folder / "text"),
-            warm_start=WarmStartOptions(head_epochs=0, epochs=0),
+        replace(
+            lessons,
             model=replace(model, config_overrides={**model.config_overrides, **arm.overrides}),  # type: ignore[typeddict-item]
-            masking=MaskingOptions(text="token", token_share=0.3),
-            mismatched_share=0.25,
-            negatives=NegativeOptions(hard_share=0.0, near_same=None),
-            training=TrainingOptions(
-                epochs=100, max_steps=steps, batch_size=BATCH, learning_rate=1e-3, ema_decay=0.998, seed=seed
-            ),
+            training=replace(lessons.training, max_steps=steps),
         )
     )
-    ways, right = judged_scenes(
+    ways, right = composition.judged_scenes(
         folder / "lessons", made / "unseen_two.parquet", made / "regions" / "unseen_two", "caption"
     )
     return {"places, joint pass": right["joint"]["group"][ways == "place"].astype(float)}

@@ -32,6 +32,8 @@ from typing import Any
 
 import numpy as np
 
+from interbert.search.runtime_choice import processor_name
+
 ROWS = {
     "cascade": "at most 0.4",
     "recall": "at most 6 ms",
@@ -205,12 +207,8 @@ def machine(builds: Sequence[Build]) -> dict[str, Any]:
     for build in builds:
         command = [build.python, "-c", script, *_PACKAGES]
         versions[build.name] = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
-    processor = ""
-    if Path("/proc/cpuinfo").is_file():
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        processor = next((one.partition(":")[2].strip() for one in lines if one.startswith("model name")), "")
     return {
-        "processor": processor or platform.processor(),
+        "processor": processor_name(),
         "cores": os.cpu_count(),
         "load": os.getloadavg(),
         "threads": os.environ.get("OMP_NUM_THREADS"),

@@ -21,7 +21,6 @@ import argparse
 import json
 import math
 import os
-import platform
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -40,6 +39,7 @@ from interbert.checkpoints.adapter import config_from_reference
 from interbert.model.configuration import InterBertConfig
 from interbert.model.modeling import InterBertForImageTextRetrieval, InterBertForPreTraining
 from interbert.model.scoring import autocast
+from interbert.search.runtime_choice import processor_name
 from interbert.tasks.pretraining import pretraining_losses
 from interbert.training.model_card import versions
 
@@ -66,7 +66,7 @@ def main() -> None:
     for name, part in (("training", _training), ("scoring", _scoring)):
         if arguments.only in (None, name):
             result["equal"][name], result["speed"][name] = part(reference, config, arguments)
-    machine = {"processor": _processor_name(), "cores": os.cpu_count(), "threads": torch.get_num_threads()}
+    machine = {"processor": processor_name(), "cores": os.cpu_count(), "threads": torch.get_num_threads()}
     print(json.dumps({"size": arguments.size, **result, "machine": machine, "versions": versions()}))
 
 
@@ -212,12 +212,6 @@ def _numbers(values: NDArray[np.float64]) -> dict[str, float]:
         "least": round(float(values.min()), 3),
         "most": round(float(values.max()), 3),
     }
-
-
-def _processor_name() -> str:
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()
 
 
 if __name__ == "__main__":

@@ -114,10 +114,10 @@ def main() -> None:
     text, first, pretrained, model = (out / f"{stage}-{arguments.language}" for stage in stages)
     texts = text_training(out / "train.parquet", text, arguments.seed, out / "validation.parquet", trained=False)
     pretrain_text(replace(texts, text_columns=[column]))
-    pretrain(_pretraining(stores["where"], text, first, column, arguments, epochs=_FIRST_EPOCHS))
+    pretrain(pretraining(stores["where"], text, first, column, arguments.seed, epochs=_FIRST_EPOCHS))
     print(f"first lessons after {time.monotonic() - started:.0f} s", flush=True)
     both = {str(stores[name]): 1.0 for name in ("where", "whose")}
-    whole = _pretraining(stores["train"], first, pretrained, column, arguments, epochs=arguments.pretrain_epochs)
+    whole = pretraining(stores["train"], first, pretrained, column, arguments.seed, epochs=arguments.pretrain_epochs)
     pretrain(replace(whole, more_regions=both, validation=str(stores["validation"]), model=ModelOptions()))
     print(f"pretrained after {time.monotonic() - started:.0f} s", flush=True)
     epochs = arguments.finetune_epochs
@@ -138,9 +138,8 @@ def main() -> None:
     print(json.dumps(line | {"chance": round(CHANCE, 4), "n": two["n"]}))
 
 
-def _pretraining(
-    store: Path, start: Path, out: Path, column: str, arguments: argparse.Namespace, epochs: float
-) -> PretrainOptions:
+def pretraining(store: Path, start: Path, out: Path, column: str, seed: int, epochs: float) -> PretrainOptions:
+    """Masked words beside matching with random images, of one store of scenes."""
     return PretrainOptions(
         regions=str(store),
         out=str(out),
@@ -153,9 +152,7 @@ def _pretraining(
         mismatched_share=0.25,
         # random ones: with partners from the first step matching stays at chance
         negatives=NegativeOptions(hard_share=0.0, near_same=None),
-        training=TrainingOptions(
-            epochs=epochs, batch_size=64, learning_rate=1e-3, ema_decay=0.998, seed=arguments.seed
-        ),
+        training=TrainingOptions(epochs=epochs, batch_size=64, learning_rate=1e-3, ema_decay=0.998, seed=seed),
     )
 
 

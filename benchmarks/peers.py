@@ -27,6 +27,8 @@ from typing import Any
 import numpy as np
 from peers_process import Contestant
 
+from interbert.search.runtime_choice import processor_name
+
 _HERE = Path(__file__).resolve().parent
 RECALL = {
     "ours": ("interbert, from disk", "any", "at once, atomic"),
@@ -190,13 +192,11 @@ def joint_table(result: dict[str, Any]) -> str:
 
 def machine() -> str:
     """In words."""
-    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines() if Path("/proc/cpuinfo").is_file() else []
-    name = next((one.partition(":")[2].strip() for one in lines if one.startswith("model name")), platform.processor())
     load = " ".join(f"{one:.1f}" for one in os.getloadavg())
     threads = os.environ.get("OMP_NUM_THREADS", "not set")
     packages = ", ".join(f"{one} {version(one)}" for one in _PACKAGES)
     return (
-        f"{os.cpu_count()} cores, {name}, OMP_NUM_THREADS {threads}, load {load} at the end; Python "
+        f"{os.cpu_count()} cores, {processor_name()}, OMP_NUM_THREADS {threads}, load {load} at the end; Python "
         f"{platform.python_version()}, {packages}."
     )
 

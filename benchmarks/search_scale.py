@@ -27,6 +27,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from peers_process import disk_bytes
 
 from interbert.extraction.columns import ColumnMapping
 from interbert.extraction.sources import open_source
@@ -196,12 +197,6 @@ def shares(
     return recall, sum(len(one & other) for one, other in ours) / total if total else None
 
 
-def bytes_on_disk(path: Path) -> int:
-    """Bytes of an index without its model."""
-    files = [file for file in path.rglob("*") if file.is_file() and "models" not in file.relative_to(path).parts]
-    return sum(file.stat().st_size for file in files)
-
-
 def measure_index(
     index: ProductIndex, encoder: ProductEncoder, titles: list[str], queries: Float32, exact: list[set[int]], real: int
 ) -> dict[str, Any]:
@@ -316,7 +311,7 @@ def main() -> None:
         index, seconds = write_index(path, like, rows, vectors, origins)
         measured = measure_index(index, encoder, titles, queries, exact, len(real))
         label = "interbert" if size else "interbert, real, approximate"
-        table = [Row(label, len(index), seconds, bytes_on_disk(path) / len(index), **measured)]
+        table = [Row(label, len(index), seconds, disk_bytes(path) / len(index), **measured)]
         for where in options.where:
             print(filtered(index, queries, where), flush=True)
         if options.add:

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from interbert.checkpoints.directory import whole_folder
 from interbert.errors import CheckpointError
+from interbert.model.configuration import NO_MIXTURE
 from interbert.model.modeling import InterBertForImageTextRetrieval
 from interbert.model.scoring import inference
 from interbert.search.exported_encoder import (
@@ -43,8 +44,7 @@ TOLERANCE = 1e-4
 
 _OF_CONFIGURATION = (
     *("hidden_size", "pooler_size", "fusion", "contrastive_size", "contrastive_lexical", "query_bank_size"),
-    *("hub_correction", "likeness_size", "likeness_share", "dual_score_weight", "dual_score_offset"),
-    *("rerank_depth", "rerank_reach", "unread_score"),
+    *("hub_correction", "likeness_size", "likeness_share", *NO_MIXTURE),
 )
 
 _Input = tuple[Tensor, tuple[list[int], str]]

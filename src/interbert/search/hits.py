@@ -49,9 +49,15 @@ class Hit:
         """The result of a group of near-duplicates, the best of them first."""
         best, *others = hits
         similar = tuple(hit.id for hit in others if hit.product_id != best.product_id)
-        estimated = best.estimated and probability is not None
-        found = replace(best, rank=rank, score=score, probability=probability, similar=similar, tokens=None)
-        return replace(found, estimated=estimated)
+        return replace(
+            best,
+            rank=rank,
+            score=score,
+            probability=probability,
+            similar=similar,
+            tokens=None,
+            estimated=best.estimated and probability is not None,
+        )
 
 
 class Index(Protocol):

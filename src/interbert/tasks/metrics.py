@@ -178,6 +178,13 @@ def best_ranks(scores: NDArray[np.floating], relevant: Bool) -> Int64:
     return ranks
 
 
+def group_means(values: NDArray[np.floating], groups: NDArray[np.integer]) -> NDArray[np.float64]:
+    """Means of values [n] over equal groups [n], in the order of these; resampled, texts of one image stay together."""
+    _, place = np.unique(groups, return_inverse=True)
+    means: NDArray[np.float64] = np.bincount(place, values) / np.bincount(place)
+    return means
+
+
 def chance_recall(positive: Int64, candidates: int, k: int) -> float:
     """Expected recall@k of a random ranking: 1 - C(candidates - right, k)/C(candidates, k), averaged over queries."""
     counts = np.full(len(positive), candidates)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from interbert.model.rerank_reach import FIRST_PLACES, within_reach
-from interbert.tasks.metrics import Estimate, estimates
+from interbert.tasks.metrics import Estimate, estimates, group_means
 
 Floats = NDArray[np.floating]
 
@@ -76,17 +76,9 @@ def _lost(
     whole: Floats, found: Floats, relevant: NDArray[np.bool_], groups: NDArray[np.integer]
 ) -> dict[str, Estimate]:
     """R@1 and reciprocal rank of some scores [texts, k] less those of others."""
-    lost = {
-        name: _of_images(measure(whole, relevant) - measure(found, relevant), groups)
-        for name, measure in (("first", _first), ("reciprocal", _reciprocal))
-    }
-    return estimates(lost, _RESAMPLINGS, seed=0)
-
-
-def _first(scores: Floats, relevant: NDArray[np.bool_]) -> Floats:
-    """Whether the first candidate is right [texts]."""
-    best = scores.argmax(axis=1)[:, None]
-    return np.take_along_axis(relevant, best, axis=1)[:, 0].astype(np.float64)
+    before, after = _reciprocal(whole, relevant), _reciprocal(found, relevant)
+    lost = {"first": (before == 1.0).astype(float) - (after == 1.0), "reciprocal": before - after}
+    return estimates({name: group_means(one, groups) for name, one in lost.items()}, _RESAMPLINGS, seed=0)
 
 
 def _reciprocal(scores: Floats, relevant: NDArray[np.bool_]) -> Floats:
@@ -96,10 +88,3 @@ def _reciprocal(scores: Floats, relevant: NDArray[np.bool_]) -> Floats:
     rank = np.where(right.any(axis=1), right.argmax(axis=1) + 1.0, np.inf)
     reciprocal: Floats = 1.0 / rank
     return reciprocal
-
-
-def _of_images(values: Floats, groups: NDArray[np.integer]) -> Floats:
-    """Means over the texts of each image, which are resampled together."""
-    _, image = np.unique(groups, return_inverse=True)
-    means: Floats = np.bincount(image, values) / np.bincount(image)
-    return means

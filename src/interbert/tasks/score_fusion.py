@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from interbert.model.modeling import InterBertForImageTextRetrieval, InterBertForPreTraining
-from interbert.tasks.metrics import Estimate, best_ranks, estimates
+from interbert.tasks.metrics import Estimate, best_ranks, estimates, group_means
 
 Floats = NDArray[np.floating]
 _RESAMPLINGS = 1000
@@ -158,8 +158,7 @@ def gain_of_joint(
                 for scores in (cosines[told], mixture(joint[told], cosines[told]))
             )
             gains[told] = after - before
-    of_images = np.bincount(image, gains) / np.bincount(image)
-    return estimates({"gain": of_images}, _RESAMPLINGS, seed)["gain"]
+    return estimates({"gain": group_means(gains, groups)}, _RESAMPLINGS, seed)["gain"]
 
 
 @torch.no_grad()
