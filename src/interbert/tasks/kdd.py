@@ -15,7 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from interbert.data.row_files import UNREADABLE, BadRows
+from interbert.data.file_lines import UNREADABLE
+from interbert.data.row_files import BadRows
 from interbert.errors import SourceError, first_line
 from interbert.regions.importers.kdd_files import read_answers
 from interbert.tasks.scoring import Scorer, Scores, require_all

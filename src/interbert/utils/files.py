@@ -49,11 +49,13 @@ def replacing(path: str | Path) -> Iterator[Path]:
 def atomic_write(path: str | Path, text: str) -> None:
     """Write a text file by :func:`replacing`, as UTF-8.
 
+    Halves of pairs of surrogates, as in names of files that are no UTF-8, are written as JSON escapes them.
+
     Raises:
         StorageError: as :func:`replacing`.
     """
     with replacing(path) as part:
-        part.write_text(text, encoding="utf-8")
+        part.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def file_sha256(file: str | Path) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 from interbert.errors import ConfigError, DataError, InterBertError
 from interbert.tasks.metrics import Estimate
 from interbert.training.run_setup import MISSING_IMAGES
-from interbert.utils.files import Kind, require_replaceable
+from interbert.utils.files import Kind, require_apart, require_replaceable
 from interbert.utils.precision import asks_for_bf16
 from interbert.vl_tasks.baselines import Baselines, baselines
 from interbert.vl_tasks.example import Example
@@ -80,6 +80,9 @@ def evaluate_task(
     if options.text_only and found.head.of_regions:
         raise ConfigError(f"{name}: regions cannot be chosen without an image. Use --image-control mean.")
     to_write = options.predictions is not None
+    require_apart(
+        {"SOURCE": options.source, "--annotations": options.annotations, "--predictions": options.predictions}
+    )
     _require_writable(found.task, options.predictions)
     examples = read_split(found.task, options.source, options.annotations, _split(found, options), to_write)
     out = options.model.rstrip("/") + (f".{name}" if settings.of_several else "") + ".regions"  # as training has it

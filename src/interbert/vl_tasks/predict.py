@@ -116,7 +116,8 @@ def _trained_columns(model: str) -> tuple[str | None, str | None]:
         recipe = dict(read_json(Path(model) / PROVENANCE)["recipe"])
     except (OSError, ValueError, LookupError, TypeError):
         return "text", None
-    return recipe.get("text"), recipe.get("image_column")
+    text, image = (name if isinstance(name := recipe.get(field), str) else None for field in ("text", "image_column"))
+    return ("text", None) if text is image is None else (text, image)
 
 
 def _columns(options: PredictOptions, found: _Predictor) -> Columns:
