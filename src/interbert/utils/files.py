@@ -79,6 +79,8 @@ def _usual_mode() -> int:
 _MOST_BYTES = 16 * 2**20
 """Larger files are not looked through, and no command writes such metrics."""
 _HEAD_BYTES = 4096
+_LINE_BYTES = 2**20
+"""Of a first line that may have long answers in it."""
 
 
 @dataclass(frozen=True)
@@ -111,9 +113,9 @@ def _judgements(file: Path) -> bool:
     )
 
 
-def _head(file: Path) -> bytes:
+def _head(file: Path, most: int = _HEAD_BYTES) -> bytes:
     with file.open("rb") as opened:
-        return opened.read(_HEAD_BYTES)
+        return opened.read(most)
 
 
 def _has_keys(text: bytes, keys: set[str]) -> bool:
@@ -134,18 +136,26 @@ def _predictions(file: Path) -> bool:
     return _has_keys(first, {"text_id", "image_ids"}) and b'"text"' not in first
 
 
+_TABLE_COLUMNS = ["id", "answer", "probability", "answers"]
+_TABLE_LINE = re.compile(rb'\{"id": .*, "answer": .*, "probability": [-+.\de]+, "answers": \[')
+
+
 def _table_predictions(file: Path) -> bool:
-    """Of a parquet file the names of columns, which stand at its end, in its metadata."""
-    head = _head(file)
+    head = _head(file, _LINE_BYTES)
     if head.startswith(b"PAR1"):
-        with file.open("rb") as stream:
-            stream.seek(max(0, file.stat().st_size - _MOST_BYTES))
-            end = stream.read()
-        return all(name in end for name in (b"answer", b"probability", b"answers"))
+        return _parquet_columns(file) == _TABLE_COLUMNS
     first = head.split(b"\n")[0]
-    return first.strip() == b"id,answer,probability,answers" or (
-        first.startswith(b'{"id": ') and b'"probability"' in head
-    )
+    return first.strip() == ",".join(_TABLE_COLUMNS).encode() or _TABLE_LINE.match(first) is not None
+
+
+def _parquet_columns(file: Path) -> list[str]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return list(pq.read_schema(file).names)
+    except pa.ArrowException:
+        return []
 
 
 def _metrics(*keys: str) -> Callable[[Path], bool]:
