@@ -30,10 +30,11 @@ from interbert.extraction.image_lmdb import ImageLmdb
 from interbert.extraction.image_tsv import ImageTsv, is_image_tsv
 from interbert.extraction.images import IMAGE_SUFFIXES
 from interbert.extraction.json_rows import read_json_rows
-from interbert.extraction.parquet_rows import read_parquet, require_bounded
+from interbert.extraction.parquet_rows import read_parquet
 from interbert.extraction.table_files import join, require_own_files
 from interbert.extraction.tar_rows import TarRows
 from interbert.regions.importers.clip_lmdb import is_lmdb
+from interbert.utils.bounded_parquet import require_bounded
 
 _BUILDERS = {".parquet": "parquet", ".csv": "csv", ".tsv": "csv", ".json": "json", ".jsonl": "json"}
 _METADATA = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
