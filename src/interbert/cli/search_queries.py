@@ -61,7 +61,7 @@ def read_queries(path: str) -> list[TextQuery]:
         if len(found) > _MOST:
             raise SourceError(f"{path}: holds more than {_MOST:,} queries, which are not read. Split it.")
     if not found:
-        raise SourceError(f"{path}: holds no queries.")
+        raise SourceError(f"{path}: holds 0 queries; 1 to {_MOST:,} are read.")
     return found
 
 

@@ -31,6 +31,7 @@ _NUMBERS = {
 }
 """Other numbers, and whether there may be none."""
 _MOST = 1e30
+_MOST_SIZE = 1 << 31
 
 
 class InterBertConfig(PretrainedConfig):  # type: ignore[misc]
@@ -223,8 +224,8 @@ class InterBertConfig(PretrainedConfig):  # type: ignore[misc]
             value = getattr(self, name)
             if value is None and name in absent:
                 continue
-            if not isinstance(value, int) or value < 1:
-                raise ConfigError(f"{name} must be a whole number of at least 1, not {value!r}.")
+            if not isinstance(value, int) or not 1 <= value < _MOST_SIZE:
+                raise ConfigError(f"{name} must be a whole number of at least 1 and below 2^31, not {value!r}.")
         for name in ("num_interaction_layers", "num_text_layers", "num_image_layers"):
             value = getattr(self, name)
             if not isinstance(value, int) or not 0 <= value <= _MOST_LAYERS:

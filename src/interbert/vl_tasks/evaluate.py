@@ -75,14 +75,14 @@ def evaluate_task(
         SourceError, DataError, StoreError: as in fine-tuning.
         ConfigError: a control that the task cannot have, or nothing is asked of a blind test.
     """
+    require_apart(
+        {"SOURCE": options.source, "--annotations": options.annotations, "--predictions": options.predictions}
+    )
     found = load_task_model(options.model, name)
     settings = with_boxes(found.settings, options.boxes)
     if options.text_only and found.head.of_regions:
         raise ConfigError(f"{name}: regions cannot be chosen without an image. Use --image-control mean.")
     to_write = options.predictions is not None
-    require_apart(
-        {"SOURCE": options.source, "--annotations": options.annotations, "--predictions": options.predictions}
-    )
     _require_writable(found.task, options.predictions)
     examples = read_split(found.task, options.source, options.annotations, _split(found, options), to_write)
     out = options.model.rstrip("/") + (f".{name}" if settings.of_several else "") + ".regions"  # as training has it
