@@ -35,7 +35,7 @@ def written(path: Path, *rows: Any) -> str:
 def vcr_names(folder: Path) -> Case:
     """3,000 tags of one object whose class name has 100,000 characters."""
     four = [["a"]] * 4
-    row = {"annot_id": "val-0", "img_fn": "1.jpg", "objects": ["x" * 100_000], "question": [[0] * 3000]}
+    row: dict[str, Any] = {"annot_id": "val-0", "img_fn": "1.jpg", "objects": ["x" * 100_000], "question": [[0] * 3000]}
     row |= {"answer_choices": four, "rationale_choices": four, "answer_label": 0, "rationale_label": 0}
     (folder / "p.csv").write_text("annot_id\n")
     return Case(["score", "vcr", str(folder / "p.csv"), written(folder / "val.jsonl", row)])

@@ -17,16 +17,18 @@ from interbert.cli.search_queries import queries_of, read_queries
 from interbert.curation import img2dataset
 from interbert.data.text_sources import read_texts
 from interbert.errors import ConfigError, SourceError, UsageError
+from interbert.extraction.sources import open_source
 from interbert.search.hits import Hit
 from interbert.search.results import Results, format_results
 from interbert.utils import bounded_parquet
-from interbert.utils.files import TABLE_PREDICTIONS, atomic_write
+from interbert.utils.files import TABLE_PREDICTIONS, atomic_write, only_writer
 from interbert.utils.redaction import without_credentials
 from interbert.vl_tasks.example import Example
 from interbert.vl_tasks.heads import LabelHead
+from interbert.vl_tasks.images import _files
 from interbert.vl_tasks.prediction_files import write_table
 from interbert.vl_tasks.task import Prediction
-from tests.conftest import tiny_config
+from tests.conftest import draw, file_bytes, tiny_config
 
 HALF = "red \ud83d"
 
@@ -129,3 +131,21 @@ def test_a_secret_behind_an_encoded_question_mark_is_left_out() -> None:
 def test_an_option_that_is_a_word_is_said_to_be_one(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["export", "onnx", "model", "out", "--regions", "x"]) == 2
     assert "there is no option --regions. Give REGIONS without its name." in capsys.readouterr().err
+
+
+def test_a_folder_whose_name_is_no_text_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "a.png").write_bytes(file_bytes(draw("red", "circle")))
+    (tmp_path / "\udcff.png").write_bytes(file_bytes(draw("red", "circle")))
+    with pytest.raises(SourceError, match=r"the name '\\udcff.png' is no UTF-8. Rename it"):
+        open_source(str(tmp_path), need_texts=False)
+    with pytest.raises(UsageError, match="its name is no UTF-8"), only_writer(tmp_path / "\udcff"):
+        pass
+    assert main(["regions", "verify", str(tmp_path / "\udcff"), "--remove"]) == 2
+    assert "\\udcff: its name is no UTF-8" in capsys.readouterr().err
+
+
+def test_images_whose_names_are_no_text_are_passed_over(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for name in ("7.png", "\udcff8.png"):
+        (tmp_path / name).write_bytes(b"")
+    assert _files(str(tmp_path), {"7": ["7"], "8": ["8"]}) == {"7": "7.png"}
+    assert "1 images are passed over whose names are no UTF-8" in caplog.text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from tests.vl_tasks.made import write_json, write_lines
@@ -17,8 +18,11 @@ from interbert.errors import CheckpointError, DataError, InterBertError
 from interbert.model.processing import InterBertProcessor
 from interbert.tasks import kdd, muge
 from interbert.vl_tasks import flickr_entities, gqa, nlvr, refcoco, snli_ve, vcr, vqa
+from interbert.vl_tasks.example import Example
 from interbert.vl_tasks.loading import read_labels
 from interbert.vl_tasks.predict import _trained_columns
+from interbert.vl_tasks.seen_images import seen_images
+from interbert.vl_tasks.settings import TaskSettings, label_names
 from interbert.vl_tasks.table_rows import Columns, read_examples
 from interbert.vl_tasks.vcr_names import length_of, sentence
 
@@ -169,3 +173,23 @@ def test_cells_of_a_row_are_counted_before_they_are_made(tmp_path: Path, monkeyp
     (tmp_path / "p.csv").write_text('annot_id,b\n"' + "x,\n" * 31 + '",1\n')
     with pytest.raises(InterBertError, match="the row that line 32 belongs to has more than 30 ','"):
         vcr.read_predictions(tmp_path / "p.csv")
+
+
+@pytest.mark.parametrize("held", [{"max_text_tokens": "x"}, {"image_arrangement": [1]}, {"max_text_tokens": -1}])
+def test_settings_of_a_task_are_of_their_kind(held: dict[str, object]) -> None:
+    with pytest.raises(CheckpointError, match="its vl_task is no task"):
+        TaskSettings.of(SimpleNamespace(vl_task={"name": "vqa", **held}), "m")
+
+
+def test_labels_without_a_name_are_told() -> None:
+    with pytest.raises(CheckpointError, match="its id2label does not name every label"):
+        label_names(SimpleNamespace(num_labels=2, id2label={0: "a", 5: "b"}), "m")
+
+
+def test_no_address_that_a_model_names_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    monkeypatch.setattr("interbert.vl_tasks.seen_images.ImageRows", lambda paths: asked.extend(paths))
+    write_json(tmp_path / "recipe.json", {"regions": "s3://bucket/x", "more_regions": {"https://host/y": 1.0}})
+    found = seen_images(str(tmp_path), [Example("1", ("1",), ("x",))], None)
+    assert not asked
+    assert (found.seen, found.unknown) == (None, ("s3://bucket/x", "https://host/y"))

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from interbert.errors import BusyError, UsageError, writing
 from interbert.utils.bounded_files import json_value
+from interbert.utils.texts import whole_text
 
 _PART = ".part"
 
@@ -238,13 +239,15 @@ def only_writer(folder: str | Path, seconds: float = 0.0) -> Iterator[None]:
 
     Raises:
         BusyError: another process holds it.
-        UsageError: the place of locks is a file, a link or somebody else's.
+        UsageError: the place of locks is a file, a link or somebody else's; or the folder's name is no UTF-8.
         StorageError: the lock cannot be written.
     """
     from filelock import FileLock, Timeout
 
     locks = _own_folder(Path(tempfile.gettempdir()) / f"interbert-locks-{_user()}")
     name = str(folder) if "://" in str(folder) else str(Path(folder).resolve())
+    if whole_text(name) != name:
+        raise UsageError(f"{folder}: its name is no UTF-8, which no store and no index can have. Name another.")
     key = hashlib.sha256(name.encode()).hexdigest()[:16]
     file = locks / f"{key}.lock"
     lock = FileLock(file, thread_local=False)  # one thread may begin a block that another ends

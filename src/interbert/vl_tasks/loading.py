@@ -21,7 +21,7 @@ from interbert.vl_tasks.image_regions import TaskRegions, write_missing
 from interbert.vl_tasks.images import extract_images
 from interbert.vl_tasks.official_files import repeated
 from interbert.vl_tasks.options import EvaluateTaskOptions, FinetuneTaskOptions
-from interbert.vl_tasks.settings import TaskSettings
+from interbert.vl_tasks.settings import TaskSettings, label_names
 from interbert.vl_tasks.task import TaskFiles, VLTask, find_task
 from interbert.vl_tasks.task_heads import head_of
 
@@ -54,7 +54,7 @@ def load_task_model(directory: str, name: str | None = None) -> FineTuned:
     settings = TaskSettings.of(with_config, directory, name)
     processor.max_text_tokens = settings.max_text_tokens or processor.max_text_tokens
     task = find_task(settings.name)
-    labels = settings.labels or [str(with_config.id2label[place]) for place in range(with_config.num_labels)]
+    labels = settings.labels or label_names(with_config, directory)
     head = head_of(task, labels)
     model = load_fine_tuned(head.model_class, directory, **settings.overrides(head.labels))
     return FineTuned(task, head, settings, model, processor)
