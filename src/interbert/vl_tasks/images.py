@@ -82,10 +82,10 @@ def _files(folder: str, wanted: Mapping[str, Sequence[str]]) -> dict[str, str]:
     root = Path(folder)
     if not root.is_dir():
         raise SourceError(f"{folder}: there is no such folder of images.")
-    names = [str(one.relative_to(root)) for one in sorted(root.rglob("*")) if one.suffix.lower() in _ENDINGS]
-    sound = [name for name in names if whole_text(name) == name]
-    if len(sound) < len(names):
-        _logger.warning(f"{folder}: {len(names) - len(sound)} images are passed over whose names are no UTF-8")
+    there = [str(one.relative_to(root)) for one in sorted(root.rglob("*")) if one.suffix.lower() in _ENDINGS]
+    sound = [name for name in there if whole_text(name) == name]
+    if len(sound) < len(there):
+        _logger.warning(f"{folder}: {len(there) - len(sound)} images are passed over whose names are no UTF-8")
     index = NameIndex(sound, folder)
     files = {}
     for image, names in wanted.items():
