@@ -1,8 +1,8 @@
 """What inputs beyond a limit cost: outcome, seconds and peak memory of the command that is given each.
 
-    OMP_NUM_THREADS=1 python benchmarks/guards.py [WORD]
+    OMP_NUM_THREADS=1 python benchmarks/guards.py [WORD ...]
 
-WORD: only the inputs whose names have it.
+WORD: only the inputs whose names have one of them.
 Every input is made here, in a temporary folder, and is small or plain on disk: what it would become is what is limited.
 Each command runs in a process of its own; the first row, a sound catalogue, is what the command takes by itself.
 Prints a Markdown table (docs/security.md has it).
@@ -201,11 +201,15 @@ INPUTS: dict[str, Callable[[Path], Words | Case]] = {
 }
 
 
-def measured(word: str) -> Iterator[tuple[str, int, float, int, str]]:
-    """Name, exit code, seconds, peak MiB and the last line of each command whose name has ``word``."""
-    for name, make in ((name, make) for name, make in INPUTS.items() if word in name):
+def measured(words: list[str]) -> Iterator[tuple[str, int, float, int, str]]:
+    """Name, exit code, seconds, peak MiB and the last line of each command whose name has one of ``words``."""
+    for name, make in ((name, make) for name, make in INPUTS.items() if any(word in name for word in words)):
         with tempfile.TemporaryDirectory() as folder:
-            made = make(Path(folder))
+            try:
+                made = make(Path(folder))
+            except RuntimeError as error:
+                yield name, -1, 0.0, -1, f"NOT RUN: {error}"
+                continue
             case = made if isinstance(made, Case) else Case(made)
             began = time.monotonic()
             process = started(case.words, **case.environment)
@@ -224,7 +228,7 @@ def measured(word: str) -> Iterator[tuple[str, int, float, int, str]]:
 def main() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (20 << 30, 20 << 30))  # what is not limited ends here, not the machine
     print("| input | exit code | seconds | peak MiB | said |\n| --- | --- | --- | --- | --- |")
-    for name, code, seconds, peak, said in measured(sys.argv[1] if len(sys.argv) > 1 else ""):
+    for name, code, seconds, peak, said in measured(sys.argv[1:] or [""]):
         print(f"| {name} | {code} | {seconds:.1f} | {peak:,} | {said} |", flush=True)
 
 

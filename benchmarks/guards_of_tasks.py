@@ -123,7 +123,7 @@ def full_disk(folder: Path) -> Case:
 def questions(folder: Path) -> list[str]:
     """Words of a fine-tuning for GQA on the shop's images."""
     one = {"question": "what is it", "isBalanced": True}
-    asked = {str(n): one | {"imageId": f"p{n}", "answer": ["square", "disc"][n // 6]} for n in range(12)}
+    asked = {str(n): one | {"imageId": f"{n}", "answer": ["square", "disc"][n // 6]} for n in range(12)}
     (folder / "gqa.json").write_text(json.dumps(asked))
     words = ["finetune", "gqa", str(folder / "model"), str(folder / "gqa.json"), str(folder / "gqa"), "--regions"]
     return [*words, str(folder / "store"), "--validation-share", "0.3", "--training.epochs", "1"]
@@ -148,7 +148,7 @@ def own_source(folder: Path) -> Case:
     shop(folder)
     labels = ("neutral", "entailment", "contradiction")
     rows = [
-        {"pairID": f"{n}", "Flickr30K_ID": f"p{n}", "sentence2": "a disc", "gold_label": labels[n % 3]}
+        {"pairID": f"{n}", "Flickr30K_ID": f"{n}", "sentence2": "a disc", "gold_label": labels[n % 3]}
         for n in range(12)
     ]
     source = written(folder / "pairs.jsonl", *(row | {"label": row["gold_label"]} for row in rows))

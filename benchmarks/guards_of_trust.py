@@ -11,6 +11,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -69,6 +70,33 @@ def saved(folder: Path, packed: bool = False) -> Case:
     return Case(["extract", str(folder / "saved"), str(folder / "out")])
 
 
+def saved_link(folder: Path) -> Case:
+    """A folder that ``datasets`` saved, whose file is a link out of it."""
+    case = saved(folder)
+    (folder / "saved" / "state.json").write_text(json.dumps({"_data_files": [{"filename": "data.arrow"}]}))
+    (folder / "saved" / "data.arrow").symlink_to(folder / "outside.arrow")
+    return case
+
+
+def h5(folder: Path, virtual: bool = False) -> Case:
+    """HDF5 whose numbers lie in another file."""
+    (folder / "numbers.bin").write_bytes(bytes(64))
+    with h5py.File(folder / "other.h5", "w") as other:
+        other["features"] = np.zeros((2, 8), np.float32)
+    with h5py.File(folder / "a.h5", "w") as file:
+        group = file.create_group("1")
+        if virtual:
+            layout = h5py.VirtualLayout((2, 8), np.float32)
+            layout[:] = h5py.VirtualSource(str(folder / "other.h5"), "features", (2, 8))
+            group.create_virtual_dataset("features", layout)
+        else:
+            place = [(str(folder / "numbers.bin"), 0, 64)]
+            group.create_dataset("features", (2, 8), np.float32, external=place)
+        group["boxes"] = np.array([[0, 0, 5, 5], [1, 1, 8, 8]], np.float32)
+        group["image_w"], group["image_h"] = 10, 10
+    return Case(["import", "h5", str(folder / "a.h5"), str(folder / "out")])
+
+
 def outside(folder: Path) -> Case:
     """A catalogue whose cell names a file outside of its folder."""
     (folder / "shop").mkdir()
@@ -77,10 +105,14 @@ def outside(folder: Path) -> Case:
     return Case(["extract", str(folder / "shop" / "shop.csv"), str(folder / "out")])
 
 
-def lock_taken(folder: Path) -> Case:
-    """The place of locks is a link of somebody else."""
-    (folder / "elsewhere").mkdir()
-    (folder / f"interbert-locks-{os.getuid()}").symlink_to(folder / "elsewhere")
+def lock_taken(folder: Path, link: bool = True) -> Case:
+    """The place of locks is a link of somebody else, or a file."""
+    place = folder / f"interbert-locks-{os.getuid()}"
+    if link:
+        (folder / "elsewhere").mkdir()
+        place.symlink_to(folder / "elsewhere")
+    else:
+        place.write_text("mine")
     return Case(["extract", str(shop(folder) / "shop.parquet"), str(folder / "out")], {"TMPDIR": str(folder)})
 
 
@@ -141,6 +173,60 @@ def missing_page(folder: Path) -> Case:
     return Case(["topics", "page", str(folder / "out"), str(folder / "topics.html")])
 
 
+def pages_outside(folder: Path) -> Case:
+    """A list of topic pages that names a file outside of its folder."""
+    case = missing_page(folder)
+    about = json.loads((folder / "out" / "topics.json").read_text())
+    (folder / "out" / "topics.json").write_text(json.dumps(about | {"topics": ["../../shop"]}))
+    return case
+
+
+def exported(damage: Callable[[Path], object]) -> Callable[[Path], Case]:
+    """An index whose exported model was damaged."""
+
+    def make(folder: Path) -> Case:
+        (place,) = (shop(folder) / "index" / "models").glob("*/exported")
+        damage(place)
+        return Case(["search", str(folder / "index"), "red"])
+
+    return make
+
+
+def settings(**wrong: object) -> Callable[[Path], object]:
+    """Change the settings of an exported model."""
+
+    def change(place: Path) -> None:
+        fields = json.loads((place / "exported.json").read_text())
+        (place / "exported.json").write_text(json.dumps(fields | wrong))
+
+    return change
+
+
+def halved(name: str) -> Callable[[Path], object]:
+    return lambda place: (place / name).write_bytes((place / name).read_bytes()[:1000])
+
+
+def going_on(damage: Callable[[Path], object]) -> Callable[[Path], Case]:
+    """Pretraining from an InterBERT whose directory was damaged."""
+
+    def make(folder: Path) -> Case:
+        damage(shop(folder) / "model")
+        words = ["pretrain", str(folder / "store"), str(folder / "run"), "--init-from", str(folder / "model")]
+        return Case([*words, "--training.max-steps", "1", "--validation-share", "0.3"])
+
+    return make
+
+
+def configuration(**wrong: object) -> Callable[[Path], object]:
+    """Change the settings of a model directory."""
+
+    def change(model: Path) -> None:
+        fields = json.loads((model / "config.json").read_text())
+        (model / "config.json").write_text(json.dumps(fields | wrong))
+
+    return change
+
+
 def manifest(**wrong: object) -> Callable[[Path], Case]:
     """An index whose manifest was changed."""
 
@@ -158,7 +244,11 @@ CASES: dict[str, Callable[[Path], Case]] = {
     "a saved `datasets` folder that names a file outside of it": saved,
     "a saved `datasets` folder with 50 MB in some kB (compressed Arrow)": partial(saved, packed=True),
     "a catalogue's cell that names a file outside its folder": outside,
+    "a saved `datasets` folder whose file is a link out of it": saved_link,
+    "HDF5 whose numbers lie in another file (external storage)": h5,
+    "HDF5 whose numbers are of another file (virtual dataset)": partial(h5, virtual=True),
     "the folder of locks is a link of somebody else": lock_taken,
+    "the folder of locks is a file": partial(lock_taken, link=False),
     "`search` over titles, ids and columns with markup, HTML and control characters": marked_titles,
     "`regions show` of regions made by HTML, an address with a secret, and a path": made_by,
     "`finetune retrieval`: folders in what it publishes": run,
@@ -166,6 +256,22 @@ CASES: dict[str, Callable[[Path], Case]] = {
         "run/recipe.json", "finetune", "retrieval", "@model", "@store", "@run"
     ),
     "`topics page` when a listed page is missing": missing_page,
+    "a list of topic pages that names a file outside its folder": pages_outside,
+    "an index whose exported model lacks its joint pass": exported(lambda place: (place / "joint.xml").unlink()),
+    "an index whose exported model has settings of other types": exported(settings(contrastive_size="x")),
+    "an index whose exported model has settings 900 levels deep": exported(
+        lambda place: (place / "exported.json").write_text("[" * 900 + "]" * 900)
+    ),
+    "an index whose exported model has half of its weights": exported(halved("joint.bin")),
+    "`pretrain --init-from` an InterBERT whose hidden_size is a word": going_on(configuration(hidden_size="large")),
+    "`pretrain --init-from` an InterBERT with other sizes than its weights": going_on(configuration(hidden_size=64)),
+    "`pretrain --init-from` an InterBERT without weights": going_on(
+        lambda model: (model / "model.safetensors").unlink()
+    ),
+    "`pretrain --init-from` an InterBERT with half of its weights": going_on(halved("model.safetensors")),
+    "`pretrain --init-from` an InterBERT whose settings are no object": going_on(
+        lambda model: (model / "config.json").write_text("[]")
+    ),
     "an index whose manifest has a wrong size": manifest(vector_size=9, hidden_size=7),
     "an index whose manifest names a table outside its folder": manifest(table="../other"),
 }

@@ -7,6 +7,7 @@ products, a random model of hidden size 32, a region store and an index.
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -22,11 +23,12 @@ from pathlib import Path
 sys.argv = ['/usr/bin/interbert', *sys.argv[1:]]
 from interbert.cli.main import main
 most, kill = os.environ.get('GUARD_MOST_BYTES'), int(os.environ.get('GUARD_KILL_AT', 0))
+name = os.environ.get('GUARD_KILL_NAME')
 if most: resource.setrlimit(resource.RLIMIT_FSIZE, (int(most), int(most)))
 place, seen = Path.replace, []
 def killed(self, target):
-    seen.append(target)
-    if len(seen) == kill: os.kill(os.getpid(), signal.SIGKILL)
+    if name is None or str(target).endswith(name): seen.append(target)
+    if seen and seen[-1] is target and len(seen) == kill: os.kill(os.getpid(), signal.SIGKILL)
     return place(self, target)
 Path.replace = killed
 code = main(sys.argv[1:])
@@ -34,7 +36,7 @@ known = dict(line.split(':', 1) for line in open('/proc/self/status'))  # ru_max
 print('peak', int(known['VmHWM'].split()[0]) // 1024, file=sys.stderr)
 sys.exit(code)
 """
-"""A command on a disk that takes files of so many bytes, or killed when its n-th file would take its place."""
+"""A command on a disk that takes files of so many bytes, or killed when its n-th file, of a name, takes its place."""
 
 
 @dataclass
@@ -109,19 +111,47 @@ def beside(folder: Path, again: bool = False) -> Case:
     return Case(["index", "add", str(folder / "index"), str(folder / "more.parquet")], after=partial(held, folder))
 
 
+def two_writers(folder: Path, words: tuple[str, ...]) -> Case:
+    """Two commands that write an index at once: one adds 4 of 16 products; the row is of the other."""
+    shop(folder)
+    other = started(["index", "add", str(folder / "index"), str(folder / "more.parquet")])
+
+    def after() -> str:
+        _, error = other.communicate(timeout=600)
+        said = [line for line in error.splitlines() if line.startswith("interbert:")]
+        told = "".join(said).replace(str(folder), "FOLDER")
+        return f"; beside it `index add` of 4: exit code {other.returncode} {told}{held(folder)}"
+
+    return Case([word.replace("@", f"{folder}/") for word in words], after=after)
+
+
 def held(folder: Path) -> str:
     code = "import sys; from interbert.search.index import ProductIndex; print(len(ProductIndex.open(sys.argv[1])))"
     given = [sys.executable, "-c", code, str(folder / "index")]
     return f"; {subprocess.run(given, capture_output=True, text=True).stdout.strip()} products"
 
 
-def killed(name: str, *words: str, at: int) -> Callable[[Path], Case]:
-    """The same command after one that was killed when its ``at``-th file would take its place."""
+def backbone_on_a_full_disk(folder: Path) -> Case:
+    """Fine-tuning of an extractor after one whose disk had no room for a checkpoint."""
+    shop(folder)
+    words = [word.replace("@", f"{folder}/") for word in ("finetune", "backbone", "@shop.parquet", "@out", *_SMALL)]
+    if done(words, GUARD_KILL_AT="2", GUARD_KILL_NAME="out/log_history.jsonl") != -signal.SIGKILL:
+        raise RuntimeError("finetune backbone ended before its second line of log")
+    sizes = [file.stat().st_size for file in (folder / "out" / "checkpoints").rglob("optimizer.pt")]
+    shutil.rmtree(folder / "out")
+    if done(words, GUARD_MOST_BYTES=str(max(sizes) - 1)) != 1:
+        raise RuntimeError("finetune backbone found room for its checkpoint")
+    return Case(words)
+
+
+def killed(name: str, *words: str, at: int, file: str | None = None) -> Callable[[Path], Case]:
+    """The same command after one that was killed when its ``at``-th file, of a name, would take its place."""
 
     def make(folder: Path) -> Case:
         shop(folder)
         given = [word.replace("@", f"{folder}/") for word in (*name.split(), *words)]
-        if done(given, GUARD_KILL_AT=str(at)) != -signal.SIGKILL:
+        named = {} if file is None else {"GUARD_KILL_NAME": file}
+        if done(given, GUARD_KILL_AT=str(at), **named) != -signal.SIGKILL:
             raise RuntimeError(f"{name}: ended before its file {at}")
         return Case(given)
 
@@ -134,6 +164,12 @@ _SMALL = ("--epochs", "1", "--head-epochs", "1", "--input-size", "64", "--batch-
 CASES: dict[str, Callable[[Path], Case]] = {
     "`index add` started while `index build --rebuild` writes": beside,
     "the same `index add` after the rebuild (12 products and 4)": partial(beside, again=True),
+    "`index add` of 12 beside `index add` of 4": partial(
+        two_writers, words=("index", "add", "@index", "@again.parquet")
+    ),
+    "`index remove` of 6 beside `index add` of 4": partial(
+        two_writers, words=("index", "remove", "@index", "--where", "kind = 'disc'")
+    ),
     "`extract` on a full disk": full("extract", "@shop.parquet", "@out", "--input-size", "64", kept="shop.parquet"),
     "`topics learn` on a full disk": full("topics learn", "@model", "@store", *_LEARN, kept="model/config.json"),
     "`convert to-reference` on a full disk": full("convert to-reference", "@model", "@a.bin", kept="model/config.json"),
@@ -146,6 +182,10 @@ CASES: dict[str, Callable[[Path], Case]] = {
     "`finetune backbone` again after kill -9 at its third file": killed(
         "finetune backbone", "@shop.parquet", "@out", *_SMALL, at=3
     ),
+    "`finetune backbone` again after kill -9 between its checkpoint and the line of log": killed(
+        "finetune backbone", "@shop.parquet", "@out", *_SMALL, at=2, file="out/log_history.jsonl"
+    ),
+    "`finetune backbone` again after a disk without room for its checkpoint": backbone_on_a_full_disk,
     "`topics build` again after kill -9 at its second file": killed(
         "topics build", "@index", "@topics.jsonl", "@out", at=2
     ),
@@ -190,7 +230,8 @@ def main(folder: Path) -> None:
         Image.new("RGB", (64 + number, 64), colour).save(image)
         rows.append({"id": f"p{number}", "title": f"a {colour} {kind}", "kind": kind, "image": image.name})
     more = [row | {"id": f"more-{number}"} for number, row in enumerate(rows[:4])]
-    for name, table in (("shop", rows), ("more", more)):
+    again = [row | {"id": f"again-{number}"} for number, row in enumerate(rows)]
+    for name, table in (("shop", rows), ("more", more), ("again", again)):
         pq.write_table(pa.Table.from_pylist(table), folder / f"{name}.parquet")
     (folder / "topics.jsonl").write_text('{"id": "a", "text": "red"}\n{"id": "b", "text": "a disc"}\n')
     (folder / "site" / "pages").mkdir(parents=True)

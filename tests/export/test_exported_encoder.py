@@ -16,6 +16,8 @@ import pytest
 from PIL import Image
 from tests.search.conftest import built, index_path, make_model, model, priced  # noqa: F401  fixtures
 
+from interbert.cli.main import main
+from interbert.errors import CheckpointError
 from interbert.search import exporting
 from interbert.search.engine import SearchEngine
 from interbert.search.exported_encoder import (
@@ -209,6 +211,65 @@ def test_what_is_damaged_is_said_and_the_model_used(
     monkeypatch.setitem(sys.modules, "openvino", None)
     caplog.clear()
     assert exported_encoder(folder, False, None, on_cpu=True) is None
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"contrastive_size": "x"}, "contrastive_size is 'x'"),
+        ({"likeness_size": -1}, "likeness_size is -1"),
+        ({"dual_score_weight": "x"}, "dual_score_weight is 'x'"),
+        ({"dual_score_offset": [1]}, "dual_score_offset is [1]"),
+        ({"contrastive_lexical": "x"}, "contrastive_lexical is 'x'"),
+        ({"hub_correction": None}, "hub_correction is None"),
+        ({"fusion": "../mul"}, "fusion is '../mul'"),
+        ({"special_ids": ["x"]}, "special_ids is ('x',)"),
+        ({"unknown_id": "x"}, "unknown_id is 'x'"),
+        ({"max_text_tokens": 1 << 70}, "max_text_tokens is"),
+    ],
+)
+def test_settings_of_other_types_are_said_and_the_model_used(
+    index: Path, fields: dict[str, object], said: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = kept_model(index) / FOLDER / SETTINGS
+    settings.write_text(json.dumps(json.loads(settings.read_text()) | fields))
+    assert exported_encoder(kept_model(index), False, None, on_cpu=True) is None
+    assert f"cannot be read ({said}" in caplog.text
+
+
+def test_files_that_are_missing_or_too_short_are_said_and_the_model_used(
+    index: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = kept_model(index) / FOLDER
+    words = np.load(folder / WORDS)
+    np.save(folder / WORDS, words[:10])
+    assert exported_encoder(kept_model(index), False, None, on_cpu=True) is None
+    assert "words.npy has 10 rows, its tokenizer" in caplog.text
+    np.save(folder / WORDS, words)
+    for name in ("joint.bin", JOINT):
+        (folder / name).unlink()
+        assert exported_encoder(kept_model(index), False, None, on_cpu=True) is None
+        assert f"there is no {name}" in caplog.text
+
+
+def test_a_file_whose_damage_shows_late_is_said_and_made_anew_by_a_build(
+    index: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = kept_model(index) / FOLDER
+    weights = (folder / "joint.bin").read_bytes()
+    (folder / "joint.bin").write_bytes(weights[: len(weights) // 2])
+    assert main(["search", str(index), "a red circle"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "joint.xml: is damaged (" in line
+    assert "index build --rebuild" in line
+    assert export_encoder(ProductEncoder.load(folder.parent, "cpu", bf16=False), folder.parent)
+    assert (folder / "joint.bin").read_bytes() == weights
+    settings = json.loads((folder / SETTINGS).read_text()) | {"contrastive_lexical": True}
+    (folder / SETTINGS).write_text(json.dumps(settings))  # a network of one input is given two
+    light = exported_encoder(folder.parent, False, None, on_cpu=True)
+    assert light is not None
+    with pytest.raises(CheckpointError, match=r"text_encoder\.xml: is damaged"):
+        light.text_vectors(light.token_ids(["red"]))
 
 
 def test_what_differs_from_torch_is_not_kept(

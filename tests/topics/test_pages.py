@@ -15,7 +15,7 @@ from tests.search.conftest import priced_rows, source_of, write_table
 from tests.topics.conftest import FULL, TOPICS, opened
 
 from interbert.cli.main import main
-from interbert.errors import CheckpointError, ColumnError, SourceError, UsageError
+from interbert.errors import CheckpointError, ColumnError, DataError, SourceError, UsageError
 from interbert.extraction.attributes import attribute_values, facet_columns_of
 from interbert.extraction.columns import ColumnMapping
 from interbert.extraction.joining import CatalogueColumns
@@ -166,6 +166,15 @@ def test_a_damaged_page_is_made_again(recommender: TopicRecommender, tmp_path: P
     done = build_topics(recommender, TOPICS, out, FULL)
     assert (out / "pages" / "red.json").read_bytes() == good
     assert (done.written, done.same, done.untouched) == (1, 1, 1)
+
+
+@pytest.mark.parametrize("name", ["../../outside", "/outside", "..", "a/b", "a\0b", "", 3, ["red"]])
+def test_a_list_of_pages_names_none_outside_its_folder(name: object, tmp_path: Path) -> None:
+    (tmp_path / "topics" / "pages").mkdir(parents=True)
+    (tmp_path / "outside.json").write_text('{"topic_id": "red"}')
+    (tmp_path / "topics" / "topics.json").write_text(json.dumps({"topics": [name], "index": "index"}))
+    with pytest.raises(DataError, match="does not say what pages there are"):
+        read_pages(tmp_path / "topics")
 
 
 def test_one_bad_topic_does_not_stop_the_others(recommender: TopicRecommender, tmp_path: Path) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +14,8 @@ from safetensors.torch import load_file
 from tests.conftest import tiny_config
 
 from interbert.cli.main import main
-from interbert.model.modeling import ImageEmbeddings
+from interbert.model.configuration import InterBertConfig
+from interbert.model.modeling import ImageEmbeddings, InterBertForPreTraining
 from interbert.training.warm_start import start_in_balance
 
 SMALL = ["--training.batch-size", "8", "--training.log-steps", "1", "--validation-share", "0.2"]
@@ -64,6 +67,77 @@ def test_regions_of_another_extractor_do_not_go_on(
     assert main(words) == 0
     assert main(["pretrain", str(other), str(tmp_path / "out"), "--init-from", str(first), *SMALL, *BRIEF]) == 2
     assert "another extractor" in capsys.readouterr().err
+
+
+def deep(folder: Path) -> None:
+    (folder / "config.json").write_text('{"a": ' * 900 + "1" + "}" * 900)
+
+
+def no_object(folder: Path) -> None:
+    (folder / "config.json").write_text("[]")
+
+
+def changed(**fields: object) -> Callable[[Path], None]:
+    def change(folder: Path) -> None:
+        config = json.loads((folder / "config.json").read_text())
+        (folder / "config.json").write_text(json.dumps(config | fields))
+
+    return change
+
+
+def without_weights(folder: Path) -> None:
+    (folder / "model.safetensors").unlink()
+
+
+def half_of_the_weights(folder: Path) -> None:
+    whole = (folder / "model.safetensors").read_bytes()
+    (folder / "model.safetensors").write_bytes(whole[: len(whole) // 2])
+
+
+def of_other_regions(folder: Path) -> None:
+    """Settings and weights that fit each other, and not the extractor that the processor names."""
+    config = InterBertConfig.from_pretrained(folder, num_region_classes=7)
+    InterBertForPreTraining(config).save_pretrained(folder)
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (deep, "config.json: is damaged (it is nested deeper than 60 levels"),
+        (no_object, "config.json: is damaged (it is no JSON object)"),
+        (changed(hidden_size="large"), "hidden_size must be a whole number"),
+        (changed(vocab_size=[1]), "vocab_size must be a whole number"),
+        (changed(num_region_classes=7), "they have other shapes than config.json says"),
+        (changed(auto_map={"AutoModel": "own.Own"}), "asks for code of its own"),
+        (without_weights, "its weights cannot be read"),
+        (half_of_the_weights, "its weights cannot be read"),
+        (of_other_regions, "config.json and processor_config.json are not of one model"),
+    ],
+)
+def test_a_damaged_model_is_said_in_one_line(
+    first: Path,
+    shop_store: Path,
+    tmp_path: Path,
+    damage: Callable[[Path], None],
+    said: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    damaged = tmp_path / "damaged"
+    shutil.copytree(first, damaged, ignore=shutil.ignore_patterns("checkpoints", "recipe.json"))
+    damage(damaged)
+    words = ["pretrain", str(shop_store), str(tmp_path / "out"), "--init-from", str(damaged)]
+    assert main([*words, *SMALL, *BRIEF]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert [line for line in lines if said in line] == lines[-1:]
+    assert "Traceback" not in "".join(lines)
+
+
+def test_texts_longer_than_the_model_has_positions(
+    first: Path, shop_store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["pretrain", str(shop_store), str(tmp_path / "out"), "--init-from", str(first), "--max-text-tokens", "9999"]
+    assert main([*words, *SMALL, *BRIEF]) == 2
+    assert "max_text_tokens 9999 is more than the" in capsys.readouterr().err
 
 
 def test_places_and_features_start_with_about_the_same_weight() -> None:

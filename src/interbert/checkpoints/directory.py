@@ -110,7 +110,10 @@ def _open(kind: type[_Model], directory: str | Path, **overrides: Any) -> tuple[
     except MemoryError:
         raise
     except Exception as error:  # as above: ImportError of a quantisation's package, AttributeError of an unknown dtype
-        raise CheckpointError(f"{directory}: its weights cannot be read ({first_line(error)}).") from error
+        reason = first_line(error)
+        if "ignore_mismatched_sizes" in reason:  # an option of the library, which names the weights on the terminal
+            reason = "they have other shapes than config.json says"
+        raise CheckpointError(f"{directory}: its weights cannot be read ({reason}).") from error
     assert isinstance(model, kind)
     return model, sorted(info["missing_keys"])
 
@@ -184,13 +187,28 @@ def require_interbert(directory: str | Path) -> None:
         raise CheckpointError(
             f"{directory}: there is no model here (no config.json). Train one with: interbert pretrain"
         )
-    try:
-        kind = dict(read_json(config)).get("model_type")
-    except (ValueError, TypeError, OSError) as error:
-        raise CheckpointError(f"{config}: is damaged ({first_line(error)}).") from error
+    kind = model_type(config)
     if kind != "interbert":
         raise CheckpointError(f"{directory}: is a {kind!r} model, not an InterBERT.")
     require_own_files(folder)
+
+
+def model_type(config: Path) -> Any:
+    """What the settings of a model directory say that it is.
+
+    Args:
+        config: the file ``config.json``.
+
+    Raises:
+        CheckpointError: it is damaged.
+    """
+    try:
+        fields = read_json(config)
+        if not isinstance(fields, dict):
+            raise ValueError("it is no JSON object")
+        return fields.get("model_type")
+    except (ValueError, OSError) as error:
+        raise CheckpointError(f"{config}: is damaged ({first_line(error)}).") from error
 
 
 def require_free(folder: Path) -> None:

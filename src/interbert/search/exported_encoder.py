@@ -8,11 +8,11 @@ Shapes: n pairs or texts, T text tokens, R image tokens, H hidden size, D vector
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import threading
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -20,10 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from interbert.errors import CheckpointError, first_line
-from interbert.model.rerank_reach import require_reach
+from interbert.search.exported_settings import ExportedSettings
 from interbert.search.pair_batches import even_batches, filled
 from interbert.search.query_encoder import ProductEncoder
-from interbert.utils.bounded_files import read_json
 from interbert.utils.mapped_files import let_go
 from interbert.utils.runtimes import import_unreported
 from interbert.utils.texts import whole_text
@@ -39,57 +38,13 @@ FOLDER = "exported"
 """Beside the files of the model that an index keeps."""
 SETTINGS, TOKENIZER, WORDS = "exported.json", "tokenizer.json", "words.npy"
 TEXT, JOINT = "text_encoder.xml", "joint.xml"
-FORMAT = 1
 
 _CHARACTERS = 64
 """Of a text for each token that the model reads: what is cut anyway need not be tokenized."""
 
+REMEDY = "interbert index build --rebuild makes the files anew."
+
 _logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class ExportedSettings:
-    """What the model's configuration and processor say, as far as it is needed without them."""
-
-    hidden_size: int
-    pooler_size: int
-    fusion: str
-    contrastive_size: int | None
-    contrastive_lexical: bool
-    query_bank_size: int | None
-    hub_correction: float
-    likeness_size: int | None
-    likeness_share: float
-    dual_score_weight: float | None
-    dual_score_offset: float | None
-    max_text_tokens: int
-    special_ids: tuple[int, ...]
-    unknown_id: int | None
-    rerank_depth: int | None = None
-    rerank_reach: float | None = None
-    unread_score: float | None = None
-    format: int = FORMAT
-
-    @property
-    def reads_jointly(self) -> bool:
-        """Whether scores of pairs come from the joint pass."""
-        return self.dual_score_offset is None
-
-    @classmethod
-    def read(cls, file: Path) -> ExportedSettings:
-        """Of a file.
-
-        Raises:
-            OSError, ValueError, TypeError: it is missing, damaged or of another version.
-            ConfigError: it says in part, or impossibly, which candidates are read.
-        """
-        said = dict(read_json(file))
-        if said.get("format") != FORMAT:
-            raise ValueError(f"it is of format {said.get('format')}, and this version reads {FORMAT}")
-        known = {one.name: said[one.name] for one in fields(cls) if one.name in said}
-        settings = cls(**(known | {"special_ids": tuple(int(one) for one in said.get("special_ids", ()))}))
-        require_reach(settings)
-        return settings
 
 
 class Words:
@@ -99,14 +54,30 @@ class Words:
         self._table = np.load(file, mmap_mode="r", allow_pickle=False)
         if self._table.ndim != 2 or self._table.shape[1] != hidden_size or self._table.dtype != np.float32:
             raise ValueError(f"{file.name} is {self._table.dtype} {list(self._table.shape)}")
+        self._file = file
+
+    def __len__(self) -> int:
+        """Rows."""
+        return len(self._table)
 
     def __getitem__(self, ids: NDArray[np.int64]) -> Float32:
-        """Rows [n,T,H] of token ids [n,T]."""
-        return np.asarray(self._table[ids])
+        """Rows [n,T,H] of token ids [n,T].
+
+        Raises:
+            CheckpointError: a token has no row.
+        """
+        try:
+            return np.asarray(self._table[ids])
+        except IndexError as error:
+            raise CheckpointError(f"{self._file}: has no row of a token ({error}). {REMEDY}") from error
 
 
 class Network:
-    """A compiled file of OpenVINO; threads may share it."""
+    """A compiled file of OpenVINO; threads may share it.
+
+    Raises:
+        CheckpointError: it is damaged, also when that shows first as it computes.
+    """
 
     def __init__(self, file: Path, bf16: bool) -> None:
         openvino = import_unreported("openvino")
@@ -115,7 +86,9 @@ class Network:
             "NUM_STREAMS": "1",
             "INFERENCE_NUM_THREADS": str(threads()),
         }
-        self._compiled = openvino.compile_model(str(file), "CPU", settings)
+        self._file = file
+        with _computing(file):
+            self._compiled = openvino.compile_model(str(file), "CPU", settings)
         self._weights = file.with_suffix(".bin")
         let_go(self._weights)
         self._used = False
@@ -126,11 +99,23 @@ class Network:
         request = getattr(self._thread, "request", None)
         if request is None:  # one must not be used by two threads
             request = self._thread.request = self._compiled.create_infer_request()
-        found = np.array(request.infer(list(inputs))[0], dtype=np.float32)
+        with _computing(self._file):
+            found = np.array(request.infer(list(inputs))[0], dtype=np.float32)
         if not self._used:  # weights are mapped, and copied in the order in which they are computed with
             self._used = True
             let_go(self._weights)
         return found
+
+
+@contextlib.contextmanager
+def _computing(file: Path) -> Iterator[None]:
+    """Tell what OpenVINO, which raises RuntimeError for everything, finds wrong with a file."""
+    try:
+        yield
+    except RuntimeError as error:
+        said = [line for line in map(str.strip, str(error).splitlines()) if line and "Exception from" not in line]
+        reason = said[-1] if said else "unknown"
+        raise CheckpointError(f"{file}: is damaged ({reason}). {REMEDY}") from error
 
 
 class ExportedScorer:
@@ -199,10 +184,11 @@ class ExportedEncoder(ProductEncoder):
             self._settings = ExportedSettings.read(folder / SETTINGS)
             self._words = Words(folder / WORDS, self._settings.hidden_size)
             self._tokenizer = _tokenizer(folder / TOKENIZER, self._settings.max_text_tokens)
+            _require_fitting(folder, self._settings, self._tokenizer, self._words)
             self._text = Network(folder / TEXT, bf16=False)
-        except ImportError:
+        except (ImportError, CheckpointError):
             raise
-        except Exception as error:  # of the file system, of JSON, of tokenizers, of OpenVINO
+        except Exception as error:  # of the file system, of JSON, of tokenizers
             raise CheckpointError(f"{folder}: cannot be read ({first_line(error)}).") from error
         self._directory = directory
         self._loading = threading.Lock()
@@ -273,8 +259,21 @@ def exported_encoder(
     except ImportError:
         return None
     except CheckpointError as error:
-        _logger.warning(f"{error} The model itself is used; interbert index build --rebuild makes the files anew.")
+        _logger.warning(f"{str(error).removesuffix(f' {REMEDY}')} The model itself is used. {REMEDY}")
         return None
+
+
+def _require_fitting(folder: Path, settings: ExportedSettings, tokenizer: Any, words: Words) -> None:
+    """Check, without compiling it, that the joint pass is there, and that every token has a row.
+
+    Raises:
+        ValueError: one is missing.
+    """
+    for file in (folder / JOINT, (folder / JOINT).with_suffix(".bin")) if settings.reads_jointly else ():
+        if not file.is_file():
+            raise ValueError(f"there is no {file.name}")
+    if tokenizer.get_vocab_size() > len(words):
+        raise ValueError(f"{WORDS} has {len(words)} rows, its tokenizer {tokenizer.get_vocab_size()} tokens")
 
 
 def has_gpu() -> bool:

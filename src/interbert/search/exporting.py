@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shutil
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -17,20 +18,21 @@ import torch
 from torch import Tensor, nn
 
 from interbert.checkpoints.directory import whole_folder
-from interbert.errors import CheckpointError
+from interbert.errors import CheckpointError, writing
 from interbert.model.configuration import NO_MIXTURE
 from interbert.model.modeling import InterBertForImageTextRetrieval
 from interbert.model.scoring import inference
 from interbert.search.exported_encoder import (
     FOLDER,
     JOINT,
+    REMEDY,
     SETTINGS,
     TEXT,
     TOKENIZER,
     WORDS,
     ExportedEncoder,
-    ExportedSettings,
 )
+from interbert.search.exported_settings import ExportedSettings
 from interbert.search.openvino_joint import logit_differences
 from interbert.search.query_encoder import ProductEncoder
 from interbert.utils.files import atomic_write
@@ -89,7 +91,7 @@ def _embedded(model: InterBertForImageTextRetrieval, words: Tensor) -> Tensor:
 
 
 def export_encoder(encoder: ProductEncoder, directory: Path) -> bool:
-    """Write the files beside a model's own; nothing when they are there, OpenVINO is not installed, or SWITCH is 0.
+    """Write the files beside a model's own; nothing where sound ones are, OpenVINO is not installed, or SWITCH is 0.
 
     Args:
         encoder: of the model, as it was loaded, on any device.
@@ -102,15 +104,18 @@ def export_encoder(encoder: ProductEncoder, directory: Path) -> bool:
         StorageError: they cannot be written.
     """
     folder = directory / FOLDER
-    if (folder / SETTINGS).is_file():
-        return True
-    if os.environ.get(SWITCH) == "0":
+    present = (folder / SETTINGS).is_file()
+    if not present and os.environ.get(SWITCH) == "0":
         return False
     try:
         openvino = import_unreported("openvino")
     except ImportError:
-        return False
+        return present
     model = ProductEncoder.load(directory, "cpu", bf16=False).model.eval()
+    if folder.is_dir():
+        if present and _is_sound(directory, model):
+            return True
+        _remove(folder)
     try:
         with whole_folder(folder) as part:
             _write(model, encoder, part, openvino)
@@ -120,12 +125,30 @@ def export_encoder(encoder: ProductEncoder, directory: Path) -> bool:
     try:
         _check(ExportedEncoder(directory, False, "auto"), model)
     except CheckpointError as error:
-        for file in folder.iterdir():
-            file.unlink()
-        folder.rmdir()
+        _remove(folder)
         _logger.warning(f"{error} Searches use the model itself.")
         return False
     return True
+
+
+def _is_sound(directory: Path, model: InterBertForImageTextRetrieval) -> bool:
+    """Whether the files that are there compute what the model computes; they may have been damaged since."""
+    try:
+        _check(ExportedEncoder(directory, False, "auto"), model)
+    except CheckpointError as error:
+        _logger.warning(f"{str(error).removesuffix(f' {REMEDY}')} Its files are made anew.")
+        return False
+    return True
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder of files.
+
+    Raises:
+        StorageError: it cannot be removed.
+    """
+    with writing(folder):
+        shutil.rmtree(folder)
 
 
 def _write(model: InterBertForImageTextRetrieval, encoder: ProductEncoder, folder: Path, openvino: Any) -> None:

@@ -24,7 +24,7 @@ from interbert.search.hits import Hit
 from interbert.search.index import ProductIndex
 from interbert.topics.recommend import PageSettings, TopicRecommender
 from interbert.topics.selection import doubt, select_items, why_empty
-from interbert.topics.topic_file import Topic
+from interbert.topics.topic_file import Topic, names_file
 from interbert.utils.bounded_files import read_json
 from interbert.utils.files import atomic_write, is_part, only_writer
 from interbert.utils.redaction import published, stripped
@@ -159,6 +159,8 @@ def read_pages(out: str | Path) -> tuple[str, list[BuiltPage]]:
     pages = []
     try:
         for name in about["topics"]:
+            if not names_file(name):
+                raise TypeError
             pages.append(_built(folder / _PAGES / f"{name}.json"))
         private = folder / _BUILT_FROM  # earlier versions wrote the path into the list
         return str((_read(private) if private.is_file() else about)["index"]), pages

@@ -100,7 +100,7 @@ def _topic(line: str, fields: Sequence[str], where: str, otherwise: str) -> Topi
     texts = tuple(" ".join(values[name].split()) for name in fields if isinstance(values.get(name), str))
     texts = tuple(text for text in texts if text)
     identifier = str(values.get("topic_id", otherwise))
-    if not _ID.fullmatch(identifier):
+    if not names_file(identifier):
         raise UsageError(
             f"{where}: topic_id {identifier[:40]!r} cannot name a file. Use letters, digits, and . _ - inside."
         )
@@ -116,3 +116,8 @@ def _rule(rule: Any, where: str) -> dict[str, list[str]]:
     if not isinstance(rule, dict) or not all(isinstance(listed, list) for listed in rule.values()):
         raise UsageError(f'{where}: \'relevant\' is no object of lists. Write {{"colour": ["red", "pink"]}}.')
     return {str(name): [str(value) for value in listed] for name, listed in rule.items()}
+
+
+def names_file(topic_id: object) -> bool:
+    """Whether a topic's id, which a file of others may say, names a file and never a folder or a path."""
+    return isinstance(topic_id, str) and _ID.fullmatch(topic_id) is not None

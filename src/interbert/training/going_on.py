@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from interbert.checkpoints.bert import FillReport, bert_names
-from interbert.checkpoints.directory import load_pretraining_model, load_processor, require_interbert
+from interbert.checkpoints.directory import load_pretraining_model, load_processor, model_type, require_interbert
 from interbert.errors import CheckpointError, ConfigError
+from interbert.model.configuration import InterBertConfig
 from interbert.model.modeling import InterBertForPreTraining
 from interbert.model.processing import InterBertProcessor
 from interbert.regions.schema import ExtractorInfo, RegionReader
@@ -14,13 +15,17 @@ from interbert.training.options import ModelOptions, PretrainOptions
 
 
 def goes_on(source: str) -> bool:
-    """Whether ``init_from`` is a directory of an InterBERT; all else is a BERT's."""
-    if not Path(source, "config.json").is_file():
+    """Whether ``init_from`` is a directory of an InterBERT; all else is a BERT's.
+
+    Raises:
+        CheckpointError: its settings are damaged, or it is an InterBERT that asks for code or files outside itself.
+    """
+    config = Path(source, "config.json")
+    if not config.is_file():
         return False
-    try:
-        require_interbert(source)
-    except CheckpointError:
+    if model_type(config) != "interbert":
         return False
+    require_interbert(source)
     return True
 
 
@@ -37,12 +42,14 @@ def pretrained_processor(options: PretrainOptions, store: RegionReader) -> Inter
     return processor
 
 
-def pretrained_model(options: PretrainOptions) -> tuple[InterBertForPreTraining, FillReport, frozenset[str]]:
+def pretrained_model(
+    options: PretrainOptions, store: RegionReader
+) -> tuple[InterBertForPreTraining, FillReport, frozenset[str]]:
     """The model that goes on, what filled it, and the names of what a BERT filled in the beginning.
 
     Raises:
         CheckpointError: the directory is damaged, or ``model.config_overrides`` does not fit its weights.
-        ConfigError: other options of the model are given, which are settled.
+        ConfigError: other options of the model are given, which are settled; or texts are longer than it has positions.
     """
     settled, given = ModelOptions(), options.model
     for name in vars(settled):
@@ -52,6 +59,28 @@ def pretrained_model(options: PretrainOptions) -> tuple[InterBertForPreTraining,
                 "change its configuration by model.config_overrides."
             )
     model = load_pretraining_model(options.init_from, **given.config_overrides)
+    _require_sizes(options, model.config, store.info)
     names = tuple(model.state_dict())
     report = FillReport(options.init_from, names, (), model.config.vocab_size)
     return model, report, frozenset(bert_names(model.config, has_lm_head=True))
+
+
+def _require_sizes(options: PretrainOptions, config: InterBertConfig, info: ExtractorInfo) -> None:
+    """Check that the model's settings are those of its own processor, which names the extractor, and of the texts.
+
+    Raises:
+        CheckpointError: regions have other sizes.
+        ConfigError: there are too few positions.
+    """
+    classes = config.num_region_classes if config.region_objective == "classify" else info.num_classes
+    if (config.region_feature_size, classes) != (info.feature_size, info.num_classes):
+        raise CheckpointError(
+            f"{options.init_from}: is a model of regions with {config.region_feature_size} numbers and {classes} "
+            f"classes, but those of its extractor have {info.feature_size} and {info.num_classes or 'no'}: config.json "
+            "and processor_config.json are not of one model. Restore them."
+        )
+    if options.max_text_tokens > config.max_position_embeddings:
+        raise ConfigError(
+            f"max_text_tokens {options.max_text_tokens} is more than the {config.max_position_embeddings} positions "
+            f"of {options.init_from}."
+        )

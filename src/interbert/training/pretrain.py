@@ -91,7 +91,7 @@ def _pretrain(options: PretrainOptions) -> None:
     set_seed(options.training.seed)
     going_on = goes_on(options.init_from)
     processor = pretrained_processor(options, data.store) if going_on else _processor(options, data)
-    model, filled = _pretrained(options) if going_on else _model(options, data, processor)
+    model, filled = _pretrained(options, data.store) if going_on else _model(options, data, processor)
     pairs = PairData(data.table, data.store, processor, options.training.seed, options.regions)
     cut = cut_of(options.training)
     batches = EpochBatches(pairs.lengths, options.training.batch_size, options.training.seed, cut, data.visits)
@@ -173,8 +173,8 @@ def _model(
     return model, filled
 
 
-def _pretrained(options: PretrainOptions) -> tuple[InterBertForPreTraining, frozenset[str]]:
-    model, report, filled = pretrained_model(options)
+def _pretrained(options: PretrainOptions, store: RegionReader) -> tuple[InterBertForPreTraining, frozenset[str]]:
+    model, report, filled = pretrained_model(options, store)
     model.set_attn_implementation(attention_for_training())
     _record(options, model, report)
     return model, filled
