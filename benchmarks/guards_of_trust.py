@@ -145,7 +145,13 @@ def made_by(folder: Path) -> Case:
 
 def run(folder: Path) -> Case:
     """A training run, and what it publishes."""
-    words = ["finetune", "retrieval", str(shop(folder) / "model"), str(folder / "store"), str(folder / "run")]
+    words = [
+        "finetune",
+        "retrieval",
+        str(shop(folder, copied=False) / "model"),
+        str(folder / "store"),
+        str(folder / "run"),
+    ]
     words += ["--training.epochs", "1", "--training.batch-size", "4", "--validation-share", "0.3"]
     published = [folder / "run" / name for name in ("README.md", "provenance.json", "processor_config.json")]
     return Case(words, after=lambda: lacks(str(folder), *published))

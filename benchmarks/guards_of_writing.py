@@ -6,15 +6,17 @@ products, a random model of hidden size 32, a region store and an index.
 
 from __future__ import annotations
 
+import atexit
 import os
 import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 CHILD = """
@@ -63,9 +65,21 @@ def done(words: list[str], **environment: str) -> int:
     return process.returncode
 
 
-def shop(folder: Path) -> Path:
-    """What :func:`main` makes, made in another process: its memory would count as the command's."""
+@cache
+def first_shop() -> Path:
+    """What :func:`main` makes, made once, in another process: its memory would count as the command's."""
+    folder = Path(tempfile.mkdtemp(prefix="guards-shop-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     subprocess.run([sys.executable, __file__, str(folder)], check=True, stdout=subprocess.DEVNULL)
+    return folder
+
+
+def shop(folder: Path, copied: bool = True) -> Path:
+    """A shop in a folder: a copy, or one that was made there, so that its files have the folder's own path."""
+    if copied:
+        shutil.copytree(first_shop(), folder, dirs_exist_ok=True)
+    else:
+        subprocess.run([sys.executable, __file__, str(folder)], check=True, stdout=subprocess.DEVNULL)
     return folder
 
 

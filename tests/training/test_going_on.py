@@ -106,7 +106,7 @@ def of_other_regions(folder: Path) -> None:
         (deep, "config.json: is damaged (it is nested deeper than 60 levels"),
         (no_object, "config.json: is damaged (it is no JSON object)"),
         (changed(hidden_size="large"), "hidden_size must be a whole number"),
-        (changed(vocab_size=[1]), "vocab_size must be a whole number"),
+        (changed(vocab_size=[1]), "its processor cannot be read ("),
         (changed(num_region_classes=7), "they have other shapes than config.json says"),
         (changed(auto_map={"AutoModel": "own.Own"}), "asks for code of its own"),
         (without_weights, "its weights cannot be read"),
