@@ -135,8 +135,10 @@ def _is_sound(directory: Path, model: InterBertForImageTextRetrieval) -> bool:
     """Whether the files that are there compute what the model computes; they may have been damaged since."""
     try:
         _check(ExportedEncoder(directory, False, "auto"), model)
-    except CheckpointError as error:
-        _logger.warning(f"{str(error).removesuffix(f' {REMEDY}')} Its files are made anew.")
+    except (CheckpointError, ValueError) as error:  # ValueError: vectors of another size than the model's
+        wrong = str(error).removesuffix(f" {REMEDY}")
+        said = wrong if isinstance(error, CheckpointError) else f"{directory / FOLDER}: is damaged ({wrong})."
+        _logger.warning(f"{said} Its files are made anew.")
         return False
     return True
 
