@@ -207,8 +207,8 @@ def measured(words: list[str]) -> Iterator[tuple[str, int, float, int, str]]:
         with tempfile.TemporaryDirectory() as folder:
             try:
                 made = make(Path(folder))
-            except RuntimeError as error:
-                yield name, -1, 0.0, -1, f"NOT RUN: {error}"
+            except RuntimeError as fault:
+                yield name, -1, 0.0, -1, f"NOT RUN: {fault}"
                 continue
             case = made if isinstance(made, Case) else Case(made)
             began = time.monotonic()
