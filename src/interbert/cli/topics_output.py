@@ -41,6 +41,8 @@ def print_refresh(path: str, done: Refresh, topics: int) -> None:
     ]
     told = ", ".join(f"{count} {what}" for count, what in counts if count) or "nothing to do"
     say(f"{path}: {topics} topics: {told}; {done.items} items")
+    if done.note:
+        say(f"note: {done.note}")
     for name, reason in list(done.empty.items())[:_SHOWN]:
         say(f"topic {name}: its page is empty: {reason}")
     if len(done.empty) > _SHOWN:

@@ -79,7 +79,7 @@ class Contents:
         with index.reading():
             parts = {}
             for key, fragment in fragments(index).items():
-                files = _files(index, fragment)
+                files = column_files(index, fragment)
                 parts[key] = self.parts.get(key) or self._with_changed(index, fragment, files)
             self.parts = parts
 
@@ -111,10 +111,10 @@ def fragments(index: ProductIndex) -> dict[Key, Any]:
     return {(one.fragment_id, tuple(file.path for file in one.data_files())): one for one in found}
 
 
-def _files(index: ProductIndex, fragment: Any) -> dict[str, str]:
-    """The file that has each of the columns that are read; one that changed has a file of its own."""
+def column_files(index: ProductIndex, fragment: Any) -> dict[str, str]:
+    """The file that has each column that is read, by the database's name; one that changed has a file of its own."""
     holding = {number: file.path for file in fragment.data_files() for number in file.fields}
-    names = set(index.fields(False))
+    names = set(index.fields(True))
     fields = [one for one in index.table.to_lance().lance_schema.fields() if one.name() in names]
     return {one.name(): holding[_leaf(one).id()] for one in fields}
 

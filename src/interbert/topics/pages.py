@@ -6,6 +6,7 @@
     OUT/built_from.json      where the index is: of this machine, not to publish
     OUT/pages/ID.json        what a page shows
     OUT/sources/ID.json      what it was made from, to know when nothing changed
+    OUT/kept.safetensors     what searches found, so that a refresh need not search again
 
 Every file is written whole or not at all, a page as soon as it is made, so a stopped command goes on where it was.
 """
@@ -14,17 +15,24 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from interbert.errors import DataError, UsageError, first_line, writing
 from interbert.search.hits import Hit
 from interbert.search.index import ProductIndex
+from interbert.search.table_rows import read_rows
+from interbert.topics.choice import facet
+from interbert.topics.judged_topics import ChosenPage, Images, JudgedTopic, choose_page
+from interbert.topics.kept_topics import FILE
+from interbert.topics.near_lists import Numbers
 from interbert.topics.recommend import PageSettings, TopicRecommender
-from interbert.topics.selection import doubt, select_items, why_empty
 from interbert.topics.topic_file import Topic
+from interbert.topics.topic_source import TopicSource
 from interbert.utils.bounded_files import read_json
 from interbert.utils.files import atomic_write, is_part, only_writer
 from interbert.utils.redaction import published, stripped
@@ -32,11 +40,13 @@ from interbert.utils.stored_names import stored
 from interbert.utils.terminal import progress_bar
 
 _SETTINGS = {"min_probability": "least", "diversify_by": "spread"}
-_FORMAT = 4
+_FORMAT = 5
 """Of how pages are made: raised when the same evidence gives other pages, so that all are looked at again."""
 _LIST, _PAGES, _SOURCES, _BUILT_FROM = "topics.json", "pages", "sources", "built_from.json"
 _UNLIKELY = "no product is likely enough"
 """Why a page is empty that an earlier version made."""
+_AT_ONCE = 200
+"""Pages whose items are read in one go, where no page takes a search."""
 _REMEDY = "Run interbert topics build again."
 
 
@@ -61,6 +71,10 @@ class Refresh:
     """(topic, what is wrong with it): the other pages are made all the same, and a page that was there stays."""
     kept: list[str] = field(default_factory=list)
     """Topics of ``problems`` that keep the page of an earlier build."""
+    searched: int = 0
+    """Topics of ``same`` and ``written`` that were searched for; the others were brought up to date without."""
+    note: str = ""
+    """Why searches could not be spared, or cannot be the next time; "" where nothing is to be said."""
 
 
 @dataclass(frozen=True)
@@ -104,45 +118,37 @@ def build_topics(
     _require_place(folder)
     recommender.refresh()
     recommender.require_columns(settings.check().diversify_by)
-    index = recommender.index
     with only_writer(folder), writing(folder):
+        expected = (folder / _LIST).is_file()
         for name in (_PAGES, _SOURCES):
             (folder / name).mkdir(parents=True, exist_ok=True)
-        done = Refresh()
-        index.refresh()
-        version = _version(index)
-        with progress_bar("topics", len(topics), "topics", progress) as advance:
-            for topic in topics:
-                try:
-                    _refresh(recommender, topic, folder, settings, version, done)
-                except (UsageError, DataError) as error:  # of this topic: the others may be sound
-                    done.problems.append((topic.topic_id, str(error)))
-                advance(1)
+        with recommender.at_newest() as version, progress_bar("topics", len(topics), "topics", progress) as advance:
+            done = _Builder(recommender, folder, settings, version, advance).build(topics, expected)
         wanted = {topic.topic_id for topic in topics}
         for file in sorted((folder / _PAGES).glob("*.json")):
             if file.stem not in wanted and _is_page(file):
                 _drop(folder, file.stem)
                 done.removed += 1
-        done.kept = [name for name, _ in done.problems if _read_or_none(folder / _PAGES / f"{name}.json") is not None]
-        without = {name for name, _ in done.problems} - set(done.kept)
-        listed = [topic.topic_id for topic in topics if topic.topic_id not in without]
-        problems = [
-            {"topic_id": name, "reason": reason, "page": "kept" if name in done.kept else "none"}
-            for name, reason in done.problems
-        ]
-        source, model = index.manifest.origin
-        about = {"format": _FORMAT, "index": published(index.path), "source": source, "model": model}
-        _write(folder / _BUILT_FROM, {"index": stripped(index.path)})
-        _write(
-            folder / _LIST,
-            {
-                **about,
-                "settings": stored(asdict(settings), _SETTINGS),
-                "topics": listed,
-                "problems": published(problems),
-            },
-        )
+        _list_pages(recommender.index, topics, folder, settings, done)
     return done
+
+
+def _list_pages(
+    index: ProductIndex, topics: Sequence[Topic], folder: Path, settings: PageSettings, done: Refresh
+) -> None:
+    """Write what pages there are, and what is wrong with the others."""
+    done.kept = [name for name, _ in done.problems if _read_or_none(folder / _PAGES / f"{name}.json") is not None]
+    without = {name for name, _ in done.problems} - set(done.kept)
+    problems = [
+        {"topic_id": name, "reason": reason, "page": "kept" if name in done.kept else "none"}
+        for name, reason in done.problems
+    ]
+    source, model = index.manifest.origin
+    about = {"format": _FORMAT, "index": published(index.path), "source": source, "model": model}
+    about["settings"] = stored(asdict(settings), _SETTINGS)
+    about["topics"] = [topic.topic_id for topic in topics if topic.topic_id not in without]
+    _write(folder / _BUILT_FROM, {"index": stripped(index.path)})
+    _write(folder / _LIST, {**about, "problems": published(problems)})
 
 
 def read_pages(out: str | Path) -> tuple[str, list[BuiltPage]]:
@@ -190,38 +196,133 @@ def _built(path: Path) -> BuiltPage:
     )
 
 
-def _version(index: ProductIndex) -> str:
-    """What changes whenever the index's table does: also where an index made anew has as many commits as the last."""
-    newest = index.table.list_versions()[-1]
-    return f"{index.manifest.table}@{newest['version']} of {newest['timestamp'].isoformat()}"
+class _Builder:
+    """Brings pages up to date, of an index at one version."""
 
+    def __init__(
+        self,
+        recommender: TopicRecommender,
+        folder: Path,
+        settings: PageSettings,
+        version: str,
+        advance: Callable[[int], None],
+    ) -> None:
+        self._recommender, self._index, self._folder = recommender, recommender.index, folder
+        self._settings, self._version, self._advance = settings, version, advance
+        self._done = Refresh()
 
-def _refresh(
-    recommender: TopicRecommender, topic: Topic, folder: Path, settings: PageSettings, version: str, done: Refresh
-) -> None:
-    """Bring one page up to date."""
-    path, source = (folder / part / f"{topic.topic_id}.json" for part in (_PAGES, _SOURCES))
-    made_from = {"key": _key(recommender, topic, settings), "version": version}
-    shown = _read_or_none(path)
-    if shown is not None and _read_or_none(source) == made_from:
-        done.untouched += 1
-    else:
-        candidates = recommender.candidates(topic.texts, topic.where, settings)
-        page = select_items(candidates, settings, recommender.encoder.direction_size)
-        about = {"note": doubt(candidates)} if page else {"reason": why_empty(candidates, settings, topic.where)}
-        content = _content(topic, page, about)
-        if content == shown:
-            done.same += 1
+    def build(self, topics: Sequence[Topic], expected: bool) -> Refresh:
+        """Bring all pages up to date, those first that need no search."""
+        keys = {topic.topic_id: _key(self._recommender, topic, self._settings) for topic in topics}
+        self._keys = keys
+        left = [topic for topic in topics if not self._is_current(topic, self._version)]
+        if left:
+            recommender, settings = self._recommender, self._settings
+            source = TopicSource(recommender, self._version, topics, keys, settings, self._folder, expected)
+            known = [topic for topic in left if source.kept(topic.topic_id) is not None]
+            changed = [topic for topic in known if not self._stays(topic, source)]
+            for start in range(0, len(changed), _AT_ONCE):
+                self._choose(changed[start : start + _AT_ONCE], source)
+            for topic in left:
+                if source.kept(topic.topic_id) is None:
+                    self._search(topic, source)
+            source.write()
+            self._done.note = source.note
+        order = {topic.topic_id: place for place, topic in enumerate(topics)}
+        self._done.problems.sort(key=lambda problem: order[problem[0]])
+        return self._done
+
+    def _paths(self, topic: Topic) -> tuple[Path, Path]:
+        page, source = (self._folder / part / f"{topic.topic_id}.json" for part in (_PAGES, _SOURCES))
+        return page, source
+
+    def _is_current(self, topic: Topic, version: str | None) -> bool:
+        """Whether a page was made from a version of the table; then it is counted, unless that is an earlier one."""
+        page, source = self._paths(topic)
+        if _read_or_none(source) != {"key": self._keys[topic.topic_id], "version": version}:
+            return False
+        shown = _read_or_none(page)
+        if shown is not None and version == self._version:
+            self._done.untouched += 1
+            self._count(topic, shown)
+        return shown is not None
+
+    def _stays(self, topic: Topic, source: TopicSource) -> bool:
+        """Whether nothing that a page shows or is chosen from changed since it was made."""
+        same = source.is_same(topic.topic_id) and not source.columns and self._is_current(topic, source.kept_version)
+        if same:
+            self._made_from(topic)
+            same = self._is_current(topic, self._version)
+        return same
+
+    def _search(self, topic: Topic, source: TopicSource) -> None:
+        try:
+            found, images = source.search(topic)
+            page = self._chosen(topic, found, images)
+            self._write(topic, page, self._hits(page.numbers))
+            self._done.searched += 1
+        except (UsageError, DataError) as error:  # of this topic: the others may be sound
+            self._done.problems.append((topic.topic_id, str(error)))
+        self._advance(1)
+
+    def _choose(self, topics: Sequence[Topic], source: TopicSource) -> None:
+        """Pages of topics that need no search."""
+        pages = []
+        for topic in topics:
+            known = source.kept(topic.topic_id)
+            assert known is not None
+            pages.append(self._chosen(topic, *known))
+        hits = self._hits(np.unique(np.concatenate([page.numbers for page in pages])))
+        for topic, page in zip(topics, pages, strict=True):
+            self._write(topic, page, hits)
+            self._advance(1)
+
+    def _chosen(self, topic: Topic, found: JudgedTopic, images: Images) -> ChosenPage:
+        memory = self._recommender.memory
+        calibration = None if memory is None else memory.calibration
+        return choose_page(found, images, self._settings, calibration, self._facets, topic.where)
+
+    def _facets(self, numbers: Numbers) -> list[list[Any]]:
+        fields = {column.name: column.field for column in self._index.metadata_columns}
+        wanted = [fields[name] for name in self._settings.diversify_by]
+        if not wanted:
+            return []
+        rows = read_rows(self._index, numbers, wanted)
+        return [[facet(value) for value in rows[name].to_pylist()] for name in wanted]
+
+    def _hits(self, numbers: Numbers) -> dict[int, Hit]:
+        """What is shown of images, by the numbers of their rows."""
+        fields = [name for name in self._index.fields(False) if name != "vector"]
+        rows = read_rows(self._index, numbers, fields)
+        nothing = np.empty((len(rows), 0), np.float32)
+        return dict(zip(numbers.tolist(), self._index.hits_of(rows, nothing, [0.0] * len(rows)), strict=True))
+
+    def _write(self, topic: Topic, page: ChosenPage, hits: dict[int, Hit]) -> None:
+        path, _ = self._paths(topic)
+        items = [
+            replace(hits[number], rank=rank, probability=likely, similar=similar)
+            for rank, (number, likely, similar) in enumerate(
+                zip(page.numbers.tolist(), page.likely, page.similar, strict=True), start=1
+            )
+        ]
+        content = _content(topic, items, {"note": page.note, "reason": page.reason})
+        if content == _read_or_none(path):
+            self._done.same += 1
         else:
             _write(path, content)
-            done.written += 1
-        _write(source, made_from)
-        shown = content
-    done.items += len(shown["items"])
-    if not shown["items"]:
-        done.empty[topic.topic_id] = str(shown.get("reason") or _UNLIKELY)
-    elif shown.get("note"):
-        done.doubtful[topic.topic_id] = str(shown["note"])
+            self._done.written += 1
+        self._made_from(topic)
+        self._count(topic, content)
+
+    def _made_from(self, topic: Topic) -> None:
+        _write(self._paths(topic)[1], {"key": self._keys[topic.topic_id], "version": self._version})
+
+    def _count(self, topic: Topic, shown: dict[str, Any]) -> None:
+        self._done.items += len(shown["items"])
+        if not shown["items"]:
+            self._done.empty[topic.topic_id] = str(shown.get("reason") or _UNLIKELY)
+        elif shown.get("note"):
+            self._done.doubtful[topic.topic_id] = str(shown["note"])
 
 
 def _key(recommender: TopicRecommender, topic: Topic, settings: PageSettings) -> str:
@@ -263,7 +364,9 @@ def _is_begun(folder: Path) -> bool:
     """Whether a folder without a list is what a killed build left: others, too, have a folder called pages."""
     if not folder.is_dir():
         return False
-    others = [one for one in folder.iterdir() if one.name not in (_PAGES, _SOURCES, _BUILT_FROM) and not is_part(one)]
+    others = [
+        one for one in folder.iterdir() if one.name not in (_PAGES, _SOURCES, _BUILT_FROM, FILE) and not is_part(one)
+    ]
     return not others and all(_is_page(file) or is_part(file) for file in (folder / _PAGES).glob("*"))
 
 
