@@ -12,7 +12,7 @@ from interbert.errors import FilterError
 from interbert.search.index import ProductIndex
 from interbert.search.suggestions import filter_notes
 from interbert.topics.evaluation import TopicReport
-from interbert.topics.pages import Refresh
+from interbert.topics.page_builder import Refresh
 from interbert.topics.recommend import TopicRecommender
 from interbert.topics.topic_file import Topic
 from interbert.utils.terminal import say

@@ -62,13 +62,15 @@ def chosen_groups(
     first: list[list[int]] = []
     free: list[list[int]] = []
     pinned = set(pins)
-    for group in _groups([*pins, *others], judged.alike):
+    groups = _groups([*pins, *others], judged.alike)
+    for group in groups if pinned else ():
         own = [place for place in group if place in pinned]
         alike = [place for place in group if place not in pinned]
         if own:
             first += [[own[0], *alike], *([place] for place in own[1:])]
         else:
             free.append(alike)
+    free = free if pinned else groups
     first.sort(key=lambda group: pins.index(group[0]))
     worth = judged.scores if likely is None else likely
     room = settings.top_k - len(pins)
@@ -144,6 +146,9 @@ def _cosines(vectors: Halves, pairs: Ints) -> NDArray[np.float64]:
 
 def _groups(order: Sequence[int], alike: Ints) -> list[list[int]]:
     """Near-duplicates joined: each joins the first before it in the order that heads a group and is alike."""
+    beside: dict[int, list[int]] = {}
+    for one, other in alike.tolist():
+        beside.setdefault(one, []).append(other)
     groups: dict[int, list[int]] = {}
     home: dict[int, int] = {}
     for place in order:
@@ -151,8 +156,7 @@ def _groups(order: Sequence[int], alike: Ints) -> list[list[int]]:
             groups[home[place]].append(place)
             continue
         groups[place] = [place]
-        start, stop = np.searchsorted(alike[:, 0], (place, place + 1))
-        for other in alike[start:stop, 1].tolist():
+        for other in beside.get(place, ()):
             home.setdefault(other, place)
     return list(groups.values())
 

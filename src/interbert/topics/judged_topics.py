@@ -109,7 +109,9 @@ class JudgedTopic:
     def wanted(self) -> Ints:
         """Places in ``numbers`` of the images that the page is chosen from, ascending."""
         rows = [one.numbers[:count] for one, count in zip(self.lists, self.query.counts, strict=True)]
-        return np.searchsorted(self.numbers, np.unique(np.concatenate(rows)))
+        wanted = np.zeros(len(self.numbers), dtype=bool)
+        wanted[np.searchsorted(self.numbers, np.concatenate(rows))] = True
+        return np.flatnonzero(wanted)
 
 
 @dataclass(frozen=True)

@@ -105,7 +105,7 @@ def _digest(arrays: Arrays, header: Mapping[str, str]) -> str:
     found = hashlib.sha256(json.dumps(header, sort_keys=True).encode())
     for name, array in sorted(arrays.items()):
         found.update(f"{name} {array.dtype} {array.shape}".encode())
-        found.update(memoryview(array.reshape(-1).view(np.uint8)))
+        found.update(array.reshape(-1).view(np.uint8).data)
     return found.hexdigest()
 
 

@@ -19,9 +19,9 @@ from interbert.search.index import ProductIndex
 from interbert.search.table_rows import RowChanges, read_fragments
 from interbert.topics.choice import Ints, alike_pairs, compared_vectors
 from interbert.topics.examples import Neighbours
+from interbert.topics.judge import TopicJudge
 from interbert.topics.judged_topics import Images, JudgedTopic, TopicQuery, joined_images
 from interbert.topics.near_lists import FIELDS, Float64, NearList, Numbers, squared_distances, stored_vectors
-from interbert.topics.recommend import TopicRecommender
 
 _PRODUCTS_AT_ONCE = 1 << 24
 """Inner products of new rows and queries in memory, 64 MB."""
@@ -74,7 +74,7 @@ class _Judged:
 
 
 def refreshed(
-    recommender: TopicRecommender,
+    judge: TopicJudge,
     asked: Mapping[str, AskedTopic],
     images: Images,
     changes: RowChanges,
@@ -83,37 +83,40 @@ def refreshed(
     """Topics as they are after a change of the index.
 
     Args:
-        recommender: of the index at the later version, for good.
+        judge: of the index at the later version, for good.
         asked: topics of the earlier version, by id.
         images: of these topics.
         changes: from that version to this one.
         duplicates: cosine from which two images are near-duplicates.
 
     Raises:
-        FilterError, VectorIndexError: as :meth:`~interbert.topics.recommend.TopicRecommender.judged`.
+        FilterError, VectorIndexError: as :meth:`~interbert.topics.judge.TopicJudge.search`.
     """
-    index = recommender.index
+    index = judge.index
     # of columns that have other values in place it is not known in which rows
     sure = {name: one for name, one in asked.items() if one.where is None or not changes.other_columns}
+    if not sure:
+        return Refreshed({}, frozenset(), None)
     rows = read_fragments(index, changes.new, FIELDS)
     numbers, stored = rows["_rowid"].to_numpy().astype(np.int64), stored_vectors(rows)
     joining = _joining(index, sure, changes, numbers, stored)
     places = [one.rows for own in joining.values() for one in own]
     chosen = np.unique(np.concatenate([np.empty(0, np.int64), *places]))
-    vectors = recommender.image_vectors(stored[chosen])
-    judged = _Judged(chosen, numbers[chosen], vectors, recommender.neighbours(numbers[chosen], vectors))
-    compared = compared_vectors(vectors, recommender.encoder.direction_size)
+    vectors = judge.image_vectors(stored[chosen])
+    judged = _Judged(chosen, numbers[chosen], vectors, judge.neighbours(numbers[chosen], vectors))
+    compared = compared_vectors(vectors, judge.encoder.direction_size)
     ids, products = ([rows[field][place].as_py() for place in chosen.tolist()] for field in FIELDS[:2])
     new = Images(judged.numbers, ids, products, compared)
     now = joined_images([images.select(images.numbers[changes.stayed(images.numbers)]), new])
     found, touched = {}, set()
-    for name, one in sure.items():
-        stays = changes.stayed(one.topic.numbers)
+    ends = np.cumsum([len(one.topic.numbers) for one in sure.values()])
+    stayed = changes.stayed(np.concatenate([np.empty(0, np.int64), *(one.topic.numbers for one in sure.values())]))
+    for (name, one), stays in zip(sure.items(), np.split(stayed, ends[:-1]), strict=True):
         if stays.all() and not any(len(own.rows) for own in joining[name]):
             found[name] = one.topic
             continue
         touched.add(name)
-        topic = _changed(recommender, one.topic, stays, joining[name], judged, now, duplicates)
+        topic = _changed(judge, one.topic, stays, joining[name], judged, now, duplicates)
         if topic.lasting:
             found[name] = topic
     return Refreshed(found, frozenset(touched), now)
@@ -175,7 +178,7 @@ def _within(
 
 
 def _changed(
-    recommender: TopicRecommender,
+    judge: TopicJudge,
     topic: JudgedTopic,
     stays: NDArray[np.bool_],
     joining: Sequence[_Joining],
@@ -185,17 +188,17 @@ def _changed(
 ) -> JudgedTopic:
     """A topic without the images that are gone, with those that join it."""
     query, there = topic.query, topic.numbers[stays]
-    new = np.unique(np.concatenate([one.rows for one in joining]))
-    at = np.searchsorted(judged.rows, new)
-    lists = tuple(
-        listed.changed(
-            np.isin(listed.numbers, there), judged.numbers[np.searchsorted(judged.rows, one.rows)], far, count
-        )
-        for listed, one, count in zip(topic.lists, joining, query.counts, strict=True)
-        for far in [one.distances]
-    )
+    at = np.searchsorted(judged.rows, np.unique(np.concatenate([one.rows for one in joining])))
+    lists = []
+    for listed, one, count in zip(topic.lists, joining, query.counts, strict=True):
+        left = stays[np.searchsorted(topic.numbers, listed.numbers)]
+        if left.all() and not len(one.rows):
+            lists.append(listed)
+            continue
+        numbers = judged.numbers[np.searchsorted(judged.rows, one.rows)]
+        lists.append(listed.changed(left, numbers, one.distances, count))
     own = None if judged.neighbours is None else judged.neighbours.select(at)
-    scores = np.concatenate([topic.scores[stays], recommender.scores(query, judged.vectors[at], own)])
+    scores = np.concatenate([topic.scores[stays], judge.scores(query, judged.vectors[at], own)])
     numbers = np.concatenate([there, judged.numbers[at]])
     place = np.full(len(topic.numbers), -1, np.int64)
     place[stays] = np.arange(len(there))
@@ -204,16 +207,17 @@ def _changed(
     if len(at):
         compared = images.vectors[images.places(numbers)]
         pairs = np.concatenate([pairs, alike_pairs(compared, duplicates, new=len(at))])
-    return _among_lists(query, lists, numbers, scores, pairs)
+    return _among_lists(query, tuple(lists), numbers, scores, pairs)
 
 
 def _among_lists(
     query: TopicQuery, lists: tuple[NearList, ...], numbers: Numbers, scores: NDArray[np.float32], pairs: Ints
 ) -> JudgedTopic:
     """A topic of the images that stand in a list, in the order of their numbers."""
-    listed = np.unique(np.concatenate([one.numbers for one in lists]))
     order = np.argsort(numbers)
-    order = order[np.isin(numbers[order], listed)]
+    named = np.zeros(len(numbers), dtype=bool)
+    named[np.searchsorted(numbers, np.concatenate([one.numbers for one in lists]), sorter=order)] = True
+    order = order[named]
     place = np.full(len(numbers), -1, np.int64)
     place[order] = np.arange(len(order))
     kept = place[pairs]

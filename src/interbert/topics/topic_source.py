@@ -86,7 +86,7 @@ class TopicSource:
             if kept.topics.get(topic.topic_id, ("",))[0] == self._keys[topic.topic_id]
         }
         self.kept_version, self.columns = kept.version, changes.other_columns
-        self._now = refreshed(self._recommender, asked, kept.images, changes, self._settings.duplicates)
+        self._now = refreshed(self._recommender.judge, asked, kept.images, changes, self._settings.duplicates)
 
     def is_same(self, topic_id: str) -> bool:
         """Whether a topic has the images that it had at :attr:`kept_version`."""
