@@ -88,11 +88,13 @@ class PageBuilder:
         keys = {topic.topic_id: _key(self._recommender, topic, self._settings) for topic in topics}
         self._keys = keys
         left = [topic for topic in topics if not self._is_current(topic, self._version)]
+        self._advance(len(topics) - len(left))
         if left:
             recommender, settings = self._recommender, self._settings
             source = TopicSource(recommender, self._version, topics, keys, settings, self._folder, expected)
             known = [topic for topic in left if source.kept(topic.topic_id) is not None]
             changed = [topic for topic in known if not self._stays(topic, source)]
+            self._advance(len(known) - len(changed))
             for start in range(0, len(changed), _AT_ONCE):
                 self._choose(changed[start : start + _AT_ONCE], source)
             for topic in left:

@@ -222,7 +222,7 @@ class TopicRecommender:
             As :meth:`recommend`.
         """
         self.require_columns(settings.diversify_by)
-        topic, _ = self.judged(texts, where, settings)
+        topic, _ = self.judge.search(self.wordings(texts), where, settings.candidates, duplicates=None)
         wanted = topic.wanted()
         hits, scores = self.judge.hits(topic.numbers[wanted]), topic.scores[wanted]
         known = {hit.id for hit in hits}

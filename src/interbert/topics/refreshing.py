@@ -9,8 +9,10 @@ Shapes: n new rows, q queries of all topics, S stored size, D vector size, j joi
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -105,7 +107,7 @@ def refreshed(
     vectors = judge.image_vectors(stored[chosen])
     judged = _Judged(chosen, numbers[chosen], vectors, judge.neighbours(numbers[chosen], vectors))
     compared = compared_vectors(vectors, judge.encoder.direction_size)
-    ids, products = ([rows[field][place].as_py() for place in chosen.tolist()] for field in FIELDS[:2])
+    ids, products = (rows[field].take(chosen).to_pylist() for field in FIELDS[:2])
     new = Images(judged.numbers, ids, products, compared)
     now = joined_images([images.select(images.numbers[changes.stayed(images.numbers)]), new])
     found, touched = {}, set()
@@ -130,24 +132,20 @@ def _joining(
     stored: NDArray[np.float16],
 ) -> dict[str, list[_Joining]]:
     """New rows that join the lists of each topic."""
-    passing = {}
-    for where in {one.where for one in asked.values()} - {None}:
-        through = read_fragments(index, changes.new, [], where)["_rowid"].to_numpy().astype(np.int64)
-        passing[where] = np.isin(numbers, through)
-    queries = [query for one in asked.values() for query in one.topic.query.vectors]
-    reach = [listed.reach for one in asked.values() for listed in one.topic.lists]
-    rows, owners, distances = _within(stored, queries, reach)
-    bounds = np.searchsorted(owners, np.arange(len(queries) + 1))
     found: dict[str, list[_Joining]] = {}
-    start = 0
-    for name, one in asked.items():
-        own = []
-        for place in range(start, start + len(one.topic.lists)):
-            part = slice(bounds[place], bounds[place + 1])
-            mask = passing[one.where][rows[part]] if one.where is not None else slice(None)
-            own.append(_Joining(rows[part][mask], distances[part][mask]))
-        found[name] = own
-        start += len(own)
+    for where in dict.fromkeys(one.where for one in asked.values()):
+        passing = np.arange(len(numbers))
+        if where is not None:
+            through = read_fragments(index, changes.new, [], where)["_rowid"].to_numpy().astype(np.int64)
+            passing = np.flatnonzero(np.isin(numbers, through))
+        own = {name: one.topic for name, one in asked.items() if one.where == where}
+        queries = [query for topic in own.values() for query in topic.query.vectors]
+        reach = [listed.reach for topic in own.values() for listed in topic.lists]
+        rows, owners, distances = _within(stored[passing], queries, reach)
+        bounds = np.searchsorted(owners, np.arange(len(queries) + 1))
+        parts = [_Joining(passing[rows[start:stop]], distances[start:stop]) for start, stop in pairwise(bounds)]
+        ends = itertools.accumulate((len(topic.lists) for topic in own.values()), initial=0)
+        found |= {name: parts[start:stop] for name, (start, stop) in zip(own, pairwise(ends), strict=True)}
     return found
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from interbert.errors import DataError
+from interbert.errors import DataError, UsageError
 from interbert.search.table_rows import changes_between, rows_of
 from interbert.topics.judged_topics import Images, JudgedTopic, joined_images
 from interbert.topics.kept_topics import FILE, KeptTopics, read_kept, write_kept
@@ -85,8 +85,12 @@ class TopicSource:
             for topic in topics
             if kept.topics.get(topic.topic_id, ("",))[0] == self._keys[topic.topic_id]
         }
+        try:
+            self._now = refreshed(self._recommender.judge, asked, kept.images, changes, self._settings.duplicates)
+        except (UsageError, DataError) as error:  # such as an image that is damaged: its topics will say so
+            self.note = f"{error}: every page is made anew"
+            return
         self.kept_version, self.columns = kept.version, changes.other_columns
-        self._now = refreshed(self._recommender.judge, asked, kept.images, changes, self._settings.duplicates)
 
     def is_same(self, topic_id: str) -> bool:
         """Whether a topic has the images that it had at :attr:`kept_version`."""
