@@ -165,3 +165,19 @@ def test_twelve_bits_order_what_eight_bits_found() -> None:
         assert len(set(compact.nearest(query, 50, None, 3000, 3000)[0].tolist()) & set(order[:50].tolist())) >= 49
         among = [place for place in order.tolist() if chosen[place]][:50]
         assert len(set(compact.nearest(query, 50, bits, int(chosen.sum()), 3000)[0].tolist()) & set(among)) >= 49
+
+
+def test_vectors_that_fit_are_found_as_before() -> None:
+    made = np.random.default_rng(0).normal(size=(900, 24)).astype(np.float32)
+    vectors = CompactVectors(made, 900)
+    vectors.add(made[:500])
+    before = [vectors.nearest(one, 10, None, 500, 500) for one in made[:20]]
+    vectors.fit_memory()
+    for one, (positions, found) in zip(made[:20], before, strict=True):
+        again, same = vectors.nearest(one, 10, None, 500, 500)
+        np.testing.assert_array_equal(again, positions)
+        np.testing.assert_array_equal(same, found)
+    vectors.add(made[500:])
+    assert len(vectors) == 900
+    np.testing.assert_allclose(vectors.vectors(np.arange(900)), made, atol=0.05)
+    assert vectors.nearest(made[850], 1, None, 900, 900)[0].tolist() == [850]

@@ -116,6 +116,17 @@ class CompactVectors:
                 rest = np.pad(rest, ((0, 0), (0, 1)))
             self._rest[first : len(self)] = rest[:, ::2] << 4 | rest[:, 1::2]
 
+    def fit_memory(self) -> None:
+        """Give back the room that partitions got while they grew: up to as much again as their vectors take."""
+        with self._lock:
+            grown = self._faiss.downcast_InvertedLists(self._index.invlists)
+            fitting = self._faiss.ArrayInvertedLists(grown.nlist, grown.code_size)
+            for number in range(grown.nlist):
+                count = grown.list_size(number)
+                fitting.add_entries(number, count, grown.get_ids(number), grown.get_codes(number))
+            self._index.replace_invlists(fitting, True)  # places within partitions are as they were
+            fitting.this.disown()
+
     def vectors(self, positions: Positions) -> Float32:
         """Vectors [len(positions),S], as near as 12 bits are."""
         with self._lock:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from interbert.search.compact_vectors import SAMPLE_ROWS, CompactVectors, partitions_of
 from interbert.search.index import ProductIndex
+from interbert.utils.environment import return_freed_memory
 
 Float32 = NDArray[np.float32]
 Places = NDArray[np.int64]
@@ -76,12 +77,16 @@ class Contents:
 
     def read(self, index: ProductIndex) -> None:
         """Read what a version has and was not read yet; what it does not have is forgotten, vectors apart."""
+        known = bool(self.parts)
         with index.reading():
             parts = {}
             for key, fragment in fragments(index).items():
                 files = column_files(index, fragment)
                 parts[key] = self.parts.get(key) or self._with_changed(index, fragment, files)
             self.parts = parts
+        if not known:
+            self.vectors.fit_memory()
+            return_freed_memory()
 
     def _with_changed(self, index: ProductIndex, fragment: Any, files: dict[str, str]) -> Part:
         """A fragment that is new, or some of whose columns have other values than when it was read."""

@@ -193,7 +193,9 @@ def _global_tokens(
     """Store rows of a sample of the training images, and the features [n,F] of their global tokens."""
     rows: list[int] = np.random.default_rng(seed).permutation(np.unique(data.table.rows))[:_FROZEN_IMAGES].tolist()
     blocks = [rows[start : start + _AT_ONCE] for start in range(0, len(rows), _AT_ONCE)]
-    return rows, np.stack([one[0][0] for block in blocks for one in encode_images(data.store, block, processor)])
+    # block by block: a first row that is not copied holds its whole image, and all of them take a gigabyte
+    parts = [np.stack([one[0][0] for one in encode_images(data.store, block, processor)]) for block in blocks]
+    return rows, np.concatenate(parts)
 
 
 def _compare_images(model: InterBertForImageTextRetrieval, task: RetrievalTask, features: NDArray[np.float32]) -> None:

@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Iterable
 from importlib import metadata
+from typing import Any
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 """Names of glibc's parameters (``malloc.h``)."""
@@ -23,13 +24,25 @@ def keep_freed_memory() -> bool:
     command does this; in a program of your own call it before the work. A process holds about as much memory at its
     peak, but gives less of it back afterwards.
     """
-    if sys.platform != "linux" or any(name in os.environ for name in _CHOSEN):
+    if any(name in os.environ for name in _CHOSEN):
         return False
+    mallopt = _of_glibc("mallopt")
+    return mallopt is not None and bool(mallopt(_TRIM_THRESHOLD, _LARGE)) & bool(mallopt(_MMAP_THRESHOLD, _LARGE))
+
+
+def return_freed_memory() -> None:
+    """Give the system what this process has freed, after work that is not done again; does nothing without glibc."""
+    trim = _of_glibc("malloc_trim")
+    if trim is not None:
+        trim(0)
+
+
+def _of_glibc(name: str) -> Any:
+    """A function of the C library, where that is glibc; else None."""
     try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (OSError, AttributeError):  # not glibc
-        return False
-    return bool(mallopt(_TRIM_THRESHOLD, _LARGE)) & bool(mallopt(_MMAP_THRESHOLD, _LARGE))
+        return getattr(ctypes.CDLL(None), name) if sys.platform == "linux" else None
+    except (OSError, AttributeError):
+        return None
 
 
 def installed_versions(packages: Iterable[str]) -> dict[str, str]:
