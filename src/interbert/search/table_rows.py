@@ -87,8 +87,9 @@ def rows_of(index: ProductIndex, known: TableRows | None = None) -> TableRows:
     before = {(one.number, one.deletions): known.deleted.get(one.number) for one in known.fragments} if known else {}
     fragments, deleted = [], {}
     with index.reading():
+        of_columns = column_files(index)
         for one in index.table.to_lance().get_fragments():
-            files = column_files(index, one)
+            files = of_columns[one.fragment_id]
             listed = one.metadata.deletion_file
             name = "" if listed is None else str(listed.path(one.fragment_id))
             judged = tuple(files[field] for field in _JUDGED_BY)

@@ -146,6 +146,8 @@ def _cosines(vectors: Halves, pairs: Ints) -> NDArray[np.float64]:
 
 def _groups(order: Sequence[int], alike: Ints) -> list[list[int]]:
     """Near-duplicates joined: each joins the first before it in the order that heads a group and is alike."""
+    if not len(alike):
+        return [[place] for place in order]
     beside: dict[int, list[int]] = {}
     for one, other in alike.tolist():
         beside.setdefault(one, []).append(other)
