@@ -181,9 +181,15 @@ Run = Callable[[Arm, int, argparse.Namespace, Path], dict[str, Values]]
 def _kept(
     arm: Arm, seed: int, arguments: argparse.Namespace, out: Path, run: Run, suite: str | None = None
 ) -> dict[str, Values]:
-    """What an arm gave, by what was measured; of a finished one as it was."""
-    name = f"{suite or arguments.suite}-{arm.file}-{seed}-{arguments.steps}{'-quick' if arguments.quick else ''}"
-    file, folder = out / f"{name}.npz", out / name
+    """What an arm gave, by what was measured; of a finished one as it was, whichever suite it was run for."""
+
+    def file_of(suite: str, arm: Arm) -> Path:
+        return out / f"{suite}-{arm.file}-{seed}-{arguments.steps}{'-quick' if arguments.quick else ''}.npz"
+
+    suite = suite or arguments.suite
+    same = [file_of(other, one) for other in ("masking", "matching") for one in SUITES[other] if _same(one, arm)]
+    file = next((one for one in same if suite in ("masking", "matching") and one.exists()), file_of(suite, arm))
+    folder = file.with_suffix("")
     if not file.exists():
         started = time.monotonic()
         values = run(arm, seed, arguments, folder)
@@ -194,6 +200,11 @@ def _kept(
         print(f"{arm.name}, seed {seed}: {time.monotonic() - started:.0f} s", flush=True)
     with np.load(file) as opened:
         return {one: opened[one] for one in opened.files}
+
+
+def _same(one: Arm, other: Arm) -> bool:
+    """Whether two arms differ in their names alone."""
+    return replace(one, name=other.name) == other
 
 
 def _retrieval(arm: Arm, seed: int, arguments: argparse.Namespace, folder: Path) -> dict[str, Values]:

@@ -12,12 +12,12 @@ import pytest
 from tests.search.conftest import built, make_model, model, priced  # noqa: F401  fixtures
 
 from interbert.errors import MissingExtraError
-from interbert.search import openvino_module
 from interbert.search.engine import SearchEngine
 from interbert.search.joint import Float32, JointScorer, joint_scorer
 from interbert.search.openvino_joint import OpenVinoScorer
-from interbert.search.openvino_module import converted
 from interbert.search.query_encoder import ProductEncoder
+from interbert.utils import openvino_module
+from interbert.utils.openvino_module import converted
 
 pytest.importorskip("openvino")
 

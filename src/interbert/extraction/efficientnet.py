@@ -53,6 +53,12 @@ class EfficientNetLite0:
             self._load_upper(weights)
 
     @property
+    def network(self) -> nn.Module:
+        """All of its weights."""
+        net: nn.Module = self._net
+        return net
+
+    @property
     def device(self) -> torch.device:
         """Where it computes."""
         return next(iter(self._net.parameters())).device  # type: ignore[no-any-return]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from interbert.errors import ConfigError
 from interbert.regions.schema import ExtractorInfo, Regions
@@ -46,6 +46,14 @@ class RegionExtractor(Protocol):
         Raises:
             ConfigError: this extractor has regions at its own boxes alone.
         """
+
+
+@runtime_checkable
+class ExpectsImages(Protocol):
+    """An extractor that many images are worth a preparation to."""
+
+    def expect(self, images: int) -> None:
+        """Prepare for so many images."""
 
 
 def build_extractor(

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from interbert.errors import ConfigError, RegionError
-from interbert.extraction.extractor import RegionExtractor
+from interbert.extraction.extractor import ExpectsImages, RegionExtractor
 from interbert.extraction.settings import BoxFormat
 from interbert.regions.schema import ExtractorInfo, Regions
 from interbert.utils.bounded_files import json_value
@@ -119,6 +119,11 @@ class GivenExtractor:
             name="given",
             settings={**encoder.info.settings, "described_by": encoder.info.name, "keep_found": keep_found},
         )
+
+    def expect(self, images: int) -> None:
+        """Let the other extractor prepare for so many images."""
+        if isinstance(self.encoder, ExpectsImages):
+            self.encoder.expect(images)
 
     def detect(self, images: Sequence[Image.Image]) -> list[Regions]:
         """Nothing can be extracted without boxes.

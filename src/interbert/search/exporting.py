@@ -32,9 +32,9 @@ from interbert.search.exported_encoder import (
     ExportedSettings,
 )
 from interbert.search.openvino_joint import logit_differences
-from interbert.search.openvino_module import converted
 from interbert.search.query_encoder import ProductEncoder
 from interbert.utils.files import atomic_write
+from interbert.utils.openvino_module import converted
 from interbert.utils.runtimes import import_unreported
 
 SWITCH = "INTERBERT_EXPORT"

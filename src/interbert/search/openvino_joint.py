@@ -18,10 +18,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from interbert.errors import MissingExtraError, UsageError
 from interbert.model.modeling import InterBertForImageTextRetrieval
 from interbert.model.scoring import autocast
-from interbert.search.openvino_module import CompiledModule, require_openvino, usable_cores
 from interbert.search.pair_batches import even_batches, filled
+from interbert.utils.openvino_module import CompiledModule, usable_cores
+from interbert.utils.runtimes import import_unreported
 
 Float32 = NDArray[np.float32]
 
@@ -41,7 +43,7 @@ class OpenVinoScorer:
     runtime: Literal["torch", "openvino"] = "openvino"
 
     def __init__(self, model: InterBertForImageTextRetrieval, bf16: bool | None) -> None:
-        require_openvino(model)
+        _require_openvino(model)
         self._model = model
         self._cores = usable_cores()
         with autocast(model, bf16):
@@ -114,3 +116,18 @@ def logit_differences(model: InterBertForImageTextRetrieval, texts: Tensor, imag
     output = model.interbert.encode_embedded(texts, images, pooled_only=True)
     logits = model.matching_head(model.fusion(output.text_pooled, output.image_pooled))
     return logits[:, 0] - logits[:, 1]  # type: ignore[no-any-return]
+
+
+def _require_openvino(model: InterBertForImageTextRetrieval) -> None:
+    """Check that OpenVINO can compute a model.
+
+    Raises:
+        MissingExtraError: OpenVINO is not installed.
+        UsageError: the model is on a GPU.
+    """
+    if model.device.type != "cpu":
+        raise UsageError("OpenVINO scores on the CPU, and the model is on a GPU. Score by torch there.")
+    try:
+        import_unreported("openvino")
+    except ImportError as error:
+        raise MissingExtraError.of("openvino", "export") from error

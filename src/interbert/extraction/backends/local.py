@@ -8,7 +8,7 @@ from typing import Protocol
 
 from interbert.errors import RegionError
 from interbert.extraction.decoding import DecodedImage, decode_ahead
-from interbert.extraction.extractor import RegionExtractor
+from interbert.extraction.extractor import ExpectsImages, RegionExtractor
 from interbert.extraction.images import threads_beside_gpu
 from interbert.extraction.sources import ImageSource
 from interbert.extraction.views import at_size, extract_view, require_regions
@@ -114,6 +114,8 @@ class LocalBackend:
 
     def extract(self, source: ImageSource, views: Views, need_texts: bool) -> Generator[ExtractedRows]:
         """Every row of ``views``, in its order, some at a time."""
+        if isinstance(self._extractor, ExpectsImages):
+            self._extractor.expect(len(views))
         on_cpu = self._extractor.device == "cpu"
         chunks = (
             decode_ahead(source, views) if on_cpu else decode_ahead(source, views, threads_beside_gpu(), _GPU_CHUNK)

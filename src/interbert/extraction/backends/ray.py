@@ -24,7 +24,7 @@ from typing import Any
 from interbert.errors import ConfigError, InterBertError, UsageError
 from interbert.extraction.backends.local import ExtractedRows, RefusedRow, Views, extract_rows
 from interbert.extraction.decoding import decode_ahead, file_size, rows_within, with_bytes
-from interbert.extraction.extractor import RegionExtractor, build_extractor
+from interbert.extraction.extractor import ExpectsImages, RegionExtractor, build_extractor
 from interbert.extraction.sources import ImageSource, SourceItem
 from interbert.regions.schema import ExtractorInfo
 from interbert.utils.environment import keep_freed_memory
@@ -111,7 +111,10 @@ class RayBackend:
             return
         with connected(self._address) as ray, ThreadPoolExecutor(_READERS, thread_name_prefix="read") as readers:
             job = _Job(
-                ray, ray.put((uuid.uuid4().hex, self._make, max(1, int(self._cpus)))), self._task(ray), need_texts
+                ray,
+                ray.put((uuid.uuid4().hex, self._make, max(1, int(self._cpus)), len(views))),
+                self._task(ray),
+                need_texts,
             )
             rest, most = iter(views), min(self._task_images, rows_within(_TASK_BYTES, source, list(views)))
             tasks = iter(lambda: list(islice(rest, most)), [])
@@ -241,16 +244,21 @@ _built: dict[str, RegionExtractor] = {}
 
 
 def _work(
-    maker: tuple[str, Callable[[], RegionExtractor], int], items: Sequence[SourceItem], views: Views, need_texts: bool
+    maker: tuple[str, Callable[[], RegionExtractor], int, int],
+    items: Sequence[SourceItem],
+    views: Views,
+    need_texts: bool,
 ) -> ExtractedRows:
     """Runs on a worker."""
-    name, make, threads = maker
+    name, make, threads, images = maker
     if name not in _built:
         import torch
 
         torch.set_num_threads(threads)
         keep_freed_memory()
         _built.clear()
-        _built[name] = make()
+        extractor = _built[name] = make()
+        if isinstance(extractor, ExpectsImages):
+            extractor.expect(images)  # of all workers, so that their rows are those of a single process
     chunks = decode_ahead(items, range(len(items)))
     return ExtractedRows.joined(extract_rows(_built[name], chunk, views, need_texts) for chunk in chunks)

@@ -11,25 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from interbert.errors import MissingExtraError, UsageError
-from interbert.model.modeling import InterBertForImageTextRetrieval
 from interbert.utils.runtimes import import_unreported
 from interbert.utils.transformers_logging import quiet_transformers
-
-
-def require_openvino(model: InterBertForImageTextRetrieval) -> None:
-    """Check that OpenVINO can compute a model.
-
-    Raises:
-        MissingExtraError: OpenVINO is not installed.
-        UsageError: the model is on a GPU.
-    """
-    if model.device.type != "cpu":
-        raise UsageError("OpenVINO scores on the CPU, and the model is on a GPU. Score by torch there.")
-    try:
-        import_unreported("openvino")
-    except ImportError as error:
-        raise MissingExtraError.of("openvino", "export") from error
 
 
 def usable_cores() -> int:
@@ -59,6 +42,8 @@ class CompiledModule:
     Args:
         module, example, inputs: as of :func:`converted`.
         bf16: compute in bfloat16.
+        streams: of the cores, how many batches are computed at once; as many as there are when not given.
+        cores: to use; all that this process may use when not given.
     """
 
     def __init__(
@@ -67,14 +52,16 @@ class CompiledModule:
         example: tuple[Tensor, ...],
         inputs: Sequence[tuple[list[int], str]],
         bf16: bool,
+        streams: int | None = None,
+        cores: int | None = None,
     ) -> None:
-        openvino, cores = import_unreported("openvino"), str(usable_cores())
+        openvino, cores = import_unreported("openvino"), cores or usable_cores()
         model = converted(module, example, inputs)
         settings = {
             "INFERENCE_PRECISION_HINT": "bf16" if bf16 else "f32",
             # a stream for each core, which computes batches of one thread or of several: none waits for another's part
-            "NUM_STREAMS": cores,
-            "INFERENCE_NUM_THREADS": cores,
+            "NUM_STREAMS": str(streams or cores),
+            "INFERENCE_NUM_THREADS": str(cores),
         }
         self._compiled = openvino.compile_model(model, "CPU", settings)
         self._thread = threading.local()
