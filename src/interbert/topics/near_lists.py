@@ -94,11 +94,13 @@ def find_near(index: ProductIndex, query: Float32, count: int, condition: str | 
         condition: the database's, of a filter.
 
     Returns:
-        what was found, as an Arrow table of :data:`FIELDS` and ``_rowid``, and the list.
+        the images of the list, as an Arrow table of :data:`FIELDS` and ``_rowid``, and the list.
 
     Raises:
         VectorIndexError: the index is damaged.
     """
+    import pyarrow as pa
+
     matching = index.count(condition)
     if not matching:
         return read_fragments(index, (), FIELDS), NearList(np.empty(0, np.int64), np.empty(0), math.inf)
@@ -112,7 +114,9 @@ def find_near(index: ProductIndex, query: Float32, count: int, condition: str | 
     distances = squared_distances(stored, query)
     noise = _NOISE * index.manifest.largest_norm**2
     reach = math.inf if len(found) == matching else float(distances.max()) - noise
-    return found, nearest_of(found["_rowid"].to_numpy().astype(np.int64), distances, reach, most)
+    numbers = found["_rowid"].to_numpy().astype(np.int64)
+    listed = nearest_of(numbers, distances, reach, most)
+    return found.filter(pa.array(np.isin(numbers, listed.numbers))), listed
 
 
 def stored_vectors(found: Any) -> NDArray[np.float16]:
