@@ -26,6 +26,7 @@ import h5py
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from guards_of_tasks import CASES as TASKS
 from guards_of_trust import CASES as TRUST
 from guards_of_writing import CASES, Case, started
 from PIL import Image
@@ -196,6 +197,7 @@ INPUTS: dict[str, Callable[[Path], Words | Case]] = {
     "a recipe with a column's name of 2.8 million characters": made_by,
     **CASES,
     **TRUST,
+    **TASKS,
 }
 
 

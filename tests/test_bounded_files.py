@@ -12,7 +12,7 @@ import pytest
 
 from interbert.adaptation.maps import image_maps
 from interbert.checkpoints.foreign_files import require_own_files
-from interbert.data import row_files
+from interbert.data import file_lines
 from interbert.data.qrels import Qrels
 from interbert.demo.catalogue import prepare_openmoji
 from interbert.demo.page import read_outcomes
@@ -178,7 +178,7 @@ def test_repetitions_in_a_detectors_settings_are_counted_before_they_are_followe
 
 @pytest.mark.parametrize("name", ["q.jsonl.gz", "q.tsv.gz", "q.csv.gz"])
 def test_a_row_that_does_not_end_is_not_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    monkeypatch.setattr(row_files, "_MAX_ROW", 1000)
+    monkeypatch.setattr(file_lines, "MAX_ROW", 1000)
     file = tmp_path / name
     with gzip.open(file, "wt") as stream:
         stream.write("query,product_id\n" if ".csv" in name else "")
@@ -192,8 +192,8 @@ def test_what_a_packed_file_holds_is_counted(tmp_path: Path, monkeypatch: pytest
     with gzip.open(file, "wt") as stream:
         stream.write("query\tproduct_id\n" + "shoe\t1\n" * 10_000)
     assert len(Qrels.read(file)) == 1
-    monkeypatch.setattr(row_files, "_UNPACKED", 5000)
-    monkeypatch.setattr(row_files, "_UNPACKED_TIMES", 10)
+    monkeypatch.setattr(file_lines, "_UNPACKED", 5000)
+    monkeypatch.setattr(file_lines, "_UNPACKED_TIMES", 10)
     with pytest.raises(InterBertError, match=r"unpacks to more than 5,000 characters"):
         Qrels.read(file)
 

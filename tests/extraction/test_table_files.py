@@ -15,9 +15,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from interbert.errors import ColumnError, SourceError, StorageError
-from interbert.extraction import parquet_rows
 from interbert.extraction.sources import open_source
 from interbert.extraction.tables import read_rows
+from interbert.utils import bounded_parquet
 
 
 def cells(path: Path, content: str) -> list[list[str | None]]:
@@ -207,15 +207,15 @@ def test_values_that_are_stored_once_are_counted_wherever_they_stand(
     column = pa.array([None, *[value] * 30], KINDS[kind])
     pq.write_table(pa.table({"title": column}), tmp_path / "a.parquet")
     assert (tmp_path / "a.parquet").stat().st_size < 5000
-    monkeypatch.setattr(parquet_rows, "EXPANDED_TIMES", 1)
-    monkeypatch.setattr(parquet_rows, "EXPANDED", 30 * size + 40_000)
-    assert sum(batch.num_rows for batch in parquet_rows.counted_batches(tmp_path / "a.parquet")) == 31
-    monkeypatch.setattr(parquet_rows, "EXPANDED", 30 * size - 10)
+    monkeypatch.setattr(bounded_parquet, "EXPANDED_TIMES", 1)
+    monkeypatch.setattr(bounded_parquet, "EXPANDED", 30 * size + 40_000)
+    assert sum(batch.num_rows for batch in bounded_parquet.counted_batches(tmp_path / "a.parquet")) == 31
+    monkeypatch.setattr(bounded_parquet, "EXPANDED", 30 * size - 10)
     with pytest.raises(SourceError, match="its values have more than"):
-        list(parquet_rows.counted_batches(tmp_path / "a.parquet"))
-    monkeypatch.setattr(parquet_rows, "MAX_ROW", size - 10)
+        list(bounded_parquet.counted_batches(tmp_path / "a.parquet"))
+    monkeypatch.setattr(bounded_parquet, "MAX_ROW", size - 10)
     with pytest.raises(SourceError, match=r"row [01] has "):
-        list(parquet_rows.counted_batches(tmp_path / "a.parquet"))
+        list(bounded_parquet.counted_batches(tmp_path / "a.parquet"))
 
 
 def test_a_message_cuts_long_cells(tmp_path: Path) -> None:

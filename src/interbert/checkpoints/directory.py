@@ -27,6 +27,9 @@ from interbert.utils.transformers_logging import quiet_transformers
 _PART, _WHOLE = "best.part", "best.whole"
 """Of a model directory: what is being written, and what has been and takes its place."""
 
+_NEEDED = ("pad", "mask")
+"""Tokens of a tokenizer that are used by their name; damaged settings name none."""
+
 _Model = TypeVar("_Model", bound=InterBertPreTrainedModel)
 
 
@@ -43,6 +46,11 @@ def load_processor(directory: str | Path) -> InterBertProcessor:
     except Exception as error:  # whatever broken settings, or packages that they need, make the library stumble over
         raise CheckpointError(f"{directory}: its processor cannot be read ({first_line(error)}).") from error
     assert isinstance(processor, InterBertProcessor)
+    lacking = [name for name in _NEEDED if getattr(processor.tokenizer, f"{name}_token_id", None) is None]
+    if lacking:
+        raise CheckpointError(
+            f"{directory}: its tokenizer has no {lacking[0]}_token; tokenizer_config.json is damaged, or of another."
+        )
     _check_vocabulary(directory, len(processor.tokenizer))
     restore_normalizer(processor.tokenizer, directory)
     return processor

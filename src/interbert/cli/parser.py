@@ -299,6 +299,8 @@ def _explained(message: str, verb: str, names: Sequence[str]) -> str:
         word = unknown.group(1)
         close = difflib.get_close_matches(word.lstrip("-").split("=")[0], names, n=1, cutoff=0.5)
         hint = f" Did you mean {spelled(close[0])}?" if close else ""
+        if close and f"--{close[0]}" == word.split("=")[0]:  # it has a place among the words
+            hint = f" Give {close[0].upper()} without its name."
         kind = "option" if word.startswith("-") or "." in word or close else "word"
         shown = shortened(spelled(word[2:]) if word.startswith("--") else word)
         return f"{verb}: there is no {kind} {shown}.{hint} See: interbert {verb} --help"

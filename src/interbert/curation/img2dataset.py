@@ -16,8 +16,8 @@ from interbert.errors import SourceError, first_line
 from interbert.extraction.columns import id_text
 from interbert.extraction.image_tsv import ArchiveRows
 from interbert.extraction.images import IMAGE_SUFFIXES
-from interbert.extraction.parquet_rows import require_bounded
 from interbert.extraction.tar_rows import TarRows
+from interbert.utils.bounded_parquet import counted_batches, require_bounded
 
 _OF_SAMPLES = ("url", STATUS, ERROR)
 """What each ``.json`` beside an image says, whatever else; read where there is no table."""
@@ -139,7 +139,7 @@ def _read(table: Path) -> dict[str, list[Any]]:
 
     require_bounded(table)
     try:
-        read = pq.read_table(table)
+        read = pa.Table.from_batches(counted_batches(table), pq.read_schema(table))
     except (pa.ArrowException, OSError) as error:
         raise SourceError(f"{table}: cannot be read ({first_line(error)}). Is the file complete?") from error
     single = [name for name in read.column_names if not pa.types.is_nested(read.schema.field(name).type)]

@@ -3,33 +3,23 @@
 from __future__ import annotations
 
 import csv
-import gzip
 import json
-import lzma
-import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Literal, cast
+from typing import Any, Literal
 
+from interbert.data.file_lines import MAX_ROW, UNREADABLE, Lines, few_cells, opened
 from interbert.errors import ColumnError, DataError, SourceError
 from interbert.utils.bounded_files import json_value
+from interbert.utils.texts import may_have_halves, whole_values
 
 _SEPARATORS = {".tsv": "\t", ".txt": "\t", ".csv": ","}
 _JSON_LINES = (".jsonl", ".ndjson")
 _MOST_NAMED = 5
-_MAX_ROW = 1 << 26
-"""Characters of the lines of a row; KDD Cup's files carry the regions of an image, as those importers read them."""
 _MAX_COLUMNS = 10_000
-_MAX_TEXT = 100_000
+MAX_TEXT = 100_000
 """Characters of a query or an id, as of a title."""
-_UNPACKED, _UNPACKED_TIMES = 1 << 30, 100
-"""A .gz file may hold so many bytes of text, or so many times its own size: the larger. Logs of clicks shrink to a
-tenth."""
-
-UNREADABLE = (OSError, EOFError, UnicodeDecodeError, zlib.error, lzma.LZMAError)
-"""What readers of files, plain or packed, raise for damaged ones."""
-
 Row = Mapping[str, Any]
 
 
@@ -76,12 +66,18 @@ def read_rows(path: Path, what: str) -> Iterator[tuple[int, Row | str]]:
     yield from _read(path, what, lambda: _rows(path, what))
 
 
-def read_json_lines(path: Path, what: str) -> Iterator[tuple[int, Row | str]]:
-    """As :func:`read_rows`, of a file of a JSON object a line, whatever its name ends in."""
+def read_json_lines(path: Path, what: str, whole_texts: bool = False) -> Iterator[tuple[int, Row | str]]:
+    """As :func:`read_rows`, of a file of a JSON object a line, whatever its name ends in.
+
+    Args:
+        path: of the file.
+        what: it holds, for messages.
+        whole_texts: halves of pairs of surrogates, which neither tokenizers nor databases take, become U+FFFD.
+    """
 
     def rows() -> Iterator[tuple[int, Row | str]]:
-        with _opened(path) as opened:
-            yield from _json_rows(_Lines(path, opened))
+        with opened(path) as stream:
+            yield from _json_rows(Lines(path, stream), whole_texts)
 
     yield from _read(path, what, rows)
 
@@ -110,8 +106,8 @@ def read_lines(path: Path, what: str) -> Iterator[tuple[int, str]]:
     if not path.is_file():
         raise SourceError(f"{path}: there is no such file of {what}.")
     try:
-        with _opened(path) as opened:
-            lines = _Lines(path, opened)
+        with opened(path) as stream:
+            lines = Lines(path, stream)
             for line in lines:
                 lines.next_row()
                 yield lines.number, line.rstrip("\r\n")
@@ -124,65 +120,22 @@ def _rows(path: Path, what: str) -> Iterator[tuple[int, Row | str]]:
     kind = kind.lower()
     if kind not in _SEPARATORS and kind not in _JSON_LINES:
         raise SourceError(f"{path}: {what} come as .tsv, .csv or .jsonl (or these with .gz), not as {kind!r}.")
-    with _opened(path) as opened:
-        lines = _Lines(path, opened)
+    with opened(path) as stream:
+        lines = Lines(path, stream)
         yield from _json_rows(lines) if kind in _JSON_LINES else _separated_rows(lines, _SEPARATORS[kind])
 
 
-def _opened(path: Path) -> IO[str]:
-    if path.suffix.lower() == ".gz":
-        return cast(IO[str], gzip.open(path, "rt", encoding="utf-8-sig", newline=""))
-    return path.open(encoding="utf-8-sig", newline="")
-
-
-class _Lines:
-    """Lines of a file, which are counted before they are held: of a row, and of all that a packed file holds.
-
-    Raises:
-        SourceError: a row or the file is longer than is read.
-    """
-
-    def __init__(self, path: Path, stream: IO[str]) -> None:
-        self.path, self._stream = path, stream
-        self._most = max(_UNPACKED, _UNPACKED_TIMES * path.stat().st_size)  # a plain file never comes to that
-        self._read = 0
-        self._row = 0
-        self.number = 0
-        """Of the line that was read last, from 1."""
-
-    def __iter__(self) -> Iterator[str]:
-        while line := self._stream.readline(_MAX_ROW + 1 - self._row):
-            self.number += 1
-            self._row += len(line)
-            self._read += len(line)
-            if self._row > _MAX_ROW:
-                raise SourceError(
-                    f"{self.path}: the row that line {self.number} belongs to has more than {_MAX_ROW:,} characters, "
-                    "which are not read. Does a quote lack its closing one?"
-                )
-            if self._read > self._most:
-                raise SourceError(
-                    f"{self.path}: unpacks to more than {self._most:,} characters, which are not read. Unpack it, or "
-                    "split it into smaller files."
-                )
-            yield line
-
-    def next_row(self) -> None:
-        """The next line is another row's."""
-        self._row = 0
-
-
-def _separated_rows(lines: _Lines, separator: str) -> Iterator[tuple[int, Row | str]]:
-    csv.field_size_limit(max(csv.field_size_limit(), _MAX_ROW))  # the process's: never lowered
+def _separated_rows(lines: Lines, separator: str) -> Iterator[tuple[int, Row | str]]:
+    csv.field_size_limit(max(csv.field_size_limit(), MAX_ROW))  # the process's: never lowered
     # a tab-separated log has quotes as they were typed
     quoting: Literal[0, 3] = csv.QUOTE_NONE if separator == "\t" else csv.QUOTE_MINIMAL
-    reader = csv.reader(lines, delimiter=separator, quoting=quoting)
+    reader = csv.reader(few_cells(lines, separator), delimiter=separator, quoting=quoting)
     names = next(reader, None)
     if names is None:
         return
     if separator == "," and len(names) == 1 and ";" in names[0]:  # as spreadsheets write csv where , is in numbers
         names, separator = next(csv.reader(names, delimiter=";")), ";"
-        reader = csv.reader(lines, delimiter=";")
+        reader = csv.reader(few_cells(lines, separator), delimiter=separator)
     lines.next_row()
     if len(names) > _MAX_COLUMNS:
         yield lines.number, f"has {len(names):,} columns, of which {_MAX_COLUMNS:,} at most are read"
@@ -200,7 +153,7 @@ def _separated_rows(lines: _Lines, separator: str) -> Iterator[tuple[int, Row | 
             yield lines.number, dict(zip(names, values, strict=True))
 
 
-def _json_rows(lines: _Lines) -> Iterator[tuple[int, Row | str]]:
+def _json_rows(lines: Lines, whole_texts: bool = False) -> Iterator[tuple[int, Row | str]]:
     for number, line in enumerate(lines, start=1):
         lines.next_row()
         if not line.strip():
@@ -213,15 +166,17 @@ def _json_rows(lines: _Lines) -> Iterator[tuple[int, Row | str]]:
         except ValueError as error:  # beyond a limit
             yield number, str(error)
             continue
+        if whole_texts and may_have_halves(line):
+            row = whole_values(row)
         yield number, row if isinstance(row, dict) else "is no JSON object"
 
 
 def too_long(*cells: str) -> str | None:
     """What is wrong with a row one of whose queries and ids is longer than is read; None for other rows."""
     longest = max(map(len, cells))
-    if longest <= _MAX_TEXT:
+    if longest <= MAX_TEXT:
         return None
-    return f"has a text or an id of {longest:,} characters, of which {_MAX_TEXT:,} at most are read"
+    return f"has a text or an id of {longest:,} characters, of which {MAX_TEXT:,} at most are read"
 
 
 def cell_text(value: Any) -> str:

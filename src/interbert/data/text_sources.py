@@ -13,6 +13,7 @@ from typing import Any
 from interbert.data.row_files import cell_text, read_lines, read_rows, too_long
 from interbert.data.texts import FlatTexts
 from interbert.errors import ColumnError, SourceError, first_line
+from interbert.utils.bounded_parquet import counted_batches, require_bounded
 from interbert.utils.files import atomic_write
 from interbert.utils.texts import clean_text
 
@@ -168,12 +169,12 @@ def _parquet_values(file: Path, columns: Sequence[str]) -> Iterator[tuple[int, A
 
     row = 0
     try:
-        with pq.ParquetFile(file) as table:
-            chosen = list(_columns(file, table.schema_arrow.names, columns))
-            for batch in table.iter_batches(batch_size=10_000, columns=chosen):
-                for values in zip(*(batch.column(name).to_pylist() for name in chosen), strict=True):
-                    row += 1
-                    yield from ((row, text) for value in values for text in _texts_of(value))
+        require_bounded(file)
+        chosen = list(_columns(file, pq.read_schema(file).names, columns))
+        for batch in counted_batches(file, chosen):
+            for values in zip(*(batch.column(name).to_pylist() for name in chosen), strict=True):
+                row += 1
+                yield from ((row, text) for value in values for text in _texts_of(value))
     except UnicodeDecodeError as error:
         raise SourceError(
             f"{file}: a text after row {row} is not in UTF-8 ({first_line(error)}). Write it anew."

@@ -21,7 +21,7 @@ from interbert.extraction.json_types import JsonColumn, Names, characters, json_
 from interbert.extraction.table_limits import BATCH_BYTES, MAX_COLUMNS, MAX_DEPTH, MAX_RECORD, MAX_VALUES
 from interbert.regions.json_stream import json_elements, json_values
 from interbert.utils.bounded_files import is_deeper
-from interbert.utils.texts import whole_text
+from interbert.utils.texts import whole_text, whole_values
 
 _BATCH = 1000
 _DECODER = json_decoder()
@@ -74,7 +74,7 @@ def _write(path: Path, files: Sequence[Path], columns: dict[str, JsonColumn]) ->
 
     types = {name: column.arrow_type() for name, column in columns.items()}
     ways = {name: column.converter() for name, column in columns.items()}
-    schema = pa.schema([(_sound(name), kind) for name, kind in types.items()])
+    schema = pa.schema([(whole_text(name), kind) for name, kind in types.items()])
     records = _records(files)
     with pa.ipc.new_stream(str(path), schema) as stream:
         while batch := _batch(records):
@@ -103,15 +103,7 @@ def _array(values: list[Any], kind: Any) -> Any:
     try:
         return pa.array(values, kind)
     except UnicodeEncodeError:  # half of a pair of surrogates: a title that was cut in the middle of an emoji
-        return pa.array(_sound(values), kind)
-
-
-def _sound(value: Any) -> Any:
-    if isinstance(value, str):
-        return whole_text(value)
-    if isinstance(value, list):
-        return [_sound(one) for one in value]
-    return {name: _sound(one) for name, one in value.items()} if isinstance(value, dict) else value
+        return pa.array(whole_values(values), kind)
 
 
 def _records(files: Sequence[Path]) -> Iterator[Record]:

@@ -5,16 +5,27 @@ The libraries that read tables have no limits of their own: what is checked agai
 
 from __future__ import annotations
 
+from interbert.utils.bounded_parquet import BATCH_BYTES, MAX_COLUMNS, MAX_DEPTH
+
+__all__ = [
+    "BATCH_BYTES",
+    "MAX_CELL",
+    "MAX_COLUMNS",
+    "MAX_DEPTH",
+    "MAX_ID",
+    "MAX_LINE",
+    "MAX_RECORD",
+    "MAX_TEXT",
+    "MAX_TEXTS",
+    "MAX_VALUES",
+]
+
 MAX_TEXT = 100_000
 """Characters of a title or another text of a row."""
 MAX_TEXTS = 1_000
 """Texts of a row's column."""
 MAX_ID = 4_096
 """Characters of an id; paths of files are no longer."""
-MAX_COLUMNS = 10_000
-"""Columns of a table, and names inside the objects of a JSON file; parquet counts columns inside of others."""
-MAX_DEPTH = 60
-"""Levels of lists and objects; Arrow's files end at 64."""
 MAX_CELL = 1 << 20
 """Characters of a cell of a csv or tsv file."""
 MAX_LINE = 1 << 24
@@ -23,10 +34,3 @@ MAX_RECORD = 1 << 26
 """Characters of a record of a JSON file."""
 MAX_VALUES = 1_000_000
 """Values of a record of a JSON file: each takes up to 250 bytes in memory, whatever the file holds of it."""
-MAX_ROW = 1 << 28
-"""Bytes of a row of a parquet file."""
-BATCH_BYTES = 1 << 26
-"""Bytes of the rows that are converted at a time."""
-EXPANDED = 1 << 30
-EXPANDED_TIMES = 100
-"""A parquet file may hold so many bytes of values, or so many times its own size: the larger of the two."""

@@ -30,10 +30,12 @@ from interbert.extraction.image_lmdb import ImageLmdb
 from interbert.extraction.image_tsv import ImageTsv, is_image_tsv
 from interbert.extraction.images import IMAGE_SUFFIXES
 from interbert.extraction.json_rows import read_json_rows
-from interbert.extraction.parquet_rows import read_parquet, require_bounded
+from interbert.extraction.parquet_rows import read_parquet
 from interbert.extraction.table_files import join, require_own_files
 from interbert.extraction.tar_rows import TarRows
 from interbert.regions.importers.clip_lmdb import is_lmdb
+from interbert.utils.bounded_parquet import require_bounded
+from interbert.utils.texts import whole_text
 
 _BUILDERS = {".parquet": "parquet", ".csv": "csv", ".tsv": "csv", ".json": "json", ".jsonl": "json"}
 _METADATA = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
@@ -180,6 +182,9 @@ def _read_folder(folder: Path, split: str | None) -> SourceRows:
     if not images:
         raise SourceError(f"{folder}: holds neither images nor a {_METADATA[0]}.")
     names = [str(file.relative_to(folder)) for file in images]
+    odd = next((name for name in names if whole_text(name) != name), None)
+    if odd is not None:  # no table and no store can hold it
+        raise SourceError(f"{folder}: the name {odd[:200]!r} is no UTF-8. Rename it, as with: convmv -f gbk -t utf8 -r")
     return SourceRows(datasets.Dataset.from_dict({"file_name": names}), folder)
 
 

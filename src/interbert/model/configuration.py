@@ -24,6 +24,14 @@ _DROPOUTS = (
     "region_feature_dropout_prob",
     "fusion_dropout_prob",
 )
+_NUMBERS = {
+    **dict.fromkeys(("layer_norm_eps", "initializer_range", "hub_correction"), False),
+    **dict.fromkeys(("lm_loss_weight", "region_loss_weight", "matching_loss_weight", "contrastive_loss_weight"), False),
+    **dict.fromkeys(("dual_score_weight", "dual_score_offset"), True),
+}
+"""Other numbers, and whether there may be none."""
+_MOST = 1e30
+_MOST_SIZE = 1 << 31
 
 
 class InterBertConfig(PretrainedConfig):  # type: ignore[misc]
@@ -209,14 +217,15 @@ class InterBertConfig(PretrainedConfig):  # type: ignore[misc]
             "num_region_classes",
             "pooler_size",
             "max_position_embeddings",
+            "type_vocab_size",
         )
         absent = ("contrastive_size", "contrastive_skip_size", "query_bank_size", "likeness_size")
         for name in (*sizes, *absent):
             value = getattr(self, name)
             if value is None and name in absent:
                 continue
-            if not isinstance(value, int) or value < 1:
-                raise ConfigError(f"{name} must be a whole number of at least 1, not {value!r}.")
+            if not isinstance(value, int) or not 1 <= value < _MOST_SIZE:
+                raise ConfigError(f"{name} must be a whole number of at least 1 and below 2^31, not {value!r}.")
         for name in ("num_interaction_layers", "num_text_layers", "num_image_layers"):
             value = getattr(self, name)
             if not isinstance(value, int) or not 0 <= value <= _MOST_LAYERS:
@@ -236,7 +245,13 @@ class InterBertConfig(PretrainedConfig):  # type: ignore[misc]
             value = getattr(self, name)
             if not isinstance(value, int | float) or not 0 <= value <= 1:
                 raise ConfigError(f"{name} must be between 0 and 1, not {value!r}.")
-        if self.hidden_act not in ACT2FN:
+        for name, absent_too in _NUMBERS.items():
+            value = getattr(self, name)
+            if value is None and absent_too:
+                continue
+            if not isinstance(value, int | float) or not abs(value) < _MOST:
+                raise ConfigError(f"{name} must be a number, not {value!r}.")
+        if not isinstance(self.hidden_act, str) or self.hidden_act not in ACT2FN:
             raise ConfigError(f"hidden_act {self.hidden_act!r} is no activation. Known: {', '.join(sorted(ACT2FN))}.")
         for name in ("num_attention_heads", "image_num_attention_heads"):
             if self.hidden_size % getattr(self, name):

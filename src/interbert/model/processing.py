@@ -25,6 +25,7 @@ from interbert.model.region_inputs import (
     InterBertRegionFeatureExtractor,
     RegionsLike,
 )
+from interbert.utils.texts import whole_text
 
 PRETRAINING_TEXT_TOKENS = 36
 """Text tokens of a pretraining example (SPEC part 2)."""
@@ -50,7 +51,7 @@ def mean_state(states: Tensor, attention_mask: Tensor) -> Tensor:
 def token_ids(tokenizer: Any, texts: Sequence[str], most: int = PRETRAINING_TEXT_TOKENS) -> list[list[int]]:
     """Token ids of each text by any tokenizer, [CLS] and [SEP] included, cut at ``most`` tokens."""
     encoded = tokenizer(
-        [text[: 64 * most] for text in texts],  # what is cut anyway need not be tokenized
+        [whole_text(text[: 64 * most]) for text in texts],  # what is cut anyway need not be tokenized
         truncation=True,
         max_length=most,
         add_special_tokens=True,

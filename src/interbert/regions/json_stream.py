@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from interbert.errors import SourceError
+from interbert.utils.texts import may_have_halves, whole_values
 
 _CHUNK = 1 << 20
 _MAX_ELEMENT = 1 << 26
@@ -21,7 +22,7 @@ _MAX_VALUES = 1_000_000
 
 
 def json_elements(
-    path: Path, decoder: json.JSONDecoder | None = None, most_values: int = _MAX_VALUES
+    path: Path, decoder: json.JSONDecoder | None = None, most_values: int = _MAX_VALUES, whole_texts: bool = False
 ) -> Iterator[tuple[str | None, Any]]:
     """(key, element) of every element of the file's top level.
 
@@ -32,12 +33,13 @@ def json_elements(
         path: of the file.
         decoder: of each element; Python's own when not given.
         most_values: that an element may have inside.
+        whole_texts: halves of pairs of surrogates, which neither tokenizers nor databases take, become U+FFFD.
 
     Raises:
         SourceError: the file is no JSON, is cut off, or has an element of more than 64 million characters, or of more
             values than it may have.
     """
-    with _opened(path, decoder, most_values) as text:
+    with _opened(path, decoder, most_values, whole_texts) as text:
         if text.peek() == "[":
             yield from ((None, element) for element in text.elements())
         else:
@@ -56,10 +58,12 @@ def json_values(path: Path, decoder: json.JSONDecoder | None = None, most_values
 
 
 @contextmanager
-def _opened(path: Path, decoder: json.JSONDecoder | None, most_values: int) -> Iterator[_Text]:
+def _opened(
+    path: Path, decoder: json.JSONDecoder | None, most_values: int, whole_texts: bool = False
+) -> Iterator[_Text]:
     with path.open(encoding="utf-8-sig") as file:
         try:
-            yield _Text(path, file, decoder or json.JSONDecoder(), most_values)
+            yield _Text(path, file, decoder or json.JSONDecoder(), most_values, whole_texts)
         except UnicodeDecodeError as error:
             raise SourceError(f"{path}: is no text in UTF-8. Save it as UTF-8.") from error
         except RecursionError as error:
@@ -80,13 +84,16 @@ def _object(text: _Text) -> Iterator[tuple[str, Any]]:
 class _Text:
     """The part of a file that is being read."""
 
-    def __init__(self, path: Path, file: Any, decoder: json.JSONDecoder, most_values: int) -> None:
+    def __init__(
+        self, path: Path, file: Any, decoder: json.JSONDecoder, most_values: int, whole_texts: bool = False
+    ) -> None:
         self._path = path
         self._file = file
         self._text = ""
         self._at = 0
         self._decoder = decoder
         self._most_values = most_values
+        self._whole_texts = whole_texts
 
     def at_end(self) -> bool:
         """Whether nothing but space is left; passes it."""
@@ -130,8 +137,7 @@ class _Text:
                 end = -1
             # a number at the end of what was read may go on
             if 0 <= end < len(self._text):
-                self._at = end
-                return value
+                return self._taken(value, end)
             begun = self._at
             if len(self._text) - begun > _MAX_ELEMENT:
                 raise SourceError(f"{self._path}: an element has more than {_MAX_ELEMENT:,} characters. Is it a table?")
@@ -144,9 +150,13 @@ class _Text:
             if not self._more(ask):
                 if end < 0:
                     raise self.broken()
-                self._at = end - begun
-                return value
+                return self._taken(value, end - begun)
             ask *= 2
+
+    def _taken(self, value: Any, end: int) -> Any:
+        start, self._at = self._at, end
+        halves = self._whole_texts and may_have_halves(self._text, start, end)
+        return whole_values(value) if halves else value
 
     def _values(self) -> int:
         """How many values there are in what is read and has no end so far: it is all of one element."""

@@ -26,6 +26,7 @@ from interbert.search.query_encoder import ProductEncoder
 from interbert.utils.bounded_files import read_json
 from interbert.utils.mapped_files import let_go
 from interbert.utils.runtimes import import_unreported
+from interbert.utils.texts import whole_text
 
 if TYPE_CHECKING:
     from interbert.model.modeling import InterBertForImageTextRetrieval
@@ -234,7 +235,7 @@ class ExportedEncoder(ProductEncoder):
     def texts_to_ids(self, texts: Sequence[str]) -> list[list[int]]:
         """Token ids of any texts, cut at what the model reads."""
         most = _CHARACTERS * self._settings.max_text_tokens
-        return [one.ids for one in self._tokenizer.encode_batch([text[:most] for text in texts])]
+        return [one.ids for one in self._tokenizer.encode_batch([whole_text(text[:most]) for text in texts])]
 
     def is_whole_word(self, word: str) -> bool:
         """Whether the tokenizer has an entry for the whole word."""

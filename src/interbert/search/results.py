@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import math
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,9 @@ from interbert.search.hits import Hit
 
 SUFFIXES = (".json", ".jsonl", ".csv")
 """Of files of results: one JSON list, a line of JSON a query, a row a result."""
+_HEAD_BYTES = 1 << 20
+"""Of a query, and how it was searched, at the beginning of a file of results."""
+_BEGUN = re.compile(r'(?:\[\n)?\{"query_id": .*, "query": .*, "searched": .*, "notes": \[')
 _BEGINNING = ("query_id", "query", "rank", "product_id", "image_id", "match", "score", "texts", "similar", "estimated")
 
 
@@ -126,5 +130,5 @@ def _csv(results: Sequence[Results]) -> str:
 def recognises(file: Path) -> bool:
     """Whether a file has results in it, by its beginning."""
     with file.open("rb") as opened:
-        head = opened.read(64).decode("utf-8", "replace")
-    return head.lstrip("[\n").startswith('{"query_id": ') or head.startswith(",".join(_BEGINNING[:5]))
+        head = opened.read(_HEAD_BYTES).decode("utf-8", "replace")
+    return _BEGUN.match(head) is not None or head.startswith(",".join(_BEGINNING[:5]))

@@ -15,7 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from interbert.data.row_files import UNREADABLE, BadRows
+from interbert.data.file_lines import UNREADABLE
+from interbert.data.row_files import BadRows
 from interbert.errors import SourceError, first_line
 from interbert.regions.importers.kdd_files import read_answers
 from interbert.tasks.scoring import Scorer, Scores, require_all
@@ -80,11 +81,11 @@ def read_submission(path: Path, queries: Set[str]) -> tuple[dict[str, tuple[str,
     found: dict[str, tuple[str, ...]] = {}
     bad, ignored = BadRows(str(path)), 0
     for number, line in enumerate(_text(path).split("\n"), 1):
-        query, *products = (cell.strip() for cell in line.split(","))
+        query, *products = (cell.strip() for cell in line.split(",", K + 1))
         if query not in queries:
             ignored += bool(line.strip()) and ",".join([query, *products]).lower() != HEADER
             continue
-        problem = _problem(query, products)
+        problem = _problem(query, products, line.count(","))
         if query in found:
             problem = f"query {query[:40]} has a row before"
         if problem is not None:
@@ -94,10 +95,10 @@ def read_submission(path: Path, queries: Set[str]) -> tuple[dict[str, tuple[str,
     return found, ignored
 
 
-def _problem(query: str, products: Sequence[str]) -> str | None:
+def _problem(query: str, products: Sequence[str], count: int) -> str | None:
     where = f"query {query[:40]}"
-    if len(products) != K:
-        return f"{where} has {len(products)} products; exactly {K} different ones are needed, best first"
+    if count != K:
+        return f"{where} has {count} products; exactly {K} different ones are needed, best first"
     wrong = next(
         (rank for rank, product in enumerate(products, 1) if not product or not _DIGITS.issuperset(product)), 0
     )

@@ -98,11 +98,11 @@ def _directed(truth: Answers, layout: tuple[str, str], path: Path) -> Mapping[in
         return truth.ids
     if truth.layout == _IMAGE_TO_TEXT:
         raise DataError(f"{path}: has texts by image, the predictions images by text. Give the file of texts.")
-    turned: dict[int, tuple[int, ...]] = {}
+    turned: dict[int, list[int]] = {}
     for text, images in truth.ids.items():
         for image in images:
-            turned[image] = (*turned.get(image, ()), text)
-    return turned
+            turned.setdefault(image, []).append(text)
+    return {image: tuple(texts) for image, texts in turned.items()}
 
 
 def read_predictions(path: Path) -> Answers:

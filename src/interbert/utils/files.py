@@ -16,6 +16,7 @@ from pathlib import Path
 
 from interbert.errors import BusyError, UsageError, writing
 from interbert.utils.bounded_files import json_value
+from interbert.utils.texts import whole_text
 
 _PART = ".part"
 
@@ -49,11 +50,13 @@ def replacing(path: str | Path) -> Iterator[Path]:
 def atomic_write(path: str | Path, text: str) -> None:
     """Write a text file by :func:`replacing`, as UTF-8.
 
+    Halves of pairs of surrogates, as in names of files that are no UTF-8, are written as JSON escapes them.
+
     Raises:
         StorageError: as :func:`replacing`.
     """
     with replacing(path) as part:
-        part.write_text(text, encoding="utf-8")
+        part.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def file_sha256(file: str | Path) -> str:
@@ -77,6 +80,8 @@ def _usual_mode() -> int:
 _MOST_BYTES = 16 * 2**20
 """Larger files are not looked through, and no command writes such metrics."""
 _HEAD_BYTES = 4096
+_LINE_BYTES = 2**20
+"""Of a first line that may have long answers in it."""
 
 
 @dataclass(frozen=True)
@@ -109,9 +114,9 @@ def _judgements(file: Path) -> bool:
     )
 
 
-def _head(file: Path) -> bytes:
+def _head(file: Path, most: int = _HEAD_BYTES) -> bytes:
     with file.open("rb") as opened:
-        return opened.read(_HEAD_BYTES)
+        return opened.read(most)
 
 
 def _has_keys(text: bytes, keys: set[str]) -> bool:
@@ -132,18 +137,26 @@ def _predictions(file: Path) -> bool:
     return _has_keys(first, {"text_id", "image_ids"}) and b'"text"' not in first
 
 
+_TABLE_COLUMNS = ["id", "answer", "probability", "answers"]
+_TABLE_LINE = re.compile(rb'\{"id": .*, "answer": .*, "probability": [-+.\de]+, "answers": \[')
+
+
 def _table_predictions(file: Path) -> bool:
-    """Of a parquet file the names of columns, which stand at its end, in its metadata."""
-    head = _head(file)
+    head = _head(file, _LINE_BYTES)
     if head.startswith(b"PAR1"):
-        with file.open("rb") as stream:
-            stream.seek(max(0, file.stat().st_size - _MOST_BYTES))
-            end = stream.read()
-        return all(name in end for name in (b"answer", b"probability", b"answers"))
+        return _parquet_columns(file) == _TABLE_COLUMNS
     first = head.split(b"\n")[0]
-    return first.strip() == b"id,answer,probability,answers" or (
-        first.startswith(b'{"id": ') and b'"probability"' in head
-    )
+    return first.strip() == ",".join(_TABLE_COLUMNS).encode() or _TABLE_LINE.match(first) is not None
+
+
+def _parquet_columns(file: Path) -> list[str]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return list(pq.read_schema(file).names)
+    except pa.ArrowException:
+        return []
 
 
 def _metrics(*keys: str) -> Callable[[Path], bool]:
@@ -226,13 +239,15 @@ def only_writer(folder: str | Path, seconds: float = 0.0) -> Iterator[None]:
 
     Raises:
         BusyError: another process holds it.
-        UsageError: the place of locks is a file, a link or somebody else's.
+        UsageError: the place of locks is a file, a link or somebody else's; or the folder's name is no UTF-8.
         StorageError: the lock cannot be written.
     """
     from filelock import FileLock, Timeout
 
     locks = _own_folder(Path(tempfile.gettempdir()) / f"interbert-locks-{_user()}")
     name = str(folder) if "://" in str(folder) else str(Path(folder).resolve())
+    if whole_text(name) != name:
+        raise UsageError(f"{folder}: its name is no UTF-8, which no store and no index can have. Name another.")
     key = hashlib.sha256(name.encode()).hexdigest()[:16]
     file = locks / f"{key}.lock"
     lock = FileLock(file, thread_local=False)  # one thread may begin a block that another ends

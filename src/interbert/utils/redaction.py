@@ -14,7 +14,7 @@ _WORD = re.compile(r"""[^\s'"<>]+""")
 _PORT = re.compile(r"\d{0,5}(?:[/?#]|$)")
 _AFTER = re.compile(r"[:.,;)\]]+$")
 _NAMED = re.compile(
-    r"""(?i)[?&#;][\w.-]{0,64}(?:token|secret|passw|pwd|sig|credential|key|auth)[\w.-]{0,64}=[^\s&'"<>]*"""
+    r"""(?i)(?:[?&#;]|%(?:3F|26|23|3B))[\w.-]{0,64}(?:token|secret|passw|pwd|sig|credential|key|auth)[\w.-]{0,64}=[^\s&'"<>]*"""
 )
 _BARE = re.compile(
     r"""(?i)(?<![\w-])((?:shared_?access_?(?:key|signature)|(?:aws_)?secret_?access_?key|(?:aws_)?session_?token"""

@@ -10,7 +10,7 @@ from typing import Any
 from interbert.errors import ConfigError, DataError, InterBertError
 from interbert.tasks.metrics import Estimate
 from interbert.training.run_setup import MISSING_IMAGES
-from interbert.utils.files import Kind, require_replaceable
+from interbert.utils.files import Kind, require_apart, require_replaceable
 from interbert.utils.precision import asks_for_bf16
 from interbert.vl_tasks.baselines import Baselines, baselines
 from interbert.vl_tasks.example import Example
@@ -75,6 +75,9 @@ def evaluate_task(
         SourceError, DataError, StoreError: as in fine-tuning.
         ConfigError: a control that the task cannot have, or nothing is asked of a blind test.
     """
+    require_apart(
+        {"SOURCE": options.source, "--annotations": options.annotations, "--predictions": options.predictions}
+    )
     found = load_task_model(options.model, name)
     settings = with_boxes(found.settings, options.boxes)
     if options.text_only and found.head.of_regions:

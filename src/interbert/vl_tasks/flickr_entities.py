@@ -18,11 +18,12 @@ from __future__ import annotations
 
 import json
 import re
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from xml.etree import ElementTree
 
-from interbert.data.row_files import BadRows, read_lines
+from interbert.data.row_files import BadRows, read_lines, too_long
 from interbert.errors import DataError, SourceError, first_line
 from interbert.tasks.scoring import Scorer
 from interbert.utils.bounded_files import read_small_text
@@ -90,21 +91,25 @@ def _add_phrases(
 ) -> None:
     bad = BadRows(str(path))
     for number, line in read_lines(path, "sentences"):
+        if problem := too_long(line):
+            bad.add(number, problem)
+            continue
         phrases = list(_PHRASE.finditer(line))
         if line.count("[/EN#") != len(phrases):
             bad.add(number, "has a phrase that is not written as [/EN#1/people Two young guys]")
-        sentence = _PHRASE.sub(lambda phrase: phrase.group(3), line).strip()
+        plain = _PHRASE.sub(lambda phrase: phrase.group(3), line)
+        words, signs = [word.start() for word in re.finditer(r"\S+", plain)], 0
         for place, phrase in enumerate(phrases):
             entity, types, text = phrase.groups()
+            start, signs = phrase.start() - signs, signs + len(phrase.group()) - len(text)
             name = f"{image}#{number - 1}#{place}"
             if entity == _NOT_VISUAL or entity not in boxes:
                 reason = "nothing that can be seen" if entity == _NOT_VISUAL else "without a box"
                 passed.append(LeftOut(str(path), number, name, reason))
                 continue
-            before = _PHRASE.sub(lambda one: one.group(3), line[: phrase.start()])
             details = {
-                "sentence": sentence,
-                "first_word": len(before.split()),
+                "sentence": plain.strip(),
+                "first_word": bisect_left(words, start),
                 "entity": entity,
                 "types": tuple(types.strip("/").split("/")),
                 "image_names": ((f"{image}.jpg",),),
@@ -122,7 +127,10 @@ def _boxes(path: Path) -> dict[str, tuple[Box, ...]]:
         if "<!DOCTYPE" in text or "<!ENTITY" in text:  # the only way to make much of a little XML
             raise DataError(f"{path}: defines a document type or entities, which are not read. Get it anew.")
         found: dict[str, list[Box]] = {}
-        for thing in ElementTree.fromstring(text).findall("object")[:_MOST_BOXES]:
+        things = ElementTree.fromstring(text).findall("object")
+        if len(things) > _MOST_BOXES:
+            raise ValueError(f"{len(things):,} objects, of which {_MOST_BOXES:,} at most are read")
+        for thing in things:
             if (corners := thing.find("bndbox")) is None:
                 continue
             box = from_corners([int(corners.findtext(name, "")) - 1 for name in _CORNERS])

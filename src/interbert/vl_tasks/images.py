@@ -15,6 +15,7 @@ from interbert.extraction.given import GivenExtractor
 from interbert.extraction.sources import ImageSource
 from interbert.model.processing import InterBertProcessor
 from interbert.regions.name_index import NameIndex
+from interbert.utils.texts import whole_text
 from interbert.vl_tasks.example import Example
 from interbert.vl_tasks.task import BoxSource, names_of_images
 
@@ -81,9 +82,11 @@ def _files(folder: str, wanted: Mapping[str, Sequence[str]]) -> dict[str, str]:
     root = Path(folder)
     if not root.is_dir():
         raise SourceError(f"{folder}: there is no such folder of images.")
-    index = NameIndex(
-        (str(one.relative_to(root)) for one in sorted(root.rglob("*")) if one.suffix.lower() in _ENDINGS), folder
-    )
+    there = [str(one.relative_to(root)) for one in sorted(root.rglob("*")) if one.suffix.lower() in _ENDINGS]
+    sound = [name for name in there if whole_text(name) == name]
+    if len(sound) < len(there):
+        _logger.warning(f"{folder}: {len(there) - len(sound)} images are passed over whose names are no UTF-8")
+    index = NameIndex(sound, folder)
     files = {}
     for image, names in wanted.items():
         found = next((match.name for name in names if (match := index.find(name)).name is not None), None)

@@ -14,12 +14,14 @@ from interbert.model.configuration import InterBertConfig
 from interbert.model.processing import InterBertProcessor
 from interbert.regions.schema import ExtractorInfo
 from interbert.utils.bounded_files import read_json
+from interbert.utils.texts import whole_values
 from interbert.vl_tasks.example import Example
 from interbert.vl_tasks.heads import Head
 from interbert.vl_tasks.image_regions import TaskRegions, write_missing
 from interbert.vl_tasks.images import extract_images
+from interbert.vl_tasks.official_files import repeated
 from interbert.vl_tasks.options import EvaluateTaskOptions, FinetuneTaskOptions
-from interbert.vl_tasks.settings import TaskSettings
+from interbert.vl_tasks.settings import TaskSettings, label_names
 from interbert.vl_tasks.task import TaskFiles, VLTask, find_task
 from interbert.vl_tasks.task_heads import head_of
 
@@ -52,7 +54,7 @@ def load_task_model(directory: str, name: str | None = None) -> FineTuned:
     settings = TaskSettings.of(with_config, directory, name)
     processor.max_text_tokens = settings.max_text_tokens or processor.max_text_tokens
     task = find_task(settings.name)
-    labels = settings.labels or [str(with_config.id2label[place]) for place in range(with_config.num_labels)]
+    labels = settings.labels or label_names(with_config, directory)
     head = head_of(task, labels)
     model = load_fine_tuned(head.model_class, directory, **settings.overrides(head.labels))
     return FineTuned(task, head, settings, model, processor)
@@ -140,14 +142,13 @@ def read_labels(path: str) -> tuple[str, ...]:
         DataError: it is no list of texts, or one stands in it twice.
     """
     try:
-        found = read_json(Path(path).expanduser())
+        found = whole_values(read_json(Path(path).expanduser()))
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: cannot be read as a JSON list of answers ({error}).") from error
     if not isinstance(found, list) or len(found) < 2 or not all(isinstance(one, str) for one in found):
         raise DataError(f"{path}: is no JSON list of two or more answers.")
-    if len(set(found)) < len(found):
-        twice = next(one for place, one in enumerate(found) if one in found[:place])
-        raise DataError(f"{path}: lists the answer {twice!r} twice. Leave one out.")
+    if (twice := repeated(found)) is not None:
+        raise DataError(f"{path}: lists the answer {twice[:60]!r} twice. Leave one out.")
     return tuple(found)
 
 

@@ -120,7 +120,7 @@ def read_predictions(path: Path) -> dict[str, str]:
     for number, line in read_lines(path, "predictions"):
         if not line.strip():
             continue
-        cells = [cell.strip() for cell in line.split(",")]
+        cells = [cell.strip() for cell in line.split(",", 2)]
         name = cells[0].removesuffix(".png")
         if len(cells) != 2 or not name or cells[1].lower() not in _LABELS:
             bad.add(number, "is no line identifier,True or identifier,False")

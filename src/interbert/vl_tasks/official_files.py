@@ -28,7 +28,7 @@ def object_lines(path: Path, what: str, id_field: str) -> Iterator[tuple[int, st
         SourceError: the file is missing, empty or cannot be read.
         DataError: a line is no JSON object, has no id, or has that of a line before; raised after the last line.
     """
-    yield from _with_ids(path, what, id_field, read_json_lines(path, what))
+    yield from _with_ids(path, what, id_field, read_json_lines(path, what, whole_texts=True))
 
 
 def list_elements(path: Path, what: str, key: str | None, id_field: str) -> Iterator[tuple[int, str, Row]]:
@@ -97,7 +97,7 @@ def _elements(path: Path, what: str) -> Iterator[tuple[str | None, Any]]:
     if not path.is_file():
         raise SourceError(f"{path}: there is no such file of {what}.")
     try:
-        yield from json_elements(path)
+        yield from json_elements(path, whole_texts=True)
     except OSError as error:
         if isinstance(error, SourceError):
             raise
@@ -164,6 +164,11 @@ MOST_DIGITS = 18
 def is_number(name: str) -> bool:
     """Whether an id is a whole number in decimal digits."""
     return name.isascii() and name.isdigit() and len(name) <= MOST_DIGITS
+
+
+def repeated(names: Sequence[str]) -> str | None:
+    """The first name of those that stand twice; None where all differ."""
+    return next((one for one, count in Counter(names).items() if count > 1), None)
 
 
 def inner_path(name: Any) -> PurePosixPath | None:

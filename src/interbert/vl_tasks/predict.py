@@ -31,7 +31,7 @@ from interbert.vl_tasks.loading import load_task_model, with_images
 from interbert.vl_tasks.options import PredictOptions
 from interbert.vl_tasks.prediction import predict_items
 from interbert.vl_tasks.prediction_files import write_table
-from interbert.vl_tasks.settings import TaskSettings
+from interbert.vl_tasks.settings import TaskSettings, label_names
 from interbert.vl_tasks.table_rows import Columns, read_examples
 from interbert.vl_tasks.task import HeadKind
 
@@ -102,7 +102,7 @@ def _open(options: PredictOptions) -> _Predictor:
             "to predict. Search with it, or fine-tune it: interbert finetune classification"
         )
     model = load_fine_tuned(InterBertForSequenceClassification, options.model)
-    labels = [str(config.id2label[place]) for place in range(config.num_labels)]
+    labels = label_names(config, options.model)
     text, image = _trained_columns(options.model)
     settings = TaskSettings(_CLASSIFIER, max_regions=_ALL)
     return _Predictor(
@@ -116,7 +116,8 @@ def _trained_columns(model: str) -> tuple[str | None, str | None]:
         recipe = dict(read_json(Path(model) / PROVENANCE)["recipe"])
     except (OSError, ValueError, LookupError, TypeError):
         return "text", None
-    return recipe.get("text"), recipe.get("image_column")
+    text, image = (name if isinstance(name := recipe.get(field), str) else None for field in ("text", "image_column"))
+    return ("text", None) if text is image is None else (text, image)
 
 
 def _columns(options: PredictOptions, found: _Predictor) -> Columns:

@@ -14,14 +14,16 @@ import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from interbert.data.row_files import BadRows, cell_text
+from interbert.data.row_files import BadRows, cell_text, too_long
 from interbert.errors import DataError, SourceError, first_line, listed
 from interbert.regions.importers.pickles import UnsafePickleError, loads
 from interbert.tasks.scoring import Scorer
 from interbert.utils.files import atomic_write
+from interbert.utils.texts import whole_text
 from interbert.vl_tasks.boxes import from_xywh, iou, to_xywh
 from interbert.vl_tasks.example import Box, Example
 from interbert.vl_tasks.official_files import is_number, list_elements, require_predicted
@@ -34,16 +36,22 @@ SPLITS = ("train", "val", "test", "testA", "testB")
 _REFS = ("refs(unc).p", "refs(umd).p")
 _UNFIT = "refs(google).p"
 _MOST_BYTES = 1 << 28
-_MOST_STEPS = 30_000_000
-"""Of the pickle of RefCOCOg, which is the largest: some five million."""
+_MOST_STEPS = 20_000_000
+"""Of a pickle of references: the largest, RefCOCO+ with 142,000 sentences, takes some ten million."""
 
 
 @dataclass(frozen=True)
 class _Image:
     names: tuple[str, ...]
-    annotations: list[str] = field(default_factory=list)
+    places: dict[str, int] = field(default_factory=dict)
+    """Of its annotations, by id."""
     boxes: list[Box] = field(default_factory=list)
     categories: list[str] = field(default_factory=list)
+
+    @cached_property
+    def candidates(self) -> tuple[tuple[Box, ...], tuple[str, ...]]:
+        """Boxes and their categories when all are there: one and the same for all expressions."""
+        return tuple(self.boxes), tuple(self.categories)
 
 
 def read_examples(folder: Path, split: str | None = None) -> list[Example]:
@@ -123,7 +131,7 @@ def _read_images(path: Path) -> dict[str, _Image]:
             problem = "is of an image that the file does not have" if image is None else "has no bbox x, y, w, h"
             bad.add(number, f"annotation {name} {problem}")
             continue
-        image.annotations.append(name)
+        image.places[name] = len(image.boxes)
         image.boxes.append(box)
         image.categories.append(cell_text(row.get("category_id")))
     bad.refuse()
@@ -138,27 +146,28 @@ def _examples(ref: Any, images: Mapping[str, _Image], instances: Path) -> list[E
     image, split, sentences = images.get(image_id), ref.get("split"), ref.get("sentences")
     if image is None:
         return f"ref_id {ref_id[:40]} is of image {image_id[:40]!r}, which {instances} does not have"
-    if annotation not in image.annotations:
+    if annotation not in image.places:
         return f"ref_id {ref_id[:40]} is of object {annotation[:40]!r}, which image {image_id} of {instances} has not"
     if split not in SPLITS or not isinstance(sentences, list) or not sentences:
         return f"ref_id {ref_id[:40]} has no {'sentences' if split in SPLITS else f'split of {listed(SPLITS)}'}"
+    boxes, categories = image.candidates
     details = {
         "split": split,
         "ref_id": ref_id,
         "ann_id": annotation,
-        "categories": tuple(image.categories),
+        "categories": categories,
         "image_names": (image.names,),
     }
-    right, found = image.boxes[image.annotations.index(annotation)], list[Example]()
+    right, found = boxes[image.places[annotation]], list[Example]()
     for one in sentences:
         name = cell_text(one.get("sent_id")) if isinstance(one, Mapping) else ""
         text = one.get("sent") if name else None
-        if not isinstance(text, str) or not text.strip():
-            return f"ref_id {ref_id[:40]} has a sentence without sent_id or sent"
+        if not isinstance(text, str) or not text.strip() or too_long(text):
+            return f"ref_id {ref_id[:40]} has a sentence without sent_id, or whose sent is none or too long"
         if not is_number(name):
             return f"ref_id {ref_id[:40]} has the sent_id {name[:40]!r}, which is no whole number"
         of_sentence = {**details, "raw": one.get("raw")}
-        found.append(Example(name, (image_id,), (text,), (), tuple(image.boxes), (right,), of_sentence))
+        found.append(Example(name, (image_id,), (whole_text(text),), (), boxes, (right,), of_sentence))
     return found
 
 

@@ -74,6 +74,9 @@ def _stores_of(model: str) -> Iterator[tuple[str, ImageRows | None]]:
             yield str(directory), None
             return
         for path in paths:
+            if "://" in str(path):  # a model of somebody else would have its address asked
+                yield str(path), None
+                continue
             try:
                 yield str(path), ImageRows([str(path)])
             except InterBertError:

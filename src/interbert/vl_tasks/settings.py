@@ -77,7 +77,8 @@ class TaskSettings:
         except (TypeError, ValueError) as error:
             raise damaged from error
         sound = made.name in VL_TASKS and made.boxes in _BOXES and isinstance(made.text_only, bool)
-        if not sound or not isinstance(made.max_regions, int) or made.max_regions < 1:
+        sound = sound and made.image_arrangement in ("pair", "pair_attention")
+        if not sound or not _is_count(made.max_regions) or not _is_count(made.max_text_tokens or 1):
             raise damaged
         return made
 
@@ -91,6 +92,26 @@ class TaskSettings:
             return {}
         changed = label_fields(labels) | {"image_arrangement": self.image_arrangement}
         return {**changed, "key_mapping": {rf"^heads\.{self.name}\.": ""}}
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and value >= 1
+
+
+def label_names(config: Any, where: object) -> list[str]:
+    """Names of a classifier's labels, in the order of its outputs.
+
+    Args:
+        config: of the model.
+        where: its directory, for messages.
+
+    Raises:
+        CheckpointError: its settings name too few.
+    """
+    try:
+        return [str(config.id2label[place]) for place in range(config.num_labels)]
+    except (LookupError, TypeError) as error:
+        raise CheckpointError(f"{where}: config.json is damaged: its id2label does not name every label.") from error
 
 
 def label_fields(labels: Sequence[str]) -> dict[str, Any]:

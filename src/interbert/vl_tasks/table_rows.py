@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +11,7 @@ from interbert.extraction.columns import id_text
 from interbert.extraction.given import read_boxes
 from interbert.extraction.table_limits import MAX_TEXT, MAX_TEXTS
 from interbert.extraction.tables import read_rows
+from interbert.utils.bounded_files import json_value
 from interbert.vl_tasks.example import Box, Example
 from interbert.vl_tasks.task import HeadKind
 
@@ -95,7 +95,7 @@ def _text(value: Any, column: str, where: str) -> str:
 
 def _choices(value: Any, column: str, where: str) -> tuple[str, ...]:
     try:
-        listed = json.loads(value) if isinstance(value, str) else value
+        listed = json_value(value) if isinstance(value, str) else value
     except ValueError as error:
         raise DataError(f"{where}: {column!r} is no JSON list of texts ({first_line(error)}).") from error
     if not isinstance(listed, list | tuple) or not 2 <= len(listed) <= MAX_TEXTS:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from interbert.model.processing import InterBertProcessor
+from interbert.utils.texts import whole_text
 from interbert.vl_tasks.example import Example
 
 
@@ -41,8 +42,8 @@ def _tokenized(processor: InterBertProcessor, pairs: Sequence[tuple[str, str | N
     encoded: Any = {"input_ids": [], "token_type_ids": []}
     if double:
         encoded = processor.tokenizer(
-            [text[: 64 * most] for text, _ in double],  # what is cut anyway need not be tokenized
-            [second[: 64 * most] for _, second in double],
+            [whole_text(text[: 64 * most]) for text, _ in double],  # what is cut anyway need not be tokenized
+            [whole_text(second[: 64 * most]) for _, second in double],
             truncation="longest_first",
             max_length=most,
             return_token_type_ids=True,

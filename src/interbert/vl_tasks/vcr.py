@@ -14,7 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from interbert.data.row_files import BadRows, Row
+from interbert.data.row_files import MAX_TEXT, BadRows, Row
 from interbert.errors import UsageError, first_line
 from interbert.tasks.scoring import Scorer
 from interbert.utils.bounded_files import read_json
@@ -22,7 +22,7 @@ from interbert.vl_tasks.boxes import from_corners
 from interbert.vl_tasks.example import Box, Example
 from interbert.vl_tasks.official_files import Labels, inner_path, object_lines, require_predicted
 from interbert.vl_tasks.scores import TaskScores
-from interbert.vl_tasks.vcr_names import names_of, problem_of, sentence
+from interbert.vl_tasks.vcr_names import length_of, names_of, problem_of, sentence
 from interbert.vl_tasks.vcr_predictions import (
     CHOICES,
     conditioned,
@@ -163,6 +163,9 @@ def _item(
         if len(boxes) != len(objects):
             return f"has {len(objects)} objects, and {row['metadata_fn'][:60]} {len(boxes)} boxes"
     names = names_of(texts, objects, name, seed)
+    longest = max(length_of(tokens, names) for tokens in texts)
+    if longest > MAX_TEXT:
+        return f"has a text of {longest:,} characters, of which {MAX_TEXT:,} at most are read"
     question, *choices = (sentence(tokens, names) for tokens in texts)
     details = {"objects": tuple(objects), "box_scores": scores, "movie": row.get("movie")}
     return _Item(name, str(image), question, tuple(choices[:CHOICES]), tuple(choices[CHOICES:]), labels, boxes, details)

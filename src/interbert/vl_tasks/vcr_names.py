@@ -32,6 +32,14 @@ def problem_of(tokens: Any, objects: int) -> str | None:
     return None
 
 
+def length_of(tokens: Words, names: Mapping[int, str]) -> int:
+    """Characters of :func:`sentence`, or a few more: a short tag may stand for a long name, and many for it again."""
+    lengths = {one: len(name) + 5 for one, name in names.items()}  # " and "
+    return sum(
+        sum(lengths[one] for one in token) + 1 if isinstance(token, list) else len(token) + 1 for token in tokens
+    )
+
+
 def names_of(texts: Sequence[Words], objects: Sequence[str], annot_id: str, seed: int) -> dict[int, str]:
     """Name of each object that texts of an item tag; the same for the same annot_id and seed, whoever asks.
 

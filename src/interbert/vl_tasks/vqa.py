@@ -18,12 +18,14 @@ from interbert.errors import DataError, SourceError, first_line
 from interbert.tasks.scoring import Scorer
 from interbert.utils.bounded_files import read_json
 from interbert.utils.files import atomic_write
+from interbert.utils.texts import whole_values
 from interbert.vl_tasks.example import Example
 from interbert.vl_tasks.official_files import (
     MOST_DIGITS,
     is_number,
     list_elements,
     read_answers_by_id,
+    repeated,
     require_predicted,
     text_field,
     top_level,
@@ -58,13 +60,12 @@ def read_answers(path: Path) -> list[str]:
         DataError: it is no list of different texts.
     """
     try:
-        found = read_json(path)
+        found = whole_values(read_json(path))
     except (OSError, ValueError) as error:
         raise SourceError(f"{path}: cannot be read as a list of answers ({first_line(error)}).") from error
     if not isinstance(found, list) or not found or not all(isinstance(one, str) for one in found):
         raise DataError(f"{path}: is no JSON list of answers. Give one, such as trainval_label2ans.json.")
-    twice = next((one for place, one in enumerate(found) if found.index(one) != place), None)
-    if twice is not None:
+    if (twice := repeated(found)) is not None:
         raise DataError(f"{path}: has the answer {twice[:60]!r} twice. Remove one.")
     return found
 

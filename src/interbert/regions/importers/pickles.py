@@ -130,7 +130,8 @@ def loads(data: bytes, most: int = MAX_ELEMENTS) -> Any:
 
     Args:
         data: the pickle.
-        most: steps it may take, and elements its value may have, every reference followed.
+        most: steps it may take, of which a container takes ten, and elements its value may have, every reference
+            followed.
 
     Raises:
         UnsafePickleError: saying what it names, which limit it passes, or that it is damaged.
@@ -232,6 +233,17 @@ _OPERATIONS: dict[int, Callable[[Any], None]] = {
 }
 
 
+_CONTAINER_STEPS = 10
+_STEPS = {
+    code[0]: _CONTAINER_STEPS
+    for code in (
+        *(pickle.EMPTY_LIST, pickle.LIST, pickle.EMPTY_DICT, pickle.DICT, pickle.EMPTY_SET, pickle.FROZENSET),
+        *(pickle.TUPLE, pickle.TUPLE1, pickle.TUPLE2, pickle.TUPLE3, pickle.BYTEARRAY8),
+    )
+}
+"""Operations that count for more than one step: a container takes up to 440 bytes here, a number or a short text 70."""
+
+
 class _Steps(dict[int, Callable[[Any], None]]):
     """The operations by code, which are counted as they are looked up."""
 
@@ -242,7 +254,7 @@ class _Steps(dict[int, Callable[[Any], None]]):
         """Steps that it may still take."""
 
     def __getitem__(self, code: int) -> Callable[[Any], None]:
-        self.spend(1)
+        self.spend(_STEPS.get(code, 1))
         return super().__getitem__(code)
 
     def spend(self, steps: int) -> None:
