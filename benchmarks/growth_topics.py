@@ -33,7 +33,7 @@ def topics(work: Path, products: int, count: int) -> dict[str, Any]:
     replace_some(recommender.index.pinned(), products, 1)
     done: list[Any] = []
     refreshed = timed(lambda: done.append(build_topics(recommender, wanted, out, PageSettings())))
-    pages = {name: getattr(done[0], name) for name in ("untouched", "same", "written", "items")}
+    pages = {name: getattr(done[0], name) for name in ("untouched", "same", "written", "searched", "items")}
     return {"topics": built, "topics_unchanged": again, "topics_refresh": refreshed, "count": count, "pages": pages}
 
 

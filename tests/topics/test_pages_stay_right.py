@@ -32,14 +32,14 @@ def test_a_topic_that_goes_wrong_keeps_the_page_it_had(
     build_topics(recommender, TOPICS, out, FULL)
     before = {file: file.read_bytes() for file in (out / "pages").iterdir()}
     now = [replace(TOPICS[0], where="colour = red"), *TOPICS[1:], Topic("new", ("red",), where="price <")]
-    plain = recommender.candidates
+    plain = recommender.judged
 
     def damaged(texts, where, *rest):  # type: ignore[no-untyped-def]
         if where == TOPICS[1].where:
             raise VectorIndexError("an image of it is damaged")
         return plain(texts, where, *rest)
 
-    monkeypatch.setattr(recommender, "candidates", damaged)
+    monkeypatch.setattr(recommender, "judged", damaged)
     done = build_topics(recommender, now, out, replace(FULL, top_k=9))
     assert [name for name, _ in done.problems] == ["red", "circle", "new"]
     assert (done.kept, done.removed, done.written) == (["red", "circle"], 0, 1)
@@ -51,7 +51,7 @@ def test_a_topic_that_goes_wrong_keeps_the_page_it_had(
     assert [(one["topic_id"], one["page"]) for one in listed] == [("red", "kept"), ("circle", "kept"), ("new", "none")]
     assert "character" in listed[0]["reason"]
 
-    monkeypatch.setattr(recommender, "candidates", plain)
+    monkeypatch.setattr(recommender, "judged", plain)
     mended = build_topics(recommender, TOPICS, out, FULL)
     assert (mended.problems, len(read_pages(out)[1])) == ([], 3)
     assert "problems" in json.loads((out / "topics.json").read_text(encoding="utf-8"))

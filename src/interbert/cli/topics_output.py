@@ -12,7 +12,7 @@ from interbert.errors import FilterError
 from interbert.search.index import ProductIndex
 from interbert.search.suggestions import filter_notes
 from interbert.topics.evaluation import TopicReport
-from interbert.topics.pages import Refresh
+from interbert.topics.page_builder import Refresh
 from interbert.topics.recommend import TopicRecommender
 from interbert.topics.topic_file import Topic
 from interbert.utils.terminal import say
@@ -41,6 +41,8 @@ def print_refresh(path: str, done: Refresh, topics: int) -> None:
     ]
     told = ", ".join(f"{count} {what}" for count, what in counts if count) or "nothing to do"
     say(f"{path}: {topics} topics: {told}; {done.items} items")
+    if done.note:
+        say(f"note: {done.note}")
     for name, reason in list(done.empty.items())[:_SHOWN]:
         say(f"topic {name}: its page is empty: {reason}")
     if len(done.empty) > _SHOWN:

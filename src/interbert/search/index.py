@@ -113,11 +113,11 @@ class ProductIndex(IndexTable):
         self.refresh()
         condition = self.condition(where)
         query = to_query(np.asarray(vector), self.manifest.stored_size, self.manifest.largest_norm)
-        matching = len(self) if condition is None else self._count(condition)
-        chosen = probes or (EXACT if exact or not needs_probing(matching) else self._probing(matching))
+        matching = self.count(condition)
+        chosen = probes or (EXACT if exact else self.thoroughness(matching))
         wanted = min(math.ceil(chosen.more * k), matching)
         while True:
-            found = self._nearest(query, wanted, condition, chosen, tokens)
+            found = self.nearest_rows(query, wanted, condition, chosen, self.fields(tokens), numbers=False)
             scores = self.batch_vectors(found["vector"].combine_chunks()) @ np.asarray(vector, dtype=np.float32)
             hits = self._hits(found, scores.tolist(), k, every_image)
             if len(hits) >= k or wanted >= matching == len(found):
@@ -203,9 +203,11 @@ class ProductIndex(IndexTable):
         fields = [*_LIGHT, "vector", *(column.field for column in self.manifest.columns)]
         return [*fields, "regions"] if tokens else fields
 
-    def _count(self, condition: str) -> int:
-        """How many images a condition lets through; remembered for a version of the table."""
+    def count(self, condition: str | None) -> int:
+        """How many images a condition of the database lets through; remembered for a version of the table."""
         table = self.table  # another thread may change over to a newer build
+        if condition is None:
+            return int(table.count_rows())
         key = (condition, table_state(table))
         known = self._counts.get(key)
         if known is None:
@@ -234,11 +236,23 @@ class ProductIndex(IndexTable):
             self._partitions[state] = known
         return known
 
-    def _probing(self, matching: int) -> Probing:
-        return probing(self.partitions(), matching) if self.indexed_rows() else EXACT
+    def thoroughness(self, matching: int) -> Probing:
+        """How thoroughly to look among so many images that a filter lets through."""
+        return probing(self.partitions(), matching) if needs_probing(matching) and self.indexed_rows() else EXACT
 
-    def _nearest(self, query: Float32, k: int, condition: str | None, chosen: Probing, tokens: bool) -> Any:
-        """Arrow table of the ``k`` nearest."""
+    def nearest_rows(
+        self, query: Float32, k: int, condition: str | None, chosen: Probing, fields: Sequence[str], numbers: bool
+    ) -> Any:
+        """Arrow table of the ``k`` nearest.
+
+        Args:
+            query: [S], of :func:`~interbert.search.vectors.to_query`.
+            k: how many, of those that there are.
+            condition: the database's, of a filter.
+            chosen: how thoroughly to look.
+            fields: columns of the database.
+            numbers: bring the rows' numbers along, as ``_rowid``.
+        """
         if not k:
             return self.table.schema.empty_table()
         search = self.table.search(query, vector_column_name="vector").distance_type("l2")
@@ -246,8 +260,9 @@ class ProductIndex(IndexTable):
         search = search.bypass_vector_index() if exact else search.nprobes(chosen.partitions)
         if condition is not None:
             search = search.where(condition, prefilter=True)
+        search = search.with_row_id(True) if numbers else search
         with self.reading():
-            return search.select([*self.fields(tokens), "_distance"]).limit(k).to_arrow()
+            return search.select([*fields, "_distance"]).limit(k).to_arrow()
 
     def _hits(self, found: Any, scores: Sequence[float], k: int, every_image: bool = False) -> list[Hit]:
         """The best ``k`` rows, one of each product or every image, best first."""

@@ -79,10 +79,9 @@ class Contents:
         """Read what a version has and was not read yet; what it does not have is forgotten, vectors apart."""
         known = bool(self.parts)
         with index.reading():
-            parts = {}
+            parts, files = {}, column_files(index)
             for key, fragment in fragments(index).items():
-                files = _files(index, fragment)
-                parts[key] = self.parts.get(key) or self._with_changed(index, fragment, files)
+                parts[key] = self.parts.get(key) or self._with_changed(index, fragment, files[key[0]])
             self.parts = parts
         if not known:
             self.vectors.fit_memory()
@@ -116,12 +115,15 @@ def fragments(index: ProductIndex) -> dict[Key, Any]:
     return {(one.fragment_id, tuple(file.path for file in one.data_files())): one for one in found}
 
 
-def _files(index: ProductIndex, fragment: Any) -> dict[str, str]:
-    """The file that has each of the columns that are read; one that changed has a file of its own."""
-    holding = {number: file.path for file in fragment.data_files() for number in file.fields}
-    names = set(index.fields(False))
-    fields = [one for one in index.table.to_lance().lance_schema.fields() if one.name() in names]
-    return {one.name(): holding[_leaf(one).id()] for one in fields}
+def column_files(index: ProductIndex) -> dict[int, dict[str, str]]:
+    """Of each fragment, by its number, the file of each column that is read; one that changed has a file of its own."""
+    names, data = set(index.fields(True)), index.table.to_lance()
+    leaves = {one.name(): _leaf(one).id() for one in data.lance_schema.fields() if one.name() in names}
+    found = {}
+    for one in data.get_fragments():
+        holding = {number: file.path for file in one.data_files() for number in file.fields}
+        found[one.fragment_id] = {name: holding[leaf] for name, leaf in leaves.items()}
+    return found
 
 
 def _leaf(field: Any) -> Any:

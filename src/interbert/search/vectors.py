@@ -57,6 +57,19 @@ def to_query(vector: Float32, size: int, largest_norm: float) -> Float32:
     return query
 
 
+_BLOCK_ROWS = 64
+
+
+def fixed_blocks(rows: Float32) -> list[Float32]:
+    """Rows [n,X] in blocks [64,X], the last filled up with zeros.
+
+    BLAS sums in another order for matrices of other shapes: what is computed block by block of a row depends on that
+    row alone, to the last bit.
+    """
+    padded = np.pad(rows, ((0, -len(rows) % _BLOCK_ROWS), (0, 0)))
+    return [padded[start : start + _BLOCK_ROWS] for start in range(0, len(padded), _BLOCK_ROWS)]
+
+
 def from_stored(stored: Float32, vector_size: int) -> Float32:
     """Stored vectors [n,S] as the model made them [n,D]."""
     back: Float32 = stored.astype(np.float32) @ rotation(stored.shape[1])[:vector_size].T

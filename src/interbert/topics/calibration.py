@@ -115,18 +115,18 @@ def diversified(
     Returns:
         places of the chosen, in their order.
     """
-    left = list(range(len(likely)))
+    left = np.ones(len(likely), dtype=bool)
     chosen: list[int] = []
     nearest = np.zeros(len(likely))
     seen: list[Counter[Hashable]] = [Counter() for _ in facets]
-    while left and len(chosen) < count:
+    while len(chosen) < min(count, len(likely)):
         repeats = nearest.copy()
         for values, counter in zip(facets, seen, strict=True):
             repeats += np.array([counter[value] for value in values]) / max(len(chosen), 1)
         repeats /= 1 + len(facets)
-        worth = (1 - trade) * likely - trade * repeats
-        best = max(left, key=lambda place: (worth[place], -place))
-        left.remove(best)
+        worth = np.where(left, (1 - trade) * likely - trade * repeats, -np.inf)
+        best = int(np.argmax(worth))
+        left[best] = False
         chosen.append(best)
         nearest = np.maximum(nearest, vectors @ vectors[best])
         for values, counter in zip(facets, seen, strict=True):

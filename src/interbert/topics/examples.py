@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from interbert.data.texts import has_cjk, is_cjk, word_tokens
 from interbert.search.hits import standardised
-from interbert.search.vectors import unit_rows
+from interbert.search.vectors import fixed_blocks, unit_rows
 from interbert.topics.chinese_dictionary import ChineseDictionary
 from interbert.topics.facets import Facets
 
@@ -62,7 +62,6 @@ _SUREST = 20
 _FLOOR = 1e-6
 _BEST = 100
 """Examples that prototypes are made of."""
-_BLOCK = 1024
 _LETTERS, _CHARACTERS = 4, (1, 2, 3)
 _LEAST_TEXTS = 5
 """An n-gram in fewer texts is not counted."""
@@ -85,6 +84,10 @@ class Neighbours:
     """[m,2k], k by vectors and k by visual features."""
     weights: Float32
     """[m,2k], 1 in sum for each image."""
+
+    def select(self, places: NDArray[np.int64]) -> Neighbours:
+        """Of the images at ``places``."""
+        return Neighbours(self.places[places], self.weights[places])
 
 
 @dataclass(frozen=True)
@@ -167,18 +170,21 @@ class Examples:
         return levels if by_facets is None else standardised(levels + by_facets)
 
     def neighbours(self, vectors: Float32, pooled: Float32) -> Neighbours:
-        """The nearest examples of images.
+        """The nearest examples of images; those of one do not depend on which others are asked for.
 
         Args:
             vectors: [m,D], of length 1.
             pooled: [m,2H], pooled region tokens.
         """
-        pairs = [
-            _nearest(vectors, self.images),
-            _nearest(self._space.project(pooled), self._space.known),
-        ]
+        blocks = zip(fixed_blocks(vectors), fixed_blocks(pooled), strict=True)
+        found = [self._block_neighbours(*block) for block in blocks]
+        places, weights = (np.concatenate(part)[: len(vectors)] for part in zip(*found, strict=True))
+        return Neighbours(places, weights)
+
+    def _block_neighbours(self, vectors: Float32, pooled: Float32) -> tuple[NDArray[np.int32], Float32]:
+        pairs = [_nearest(vectors, self.images), _nearest(self._space.project(pooled), self._space.known)]
         places, weights = (np.concatenate(part, axis=1) for part in zip(*pairs, strict=True))
-        return Neighbours(places, (weights / len(pairs)).astype(np.float32))
+        return places, (weights / len(pairs)).astype(np.float32)
 
     @staticmethod
     def transfer(images: Neighbours, labels: Float32) -> Float32:
@@ -227,13 +233,9 @@ def char_ngrams(text: str) -> list[str]:
 
 def _nearest(images: Float32, known: Float32) -> tuple[NDArray[np.int32], Float32]:
     """Of images [m,X], the nearest known ones [n,X] by cosine, and what each counts; [m,k] each."""
-    places, weights = [], []
     count = min(_NEIGHBOURS, len(known))
-    for start in range(0, len(images), _BLOCK):
-        cosines = images[start : start + _BLOCK] @ known.T
-        found = np.argpartition(-cosines, count - 1, axis=1)[:, :count]
-        near = np.take_along_axis(cosines, found, axis=1)
-        share = np.exp((near - near.max(axis=1, keepdims=True)) / _TEMPERATURE)
-        places.append(found.astype(np.int32))
-        weights.append((share / share.sum(axis=1, keepdims=True)).astype(np.float32))
-    return np.concatenate(places), np.concatenate(weights)
+    cosines = images @ known.T
+    found = np.argpartition(-cosines, count - 1, axis=1)[:, :count]
+    near = np.take_along_axis(cosines, found, axis=1)
+    share = np.exp((near - near.max(axis=1, keepdims=True)) / _TEMPERATURE)
+    return found.astype(np.int32), (share / share.sum(axis=1, keepdims=True)).astype(np.float32)

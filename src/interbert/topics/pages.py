@@ -6,61 +6,40 @@
     OUT/built_from.json      where the index is: of this machine, not to publish
     OUT/pages/ID.json        what a page shows
     OUT/sources/ID.json      what it was made from, to know when nothing changed
+    OUT/kept.safetensors     what searches found, so that a refresh need not search again
 
 Every file is written whole or not at all, a page as soon as it is made, so a stopped command goes on where it was.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from interbert.errors import DataError, UsageError, first_line, writing
-from interbert.search.hits import Hit
+from interbert.errors import DataError, UsageError, writing
 from interbert.search.index import ProductIndex
+from interbert.topics.kept_topics import FILE
+from interbert.topics.page_builder import FORMAT, STORED_SETTINGS, UNLIKELY, PageBuilder, Refresh
+from interbert.topics.page_files import (
+    BUILT_FROM,
+    LIST,
+    PAGES,
+    REMEDY,
+    SOURCES,
+    drop_page,
+    is_page,
+    read_object,
+    read_or_none,
+    write_object,
+)
 from interbert.topics.recommend import PageSettings, TopicRecommender
-from interbert.topics.selection import doubt, select_items, why_empty
 from interbert.topics.topic_file import Topic, names_file
-from interbert.utils.bounded_files import read_json
-from interbert.utils.files import atomic_write, is_part, only_writer
+from interbert.utils.files import is_part, only_writer
 from interbert.utils.redaction import published, stripped
 from interbert.utils.stored_names import stored
 from interbert.utils.terminal import progress_bar
-
-_SETTINGS = {"min_probability": "least", "diversify_by": "spread"}
-_FORMAT = 4
-"""Of how pages are made: raised when the same evidence gives other pages, so that all are looked at again."""
-_LIST, _PAGES, _SOURCES, _BUILT_FROM = "topics.json", "pages", "sources", "built_from.json"
-_UNLIKELY = "no product is likely enough"
-"""Why a page is empty that an earlier version made."""
-_REMEDY = "Run interbert topics build again."
-
-
-@dataclass
-class Refresh:
-    """What a build did."""
-
-    untouched: int = 0
-    """Topics whose index, text and settings are as they were: not looked at."""
-    same: int = 0
-    """Pages looked at again that came out as they were: their files stay."""
-    written: int = 0
-    removed: int = 0
-    """Pages of topics that are gone."""
-    items: int = 0
-    """On all pages."""
-    empty: dict[str, str] = field(default_factory=dict)
-    """Topics without an item, and why."""
-    doubtful: dict[str, str] = field(default_factory=dict)
-    """Topics whose items may all be wrong, and why."""
-    problems: list[tuple[str, str]] = field(default_factory=list)
-    """(topic, what is wrong with it): the other pages are made all the same, and a page that was there stays."""
-    kept: list[str] = field(default_factory=list)
-    """Topics of ``problems`` that keep the page of an earlier build."""
 
 
 @dataclass(frozen=True)
@@ -104,45 +83,37 @@ def build_topics(
     _require_place(folder)
     recommender.refresh()
     recommender.require_columns(settings.check().diversify_by)
-    index = recommender.index
     with only_writer(folder), writing(folder):
-        for name in (_PAGES, _SOURCES):
+        expected = (folder / LIST).is_file()
+        for name in (PAGES, SOURCES):
             (folder / name).mkdir(parents=True, exist_ok=True)
-        done = Refresh()
-        index.refresh()
-        version = _version(index)
-        with progress_bar("topics", len(topics), "topics", progress) as advance:
-            for topic in topics:
-                try:
-                    _refresh(recommender, topic, folder, settings, version, done)
-                except (UsageError, DataError) as error:  # of this topic: the others may be sound
-                    done.problems.append((topic.topic_id, str(error)))
-                advance(1)
+        with recommender.at_newest() as version, progress_bar("topics", len(topics), "topics", progress) as advance:
+            done = PageBuilder(recommender, folder, settings, version, advance).build(topics, expected)
         wanted = {topic.topic_id for topic in topics}
-        for file in sorted((folder / _PAGES).glob("*.json")):
-            if file.stem not in wanted and _is_page(file):
-                _drop(folder, file.stem)
+        for file in sorted((folder / PAGES).glob("*.json")):
+            if file.stem not in wanted and is_page(file):
+                drop_page(folder, file.stem)
                 done.removed += 1
-        done.kept = [name for name, _ in done.problems if _read_or_none(folder / _PAGES / f"{name}.json") is not None]
-        without = {name for name, _ in done.problems} - set(done.kept)
-        listed = [topic.topic_id for topic in topics if topic.topic_id not in without]
-        problems = [
-            {"topic_id": name, "reason": reason, "page": "kept" if name in done.kept else "none"}
-            for name, reason in done.problems
-        ]
-        source, model = index.manifest.origin
-        about = {"format": _FORMAT, "index": published(index.path), "source": source, "model": model}
-        _write(folder / _BUILT_FROM, {"index": stripped(index.path)})
-        _write(
-            folder / _LIST,
-            {
-                **about,
-                "settings": stored(asdict(settings), _SETTINGS),
-                "topics": listed,
-                "problems": published(problems),
-            },
-        )
+        _list_pages(recommender.index, topics, folder, settings, done)
     return done
+
+
+def _list_pages(
+    index: ProductIndex, topics: Sequence[Topic], folder: Path, settings: PageSettings, done: Refresh
+) -> None:
+    """Write what pages there are, and what is wrong with the others."""
+    done.kept = [name for name, _ in done.problems if read_or_none(folder / PAGES / f"{name}.json") is not None]
+    without = {name for name, _ in done.problems} - set(done.kept)
+    problems = [
+        {"topic_id": name, "reason": reason, "page": "kept" if name in done.kept else "none"}
+        for name, reason in done.problems
+    ]
+    source, model = index.manifest.origin
+    about = {"format": FORMAT, "index": published(index.path), "source": source, "model": model}
+    about["settings"] = stored(asdict(settings), STORED_SETTINGS)
+    about["topics"] = [topic.topic_id for topic in topics if topic.topic_id not in without]
+    write_object(folder / BUILT_FROM, {"index": stripped(index.path)})
+    write_object(folder / LIST, {**about, "problems": published(problems)})
 
 
 def read_pages(out: str | Path) -> tuple[str, list[BuiltPage]]:
@@ -153,19 +124,19 @@ def read_pages(out: str | Path) -> tuple[str, list[BuiltPage]]:
         DataError: a file is damaged.
     """
     folder = Path(out)
-    if not (folder / _LIST).is_file():
+    if not (folder / LIST).is_file():
         raise UsageError(f"{out}: there are no topic pages here. Make them with: interbert topics build")
-    about = _read(folder / _LIST)
+    about = read_object(folder / LIST)
     pages = []
     try:
         for name in about["topics"]:
             if not names_file(name):
                 raise TypeError
-            pages.append(_built(folder / _PAGES / f"{name}.json"))
-        private = folder / _BUILT_FROM  # earlier versions wrote the path into the list
-        return str((_read(private) if private.is_file() else about)["index"]), pages
+            pages.append(_built(folder / PAGES / f"{name}.json"))
+        private = folder / BUILT_FROM  # earlier versions wrote the path into the list
+        return str((read_object(private) if private.is_file() else about)["index"]), pages
     except (KeyError, TypeError) as error:
-        raise DataError(f"{folder / _LIST}: does not say what pages there are. {_REMEDY}") from error
+        raise DataError(f"{folder / LIST}: does not say what pages there are. {REMEDY}") from error
 
 
 def _built(path: Path) -> BuiltPage:
@@ -174,89 +145,28 @@ def _built(path: Path) -> BuiltPage:
     Raises:
         DataError: it is missing, or not as a build writes it.
     """
-    one = _read(path)
+    one = read_object(path)
     texts, items = one.get("texts"), one.get("items")
     if (
         not (isinstance(texts, list) and texts and all(isinstance(text, str) for text in texts))
         or not (isinstance(items, list) and all(isinstance(item, dict) for item in items))
         or "topic_id" not in one
     ):
-        raise DataError(f"{path}: is no topic page. {_REMEDY}")
+        raise DataError(f"{path}: is no topic page. {REMEDY}")
     return BuiltPage(
         str(one["topic_id"]),
         tuple(texts),
         one.get("where"),
         tuple(items),
-        str(one.get("reason") or ("" if items else _UNLIKELY)),
+        str(one.get("reason") or ("" if items else UNLIKELY)),
         str(one.get("note") or ""),
     )
-
-
-def _version(index: ProductIndex) -> str:
-    """What changes whenever the index's table does: also where an index made anew has as many commits as the last."""
-    newest = index.table.list_versions()[-1]
-    return f"{index.manifest.table}@{newest['version']} of {newest['timestamp'].isoformat()}"
-
-
-def _refresh(
-    recommender: TopicRecommender, topic: Topic, folder: Path, settings: PageSettings, version: str, done: Refresh
-) -> None:
-    """Bring one page up to date."""
-    path, source = (folder / part / f"{topic.topic_id}.json" for part in (_PAGES, _SOURCES))
-    made_from = {"key": _key(recommender, topic, settings), "version": version}
-    shown = _read_or_none(path)
-    if shown is not None and _read_or_none(source) == made_from:
-        done.untouched += 1
-    else:
-        candidates = recommender.candidates(topic.texts, topic.where, settings)
-        page = select_items(candidates, settings, recommender.encoder.direction_size)
-        about = {"note": doubt(candidates)} if page else {"reason": why_empty(candidates, settings, topic.where)}
-        content = _content(topic, page, about)
-        if content == shown:
-            done.same += 1
-        else:
-            _write(path, content)
-            done.written += 1
-        _write(source, made_from)
-        shown = content
-    done.items += len(shown["items"])
-    if not shown["items"]:
-        done.empty[topic.topic_id] = str(shown.get("reason") or _UNLIKELY)
-    elif shown.get("note"):
-        done.doubtful[topic.topic_id] = str(shown["note"])
-
-
-def _key(recommender: TopicRecommender, topic: Topic, settings: PageSettings) -> str:
-    """What a page depends on beside the index's table, as a short hash."""
-    memory = None if recommender.memory is None else recommender.memory.fingerprint
-    model = recommender.index.manifest.model_fingerprint
-    parts = [_FORMAT, model, memory, list(topic.texts), topic.where, stored(asdict(settings), _SETTINGS)]
-    return hashlib.sha256(json.dumps(parts, ensure_ascii=False, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def _content(topic: Topic, page: Sequence[Hit], about: dict[str, str]) -> dict[str, Any]:
-    items = [_item(one) for one in page]
-    whole = {"topic_id": topic.topic_id, "texts": list(topic.texts), "where": topic.where, "items": items}
-    whole |= {name: text for name, text in about.items() if text}
-    return dict(json.loads(json.dumps(whole, ensure_ascii=False, default=str)))
-
-
-def _item(one: Hit) -> dict[str, Any]:
-    return {
-        "rank": one.rank,
-        "id": one.id,
-        "product_id": one.product_id,
-        "probability": None if one.probability is None else round(one.probability, 4),
-        "texts": list(one.texts),
-        "metadata": one.metadata,
-        "similar": list(one.similar),
-    }
 
 
 def _require_place(folder: Path) -> None:
     if any(parent.exists() and not parent.is_dir() for parent in (folder, *folder.parents)):
         raise UsageError(f"{folder}: is a file, or lies below one. Name a folder.")
-    ours = "settings" in (_read_or_none(folder / _LIST) or {}) or _is_begun(folder)
+    ours = "settings" in (read_or_none(folder / LIST) or {}) or _is_begun(folder)
     if folder.exists() and any(folder.iterdir()) and not ours:
         raise UsageError(f"{folder}: the folder is not empty and holds no topic pages. Name another folder.")
 
@@ -265,39 +175,7 @@ def _is_begun(folder: Path) -> bool:
     """Whether a folder without a list is what a killed build left: others, too, have a folder called pages."""
     if not folder.is_dir():
         return False
-    others = [one for one in folder.iterdir() if one.name not in (_PAGES, _SOURCES, _BUILT_FROM) and not is_part(one)]
-    return not others and all(_is_page(file) or is_part(file) for file in (folder / _PAGES).glob("*"))
-
-
-def _is_page(file: Path) -> bool:
-    page = _read_or_none(file) or {}
-    return page.get("topic_id") == file.stem and "items" in page
-
-
-def _write(path: Path, content: dict[str, Any]) -> None:
-    atomic_write(path, json.dumps(content, ensure_ascii=False, indent=1) + "\n")
-
-
-def _drop(folder: Path, name: str) -> None:
-    for kind in (_PAGES, _SOURCES):
-        (folder / kind / f"{name}.json").unlink(missing_ok=True)
-
-
-def _read_or_none(path: Path) -> dict[str, Any] | None:
-    """A file's object; None when it is missing or damaged, as it is made again then."""
-    try:
-        return _read(path)
-    except DataError:
-        return None
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        value = read_json(path)
-    except FileNotFoundError as error:
-        raise DataError(f"{path}: there is no such file. {_REMEDY}") from error
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: is damaged ({first_line(error)}). {_REMEDY}") from error
-    if not isinstance(value, dict):
-        raise DataError(f"{path}: is damaged. {_REMEDY}")
-    return value
+    others = [
+        one for one in folder.iterdir() if one.name not in (PAGES, SOURCES, BUILT_FROM, FILE) and not is_part(one)
+    ]
+    return not others and all(is_page(file) or is_part(file) for file in (folder / PAGES).glob("*"))

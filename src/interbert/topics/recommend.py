@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,9 +20,9 @@ from interbert.search.hits import Hit, Index
 from interbert.search.index import ProductIndex
 from interbert.search.index_model import model_folder
 from interbert.search.query_encoder import ProductEncoder
-from interbert.search.table import table_state
-from interbert.topics.encoding import directions, encode_wordings, require_contrast
-from interbert.topics.examples import Examples, Neighbours, pooled_visual_features
+from interbert.topics.encoding import require_contrast
+from interbert.topics.judge import TopicJudge
+from interbert.topics.judged_topics import Images, JudgedTopic
 from interbert.topics.selection import Candidates, doubt, select_items
 from interbert.topics.topic_memory import FILE, FileStamp, TopicMemory, file_stamp, load_memory
 from interbert.utils.deprecation import renamed_arguments
@@ -31,9 +30,6 @@ from interbert.utils.deprecation import renamed_arguments
 Float32 = NDArray[np.float32]
 
 _logger = logging.getLogger(__name__)
-_PROTOTYPES = 8
-_REMEMBERED = 50_000
-"""Images of which the nearest examples are kept: 1 kB each."""
 
 
 @dataclass(frozen=True)
@@ -95,8 +91,7 @@ class TopicRecommender:
         self._engine = engine
         self._examples = examples
         self._stamps: tuple[str | FileStamp | None, ...] | None = None
-        self._table: tuple[str, int] | None = None
-        self._known: dict[str, list[Any]] = {}
+        self.judge = TopicJudge()
         self.refresh()
 
     @classmethod
@@ -123,9 +118,30 @@ class TopicRecommender:
         stamps = (self.index.manifest.model_fingerprint, *map(file_stamp, files))
         if stamps != self._stamps:
             self.memory, self._stamps = find_memory(self.index, self._examples), stamps
-            self._known = {}
+        self.judge.use(self.index, self.encoder, self.memory)
         if self.memory is not None:
             require_contrast(self.encoder, self.index.path)
+
+    @contextlib.contextmanager
+    def at_newest(self) -> Iterator[str]:
+        """Make pages of the index as it is now, whatever is committed meanwhile; gives the name of the version.
+
+        The name changes whenever the table does: also where an index made anew has as many commits as the last.
+
+        Raises:
+            VectorIndexError: the index cannot be read.
+        """
+        self.index.refresh()
+        index = self.index
+        with index.reading():
+            newest = index.table.list_versions()[-1]
+        self.index = index.at(index.manifest.table, int(newest["version"]))
+        self.judge.use(self.index, self.encoder, self.memory)
+        try:
+            yield f"{index.manifest.table}@{newest['version']} of {newest['timestamp'].isoformat()}"
+        finally:
+            self.index = index
+            self.judge.use(self.index, self.encoder, self.memory)
 
     def require_columns(self, names: Sequence[str]) -> None:
         """Check that the index has columns.
@@ -206,50 +222,32 @@ class TopicRecommender:
             As :meth:`recommend`.
         """
         self.require_columns(settings.diversify_by)
-        vectors, wordings = encode_wordings(self.encoder, self.wordings(texts))
-        labels = None if self.memory is None else self.memory.examples.labels(wordings)
-        hits = self._found(vectors, labels, where, settings)
+        topic, _ = self.judge.search(self.wordings(texts), where, settings.candidates, duplicates=None)
+        wanted = topic.wanted()
+        hits, scores = self.judge.hits(topic.numbers[wanted]), topic.scores[wanted]
         known = {hit.id for hit in hits}
-        if products:
-            named = sorted(self.index.images_of(products, where))
-            hits += self.index.hits([name for name in named if name not in known])
-        if not hits:
-            return Candidates([], np.empty(0), None)
-        images = np.stack([hit.vector for hit in hits])
-        if self.memory is None or labels is None:
-            return Candidates(hits, images @ vectors.mean(axis=0), None)
-        transfer = self.memory.examples.transfer(self._neighbours(self.memory.examples, hits), labels)
-        scores = self.memory.calibration.logit(transfer)
-        likely = self.memory.calibration.probability(scores)
-        share = self.memory.examples.known_share([one.text for one in wordings])
-        return Candidates(hits, scores, likely, share)
+        named = sorted(self.index.images_of(products, where)) if products else []
+        further = self.index.hits([name for name in named if name not in known])
+        if further:
+            vectors = np.stack([hit.vector for hit in further])
+            tokens = self.index.regions([hit.id for hit in further])
+            judged = self.judge.scores(topic.query, vectors, self.judge.nearest_examples(vectors, tokens))
+            hits, scores = [*hits, *further], np.concatenate([scores, judged])
+        likely = None if self.memory is None else self.memory.calibration.probability(scores)
+        return Candidates(hits, scores, likely, topic.query.known_share)
 
-    def _found(self, vectors: Float32, labels: Float32 | None, where: str | None, settings: PageSettings) -> list[Hit]:
-        """Images near to the topic's texts, or to the images that its examples show."""
-        queries = [(vector, settings.candidates) for vector in vectors]
-        if labels is not None and self.memory is not None:
-            prototypes = self.memory.examples.prototypes(labels, _PROTOTYPES)
-            padded = np.pad(prototypes, ((0, 0), (0, vectors.shape[1] - prototypes.shape[1])))
-            queries += [(vector, max(settings.candidates // 2, 1)) for vector in padded]
-        found: dict[str, Hit] = {}
-        for vector, count in queries:
-            for hit in self.index.vector_search(vector, count, where, every_image=True):
-                found.setdefault(hit.id, hit)
-        return list(found.values())
+    def judged(self, texts: Sequence[str], where: str | None, settings: PageSettings) -> tuple[JudgedTopic, Images]:
+        """A topic with the images that searches find for it, judged, and these.
 
-    def _neighbours(self, examples: Examples, hits: Sequence[Hit]) -> Neighbours:
-        """The examples nearest to each image; looked up once for all topics, until the index's table changes."""
-        state = table_state(self.index.table)
-        if state != self._table or len(self._known) > _REMEMBERED:
-            self._known, self._table = {}, state
-        new = [hit for hit in hits if hit.id not in self._known]
-        if new:
-            vectors = directions(self.encoder, np.stack([hit.vector for hit in new]))
-            pooled = pooled_visual_features(self.index.regions([hit.id for hit in new]))
-            found = examples.neighbours(vectors, pooled)
-            self._known |= {hit.id: pair for hit, *pair in zip(new, found.places, found.weights, strict=True)}
-        places, weights = (np.stack(part) for part in zip(*(self._known[hit.id] for hit in hits), strict=True))
-        return Neighbours(places, weights)
+        Args:
+            texts: wordings of the topic.
+            where: a filter.
+            settings: checked.
+
+        Raises:
+            As :meth:`recommend`.
+        """
+        return self.judge.search(self.wordings(texts), where, settings.candidates, settings.duplicates)
 
 
 def find_memory(index: ProductIndex, examples: str | Path | None = None) -> TopicMemory | None:

@@ -1,7 +1,4 @@
-"""Which of a topic's candidates its page shows, and in which order.
-
-Pinned products come first. Of the others those stay that are likely enough, near-duplicates are one, and the rest is
-diversified.
+"""The page of a topic's candidates, and what to say of it (:mod:`interbert.topics.choice` chooses).
 
 Shapes: n candidates, D vector size.
 """
@@ -15,8 +12,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from interbert.search.hits import Hit, deduplicated, ranked
-from interbert.topics.calibration import Floats, diversified, likely_count
+from interbert.search.hits import Hit, ranked
+from interbert.topics.calibration import Floats
+from interbert.topics.choice import (
+    Judged,
+    alike_pairs,
+    best_images,
+    chosen_groups,
+    compared_vectors,
+    facet,
+    numbered,
+)
 
 if TYPE_CHECKING:
     from interbert.topics.recommend import PageSettings
@@ -44,10 +50,8 @@ class Candidates:
     @cached_property
     def best(self) -> dict[str, int]:
         """Place of each product's best image, by product id, best product first."""
-        found: dict[str, int] = {}
-        for place in sorted(range(len(self.hits)), key=lambda at: (-float(self.scores[at]), self.hits[at].id)):
-            found.setdefault(self.hits[place].product_id, place)
-        return found
+        ranks, products = numbered([hit.id for hit in self.hits]), numbered([hit.product_id for hit in self.hits])
+        return {self.hits[place].product_id: place for place in best_images(ranks, products, self.scores).tolist()}
 
     def probability(self, product_id: str) -> float | None:
         """Of a product; None when it is no candidate or there are no probabilities."""
@@ -72,22 +76,18 @@ def select_items(
         hidden: products that are left out.
     """
     hits, likely = candidates.hits, candidates.likely
+    if not hits:
+        return []
     pins = [candidates.best[name] for name in pinned if name in candidates.best]
     others = [place for name, place in candidates.best.items() if name not in pinned and name not in hidden]
-    if likely is not None:
-        others = others[: likely_count(likely[others], settings.min_probability)]
-    first, groups = _groups(hits, pins, others, size, settings.duplicates)
-    chosen: list[int] = []
-    if groups:
-        heads = [group[0] for group in groups]
-        chosen = diversified(
-            (candidates.scores if likely is None else likely)[heads],
-            np.stack([hits[place].vector[:size] for place in heads]),
-            [[_facet(hits[place].metadata.get(name)) for place in heads] for name in settings.diversify_by],
-            settings.diversity,
-            settings.top_k - len(pins),
-        )
-    return ranked([*first, *(groups[place] for place in chosen)], hits, candidates.scores, likely)
+    vectors = compared_vectors(np.stack([hit.vector for hit in hits]), size)
+
+    def facets(places: Sequence[int]) -> list[list[Any]]:
+        return [[facet(hits[place].metadata.get(name)) for place in places] for name in settings.diversify_by]
+
+    alike = alike_pairs(vectors, settings.duplicates)
+    groups = chosen_groups(Judged(candidates.scores, likely, vectors, alike, facets), settings, others, pins)
+    return ranked(groups, hits, candidates.scores, likely)
 
 
 def why_empty(candidates: Candidates, settings: PageSettings, where: str | None) -> str:
@@ -126,28 +126,3 @@ def doubt(candidates: Candidates) -> str:
             "so that what is shown is the nearest there is, whatever its probability"
         )
     return ""
-
-
-def _groups(
-    hits: Sequence[Hit], pins: Sequence[int], others: Sequence[int], size: int, duplicates: float | None
-) -> tuple[list[list[int]], list[list[int]]]:
-    """Near-duplicates, as places in ``hits``: a group of each pinned product, and groups without one.
-
-    Two pinned products that are alike are both shown, as was asked.
-    """
-    order = [*pins, *others]
-    first: list[list[int]] = []
-    free: list[list[int]] = []
-    for group in deduplicated([hits[place].vector for place in order], size, duplicates):
-        own = [order[at] for at in group if at < len(pins)]
-        alike = [order[at] for at in group if at >= len(pins)]
-        if own:
-            first += [[own[0], *alike], *([place] for place in own[1:])]
-        else:
-            free.append(alike)
-    return sorted(first, key=lambda group: pins.index(group[0])), free
-
-
-def _facet(value: Any) -> Any:
-    """A column's value as what pages count; of lists, such as tags, all members together."""
-    return tuple(value) if isinstance(value, list) else value
