@@ -301,6 +301,6 @@ def test_words_that_lead_nowhere_say_what_is_there(
 
 
 def test_a_page_may_spread_lists(values: ProductIndex) -> None:
-    from interbert.topics.selection import _facet
+    from interbert.topics.choice import facet
 
-    assert [_facet(hit.metadata["tags"]) for hit in values.hits(["000", "003"])] == [("Summer", "red hat"), None]
+    assert [facet(hit.metadata["tags"]) for hit in values.hits(["000", "003"])] == [("Summer", "red hat"), None]

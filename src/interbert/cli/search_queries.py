@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from interbert.errors import SourceError, UsageError, shortened
-from interbert.utils.texts import whole_text
+from interbert.utils.texts import too_long, whole_text
 
 _COLUMNS = ("text", "query_text", "query", "title")
 _IDS = ("_id", "query_id", "query-id", "qid", "text_id", "id")
@@ -29,8 +29,6 @@ def queries_of(text: str, file: str | None, image: str | None) -> list[TextQuery
         UsageError: there is no text and no image, a text is empty, or texts are given twice.
         SourceError: the file cannot be read, or has no text.
     """
-    from interbert.data.row_files import too_long
-
     if file is not None:
         if text.strip():
             raise UsageError(f'search: {shortened(text)!r} and --queries {file} are both given. With the file give "".')
@@ -51,8 +49,6 @@ def read_queries(path: str) -> list[TextQuery]:
     Raises:
         SourceError: it is missing, cannot be read, holds no query, a row without a text, or more than are read.
     """
-    from interbert.data.row_files import too_long
-
     found: list[TextQuery] = []
     for number, query in _queries(Path(path)):
         if long := too_long(query.query_id, query.text):

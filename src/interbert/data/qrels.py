@@ -30,10 +30,10 @@ from interbert.data.row_files import (
     cell_text,
     read_query_texts,
     read_rows,
-    too_long,
 )
 from interbert.errors import ColumnError, DataError, SourceError, UsageError
 from interbert.regions.schema import CaptionRow
+from interbert.utils.texts import too_long
 
 Int64 = NDArray[np.int64]
 

@@ -12,14 +12,12 @@ from typing import Any, Literal
 from interbert.data.file_lines import MAX_ROW, UNREADABLE, Lines, few_cells, opened
 from interbert.errors import ColumnError, DataError, SourceError
 from interbert.utils.bounded_files import json_value
-from interbert.utils.texts import may_have_halves, whole_values
+from interbert.utils.texts import may_have_halves, too_long, whole_values
 
 _SEPARATORS = {".tsv": "\t", ".txt": "\t", ".csv": ","}
 _JSON_LINES = (".jsonl", ".ndjson")
 _MOST_NAMED = 5
 _MAX_COLUMNS = 10_000
-MAX_TEXT = 100_000
-"""Characters of a query or an id, as of a title."""
 Row = Mapping[str, Any]
 
 
@@ -169,14 +167,6 @@ def _json_rows(lines: Lines, whole_texts: bool = False) -> Iterator[tuple[int, R
         if whole_texts and may_have_halves(line):
             row = whole_values(row)
         yield number, row if isinstance(row, dict) else "is no JSON object"
-
-
-def too_long(*cells: str) -> str | None:
-    """What is wrong with a row one of whose queries and ids is longer than is read; None for other rows."""
-    longest = max(map(len, cells))
-    if longest <= MAX_TEXT:
-        return None
-    return f"has a text or an id of {longest:,} characters, of which {MAX_TEXT:,} at most are read"
 
 
 def cell_text(value: Any) -> str:

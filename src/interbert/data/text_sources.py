@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from interbert.data.row_files import cell_text, read_lines, read_rows, too_long
+from interbert.data.row_files import cell_text, read_lines, read_rows
 from interbert.data.texts import FlatTexts
 from interbert.errors import ColumnError, SourceError, first_line
 from interbert.utils.bounded_parquet import counted_batches, require_bounded
 from interbert.utils.files import atomic_write
-from interbert.utils.texts import clean_text
+from interbert.utils.texts import clean_text, too_long
 
 _LINES = (".txt", ".text")
 _WHAT = "texts"

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from interbert.data.row_files import too_long
 from interbert.errors import UsageError
 from interbert.service.state.records import Judgement, Judgements
 from interbert.utils.files import JUDGEMENTS, require_replaceable, write_output
+from interbert.utils.texts import too_long
 
 _COLUMNS = ("query", "product_id", "grade", "searches")
 

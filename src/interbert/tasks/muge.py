@@ -16,11 +16,11 @@ from typing import Any
 
 import numpy as np
 
-from interbert.data.row_files import BadRows, Row, read_json_lines, too_long
+from interbert.data.row_files import BadRows, Row, read_json_lines
 from interbert.errors import DataError, SourceError
 from interbert.tasks.metrics import RECALL_AT
 from interbert.tasks.scoring import Scorer, Scores, require_all
-from interbert.utils.texts import clean_text
+from interbert.utils.texts import clean_text, too_long
 
 K = 10
 _TEXT_TO_IMAGE = (("text_id", "image_ids"), ("query_id", "item_ids"))

@@ -7,6 +7,8 @@ from typing import Any
 
 _HALF = re.compile(r"\\u[dD][89a-fA-F]")
 """How JSON writes half of a pair of surrogates; two of them after one another are a character."""
+MAX_TEXT = 100_000
+"""Characters of a query or an id, as of a title."""
 
 
 def whole_text(text: str) -> str:
@@ -35,3 +37,11 @@ def whole_values(value: Any) -> Any:
 def clean_text(text: str) -> str:
     """A text with single spaces; halves of surrogate pairs, which JSON may have, are written as ?, NUL as a space."""
     return " ".join(text.encode("utf-8", "replace").decode("utf-8").replace("\0", " ").split())
+
+
+def too_long(*cells: str) -> str | None:
+    """What is wrong with a row one of whose queries and ids is longer than is read; None for other rows."""
+    longest = max(map(len, cells))
+    if longest <= MAX_TEXT:
+        return None
+    return f"has a text or an id of {longest:,} characters, of which {MAX_TEXT:,} at most are read"

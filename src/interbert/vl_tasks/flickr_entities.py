@@ -23,11 +23,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from xml.etree import ElementTree
 
-from interbert.data.row_files import BadRows, read_lines, too_long
+from interbert.data.row_files import BadRows, read_lines
 from interbert.errors import DataError, SourceError, first_line
 from interbert.tasks.scoring import Scorer
 from interbert.utils.bounded_files import read_small_text
 from interbert.utils.files import atomic_write
+from interbert.utils.texts import too_long
 from interbert.vl_tasks.boxes import enclosing, from_corners, iou_matrix
 from interbert.vl_tasks.example import Box, Example
 from interbert.vl_tasks.left_out import LeftOut

@@ -8,9 +8,10 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from interbert.data.row_files import BadRows, Row, cell_text, read_json_lines, too_long
+from interbert.data.row_files import BadRows, Row, cell_text, read_json_lines
 from interbert.errors import DataError, SourceError, listed
 from interbert.regions.json_stream import json_elements
+from interbert.utils.texts import too_long
 from interbert.vl_tasks.left_out import LeftOut
 
 _log = logging.getLogger("interbert")

@@ -18,12 +18,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from interbert.data.row_files import BadRows, cell_text, too_long
+from interbert.data.row_files import BadRows, cell_text
 from interbert.errors import DataError, SourceError, first_line, listed
 from interbert.regions.importers.pickles import UnsafePickleError, loads
 from interbert.tasks.scoring import Scorer
 from interbert.utils.files import atomic_write
-from interbert.utils.texts import whole_text
+from interbert.utils.texts import too_long, whole_text
 from interbert.vl_tasks.boxes import from_xywh, iou, to_xywh
 from interbert.vl_tasks.example import Box, Example
 from interbert.vl_tasks.official_files import is_number, list_elements, require_predicted

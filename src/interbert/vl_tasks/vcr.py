@@ -14,10 +14,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from interbert.data.row_files import MAX_TEXT, BadRows, Row
+from interbert.data.row_files import BadRows, Row
 from interbert.errors import UsageError, first_line
 from interbert.tasks.scoring import Scorer
 from interbert.utils.bounded_files import read_json
+from interbert.utils.texts import MAX_TEXT
 from interbert.vl_tasks.boxes import from_corners
 from interbert.vl_tasks.example import Box, Example
 from interbert.vl_tasks.official_files import Labels, inner_path, object_lines, require_predicted
