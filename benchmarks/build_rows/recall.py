@@ -66,7 +66,7 @@ def measure(setting: row.Setting) -> dict[str, Any]:
     """Recall and time under every filter."""
     from interbert.search.index import ProductIndex
 
-    index = ProductIndex.open(_path(setting)).pinned()
+    index: Any = ProductIndex.open(_path(setting)).pinned()
     before = _resident()
     searched, note = in_memory(index)
     took = _resident() - before
