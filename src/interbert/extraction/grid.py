@@ -116,7 +116,7 @@ class GridExtractor:
     @torch.inference_mode()
     def expect(self, images: int) -> None:
         """Prepare for so many images, where that pays; features stay the same to float16's rounding."""
-        if self.device == "cpu":
+        if self.device == "cpu" and self._maps == self.backbone.maps:  # once for all: it takes a second
             self._maps = maps_for_many(self.backbone, images) or self._maps
 
     @torch.inference_mode()

@@ -6,6 +6,7 @@ The libraries that read tables have no limits of their own: what is checked agai
 from __future__ import annotations
 
 from interbert.utils.bounded_parquet import BATCH_BYTES, MAX_COLUMNS, MAX_DEPTH
+from interbert.utils.texts import MAX_TEXT
 
 __all__ = [
     "BATCH_BYTES",
@@ -20,8 +21,6 @@ __all__ = [
     "MAX_VALUES",
 ]
 
-MAX_TEXT = 100_000
-"""Characters of a title or another text of a row."""
 MAX_TEXTS = 1_000
 """Texts of a row's column."""
 MAX_ID = 4_096

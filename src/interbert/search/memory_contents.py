@@ -105,8 +105,14 @@ class Contents:
             self.vectors.add(_stored(table, index))
             row_ids.append(table["_rowid"].to_numpy())
             light.append(table.drop_columns(["vector", "_rowid"]))
-        offsets = np.concatenate(row_ids).astype(np.int64) & ((1 << OFFSET_BITS) - 1) if row_ids else np.empty(0, int)
+        offsets = offsets_of(np.concatenate(row_ids)) if row_ids else np.empty(0, int)
         return Part(start, offsets, pa.concat_tables(light).combine_chunks() if light else None, files)
+
+
+def offsets_of(row_ids: NDArray[np.integer[Any]]) -> Places:
+    """Places of rows in their fragments, by Lance's row ids."""
+    found: Places = row_ids.astype(np.int64) & ((1 << OFFSET_BITS) - 1)
+    return found
 
 
 def fragments(index: ProductIndex) -> dict[Key, Any]:
@@ -139,7 +145,7 @@ def _with_columns(part: Part, fragment: Any, names: list[str]) -> Any:
     if not names:
         return part.rows
     found = fragment.scanner(columns=names, with_row_id=True).to_table().combine_chunks()
-    offsets = found["_rowid"].to_numpy().astype(np.int64) & ((1 << OFFSET_BITS) - 1)
+    offsets = offsets_of(found["_rowid"].to_numpy())
     where = np.full(len(part.offsets), -1)
     where[part.places(offsets)] = np.arange(len(offsets))
     places = pa.array(where, mask=where < 0)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from interbert.search.hits import Hit
 from interbert.search.index import ProductIndex
-from interbert.search.memory_contents import OFFSET_BITS, Contents, Part, fragments
+from interbert.search.memory_contents import OFFSET_BITS, Contents, Part, fragments, offsets_of
 from interbert.search.vectors import from_stored, rotation, to_query
 
 Float32 = NDArray[np.float32]
@@ -58,7 +58,7 @@ class MemoryIndex:
         if fragment.count_rows() == len(part.offsets):
             return np.arange(len(part.offsets))
         ids = fragment.scanner(columns=[], with_row_id=True).to_table()["_rowid"].to_numpy()
-        return part.places(ids.astype(np.int64) & ((1 << OFFSET_BITS) - 1))
+        return part.places(offsets_of(ids))
 
     def __len__(self) -> int:
         """Number of images."""
@@ -114,7 +114,7 @@ class MemoryIndex:
         numbers = ids >> OFFSET_BITS
         for number in np.unique(numbers):
             part = self._parts[int(number)]
-            mask[part.start + part.places(ids[numbers == number] & ((1 << OFFSET_BITS) - 1))] = True
+            mask[part.start + part.places(offsets_of(ids[numbers == number]))] = True
         return mask
 
     def _part_of(self, positions: Places) -> Places:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from interbert.errors import VectorIndexError
 from interbert.search.index import ProductIndex
-from interbert.search.memory_contents import OFFSET_BITS, column_files
+from interbert.search.memory_contents import OFFSET_BITS, column_files, offsets_of
 
 Numbers = NDArray[np.int64]
 
@@ -177,9 +177,9 @@ def read_rows(index: ProductIndex, numbers: Numbers, fields: Sequence[str]) -> A
 
 def _deleted(fragment: Any) -> Numbers:
     """Numbers of a fragment's deleted rows, ascending."""
-    there = fragment.scanner(columns=[], with_row_id=True).to_table()["_rowid"].to_numpy().astype(np.int64)
+    there = offsets_of(fragment.scanner(columns=[], with_row_id=True).to_table()["_rowid"].to_numpy())
     gone = np.ones(fragment.physical_rows, dtype=bool)
-    gone[there & ((1 << OFFSET_BITS) - 1)] = False
+    gone[there] = False
     numbers: Numbers = np.flatnonzero(gone) + (fragment.fragment_id << OFFSET_BITS)
     return numbers
 

@@ -8,7 +8,7 @@ from typing import Any
 _HALF = re.compile(r"\\u[dD][89a-fA-F]")
 """How JSON writes half of a pair of surrogates; two of them after one another are a character."""
 MAX_TEXT = 100_000
-"""Characters of a query or an id, as of a title."""
+"""Characters of a title, another text of a row, a query or its id."""
 
 
 def whole_text(text: str) -> str:
