@@ -17,7 +17,6 @@ from PIL import Image
 from tests.search.conftest import built, index_path, make_model, model, priced  # noqa: F401  fixtures
 
 from interbert.cli.main import main
-from interbert.errors import CheckpointError
 from interbert.search import exporting
 from interbert.search.engine import SearchEngine
 from interbert.search.exported_encoder import (
@@ -226,6 +225,8 @@ def test_what_is_damaged_is_said_and_the_model_used(
         ({"special_ids": ["x"]}, "special_ids is ('x',)"),
         ({"unknown_id": "x"}, "unknown_id is 'x'"),
         ({"max_text_tokens": 1 << 70}, "max_text_tokens is"),
+        ({"contrastive_size": 7}, "contrastive_size is 7, and the model's configuration has"),
+        ({"fusion": "sum"}, "fusion is 'sum', and the model's configuration has 'mul'"),
     ],
 )
 def test_settings_of_other_types_are_said_and_the_model_used(
@@ -264,12 +265,11 @@ def test_a_file_whose_damage_shows_late_is_said_and_made_anew_by_a_build(
     assert "index build --rebuild" in line
     assert export_encoder(ProductEncoder.load(folder.parent, "cpu", bf16=False), folder.parent)
     assert (folder / "joint.bin").read_bytes() == weights
-    settings = json.loads((folder / SETTINGS).read_text()) | {"contrastive_lexical": True}
-    (folder / SETTINGS).write_text(json.dumps(settings))  # a network of one input is given two
-    light = exported_encoder(folder.parent, False, None, on_cpu=True)
-    assert light is not None
-    with pytest.raises(CheckpointError, match=r"text_encoder\.xml: is damaged"):
-        light.text_vectors(light.token_ids(["red"]))
+    words = np.load(folder / WORDS)
+    np.save(folder / WORDS, np.full_like(words, np.nan))
+    assert main(["search", str(index), "a red circle"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "words.npy: is damaged (rows hold numbers that are not finite)" in line
 
 
 def test_what_differs_from_torch_is_not_kept(

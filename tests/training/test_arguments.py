@@ -30,11 +30,13 @@ def test_a_retrieval_model_has_every_parameter_that_fine_tuning_slows_down() -> 
     assert {name.split(".")[1] for name in names - slowed} >= {"image_embeddings", "image_pooler", "text_pooler"}
 
 
-def test_max_steps_only_shortens_a_run(tmp_path: Path) -> None:
+def test_max_steps_only_shortens_a_run(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     short = trainer_arguments(TrainingOptions(epochs=3, max_steps=2), tmp_path, 10)
     assert short.max_steps == 2
     assert short.logging_steps == 2  # a run too short for a log line has one at its end
+    assert not caplog.records
     assert trainer_arguments(TrainingOptions(epochs=3, max_steps=100), tmp_path, 10).max_steps == 30
+    assert "max_steps is 100, and 3 passes (training.epochs) end after 30 steps" in caplog.text
     assert trainer_arguments(TrainingOptions(epochs=3), tmp_path, 10).max_steps == -1
 
 

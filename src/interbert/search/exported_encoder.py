@@ -23,6 +23,7 @@ from interbert.errors import CheckpointError, first_line
 from interbert.search.exported_settings import ExportedSettings
 from interbert.search.pair_batches import even_batches, filled
 from interbert.search.query_encoder import ProductEncoder
+from interbert.utils.bounded_files import read_json
 from interbert.utils.mapped_files import let_go
 from interbert.utils.runtimes import import_unreported
 from interbert.utils.texts import whole_text
@@ -64,12 +65,15 @@ class Words:
         """Rows [n,T,H] of token ids [n,T].
 
         Raises:
-            CheckpointError: a token has no row.
+            CheckpointError: a token has no row, or one that is damaged.
         """
         try:
-            return np.asarray(self._table[ids])
+            rows = np.asarray(self._table[ids])
         except IndexError as error:
             raise CheckpointError(f"{self._file}: has no row of a token ({error}). {REMEDY}") from error
+        if not np.isfinite(rows).all():  # networks make finite numbers of them
+            raise CheckpointError(f"{self._file}: is damaged (rows hold numbers that are not finite). {REMEDY}")
+        return rows
 
 
 class Network:
@@ -101,6 +105,10 @@ class Network:
             request = self._thread.request = self._compiled.create_infer_request()
         with _computing(self._file):
             found = np.array(request.infer(list(inputs))[0], dtype=np.float32)
+        if not np.isfinite(found).all():  # also where the words that went in are
+            raise CheckpointError(
+                f"{self._file}: gives numbers that are not finite; it or {WORDS} is damaged. {REMEDY}"
+            )
         if not self._used:  # weights are mapped, and copied in the order in which they are computed with
             self._used = True
             let_go(self._weights)
@@ -182,6 +190,7 @@ class ExportedEncoder(ProductEncoder):
         folder = directory / FOLDER
         try:
             self._settings = ExportedSettings.read(folder / SETTINGS)
+            self._settings.require_of(read_json(directory / "config.json"))
             self._words = Words(folder / WORDS, self._settings.hidden_size)
             self._tokenizer = _tokenizer(folder / TOKENIZER, self._settings.max_text_tokens)
             _require_fitting(folder, self._settings, self._tokenizer, self._words)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -62,6 +63,21 @@ class ExportedSettings:
         _require_possible(settings)
         require_reach(settings)
         return settings
+
+    def require_of(self, configuration: Mapping[str, object]) -> None:
+        """Check that they are those of a model.
+
+        Args:
+            configuration: what its config.json says.
+
+        Raises:
+            ValueError: naming the first field that both have, with different values.
+        """
+        for name, value in vars(self).items():
+            if configuration.get(name, value) != value:
+                raise ValueError(
+                    f"{name} is {value!r}, and the model's configuration has {configuration[name]!r}"[:200]
+                )
 
 
 def _require_possible(settings: ExportedSettings) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 from collections.abc import Callable, Iterable
@@ -20,6 +21,8 @@ from interbert.errors import UsageError
 from interbert.model.scoring import cpu_has_bf16
 from interbert.training.options import TrainingOptions
 from interbert.training.plan import plan_of
+
+_logger = logging.getLogger(__name__)
 
 
 class ReferenceAdam(torch.optim.Optimizer):
@@ -178,6 +181,11 @@ def trainer_arguments(
     """
     plan = plan_of(options, steps_per_epoch)
     every, counted = plan.every, options.max_steps > 0 or plan.stretch > 1
+    if options.max_steps > plan.steps and cut_of(options).process == 0:
+        _logger.warning(
+            f"training.max_steps is {options.max_steps:,}, and {options.epochs:g} passes (training.epochs) end after "
+            f"{plan.steps:,} steps: training ends there. Raise training.epochs for more."
+        )
     settings: dict[str, Any] = {
         "output_dir": str(out / CHECKPOINTS),
         "num_train_epochs": plan.epochs,
