@@ -13,8 +13,8 @@
     streams       layers of each modality on top of the interaction (the paper's) against a single stream; with
                   --composition also group scores of unseen scenes that differ in who stands where (composition.py),
                   after the first lessons alone
-    single_modal  texts alone (Stanford Sentiment) and images alone (kinds of groceries) by models of both forms that
-                  start from MiniLM, and texts by MiniLM itself
+    single_modal  texts alone (Stanford Sentiment) and images alone (43 classes of groceries) by models of both forms
+                  that start from MiniLM, and texts by MiniLM itself
 
 --regions holds the stores train, validation and test of fashion's products (fashion_retrieval.py), --grocery is the
 folder of catalogue_retrieval.py. An arm of the first three is a small model (small_trunk.py) from a BERT of the
@@ -33,7 +33,7 @@ import argparse
 import json
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -43,27 +43,25 @@ from unittest.mock import patch
 import composition
 import numpy as np
 import pyarrow.parquet as pq
+from classifying import right_answers
 from numpy.typing import NDArray
 from scipy import stats
 from small_trunk import model_options, text_training
 
-from interbert.checkpoints.directory import load_classifier, load_model, load_processor
-from interbert.data.collation import LabelledItem
+from interbert.checkpoints.directory import load_model, load_processor
 from interbert.data.masking import RegionMasking, SegmentMasking
 from interbert.data.pairs import PairTable
 from interbert.model.configuration import NO_MIXTURE
 from interbert.model.processing import InterBertProcessor
 from interbert.model.scoring import dual_matrix, score_pairs
 from interbert.regions.store import RegionStore
-from interbert.tasks.classification import predict
 from interbert.tasks.metrics import best_ranks
 from interbert.tasks.retrieval import RetrievalSet, encode_images
 from interbert.training import pretrain as pretraining
-from interbert.training.classify import Labelled, finetune_classification, processor_for
+from interbert.training.classify import Labelled
 from interbert.training.finetune import finetune_retrieval
 from interbert.training.model_card import versions
 from interbert.training.options import (
-    FinetuneClassificationOptions,
     FinetuneNegativeOptions,
     FinetuneRetrievalOptions,
     MaskingOptions,
@@ -367,14 +365,17 @@ def _single_modal(arm: Arm, seed: int, arguments: argparse.Namespace, folder: Pa
     is_bert = arm.name == SUITES["single_modal"][0].name
     model = "minilm" if is_bert else str(_mini(arm, seed, arguments, folder))
     texts = {split: _sentences(arguments.sst2 / f"{split}.jsonl", arguments) for split in ("train", "dev", "test")}
-    values = {"sentences": _classified(model, texts, folder / "texts", "sentence", seed, arguments)}
+    training = TrainingOptions(
+        max_steps=2 if arguments.quick else 200, batch_size=32, learning_rate=5e-5, seed=seed, ema_decay=0.98
+    )
+    values = {"sentences": right_answers(model, texts, folder / "texts", training)}
     if not is_bert:
         processor = load_processor(model)
         images = {
             split: _photographs(arguments.grocery, name, processor)
             for split, name in (("train", "train"), ("dev", "validation"), ("test", "test"))
         }
-        values["photographs"] = _classified(model, images, folder / "images", None, seed, arguments)
+        values["photographs"] = right_answers(model, images, folder / "images", training)
     return values
 
 
@@ -386,40 +387,13 @@ def _sentences(file: Path, arguments: argparse.Namespace) -> Labelled:
 
 def _photographs(folder: Path, split: str, processor: InterBertProcessor) -> Labelled:
     """By coarse class; the store's windows are of the same network."""
-    labels = pq.read_table(folder / f"{split}.parquet", columns=["id", "title"]).to_pylist()
+    labels = pq.read_table(folder / f"{split}.parquet", columns=["id", "coarse_class"]).to_pylist()
     store = RegionStore.open(str(folder / "regions" / split))
     rows: dict[str, int] = {}
     for row in store.captions():
         rows.setdefault(row.image_id, row.row)
     images = encode_images(store, [rows[one["id"]] for one in labels], processor)
-    return Labelled(tuple(one["title"] for one in labels), images=tuple(images))
-
-
-def _classified(
-    model: str, data: Mapping[str, Labelled], out: Path, text: str | None, seed: int, arguments: argparse.Namespace
-) -> Values:
-    options = FinetuneClassificationOptions(
-        model=model,
-        source="train",
-        out=str(out),
-        text=text,
-        image_column=None if text else "image",
-        training=TrainingOptions(
-            max_steps=2 if arguments.quick else 200, batch_size=32, learning_rate=5e-5, seed=seed, ema_decay=0.98
-        ),
-    )
-    processor = processor_for(options)
-    finetune_classification(options, processor, data["train"], data["dev"])
-    trained = load_classifier(str(out), sorted(set(data["train"].labels)))
-    test = data["test"]
-    names = [trained.config.id2label[place] for place in range(trained.config.num_labels)]
-    ids: Sequence[Any] = [None] * len(test.labels) if test.texts is None else processor.texts_to_ids(test.texts)
-    images = [None] * len(test.labels) if test.images is None else test.images
-    items = [
-        LabelledItem(None if one is None else tuple(one), image, 0) for one, image in zip(ids, images, strict=True)
-    ]
-    best = predict(trained, items, processor.pad_token_id).argmax(axis=1)
-    return np.array([names[place] == label for place, label in zip(best, test.labels, strict=True)], dtype=float)
+    return Labelled(tuple(one["coarse_class"] for one in labels), images=tuple(images))
 
 
 def _report(found: Mapping[str, Mapping[str, Values]], arguments: argparse.Namespace, out: Path) -> None:

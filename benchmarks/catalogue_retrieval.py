@@ -102,7 +102,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def _extract(data: Path, out: Path, split: str, arguments: argparse.Namespace) -> None:
-    table = pq.read_table(data / f"{split}.parquet", columns=["id", "title", "description", "image"])
+    table = pq.read_table(data / f"{split}.parquet", columns=["id", "title", "description", "coarse_class", "image"])
     if split == "train" and arguments.images is not None:
         table = table.take(np.random.default_rng(arguments.seed).permutation(len(table))[: arguments.images])
     # photographs of a kind in two splits have one id in the data set

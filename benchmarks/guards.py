@@ -13,6 +13,7 @@ from __future__ import annotations
 import io
 import itertools
 import json
+import re
 import resource
 import struct
 import sys
@@ -216,13 +217,17 @@ def measured(words: list[str]) -> Iterator[tuple[str, int, float, int, str]]:
             out, error = process.communicate(timeout=900)
             seconds, code = time.monotonic() - began, process.returncode
             *_, said, peak = ["", *error.strip().splitlines()]
-            said = said if code else ["", *out.strip().splitlines()][-1]
+            printed = ["", *out.strip().splitlines()]
+            # a damaged file that there is a way around is told before what the command prints
+            said = said if code else next((line for line in printed if " is used. " in line), printed[-1])
             skipped = Path(folder, "out", "skipped.jsonl")
             if not isinstance(made, Case) and skipped.is_file() and skipped.stat().st_size:
                 said = json.loads(skipped.read_text(encoding="utf-8").splitlines()[0])["reason"]
             number = int(peak.split()[-1]) if peak.startswith("peak ") else -1
-            text = said.replace(folder, "FOLDER").replace("|", "\\|")[:200] + case.after()
-            yield name, code, seconds, number, text
+            plain = re.sub(
+                rf"{tempfile.gettempdir()}/(interbert-[a-z]+)-\w+", r"TMP/\1", said.replace(folder, "FOLDER")
+            )
+            yield name, code, seconds, number, plain.replace("|", "\\|")[:200] + case.after()
 
 
 def main() -> None:

@@ -212,6 +212,12 @@ def halved(name: str) -> Callable[[Path], object]:
     return lambda place: (place / name).write_bytes((place / name).read_bytes()[:1000])
 
 
+def no_numbers(place: Path) -> None:
+    """Damage the word embeddings of an exported model."""
+    words = np.load(place / "words.npy")
+    np.save(place / "words.npy", np.full_like(words, np.nan))
+
+
 def going_on(damage: Callable[[Path], object]) -> Callable[[Path], Case]:
     """Pretraining from an InterBERT whose directory was damaged."""
 
@@ -269,6 +275,8 @@ CASES: dict[str, Callable[[Path], Case]] = {
         lambda place: (place / "exported.json").write_text("[" * 900 + "]" * 900)
     ),
     "an index whose exported model has half of its weights": exported(halved("joint.bin")),
+    "an index whose exported model has another size than its model": exported(settings(contrastive_size=7)),
+    "an index whose exported model has words that are no numbers": exported(no_numbers),
     "`pretrain --init-from` an InterBERT whose hidden_size is a word": going_on(configuration(hidden_size="large")),
     "`pretrain --init-from` an InterBERT with other sizes than its weights": going_on(configuration(hidden_size=64)),
     "`pretrain --init-from` an InterBERT without weights": going_on(

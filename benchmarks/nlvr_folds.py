@@ -1,0 +1,219 @@
+"""Sentences that people wrote about drawn scenes (NLVR, Suhr et al. 2017): does the joint model read them?
+
+    python benchmarks/nlvr_folds.py ../shared/data/tasks/nlvr1 --out runs/nlvr --composition runs/composition
+
+989 examples of NLVR's development set, the first of six images each, in five folds by the number of the sentence's
+set: a fold is judged by a model that learnt from the other four, of which a tenth of the sets chooses the pass that is
+kept. Regions are what `interbert extract` finds at the objects' boxes, which are in the structured representation.
+
+    scenes     starts from the model that composition.py pretrained on its scenes
+    text       the same, without the image: what sentences alone say
+    image      the same, without the sentence
+    untrained  starts from MiniLM, with image layers that have seen nothing
+
+*Accuracy* of examples, *consistency* of sets, which are one sentence, whose up to four examples are all right: over the
+one image each that is there, where the official one has six. Intervals (95%) are bootstraps over sets. Resumable: the
+same command continues. Prints a Markdown table, then a line of JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from classifying import right_answers
+from numpy.typing import NDArray
+from PIL import Image
+
+from interbert.checkpoints.directory import load_processor
+from interbert.extraction.columns import ColumnMapping
+from interbert.extraction.extract import extract_to_store
+from interbert.extraction.given import GivenExtractor
+from interbert.extraction.grid import GridExtractor, GridSettings
+from interbert.extraction.sources import open_source
+from interbert.regions.store import RegionStore
+from interbert.tasks.retrieval import encode_images
+from interbert.training.classify import Labelled
+from interbert.training.options import ModelOptions, PretrainOptions, TrainingOptions, WarmStartOptions
+from interbert.training.pretrain import pretrain
+
+ARMS = ("scenes", "text", "image", "untrained")
+FOLDS = 5
+_LEFT = (0, 150, 300)
+"""Where the three boxes of an image begin, in pixels."""
+_ENLARGED = 4
+_DRAWS = 10_000
+
+
+def main() -> None:
+    arguments = _arguments()
+    out = Path(arguments.out)
+    out.mkdir(parents=True, exist_ok=True)
+    text = (arguments.data / "dev.json").read_text(encoding="utf-8")
+    examples = [json.loads(line) for line in text.splitlines()]
+    store = _extracted(arguments.data, examples, out)
+    sets = np.array([int(one["identifier"].split("-")[0]) for one in examples])
+    starts = {"scenes": arguments.composition / "pretrained-en", "untrained": _untrained(store, out)}
+    right = {}
+    for arm in ARMS:
+        start = starts["untrained" if arm == "untrained" else "scenes"]
+        runs = [_judged(arm, seed, start, examples, sets, store, arguments) for seed in range(arguments.seeds)]
+        right[arm] = np.stack(runs)
+        print(f"{arm}: {[round(100 * float(one.mean()), 1) for one in runs]}", flush=True)
+    right["majority"] = _majority(examples, sets)[None]
+    _report(right, sets)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path, help="folder with dev.json and images/")
+    parser.add_argument("--out", required=True, help="folder for regions, models and answers")
+    parser.add_argument("--composition", type=Path, required=True, help="folder of composition.py")
+    parser.add_argument("--epochs", type=float, default=30.0)
+    parser.add_argument("--seeds", type=int, default=2)
+    return parser.parse_args()
+
+
+def _extracted(data: Path, examples: Sequence[dict[str, Any]], out: Path) -> RegionStore:
+    """Regions at the objects' boxes, image by image in the order of ``examples``."""
+    file = out / "images.parquet"
+    if not file.is_file():
+        rows: dict[str, list[Any]] = {"image": [], "id": [], "sentence": [], "boxes": []}
+        for one in examples:
+            name = f"dev-{one['identifier']}-0.png"
+            rows["image"].append(_enlarged(data / "images" / one["directory"] / name))
+            rows["id"].append(one["identifier"])
+            rows["sentence"].append(one["sentence"])
+            boxes = [
+                [_ENLARGED * side for side in _box(left, thing)]
+                for left, things in zip(_LEFT, one["structured_rep"], strict=True)
+                for thing in things
+            ]
+            rows["boxes"].append(json.dumps(boxes))
+        pq.write_table(pa.table(rows), file)
+    mapping = ColumnMapping("image", ("sentence",), "id", None, "boxes", "xyxy")
+    extractor = GivenExtractor(GridExtractor(GridSettings(input_size=512)))  # the smallest things have 10 of 400 pixels
+    extract_to_store(open_source(str(file), mapping), str(out / "regions"), extractor)
+    return RegionStore.open(str(out / "regions"))
+
+
+def _box(left: int, thing: dict[str, Any]) -> tuple[int, int, int, int]:
+    x, y, size = left + thing["x_loc"], thing["y_loc"], thing["size"]
+    return x, y, min(x + size, left + 100), min(y + size, 100)
+
+
+def _enlarged(file: Path) -> bytes:
+    with Image.open(file) as opened:
+        image = opened.convert("RGB")
+    buffer = io.BytesIO()
+    image.resize((_ENLARGED * image.width, _ENLARGED * image.height), Image.Resampling.NEAREST).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def _untrained(store: RegionStore, out: Path) -> Path:
+    """An InterBERT from MiniLM after one step of a rate of nothing."""
+    options = PretrainOptions(
+        regions=str(out / "regions"),
+        out=str(out / "untrained"),
+        text_columns=["sentence"],
+        init_from="minilm",
+        warm_start=WarmStartOptions(head_epochs=0, epochs=0),
+        model=ModelOptions(contrastive_size=None),
+        training=TrainingOptions(max_steps=1, learning_rate=1e-9),
+    )
+    pretrain(options)
+    return out / "untrained"
+
+
+def _judged(
+    arm: str,
+    seed: int,
+    start: Path,
+    examples: Sequence[dict[str, Any]],
+    sets: NDArray[np.int64],
+    store: RegionStore,
+    arguments: argparse.Namespace,
+) -> NDArray[np.floating]:
+    """1 for each example [n] that is answered rightly by the model of the other folds, else 0."""
+    out = Path(arguments.out)
+    kept = out / f"{arm}-{seed}-{arguments.epochs:g}.npy"
+    if kept.is_file():
+        known: NDArray[np.floating] = np.load(kept, allow_pickle=False)
+        return known
+    row_of = {row.image_id: row.row for row in store.captions()}
+    images = encode_images(store, [row_of[one["identifier"]] for one in examples], load_processor(start))
+    whole = Labelled(
+        tuple(one["label"] for one in examples),
+        None if arm == "image" else tuple(one["sentence"] for one in examples),
+        None if arm == "text" else tuple(images),
+    )
+    right = np.zeros(len(examples))
+    for fold in range(FOLDS):
+        parts = _parts(sets, fold)
+        data = {name: whole.select(rows.tolist()) for name, rows in parts.items()}
+        training = TrainingOptions(
+            epochs=arguments.epochs,
+            batch_size=32,
+            learning_rate=1e-4 if arm == "untrained" else 3e-4,
+            seed=seed,
+            ema_decay=0.99,
+        )
+        folder = out / f"{arm}-{seed}-{fold}-{arguments.epochs:g}"
+        right[parts["test"]] = right_answers(str(start), data, folder, training)
+    np.save(kept, right)
+    return right
+
+
+def _parts(sets: NDArray[np.int64], fold: int) -> dict[str, NDArray[np.int64]]:
+    """Rows to train on, to choose by and to judge; a set lies in one of them."""
+    known = np.random.default_rng(0).permutation(np.unique(sets))
+    folds = np.array_split(known, FOLDS)
+    rest = np.concatenate([one for place, one in enumerate(folds) if place != fold])
+    few = len(rest) // 10
+    chosen = {"test": folds[fold], "dev": rest[:few], "train": rest[few:]}
+    return {name: np.flatnonzero(np.isin(sets, members)) for name, members in chosen.items()}
+
+
+def _majority(examples: Sequence[dict[str, Any]], sets: NDArray[np.int64]) -> NDArray[np.floating]:
+    """Of the label that most training examples have."""
+    labels = np.array([one["label"] for one in examples])
+    right = np.zeros(len(labels))
+    for fold in range(FOLDS):
+        parts = _parts(sets, fold)
+        names, counts = np.unique(labels[parts["train"]], return_counts=True)
+        right[parts["test"]] = labels[parts["test"]] == names[counts.argmax()]
+    return right
+
+
+def _report(right: dict[str, NDArray[np.floating]], sets: NDArray[np.int64]) -> None:
+    """Of answers [seeds,n] of each arm."""
+    print("\n| arm | accuracy | less the text alone | consistency |\n| --- | --- | --- | --- |")
+    line: dict[str, Any] = {}
+    for arm, values in right.items():
+        mean = values.mean(axis=0)
+        accuracy, gain = _interval(mean, sets), _interval(mean - right["text"].mean(axis=0), sets)
+        whole = np.mean([values[:, sets == one].min(axis=1) for one in np.unique(sets)])
+        line[arm] = {"accuracy": accuracy, "less_text": gain, "consistency": round(100 * float(whole), 1)}
+        cells = [f"{one:.1f} [{low:.1f}, {high:.1f}]" for one, low, high in (accuracy, gain)]
+        print(f"| {arm} | {cells[0]} | {'' if arm == 'text' else cells[1]} | {line[arm]['consistency']:.1f} |")
+    print(json.dumps(line | {"n": len(sets), "sets": len(np.unique(sets))}))
+
+
+def _interval(values: NDArray[np.floating], sets: NDArray[np.int64]) -> tuple[float, float, float]:
+    """Mean in per cent, and its 95% interval over other sets."""
+    groups = [values[sets == one] for one in np.unique(sets)]
+    sums, counts = np.array([one.sum() for one in groups]), np.array([len(one) for one in groups])
+    draws = np.random.default_rng(0).integers(len(groups), size=(_DRAWS, len(groups)))
+    low, high = np.percentile(sums[draws].sum(axis=1) / counts[draws].sum(axis=1), [2.5, 97.5])
+    return round(100 * float(values.mean()), 1), round(100 * float(low), 1), round(100 * float(high), 1)
+
+
+if __name__ == "__main__":
+    main()
