@@ -110,6 +110,15 @@ def test_a_page_and_its_log(shop: TestClient, index: Path) -> None:
     assert len(shop.get("/v1/topics/red/changes", params={"limit": 2}).json()["changes"]) == 2
 
 
+@pytest.mark.parametrize("moment", ["0.5", "2026", "1767225600", "2026-01-01", "2026-01-01T00:00:00"])
+def test_a_moment_that_could_mean_several_is_refused(shop: TestClient, moment: str) -> None:
+    assert error(shop.get("/v1/changes", params={"since": moment})) == (422, "invalid", "since")
+    assert (
+        shop.get("/v1/changes", params={"since": "2026-01-01T08:00:00+08:00"}).json()["since"]
+        == "2026-01-01T08:00:00+08:00"
+    )
+
+
 def test_a_page_outside_of_its_time_is_empty_and_says_so(shop: TestClient) -> None:
     put(shop, "old", RED | {"valid_to": "2020-01-01T00:00:00Z"})
     page = shop.get("/v1/topics/old/items").json()
@@ -145,6 +154,7 @@ def test_a_preview_says_why_each_product_is_there_and_stores_nothing(shop: TestC
         ({"hidden": ["a", "a"]}, 422, "invalid", "body"),
         ({"valid_from": "2026-02-01T00:00:00Z", "valid_to": "2026-01-01T00:00:00Z"}, 422, "invalid", "body"),
         ({"valid_to": "2026-01-01T00:00:00"}, 422, "invalid", "valid_to"),
+        ({"valid_to": "2026"}, 422, "invalid", "valid_to"),
         ({"colour": "red"}, 422, "invalid", "colour"),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from datetime import date, datetime
 from typing import Annotated, Any
@@ -20,6 +21,7 @@ PIXEL = (
     "CLEyAaio5RMAAAAASUVORK5CYII="
 )
 """A grey image as a data URI, for examples."""
+_DATE = re.compile(r"\d{4}-\d\d-\d\d[Tt ]", re.ASCII)
 _UNION_MEMBERS = {"str", "int", "float", "bool"}
 
 
@@ -48,7 +50,8 @@ class Request(BaseModel):
 
 
 def _require_text(value: Any) -> Any:
-    if not isinstance(value, str):
+    # pydantic takes a text of digits for seconds or milliseconds since 1970, whichever it is nearer to
+    if not isinstance(value, str) or not _DATE.match(value):
         raise ValueError("a moment is a text, such as 2026-12-01T08:00:00Z")
     return value
 
