@@ -225,6 +225,7 @@ CASES: dict[str, Callable[[Path], Case]] = {
 
 def main(folder: Path) -> None:
     """Make the shop."""
+    folder.mkdir(parents=True, exist_ok=True)
     import json
 
     import pyarrow as pa
