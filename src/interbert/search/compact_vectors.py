@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import math
 import threading
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -26,15 +28,36 @@ SAMPLE_ROWS = 40
 """Vectors of the sample for each partition."""
 _PARTITIONS = 2.0
 """So many times the square root of their number."""
-_LOOK_AT = 50_000
-"""Vectors that are compared by their 8 bits."""
+_ALL_OF, _LOOK_AT, _SCALE, _POWER = 5_000, 50_000, 10.0, 0.7
+"""Vectors that are compared by their 8 bits: of few that count all, of n ``scale * n ** power``, and at most so many.
+The nearest hundred of few lie in more of the partitions than those of many (benchmarks/results/against_build.md)."""
 _MORE = 1.5
 """So many times k are compared by all of their bits."""
 _ITERATIONS = 6
 _WIDER = 0.1
 """By so much of its width ranges are wider than the sample's, on both sides: what lies outside is cut off."""
 _LEVELS = 16
+_PLACE_BITS = 32
+"""Of a vector's number and its place in faiss's direct map: its partition is above them."""
 _ROOM = 1.05
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which vectors count.
+
+    Attributes:
+        bits: of positions, the lowest bit first; None where all count.
+        counts: how many of each partition do.
+    """
+
+    bits: Bits | None
+    counts: NDArray[np.int64]
+
+    @cached_property
+    def matching(self) -> int:
+        """How many count."""
+        return int(self.counts.sum())
 
 
 def faiss_module() -> Any:
@@ -137,36 +160,45 @@ class CompactVectors:
         known += ((rest[:, : self.size] + 0.5) / _LEVELS - 0.5) * self._step
         return known
 
-    def nearest(
-        self, query: Float32, k: int, selected: Bits | None, matching: int, total: int
-    ) -> tuple[Positions, Float32]:
+    def selection(self, mask: NDArray[np.bool_] | None) -> Selection:
+        """Of a mask of the first positions [n]; None selects all that there are now."""
+        partitions = int(self._index.nlist)
+        with self._lock:
+            total = len(self) if mask is None else len(mask)
+            places = self._faiss.rev_swig_ptr(self._index.direct_map.array.data(), total)
+            homes = (places if mask is None else places[mask]) >> _PLACE_BITS
+            counts = np.bincount(homes, minlength=partitions)
+        return Selection(None if mask is None else np.packbits(mask, bitorder="little"), counts)
+
+    def nearest(self, query: Float32, k: int, selection: Selection, total: int) -> tuple[Positions, Float32]:
         """The nearest vectors in L2, nearest first, and what they are: [n] and [n,S], n at most ``k``.
 
         Args:
             query: [S].
             k: how many.
-            selected: bits of the positions that count, the lowest bit first; None for all.
-            matching: how many those are.
+            selection: which positions count.
             total: only positions below it count, whatever is added meanwhile.
         """
-        wanted = min(math.ceil(_MORE * k), matching)
+        wanted = min(math.ceil(_MORE * k), selection.matching)
         if wanted < 1:
             return np.empty(0, np.int64), np.empty((0, self.size), np.float32)
-        found = self._found(query, wanted, selected, self._probes(matching), total)
-        if len(found) < min(k, matching):  # the partitions that it looked into hold no more
-            found = self._found(query, wanted, selected, int(self._index.nlist), total)
+        found = self._found(np.ascontiguousarray(query, dtype=np.float32)[None], wanted, selection)
+        found = found[(found >= 0) & (found < total)]
         vectors = self.vectors(found)
         order = np.argsort(np.square(vectors - query).sum(axis=1), kind="stable")[:k]
         return found[order], vectors[order]
 
-    def _probes(self, matching: int) -> int:
-        partitions = int(self._index.nlist)
-        return max(1, min(partitions, math.ceil(partitions * _LOOK_AT / matching)))
+    def _found(self, query: Float32, wanted: int, selection: Selection) -> Positions:
+        """By 8 bits, in the partitions that are nearest and hold enough that counts.
 
-    def _found(self, query: Float32, k: int, selected: Bits | None, probes: int, total: int) -> Positions:
-        options = {} if selected is None else {"sel": self._faiss.IDSelectorBitmap(selected)}
+        Where a filter lets through what is unlike the query, these are more than where it lets through anything.
+        """
+        most = max(wanted, _ALL_OF, min(_LOOK_AT, round(_SCALE * selection.matching**_POWER)))
+        nearest = self._centres.search(query, int(self._index.nlist))[1][0]
+        passed = np.cumsum(selection.counts[nearest])
+        probes = int(np.searchsorted(passed, min(most, selection.matching))) + 1
+        options = {} if selection.bits is None else {"sel": self._faiss.IDSelectorBitmap(selection.bits)}
         parameters = self._faiss.SearchParametersIVF(nprobe=probes, **options)
         with self._lock:
-            found = self._index.search(np.ascontiguousarray(query, dtype=np.float32)[None], k, params=parameters)[1][0]
-        positions: Positions = found[(found >= 0) & (found < total)]
-        return positions
+            found: Positions = self._index.search(query, wanted, params=parameters)[1][0]
+        return found

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from interbert.search.compact_vectors import Selection
 from interbert.search.hits import Hit
 from interbert.search.index import ProductIndex
 from interbert.search.memory_contents import OFFSET_BITS, Contents, Part, fragments, offsets_of
@@ -22,9 +23,8 @@ from interbert.search.vectors import from_stored, rotation, to_query
 
 Float32 = NDArray[np.float32]
 Places = NDArray[np.int64]
-Bits = NDArray[np.uint8]
 
-_MASKS = 64
+_SELECTIONS = 64
 
 
 class MemoryIndex:
@@ -47,7 +47,8 @@ class MemoryIndex:
                 alive[part.start + self._living(fragment, part)] = True
         self._count = int(alive.sum())
         self._alive = None if self._count == self._total else alive
-        self._masks: OrderedDict[str, tuple[Bits, int]] = OrderedDict()
+        self._whole = contents.vectors.selection(None) if self._alive is None else None
+        self._selections: OrderedDict[str | None, Selection] = OrderedDict()
         ordered = sorted(self._parts.values(), key=lambda part: part.start)
         self._ordered = [part for part in ordered if len(part.offsets)]
         self._starts = np.array([part.start for part in self._ordered])
@@ -72,19 +73,19 @@ class MemoryIndex:
             VectorIndexError: regions or a column cannot be read.
         """
         manifest = self._index.manifest
-        selected, matching = self._selected(self._index.condition(where))
+        selection = self._selection(where)
         asked = np.asarray(vector, dtype=np.float32)
         query = to_query(asked, manifest.stored_size, manifest.largest_norm)
         turned = rotation(manifest.stored_size)[: manifest.vector_size].T @ asked
-        wanted = min(k, matching)
+        wanted = min(k, selection.matching)
         while True:
-            positions, stored = self._vectors.nearest(query, wanted, selected, matching, self._total)
+            positions, stored = self._vectors.nearest(query, wanted, selection, self._total)
             rows = self._rows(positions)
             scores = stored @ turned
             chosen = _best_of_products(rows, scores, k)
-            if len(chosen) >= k or wanted >= matching:
+            if len(chosen) >= k or wanted >= selection.matching:
                 break
-            wanted = min(2 * wanted, matching)
+            wanted = min(2 * wanted, selection.matching)
         if not chosen:
             return []
         hits = rows.take(chosen)
@@ -92,18 +93,18 @@ class MemoryIndex:
             hits = hits.append_column("regions", self._regions(positions[chosen], hits["picture_id"].to_pylist()))
         return self._index.hits_of(hits, from_stored(stored[chosen], manifest.vector_size), scores[chosen].tolist())
 
-    def _selected(self, condition: str | None) -> tuple[Bits | None, int]:
-        """Bits of the positions that a condition of the database lets through, and how many; remembered."""
-        if condition is None and self._alive is None and len(self._vectors) == self._total:
-            return None, self._count
-        known = self._masks.get(condition or "")
+    def _selection(self, where: str | None) -> Selection:
+        """The positions that a filter lets through, remembered: reading a filter asks the database for its columns."""
+        if where is None and self._whole is not None and len(self._vectors) == self._total:
+            return self._whole
+        known = self._selections.get(where)
         if known is None:
+            condition = self._index.condition(where)
             living = np.ones(self._total, dtype=bool) if self._alive is None else self._alive
-            mask = living if condition is None else self._mask(condition)
-            known = np.packbits(mask, bitorder="little"), int(mask.sum())
-            self._masks[condition or ""] = known
-            while len(self._masks) > _MASKS:
-                self._masks.popitem(last=False)
+            known = self._vectors.selection(living if condition is None else self._mask(condition))
+            self._selections[where] = known
+            while len(self._selections) > _SELECTIONS:
+                self._selections.popitem(last=False)
         return known
 
     def _mask(self, condition: str) -> NDArray[np.bool_]:
