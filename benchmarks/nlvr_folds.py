@@ -65,7 +65,7 @@ def main() -> None:
     examples = [json.loads(line) for line in text.splitlines()]
     store = _extracted(arguments.data, examples, out)
     sets = np.array([int(one["identifier"].split("-")[0]) for one in examples])
-    starts = {"scenes": arguments.composition / "pretrained-en", "untrained": _untrained(store, out)}
+    starts = {"scenes": arguments.composition / "pretrained-en", "untrained": _untrained(arguments.composition, out)}
     right = {}
     for arm in ARMS:
         start = starts["untrained" if arm == "untrained" else "scenes"]
@@ -128,12 +128,12 @@ def _drawn(image: Image.Image, order: Sequence[int]) -> bytes:
     return buffer.getvalue()
 
 
-def _untrained(store: RegionStore, out: Path) -> Path:
+def _untrained(composition: Path, out: Path) -> Path:
     """An InterBERT from MiniLM after one step of a rate of nothing."""
     options = PretrainOptions(
-        regions=str(out / "regions"),
+        regions=str(composition / "regions" / "train"),
         out=str(out / "untrained"),
-        text_columns=["sentence"],
+        text_columns=["caption"],
         init_from="minilm",
         warm_start=WarmStartOptions(head_epochs=0, epochs=0),
         model=ModelOptions(contrastive_size=None),
