@@ -225,7 +225,7 @@ def measured(words: list[str]) -> Iterator[tuple[str, int, float, int, str]]:
                 said = json.loads(skipped.read_text(encoding="utf-8").splitlines()[0])["reason"]
             number = int(peak.split()[-1]) if peak.startswith("peak ") else -1
             plain = re.sub(
-                rf"{tempfile.gettempdir()}/(interbert-[a-z]+)-\w+", r"TMP/\1", said.replace(folder, "FOLDER")
+                rf"{re.escape(tempfile.gettempdir())}/(interbert-[a-z]+)-\w+", r"TMP/\1", said.replace(folder, "FOLDER")
             )
             yield name, code, seconds, number, plain.replace("|", "\\|")[:200] + case.after()
 

@@ -41,6 +41,13 @@ def test_damaged_bytes_are_named(data: bytes) -> None:
         decode_tokens(data, 24, "int8", "image 7")
 
 
+@pytest.mark.parametrize("token_quantisation", ["fp16", "int8"])
+def test_numbers_that_are_not_finite_are_told(token_quantisation: TokenQuantisation) -> None:
+    data = encode_tokens(np.ones((3, 8), np.float32), token_quantisation)
+    with pytest.raises(VectorIndexError, match="image 7: its regions are damaged \\(they are not finite"):
+        decode_tokens(np.float16(np.nan).tobytes() + data[2:], 8, token_quantisation, "image 7")
+
+
 def test_the_nearest_stored_vectors_have_the_largest_inner_products() -> None:
     rng = np.random.default_rng(0)
     vectors = rng.normal(size=(200, 20)).astype(np.float32) * rng.uniform(0.1, 2, size=(200, 1)).astype(np.float32)

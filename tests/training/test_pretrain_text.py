@@ -154,6 +154,14 @@ def test_of_several_processes_one_learns_the_vocabulary(titles: Path, tmp_path: 
         assert code == 0, errors
 
 
+def test_steps_that_the_passes_allow_are_not_said_to_be_cut(
+    titles: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["pretrain", "text", str(titles), str(tmp_path / "m"), *SMALL, "--training.epochs", "1"]
+    assert main([*words, "--training.max-steps", "2"]) == 0
+    assert "training.max_steps is" not in capsys.readouterr().out
+
+
 def test_texts_too_short_for_a_segment_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "a.txt").write_text("\n".join([*TITLES[:20], "红鞋", "蓝鞋", "帽"]), encoding="utf-8")
     words = [str(tmp_path / "a.txt"), str(tmp_path / "out"), *SMALL, "--training.max-steps", "1"]

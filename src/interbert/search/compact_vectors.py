@@ -28,9 +28,10 @@ SAMPLE_ROWS = 40
 """Vectors of the sample for each partition."""
 _PARTITIONS = 2.0
 """So many times the square root of their number."""
-_ALL_OF, _LOOK_AT, _SCALE, _POWER = 5_000, 50_000, 10.0, 0.7
-"""Vectors that are compared by their 8 bits: of few that count all, of n ``scale * n ** power``, and at most so many.
-The nearest hundred of few lie in more of the partitions than those of many (benchmarks/results/against_build.md)."""
+_LOOK_AT_LEAST, _LOOK_AT_MOST = 5_000, 50_000
+"""Vectors that are compared by their 8 bits, of those that count."""
+_SCALE, _POWER = 10.0, 0.7
+"""Between these bounds, of n that count ``scale * n ** power`` are compared."""
 _MORE = 1.5
 """So many times k are compared by all of their bits."""
 _ITERATIONS = 6
@@ -170,20 +171,19 @@ class CompactVectors:
             counts = np.bincount(homes, minlength=partitions)
         return Selection(None if mask is None else np.packbits(mask, bitorder="little"), counts)
 
-    def nearest(self, query: Float32, k: int, selection: Selection, total: int) -> tuple[Positions, Float32]:
+    def nearest(self, query: Float32, k: int, selection: Selection) -> tuple[Positions, Float32]:
         """The nearest vectors in L2, nearest first, and what they are: [n] and [n,S], n at most ``k``.
 
         Args:
             query: [S].
             k: how many.
-            selection: which positions count.
-            total: only positions below it count, whatever is added meanwhile.
+            selection: which positions count; what was added since does not.
         """
         wanted = min(math.ceil(_MORE * k), selection.matching)
         if wanted < 1:
             return np.empty(0, np.int64), np.empty((0, self.size), np.float32)
         found = self._found(np.ascontiguousarray(query, dtype=np.float32)[None], wanted, selection)
-        found = found[(found >= 0) & (found < total)]
+        found = found[found >= 0]
         vectors = self.vectors(found)
         order = np.argsort(np.square(vectors - query).sum(axis=1), kind="stable")[:k]
         return found[order], vectors[order]
@@ -193,12 +193,15 @@ class CompactVectors:
 
         Where a filter lets through what is unlike the query, these are more than where it lets through anything.
         """
-        most = max(wanted, _ALL_OF, min(_LOOK_AT, round(_SCALE * selection.matching**_POWER)))
+        most = max(wanted, _LOOK_AT_LEAST, min(_LOOK_AT_MOST, round(_SCALE * selection.matching**_POWER)))
         nearest = self._centres.search(query, int(self._index.nlist))[1][0]
         passed = np.cumsum(selection.counts[nearest])
         probes = int(np.searchsorted(passed, min(most, selection.matching))) + 1
-        options = {} if selection.bits is None else {"sel": self._faiss.IDSelectorBitmap(selection.bits)}
-        parameters = self._faiss.SearchParametersIVF(nprobe=probes, **options)
         with self._lock:
+            bits = selection.bits
+            if bits is None and len(self) > selection.matching:  # it was all when it was made
+                bits = np.packbits(np.ones(selection.matching, dtype=bool), bitorder="little")
+            options = {} if bits is None else {"sel": self._faiss.IDSelectorBitmap(bits)}
+            parameters = self._faiss.SearchParametersIVF(nprobe=probes, **options)
             found: Positions = self._index.search(query, wanted, params=parameters)[1][0]
         return found

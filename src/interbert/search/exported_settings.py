@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -64,15 +63,17 @@ class ExportedSettings:
         require_reach(settings)
         return settings
 
-    def require_of(self, configuration: Mapping[str, object]) -> None:
+    def require_of(self, configuration: object) -> None:
         """Check that they are those of a model.
 
         Args:
             configuration: what its config.json says.
 
         Raises:
-            ValueError: naming the first field that both have, with different values.
+            ValueError: it is no object, or has a field of another value, which is named.
         """
+        if not isinstance(configuration, dict):
+            raise ValueError("the model's config.json is no JSON object")
         for name, value in vars(self).items():
             if configuration.get(name, value) != value:
                 raise ValueError(

@@ -81,7 +81,8 @@ class ProductIndex(IndexTable):
         except (ValueError, OSError, RuntimeError) as error:
             raise VersionGone.of(f"{table}@{number}") from error
         same = copy.copy(self)
-        same.manifest, same.table, same._fixed = manifest, opened, True
+        same.manifest, same.table, same._fixed, same._known_columns = manifest, opened, True, None
+        same._known_columns = same.metadata_columns
         return same
 
     def vector_search(

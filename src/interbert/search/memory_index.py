@@ -79,7 +79,7 @@ class MemoryIndex:
         turned = rotation(manifest.stored_size)[: manifest.vector_size].T @ asked
         wanted = min(k, selection.matching)
         while True:
-            positions, stored = self._vectors.nearest(query, wanted, selection, self._total)
+            positions, stored = self._vectors.nearest(query, wanted, selection)
             rows = self._rows(positions)
             scores = stored @ turned
             chosen = _best_of_products(rows, scores, k)
@@ -95,7 +95,7 @@ class MemoryIndex:
 
     def _selection(self, where: str | None) -> Selection:
         """The positions that a filter lets through, remembered: reading a filter asks the database for its columns."""
-        if where is None and self._whole is not None and len(self._vectors) == self._total:
+        if where is None and self._whole is not None:
             return self._whole
         known = self._selections.get(where)
         if known is None:

@@ -47,6 +47,8 @@ class IndexTable:
 
     before_commit: Callable[[], None] | None = None
     """Raises, right before a change, when this process may not write any more."""
+    _known_columns: tuple[Column, ...] | None = None
+    """Of a version, for good: asking the database for its columns costs more than a search in memory."""
 
     def __init__(self, path: str | Path, build: Manifest | None = None) -> None:
         self.path = str(path)
@@ -80,6 +82,8 @@ class IndexTable:
 
         A column of whole numbers is widened in the table by one commit, so that is where its kind is read.
         """
+        if self._known_columns is not None:
+            return self._known_columns
         schema = self.table.schema
         return tuple(
             replace(column, kind="number")

@@ -94,15 +94,17 @@ def decode_tokens(data: bytes, hidden_size: int, token_quantisation: TokenQuanti
     """Inverse of :func:`encode_tokens`, float32 [R,H].
 
     Raises:
-        VectorIndexError: the bytes are no whole number of tokens.
+        VectorIndexError: the bytes are no whole number of tokens, or not of numbers that are finite.
     """
     per_token = 2 * hidden_size if token_quantisation == "fp16" else hidden_size + 2
     count, rest = divmod(len(data), per_token)
     if rest or not count:
         raise VectorIndexError(f"{where}: its regions are damaged ({len(data)} bytes). Add the product again.")
     if token_quantisation == "fp16":
-        return np.frombuffer(data, "<f2").reshape(count, hidden_size).astype(np.float32)
-    scales = np.frombuffer(data, "<f2", count).astype(np.float32)
-    whole = np.frombuffer(data, np.int8, offset=2 * count).reshape(count, hidden_size)
-    tokens: Float32 = whole * scales[:, None]
+        tokens: Float32 = np.frombuffer(data, "<f2").reshape(count, hidden_size).astype(np.float32)
+    else:
+        scales = np.frombuffer(data, "<f2", count).astype(np.float32)
+        tokens = np.frombuffer(data, np.int8, offset=2 * count).reshape(count, hidden_size) * scales[:, None]
+    if not np.isfinite(tokens).all():  # the joint pass would make a finite score of them
+        raise VectorIndexError(f"{where}: its regions are damaged (they are not finite). Add the product again.")
     return tokens

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -163,7 +163,8 @@ def _claim_texts(out: Path, found: Texts, fingerprints: dict[str, str]) -> None:
 def _tokenizer(options: PretrainTextOptions, texts: FlatTexts, out: Path) -> PreTrainedTokenizerBase:
     """The run's tokenizer: the one that it began with, given, or learnt; of several processes the first makes it."""
     folder = out / VOCABULARY
-    with trainer_arguments(options.training, out, 1).main_process_first(desc="vocabulary"):
+    alone = trainer_arguments(replace(options.training, max_steps=-1), out, 1)
+    with alone.main_process_first(desc="vocabulary"):
         if main_process() and last_checkpoint(out) is None:
             _make_tokenizer(options, texts, out)
         with reading(folder / "tokenizer.json", "Restore it, or name another folder."):

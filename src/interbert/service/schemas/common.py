@@ -52,12 +52,12 @@ class Request(BaseModel):
 def _require_text(value: Any) -> Any:
     # pydantic takes a text of digits for seconds or milliseconds since 1970, whichever it is nearer to
     if not isinstance(value, str) or not _DATE.match(value):
-        raise ValueError("a moment is a text, such as 2026-12-01T08:00:00Z")
+        raise ValueError("a moment is a date and a time with its zone, such as 2026-12-01T08:00:00Z")
     return value
 
 
 Moment = Annotated[AwareDatetime, BeforeValidator(_require_text)]
-"""A moment with its time zone, as RFC 3339 has it; numbers, whose unit and zone are guesses, are refused."""
+"""A moment with its time zone, as RFC 3339 has it; numbers and their texts, whose unit is a guess, are refused."""
 
 
 class Reply(BaseModel):
