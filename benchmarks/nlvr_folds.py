@@ -139,6 +139,7 @@ def _untrained(composition: Path, out: Path) -> Path:
         init_from="minilm",
         warm_start=WarmStartOptions(head_epochs=0, epochs=0),
         model=ModelOptions(contrastive_size=None),
+        validation_limit=20,  # nothing is to be chosen
         training=TrainingOptions(max_steps=1, learning_rate=1e-9),
     )
     pretrain(options)
