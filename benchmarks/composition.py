@@ -65,7 +65,7 @@ LESSONS = ("where", "where_validation", "whose", "train")
 """Splits to train on, or to see whether they were learnt."""
 _FIRST_EPOCHS = 64.0
 """Passes of the first lessons: nothing is told apart for 1,000 to 2,000 steps, and then everything in as many more."""
-_ROUNDS, _LEARNT = 3, 0.9
+_ROUNDS, _LEARNT = 3, 0.7
 """The first lessons are given again until so many hidden places of held-out scenes are guessed, at most so often: in a
 Chinese caption more words follow from the others, so of as many hidden words fewer are places."""
 PLACES = {"en": ("left", "right", "above", "below"), "zh": tuple("左右上下")}
