@@ -172,7 +172,9 @@ def all_numbers(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
             advance(1)
 
 
-def interval(values: Float64, groups: Sequence[str], seed: int = 0, draws: int = 2000) -> list[float]:
+def interval(
+    values: Float64, groups: Sequence[str] | NDArray[np.int64], seed: int = 0, draws: int = 2000
+) -> list[float]:
     """Mean and its 95% bootstrap interval; groups are drawn whole."""
     _, group_of = np.unique(np.array(groups), return_inverse=True)
     sums, counts = np.bincount(group_of, values), np.bincount(group_of)

@@ -198,12 +198,12 @@ def exported(damage: Callable[[Path], object]) -> Callable[[Path], Case]:
     return make
 
 
-def settings(**wrong: object) -> Callable[[Path], object]:
-    """Change the settings of an exported model."""
+def fields_of(name: str, **wrong: object) -> Callable[[Path], object]:
+    """Change fields of a folder's JSON file."""
 
     def change(place: Path) -> None:
-        fields = json.loads((place / "exported.json").read_text())
-        (place / "exported.json").write_text(json.dumps(fields | wrong))
+        fields = json.loads((place / name).read_text())
+        (place / name).write_text(json.dumps(fields | wrong))
 
     return change
 
@@ -227,16 +227,6 @@ def going_on(damage: Callable[[Path], object]) -> Callable[[Path], Case]:
         return Case([*words, "--training.max-steps", "1", "--validation-share", "0.3"])
 
     return make
-
-
-def configuration(**wrong: object) -> Callable[[Path], object]:
-    """Change the settings of a model directory."""
-
-    def change(model: Path) -> None:
-        fields = json.loads((model / "config.json").read_text())
-        (model / "config.json").write_text(json.dumps(fields | wrong))
-
-    return change
 
 
 def manifest(**wrong: object) -> Callable[[Path], Case]:
@@ -270,15 +260,23 @@ CASES: dict[str, Callable[[Path], Case]] = {
     "`topics page` when a listed page is missing": missing_page,
     "a list of topic pages that names a file outside its folder": pages_outside,
     "an index whose exported model lacks its joint pass": exported(lambda place: (place / "joint.xml").unlink()),
-    "an index whose exported model has settings of other types": exported(settings(contrastive_size="x")),
+    "an index whose exported model has settings of other types": exported(
+        fields_of("exported.json", contrastive_size="x")
+    ),
     "an index whose exported model has settings 900 levels deep": exported(
         lambda place: (place / "exported.json").write_text("[" * 900 + "]" * 900)
     ),
     "an index whose exported model has half of its weights": exported(halved("joint.bin")),
-    "an index whose exported model has another size than its model": exported(settings(contrastive_size=7)),
+    "an index whose exported model has another size than its model": exported(
+        fields_of("exported.json", contrastive_size=7)
+    ),
     "an index whose exported model has words that are no numbers": exported(no_numbers),
-    "`pretrain --init-from` an InterBERT whose hidden_size is a word": going_on(configuration(hidden_size="large")),
-    "`pretrain --init-from` an InterBERT with other sizes than its weights": going_on(configuration(hidden_size=64)),
+    "`pretrain --init-from` an InterBERT whose hidden_size is a word": going_on(
+        fields_of("config.json", hidden_size="large")
+    ),
+    "`pretrain --init-from` an InterBERT with other sizes than its weights": going_on(
+        fields_of("config.json", hidden_size=64)
+    ),
     "`pretrain --init-from` an InterBERT without weights": going_on(
         lambda model: (model / "model.safetensors").unlink()
     ),

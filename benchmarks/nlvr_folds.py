@@ -32,6 +32,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from classifying import right_answers
+from explanation import interval
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -217,21 +218,15 @@ def _report(right: dict[str, NDArray[np.floating]], sentence_of: NDArray[np.int6
     line: dict[str, Any] = {}
     for arm, values in right.items():
         mean = values.mean(axis=0)
-        accuracy, gain = _interval(mean, sentence_of), _interval(mean - right["text"].mean(axis=0), sentence_of)
+        accuracy, gain = (
+            [round(100 * one, 1) for one in interval(shown, sentence_of, draws=_DRAWS)]
+            for shown in (mean, mean - right["text"].mean(axis=0))
+        )
         whole = np.mean([values[:, sentence_of == one].min(axis=1) for one in np.unique(sentence_of)])
         line[arm] = {"accuracy": accuracy, "less_text": gain, "consistency": round(100 * float(whole), 1)}
         cells = [f"{one:.1f} [{low:.1f}, {high:.1f}]" for one, low, high in (accuracy, gain)]
         print(f"| {arm} | {cells[0]} | {'' if arm == 'text' else cells[1]} | {line[arm]['consistency']:.1f} |")
     print(json.dumps(line | {"n": len(sentence_of), "sentences": len(np.unique(sentence_of))}))
-
-
-def _interval(values: NDArray[np.floating], sentence_of: NDArray[np.int64]) -> tuple[float, float, float]:
-    """Mean in per cent, and its 95% interval over other sentences."""
-    groups = [values[sentence_of == one] for one in np.unique(sentence_of)]
-    sums, counts = np.array([one.sum() for one in groups]), np.array([len(one) for one in groups])
-    draws = np.random.default_rng(0).integers(len(groups), size=(_DRAWS, len(groups)))
-    low, high = np.percentile(sums[draws].sum(axis=1) / counts[draws].sum(axis=1), [2.5, 97.5])
-    return round(100 * float(values.mean()), 1), round(100 * float(low), 1), round(100 * float(high), 1)
 
 
 if __name__ == "__main__":

@@ -46,9 +46,8 @@ class MemoryIndex:
                 part = self._parts[key[0]] = contents.parts[key]
                 alive[part.start + self._living(fragment, part)] = True
         self._count = int(alive.sum())
-        self._alive = None if self._count == self._total else alive
-        self._whole = contents.vectors.selection(None) if self._alive is None else None
-        self._selections: OrderedDict[str | None, Selection] = OrderedDict()
+        self._whole = contents.vectors.selection(None if self._count == self._total else alive)
+        self._selections: OrderedDict[str, Selection] = OrderedDict()
         ordered = sorted(self._parts.values(), key=lambda part: part.start)
         self._ordered = [part for part in ordered if len(part.offsets)]
         self._starts = np.array([part.start for part in self._ordered])
@@ -94,20 +93,18 @@ class MemoryIndex:
         return self._index.hits_of(hits, from_stored(stored[chosen], manifest.vector_size), scores[chosen].tolist())
 
     def _selection(self, where: str | None) -> Selection:
-        """The positions that a filter lets through, remembered: reading a filter asks the database for its columns."""
-        if where is None and self._whole is not None:
+        """The positions that a filter lets through, remembered."""
+        if where is None:
             return self._whole
         known = self._selections.get(where)
         if known is None:
-            condition = self._index.condition(where)
-            living = np.ones(self._total, dtype=bool) if self._alive is None else self._alive
-            known = self._vectors.selection(living if condition is None else self._mask(condition))
-            self._selections[where] = known
+            known = self._selections[where] = self._vectors.selection(self._mask(where))
             while len(self._selections) > _SELECTIONS:
                 self._selections.popitem(last=False)
         return known
 
-    def _mask(self, condition: str) -> NDArray[np.bool_]:
+    def _mask(self, where: str) -> NDArray[np.bool_]:
+        condition = self._index.condition(where)
         mask = np.zeros(self._total, dtype=bool)
         with self._index.reading():
             found = self._index.table.to_lance().to_table(columns=[], filter=condition, with_row_id=True)
