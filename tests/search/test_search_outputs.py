@@ -11,10 +11,11 @@ import pytest
 from PIL import Image
 
 from interbert.cli.main import main
-from interbert.cli.search_output import estimates_note, order_note
+from interbert.cli.search_output import estimates_note, order_note, print_results
 from interbert.cli.search_queries import TextQuery, queries_of, read_queries
 from interbert.errors import SourceError, UsageError
 from interbert.search.hits import Hit, joined_by_product
+from interbert.search.page import render_results
 from interbert.search.results import Results, format_results
 
 CUP = Hit(1, "7#2", 0.25, ("red cup", "杯子"), "7", 0.5, {"price": 4.5, "tags": ["new", "a,b"]}, ("9",))
@@ -54,11 +55,11 @@ def test_results_as_json_and_csv() -> None:
     assert rows[0]["estimated"] == "false"
 
 
-def test_estimated_matches_are_counted_and_marked() -> None:
+def test_estimated_matches_are_counted_and_marked(capsys: pytest.CaptureFixture[str]) -> None:
     guessed = replace(POT, estimated=True)
     assert estimates_note([CUP, POT]) == ()
-    assert estimates_note([CUP, guessed])[0].startswith("the match of 1 result is an estimate: ")
-    assert "the matches of 2 results are estimates: " in estimates_note([guessed, CUP, guessed])[0]
+    assert estimates_note([CUP, guessed])[0].startswith("the match of 1 result is an estimate (~): ")
+    assert "the matches of 2 results are estimates (~): " in estimates_note([guessed, CUP, guessed])[0]
     assert "--read-all" in estimates_note([guessed])[0]
     one = Results("a cup", [CUP, guessed], "a cup", "q1")
     assert [hit["estimated"] for hit in json.loads(format_results([one], "r.jsonl"))["results"]] == [False, True]
@@ -66,6 +67,11 @@ def test_estimated_matches_are_counted_and_marked() -> None:
         "false",
         "true",
     ]
+    print_results(one, "product", "")
+    printed = capsys.readouterr().out.split()
+    assert "25%" in printed and "~75%" in printed  # noqa: PT018
+    page = render_results([one], {}, "")
+    assert page.count("an estimate: not read by the joint model") == page.count(">~75%<") == page.count(">25%<") == 1
 
 
 def test_queries_of_a_file(tmp_path: Path) -> None:

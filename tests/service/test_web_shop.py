@@ -99,6 +99,25 @@ def test_results_are_on_screen_at_once(url: str, browser_page: OpenPage) -> None
     assert min(page.evaluate(SEARCHES)) < 100  # of several: other work on the machine takes its time
 
 
+def test_estimated_matches_are_marked(url: str, browser_page: OpenPage) -> None:
+    page = browser_page(url)
+
+    def estimate_the_second(route: Route) -> None:
+        reply = route.fetch()
+        body = reply.json()
+        for place, result in enumerate(body["results"]):
+            result |= {"probability": 0.73, "estimated": place == 1}
+        route.fulfill(response=reply, json=body)
+
+    page.route("**/v1/search", estimate_the_second)
+    search(page, "red circle")
+    assert [one.get_attribute("title") for one in page.locator(".grid .match").all()[:3]] == [
+        "73%",
+        "about 73%, an estimate",
+        "73%",
+    ]
+
+
 def test_wrong_letters_are_told(url: str, browser_page: OpenPage) -> None:
     page = browser_page(url)
     search(page, "red cirkle")

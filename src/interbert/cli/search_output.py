@@ -38,7 +38,8 @@ def print_results(one: Results, noun: str, suffix: str) -> None:
 
 
 def _cells(hit: Hit, one: Results) -> list[str]:
-    match = "" if hit.probability is None else format_probability(hit.probability)
+    about = "~" if hit.estimated else ""
+    match = "" if hit.probability is None else about + format_probability(hit.probability)
     similar = f"+{len(hit.similar)}" if hit.similar else ""
     score = [f"{hit.score:.4f}"] if one.scored else []
     shown = [cell(hit.metadata.get(name)) for name in one.columns]
@@ -71,7 +72,9 @@ def estimates_note(hits: Sequence[Hit]) -> tuple[str, ...]:
     if not number:
         return ()
     whose = "the match of 1 result is an estimate" if number == 1 else f"the matches of {number} results are estimates"
-    return (f"{whose}: too far below to come first, so not read by the joint model; --read-all reads every candidate",)
+    return (
+        f"{whose} (~): too far below to come first, so not read by the joint model; --read-all reads every candidate",
+    )
 
 
 def write_page(page: str, results: Sequence[Results], images: Mapping[str, str], footer: str) -> None:

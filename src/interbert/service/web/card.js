@@ -24,7 +24,7 @@ export function card(result, { columns, telling = [], reasons = [], open, why = 
       h("h3", null, h("a", { class: "open", href: `#/product/${encodeURIComponent(result.product_id)}`, onclick: open }, title)),
       price && h("p", { class: "price" }, price),
       h("p", { class: "quiet properties" }, properties.filter(Boolean).join(" · ")),
-      match(result.probability),
+      match(result),
       reasons.map((reason) => h("p", { class: `reason ${reason.kind}` }, reason.text)),
       result.similar.length > 0 && h("p", { class: "quiet" }, t("card.same", { count: result.similar.length }))),
     h("div", { class: "card-actions" },
@@ -37,12 +37,13 @@ export function placeholder() {
   return h("div", { class: "card empty-card", "aria-hidden": "true" }, h("div", { class: "tile" }), h("div", { class: "card-text" }, h("p")));
 }
 
-function match(probability) {
+function match({ probability, estimated }) {
   if (probability === null) return null;
-  const share = Math.round(100 * probability);
-  return h("p", { class: "match", title: `${share}%` },
-    h("span", { class: "meter", "aria-hidden": "true" }, h("span", { style: { width: `${share}%` } })),
-    gradeOf(probability), h("span", { class: "hidden" }, ` (${share}%)`));
+  const share = `${Math.round(100 * probability)}%`;
+  const said = estimated ? t("card.estimated", { share }) : share;
+  return h("p", { class: "match", title: said },
+    h("span", { class: "meter", "aria-hidden": "true" }, h("span", { style: { width: share } })),
+    gradeOf(probability), h("span", { class: "hidden" }, ` (${said})`));
 }
 
 /** Arrow keys move through the cards of a grid; `up` is called above its first row. */

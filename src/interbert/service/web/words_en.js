@@ -72,6 +72,7 @@ export const EN = {
   "card.similar": "Similar",
   "card.similar_to": "Similar to {title}",
   "card.same": "and {count} nearly the same",
+  "card.estimated": "about {share}, an estimate",
   "card.why": "Why?",
   "card.why_this": "Why? {title}",
   "match.excellent": "Excellent match",
