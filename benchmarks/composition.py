@@ -1,6 +1,6 @@
 """Whether a model reads who has which attribute and who stands where: scenes in which only that tells captions apart.
 
-    python benchmarks/composition.py --out runs/composition [--language en|zh] [--scenes 6000] [--minutes 60]
+    python benchmarks/composition.py --out runs/composition [--language en|zh] [--scenes 12000] [--minutes 60]
 
 Every scene is two images and two captions with the same words, or nearly (composition_scenes.py). A model is trained on
 scenes of 2 to 4 objects by ``interbert``'s own stages, from features that extraction finds at the objects' boxes on the
