@@ -72,7 +72,7 @@ export const ZH = {
   "card.similar": "相似",
   "card.similar_to": "相似：{title}",
   "card.same": "另有 {count} 件几乎相同",
-  "card.estimated": "约 {share}（估计值）",
+  "card.estimated": "估计约 {share}",
   "card.why": "为什么？",
   "card.why_this": "为什么？{title}",
   "match.excellent": "非常匹配",
