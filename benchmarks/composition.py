@@ -39,7 +39,10 @@ from interbert.extraction.given import GivenExtractor
 from interbert.extraction.grid import GridExtractor, GridSettings
 from interbert.extraction.sources import open_source
 from interbert.model.configuration import NO_MIXTURE
-from interbert.model.scoring import encode_all, score_listed_pairs
+from interbert.model.processing import pad_texts
+from interbert.model.region_inputs import pad_images
+from interbert.model.scoring import encode_all, inference, score_listed_pairs
+from interbert.regions.schema import CaptionRow
 from interbert.regions.store import RegionStore
 from interbert.tasks.evaluation import mean_images
 from interbert.tasks.retrieval import encode_images
@@ -164,42 +167,40 @@ def pretraining(store: Path, start: Path, out: Path, column: str, seed: int, epo
 
 def _first_lessons(stores: dict[str, Path], text: Path, out: Path, column: str, arguments: argparse.Namespace) -> Path:
     """The model that has learnt what stands where."""
-    start = text
+    taught = text
     for number in range(_ROUNDS):
-        first = out / f"first-{arguments.language}{f'-{number + 1}' if number else ''}"
-        lessons = pretraining(stores["where"], start, first, column, arguments.seed + number, epochs=_FIRST_EPOCHS)
+        start, taught = taught, out / f"first-{arguments.language}{f'-{number + 1}' if number else ''}"
+        lessons = pretraining(stores["where"], start, taught, column, arguments.seed + number, epochs=_FIRST_EPOCHS)
         pretrain(replace(lessons, model=ModelOptions()) if number else lessons)
-        guessed = places_guessed(first, stores["where_validation"], column, PLACES[arguments.language])
+        guessed = places_guessed(taught, stores["where_validation"], column, PLACES[arguments.language])
         print(f"first lessons, round {number + 1}: {guessed:.2f} of hidden places guessed", flush=True)
-        start = first
         if guessed >= _LEARNT:
             break
-    return start
+    return taught
 
 
-@torch.inference_mode()
 def places_guessed(directory: Path, store_path: Path, column: str, places: Sequence[str]) -> float:
     """Share of captions whose place, hidden, is guessed first of all words; 0.5 where the axis alone is known."""
-    model, processor = load_pretraining_model(directory).eval(), load_processor(directory)
+    model, processor = load_pretraining_model(directory), load_processor(directory)
     store = RegionStore.open(str(store_path))
     rows = list(store.captions())
-    texts = [dict(zip(row.text_fields, row.texts, strict=True))[column] for row in rows]
-    known = processor.tokenizer.convert_tokens_to_ids(list(places))
-    right = []
-    images = encode_images(store, [row.row for row in rows], processor)
-    for ids, (features, locations) in zip(processor.texts_to_ids(texts), images, strict=True):
-        (place,) = [place for place, token in enumerate(ids) if token in known]
-        hidden = [processor.tokenizer.mask_token_id if at == place else token for at, token in enumerate(ids)]
-        encoded = model.interbert.encode(
-            torch.tensor([hidden]),
-            torch.ones(1, len(hidden), dtype=torch.long),
-            None,
-            torch.tensor(features, dtype=torch.float32)[None],
-            torch.tensor(locations, dtype=torch.float32)[None],
-            torch.ones(1, len(features), dtype=torch.long),
-        )
-        right.append(int(model.lm_head(encoded.text_hidden_state[0, place]).argmax()) == ids[place])
-    return float(np.mean(right))
+    ids = processor.texts_to_ids([captions_of(row)[column] for row in rows])
+    batch = pad_texts(ids, processor.pad_token_id)
+    batch |= pad_images(encode_images(store, [row.row for row in rows], processor))
+    known = torch.tensor(processor.tokenizer.convert_tokens_to_ids(list(places)))
+    hidden = torch.isin(batch["input_ids"], known)
+    if not (hidden.sum(dim=1) == 1).all():
+        raise ValueError(f"{store_path}: a caption names no place, or several")
+    truth = batch["input_ids"][hidden]
+    batch["input_ids"][hidden] = processor.tokenizer.mask_token_id
+    with inference(model, bf16=False):
+        guesses = model(**batch).lm_logits[hidden].argmax(dim=-1)
+    return float((guesses == truth).double().mean())
+
+
+def captions_of(row: CaptionRow) -> dict[str, str]:
+    """By column."""
+    return dict(zip(row.text_fields, row.texts, strict=True))
 
 
 def _epochs_left(
@@ -273,7 +274,7 @@ def judged_scenes(
     """What differs in each scene, and of each scorer whether each scene is right."""
     model, processor = load_model(directory, **NO_MIXTURE), load_processor(directory)
     store = RegionStore.open(str(store_path))
-    rows_of = {row.image_id: (row.row, dict(zip(row.text_fields, row.texts, strict=True))) for row in store.captions()}
+    rows_of = {row.image_id: (row.row, captions_of(row)) for row in store.captions()}
     table = pq.read_table(scenes, columns=["id", "way"]).to_pylist()
     found = [rows_of[one["id"]] for one in table]
     ids = processor.texts_to_ids([captions[column] for _, captions in found])

@@ -17,7 +17,7 @@ import h5py
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from guards_of_trust import lacks
+from guards_of_trust import fields_of, lacks
 from guards_of_writing import Case, done, full, killed, over_input, shop, unchanged
 from PIL import Image
 
@@ -166,8 +166,7 @@ def queries_of_others(folder: Path) -> Case:
 
 
 def damaged_number(folder: Path) -> Case:
-    settings = shop(folder) / "model" / "config.json"
-    settings.write_text(json.dumps(json.loads(settings.read_text()) | {"layer_norm_eps": "small"}))
+    fields_of("config.json", layer_norm_eps="small")(shop(folder) / "model")
     return Case(["search", str(folder / "model"), "red", "--source", str(folder / "shop.parquet")])
 
 

@@ -182,8 +182,7 @@ def missing_page(folder: Path) -> Case:
 def pages_outside(folder: Path) -> Case:
     """A list of topic pages that names a file outside of its folder."""
     case = missing_page(folder)
-    about = json.loads((folder / "out" / "topics.json").read_text())
-    (folder / "out" / "topics.json").write_text(json.dumps(about | {"topics": ["../../shop"]}))
+    fields_of("topics.json", topics=["../../shop"])(folder / "out")
     return case
 
 

@@ -38,8 +38,7 @@ def print_results(one: Results, noun: str, suffix: str) -> None:
 
 
 def _cells(hit: Hit, one: Results) -> list[str]:
-    about = "~" if hit.estimated else ""
-    match = "" if hit.probability is None else about + format_probability(hit.probability)
+    match = "" if hit.probability is None else format_probability(hit.probability, hit.estimated)
     similar = f"+{len(hit.similar)}" if hit.similar else ""
     score = [f"{hit.score:.4f}"] if one.scored else []
     shown = [cell(hit.metadata.get(name)) for name in one.columns]

@@ -42,8 +42,10 @@ def format_number(value: float, percent: bool = False) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
-def format_probability(probability: float) -> str:
-    """A probability as people read it: 97%, 3.1%, 0.02%, under 0.01%."""
+def format_probability(probability: float, estimated: bool = False) -> str:
+    """A probability as people read it: 97%, 3.1%, 0.02%, under 0.01%; ~97% where it is an estimate."""
+    if estimated:
+        return "~" + format_probability(probability)
     percent = 100 * probability
     if percent >= 99.95:
         return "100%" if percent >= 99.995 else f"{percent:.2f}%"
